@@ -1,0 +1,106 @@
+"""What is known of an order, whatever arrived and in whichever order: the entity under RFM and under budgets.
+
+An order's state is the newest snapshot (`Version`), the union of all refunds ever told, and whether it was deleted. Each part only ever
+grows in one direction, so duplicates, retries and any order of arrival end in the same state. A refund may come before its order, and
+before a snapshot that knows it:
+
+    net = max(0, min(current_total - refunds that the snapshot does not know, max(total, current_total) - all refunds))
+
+`current_total` already lacks what was returned or edited away, but not money given back without a return; the other term lacks all
+money given back, but not what was edited away. The smaller of the two is what the merchant keeps.
+"""
+
+import json
+from collections.abc import Callable
+from typing import NamedTuple
+
+from processors.events import Order, OrderDeleted, OrderEvent, Refund, RefundCreated
+
+
+class OrderRow(NamedTuple):
+    """Columns of `rfm_order` and `budget_order`. Money in minor units of `currency`; no personal data."""
+
+    shop: str
+    order_id: str
+    subject: str
+    """For whom the order counts: a customer's key (RFM), an attribution (budget); "" where there is none."""
+    updated_us: int
+    """Version of the snapshot; -1 before any snapshot came."""
+    triggered: str
+    digest: str
+    deleted: int
+    valid: int
+    """1 unless test, cancelled or voided (analytics 1.5)."""
+    day: int
+    currency: str
+    total: int
+    current_total: int
+    refunds: str
+    """JSON object {refund id: [amount, 1 where the snapshot knows it]}, keys sorted; "" where there are none."""
+
+
+VOID = frozenset({"voided"})
+
+
+def blank(shop: str, order_id: str) -> OrderRow:
+    """An order of which nothing is known yet."""
+    return OrderRow(shop, order_id, "", -1, "", "", 0, 0, 0, "", 0, 0, "")
+
+
+def counts(row: OrderRow | None) -> bool:
+    """Whether the order counts at all. Refunds never take that away; they lower its money only."""
+    return row is not None and row.updated_us >= 0 and bool(row.valid) and not row.deleted
+
+
+def net(row: OrderRow) -> int:
+    """What the merchant keeps of the order, minor units (module docstring)."""
+    if not row.refunds:
+        return max(0, row.current_total)
+    refunds: dict[str, list[int]] = json.loads(row.refunds)
+    unknown = sum(amount for amount, known in refunds.values() if not known)
+    everything = sum(amount for amount, _ in refunds.values())
+    return max(0, min(row.current_total - unknown, max(row.total, row.current_total) - everything))
+
+
+def _merged_refunds(refunds: str, told: tuple[Refund, ...], *, newest: bool) -> str:
+    """The union by id, the larger amount where two differ (a refund's transaction succeeds later, never un-succeeds)."""
+    if not refunds and not told:
+        return ""
+    known: dict[str, list[int]] = json.loads(refunds) if refunds else {}
+    if newest:
+        for entry in known.values():
+            entry[1] = 0
+    for refund in told:
+        entry = known.setdefault(refund.id, [0, 0])
+        entry[0] = max(entry[0], refund.amount)
+        if newest:
+            entry[1] = 1
+    return json.dumps(known, sort_keys=True, separators=(",", ":"))
+
+
+def merge(row: OrderRow | None, event: OrderEvent, subject: Callable[[Order], str]) -> OrderRow:
+    """The order's next state. `subject` says for whom a snapshot counts. Commutative, associative and idempotent."""
+    if isinstance(event, Order):
+        row = row or blank(event.shop, event.order_id)
+        if event.version <= (row.updated_us, row.triggered, row.digest):
+            refunds = _merged_refunds(row.refunds, event.refunds, newest=False)
+            return row if refunds == row.refunds else row._replace(refunds=refunds)
+        return OrderRow(
+            event.shop,
+            event.order_id,
+            subject(event),
+            *event.version,
+            row.deleted,
+            int(not (event.test or event.cancelled or event.financial_status in VOID)),
+            event.day,
+            event.currency,
+            event.total,
+            event.current_total,
+            _merged_refunds(row.refunds, event.refunds, newest=True),
+        )
+    if isinstance(event, RefundCreated):
+        row = row or blank(event.shop, event.order_id)
+        return row._replace(refunds=_merged_refunds(row.refunds, (event.refund,), newest=False))
+    if isinstance(event, OrderDeleted):
+        return (row or blank(event.shop, event.order_id))._replace(deleted=1)
+    raise TypeError(f"{type(event).__name__} is not about one order")

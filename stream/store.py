@@ -1,0 +1,158 @@
+"""The store: positions, entities and cells, in one database. This file is the contract; `sql_store` implements it.
+
+    StoreError
+    ├── StoreUnavailable   connection lost, database restarting, deadlock or serialisation failure: roll back and do it again
+    ├── Fenced             another owner moved this position: roll back, reload, go on from there
+    └── Incompatible       the schema is not the one this program was made for
+
+Methods block; an event loop calls them in a thread (`asyncio.to_thread`, or the runner's own). Rules, checked by
+`tests/contracts/store.py` on every database:
+
+- A `Transaction` is all or nothing. The position moves in the same transaction as what was made of the records, by compare-and-set
+  on the position last loaded. So crashes, rebalances and zombies need no other code: the loser rolls back and reloads.
+- `load` locks: until the transaction ends nobody else changes the entities loaded, nor creates those that were not there.
+  Rows and cells are locked in key order, so that two owners do not deadlock.
+- Cells only ever have differences added; additions commute, so owners of different partitions may add to one cell.
+- A `Snapshot` sees one state of the whole store, and the positions that it rests on.
+
+Tables are made by `stream/migrations`; whoever folds or asks names one with `Entities` or `Cells`.
+"""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+
+Key = tuple[str | int, ...]
+Row = TypeVar("Row", bound=tuple[Any, ...])
+
+
+class StoreError(Exception):
+    """Anything the store has to say."""
+
+
+class StoreUnavailable(StoreError):
+    """The database cannot do this now; the transaction did not happen. Trying again later may work."""
+
+
+class Fenced(StoreError):
+    """The position is no longer what this owner loaded: somebody else owns the partition."""
+
+
+class Incompatible(StoreError):
+    """The schema is newer than this program, or not orderwire's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entities(Generic[Row]):
+    """A table of entities: `row` is a NamedTuple whose fields are the table's columns; the first `key` of them are its primary key."""
+
+    table: str
+    row: type[Row]
+    key: int
+
+
+@dataclass(frozen=True, slots=True)
+class Cells:
+    """A table of counters: `key` columns are its primary key, `measures` (integers) are added to.
+
+    The table also has `revision`, by which a reader finds what changed since it last looked (`Snapshot.changes`).
+    """
+
+    table: str
+    key: tuple[str, ...]
+    measures: tuple[str, ...]
+
+
+class Position(NamedTuple):
+    """How far a processor is on one partition."""
+
+    processor: str
+    topic: str
+    partition: int
+    next: int
+    """The offset to read next."""
+    records: int
+    """How many records it has folded in all."""
+    event_time_ms: int
+    """The newest time among them, Unix milliseconds."""
+
+
+class Changes(NamedTuple):
+    """Cells of one table that may have changed since a watermark, with their absolute values now."""
+
+    rows: Sequence[tuple[Any, ...]]
+    """Key columns, then measures. A cell may come although it did not change; one that is all zeros counts for nothing."""
+    watermark: int
+    """Hand this in next time."""
+    complete: bool
+    """True where `rows` is the whole table: forget what was known before."""
+
+
+class Reading(Protocol):
+    """What may be asked in a snapshot and in a transaction alike."""
+
+    def positions(self, processor: str | None = None) -> list[Position]: ...
+
+    def query(self, sql: str, **parameters: Any) -> list[Any]:
+        """Rows of a SELECT with `:name` parameters, in SQL that SQLite and PostgreSQL both understand (each row a named tuple)."""
+        ...
+
+    def changes(self, cells: Cells, since: int | None) -> Changes:
+        """Cells changed since the watermark of an earlier call; the whole table for None."""
+        ...
+
+
+class Snapshot(Reading, Protocol):
+    """One consistent state, read only."""
+
+
+class Transaction(Reading, Protocol):
+    """One write. Nothing is visible to others before it is committed."""
+
+    def advance(self, processor: str, topic: str, moves: Mapping[int, "Move"], event_time_ms: int) -> None:
+        """Move positions, each by compare-and-set. Raises Fenced. Call it first: it also locks out rival owners."""
+        ...
+
+    def load(self, entities: Entities[Row], keys: Collection[Key]) -> dict[Key, Row]:
+        """The rows that exist among `keys`, locked with those that do not exist yet."""
+        ...
+
+    def save(self, entities: Entities[Row], rows: Iterable[Row]) -> None:
+        """Insert or replace rows, by key."""
+        ...
+
+    def delete(self, entities: Entities[Row], keys: Collection[Key]) -> None: ...
+
+    def add(self, cells: Cells, deltas: Mapping[Key, Sequence[int]]) -> None:
+        """Add to the measures of each cell; a cell not there yet starts at zero. Deltas that are all zero are left out."""
+        ...
+
+    def execute(self, sql: str, **parameters: Any) -> int:
+        """An UPDATE or DELETE with `:name` parameters; how many rows it touched. For what is not an entity's own (the outbox)."""
+        ...
+
+
+class Move(NamedTuple):
+    """A position's compare-and-set."""
+
+    loaded: int | None
+    """What was loaded; None where there was no position yet."""
+    next: int
+    records: int
+    """How many records lie between."""
+
+
+class Store(Protocol):
+    """One database. Thread-safe; `close` it once."""
+
+    dialect: str
+    """`sqlite` or `postgresql`."""
+
+    def begin(self) -> AbstractContextManager[Transaction]:
+        """A transaction: commits where the block ends, rolls back where it raises. Raises StoreUnavailable from any statement."""
+        ...
+
+    def snapshot(self) -> AbstractContextManager[Snapshot]: ...
+
+    def close(self) -> None: ...
