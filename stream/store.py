@@ -128,6 +128,13 @@ class Transaction(Reading, Protocol):
         """Add to the measures of each cell; a cell not there yet starts at zero. Deltas that are all zero are left out."""
         ...
 
+    def sweep(self, cells: Cells, before: int) -> int:
+        """Remove cells that are all zero and have not changed since the watermark `before`; how many went.
+
+        A reader that last looked before then gets the whole table next time.
+        """
+        ...
+
     def execute(self, sql: str, **parameters: Any) -> int:
         """An UPDATE or DELETE with `:name` parameters; how many rows it touched. For what is not an entity's own (the outbox)."""
         ...

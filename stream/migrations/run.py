@@ -1,0 +1,54 @@
+"""Brings the schema up to date, in whichever process opens the store first.
+
+Alembic is loaded only where there is something to do: every process opens the store, and few of them find it out of date.
+"""
+
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from stream.store import Incompatible
+
+if TYPE_CHECKING:
+    from stream.sql_dialect import Dialect
+
+
+def head() -> str:
+    """The newest revision there is: version files are named by their revision, four digits."""
+    names = (entry.name for entry in (resources.files("stream.migrations") / "versions").iterdir())
+    return max(name[:4] for name in names if name[:4].isdigit() and name.endswith(".py"))
+
+
+def current(connection: sa.Connection) -> str | None:
+    """The database's revision; None for an empty one."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return None if found is None else str(found)
+
+
+def migrate(engine: sa.Engine, dialect: "Dialect") -> None:
+    """Upgrade to `head`, once, whoever else tries at the same time. Raises Incompatible where the database is newer than we are."""
+    wanted = head()
+    with engine.begin() as connection:
+        found = current(connection)
+    if found == wanted:
+        return
+    if found is not None and found > wanted:
+        raise Incompatible(f"the store's schema is at revision {found}, this program knows {wanted}: upgrade orderwire")
+    with engine.begin() as connection:
+        dialect.lock_schema(connection)
+        if current(connection) != wanted:
+            _upgrade(connection)
+
+
+def _upgrade(connection: sa.Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    with resources.as_file(resources.files("stream.migrations")) as folder:
+        config.set_main_option("script_location", str(folder).replace("%", "%%"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

@@ -1,0 +1,213 @@
+"""Where SQLite and PostgreSQL differ: how to connect, lock, write many rows at once, and tell what changed.
+
+Both get one statement per table and batch: on SQLite the driver repeats a prepared statement, on PostgreSQL the rows travel as arrays
+(`unnest`), one round trip whatever their number.
+
+The revision of a cell says in which write it last changed. On SQLite it is a counter, since there is one writer at a time. On
+PostgreSQL it is the transaction id, and a reader asks again from the oldest transaction that was still running when it last looked
+(`pg_snapshot_xmin`): commits do not come in the order of ids, so "greater than the greatest seen" would skip some.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+
+from stream.store import Cells, Key, StoreUnavailable
+
+CHUNK = 5_000
+"""Keys per SELECT on SQLite, below its limit of 32,766 parameters with up to 6 key columns."""
+
+
+class Dialect(Protocol):
+    """What the store needs to know of a database."""
+
+    name: str
+    pre_ping: bool
+    watermark: str
+    next_revision: str
+    newer: str
+    write_options: Mapping[str, Any]
+    read_options: Mapping[str, Any]
+
+    def engine_url(self, url: str) -> str: ...
+    def on_connect(self, connection: Any, record: Any) -> None: ...
+    def on_begin(self, connection: sa.Connection) -> None: ...
+    def lock_schema(self, connection: sa.Connection) -> None: ...
+    def learn(self, engine: sa.Engine) -> None: ...
+    def select(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key]) -> Iterable[Any]: ...
+    def insert(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]) -> None: ...
+    def upsert(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]) -> None: ...
+    def delete(self, c: sa.Connection, table: str, key_fields: Sequence[str], keys: Sequence[Key]) -> None: ...
+    def add(self, c: sa.Connection, cells: Cells, rows: Sequence[Any], revision: int) -> None: ...
+
+
+def dialect_of(url: str) -> Dialect:
+    """The dialect for a store URL. Raises ValueError naming the two forms."""
+    if url.startswith("sqlite:///"):
+        return Sqlite()
+    if url.startswith(("postgresql://", "postgres://")):
+        return Postgres()
+    raise ValueError(f"the store's URL starts with {url.split(':', 1)[0]!r}; it must be sqlite:///path or postgresql://user@host/database")
+
+
+def _update(fields: Sequence[str], key: int) -> str:
+    """The ON CONFLICT clause that replaces a row."""
+    conflict = ", ".join(fields[:key])
+    if len(fields) == key:
+        return f" ON CONFLICT ({conflict}) DO NOTHING"
+    return f" ON CONFLICT ({conflict}) DO UPDATE SET " + ", ".join(f"{f} = excluded.{f}" for f in fields[key:])
+
+
+def _sum(cells: Cells) -> str:
+    """The ON CONFLICT clause that adds to a cell."""
+    sums = ", ".join(f"{m} = {cells.table}.{m} + excluded.{m}" for m in cells.measures)
+    return f" ON CONFLICT ({', '.join(cells.key)}) DO UPDATE SET {sums}, revision = excluded.revision"
+
+
+class Sqlite:
+    """One file, one writer at a time, readers beside it."""
+
+    name = "sqlite"
+    pre_ping = False
+    watermark = "SELECT n FROM revisions"
+    next_revision = "UPDATE revisions SET n = n + 1 RETURNING n"
+    newer = ">"
+    write_options: Mapping[str, Any] = {"orderwire_begin": "BEGIN IMMEDIATE"}
+    read_options: Mapping[str, Any] = {"orderwire_begin": "BEGIN"}
+
+    def engine_url(self, url: str) -> str:
+        path = Path(url.removeprefix("sqlite:///"))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise StoreUnavailable(f"the store's folder {path.parent} cannot be made: {error.strerror}") from None
+        return url
+
+    def on_connect(self, connection: Any, record: Any) -> None:
+        connection.isolation_level = None  # We say BEGIN ourselves (on_begin); the driver's own would be deferred.
+        connection.execute("PRAGMA busy_timeout = 10000")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA cache_size = -32768")
+
+    def on_begin(self, connection: sa.Connection) -> None:
+        connection.exec_driver_sql(connection.get_execution_options().get("orderwire_begin", "BEGIN IMMEDIATE"))
+
+    def lock_schema(self, connection: sa.Connection) -> None:
+        """BEGIN IMMEDIATE has locked it already."""
+
+    def learn(self, engine: sa.Engine) -> None:
+        """SQLite takes values as they are."""
+
+    def select(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key]) -> Iterable[Any]:
+        """CROSS JOIN keeps the keys outside and the index lookup inside; `(a, b) IN (VALUES ...)` would use its first column only."""
+        names = [f"k{i}" for i in range(key)]
+        row = f"({', '.join('?' * key)})"
+        on = " AND ".join(f"t.{field} = k.{name}" for field, name in zip(fields, names, strict=False))
+        for start in range(0, len(keys), CHUNK):
+            chunk = keys[start : start + CHUNK]
+            sql = (
+                f"WITH k({', '.join(names)}) AS (VALUES {', '.join([row] * len(chunk))})"  # noqa: S608
+                f" SELECT {', '.join('t.' + f for f in fields)} FROM k CROSS JOIN {table} t ON {on}"
+            )
+            yield from c.exec_driver_sql(sql, tuple(value for k in chunk for value in k))
+
+    def insert(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]) -> None:
+        self.upsert(c, table, fields, key, rows)
+
+    def upsert(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]) -> None:
+        values = ", ".join("?" * len(fields))
+        c.exec_driver_sql(f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({values})" + _update(fields, key), [tuple(r) for r in rows])  # noqa: S608
+
+    def delete(self, c: sa.Connection, table: str, key_fields: Sequence[str], keys: Sequence[Key]) -> None:
+        c.exec_driver_sql(f"DELETE FROM {table} WHERE " + " AND ".join(f"{f} = ?" for f in key_fields), list(keys))  # noqa: S608
+
+    def add(self, c: sa.Connection, cells: Cells, rows: Sequence[Any], revision: int) -> None:
+        columns = (*cells.key, *cells.measures, "revision")
+        values = ", ".join("?" * (len(columns) - 1))
+        c.exec_driver_sql(
+            f"INSERT INTO {cells.table} ({', '.join(columns)}) VALUES ({values}, {revision})" + _sum(cells),  # noqa: S608
+            list(rows),
+        )
+
+
+class Postgres:
+    """A server, many writers at once."""
+
+    name = "postgresql"
+    pre_ping = True
+    watermark = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+    next_revision = "SELECT pg_current_xact_id()::text::bigint"
+    newer = ">="
+    write_options: Mapping[str, Any] = {"isolation_level": "READ COMMITTED"}
+    read_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+    SCHEMA_LOCK = 0x6F72646572776972  # "orderwir"
+
+    def __init__(self) -> None:
+        self._types: dict[str, dict[str, str]] = {}
+
+    def engine_url(self, url: str) -> str:
+        return "postgresql+psycopg://" + url.split("://", 1)[1]
+
+    def on_connect(self, connection: Any, record: Any) -> None:
+        """Nothing to set up."""
+
+    def on_begin(self, connection: sa.Connection) -> None:
+        """The driver begins by itself."""
+
+    def lock_schema(self, connection: sa.Connection) -> None:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({self.SCHEMA_LOCK})")
+
+    def learn(self, engine: sa.Engine) -> None:
+        """Column types, for the casts of arrays."""
+        with engine.connect() as connection:
+            rows = connection.exec_driver_sql(
+                "SELECT table_name, column_name, udt_name FROM information_schema.columns WHERE table_schema = current_schema()"
+            )
+            for table, column, kind in rows:
+                self._types.setdefault(table, {})[column] = kind
+
+    def _unnest(self, table: str, fields: Sequence[str]) -> str:
+        types = self._types[table]
+        return "unnest(" + ", ".join(f"%s::{types[f]}[]" for f in fields) + ")"
+
+    def select(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key]) -> Iterable[Any]:
+        names = fields[:key]
+        wanted = self._unnest(table, names)
+        on = " AND ".join(f"t.{f} = k.{f}" for f in names)
+        sql = (
+            f"SELECT {', '.join('t.' + f for f in fields)} FROM {table} t JOIN {wanted} AS k({', '.join(names)}) ON {on}"  # noqa: S608
+            f" ORDER BY {', '.join('t.' + f for f in names)} FOR UPDATE OF t"
+        )
+        return c.exec_driver_sql(sql, _columns(keys))
+
+    def _insert(self, table: str, fields: Sequence[str]) -> str:
+        return f"INSERT INTO {table} ({', '.join(fields)}) SELECT * FROM {self._unnest(table, fields)}"  # noqa: S608
+
+    def insert(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]) -> None:
+        done = c.exec_driver_sql(self._insert(table, fields) + " ON CONFLICT DO NOTHING", _columns(rows)).rowcount
+        if done != len(rows):
+            raise StoreUnavailable(f"another owner created {len(rows) - done} of the same rows of {table}; fold this batch again")
+
+    def upsert(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]) -> None:
+        c.exec_driver_sql(self._insert(table, fields) + _update(fields, key), _columns(rows))
+
+    def delete(self, c: sa.Connection, table: str, key_fields: Sequence[str], keys: Sequence[Key]) -> None:
+        on = " AND ".join(f"t.{f} = k.{f}" for f in key_fields)
+        wanted = self._unnest(table, key_fields)
+        c.exec_driver_sql(f"DELETE FROM {table} t USING {wanted} AS k({', '.join(key_fields)}) WHERE {on}", _columns(keys))  # noqa: S608
+
+    def add(self, c: sa.Connection, cells: Cells, rows: Sequence[Any], revision: int) -> None:
+        columns = (*cells.key, *cells.measures)
+        sql = (
+            f"INSERT INTO {cells.table} ({', '.join(columns)}, revision)"  # noqa: S608
+            f" SELECT *, {revision} FROM {self._unnest(cells.table, columns)}"
+        )
+        c.exec_driver_sql(sql + _sum(cells), _columns(rows))
+
+
+def _columns(rows: Sequence[Sequence[Any]]) -> tuple[list[Any], ...]:
+    """Rows as one list per column, as `unnest` takes them."""
+    return tuple(list(column) for column in zip(*rows, strict=True))

@@ -1,0 +1,196 @@
+"""The store on SQLite or PostgreSQL; the URL says which. One implementation, set-based statements, no ORM.
+
+What differs between the two databases is in `stream/sql_dialect.py`. What is decided here:
+
+- SQLite: WAL, `synchronous=NORMAL`, `BEGIN IMMEDIATE`. Writers of one process queue on a lock of ours, since SQLite's own busy handler
+  sleeps. A power cut may take the last transactions, position and aggregates and outbox together, and they are made again from the log.
+- PostgreSQL: READ COMMITTED with explicit row locks. Two owners that create the same entity are told apart when it is saved: the
+  second insert finds the row and raises StoreUnavailable, so its batch is rolled back, loaded again and folded on top of the first.
+- Migrations run at `open`, under a lock, in whichever process comes first.
+"""
+
+import threading
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event, exc
+
+from stream.migrations.run import migrate
+from stream.sql_dialect import Dialect, dialect_of
+from stream.store import Cells, Changes, Entities, Fenced, Key, Move, Position, Row, StoreUnavailable
+
+POSITION_COLUMNS = "processor, topic, partition, next, records, event_time_ms"
+
+
+class SqlReading:
+    """What may be asked of an open connection."""
+
+    def __init__(self, connection: sa.Connection, dialect: Dialect) -> None:
+        self._connection, self._dialect = connection, dialect
+
+    def positions(self, processor: str | None = None) -> list[Position]:
+        where = "" if processor is None else "WHERE processor = :processor"
+        rows = self.query(
+            f"SELECT {POSITION_COLUMNS} FROM positions {where} ORDER BY 1, 2, 3", **({"processor": processor} if processor else {})
+        )  # noqa: S608
+        return [Position(*row) for row in rows]
+
+    def query(self, sql: str, **parameters: Any) -> list[Any]:
+        return list(self._connection.execute(sa.text(sql), parameters))
+
+    def changes(self, cells: Cells, since: int | None) -> Changes:
+        columns = ", ".join((*cells.key, *cells.measures))
+        watermark = int(self._connection.exec_driver_sql(self._dialect.watermark).scalar_one())
+        if since is not None:
+            floor = self.query("SELECT floor FROM cell_sweeps WHERE name = :name", name=cells.table)
+            if not floor or floor[0][0] <= since:
+                rows = self.query(f"SELECT {columns} FROM {cells.table} WHERE revision {self._dialect.newer} :since", since=since)  # noqa: S608
+                return Changes(rows, watermark, complete=False)
+        return Changes(self.query(f"SELECT {columns} FROM {cells.table}"), watermark, complete=True)  # noqa: S608
+
+
+class SqlTransaction(SqlReading):
+    """One write; see `stream.store.Transaction`."""
+
+    def __init__(self, connection: sa.Connection, dialect: Dialect) -> None:
+        super().__init__(connection, dialect)
+        self._missing: dict[str, set[Key]] = {}
+        self._revision: int | None = None
+
+    def advance(self, processor: str, topic: str, moves: Mapping[int, Move], event_time_ms: int) -> None:
+        for partition in sorted(moves):
+            move = moves[partition]
+            where = dict(processor=processor, topic=topic, partition=partition, next=move.next, records=move.records, at=event_time_ms)
+            if move.loaded is None:
+                moved = self.execute(
+                    f"INSERT INTO positions ({POSITION_COLUMNS}) VALUES (:processor, :topic, :partition, :next, :records, :at)"  # noqa: S608
+                    " ON CONFLICT DO NOTHING",
+                    **where,
+                )
+            else:
+                moved = self.execute(
+                    "UPDATE positions SET next = :next, records = records + :records,"
+                    " event_time_ms = CASE WHEN event_time_ms > :at THEN event_time_ms ELSE :at END"
+                    " WHERE processor = :processor AND topic = :topic AND partition = :partition AND next = :loaded",
+                    loaded=move.loaded,
+                    **where,
+                )
+            if moved != 1:
+                raise Fenced(f"{processor} does not own {topic}/{partition} any more: its position is not {move.loaded}")
+
+    def load(self, entities: Entities[Row], keys: Collection[Key]) -> dict[Key, Row]:
+        if not keys:
+            return {}
+        size, make = entities.key, entities.row._make  # type: ignore[attr-defined]
+        found: dict[Key, Row] = {}
+        for row in self._dialect.select(self._connection, entities.table, _fields(entities), size, sorted(keys)):
+            found[tuple(row[:size])] = make(row)
+        self._missing.setdefault(entities.table, set()).update(key for key in keys if key not in found)
+        return found
+
+    def save(self, entities: Entities[Row], rows: Iterable[Row]) -> None:
+        fields, size = _fields(entities), entities.key
+        missing = self._missing.get(entities.table, set())
+        new: list[Row] = []
+        known: list[Row] = []
+        for row in sorted(rows, key=lambda row: row[:size]):
+            (new if row[:size] in missing else known).append(row)
+        if known:
+            self._dialect.upsert(self._connection, entities.table, fields, size, known)
+        if new:
+            self._dialect.insert(self._connection, entities.table, fields, size, new)
+            missing.difference_update(row[:size] for row in new)
+
+    def delete(self, entities: Entities[Row], keys: Collection[Key]) -> None:
+        if keys:
+            self._dialect.delete(self._connection, entities.table, _fields(entities)[: entities.key], sorted(keys))
+            self._missing.setdefault(entities.table, set()).update(keys)
+
+    def add(self, cells: Cells, deltas: Mapping[Key, Sequence[int]]) -> None:
+        rows = [(*key, *deltas[key]) for key in sorted(deltas) if any(deltas[key])]
+        if rows:
+            if self._revision is None:
+                self._revision = int(self._connection.exec_driver_sql(self._dialect.next_revision).scalar_one())
+            self._dialect.add(self._connection, cells, rows, self._revision)
+
+    def sweep(self, cells: Cells, before: int) -> int:
+        zero = " AND ".join(f"{measure} = 0" for measure in cells.measures)
+        swept = self.execute(f"DELETE FROM {cells.table} WHERE revision < :before AND {zero}", before=before)  # noqa: S608
+        self.execute(
+            "INSERT INTO cell_sweeps (name, floor) VALUES (:name, :before)"
+            " ON CONFLICT (name) DO UPDATE SET floor = CASE WHEN cell_sweeps.floor > :before THEN cell_sweeps.floor ELSE :before END",
+            name=cells.table,
+            before=before,
+        )
+        return swept
+
+    def execute(self, sql: str, **parameters: Any) -> int:
+        return int(self._connection.execute(sa.text(sql), parameters).rowcount)
+
+
+def _fields(entities: Entities[Any]) -> tuple[str, ...]:
+    fields: tuple[str, ...] = entities.row._fields
+    return fields
+
+
+class SqlStore:
+    """A `stream.store.Store`; make one with `open`."""
+
+    def __init__(self, engine: sa.Engine, dialect: Dialect) -> None:
+        self._engine, self._dialect = engine, dialect
+        self.dialect = dialect.name
+        self._writers = threading.Lock() if dialect.name == "sqlite" else None
+
+    @classmethod
+    def open(cls, url: str, *, pool_size: int = 8) -> "SqlStore":
+        """Connect to `sqlite:///path` or `postgresql://...` and bring its schema up to date.
+
+        Raises ValueError for another URL, StoreUnavailable, Incompatible.
+        """
+        dialect = dialect_of(url)
+        engine = sa.create_engine(dialect.engine_url(url), pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=dialect.pre_ping)
+        event.listen(engine, "connect", dialect.on_connect)
+        event.listen(engine, "begin", dialect.on_begin)
+        try:
+            with _translated():
+                migrate(engine, dialect)
+                dialect.learn(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine, dialect)
+
+    @contextmanager
+    def begin(self) -> Iterator[SqlTransaction]:
+        if self._writers is not None:
+            self._writers.acquire()
+        try:
+            with _translated(), self._engine.connect().execution_options(**self._dialect.write_options) as connection, connection.begin():
+                yield SqlTransaction(connection, self._dialect)
+        finally:
+            if self._writers is not None:
+                self._writers.release()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[SqlReading]:
+        with _translated(), self._engine.connect().execution_options(**self._dialect.read_options) as connection, connection.begin():
+            yield SqlReading(connection, self._dialect)
+
+    def close(self) -> None:
+        self._engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Database errors that a retry may cure (connection lost, deadlock, disk full, locked) as StoreUnavailable, without parameters."""
+    try:
+        yield
+    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
+        cause = error.orig if isinstance(error, exc.DBAPIError) else error
+        raise StoreUnavailable(f"the database cannot do this now ({type(cause).__name__}: {str(cause).splitlines()[0]})") from None
+    except exc.DBAPIError as error:
+        if error.connection_invalidated:
+            raise StoreUnavailable("the connection to the database was lost") from None
+        raise

@@ -1,0 +1,205 @@
+"""The store's contract, as tests. A database passes it by handing `store` and `reopened` to the class (`tests/test_sql_store.py`)."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from processors.order_state import OrderRow, blank
+from stream.store import Cells, Entities, Fenced, Move, Store, StoreUnavailable
+
+ORDERS = Entities("rfm_order", OrderRow, 2)
+CELLS = Cells("rfm_cell", ("shop", "last_day", "orders", "monetary"), ("customers", "order_count", "revenue"))
+CELL = ("a", 1, 2, 3)
+
+
+def cells(store: Store) -> dict[tuple[object, ...], tuple[int, ...]]:
+    with store.snapshot() as snapshot:
+        return {tuple(row[:4]): tuple(row[4:]) for row in snapshot.changes(CELLS, None).rows}
+
+
+class StoreContract:
+    def test_an_entity_saved_is_loaded_again(self, store: Store) -> None:
+        with store.begin() as transaction:
+            transaction.load(ORDERS, [("a", "1"), ("a", "2")])
+            transaction.save(ORDERS, [blank("a", "2")._replace(refunds="é"), blank("a", "1")])
+        with store.begin() as transaction:
+            found = transaction.load(ORDERS, [("a", "1"), ("a", "2"), ("b", "1")])
+        assert found == {("a", "1"): blank("a", "1"), ("a", "2"): blank("a", "2")._replace(refunds="é")}
+
+    def test_saving_again_replaces_and_deleting_removes(self, store: Store) -> None:
+        with store.begin() as transaction:
+            transaction.save(ORDERS, [blank("a", "1"), blank("a", "2")])
+            transaction.save(ORDERS, [blank("a", "1")._replace(total=2**62)])
+            transaction.delete(ORDERS, [("a", "2")])
+        with store.begin() as transaction:
+            assert transaction.load(ORDERS, [("a", "1"), ("a", "2")]) == {("a", "1"): blank("a", "1")._replace(total=2**62)}
+
+    def test_thousands_of_keys_are_one_load(self, store: Store) -> None:
+        rows = [blank("a", str(number)) for number in range(7_001)]
+        with store.begin() as transaction:
+            transaction.load(ORDERS, [row[:2] for row in rows])
+            transaction.save(ORDERS, rows)
+        with store.begin() as transaction:
+            assert len(transaction.load(ORDERS, [row[:2] for row in rows])) == 7_001
+
+    def test_a_transaction_that_raises_leaves_nothing(self, store: Store) -> None:
+        with pytest.raises(KeyError), store.begin() as transaction:
+            transaction.advance("p", "orders", {0: Move(None, 5, 5)}, 1)
+            transaction.save(ORDERS, [blank("a", "1")])
+            transaction.add(CELLS, {CELL: (1, 1, 1)})
+            raise KeyError
+        with store.begin() as transaction:
+            assert transaction.load(ORDERS, [("a", "1")]) == {}
+            assert transaction.positions() == []
+        assert cells(store) == {}
+
+    def test_differences_add_up(self, store: Store) -> None:
+        for delta in ((1, 2, -3), (4, 0, 10), (-5, -2, -7)):
+            with store.begin() as transaction:
+                transaction.add(CELLS, {CELL: delta, ("b", 1, 1, 1): (0, 0, 0)})
+        assert cells(store) == {CELL: (0, 0, 0)}
+
+    def test_additions_from_many_threads_lose_nothing(self, store: Store) -> None:
+        def add(number: int) -> None:
+            with store.begin() as transaction:
+                transaction.add(CELLS, {CELL: (1, number, 0), ("a", 1, 2, number): (1, 0, 0)})
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(add, range(10, 60)))
+        assert cells(store)[CELL] == (50, sum(range(10, 60)), 0)
+        assert len(cells(store)) == 51
+
+    def test_a_position_moves_only_from_where_it_was_loaded(self, store: Store) -> None:
+        with store.begin() as transaction:
+            transaction.advance("p", "orders", {0: Move(None, 5, 5), 3: Move(None, 9, 2)}, 100)
+        with store.begin() as transaction:
+            transaction.advance("p", "orders", {0: Move(5, 8, 3)}, 90)
+            position = transaction.positions("p")[0]
+        assert (position.next, position.records, position.event_time_ms) == (8, 8, 100)
+        for move in (Move(5, 9, 1), Move(None, 9, 1), Move(9, 10, 1)):
+            with pytest.raises(Fenced), store.begin() as transaction:
+                transaction.save(ORDERS, [blank("a", "1")])
+                transaction.advance("p", "orders", {0: move}, 1)
+        with store.begin() as transaction:
+            assert transaction.load(ORDERS, [("a", "1")]) == {}
+
+    def test_rival_owners_of_one_position_count_each_record_once(self, store: Store) -> None:
+        fenced = threading.Event()
+
+        def own(_: int) -> None:
+            while True:
+                with store.snapshot() as snapshot:
+                    known = {p.partition: p.next for p in snapshot.positions("p")}
+                here = known.get(0)
+                if here == 40:
+                    return
+                try:
+                    with store.begin() as transaction:
+                        transaction.advance("p", "orders", {0: Move(here, (here or 0) + 1, 1)}, 1)
+                        transaction.add(CELLS, {CELL: (1, 0, 0)})
+                except Fenced:
+                    fenced.set()
+
+        with ThreadPoolExecutor(3) as pool:
+            list(pool.map(own, range(3)))
+        assert cells(store)[CELL] == (40, 0, 0)
+
+    def test_owners_that_create_or_change_one_entity_do_not_overwrite_each_other(self, store: Store) -> None:
+        def increase(_: int) -> None:
+            for _attempt in range(100):
+                try:
+                    with store.begin() as transaction:
+                        keys = [("a", "1"), ("a", "2"), ("b", "1")]
+                        found = transaction.load(ORDERS, keys)
+                        rows = [found.get(key) or blank(*key) for key in keys]
+                        transaction.save(ORDERS, [row._replace(total=row.total + 1) for row in rows])
+                    return
+                except StoreUnavailable:
+                    continue
+            raise AssertionError("no attempt got through")
+
+        with ThreadPoolExecutor(6) as pool:
+            list(pool.map(increase, range(24)))
+        with store.begin() as transaction:
+            assert {row.total for row in transaction.load(ORDERS, [("a", "1"), ("a", "2"), ("b", "1")]).values()} == {24}
+
+    def test_a_snapshot_sees_one_state(self, store: Store) -> None:
+        with store.begin() as transaction:
+            transaction.add(CELLS, {CELL: (1, 0, 0)})
+        with store.snapshot() as snapshot:
+            before = snapshot.changes(CELLS, None).rows
+            with store.begin() as transaction:
+                transaction.add(CELLS, {CELL: (1, 0, 0)})
+                transaction.advance("p", "orders", {0: Move(None, 1, 1)}, 1)
+            assert snapshot.changes(CELLS, None).rows == before
+            assert snapshot.positions() == []
+
+    def test_a_reader_of_changes_ends_with_the_whole(self, store: Store) -> None:
+        known: dict[tuple[object, ...], tuple[int, ...]] = {}
+        watermark: int | None = None
+        for number in range(20):
+            with store.begin() as transaction:
+                transaction.add(CELLS, {("a", number % 7, 0, 0): (1, number, 0), ("a", number % 3, 1, 0): (-1, 0, 1)})
+            with store.snapshot() as snapshot:
+                changes = snapshot.changes(CELLS, watermark)
+            assert changes.complete == (number == 0)
+            known.update({tuple(row[:4]): tuple(row[4:]) for row in changes.rows})
+            watermark = changes.watermark
+            assert known == cells(store)
+
+    def test_a_change_committed_late_is_not_skipped(self, store: Store) -> None:
+        """On PostgreSQL transactions do not commit in the order of their ids; on SQLite the second waits for the first."""
+        first_added, looked = threading.Event(), threading.Event()
+
+        def slow() -> None:
+            with store.begin() as transaction:
+                transaction.add(CELLS, {("slow", 1, 1, 1): (1, 0, 0)})
+                first_added.set()
+                looked.wait(0.5)
+
+        def quick() -> None:
+            with store.begin() as transaction:
+                transaction.add(CELLS, {("quick", 1, 1, 1): (1, 0, 0)})
+
+        with ThreadPoolExecutor(2) as pool:
+            one = pool.submit(slow)
+            first_added.wait(5)
+            two = pool.submit(quick)
+            if store.dialect == "postgresql":
+                two.result(5)
+            with store.snapshot() as snapshot:
+                early = snapshot.changes(CELLS, None)
+            looked.set()
+            one.result(5)
+            two.result(5)
+        with store.snapshot() as snapshot:
+            late = snapshot.changes(CELLS, early.watermark)
+        assert {row[0] for row in (*early.rows, *late.rows)} == {"slow", "quick"}
+
+    def test_sweeping_takes_zeros_only_and_readers_start_over(self, store: Store) -> None:
+        with store.begin() as transaction:
+            transaction.add(CELLS, {CELL: (1, 0, 0), ("a", 9, 9, 9): (1, 0, 0)})
+        with store.snapshot() as snapshot:
+            old = snapshot.changes(CELLS, None).watermark
+        with store.begin() as transaction:
+            transaction.add(CELLS, {CELL: (-1, 0, 0)})
+        with store.snapshot() as snapshot:
+            now = snapshot.changes(CELLS, None).watermark
+        with store.begin() as transaction:
+            assert transaction.sweep(CELLS, now + 1) == 1
+        assert cells(store) == {("a", 9, 9, 9): (1, 0, 0)}
+        with store.snapshot() as snapshot:
+            assert snapshot.changes(CELLS, old).complete
+
+    def test_what_was_committed_is_there_after_opening_again(self, store: Store, reopened: Callable[[], Store]) -> None:
+        with store.begin() as transaction:
+            transaction.advance("p", "orders", {0: Move(None, 5, 5)}, 1)
+            transaction.add(CELLS, {CELL: (1, 2, 3)})
+        store.close()
+        again = reopened()
+        assert cells(again) == {CELL: (1, 2, 3)}
+        with again.snapshot() as snapshot:
+            assert [position.next for position in snapshot.positions()] == [5]
+        again.close()

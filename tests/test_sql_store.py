@@ -1,0 +1,65 @@
+"""The SQL store on both databases: the contract, and what only this implementation has."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from orderwire.demo.postgres import Postgres
+from stream.migrations.run import head
+from stream.sql_store import SqlStore
+from stream.store import Incompatible, Move, Store, StoreUnavailable
+from tests.contracts.store import CELL, CELLS, StoreContract, cells
+
+
+class TestSqlStore(StoreContract):
+    @pytest.fixture
+    def reopened(self, store_url: str) -> Callable[[], Store]:
+        return lambda: SqlStore.open(store_url)
+
+
+def test_stores_opened_at_the_same_time_migrate_once(tmp_path: Path, postgres_url: str) -> None:
+    for url in (f"sqlite:///{tmp_path}/new/state.db", postgres_url):
+        with ThreadPoolExecutor(4) as pool:
+            stores = list(pool.map(lambda _, url=url: SqlStore.open(url), range(4)))  # type: ignore[misc]
+        with stores[0].snapshot() as snapshot:
+            assert snapshot.query("SELECT version_num FROM alembic_version") == [(head(),)]
+        for store in stores:
+            store.close()
+
+
+def test_a_store_newer_than_the_program_is_refused(store: SqlStore, store_url: str) -> None:
+    with store.begin() as transaction:
+        transaction.execute("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(Incompatible, match="9999.*upgrade orderwire"):
+        SqlStore.open(store_url)
+
+
+@pytest.mark.parametrize("url", ["mysql://x", "state.db", "kafka://localhost:9092"])
+def test_a_url_of_another_kind_names_the_two_that_work(url: str) -> None:
+    with pytest.raises(ValueError, match="sqlite:///path or postgresql://"):
+        SqlStore.open(url)
+
+
+def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    (tmp_path / "state.db").write_bytes(b"not a database" * 100)
+    with pytest.raises(Exception, match="not a database"):
+        SqlStore.open(f"sqlite:///{tmp_path / 'state.db'}")
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_a_restart_of_postgresql_is_an_error_to_retry_and_loses_nothing(postgres_server: Postgres, postgres_url: str, crash: bool) -> None:
+    store = SqlStore.open(postgres_url)
+    with store.begin() as transaction:
+        transaction.add(CELLS, {CELL: (1, 1, 1)})
+    with pytest.raises(StoreUnavailable), store.begin() as transaction:
+        transaction.add(CELLS, {CELL: (1, 1, 1)})
+        transaction.advance("p", "orders", {0: Move(None, 1, 1)}, 1)
+        postgres_server.restart(crash=crash)
+        transaction.positions()
+    with store.begin() as transaction:
+        transaction.add(CELLS, {CELL: (1, 1, 1)})
+        assert transaction.positions() == []
+    assert cells(store) == {CELL: (2, 2, 2)}
+    store.close()
