@@ -55,7 +55,7 @@ def identifier(value: Any) -> str | None:
         return str(value) if 0 < value < INT64 else None
     if isinstance(value, str):
         tail = value.strip().rsplit("/", 1)[-1].partition("?")[0]
-        return str(int(tail)) if tail.isascii() and tail.isdigit() and 0 < int(tail[:19]) and len(tail) <= 19 else None
+        return str(int(tail)) if tail.isascii() and tail.isdigit() and int(tail[:19]) > 0 and len(tail) <= 19 else None
     return None
 
 

@@ -36,7 +36,9 @@ class Dialect(Protocol):
     def on_begin(self, connection: sa.Connection) -> None: ...
     def lock_schema(self, connection: sa.Connection) -> None: ...
     def learn(self, engine: sa.Engine) -> None: ...
-    def select(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key]) -> Iterable[Any]: ...
+    def select(
+        self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key], *, shared: bool
+    ) -> Iterable[Any]: ...
     def insert(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]) -> None: ...
     def upsert(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]) -> None: ...
     def delete(self, c: sa.Connection, table: str, key_fields: Sequence[str], keys: Sequence[Key]) -> None: ...
@@ -101,7 +103,7 @@ class Sqlite:
     def learn(self, engine: sa.Engine) -> None:
         """SQLite takes values as they are."""
 
-    def select(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key]) -> Iterable[Any]:
+    def select(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key], *, shared: bool) -> Iterable[Any]:
         """CROSS JOIN keeps the keys outside and the index lookup inside; `(a, b) IN (VALUES ...)` would use its first column only."""
         names = [f"k{i}" for i in range(key)]
         row = f"({', '.join('?' * key)})"
@@ -109,7 +111,7 @@ class Sqlite:
         for start in range(0, len(keys), CHUNK):
             chunk = keys[start : start + CHUNK]
             sql = (
-                f"WITH k({', '.join(names)}) AS (VALUES {', '.join([row] * len(chunk))})"  # noqa: S608
+                f"WITH k({', '.join(names)}) AS (VALUES {', '.join([row] * len(chunk))})"
                 f" SELECT {', '.join('t.' + f for f in fields)} FROM k CROSS JOIN {table} t ON {on}"
             )
             yield from c.exec_driver_sql(sql, tuple(value for k in chunk for value in k))
@@ -119,16 +121,16 @@ class Sqlite:
 
     def upsert(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]) -> None:
         values = ", ".join("?" * len(fields))
-        c.exec_driver_sql(f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({values})" + _update(fields, key), [tuple(r) for r in rows])  # noqa: S608
+        c.exec_driver_sql(f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({values})" + _update(fields, key), [tuple(r) for r in rows])
 
     def delete(self, c: sa.Connection, table: str, key_fields: Sequence[str], keys: Sequence[Key]) -> None:
-        c.exec_driver_sql(f"DELETE FROM {table} WHERE " + " AND ".join(f"{f} = ?" for f in key_fields), list(keys))  # noqa: S608
+        c.exec_driver_sql(f"DELETE FROM {table} WHERE " + " AND ".join(f"{f} = ?" for f in key_fields), list(keys))
 
     def add(self, c: sa.Connection, cells: Cells, rows: Sequence[Any], revision: int) -> None:
         columns = (*cells.key, *cells.measures, "revision")
         values = ", ".join("?" * (len(columns) - 1))
         c.exec_driver_sql(
-            f"INSERT INTO {cells.table} ({', '.join(columns)}) VALUES ({values}, {revision})" + _sum(cells),  # noqa: S608
+            f"INSERT INTO {cells.table} ({', '.join(columns)}) VALUES ({values}, {revision})" + _sum(cells),
             list(rows),
         )
 
@@ -173,18 +175,18 @@ class Postgres:
         types = self._types[table]
         return "unnest(" + ", ".join(f"%s::{types[f]}[]" for f in fields) + ")"
 
-    def select(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key]) -> Iterable[Any]:
+    def select(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key], *, shared: bool) -> Iterable[Any]:
         names = fields[:key]
         wanted = self._unnest(table, names)
         on = " AND ".join(f"t.{f} = k.{f}" for f in names)
         sql = (
-            f"SELECT {', '.join('t.' + f for f in fields)} FROM {table} t JOIN {wanted} AS k({', '.join(names)}) ON {on}"  # noqa: S608
-            f" ORDER BY {', '.join('t.' + f for f in names)} FOR UPDATE OF t"
+            f"SELECT {', '.join('t.' + f for f in fields)} FROM {table} t JOIN {wanted} AS k({', '.join(names)}) ON {on}"
+            f" ORDER BY {', '.join('t.' + f for f in names)} FOR {'SHARE' if shared else 'UPDATE'} OF t"
         )
         return c.exec_driver_sql(sql, _columns(keys))
 
     def _insert(self, table: str, fields: Sequence[str]) -> str:
-        return f"INSERT INTO {table} ({', '.join(fields)}) SELECT * FROM {self._unnest(table, fields)}"  # noqa: S608
+        return f"INSERT INTO {table} ({', '.join(fields)}) SELECT * FROM {self._unnest(table, fields)}"
 
     def insert(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]) -> None:
         done = c.exec_driver_sql(self._insert(table, fields) + " ON CONFLICT DO NOTHING", _columns(rows)).rowcount
@@ -197,14 +199,11 @@ class Postgres:
     def delete(self, c: sa.Connection, table: str, key_fields: Sequence[str], keys: Sequence[Key]) -> None:
         on = " AND ".join(f"t.{f} = k.{f}" for f in key_fields)
         wanted = self._unnest(table, key_fields)
-        c.exec_driver_sql(f"DELETE FROM {table} t USING {wanted} AS k({', '.join(key_fields)}) WHERE {on}", _columns(keys))  # noqa: S608
+        c.exec_driver_sql(f"DELETE FROM {table} t USING {wanted} AS k({', '.join(key_fields)}) WHERE {on}", _columns(keys))
 
     def add(self, c: sa.Connection, cells: Cells, rows: Sequence[Any], revision: int) -> None:
         columns = (*cells.key, *cells.measures)
-        sql = (
-            f"INSERT INTO {cells.table} ({', '.join(columns)}, revision)"  # noqa: S608
-            f" SELECT *, {revision} FROM {self._unnest(cells.table, columns)}"
-        )
+        sql = f"INSERT INTO {cells.table} ({', '.join(columns)}, revision) SELECT *, {revision} FROM {self._unnest(cells.table, columns)}"
         c.exec_driver_sql(sql + _sum(cells), _columns(rows))
 
 

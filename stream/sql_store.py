@@ -34,21 +34,24 @@ class SqlReading:
         where = "" if processor is None else "WHERE processor = :processor"
         rows = self.query(
             f"SELECT {POSITION_COLUMNS} FROM positions {where} ORDER BY 1, 2, 3", **({"processor": processor} if processor else {})
-        )  # noqa: S608
+        )
         return [Position(*row) for row in rows]
 
     def query(self, sql: str, **parameters: Any) -> list[Any]:
         return list(self._connection.execute(sa.text(sql), parameters))
 
+    def watermark(self) -> int:
+        return int(self._connection.exec_driver_sql(self._dialect.watermark).scalar_one())
+
     def changes(self, cells: Cells, since: int | None) -> Changes:
         columns = ", ".join((*cells.key, *cells.measures))
-        watermark = int(self._connection.exec_driver_sql(self._dialect.watermark).scalar_one())
+        watermark = self.watermark()
         if since is not None:
             floor = self.query("SELECT floor FROM cell_sweeps WHERE name = :name", name=cells.table)
             if not floor or floor[0][0] <= since:
-                rows = self.query(f"SELECT {columns} FROM {cells.table} WHERE revision {self._dialect.newer} :since", since=since)  # noqa: S608
+                rows = self.query(f"SELECT {columns} FROM {cells.table} WHERE revision {self._dialect.newer} :since", since=since)
                 return Changes(rows, watermark, complete=False)
-        return Changes(self.query(f"SELECT {columns} FROM {cells.table}"), watermark, complete=True)  # noqa: S608
+        return Changes(self.query(f"SELECT {columns} FROM {cells.table}"), watermark, complete=True)
 
 
 class SqlTransaction(SqlReading):
@@ -62,10 +65,17 @@ class SqlTransaction(SqlReading):
     def advance(self, processor: str, topic: str, moves: Mapping[int, Move], event_time_ms: int) -> None:
         for partition in sorted(moves):
             move = moves[partition]
-            where = dict(processor=processor, topic=topic, partition=partition, next=move.next, records=move.records, at=event_time_ms)
+            where = {
+                "processor": processor,
+                "topic": topic,
+                "partition": partition,
+                "next": move.next,
+                "records": move.records,
+                "at": event_time_ms,
+            }
             if move.loaded is None:
                 moved = self.execute(
-                    f"INSERT INTO positions ({POSITION_COLUMNS}) VALUES (:processor, :topic, :partition, :next, :records, :at)"  # noqa: S608
+                    f"INSERT INTO positions ({POSITION_COLUMNS}) VALUES (:processor, :topic, :partition, :next, :records, :at)"
                     " ON CONFLICT DO NOTHING",
                     **where,
                 )
@@ -80,12 +90,12 @@ class SqlTransaction(SqlReading):
             if moved != 1:
                 raise Fenced(f"{processor} does not own {topic}/{partition} any more: its position is not {move.loaded}")
 
-    def load(self, entities: Entities[Row], keys: Collection[Key]) -> dict[Key, Row]:
+    def load(self, entities: Entities[Row], keys: Collection[Key], *, shared: bool = False) -> dict[Key, Row]:
         if not keys:
             return {}
         size, make = entities.key, entities.row._make  # type: ignore[attr-defined]
         found: dict[Key, Row] = {}
-        for row in self._dialect.select(self._connection, entities.table, _fields(entities), size, sorted(keys)):
+        for row in self._dialect.select(self._connection, entities.table, _fields(entities), size, sorted(keys), shared=shared):
             found[tuple(row[:size])] = make(row)
         self._missing.setdefault(entities.table, set()).update(key for key in keys if key not in found)
         return found
@@ -117,7 +127,7 @@ class SqlTransaction(SqlReading):
 
     def sweep(self, cells: Cells, before: int) -> int:
         zero = " AND ".join(f"{measure} = 0" for measure in cells.measures)
-        swept = self.execute(f"DELETE FROM {cells.table} WHERE revision < :before AND {zero}", before=before)  # noqa: S608
+        swept = self.execute(f"DELETE FROM {cells.table} WHERE revision < :before AND {zero}", before=before)
         self.execute(
             "INSERT INTO cell_sweeps (name, floor) VALUES (:name, :before)"
             " ON CONFLICT (name) DO UPDATE SET floor = CASE WHEN cell_sweeps.floor > :before THEN cell_sweeps.floor ELSE :before END",

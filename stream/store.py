@@ -98,6 +98,10 @@ class Reading(Protocol):
         """Rows of a SELECT with `:name` parameters, in SQL that SQLite and PostgreSQL both understand (each row a named tuple)."""
         ...
 
+    def watermark(self) -> int:
+        """Now, as `changes` and `sweep` count time."""
+        ...
+
     def changes(self, cells: Cells, since: int | None) -> Changes:
         """Cells changed since the watermark of an earlier call; the whole table for None."""
         ...
@@ -114,8 +118,11 @@ class Transaction(Reading, Protocol):
         """Move positions, each by compare-and-set. Raises Fenced. Call it first: it also locks out rival owners."""
         ...
 
-    def load(self, entities: Entities[Row], keys: Collection[Key]) -> dict[Key, Row]:
-        """The rows that exist among `keys`, locked with those that do not exist yet."""
+    def load(self, entities: Entities[Row], keys: Collection[Key], *, shared: bool = False) -> dict[Key, Row]:
+        """The rows that exist among `keys`, locked with those that do not exist yet.
+
+        `shared` lets others load them too, shared, as long as nobody saves them: for what many batches go by and few change.
+        """
         ...
 
     def save(self, entities: Entities[Row], rows: Iterable[Row]) -> None:

@@ -22,7 +22,7 @@ class TestSqlStore(StoreContract):
 def test_stores_opened_at_the_same_time_migrate_once(tmp_path: Path, postgres_url: str) -> None:
     for url in (f"sqlite:///{tmp_path}/new/state.db", postgres_url):
         with ThreadPoolExecutor(4) as pool:
-            stores = list(pool.map(lambda _, url=url: SqlStore.open(url), range(4)))  # type: ignore[misc]
+            stores = list(pool.map(SqlStore.open, [url] * 4))
         with stores[0].snapshot() as snapshot:
             assert snapshot.query("SELECT version_num FROM alembic_version") == [(head(),)]
         for store in stores:
@@ -32,7 +32,7 @@ def test_stores_opened_at_the_same_time_migrate_once(tmp_path: Path, postgres_ur
 def test_a_store_newer_than_the_program_is_refused(store: SqlStore, store_url: str) -> None:
     with store.begin() as transaction:
         transaction.execute("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(Incompatible, match="9999.*upgrade orderwire"):
+    with pytest.raises(Incompatible, match=r"9999.*upgrade orderwire"):
         SqlStore.open(store_url)
 
 

@@ -1,0 +1,32 @@
+"""Amounts as cells keep them: exact while a shop is small, then rounded up to the edge of their bin.
+
+Neighbouring edges differ by at most 2 % (g = 1.02, analytics 3.6: segment counts within 0.41 % on CDNOW), so a cell's key is an amount of
+money either way, and whoever reads cells need not know which: `v > cutoff` says the same of an amount and of its edge, since cut-offs are
+edges too.
+"""
+
+from bisect import bisect_left
+
+RATIO_PERCENT = 102
+LIMIT = 10**17
+
+
+def _edges() -> list[int]:
+    edges = [0]
+    while edges[-1] < LIMIT:
+        edges.append(max(edges[-1] + 1, edges[-1] * RATIO_PERCENT // 100))
+    return edges
+
+
+EDGES = _edges()
+"""Upper edges of the bins, minor units, ascending."""
+
+
+def bin_edge(units: int) -> int:
+    """The upper edge of the bin that `units` minor units fall in: the smallest edge not below it."""
+    return EDGES[bisect_left(EDGES, units)]
+
+
+def mid_week(day: int) -> int:
+    """The middle of the week of `day` (days since 1970-01-01): first and last days are known to the week in a large shop."""
+    return day - day % 7 + 3

@@ -1,0 +1,229 @@
+"""The RFM fold: whatever arrives, in whichever order and however often, ends in one state, and cells are the sum of customers."""
+
+import random
+from collections.abc import Sequence
+from datetime import date
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from processors import rfm_customer
+from processors.events import CustomersMerged, OrderEvent, Refund, RefundCreated
+from processors.order_state import OrderRow, counts, net
+from processors.processor import Deltas
+from processors.rfm import LEFT_OUT_CELLS, ORDERS, RfmProcessor
+from processors.rfm_customer import BTYD_CELLS, CUSTOMERS, LAST_DAY_CELLS, RFM_CELLS, SPEND_CELLS, CustomerRow, DayRow, from_days
+from processors.tolerance import Rejected
+from stream.sql_store import SqlStore
+from stream.store import Cells
+from tests.orders import DAY0, SHOP, distinct_versions, events, order
+
+CELLS = (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS, LEFT_OUT_CELLS)
+TABLES = ("rfm_shop", "rfm_order", "rfm_customer_day", "rfm_customer", "rfm_alias")
+NOON_MS = 12 * 3_600_000
+PROPERTY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+
+
+def at(day: int) -> int:
+    return day * 86_400_000 + NOON_MS
+
+
+def empty(store: SqlStore) -> None:
+    with store.begin() as transaction:
+        for table in (*TABLES, *(cells.table for cells in CELLS)):
+            transaction.execute(f"DELETE FROM {table}")
+
+
+def fold(
+    store: SqlStore, batches: Sequence[Sequence[OrderEvent]], day: int = DAY0 + 31, processor: RfmProcessor | None = None
+) -> RfmProcessor:
+    processor = processor or RfmProcessor({})
+    for batch in batches:
+        with store.begin() as transaction:
+            processor.apply(transaction, batch, at(day))
+    return processor
+
+
+def nonzero(store: SqlStore, cells: Cells) -> dict[tuple[object, ...], tuple[int, ...]]:
+    size = len(cells.key)
+    with store.snapshot() as snapshot:
+        return {tuple(r[:size]): tuple(r[size:]) for r in snapshot.changes(cells, None).rows if any(r[size:])}
+
+
+def state(store: SqlStore) -> dict[str, object]:
+    dump: dict[str, object] = {cells.table: nonzero(store, cells) for cells in CELLS}
+    with store.snapshot() as snapshot:
+        for table in TABLES:
+            dump[table] = sorted(map(tuple, snapshot.query(f"SELECT * FROM {table}")))
+    return dump
+
+
+def assert_cells_are_the_sum_of_customers_and_customers_of_orders(store: SqlStore, window_days: int = 365) -> None:
+    """The central equation, from the orders up: everything behind the order rows is made anew and compared."""
+    with store.snapshot() as snapshot:
+        shops = {row[0]: row for row in snapshot.query("SELECT shop, as_of_day, exact FROM rfm_shop")}
+        rows = [OrderRow(*row) for row in snapshot.query(f"SELECT {', '.join(OrderRow._fields)} FROM rfm_order")]
+        aliases = {(r[0], r[1]): r[2] for r in snapshot.query("SELECT shop, deleted, kept FROM rfm_alias")}
+        customers = {
+            CustomerRow(*r)[:2]: CustomerRow(*r) for r in snapshot.query(f"SELECT {', '.join(CustomerRow._fields)} FROM rfm_customer")
+        }
+    days: dict[tuple[str, str, int], list[int]] = {}
+    left_out = Deltas()
+    for row in filter(counts, rows):
+        if row.subject:
+            total = days.setdefault((row.shop, aliases.get((row.shop, row.subject), row.subject), row.day), [0, 0])
+            total[0] += 1
+            total[1] += net(row)
+    by_customer: dict[tuple[str, str], list[DayRow]] = {}
+    for (shop, customer, day), (orders, revenue) in days.items():
+        by_customer.setdefault((shop, customer), []).append(DayRow(shop, customer, day, orders, revenue))
+    expected = {key: from_days(*key, its_days, shops[key[0]][1] - window_days) for key, its_days in by_customer.items()}
+    assert customers == expected
+    for cells in CELLS[:-1]:
+        sums: dict[tuple[object, ...], tuple[int, ...]] = {}
+        for customer_row in customers.values():
+            for key, measures in rfm_customer.cells(customer_row, exact=bool(shops[customer_row.shop][2])).get(cells, {}).items():
+                sums[key] = tuple(a + b for a, b in zip(sums.get(key, (0,) * len(measures)), measures, strict=True))
+        assert nonzero(store, cells) == {key: measures for key, measures in sums.items() if any(measures)}, cells.table
+    del left_out
+
+
+@PROPERTY
+@given(drawn=st.lists(events(), max_size=25), seed=st.integers(0, 2**32))
+def test_any_order_any_duplication_any_batches_end_in_the_same_state(store: SqlStore, drawn: list[OrderEvent], seed: int) -> None:
+    told = distinct_versions(drawn)
+    empty(store)
+    fold(store, [told])
+    once = state(store)
+    assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
+    rng = random.Random(seed)
+    again = told + rng.sample(told, len(told) // 2)
+    rng.shuffle(again)
+    cuts = sorted(rng.sample(range(len(again) + 1), min(3, len(again))))
+    empty(store)
+    fold(store, [again[a:b] for a, b in zip([0, *cuts], [*cuts, len(again)], strict=True) if a < b])
+    if told:
+        assert state(store) == once
+
+
+@PROPERTY
+@given(drawn=st.lists(events(), max_size=15))
+def test_the_equation_holds_after_every_event(store: SqlStore, drawn: list[OrderEvent]) -> None:
+    empty(store)
+    for event in distinct_versions(drawn):
+        fold(store, [[event]])
+        assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
+
+
+def test_a_clock_advanced_day_by_day_for_400_days_equals_recomputation(store: SqlStore) -> None:
+    rng = random.Random(7)
+    processor = RfmProcessor({})
+    number = 0
+    for day in range(DAY0, DAY0 + 400):
+        if day < DAY0 + 60:
+            number += 1
+            fold(
+                store,
+                [[order(f"{number}", customer=f"{rng.randint(1, 12)}", day=day - rng.randint(0, 3), total=rng.randint(1, 9999))]],
+                day,
+                processor,
+            )
+        with store.begin() as transaction:
+            processor.tick(transaction, at(day))
+        if day % 29 == 0 or day == DAY0 + 399:
+            assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
+    with store.snapshot() as snapshot:
+        assert snapshot.query("SELECT count(*) FROM rfm_customer WHERE expires_day IS NOT NULL")[0][0] > 0
+
+
+def test_midnight_touches_only_customers_whose_orders_leave(store: SqlStore) -> None:
+    processor = fold(store, [[order("1", customer="1", day=DAY0), order("2", customer="2", day=DAY0 + 1)]], DAY0 + 1)
+    before = nonzero(store, RFM_CELLS)
+    with store.begin() as transaction:
+        processor.tick(transaction, at(DAY0 + 364))
+    assert nonzero(store, RFM_CELLS) == before
+    with store.begin() as transaction:
+        processor.tick(transaction, at(DAY0 + 365))
+    assert set(nonzero(store, RFM_CELLS)) == {(SHOP, DAY0 + 1, 1, 1000)}
+    assert sum(n for (n,) in nonzero(store, LAST_DAY_CELLS).values()) == 2
+
+
+def test_refunds_lower_money_only_and_are_counted_once_however_they_are_told(store: SqlStore) -> None:
+    fold(store, [[RefundCreated(shop=SHOP, order_id="1", refund=Refund("r1", 300), currency="USD")]])
+    assert nonzero(store, RFM_CELLS) == {}
+    fold(store, [[order("1", total=1000)]])
+    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0, 1, 700): (1, 1, 700)}
+    fold(store, [[order("1", version=2, total=1000, current=700, refunds=(Refund("r1", 300),), status="partially_refunded")]])
+    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0, 1, 700): (1, 1, 700)}
+    fold(store, [[order("1", version=3, total=1000, current=0, refunds=(Refund("r1", 300), Refund("r2", 700)), status="refunded")]])
+    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0, 1, 0): (1, 1, 0)}
+
+
+def test_an_order_may_change_its_customer(store: SqlStore) -> None:
+    fold(store, [[order("1", customer="1"), order("2", customer="1", day=DAY0 + 2)], [order("2", version=2, customer="2", day=DAY0 + 2)]])
+    assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
+    assert set(nonzero(store, RFM_CELLS)) == {(SHOP, DAY0, 1, 1000), (SHOP, DAY0 + 2, 1, 1000)}
+
+
+def test_a_merge_joins_two_customers_whenever_it_comes(store: SqlStore) -> None:
+    merge = CustomersMerged(shop=SHOP, kept_id="2", deleted_id="1")
+    fold(store, [[order("1", customer="1")], [merge], [order("2", customer="2", day=DAY0 + 1), order("3", customer="1", day=DAY0 + 2)]])
+    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0 + 2, 3, 3000): (1, 3, 3000)}
+
+
+def test_guests_are_known_by_a_hash_and_orders_of_nobody_are_left_out_and_counted(store: SqlStore) -> None:
+    fold(store, [[order("1", customer=None, email=" A@Example.com"), order("2", customer=None, email="a@example.com", day=DAY0 + 1)]])
+    fold(store, [[order("3", customer=None, total=50)]])
+    assert set(nonzero(store, LAST_DAY_CELLS)) == {(SHOP, 1, DAY0 + 1)}
+    assert nonzero(store, LEFT_OUT_CELLS) == {(SHOP, "no_customer"): (1, 50)}
+    with store.snapshot() as snapshot:
+        assert "@" not in str(snapshot.query("SELECT * FROM rfm_customer")) + str(snapshot.query("SELECT * FROM rfm_order"))
+
+
+def test_an_order_in_another_currency_is_rejected_since_it_cannot_be_added(store: SqlStore) -> None:
+    fold(store, [[order("1")]])
+    with pytest.raises(Rejected, match="currency_mismatch"):
+        fold(store, [[order("2", currency="EUR")]])
+
+
+def test_a_large_shop_steps_to_bins_and_stays_the_sum_of_its_customers(store: SqlStore) -> None:
+    rng = random.Random(3)
+    processor = RfmProcessor({}, exact_below=40)
+    for batch in range(8):
+        told: list[OrderEvent] = [
+            order(f"{batch}-{i}", customer=f"{rng.randint(1, 60)}", day=DAY0 + rng.randint(0, 30), total=rng.randint(1, 200_000))
+            for i in range(12)
+        ]
+        fold(store, [told], processor=processor)
+        with store.begin() as transaction:
+            processor.tick(transaction, at(DAY0 + 31))
+        assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
+    with store.snapshot() as snapshot:
+        assert snapshot.query("SELECT exact FROM rfm_shop") == [(0,)]
+
+
+def test_the_next_event_of_a_customer_with_50_000_orders_reads_no_more_than_any_other(store: SqlStore) -> None:
+    """Counted in rows, not seconds: one day and one customer are loaded, whatever stands behind them."""
+    days = [DayRow(SHOP, "till", DAY0 - day, 137, 137_000) for day in range(365)]
+    row = from_days(SHOP, "till", days, DAY0 - 365)
+    assert row is not None
+    assert row.orders == 50_005
+    before = days[0]
+    after = before._replace(orders=138, revenue=138_000)
+    assert rfm_customer.moved(row, {DAY0: (before, after)}, DAY0 - 365) == from_days(SHOP, "till", [after, *days[1:]], DAY0 - 365)
+
+
+def test_today_is_the_shop_s(store: SqlStore) -> None:
+    processor = RfmProcessor({SHOP: ZoneInfo("Pacific/Auckland")})
+    fold(store, [[order("1", day=DAY0)]], DAY0, processor)
+    with store.snapshot() as snapshot:
+        assert snapshot.query("SELECT as_of_day FROM rfm_shop") == [(DAY0 + 1,)]
+    assert date.fromordinal(DAY0 + date(1970, 1, 1).toordinal()).isoformat() == "2024-10-04"
+
+
+def test_orders_and_customers_have_the_columns_of_their_tables(store: SqlStore) -> None:
+    with store.begin() as transaction:
+        for entities in (ORDERS, CUSTOMERS):
+            assert transaction.load(entities, [(SHOP, "none")]) == {}
