@@ -6,14 +6,17 @@ equal customers score alike; NTILE would split 14,000 identical one-time buyers 
 Recency is reversed (6 - score): 5 is always best. With fewer than five customers there are no fifths, hence no scores.
 
 Speed: no sort of the cells. Days and order counts are small integers, so their quantiles come from a bincount. Money is
-counted by the leading bits of its floating-point form (sign, exponent and 8 bits of fraction keep the order of numbers and
-give about 256 buckets per doubling); only the values of the bucket that holds a cut-off are then sorted.
+counted by the leading bits of its floating-point form (sign, exponent and 6 bits of fraction keep the order of numbers and
+give 64 buckets per doubling); only the values of the bucket that holds a cut-off are then sorted.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from math import ceil
+from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
 from query.arrays import Floats, Ints
 from query.segments import SEGMENTS, Segment, fm_score, segment_of
@@ -22,8 +25,12 @@ ORDERS_CAP: Final = 32  # the fold's cap on `orders` in a cell; a customer is co
 MIN_CUSTOMERS: Final = 5
 TOO_FEW: Final = "fewer than 5 customers ordered in the window: no fifths to score by"
 
-_DENSE_RANGE: Final = 1 << 16
-_LEADING_BITS: Final = 44  # of 64: leaves sign, 11 bits of exponent, 8 bits of fraction
+_FM: Final = np.array([fm_score(f, m) - 1 for f in range(1, 6) for m in range(1, 6)])
+IntArray = npt.NDArray[np.signedinteger[Any]]
+
+_LEADING_BITS: Final = 46  # of 64: leaves sign, 11 bits of exponent, 6 bits of fraction
+_BUCKETS: Final = 64 * 63 + 1  # any 64-bit integer
+_BLOCK: Final = 16_384  # 128 KiB of 64-bit numbers
 _BELOW_ONE: Final = (int(np.float64(1.0).view(np.int64)) >> _LEADING_BITS) - 1
 
 
@@ -75,9 +82,7 @@ class Score:
     segment: Segment
 
 
-def rfm(
-    last_day: Ints, orders: Ints, monetary: Ints, customers: Ints, order_count: Ints, revenue: Ints, asof_day: int
-) -> Rfm:
+def rfm(last_day: Ints, orders: Ints, monetary: Ints, customers: Ints, order_count: Ints, revenue: Ints, asof_day: int) -> Rfm:
     """RFM of the cells at the end of day `asof_day`.
 
     Arrays of one length, one entry per cell: key `last_day` (days since 1970-01-01), `orders` (capped at 32), `monetary`
@@ -87,22 +92,25 @@ def rfm(
     n, total_orders, total_revenue = int(customers.sum()), int(order_count.sum()), int(revenue.sum())
     if n < MIN_CUSTOMERS:
         return Rfm(n, total_orders, total_revenue, None, None, None, None, None, None, TOO_FEW)
-    weights = customers.astype(np.float64)  # bincount's own type; whole numbers are exact up to 2^53
-    recency_days = asof_day - last_day
-    days = weighted_fifths(recency_days, weights)
-    counts = weighted_fifths(orders, weights)
-    money = weighted_fifths(monetary, weights)
+    ranks = [-(-k * n // 5) for k in range(1, 5)]
+    by_day, by_orders = _marginals(last_day, orders, customers)
+    # The k-th smallest recency belongs to the k-th largest last day.
+    first_day = int(last_day.min())
+    reached = np.cumsum(by_day)
+    days = tuple(asof_day - first_day - int(np.searchsorted(reached, n - rank + 1)) for rank in ranks)
+    reached = np.cumsum(by_orders)
+    counts = tuple(int(np.searchsorted(reached, rank)) for rank in ranks)
+    money = tuple(values_at(monetary, customers, ranks))
     # One index per cell: 25 (R - 1) + 5 (F - 1) + (M - 1), in bytes until it is used. R falls as recency rises.
     cube = np.full(len(last_day), 100, dtype=np.int8)
     step = np.empty_like(cube)
     for k in range(4):
-        cube -= np.multiply((recency_days > days[k]).view(np.int8), 25, out=step)
+        cube -= np.multiply((last_day < asof_day - days[k]).view(np.int8), 25, out=step)
         cube += np.multiply((orders > counts[k]).view(np.int8), 5, out=step)
         cube += (monetary > money[k]).view(np.int8)
-    index = cube.astype(np.intp)
-    people = _whole(np.bincount(index, weights, 125)).reshape(5, 5, 5)
-    taken = _whole(np.bincount(index, revenue.astype(np.float64), 125)).reshape(5, 5, 5)
-    grid = tuple(tuple(_tally_fm(people[r], taken[r], fm) for fm in range(1, 6)) for r in range(5))
+    people = _whole(_counted(lambda block: cube[block], customers, 125)).reshape(5, 5, 5)
+    taken = _whole(_counted(lambda block: cube[block], revenue, 125)).reshape(5, 5, 5)
+    grid = tuple(tuple(_by_fm(people[r], taken[r])) for r in range(5))
     return Rfm(
         customers=n,
         orders=total_orders,
@@ -126,40 +134,54 @@ def score_customer(cutoffs: Cutoffs, recency_days: int, orders: int, cents: int)
     return Score(r, f, m, fm, segment_of(r, fm))
 
 
-def weighted_fifths(values: Ints, weights: Floats) -> tuple[int, int, int, int]:
-    """The ceil(k n / 5)-th smallest of `values`, k = 1..4, each value standing for `weights` customers (whole numbers)."""
-    lowest, highest = int(values.min()), int(values.max())
-    shifted = values - lowest
-    n = int(weights.sum())
-    ranks = [-(-k * n // 5) for k in range(1, 5)]
-    if highest - lowest < _DENSE_RANGE:
-        reached = np.cumsum(np.bincount(shifted, weights))
-        first, second, third, fourth = (lowest + int(np.searchsorted(reached, rank)) for rank in ranks)
-        return first, second, third, fourth
-    # Shifted values are 0 (bucket 0) or at least 1 (buckets from 1, 256 per doubling).
-    buckets = shifted.astype(np.float64).view(np.int64)
-    buckets >>= _LEADING_BITS
-    buckets -= _BELOW_ONE
-    np.maximum(buckets, 0, out=buckets)
-    reached = np.cumsum(np.bincount(buckets, weights))
-    first, second, third, fourth = (lowest + _within_bucket(shifted, weights, buckets, reached, rank) for rank in ranks)
-    return first, second, third, fourth
+def _marginals(last_day: Ints, orders: Ints, customers: Ints) -> tuple[Floats, Floats]:
+    """Customers by day from the first one on, and by number of orders from zero on; one joint count serves both."""
+    first_day, width = int(last_day.min()), int(orders.max()) + 1
+    offset, height = first_day * width, int(last_day.max()) - first_day + 1
+    joint = _counted(lambda block: last_day[block] * width + (orders[block] - offset), customers, height * width)
+    square = joint.reshape(height, width)
+    return square.sum(axis=1), square.sum(axis=0)
 
 
-def _within_bucket(values: Ints, weights: Floats, buckets: Ints, reached: Floats, rank: int) -> int:
-    bucket = int(np.searchsorted(reached, rank))
-    before = reached[bucket - 1] if bucket else 0.0
-    inside = np.flatnonzero(buckets == bucket)
-    order = inside[np.argsort(values[inside])]
-    return int(values[order[np.searchsorted(before + np.cumsum(weights[order]), rank)]])
+def values_at(values: Ints, weights: Ints, ranks: Sequence[int]) -> list[int]:
+    """The `rank`-th smallest of `values` for each rank (from 1), each value standing for `weights` customers."""
+    lowest = int(values.min())
+    reached = np.cumsum(_counted(lambda block: _buckets(values[block] - lowest), weights, _BUCKETS))
+    found = []
+    for rank in ranks:
+        bucket = int(np.searchsorted(reached, rank))
+        inside = np.flatnonzero((values >= lowest + _edge(bucket)) & (values < lowest + _edge(bucket + 1)))
+        inside = inside[np.argsort(values[inside])]
+        within = np.searchsorted(np.cumsum(weights[inside]), rank - (reached[bucket - 1] if bucket else 0))
+        found.append(int(values[inside[within]]))
+    return found
 
 
-def _tally_fm(people: Ints, taken: Ints, fm: int) -> Tally:
-    pairs = [(f, m) for f in range(1, 6) for m in range(1, 6) if fm_score(f, m) == fm]
-    return Tally(
-        sum(int(people[f - 1, m - 1]) for f, m in pairs),
-        sum(int(taken[f - 1, m - 1]) for f, m in pairs),
-    )
+def _buckets(values: Ints) -> Ints:
+    """Bucket 0 for zero, then 64 buckets per doubling from one upwards, in the order of the values (none negative)."""
+    bits = values.astype(np.float64).view(np.int64)
+    bits >>= _LEADING_BITS
+    bits -= _BELOW_ONE
+    return np.maximum(bits, 0, out=bits)
+
+
+def _edge(bucket: int) -> int:
+    """The smallest whole number that falls in the bucket or above it."""
+    return ceil(float(np.int64((bucket + _BELOW_ONE) << _LEADING_BITS).view(np.float64))) if bucket else 0
+
+
+def _counted(indices: Callable[[slice], IntArray], weights: Ints, size: int) -> Floats:
+    """bincount block by block: temporaries stay in cache, and fresh pages would cost more than the counting."""
+    total = np.zeros(size)
+    for start in range(0, len(weights), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        total += np.bincount(indices(block), weights[block], size)
+    return total
+
+
+def _by_fm(people: Ints, taken: Ints) -> list[Tally]:
+    customers, revenue = np.bincount(_FM, people.ravel(), 5), np.bincount(_FM, taken.ravel(), 5)
+    return [Tally(int(n), int(money)) for n, money in zip(customers, revenue, strict=True)]
 
 
 def _by_segment(grid: tuple[tuple[Tally, ...], ...]) -> dict[Segment, Tally]:
