@@ -1,0 +1,449 @@
+"""The embedded log keeps the contract, and what only a file can be asked: kills, full disks, two processes, an idle core."""
+
+import asyncio
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from stream.log import Log, LogError, PositionLost, Span, Unavailable
+from stream.sqlite_file import BATCH_RECORDS, LogFile, batches, encode
+from stream.sqlite_log import SqliteLog
+from stream.sqlite_watch import SLOW_POLL_S
+from tests.contracts.log import (
+    LONG_AGO_MS,
+    Forget,
+    LogContract,
+    OpenLog,
+    a_record,
+    from_the_first,
+    numbers,
+    read_until,
+    scan_all,
+)
+
+BODY = b"x" * 5_000
+FAR_AHEAD_MS = 4_102_444_800_000
+
+APPENDER = """
+import asyncio, sys
+from stream.sqlite_log import SqliteLog
+from stream.record import Record
+
+async def main(path, name, count, tasks):
+    log = await SqliteLog.open(path)
+    async def append(task):
+        for n in range(task, count, tasks):
+            await log.append([Record("orders", name, f"{name}-{n}", 1, {}, b"x" * 5000)])
+            print(f"{name}-{n}", flush=True)
+    await asyncio.gather(*(append(task) for task in range(tasks)))
+    await log.close()
+
+asyncio.run(main(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])))
+"""
+
+
+def start_python(program: str, *args: object) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program), *map(str, args)],
+        stdout=subprocess.PIPE,
+        stdin=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parent.parent,
+    )
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "data" / "log.db"
+
+
+@pytest.fixture
+async def log(path: Path) -> AsyncIterator[SqliteLog]:
+    log = await SqliteLog.open(path)
+    yield log
+    await log.close()
+
+
+@pytest.fixture
+def processes() -> Iterator[list["subprocess.Popen[str]"]]:
+    started: list[subprocess.Popen[str]] = []
+    yield started
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+class TestSqliteLog(LogContract):
+    @pytest.fixture
+    def open_log(self, path: Path) -> OpenLog:
+        async def open_log() -> Log:
+            return await SqliteLog.open(path)
+
+        return open_log
+
+    @pytest.fixture
+    def forget(self) -> Forget:
+        async def forget(log: Log, topic: str, before: Mapping[int, int]) -> None:
+            await log.retain(topic, FAR_AHEAD_MS, before)
+
+        return forget
+
+
+# --- kills and several processes
+
+
+async def test_after_kill_9_every_acknowledged_record_is_there_in_order(path: Path, processes: list["subprocess.Popen[str]"]) -> None:
+    acknowledged: set[str] = set()
+    for attempt in range(5):
+        process = start_python(APPENDER, path, f"run{attempt}", 1_000_000, 8)
+        processes.append(process)
+        assert process.stdout is not None
+        for _ in range(100 + 57 * attempt):
+            acknowledged.add(process.stdout.readline().strip())
+        process.kill()
+        acknowledged |= {line.strip() for line in process.communicate()[0].splitlines(keepends=True) if line.endswith("\n")}
+    log = await SqliteLog.open(path)
+    entries = await scan_all(log, "orders")
+    await log.close()
+    assert acknowledged <= {entry.record.id for entry in entries}
+    assert [entry.offset for entry in entries] == list(range(len(entries)))
+    assert {entry.record.body for entry in entries} == {BODY}
+
+
+async def test_processes_that_start_on_a_new_file_and_append_at_once_all_succeed(
+    path: Path, processes: list["subprocess.Popen[str]"]
+) -> None:
+    processes += [start_python(APPENDER, path, f"p{i}", 200, 10) for i in range(3)]
+    for process in processes:
+        await asyncio.to_thread(process.communicate, timeout=60)
+    assert [process.returncode for process in processes] == [0, 0, 0]
+    log = await SqliteLog.open(path)
+    entries = await scan_all(log, "orders")
+    await log.close()
+    assert sorted(entry.record.id for entry in entries) == sorted(f"p{i}-{n}" for i in range(3) for n in range(200))
+    assert [entry.offset for entry in entries] == list(range(600))
+
+
+# --- full, failing and locked
+
+
+async def test_a_full_file_refuses_appends_loses_none_that_it_took_and_works_again_after_retention(path: Path) -> None:
+    log = await SqliteLog.open(path, max_pages=60)
+    taken: list[int] = []
+    refusals: list[str] = []
+    for n in range(400):
+        try:
+            await log.append([a_record("orders", n, body=BODY)])
+            taken.append(n)
+        except Unavailable as error:
+            refusals.append(str(error))
+            if len(refusals) == 3:
+                break
+    assert taken
+    assert len(refusals) == 3
+    assert all("SQLITE_FULL" in refusal for refusal in refusals)
+    assert numbers(await scan_all(log, "orders")) == taken
+    assert await log.retain("orders", FAR_AHEAD_MS, {0: taken[-1] // 2}) > 0
+    await log.append([a_record("orders", 1_000, body=BODY)])
+    assert numbers(await scan_all(log, "orders"))[-1] == 1_000
+    await log.close()
+
+
+async def test_a_disk_that_refuses_writes_fails_those_appends_only_and_the_log_recovers_when_it_takes_them_again(
+    path: Path, processes: list["subprocess.Popen[str]"]
+) -> None:
+    """RLIMIT_FSIZE makes write(2) itself fail, as a failing disk does; it is lifted while the process runs."""
+    program = """
+        import asyncio, json, resource, signal, sys
+        from stream.log import Unavailable
+        from stream.sqlite_log import SqliteLog
+        from tests.contracts.log import a_record, scan_all, numbers
+
+        async def main(path):
+            log = await SqliteLog.open(path)
+            taken, refused = [], 0
+            async def append(n):
+                nonlocal refused
+                try:
+                    await log.append([a_record("orders", n, body=b"x" * 5000)])
+                    taken.append(n)
+                except Unavailable:
+                    refused += 1
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+            await asyncio.gather(*(append(n) for n in range(20)))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, hard))
+            for start in range(100, 500, 20):
+                await asyncio.gather(*(append(n) for n in range(start, start + 20)))
+            full = refused
+            resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+            await asyncio.gather(*(append(n) for n in range(1000, 1020)))
+            print(json.dumps([taken, full, refused, numbers(await scan_all(log, "orders"))]))
+            await log.close()
+
+        asyncio.run(main(sys.argv[1]))
+    """
+    process = start_python(program, path)
+    processes.append(process)
+    out, _ = await asyncio.to_thread(process.communicate, timeout=60)
+    taken, full, refused, kept = json.loads(out)
+    assert full > 0
+    assert refused == full
+    assert set(range(1_000, 1_020)) <= set(taken)
+    assert kept == sorted(taken)
+
+
+async def test_an_append_waits_for_another_process_but_not_for_ever(path: Path) -> None:
+    log = await SqliteLog.open(path, busy_timeout_s=0.2)
+    await log.append([a_record("orders", 0)])
+    with sqlite3.connect(path, isolation_level=None) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        with pytest.raises(Unavailable, match="SQLITE_BUSY"):
+            await log.append([a_record("orders", 1)])
+        later = asyncio.create_task(log.append([a_record("orders", 2)]))
+        await asyncio.sleep(0.05)  # nothing to await: the append has to be inside its wait for the lock
+        holder.execute("COMMIT")
+        await later
+    holder.close()
+    assert numbers(await scan_all(log, "orders")) == [0, 2]
+    await log.close()
+
+
+async def test_more_bytes_than_may_queue_are_refused_at_once_and_room_comes_back(path: Path) -> None:
+    log = await SqliteLog.open(path, max_queued_bytes=40_000)
+    appends = [asyncio.create_task(log.append([a_record("orders", n, body=BODY)])) for n in range(20)]
+    results = await asyncio.gather(*appends, return_exceptions=True)
+    refused = [n for n, result in enumerate(results) if isinstance(result, Unavailable)]
+    assert refused == list(range(7, 20))
+    await log.append([a_record("orders", 20, body=BODY * 20)])  # larger than the queue, alone in it
+    assert numbers(await scan_all(log, "orders")) == [*range(7), 20]
+    await log.close()
+
+
+async def test_a_record_that_cannot_be_written_fails_its_own_append_only(log: SqliteLog) -> None:
+    good = asyncio.create_task(log.append([a_record("orders", 1)]))
+    bad = asyncio.create_task(log.append([a_record("orders", 2), a_record("orders", 3, key="\ud800")]))
+    await asyncio.wait([good, bad])
+    assert isinstance(bad.exception(), ValueError)
+    await good
+    assert numbers(await scan_all(log, "orders")) == [1]
+
+
+# --- opening
+
+
+async def test_a_file_that_is_not_a_database_is_refused_by_name_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_text("these are not the records you are looking for, however long the text may be\n" * 20)
+    before = path.read_bytes()
+    with pytest.raises(LogError, match=r"notes\.txt: not a SQLite database"):
+        await SqliteLog.open(path)
+    assert path.read_bytes() == before
+
+
+async def test_a_database_of_somebody_else_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE positions (name TEXT)")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(LogError, match="not an orderwire log"):
+        await SqliteLog.open(path)
+    assert path.read_bytes() == before
+
+
+async def test_a_log_of_a_newer_format_is_refused(log: SqliteLog, path: Path) -> None:
+    await log.append([a_record("orders", 1)])
+    await log.close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version=2")
+    db.close()
+    with pytest.raises(LogError, match=r"format 2.*upgrade"):
+        await SqliteLog.open(path)
+
+
+async def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(LogError, match="folder cannot be made"):
+        await SqliteLog.open(tmp_path / "file" / "log.db")
+    with pytest.raises(LogError, match="cannot be opened"):
+        await SqliteLog.open(tmp_path)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+async def test_a_file_that_may_not_be_written_is_named(log: SqliteLog, path: Path) -> None:
+    await log.close()
+    await asyncio.to_thread(path.chmod, 0o400)
+    with pytest.raises(LogError, match="cannot be written"):
+        await SqliteLog.open(path)
+
+
+# --- retention
+
+
+async def test_retention_drops_what_is_old_and_read_and_answers_how_many(log: SqliteLog) -> None:
+    for n in range(10):
+        await log.append([a_record("orders", n, time_ms=LONG_AGO_MS + n)])
+    assert await log.retain("orders", LONG_AGO_MS + 7, {0: 5}) == 5
+    assert await log.spans("orders") == {0: Span(5, 10)}
+    assert await log.retain("orders", LONG_AGO_MS + 7, {0: 10}) == 2
+    assert numbers(await scan_all(log, "orders")) == [7, 8, 9]
+    assert await log.retain("orders", LONG_AGO_MS + 7, {0: 10}) == 0
+
+
+async def test_a_record_of_the_future_does_not_keep_older_ones_alive(log: SqliteLog) -> None:
+    for n in range(10):
+        await log.append([a_record("orders", n, time_ms=FAR_AHEAD_MS if n == 2 else LONG_AGO_MS)])
+    assert await log.retain("orders", LONG_AGO_MS + 1, {0: 10}) == 9
+    assert numbers(await scan_all(log, "orders")) == [2]
+    assert await log.spans("orders") == {0: Span(2, 10)}
+
+
+async def test_appends_pass_between_the_steps_of_a_long_retention(log: SqliteLog) -> None:
+    for start in range(0, 6_000, 500):
+        await log.append([a_record("orders", start + n, body=BODY) for n in range(500)])
+    retention = asyncio.create_task(log.retain("orders", FAR_AHEAD_MS, {0: 6_000}))
+    slowest_s, passed = 0.0, 0
+    while not retention.done():
+        begun_s = time.monotonic()
+        await log.append([a_record("checkouts", passed, body=BODY)])
+        slowest_s, passed = max(slowest_s, time.monotonic() - begun_s), passed + 1
+    assert await retention == 6_000
+    assert passed >= 3
+    assert slowest_s < 1.0
+
+
+async def test_a_reader_in_the_middle_that_retention_passes_is_told(log: SqliteLog) -> None:
+    for n in range(6):
+        await log.append([a_record("orders", n)])
+    reader = await log.reader("orders", "g", from_the_first)
+    assert numbers(await reader.read(2, 0)) == [0, 1]
+    await log.retain("orders", FAR_AHEAD_MS, {0: 4})
+    with pytest.raises(PositionLost):
+        await reader.read(2, 0)
+
+
+async def test_position_0_of_a_topic_that_never_had_a_record_is_fine(log: SqliteLog) -> None:
+    async def start(_: Collection[int]) -> Mapping[int, int]:
+        return {0: 0}
+
+    reader = await log.reader("orders", "g", start)
+    assert await reader.read(10, 0) == []
+    await log.append([a_record("orders", 1)])
+    assert numbers(await reader.read(10, 1)) == [1]
+
+
+# --- the WAL, wake-ups, and what idleness costs
+
+
+async def test_the_wal_stays_bounded_under_constant_load(path: Path) -> None:
+    limit = 4 << 20
+    log = await SqliteLog.open(path, checkpoint_every_s=0.05, wal_limit_bytes=limit)
+    wal = path.with_name("log.db-wal")
+    largest = written = 0
+
+    async def append(task: int) -> None:
+        nonlocal largest, written
+        while written < 60 << 20:
+            await log.append([a_record("orders", task, body=BODY * 4)])
+            written += len(BODY) * 4
+            largest = max(largest, wal.stat().st_size)
+
+    await asyncio.gather(*(append(task) for task in range(16)))
+    await log.close()
+    assert largest < 30 << 20, f"{largest} bytes of WAL after {written} written"
+    assert not wal.exists() or wal.stat().st_size == 0
+
+
+async def test_a_reader_learns_of_another_process_within_10_ms_and_idles_for_under_1_percent_of_a_core(
+    log: SqliteLog, path: Path, processes: list["subprocess.Popen[str]"]
+) -> None:
+    program = """
+        import asyncio, sys, time
+        from stream.sqlite_log import SqliteLog
+        from tests.contracts.log import a_record
+
+        async def main(path):
+            log = await SqliteLog.open(path)
+            for line in sys.stdin:
+                begun = time.monotonic_ns()
+                await log.append([a_record("orders", 1)])
+                print(begun, time.monotonic_ns(), flush=True)
+            await log.close()
+
+        asyncio.run(main(sys.argv[1]))
+    """
+    process = start_python(program, path)
+    processes.append(process)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    reader = await log.reader("orders", "g", from_the_first)
+    others = [await log.reader(topic, "g", from_the_first) for topic in ("spend", "ads", "audits", "privacy")]
+    idle = [asyncio.create_task(other.read(1, 30.0)) for other in others]
+    late_ms: list[float] = []
+    for _ in range(40):
+        waiting = asyncio.create_task(reader.read(10, 10.0))
+        await asyncio.sleep(0.01)  # nothing to await: the read has to be inside its wait
+        process.stdin.write("\n")
+        process.stdin.flush()
+        await waiting
+        seen_ns = time.monotonic_ns()
+        _, committed_ns = map(int, (await asyncio.to_thread(process.stdout.readline)).split())
+        late_ms.append(max(0.0, (seen_ns - committed_ns) / 1e6))
+    assert sorted(late_ms)[20] < 10, late_ms
+
+    idle.append(asyncio.create_task(reader.read(1, 30.0)))
+    await asyncio.sleep(0.6)  # a checkpoint of what was written may run meanwhile
+    used_s, begun_s = time.process_time(), time.monotonic()
+    await asyncio.sleep(2.0)  # the measurement
+    share = (time.process_time() - used_s) / (time.monotonic() - begun_s)
+    assert share < 0.01, f"{share:.2%} of a core while five readers wait"
+    for task in idle:
+        task.cancel()
+    await asyncio.wait(idle)
+
+
+async def test_a_commit_that_nobody_announced_is_found_by_the_slow_poll(log: SqliteLog, path: Path) -> None:
+    """Its process was killed between the commit and the touch; so it is wherever inotify does not work, only sooner."""
+    reader = await log.reader("orders", "g", from_the_first)
+    waiting = asyncio.create_task(reader.read(10, 10.0))
+    await asyncio.sleep(0.02)  # nothing to await: the read has to be inside its wait
+    killed = LogFile(path, busy_timeout_s=1.0, wal_limit_bytes=1 << 20)
+    killed.append([encode(a_record("orders", 1))])
+    killed.close()
+    begun_s = time.monotonic()
+    assert numbers(await waiting) == [1]
+    assert time.monotonic() - begun_s < 2 * SLOW_POLL_S
+
+
+async def test_a_reader_that_waits_when_the_log_closes_is_told(log: SqliteLog) -> None:
+    reader = await log.reader("orders", "g", from_the_first)
+    waiting = asyncio.create_task(reader.read(10, 10.0))
+    await asyncio.sleep(0.01)  # nothing to await: the read has to be inside its wait
+    await log.close()
+    with pytest.raises(Unavailable, match="closed"):
+        await waiting
+
+
+# --- batches
+
+
+def test_a_batch_ends_at_its_limits_and_no_record_is_left_out() -> None:
+    records = [encode(a_record("orders", n)) for n in range(2 * BATCH_RECORDS + 1)]
+    assert [count for count, _, _ in batches(records)] == [BATCH_RECORDS, BATCH_RECORDS, 1]
+    large = [encode(a_record("orders", n, body=b"x" * 400_000, time_ms=n)) for n in range(3)]
+    assert [(count, newest_ms) for count, newest_ms, _ in batches(large)] == [(1, 0), (1, 1), (1, 2)]
+
+
+async def test_many_tasks_share_a_commit(log: SqliteLog) -> None:
+    await asyncio.gather(*(log.append([a_record("orders", n)]) for n in range(64)))
+    reader = await log.reader("orders", "g", from_the_first)
+    assert numbers(await read_until(reader, 64)) == list(range(64))
