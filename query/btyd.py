@@ -113,7 +113,20 @@ def expected_purchases_new(model: BgNbd, weeks: float) -> float:
 def _hypergeometric(a: float, b: float, c: Floats, z: Floats) -> Floats:
     """2F1 once per distinct (c, z): cells share ages, and many share both."""
     pairs, inverse = np.unique(c + 1j * z, return_inverse=True)
-    return np.asarray(special.hyp2f1(a, b, pairs.real, pairs.imag)[inverse])
+    values = np.asarray(special.hyp2f1(a, b, pairs.real, pairs.imag))
+    for i in np.flatnonzero(~np.isfinite(values)):
+        values[i] = _series(a, b, float(pairs[i].real), float(pairs[i].imag))
+    return values[inverse]
+
+
+def _series(a: float, b: float, c: float, z: float) -> float:
+    """2F1 by its power series, for the whole numbers a, b and large c at which SciPy's own overflows; there it is short."""
+    term, total, k = 1.0, 1.0, 0
+    while abs(term) > 1e-16 * abs(total) and k < 100_000:
+        term *= (a + k) * (b + k) / ((c + k) * (k + 1)) * z
+        total += term
+        k += 1
+    return total
 
 
 def _departed_odds(model: BgNbd, x: Ints, t_x: Floats, T: Floats) -> Floats:

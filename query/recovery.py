@@ -9,8 +9,10 @@ Bounds of 80 %. The variance has two parts, both in closed form, so the same dat
 - chance: each cart completes or not, v^2 rho^2 P (1 - P), carts being independent given the hazards;
 - ignorance: the posterior variance of every hazard (Beta: h (1 - h) / (weight + 1)), carried through P by its derivative;
   the pooled hazards' part is common to all strata and added before squaring, a stratum's own part is not.
-The bounds are the 10 % and 90 % points of the Gamma distribution with that mean and variance: it is positive and skewed like
-a sum of rare payments, where a normal's lower bound would fall below zero. They are widened to contain the mean.
+The bounds are the 10 % and 90 % points of a distribution with that mean and variance made of two pieces: nothing comes in at
+all, with the chance that no cart completes (a Poisson number of completions whose rate is as uncertain as the hazards: negative
+binomial), and a Gamma for the sum where something does. A small shop's open carts are few payments' worth, so a normal's
+lower bound would fall below zero, and a plain Gamma's above it, where nothing is likely. They are widened to contain the mean.
 
 `prior_driven`: the share of the generic curve in the estimate, 200 / (200 + carts at risk), averaged with the weight each age
 interval has in the potential, is above 20 %; in other words fewer than 800 carts have been seen at the ages where the money is.
@@ -92,7 +94,8 @@ def recovery_potential(
     # dP_s(a) / dh_sj = (1 - P) share_j(a) / (1 - h_sj); slope_sj sums it over open value.
     slope = np.einsum("sa,aj->sj", value * (1.0 - chance), interval_share(age_h)) * rho[:, None] / (1.0 - hazard)
     by_ignorance = _ignorance(slope, hazard, completions, at_risk, prior)
-    low, high = _gamma_bounds(expected, by_luck + by_ignorance, float(value.sum()))
+    completing = float((carts * chance).sum())
+    low, high = _bounds(expected, by_luck, by_ignorance, completing, float(value.sum()))
     weight = (slope * hazard).sum(axis=0)
     prior_share = POOL_WEIGHT / (POOL_WEIGHT + at_risk.sum(axis=0))
     prior_weight = float(weight @ prior_share) / float(weight.sum()) if weight.sum() > 0 else float(prior_share.max())
@@ -121,10 +124,18 @@ def _ignorance(slope: Floats, hazard: Floats, completions: Ints, at_risk: Ints, 
     return float(own + shared)
 
 
-def _gamma_bounds(mean: float, variance: float, most: float) -> tuple[float, float]:
-    """10 % and 90 % points of the Gamma distribution with these moments, around the mean and within 0..`most`."""
-    if mean <= 0.0 or variance <= 0.0:
+def _bounds(mean: float, by_luck: float, by_ignorance: float, completing: float, most: float) -> tuple[float, float]:
+    """10 % and 90 % points around the mean and within 0..`most`; `completing` is the expected number of completions."""
+    if mean <= 0.0 or by_luck <= 0.0:
         return mean, mean
-    shape, scale = mean**2 / variance, variance / mean
-    low, high = float(special.gammaincinv(shape, 0.1)) * scale, float(special.gammaincinv(shape, 0.9)) * scale
-    return min(low, mean), min(max(high, mean), most)
+    spread = by_ignorance / mean**2  # relative variance of the rate
+    nothing = float((1.0 + completing * spread) ** (-1.0 / spread)) if spread > 1e-9 else float(np.exp(-completing))
+    something = 1.0 - nothing
+    centre = mean / something
+    variance = max((by_luck + by_ignorance + mean**2) / something - centre**2, 1e-6 * centre**2)
+    shape, scale = centre**2 / variance, variance / centre
+
+    def point(q: float) -> float:
+        return float(special.gammaincinv(shape, (q - nothing) / something)) * scale if q > nothing else 0.0
+
+    return min(point(0.1), mean), min(max(point(0.9), mean), most)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from query.arrays import Ints
 from query.churn import churn, ltv_simple
 from query.scores import TOO_FEW, Rfm, rfm, score_customer, values_at
+from query.segment_boxes import boxes
 from query.segments import SEGMENTS, SHOPIFY, cells_of, fm_score, segment_of
 from tests.cdnow import MASTER, VECTORS, cdnow_orders, needs_cdnow
 from tests.oracle_rfm import GRID, NAMES, Answer, Order, percentile_disc, rfm_of
@@ -149,6 +150,25 @@ def test_one_customer_is_scored_as_its_cell_is(orders: list[Order]) -> None:
     for each in answer.scored.values():
         got = score_customer(cutoffs, each.recency_days, each.orders, each.cents)
         assert (got.r, got.f, got.m, got.fm, got.segment) == (each.r, each.f, each.m, each.fm, each.segment)
+
+
+@settings(max_examples=50, deadline=None)
+@given(ORDERS)
+def test_the_boxes_of_the_segments_hold_each_customer_exactly_once(orders: list[Order]) -> None:
+    answer = rfm_of(orders, ASOF)
+    if not answer.scored:
+        return
+    cutoffs = scored(orders, ASOF).cutoffs
+    assert cutoffs is not None
+
+    def within(value: int, limits: tuple[int | None, int | None]) -> bool:
+        above, upto = limits
+        return (above is None or value > above) and (upto is None or value <= upto)
+
+    for each in answer.scored.values():
+        own = (each.recency_days, min(each.orders, 32), each.cents)
+        found = [name for name in SEGMENTS for box in boxes(cutoffs, name) if all(map(within, own, box))]
+        assert found == [each.segment]
 
 
 @settings(max_examples=50, deadline=None)
