@@ -2,10 +2,10 @@
 
 Group commit without a timer: while one group of appends is being made durable, those that arrive form the next, which is handed to
 the writer thread when the event loop has heard of the commit. Idle, an append is handed over in the turn of the loop in which it came;
-under load a group is what one commit and one turn of a busy loop let in: with 64 appends of 5 kB in flight, 26 us of CPU per record in
-all threads, 6 of them on the loop, and p99 12 ms at 27,000/s, which is as many as bare `executemany` writes (`bench/log_append.py`).
-Each group then holds all 64, so a timer that
-lingers under load (streaming.md 3.5) could add nothing.
+under load a group is what one commit and one turn of a busy loop let in. With 64 appends of 5 kB in flight: 26 us of CPU per record in
+all threads, 6 of them on the loop, p99 12 ms at 27,000/s, which is as many as bare `executemany` writes (`bench/log_append.py`).
+Behind the receiver at 64 connections a group holds 29 records on average, so there is little left for a timer that lingers
+(streaming.md 3.5) to gather.
 
 What `append` promises is checked by `tests/contracts/log.py`; `kill -9`, full disks and several processes by
 `tests/test_sqlite_log.py`. A record is on disk (fsynced WAL) when `append` returns.
