@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import add, neg, sub
 from typing import Any, Protocol, TypeVar
 
 from stream.record import Entry
@@ -41,20 +42,23 @@ class Deltas:
     """Differences of cells, summed over a batch before they are added."""
 
     def __init__(self) -> None:
-        self._cells: dict[Cells, dict[Key, list[int]]] = {}
+        self._cells: dict[Cells, dict[Key, Sequence[int]]] = {}
 
     def count(self, cells: Cells, key: Key, measures: Sequence[int], sign: int) -> None:
         """Add `measures` (sign +1) or take them away (-1)."""
-        table = self._cells.setdefault(cells, {})
+        table = self._cells.get(cells)
+        if table is None:
+            table = self._cells[cells] = {}
         total = table.get(key)
-        if total is None:
-            table[key] = [sign * measure for measure in measures]
+        if total is not None:
+            table[key] = tuple(map(add if sign > 0 else sub, total, measures))
         else:
-            for index, measure in enumerate(measures):
-                total[index] += sign * measure
+            table[key] = measures if sign > 0 else tuple(map(neg, measures))
 
     def move(self, old: Projection, new: Projection) -> None:
         """Add `new - old`."""
+        if old == new:
+            return
         for projection, sign in ((old, -1), (new, 1)):
             for cells, counted in projection.items():
                 for key, measures in counted.items():

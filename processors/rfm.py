@@ -28,7 +28,6 @@ from stream.store import Cells, Entities, Key, Transaction
 WINDOW_DAYS = 365
 EXACT_BELOW = 50_000
 """Customers ever, below which amounts are kept exactly."""
-SWEEP_AFTER_MS = 3_600_000
 
 ORDERS = Entities("rfm_order", OrderRow, 2)
 LEFT_OUT_CELLS = Cells("rfm_left_out_cell", ("shop", "reason"), ("orders", "revenue"))
@@ -65,7 +64,6 @@ class RfmProcessor:
     def __init__(self, zones: Zones, *, window_days: int = WINDOW_DAYS, exact_below: int = EXACT_BELOW) -> None:
         self._zones, self._window_days, self._exact_below = zones, window_days, exact_below
         self._grown: set[str] = set()
-        self._mark: tuple[int, int] | None = None
 
     def decode(self, entry: Entry) -> OrderEvent | None:
         return decode_order(entry, self._zones)
@@ -148,20 +146,12 @@ class RfmProcessor:
             today = self._today(name, now_ms)
             if today > as_of_day:
                 expire(transaction, name, today, self._window_days)
-                self._sweep(transaction, now_ms)
+                for cells in (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS):
+                    transaction.sweep(cells)
             if exact and name in grown:
                 ever = transaction.query("SELECT sum(customers) FROM rfm_last_day_cell WHERE shop = :shop", shop=name)[0][0]
                 if (ever or 0) >= self._exact_below:
                     to_bins(transaction, name)
-        if self._mark is None:
-            self._mark = (now_ms, transaction.watermark())
-
-    def _sweep(self, transaction: Transaction, now_ms: int) -> None:
-        """Cells that were zero an hour ago: readers look every few seconds, so all have seen them."""
-        if self._mark is not None and now_ms - self._mark[0] >= SWEEP_AFTER_MS:
-            for cells in (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS):
-                transaction.sweep(cells, self._mark[1])
-            self._mark = (now_ms, transaction.watermark())
 
 
 class _Batch:

@@ -3,8 +3,8 @@
 Both get one statement per table and batch: on SQLite the driver repeats a prepared statement, on PostgreSQL the rows travel as arrays
 (`unnest`), one round trip whatever their number.
 
-The revision of a cell says in which write it last changed. On SQLite it is a counter, since there is one writer at a time. On
-PostgreSQL it is the transaction id, and a reader asks again from the oldest transaction that was still running when it last looked
+Every write notes which cells it changed, under its revision: one row per table, so that cells themselves need no index on change. On
+SQLite the revision is a counter, since there is one writer at a time. On PostgreSQL it is the transaction id, and a reader asks again from the oldest transaction that was still running when it last looked
 (`pg_snapshot_xmin`): commits do not come in the order of ids, so "greater than the greatest seen" would skip some.
 """
 
@@ -27,7 +27,7 @@ class Dialect(Protocol):
     pre_ping: bool
     watermark: str
     next_revision: str
-    newer: str
+    inclusive: bool
     write_options: Mapping[str, Any]
     read_options: Mapping[str, Any]
 
@@ -37,12 +37,12 @@ class Dialect(Protocol):
     def lock_schema(self, connection: sa.Connection) -> None: ...
     def learn(self, engine: sa.Engine) -> None: ...
     def select(
-        self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key], *, shared: bool
+        self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key], *, lock: str
     ) -> Iterable[Any]: ...
     def insert(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]) -> None: ...
     def upsert(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]) -> None: ...
     def delete(self, c: sa.Connection, table: str, key_fields: Sequence[str], keys: Sequence[Key]) -> None: ...
-    def add(self, c: sa.Connection, cells: Cells, rows: Sequence[Any], revision: int) -> None: ...
+    def add(self, c: sa.Connection, cells: Cells, rows: Sequence[Any]) -> None: ...
 
 
 def dialect_of(url: str) -> Dialect:
@@ -65,7 +65,7 @@ def _update(fields: Sequence[str], key: int) -> str:
 def _sum(cells: Cells) -> str:
     """The ON CONFLICT clause that adds to a cell."""
     sums = ", ".join(f"{m} = {cells.table}.{m} + excluded.{m}" for m in cells.measures)
-    return f" ON CONFLICT ({', '.join(cells.key)}) DO UPDATE SET {sums}, revision = excluded.revision"
+    return f" ON CONFLICT ({', '.join(cells.key)}) DO UPDATE SET {sums}"
 
 
 class Sqlite:
@@ -75,7 +75,7 @@ class Sqlite:
     pre_ping = False
     watermark = "SELECT n FROM revisions"
     next_revision = "UPDATE revisions SET n = n + 1 RETURNING n"
-    newer = ">"
+    inclusive = False
     write_options: Mapping[str, Any] = {"orderwire_begin": "BEGIN IMMEDIATE"}
     read_options: Mapping[str, Any] = {"orderwire_begin": "BEGIN"}
 
@@ -93,6 +93,8 @@ class Sqlite:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA cache_size = -32768")
+        # Pages that many batches touch go to the file once: every 64 MiB of WAL instead of every 4.
+        connection.execute("PRAGMA wal_autocheckpoint = 16384")
 
     def on_begin(self, connection: sa.Connection) -> None:
         connection.exec_driver_sql(connection.get_execution_options().get("orderwire_begin", "BEGIN IMMEDIATE"))
@@ -103,7 +105,7 @@ class Sqlite:
     def learn(self, engine: sa.Engine) -> None:
         """SQLite takes values as they are."""
 
-    def select(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key], *, shared: bool) -> Iterable[Any]:
+    def select(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key], *, lock: str) -> Iterable[Any]:
         """CROSS JOIN keeps the keys outside and the index lookup inside; `(a, b) IN (VALUES ...)` would use its first column only."""
         names = [f"k{i}" for i in range(key)]
         row = f"({', '.join('?' * key)})"
@@ -114,7 +116,7 @@ class Sqlite:
                 f"WITH k({', '.join(names)}) AS (VALUES {', '.join([row] * len(chunk))})"
                 f" SELECT {', '.join('t.' + f for f in fields)} FROM k CROSS JOIN {table} t ON {on}"
             )
-            yield from c.exec_driver_sql(sql, tuple(value for k in chunk for value in k))
+            yield from c.exec_driver_sql(sql, tuple(value for k in chunk for value in k)).fetchall()
 
     def insert(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]) -> None:
         self.upsert(c, table, fields, key, rows)
@@ -126,11 +128,11 @@ class Sqlite:
     def delete(self, c: sa.Connection, table: str, key_fields: Sequence[str], keys: Sequence[Key]) -> None:
         c.exec_driver_sql(f"DELETE FROM {table} WHERE " + " AND ".join(f"{f} = ?" for f in key_fields), list(keys))
 
-    def add(self, c: sa.Connection, cells: Cells, rows: Sequence[Any], revision: int) -> None:
-        columns = (*cells.key, *cells.measures, "revision")
-        values = ", ".join("?" * (len(columns) - 1))
+    def add(self, c: sa.Connection, cells: Cells, rows: Sequence[Any]) -> None:
+        columns = (*cells.key, *cells.measures)
+        values = ", ".join("?" * len(columns))
         c.exec_driver_sql(
-            f"INSERT INTO {cells.table} ({', '.join(columns)}) VALUES ({values}, {revision})" + _sum(cells),
+            f"INSERT INTO {cells.table} ({', '.join(columns)}) VALUES ({values})" + _sum(cells),
             list(rows),
         )
 
@@ -142,7 +144,7 @@ class Postgres:
     pre_ping = True
     watermark = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
     next_revision = "SELECT pg_current_xact_id()::text::bigint"
-    newer = ">="
+    inclusive = True
     write_options: Mapping[str, Any] = {"isolation_level": "READ COMMITTED"}
     read_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     SCHEMA_LOCK = 0x6F72646572776972  # "orderwir"
@@ -175,15 +177,15 @@ class Postgres:
         types = self._types[table]
         return "unnest(" + ", ".join(f"%s::{types[f]}[]" for f in fields) + ")"
 
-    def select(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key], *, shared: bool) -> Iterable[Any]:
+    def select(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key], *, lock: str) -> Iterable[Any]:
         names = fields[:key]
         wanted = self._unnest(table, names)
         on = " AND ".join(f"t.{f} = k.{f}" for f in names)
         sql = (
             f"SELECT {', '.join('t.' + f for f in fields)} FROM {table} t JOIN {wanted} AS k({', '.join(names)}) ON {on}"
-            f" ORDER BY {', '.join('t.' + f for f in names)} FOR {'SHARE' if shared else 'UPDATE'} OF t"
+            f" ORDER BY {', '.join('t.' + f for f in names)}" + (f" FOR {lock} OF t" if lock else "")
         )
-        return c.exec_driver_sql(sql, _columns(keys))
+        return c.exec_driver_sql(sql, _columns(keys)).fetchall()
 
     def _insert(self, table: str, fields: Sequence[str]) -> str:
         return f"INSERT INTO {table} ({', '.join(fields)}) SELECT * FROM {self._unnest(table, fields)}"
@@ -201,10 +203,9 @@ class Postgres:
         wanted = self._unnest(table, key_fields)
         c.exec_driver_sql(f"DELETE FROM {table} t USING {wanted} AS k({', '.join(key_fields)}) WHERE {on}", _columns(keys))
 
-    def add(self, c: sa.Connection, cells: Cells, rows: Sequence[Any], revision: int) -> None:
+    def add(self, c: sa.Connection, cells: Cells, rows: Sequence[Any]) -> None:
         columns = (*cells.key, *cells.measures)
-        sql = f"INSERT INTO {cells.table} ({', '.join(columns)}, revision) SELECT *, {revision} FROM {self._unnest(cells.table, columns)}"
-        c.exec_driver_sql(sql + _sum(cells), _columns(rows))
+        c.exec_driver_sql(self._insert(cells.table, columns) + _sum(cells), _columns(rows))
 
 
 def _columns(rows: Sequence[Sequence[Any]]) -> tuple[list[Any], ...]:

@@ -10,16 +10,22 @@ What differs between the two databases is in `stream/sql_dialect.py`. What is de
 """
 
 import threading
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 import sqlalchemy as sa
 from sqlalchemy import event, exc
 
 from stream.migrations.run import migrate
 from stream.sql_dialect import Dialect, dialect_of
 from stream.store import Cells, Changes, Entities, Fenced, Key, Move, Position, Row, StoreUnavailable
+
+MANY_CHANGES = 50_000
+"""Changed cells above which a reader takes the whole table: it costs about as much."""
+_keys_decoder = msgspec.msgpack.Decoder(list[tuple[str | int, ...]])
 
 POSITION_COLUMNS = "processor, topic, partition, next, records, event_time_ms"
 
@@ -40,18 +46,31 @@ class SqlReading:
     def query(self, sql: str, **parameters: Any) -> list[Any]:
         return list(self._connection.execute(sa.text(sql), parameters))
 
-    def watermark(self) -> int:
-        return int(self._connection.exec_driver_sql(self._dialect.watermark).scalar_one())
-
     def changes(self, cells: Cells, since: int | None) -> Changes:
-        columns = ", ".join((*cells.key, *cells.measures))
-        watermark = self.watermark()
-        if since is not None:
-            floor = self.query("SELECT floor FROM cell_sweeps WHERE name = :name", name=cells.table)
-            if not floor or floor[0][0] <= since:
-                rows = self.query(f"SELECT {columns} FROM {cells.table} WHERE revision {self._dialect.newer} :since", since=since)
-                return Changes(rows, watermark, complete=False)
-        return Changes(self.query(f"SELECT {columns} FROM {cells.table}"), watermark, complete=True)
+        columns, size = (*cells.key, *cells.measures), len(cells.key)
+        watermark = int(self._connection.exec_driver_sql(self._dialect.watermark).scalar_one())
+        told = None if since is None else self._changed_keys(cells, since)
+        if told is None:
+            return Changes(self.query(f"SELECT {', '.join(columns)} FROM {cells.table}"), watermark, complete=True)
+        found = {
+            tuple(row[:size]): row for row in self._dialect.select(self._connection, cells.table, columns, size, sorted(told), lock="")
+        }
+        zero = (0,) * len(cells.measures)
+        return Changes([found.get(key, (*key, *zero)) for key in told], watermark, complete=False)
+
+    def _changed_keys(self, cells: Cells, since: int) -> set[Key] | None:
+        """Keys of the cells changed since then; None where that is forgotten, or so much that the whole table is less work."""
+        if self.query("SELECT floor FROM cell_changes_floor")[0][0] > since - self._dialect.inclusive:
+            return None
+        rows = self.query(
+            f"SELECT cells, keys FROM cell_changes WHERE name = :name AND revision {'>=' if self._dialect.inclusive else '>'} :since"
+            f" ORDER BY revision LIMIT {MANY_CHANGES + 1}",
+            name=cells.table,
+            since=since,
+        )
+        if len(rows) > MANY_CHANGES or sum(count for count, _ in rows) > MANY_CHANGES:
+            return None
+        return {key for _, keys in rows for key in _keys_decoder.decode(keys)}
 
 
 class SqlTransaction(SqlReading):
@@ -60,7 +79,7 @@ class SqlTransaction(SqlReading):
     def __init__(self, connection: sa.Connection, dialect: Dialect) -> None:
         super().__init__(connection, dialect)
         self._missing: dict[str, set[Key]] = {}
-        self._revision: int | None = None
+        self._changed: dict[str, set[Key]] = {}
 
     def advance(self, processor: str, topic: str, moves: Mapping[int, Move], event_time_ms: int) -> None:
         for partition in sorted(moves):
@@ -95,7 +114,9 @@ class SqlTransaction(SqlReading):
             return {}
         size, make = entities.key, entities.row._make  # type: ignore[attr-defined]
         found: dict[Key, Row] = {}
-        for row in self._dialect.select(self._connection, entities.table, _fields(entities), size, sorted(keys), shared=shared):
+        for row in self._dialect.select(
+            self._connection, entities.table, _fields(entities), size, sorted(keys), lock="SHARE" if shared else "UPDATE"
+        ):
             found[tuple(row[:size])] = make(row)
         self._missing.setdefault(entities.table, set()).update(key for key in keys if key not in found)
         return found
@@ -121,20 +142,35 @@ class SqlTransaction(SqlReading):
     def add(self, cells: Cells, deltas: Mapping[Key, Sequence[int]]) -> None:
         rows = [(*key, *deltas[key]) for key in sorted(deltas) if any(deltas[key])]
         if rows:
-            if self._revision is None:
-                self._revision = int(self._connection.exec_driver_sql(self._dialect.next_revision).scalar_one())
-            self._dialect.add(self._connection, cells, rows, self._revision)
+            self._dialect.add(self._connection, cells, rows)
+            self._changed.setdefault(cells.table, set()).update(deltas)
 
-    def sweep(self, cells: Cells, before: int) -> int:
+    def sweep(self, cells: Cells) -> int:
         zero = " AND ".join(f"{measure} = 0" for measure in cells.measures)
-        swept = self.execute(f"DELETE FROM {cells.table} WHERE revision < :before AND {zero}", before=before)
-        self.execute(
-            "INSERT INTO cell_sweeps (name, floor) VALUES (:name, :before)"
-            " ON CONFLICT (name) DO UPDATE SET floor = CASE WHEN cell_sweeps.floor > :before THEN cell_sweeps.floor ELSE :before END",
-            name=cells.table,
-            before=before,
-        )
-        return swept
+        swept = self.query(f"DELETE FROM {cells.table} WHERE {zero} RETURNING {', '.join(cells.key)}")
+        self._changed.setdefault(cells.table, set()).update(tuple(row) for row in swept)
+        return len(swept)
+
+    def forget_changes(self, before_ms: int) -> None:
+        newest = self.query("SELECT max(revision) FROM cell_changes WHERE at_ms < :before", before=before_ms)[0][0]
+        if newest is not None:
+            self.execute("DELETE FROM cell_changes WHERE at_ms < :before", before=before_ms)
+            self.execute("UPDATE cell_changes_floor SET floor = :floor WHERE floor < :floor", floor=newest)
+
+    def tell_changes(self, now_ms: int) -> None:
+        """Note which cells this transaction changed, one row per table. The store calls it last."""
+        changed = {table: keys for table, keys in self._changed.items() if keys}
+        if changed:
+            revision = int(self._connection.exec_driver_sql(self._dialect.next_revision).scalar_one())
+            for table in sorted(changed):
+                self.execute(
+                    "INSERT INTO cell_changes (name, revision, at_ms, cells, keys) VALUES (:name, :revision, :at_ms, :cells, :keys)",
+                    name=table,
+                    revision=revision,
+                    at_ms=now_ms,
+                    cells=len(changed[table]),
+                    keys=msgspec.msgpack.encode(list(changed[table])),
+                )
 
     def execute(self, sql: str, **parameters: Any) -> int:
         return int(self._connection.execute(sa.text(sql), parameters).rowcount)
@@ -178,7 +214,9 @@ class SqlStore:
             self._writers.acquire()
         try:
             with _translated(), self._engine.connect().execution_options(**self._dialect.write_options) as connection, connection.begin():
-                yield SqlTransaction(connection, self._dialect)
+                transaction = SqlTransaction(connection, self._dialect)
+                yield transaction
+                transaction.tell_changes(time.time_ns() // 1_000_000)
         finally:
             if self._writers is not None:
                 self._writers.release()

@@ -52,12 +52,9 @@ class Entities(Generic[Row]):
     key: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Cells:
-    """A table of counters: `key` columns are its primary key, `measures` (integers) are added to.
-
-    The table also has `revision`, by which a reader finds what changed since it last looked (`Snapshot.changes`).
-    """
+    """A table of counters: `key` columns are its primary key, `measures` (integers) are added to."""
 
     table: str
     key: tuple[str, ...]
@@ -82,7 +79,7 @@ class Changes(NamedTuple):
     """Cells of one table that may have changed since a watermark, with their absolute values now."""
 
     rows: Sequence[tuple[Any, ...]]
-    """Key columns, then measures. A cell may come although it did not change; one that is all zeros counts for nothing."""
+    """Key columns, then measures. A cell may come although it did not change; one that is all zeros, or gone, counts for nothing."""
     watermark: int
     """Hand this in next time."""
     complete: bool
@@ -96,10 +93,6 @@ class Reading(Protocol):
 
     def query(self, sql: str, **parameters: Any) -> list[Any]:
         """Rows of a SELECT with `:name` parameters, in SQL that SQLite and PostgreSQL both understand (each row a named tuple)."""
-        ...
-
-    def watermark(self) -> int:
-        """Now, as `changes` and `sweep` count time."""
         ...
 
     def changes(self, cells: Cells, since: int | None) -> Changes:
@@ -135,11 +128,12 @@ class Transaction(Reading, Protocol):
         """Add to the measures of each cell; a cell not there yet starts at zero. Deltas that are all zero are left out."""
         ...
 
-    def sweep(self, cells: Cells, before: int) -> int:
-        """Remove cells that are all zero and have not changed since the watermark `before`; how many went.
+    def sweep(self, cells: Cells) -> int:
+        """Remove cells that are all zero; how many went. Readers are told, as of any change."""
+        ...
 
-        A reader that last looked before then gets the whole table next time.
-        """
+    def forget_changes(self, before_ms: int) -> None:
+        """Forget which cells changed before this time (Unix ms). A reader that has not looked since gets whole tables next time."""
         ...
 
     def execute(self, sql: str, **parameters: Any) -> int:

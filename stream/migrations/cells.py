@@ -1,4 +1,4 @@
-"""How a migration makes a table of cells: key columns, integer measures, and the revision by which readers find what changed."""
+"""How a migration makes a table of cells: key columns and integer measures."""
 
 from collections.abc import Sequence
 
@@ -7,15 +7,13 @@ from alembic import op
 
 
 def create_cells(table: str, key: Sequence[sa.Column[int] | sa.Column[str]], measures: Sequence[str]) -> None:
-    """Create `table`; measures and revision are BIGINT NOT NULL, the key columns (made NOT NULL) are the primary key."""
+    """Create `table`; measures are BIGINT NOT NULL, the key columns (made NOT NULL) are the primary key."""
     for column in key:
         column.nullable = False
     op.create_table(
         table,
         *key,
         *(sa.Column(name, sa.BigInteger, nullable=False, server_default="0") for name in measures),
-        sa.Column("revision", sa.BigInteger, nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint(*(column.name for column in key)),
         sqlite_with_rowid=False,
     )
-    op.create_index(f"{table}_revision", table, ["revision"])

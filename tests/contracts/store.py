@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from processors.order_state import OrderRow, blank
-from stream.store import Cells, Entities, Fenced, Move, Store, StoreUnavailable
+from stream.store import Cells, Changes, Entities, Fenced, Move, Store, StoreUnavailable
 
 ORDERS = Entities("rfm_order", OrderRow, 2)
 CELLS = Cells("rfm_cell", ("shop", "last_day", "orders", "monetary"), ("customers", "order_count", "revenue"))
@@ -178,20 +178,42 @@ class StoreContract:
             late = snapshot.changes(CELLS, early.watermark)
         assert {row[0] for row in (*early.rows, *late.rows)} == {"slow", "quick"}
 
-    def test_sweeping_takes_zeros_only_and_readers_start_over(self, store: Store) -> None:
+    def test_sweeping_takes_zeros_only_and_tells_readers(self, store: Store) -> None:
         with store.begin() as transaction:
             transaction.add(CELLS, {CELL: (1, 0, 0), ("a", 9, 9, 9): (1, 0, 0)})
         with store.snapshot() as snapshot:
             old = snapshot.changes(CELLS, None).watermark
         with store.begin() as transaction:
             transaction.add(CELLS, {CELL: (-1, 0, 0)})
-        with store.snapshot() as snapshot:
-            now = snapshot.changes(CELLS, None).watermark
         with store.begin() as transaction:
-            assert transaction.sweep(CELLS, now + 1) == 1
+            assert transaction.sweep(CELLS) == 1
         assert cells(store) == {("a", 9, 9, 9): (1, 0, 0)}
         with store.snapshot() as snapshot:
-            assert snapshot.changes(CELLS, old).complete
+            changes = snapshot.changes(CELLS, old)
+        assert not changes.complete
+        assert (*CELL, 0, 0, 0) in list(map(tuple, changes.rows))
+
+    def test_a_reader_that_looks_after_changes_were_forgotten_gets_the_whole(self, store: Store) -> None:
+        def add() -> None:
+            with store.begin() as transaction:
+                transaction.add(CELLS, {CELL: (1, 0, 0)})
+
+        def look(since: int | None) -> Changes:
+            with store.snapshot() as snapshot:
+                return snapshot.changes(CELLS, since)
+
+        add()
+        early = look(None).watermark
+        add()
+        late = look(early).watermark
+        with store.begin() as transaction:
+            transaction.forget_changes(2**60)
+        assert look(early).complete
+        again = look(late)
+        add()
+        after = look(again.watermark)
+        assert not after.complete
+        assert list(map(tuple, after.rows)) == [(*CELL, 3, 0, 0)]
 
     def test_what_was_committed_is_there_after_opening_again(self, store: Store, reopened: Callable[[], Store]) -> None:
         with store.begin() as transaction:

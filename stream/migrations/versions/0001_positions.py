@@ -22,7 +22,14 @@ def upgrade() -> None:
     op.create_table("revisions", sa.Column("n", sa.BigInteger, nullable=False))
     op.execute("INSERT INTO revisions (n) VALUES (0)")
     op.create_table(
-        "cell_sweeps",
-        sa.Column("name", sa.Text, primary_key=True, nullable=False),
-        sa.Column("floor", sa.BigInteger, nullable=False),
+        "cell_changes",
+        sa.Column("name", sa.Text, nullable=False),
+        sa.Column("revision", sa.BigInteger, nullable=False),
+        sa.Column("at_ms", sa.BigInteger, nullable=False),
+        sa.Column("cells", sa.BigInteger, nullable=False),
+        sa.Column("keys", sa.LargeBinary, nullable=False),
+        sa.PrimaryKeyConstraint("name", "revision"),
     )
+    op.create_index("cell_changes_at", "cell_changes", ["at_ms"])
+    op.create_table("cell_changes_floor", sa.Column("floor", sa.BigInteger, nullable=False))
+    op.execute("INSERT INTO cell_changes_floor (floor) VALUES (-1)")

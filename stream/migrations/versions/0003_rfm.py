@@ -57,8 +57,7 @@ def upgrade() -> None:
         sqlite_with_rowid=False,
     )
     op.create_index("rfm_customer_expires", "rfm_customer", ["shop", "expires_day"])
-    op.create_index("rfm_customer_recency", "rfm_customer", ["shop", "last_day", "customer"])
-    op.create_index("rfm_customer_frequency", "rfm_customer", ["shop", "orders", "customer"])
+    op.create_index("rfm_customer_recency", "rfm_customer", ["shop", "last_day", "orders", "customer"])
     op.create_index("rfm_customer_monetary", "rfm_customer", ["shop", "revenue", "customer"])
     op.create_table(
         "rfm_alias",
