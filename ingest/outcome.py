@@ -1,0 +1,48 @@
+"""How a delivery ends, and what its sender is told: the one table from outcome to HTTP status (DESIGN, 'Receiver answers').
+
+A sender learns nothing but the status: which part of a signature, or which shop, was wrong goes to our log, not to them. What is
+signed and merely not understood is kept and answered 200, since Shopify deletes a subscription after eight failures in a row
+(verify-deliveries); only a body that is no JSON object gets its 400, and it is kept all the same.
+"""
+
+from collections.abc import Mapping
+from enum import Enum
+
+
+class Outcome(Enum):
+    """The value is the metric's label."""
+
+    ACCEPTED = "accepted"
+    """Durable on the topic where a processor waits for it."""
+    PARKED = "parked"
+    """Durable on `parked`: signed, but not a topic or a body that we can place."""
+    UNDECODABLE = "undecodable"
+    """Durable on `parked`: signed, but not a JSON object."""
+    BROKEN = "broken"
+    """The body did not arrive as its headers said: framing, compression, or a connection lost on the way."""
+    UNSIGNED = "unsigned"
+    """No signature, a wrong one, or a shop that is not configured."""
+    TOO_SLOW = "too_slow"
+    """The body took longer than `Limits.read_timeout_s`."""
+    TOO_LARGE = "too_large"
+    """The body is longer than `Limits.max_body_bytes`."""
+    BUSY = "busy"
+    """More bytes in flight than `Limits.max_in_flight_bytes`."""
+    UNAVAILABLE = "unavailable"
+    """The log refused it, or said nothing within `Limits.ack_timeout_s`. It may be kept none the less."""
+
+
+STATUS: Mapping[Outcome, int] = {
+    Outcome.ACCEPTED: 200,
+    Outcome.PARKED: 200,
+    Outcome.UNDECODABLE: 400,
+    Outcome.BROKEN: 400,
+    Outcome.UNSIGNED: 401,
+    Outcome.TOO_SLOW: 408,
+    Outcome.TOO_LARGE: 413,
+    Outcome.BUSY: 503,
+    Outcome.UNAVAILABLE: 503,
+}
+
+CLOSES = frozenset({Outcome.BROKEN, Outcome.TOO_SLOW, Outcome.TOO_LARGE})
+"""After these the rest of the connection is of no use: its body was not read to the end."""

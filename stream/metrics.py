@@ -1,0 +1,140 @@
+"""Every Prometheus metric there is: its name, its labels, and what it counts. One class per role, made on the registry it is given.
+
+Labels take one of a fixed few values, never one that a sender chose. Times are seconds, sizes bytes (Prometheus: 'Metric and label
+naming').
+"""
+
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+ACK_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
+"""Up to the 5 s after which Shopify gives a delivery up."""
+
+DELIVERY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0)
+"""Up to the hour within which Meta wants an event (reference/meta-capi.md 1.8)."""
+
+SIZE_BUCKETS = (1 << 10, 1 << 12, 1 << 13, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 10 << 20)
+
+
+class ReceiverMetrics:
+    """What the receiver has been sent and how it answered."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._deliveries = Counter(
+            "orderwire_deliveries",
+            "Deliveries answered, by sender (shopify, meta), sender's topic and outcome",
+            ("sender", "topic", "outcome"),
+            registry=registry,
+        )
+        self._ack_seconds = Histogram(
+            "orderwire_ack_seconds",
+            "From a delivery's headers to its answer, where the log was asked",
+            buckets=ACK_BUCKETS_S,
+            registry=registry,
+        )
+        self._body_bytes = Histogram("orderwire_body_bytes", "Length of signed bodies", buckets=SIZE_BUCKETS, registry=registry)
+        self._signatures = Counter(
+            "orderwire_signatures",
+            "Signatures that were good, by position of the secret: 0 is the newest. None but 0 for an hour: the old one can go",
+            ("sender", "secret"),
+            registry=registry,
+        )
+        self._in_flight_bytes = Gauge("orderwire_in_flight_bytes", "Bodies being read or being made durable", registry=registry)
+        self._by_outcome: dict[tuple[str, str, str], Counter] = {}
+        self._by_secret: dict[tuple[str, int], Counter] = {}
+
+    def answered(self, sender: str, topic: str, outcome: str) -> None:
+        """One delivery was answered; `topic` is empty where no signature was good, since then it may be anybody's word."""
+        labels = (sender, topic, outcome)
+        counter = self._by_outcome.get(labels)
+        if counter is None:
+            counter = self._by_outcome[labels] = self._deliveries.labels(*labels)
+        counter.inc()
+
+    def signed(self, sender: str, secret_index: int, body_bytes: int) -> None:
+        """One signature was good."""
+        labels = (sender, secret_index)
+        counter = self._by_secret.get(labels)
+        if counter is None:
+            counter = self._by_secret[labels] = self._signatures.labels(sender, str(secret_index))
+        counter.inc()
+        self._body_bytes.observe(body_bytes)
+
+    def acked(self, seconds: float) -> None:
+        """The log was asked, and this long it took until the answer."""
+        self._ack_seconds.observe(seconds)
+
+    def watch_in_flight(self, held_bytes: Callable[[], int]) -> None:
+        """Ask `held_bytes` for the bytes held now, whenever the metrics are read."""
+        self._in_flight_bytes.set_function(held_bytes)
+
+
+class ProcessorMetrics:
+    """What one processor has folded."""
+
+    def __init__(self, registry: CollectorRegistry, processor: str, *, shared: "ProcessorMetrics | None" = None) -> None:
+        """`shared` is the metrics of another processor of the same process: the families are made once."""
+        families = _processor_families(registry) if shared is None else shared._families
+        self._families: _ProcessorFamilies = families
+        self.records = families.records.labels(processor)
+        self.parked = families.parked.labels(processor)
+        self.fenced = families.fenced.labels(processor)
+        self.retries = families.retries.labels(processor)
+        self.batch_s = families.batch_s.labels(processor)
+        self.event_time_s = families.event_time_s.labels(processor)
+
+
+class _ProcessorFamilies(NamedTuple):
+    records: Counter
+    parked: Counter
+    fenced: Counter
+    retries: Counter
+    batch_s: Histogram
+    event_time_s: Gauge
+
+
+def _processor_families(registry: CollectorRegistry) -> _ProcessorFamilies:
+    label = ("processor",)
+    return _ProcessorFamilies(
+        Counter("orderwire_records", "Records folded", label, registry=registry),
+        Counter("orderwire_records_parked", "Records that could not be understood, with duplicates", label, registry=registry),
+        Counter("orderwire_fenced", "Batches rolled back because another owner had moved the position", label, registry=registry),
+        Counter("orderwire_store_retries", "Transactions done again because the database could not do them", label, registry=registry),
+        Histogram("orderwire_batch_seconds", "One batch: load, fold, save, commit", label, registry=registry),
+        Gauge("orderwire_event_time_seconds", "Time of the newest record folded, Unix seconds", label, registry=registry),
+    )
+
+
+class CapiMetrics:
+    """What the CAPI sender has told Meta."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._requests = Counter("orderwire_capi_requests", "Requests to Meta, by what came of them", ("class",), registry=registry)
+        self._events = Counter("orderwire_capi_events", "Events in those requests", ("class",), registry=registry)
+        self._request_seconds = Histogram("orderwire_capi_request_seconds", "From request to answer", registry=registry)
+        self._delivery_seconds = Histogram(
+            "orderwire_capi_delivery_seconds",
+            "From a webhook's arrival to the request that Meta took its event from, on the wire",
+            buckets=DELIVERY_BUCKETS_S,
+            registry=registry,
+        )
+        self._paused = Gauge(
+            "orderwire_capi_paused", "1 while a pixel is paused: its token, grant or id is refused", ("pixel",), registry=registry
+        )
+
+    def requested(self, kind: str, events: int, seconds: float) -> None:
+        """One request ended; `kind` is its error class, or `sent`."""
+        self._requests.labels(kind).inc()
+        self._events.labels(kind).inc(events)
+        self._request_seconds.observe(seconds)
+
+    def delivered(self, seconds: Iterable[float]) -> None:
+        """Meta took these events, each so long after its webhook came."""
+        for latency in seconds:
+            self._delivery_seconds.observe(latency)
+
+    def paused(self, pixel_id: str, paused: bool) -> None:
+        """Whether a pixel is paused; `pixel_id` is one of the configured few."""
+        self._paused.labels(pixel_id).set(paused)
