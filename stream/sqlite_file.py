@@ -29,6 +29,8 @@ BATCH_RECORDS, BATCH_BYTES = 512, 512 << 10
 READ_BYTES = 4 << 20
 """One read stops after this many bytes of records, some 2 ms of decoding, for it runs on the event loop."""
 
+RESTART_TIMEOUT_MS = 20
+
 DROP_BATCHES, DROP_BYTES = 256, 4 << 20
 """One retention step looks at no more than this, so that an append behind it waits a few milliseconds."""
 
@@ -185,10 +187,22 @@ class LogFile:
         """Changes when another connection, of this process or another, has committed."""
         return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
-    def checkpoint(self, mode: str) -> tuple[int, int]:
-        """Copy the WAL into the file. Returns bytes in the WAL, and how many of them are copied."""
-        _, frames, copied = self._db.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+    def checkpoint(self) -> tuple[int, int]:
+        """Copy the WAL into the file, as far as nobody has to wait. Returns bytes in the WAL, and how many of them are copied."""
+        _, frames, copied = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return max(frames, 0) * PAGE_BYTES, max(copied, 0) * PAGE_BYTES
+
+    def restart_wal(self) -> int:
+        """Copy the rest and let the next commit begin the WAL anew; 0 where it did, 1 where others were in the way for too long.
+
+        While it waits for readers it holds the write lock: hence a short time-out of its own.
+        """
+        (before,) = self._db.execute("PRAGMA busy_timeout").fetchone()
+        self._db.execute(f"PRAGMA busy_timeout={RESTART_TIMEOUT_MS}")
+        try:
+            return int(self._db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()[0])
+        finally:
+            self._db.execute(f"PRAGMA busy_timeout={before:d}")
 
     def close(self) -> None:
         self._db.close()

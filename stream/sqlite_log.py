@@ -2,8 +2,8 @@
 
 Group commit without a timer: while one group of appends is being made durable, those that arrive form the next, which is handed to
 the writer thread when the event loop has heard of the commit. Idle, an append is handed over in the turn of the loop in which it came;
-under load a group is what one commit and one turn of a busy loop let in. With 64 appends of 5 kB in flight: 26 us of CPU per record in
-all threads, 6 of them on the loop, p99 12 ms at 27,000/s, which is as many as bare `executemany` writes (`bench/log_append.py`).
+under load a group is what one commit and one turn of a busy loop let in. With 64 appends of 5 kB in flight: 23-26 us of CPU per record
+in all threads, 6 of them on the loop; 27-32 k/s, which is 0.6-1.0 of bare `executemany`; p99 6-12 ms (`bench/log_append.py`, busy machine).
 Behind the receiver at 64 connections a group holds 29 records on average, so there is little left for a timer that lingers
 (streaming.md 3.5) to gather.
 
@@ -77,12 +77,13 @@ class SqliteLog:
         await asyncio.to_thread(prepare, path, timeout_s=busy_timeout_s)
         connect = partial(LogFile, path, busy_timeout_s=busy_timeout_s, wal_limit_bytes=wal_limit_bytes, max_pages=max_pages)
         file = LogFile(path, busy_timeout_s=READ_BUSY_TIMEOUT_S, wal_limit_bytes=wal_limit_bytes)
+        writer = Writer(path, connect)
         return cls(
             path,
             file=file,
             watch=Watch(path, file, poll_s),
-            writer=Writer(path, connect),
-            checkpointer=Checkpointer(path, connect, every_s=checkpoint_every_s, wal_limit_bytes=wal_limit_bytes),
+            writer=writer,
+            checkpointer=Checkpointer(path, connect, writer, every_s=checkpoint_every_s, wal_limit_bytes=wal_limit_bytes),
             max_queued_bytes=max_queued_bytes,
         )
 
@@ -164,8 +165,8 @@ class SqliteLog:
         self._closed = True
         self._watch.close()
         await self._idle.wait()
-        await asyncio.to_thread(self._writer.close)
         await asyncio.to_thread(self._checkpointer.close)
+        await asyncio.to_thread(self._writer.close)
         self._file.close()
 
     def _query(self, query: Callable[[LogFile], T]) -> T:

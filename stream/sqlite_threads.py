@@ -2,8 +2,9 @@
 
 They are two because an automatic checkpoint runs inside the commit that trips it, and all who wait for that commit wait for it too:
 p99 58-75 ms against 16 ms (streaming.md 3.5). A PASSIVE checkpoint holds nobody up, but the WAL starts over only when a commit finds
-everything copied, which never happens under constant load. So beyond a limit the thread catches up until next to nothing is left,
-and then holds writers for that rest (RESTART).
+everything copied, which never happens under constant load. So beyond a limit the thread catches up until next to nothing is left, and
+has the writer, between two commits, copy that rest and begin the WAL anew (RESTART). From a connection of its own it would have to
+win the write lock from a writer that takes it again at once.
 
 After any failure the writer's connection is thrown away and opened anew for the next job: the log works again once the disk does.
 """
@@ -62,7 +63,8 @@ class Writer:
 class Checkpointer:
     """Keeps the WAL of one file short, from a thread of its own."""
 
-    def __init__(self, path: Path, connect: Callable[[], LogFile], *, every_s: float, wal_limit_bytes: int) -> None:
+    def __init__(self, path: Path, connect: Callable[[], LogFile], writer: Writer, *, every_s: float, wal_limit_bytes: int) -> None:
+        self._writer = writer
         self._wal = path.with_name(path.name + "-wal")
         self._connect, self._every_s, self._limit = connect, every_s, wal_limit_bytes
         self._stop = threading.Event()
@@ -92,14 +94,18 @@ class Checkpointer:
 
     def _checkpoint(self, file: LogFile) -> bool:
         """Whether everything was copied."""
-        wal, copied = file.checkpoint("PASSIVE")
+        wal, copied = file.checkpoint()
         if wal > self._limit:
             for _ in range(CATCH_UP_ROUNDS):
                 if wal - copied <= RESTART_BELOW_BYTES:
                     break
-                wal, copied = file.checkpoint("PASSIVE")
-            wal, copied = file.checkpoint("RESTART")
+                wal, copied = file.checkpoint()
+            self._writer.submit(LogFile.restart_wal, _nobody_waits)
         return copied == wal
+
+
+def _nobody_waits(_: int | Exception) -> None:
+    """Where it failed, the next turn tries again."""
 
 
 def _discard(file: LogFile | None) -> None:
