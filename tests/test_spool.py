@@ -118,8 +118,8 @@ async def test_state_tells_records_bytes_and_age_also_to_another_process(log: Sp
     assert state.oldest_s is not None
     assert 60 <= state.oldest_s < 70
     program = "import sys; from pathlib import Path; from stream.spool import read_state; print(*read_state(Path(sys.argv[1])))"
-    command = [sys.executable, "-c", program, tmp_path / "spool.db"]
-    told = (await asyncio.to_thread(subprocess.check_output, command, text=True)).split()
+    command = [sys.executable, "-c", program, str(tmp_path / "spool.db")]
+    told = (await asyncio.to_thread(lambda: subprocess.check_output(command, text=True))).split()
     assert told[:2] == ["10", str(state.bytes)]
 
 
