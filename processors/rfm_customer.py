@@ -54,7 +54,7 @@ CUSTOMERS = Entities("rfm_customer", CustomerRow, 2)
 
 RFM_CELLS = Cells("rfm_cell", ("shop", "last_day", "orders", "monetary"), ("customers", "order_count", "revenue"))
 LAST_DAY_CELLS = Cells("rfm_last_day_cell", ("shop", "guest", "last_day"), ("customers",))
-BTYD_CELLS = Cells("rfm_btyd_cell", ("shop", "x", "first_day", "last_day"), ("customers",))
+BTYD_CELLS = Cells("rfm_btyd_cell", ("shop", "x", "first_day", "last_day"), ("customers", "repeat_revenue"))
 SPEND_CELLS = Cells("rfm_spend_cell", ("shop", "x", "spend"), ("customers", "revenue"))
 
 
@@ -71,7 +71,7 @@ def cells(row: CustomerRow | None, *, exact: bool) -> Projection:
     first, last = (row.first_day, row.last_day) if exact else (mid_week(row.first_day), mid_week(row.last_day))
     counted: dict[Cells, dict[tuple[str | int, ...], tuple[int, ...]]] = {
         LAST_DAY_CELLS: {(row.shop, row.guest, row.last_day): (1,)},
-        BTYD_CELLS: {(row.shop, x, first, last): (1,)},
+        BTYD_CELLS: {(row.shop, x, first, last): (1, repeat)},
     }
     if row.orders:
         monetary = row.revenue if exact else bin_edge(row.revenue)
