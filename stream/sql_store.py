@@ -52,6 +52,8 @@ class SqlReading:
         told = None if since is None else self._changed_keys(cells, since)
         if told is None:
             return Changes(self.query(f"SELECT {', '.join(columns)} FROM {cells.table}"), watermark, complete=True)
+        if not told:
+            return Changes([], watermark, complete=False)
         found = {
             tuple(row[:size]): row for row in self._dialect.select(self._connection, cells.table, columns, size, sorted(told), lock="")
         }
