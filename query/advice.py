@@ -171,9 +171,9 @@ def assess(campaigns: Sequence[Campaign], terms: Terms) -> tuple[list[Assessment
         together = evidence(
             [sum(each.spend[day] for each in own) for day in days], [sum(each.revenue[day] for each in own) for day in days], margin, rate
         )
-    newest = {
-        each.channel: max((day for other in campaigns if other.channel == each.channel for day in other.spend), default=0) for each in own
-    }
+    newest: dict[str, int] = {}
+    for each in campaigns:
+        newest[each.channel] = max(newest.get(each.channel, 0), max(each.spend, default=0))
     currents = [current_budget(each, newest[each.channel], terms.recent.last, terms.immature_days) for each in own]
     bets = {
         index: Bet(evidences[index], saturations[index].cap, current)

@@ -121,6 +121,7 @@ def _total(told: Account, assessed: Sequence[Assessment], together: Evidence | N
     spend = sum(in_window(each.spend, terms.recent) for each in told.campaigns if each.spend_currency == terms.currency)
     foreign = any(each.spend_currency not in (None, terms.currency) for each in told.campaigns)
     comparable = bool(spend) and not foreign
+    reason = "spend in another currency cannot be added" if foreign else None if spend else "there is no spend"
     currents = [each.current for each in assessed if each.current is not None]
     advised = [each.advice.recommended for each in assessed if each.advice is not None]
     return {
@@ -132,12 +133,13 @@ def _total(told: Account, assessed: Sequence[Assessment], together: Evidence | N
             "orders": attributed_orders,
             "revenue": money(attributed, terms.currency),
             "roas": attributed / spend if comparable else None,
+            "reason": reason,
         },
         "daily_return": daily_return_json(together, NO_MARGIN),
         "kelly": kelly_json(together, NO_MARGIN),
         "current_budget": money(sum(currents), terms.currency) if currents else None,
         "recommended_budget": money(sum(advised), terms.currency) if advised else None,
-        "reason": "spend in another currency cannot be added" if foreign else None if spend else "there is no spend",
+        "reason": reason,
     }
 
 
@@ -167,12 +169,19 @@ def _bucket(bucket: Bucket, orders: int, terms: Terms) -> Json:
 
 
 def _nothing() -> Json:
-    bucket = {"orders": 0, "revenue": None, "share": None, "reason": UNKNOWN_CURRENCY}
-    nulls = dict.fromkeys(("spend", "revenue", "roas", "attributed", "daily_return", "kelly", "current_budget", "recommended_budget"))
+    reason = {"reason": UNKNOWN_CURRENCY}
+    bucket = {"orders": 0, "revenue": None, "share": None, **reason}
     return {
         "bankroll_per_day": None,
         "reasons": [UNKNOWN_CURRENCY],
-        "total": {**nulls, "orders": 0, "reason": UNKNOWN_CURRENCY},
+        "total": {
+            **dict.fromkeys(("spend", "revenue", "roas", "current_budget", "recommended_budget")),
+            "orders": 0,
+            "attributed": {"orders": 0, "revenue": None, "roas": None, **reason},
+            "daily_return": daily_return_json(None, UNKNOWN_CURRENCY),
+            "kelly": kelly_json(None, UNKNOWN_CURRENCY),
+            **reason,
+        },
         "campaigns": [],
         **dict.fromkeys(("unattributed", "direct", "meta_unassigned"), bucket),
         "unassigned": [],

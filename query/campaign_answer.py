@@ -25,6 +25,7 @@ def campaign_json(assessed: Assessment, terms: Terms) -> Json:
     reason = _reason(assessed, terms)
     spend, revenue = in_window(campaign.spend, terms.recent), in_window(campaign.revenue, terms.recent)
     spend_currency = terms.currency if campaign.spend_currency is None else campaign.spend_currency
+    kelly = kelly_json(found, reason)
     flags = (
         (campaign.ambiguous, AMBIGUOUS),
         (advice is not None and advice.pause, PAUSE),
@@ -40,7 +41,7 @@ def campaign_json(assessed: Assessment, terms: Terms) -> Json:
         "orders": in_window(campaign.orders, terms.recent),
         "roas": revenue / spend if spend and spend_currency == terms.currency else None,
         "daily_return": daily_return_json(found, reason),
-        "kelly": {**kelly_json(found, reason), "shared_fraction": advice.fraction if advice else None},
+        "kelly": {**kelly, "shared_fraction": advice.fraction if advice else None, "reason": kelly["reason"] or reason},
         "saturation": money(assessed.saturation.cap, terms.currency)
         if assessed.saturation and assessed.saturation.cap is not None
         else None,

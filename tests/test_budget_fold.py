@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from processors.budget import CELLS, ORDERS, SPEND, BudgetOrders, BudgetSpend, differences, order_cell, spend_cell
+from processors.budget import CELLS, ORDERS, SPEND, BudgetOrders, BudgetSpend, order_cells, spend_cells
 from processors.events import Order, OrderDeleted, Refund, RefundCreated, Version
 from processors.order_state import OrderRow
 from processors.spend_record import SpendRow
@@ -110,9 +110,13 @@ def rows(store: SqlStore, table: str, kind: type[Any], shop: str) -> list[Any]:
 
 def counted(store: SqlStore, shop: str) -> State:
     """The right side of the central equation, from the entities."""
-    orders = [(None, order_cell(row)) for row in rows(store, ORDERS.table, OrderRow, shop)]
-    spend = [(None, spend_cell(row)) for row in rows(store, SPEND.table, SpendRow, shop)]
-    return {key[1:]: tuple(sums) for key, sums in differences([*orders, *spend]).items() if any(sums)}
+    sums: dict[tuple[Any, ...], list[int]] = {}
+    orders = [order_cells(row) for row in rows(store, ORDERS.table, OrderRow, shop)]
+    for projection in (*orders, *(spend_cells(row) for row in rows(store, SPEND.table, SpendRow, shop))):
+        for key, amounts in projection.get(CELLS, {}).items():
+            before = sums.get(key[1:], [0] * len(amounts))
+            sums[key[1:]] = [one + other for one, other in zip(before, amounts, strict=True)]
+    return {key: tuple(amounts) for key, amounts in sums.items() if any(amounts)}
 
 
 def folded(store: SqlStore, shop: str, batches: Sequence[Sequence[Any]], *, checked: bool = False) -> tuple[State, set[Any]]:
