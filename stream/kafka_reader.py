@@ -31,7 +31,7 @@ from stream.kafka_settings import KafkaSettings
 from stream.log import PositionLost, Span, Start, Stuck, Unavailable
 from stream.record import Entry
 
-SETTLE_S = 5.0
+SETTLE_S = 2.0
 FETCH_WAIT_MS = 250
 """How long a broker holds a fetch that has nothing; also the longest that `reload` may wait for the fetch under way."""
 FETCH_BYTES = 8 << 20

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from stream.sql_store import SqlStore
+from tests.kafka_fixture import kafka_broker
 from tests.postgres_fixture import postgres_server, postgres_url
 
-__all__ = ["postgres_server", "postgres_url"]
+__all__ = ["kafka_broker", "postgres_server", "postgres_url"]
 
 
 @pytest.fixture(scope="session")
