@@ -139,8 +139,13 @@ def _total(told: Account, assessed: Sequence[Assessment], together: Evidence | N
         "kelly": kelly_json(together, NO_MARGIN),
         "current_budget": money(sum(currents), terms.currency) if currents else None,
         "recommended_budget": money(sum(advised), terms.currency) if advised else None,
-        "reason": reason,
+        "reason": "; ".join(filter(None, (reason, None if advised else _unadvised(terms)))) or None,
     }
+
+
+def _unadvised(terms: Terms) -> str:
+    missing = [reason for value, reason in ((terms.margin, NO_MARGIN), (terms.bankroll, NO_BANKROLL)) if value is None]
+    return "; ".join(missing) or "no campaign has a full day with spend in the shop's currency yet"
 
 
 def _reasons(told: Account, terms: Terms) -> list[str]:
@@ -165,6 +170,7 @@ def _bucket(bucket: Bucket, orders: int, terms: Terms) -> Json:
         "orders": count,
         "revenue": money(in_window(bucket.revenue, terms.recent), terms.currency),
         "share": count / orders if orders else None,
+        "reason": None if orders else "no order in this time",
     }
 
 
