@@ -41,6 +41,8 @@ class Refund(NamedTuple):
 
     id: str
     amount: int
+    returned: int = 0
+    """What the goods and shipping that came off the order were worth, taxes included; more or less than the money."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -206,13 +208,14 @@ def refund(body: Mapping[str, Any], currency: str) -> Refund | None:
     refund_id = identifier(body.get("id")) or identifier(body.get("admin_graphql_api_id"))
     if refund_id is None:
         return None
+    returned = _shop_money_refunded(body, currency)
     total = 0
     for transaction in map(mapping, sequence(body.get("transactions"))):
         if transaction.get("kind") == "refund" and transaction.get("status") == "success":
             if (text(transaction.get("currency")) or currency).upper() != currency:
-                return Refund(refund_id, _shop_money_refunded(body, currency))
+                return Refund(refund_id, returned, returned)
             total += money(transaction.get("amount"), currency, "refund transaction amount") or 0
-    return Refund(refund_id, max(total, 0))
+    return Refund(refund_id, max(total, 0), returned)
 
 
 def order(record: Record, zones: Zones) -> Order:

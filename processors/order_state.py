@@ -2,12 +2,16 @@
 
 An order's state is the newest snapshot (`Version`), the union of all refunds ever told, and whether it was deleted. Each part only ever
 grows in one direction, so duplicates, retries and any order of arrival end in the same state. A refund may come before its order, and
-before a snapshot that knows it:
+before a snapshot that knows it.
 
-    net = max(0, min(current_total - refunds that the snapshot does not know, max(total, current_total) - all refunds))
+`current_total` already lacks what was returned or edited away, but not money given back without a return (shopify 2.2, 2.3). So
 
-`current_total` already lacks what was returned or edited away, but not money given back without a return; the other term lacks all
-money given back, but not what was edited away. The smaller of the two is what the merchant keeps.
+    unexplained = sum over the snapshot's refunds of max(0, money - worth of what was returned)
+    edited away = max(0, total - current_total - worth of what was returned)
+    net         = current_total - max(0, unexplained - edited away) - money of refunds that the snapshot does not know
+
+at least 0: a refund without returned lines may be the money for what an edit took off. Where something was returned and
+`current_total` is still `total`, the payload's sender does not keep it up to date, and nothing counts as returned.
 """
 
 import json
@@ -36,7 +40,7 @@ class OrderRow(NamedTuple):
     total: int
     current_total: int
     refunds: str
-    """JSON object {refund id: [amount, 1 where the snapshot knows it]}, keys sorted; "" where there are none."""
+    """JSON object {refund id: [money, worth returned, 1 where the snapshot knows it]}, keys sorted; "" where there are none."""
 
 
 VOID = frozenset({"voided"})
@@ -56,10 +60,13 @@ def net(row: OrderRow) -> int:
     """What the merchant keeps of the order, minor units (module docstring)."""
     if not row.refunds:
         return max(0, row.current_total)
-    refunds: dict[str, list[int]] = json.loads(row.refunds)
-    unknown = sum(amount for amount, known in refunds.values() if not known)
-    everything = sum(amount for amount, _ in refunds.values())
-    return max(0, min(row.current_total - unknown, max(row.total, row.current_total) - everything))
+    refunds: list[list[int]] = list(json.loads(row.refunds).values())
+    unknown = sum(money for money, _, known in refunds if not known)
+    kept_up = row.current_total != row.total
+    known = [(money, returned if kept_up else 0) for money, returned, is_known in refunds if is_known]
+    unexplained = sum(max(0, money - returned) for money, returned in known)
+    edited_away = max(0, row.total - row.current_total - sum(returned for _, returned in known))
+    return max(0, row.current_total - max(0, unexplained - edited_away) - unknown)
 
 
 def _merged_refunds(refunds: str, told: tuple[Refund, ...], *, newest: bool) -> str:
@@ -69,12 +76,12 @@ def _merged_refunds(refunds: str, told: tuple[Refund, ...], *, newest: bool) -> 
     known: dict[str, list[int]] = json.loads(refunds) if refunds else {}
     if newest:
         for entry in known.values():
-            entry[1] = 0
+            entry[2] = 0
     for refund in told:
-        entry = known.setdefault(refund.id, [0, 0])
-        entry[0] = max(entry[0], refund.amount)
+        entry = known.setdefault(refund.id, [0, 0, 0])
+        entry[0], entry[1] = max(entry[0], refund.amount), max(entry[1], refund.returned)
         if newest:
-            entry[1] = 1
+            entry[2] = 1
     return json.dumps(known, sort_keys=True, separators=(",", ":"))
 
 

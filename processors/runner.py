@@ -17,7 +17,7 @@ import structlog
 from processors.parking import ParkLimit, parked
 from processors.processor import Processor
 from processors.tolerance import Rejected
-from stream.log import Log, Reader
+from stream.log import Log, Reader, Unavailable
 from stream.metrics import ProcessorMetrics
 from stream.record import Entry
 from stream.store import Fenced, Move, Store, StoreError, StoreUnavailable
@@ -56,16 +56,26 @@ class Runner(Generic[Event]):
         self._ticked = 0.0
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Fold until `stop` is set; the batch begun is finished. Raises TooMuchParked, and what the log raises."""
-        reader = await self._log.reader(self._processor.topic, self._processor.name, self._start)
+        """Fold until `stop` is set; the batch begun is finished. Raises TooMuchParked, PositionLost, Stuck."""
+        reader: Reader | None = None
         try:
             while not stop.is_set():
-                entries = await reader.read(BATCH, TICK_S)
-                if entries:
-                    await self._fold(reader, entries)
-                await self._tick()
+                try:
+                    if reader is None:
+                        reader = await self._log.reader(self._processor.topic, self._processor.name, self._start)
+                    entries = await reader.read(BATCH, TICK_S)
+                    if entries:
+                        await self._fold(reader, entries)
+                    await self._tick()
+                except Unavailable as error:
+                    log.warning("log unavailable", processor=self._processor.name, error=str(error))
+                    await asyncio.sleep(TICK_S)
+                    if reader is not None:
+                        await reader.close()
+                        reader = None
         finally:
-            await reader.close()
+            if reader is not None:
+                await reader.close()
             self._thread.shutdown(wait=True)
 
     async def _start(self, partitions: Collection[int]) -> Mapping[int, int]:

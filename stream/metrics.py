@@ -121,7 +121,7 @@ class CapiMetrics:
             registry=registry,
         )
         self._paused = Gauge(
-            "orderwire_capi_paused", "1 while a pixel is paused: its token, grant or id is refused", ("pixel",), registry=registry
+            "orderwire_capi_paused", "1 while a pixel is paused, its token, grant or id refused", ("pixel",), registry=registry
         )
 
     def requested(self, kind: str, events: int, seconds: float) -> None:

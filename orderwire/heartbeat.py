@@ -1,0 +1,73 @@
+"""A role's sign of life in the store: that it is there, what it counts, what is wrong with it. Displays read it; nothing depends on it."""
+
+import asyncio
+import json
+import os
+import socket
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry, generate_latest
+
+from stream.store import Store, StoreError
+
+EVERY_S = 2.0
+FORGOTTEN_AFTER_MS = 3_600_000
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which process this is."""
+
+    role: str
+    restarts: int = 0
+    """How often the supervisor has started this role again."""
+    instance: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+    started_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+
+
+class Heartbeat:
+    """Writes the sign of life until cancelled."""
+
+    def __init__(self, store: Store, identity: Identity, registry: CollectorRegistry, details: Callable[[], Mapping[str, Any]]) -> None:
+        self._store, self._identity, self._registry, self._details = store, identity, registry, details
+
+    async def run(self) -> None:
+        """Beat for ever. A store that is away is not this role's business."""
+        while True:
+            try:
+                await asyncio.to_thread(self._beat)
+            except StoreError as error:
+                log.warning("heartbeat not written", error=str(error))
+            await asyncio.sleep(EVERY_S)
+
+    def _beat(self) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        me = self._identity
+        with self._store.begin() as transaction:
+            transaction.execute(
+                "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details, metrics)"
+                " VALUES (:role, :instance, :pid, :started_ms, :restarts, :now, :details, :metrics)"
+                " ON CONFLICT (role, instance) DO UPDATE SET beat_ms = :now, details = :details, metrics = :metrics",
+                role=me.role,
+                instance=me.instance,
+                pid=os.getpid(),
+                started_ms=me.started_ms,
+                restarts=me.restarts,
+                now=now_ms,
+                details=json.dumps(self._details()),
+                metrics=generate_latest(self._registry).decode(),
+            )
+            transaction.execute("DELETE FROM roles WHERE beat_ms < :old", old=now_ms - FORGOTTEN_AFTER_MS)
+
+    def gone(self) -> None:
+        """Take the sign of life away, at an orderly end."""
+        with self._store.begin() as transaction:
+            transaction.execute(
+                "DELETE FROM roles WHERE role = :role AND instance = :instance", role=self._identity.role, instance=self._identity.instance
+            )

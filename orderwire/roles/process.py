@@ -1,0 +1,125 @@
+"""The role `process`: every processor of the registry at work, and the CAPI sender beside them.
+
+Each processor has its own position and thread. One that stops because too much had to be parked, or because its position was lost, is told
+in the log and by `/v1/status` and `/readyz`, and the others go on; any other failure ends the role, and the supervisor starts it again.
+"""
+
+import asyncio
+import time
+from contextlib import suppress
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from orderwire.connections import open_log, open_store
+from orderwire.heartbeat import Heartbeat, Identity
+from orderwire.registry import PROCESSORS, pixels
+from orderwire.settings import Settings
+from processors.capi.graph import aiohttp_call, client_session
+from processors.capi.quality import QualityPoller
+from processors.capi.sender import Sender
+from processors.parking import ParkLimit, TooMuchParked
+from processors.runner import Runner
+from stream.log import Log, PositionLost, Unavailable
+from stream.metrics import CapiMetrics, ProcessorMetrics
+from stream.record import TOPICS
+from stream.store import Store, StoreError
+
+RETAIN_EVERY_S = 600.0
+DAY_MS = 86_400_000
+
+log = structlog.get_logger()
+
+
+async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
+    """Process until `stop`; batches and requests that were begun are finished."""
+    store = await asyncio.to_thread(open_store, settings)
+    source = await open_log(settings)
+    registry = CollectorRegistry()
+    stopped: dict[str, str] = {}
+    heartbeat = Heartbeat(store, identity, registry, lambda: {"stopped": stopped})
+    session = client_session()
+    call = aiohttp_call(session)
+    sender = Sender(store, pixels(settings), call, metrics=CapiMetrics(registry))
+    asides = [
+        asyncio.create_task(heartbeat.run(), name="heartbeat"),
+        asyncio.create_task(QualityPoller(store, pixels(settings), call).run(), name="capi quality"),
+        asyncio.create_task(_retain(source, store, settings.retention_days), name="retention"),
+    ]
+    sending = asyncio.create_task(sender.run(), name="capi sender")
+    metrics: ProcessorMetrics | None = None
+    work = []
+    for name, make in PROCESSORS.items():
+        metrics = ProcessorMetrics(registry, name, shared=metrics)
+        limit = ParkLimit(settings.park_max_run, settings.park_max_ratio)
+        wake = sender.wake if name == "capi" else _nothing
+        runner = Runner(make(settings), source, store, metrics=metrics, limit=limit, committed=wake)
+        work.append(asyncio.create_task(_isolated(name, runner, stop, stopped), name=name))
+    try:
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait([stopping, sending, *work, *asides], return_when=asyncio.FIRST_COMPLETED)
+        for task in (sending, *work, *asides):
+            if task.done():
+                task.result()  # Raises what ended it; the rest is taken down below.
+        stopping.cancel()
+    finally:
+        stop.set()
+        for aside in asides:
+            aside.cancel()
+        await asyncio.gather(*work, *asides, return_exceptions=True)
+        sender.stop()
+        await asyncio.gather(sending, return_exceptions=True)
+        await session.close()
+        with suppress(StoreError):
+            await asyncio.to_thread(heartbeat.gone)
+        await source.close()
+        store.close()
+
+
+def _nothing() -> None:
+    """Nobody waits for this processor's batches."""
+
+
+async def _isolated(name: str, runner: Runner[object], stop: asyncio.Event, stopped: dict[str, str]) -> None:
+    """Run one processor; keep its failure from the others where only a person can mend it."""
+    try:
+        await runner.run(stop)
+    except (TooMuchParked, PositionLost) as error:
+        stopped[name] = str(error)
+        log.error("processor stopped", processor=name, reason=str(error))
+        await stop.wait()
+
+
+async def _retain(source: Log, store: Store, retention_days: int) -> None:
+    """Drop what is older than the retention and read by everybody."""
+    while True:
+        older_than_ms = time.time_ns() // 1_000_000 - retention_days * DAY_MS
+        try:
+            for topic in TOPICS:
+                unread = await _unread(source, store, topic)
+                if dropped := await source.retain(topic, older_than_ms, unread):
+                    log.info("retention", topic=topic, records=dropped)
+        except (StoreError, Unavailable) as error:
+            log.warning("retention put off", error=str(error))
+        await asyncio.sleep(RETAIN_EVERY_S)
+
+
+async def _unread(source: Log, store: Store, topic: str) -> dict[int, int]:
+    """Up to where every processor of `topic` has read, by partition; what nobody reads may go by age alone."""
+    spans = await source.spans(topic)
+    readers = {name for name, make in PROCESSORS.items() if _topic(name) == topic}
+
+    def positions() -> dict[tuple[str, int], int]:
+        with store.snapshot() as snapshot:
+            return {(p.processor, p.partition): p.next for p in snapshot.positions() if p.topic == topic}
+
+    known = await asyncio.to_thread(positions)
+    return {
+        partition: min((known.get((name, partition), span.first) for name in readers), default=span.next)
+        for partition, span in spans.items()
+    }
+
+
+def _topic(name: str) -> str:
+    """A processor's topic, without making one."""
+    return {"carts": "checkouts", "budget_spend": "spend", "parked": "parked"}.get(name, "orders")

@@ -1,0 +1,80 @@
+"""The role `receive`: webhooks in, onto the log. It needs the log only; the store is told that it lives, when it can be reached."""
+
+import asyncio
+import time
+from contextlib import suppress
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from ingest.app import RECEIVER, make_app
+from ingest.body import Limits
+from ingest.meta import MetaApp
+from orderwire.connections import open_receiving_log, open_store
+from orderwire.heartbeat import Heartbeat, Identity
+from orderwire.settings import Settings
+from stream.log import Log
+from stream.metrics import ReceiverMetrics
+from stream.store import StoreError
+
+DRAIN_S = 10.0
+
+
+async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
+    """Receive until `stop`, then answer what was begun and flush."""
+    log = await open_receiving_log(settings)
+    registry = CollectorRegistry()
+    meta = [
+        MetaApp(shop.domain, secrets[0].encode(), secrets[1])
+        for shop in settings.shops.values()
+        if (secrets := shop.meta_secrets) is not None
+    ]
+    app = make_app(
+        log=log,
+        shops={shop.domain: shop.webhook_secrets for shop in settings.shops.values()},
+        meta=meta,
+        clock=lambda: time.time_ns() // 1_000_000,
+        limits=Limits(max_in_flight_bytes=settings.max_in_flight_mb << 20),
+        metrics=ReceiverMetrics(registry),
+    )
+    runner = web.AppRunner(app, shutdown_timeout=DRAIN_S)
+    await runner.setup()
+    beat = asyncio.create_task(_beat(settings, identity, registry, log))
+    try:
+        address = settings.receiver_address
+        # On Kafka several receivers share the port, and the kernel spreads connections among them.
+        await web.TCPSite(runner, address.host, address.port, reuse_port=settings.on_kafka or None, backlog=1024).start()
+        await stop.wait()
+        app[RECEIVER].ready = False
+    finally:
+        beat.cancel()
+        with suppress(asyncio.CancelledError):
+            await beat
+        await runner.cleanup()
+        await log.close()
+
+
+async def _beat(settings: Settings, identity: Identity, registry: CollectorRegistry, log: Log) -> None:
+    """Tell the store that this receiver lives, once the store can be reached; the receiver never waits for it."""
+    while True:
+        try:
+            store = await asyncio.to_thread(open_store, settings)
+            break
+        except StoreError:
+            await asyncio.sleep(5.0)
+    heartbeat = Heartbeat(store, identity, registry, lambda: _details(log))
+    try:
+        await heartbeat.run()
+    finally:
+        with suppress(StoreError):
+            heartbeat.gone()
+        store.close()
+
+
+def _details(log: Log) -> dict[str, Any]:
+    spool_state = getattr(log, "spool_state", None)
+    if spool_state is None:
+        return {}
+    state = spool_state()
+    return {"spool": {"records": state.records, "bytes": state.bytes, "oldest_s": state.oldest_s}}

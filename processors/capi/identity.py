@@ -1,0 +1,137 @@
+"""Personal data as Meta wants it: normalised, then SHA-256 in lower-case hex. A value that cannot be made right is left out.
+
+The rules are the 'use in orderwire' column of reference/meta-capi.md 2.1; where they differ from Meta's own two libraries (which differ
+from each other) docs/capi-identity.md has the case and the reason. Unicode is brought to NFC first and last: the two forms of "é" hash
+differently. A value that is a hash already (32, 40 or 64 hex digits) is no e-mail address, name or place: it is left out, neither
+hashed again nor passed through, since nobody can tell what it is a hash of.
+
+Every function is pure, never raises, and is idempotent: normalising a normalised value changes nothing.
+"""
+
+import re
+import unicodedata
+from collections.abc import Callable
+from functools import lru_cache
+from hashlib import sha256
+
+import phonenumbers
+from babel import Locale
+from phonenumbers import NumberParseException, PhoneNumberFormat
+
+_already_hashed = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}").fullmatch
+_LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
+_email = re.compile(
+    r"(?=.{3,254}$)[^\s@<>()\[\]\\,;:\".]+(?:\.[^\s@<>()\[\]\\,;:\".]+)*"  # local part: atoms between single dots
+    rf"@(?:{_LABEL}\.)+(?:[^\W\d_]{{2,63}}|xn--[a-z0-9-]{{1,59}})"  # at least one dot, and a top level that is letters
+).fullmatch
+_UNASSIGNED = frozenset({"EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"})
+"""Two-letter codes of CLDR that are no country."""
+COUNTRIES = frozenset(filter(re.compile("[A-Z]{2}").fullmatch, map(str, Locale("en").territories))) - _UNASSIGNED
+
+
+def _folded(value: str, keep: str) -> str:
+    """Lower case, NFC, only characters whose general category starts with one of `keep` (L letters, M marks, N digits)."""
+    while True:
+        text = unicodedata.normalize("NFC", value).lower()
+        text = "".join(c for c in text if unicodedata.category(c)[0] in keep)
+        text = unicodedata.normalize("NFC", text)
+        if text == value:
+            return text
+        value = text
+
+
+def email(value: str, country: str | None = None) -> str | None:
+    """Trimmed and lower case; dots and +tags of the local part stay."""
+    text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", value).strip().lower())
+    return text if _email(text) else None
+
+
+def _international(text: str) -> str | None:
+    """`text` with a plus where it can only be a number with its country code: 00 before it (any country), or 11 digits and more."""
+    if text.startswith("00"):
+        return "+" + text[2:]
+    return "+" + text if len(text) >= 11 and text.isascii() and text.isdigit() else None
+
+
+@lru_cache(maxsize=4096)
+def phone(value: str, country: str | None = None) -> str | None:
+    """E.164 digits without the plus; `country` (ISO 3166) is where a number without country code is from."""
+    text = "".join(c for c in value if unicodedata.category(c) != "Cf").strip()
+    if len(text) > 64:
+        return None
+    for attempt in (text, _international(text)):
+        if attempt is None:
+            continue
+        try:
+            number = phonenumbers.parse(attempt, country.upper() if country else None)
+        except NumberParseException:
+            continue
+        if phonenumbers.is_valid_number(number):
+            return phonenumbers.format_number(number, PhoneNumberFormat.E164)[1:]
+    return None
+
+
+def name(value: str, country: str | None = None) -> str | None:
+    """A first or last name: lower case, without punctuation, symbols and spaces, in whatever script."""
+    return _folded(value, "LMN") or None
+
+
+def city(value: str, country: str | None = None) -> str | None:
+    """Letters and digits of any script, lower case. The dot that lower-casing leaves over a Turkish capital I is no letter: it goes."""
+    return _folded(value.replace("İ", "i"), "LMN") or None
+
+
+def state(value: str, country: str | None = None) -> str | None:
+    """Shopify's `province_code`, lower case, without punctuation; a name stays a name."""
+    return _folded(value, "LMN") or None
+
+
+def zip_code(value: str, country: str | None = None) -> str | None:
+    """Lower case without spaces and dashes; in the US the first 5 digits."""
+    text = _folded(value, "LMN")
+    if country is not None and country.upper() == "US":
+        text = text[:5]
+    return text or None
+
+
+def country_code(value: str, country: str | None = None) -> str | None:
+    """A two-letter ISO 3166 code, lower case; a country's name is left out."""
+    code = value.strip().upper()
+    return code.lower() if code in COUNTRIES else None
+
+
+def external_id(value: str, country: str | None = None) -> str | None:
+    """A customer id: lower case, without spaces."""
+    return unicodedata.normalize("NFC", "".join(unicodedata.normalize("NFC", value).lower().split())) or None
+
+
+NORMALISERS: dict[str, Callable[[str, str | None], str | None]] = {
+    "em": email,
+    "ph": phone,
+    "fn": name,
+    "ln": name,
+    "ct": city,
+    "st": state,
+    "zp": zip_code,
+    "country": country_code,
+    "external_id": external_id,
+}
+"""By Meta's name of the field (reference/meta-capi.md 2.1). `db` and `ge` are not in an order and not sent."""
+
+
+def normalised(field: str, value: str | None, country: str | None = None) -> str | None:
+    """`value` of `field` as Meta wants it before hashing; None where it is left out. `country` is the order's, ISO 3166."""
+    if not value or _already_hashed(value.strip()):
+        return None
+    return NORMALISERS[field](value, country)
+
+
+def digest(text: str) -> str:
+    """SHA-256 in lower-case hex."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def hashed(field: str, value: str | None, country: str | None = None) -> str | None:
+    """The hash that is sent for `value`; None where the field is left out."""
+    text = normalised(field, value, country)
+    return None if text is None else digest(text)

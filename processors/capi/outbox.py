@@ -1,0 +1,236 @@
+"""The CAPI processor: each order becomes at most one row of the outbox, in the runner's transaction; the sender takes it from there.
+
+A row is made for every order seen, sale or not, so that a user can ask what happened to it. The newest version of an order decides while
+the row is open (`rows`); the payload is built once, when the row first becomes pending, so that no event id ever has two payloads.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from processors.capi import click, payload
+from processors.capi.detail import Detail, Money, detail, field_at
+from processors.capi.ledger import expire, forget_clicks
+from processors.capi.policy import Decision, decide
+from processors.capi.rows import (
+    CLICKS,
+    NO_CONSENT,
+    OPEN,
+    OUTBOX,
+    PENDING,
+    PREDICTED,
+    SKIPPED,
+    ClickRow,
+    OutboxRow,
+    cells,
+)
+from processors.capi.settings import CapiSettings, max_age_s
+from processors.events import Order, Zones, decode_order
+from processors.processor import Deltas
+from processors.tolerance import micros, text
+from stream.record import Entry
+from stream.store import Key, Transaction
+
+PredictedLtv = Callable[[str, str], Money | None]
+"""(shop, customer id) -> what the customer is expected to be worth; None where RFM cannot tell."""
+SAFETY_MS = 60_000
+"""An event this close to Meta's age limit is not sent: it would pass it on its way, and fail the whole request."""
+NO_ID = "order:"
+"""Begins the key of a row that has no event id of its own (a field of the template is missing, or another order has the id)."""
+
+
+class Seen(NamedTuple):
+    """An order's delivery, and what it comes to."""
+
+    order: Order
+    settings: CapiSettings
+    detail: Detail
+    decision: Decision
+
+
+def no_predicted_ltv(shop: str, customer_id: str) -> Money | None:
+    """Where RFM is not asked."""
+    return None
+
+
+class CapiProcessor:
+    """A `processors.processor.Processor` of Orders. `shops` maps a shop's domain to its settings; other shops are ignored."""
+
+    name = "capi"
+    topic = "orders"
+
+    def __init__(self, shops: Mapping[str, CapiSettings], zones: Zones, predicted_ltv: PredictedLtv = no_predicted_ltv) -> None:
+        self._shops, self._zones, self._predicted_ltv = shops, zones, predicted_ltv
+
+    def decode(self, entry: Entry) -> Order | None:
+        """Only whole orders of shops that have a pixel."""
+        if entry.record.headers.get("shop") not in self._shops:
+            return None
+        event = decode_order(entry, self._zones)
+        return event if isinstance(event, Order) else None
+
+    def apply(self, transaction: Transaction, events: Sequence[Order], now_ms: int) -> None:
+        known: dict[tuple[str, str], str] = {}
+        keyed = [(order, self._key(transaction, order, known)) for order in events]
+        spare = {order.order_id: (*key[:3], NO_ID + order.order_id) for order, key in keyed if key[3] != order.order_id}
+        before = transaction.load(OUTBOX, {key for _, key in keyed} | set(spare.values()))
+        rows = dict(before)
+        seen = [(key, self._look(order)) for order, key in keyed if _taken(before.get(key), order) or _open(before.get(key), order)]
+        clicks = _first_seen(transaction, [look for _, look in seen])
+        for key, look in seen:
+            key, look = _own(key, look, rows, spare)
+            row = rows.get(key)
+            if _open(row, look.order):
+                rows[key] = self._fold(row, str(key[3]), look, clicks)
+        _save(transaction, before, rows, [key for key in spare.values() if _superseded(key, keyed, rows)])
+
+    def tick(self, transaction: Transaction, now_ms: int) -> None:
+        """Rows that stop being worth sending expire, whether a sender is there or not; old clicks are forgotten."""
+        expire(transaction, now_ms)
+        forget_clicks(transaction, now_ms)
+
+    def _look(self, order: Order) -> Seen:
+        settings = self._shops[order.shop]
+        found = detail(order.body, settings.currency)
+        return Seen(order, settings, found, decide(order, found, settings))
+
+    def _key(self, transaction: Transaction, order: Order, known: dict[tuple[str, str], str]) -> Key:
+        """The order's row: the one it has already, whatever the template says by now; else by the template."""
+        settings = self._shops[order.shop]
+        place = (order.shop, settings.pixel_id, payload.EVENT_NAME)
+        if settings.event_id == "{order_id}":
+            return (*place, order.order_id)
+        order_key = (order.shop, order.order_id)
+        if order_key not in known:
+            sql = "SELECT event_id FROM capi_outbox WHERE shop = :shop AND order_id = :order_id AND pixel_id = :pixel_id"
+            for found in transaction.query(sql, shop=order.shop, order_id=order.order_id, pixel_id=settings.pixel_id):
+                if not found[0].startswith(NO_ID):
+                    known[order_key] = found[0]
+        if order_key not in known:
+            event_id = payload.event_id(settings.event_id, _fields(order, settings.event_id))
+            if event_id is None:
+                return (*place, NO_ID + order.order_id)
+            known[order_key] = event_id
+        return (*place, known[order_key])
+
+    def _fold(self, row: OutboxRow | None, event_id: str, seen: Seen, clicks: Mapping[tuple[str, str], int]) -> OutboxRow:
+        """The row's next state; the order is newer than what the row knows."""
+        order, decision = seen.order, seen.decision
+        if row is not None and row.outcome == PENDING and decision.outcome == PENDING:
+            return row._replace(updated_us=order.version.updated_us, triggered=order.version.triggered, digest=order.version.digest)
+        body, keys = b"", ""
+        if decision.outcome == PENDING:
+            built = self._build(event_id, seen, clicks)
+            if payload.identifies(built["user_data"]):
+                body, keys = orjson.dumps(built), ",".join(name for name in payload.MATCH_KEYS if name in built["user_data"])
+            else:
+                decision = decision._replace(outcome=SKIPPED, reason=f"{PREDICTED}2804050: too little customer information")
+        due = order.received_ms if decision.outcome == PENDING else None
+        last_s = decision.event_time_s + max_age_s(decision.action_source)
+        return OutboxRow(
+            shop=order.shop,
+            pixel_id=seen.settings.pixel_id,
+            event_name=payload.EVENT_NAME,
+            event_id=event_id,
+            order_id=order.order_id,
+            updated_us=order.version.updated_us,
+            triggered=order.version.triggered,
+            digest=order.version.digest,
+            outcome=decision.outcome,
+            reason=decision.reason,
+            payload=body,
+            match_keys=keys,
+            event_time_s=decision.event_time_s,
+            received_ms=order.received_ms,
+            sent_ms=0,
+            due_ms=due,
+            expires_ms=None if due is None else last_s * 1000 - SAFETY_MS,
+            ambiguous_ms=None,
+            claimed_by="",
+            tries=0,
+            attempts=row.attempts if row is not None else "",
+        )
+
+    def _build(self, event_id: str, seen: Seen, clicks: Mapping[tuple[str, str], int]) -> dict[str, Any]:
+        order, settings = seen.order, seen.settings
+        fbc = _cookie(seen)
+        if fbc is None and (click_id := click.fbclid(seen.detail.landing_site)) is not None:
+            fbc = click.fbc(click.built(click_id, clicks[order.shop, click.click_key(click_id)]), order.received_ms)
+        ltv = None
+        if settings.send_predicted_ltv and order.customer_id is not None:
+            ltv = self._predicted_ltv(order.shop, order.customer_id)
+        return payload.event(order, seen.detail, settings, seen.decision, event_id, fbc, ltv)
+
+
+def _open(row: OutboxRow | None, order: Order) -> bool:
+    """Whether `order` may change its row."""
+    return row is None or (row.outcome in OPEN and order.version > (row.updated_us, row.triggered, row.digest))
+
+
+def _taken(row: OutboxRow | None, order: Order) -> bool:
+    """Whether the row is another order's."""
+    return row is not None and row.order_id != order.order_id
+
+
+def _cookie(seen: Seen) -> str | None:
+    """The fbc that the storefront put into the cart, where it is good."""
+    values = (seen.detail.attributes.get(name) for name in seen.settings.fbc_attributes)
+    return next((found for value in values if (found := click.fbc(value, seen.order.received_ms))), None)
+
+
+def _first_seen(transaction: Transaction, looks: Sequence[Seen]) -> dict[tuple[str, str], int]:
+    """When each click id among the orders was first seen, Unix milliseconds; what is new is kept."""
+    told: dict[Key, int] = {}
+    for look in looks:
+        if _cookie(look) is None and (click_id := click.fbclid(look.detail.landing_site)) is not None:
+            key = (look.order.shop, click.click_key(click_id))
+            at_ms = min(micros(look.order.created_at) // 1000, look.order.received_ms)
+            told[key] = min(at_ms, told.get(key, at_ms))
+    kept = {key: row.seen_ms for key, row in transaction.load(CLICKS, told).items()}
+    earliest = {key: min(at_ms, kept.get(key, at_ms)) for key, at_ms in told.items()}
+    transaction.save(CLICKS, [ClickRow(str(key[0]), str(key[1]), at) for key, at in earliest.items() if kept.get(key) != at])
+    return {(str(key[0]), str(key[1])): at for key, at in earliest.items()}
+
+
+def _own(key: Key, look: Seen, rows: Mapping[Key, OutboxRow], spare: Mapping[str, Key]) -> tuple[Key, Seen]:
+    """The order's own key. Where it has no event id, or its id is another order's, its row says so and is not sent."""
+    taken = rows.get(key)
+    if str(key[3]).startswith(NO_ID):
+        why = f"a field of the event id's template {look.settings.event_id} is missing"
+    elif _taken(taken, look.order):
+        key, why = spare[look.order.order_id], "another order has the same event id"
+    else:
+        return key, look
+    if look.decision.outcome in (PENDING, NO_CONSENT):
+        look = look._replace(decision=look.decision._replace(outcome=SKIPPED, reason=why))
+    return key, look
+
+
+def _superseded(spare: Key, keyed: Sequence[tuple[Order, Key]], rows: Mapping[Key, OutboxRow]) -> bool:
+    """Whether a row without event id is there whose order has one by now."""
+    return spare in rows and any(
+        NO_ID + order.order_id == spare[3] and key != spare and key in rows and rows[key].order_id == order.order_id for order, key in keyed
+    )
+
+
+def _save(transaction: Transaction, before: Mapping[Key, OutboxRow], rows: Mapping[Key, OutboxRow], gone: Sequence[Key]) -> None:
+    deltas = Deltas()
+    changed = []
+    for key, row in rows.items():
+        old = before.get(key)
+        if key in gone:
+            deltas.move(cells(old) if old is not None else {}, {})
+        elif row is not old:
+            deltas.move(cells(old) if old is not None else {}, cells(row))
+            changed.append(row)
+    transaction.save(OUTBOX, changed)
+    transaction.delete(OUTBOX, [key for key in gone if key in before])
+    deltas.save(transaction)
+
+
+def _fields(order: Order, template: str) -> dict[str, str | None]:
+    """What the template's placeholders stand for, by name."""
+    fields = {"order_id": order.order_id, "id": order.order_id, "checkout_token": order.checkout_token, "cart_token": order.cart_token}
+    others = [name for name in payload.placeholders(template) if name not in fields]
+    return fields | {name: text(field_at(order.body, name)) for name in others}

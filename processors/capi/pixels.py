@@ -1,0 +1,85 @@
+"""The state of a destination that all its senders share: paused, throttled, in test mode. Functions on a transaction.
+
+A pixel pauses when Meta refuses its token, its grant or its id. Nothing is lost meanwhile: rows stay pending. One real row is sent as a
+probe, first after 15 s, then ever more seldom; when Meta takes it (or finds fault with that row alone), sending goes on by itself.
+A throttle is kept here too, so that neither another sender nor a restart asks sooner than Meta said.
+"""
+
+from processors.capi.backoff import THROTTLE_CAP_MS, THROTTLE_MS, probe_ms
+from processors.capi.errors import Verdict, scrubbed
+from processors.capi.identity import digest
+from processors.capi.ledger import register
+from processors.capi.rows import PIXELS, PixelRow
+from processors.capi.settings import CapiSettings
+from stream.store import Transaction
+
+HOUR_MS = 3_600_000
+TEST_MODE = "test_event_code"
+"""`paused_code` of a pixel whose test event code has been in use for too long."""
+
+
+def pause(transaction: Transaction, settings: CapiSettings, verdict: Verdict, now_ms: int) -> PixelRow:
+    """Stop sending, say why, and plan the next probe."""
+    row = register(transaction, settings.shop, settings.pixel_id)
+    row = row._replace(
+        paused_since_ms=row.paused_since_ms if row.paused_since_ms is not None else now_ms,
+        paused_class=verdict.kind.value,
+        paused_code="" if verdict.code is None else str(verdict.code),
+        paused_message=scrubbed(verdict.message, settings.access_token, settings.app_secret),
+        next_probe_ms=now_ms + probe_ms(row.probes),
+        probes=row.probes + 1,
+    )
+    transaction.save(PIXELS, [row])
+    return row
+
+
+def resume(transaction: Transaction, shop: str, pixel_id: str) -> PixelRow:
+    """Sending works (again)."""
+    row = register(transaction, shop, pixel_id)
+    row = row._replace(paused_since_ms=None, paused_class="", paused_code="", paused_message="", next_probe_ms=0, probes=0)
+    transaction.save(PIXELS, [row])
+    return row
+
+
+def take_probe(transaction: Transaction, shop: str, pixel_id: str, now_ms: int) -> bool:
+    """Whether this sender, of all, may try the paused pixel now."""
+    return (
+        transaction.execute(
+            "UPDATE capi_pixel SET next_probe_ms = :then WHERE shop = :shop AND pixel_id = :pixel_id"
+            " AND paused_since_ms IS NOT NULL AND next_probe_ms <= :now",
+            then=now_ms + probe_ms(0),
+            shop=shop,
+            pixel_id=pixel_id,
+            now=now_ms,
+        )
+        == 1
+    )
+
+
+def throttle(transaction: Transaction, shop: str, pixel_id: str, wait_ms: int | None, now_ms: int) -> PixelRow:
+    """Send nothing until Meta's time is over; never longer than an hour without asking again."""
+    row = register(transaction, shop, pixel_id)
+    until = now_ms + min(wait_ms if wait_ms is not None else THROTTLE_MS, THROTTLE_CAP_MS)
+    row = row._replace(throttled_until_ms=max(row.throttled_until_ms, until))
+    transaction.save(PIXELS, [row])
+    return row
+
+
+def guard_test_mode(transaction: Transaction, settings: CapiSettings, now_ms: int) -> PixelRow:
+    """Note since when a test event code is in use; pause once that is too long, resume once the code is gone or another."""
+    row = register(transaction, settings.shop, settings.pixel_id)
+    before = row
+    code = digest(settings.test_event_code)[:16] if settings.test_event_code else ""
+    if code != row.test_code:
+        row = row._replace(test_code=code, test_since_ms=now_ms if code else 0)
+        if row.paused_code == TEST_MODE:
+            row = row._replace(paused_since_ms=None, paused_class="", paused_code="", paused_message="", next_probe_ms=0, probes=0)
+    if code and now_ms - row.test_since_ms >= settings.test_hours * HOUR_MS and row.paused_since_ms is None:
+        message = (
+            f"the test event code has been in use for {settings.test_hours} hours, and Meta counts test events as real ones: "
+            "remove META_TEST_EVENT_CODE and start again; nothing is lost, the events wait"
+        )
+        row = row._replace(paused_since_ms=now_ms, paused_class="configuration", paused_code=TEST_MODE, paused_message=message)
+    if row != before:
+        transaction.save(PIXELS, [row])
+    return row

@@ -1,0 +1,102 @@
+"""Whether an order is a sale that Meta should hear of, and as what: decided here, before anything is built.
+
+| rule, the first that applies | outcome |
+|---|---|
+| test, cancelled, voided, pending, expired; with trigger `paid` also authorized and partially_paid | skipped |
+| its source's policy is `skip` | skipped |
+| a consent setting, and the order does not carry it | no_consent |
+| older than 7 days when it reached us, 62 for physical_store | too_old |
+| none of these | pending |
+
+Refunded orders were paid once: Meta takes no corrections, and in whichever order the deliveries come the answer must be the same.
+`source_name` is free text (Shopify: web, pos, shopify_draft_order, subscription_contract*, an app's id): what is not known counts as the
+web where the order carries a browser's user agent, and as `source_other` where it does not (marketplaces, imports, the API).
+"""
+
+from typing import Any, NamedTuple
+
+from processors.capi.detail import Detail, field_at
+from processors.capi.settings import SKIP, CapiSettings, max_age_s
+from processors.events import Order
+
+PAID = frozenset({"paid", "partially_refunded", "refunded"})
+CREATED = PAID | {"authorized", "partially_paid"}
+POS = frozenset({"pos", "iphone", "android"})
+DRAFT = frozenset({"shopify_draft_order", "draft_order"})
+PHONE = frozenset({"phone", "phone_order"})
+NO = frozenset(
+    {"", "0", "false", "no", "off", "denied", "deny", "declined", "none", "null", "not_subscribed", "unsubscribed", "redacted", "invalid"}
+)
+"""What counts as no where consent is asked for, in any case; `pending` does too: it is not yet a yes."""
+
+
+class Decision(NamedTuple):
+    """What becomes of an order now. `reason` is in words, "" for pending."""
+
+    outcome: str
+    reason: str
+    action_source: str
+    event_time_s: int
+
+
+def action_source(source_name: str | None, detail: Detail, settings: CapiSettings) -> str:
+    """An action_source of Meta's, or `skip`."""
+    name = (source_name or "").lower()
+    for known in (source_name or "", name):
+        if known in settings.sources:
+            return settings.sources[known]
+    if name.startswith("subscription_contract") or detail.tags.intersection(settings.renewal_tags):
+        return settings.source_renewal
+    if name == "web":
+        return settings.source_web
+    if name in POS:
+        return settings.source_pos
+    if name in DRAFT:
+        return settings.source_draft
+    if name in PHONE:
+        return settings.source_phone
+    return settings.source_web if detail.user_agent else settings.source_other
+
+
+def _yes(value: Any) -> bool:
+    if value is None or value is False or value == [] or value == {}:
+        return False
+    return not (isinstance(value, str | int) and str(value).strip().lower() in NO | {"pending"})
+
+
+def has_consent(order: Order, detail: Detail, where: str) -> bool:
+    """Whether cart attribute `where`, else the order's (or its customer's) field of that name or path, is there and does not say no."""
+    if where in detail.attributes:
+        return _yes(detail.attributes[where])
+    return _yes(field_at(order.body, where)) or _yes(field_at(order.body, f"customer.{where}"))
+
+
+def _not_a_sale(order: Order, settings: CapiSettings) -> str | None:
+    if order.test:
+        return "a test order"
+    if order.cancelled:
+        return "the order is cancelled"
+    if order.financial_status not in (PAID if settings.trigger == "paid" else CREATED):
+        return f"financial_status is {order.financial_status[:32] or 'not told'}"
+    return None
+
+
+def decide(order: Order, detail: Detail, settings: CapiSettings) -> Decision:
+    """What becomes of `order` as this delivery saw it. Pure: age is measured when the delivery was received.
+
+    An `event_time` ahead of our clock is brought back to it: the sale is real, and Meta refuses the future (2804004).
+    """
+    received_s = order.received_ms // 1000
+    event_time_s = min(int(order.processed_at.timestamp()), received_s)
+    source = action_source(order.source_name, detail, settings)
+    outcome, reason = "pending", ""
+    if (not_a_sale := _not_a_sale(order, settings)) is not None:
+        outcome, reason = "skipped", not_a_sale
+    elif source == SKIP:
+        outcome, reason = "skipped", f"orders from {(order.source_name or 'an unknown source')[:64]} are not sent, by setting"
+    elif settings.consent is not None and not has_consent(order, detail, settings.consent):
+        outcome, reason = "no_consent", f"{settings.consent} is not there, or says no"
+    elif event_time_s + max_age_s(source) <= received_s:
+        days = max_age_s(source) // 86_400
+        outcome, reason = "too_old", f"the order was older than {days} days when it reached us; Meta takes none older"
+    return Decision(outcome, reason, source, event_time_s)

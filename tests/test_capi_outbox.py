@@ -1,0 +1,352 @@
+"""The outbox: at most one event per order whatever is delivered, cells that equal the sum over rows, claims that nobody else gets."""
+
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from processors.capi.click import DAY_MS
+from processors.capi.detail import Money
+from processors.capi.errors import ErrorClass, Verdict
+from processors.capi.ledger import COLUMNS, ClaimLost, claim, expire, forget_orders, register, settle, settle_sent, take_back
+from processors.capi.outbox import CapiProcessor
+from processors.capi.results import AMBIGUOUS_MS, Attempt, dead, failed, parsed, sent, waiting
+from processors.capi.rows import CELLS, OutboxRow, PixelRow, cells
+from processors.capi.settings import CapiSettings
+from processors.events import Order
+from query.delivery import capi, capi_order, percentile, retry
+from stream.record import Entry
+from stream.sql_store import SqlStore
+from stream.store import Store
+from tests.capi_orders import FBCLID, NOW, NOW_MS, PIXEL, SHOP, record, seen, settings
+
+SENT = Attempt(NOW_MS + 40, 10, "sent", 200, None, None, "T1")
+REFUSED = Verdict(ErrorClass.PERMANENT, action=None, http_status=400, code=100, subcode=2804009, fbtrace_id="T2")  # type: ignore[arg-type]
+
+
+def rows(store: Store) -> list[OutboxRow]:
+    with store.snapshot() as snapshot:
+        return [OutboxRow(*row) for row in snapshot.query(f"SELECT {COLUMNS} FROM capi_outbox ORDER BY order_id")]
+
+
+def assert_cells_are_the_sum_over_rows(store: Store) -> None:
+    expected: Counter[tuple[Any, ...]] = Counter()
+    for row in rows(store):
+        for key, (count,) in cells(row)[CELLS].items():
+            expected[key] += count
+    with store.snapshot() as snapshot:
+        found = {(*cell[:-1],): cell[-1] for cell in snapshot.changes(CELLS, None).rows}
+    assert {key: count for key, count in found.items() if count} == dict(expected)
+
+
+def fold(store: Store, *orders: Order, chosen: CapiSettings | None = None) -> None:
+    processor = CapiProcessor({SHOP: chosen or settings()}, {})
+    with store.begin() as transaction:
+        processor.apply(transaction, orders, NOW_MS)
+
+
+def take(store: Store, claim_id: str = "a", now_ms: int = NOW_MS, limit: int = 1000) -> list[OutboxRow]:
+    with store.begin() as transaction:
+        return claim(transaction, store.dialect, SHOP, PIXEL, claim_id, now_ms, 60_000, limit)
+
+
+def later(minutes: int) -> dict[str, Any]:
+    return {"updated_at": (NOW + timedelta(minutes=minutes)).isoformat()}
+
+
+def test_a_paid_order_waits_with_its_payload_and_its_match_keys(store: SqlStore) -> None:
+    fold(store, seen())
+    (row,) = rows(store)
+    assert (row.outcome, row.event_id, row.order_id, row.due_ms) == ("pending", "1001", "1001", NOW_MS)
+    assert row.match_keys == "em,ph,fn,ln,ct,st,zp,country,external_id,client_ip_address,client_user_agent,fbc,fbp"
+    assert_cells_are_the_sum_over_rows(store)
+
+
+def test_an_order_is_skipped_with_its_reason_until_it_is_seen_paid(store: SqlStore) -> None:
+    fold(store, seen(financial_status="pending"))
+    assert [(row.outcome, row.reason) for row in rows(store)] == [("skipped", "financial_status is pending")]
+    fold(store, seen(**later(1)))
+    assert [(row.outcome, row.reason) for row in rows(store)] == [("pending", "")]
+    assert_cells_are_the_sum_over_rows(store)
+
+
+def test_an_order_cancelled_before_it_was_sent_is_not_sent_and_a_late_delivery_does_not_change_that(store: SqlStore) -> None:
+    fold(store, seen())
+    fold(store, seen(cancelled_at=NOW.isoformat(), **later(2)))
+    fold(store, seen(**later(1)))
+    assert [(row.outcome, row.payload) for row in rows(store)] == [("skipped", b"")]
+    assert_cells_are_the_sum_over_rows(store)
+
+
+def test_what_was_sent_stays_sent(store: SqlStore) -> None:
+    fold(store, seen())
+    with store.begin() as transaction:
+        settle_sent(transaction, claim(transaction, store.dialect, SHOP, PIXEL, "a", NOW_MS, 60_000, 10), SENT)
+    fold(store, seen(**later(5)), seen(cancelled_at=NOW.isoformat(), **later(6)))
+    (row,) = rows(store)
+    assert (row.outcome, row.payload, row.sent_ms) == ("sent", b"", NOW_MS + 40)
+    assert_cells_are_the_sum_over_rows(store)
+
+
+def test_too_little_identity_is_predicted_and_not_sent(store: SqlStore) -> None:
+    nobody = dict.fromkeys(("email", "customer", "client_details", "note_attributes", "landing_site", "shipping_address"))
+    fold(store, seen(billing_address={"city": "Paris", "country_code": "FR"}, **nobody))
+    (row,) = rows(store)
+    assert (row.outcome, row.reason) == ("skipped", "predicted rejection 2804050: too little customer information")
+    with store.snapshot() as snapshot:
+        assert capi(snapshot, SHOP, PIXEL, NOW_MS)["predicted_rejections"] == {"2804050": 1}
+
+
+def test_a_click_keeps_the_time_when_it_was_first_seen_over_several_orders(store: SqlStore) -> None:
+    first = NOW - timedelta(days=3)
+    fold(store, seen(order_id=1, made=first))
+    fold(store, seen(order_id=2), seen(order_id=3, landing_site=f"/?fbclid={FBCLID[:-1]}x"))
+    times = {row.order_id: row.payload.split(b'"fbc":"fb.1.')[1].split(b".")[0].decode() for row in rows(store)}
+    first_ms, now_ms = str(int(first.timestamp() * 1000)), str(NOW_MS - 60_000)
+    assert times == {"1": first_ms, "2": first_ms, "3": now_ms}
+    with store.begin() as transaction:
+        CapiProcessor({}, {}).tick(transaction, NOW_MS + 95 * DAY_MS)
+        assert transaction.query("SELECT click FROM capi_click") == []
+
+
+def test_the_carts_own_fbc_comes_before_one_that_is_built(store: SqlStore) -> None:
+    own = f"fb.1.{NOW_MS - 5000}.AbC"
+    fold(store, seen(note_attributes=[{"name": "_fbc", "value": own}]))
+    assert f'"fbc":"{own}"'.encode() in rows(store)[0].payload
+
+
+def test_predicted_ltv_is_asked_for_by_customer(store: SqlStore) -> None:
+    processor = CapiProcessor({SHOP: settings(send_predicted_ltv=True)}, {}, lambda shop, customer: Money(int(customer[:4]), "EUR"))
+    with store.begin() as transaction:
+        processor.apply(transaction, [seen()], NOW_MS)
+    assert b'"predicted_ltv":71.23' in rows(store)[0].payload
+
+
+@pytest.mark.parametrize(("topic", "shop"), [("orders/delete", SHOP), ("orders/edited", SHOP), ("orders/paid", "other.myshopify.com")])
+def test_only_whole_orders_of_configured_shops_are_read(topic: str, shop: str) -> None:
+    processor = CapiProcessor({SHOP: settings()}, {})
+    assert processor.decode(Entry(record({"id": 1}, topic=topic, shop=shop), 0, 0)) is None
+
+
+def test_an_event_id_by_template_stays_what_it_was_and_is_nobody_elses(store: SqlStore) -> None:
+    chosen = settings(event_id="{checkout_token}")
+    fold(store, seen(order_id=1, checkout_token=None), chosen=chosen)
+    assert [(row.event_id, row.outcome) for row in rows(store)] == [("order:1", "skipped")]
+    fold(store, seen(order_id=1, checkout_token="c1", **later(1)), chosen=chosen)
+    fold(store, seen(order_id=1, checkout_token="c9", **later(2)), chosen=chosen)
+    fold(store, seen(order_id=2, checkout_token="c1"), chosen=chosen)
+    assert [(row.order_id, row.event_id, row.outcome) for row in rows(store)] == [("1", "c1", "pending"), ("2", "order:2", "skipped")]
+    assert_cells_are_the_sum_over_rows(store)
+
+
+DELIVERIES = st.lists(
+    st.tuples(
+        st.sampled_from([1, 2]),
+        st.integers(0, 4),
+        st.sampled_from(["paid", "pending", "refunded", "voided"]),
+        st.booleans(),
+        st.sampled_from(["fold", "fold", "fold", "claim", "sent", "failed", "dead", "retry", "expire"]),
+    ),
+    max_size=14,
+)
+
+
+@pytest.fixture(scope="module")
+def one_store(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    opened = SqlStore.open(f"sqlite:///{tmp_path_factory.mktemp('outbox') / 'state.db'}")
+    yield opened
+    opened.close()
+
+
+@given(DELIVERIES)
+@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_is_delivered_and_answered_an_order_is_taken_by_meta_at_most_once(one_store: SqlStore, steps: list[Any]) -> None:
+    with one_store.begin() as transaction:
+        for table in ("capi_outbox", "capi_cell", "capi_click"):
+            transaction.execute(f"DELETE FROM {table}")
+    taken: Counter[str] = Counter()
+    payloads: dict[str, set[bytes]] = {}
+    now_ms = NOW_MS
+    held: list[OutboxRow] = []
+    for order_id, version, status, cancelled, step in steps:
+        now_ms += 1_000_000
+        if step == "fold":
+            change = {"financial_status": status, "cancelled_at": NOW.isoformat() if cancelled and status == "voided" else None}
+            fold(one_store, seen(order_id=order_id, **change, **later(version)))
+            continue
+        with one_store.begin() as transaction:
+            if step == "expire":
+                expire(transaction, now_ms)
+            elif step == "retry":
+                retry(transaction, SHOP, now_ms)
+            elif step == "claim":
+                held = claim(transaction, "sqlite", SHOP, PIXEL, str(now_ms), now_ms, 500_000 if cancelled else 5_000_000, 10)
+                for row in held:
+                    payloads.setdefault(row.order_id, set()).add(row.payload)
+            elif held:
+                made = SENT._replace(at_ms=now_ms)
+                if step == "sent":
+                    if settle(transaction, held[0].claimed_by, [sent(row, made) for row in held]) == len(held):
+                        taken.update(row.order_id for row in held)
+                elif step == "failed":
+                    settle(transaction, held[0].claimed_by, [failed(row, made, REFUSED._replace(ambiguous=cancelled), 0.5) for row in held])
+                else:
+                    settle(transaction, held[0].claimed_by, [dead(row, made, REFUSED) for row in held])
+                held = []
+    assert all(count == 1 for count in taken.values())
+    assert all(len(seen_payloads) == 1 for seen_payloads in payloads.values())
+    assert len(rows(one_store)) == len({row.order_id for row in rows(one_store)})
+    assert_cells_are_the_sum_over_rows(one_store)
+
+
+@given(st.permutations([0, 1, 2, 3]), st.lists(st.sampled_from([0, 1, 2, 3]), max_size=4))
+@hypothesis_settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_deliveries_in_any_order_and_number_end_in_the_same_outcome(one_store: SqlStore, order: list[int], again: list[int]) -> None:
+    with one_store.begin() as transaction:
+        for table in ("capi_outbox", "capi_cell", "capi_click"):
+            transaction.execute(f"DELETE FROM {table}")
+    states = [
+        {"financial_status": status, **later(minute)} for minute, status in enumerate(("pending", "paid", "paid", "partially_refunded"))
+    ]
+    for index in [*order, *again]:
+        fold(one_store, seen(**states[index]))
+    assert [row.outcome for row in rows(one_store)] == ["pending"]
+    assert_cells_are_the_sum_over_rows(one_store)
+
+
+def test_what_one_sender_claims_no_other_gets(store: SqlStore) -> None:
+    fold(store, *(seen(order_id=number) for number in range(1, 8)))
+    first, second, third = take(store, "a", limit=4), take(store, "b"), take(store, "c")
+    assert (len(first), len(second), third) == (4, 3, [])
+    assert not {row.order_id for row in first} & {row.order_id for row in second}
+    assert_cells_are_the_sum_over_rows(store)
+
+
+def test_two_senders_claiming_at_the_same_moment_share_the_rows(postgres_url: str) -> None:
+    store = SqlStore.open(postgres_url)
+    fold(store, *(seen(order_id=number) for number in range(1, 8)))
+    with store.begin() as one, store.begin() as other:
+        first = claim(one, store.dialect, SHOP, PIXEL, "a", NOW_MS, 60_000, 4)
+        # The other sender does not wait for the first: it passes over what is just being taken.
+        sql = (
+            "SELECT order_id FROM capi_outbox WHERE outcome = 'pending' AND due_ms <= :now ORDER BY due_ms LIMIT 10 FOR UPDATE SKIP LOCKED"
+        )
+        assert len(other.query(sql, now=NOW_MS)) == 7 - len(first)
+    store.close()
+
+
+def test_a_lost_lease_makes_a_row_maybe_accepted_and_the_late_answer_changes_nothing(store: SqlStore) -> None:
+    fold(store, seen())
+    mine = take(store, "a")
+    with store.begin() as transaction:
+        assert take_back(transaction, SHOP, PIXEL, NOW_MS + 60_000) == 1
+    (row,) = rows(store)
+    assert (row.outcome, row.expires_ms) == ("maybe_accepted", NOW_MS + 60_000 + AMBIGUOUS_MS)
+    with pytest.raises(ClaimLost), store.begin() as transaction:
+        settle_sent(transaction, mine, SENT)
+    with store.begin() as transaction:
+        assert settle(transaction, "a", [waiting(mine[0], NOW_MS, None)]) == 0
+    assert rows(store) == [row]
+    assert [attempt["class"] for attempt in parsed(row.attempts)] == ["lost"]
+    assert_cells_are_the_sum_over_rows(store)
+
+
+def test_nothing_is_sent_past_its_age_and_it_is_visible(store: SqlStore) -> None:
+    fold(store, seen())
+    after = NOW_MS + 8 * DAY_MS
+    assert take(store, now_ms=after) == []
+    with store.begin() as transaction:
+        expire(transaction, after)
+    (row,) = rows(store)
+    assert (row.outcome, row.payload, row.due_ms) == ("expired", b"", None)
+    assert row.reason
+    assert_cells_are_the_sum_over_rows(store)
+
+
+def test_an_ambiguous_row_expires_after_48_hours(store: SqlStore) -> None:
+    fold(store, seen())
+    (row,) = take(store)
+    unsure = Verdict(ErrorClass.TRANSIENT, action=None, ambiguous=True)  # type: ignore[arg-type]
+    with store.begin() as transaction:
+        settle(transaction, "a", [failed(row, SENT, unsure, 0.5)])
+    assert [row.outcome for row in rows(store)] == ["maybe_accepted"]
+    assert len(take(store, "b", SENT.at_ms + AMBIGUOUS_MS - 1)) == 1
+    with store.begin() as transaction:
+        expire(transaction, SENT.at_ms + AMBIGUOUS_MS + 60_000)
+    assert [row.outcome for row in rows(store)] == ["expired"]
+
+
+def test_a_dead_row_keeps_its_payload_for_a_retry_until_it_is_too_old(store: SqlStore) -> None:
+    fold(store, seen(order_id=1), seen(order_id=2))
+    with store.begin() as transaction:
+        settle(transaction, "a", [dead(row, SENT, REFUSED) for row in claim(transaction, store.dialect, SHOP, PIXEL, "a", NOW_MS, 9, 9)])
+    with store.begin() as transaction:
+        assert retry(transaction, SHOP, NOW_MS, order_ids=["1", "9"], subcode=2804009) == {"retried": 1, "probed": 0}
+        assert retry(transaction, SHOP, NOW_MS, subcode=2804001) == {"retried": 0, "probed": 0}
+    assert [(row.outcome, bool(row.payload)) for row in rows(store)] == [("pending", True), ("dead", True)]
+    with store.begin() as transaction:
+        expire(transaction, NOW_MS + 8 * DAY_MS)
+        assert retry(transaction, SHOP, NOW_MS + 8 * DAY_MS) == {"retried": 0, "probed": 0}
+    assert [(row.outcome, bool(row.payload)) for row in rows(store)] == [("expired", False), ("dead", False)]
+    assert_cells_are_the_sum_over_rows(store)
+
+
+def test_a_redacted_customers_payloads_go_and_are_not_sent(store: SqlStore) -> None:
+    fold(store, seen(order_id=1), seen(order_id=2))
+    with store.begin() as transaction:
+        assert forget_orders(transaction, SHOP, ["2"]) == 1
+    assert [(row.outcome, bool(row.payload)) for row in rows(store)] == [("pending", True), ("expired", False)]
+    assert_cells_are_the_sum_over_rows(store)
+
+
+def test_the_answers_have_the_documented_shape(store: SqlStore) -> None:
+    fold(store, seen(order_id=1), seen(order_id=2, note_attributes=None), seen(order_id=3, test=True))
+    with store.begin() as transaction:
+        assert register(transaction, SHOP, PIXEL) == PixelRow(SHOP, PIXEL)
+        settle_sent(transaction, claim(transaction, store.dialect, SHOP, PIXEL, "a", NOW_MS, 60_000, 1), SENT)
+    with store.snapshot() as snapshot:
+        state = capi(snapshot, SHOP, PIXEL, NOW_MS + 60_000)
+        orders = [capi_order(snapshot, SHOP, order_id) for order_id in ("1", "2", "3", "4")]
+    assert (state["pixel_id"], state["state"], state["paused"]) == (PIXEL, "sending", None)
+    assert {key: n for key, n in state["outcomes"].items() if n} == {"pending": 1, "sent": 1, "skipped": 1}
+    assert state["match_keys"]["em"] == 1.0
+    assert state["match_keys"]["fbp"] == 0.5
+    assert state["latency_ms"]["p50"] == pytest.approx(40, rel=0.1)
+    assert state["oldest_unsent_s"] == 120
+    by_outcome = {order["outcome"]: order for order in orders if order}
+    assert set(by_outcome) == {"sent", "pending", "skipped"}
+    assert orders[3] is None
+    told = by_outcome["sent"]
+    assert told["sent_at"] == "2026-11-22T12:00:00.040Z"
+    assert told["received_at"] == "2026-11-22T12:00:00.000Z"
+    assert told["attempts"] == [
+        {
+            "at": "2026-11-22T12:00:00.040Z",
+            "duration_ms": 10,
+            "class": "sent",
+            "http_status": 200,
+            "code": None,
+            "subcode": None,
+            "fbtrace_id": "T1",
+        }
+    ]
+    assert by_outcome["skipped"]["reason"] == "a test order"
+
+
+def test_percentiles_are_interpolated_within_a_bucket() -> None:
+    assert percentile({}, 0.5) is None
+    assert percentile({40: 100}, 0.5) == pytest.approx(2 ** (40.5 / 8), abs=0.1)
+    assert percentile({40: 98, 80: 2}, 0.99) == pytest.approx(2 ** (80.5 / 8), abs=0.1)
+
+
+def test_a_whole_claim_is_settled_in_one_statement(store: SqlStore) -> None:
+    fold(store, *(seen(order_id=number) for number in range(1, 301)))
+    mine = take(store)
+    assert len(mine) == 300
+    with store.begin() as transaction:
+        settle_sent(transaction, mine, SENT)
+    assert_cells_are_the_sum_over_rows(store)
