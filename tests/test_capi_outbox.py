@@ -93,7 +93,7 @@ def test_what_was_sent_stays_sent(store: SqlStore) -> None:
 
 
 def test_too_little_identity_is_predicted_and_not_sent(store: SqlStore) -> None:
-    nobody = dict.fromkeys(("email", "customer", "client_details", "note_attributes", "landing_site", "shipping_address"))
+    nobody: dict[str, Any] = dict.fromkeys(("email", "customer", "client_details", "note_attributes", "landing_site", "shipping_address"))
     fold(store, seen(billing_address={"city": "Paris", "country_code": "FR"}, **nobody))
     (row,) = rows(store)
     assert (row.outcome, row.reason) == ("skipped", "predicted rejection 2804050: too little customer information")
