@@ -25,9 +25,10 @@ from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, ProducerClosed
+from aiokafka.errors import ProducerClosed
 from aiokafka.structs import RecordMetadata
 
+from stream.kafka_errors import FAILURES, let_go, unavailable
 from stream.kafka_records import Message, partition_of
 from stream.kafka_settings import KafkaSettings
 from stream.log import Unavailable
@@ -35,7 +36,7 @@ from stream.log import Unavailable
 BATCH_BYTES = 1 << 20
 """aiokafka's 16 KiB makes its waiters wake quadratically under load (streaming.md, finding 5). One larger record still fits alone."""
 
-_FAILURES = (KafkaError, TimeoutError, OSError, AssertionError)
+_FAILURES = (*FAILURES, AssertionError)
 """AssertionError: aiokafka's word for a partition that it does not know (the topic was made anew with fewer)."""
 
 _log = structlog.get_logger("orderwire.kafka")
@@ -152,7 +153,7 @@ class Producer:
             async with asyncio.timeout(self._settings.ack_timeout_s):
                 await self._client.partitions_for(topic)
         except _FAILURES as error:
-            raise Unavailable(f"Kafka tells no partitions of topic {topic}: {error or type(error).__name__}") from error
+            raise unavailable(f"Kafka tells no partitions of topic {topic}", error) from error
 
     async def _move(self, place: tuple[str, int], lane: _Lane, client: Any) -> None:
         """A lane's task: batch after batch until nothing waits."""
@@ -174,7 +175,7 @@ class Producer:
                     if client is self._client:
                         self._owed -= 1
                         self._broken = True
-                        self._refuse(f"Kafka takes nothing for {topic}/{partition}: {error or type(error).__name__}")
+                        self._refuse(str(unavailable(f"Kafka takes nothing for {topic}/{partition}", error)))
                     return
                 delivery.add_done_callback(partial(self._delivered, client, tickets))
         finally:
@@ -274,7 +275,7 @@ class Producer:
             if fresh is not None:
                 await _discard(fresh)
             if isinstance(error, _FAILURES):
-                raise Unavailable(f"no connection to Kafka: {error or type(error).__name__}") from error
+                raise unavailable("no connection to Kafka", error) from error
             raise
         old, self._client = self._client, fresh
         self._lanes = {}
@@ -291,8 +292,4 @@ class Producer:
 async def _discard(client: Any) -> None:
     """Stop a producer without waiting for brokers: what it still owes was answered Unavailable. `stop` alone waits for ever for that."""
     client._message_accumulator.fail_all(ProducerClosed())
-    try:
-        async with asyncio.timeout(2):
-            await client.stop()
-    except _FAILURES:
-        await client.client.close()
+    await let_go(client.stop(), client.client.close())

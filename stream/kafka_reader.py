@@ -25,14 +25,15 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
+from stream.kafka_errors import FAILURES, let_go, unavailable
 from stream.kafka_records import decode
 from stream.kafka_scan import Scanner, lag
 from stream.kafka_settings import KafkaSettings
-from stream.log import PositionLost, Span, Start, Stuck, Unavailable
+from stream.log import PositionLost, Span, Start, Stuck
 from stream.record import Entry
 
 SETTLE_S = 2.0
-FETCH_WAIT_MS = 250
+FETCH_WAIT_MS = 500
 """How long a broker holds a fetch that has nothing; also the longest that `reload` may wait for the fetch under way."""
 FETCH_BYTES = 8 << 20
 
@@ -104,7 +105,6 @@ class KafkaReader:
         """Use `open`."""
         self._consumer, self._topic, self._start, self._scanner = consumer, topic, start, scanner
         self._name = settings.topic_prefix + topic
-        self._timeout_s = settings.request_timeout_s
         self._ownership = ownership
         self._clock = clock
         self._watchdog = Watchdog(settings.stuck_after_s)
@@ -133,9 +133,9 @@ class KafkaReader:
             async with asyncio.timeout(settings.request_timeout_s):
                 await consumer.start()
         except BaseException as error:
-            await consumer.stop()
-            if isinstance(error, KafkaError | TimeoutError | OSError):
-                raise Unavailable(f"no connection to Kafka: {error or type(error).__name__}") from error
+            await let_go(consumer.stop(), consumer._client.close())
+            if isinstance(error, FAILURES):
+                raise unavailable("no connection to Kafka", error) from error
             raise
         consumer.subscribe([settings.topic_prefix + topic], listener=ownership)
         return cls(consumer, topic, start, scanner, settings, ownership)
@@ -162,7 +162,7 @@ class KafkaReader:
                 self._placed_in = None  # the next turn compares with the spans
                 continue
             except (KafkaError, OSError) as error:
-                raise Unavailable(f"reading {self._name} from Kafka failed: {error or type(error).__name__}") from error
+                raise unavailable(f"reading {self._name} from Kafka failed", error) from error
             if self._clock() >= deadline:
                 await self._watch()
                 return []
@@ -181,16 +181,12 @@ class KafkaReader:
         try:
             async with asyncio.timeout(1):
                 await self._consumer.commit(offsets)
-        except (KafkaError, TimeoutError, OSError) as error:
+        except FAILURES as error:
             _log.debug("lag_hint_not_committed", topic=self._topic, reason=type(error).__name__)
 
     async def close(self) -> None:
         """Leave the group, so that the others need not wait for the session to time out."""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._consumer.stop()
-        except (KafkaError, TimeoutError, OSError) as error:
-            _log.warning("kafka_reader_not_closed", topic=self._topic, reason=type(error).__name__)
+        await let_go(self._consumer.stop(), self._consumer._client.close())
 
     async def _place(self, deadline: float) -> bool:
         """Seek every owned partition to its position, where ownership changed since that was last done; False while we own none."""

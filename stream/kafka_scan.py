@@ -10,12 +10,12 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
 from aiokafka.structs import TopicPartition
 
+from stream.kafka_errors import FAILURES, let_go, unavailable
 from stream.kafka_records import decode
 from stream.kafka_settings import KafkaSettings
-from stream.log import Span, Unavailable
+from stream.log import Span
 from stream.record import Entry
 
 FETCH_WAIT_MS = 10
@@ -87,14 +87,14 @@ class Scanner:
                     yield self._consumer
             except BaseException as error:
                 await self._let_go()
-                if isinstance(error, KafkaError | TimeoutError | OSError):
-                    raise Unavailable(f"Kafka does not answer: {error or type(error).__name__}") from error
+                if isinstance(error, FAILURES):
+                    raise unavailable("Kafka does not answer", error) from error
                 raise
 
     async def _let_go(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await consumer.stop()
+            await let_go(consumer.stop(), consumer._client.close())
 
 
 def lag(spans: Mapping[int, Span], positions: Mapping[int, int]) -> int:

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, for_code
 
+from stream.kafka_errors import FAILURES, unavailable
 from stream.kafka_settings import RECORD_BYTES_MAX, KafkaSettings
 from stream.log import Unavailable
 
@@ -87,13 +88,15 @@ class Admin:
                 await self._client.start()
         except BaseException as error:
             await self._client.close()
-            raise _unavailable(error) from error
+            if isinstance(error, FAILURES):
+                raise unavailable("no connection to Kafka", error) from error
+            raise
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         await self._client.close()
-        if isinstance(error, KafkaError | TimeoutError | OSError):
-            raise _unavailable(error) from error
+        if isinstance(error, FAILURES):
+            raise unavailable("Kafka does not answer", error) from error
 
     async def create(self, names: Collection[str]) -> set[str]:
         """Make those that do not exist, and wait until all can be written to. The names that were made here."""
@@ -142,9 +145,3 @@ class Admin:
                 if all(not t["error_code"] and all(p["leader"] >= 0 for p in t["partitions"]) for t in topics):
                     return
                 await asyncio.sleep(0.05)
-
-
-def _unavailable(error: BaseException) -> BaseException:
-    if isinstance(error, KafkaError | TimeoutError | OSError):
-        return Unavailable(f"Kafka does not answer: {error or type(error).__name__}")
-    return error
