@@ -1,1 +1,37 @@
-def main() -> None: ...
+"""`orderwire`: the command line. Every command says in its error what to do next, and exits non-zero where it failed."""
+
+from typing import Annotated
+
+import typer
+
+from orderwire.commands import demo, doctor, migrate_store, replay, serve, status
+
+app = typer.Typer(
+    name="orderwire",
+    help="Turns a Shopify shop's webhooks into Meta Purchase events and live RFM, cart and ad-budget numbers.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+)
+for command in (serve, demo, doctor, status, replay, migrate_store):
+    command.register(app)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(version("orderwire"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Options before the command."""
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    app()
