@@ -85,7 +85,7 @@ def test_an_order_cancelled_before_it_was_sent_is_not_sent_and_a_late_delivery_d
 def test_what_was_sent_stays_sent(store: SqlStore) -> None:
     fold(store, seen())
     with store.begin() as transaction:
-        settle_sent(transaction, claim(transaction, store.dialect, SHOP, PIXEL, "a", NOW_MS, 60_000, 10), SENT)
+        settle_sent(transaction, store.dialect, claim(transaction, store.dialect, SHOP, PIXEL, "a", NOW_MS, 60_000, 10), SENT)
     fold(store, seen(**later(5)), seen(cancelled_at=NOW.isoformat(), **later(6)))
     (row,) = rows(store)
     assert (row.outcome, row.payload, row.sent_ms) == ("sent", b"", NOW_MS + 40)
@@ -247,7 +247,7 @@ def test_a_lost_lease_makes_a_row_maybe_accepted_and_the_late_answer_changes_not
     (row,) = rows(store)
     assert (row.outcome, row.expires_ms) == ("maybe_accepted", NOW_MS + 60_000 + AMBIGUOUS_MS)
     with pytest.raises(ClaimLost), store.begin() as transaction:
-        settle_sent(transaction, mine, SENT)
+        settle_sent(transaction, store.dialect, mine, SENT)
     with store.begin() as transaction:
         assert settle(transaction, "a", [waiting(mine[0], NOW_MS, None)]) == 0
     assert rows(store) == [row]
@@ -307,7 +307,7 @@ def test_the_answers_have_the_documented_shape(store: SqlStore) -> None:
     fold(store, seen(order_id=1), seen(order_id=2, note_attributes=None), seen(order_id=3, test=True))
     with store.begin() as transaction:
         assert register(transaction, SHOP, PIXEL) == PixelRow(SHOP, PIXEL)
-        settle_sent(transaction, claim(transaction, store.dialect, SHOP, PIXEL, "a", NOW_MS, 60_000, 1), SENT)
+        settle_sent(transaction, store.dialect, claim(transaction, store.dialect, SHOP, PIXEL, "a", NOW_MS, 60_000, 1), SENT)
     with store.snapshot() as snapshot:
         state = capi(snapshot, SHOP, PIXEL, NOW_MS + 60_000)
         orders = [capi_order(snapshot, SHOP, order_id) for order_id in ("1", "2", "3", "4")]
@@ -348,5 +348,5 @@ def test_a_whole_claim_is_settled_in_one_statement(store: SqlStore) -> None:
     mine = take(store)
     assert len(mine) == 300
     with store.begin() as transaction:
-        settle_sent(transaction, mine, SENT)
+        settle_sent(transaction, store.dialect, mine, SENT)
     assert_cells_are_the_sum_over_rows(store)

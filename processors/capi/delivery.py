@@ -37,6 +37,7 @@ class Delivery:
     """One claim on its way."""
 
     settings: CapiSettings
+    dialect: str
     claim_id: str
     give_up_ms: int
     """When half of the lease is over: no request starts after it."""
@@ -99,7 +100,7 @@ class Delivery:
             log.info("capi_pixel_resumed", shop=self.settings.shop, pixel_id=self.settings.pixel_id)
         if whole:
             try:
-                await self.write(lambda t: settle_sent(t, batch, made))
+                await self.write(lambda t: settle_sent(t, self.dialect, batch, made))
             except ClaimLost as lost:
                 log.warning("capi_claim_lost", shop=self.settings.shop, detail=str(lost))
             else:

@@ -163,7 +163,7 @@ def detail(body: bytes, side: str = "shop") -> Detail:
             ("tax", raw.total_tax, raw.total_tax_set),
             ("shipping", None, raw.total_shipping_price_set),
         )
-        for which in ("shop", side)
+        for which in {"shop", side}
         if (money := _money(plain, amount_set, raw.currency, which)) is not None
     }
     return Detail(

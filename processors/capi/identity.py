@@ -11,7 +11,6 @@ Every function is pure, never raises, and is idempotent: normalising a normalise
 import re
 import unicodedata
 from collections.abc import Callable
-from functools import lru_cache
 from hashlib import sha256
 
 import phonenumbers
@@ -29,11 +28,13 @@ _UNASSIGNED = frozenset({"EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"})
 COUNTRIES = frozenset(filter(re.compile("[A-Z]{2}").fullmatch, map(str, Locale("en").territories))) - _UNASSIGNED
 
 
-def _folded(value: str, keep: str) -> str:
-    """Lower case, NFC, only characters whose general category starts with one of `keep` (L letters, M marks, N digits)."""
+def _folded(value: str) -> str:
+    """Lower case, NFC, letters, marks and digits of any script (general categories L, M, N) and nothing else."""
+    if value.isascii():
+        return "".join(filter(str.isalnum, value.lower()))
     while True:
         text = unicodedata.normalize("NFC", value).lower()
-        text = "".join(c for c in text if unicodedata.category(c)[0] in keep)
+        text = "".join(c for c in text if unicodedata.category(c)[0] in "LMN")
         text = unicodedata.normalize("NFC", text)
         if text == value:
             return text
@@ -53,10 +54,10 @@ def _international(text: str) -> str | None:
     return "+" + text if len(text) >= 11 and text.isascii() and text.isdigit() else None
 
 
-@lru_cache(maxsize=4096)
 def phone(value: str, country: str | None = None) -> str | None:
     """E.164 digits without the plus; `country` (ISO 3166) is where a number without country code is from."""
-    text = "".join(c for c in value if unicodedata.category(c) != "Cf").strip()
+    text = value if value.isascii() else "".join(c for c in value if unicodedata.category(c) != "Cf")
+    text = text.strip()
     if len(text) > 64:
         return None
     for attempt in (text, _international(text)):
@@ -73,22 +74,22 @@ def phone(value: str, country: str | None = None) -> str | None:
 
 def name(value: str, country: str | None = None) -> str | None:
     """A first or last name: lower case, without punctuation, symbols and spaces, in whatever script."""
-    return _folded(value, "LMN") or None
+    return _folded(value) or None
 
 
 def city(value: str, country: str | None = None) -> str | None:
     """Letters and digits of any script, lower case. The dot that lower-casing leaves over a Turkish capital I is no letter: it goes."""
-    return _folded(value.replace("İ", "i"), "LMN") or None
+    return _folded(value.replace("İ", "i")) or None
 
 
 def state(value: str, country: str | None = None) -> str | None:
     """Shopify's `province_code`, lower case, without punctuation; a name stays a name."""
-    return _folded(value, "LMN") or None
+    return _folded(value) or None
 
 
 def zip_code(value: str, country: str | None = None) -> str | None:
     """Lower case without spaces and dashes; in the US the first 5 digits."""
-    text = _folded(value, "LMN")
+    text = _folded(value)
     if country is not None and country.upper() == "US":
         text = text[:5]
     return text or None

@@ -135,20 +135,20 @@ def settle(transaction: Transaction, claim_id: str, rows: Sequence[OutboxRow]) -
     return len(change(transaction, list(by_key), next_state))
 
 
-def settle_sent(transaction: Transaction, rows: Sequence[OutboxRow], made: Attempt) -> None:
+def settle_sent(transaction: Transaction, dialect: str, rows: Sequence[OutboxRow], made: Attempt) -> None:
     """A whole claim, as it was claimed, was taken by Meta: one UPDATE for all its rows. Raises ClaimLost (roll back, then `settle`)."""
     first = rows[0]
+    mine = f"shop = :shop AND pixel_id = :pixel_id AND outcome = '{SENDING}' AND due_ms = :until AND claimed_by = :claim_id"
+    values = {"shop": first.shop, "pixel_id": first.pixel_id, "until": first.due_ms, "claim_id": first.claimed_by}
+    if dialect == "postgresql":  # In key order, as the fold locks them: no deadlock with a delivery of orders that are just being sent.
+        transaction.query(f"SELECT 1 FROM capi_outbox WHERE {mine} ORDER BY {KEY} FOR UPDATE", **values)
     touched = transaction.execute(
         f"UPDATE capi_outbox SET outcome = '{SENT}', reason = '', payload = :empty, sent_ms = :sent_ms, due_ms = NULL, expires_ms = NULL,"
-        " claimed_by = '', tries = 0, attempts = attempts || :line WHERE shop = :shop AND pixel_id = :pixel_id"
-        f" AND outcome = '{SENDING}' AND due_ms = :until AND claimed_by = :claim_id",
+        f" claimed_by = '', tries = 0, attempts = attempts || :line WHERE {mine}",
         empty=b"",
         sent_ms=made.at_ms,
         line=made.line(),
-        shop=first.shop,
-        pixel_id=first.pixel_id,
-        until=first.due_ms,
-        claim_id=first.claimed_by,
+        **values,
     )
     if touched != len(rows):
         raise ClaimLost(f"{len(rows) - touched} of {len(rows)} rows are somebody else's by now")

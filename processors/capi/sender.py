@@ -63,6 +63,8 @@ class Lane:
     driver: asyncio.Task[None] | None = None
     again: bool = False
     """Somebody called while the driver was running."""
+    emptied: bool = False
+    """The last claim got less than it asked for: there is no more until somebody calls."""
     next_claim_ms: int = 0
     failures: int = 0
     held_until_ms: int = 0
@@ -195,11 +197,11 @@ class Sender:
             finally:
                 if not claimed:
                     lane.slots.release()
-            if not claimed:
+            if not claimed or lane.emptied:
                 return
 
     async def _next(self, lane: Lane) -> bool:
-        """Claim a batch and start its delivery. False where there is nothing to claim, or nothing may be sent now."""
+        """Claim a batch and start its delivery. False where nothing is to be claimed, or nothing may be sent now."""
         now_ms = self._clock_ms()
         if lane.next_claim_ms > now_ms:
             await self._sleep((lane.next_claim_ms - now_ms) / 1000)
@@ -226,8 +228,10 @@ class Sender:
         if not rows:
             return False
         self.claims += 1
+        lane.emptied = limit > 1 and len(rows) < limit
         delivery = Delivery(
             settings=settings,
+            dialect=self._store.dialect,
             claim_id=claim_id,
             give_up_ms=now_ms + self._tuning.lease_ms // 2,
             timeout_s=self._tuning.timeout_s,
@@ -254,6 +258,9 @@ class Sender:
             await delivery.run(rows)
         except StoreUnavailable as error:
             log.error("capi_results_lost", shop=lane.settings.shop, rows=len(rows), detail=str(error))
+        except Exception as error:  # Ours. Its text may quote a row, so only its type is told; the rows come back with their lease.
+            log.error("capi_delivery_broke", shop=lane.settings.shop, rows=len(rows), error=type(error).__name__)
+            delivery.failed = True
         if delivery.pixel is not None:
             lane.pixel = delivery.pixel
         lane.failures = lane.failures + 1 if delivery.failed else 0
