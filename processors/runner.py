@@ -58,13 +58,18 @@ class Runner(Generic[Event]):
     async def run(self, stop: asyncio.Event) -> None:
         """Fold until `stop` is set; the batch begun is finished. Raises TooMuchParked, PositionLost, Stuck."""
         reader: Reader | None = None
+        stopping = asyncio.ensure_future(stop.wait())
         try:
             while not stop.is_set():
                 try:
                     if reader is None:
                         reader = await self._log.reader(self._processor.topic, self._processor.name, self._start)
-                    entries = await reader.read(BATCH, TICK_S)
-                    if entries:
+                    reading = asyncio.ensure_future(reader.read(BATCH, TICK_S))
+                    await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
+                    if not reading.done():
+                        reading.cancel()
+                        break
+                    if entries := reading.result():
                         await self._fold(reader, entries)
                     await self._tick()
                 except Unavailable as error:
@@ -74,6 +79,7 @@ class Runner(Generic[Event]):
                         await reader.close()
                         reader = None
         finally:
+            stopping.cancel()
             if reader is not None:
                 await reader.close()
             self._thread.shutdown(wait=True)
