@@ -1,0 +1,380 @@
+"""A whole orderwire in front of a simulated shop and behind a Graph stand-in, and what may befall it.
+
+    async with System(tmp_path) as system:
+        await system.start()
+        sent = await system.send(islice(system.shop().stream(system.now, 50), 500))
+        await system.kill()
+        await system.start()
+        await system.settled()
+        assert await system.stop() == 0
+
+`serve` runs in a session of its own, so that its processes are found in /proc even when their supervisor is gone, and each is ended by its
+id. The Graph stand-in and the sender run in the test's own event loop: their books are at hand. `tests.system.checks` says what must be
+true afterwards.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from zoneinfo import ZoneInfo
+
+import aiohttp
+import orjson
+import pytest
+
+from orderwire.connections import open_log, open_store
+from orderwire.demo.broker import free_port
+from orderwire.demo.delivery import Delivery, signed, triggered_at
+from orderwire.demo.graph import GraphStandIn
+from orderwire.demo.graph_replies import Script
+from orderwire.demo.sender import Sender, Traffic
+from orderwire.demo.shop import ShopSimulator
+from orderwire.registry import PROCESSORS
+from orderwire.settings import Settings
+from stream.log import Log
+from stream.record import TOPICS
+from stream.sql_store import SqlStore
+
+SHOP = "example.myshopify.com"
+SECRET = "webhook-secret-5c1d"
+ACCESS_TOKEN = "EAAaccess-token-77b0"
+API_TOKEN = "api-token-91fe"
+PIXEL = "1234567890"
+ZONE = ZoneInfo("Europe/Paris")
+START_S = 40.0
+"""A start takes 2 s on an idle machine."""
+STOP_S = 40.0
+RETRY_WAIT_S = (0.1, 0.2, 0.4, *[0.7] * 120)
+"""Shopify tries for hours; this shop is as patient, in seconds."""
+LINUX = Path("/proc/self/stat").exists()
+needs_proc = pytest.mark.skipif(not LINUX, reason="finds serve's processes in /proc")
+
+
+@dataclass(slots=True)
+class Sent:
+    """What was sent, in order of first sending, and what came back."""
+
+    deliveries: list[Delivery]
+    traffic: Traffic
+
+    @property
+    def acknowledged(self) -> list[Delivery]:
+        """Deliveries that were answered 200."""
+        known = {one.webhook_id for one in self.traffic.acknowledged}
+        return [delivery for delivery in self.deliveries if delivery.webhook_id in known]
+
+
+class System:
+    """One installation on a folder of its own. Not running until `start`."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        roles: Sequence[str] = ("receive", "process"),
+        log_url: str | None = None,
+        store_url: str | None = None,
+        script: Script | None = None,
+        shop: Mapping[str, str | float] | None = None,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        """`log_url` and `store_url` default to SQLite files in `folder`. `script` is Meta's mood (`graph_replies.Weather(...).script()`).
+        `shop` adds to the shop's settings (names of orderwire.toml), `environment` to serve's."""
+        self.folder, self.roles = folder, tuple(roles)
+        folder.mkdir(parents=True, exist_ok=True)
+        self.now = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=30)
+        """When the simulated shop's traffic begins: what it tells stays in the past, however fast it is sent."""
+        self.graph = GraphStandIn(script, tokens={ACCESS_TOKEN: [PIXEL]})
+        self._shop = dict(shop or {})
+        self._receiver, self._api = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
+        self._variables = {
+            "ORDERWIRE_LOG_URL": log_url or f"sqlite:///{folder / 'log.db'}",
+            "ORDERWIRE_STORE_URL": store_url or f"sqlite:///{folder / 'state.db'}",
+            "ORDERWIRE_SPOOL": str(folder / "spool.db"),
+            "ORDERWIRE_RECEIVER": self._receiver,
+            "ORDERWIRE_API": self._api,
+            "ORDERWIRE_API_TOKENS": API_TOKEN,
+            "ORDERWIRE_CONFIG": str(folder / "orderwire.toml"),
+            **(environment or {}),
+        }
+        self._output = folder / "serve.log"
+        self._session: aiohttp.ClientSession | None = None
+        self.serve: Serve | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.graph.__aenter__()
+        self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(10))
+        shop = {
+            "webhook_secret": SECRET,
+            "timezone": str(ZONE),
+            "pixel_id": PIXEL,
+            "access_token": ACCESS_TOKEN,
+            "graph_url": self.graph.url,
+        } | self._shop
+        lines = [f"{name} = {orjson.dumps(value).decode()}" for name, value in shop.items()]
+        (self.folder / "orderwire.toml").write_text("\n".join([f'[shops."{SHOP}"]', *lines, ""]))
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if self.serve is not None:
+                await self.serve.kill()
+        finally:
+            if self._session is not None:
+                await self._session.close()
+            await self.graph.__aexit__(kind, error, trace)
+
+    # Its life
+
+    def launch(self, *, roles: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> "Serve":
+        """Start `serve` and wait for nothing."""
+        own = {k: v for k, v in os.environ.items() if not k.startswith(("ORDERWIRE_", "SHOPIFY_", "META_", "AD_"))}
+        self.serve = Serve(roles or self.roles, own | self._variables | dict(environment or {}), self.folder, self._output)
+        return self.serve
+
+    async def start(self, *, roles: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> None:
+        """Start `serve` and wait until its listeners answer. Raises AssertionError, with the end of its output."""
+        serve = self.launch(roles=roles, environment=environment)
+        asked = [self.receiver_url] if "receive" in serve.roles else []
+        asked += [self.api_url] if "query" in serve.roles else []
+        for url in asked:
+            await self.until_healthy(url)
+
+    async def until_healthy(self, url: str) -> None:
+        """Wait until `GET {url}/healthz` is 200."""
+        deadline = time.monotonic() + START_S
+        while not await self._healthy(url):
+            assert self.serve is not None
+            assert self.serve.code is None, f"serve ended with {self.serve.code}: {self.tail()}"
+            assert time.monotonic() < deadline, f"{url} is not healthy after {START_S} s: {self.tail()}"
+            await asyncio.sleep(0.02)
+
+    async def _healthy(self, url: str) -> bool:
+        assert self._session is not None
+        try:
+            async with self._session.get(f"{url}/healthz") as response:
+                return response.status == 200
+        except (aiohttp.ClientError, TimeoutError):
+            return False
+
+    async def kill(self) -> None:
+        """SIGKILL for the supervisor and all its roles."""
+        assert self.serve is not None
+        await self.serve.kill()
+
+    async def stop(self) -> int:
+        """SIGTERM, as Docker and systemd would; the exit code."""
+        assert self.serve is not None
+        self.serve.signal(signal.SIGTERM)
+        return await self.serve.ended(STOP_S)
+
+    def output(self) -> str:
+        """Everything that serve has written so far, over all its lives."""
+        return self._output.read_text(errors="replace") if self._output.exists() else ""
+
+    def tail(self) -> str:
+        """The end of the output, for messages."""
+        return self.output()[-3000:]
+
+    # Its surroundings
+
+    @property
+    def receiver_url(self) -> str:
+        """http://host:port of the receiver."""
+        return f"http://{self._receiver}"
+
+    @property
+    def api_url(self) -> str:
+        """http://host:port of API and dashboard."""
+        return f"http://{self._api}"
+
+    @property
+    def webhooks_url(self) -> str:
+        """Where Shopify's deliveries go."""
+        return f"{self.receiver_url}/webhooks/shopify"
+
+    def shop(self, seed: int = 1, *, customers: int = 300) -> ShopSimulator:
+        """A simulated shop that starts at `now`."""
+        return ShopSimulator(seed, SHOP, SECRET, self.now, customers, zone=ZONE)
+
+    def delivery(self, topic: str, body: bytes, webhook_id: str, *, shop: str = SHOP, secret: str = SECRET, status: int = 200) -> Delivery:
+        """A delivery of any body, signed; `status` is what its sender should hear."""
+        return signed(
+            topic,
+            body,
+            shop=shop,
+            secret=secret.encode(),
+            webhook_id=webhook_id,
+            event_id=webhook_id,
+            triggered=triggered_at(self.now),
+            key="",
+            expected_status=status,
+        )
+
+    async def send(self, deliveries: Iterable[Delivery], *, rate: float | None = None, connections: int = 8) -> Sent:
+        """Send until `deliveries` ends and each has its final answer; what is not answered, or 5xx, is sent again."""
+        sent: list[Delivery] = []
+
+        def noted() -> Iterator[Delivery]:
+            for delivery in deliveries:
+                sent.append(delivery)
+                yield delivery
+
+        sender = Sender(self.webhooks_url, noted(), rate=rate, connections=connections, retry_wait_s=RETRY_WAIT_S)
+        return Sent(sent, await sender.run())
+
+    async def api(self, path: str, *, method: str = "GET", token: str | None = API_TOKEN, **options: Any) -> tuple[int, Any]:
+        """Ask the API (role `query`): status and decoded JSON, or text where it is none. `options` are aiohttp's."""
+        assert self._session is not None
+        headers = {"Authorization": f"Bearer {token}"} if token else {}
+        async with self._session.request(method, self.api_url + path, headers=headers, **options) as response:
+            body = await response.read()
+            return response.status, orjson.loads(body) if "json" in response.content_type else body.decode()
+
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> int:
+        """POST anything to the receiver; the status."""
+        assert self._session is not None
+        async with self._session.post(self.receiver_url + path, data=body, headers=headers) as response:
+            return response.status
+
+    # Its state
+
+    @property
+    def settings(self) -> Settings:
+        """What serve goes by."""
+        return Settings(**self._variables)  # type: ignore[arg-type] # by alias, as the environment names them
+
+    @contextlib.asynccontextmanager
+    async def log(self) -> AsyncIterator[Log]:
+        """The log, opened beside serve."""
+        log = await open_log(self.settings)
+        try:
+            yield log
+        finally:
+            await log.close()
+
+    @contextlib.contextmanager
+    def store(self) -> Iterator[SqlStore]:
+        """The store, opened beside serve."""
+        store = open_store(self.settings)
+        try:
+            yield store
+        finally:
+            store.close()
+
+    async def settled(self, timeout_s: float = 60.0, *, outbox: bool = True) -> None:
+        """Wait until every processor has read its topic to the end and, unless `outbox` is False, nothing waits to be sent."""
+        deadline = time.monotonic() + timeout_s
+        with self.store() as store:
+            async with self.log() as log:
+                while behind := await self._behind(store, log, outbox=outbox):
+                    assert self.serve is None or self.serve.code is None, f"serve ended with {self.serve.code}: {self.tail()}"
+                    assert time.monotonic() < deadline, f"not settled after {timeout_s} s: {behind}; {self.tail()}"
+                    await asyncio.sleep(0.05)
+
+    async def _behind(self, store: SqlStore, log: Log, *, outbox: bool) -> list[str]:
+        def read() -> tuple[dict[tuple[str, int], int], dict[str, int]]:
+            with store.snapshot() as snapshot:
+                positions = {(p.processor, p.partition): p.next for p in snapshot.positions()}
+                waiting = "SELECT outcome, count(*) FROM capi_outbox WHERE outcome IN ('pending', 'sending', 'maybe_accepted') GROUP BY 1"
+                return positions, {row[0]: row[1] for row in snapshot.query(waiting)}
+
+        # The store first: what is parked meanwhile then shows as a lag.
+        positions, waiting = await asyncio.to_thread(read)
+        spans = {topic: await log.spans(topic) for topic in TOPICS}
+        behind = []
+        for name, make in PROCESSORS.items():
+            topic = make(self.settings).topic
+            for partition, span in spans[topic].items():
+                at = positions.get((name, partition), span.first)
+                if at < span.next:
+                    behind.append(f"{name} is at {at} of {topic}/{partition}, which ends at {span.next}")
+        return behind + ([f"outbox: {waiting}"] if outbox and waiting else [])
+
+    def end_leases(self) -> None:
+        """Let two minutes pass for events that a killed sender held: their leases end. Only while serve is down."""
+        assert self.serve is None or not self.serve.members(), "a running sender's leases are its own"
+        with self.store() as store, store.begin() as transaction:
+            transaction.execute("UPDATE capi_outbox SET due_ms = :past WHERE outcome = 'sending'", past=time.time_ns() // 1_000_000 - 1)
+
+
+class Serve:
+    """`orderwire serve` with the roles that it started."""
+
+    def __init__(self, roles: Sequence[str], environment: Mapping[str, str], folder: Path, output: Path) -> None:
+        self.roles = tuple(roles)
+        command = [str(Path(sys.executable).with_name("orderwire")), "serve", "--roles", ",".join(roles)]
+        with output.open("ab") as file:
+            self._process = subprocess.Popen(
+                command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+            )
+
+    @property
+    def code(self) -> int | None:
+        """The supervisor's exit code; None while it runs."""
+        return self._process.poll()
+
+    def members(self) -> dict[int, str]:
+        """Processes of this serve that live: pid -> role, "" for the supervisor."""
+        found = {}
+        for entry in Path("/proc").iterdir():
+            if not entry.name.isdigit():
+                continue
+            try:
+                state, _, _, session = entry.joinpath("stat").read_text().rpartition(")")[2].split()[:4]
+                command = entry.joinpath("cmdline").read_bytes().split(b"\0")
+            except (OSError, ValueError):
+                continue
+            if int(session) == self._process.pid and state not in "ZX":
+                found[int(entry.name)] = command[command.index(b"orderwire.role") + 1].decode() if b"orderwire.role" in command else ""
+        return found
+
+    def pid_of(self, role: str) -> int | None:
+        """The process that runs `role` now."""
+        return next((pid for pid, its_role in self.members().items() if its_role == role), None)
+
+    async def pid_when_running(self, role: str, *, other_than: int | None = None) -> int:
+        """The process that runs `role`, as soon as there is one (another than `other_than`)."""
+        deadline = time.monotonic() + START_S
+        while (pid := self.pid_of(role)) is None or pid == other_than:
+            assert time.monotonic() < deadline, f"role {role} is not running after {START_S} s"
+            await asyncio.sleep(0.02)
+        return pid
+
+    def signal(self, number: int, role: str = "") -> None:
+        """Send a signal to the supervisor, or to a role. Nothing where it is not running."""
+        pid = self._process.pid if not role else self.pid_of(role)
+        if pid is not None and (role or self._process.poll() is None):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+
+    async def kill(self) -> None:
+        """SIGKILL for all: the supervisor is stopped first, so that it starts nobody again meanwhile."""
+        self.signal(signal.SIGSTOP)
+        deadline = time.monotonic() + STOP_S
+        while members := self.members():
+            for pid in members:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            self._process.poll()
+            assert time.monotonic() < deadline, f"still there after SIGKILL: {members}"
+            await asyncio.sleep(0.005)
+        await self.ended(STOP_S)
+
+    async def ended(self, timeout_s: float) -> int:
+        """Wait for the supervisor's end; its exit code."""
+        deadline = time.monotonic() + timeout_s
+        while (code := self._process.poll()) is None:
+            assert time.monotonic() < deadline, f"serve has not ended after {timeout_s} s"
+            await asyncio.sleep(0.01)
+        return code
