@@ -14,7 +14,8 @@ from typing import NamedTuple, Protocol
 from stream.record import Entry, Record
 
 _ID, _TIME = "id", "time_ms"
-_FRAMING_BYTES = 64
+_BESIDE_BODY_BYTES = 512
+"""Key, headers and framing, about: enough for a limit on memory, and not worth a sum over them per record."""
 
 
 class Message(NamedTuple):
@@ -50,8 +51,7 @@ def encode(record: Record, prefix: str) -> Message:
     """Raises ValueError where a string cannot be written as UTF-8."""
     headers = [(_ID, record.id.encode()), (_TIME, b"%d" % record.time_ms)]
     headers += [(name, value.encode()) for name, value in record.headers.items()]
-    size = _FRAMING_BYTES + len(record.body) + sum([len(name) + len(value) + 4 for name, value in headers])
-    return Message(prefix + record.topic, record.key.encode(), record.body, headers, size)
+    return Message(prefix + record.topic, record.key.encode(), record.body, headers, len(record.body) + _BESIDE_BODY_BYTES)
 
 
 def decode(topic: str, message: Consumed) -> Entry:

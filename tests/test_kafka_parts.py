@@ -1,11 +1,14 @@
 """What the Kafka log decides without a broker: settings refused, topics compared, records on the wire, when a reader sticks."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orderwire.demo.broker import KafkaBroker
+from orderwire.demo.missing import Missing
 from stream.kafka_reader import Watchdog
 from stream.kafka_records import decode, encode, partition_of
 from stream.kafka_scan import lag
@@ -101,6 +104,19 @@ def test_only_what_takes_something_away_counts_as_a_difference() -> None:
     found = compare("orders", want, 4, 1, {**want.configs, "cleanup.policy": "compact", "retention.ms": "-1"})
     assert len(found) == 4
     assert all("orders" in sentence for sentence in found)
+
+
+def test_where_no_broker_can_be_started_every_way_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(Missing, match=r"address of a broker.*Docker.*Java 17 or later with Maven \(java and mvn not found\)"):
+        KafkaBroker(cache=tmp_path).start()
+
+
+def test_a_broker_given_by_address_is_never_ours_to_kill() -> None:
+    with KafkaBroker("broker.example:9092") as broker:
+        assert (broker.bootstrap, broker.owned) == ("broker.example:9092", False)
+        with pytest.raises(RuntimeError, match="given by address"):
+            broker.kill()
 
 
 def test_lag_counts_what_waits_behind_the_positions_of_partitions_that_are_known() -> None:
