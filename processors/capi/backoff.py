@@ -15,7 +15,7 @@
 | 11 and later | 11.25 min | + 11.25 min each, until the event is 7 days old |
 
 The slow class (code 368, Meta's 'temporarily blocked') starts at 5 minutes and ends at 1 hour. A paused pixel is probed after 15, 30, 60
-seconds, 2, 4 and then every 5 minutes; a throttle without a time to wait lasts 1 minute.
+seconds, 2, 4 and then every 5 minutes. A throttle that names no time to wait lasts 5 s, then 10, 20, ... and at most 5 minutes.
 """
 
 BASE_MS = 1_000
@@ -24,8 +24,10 @@ SLOW_BASE_MS = 5 * 60_000
 SLOW_CAP_MS = 60 * 60_000
 PROBE_BASE_MS = 15_000
 PROBE_CAP_MS = 5 * 60_000
-THROTTLE_MS = 60_000
-THROTTLE_CAP_MS = 60 * 60_000
+THROTTLE_BASE_MS = 5_000
+THROTTLE_MAX_MS = 5 * 60_000
+THROTTLE_TOLD_CAP_MS = 60 * 60_000
+"""However long Meta says: then it is asked again."""
 
 
 def retry_ms(tries: int, jitter: float, *, slow: bool = False) -> int:
@@ -33,6 +35,11 @@ def retry_ms(tries: int, jitter: float, *, slow: bool = False) -> int:
     base, cap = (SLOW_BASE_MS, SLOW_CAP_MS) if slow else (BASE_MS, CAP_MS)
     full: int = min(base << min(tries - 1, 20), cap)
     return round(full * (0.5 + 0.5 * jitter))
+
+
+def throttle_ms(tries: int) -> int:
+    """Milliseconds that a throttle lasts which names no time, the `tries`-th (1 or more) that the same row meets."""
+    return int(min(THROTTLE_BASE_MS << min(tries - 1, 20), THROTTLE_MAX_MS))
 
 
 def probe_ms(probes: int) -> int:

@@ -12,6 +12,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from processors.capi import pixels
+from processors.capi.backoff import throttle_ms
 from processors.capi.errors import Action, ErrorClass, Verdict, classify
 from processors.capi.graph import Call, NoAnswer, NotSent, events_body, events_url, headers
 from processors.capi.ledger import ClaimLost, settle, settle_sent
@@ -128,11 +129,13 @@ class Delivery:
         now_ms = self.clock_ms()
         shop, pixel_id = self.settings.shop, self.settings.pixel_id
         if verdict.action is Action.WAIT:
-            pixel = await self.write(lambda t: pixels.throttle(t, shop, pixel_id, verdict.wait_ms, now_ms))
+            wait_ms = verdict.wait_ms if verdict.wait_ms is not None else throttle_ms(max(row.tries for row in batch) + 1)
+            pixel = await self.write(lambda t: pixels.throttle(t, shop, pixel_id, wait_ms, now_ms))
             log.warning("capi_throttled", shop=shop, pixel_id=pixel_id, code=verdict.code, until_ms=pixel.throttled_until_ms)
             self.pixel = pixel
             due_ms = pixel.throttled_until_ms
-            await self._settle([waiting(row, due_ms, made) for row in batch] + [waiting(row, due_ms, None) for row in rest])
+            again = [waiting(row, due_ms, made, tries=row.tries + 1) for row in batch]
+            await self._settle(again + [waiting(row, due_ms, None, tries=row.tries) for row in rest])
             return
         if verdict.action is Action.PAUSE:
             pixel = await self.write(lambda t: pixels.pause(t, self.settings, verdict, now_ms))

@@ -5,7 +5,7 @@ probe, first after 15 s, then ever more seldom; when Meta takes it (or finds fau
 A throttle is kept here too, so that neither another sender nor a restart asks sooner than Meta said.
 """
 
-from processors.capi.backoff import THROTTLE_CAP_MS, THROTTLE_MS, probe_ms
+from processors.capi.backoff import THROTTLE_TOLD_CAP_MS, probe_ms
 from processors.capi.errors import Verdict, scrubbed
 from processors.capi.identity import digest
 from processors.capi.ledger import register
@@ -56,10 +56,10 @@ def take_probe(transaction: Transaction, shop: str, pixel_id: str, now_ms: int) 
     )
 
 
-def throttle(transaction: Transaction, shop: str, pixel_id: str, wait_ms: int | None, now_ms: int) -> PixelRow:
+def throttle(transaction: Transaction, shop: str, pixel_id: str, wait_ms: int, now_ms: int) -> PixelRow:
     """Send nothing until Meta's time is over; never longer than an hour without asking again."""
     row = register(transaction, shop, pixel_id)
-    until = now_ms + min(wait_ms if wait_ms is not None else THROTTLE_MS, THROTTLE_CAP_MS)
+    until = now_ms + min(wait_ms, THROTTLE_TOLD_CAP_MS)
     row = row._replace(throttled_until_ms=max(row.throttled_until_ms, until))
     transaction.save(PIXELS, [row])
     return row

@@ -186,6 +186,8 @@ class Sender:
                 await self._drive(lane)
             except StoreUnavailable as error:
                 log.warning("capi_store_unavailable", detail=str(error))
+            except Exception as error:  # Ours; the next poll tries again.
+                log.error("capi_lane_broke", shop=lane.settings.shop, error=type(error).__name__)
 
     async def _drive(self, lane: Lane) -> None:
         """Claim and send until nothing is left, or the lane may not."""
