@@ -4,8 +4,9 @@ Both get one statement per table and batch: on SQLite the driver repeats a prepa
 (`unnest`), one round trip whatever their number.
 
 Every write notes which cells it changed, under its revision: one row per table, so that cells themselves need no index on change. On
-SQLite the revision is a counter, since there is one writer at a time. On PostgreSQL it is the transaction id, and a reader asks again from the oldest transaction that was still running when it last looked
-(`pg_snapshot_xmin`): commits do not come in the order of ids, so "greater than the greatest seen" would skip some.
+SQLite the revision is a counter, since there is one writer at a time. On PostgreSQL it is the transaction id, and a reader asks again
+from the oldest transaction that was still running when it last looked (`pg_snapshot_xmin`): commits do not come in the order of ids, so
+"greater than the greatest seen" would skip some.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -36,9 +37,7 @@ class Dialect(Protocol):
     def on_begin(self, connection: sa.Connection) -> None: ...
     def lock_schema(self, connection: sa.Connection) -> None: ...
     def learn(self, engine: sa.Engine) -> None: ...
-    def select(
-        self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key], *, lock: str
-    ) -> Iterable[Any]: ...
+    def select(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key], *, lock: str) -> Iterable[Any]: ...
     def insert(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]) -> None: ...
     def upsert(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]) -> None: ...
     def delete(self, c: sa.Connection, table: str, key_fields: Sequence[str], keys: Sequence[Key]) -> None: ...
@@ -123,7 +122,7 @@ class Sqlite:
 
     def upsert(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]) -> None:
         values = ", ".join("?" * len(fields))
-        c.exec_driver_sql(f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({values})" + _update(fields, key), [tuple(r) for r in rows])
+        c.exec_driver_sql(f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({values})" + _update(fields, key), list(rows))
 
     def delete(self, c: sa.Connection, table: str, key_fields: Sequence[str], keys: Sequence[Key]) -> None:
         c.exec_driver_sql(f"DELETE FROM {table} WHERE " + " AND ".join(f"{f} = ?" for f in key_fields), list(keys))

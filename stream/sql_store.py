@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -125,16 +126,16 @@ class SqlTransaction(SqlReading):
 
     def save(self, entities: Entities[Row], rows: Iterable[Row]) -> None:
         fields, size = _fields(entities), entities.key
-        missing = self._missing.get(entities.table, set())
-        new: list[Row] = []
-        known: list[Row] = []
-        for row in sorted(rows, key=lambda row: row[:size]):
-            (new if row[:size] in missing else known).append(row)
-        if known:
-            self._dialect.upsert(self._connection, entities.table, fields, size, known)
-        if new:
-            self._dialect.insert(self._connection, entities.table, fields, size, new)
-            missing.difference_update(row[:size] for row in new)
+        ordered = sorted(rows, key=itemgetter(*range(size)))
+        missing = self._missing.get(entities.table)
+        if missing and self._dialect.name == "postgresql":  # On SQLite nobody else can have created them meanwhile.
+            new = [row for row in ordered if row[:size] in missing]
+            if new:
+                self._dialect.insert(self._connection, entities.table, fields, size, new)
+                ordered = [row for row in ordered if row[:size] not in missing]
+                missing.difference_update(row[:size] for row in new)
+        if ordered:
+            self._dialect.upsert(self._connection, entities.table, fields, size, ordered)
 
     def delete(self, entities: Entities[Row], keys: Collection[Key]) -> None:
         if keys:

@@ -35,7 +35,7 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
         shops={shop.domain: shop.webhook_secrets for shop in settings.shops.values()},
         meta=meta,
         clock=lambda: time.time_ns() // 1_000_000,
-        limits=Limits(max_in_flight_bytes=settings.max_in_flight_mb << 20),
+        limits=_limits(settings),
         metrics=ReceiverMetrics(registry),
     )
     runner = web.AppRunner(app, shutdown_timeout=DRAIN_S)
@@ -53,6 +53,14 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
             await beat
         await runner.cleanup()
         await log.close()
+
+
+def _limits(settings: Settings) -> Limits:
+    """On Kafka the spool answers up to 2.5 s after a delivery came in (2.3 s for the broker, then a write), so the receiver waits for it."""
+    in_flight = settings.max_in_flight_mb << 20
+    if settings.on_kafka:
+        return Limits(max_in_flight_bytes=in_flight, read_timeout_s=1.7, ack_timeout_s=3.0)
+    return Limits(max_in_flight_bytes=in_flight)
 
 
 async def _beat(settings: Settings, identity: Identity, registry: CollectorRegistry, log: Log) -> None:

@@ -1,0 +1,109 @@
+"""Settings: what is read from where, and what a wrong one says."""
+
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from orderwire.settings import ConfigurationError, Settings
+
+BASE = {"SHOPIFY_SHOP": "Example.myshopify.com", "SHOPIFY_WEBHOOK_SECRET": "new-secret, old-secret"}
+META = {"META_PIXEL_ID": "123", "META_ACCESS_TOKEN": "token-1234"}
+SHOP = "example.myshopify.com"
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.startswith(("ORDERWIRE_", "SHOPIFY_", "META_", "AD_")):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def load(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
+    for name, value in (BASE | variables).items():
+        monkeypatch.setenv(name, value)
+    return Settings.load()
+
+
+def test_the_defaults_are_one_process_with_two_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch)
+    assert (settings.log_url, settings.store_url.get_secret_value()) == ("sqlite:///data/log.db", "sqlite:///data/state.db")
+    assert (settings.receiver_address.host, settings.receiver_address.port) == ("0.0.0.0", 8081)
+    assert (settings.api_address.host, settings.api_address.port) == ("127.0.0.1", 8080)
+
+
+def test_secrets_are_several_newest_first_and_shops_are_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch).shops[SHOP].webhook_secrets == (b"new-secret", b"old-secret")
+
+
+def test_a_dotenv_file_is_read_and_the_environment_is_stronger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(
+        "SHOPIFY_SHOP=file.myshopify.com\nSHOPIFY_WEBHOOK_SECRET=x\nMETA_PIXEL_ID=9\nMETA_ACCESS_TOKEN=t\nAD_MARGIN=0.5\n"
+    )
+    settings = Settings.load()
+    assert settings.shops["file.myshopify.com"].margin == 0.5
+    monkeypatch.setenv("AD_MARGIN", "0.25")
+    assert Settings.load().shops["file.myshopify.com"].margin == 0.25
+
+
+def test_many_shops_stand_in_a_file_each_with_what_it_sets_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "orderwire.toml").write_text(
+        '[shops."a.myshopify.com"]\nwebhook_secret = "sa"\npixel_id = "1"\naccess_token = "ta"\nbankroll = 500\ntimezone = "Europe/Paris"\n'
+        '[shops."b.myshopify.com"]\nwebhook_secret = ["s2", "s1"]\nldu_states = ["CA"]\n'
+    )
+    for name, value in META.items():
+        monkeypatch.setenv(name, value)
+    shops = Settings.load().shops
+    assert set(shops) == {"a.myshopify.com", "b.myshopify.com"}
+    a, b = shops["a.myshopify.com"], shops["b.myshopify.com"]
+    assert (a.bankroll, str(a.zone), b.bankroll, b.zone) == (Decimal(500), "Europe/Paris", None, None)
+    assert a.capi is not None
+    assert b.capi is not None
+    assert (a.capi.pixel_id, b.capi.pixel_id, b.capi.ldu_states) == ("1", "123", ("CA",))
+
+
+@pytest.mark.parametrize(
+    ("variables", "told"),
+    [
+        ({"SHOPIFY_WEBHOOK_SECRET": ""}, "SHOPIFY_WEBHOOK_SECRET"),
+        ({"ORDERWIRE_LOG_URL": "redis://x"}, "ORDERWIRE_LOG_URL.*kafka://host:port"),
+        ({"ORDERWIRE_STORE_URL": "mysql://user:hunter2@x"}, "ORDERWIRE_STORE_URL.*postgresql://"),
+        ({"ORDERWIRE_RETENTION_DAYS": "31"}, "ORDERWIRE_RETENTION_DAYS"),
+        ({"META_PIXEL_ID": "123"}, "META_ACCESS_TOKEN is missing"),
+        (META | {"META_PIXEL_ID": "abc"}, "pixel id must be digits"),
+        (META | {"META_VALUE_BASIS": "gross"}, "META_VALUE_BASIS"),
+        (META | {"META_SOURCE_POS": "shop"}, "source_pos"),
+        (META | {"META_TEST_HOURS": "1000"}, "test event code"),
+        ({"AD_MARGIN": "40"}, "AD_MARGIN.*0.4"),
+        ({"AD_BANKROLL": "a lot"}, "AD_BANKROLL.*positive number"),
+        ({"SHOPIFY_TIMEZONE": "Paris"}, "IANA"),
+    ],
+)
+def test_a_setting_that_cannot_be_meant_names_itself_and_what_to_write(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], told: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        load(monkeypatch, **variables)
+    assert "hunter2" not in str(caught.value)
+    assert "token-1234" not in str(caught.value)
+
+
+def test_an_address_without_a_port_is_told_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match=r"ORDERWIRE_API.*127\.0\.0\.1:8080"):
+        _ = load(monkeypatch, ORDERWIRE_API="localhost").api_address
+
+
+def test_a_name_that_is_no_setting_is_told_with_those_there_are(tmp_path: Path) -> None:
+    (tmp_path / "orderwire.toml").write_text('[shops."a.myshopify.com"]\nwebhook_secrets = "s"\n')
+    with pytest.raises(ConfigurationError, match=r"webhook_secrets is no setting.*webhook_secret"):
+        Settings.load()
+
+
+def test_secrets_never_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, ORDERWIRE_STORE_URL="postgresql://u:hunter2@h/d", ORDERWIRE_API_TOKENS="tok-5678", **META)
+    shown = repr(settings) + str(settings) + repr(settings.shops) + repr(settings.shops[SHOP].capi)
+    for secret in ("hunter2", "tok-5678", "token-1234", "new-secret", "old-secret"):
+        assert secret not in shown
