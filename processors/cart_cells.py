@@ -40,8 +40,9 @@ def cells(row: CheckoutRow | None) -> list[Counted]:
     if row is None or not row.state:
         return []
     shop, currency, direct = row.shop, row.currency, _direct(row)
-    runs = before(row.runs, row.closed_ms) if direct else parsed(row.runs)
-    idle = pauses(runs) if len(runs) > 1 else []
+    idle: list[tuple[int, int]] = []
+    if row.runs.count(" ") > 1:
+        idle = pauses(before(row.runs, row.closed_ms) if direct else parsed(row.runs))
     counted: list[Counted] = []
     if row.state == "open":
         key: Key = (shop, currency, row.open_bucket, row.value_bin, row.is_returning, row.contact, row.idled)

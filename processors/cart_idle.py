@@ -10,7 +10,7 @@ Runs are kept as text, `"first last first last ..."` in Unix milliseconds.
 """
 
 from bisect import bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -30,11 +30,15 @@ def age_bin(age_ms: int) -> int:
     return bisect_right(EDGES_MS, age_ms) - 1
 
 
-def touched(runs: str, moments: Iterable[int]) -> str:
-    """`runs` and these moments (Unix ms) together. Commutative, associative and idempotent."""
-    intervals = [*parsed(runs), *((moment, moment) for moment in moments)]
+def touched(runs: str, one_ms: int, other_ms: int) -> str:
+    """`runs` and two more moments. Commutative, associative and idempotent."""
+    intervals = parsed(runs)
     if len(intervals) == 1:
-        return f"{intervals[0][0]} {intervals[0][1]}"
+        first, last = intervals[0]
+        low, high = (one_ms, other_ms) if one_ms <= other_ms else (other_ms, one_ms)
+        if first - low < BUCKET_MS and high - last < BUCKET_MS:
+            return runs if first <= low and high <= last else f"{min(first, low)} {max(last, high)}"
+    intervals += ((one_ms, one_ms), (other_ms, other_ms))
     intervals.sort()
     first, last = intervals[0]
     joined = []
@@ -54,6 +58,8 @@ def parsed(runs: str) -> list[tuple[int, int]]:
     if not runs:
         return []
     numbers = [int(number) for number in runs.split(" ")]
+    if len(numbers) == 2:
+        return [(numbers[0], numbers[1])]
     return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 

@@ -19,6 +19,7 @@ from stream.store import Cells, Entities, Key
 
 NEVER: Final = -1
 RECENT_ORDERS: Final = 64
+MANY: Final = "*"
 
 
 class LinkRow(NamedTuple):
@@ -35,8 +36,8 @@ class LinkRow(NamedTuple):
     """Of a cart: the newest checkouts/delete that names it and no checkout."""
     begun_ms: int
     """Of a cart: when it was made, once a carts/* record with items told of it."""
-    reached: int
-    """Of a cart: 1 once a checkout named it."""
+    checkout: str
+    """The token of the only checkout that ever named it; "" for none, MANY for more than one: those are found by index."""
     kept_from_ms: int
     """Of a cart: when the newest of it, its checkouts and its orders was made; it is kept for 90 days more. -1 for customers."""
 
@@ -82,14 +83,15 @@ def order_time_ms(order: Order) -> int:
 def linked(row: LinkRow | None, key: Key, event: Checkout | CheckoutDeleted | Cart | Order) -> LinkRow:
     """The link's next state. Commutative, associative and idempotent."""
     shop, subject = str(key[0]), str(key[1])
-    row = row or LinkRow(shop, subject, NEVER, "", NEVER, NEVER, 0, NEVER)
-    if not subject.startswith("cart:"):
-        return _ordered(row, order_time_ms(event)) if isinstance(event, Order) else row
+    row = row or LinkRow(shop, subject, NEVER, "", NEVER, NEVER, "", NEVER)
     if isinstance(event, Checkout):
-        created_ms = micros(event.created_at) // 1000
-        if row.reached and row.kept_from_ms >= created_ms:
+        kept_from_ms = max(row.kept_from_ms, micros(event.created_at) // 1000) if subject.startswith("cart:") else NEVER
+        checkout = row.checkout if row.checkout in (event.token, MANY) else MANY if row.checkout else event.token
+        if (checkout, kept_from_ms) == (row.checkout, row.kept_from_ms):
             return row
-        return row._replace(reached=1, kept_from_ms=max(row.kept_from_ms, created_ms))
+        return row._replace(checkout=checkout, kept_from_ms=kept_from_ms)
+    if isinstance(event, Order) and not subject.startswith("cart:"):
+        return _ordered(row, order_time_ms(event))
     if isinstance(event, Cart):
         created_ms = micros(event.created_at) // 1000
         begun_ms = earliest(row.begun_ms, created_ms) if event.items else row.begun_ms
@@ -110,4 +112,4 @@ def _ordered(row: LinkRow, order_ms: int) -> LinkRow:
 
 def begun(row: LinkRow) -> tuple[int, int] | None:
     """What a link adds to `cart_begun`; None where nothing."""
-    return (1, row.reached) if row.begun_ms != NEVER else None
+    return (1, int(row.checkout != "")) if row.begun_ms != NEVER else None

@@ -21,7 +21,7 @@ A customer is returning when an order was made before the checkout was begun. Ch
 their payload in 2025-01), so it is what the log has seen: without back-filled orders everybody starts as new.
 """
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from processors.cart_idle import BUCKET_MS, DAY_MS, MINUTE_MS, before, parsed, pauses, touched
 from processors.cart_link import NEVER, LinkRow, cart_subject, customer_subject, earliest, order_time_ms
@@ -37,10 +37,14 @@ CLOSED: Final = -1
 
 
 class CheckoutRow(NamedTuple):
-    """Columns of `cart_checkout`. Times in Unix ms, -1 for never; money in minor units of `currency`; no contact data in clear."""
+    """Columns of `cart_checkout`. Times in Unix ms, -1 for never; money in minor units of `currency`; no contact data in clear.
+
+    Five groups, each replaced as a whole: the newest snapshot; what only grows; the customer's copy; the cart's copy; what follows.
+    """
 
     shop: str
     token: str
+
     updated_us: int
     """Version of the newest snapshot; -1 before any came."""
     triggered: str
@@ -53,6 +57,8 @@ class CheckoutRow(NamedTuple):
     currency: str
     value: int
     recovery_url: str
+    value_bin: int
+
     created_ms: int
     """Before any snapshot: the first time of what is known instead."""
     runs: str
@@ -62,12 +68,14 @@ class CheckoutRow(NamedTuple):
     order_version: str
     revenue: int
     """What its order is worth; -1 while no order is known."""
+
     first_order_ms: int
-    """The customer's."""
     customer_orders: str
+
     cart_order_ms: int
     cart_orders: str
     cart_deleted_ms: int
+
     after_minutes: int
     """T, by which this row was settled and is counted."""
     state: str
@@ -78,8 +86,24 @@ class CheckoutRow(NamedTuple):
     """The last touch that counts."""
     open_bucket: int
     """`last_ms` in 10-minute buckets while open, else -1: ageing writes nothing."""
-    value_bin: int
     is_returning: int
+
+
+def _group(first: str, last: str) -> slice:
+    return slice(CheckoutRow._fields.index(first), CheckoutRow._fields.index(last) + 1)
+
+
+VERSION: Final = _group("updated_us", "digest")
+SNAPSHOT: Final = _group("updated_us", "value_bin")
+ORDERED: Final = _group("deleted", "revenue")
+OF_CUSTOMER: Final = _group("first_order_ms", "customer_orders")
+OF_CART: Final = _group("cart_order_ms", "cart_deleted_ms")
+COPIES: Final = _group("first_order_ms", "cart_deleted_ms")
+KNOWN: Final = _group("shop", "cart_deleted_ms")
+FOLLOWS: Final = _group("after_minutes", "is_returning")
+NO_CUSTOMER: Final = (NEVER, "")
+NO_CART: Final = (NEVER, "", NEVER)
+NOTHING_FOLLOWS: Final = ("", 0, NEVER, NEVER, CLOSED, 0)
 
 
 CHECKOUTS: Final = Entities("cart_checkout", CheckoutRow, 2)
@@ -87,12 +111,8 @@ CHECKOUTS: Final = Entities("cart_checkout", CheckoutRow, 2)
 
 def blank(shop: str, token: str, created_ms: int) -> CheckoutRow:
     """A checkout of which only the token is known."""
-    # fmt: off
-    return CheckoutRow(
-        shop, token, -1, "", "", "", "", 0, "", 0, "", created_ms, "", NEVER, 0, NEVER, "", -1,
-        NEVER, "", NEVER, "", NEVER, 0, "", 0, NEVER, NEVER, CLOSED, 0, 0,
-    )
-    # fmt: on
+    snapshot, grown = (-1, "", "", "", "", 0, "", 0, "", 0), (created_ms, "", NEVER, 0, NEVER, "", -1)
+    return CheckoutRow(shop, token, *snapshot, *grown, *NO_CUSTOMER, *NO_CART, 0, *NOTHING_FOLLOWS)
 
 
 def value_bin(value: int) -> int:
@@ -129,42 +149,41 @@ def _worth(order: Order) -> int:
 
 
 def _snapshot(row: CheckoutRow | None, event: Checkout) -> CheckoutRow:
-    created_ms, updated_ms = micros(event.created_at) // 1000, event.version.updated_us // 1000
+    created_ms, version = micros(event.created_at) // 1000, event.version
+    completed_ms = micros(event.completed_at) // 1000 if event.completed_at else NEVER
     row = row or blank(event.shop, event.token, created_ms)
-    known = row.updated_us >= 0
-    grown: dict[str, Any] = {
-        "created_ms": min(row.created_ms, created_ms) if known else created_ms,
-        "runs": touched(row.runs, (created_ms, updated_ms)),
-        "completed_ms": earliest(row.completed_ms, micros(event.completed_at) // 1000 if event.completed_at else NEVER),
-    }
-    if event.version <= (row.updated_us, row.triggered, row.digest):
-        return row._replace(**grown)
-    customer, cart_token = customer_subject(event.customer_id, event.email), event.cart_token or ""
-    if customer != row.customer:
-        grown |= {"customer": customer, "first_order_ms": NEVER, "customer_orders": ""}
-    if cart_token != row.cart_token:
-        grown |= {"cart_token": cart_token, "cart_order_ms": NEVER, "cart_orders": "", "cart_deleted_ms": NEVER}
-    return row._replace(
-        **grown,
-        updated_us=event.version.updated_us,
-        triggered=event.version.triggered,
-        digest=event.version.digest,
-        contact=int(event.has_contact),
-        currency=event.currency,
-        value=max(0, event.total),
-        recovery_url=event.recovery_url or "",
-        value_bin=value_bin(event.total),
-    )
+    runs = touched(row.runs, created_ms, version.updated_us // 1000)
+    if row.updated_us >= 0:
+        created_ms = min(row.created_ms, created_ms)
+    grown = (created_ms, runs, earliest(row.completed_ms, completed_ms), *row[ORDERED])
+    if version <= row[VERSION]:
+        return CheckoutRow._make((row.shop, row.token, *row[SNAPSHOT], *grown, *row[COPIES], *row[FOLLOWS]))
+    customer, cart_token, value = customer_subject(event.customer_id, event.email), event.cart_token or "", max(0, event.total)
+    of_customer = row[OF_CUSTOMER] if customer == row.customer else NO_CUSTOMER
+    of_cart = row[OF_CART] if cart_token == row.cart_token else NO_CART
+    # fmt: off
+    return CheckoutRow._make((
+        row.shop, row.token,
+        *version, cart_token, customer, int(event.has_contact), event.currency, value, event.recovery_url or "", value_bin(value),
+        *grown, *of_customer, *of_cart, *row[FOLLOWS],
+    ))
+    # fmt: on
 
 
 def relinked(row: CheckoutRow, customer: LinkRow | None, cart: LinkRow | None) -> CheckoutRow:
-    """The row with fresh copies from its links; None leaves a copy as it is."""
-    copied = row.cart_order_ms, row.cart_orders, row.cart_deleted_ms
-    if customer is not None and (customer.first_order_ms, customer.orders) != (row.first_order_ms, row.customer_orders):
-        row = row._replace(first_order_ms=customer.first_order_ms, customer_orders=customer.orders)
-    if cart is not None and (cart.first_order_ms, cart.orders, cart.deleted_ms) != copied:
-        row = row._replace(cart_order_ms=cart.first_order_ms, cart_orders=cart.orders, cart_deleted_ms=cart.deleted_ms)
-    return row
+    """The row with fresh copies from its links; None leaves a copy as it is.
+
+    Once it has its own order, which it never loses, those of others do not matter: they are not kept, so the row need not follow them.
+    """
+    of_customer, of_cart = row[OF_CUSTOMER], row[OF_CART]
+    first_order_ms, customer_orders = of_customer if customer is None else (customer.first_order_ms, customer.orders)
+    cart_order_ms, cart_orders, deleted_ms = of_cart if cart is None else (cart.first_order_ms, cart.orders, cart.deleted_ms)
+    if row.completed_ms != NEVER or row.order_ms != NEVER:
+        customer_orders = cart_orders = ""
+    copied = first_order_ms, customer_orders, cart_order_ms, cart_orders, deleted_ms
+    if copied == (*of_customer, *of_cart):
+        return row
+    return CheckoutRow._make((*row[: COPIES.start], *copied, *row[FOLLOWS]))
 
 
 def links_of(row: CheckoutRow) -> tuple[Key, Key]:
@@ -174,10 +193,11 @@ def links_of(row: CheckoutRow) -> tuple[Key, Key]:
 
 def settled(row: CheckoutRow, now_ms: int, after_minutes: int) -> CheckoutRow:
     """The row with its state at `now_ms`: a function of everything else in it, so settling twice is settling once."""
-    if row.updated_us < 0:
-        return row._replace(
-            after_minutes=after_minutes, state="", idled=0, closed_ms=NEVER, last_ms=NEVER, open_bucket=CLOSED, is_returning=0
-        )
+    follows = _follows(row, now_ms, after_minutes) if row.updated_us >= 0 else NOTHING_FOLLOWS
+    return CheckoutRow._make((*row[KNOWN], after_minutes, *follows))
+
+
+def _follows(row: CheckoutRow, now_ms: int, after_minutes: int) -> tuple[str, int, int, int, int, int]:
     after_ms = after_minutes * MINUTE_MS
     completed_ms = earliest(earliest(row.completed_ms, row.order_ms), row.cart_order_ms)
     runs = parsed(row.runs) if completed_ms == NEVER else before(row.runs, completed_ms)
@@ -196,15 +216,8 @@ def settled(row: CheckoutRow, now_ms: int, after_minutes: int) -> CheckoutRow:
         state, closed_ms, longest_ms = "expired", last_ms + EXPIRES_MS, EXPIRES_MS
     else:
         state, bucket = "open", last_ms // BUCKET_MS
-    return row._replace(
-        after_minutes=after_minutes,
-        state=state,
-        idled=2 if longest_ms >= after_ms else int(longest_ms >= BUCKET_MS),
-        closed_ms=closed_ms,
-        last_ms=last_ms,
-        open_bucket=bucket,
-        is_returning=int(NEVER < row.first_order_ms < row.created_ms),
-    )
+    idled = 2 if longest_ms >= after_ms else int(longest_ms >= BUCKET_MS)
+    return state, idled, closed_ms, last_ms, bucket, int(NEVER < row.first_order_ms < row.created_ms)
 
 
 def _bought_otherwise(row: CheckoutRow, since_ms: int, until_ms: int) -> int:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from processors.cart_cells import cells
 from processors.cart_idle import BUCKET_MS, DAY_MS
-from processors.cart_link import BEGUN, LINKS, LinkRow, begun, cart_subject, customer_subject, linked
+from processors.cart_link import BEGUN, LINKS, MANY, LinkRow, begun, cart_subject, customer_subject, linked
 from processors.cart_state import CHECKOUTS, EXPIRES_MS, CheckoutRow, folded, links_of, relinked, settled
 from processors.events import Cart, CheckoutDeleted, CheckoutEvent, Order, decode_checkout, decode_order
 from processors.processor import Deltas
@@ -27,6 +27,15 @@ AFTER_MINUTES: Final = 60
 PAGE: Final = 500
 """Rows that one step of a tick touches; a tick takes as many steps as there is work, up to PAGES."""
 PAGES: Final = 20
+OLD_CHECKOUTS: Final = """
+    WITH RECURSIVE shops (shop) AS (
+        SELECT MIN(shop) FROM cart_checkout
+        UNION ALL
+        SELECT (SELECT MIN(c.shop) FROM cart_checkout c WHERE c.shop > shops.shop) FROM shops WHERE shops.shop IS NOT NULL
+    )
+    SELECT c.shop, c.token FROM shops CROSS JOIN cart_checkout c WHERE c.shop = shops.shop AND c.created_ms < :old LIMIT :page
+"""
+"""From shop to shop by the index on (shop, created_ms), as neither database would by itself."""
 NOT_READ: Final = frozenset({"refunds/create", "orders/delete", "orders/edited", "customers/merge"})
 
 
@@ -64,7 +73,7 @@ class Carts:
             lambda keys: _resettle(transaction, keys, now_ms, self._after_minutes),
         )  # fmt: skip
         _in_pages(
-            lambda: transaction.query("SELECT shop, token FROM cart_checkout WHERE created_ms < :old LIMIT :page", old=old_ms, page=PAGE),
+            lambda: transaction.query(OLD_CHECKOUTS, old=old_ms, page=PAGE),
             lambda keys: _forget_checkouts(transaction, keys),
         )
         _in_pages(
@@ -126,8 +135,8 @@ def _fold(transaction: Transaction, events: Sequence[CheckoutEvent] | Sequence[O
     deltas = Deltas()
     links_before = transaction.load(LINKS, of_links)
     links, changed = _links(links_before, of_links, deltas)
-    refreshed = {key for key in changed if key in links_before and _copied(links_before[key]) != _copied(links[key])}
-    keys = {*of_checkouts, *_checkouts_of(transaction, refreshed)}
+    refreshed = [key for key in changed if key in links_before and _copied(links_before[key]) != _copied(links[key])]
+    keys = {*of_checkouts, *_checkouts_of(transaction, [links[key] for key in refreshed])}
     rows_before = transaction.load(CHECKOUTS, keys)
     rows: list[CheckoutRow] = []
     for key in keys:
@@ -182,13 +191,16 @@ def _copied(row: LinkRow) -> tuple[int, str, int]:
     return row.first_order_ms, row.orders, row.deleted_ms
 
 
-def _checkouts_of(transaction: Transaction, links: Collection[Key]) -> Iterable[Key]:
-    """Keys of the checkouts under these links, by index; one statement per shop and kind."""
+def _checkouts_of(transaction: Transaction, links: Collection[LinkRow]) -> Iterable[Key]:
+    """Keys of the checkouts under these links; where one has several, by index, with one statement per shop and kind."""
     wanted: dict[tuple[str, str], list[str]] = {}
-    for shop, subject in links:
-        kind, _, token = str(subject).partition(":")
-        column, value = ("cart_token", token) if kind == "cart" else ("customer", str(subject))
-        wanted.setdefault((str(shop), column), []).append(value)
+    for link in links:
+        if link.checkout == MANY:
+            kind, _, cart_token = link.subject.partition(":")
+            column, value = ("cart_token", cart_token) if kind == "cart" else ("customer", link.subject)
+            wanted.setdefault((link.shop, column), []).append(value)
+        elif link.checkout:
+            yield link.shop, link.checkout
     for (shop, column), values in wanted.items():
         # Filled up to a power of two, so that few different statements are ever prepared.
         size = 1 << (len(values) - 1).bit_length()

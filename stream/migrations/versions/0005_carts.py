@@ -1,7 +1,86 @@
-"""To be filled."""
+"""Abandoned carts: checkouts, what links them to customers and carts, and the cells."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from stream.migrations.cells import create_cells
 
 revision = "0005"
 down_revision = "0004"
 
 
-def upgrade() -> None: ...
+def _text(name: str) -> "sa.Column[str]":
+    return sa.Column(name, sa.Text, nullable=False)
+
+
+def _integer(name: str) -> "sa.Column[int]":
+    return sa.Column(name, sa.BigInteger, nullable=False)
+
+
+def upgrade() -> None:
+    op.create_table(
+        "cart_checkout",
+        _text("shop"),
+        _text("token"),
+        _integer("updated_us"),
+        *(_text(name) for name in ("triggered", "digest", "cart_token", "customer")),
+        _integer("contact"),
+        _text("currency"),
+        _integer("value"),
+        _text("recovery_url"),
+        *(_integer(name) for name in ("value_bin", "created_ms")),
+        _text("runs"),
+        *(_integer(name) for name in ("completed_ms", "deleted", "order_ms")),
+        _text("order_version"),
+        *(_integer(name) for name in ("revenue", "first_order_ms")),
+        _text("customer_orders"),
+        _integer("cart_order_ms"),
+        _text("cart_orders"),
+        *(_integer(name) for name in ("cart_deleted_ms", "after_minutes")),
+        _text("state"),
+        *(_integer(name) for name in ("idled", "closed_ms", "last_ms", "open_bucket", "is_returning")),
+        sa.PrimaryKeyConstraint("shop", "token"),
+    )
+    # An order finds the customer's checkouts, and its cart's.
+    op.create_index("cart_checkout_customer", "cart_checkout", ["shop", "customer", "token"])
+    op.create_index("cart_checkout_cart_token", "cart_checkout", ["shop", "cart_token", "token"])
+    # What is forgotten, and what is too young for the abandonment rate.
+    op.create_index("cart_checkout_created", "cart_checkout", ["shop", "created_ms"])
+    # What expires, what lies on the edge between two states, and the open carts of one cell.
+    where = sa.text("open_bucket >= 0")
+    op.create_index("cart_checkout_open", "cart_checkout", ["open_bucket", "shop", "value_bin"], sqlite_where=where, postgresql_where=where)
+    op.create_table(
+        "cart_link",
+        *(_text(name) for name in ("shop", "subject")),
+        _integer("first_order_ms"),
+        _text("orders"),
+        *(_integer(name) for name in ("deleted_ms", "begun_ms")),
+        _text("checkout"),
+        _integer("kept_from_ms"),
+        sa.PrimaryKeyConstraint("shop", "subject"),
+        sqlite_with_rowid=False,
+    )
+    where = sa.text("kept_from_ms >= 0")
+    op.create_index("cart_link_kept_from", "cart_link", ["kept_from_ms"], sqlite_where=where, postgresql_where=where)
+    shop_currency = ("shop", "currency")
+    create_cells(
+        "cart_open",
+        [*(_text(name) for name in shop_currency), *(_integer(n) for n in ("bucket", "value_bin", "is_returning", "contact", "idled"))],
+        ["carts", "value"],
+    )
+    create_cells(
+        "cart_closed",
+        [*(_text(name) for name in (*shop_currency, "state")), *(_integer(name) for name in ("value_bin", "is_returning", "contact"))],
+        ["carts", "value", "orders", "ordered", "revenue", "idled"],
+    )
+    create_cells(
+        "cart_spell",
+        [*(_text(name) for name in shop_currency), *(_integer(name) for name in ("value_bin", "is_returning", "age"))],
+        ["completed", "censored"],
+    )
+    create_cells(
+        "cart_cohort",
+        [*(_text(name) for name in shop_currency), *(_integer(name) for name in ("hour", "outcome"))],
+        ["carts"],
+    )
+    create_cells("cart_begun", [_text("shop")], ["carts", "reached"])
