@@ -1,0 +1,239 @@
+"""What must be true of a log, a store and Meta's books after whatever happened, computed on roads of their own.
+
+1. Every delivery that was answered 200 is in the log, byte for byte.
+2. The store is what fresh processors make of the whole log in an empty store: no crash, restart or rebalance left a trace.
+3. Aggregates are the sums of their entities' cells.
+4. Meta has each sale that it must have, none that it must not, under one event id with one payload.
+5. Customers, orders and revenue are those of the simulated shop's oracle, which shares no code with the processors.
+6. What cannot be understood is parked, nothing else is, and the output tells neither secrets nor personal data.
+
+`assert_all` does everything. It asks for a settled system (`System.settled`); serve may run or not.
+"""
+
+import asyncio
+import re
+import time
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from orderwire.demo.delivery import Delivery
+from orderwire.demo.graph_account import Account
+from orderwire.demo.mangle import PARKED as PARKED_KINDS
+from orderwire.demo.oracle import ExpectedOrder, expected_orders, purchase
+from orderwire.registry import PROCESSORS
+from orderwire.settings import Settings
+from processors import budget, cart_cells, cart_link, cart_state, parking, rfm, rfm_customer, rfm_merge, rfm_shop
+from processors.capi import rows as capi
+from processors.processor import Processor
+from processors.tolerance import Rejected
+from stream.log import Log
+from stream.record import TOPICS, Entry
+from stream.sql_store import SqlStore
+from stream.store import Cells, Entities
+from tests.cart_events import assert_equation as assert_carts_are_the_sum_of_checkouts
+from tests.system.harness import ACCESS_TOKEN, API_TOKEN, PIXEL, SECRET, Sent, System
+from tests.test_budget_fold import cells as budget_cells
+from tests.test_budget_fold import counted as budget_counted
+from tests.test_rfm_fold import assert_cells_are_the_sum_of_customers_and_customers_of_orders as assert_rfm_is_the_sum_of_customers
+
+ENTITIES: tuple[Entities[Any], ...] = (
+    *(rfm_shop.SHOPS, rfm.ORDERS, rfm_customer.DAYS, rfm_customer.CUSTOMERS, rfm_merge.ALIASES),
+    *(cart_state.CHECKOUTS, cart_link.LINKS),
+    *(budget.ORDERS, budget.SPEND),
+    parking.PARKED,
+)
+CELLS = (
+    *(rfm_customer.RFM_CELLS, rfm_customer.LAST_DAY_CELLS, rfm_customer.BTYD_CELLS, rfm_customer.SPEND_CELLS, rfm.LEFT_OUT_CELLS),
+    *(cart_cells.OPEN, cart_cells.CLOSED_CARTS, cart_cells.SPELLS, cart_cells.COHORTS, cart_link.BEGUN),
+    budget.CELLS,
+    parking.PARKED_CELLS,
+)
+BATCH = 500
+PRIVATE = re.compile(rb'"(?:email|contact_email|phone|address1|last_name)" ?: ?"([^"]{6,})"')
+
+
+async def assert_all(system: System, sent: Sent, *, now: datetime | None = None) -> None:
+    """Everything above, of a system that got `sent` and nothing else."""
+    now = now or datetime.now(UTC)
+    assert not sent.traffic.gave_up
+    assert not sent.traffic.unexpected
+    async with system.log() as log:
+        entries = await whole(log)
+    assert_in_log(entries, sent.acknowledged)
+    orders = expected_orders(sent.deliveries)
+    with system.store() as store:
+        await asyncio.to_thread(assert_is_a_fold_of, store, entries, system.settings, system.folder / "refolded.db")
+        await asyncio.to_thread(assert_aggregates_are_sums, store)
+        await asyncio.to_thread(assert_customers_are, store, orders.values())
+        await asyncio.to_thread(assert_parked, store, entries, sent.deliveries)
+    assert_meta_has_each_sale_once(system.graph.account, orders.values(), now)
+    assert_tells_no_secrets(system.output(), sent.deliveries)
+
+
+async def whole(log: Log) -> list[Entry]:
+    """Every entry of every partition of every topic, by the log's own tool (`scan`)."""
+    entries: list[Entry] = []
+    for topic in TOPICS:
+        for partition, span in sorted((await log.spans(topic)).items()):
+            offset = span.first
+            while found := await log.scan(topic, partition, offset, BATCH):
+                entries += found
+                offset = found[-1].offset + 1
+            assert offset == span.next or span.first == span.next, f"{topic}/{partition} holds {span}, and the scan ended at {offset}"
+    return entries
+
+
+def assert_in_log(entries: Iterable[Entry], acknowledged: Iterable[Delivery]) -> None:
+    """1. An answer of 200 says that the delivery is durable."""
+    kept = {(entry.record.id, entry.record.body) for entry in entries}
+    lost = [delivery.webhook_id for delivery in acknowledged if (delivery.webhook_id, delivery.body) not in kept]
+    assert not lost, f"{len(lost)} acknowledged deliveries are not in the log, for example {lost[:3]}"
+
+
+def assert_is_a_fold_of(store: SqlStore, entries: Sequence[Entry], settings: Settings, path: Path) -> None:
+    """2. `path` is where the fresh store is made. Of the outbox only the keys are compared: the rest tells what Meta answered, and when."""
+    path.unlink(missing_ok=True)
+    fresh = SqlStore.open(f"sqlite:///{path}")
+    try:
+        now_ms = time.time_ns() // 1_000_000
+        rejected: set[str] = set()
+        for make in PROCESSORS.values():
+            rejected |= folded(fresh, make(settings), entries, now_ms)
+        for entities in ENTITIES:
+            assert_same(entities.table, entity_rows(store, entities), entity_rows(fresh, entities))
+        for cells in CELLS:
+            assert_same(cells.table, cell_rows(store, cells), cell_rows(fresh, cells))
+        assert_same("capi_outbox", outbox_keys(store), outbox_keys(fresh))
+        parked = {row.id for row in entity_rows(store, parking.PARKED)}
+        assert rejected <= parked, f"rejected and not parked: {sorted(rejected - parked)[:3]}"
+    finally:
+        fresh.close()
+
+
+def folded(store: SqlStore, processor: Processor[Any], entries: Sequence[Entry], now_ms: int) -> set[str]:
+    """Fold what is on the processor's topic, the way the runner does but for crashes; the places of what it rejects."""
+    rejected: set[str] = set()
+
+    def settle(batch: Sequence[tuple[Entry, Any]]) -> None:
+        try:
+            with store.begin() as transaction:
+                processor.apply(transaction, [event for _, event in batch], now_ms)
+        except Rejected:
+            if len(batch) == 1:
+                rejected.add(_parked_id(batch[0][0]))
+                return
+            settle(batch[: len(batch) // 2])
+            settle(batch[len(batch) // 2 :])
+
+    mine = [entry for entry in entries if entry.record.topic == processor.topic]
+    for start in range(0, len(mine), BATCH):
+        decoded = []
+        for entry in mine[start : start + BATCH]:
+            try:
+                event = processor.decode(entry)
+            except Rejected:
+                rejected.add(_parked_id(entry))
+                continue
+            if event is not None:
+                decoded.append((entry, event))
+        if decoded:
+            settle(decoded)
+    with store.begin() as transaction:
+        processor.tick(transaction, now_ms)
+    return rejected
+
+
+def _parked_id(entry: Entry) -> str:
+    return entry.record.headers.get("parked_id", entry.place)
+
+
+def entity_rows(store: SqlStore, entities: Entities[Any]) -> set[Any]:
+    """All rows of a table of entities."""
+    with store.snapshot() as snapshot:
+        return {entities.row(*row) for row in snapshot.query(f"SELECT {', '.join(entities.row._fields)} FROM {entities.table}")}
+
+
+def cell_rows(store: SqlStore, cells: Cells) -> set[tuple[Any, ...]]:
+    """All cells that are not zero."""
+    with store.snapshot() as snapshot:
+        return {tuple(row) for row in snapshot.changes(cells, None).rows if any(row[len(cells.key) :])}
+
+
+def outbox_keys(store: SqlStore) -> set[tuple[Any, ...]]:
+    """Which events there are."""
+    with store.snapshot() as snapshot:
+        sql = "SELECT shop, pixel_id, event_name, event_id, order_id FROM capi_outbox"
+        return {tuple(row) for row in snapshot.query(sql)}
+
+
+def assert_same(table: str, found: set[Any], expected: set[Any]) -> None:
+    """Two sets of rows are one; the message shows a few that differ."""
+    if found != expected:
+        more, less = sorted(map(repr, found - expected)), sorted(map(repr, expected - found))
+        few = "\n".join([*(f"+ {row}" for row in more[:3]), *(f"- {row}" for row in less[:3])])
+        raise AssertionError(f"{table}: {len(more)} rows that a fold of the log has not, {len(less)} that only it has\n{few}")
+
+
+def assert_aggregates_are_sums(store: SqlStore) -> None:
+    """3. aggregate == sum(cells(entity) for every entity)."""
+    assert_rfm_is_the_sum_of_customers(store)
+    assert_carts_are_the_sum_of_checkouts(store)
+    with store.snapshot() as snapshot:
+        shops = [row[0] for row in snapshot.query("SELECT DISTINCT shop FROM budget_cell")]
+    for shop in shops:
+        assert budget_cells(store, shop) == budget_counted(store, shop)
+    for entities, project, table in ((capi.OUTBOX, capi.cells, capi.CELLS), (parking.PARKED, parking.cells, parking.PARKED_CELLS)):
+        sums: Counter[tuple[Any, ...]] = Counter()
+        for row in entity_rows(store, entities):
+            for key, (count,) in project(row)[table].items():
+                sums[key] += count
+        assert_same(table.table, cell_rows(store, table), {(*key, count) for key, count in sums.items() if count})
+
+
+def assert_meta_has_each_sale_once(account: Account, orders: Iterable[ExpectedOrder], now: datetime) -> None:
+    """4. Repeats are allowed where nobody could know better, and carry the same identity (`Account`)."""
+    assert account.conflicts() == []
+    assert not account.rejected, account.rejected
+    kept = account.kept_ids(PIXEL)
+    wanted = {order.order_id: purchase(order, now) for order in orders}
+    missing = sorted(order_id for order_id, must in wanted.items() if must == "must" and order_id not in kept)
+    assert not missing, f"{len(missing)} sales never reached Meta, for example {missing[:3]}"
+    too_many = sorted(order_id for order_id in kept if wanted.get(order_id, "must_not") == "must_not")
+    assert not too_many, f"{len(too_many)} events reached Meta that are no sales, for example {too_many[:3]}"
+
+
+def assert_customers_are(store: SqlStore, orders: Iterable[ExpectedOrder]) -> None:
+    """5. Per customer the orders and the net money of the window, minor units; all orders must lie in it."""
+    expected: dict[str, list[int]] = {}
+    for order in orders:
+        key = order.customer_id or (f"g:{order.email_sha256[:32]}" if order.email_sha256 else "")
+        if order.counted and key:
+            total = expected.setdefault(key, [0, 0])
+            total[0] += 1
+            total[1] += order.net
+    rows = entity_rows(store, rfm_customer.CUSTOMERS)
+    assert_same("rfm_customer", {(r.customer, r.orders, r.revenue) for r in rows}, {(key, *total) for key, total in expected.items()})
+    totals = [sum(column) for column in zip(*(row[4:] for row in cell_rows(store, rfm_customer.RFM_CELLS)), strict=True)]
+    assert totals == [len(expected), *(sum(total[i] for total in expected.values()) for i in (0, 1))] or not expected
+
+
+def assert_parked(store: SqlStore, entries: Iterable[Entry], deliveries: Iterable[Delivery]) -> None:
+    """What cannot be understood is kept whole on `parked`, has a row with its reason, and nothing genuine is there."""
+    parked = {entry.record.id: entry for entry in entries if entry.record.topic == "parked"}
+    kinds = {delivery.webhook_id: delivery.kind for delivery in deliveries}
+    broken = {webhook_id for webhook_id, kind in kinds.items() if kind in PARKED_KINDS}
+    assert broken <= parked.keys(), f"broken and not parked: {[kinds[one] for one in broken - parked.keys()][:3]}"
+    assert not parked.keys() - broken, f"parked for no reason: {[parked[one].record.headers for one in parked.keys() - broken][:3]}"
+    assert all(row.reason for row in entity_rows(store, parking.PARKED))
+
+
+def assert_tells_no_secrets(output: str, deliveries: Iterable[Delivery]) -> None:
+    """Neither secrets nor anybody's address, number or street shows in what serve wrote."""
+    for secret in (SECRET, ACCESS_TOKEN, API_TOKEN):
+        assert secret not in output
+    private = {value for delivery in deliveries for value in PRIVATE.findall(delivery.body)}
+    shown = [value for value in private if value.decode() in output]
+    assert not shown, f"{len(shown)} values of customers show in the output"
