@@ -1,6 +1,7 @@
 """Every aggregate there is, one line each. `processors` knows how to fold, `query` how to answer; they meet in the store."""
 
 from collections.abc import Callable
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from orderwire.settings import Settings
@@ -23,13 +24,24 @@ def pixels(settings: Settings) -> dict[str, CapiSettings]:
     return {domain: shop.capi for domain, shop in settings.shops.items() if shop.capi is not None}
 
 
-# One name per aggregate: {processor's name: how to make it}.
-PROCESSORS: dict[str, Callable[[Settings], Processor[object]]] = {
-    "capi": lambda settings: CapiProcessor(pixels(settings), zones(settings)),  # type: ignore[dict-item,return-value]
-    "rfm": lambda settings: RfmProcessor(zones(settings)),  # type: ignore[dict-item,return-value]
-    "carts": lambda settings: Carts(settings.abandoned_after_minutes),  # type: ignore[dict-item,return-value]
-    "carts_orders": lambda settings: CartsOrders(settings.abandoned_after_minutes),  # type: ignore[dict-item,return-value]
-    "budget_orders": lambda settings: BudgetOrders(zones(settings)),  # type: ignore[dict-item,return-value]
-    "budget_spend": lambda settings: BudgetSpend(),  # type: ignore[dict-item,return-value]
-    "parked": lambda settings: ParkedProcessor(),  # type: ignore[dict-item,return-value]
+# One line per processor: its name, and how to make it.
+PROCESSORS: dict[str, Callable[[Settings], Processor[Any]]] = {
+    "capi": lambda settings: CapiProcessor(pixels(settings), zones(settings)),
+    "rfm": lambda settings: RfmProcessor(zones(settings)),
+    "carts": lambda settings: Carts(settings.abandoned_after_minutes),
+    "carts_orders": lambda settings: CartsOrders(settings.abandoned_after_minutes),
+    "budget_orders": lambda settings: BudgetOrders(zones(settings)),
+    "budget_spend": lambda _: BudgetSpend(),
+    "parked": lambda _: ParkedProcessor(),
 }
+
+FEEDS: dict[str, str] = {
+    "capi": CapiProcessor.topic,
+    "rfm": RfmProcessor.topic,
+    "carts": Carts.topic,
+    "carts_orders": CartsOrders.topic,
+    "budget_orders": BudgetOrders.topic,
+    "budget_spend": BudgetSpend.topic,
+    "parked": ParkedProcessor.topic,
+}
+"""Which topic each processor reads."""

@@ -75,6 +75,17 @@ class ShopSettings:
             raise ConfigurationError(f"{self.domain}: {name!r} is no time zone; write an IANA name such as Europe/Paris") from None
 
     @property
+    def admin_token(self) -> str | None:
+        """Token of Shopify's Admin API, where set."""
+        return self._text("admin_token")
+
+    @property
+    def admin_graphql_url(self) -> str:
+        """Where Shopify's Admin API answers GraphQL; SHOPIFY_ADMIN_URL replaces the shop's own host, for tests and proxies."""
+        host = (self._text("admin_url") or f"https://{self.domain}").rstrip("/")
+        return f"{host}/admin/api/{self._text('api_version') or '2026-10'}/graphql.json"
+
+    @property
     def meta_secrets(self) -> tuple[str, str] | None:
         """App secret and verify token of Meta's webhooks, where both are set."""
         secret, token = self._text("app_secret"), self._text("verify_token")
@@ -131,7 +142,7 @@ class ShopSettings:
 _CAPI = TypeAdapter(CapiSettings)
 _CAPI_NAMES = {field.name for field in fields(CapiSettings)} - {"shop"}
 _CAPI_LISTS = {"renewal_tags", "fbc_attributes", "fbp_attributes", "ldu_states"}
-_SHOPIFY_NAMES = {"webhook_secret", "admin_token", "timezone"}
+_SHOPIFY_NAMES = {"webhook_secret", "admin_token", "api_version", "admin_url", "timezone"}
 _AD_NAMES = {"bankroll", "margin"}
 _META_NAMES = _CAPI_NAMES | {"verify_token", "ad_account_id"}
 _SHOP_NAMES = _SHOPIFY_NAMES | _AD_NAMES | _META_NAMES
@@ -155,6 +166,9 @@ class Settings(BaseSettings):
     spool_mb: int = Field(1024, validation_alias="ORDERWIRE_SPOOL_MB", ge=1)
     store_pool: int = Field(8, validation_alias="ORDERWIRE_STORE_POOL", ge=1)
     abandoned_after_minutes: int = Field(60, validation_alias="ORDERWIRE_ABANDONED_AFTER_MINUTES", ge=10, multiple_of=10)
+    ltv_horizon_days: int = Field(365, validation_alias="ORDERWIRE_LTV_HORIZON_DAYS", ge=1, le=3650)
+    ltv_margin: float = Field(1.0, validation_alias="ORDERWIRE_LTV_MARGIN", gt=0, le=1)
+    """What part of predicted revenue is counted as value; 1 is revenue itself."""
     park_max_run: int = Field(100, validation_alias="ORDERWIRE_PARK_MAX_RUN", ge=1)
     park_max_ratio: float = Field(0.2, validation_alias="ORDERWIRE_PARK_MAX_RATIO", gt=0, le=1)
 

@@ -10,6 +10,7 @@ A role that dies is started again after a pause that grows; one that keeps dying
 Deaths more than `FORGIVEN_S` after a start are not counted.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -22,6 +23,8 @@ FORGIVEN_S = 60.0
 STOP_S = 25.0
 """How long a role may take to finish what it began; then it is killed, which is safe, too."""
 EX_CONFIG = 78
+SMALL = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
+"""For the roles: glibc keeps memory per thread, OpenBLAS starts a thread per core (and is slower for it on arrays of our size)."""
 
 
 @dataclass(slots=True)
@@ -49,6 +52,8 @@ class Supervisor:
 
     def run(self) -> int:
         """Block until SIGTERM or SIGINT, or until a role is given up (then 1, or 78 where the configuration is to blame)."""
+        for name, value in SMALL.items():
+            os.putenv(name, value)
         previous = {number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)}
         try:
             while not self._stopping:
@@ -100,3 +105,7 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+if __name__ == "__main__":
+    sys.exit(Supervisor(sys.argv[1:]).run())

@@ -47,10 +47,15 @@ class Runner(Generic[Event]):
         limit: ParkLimit | None = None,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         committed: Callable[[], None] = lambda: None,
+        pace_s: float = 0.0,
     ) -> None:
-        """`committed` is called on the event loop after each batch."""
+        """`committed` is called on the event loop after each batch.
+
+        `pace_s`: how far apart batches begin that are not full. A transaction costs milliseconds whatever it holds, so without a pace
+        a few records a second, each in a batch of its own, keep a core busy.
+        """
         self._processor, self._log, self._store, self._metrics = processor, source, store, metrics
-        self._limit, self._clock_ms, self._committed = limit or ParkLimit(), clock_ms, committed
+        self._limit, self._clock_ms, self._committed, self._pace_s = limit or ParkLimit(), clock_ms, committed, pace_s
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=processor.name)
         self._loaded: dict[int, int] = {}
         self._ticked = 0.0
@@ -69,9 +74,12 @@ class Runner(Generic[Event]):
                     if not reading.done():
                         reading.cancel()
                         break
+                    started = time.monotonic()
                     if entries := reading.result():
                         await self._fold(reader, entries)
                     await self._tick()
+                    if 0 < len(entries) < BATCH:
+                        await asyncio.wait({stopping}, timeout=max(0.0, started + self._pace_s - time.monotonic()))
                 except Unavailable as error:
                     log.warning("log unavailable", processor=self._processor.name, error=str(error))
                     await asyncio.sleep(TICK_S)

@@ -91,7 +91,7 @@ class Sqlite:
         connection.execute("PRAGMA busy_timeout = 10000")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA cache_size = -32768")
+        connection.execute("PRAGMA cache_size = -4096")
         # Pages that many batches touch go to the file once: every 64 MiB of WAL instead of every 4.
         connection.execute("PRAGMA wal_autocheckpoint = 16384")
 

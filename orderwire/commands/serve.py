@@ -1,10 +1,10 @@
 """`orderwire serve`."""
 
+import os
+import sys
 from typing import Annotated
 
 import typer
-
-from orderwire.supervisor import Supervisor
 
 ROLES = ("receive", "process", "query")
 
@@ -21,4 +21,5 @@ def register(app: typer.Typer) -> None:
         unknown = [role for role in wanted if role not in ROLES]
         if unknown or not wanted:
             raise typer.BadParameter(f"{', '.join(unknown) or 'nothing'} is no role; choose from {', '.join(ROLES)}", param_hint="--roles")
-        raise typer.Exit(Supervisor(wanted).run())
+        # Replace this process: the supervisor stays for as long as the shop sells, and needs none of what the command line has loaded.
+        os.execv(sys.executable, [sys.executable, "-m", "orderwire.supervisor", *wanted])  # noqa: S606 - our own module

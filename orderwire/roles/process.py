@@ -7,13 +7,14 @@ in the log and by `/v1/status` and `/readyz`, and the others go on; any other fa
 import asyncio
 import time
 from contextlib import suppress
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry
 
 from orderwire.connections import open_log, open_store
 from orderwire.heartbeat import Heartbeat, Identity
-from orderwire.registry import PROCESSORS, pixels
+from orderwire.registry import FEEDS, PROCESSORS, pixels
 from orderwire.settings import Settings
 from processors.capi.graph import aiohttp_call, client_session
 from processors.capi.quality import QualityPoller
@@ -25,6 +26,9 @@ from stream.metrics import CapiMetrics, ProcessorMetrics
 from stream.record import TOPICS
 from stream.store import Store, StoreError
 
+PACE_S = 0.1
+"""Numbers are at most this old; a sale on its way to Meta waits less."""
+SALE_PACE_S = 0.01
 RETAIN_EVERY_S = 600.0
 DAY_MS = 86_400_000
 
@@ -52,8 +56,16 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     for name, make in PROCESSORS.items():
         metrics = ProcessorMetrics(registry, name, shared=metrics)
         limit = ParkLimit(settings.park_max_run, settings.park_max_ratio)
-        wake = sender.wake if name == "capi" else _nothing
-        runner = Runner(make(settings), source, store, metrics=metrics, limit=limit, committed=wake)
+        urgent = name == "capi"
+        runner = Runner(
+            make(settings),
+            source,
+            store,
+            metrics=metrics,
+            limit=limit,
+            committed=sender.wake if urgent else _nothing,
+            pace_s=SALE_PACE_S if urgent else PACE_S,
+        )
         work.append(asyncio.create_task(_isolated(name, runner, stop, stopped), name=name))
     try:
         stopping = asyncio.create_task(stop.wait())
@@ -80,7 +92,7 @@ def _nothing() -> None:
     """Nobody waits for this processor's batches."""
 
 
-async def _isolated(name: str, runner: Runner[object], stop: asyncio.Event, stopped: dict[str, str]) -> None:
+async def _isolated(name: str, runner: Runner[Any], stop: asyncio.Event, stopped: dict[str, str]) -> None:
     """Run one processor; keep its failure from the others where only a person can mend it."""
     try:
         await runner.run(stop)
@@ -107,7 +119,7 @@ async def _retain(source: Log, store: Store, retention_days: int) -> None:
 async def _unread(source: Log, store: Store, topic: str) -> dict[int, int]:
     """Up to where every processor of `topic` has read, by partition; what nobody reads may go by age alone."""
     spans = await source.spans(topic)
-    readers = {name for name, make in PROCESSORS.items() if _topic(name) == topic}
+    readers = {name for name, read in FEEDS.items() if read == topic}
 
     def positions() -> dict[tuple[str, int], int]:
         with store.snapshot() as snapshot:
@@ -118,8 +130,3 @@ async def _unread(source: Log, store: Store, topic: str) -> dict[int, int]:
         partition: min((known.get((name, partition), span.first) for name in readers), default=span.next)
         for partition, span in spans.items()
     }
-
-
-def _topic(name: str) -> str:
-    """A processor's topic, without making one."""
-    return {"carts": "checkouts", "budget_spend": "spend", "parked": "parked"}.get(name, "orders")

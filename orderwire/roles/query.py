@@ -1,0 +1,84 @@
+"""The role `query`: the API, answered from the store. Stateless: any number of them may run."""
+
+import asyncio
+import time
+from contextlib import suppress
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from orderwire.connections import open_log, open_store
+from orderwire.heartbeat import Heartbeat, Identity
+from orderwire.registry import FEEDS
+from orderwire.settings import ConfigurationError, Settings
+from query.api_settings import ApiSettings, ShopSettings
+from query.app import make_app
+from query.as_of import Feed
+from query.auth import Unprotected, check_bind, parse_tokens
+from query.budget import BudgetSettings
+from query.carts import CartSettings
+from query.rfm import RfmSettings
+from stream.store import StoreError
+
+DRAIN_S = 5.0
+
+
+def api_settings(settings: Settings) -> ApiSettings:
+    """What the API is told. Raises ConfigurationError."""
+    try:
+        tokens = parse_tokens(settings.api_tokens.get_secret_value())
+        check_bind(settings.api_address.host, tokens)
+    except Unprotected as error:
+        raise ConfigurationError(str(error)) from None
+    except ValueError as error:
+        raise ConfigurationError(f"ORDERWIRE_API_TOKENS: {error}") from None
+    shops = {
+        domain: ShopSettings(
+            zone=shop.zone,
+            pixel_ids=() if shop.capi is None else (shop.capi.pixel_id,),
+            rfm=RfmSettings(horizon_days=settings.ltv_horizon_days, margin=settings.ltv_margin),
+            carts=CartSettings(abandoned_after_minutes=settings.abandoned_after_minutes),
+            budget=BudgetSettings(bankroll=shop.bankroll, margin=shop.margin, time_zone=None if shop.zone is None else shop.zone.key),
+        )
+        for domain, shop in settings.shops.items()
+    }
+    return ApiSettings(
+        shops=shops,
+        tokens=tokens,
+        log_kind="kafka" if settings.on_kafka else "sqlite",
+        processors=tuple(Feed(name, topic) for name, topic in FEEDS.items()),
+    )
+
+
+async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
+    """Answer until `stop`."""
+    told = api_settings(settings)
+    store = await asyncio.to_thread(open_store, settings)
+    log = await open_log(settings)
+    registry = CollectorRegistry()
+    app = make_app(
+        store=store,
+        log=log,
+        settings=told,
+        clock=lambda: time.time_ns() // 1_000_000,
+        registry=registry,
+        instance=identity.instance,
+    )
+    heartbeat = Heartbeat(store, identity, registry, dict)
+    beat = asyncio.create_task(heartbeat.run())
+    runner = web.AppRunner(app, shutdown_timeout=DRAIN_S)
+    await runner.setup()
+    try:
+        address = settings.api_address
+        shared = store.dialect == "postgresql"
+        await web.TCPSite(runner, address.host, address.port, reuse_port=shared or None).start()
+        await stop.wait()
+    finally:
+        beat.cancel()
+        with suppress(asyncio.CancelledError):
+            await beat
+        await runner.cleanup()
+        with suppress(StoreError):
+            await asyncio.to_thread(heartbeat.gone)
+        await log.close()
+        store.close()
