@@ -7,16 +7,17 @@ in the log and by `/v1/status` and `/readyz`, and the others go on; any other fa
 import asyncio
 import time
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from prometheus_client import CollectorRegistry
 
 from orderwire.connections import open_log, open_store
 from orderwire.heartbeat import Heartbeat, Identity
-from orderwire.registry import FEEDS, PROCESSORS, pixels
+from orderwire.registry import FEEDS, PROCESSORS, pixels, zones
 from orderwire.settings import Settings
 from processors.capi.graph import aiohttp_call, client_session
+from processors.capi.outbox import CapiProcessor
 from processors.capi.quality import QualityPoller
 from processors.capi.sender import Sender
 from processors.parking import ParkLimit, TooMuchParked
@@ -25,6 +26,9 @@ from stream.log import Log, PositionLost, Unavailable
 from stream.metrics import CapiMetrics, ProcessorMetrics
 from stream.record import TOPICS
 from stream.store import Store, StoreError
+
+if TYPE_CHECKING:
+    from orderwire.predicted_ltv import PredictedLtv
 
 PACE_S = 0.1
 """Numbers are at most this old; a sale on its way to Meta waits less."""
@@ -51,6 +55,7 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
         asyncio.create_task(_retain(source, store, settings.retention_days), name="retention"),
     ]
     sending = asyncio.create_task(sender.run(), name="capi sender")
+    ltv = _predicted_ltv(settings, store)
     metrics: ProcessorMetrics | None = None
     work = []
     for name, make in PROCESSORS.items():
@@ -58,7 +63,7 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
         limit = ParkLimit(settings.park_max_run, settings.park_max_ratio)
         urgent = name == "capi"
         runner = Runner(
-            make(settings),
+            make(settings) if not urgent or ltv is None else CapiProcessor(pixels(settings), zones(settings), ltv),
             source,
             store,
             metrics=metrics,
@@ -79,6 +84,8 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
         for aside in asides:
             aside.cancel()
         await asyncio.gather(*work, *asides, return_exceptions=True)
+        if ltv is not None:
+            await asyncio.to_thread(ltv.stop)
         sender.stop()
         await asyncio.gather(sending, return_exceptions=True)
         await session.close()
@@ -86,6 +93,19 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
             await asyncio.to_thread(heartbeat.gone)
         await source.close()
         store.close()
+
+
+def _predicted_ltv(settings: Settings, store: Store) -> "PredictedLtv | None":
+    """RFM's predictions for Purchase events; None where no shop sends them, and then their libraries are not loaded either."""
+    wanting = [domain for domain, pixel in pixels(settings).items() if pixel.send_predicted_ltv]
+    if not wanting:
+        return None
+    from orderwire.predicted_ltv import PredictedLtv
+    from query.rfm import RfmSettings
+
+    ltv = PredictedLtv(store, wanting, RfmSettings(horizon_days=settings.ltv_horizon_days, margin=settings.ltv_margin))
+    ltv.start()
+    return ltv
 
 
 def _nothing() -> None:

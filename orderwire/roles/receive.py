@@ -56,7 +56,7 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
 
 
 def _limits(settings: Settings) -> Limits:
-    """On Kafka the spool answers up to 2.5 s after a delivery came in (2.3 s for the broker, then a write), so the receiver waits for it."""
+    """On Kafka the spool answers up to 2.5 s after a delivery came (2.3 s for the broker, then a write): the receiver waits for that."""
     in_flight = settings.max_in_flight_mb << 20
     if settings.on_kafka:
         return Limits(max_in_flight_bytes=in_flight, read_timeout_s=1.7, ack_timeout_s=3.0)
