@@ -43,6 +43,7 @@ from orderwire.registry import PROCESSORS
 from orderwire.settings import Settings
 from stream.log import Log
 from stream.record import TOPICS
+from stream.spool import read_state
 from stream.sql_store import SqlStore
 
 SHOP = "example.myshopify.com"
@@ -54,7 +55,7 @@ ZONE = ZoneInfo("Europe/Paris")
 START_S = 40.0
 """A start takes 2 s on an idle machine."""
 STOP_S = 40.0
-RETRY_WAIT_S = (0.1, 0.2, 0.4, *[0.7] * 120)
+RETRY_WAIT_S = (0.1, 0.3, 0.7, *[1.2] * 100)
 """Shopify tries for hours; this shop is as patient, in seconds."""
 LINUX = Path("/proc/self/stat").exists()
 needs_proc = pytest.mark.skipif(not LINUX, reason="finds serve's processes in /proc")
@@ -110,6 +111,7 @@ class System:
         self._output = folder / "serve.log"
         self._session: aiohttp.ClientSession | None = None
         self.serve: Serve | None = None
+        self._others: list[Serve] = []
 
     async def __aenter__(self) -> Self:
         await self.graph.__aenter__()
@@ -127,8 +129,8 @@ class System:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
-            if self.serve is not None:
-                await self.serve.kill()
+            for serve in self._all():
+                await serve.kill()
         finally:
             if self._session is not None:
                 await self._session.close()
@@ -138,9 +140,12 @@ class System:
 
     def launch(self, *, roles: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> "Serve":
         """Start `serve` and wait for nothing."""
-        own = {k: v for k, v in os.environ.items() if not k.startswith(("ORDERWIRE_", "SHOPIFY_", "META_", "AD_"))}
-        self.serve = Serve(roles or self.roles, own | self._variables | dict(environment or {}), self.folder, self._output)
+        self.serve = Serve(roles or self.roles, self._environment() | dict(environment or {}), self.folder, self._output)
         return self.serve
+
+    def _environment(self) -> dict[str, str]:
+        own = {k: v for k, v in os.environ.items() if not k.startswith(("ORDERWIRE_", "SHOPIFY_", "META_", "AD_"))}
+        return own | self._variables
 
     async def start(self, *, roles: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> None:
         """Start `serve` and wait until its listeners answer. Raises AssertionError, with the end of its output."""
@@ -149,6 +154,14 @@ class System:
         asked += [self.api_url] if "query" in serve.roles else []
         for url in asked:
             await self.until_healthy(url)
+
+    def also(self, *roles: str) -> "Serve":
+        """One more `serve` beside the first, with these roles; waits for nothing."""
+        self._others.append(Serve(roles, self._environment(), self.folder, self._output))
+        return self._others[-1]
+
+    def _all(self) -> "list[Serve]":
+        return [*self._others, *([self.serve] if self.serve is not None else [])]
 
     async def until_healthy(self, url: str) -> None:
         """Wait until `GET {url}/healthz` is 200."""
@@ -278,7 +291,8 @@ class System:
         with self.store() as store:
             async with self.log() as log:
                 while behind := await self._behind(store, log, outbox=outbox):
-                    assert self.serve is None or self.serve.code is None, f"serve ended with {self.serve.code}: {self.tail()}"
+                    for serve in self._all():
+                        assert serve.code in (None, 0), f"serve ended with {serve.code}: {self.tail()}"
                     assert time.monotonic() < deadline, f"not settled after {timeout_s} s: {behind}; {self.tail()}"
                     await asyncio.sleep(0.05)
 
@@ -299,11 +313,14 @@ class System:
                 at = positions.get((name, partition), span.first)
                 if at < span.next:
                     behind.append(f"{name} is at {at} of {topic}/{partition}, which ends at {span.next}")
+        if spooled := (await asyncio.to_thread(read_state, self.settings.spool)).records:
+            behind.append(f"{spooled} records are in the spool")
         return behind + ([f"outbox: {waiting}"] if outbox and waiting else [])
 
     def end_leases(self) -> None:
         """Let two minutes pass for events that a killed sender held: their leases end. Only while serve is down."""
-        assert self.serve is None or not self.serve.members(), "a running sender's leases are its own"
+        for serve in self._all():
+            assert "process" not in serve.members().values(), "a running sender's leases are its own"
         with self.store() as store, store.begin() as transaction:
             transaction.execute("UPDATE capi_outbox SET due_ms = :past WHERE outcome = 'sending'", past=time.time_ns() // 1_000_000 - 1)
 

@@ -114,11 +114,8 @@ async def test_processors_that_hang_never_touch_the_receivers_answers(tmp_path: 
         system.serve.signal(signal.SIGSTOP, "process")
         sent = await system.send(islice(traffic(system), 600), rate=200)
         system.serve.signal(signal.SIGCONT, "process")
-        assert set(sent.traffic.statuses) <= {200, 400, 401}
+        assert set(sent.traffic.statuses) <= {200, 400, 401}, "no answer took 5 s, or the sender would have hung up (0)"
         assert not sent.traffic.unexpected
-        slowest = sent.traffic.percentile(1.0)
-        assert slowest is not None
-        assert slowest < 5_000
         await system.settled()
         await assert_all(system, sent)
 

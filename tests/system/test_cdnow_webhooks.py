@@ -1,0 +1,137 @@
+"""The CDNOW purchase log told as Shopify webhooks gives the published RFM numbers: identification, log, decode, fold, cells, query.
+
+Every line of the master file is one order, told out of order and some twice, in batches as the runner reads them. The shop is in New York
+and sells at 23:30, when UTC is a day ahead: the days must be the shop's. The clock stands on 1997-09-30, the day of the published
+numbers (Fader & Hardie's end of calibration), and then on 1998-06-30, where a brute-force oracle counts.
+"""
+
+import asyncio
+import json
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from random import Random
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import orjson
+import pytest
+from prometheus_client import CollectorRegistry
+
+from ingest.shopify import identify
+from processors.events import OrderEvent
+from processors.rfm import RfmProcessor
+from processors.rfm_customer import LAST_DAY_CELLS, RFM_CELLS
+from processors.runner import Runner
+from query.churn import churn, ltv_simple
+from query.scores import Rfm, rfm
+from stream.metrics import ProcessorMetrics
+from stream.record import Record
+from stream.sql_store import SqlStore
+from stream.sqlite_log import SqliteLog
+from tests.cdnow import CALIBRATION_ENDS, MASTER, VECTORS, cdnow_orders, needs_cdnow
+from tests.oracle_rfm import Order, rfm_of
+from tests.system.checks import cell_rows
+from tests.test_query_scores import agrees
+from tests.test_rfm_fold import assert_cells_are_the_sum_of_customers_and_customers_of_orders
+
+SHOP = "cdnow.myshopify.com"
+ZONE = ZoneInfo("America/New_York")
+EPOCH = date(1970, 1, 1)
+LAST_DAY = (date(1998, 6, 30) - EPOCH).days
+
+
+def webhook(number: int, order: Order) -> Record:
+    """The line as the receiver would put it on the log."""
+    bought = datetime.combine(EPOCH + timedelta(days=order.day), datetime.min.time(), ZONE) + timedelta(hours=23, minutes=30)
+    dollars, customer = f"{order.cents / 100:.2f}", int(order.customer)
+    body = {
+        "id": 450_789_469 + number,
+        "admin_graphql_api_id": f"gid://shopify/Order/{450_789_469 + number}",
+        "processed_at": bought.isoformat(),
+        "created_at": bought.isoformat(),
+        "updated_at": bought.isoformat(),
+        "currency": "USD",
+        "total_price": dollars,
+        "current_total_price": dollars,
+        "total_price_set": {"shop_money": {"amount": dollars, "currency_code": "USD"}},
+        "financial_status": "paid",
+        "test": False,
+        "cancelled_at": None,
+        "refunds": [],
+        "customer": {"id": customer, "email": f"customer{customer}@example.com"},
+        "email": f"customer{customer}@example.com",
+        "source_name": "web",
+    }
+    headers = {"X-Shopify-Topic": "orders/create", "X-Shopify-Webhook-Id": f"cdnow-{number}"}
+    return identify(SHOP, headers, orjson.dumps(body), round(bought.timestamp() * 1000)).record
+
+
+async def replay(log: SqliteLog, store: SqlStore, orders: list[tuple[int, Order]], today: int, random: Random) -> None:
+    """Append `orders` as webhooks, out of order, a twentieth twice, and fold them on the evening of `today`."""
+    told = [webhook(number, order) for number, order in orders]
+    told += random.sample(told, len(told) // 20)
+    random.shuffle(told)
+    for start in range(0, len(told), 2_000):
+        await log.append(told[start : start + 2_000])
+    evening_ms = round((datetime.combine(EPOCH + timedelta(days=today), datetime.min.time(), ZONE).timestamp() + 23.9 * 3600) * 1000)
+    stop = asyncio.Event()
+    end = (await log.spans("orders"))[0].next
+
+    def committed() -> None:
+        with store.snapshot() as snapshot:
+            if snapshot.positions("rfm")[0].next == end:
+                stop.set()
+
+    processor = RfmProcessor({SHOP: ZONE})
+    metrics = ProcessorMetrics(CollectorRegistry(), "rfm")
+    await Runner[OrderEvent](processor, log, store, metrics=metrics, clock_ms=lambda: evening_ms, committed=committed).run(stop)
+    with store.begin() as transaction:
+        processor.tick(transaction, evening_ms)
+
+
+def scores(store: SqlStore, today: int) -> Rfm:
+    """What `/v1/rfm` is made of."""
+    last_day, orders, monetary, customers, count, revenue = np.array([row[1:] for row in cell_rows(store, RFM_CELLS)], dtype=np.int64).T
+    return rfm(last_day, orders, monetary, customers, count, revenue, today)
+
+
+@needs_cdnow
+@pytest.mark.skipif(not VECTORS.exists(), reason="shared/vectors/rfm_cdnow.json is not here")
+async def test_cdnow_told_in_webhooks_gives_the_published_numbers(tmp_path: Path) -> None:
+    orders = list(enumerate(cdnow_orders(MASTER)))
+    expected = json.loads(VECTORS.read_text())["asof"]["1997-09-30"]
+    store = SqlStore.open(f"sqlite:///{tmp_path / 'state.db'}")
+    log = await SqliteLog.open(tmp_path / "log.db")
+    random = Random(1997)
+    try:
+        until = [(number, order) for number, order in orders if order.day <= CALIBRATION_ENDS]
+        await replay(log, store, until, CALIBRATION_ENDS, random)
+        got = scores(store, CALIBRATION_ENDS)
+        assert got.cutoffs is not None
+        assert got.segments is not None
+        assert (got.customers, got.orders) == (expected["customers_in_window"], expected["orders_in_window"])
+        assert got.revenue == expected["revenue_cents_in_window"]
+        assert list(got.cutoffs.recency_days) == expected["cutoffs"]["recency_days"]
+        assert list(got.cutoffs.frequency) == expected["cutoffs"]["frequency"]
+        assert list(got.cutoffs.monetary) == expected["cutoffs"]["monetary_cents"]
+        assert list(got.recency or ()) == expected["r_counts"]
+        assert list(got.frequency or ()) == expected["f_counts"]
+        assert list(got.monetary or ()) == expected["m_counts"]
+        assert {name: tally.customers for name, tally in got.segments.items()} == expected["segments"]
+        days, customers = np.array([row[2:] for row in cell_rows(store, LAST_DAY_CELLS)], dtype=np.int64).T
+        lapsed = churn(days, customers, CALIBRATION_ENDS)
+        assert (lapsed.customers, lapsed.of) == (expected["churned_gt180"], expected["customers_ever"])
+        simple = ltv_simple(got.customers, got.orders, got.revenue, lapsed.rate)
+        assert simple is not None
+        assert simple.average_order_value / 100 == pytest.approx(expected["avg_order_value"], rel=1e-9)
+        assert simple.average_frequency == pytest.approx(expected["avg_frequency"], rel=1e-9)
+        assert simple.ltv / 100 == pytest.approx(expected["ltv_spec"], rel=1e-9)
+
+        after = [(number, order) for number, order in orders if order.day > CALIBRATION_ENDS]
+        await replay(log, store, after, LAST_DAY, random)
+        later = scores(store, LAST_DAY)
+        agrees(later, rfm_of([order for _, order in orders], LAST_DAY))
+        assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
+    finally:
+        await log.close()
+        store.close()

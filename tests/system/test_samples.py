@@ -1,0 +1,126 @@
+"""Shopify's documented payloads and real deliveries, posted to a running serve under their own topics and under wrong ones.
+
+The real ones have placeholders for values ("example string", 123), so most of them must be parked; what matters is that each is folded,
+ignored by policy or parked with a reason, and that none is answered 5xx or ends a process.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from orderwire.demo.delivery import Delivery
+from orderwire.registry import PROCESSORS
+from processors.parking import PARKED
+from processors.rfm import ORDERS
+from processors.tolerance import Rejected
+from stream.record import Entry
+from tests.system.checks import assert_aggregates_are_sums, assert_in_log, assert_is_a_fold_of, entity_rows, whole
+from tests.system.harness import Sent, System, needs_proc
+
+SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
+FILES = sorted(SAMPLES.glob("*.json"))
+pytestmark = [needs_proc, pytest.mark.skipif(not FILES, reason="shared/samples is not here")]
+
+REAL = {"orders": "orders/create", "checkouts": "checkouts/update"}
+"""Topic of the real deliveries by their family; other families are told as created."""
+WRONG = ("orders/create", "orders/delete", "refunds/create", "checkouts/update", "checkouts/delete", "carts/update", "customers/merge")
+NO_LIMIT = {"ORDERWIRE_PARK_MAX_RUN": "100000", "ORDERWIRE_PARK_MAX_RATIO": "1"}
+"""Rejecting nearly everything stops a processor, by policy; here it is meant."""
+REASON = re.compile(r"[a-z][a-z_]*")
+DOCUMENTED = {
+    "folded": "carts/create carts/update checkouts/create checkouts/delete checkouts/update customers/merge orders/cancelled orders/create"
+    " orders/delete orders/link_requested orders/paid orders/updated refunds/create",
+    "ignored": "orders/edited",
+    "privacy": "app/uninstalled customers/data_request customers/redact shop/redact",
+    "parked": "app/scopes_update bulk_operations/finish customers/create customers/purchasing_summary customers/update disputes/create"
+    " order_transactions/create returns/approve tender_transactions/create",
+}
+"""What becomes of each documented payload."""
+
+
+def topic_of(file: Path) -> str:
+    """`shopifydocs-2026-04_orders.create` is orders/create, `gadget-real_2024-01_draft_orders_1` draft_orders/create."""
+    origin, _, rest = file.stem.partition("_")
+    if origin.startswith("shopifydocs"):
+        return rest.replace(".", "/")
+    family = "_".join(rest.split("_")[1:-1])
+    return REAL.get(family, f"{family}/create")
+
+
+def fates(system: System, entries: Sequence[Entry], parked: dict[str, str]) -> dict[str, set[str]]:
+    """Delivery id -> what became of it: folded, ignored, privacy, or parked for a reason that is told."""
+    processors = [make(system.settings) for make in PROCESSORS.values()]
+    found: dict[str, set[str]] = {}
+    for entry in entries:
+        record = entry.record
+        fate = found.setdefault(record.id, set())
+        if record.topic == "privacy":
+            fate.add("privacy")
+        elif record.topic == "parked":
+            fate.add("parked")
+            place = record.headers.get("parked_id") or f"{record.headers['topic']}:{record.id}"
+            assert REASON.fullmatch(parked[place]), parked[place]
+        for processor in processors:
+            if processor.topic != record.topic or record.topic in ("parked", "privacy") or processor.name == "capi":
+                continue
+            reason = ""
+            try:
+                fate.add("ignored" if processor.decode(entry) is None else "folded")
+            except Rejected as rejected:
+                reason = rejected.reason
+            assert not reason or parked[entry.place] == reason
+    return found
+
+
+async def send_all(system: System, deliveries: list[Delivery]) -> tuple[Sent, dict[str, set[str]]]:
+    """Send, settle, check what is true of any traffic; what became of each delivery."""
+    await system.start()
+    sent = await system.send(deliveries, connections=2)
+    assert set(sent.traffic.statuses) == {200}, sent.traffic.unexpected
+    await system.settled()
+    async with system.log() as log:
+        entries = await whole(log)
+    assert_in_log(entries, deliveries)
+    with system.store() as store:
+        assert_is_a_fold_of(store, entries, system.settings, system.folder / "refolded.db")
+        assert_aggregates_are_sums(store)
+        parked = {row.id: row.reason for row in entity_rows(store, PARKED)}
+    found = fates(system, entries, parked)
+    assert await system.stop() == 0
+    assert "could not be folded" not in system.output()
+    assert "processor stopped" not in system.output()
+    assert "starting it again" not in system.output()
+    assert "Traceback" not in system.output()
+    assert found.keys() == {delivery.webhook_id for delivery in deliveries}
+    assert all(found.values())
+    return sent, found
+
+
+async def test_each_documented_payload_is_folded_ignored_or_parked_as_the_policy_says(tmp_path: Path) -> None:
+    async with System(tmp_path) as system:
+        documented = [file for file in FILES if file.name.startswith("shopifydocs")]
+        _, found = await send_all(system, [system.delivery(topic_of(file), file.read_bytes(), topic_of(file)) for file in documented])
+        expected = {topic: {fate} for fate, topics in DOCUMENTED.items() for topic in topics.split()}
+        assert {topic: fate & {"folded", "parked", "privacy"} or fate for topic, fate in found.items()} == {
+            topic: fate for topic, fate in expected.items() if topic in found
+        }
+        with system.store() as store:
+            # The file's id was rounded by a JavaScript hop (..500); the gid beside it is exact.
+            assert {row.order_id for row in entity_rows(store, ORDERS)} >= {"820982911946154508"}
+
+
+async def test_each_real_payload_is_taken_and_none_is_lost(tmp_path: Path) -> None:
+    async with System(tmp_path, environment=NO_LIMIT) as system:
+        real = [file for file in FILES if file.name.startswith("gadget")]
+        _, found = await send_all(system, [system.delivery(topic_of(file), file.read_bytes(), file.stem) for file in real])
+        assert len(found) == len(real)
+
+
+async def test_any_payload_under_any_topic_is_taken_and_none_is_lost(tmp_path: Path) -> None:
+    async with System(tmp_path, environment=NO_LIMIT) as system:
+        crossed = [system.delivery(topic, file.read_bytes(), f"{topic} {file.stem}") for file in FILES for topic in WRONG]
+        _, found = await send_all(system, crossed)
+        assert Counter(fate for told in found.values() for fate in told)["parked"] > 0
