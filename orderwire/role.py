@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import importlib
+import os
 import signal
 import sys
 
@@ -13,6 +14,8 @@ from orderwire.heartbeat import Identity
 from orderwire.settings import ConfigurationError, Settings
 
 ROLES = ("receive", "process", "query")
+ORPHANED_S = 0.5
+"""How often a role looks whether its supervisor lives."""
 
 log = structlog.get_logger()
 
@@ -22,12 +25,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m orderwire.role")
     parser.add_argument("role", choices=ROLES)
     parser.add_argument("--restarts", type=int, default=0)
+    parser.add_argument("--supervisor", type=int, help="pid of the process that started this one: without it there is no point in going on")
     arguments = parser.parse_args()
     logs.configure(arguments.role)
     try:
         settings = Settings.load()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(_run(arguments.role, settings, Identity(arguments.role, arguments.restarts)))
+            runner.run(_run(arguments.role, settings, Identity(arguments.role, arguments.restarts), arguments.supervisor))
     except ConfigurationError as error:
         log.error("configuration", error=str(error))
         return 78
@@ -44,13 +48,24 @@ def _is_told(error: Exception) -> bool:
     return isinstance(error, OSError) or type(error).__module__.startswith(("stream.", "processors.", "query."))
 
 
-async def _run(role: str, settings: Settings, identity: Identity) -> None:
+async def _run(role: str, settings: Settings, identity: Identity, supervisor: int | None) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     log.info("started", restarts=identity.restarts)
+    orphaned = None if supervisor is None else asyncio.create_task(_end_without(supervisor, stop))
     await importlib.import_module(f"orderwire.roles.{role}").run(settings, stop, identity)
+    if orphaned is not None:
+        orphaned.cancel()
     log.info("stopped")
+
+
+async def _end_without(supervisor: int, stop: asyncio.Event) -> None:
+    """Set `stop` once the supervisor is gone without a word (SIGKILL, out of memory): the next one needs our port and our partitions."""
+    while os.getppid() == supervisor:  # noqa: ASYNC110 - nobody could set an event
+        await asyncio.sleep(ORPHANED_S)
+    log.warning("supervisor gone")
+    stop.set()
 
 
 def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":

@@ -16,6 +16,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -209,6 +210,24 @@ def assert_meta_has_each_sale_once(account: Account, orders: Iterable[ExpectedOr
     assert not missing, f"{len(missing)} sales never reached Meta, for example {missing[:3]}"
     too_many = sorted(order_id for order_id in kept if wanted.get(order_id, "must_not") == "must_not")
     assert not too_many, f"{len(too_many)} events reached Meta that are no sales, for example {too_many[:3]}"
+
+
+async def assert_api_agrees(system: System, orders: Iterable[ExpectedOrder]) -> None:
+    """The API (role `query`) tells what the oracle counted, and how many events Meta has."""
+    counted = [order for order in orders if order.counted and (order.customer_id or order.email_sha256)]
+    status, rfm_answer = await system.api("/v1/rfm")
+    assert status == 200, rfm_answer
+    assert rfm_answer["as_of"]["lag_records"] == 0
+    assert rfm_answer["orders"] == len(counted)
+    assert Decimal(rfm_answer["revenue"]["amount"]) * 100 == sum(order.net for order in counted)
+    assert rfm_answer["customers"]["in_window"] == len({order.customer_id or order.email_sha256 for order in counted})
+    status, sent = await system.api("/v1/capi")
+    assert status == 200, sent
+    assert sent["outcomes"]["sent"] == len(system.graph.account.kept_ids(PIXEL))
+    status, told = await system.api("/v1/status")
+    assert status == 200, told
+    assert {role["role"] for role in told["roles"] if role["alive"]} == {"receive", "process", "query"}
+    assert all(processor["lag_records"] == 0 for processor in told["processors"])
 
 
 def assert_customers_are(store: SqlStore, orders: Iterable[ExpectedOrder]) -> None:

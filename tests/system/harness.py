@@ -112,6 +112,7 @@ class System:
         self._session: aiohttp.ClientSession | None = None
         self.serve: Serve | None = None
         self._others: list[Serve] = []
+        self._past: list[Serve] = []
 
     async def __aenter__(self) -> Self:
         await self.graph.__aenter__()
@@ -129,7 +130,7 @@ class System:
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         try:
-            for serve in self._all():
+            for serve in [*self._past, *self._all()]:
                 await serve.kill()
         finally:
             if self._session is not None:
@@ -140,6 +141,8 @@ class System:
 
     def launch(self, *, roles: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> "Serve":
         """Start `serve` and wait for nothing."""
+        if self.serve is not None:
+            self._past.append(self.serve)
         self.serve = Serve(roles or self.roles, self._environment() | dict(environment or {}), self.folder, self._output)
         return self.serve
 

@@ -14,9 +14,10 @@ import pytest
 from orderwire.demo.delivery import Delivery
 from orderwire.demo.graph_replies import Call, Reply, Weather, token_expired
 from orderwire.demo.mangle import mangled
+from orderwire.demo.oracle import expected_orders
 from processors.parking import PARKED
 from stream.record import Entry
-from tests.system.checks import assert_all, assert_in_log, assert_tells_no_secrets, entity_rows, whole
+from tests.system.checks import assert_all, assert_api_agrees, assert_in_log, assert_tells_no_secrets, entity_rows, whole
 from tests.system.harness import ACCESS_TOKEN, SECRET, SHOP, Sent, System, needs_proc
 
 pytestmark = needs_proc
@@ -69,9 +70,9 @@ async def test_twenty_kills_at_random_moments_under_load_lose_nothing_and_count_
 
 async def test_a_role_that_is_killed_starts_again_beside_the_others_and_nothing_is_lost(tmp_path: Path) -> None:
     random = Random(7)
-    roles = ["receive", "process"] * 3
+    roles = ["receive", "process", "query"] * 2
     random.shuffle(roles)
-    async with System(tmp_path) as system:
+    async with System(tmp_path, roles=("receive", "process", "query")) as system:
         await system.start()
         load = Load(system, rate=150)
         for role in roles:
@@ -86,6 +87,23 @@ async def test_a_role_that_is_killed_starts_again_beside_the_others_and_nothing_
         system.end_leases()
         await system.start()
         await system.settled()
+        await assert_all(system, sent)
+        await assert_api_agrees(system, expected_orders(sent.deliveries).values())
+
+
+async def test_a_supervisor_killed_alone_takes_its_roles_along_so_that_the_next_serve_finds_its_place(tmp_path: Path) -> None:
+    async with System(tmp_path) as system:
+        await system.start()
+        load = Load(system, rate=100)
+        await asyncio.sleep(0.5)
+        orphaned = system.serve
+        assert orphaned is not None
+        orphaned.signal(signal.SIGKILL)
+        await system.start()
+        sent = await load.end()
+        await system.settled()
+        assert not orphaned.members()
+        assert await system.stop() == 0
         await assert_all(system, sent)
 
 
