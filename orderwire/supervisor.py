@@ -76,16 +76,8 @@ class Supervisor:
         now = time.monotonic()
         if child.process is None:
             if now >= child.due_s:
-                command = [
-                    sys.executable,
-                    "-m",
-                    "orderwire.role",
-                    child.role,
-                    "--restarts",
-                    str(child.restarts),
-                    "--supervisor",
-                    str(os.getpid()),
-                ]
+                command = [sys.executable, "-m", "orderwire.role", child.role]
+                command += ["--restarts", str(child.restarts), "--supervisor", str(os.getpid())]
                 child.process, child.started_s = subprocess.Popen(command), now  # noqa: S603 - our own module
             return
         code = child.process.poll()
