@@ -22,7 +22,12 @@ def orders(count: int, seed: int = 1) -> list[Order]:
     """Orders of a shop with half as many customers as orders, each seen for the first time."""
     rng = random.Random(seed)
     return [
-        order(f"{5_000_000_000_000 + i}", customer=f"{7_000_000_000_000 + rng.randrange(count // 2)}", day=DAY0 + rng.randrange(365), total=rng.randrange(500, 20_000))
+        order(
+            f"{5_000_000_000_000 + i}",
+            customer=f"{7_000_000_000_000 + rng.randrange(count // 2)}",
+            day=DAY0 + rng.randrange(365),
+            total=rng.randrange(500, 20_000),
+        )
         for i in range(count)
     ]
 
@@ -51,7 +56,9 @@ def main(count: int = 100_000) -> None:
         print(f"fold rfm, sqlite, batches of {BATCH}: {wall:,.0f} events/s ({cpu:,.0f} per second of CPU)")
     with Postgres() as server:
         wall, cpu = measure(server.create_database("fold"), count)
-        print(f"fold rfm, postgresql, batches of {BATCH}: {wall:,.0f} events/s ({cpu:,.0f} per second of our CPU; the server has the other core)")
+        print(
+            f"fold rfm, postgresql, batches of {BATCH}: {wall:,.0f} events/s ({cpu:,.0f} per second of our CPU; the server has the other core)"
+        )
 
 
 if __name__ == "__main__":

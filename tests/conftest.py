@@ -1,11 +1,15 @@
 """What every test may ask for: a store on each database, an empty one each time."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
+from orderwire.demo.postgres import Postgres
+from stream.migrations.run import head
 from stream.sql_store import SqlStore
 from tests.kafka_fixture import kafka_broker
 from tests.postgres_fixture import postgres_server, postgres_url
@@ -21,13 +25,39 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: Postgres) -> str:
+    """The URL of a database with the schema in it: migrating is 1 s, emptying its tables some ms."""
+    url = postgres_server.create_database(f"migrated_{os.getpid()}")
+    SqlStore.open(url).close()
+    return url
+
+
+@pytest.fixture
+def migrated_postgres_url(migrated_postgres: str) -> Iterator[str]:
+    """The URL of a database with the schema and nothing else in it, emptied again after the test."""
+    yield migrated_postgres
+    with psycopg.connect(migrated_postgres, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        connection.execute(
+            """DO $$ DECLARE t text; BEGIN
+            FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema()
+                AND tablename NOT IN ('alembic_version', 'revisions', 'cell_changes_floor')
+            LOOP EXECUTE format('DELETE FROM %I', t); END LOOP; END $$"""
+        )
+        connection.execute("UPDATE cell_changes_floor SET floor = -1")
+        connection.execute(f"UPDATE alembic_version SET version_num = '{head()}'")
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest, tmp_path: Path, migrated_sqlite: Path) -> str:
     """The URL of an empty store, on each database in turn."""
     if request.param == "sqlite":
         shutil.copy(migrated_sqlite, tmp_path / "state.db")
         return f"sqlite:///{tmp_path / 'state.db'}"
-    url: str = request.getfixturevalue("postgres_url")
+    url: str = request.getfixturevalue("migrated_postgres_url")
     return url
 
 
