@@ -43,12 +43,31 @@ def test_is_transient_outranks_code_and_status() -> None:
     assert classify(400, {}, answer(100, 2804003, is_transient=True)).kind is ErrorClass.TRANSIENT
 
 
+def test_codes_that_come_as_strings_mean_the_same() -> None:
+    verdict = classify(400, {}, json.dumps({"error": {"code": "100", "error_subcode": "2804001"}}).encode())
+    assert (verdict.kind, verdict.action, verdict.code, verdict.subcode) == (ErrorClass.PERMANENT, Action.STRIP_FBC, 100, 2804001)
+    assert classify(400, {}, json.dumps({"error": {"code": "190"}}).encode()).kind is ErrorClass.CONFIGURATION
+    assert classify(400, {}, json.dumps({"error": {"code": 100, "is_transient": "true"}}).encode()).kind is ErrorClass.TRANSIENT
+    assert classify(200, {}, b'{"events_received":"3"}').received == 3
+
+
+def test_a_throttle_that_calls_itself_transient_still_waits_for_what_the_header_says() -> None:
+    usage = {"x-business-use-case-usage": json.dumps({"1": [{"estimated_time_to_regain_access": 2}]})}
+    told = classify(400, usage, answer(80004, is_transient=True))
+    assert (told.kind, told.action, told.wait_ms) == (ErrorClass.TRANSIENT, Action.WAIT, 2 * 60_000)
+    assert classify(400, {}, answer(80004, is_transient=True)).action is Action.RETRY
+
+
+def test_a_subcode_of_zero_is_none() -> None:
+    assert classify(400, {}, answer(100, 0, type="GraphMethodException")).kind is ErrorClass.CONFIGURATION
+
+
 def test_a_code_outranks_the_status() -> None:
     assert classify(500, {}, answer(190)).kind is ErrorClass.CONFIGURATION
     assert classify(400, {}, answer(1)).kind is ErrorClass.TRANSIENT
 
 
-@pytest.mark.parametrize("body", [b"<!DOCTYPE html><html>Sorry", b"", b"[]", b"null", b"{"])
+@pytest.mark.parametrize("body", [b"<!DOCTYPE html><html>Sorry", b"", b"[]", b"null", b"{", b"{}", b'{"error":"bad request"}'])
 @pytest.mark.parametrize("status", [500, 502, 503, 400])
 def test_what_is_not_graphs_json_is_transient(status: int, body: bytes) -> None:
     verdict = classify(status, {}, body)

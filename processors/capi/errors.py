@@ -3,7 +3,7 @@
 | class | what matches | action |
 |---|---|---|
 | sent | 200 with `events_received` | done |
-| transient | no answer; 5xx; HTML or no JSON; `is_transient` (outranks everything); 1, 2, 341, 5000, 21009 | retry with backoff |
+| transient | no answer; 5xx; HTML, nothing of Graph's; `is_transient` (outranks everything); 1, 2, 341, 5000, 21009 | retry with backoff |
 | transient_slow | 368 | retry, slower |
 | throttle | 4, 17, 32, 613, 80000, 80003, 80004, 80014; HTTP 429 | wait as the usage headers say |
 | configuration | 190, 102, 104, 10, 3, 200-299, 803; 100/33; 100 GraphMethodException without subcode; HTTP 401, 403 | pause the pixel |
@@ -90,11 +90,18 @@ _token = re.compile(r"EAA[A-Za-z0-9]{8,}|[A-Za-z0-9_\-|]{40,}")
 
 
 def _integer(value: Any) -> int | None:
+    """A whole number, or a string of its digits."""
+    if isinstance(value, str) and len(value) < 19 and value.isascii() and value.isdigit():
+        return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
+def _says_transient(error: Mapping[str, Any]) -> bool:
+    return error.get("is_transient") in (True, "true")
+
+
 def _kind(status: int, error: Mapping[str, Any], code: int | None, subcode: int | None) -> ErrorClass:
-    if error.get("is_transient") is True or code in TRANSIENT:
+    if _says_transient(error) or code in TRANSIENT:
         return ErrorClass.TRANSIENT
     if code == 368:
         return ErrorClass.TRANSIENT_SLOW
@@ -102,7 +109,7 @@ def _kind(status: int, error: Mapping[str, Any], code: int | None, subcode: int 
         return ErrorClass.THROTTLE
     if code in CONFIGURATION:
         return ErrorClass.CONFIGURATION
-    if code == 100 and (subcode == 33 or (subcode is None and error.get("type") == "GraphMethodException")):
+    if code == 100 and (subcode == 33 or (not subcode and error.get("type") == "GraphMethodException")):
         return ErrorClass.CONFIGURATION
     if code in (100, 105):
         return ErrorClass.PERMANENT
@@ -136,14 +143,19 @@ def classify(http_status: int | None, headers: Mapping[str, str], body: bytes) -
         if 200 <= http_status < 300 and received is not None:
             trace = answer.get("fbtrace_id") if isinstance(answer, dict) else None
             return Verdict(ErrorClass.SENT, Action.DONE, http_status, fbtrace_id=_trace(trace), received=received)
-        by_status = isinstance(answer, dict) or http_status in (413, 429)
+        # Not Graph's: no judgement of an event. Only what a gateway says by its status alone is taken at its word.
+        by_status = http_status in (413, 429) or (http_status in (401, 403) and isinstance(answer, dict))
         kind = _kind(http_status, {}, None, None) if by_status else ErrorClass.TRANSIENT
         # A 2xx that is not Graph's, or a gateway that gave up waiting: what happened behind it is not known.
         ambiguous = http_status < 300 or http_status in (502, 504)
         return Verdict(kind, ACTIONS[kind], http_status, ambiguous=ambiguous, wait_ms=regain_ms(headers))
     code, subcode = _integer(error.get("code")), _integer(error.get("error_subcode"))
     kind = _kind(http_status, error, code, subcode)
-    action = Action.STRIP_FBC if kind is ErrorClass.PERMANENT and subcode == BAD_FBC else ACTIONS[kind]
+    action, wait_ms = ACTIONS[kind], regain_ms(headers) if code in THROTTLE or kind is ErrorClass.THROTTLE else None
+    if kind is ErrorClass.PERMANENT and subcode == BAD_FBC:
+        action = Action.STRIP_FBC
+    elif kind is ErrorClass.TRANSIENT and wait_ms is not None:
+        action = Action.WAIT
     message = error.get("message")
     return Verdict(
         kind,
@@ -154,7 +166,7 @@ def classify(http_status: int | None, headers: Mapping[str, str], body: bytes) -
         _trace(error.get("fbtrace_id")),
         message if isinstance(message, str) else "",
         ambiguous=kind is ErrorClass.TRANSIENT and code == 2,
-        wait_ms=regain_ms(headers) if kind is ErrorClass.THROTTLE else None,
+        wait_ms=wait_ms,
     )
 
 
