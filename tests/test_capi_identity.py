@@ -113,6 +113,15 @@ def test_a_number_without_country_code_is_read_with_the_orders_country_only() ->
     assert normalised("ph", "+1 650-555-1212 ext. 5", "US") == "16505551212"
 
 
+def test_a_plus_before_the_international_prefix_is_still_that_prefix() -> None:
+    assert normalised("ph", "+00 44 20 7946 0958", "US") == "442079460958"
+
+
+@pytest.mark.parametrize("value", ["\u200buser@example.com", "user@example.com\u200b", "\ufeffUser@Example.com", "us\u00ader@example.com"])
+def test_characters_that_cannot_be_seen_are_no_part_of_an_email_address(value: str) -> None:
+    assert normalised("em", value) == "user@example.com"
+
+
 def test_both_unicode_forms_of_a_name_hash_the_same() -> None:
     assert hashed("fn", unicodedata.normalize("NFD", "José")) == hashed("fn", unicodedata.normalize("NFC", "José"))
 

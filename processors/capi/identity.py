@@ -41,23 +41,27 @@ def _folded(value: str) -> str:
         value = text
 
 
+def _visible(value: str) -> str:
+    """Without what cannot be seen and is pasted along: direction marks, zero-width and soft characters (general category Cf)."""
+    return value if value.isascii() else "".join(c for c in value if unicodedata.category(c) != "Cf")
+
+
 def email(value: str, country: str | None = None) -> str | None:
     """Trimmed and lower case; dots and +tags of the local part stay."""
-    text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", value).strip().lower())
+    text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", _visible(value)).strip().lower())
     return text if _email(text) else None
 
 
 def _international(text: str) -> str | None:
     """`text` with a plus where it can only be a number with its country code: 00 before it (any country), or 11 digits and more."""
-    if text.startswith("00"):
-        return "+" + text[2:]
+    if text.startswith(("00", "+00")):
+        return "+" + text.removeprefix("+")[2:]
     return "+" + text if len(text) >= 11 and text.isascii() and text.isdigit() else None
 
 
 def phone(value: str, country: str | None = None) -> str | None:
     """E.164 digits without the plus; `country` (ISO 3166) is where a number without country code is from."""
-    text = value if value.isascii() else "".join(c for c in value if unicodedata.category(c) != "Cf")
-    text = text.strip()
+    text = _visible(value).strip()
     if len(text) > 64:
         return None
     for attempt in (text, _international(text)):
