@@ -141,6 +141,19 @@ def test_consent_is_a_gate(changes: dict[str, Any], outcome: str) -> None:
     assert decision(seen(**changes), settings(consent="marketing")).outcome == outcome
 
 
+@pytest.mark.parametrize("answer", ["n", "refused", "Rejected", "revoked", "withdrawn", "opted_out", "opt-out", "disabled"])
+def test_no_consent_is_taken_from_a_no_in_other_words(answer: str) -> None:
+    attributes = [{"name": "marketing", "value": answer}]
+    assert decision(seen(note_attributes=attributes), settings(consent="marketing")).outcome == "no_consent"
+
+
+@pytest.mark.parametrize(("state", "outcome"), [("subscribed", "pending"), ("not_subscribed", "no_consent"), (None, "no_consent")])
+def test_a_consent_object_of_shopifys_says_what_its_state_says(state: str | None, outcome: str) -> None:
+    consent = {"state": state, "opt_in_level": "single_opt_in", "consent_updated_at": None}
+    chosen = settings(consent="email_marketing_consent")
+    assert decision(seen(customer={"email_marketing_consent": consent}), chosen).outcome == outcome
+
+
 def test_consent_may_stand_deep_in_the_order() -> None:
     chosen = settings(consent="customer.email_marketing_consent.state")
     for state, outcome in (("subscribed", "pending"), ("not_subscribed", "no_consent"), ("pending", "no_consent")):
@@ -166,6 +179,40 @@ def test_a_clock_ahead_of_ours_is_brought_back_to_now() -> None:
 def test_the_value_is_on_the_basis_and_in_the_currency_of_the_setting(changes: dict[str, Any], value: tuple[float, str]) -> None:
     custom = event(seen(), settings(**changes))["custom_data"]
     assert (custom["value"], custom["currency"]) == value
+
+
+def shipped(price: str, paid: str | None, tax: str) -> list[dict[str, Any]]:
+    line = {"price": price, "price_set": both(price), "tax_lines": [{"price": tax, "price_set": both(tax)}]}
+    return [line if paid is None else {**line, "discounted_price": paid, "discounted_price_set": both(paid)}]
+
+
+@pytest.mark.parametrize(
+    ("basis", "included", "lines", "value"),
+    [
+        ("without_shipping", False, shipped("4.90", None, "0.00"), 55.0),
+        ("without_shipping", False, shipped("4.90", "0.00", "0.00"), 59.9),
+        ("without_shipping", False, shipped("4.90", "2.00", "0.40"), 57.5),
+        ("without_shipping", True, shipped("4.90", "4.90", "0.82"), 55.0),
+        ("without_tax", True, shipped("4.90", "4.90", "0.82"), 49.92),
+        ("without_shipping_and_tax", False, shipped("4.90", "4.90", "0.82"), 45.02),
+        ("without_shipping_and_tax", True, shipped("4.90", "4.90", "0.82"), 45.84),
+        ("net_of_discounts", True, shipped("4.90", "4.90", "0.82"), 55.0),
+    ],
+)
+@pytest.mark.parametrize("side", ["shop", "presentment"])
+def test_shipping_is_what_the_buyer_paid_for_it_and_its_tax_is_taken_off_once(
+    basis: Any, included: bool, lines: list[Any], value: float, side: Any
+) -> None:
+    amounts: dict[str, Any] = {"total_price_set": both("59.90"), "subtotal_price_set": both("55.00"), "total_tax_set": both("9.98")}
+    found = seen(taxes_included=included, shipping_lines=lines, **amounts)
+    assert event(found, settings(value_basis=basis, currency=side))["custom_data"]["value"] == value
+
+
+@pytest.mark.parametrize(("included", "value"), [(True, 55.0), (False, 45.02)])
+def test_without_a_subtotal_the_items_are_what_is_left_of_the_total(included: bool, value: float) -> None:
+    missing: dict[str, Any] = {"subtotal_price": None, "subtotal_price_set": None}
+    found = seen(taxes_included=included, shipping_lines=shipped("4.90", "4.90", "0.82"), **missing)
+    assert event(found, settings(value_basis="net_of_discounts"))["custom_data"]["value"] == value
 
 
 def test_item_prices_are_in_the_currency_of_the_value_or_left_out() -> None:
@@ -200,6 +247,7 @@ def test_net_revenue_is_the_margins_share_of_the_value() -> None:
         (("CA",), ("US", "CA"), (["LDU"], 1, 1000)),
         (("CA",), ("US", "NY"), ([], None, None)),
         (("CA",), ("FR", "CA"), ([], None, None)),
+        (("ca",), ("us", "ca"), (["LDU"], 1, 1000)),
         (("*",), ("US", "NY"), (["LDU"], 0, 0)),
         (("*",), ("US", "RI"), (["LDU"], 1, 1013)),
     ],
@@ -218,6 +266,8 @@ def test_limited_data_use_follows_state_and_country(states: tuple[str, ...] | No
         (("203.0.113.7",), "203.0.113.7"),
         (("203.0.113.7", "2001:db8::1"), "2001:db8::1"),
         (("203.0.113.7, 10.0.0.1",), "203.0.113.7"),
+        (("::ffff:203.0.113.7",), "203.0.113.7"),
+        (("::ffff:203.0.113.7", "2001:db8::1"), "2001:db8::1"),
         (("not an address", ""), None),
         (("127.0.0.1", "::"), None),
     ],
@@ -288,6 +338,8 @@ READ = [
     "total_tax",
     "total_tax_set",
     "total_shipping_price_set",
+    "shipping_lines",
+    "taxes_included",
     "source_name",
 ]
 ITEM = st.fixed_dictionaries({}, optional=dict.fromkeys(("variant_id", "product_id", "sku", "quantity", "price", "price_set"), ODD))

@@ -69,6 +69,8 @@ class _Body(msgspec.Struct):
     total_tax: Any = None
     total_tax_set: Any = None
     total_shipping_price_set: Any = None
+    shipping_lines: Any = None
+    taxes_included: Any = None
 
 
 _decoder = msgspec.json.Decoder(_Body)
@@ -95,7 +97,12 @@ class Detail(NamedTuple):
     items: tuple[Item, ...]
     tags: frozenset[str]
     amounts: "Mapping[tuple[str, str], Money]"
-    """(`total`|`subtotal`|`tax`|`shipping`, `shop`|`presentment`) -> money, where told."""
+    """(`total`|`subtotal`|`tax`|`shipping`|`shipping_tax`, `shop`|`presentment`) -> money, where told.
+
+    `shipping` is what the buyer paid for it, discounts off and taxes in; `shipping_tax` is the tax in it.
+    """
+    taxes_included: bool
+    """Whether prices hold their taxes (Shopify: `taxes_included`)."""
 
 
 def _amount(value: Any, currency: Any) -> Money | None:
@@ -113,6 +120,31 @@ def _money(plain: Any, amount_set: Any, currency: Any, side: str) -> Money | Non
     told = mapping(mapping(amount_set).get(f"{side}_money"))
     found = _amount(told.get("amount"), told.get("currency_code"))
     return found if found is not None or side != "shop" else _amount(plain, currency)
+
+
+def _shipping(raw: _Body, side: str) -> tuple[Money | None, Money | None]:
+    """(`shipping`, `shipping_tax`) from the lines: `discounted_price` is what was paid, `total_shipping_price_set` is before discounts."""
+    lines = [mapping(line) for line in sequence(raw.shipping_lines)]
+    taxes = [mapping(tax) for line in lines for tax in sequence(line.get("tax_lines"))]
+    tax = _sum([_money(tax.get("price"), tax.get("price_set"), raw.currency, side) for tax in taxes])
+    paid = _sum(
+        [
+            _money(line.get("discounted_price"), line.get("discounted_price_set"), raw.currency, side)
+            or _money(line.get("price"), line.get("price_set"), raw.currency, side)
+            for line in lines
+        ]
+    ) or _money(None, raw.total_shipping_price_set, raw.currency, side)
+    if paid is not None and tax is not None and raw.taxes_included is not True and tax.currency == paid.currency:
+        paid = paid._replace(units=paid.units + tax.units)
+    return paid, tax
+
+
+def _sum(amounts: list[Money | None]) -> Money | None:
+    """None where there is none, one is not told, or they are in several currencies."""
+    told = [amount for amount in amounts if amount is not None]
+    if not told or len(told) != len(amounts) or len({amount.currency for amount in told}) > 1:
+        return None
+    return Money(sum(amount.units for amount in told), told[0].currency)
 
 
 def _address(value: Any) -> Address | None:
@@ -161,11 +193,14 @@ def detail(body: bytes, side: str = "shop") -> Detail:
             ("total", raw.total_price, raw.total_price_set),
             ("subtotal", raw.subtotal_price, raw.subtotal_price_set),
             ("tax", raw.total_tax, raw.total_tax_set),
-            ("shipping", None, raw.total_shipping_price_set),
         )
         for which in {"shop", side}
         if (money := _money(plain, amount_set, raw.currency, which)) is not None
     }
+    for which in {"shop", side}:
+        for kind, found in zip(("shipping", "shipping_tax"), _shipping(raw, which), strict=True):
+            if found is not None:
+                amounts[kind, which] = found
     return Detail(
         emails=_distinct(text(raw.email), text(raw.contact_email), text(customer.get("email"))),
         phones=_distinct(text(raw.phone), text(customer.get("phone")), billing.phone if billing else None),
@@ -181,6 +216,7 @@ def detail(body: bytes, side: str = "shop") -> Detail:
         items=tuple(_item(mapping(item), raw.currency, side) for item in sequence(raw.line_items)),
         tags=frozenset(tag.strip() for tag in (text(raw.tags) or "").split(",") if tag.strip()),
         amounts=amounts,
+        taxes_included=raw.taxes_included is True,
     )
 
 

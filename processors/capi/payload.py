@@ -83,6 +83,7 @@ def ip(addresses: tuple[str, ...]) -> str | None:
             address = ip_address(text.split(",")[0].strip())
         except ValueError:
             continue
+        address = getattr(address, "ipv4_mapped", None) or address
         if not (address.is_unspecified or address.is_loopback or address.is_multicast or getattr(address, "scope_id", None)):
             found.append(address)
     return str(max(found, key=lambda address: address.version)) if found else None
@@ -135,7 +136,10 @@ def identifies(data: dict[str, Any]) -> bool:
 
 
 def value(order: Order, detail: Detail, settings: CapiSettings) -> Money:
-    """What the sale is worth on the setting's basis; never negative. In shop money where the payload has no presentment money."""
+    """What the sale is worth on the setting's basis; never negative. In shop money where the payload has no presentment money.
+
+    Shipping goes with its tax; `net_of_discounts` is Shopify's subtotal: the items after discounts, with taxes only where prices hold them.
+    """
     side = settings.currency if ("total", settings.currency) in detail.amounts else "shop"
     total = detail.amounts.get(("total", side)) if side != "shop" else None
     total = total or Money(order.total, order.currency)
@@ -147,13 +151,17 @@ def value(order: Order, detail: Detail, settings: CapiSettings) -> Money:
     units = total.units
     basis = settings.value_basis
     subtotal = detail.amounts.get(("subtotal", side))
-    if basis == "net_of_discounts" and subtotal is not None and subtotal.currency == total.currency:
+    item_tax = part("tax") - part("shipping_tax")
+    if basis == "without_shipping":
+        units -= part("shipping")
+    elif basis == "without_tax":
+        units -= part("tax")
+    elif basis == "without_shipping_and_tax":
+        units -= part("shipping") + item_tax
+    elif basis == "net_of_discounts" and subtotal is not None and subtotal.currency == total.currency:
         units = subtotal.units
-    else:
-        if basis in ("without_shipping", "without_shipping_and_tax", "net_of_discounts"):
-            units -= part("shipping")
-        if basis in ("without_tax", "without_shipping_and_tax", "net_of_discounts"):
-            units -= part("tax")
+    elif basis == "net_of_discounts":
+        units -= part("shipping") + (0 if detail.taxes_included else item_tax)
     return Money(max(units, 0), total.currency)
 
 
@@ -201,7 +209,7 @@ def limited_data_use(detail: Detail, states: tuple[str, ...] | None) -> dict[str
         return {}
     for address in detail.addresses:
         province = (address.province or "").upper()
-        if (address.country or "").upper() == "US" and (province in states or "*" in states):
+        if (address.country or "").upper() == "US" and ("*" in states or province in map(str.upper, states)):
             state = LDU_STATES.get(province, 0)
             # Without a state of Meta's list, Meta is asked to tell the place itself: country 0, state 0.
             options = {"data_processing_options_country": 1 if state else 0, "data_processing_options_state": state}

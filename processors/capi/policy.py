@@ -25,7 +25,9 @@ POS = frozenset({"pos", "iphone", "android"})
 DRAFT = frozenset({"shopify_draft_order", "draft_order"})
 PHONE = frozenset({"phone", "phone_order"})
 NO = frozenset(
-    {"", "0", "false", "no", "off", "denied", "deny", "declined", "none", "null", "not_subscribed", "unsubscribed", "redacted", "invalid"}
+    {"", "0", "n", "f", "false", "no", "off", "none", "null", "disabled", "deny", "denied", "decline", "declined", "refuse", "refused"}
+    | {"reject", "rejected", "revoked", "withdrawn", "opt_out", "opt-out", "opted_out", "opted-out"}
+    | {"not_subscribed", "unsubscribed", "redacted", "invalid"}
 )
 """What counts as no where consent is asked for, in any case; `pending` does too: it is not yet a yes."""
 
@@ -59,6 +61,8 @@ def action_source(source_name: str | None, detail: Detail, settings: CapiSetting
 
 
 def _yes(value: Any) -> bool:
+    if isinstance(value, dict) and "state" in value:  # Shopify's email_marketing_consent and its like.
+        value = value["state"]
     if value is None or value is False or value == [] or value == {}:
         return False
     return not (isinstance(value, str | int) and str(value).strip().lower() in NO | {"pending"})
