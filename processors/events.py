@@ -5,7 +5,6 @@ every orders/* topic but two, so all of those decode to one `Order`: whether it 
 `Order` carries what aggregates need; `processors/capi` reads the rest (addresses, items, attributes) from `Order.body`.
 """
 
-import hashlib
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -18,22 +17,14 @@ from processors.tolerance import (
     currency_code,
     identifier,
     mapping,
-    micros,
     money,
     sequence,
     shop_day,
     text,
     timestamp,
 )
+from processors.version import Version, progress, version_of
 from stream.record import Entry, Record
-
-
-class Version(NamedTuple):
-    """Which of two states of one thing is newer; compares as a tuple (DESIGN: `updated_at`, triggered-at, body digest)."""
-
-    updated_us: int
-    triggered: str
-    digest: str
 
 
 class Refund(NamedTuple):
@@ -174,11 +165,6 @@ _order_decoder = msgspec.json.Decoder(_Order)
 _any_decoder = msgspec.json.Decoder(dict[str, Any])
 
 
-def _version(record: Record, updated: datetime) -> Version:
-    digest = hashlib.blake2b(record.body, digest_size=8).hexdigest()
-    return Version(micros(updated), record.headers.get("triggered_at", ""), digest)
-
-
 def shop_amount(plain: Any, amount_set: Any, currency: str, field: str) -> int | None:
     """An amount in shop money: the plain field, else `<field>_set.shop_money` (both are shop currency, shopify 2.2)."""
     if plain in (None, ""):
@@ -240,11 +226,12 @@ def order(record: Record, zones: Zones) -> Order:
         raise Rejected("no_total_price", "neither total_price nor total_price_set is there")
     current = shop_amount(raw.current_total_price, raw.current_total_price_set, currency, "current_total_price")
     customer = mapping(raw.customer)
+    status, cancelled = (text(raw.financial_status) or "").lower(), timestamp(raw.cancelled_at, "cancelled_at") is not None
     refunds = {r.id: r for r in (refund(mapping(item), currency) for item in sequence(raw.refunds)) if r is not None}
     return Order(
         shop=shop,
         order_id=order_id,
-        version=_version(record, updated),
+        version=version_of(record, updated, progress(status, cancelled=cancelled)),
         processed_at=processed,
         created_at=created or processed,
         day=shop_day(processed, zones.get(shop)),
@@ -253,9 +240,9 @@ def order(record: Record, zones: Zones) -> Order:
         currency=currency,
         total=total,
         current_total=total if current is None else current,
-        financial_status=(text(raw.financial_status) or "").lower(),
+        financial_status=status,
         test=raw.test is True,
-        cancelled=timestamp(raw.cancelled_at, "cancelled_at") is not None,
+        cancelled=cancelled,
         refunds=tuple(refunds[key] for key in sorted(refunds)),
         checkout_token=text(raw.checkout_token),
         cart_token=text(raw.cart_token),
@@ -315,7 +302,7 @@ def _checkout(record: Record, body: dict[str, Any]) -> Checkout:
         shop=record.headers["shop"],
         token=token,
         cart_token=text(body.get("cart_token")),
-        version=_version(record, updated),
+        version=version_of(record, updated),
         created_at=created or updated,
         updated_at=updated,
         completed_at=timestamp(body.get("completed_at"), "completed_at"),
@@ -333,7 +320,7 @@ def _checkout_deleted(record: Record, body: dict[str, Any]) -> CheckoutDeleted:
     if token is None and cart_token is None:
         raise Rejected("no_checkout_token", "the deleted checkout has neither token nor cart_token")
     updated = timestamp(body.get("updated_at"), "updated_at")
-    version = _version(record, updated) if updated else Version(record.time_ms * 1000, "", "")
+    version = version_of(record, updated) if updated else Version(record.time_ms * 1000, "", "")
     return CheckoutDeleted(shop=record.headers["shop"], token=token, cart_token=cart_token, version=version)
 
 
@@ -348,7 +335,7 @@ def _cart(record: Record, body: dict[str, Any]) -> Cart:
     return Cart(
         shop=record.headers["shop"],
         token=token,
-        version=_version(record, updated),
+        version=version_of(record, updated),
         created_at=created or updated,
         updated_at=updated,
         items=len(sequence(body.get("line_items"))),

@@ -7,11 +7,13 @@ before a snapshot that knows it.
 `current_total` already lacks what was returned or edited away, but not money given back without a return (shopify 2.2, 2.3). So
 
     unexplained = sum over the snapshot's refunds of max(0, money - worth of what was returned)
-    edited away = max(0, total - current_total - worth of what was returned)
-    net         = current_total - max(0, unexplained - edited away) - money of refunds that the snapshot does not know
+                  + money of refunds that the snapshot does not know
+    edited away = max(0, total - current_total - worth of what was returned by the snapshot's refunds)
+    net         = current_total - max(0, unexplained - edited away)
 
-at least 0: a refund without returned lines may be the money for what an edit took off. Where something was returned and
-`current_total` is still `total`, the payload's sender does not keep it up to date, and nothing counts as returned.
+at least 0: a refund without returned lines may be the money for what an edit took off, and one that the snapshot does not list may be
+what its `current_total` lacks already. Where something was returned and `current_total` is still `total`, the payload's sender does
+not keep it up to date, and nothing counts as returned.
 """
 
 import json
@@ -64,9 +66,9 @@ def net(row: OrderRow) -> int:
     unknown = sum(money for money, _, known in refunds if not known)
     kept_up = row.current_total != row.total
     known = [(money, returned if kept_up else 0) for money, returned, is_known in refunds if is_known]
-    unexplained = sum(max(0, money - returned) for money, returned in known)
+    unexplained = unknown + sum(max(0, money - returned) for money, returned in known)
     edited_away = max(0, row.total - row.current_total - sum(returned for _, returned in known))
-    return max(0, row.current_total - max(0, unexplained - edited_away) - unknown)
+    return max(0, row.current_total - max(0, unexplained - edited_away))
 
 
 def _merged_refunds(refunds: str, told: tuple[Refund, ...], *, newest: bool) -> str:

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from hypothesis import strategies as st
 
-from processors.events import CustomersMerged, Order, OrderDeleted, OrderEvent, Refund, RefundCreated, Version
+from processors.events import CustomersMerged, Order, OrderDeleted, OrderEvent, Refund, RefundCreated
+from processors.version import Version
 
 SHOP = "example.myshopify.com"
 DAY0 = 20_000

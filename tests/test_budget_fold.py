@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from processors.budget import CELLS, ORDERS, SPEND, BudgetOrders, BudgetSpend, order_cells, spend_cells
-from processors.events import Order, OrderDeleted, Refund, RefundCreated, Version
+from processors.events import Order, OrderDeleted, Refund, RefundCreated
 from processors.order_state import OrderRow
 from processors.spend_record import SpendRow
+from processors.version import Version
 from stream.sql_store import SqlStore
 
 OrderChange = Order | RefundCreated | OrderDeleted

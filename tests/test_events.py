@@ -22,6 +22,7 @@ from processors.events import (
     decode_order,
 )
 from processors.tolerance import Rejected, identifier, shop_day, timestamp
+from processors.version import STATUSES, sortable
 from stream.record import Entry, Record
 
 SHOP = "example.myshopify.com"
@@ -199,7 +200,15 @@ def test_versions_compare_by_updated_at_then_triggered_at_then_digest() -> None:
     assert isinstance(first, Order)
     assert isinstance(second, Order)
     assert first.version < second.version
+    assert sortable("2026-11-23T04:31:00Z") < sortable("2026-11-23T04:31:00.5Z") < sortable("2026-11-23T04:31:00.52Z")
     assert order(note="a").version != order(note="b").version
+
+
+def test_of_states_of_one_second_the_one_further_on_is_newer() -> None:
+    states = [order(financial_status=status) for status in ("", *STATUSES)]
+    states.append(order(cancelled_at="2026-11-22T23:30:59-05:00"))
+    versions = [each.version for each in states]
+    assert versions == sorted(versions)
 
 
 def test_checkouts_and_carts() -> None:
