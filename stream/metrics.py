@@ -138,3 +138,18 @@ class CapiMetrics:
     def paused(self, pixel_id: str, paused: bool) -> None:
         """Whether a pixel is paused; `pixel_id` is one of the configured few."""
         self._paused.labels(pixel_id).set(paused)
+
+
+class ApiMetrics:
+    """What the query side has answered."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._answers = Counter("orderwire_api_answers", "Answers of the API, by route and status", ("route", "status"), registry=registry)
+        self._seconds = Histogram(
+            "orderwire_api_seconds", "From a request's headers to its answer", ("route",), buckets=ACK_BUCKETS_S, registry=registry
+        )
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """One request; `route` is a path of the routes table, or empty for none of them."""
+        self._answers.labels(route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)

@@ -1,0 +1,52 @@
+"""What the API is told: shops, who may ask, and the choices behind each answer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from zoneinfo import ZoneInfo
+
+from query.as_of import Feed
+from query.auth import Reach
+from query.budget import BudgetSettings
+from query.carts import CartSettings
+from query.rfm import RfmSettings
+
+
+def _version() -> str:
+    try:
+        return version("orderwire")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class ShopSettings:
+    """One shop's."""
+
+    zone: ZoneInfo | None = None
+    pixel_ids: tuple[str, ...] = ()
+    rfm: RfmSettings = field(default_factory=RfmSettings)
+    carts: CartSettings = field(default_factory=CartSettings)
+    budget: BudgetSettings = field(default_factory=BudgetSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiSettings:
+    """The whole listener's."""
+
+    shops: Mapping[str, ShopSettings]
+    """By domain, lower case."""
+    tokens: Mapping[str, Reach] = field(default_factory=dict)
+    """Bearer tokens (`query.auth.parse_tokens`); none: loopback only."""
+    hosts: frozenset[str] = frozenset()
+    """Further names that a `Host` header may have while there is no token."""
+    log_kind: str = "sqlite"
+    version: str = field(default_factory=_version)
+    processors: tuple[Feed, ...] = ()
+    """Processors at work beyond those that the answers rest on."""
+    patience_s: float = 0.025
+    """How long an answer waits for newer cells before it goes by those in memory; `as_of` tells which they were."""
+    refresh_s: float = 1.0
+    """How often cells in memory are brought up to date with nobody asking."""
+    role_silent_ms: int = 15_000
+    """A role without a sign of life for this long is shown as not alive."""

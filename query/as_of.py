@@ -1,0 +1,102 @@
+"""`as_of`: what an answer rests on. Time of asking, newest event folded, the shop's day, and how many records wait behind it.
+
+`lag_records` is asked of the log before the store is read, so it never hides a record that was there when the question came. A log that
+does not answer within `TIMEOUT_S` makes it null: the answer itself needs the store only.
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from typing import Any, Final, NamedTuple
+
+from query.delivery import instant
+from stream.log import Log, LogError, Span
+from stream.store import Position
+
+Json = dict[str, Any]
+TIMEOUT_S: Final = 0.25
+EPOCH: Final = date(1970, 1, 1)
+
+
+class Feed(NamedTuple):
+    """A processor and the topic it reads."""
+
+    processor: str
+    topic: str
+
+
+Spans = Mapping[str, Mapping[int, Span]]
+"""Topic -> partition -> what it holds. A topic is missing where the log did not answer."""
+
+
+class Lags:
+    """Asks the log how far it is; questions that come together are one."""
+
+    def __init__(self, log: Log, timeout_s: float = TIMEOUT_S) -> None:
+        self._log, self._timeout_s = log, timeout_s
+        self._asked: dict[str, asyncio.Task[Mapping[int, Span] | None]] = {}
+        self._next: dict[str, asyncio.Task[Mapping[int, Span] | None]] = {}
+
+    async def spans(self, topics: Collection[str]) -> dict[str, Mapping[int, Span]]:
+        """What `topics` hold, as of now or later."""
+        wanted = sorted(set(topics))
+        found = await asyncio.gather(*(asyncio.shield(self._ask(topic)) for topic in wanted))
+        return {topic: spans for topic, spans in zip(wanted, found, strict=True) if spans is not None}
+
+    def _ask(self, topic: str) -> "asyncio.Task[Mapping[int, Span] | None]":
+        waiting = self._next.get(topic)
+        if waiting is None:
+            waiting = self._next[topic] = asyncio.create_task(self._begin(topic, self._asked.get(topic)))
+        return waiting
+
+    async def _begin(self, topic: str, before: "asyncio.Task[Mapping[int, Span] | None] | None") -> Mapping[int, Span] | None:
+        if before is not None and not before.done():
+            await asyncio.wait([before])
+        self._asked[topic] = self._next.pop(topic)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                return await self._log.spans(topic)
+        except (LogError, TimeoutError):
+            return None
+
+
+def lag_records(feeds: Iterable[Feed], positions: Iterable[Position], spans: Spans) -> int | None:
+    """Records of the feeds that are not folded yet; None where the log did not tell."""
+    behind = 0
+    for feed in feeds:
+        if feed.topic not in spans:
+            return None
+        behind += sum(behind_by_partition(feed, positions, spans[feed.topic]).values())
+    return behind
+
+
+def behind_by_partition(feed: Feed, positions: Iterable[Position], spans: Mapping[int, Span]) -> dict[int, int]:
+    """Records to read, by partition; a processor without a position starts at the first record kept."""
+    reached = {position.partition: position.next for position in positions if position[:2] == feed}
+    return {partition: max(0, span.next - max(reached.get(partition, 0), span.first)) for partition, span in spans.items()}
+
+
+def event_time(feeds: Collection[Feed], positions: Iterable[Position]) -> str | None:
+    """The newest event that the feeds have folded."""
+    newest = max((position.event_time_ms for position in positions if position[:2] in feeds), default=0)
+    return instant(newest) if newest > 0 else None
+
+
+def as_of(now_ms: int, day: int, feeds: Sequence[Feed], positions: Sequence[Position], spans: Spans) -> Json:
+    """The member `as_of` of an answer (api.md)."""
+    return {
+        "time": instant(now_ms),
+        "event_time": event_time(feeds, positions),
+        "day": day_text(day),
+        "lag_records": lag_records(feeds, positions, spans),
+    }
+
+
+def day_text(day: int) -> str:
+    """Days since 1970-01-01 as a date."""
+    return (EPOCH + timedelta(days=day)).isoformat()
+
+
+def today(now_ms: int, zone: tzinfo | None) -> int:
+    """The shop's day, days since 1970-01-01; UTC where its time zone is not known."""
+    return datetime.fromtimestamp(now_ms / 1000, zone or UTC).toordinal() - EPOCH.toordinal()

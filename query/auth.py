@@ -1,0 +1,116 @@
+"""Who may ask: bearer tokens, each for all shops or some; without any token nobody but this machine.
+
+Without a token the listener binds to loopback only (`check_bind`), and a request must name a loopback host: a web page whose name was
+made to resolve to 127.0.0.1 (DNS rebinding) names its own. A POST that another web page made the browser send carries that page's
+`Origin`, and is refused with or without tokens.
+"""
+
+import hmac
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from query.problem import Problem
+
+
+class Unprotected(ValueError):
+    """The API would be reachable from elsewhere without a token."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """What a request may see: all shops (None) or these."""
+
+    shops: frozenset[str] | None = None
+
+    def includes(self, shop: str) -> bool:
+        return self.shops is None or shop in self.shops
+
+
+class Tokens:
+    """The tokens there are, as digests: their comparison takes the same time whatever was sent."""
+
+    def __init__(self, tokens: Mapping[str, Reach]) -> None:
+        self._tokens = [(sha256(token.encode()).digest(), reach) for token, reach in tokens.items()]
+
+    def __bool__(self) -> bool:
+        return bool(self._tokens)
+
+    def reach(self, token: str) -> Reach | None:
+        """What `token` may see; None for one that is not known."""
+        digest, found = sha256(token.encode("utf-8", "surrogateescape")).digest(), None
+        for known, reach in self._tokens:
+            if hmac.compare_digest(known, digest):
+                found = reach
+        return found
+
+
+def parse_tokens(text: str) -> dict[str, Reach]:
+    """`ORDERWIRE_API_TOKENS`: comma-separated, `token=shop1+shop2` limits one. Raises ValueError, never naming a token."""
+    tokens: dict[str, Reach] = {}
+    for number, part in enumerate(filter(None, map(str.strip, text.split(","))), 1):
+        token, limited, shops = part.partition("=")
+        token = token.strip()
+        named = frozenset(filter(None, (shop.strip().lower() for shop in shops.split("+"))))
+        if not token or (limited and not named):
+            raise ValueError(f"API token number {number} is not `token` or `token=shop1+shop2`")
+        if token in tokens:
+            raise ValueError(f"API token number {number} is there twice")
+        tokens[token] = Reach(named if limited else None)
+    return tokens
+
+
+def is_loopback(host: str) -> bool:
+    """Whether `host` (a name or an address, brackets or not) is this machine."""
+    name = host.strip("[]").lower()
+    if name == "localhost":
+        return True
+    try:
+        return ip_address(name).is_loopback
+    except ValueError:
+        return False
+
+
+def check_bind(host: str, tokens: Collection[str]) -> None:
+    """Raises Unprotected where the API would listen beyond loopback without a token."""
+    if not tokens and not is_loopback(host):
+        raise Unprotected(
+            f"the API would listen on {host or 'all addresses'} and has no token: set ORDERWIRE_API_TOKENS, or listen on 127.0.0.1"
+        )
+
+
+def authorise(tokens: Tokens, authorization: str | None) -> Reach:
+    """What the bearer of this `Authorization` header may see. Raises Problem 401."""
+    if not tokens:
+        return Reach()
+    scheme, _, token = (authorization or "").partition(" ")
+    reach = tokens.reach(token.strip()) if scheme.lower() == "bearer" else None
+    if reach is None:
+        detail = "the bearer token is not known" if authorization else "a bearer token is needed"
+        raise Problem(
+            401,
+            "not-allowed",
+            detail,
+            "send `Authorization: Bearer <token>` with one of ORDERWIRE_API_TOKENS",
+            headers={"WWW-Authenticate": 'Bearer realm="orderwire"'},
+        )
+    return reach
+
+
+def check_host(host: str, allowed: Iterable[str]) -> None:
+    """Raises Problem 403 for a `Host` that is neither loopback nor in `allowed`; asked where no token protects."""
+    name = _hostname(host)
+    if not is_loopback(name) and name not in allowed:
+        raise Problem(403, "not-allowed", "the Host header names another machine", "ask for 127.0.0.1 or localhost, or set a token")
+
+
+def check_origin(origin: str | None, host: str) -> None:
+    """Raises Problem 403 for a request that a page from elsewhere made the browser send."""
+    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        raise Problem(403, "not-allowed", "the request comes from another web page", "send it from this address, or with curl")
+
+
+def _hostname(host: str) -> str:
+    return (urlsplit(f"//{host}").hostname or "").lower()

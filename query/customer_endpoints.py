@@ -1,0 +1,155 @@
+"""`/v1/rfm`, `/v1/rfm/customers` and `/v1/rfm/customers/{id}` over HTTP, and the export of a segment as CSV."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any, Final
+
+import structlog
+from aiohttp import hdrs, web
+
+from query.aggregates import CURSOR
+from query.as_of import as_of, today
+from query.customer_rows import SORTS, Listing
+from query.customers import LIMIT, MOST, Customer, Place, cursor, customer_json, one, page, place_of, scored
+from query.export import header, lines
+from query.ltv import Purchases, customers_json, ltv_json
+from query.parameters import Parameter, choice, whole
+from query.problem import bad_parameter, not_found
+from query.rfm import FEEDS, RfmView, rfm_json
+from query.route import Asked
+from query.segments import SEGMENTS
+from query.services import Services, services_of
+from stream.store import StoreError
+
+Json = dict[str, Any]
+EXPORT_PAGE: Final = 2_000
+log = structlog.get_logger()
+
+SEGMENT: Final = choice("segment", "only customers of this segment", SEGMENTS)
+LISTED: Final[tuple[Parameter, ...]] = (
+    SEGMENT,
+    choice("sort", "best first by this", SORTS, "recency"),
+    whole("limit", "items on a page", 1, MOST, LIMIT),
+    CURSOR,
+    choice(
+        "format", "`csv`: all pages with all columns; `meta`: hashed ids in the layout of Meta's customer lists", ("json", "csv", "meta")
+    ),
+)
+CUSTOMER_FIELDS: Final = (
+    *("id", "guest", "recency_days", "frequency", "monetary", "r", "f", "m", "fm", "segment"),
+    *("first_order_day", "last_order_day", "ltv_predicted"),
+)
+RFM_FIELDS: Final = (
+    *("window_days", "customers", "orders", "revenue", "cutoffs", "scores", "grid", "segments", "churn"),
+    *("ltv_simple", "ltv_predicted"),
+)
+
+
+def _day(asked: Asked, view: RfmView) -> int:
+    return today(asked.now_ms, asked.settings.zone) if view.as_of_day is None else view.as_of_day
+
+
+async def rfm(asked: Asked) -> Json:
+    """GET /v1/rfm."""
+    services, settings = services_of(asked), asked.settings.rfm
+    spans = await services.lags.spans({feed.topic for feed in FEEDS})
+    await services.freshness.fresh()
+    view = services.arrays.view(asked.shop)
+    day = _day(asked, view)
+    fitted = await services.fits.current(view, day, settings)
+
+    def answer() -> Json:
+        predicted = ltv_json(fitted, settings, view.currency)
+        return rfm_json(view, day, services.arrays.scores(view, day), settings, predicted)
+
+    told = await asyncio.to_thread(answer)
+    return {"shop": asked.shop, "as_of": as_of(asked.now_ms, day, FEEDS, view.positions, spans), **told}
+
+
+async def rfm_customers(asked: Asked) -> Json | web.StreamResponse:
+    """GET /v1/rfm/customers, as a page or as CSV of all pages."""
+    values = asked.values
+    layout = values["format"] or ("csv" if "text/csv" in asked.request.headers.get(hdrs.ACCEPT, "") else "json")
+    after = place_of(values["cursor"], values["sort"], values["segment"])
+    if layout != "json":
+        if after is not None:
+            raise bad_parameter("cursor", "an export tells all pages, so it takes no cursor")
+        return await _export(asked, layout)
+    services = services_of(asked)
+    spans = await services.lags.spans({feed.topic for feed in FEEDS})
+    view, listing, customers, end = await asyncio.to_thread(_page, services, asked, values["limit"], after, None)
+    predicted = await _predicted(asked, view, listing.day, customers)
+    items = [customer_json(customer, value) for customer, value in zip(customers, predicted, strict=True)]
+    return {
+        "shop": asked.shop,
+        "as_of": as_of(asked.now_ms, listing.day, FEEDS, view.positions, spans),
+        "items": items,
+        "next_cursor": end and cursor(end),
+        "reason": services.arrays.scores(view, listing.day).reason,
+    }
+
+
+def _listing(services: Services, asked: Asked, view: RfmView) -> Listing:
+    day = _day(asked, view)
+    cutoffs = services.arrays.scores(view, day).cutoffs
+    return Listing(asked.values.get("sort", "recency"), asked.values.get("segment"), day, asked.settings.rfm.window_days, cutoffs)
+
+
+def _page(
+    services: Services, asked: Asked, limit: int, after: Place | None, listing: Listing | None
+) -> tuple[RfmView, Listing, list[Customer], Place | None]:
+    with services.arrays.at_once(asked.shop) as (snapshot, view):
+        listing = listing or _listing(services, asked, view)
+        customers, end = page(snapshot, view, listing, limit, after)
+    return view, listing, customers, end
+
+
+async def _predicted(asked: Asked, view: RfmView, day: int, customers: Sequence[Customer]) -> list[Json]:
+    fitted = await services_of(asked).fits.current(view, day, asked.settings.rfm)
+    rows = [each.row for each in customers]
+    purchases = [Purchases(row.days - 1, row.first_day, row.last_day, row.revenue_ever - row.first_day_revenue) for row in rows]
+    return await asyncio.to_thread(customers_json, fitted, asked.settings.rfm, view.currency, day, purchases)
+
+
+async def _export(asked: Asked, layout: Any) -> web.StreamResponse:
+    services = services_of(asked)
+    view, listing, customers, end = await asyncio.to_thread(_page, services, asked, EXPORT_PAGE, None, None)
+    name = f"{asked.shop}-{asked.values['segment'] or 'customers'}-{layout}.csv"
+    response = web.StreamResponse(
+        headers={hdrs.CONTENT_TYPE: "text/csv; charset=utf-8; header=present", hdrs.CONTENT_DISPOSITION: f'attachment; filename="{name}"'}
+    )
+    response.headers[hdrs.VARY] = hdrs.ACCEPT
+    await response.prepare(asked.request)
+    try:
+        await response.write(header(layout))
+        while True:
+            await response.write(lines(layout, customers, await _predicted(asked, view, listing.day, customers)))
+            if end is None:
+                break
+            view, listing, customers, end = await asyncio.to_thread(_page, services, asked, EXPORT_PAGE, end, listing)
+        await response.write_eof()
+    except StoreError as error:
+        # Too late for another status: the connection breaks before the last chunk, so that nobody takes this for the whole.
+        log.warning("export broke off", shop=asked.shop, error=str(error))
+        if asked.request.transport is not None:
+            asked.request.transport.abort()
+    return response
+
+
+async def rfm_customer(asked: Asked) -> Json:
+    """GET /v1/rfm/customers/{id}."""
+    services = services_of(asked)
+    spans = await services.lags.spans({feed.topic for feed in FEEDS})
+
+    def read() -> tuple[RfmView, Listing, Customer | None]:
+        with services.arrays.at_once(asked.shop) as (snapshot, view):
+            listing = _listing(services, asked, view)
+            row = one(snapshot, asked.shop, asked.values["id"])
+            return view, listing, row and scored(row, view, listing)
+
+    view, listing, customer = await asyncio.to_thread(read)
+    if customer is None:
+        raise not_found("no customer with this id has ordered", "list them with GET /v1/rfm/customers; a guest's id starts with `g:`")
+    (predicted,) = await _predicted(asked, view, listing.day, [customer])
+    rests_on = as_of(asked.now_ms, listing.day, FEEDS, view.positions, spans)
+    return {"shop": asked.shop, "as_of": rests_on, **customer_json(customer, predicted)}

@@ -1,0 +1,207 @@
+"""Every route of the API, in one table: the router and the OpenAPI document are both made from it."""
+
+import asyncio
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from aiohttp import hdrs, web
+
+from query.aggregates import AGGREGATES, CAPI, Aggregate, Question
+from query.as_of import Feed, as_of, today
+from query.customer_endpoints import CUSTOMER_FIELDS, LISTED, RFM_FIELDS, rfm, rfm_customer, rfm_customers
+from query.delivery import retry
+from query.merged_metrics import exposition
+from query.openapi import docs_page, index_page
+from query.parameters import text
+from query.problem import bad_parameter
+from query.rfm import FEEDS
+from query.route import Asked, Route
+from query.services import services_of
+from query.status import processors_json, read_metrics, read_parked, read_roles, spool, status_json, stopped
+from stream.store import Position, StoreError
+
+Json = dict[str, Any]
+PARKED: Final = Feed("parked", "parked")
+READY_TIMEOUT_S: Final = 2.0
+
+
+async def _aggregate(aggregate: Aggregate, asked: Asked) -> Json:
+    services, day = services_of(asked), today(asked.now_ms, asked.settings.zone)
+    spans = await services.lags.spans({feed.topic for feed in aggregate.feeds})
+
+    def read() -> tuple[Json, Json]:
+        with services.store.snapshot() as snapshot:
+            positions = snapshot.positions()
+            answer = aggregate.answer(Question(snapshot, asked.shop, asked.now_ms, day, asked.values, asked.settings))
+        return answer, as_of(asked.now_ms, day, aggregate.feeds, positions, spans)
+
+    answer, rests_on = await asyncio.to_thread(read)
+    return {"shop": asked.shop, "as_of": rests_on, **answer}
+
+
+class Retry(msgspec.Struct, forbid_unknown_fields=True):
+    """Which events to send again; all that are dead where nothing is said."""
+
+    order_ids: list[str] | None = None
+    subcode: int | None = None
+
+
+async def capi_retry(asked: Asked) -> Json:
+    """POST /v1/capi/retry."""
+    services, body = services_of(asked), await asked.request.read()
+    try:
+        wanted = msgspec.json.decode(body, type=Retry) if body.strip() else Retry()
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise bad_parameter(
+            "body", f"the body is not the JSON it may be: {error}", '{"order_ids": ["..."], "subcode": 123}, or nothing'
+        ) from None
+    if wanted.order_ids is not None and (len(wanted.order_ids) > 10_000 or any("\0" in order_id for order_id in wanted.order_ids)):
+        raise bad_parameter("order_ids", "order_ids are too many or none that Shopify has", "at most 10000 ids")
+
+    def write() -> tuple[Json, list[Position]]:
+        with services.store.begin() as transaction:
+            done = retry(transaction, asked.shop, asked.now_ms, order_ids=wanted.order_ids, subcode=wanted.subcode)
+            return dict(done), transaction.positions()
+
+    spans = await services.lags.spans({feed.topic for feed in CAPI})
+    done, positions = await asyncio.to_thread(write)
+    day = today(asked.now_ms, asked.settings.zone)
+    return {"shop": asked.shop, "as_of": as_of(asked.now_ms, day, CAPI, positions, spans), **done}
+
+
+async def status(asked: Asked) -> Json:
+    """GET /v1/status: of the installation; records parked are those of the shop, or of all shops within reach."""
+    services, settings = services_of(asked), services_of(asked).settings
+    shops = {asked.shop} if asked.values["shop"] else asked.reach.shops
+
+    def read() -> tuple[list[Any], list[Any], dict[str, int]]:
+        with services.store.snapshot() as snapshot:
+            roles = read_roles(snapshot, asked.now_ms, settings.role_silent_ms)
+            return roles, snapshot.positions(), read_parked(snapshot, shops)
+
+    known = dict.fromkeys((*FEEDS, *(feed for each in AGGREGATES for feed in each.feeds), PARKED, *settings.processors))
+    spans = await services.lags.spans({feed.topic for feed in known})
+    roles, positions, parked = await asyncio.to_thread(read)
+    feeds = [*known, *dict.fromkeys(feed for position in positions if (feed := Feed(*position[:2])) not in known)]
+    further = {feed.topic for feed in feeds} - set(spans)
+    spans |= await services.lags.spans(further) if further else {}
+    processors = await processors_json(services.log, feeds, positions, spans, stopped(roles), asked.now_ms)
+    day = today(asked.now_ms, asked.settings.zone)
+    return {
+        "shop": asked.shop or None,
+        "as_of": as_of(asked.now_ms, day, feeds, positions, spans),
+        **status_json(settings, services.store.dialect, roles, processors, parked),
+    }
+
+
+async def metrics(asked: Asked) -> web.Response:
+    """GET /metrics."""
+    services = services_of(asked)
+
+    def read() -> bytes:
+        with services.store.snapshot() as snapshot:
+            others = read_metrics(snapshot, asked.now_ms, services.settings.role_silent_ms)
+        return exposition(services.registry, services.instance, [each for each in others if each[:2] != ("query", services.instance)])
+
+    return web.Response(body=await asyncio.to_thread(read), headers={hdrs.CONTENT_TYPE: "text/plain; version=0.0.4; charset=utf-8"})
+
+
+async def healthz(_: Asked) -> Json:
+    """GET /healthz: the process answers."""
+    return {"ok": True}
+
+
+async def readyz(asked: Asked) -> web.Response:
+    """GET /readyz: 503 with reasons where answers would be missing or stand still. A spool in use is told, and ready."""
+    services, reasons, notes = services_of(asked), list[str](), list[str]()
+
+    def read() -> list[Any]:
+        with services.store.snapshot() as snapshot:
+            return read_roles(snapshot, asked.now_ms, services.settings.role_silent_ms)
+
+    if not services.ready:
+        reasons.append("shutting down")
+    try:
+        async with asyncio.timeout(READY_TIMEOUT_S):
+            roles = await asyncio.to_thread(read)
+        reasons += [f"processor {name} stopped: {reason}" for name, reason in sorted(stopped(roles).items())]
+        notes += [f"role {role.role} ({role.instance}) gives no sign of life" for role in roles if not role.alive]
+        if waiting := spool(roles)["records"]:
+            notes.append(f"{waiting} records wait in the spool for the log")
+    except (StoreError, TimeoutError):
+        reasons.append("the store does not answer")
+    if not await services.lags.spans({"orders"}):
+        reasons.append("the log does not answer")
+    if not services.arrays.loaded:
+        reasons.append("cells are not in memory yet")
+    return web.json_response({"ready": not reasons, "reasons": reasons, "notes": notes}, status=503 if reasons else 200)
+
+
+async def openapi(asked: Asked) -> web.Response:
+    """GET /openapi.json."""
+    return web.json_response(services_of(asked).openapi)
+
+
+async def docs(asked: Asked) -> web.Response:
+    """GET /docs."""
+    return docs_page(services_of(asked).openapi)
+
+
+async def index(asked: Asked) -> web.Response:
+    """GET /: what there is."""
+    return index_page(services_of(asked).openapi)
+
+
+STATUS_FIELDS: Final = ("version", "log", "store", "roles", "processors", "spool", "parked")
+RETRY_BODY: Final[Json] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "order_ids": {"type": "array", "items": {"type": "string"}, "description": "only events of these orders"},
+        "subcode": {"type": "integer", "description": "only events that Meta refused with this subcode"},
+    },
+}
+HTML: Final = ("text/html",)
+
+ROUTES: Final[tuple[Route, ...]] = (
+    Route("GET", "/v1/rfm", "Customers by recency, frequency and monetary; churn; lifetime value", rfm, fields=RFM_FIELDS),
+    Route(
+        "GET",
+        "/v1/rfm/customers",
+        "Customers with an order in the window, by segment, a page at a time; CSV of all pages with `Accept: text/csv`",
+        rfm_customers,
+        parameters=LISTED,
+        fields=("items", "next_cursor"),
+        media_types=("application/json", "text/csv"),
+    ),
+    Route(
+        "GET",
+        "/v1/rfm/customers/{id}",
+        "One customer's scores, segment and predicted value",
+        rfm_customer,
+        parameters=(text("id", "Shopify's customer id, or `g:` and a hash for a guest", longest=64, where="path"),),
+        fields=CUSTOMER_FIELDS,
+    ),
+    *(
+        Route("GET", each.path, each.summary, partial(_aggregate, each), parameters=each.parameters, fields=each.fields)
+        for each in AGGREGATES
+    ),
+    Route(
+        "POST", "/v1/capi/retry", "Send dead or paused events again, all or some", capi_retry, fields=("retried", "probed"), body=RETRY_BODY
+    ),
+    Route("GET", "/v1/status", "Roles, positions and lag per processor, spool, parked records", status, "status", fields=STATUS_FIELDS),
+    Route("GET", "/metrics", "Prometheus metrics of every role", metrics, "installation", media_types=("text/plain",)),
+    Route("GET", "/healthz", "Whether this process answers", healthz, "open", fields=("ok",)),
+    Route(
+        "GET",
+        "/readyz",
+        "Whether answers are complete and go on; 503 with reasons otherwise",
+        readyz,
+        "open",
+        fields=("ready", "reasons", "notes"),
+    ),
+    Route("GET", "/openapi.json", "This document", openapi, "open"),
+    Route("GET", "/docs", "This document, to read", docs, "open", media_types=HTML),
+    Route("GET", "/", "What there is", index, "open", media_types=HTML),
+)

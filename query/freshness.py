@@ -1,0 +1,69 @@
+"""Keeps cells in memory fresh: refreshes one after the other, and a question waits for one that began after it came.
+
+Waiting has an end (`patience_s`): then the answer goes by what is there, and `as_of` tells what that is. So a slow disk or a burst of
+events makes answers older, not slower. Nothing to go by yet: then it waits.
+"""
+
+import asyncio
+from collections.abc import Callable
+from time import perf_counter
+from typing import Final
+
+import structlog
+
+from stream.store import StoreError
+
+REST: Final = 4
+"""The background rests at least this many times as long as its last refresh took."""
+log = structlog.get_logger()
+
+
+class Freshness:
+    """`refresh` blocks and runs in a thread; `loaded` says whether there is anything yet."""
+
+    def __init__(self, refresh: Callable[[], None], loaded: Callable[[], bool], patience_s: float) -> None:
+        self._refresh, self._loaded, self._patience_s = refresh, loaded, patience_s
+        self._running: asyncio.Task[None] | None = None
+        self._next: asyncio.Task[None] | None = None
+
+    async def fresh(self) -> None:
+        """Return when what is in memory is newer than this call, or patience has ended. Raises StoreUnavailable."""
+        refreshed = self._ask()
+        if not self._loaded():
+            await asyncio.shield(refreshed)
+            return
+        done, _ = await asyncio.wait([refreshed], timeout=self._patience_s)
+        if done:
+            refreshed.result()
+
+    async def keep(self, every_s: float) -> None:
+        """Refresh for ever, with nobody asking. A store that is away is asked again; questions tell of it, so this does not."""
+        while True:
+            began = perf_counter()
+            try:
+                await asyncio.shield(self._ask())
+            except StoreError as error:
+                log.warning("cells could not be refreshed", error=str(error))
+            await asyncio.sleep(max(every_s, REST * (perf_counter() - began)))
+
+    async def settle(self) -> None:
+        """Wait for what was begun; nothing of it is told."""
+        await asyncio.gather(*(task for task in (self._running, self._next) if task is not None), return_exceptions=True)
+
+    def _ask(self) -> "asyncio.Task[None]":
+        if self._next is None:
+            self._next = asyncio.create_task(self._begin(self._running))
+            self._next.add_done_callback(_seen)
+        return self._next
+
+    async def _begin(self, before: "asyncio.Task[None] | None") -> None:
+        if before is not None and not before.done():
+            await asyncio.wait([before])
+        self._running, self._next = self._next, None
+        await asyncio.to_thread(self._refresh)
+
+
+def _seen(task: "asyncio.Task[None]") -> None:
+    """An error that nobody waited for is not an error of the loop's."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,86 @@
+"""Parameters of the API: one declaration is both how a value is read and how OpenAPI tells of it.
+
+Nothing is guessed: an unknown parameter, one given twice, or a value out of its range is a 400 that names what is allowed.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from query.problem import bad_parameter
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """`read` makes the value from what was sent, and raises ValueError where that may not be."""
+
+    name: str
+    about: str
+    schema: Mapping[str, Any]
+    read: Callable[[str], Any]
+    default: Any = None
+    where: Literal["query", "path"] = "query"
+
+    def allowed(self) -> Any:
+        """What may be sent: values or a range, as JSON."""
+        if "enum" in self.schema:
+            return list(self.schema["enum"])
+        if "minimum" in self.schema:
+            return f"{self.schema['minimum']} to {self.schema['maximum']}"
+        return self.schema.get("description")
+
+
+def choice(name: str, about: str, values: Sequence[str], default: str | None = None) -> Parameter:
+    """One of `values`."""
+
+    def read(text: str) -> str:
+        if text not in values:
+            raise ValueError(f"{name} is none of the values allowed")
+        return text
+
+    return Parameter(name, about, {"type": "string", "enum": list(values)}, read, default)
+
+
+def whole(name: str, about: str, least: int, most: int, default: int | None = None) -> Parameter:
+    """A whole number from `least` to `most`."""
+
+    def read(text: str) -> int:
+        if not text.isascii() or not text.lstrip("-").isdigit() or len(text) > 20 or not least <= int(text) <= most:
+            raise ValueError(f"{name} is not a whole number from {least} to {most}")
+        return int(text)
+
+    return Parameter(name, about, {"type": "integer", "minimum": least, "maximum": most}, read, default)
+
+
+def text(name: str, about: str, *, longest: int = 200, where: Literal["query", "path"] = "query") -> Parameter:
+    """Any text of at most `longest` characters."""
+
+    def read(value: str) -> str:
+        if not value or len(value) > longest or "\0" in value:
+            raise ValueError(f"{name} is empty, or longer than {longest} characters")
+        return value
+
+    schema = {"type": "string", "maxLength": longest, "description": f"1 to {longest} characters"}
+    return Parameter(name, about, schema, read, where=where)
+
+
+def read_all(declared: Sequence[Parameter], query: Sequence[tuple[str, str]], path: Mapping[str, str]) -> Json:
+    """Values by name, defaults where nothing was sent. Raises Problem 400."""
+    known = {parameter.name: parameter for parameter in declared}
+    values = {parameter.name: parameter.default for parameter in declared}
+    seen: set[str] = set()
+    for name, sent in [*query, *path.items()]:
+        parameter = known.get(name)
+        if parameter is None or (parameter.where == "query") != (name not in path):
+            in_query = [each.name for each in declared if each.where == "query"]
+            raise bad_parameter(name[:80], f"there is no parameter {name[:80]!r} here", in_query)
+        if name in seen:
+            raise bad_parameter(name, f"{name} is given twice", parameter.allowed())
+        seen.add(name)
+        try:
+            values[name] = parameter.read(sent)
+        except ValueError as error:
+            raise bad_parameter(name, str(error), parameter.allowed()) from None
+    return values

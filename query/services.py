@@ -1,0 +1,52 @@
+"""What the handlers share."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from query.api_settings import ApiSettings
+from query.as_of import Lags
+from query.freshness import Freshness
+from query.ltv import Fits
+from query.rfm import RfmArrays
+from query.route import Asked
+from stream.log import Log
+from stream.metrics import ApiMetrics
+from stream.store import Store
+
+
+class Services:
+    """One per application. `ready` turns `/readyz` to 503 for whoever spreads the load."""
+
+    def __init__(
+        self, store: Store, log: Log, settings: ApiSettings, clock: Callable[[], int], registry: CollectorRegistry, instance: str
+    ) -> None:
+        self.store, self.log, self.settings, self.clock, self.registry = store, log, settings, clock, registry
+        self.instance = instance
+        self.arrays = RfmArrays(store)
+        self.freshness = Freshness(self.arrays.refresh, lambda: self.arrays.loaded, settings.patience_s)
+        self.fits = Fits(clock, settings.patience_s)
+        self.lags = Lags(log)
+        self.metrics = ApiMetrics(registry)
+        self.ready = True
+        self.openapi: dict[str, Any] = {}
+
+    async def run(self, _: web.Application) -> Any:
+        """`cleanup_ctx`: keeps cells fresh while the application is up."""
+        keeping = asyncio.create_task(self.freshness.keep(self.settings.refresh_s))
+        yield
+        keeping.cancel()
+        await asyncio.gather(keeping, return_exceptions=True)
+        await self.freshness.settle()
+
+
+SERVICES = web.AppKey("services", Services)
+"""Where `make_app` keeps them: whoever shuts down in an orderly way sets `app[SERVICES].ready = False` first."""
+
+
+def services_of(asked: Asked) -> Services:
+    """The services behind a request."""
+    return asked.request.app[SERVICES]

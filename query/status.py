@@ -1,0 +1,150 @@
+"""`GET /v1/status` and `/readyz`: who is at work, how far everyone is, and what waits (api.md).
+
+Roles say of themselves what they do in the table `roles`, once every few seconds; nothing but displays depends on it. A role silent for
+`role_silent_ms` is shown as not alive, and what it said of stopped processors no longer counts.
+"""
+
+import asyncio
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from query.api_settings import ApiSettings
+from query.as_of import Feed, Spans, behind_by_partition
+from query.delivery import instant
+from stream.log import Log, LogError
+from stream.store import Position, Snapshot
+
+Json = dict[str, Any]
+SCAN_TIMEOUT_S: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """One row of `roles`."""
+
+    role: str
+    instance: str
+    pid: int
+    started_ms: int
+    restarts: int
+    beat_ms: int
+    details: Mapping[str, Any]
+    alive: bool
+
+
+def read_roles(snapshot: Snapshot, now_ms: int, silent_ms: int) -> list[Role]:
+    """All roles that ever reported, and whether they still do."""
+    rows = snapshot.query("SELECT role, instance, pid, started_ms, restarts, beat_ms, details FROM roles ORDER BY role, instance")
+    return [
+        Role(
+            row.role,
+            row.instance,
+            row.pid,
+            row.started_ms,
+            row.restarts,
+            row.beat_ms,
+            _object(row.details),
+            now_ms - row.beat_ms <= silent_ms,
+        )
+        for row in rows
+    ]
+
+
+def _object(text: str) -> dict[str, Any]:
+    value = json.loads(text or "{}")
+    return value if isinstance(value, dict) else {}
+
+
+def read_metrics(snapshot: Snapshot, now_ms: int, silent_ms: int) -> list[tuple[str, str, str]]:
+    """(role, instance, exposition text) of roles that are alive."""
+    sql = "SELECT role, instance, metrics FROM roles WHERE beat_ms >= :since AND metrics <> '' ORDER BY role, instance"
+    return [(row.role, row.instance, row.metrics) for row in snapshot.query(sql, since=now_ms - silent_ms)]
+
+
+def read_parked(snapshot: Snapshot, shops: Collection[str] | None) -> dict[str, int]:
+    """Records that wait to be replayed, by reason; of these shops, or of all and of none."""
+    by_reason: dict[str, int] = {}
+    for shop, reason, records in snapshot.query("SELECT shop, reason, records FROM parked_cell WHERE records <> 0 ORDER BY reason"):
+        if shops is None or shop in shops:
+            by_reason[reason] = by_reason.get(reason, 0) + records
+    return by_reason
+
+
+def stopped(roles: Sequence[Role]) -> dict[str, str]:
+    """Processors that stopped, by name, with their reason."""
+    return {name: str(reason) for role in roles if role.alive for name, reason in (role.details.get("stopped") or {}).items()}
+
+
+def spool(roles: Sequence[Role]) -> Json:
+    """What receivers keep aside while the log is away. It is on disk, so it counts whether its receiver is alive or not."""
+    spools = [role.details["spool"] for role in roles if role.details.get("spool")]
+    ages = [each["oldest_s"] for each in spools if each.get("oldest_s") is not None]
+    return {
+        "records": sum(each.get("records", 0) for each in spools),
+        "bytes": sum(each.get("bytes", 0) for each in spools),
+        "oldest_s": max(ages, default=None),
+    }
+
+
+async def oldest_s(log: Log, feed: Feed, positions: Sequence[Position], spans: Spans, now_ms: int) -> float | None:
+    """Age of the oldest record that the feed has not folded, seconds; 0 where there is none, None where the log did not tell."""
+    if feed.topic not in spans:
+        return None
+    reached = {position.partition: position.next for position in positions if position[:2] == feed}
+    oldest = 0.0
+    for partition, behind in behind_by_partition(feed, positions, spans[feed.topic]).items():
+        if not behind:
+            continue
+        try:
+            async with asyncio.timeout(SCAN_TIMEOUT_S):
+                entries = await log.scan(feed.topic, partition, max(reached.get(partition, 0), spans[feed.topic][partition].first), 1)
+        except (LogError, TimeoutError):
+            return None
+        if entries:
+            oldest = max(oldest, (now_ms - entries[0].record.time_ms) / 1000)
+    return oldest
+
+
+async def processors_json(
+    log: Log, feeds: Sequence[Feed], positions: Sequence[Position], spans: Spans, why: Mapping[str, str], now_ms: int
+) -> list[Json]:
+    """One entry per processor and topic."""
+    ages = await asyncio.gather(*(oldest_s(log, feed, positions, spans, now_ms) for feed in feeds))
+    return [
+        {
+            "name": feed.processor,
+            "topic": feed.topic,
+            "partitions": len(spans[feed.topic]) if feed.topic in spans else len({p.partition for p in positions if p[:2] == feed}),
+            "lag_records": sum(behind_by_partition(feed, positions, spans[feed.topic]).values()) if feed.topic in spans else None,
+            "oldest_s": age,
+            "records": sum(position.records for position in positions if position[:2] == feed),
+            "stopped": why.get(feed.processor),
+        }
+        for feed, age in zip(feeds, ages, strict=True)
+    ]
+
+
+def status_json(settings: ApiSettings, store_kind: str, roles: Sequence[Role], processors: list[Json], parked: Mapping[str, int]) -> Json:
+    """The answer without `shop` and `as_of`."""
+    return {
+        "version": settings.version,
+        "log": settings.log_kind,
+        "store": store_kind,
+        "roles": [
+            {
+                "role": role.role,
+                "instance": role.instance,
+                "pid": role.pid,
+                "started_at": instant(role.started_ms),
+                "restarts": role.restarts,
+                "alive": role.alive,
+                "beat_at": instant(role.beat_ms),
+            }
+            for role in roles
+        ],
+        "processors": processors,
+        "spool": spool(roles),
+        "parked": {"records": sum(parked.values()), "by_reason": dict(parked)},
+    }
