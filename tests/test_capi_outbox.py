@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -132,15 +133,59 @@ def test_only_whole_orders_of_configured_shops_are_read(topic: str, shop: str) -
     assert processor.decode(Entry(record({"id": 1}, topic=topic, shop=shop), 0, 0)) is None
 
 
-def test_an_event_id_by_template_stays_what_it_was_and_is_nobody_elses(store: SqlStore) -> None:
+def test_an_event_id_by_template_stays_what_it_was(store: SqlStore) -> None:
     chosen = settings(event_id="{checkout_token}")
-    fold(store, seen(order_id=1, checkout_token=None), chosen=chosen)
+    fold(store, seen(order_id=1, checkout_token=None, financial_status="pending"), chosen=chosen)
     assert [(row.event_id, row.outcome) for row in rows(store)] == [("order:1", "skipped")]
     fold(store, seen(order_id=1, checkout_token="c1", **later(1)), chosen=chosen)
     fold(store, seen(order_id=1, checkout_token="c9", **later(2)), chosen=chosen)
-    fold(store, seen(order_id=2, checkout_token="c1"), chosen=chosen)
-    assert [(row.order_id, row.event_id, row.outcome) for row in rows(store)] == [("1", "c1", "pending"), ("2", "order:2", "skipped")]
+    assert [(row.order_id, row.event_id, row.outcome) for row in rows(store)] == [("1", "c1", "pending")]
     assert_cells_are_the_sum_over_rows(store)
+
+
+def test_an_order_without_the_templates_field_is_a_sale_all_the_same_under_an_id_of_its_own(store: SqlStore) -> None:
+    chosen = settings(event_id="{checkout_token}")
+    fold(store, seen(order_id=1, checkout_token=None, source_name="pos"), chosen=chosen)
+    (row,) = take(store)
+    assert (row.order_id, row.event_id) == ("1", "order:1")
+    with store.begin() as transaction:
+        settle_sent(transaction, store.dialect, [row], SENT)
+    fold(store, seen(order_id=1, checkout_token="c1", **later(1)), chosen=chosen)
+    assert [(row.event_id, row.outcome) for row in rows(store)] == [("order:1", "sent")]
+    assert_cells_are_the_sum_over_rows(store)
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_two_orders_of_one_cart_are_two_sales_with_two_event_ids(store: SqlStore, together: bool) -> None:
+    chosen = settings(event_id="{cart_token}")
+    both = [seen(order_id=1, cart_token="c1"), seen(order_id=2, cart_token="c1")]
+    for orders in [both] if together else [both[:1], both[1:]]:
+        fold(store, *orders, chosen=chosen)
+    fold(store, seen(order_id=2, cart_token="c1", **later(1)), chosen=chosen)
+    assert [(row.order_id, row.event_id, row.outcome) for row in rows(store)] == [("1", "c1", "pending"), ("2", "order:2", "pending")]
+    assert_cells_are_the_sum_over_rows(store)
+
+
+def test_a_sale_at_the_counter_may_be_old_but_is_not_retried_for_longer_than_7_days(store: SqlStore) -> None:
+    fold(store, seen(source_name="pos", made=NOW - timedelta(days=20)))
+    assert [row.expires_ms for row in rows(store)] == [NOW_MS + 7 * DAY_MS]
+
+
+def test_a_sender_that_died_before_the_event_was_too_old_leaves_it_unknown_whether_meta_took_it(store: SqlStore) -> None:
+    fold(store, seen())
+    take(store)
+    with store.begin() as transaction:
+        expire(transaction, NOW_MS + 8 * DAY_MS)
+    (row,) = rows(store)
+    assert row.outcome == "expired"
+    assert row.reason.startswith("no answer told whether Meta took it")
+
+
+def test_a_web_sale_without_a_user_agent_is_sent_with_a_warning(store: SqlStore) -> None:
+    with structlog.testing.capture_logs() as logs:
+        fold(store, seen(client_details={"browser_ip": "203.0.113.7"}))
+    assert [row.outcome for row in rows(store)] == ["pending"]
+    assert logs == [{"event": "capi_no_user_agent", "log_level": "warning", "shop": SHOP, "order_id": "1001"}]
 
 
 DELIVERIES = st.lists(

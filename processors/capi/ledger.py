@@ -169,6 +169,8 @@ def expire(transaction: Transaction, now_ms: int) -> int:
             return None
         if row.outcome == SENDING and (row.due_ms is None or row.due_ms > now_ms):
             return None  # its sender is about to say
+        if row.outcome == SENDING:  # its sender is gone, and may have sent it
+            row = row._replace(ambiguous_ms=row.ambiguous_ms or row.due_ms)
         return expired(row)
 
     return len(change(transaction, [tuple(key) for key in keys], late)) if keys else 0

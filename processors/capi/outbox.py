@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import orjson
+import structlog
 
 from processors.capi import click, payload
 from processors.capi.detail import Detail, Money, detail, field_at
@@ -25,7 +26,7 @@ from processors.capi.rows import (
     OutboxRow,
     cells,
 )
-from processors.capi.settings import CapiSettings, max_age_s
+from processors.capi.settings import DEFAULT_MAX_AGE_S, CapiSettings, max_age_s
 from processors.events import Order, Zones, decode_order
 from processors.processor import Deltas
 from processors.tolerance import micros, text
@@ -36,8 +37,12 @@ PredictedLtv = Callable[[str, str], Money | None]
 """(shop, customer id) -> what the customer is expected to be worth; None where RFM cannot tell."""
 SAFETY_MS = 60_000
 """An event this close to Meta's age limit is not sent: it would pass it on its way, and fail the whole request."""
-NO_ID = "order:"
-"""Begins the key of a row that has no event id of its own (a field of the template is missing, or another order has the id)."""
+RETRY_MS = DEFAULT_MAX_AGE_S * 1_000
+"""Nothing is retried for longer, however old Meta lets an event be (physical_store)."""
+OWN_ID = "order:"
+"""Begins the event id of an order to which the template gives none: it lacks a field (a POS order has no checkout_token), or another
+order has that id. No browser can have sent such a sale under an id that Meta would match, so it loses nothing."""
+log = structlog.get_logger()
 
 
 class Seen(NamedTuple):
@@ -73,13 +78,13 @@ class CapiProcessor:
     def apply(self, transaction: Transaction, events: Sequence[Order], now_ms: int) -> None:
         known: dict[tuple[str, str], str] = {}
         keyed = [(order, self._key(transaction, order, known)) for order in events]
-        spare = {order.order_id: (*key[:3], NO_ID + order.order_id) for order, key in keyed if key[3] != order.order_id}
+        spare = {order.order_id: (*key[:3], OWN_ID + order.order_id) for order, key in keyed if key[3] != order.order_id}
         before = transaction.load(OUTBOX, {key for _, key in keyed} | set(spare.values()))
         rows = dict(before)
         seen = [(key, self._look(order)) for order, key in keyed if _taken(before.get(key), order) or _open(before.get(key), order)]
         clicks = _first_seen(transaction, [look for _, look in seen])
         for key, look in seen:
-            key, look = _own(key, look, rows, spare)
+            key = spare[look.order.order_id] if _taken(rows.get(key), look.order) else key
             row = rows.get(key)
             if _open(row, look.order):
                 rows[key] = self._fold(row, str(key[3]), look, clicks)
@@ -96,21 +101,24 @@ class CapiProcessor:
         return Seen(order, settings, found, decide(order, found, settings))
 
     def _key(self, transaction: Transaction, order: Order, known: dict[tuple[str, str], str]) -> Key:
-        """The order's row: the one it has already, whatever the template says by now; else by the template."""
+        """The order's row: the one it has already, whatever the template says by now; else by the template.
+
+        A row under `OWN_ID` gives way to the template's as long as no event was built for it.
+        """
         settings = self._shops[order.shop]
         place = (order.shop, settings.pixel_id, payload.EVENT_NAME)
         if settings.event_id == "{order_id}":
             return (*place, order.order_id)
         order_key = (order.shop, order.order_id)
         if order_key not in known:
-            sql = "SELECT event_id FROM capi_outbox WHERE shop = :shop AND order_id = :order_id AND pixel_id = :pixel_id"
+            sql = "SELECT event_id, outcome FROM capi_outbox WHERE shop = :shop AND order_id = :order_id AND pixel_id = :pixel_id"
             for found in transaction.query(sql, shop=order.shop, order_id=order.order_id, pixel_id=settings.pixel_id):
-                if not found[0].startswith(NO_ID):
-                    known[order_key] = found[0]
+                if not found.event_id.startswith(OWN_ID) or found.outcome not in (SKIPPED, NO_CONSENT):
+                    known[order_key] = found.event_id
         if order_key not in known:
             event_id = payload.event_id(settings.event_id, _fields(order, settings.event_id))
             if event_id is None:
-                return (*place, NO_ID + order.order_id)
+                return (*place, OWN_ID + order.order_id)
             known[order_key] = event_id
         return (*place, known[order_key])
 
@@ -145,7 +153,7 @@ class CapiProcessor:
             received_ms=order.received_ms,
             sent_ms=0,
             due_ms=due,
-            expires_ms=None if due is None else last_s * 1000 - SAFETY_MS,
+            expires_ms=None if due is None else min(last_s * 1000 - SAFETY_MS, order.received_ms + RETRY_MS),
             ambiguous_ms=None,
             claimed_by="",
             tries=0,
@@ -154,6 +162,8 @@ class CapiProcessor:
 
     def _build(self, event_id: str, seen: Seen, clicks: Mapping[tuple[str, str], int]) -> dict[str, Any]:
         order, settings = seen.order, seen.settings
+        if seen.decision.action_source == "website" and seen.detail.user_agent is None:
+            log.warning("capi_no_user_agent", shop=order.shop, order_id=order.order_id)  # Documented as required, and taken without.
         fbc = _cookie(seen)
         if fbc is None and (click_id := click.fbclid(seen.detail.landing_site)) is not None:
             fbc = click.fbc(click.built(click_id, clicks[order.shop, click.click_key(click_id)]), order.received_ms)
@@ -193,24 +203,11 @@ def _first_seen(transaction: Transaction, looks: Sequence[Seen]) -> dict[tuple[s
     return {(str(key[0]), str(key[1])): at for key, at in earliest.items()}
 
 
-def _own(key: Key, look: Seen, rows: Mapping[Key, OutboxRow], spare: Mapping[str, Key]) -> tuple[Key, Seen]:
-    """The order's own key. Where it has no event id, or its id is another order's, its row says so and is not sent."""
-    taken = rows.get(key)
-    if str(key[3]).startswith(NO_ID):
-        why = f"a field of the event id's template {look.settings.event_id} is missing"
-    elif _taken(taken, look.order):
-        key, why = spare[look.order.order_id], "another order has the same event id"
-    else:
-        return key, look
-    if look.decision.outcome in (PENDING, NO_CONSENT):
-        look = look._replace(decision=look.decision._replace(outcome=SKIPPED, reason=why))
-    return key, look
-
-
 def _superseded(spare: Key, keyed: Sequence[tuple[Order, Key]], rows: Mapping[Key, OutboxRow]) -> bool:
-    """Whether a row without event id is there whose order has one by now."""
+    """Whether a row is there whose order has one by the template by now."""
     return spare in rows and any(
-        NO_ID + order.order_id == spare[3] and key != spare and key in rows and rows[key].order_id == order.order_id for order, key in keyed
+        OWN_ID + order.order_id == spare[3] and key != spare and key in rows and rows[key].order_id == order.order_id
+        for order, key in keyed
     )
 
 

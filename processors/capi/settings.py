@@ -44,7 +44,9 @@ class CapiSettings:
     trigger: Literal["paid", "created"] = "paid"
     """`paid`: the first time that an order is seen paid. `created`: as soon as it is there and not pending (authorized counts)."""
     event_id: str = "{order_id}"
-    """Template of the event id: `{order_id}`, `{checkout_token}` or any field at the top of the order. The browser's must equal it."""
+    """Template of the event id: `{order_id}`, `{checkout_token}` or any field at the top of the order. The browser's must equal it.
+
+    An order that lacks the field, or has another order's, is sent as `order:<order id>`."""
 
     source_web: str = "website"
     source_pos: str = "physical_store"
