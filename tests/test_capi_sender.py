@@ -7,6 +7,7 @@ import shutil
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,15 @@ import aiohttp
 import orjson
 import pytest
 import structlog
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from prometheus_client import CollectorRegistry
 
 from orderwire.demo.graph import GraphStandIn
 from orderwire.demo.graph_replies import Call as Asked
 from orderwire.demo.graph_replies import Reply, html, partial, reset, slow, throttled, token_expired, transient
-from processors.capi.graph import Answer, Call, NoAnswer, NotSent, aiohttp_call, appsecret_proof, client_session
+from processors.capi.errors import classify
+from processors.capi.graph import MAX_ANSWER_BYTES, Answer, Call, NoAnswer, NotSent, aiohttp_call, appsecret_proof, client_session
 from processors.capi.outbox import CapiProcessor
 from processors.capi.quality import QualityPoller, quality_url
 from processors.capi.results import parsed
@@ -30,6 +34,7 @@ from processors.capi.settings import CapiSettings
 from query.delivery import capi, capi_order, retry
 from stream.metrics import CapiMetrics
 from stream.sql_store import SqlStore
+from stream.store import StoreUnavailable, Transaction
 from tests.capi_orders import FBCLID, NOW_MS, PIXEL, SHOP, TOKEN, seen, settings
 from tests.test_capi_outbox import assert_cells_are_the_sum_over_rows, rows
 
@@ -98,11 +103,12 @@ class Bench:
     def __init__(self, store: SqlStore, **changes: Any) -> None:
         self.store, self.clock, self.settings = store, Clock(), settings(**changes)
 
-    def sender(self, graph: Call, **tuning: Any) -> Sender:
+    def sender(self, graph: Call, metrics: CapiMetrics | None = None, **tuning: Any) -> Sender:
         return Sender(
             self.store,
             {SHOP: self.settings},
             graph,
+            metrics=metrics,
             tuning=Tuning(**{"spacing_ms": 0, **tuning}),
             clock_ms=self.clock,
             sleep=self.clock.sleep,
@@ -226,6 +232,23 @@ async def test_a_token_outage_pauses_the_pixel_and_one_probe_resumes_it(bench: B
     assert_cells_are_the_sum_over_rows(bench.store)
 
 
+async def test_requests_that_were_in_flight_when_the_token_failed_do_not_put_off_the_first_probe(bench: Bench) -> None:
+    asked, all_there = 0, asyncio.Event()
+
+    async def call(method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float) -> Answer:
+        nonlocal asked
+        asked += 1
+        if asked == 4:
+            all_there.set()
+        await asyncio.wait_for(all_there.wait(), 10)
+        return refusal(190, status=401)
+
+    bench.fold(*(seen(order_id=number) for number in range(1, 9)))
+    await bench.sender(call, batch=2).drain()
+    assert asked == 4
+    assert bench.state()["paused"]["next_probe_at"] == "2026-11-22T12:00:15.000Z"
+
+
 async def test_a_retry_probes_a_paused_pixel_at_once(bench: Bench) -> None:
     graph = Graph(one_by_one(refusal(190, status=401)))
     bench.fold(seen())
@@ -274,9 +297,11 @@ async def test_a_bad_click_id_is_taken_off_the_one_event_that_has_it_and_it_goes
 async def test_a_batch_that_was_taken_in_part_is_sent_again_in_halves(bench: Bench) -> None:
     graph = Graph(one_by_one(ok(1)))
     bench.fold(seen(order_id=1), seen(order_id=2))
-    await bench.sender(graph).drain()
+    metrics = CapiMetrics(registry := CollectorRegistry())
+    await bench.sender(graph, metrics=metrics).drain()
     assert sorted(map(len, graph.batches)) == [1, 1, 2]
     assert bench.outcomes() == {"1": "sent", "2": "sent"}
+    assert registry.get_sample_value("orderwire_capi_delivery_seconds_count") == 2
 
 
 async def test_one_event_that_meta_did_not_count_is_tried_again(bench: Bench) -> None:
@@ -371,6 +396,54 @@ async def test_a_paused_pixel_does_not_hold_up_another(quick_store: SqlStore) ->
     clock = Clock()
     await Sender(quick_store, shops, answer, clock_ms=clock, sleep=clock.sleep).drain()
     assert {row.order_id: row.outcome for row in rows(quick_store)} == {"1": "pending", "2": "sent"}
+
+
+class FailingOnce:
+    """A store whose `number`-th transaction cannot begin."""
+
+    def __init__(self, store: SqlStore, number: int) -> None:
+        self._store, self._left, self.dialect = store, number, store.dialect
+        self.snapshot, self.close = store.snapshot, store.close
+
+    def begin(self) -> AbstractContextManager[Transaction]:
+        self._left -= 1
+        if self._left == 0:
+            raise StoreUnavailable("the database cannot do this now")
+        return self._store.begin()
+
+
+async def test_a_store_that_fails_while_pixels_are_made_known_leaves_none_of_them_out(quick_store: SqlStore) -> None:
+    other = CapiSettings(shop="other.myshopify.com", pixel_id="99", access_token="EAAother")
+    shops = {SHOP: settings(), other.shop: other}
+    with quick_store.begin() as transaction:
+        CapiProcessor(shops, {}).apply(transaction, [seen(order_id=1), seen(order_id=2, shop=other.shop)], NOW_MS)
+    sender = Sender(FailingOnce(quick_store, 2), shops, Graph(one_by_one()), clock_ms=Clock())
+    await sender.drain()
+    await sender.drain()
+    assert {row.order_id: row.outcome for row in rows(quick_store)} == {"1": "sent", "2": "sent"}
+
+
+async def test_an_answer_without_end_is_read_so_far_and_no_further(session: aiohttp.ClientSession) -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with suppress(ConnectionError):
+            while True:
+                await response.write(b"x" * 65_536)
+        return response
+
+    app = web.Application()
+    app.router.add_post("/", endless)
+    async with TestServer(app) as server:
+        answer = await aiohttp_call(session)("POST", str(server.make_url("/")), {}, b"{}", 10)
+    assert answer.status == 200
+    assert len(answer.body) == MAX_ANSWER_BYTES
+    assert classify(answer.status, answer.headers, answer.body).ambiguous
+
+
+async def test_a_name_that_does_not_resolve_means_that_nothing_was_sent(session: aiohttp.ClientSession) -> None:
+    with pytest.raises(NotSent):
+        await aiohttp_call(session)("POST", "http://graph.invalid/v26.0/1/events", {}, b"{}", 5)
 
 
 async def test_a_woken_sender_sends_at_once(bench: Bench) -> None:

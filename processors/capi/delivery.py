@@ -89,7 +89,7 @@ class Delivery:
         made = attempt(verdict, at_ms, max(self.clock_ms() - at_ms, 0))
         if self.metrics is not None:
             self.metrics.requested(made.kind, len(batch), made.duration_ms / 1000)
-            if verdict.action is Action.DONE:
+            if verdict.action is Action.DONE and verdict.received >= len(batch):
                 self.metrics.delivered([(at_ms - row.received_ms) / 1000 for row in batch])
         return verdict, made
 
@@ -138,7 +138,7 @@ class Delivery:
             await self._settle(again + [waiting(row, due_ms, None, tries=row.tries) for row in rest])
             return
         if verdict.action is Action.PAUSE:
-            pixel = await self.write(lambda t: pixels.pause(t, self.settings, verdict, now_ms))
+            pixel = await self.write(lambda t: pixels.pause(t, self.settings, verdict, now_ms, probe=self.paused))
             log.error(
                 "capi_pixel_paused", shop=shop, pixel_id=pixel_id, code=verdict.code, subcode=verdict.subcode, reason=pixel.paused_message
             )

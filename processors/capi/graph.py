@@ -22,6 +22,10 @@ KEEP_ALIVE_S = 10.0
 """Shorter than any proxy's, so that a request is not written into a connection that is just being closed (NoAnswer for nothing)."""
 
 
+MAX_ANSWER_BYTES = 1 << 20
+"""Graph's answers have some hundred bytes; of what a broken proxy may say without end this much is read."""
+
+
 class CallFailed(Exception):
     """No answer."""
 
@@ -55,7 +59,7 @@ def aiohttp_call(session: aiohttp.ClientSession) -> Call:
         timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
         try:
             async with session.request(method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False) as response:
-                return Answer(response.status, dict(response.headers), await response.read())
+                return Answer(response.status, dict(response.headers), await _start(response))
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.InvalidURL) as error:
             raise NotSent(type(error).__name__) from None
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
@@ -64,7 +68,18 @@ def aiohttp_call(session: aiohttp.ClientSession) -> Call:
     return call
 
 
-def client_session(in_flight: int = 64) -> aiohttp.ClientSession:
+async def _start(response: aiohttp.ClientResponse) -> bytes:
+    """The answer, or what fits; leaving the rest unread closes the connection."""
+    parts, left = [], MAX_ANSWER_BYTES
+    async for part in response.content.iter_any():
+        parts.append(part[:left])
+        left -= len(parts[-1])
+        if not left:
+            break
+    return b"".join(parts)
+
+
+def client_session(in_flight: int = 256) -> aiohttp.ClientSession:
     """A session for all pixels; open it inside the event loop, close it at the end."""
     connector = aiohttp.TCPConnector(limit=in_flight, keepalive_timeout=KEEP_ALIVE_S)
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())

@@ -18,9 +18,14 @@ TEST_MODE = "test_event_code"
 """`paused_code` of a pixel whose test event code has been in use for too long."""
 
 
-def pause(transaction: Transaction, settings: CapiSettings, verdict: Verdict, now_ms: int) -> PixelRow:
-    """Stop sending, say why, and plan the next probe."""
+def pause(transaction: Transaction, settings: CapiSettings, verdict: Verdict, now_ms: int, *, probe: bool) -> PixelRow:
+    """Stop sending, say why, and plan the next probe; one that failed (`probe`) puts off the next for longer.
+
+    Requests that were in flight beside the first that was refused are no probes: they change nothing.
+    """
     row = register(transaction, settings.shop, settings.pixel_id)
+    if row.paused_since_ms is not None and not probe:
+        return row
     row = row._replace(
         paused_since_ms=row.paused_since_ms if row.paused_since_ms is not None else now_ms,
         paused_class=verdict.kind.value,

@@ -140,8 +140,7 @@ class Sender:
     async def _due(self) -> list[Lane]:
         """The lanes that have something to do now."""
         try:
-            if not self._lanes:
-                await self._register()
+            await self._register()
             due = await self._in_thread(self._read_due)
         except StoreUnavailable as error:
             log.warning("capi_store_unavailable", detail=str(error))
@@ -162,7 +161,10 @@ class Sender:
             return [(due.pixel, due.due) for due in due_pixels(snapshot, self._clock_ms())]
 
     async def _register(self) -> None:
+        """A lane for every shop that has none yet: all at the start, the rest later where the store failed meanwhile."""
         for settings in self._shops.values():
+            if (settings.shop, settings.pixel_id) in self._lanes:
+                continue
 
             def make(transaction: Transaction, settings: CapiSettings = settings) -> PixelRow:
                 register(transaction, settings.shop, settings.pixel_id)
