@@ -30,7 +30,7 @@ USER 10001:10001
 EXPOSE 8080 8081
 # `serve` ends its roles in order on SIGTERM and needs 25 s at most (orderwire/supervisor.py): give it 30 s and more.
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=30s --timeout=10s --start-period=60s --retries=3 \
+HEALTHCHECK --interval=30s --timeout=20s --start-period=60s --retries=3 \
     CMD ["python", "-m", "orderwire.healthcheck", "receive", "process", "query"]
 ENTRYPOINT ["orderwire"]
 CMD ["serve"]

@@ -28,6 +28,7 @@ from orderwire.role import ROLES
 from orderwire.settings import Settings
 from orderwire.supervisor import STOP_S
 from processors.capi.settings import CapiSettings
+from stream.record import TOPICS
 
 ROOT = Path(__file__).parents[1]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
@@ -388,3 +389,28 @@ def test_no_address_of_a_registry_or_index_is_written(name: str) -> None:
 
     assert not re.search(r"docker\.io|ghcr\.io|quay\.io|pypi|index-url", text)
     assert set(re.findall(r"https?://[\w.-]+", text)) <= {"https://graph.facebook.com"}
+
+
+# --- docs/scale.md ---
+
+SCALE = (ROOT / "docs" / "scale.md").read_text()
+
+
+def test_the_guide_to_scale_names_settings_and_metrics_that_exist() -> None:
+    metrics = set(re.findall(r'"(orderwire_\w+)"', (ROOT / "stream" / "metrics.py").read_text()))
+    named = {name.removesuffix("_total") for name in re.findall(r"\borderwire_\w+", SCALE)}
+
+    assert set(re.findall(r"\bORDERWIRE_[A-Z_]+", SCALE)) <= setting_names()
+    assert named
+    assert named <= metrics
+
+
+def test_the_guide_to_scale_names_every_topic() -> None:
+    assert all(f"`{topic}`" in SCALE for topic in TOPICS)
+
+
+def test_the_overrides_that_the_guide_proposes_change_what_is_there() -> None:
+    assert 'command: [serve, --roles, "receive,receive"]' in SCALE
+    assert "outside" in COMPOSE["networks"]
+    assert SERVICES["receive"]["volumes"][0].endswith(":/srv/orderwire/data")
+    assert dict(LAST_STAGE)["WORKDIR"] == "/srv/orderwire"
