@@ -183,9 +183,9 @@ def test_a_sender_that_died_before_the_event_was_too_old_leaves_it_unknown_wheth
 
 def test_a_web_sale_without_a_user_agent_is_sent_with_a_warning(store: SqlStore) -> None:
     with structlog.testing.capture_logs() as logs:
-        fold(store, seen(client_details={"browser_ip": "203.0.113.7"}))
-    assert [row.outcome for row in rows(store)] == ["pending"]
-    assert logs == [{"event": "capi_no_user_agent", "log_level": "warning", "shop": SHOP, "order_id": "1001"}]
+        fold(store, seen(client_details={"browser_ip": "203.0.113.7"}), seen(order_id=2))
+    assert [row.outcome for row in rows(store)] == ["pending", "pending"]
+    assert logs == [{"event": "capi_no_user_agent", "log_level": "warning", "shop": SHOP, "order_id": "1001", "orders": 1}]
 
 
 DELIVERIES = st.lists(

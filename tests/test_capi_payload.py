@@ -299,7 +299,14 @@ def test_the_event_id_is_a_template_of_order_fields() -> None:
 
 
 def test_bad_settings_are_refused_with_what_to_do_and_without_secrets() -> None:
-    for changes in ({"test_hours": 100}, {"source_pos": "shop"}, {"pixel_id": "abc"}, {"partner_agent": "x"}, {"access_token": "a\nb"}):
+    for changes in (
+        {"test_hours": 100},
+        {"event_id": "purchase"},
+        {"source_pos": "shop"},
+        {"pixel_id": "abc"},
+        {"partner_agent": "x"},
+        {"access_token": "a\nb"},
+    ):
         with pytest.raises(SettingsError) as refused:
             settings(**changes)
         assert TOKEN not in str(refused.value)

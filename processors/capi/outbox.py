@@ -88,6 +88,8 @@ class CapiProcessor:
             row = rows.get(key)
             if _open(row, look.order):
                 rows[key] = self._fold(row, str(key[3]), look, clicks)
+        if unseen := [look.order for _, look in seen if _no_user_agent(look)]:
+            log.warning("capi_no_user_agent", shop=unseen[0].shop, order_id=unseen[0].order_id, orders=len(unseen))
         _save(transaction, before, rows, [key for key in spare.values() if _superseded(key, keyed, rows)])
 
     def tick(self, transaction: Transaction, now_ms: int) -> None:
@@ -162,8 +164,6 @@ class CapiProcessor:
 
     def _build(self, event_id: str, seen: Seen, clicks: Mapping[tuple[str, str], int]) -> dict[str, Any]:
         order, settings = seen.order, seen.settings
-        if seen.decision.action_source == "website" and seen.detail.user_agent is None:
-            log.warning("capi_no_user_agent", shop=order.shop, order_id=order.order_id)  # Documented as required, and taken without.
         fbc = _cookie(seen)
         if fbc is None and (click_id := click.fbclid(seen.detail.landing_site)) is not None:
             fbc = click.fbc(click.built(click_id, clicks[order.shop, click.click_key(click_id)]), order.received_ms)
@@ -181,6 +181,11 @@ def _open(row: OutboxRow | None, order: Order) -> bool:
 def _taken(row: OutboxRow | None, order: Order) -> bool:
     """Whether the row is another order's."""
     return row is not None and row.order_id != order.order_id
+
+
+def _no_user_agent(seen: Seen) -> bool:
+    """What Meta documents as required for a website, and takes without: warn and send (reference/meta-capi.md 1.3)."""
+    return seen.decision.outcome == PENDING and seen.decision.action_source == "website" and seen.detail.user_agent is None
 
 
 def _cookie(seen: Seen) -> str | None:

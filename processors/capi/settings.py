@@ -3,6 +3,7 @@
 Secrets are kept out of `repr`, so that no log or error shows them by accident.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -87,6 +88,8 @@ class CapiSettings:
                 raise SettingsError(f"{where} is {source!r}: write one of {', '.join(sorted(ACTION_SOURCES))}, or skip")
         if not self.pixel_id.isascii() or not self.pixel_id.isdigit():
             raise SettingsError("the pixel id must be digits, as Meta's Events Manager shows it (Dataset ID)")
+        if not re.search(r"\{\w+\}", self.event_id):
+            raise SettingsError(f"event_id is {self.event_id!r}, the same for every order: write a field in braces, as {{order_id}}")
         if not self.access_token or not self.access_token.isascii() or not self.access_token.isprintable():
             raise SettingsError("the access token is empty or holds characters that no token has; make one in Events Manager")
         if not 1 <= self.test_hours <= MAX_TEST_HOURS:
