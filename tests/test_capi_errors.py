@@ -105,6 +105,11 @@ def test_a_usage_header_that_makes_no_sense_says_nothing(header: str) -> None:
     assert classify(400, {"X-Business-Use-Case-Usage": header}, answer(4)).wait_ms is None
 
 
+@pytest.mark.parametrize("code", [2500, 2635])
+def test_a_version_or_path_that_graph_does_not_know_is_a_setting_and_no_events_fault(code: int) -> None:
+    assert classify(400, {}, answer(code, type="OAuthException")).action is Action.PAUSE
+
+
 @pytest.mark.parametrize("status", [401, 403])
 def test_an_unknown_code_is_configuration_where_http_says_not_allowed(status: int) -> None:
     assert classify(status, {}, answer(99_999)).kind is ErrorClass.CONFIGURATION

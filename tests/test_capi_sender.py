@@ -172,8 +172,11 @@ async def test_a_transient_error_is_tried_again_after_a_while_with_the_same_payl
     assert [(a["class"], a["http_status"], a["code"]) for a in parsed(bench.row().attempts)] == [("transient", 503, 1), ("sent", 200, None)]
 
 
-@pytest.mark.parametrize(("error", "outcome"), [(NoAnswer("TimeoutError"), "maybe_accepted"), (NotSent("refused"), "pending")])
-async def test_only_an_answer_that_never_came_is_ambiguous(bench: Bench, error: Exception, outcome: str) -> None:
+@pytest.mark.parametrize(
+    ("error", "outcome", "kind"),
+    [(NoAnswer("TimeoutError"), "maybe_accepted", "ambiguous"), (NotSent("ClientConnectorDNSError"), "pending", "transient")],
+)
+async def test_only_an_answer_that_never_came_is_ambiguous(bench: Bench, error: Exception, outcome: str, kind: str) -> None:
     graph = Graph(one_by_one(error))
     bench.fold(seen())
     sender = bench.sender(graph)
@@ -182,6 +185,7 @@ async def test_only_an_answer_that_never_came_is_ambiguous(bench: Bench, error: 
     bench.clock.ms += 1000
     await sender.drain()
     assert bench.row().outcome == "sent"
+    assert [attempt["class"] for attempt in parsed(bench.row().attempts)] == [kind, "sent"]
     assert graph.batches == [["1001"], ["1001"]]
     assert_cells_are_the_sum_over_rows(bench.store)
 

@@ -6,7 +6,7 @@
 | transient | no answer; 5xx; HTML, nothing of Graph's; `is_transient` (outranks everything); 1, 2, 341, 5000, 21009 | retry with backoff |
 | transient_slow | 368 | retry, slower |
 | throttle | 4, 17, 32, 613, 80000, 80003, 80004, 80014; HTTP 429 | wait as the usage headers say |
-| configuration | 190, 102, 104, 10, 3, 200-299, 803; 100/33; 100 GraphMethodException without subcode; HTTP 401, 403 | pause the pixel |
+| configuration | 190, 102, 104, 10, 3, 200-299, 803, 2500, 2635; 100/33; 100 GraphMethodException alone; HTTP 401, 403 | pause the pixel |
 | permanent | every other 100, 105; any other 4xx (413: the batch is too large) | bisect, then dead; 2804001: take fbc away and send again |
 
 Sources: reference/meta-capi.md 3 and vectors/capi_errors.json. An error code that nobody listed is transient with 5xx, permanent with 4xx.
@@ -64,7 +64,8 @@ class Verdict(NamedTuple):
 
 TRANSIENT = frozenset({1, 2, 341, 5000, 21009})
 THROTTLE = frozenset({4, 17, 32, 613, 80000, 80003, 80004, 80014})
-CONFIGURATION = frozenset({190, 102, 104, 10, 3, 803, *range(200, 300)})
+CONFIGURATION = frozenset({190, 102, 104, 10, 3, 803, 2500, 2635, *range(200, 300)})
+"""2500 (a path that Graph does not know) and 2635 (a version it has retired) are not in the reference: they blame settings, no event."""
 BAD_FBC = 2804001
 MEANINGS = {
     2804001: "the click id is badly formatted",

@@ -42,7 +42,7 @@ class Attempt(NamedTuple):
 
 def attempt(verdict: Verdict, at_ms: int, duration_ms: int) -> Attempt:
     """The record of a request."""
-    kind = "ambiguous" if verdict.http_status is None else verdict.kind.value
+    kind = "ambiguous" if verdict.ambiguous and verdict.http_status is None else verdict.kind.value
     return Attempt(at_ms, duration_ms, kind, verdict.http_status, verdict.code, verdict.subcode, verdict.fbtrace_id)
 
 
