@@ -148,6 +148,12 @@ _META_NAMES = _CAPI_NAMES | {"verify_token", "ad_account_id"}
 _SHOP_NAMES = _SHOPIFY_NAMES | _AD_NAMES | _META_NAMES
 
 
+def shop_variables() -> dict[str, str]:
+    """The environment variables that are a shop's, and the name of each in `orderwire.toml`."""
+    prefixed = (("SHOPIFY_", _SHOPIFY_NAMES), ("META_", _META_NAMES), ("AD_", _AD_NAMES))
+    return {f"{prefix}{name.upper()}": name for prefix, names in prefixed for name in names}
+
+
 class Settings(BaseSettings):
     """The whole configuration. `Settings.load()` reads it; it never changes afterwards."""
 
@@ -277,13 +283,8 @@ class Settings(BaseSettings):
 
     def _variables(self) -> dict[str, Any]:
         """SHOPIFY_*, META_* and AD_* variables that are a shop's, under the names that orderwire.toml uses."""
-        found = {name.lower(): value for name, value in {**dotenv_values(".env"), **os.environ}.items()}
-        named = {}
-        for prefix, names in (("shopify_", _SHOPIFY_NAMES), ("meta_", _META_NAMES), ("ad_", _AD_NAMES)):
-            for name in names:
-                if f"{prefix}{name}" in found:
-                    named[name] = found[f"{prefix}{name}"]
-        return named
+        found = {name.upper(): value for name, value in {**dotenv_values(".env"), **os.environ}.items()}
+        return {name: found[variable] for variable, name in shop_variables().items() if variable in found}
 
 
 def _plain(secret: SecretStr | None) -> str | None:

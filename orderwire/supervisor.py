@@ -42,6 +42,10 @@ class Child:
 class GaveUp(Exception):
     """A role keeps dying; the message says which and how."""
 
+    def __init__(self, message: str, code: int) -> None:
+        super().__init__(message)
+        self.code = code
+
 
 class Supervisor:
     """Runs roles until told to stop."""
@@ -63,7 +67,7 @@ class Supervisor:
             return 0
         except GaveUp as error:
             print(f"orderwire serve: {error}", file=sys.stderr, flush=True)  # noqa: T201
-            return int(error.args[1])
+            return error.code
         finally:
             self._end()
             for number, handler in previous.items():

@@ -22,10 +22,9 @@ import pytest
 import yaml
 from dotenv import dotenv_values
 
-from orderwire import settings as settings_module
 from orderwire.demo import broker
 from orderwire.role import ROLES
-from orderwire.settings import Settings
+from orderwire.settings import Settings, shop_variables
 from orderwire.supervisor import STOP_S
 from processors.capi.settings import CapiSettings
 from stream.record import TOPICS
@@ -43,13 +42,7 @@ OWN_NAME = re.compile(r"(ORDERWIRE|SHOPIFY|META|AD)_[A-Z_]+")
 
 def setting_names() -> set[str]:
     """Every variable that settings.py reads."""
-    named = {str(field.validation_alias) for field in Settings.model_fields.values()}
-    for prefix, names in (
-        ("SHOPIFY", settings_module._SHOPIFY_NAMES),
-        ("META", settings_module._META_NAMES),
-        ("AD", settings_module._AD_NAMES),
-    ):
-        named |= {f"{prefix}_{name.upper()}" for name in names}
+    named = {str(field.validation_alias) for field in Settings.model_fields.values()} | set(shop_variables())
     return named - TOML_ONLY
 
 
