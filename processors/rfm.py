@@ -3,15 +3,17 @@
 order -> purchase day -> customer -> cells. An order adds one to a day of a customer and its net money to it (`order_state`); the days make
 the customer (`rfm_customer`); the customer counts in cells. Only differences travel, so an event that changes nothing costs one look-up.
 
-The window is 365 days of the shop up to `as_of_day`, which `tick` moves on at the shop's midnight: it touches only customers with a day
-that leaves. `rfm_shop` is read by every batch, shared, and locked alone by what concerns the whole shop: midnight, a merge of customers,
-and the step from exact amounts to bins at 50,000 customers (analytics 3.6), which is never taken back.
+The window is 365 days of the shop up to `as_of_day`, which moves on at the shop's midnight: that touches only customers with a day that
+leaves. An order of a later day (a clock that is ahead) counts when its day has come. `rfm_shop` is read by every batch, shared, and locked
+alone by what concerns the whole shop: midnight, a merge of customers, and the step from exact amounts to bins at 50,000 customers
+(analytics 3.6), which is never taken back.
+
+A shop has one currency, that of its first order: orders in another cannot be added to the others, so they are left out, and counted.
 """
 
 import hashlib
 import unicodedata
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from processors import rfm_customer
@@ -19,9 +21,9 @@ from processors.events import CustomersMerged, Order, OrderEvent, Zones, decode_
 from processors.order_state import OrderRow, counts, merge, net
 from processors.processor import Deltas
 from processors.rfm_customer import BTYD_CELLS, CUSTOMERS, DAYS, LAST_DAY_CELLS, RFM_CELLS, SPEND_CELLS, CustomerRow, DayRow
+from processors.rfm_days import days_of
 from processors.rfm_merge import Aliases
-from processors.rfm_shop import SHOPS, ShopRow, expire, to_bins
-from processors.tolerance import Rejected, shop_day
+from processors.rfm_shop import SHOPS, ShopRow, learned, move_window, to_bins, today
 from stream.record import Entry
 from stream.store import Cells, Entities, Key, Transaction
 
@@ -29,7 +31,20 @@ WINDOW_DAYS = 365
 EXACT_BELOW = 50_000
 """Customers ever, below which amounts are kept exactly."""
 
+SHOPS_AT_ONCE = 50
+"""How many shops one `tick` takes over midnight: each is a lock, and more shops than that have theirs at the same time."""
+
+
+class EarlyRow(NamedTuple):
+    """Columns of `rfm_early`: an order of a day that has not begun."""
+
+    shop: str
+    day: int
+    order_id: str
+
+
 ORDERS = Entities("rfm_order", OrderRow, 2)
+EARLY = Entities("rfm_early", EarlyRow, 3)
 LEFT_OUT_CELLS = Cells("rfm_left_out_cell", ("shop", "reason"), ("orders", "revenue"))
 
 
@@ -43,16 +58,25 @@ def customer_key(order: Order) -> str:
 
 
 class Contribution(NamedTuple):
-    """What an order adds to a purchase day."""
+    """What an order adds to a purchase day, or, with a reason, to what is left out."""
 
     customer: str
     day: int
     revenue: int
+    left_out: str = ""
 
 
-def contribution(row: OrderRow | None) -> Contribution | None:
-    """What the order adds; None where it does not count."""
-    return Contribution(row.subject, row.day, net(row)) if row is not None and counts(row) else None
+def contribution(row: OrderRow | None, shop: ShopRow) -> Contribution | None:
+    """What the order adds; None where it does not count, or not yet."""
+    if row is None or not counts(row) or row.day > shop.as_of_day:
+        return None
+    if row.currency != shop.currency:
+        return Contribution("", row.day, 0, "currency")
+    return Contribution(row.subject, row.day, net(row), "" if row.subject else "no_customer")
+
+
+Days = dict[tuple[str, int], list[int]]
+"""What changes of purchase days: (customer, day) -> [orders, revenue]."""
 
 
 class RfmProcessor:
@@ -64,6 +88,7 @@ class RfmProcessor:
     def __init__(self, zones: Zones, *, window_days: int = WINDOW_DAYS, exact_below: int = EXACT_BELOW) -> None:
         self._zones, self._window_days, self._exact_below = zones, window_days, exact_below
         self._grown: set[str] = set()
+        self._to_sweep = False
 
     def decode(self, entry: Entry) -> OrderEvent | None:
         return decode_order(entry, self._zones)
@@ -79,86 +104,127 @@ class RfmProcessor:
         merges = [event for event in events if isinstance(event, CustomersMerged)]
         orders = [event for event in events if not isinstance(event, CustomersMerged)]
         shop = self._shop(transaction, name, orders, now_ms, alone=bool(merges))
-        deltas = Deltas()
-        work = _Batch(transaction, shop, shop.as_of_day - self._window_days, deltas)
-        aliases = Aliases(transaction, name)
+        work = _Batch(transaction, shop)
         for event in merges:
-            work.move_days(aliases, event)
-        work.days(self._orders(transaction, name, orders, aliases, deltas))
-        deltas.save(transaction)
+            work.merge(event)
+        work.orders(orders)
+        work.save()
         self._grown.add(name)
 
     def _shop(self, transaction: Transaction, name: str, events: Sequence[OrderEvent], now_ms: int, *, alone: bool) -> ShopRow:
-        """The shop as this batch goes by it. Raises Rejected for an order in another currency: it cannot be added to the others."""
-        currencies = [event.currency for event in events if isinstance(event, Order)]
-        shop = transaction.load(SHOPS, [(name,)], shared=not alone).get((name,))
-        if shop is None:
-            shop = ShopRow(name, currencies[0] if currencies else "", self._today(name, now_ms), 1)
-            transaction.save(SHOPS, [shop])
-        elif not shop.currency and currencies:
-            shop = shop._replace(currency=currencies[0])
-            transaction.save(SHOPS, [shop])
-        for currency in currencies:
-            if currency != shop.currency:
-                raise Rejected("currency_mismatch", f"an order in {currency}, the shop's other orders are in {shop.currency}")
-        return shop
+        """The shop as this batch goes by it. It is looked at first and locked alone only where these events change it."""
+        found = transaction.query(f"SELECT {', '.join(ShopRow._fields)} FROM rfm_shop WHERE shop = :shop", shop=name)
+        known = ShopRow(*found[0]) if found else None
+        if known is None or self._told(known, events, now_ms) != known or self._today(known, now_ms) > known.as_of_day:
+            known = transaction.load(SHOPS, [(name,)]).get((name,))
+            told = self._told(known or ShopRow(name, "", 0, 1, window_days=self._window_days), events, now_ms)
+            if known is None:
+                transaction.save(SHOPS, [told._replace(as_of_day=self._today(told, now_ms))])
+            else:
+                self._advance(transaction, told, max(told.as_of_day, self._today(told, now_ms)), told.window_days)
+        return transaction.load(SHOPS, [(name,)], shared=not alone)[(name,)]
 
-    def _today(self, name: str, now_ms: int) -> int:
-        return shop_day(datetime.fromtimestamp(now_ms / 1000, UTC), self._zones.get(name))
+    def _told(self, shop: ShopRow, events: Iterable[OrderEvent], now_ms: int) -> ShopRow:
+        """The shop with what its orders say of it. Test orders say nothing: they may be older than its settings."""
+        orders = [event for event in events if isinstance(event, Order) and not event.test]
+        if orders and not shop.currency:
+            shop = shop._replace(currency=orders[0].currency)
+        return shop if shop.shop in self._zones else learned(shop, orders, now_ms)
 
-    def _orders(
-        self, transaction: Transaction, name: str, events: Sequence[OrderEvent], aliases: Aliases, deltas: Deltas
-    ) -> dict[tuple[str, int], list[int]]:
-        """Fold orders; what they change of purchase days: (customer, day) -> [orders, revenue]."""
+    def _today(self, shop: ShopRow, now_ms: int) -> int:
+        return today(shop, self._zones.get(shop.shop), now_ms)
+
+    def _advance(self, transaction: Transaction, shop: ShopRow, as_of_day: int, window_days: int) -> None:
+        """Move the window of a shop that is locked alone, and count the orders whose day has come."""
+        moved = move_window(transaction, shop, as_of_day, window_days)
+        work = _Batch(transaction, moved)
+        work.due(shop.as_of_day)
+        work.save()
+
+    def tick(self, transaction: Transaction, now_ms: int) -> None:
+        """Midnight, another window, the step to bins, and removing cells that have become zero."""
+        grown, self._grown = self._grown, set()
+        left = SHOPS_AT_ONCE
+        for found in transaction.query(f"SELECT {', '.join(ShopRow._fields)} FROM rfm_shop ORDER BY shop"):
+            shop = ShopRow(*found)
+            if left and (self._today(shop, now_ms) > shop.as_of_day or shop.window_days != self._window_days):
+                left, self._to_sweep = left - 1, True
+                shop = transaction.load(SHOPS, [(shop.shop,)])[(shop.shop,)]
+                self._advance(transaction, shop, max(shop.as_of_day, self._today(shop, now_ms)), self._window_days)
+            if shop.exact and shop.shop in grown:
+                ever = transaction.query("SELECT sum(customers) FROM rfm_last_day_cell WHERE shop = :shop", shop=shop.shop)[0][0]
+                if (ever or 0) >= self._exact_below:
+                    to_bins(transaction, shop.shop)
+        if self._to_sweep and left == SHOPS_AT_ONCE:
+            self._to_sweep = False
+            for cells in (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS):
+                transaction.sweep(cells)
+
+
+class _Batch:
+    """Orders -> purchase days -> customers -> cells, for one shop in one transaction."""
+
+    def __init__(self, transaction: Transaction, shop: ShopRow) -> None:
+        self._transaction, self._shop, self._cutoff = transaction, shop, shop.as_of_day - shop.window_days
+        self._deltas, self._aliases = Deltas(), Aliases(transaction, shop.shop)
+
+    def save(self) -> None:
+        """Add what the batch changed of cells."""
+        self._deltas.save(self._transaction)
+
+    def orders(self, events: Sequence[OrderEvent]) -> None:
+        """Fold orders."""
+        name = self._shop.shop
         by_order: dict[Key, list[OrderEvent]] = {}
         for event in events:
             if not isinstance(event, CustomersMerged):
                 by_order.setdefault((name, event.order_id), []).append(event)
-        before = transaction.load(ORDERS, by_order)
+        before = self._transaction.load(ORDERS, by_order)
         changed: list[OrderRow] = []
-        days: dict[tuple[str, int], list[int]] = {}
+        moves: list[tuple[Contribution | None, Contribution | None]] = []
         for key, its_events in by_order.items():
             old = new = before.get(key)
             for event in its_events:
                 new = merge(new, event, customer_key)
-            if new is None or new == old:
+            if new is not None and new != old:
+                changed.append(new)
+                moves.append((contribution(old, self._shop), contribution(new, self._shop)))
+        self._transaction.save(ORDERS, changed)
+        self._transaction.save(EARLY, [EarlyRow(name, row.day, row.order_id) for row in changed if row.day > self._shop.as_of_day])
+        self._move(moves)
+
+    def due(self, since_day: int) -> None:
+        """Count the orders of the days after `since_day` that came before their day."""
+        name, until = self._shop.shop, self._shop.as_of_day
+        sql = "SELECT shop, day, order_id FROM rfm_early WHERE shop = :shop AND day <= :until"
+        early = [EarlyRow(*row) for row in self._transaction.query(sql, shop=name, until=until)]
+        rows = self._transaction.load(ORDERS, {(name, each.order_id) for each in early}).values()
+        self._transaction.delete(EARLY, early)
+        self._move([(None, contribution(row, self._shop)) for row in rows if row.day > since_day])
+
+    def _move(self, moves: Iterable[tuple[Contribution | None, Contribution | None]]) -> None:
+        moved = [(was, now) for was, now in moves if was != now]
+        told = [(each, sign) for move in moved for each, sign in zip(move, (-1, 1), strict=True) if each is not None]
+        self._aliases.look_up({each.customer for each, _ in told if not each.left_out})
+        days: Days = {}
+        for each, sign in told:
+            if each.left_out:
+                self._deltas.count(LEFT_OUT_CELLS, (self._shop.shop, each.left_out), (1, each.revenue), sign)
                 continue
-            changed.append(new)
-            was, now = contribution(old), contribution(new)
-            if was == now:
-                continue
-            for told, sign in ((was, -1), (now, 1)):
-                if told is None:
-                    continue
-                if not told.customer:
-                    deltas.count(LEFT_OUT_CELLS, (name, "no_customer"), (1, told.revenue), sign)
-                    continue
-                change = days.setdefault((aliases.kept(told.customer), told.day), [0, 0])
-                change[0] += sign
-                change[1] += sign * told.revenue
-        transaction.save(ORDERS, changed)
-        return days
+            change = days.setdefault((self._aliases.kept(each.customer), each.day), [0, 0])
+            change[0] += sign
+            change[1] += sign * each.revenue
+        self.days(days)
 
-    def tick(self, transaction: Transaction, now_ms: int) -> None:
-        """Midnight, the step to bins, and removing cells that have become zero."""
-        grown, self._grown = self._grown, set()
-        for name, as_of_day, exact in transaction.query("SELECT shop, as_of_day, exact FROM rfm_shop"):
-            today = self._today(name, now_ms)
-            if today > as_of_day:
-                expire(transaction, name, today, self._window_days)
-                for cells in (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS):
-                    transaction.sweep(cells)
-            if exact and name in grown:
-                ever = transaction.query("SELECT sum(customers) FROM rfm_last_day_cell WHERE shop = :shop", shop=name)[0][0]
-                if (ever or 0) >= self._exact_below:
-                    to_bins(transaction, name)
-
-
-class _Batch:
-    """Purchase days -> customers -> cells, for one shop in one transaction."""
-
-    def __init__(self, transaction: Transaction, shop: ShopRow, cutoff: int, deltas: Deltas) -> None:
-        self._transaction, self._shop, self._cutoff, self._deltas = transaction, shop, cutoff, deltas
+    def merge(self, event: CustomersMerged) -> None:
+        """All purchase days of the customer that is gone become those of the customer that is kept."""
+        if not self._aliases.merge(event):
+            return
+        moving: Days = {}
+        for row in days_of(self._transaction, self._shop.shop, [event.deleted_id])[event.deleted_id]:
+            moving[row.customer, row.day] = [-row.orders, -row.revenue]
+            moving[self._aliases.kept(event.deleted_id), row.day] = [row.orders, row.revenue]
+        self.days(moving)
 
     def days(self, changes: Mapping[tuple[str, int], Sequence[int]]) -> None:
         """Add to purchase days, and let their customers follow."""
@@ -185,11 +251,14 @@ class _Batch:
     def _customers(self, by_customer: Mapping[str, Mapping[int, tuple[DayRow | None, DayRow]]]) -> None:
         name = self._shop.shop
         before = self._transaction.load(CUSTOMERS, [(name, customer) for customer in by_customer])
+        moved = {customer: rfm_customer.moved(before.get((name, customer)), days, self._cutoff) for customer, days in by_customer.items()}
+        anew = days_of(self._transaction, name, [customer for customer, row in moved.items() if row is None])
         saved: list[CustomerRow] = []
         gone: list[Key] = []
-        for customer, changes in by_customer.items():
-            old = before.get((name, customer))
-            new = rfm_customer.moved(old, changes, self._cutoff) or self._from_days(customer)
+        for customer, row in moved.items():
+            old, new = before.get((name, customer)), row
+            if new is None:
+                new = rfm_customer.from_days(name, customer, anew[customer], self._cutoff)
             self._count(old, new)
             if new is not None:
                 saved.append(new)
@@ -201,20 +270,3 @@ class _Batch:
     def _count(self, old: CustomerRow | None, new: CustomerRow | None) -> None:
         exact = bool(self._shop.exact)
         self._deltas.move(rfm_customer.cells(old, exact=exact), rfm_customer.cells(new, exact=exact))
-
-    def _from_days(self, customer: str) -> CustomerRow | None:
-        return rfm_customer.from_days(self._shop.shop, customer, self._all_days(customer), self._cutoff)
-
-    def _all_days(self, customer: str) -> list[DayRow]:
-        sql = "SELECT shop, customer, day, orders, revenue FROM rfm_customer_day WHERE shop = :shop AND customer = :customer"
-        return [DayRow(*row) for row in self._transaction.query(sql, shop=self._shop.shop, customer=customer)]
-
-    def move_days(self, aliases: Aliases, event: CustomersMerged) -> None:
-        """All purchase days of the customer that is gone become those of the customer that is kept."""
-        if not aliases.merge(event):
-            return
-        moving: dict[tuple[str, int], list[int]] = {}
-        for row in self._all_days(event.deleted_id):
-            moving[row.customer, row.day] = [-row.orders, -row.revenue]
-            moving[aliases.kept(event.deleted_id), row.day] = [row.orders, row.revenue]
-        self.days(moving)

@@ -1,8 +1,10 @@
 """customers/merge: a customer that is gone counts as the one that is kept, whichever of their orders comes before or after the merge.
 
-Merges make chains (A into B, B into C), told in any order; the alias of each customer always names the end of its chain.
+Merges make chains (A into B, B into C), told in any order; the alias of each customer always names the end of its chain. Aliases are
+changed only with the shop locked alone and read with it locked, shared.
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from processors.events import CustomersMerged
@@ -21,26 +23,33 @@ ALIASES = Entities("rfm_alias", AliasRow, 2)
 
 
 class Aliases:
-    """The merged customers of one shop. Few shops have any, and those few: they are read whole."""
+    """The merged customers of one shop, as far as a batch names them."""
 
     def __init__(self, transaction: Transaction, shop: str) -> None:
         self._transaction, self._shop = transaction, shop
-        rows = transaction.query("SELECT deleted, kept FROM rfm_alias WHERE shop = :shop", shop=shop)
-        self._kept: dict[str, str] = dict(map(tuple, rows))
+        self._kept: dict[str, str] = {}
+
+    def look_up(self, customers: Collection[str]) -> None:
+        """Read the aliases of `customers`; to be done before `kept` is asked, for all of a batch at once."""
+        unknown = [customer for customer in customers if customer not in self._kept]
+        self._kept.update(zip(unknown, unknown, strict=True))
+        found = self._transaction.load(ALIASES, {(self._shop, customer) for customer in unknown}, shared=True)
+        self._kept.update((row.deleted, row.kept) for row in found.values())
 
     def kept(self, customer: str) -> str:
         """Who `customer` is now."""
-        return self._kept.get(customer, customer)
+        return self._kept[customer]
 
     def merge(self, event: CustomersMerged) -> bool:
         """Take note of a merge; False where nothing changes."""
+        self.look_up((event.kept_id, event.deleted_id))
         kept = self.kept(event.kept_id)
-        if event.deleted_id in self._kept or kept == event.deleted_id:
+        if self.kept(event.deleted_id) != event.deleted_id or kept == event.deleted_id:
             return False
-        self._kept[event.deleted_id] = kept
-        for deleted, now in self._kept.items():
-            if now == event.deleted_id:
-                self._kept[deleted] = kept
-        changed = [AliasRow(self._shop, deleted, now) for deleted, now in self._kept.items() if now == kept]
-        self._transaction.save(ALIASES, changed)
+        followers = self._transaction.query(
+            "SELECT deleted FROM rfm_alias WHERE shop = :shop AND kept = :kept", shop=self._shop, kept=event.deleted_id
+        )
+        gone = [event.deleted_id, *(row[0] for row in followers)]
+        self._transaction.save(ALIASES, [AliasRow(self._shop, deleted, kept) for deleted in gone])
+        self._kept.update(dict.fromkeys(gone, kept))
         return True

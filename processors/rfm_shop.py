@@ -1,12 +1,21 @@
-"""What concerns all customers of a shop at once: its midnight, and the step from exact amounts to bins. Each locks the shop alone."""
+"""What concerns all customers of a shop at once: its clock, its window, and the step from exact amounts to bins. Each locks it alone."""
 
-from typing import NamedTuple
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone, tzinfo
+from typing import Final, NamedTuple
 
 from processors import rfm_customer
+from processors.events import Order
 from processors.money_bins import bin_edge, mid_week
 from processors.processor import Deltas
-from processors.rfm_customer import BTYD_CELLS, CUSTOMERS, RFM_CELLS, SPEND_CELLS, CustomerRow, DayRow
+from processors.rfm_customer import BTYD_CELLS, CUSTOMERS, RFM_CELLS, SPEND_CELLS
+from processors.rfm_days import days_of
+from processors.tolerance import EPOCH_ORDINAL
 from stream.store import Entities, Key, Transaction
+
+DAY_MS: Final = 86_400_000
+AT_ONCE: Final = 5_000
+"""Customers that are in memory at a time."""
 
 
 class ShopRow(NamedTuple):
@@ -18,42 +27,55 @@ class ShopRow(NamedTuple):
     """The window ends with this day of the shop."""
     exact: int
     """1 while cells keep amounts and days exactly."""
+    offset_day: int = 0
+    offset_s: int = 0
+    """How far the shop is ahead of UTC, by the times of its newest orders, those of `offset_day`; where no time zone is set."""
+    window_days: int = 365
+    """The window that the shop's customers are counted by."""
 
 
 SHOPS = Entities("rfm_shop", ShopRow, 1)
 
 
-def expire(transaction: Transaction, name: str, today: int, window_days: int) -> None:
-    """Move the window's end to `today`: customers with days that leave it change, nobody else is touched."""
-    shop = transaction.load(SHOPS, [(name,)])[(name,)]
-    if shop.as_of_day >= today:
-        return
-    cutoff = today - window_days
-    leaving = transaction.query("SELECT customer FROM rfm_customer WHERE shop = :shop AND expires_day <= :cutoff", shop=name, cutoff=cutoff)
-    before = transaction.load(CUSTOMERS, [(name, customer) for (customer,) in leaving])
-    inside: dict[str, list[DayRow]] = {}
-    for row in transaction.query(
-        "SELECT d.shop, d.customer, d.day, d.orders, d.revenue FROM rfm_customer c"
-        " JOIN rfm_customer_day d ON d.shop = c.shop AND d.customer = c.customer AND d.day > :cutoff"
-        " WHERE c.shop = :shop AND c.expires_day <= :cutoff",
-        shop=name,
-        cutoff=cutoff,
-    ):
-        inside.setdefault(row[1], []).append(DayRow(*row))
-    deltas, saved = Deltas(), []
-    for (_, customer), old in before.items():
-        days = inside.get(str(customer), [])
-        new = old._replace(
-            orders=sum(day.orders for day in days),
-            revenue=sum(day.revenue for day in days),
-            expires_day=min((day.day for day in days), default=None),
-        )
-        exact = bool(shop.exact)
-        deltas.move(rfm_customer.cells(old, exact=exact), rfm_customer.cells(new, exact=exact))
-        saved.append(new)
-    transaction.save(CUSTOMERS, saved)
-    transaction.save(SHOPS, [shop._replace(as_of_day=today)])
+def learned(shop: ShopRow, orders: Iterable[Order], now_ms: int) -> ShopRow:
+    """The shop with the offset that its newest orders' own times have: Shopify writes the shop's (shopify 2.2)."""
+    tomorrow = now_ms // DAY_MS + 1
+    newest = (shop.offset_day, shop.offset_s)
+    for day, offset in {(order.day, order.processed_at.utcoffset()) for order in orders}:
+        if newest[0] <= day <= tomorrow and offset is not None:
+            newest = max(newest, (day, round(offset.total_seconds())))
+    return shop._replace(offset_day=newest[0], offset_s=newest[1])
+
+
+def today(shop: ShopRow, zone: tzinfo | None, now_ms: int) -> int:
+    """The shop's day, days since 1970-01-01."""
+    return datetime.fromtimestamp(now_ms / 1000, zone or timezone(timedelta(seconds=shop.offset_s))).toordinal() - EPOCH_ORDINAL
+
+
+def move_window(transaction: Transaction, shop: ShopRow, as_of_day: int, window_days: int) -> ShopRow:
+    """Let the window end with `as_of_day`, and hold `window_days`: customers with days that leave or enter change, nobody else is touched.
+
+    `shop` is locked alone. Returns it as it is now.
+    """
+    before, cutoff = shop.as_of_day - shop.window_days, as_of_day - window_days
+    sql = "SELECT customer FROM rfm_customer WHERE shop = :shop AND expires_day <= :cutoff"
+    if cutoff < before:
+        sql = "SELECT DISTINCT customer FROM rfm_customer_day WHERE shop = :shop AND day > :cutoff AND day <= :before"
+    customers = [row[0] for row in transaction.query(sql, shop=shop.shop, cutoff=cutoff, **({"before": before} if cutoff < before else {}))]
+    deltas, exact = Deltas(), bool(shop.exact)
+    for start in range(0, len(customers), AT_ONCE):
+        rows = transaction.load(CUSTOMERS, [(shop.shop, customer) for customer in customers[start : start + AT_ONCE]])
+        days = days_of(transaction, shop.shop, [old.customer for old in rows.values()])
+        saved = []
+        for old in rows.values():
+            new = rfm_customer.from_days(shop.shop, old.customer, days[old.customer], cutoff)
+            deltas.move(rfm_customer.cells(old, exact=exact), rfm_customer.cells(new, exact=exact))
+            saved += [new] if new is not None else []
+        transaction.save(CUSTOMERS, saved)
     deltas.save(transaction)
+    moved = shop._replace(as_of_day=as_of_day, window_days=window_days)
+    transaction.save(SHOPS, [moved])
+    return moved
 
 
 def to_bins(transaction: Transaction, name: str) -> None:
@@ -76,6 +98,3 @@ def _binned(table: str, key: Key) -> Key:
     if table == BTYD_CELLS.table:
         return (*key[:2], mid_week(int(key[2])), mid_week(int(key[3])))
     return (*key[:-1], bin_edge(int(key[-1])))
-
-
-__all__ = ["SHOPS", "CustomerRow", "ShopRow", "expire", "to_bins"]

@@ -2,26 +2,27 @@
 
 import random
 from collections.abc import Sequence
-from datetime import date
+from datetime import UTC, date, datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from processors import rfm_customer
 from processors.events import CustomersMerged, OrderEvent, Refund, RefundCreated
 from processors.order_state import OrderRow, counts, net
-from processors.processor import Deltas
-from processors.rfm import LEFT_OUT_CELLS, ORDERS, RfmProcessor
-from processors.rfm_customer import BTYD_CELLS, CUSTOMERS, LAST_DAY_CELLS, RFM_CELLS, SPEND_CELLS, CustomerRow, DayRow, from_days
-from processors.tolerance import Rejected
+from processors.rfm import EARLY, LEFT_OUT_CELLS, ORDERS, RfmProcessor
+from processors.rfm_customer import BTYD_CELLS, CUSTOMERS, DAYS, LAST_DAY_CELLS, RFM_CELLS, SPEND_CELLS, CustomerRow, DayRow, from_days
+from processors.rfm_shop import SHOPS, ShopRow
 from stream.sql_store import SqlStore
-from stream.store import Cells
+from stream.store import Cells, Entities, Key
 from tests.orders import DAY0, SHOP, distinct_versions, events, order
 
 CELLS = (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS, LEFT_OUT_CELLS)
-TABLES = ("rfm_shop", "rfm_order", "rfm_customer_day", "rfm_customer", "rfm_alias")
+TABLES = ("rfm_early", "rfm_shop", "rfm_order", "rfm_customer_day", "rfm_customer", "rfm_alias")
 NOON_MS = 12 * 3_600_000
 PROPERTY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 
@@ -63,31 +64,38 @@ def state(store: SqlStore) -> dict[str, object]:
 def assert_cells_are_the_sum_of_customers_and_customers_of_orders(store: SqlStore, window_days: int = 365) -> None:
     """The central equation, from the orders up: everything behind the order rows is made anew and compared."""
     with store.snapshot() as snapshot:
-        shops = {row[0]: row for row in snapshot.query("SELECT shop, as_of_day, exact FROM rfm_shop")}
+        shops = {row[0]: ShopRow(*row) for row in snapshot.query(f"SELECT {', '.join(ShopRow._fields)} FROM rfm_shop")}
         rows = [OrderRow(*row) for row in snapshot.query(f"SELECT {', '.join(OrderRow._fields)} FROM rfm_order")]
         aliases = {(r[0], r[1]): r[2] for r in snapshot.query("SELECT shop, deleted, kept FROM rfm_alias")}
         customers = {
             CustomerRow(*r)[:2]: CustomerRow(*r) for r in snapshot.query(f"SELECT {', '.join(CustomerRow._fields)} FROM rfm_customer")
         }
     days: dict[tuple[str, str, int], list[int]] = {}
-    left_out = Deltas()
+    left_out: dict[tuple[str, str], tuple[int, int]] = {}
     for row in filter(counts, rows):
-        if row.subject:
+        if row.day > shops[row.shop].as_of_day:
+            continue
+        if row.currency != shops[row.shop].currency or not row.subject:
+            foreign = row.currency != shops[row.shop].currency
+            reason = (row.shop, "currency" if foreign else "no_customer")
+            orders, revenue = left_out.get(reason, (0, 0))
+            left_out[reason] = orders + 1, revenue + (0 if foreign else net(row))
+        else:
             total = days.setdefault((row.shop, aliases.get((row.shop, row.subject), row.subject), row.day), [0, 0])
             total[0] += 1
             total[1] += net(row)
     by_customer: dict[tuple[str, str], list[DayRow]] = {}
     for (shop, customer, day), (orders, revenue) in days.items():
         by_customer.setdefault((shop, customer), []).append(DayRow(shop, customer, day, orders, revenue))
-    expected = {key: from_days(*key, its_days, shops[key[0]][1] - window_days) for key, its_days in by_customer.items()}
+    expected = {key: from_days(*key, its_days, shops[key[0]].as_of_day - window_days) for key, its_days in by_customer.items()}
     assert customers == expected
     for cells in CELLS[:-1]:
         sums: dict[tuple[object, ...], tuple[int, ...]] = {}
         for customer_row in customers.values():
-            for key, measures in rfm_customer.cells(customer_row, exact=bool(shops[customer_row.shop][2])).get(cells, {}).items():
+            for key, measures in rfm_customer.cells(customer_row, exact=bool(shops[customer_row.shop].exact)).get(cells, {}).items():
                 sums[key] = tuple(a + b for a, b in zip(sums.get(key, (0,) * len(measures)), measures, strict=True))
         assert nonzero(store, cells) == {key: measures for key, measures in sums.items() if any(measures)}, cells.table
-    del left_out
+    assert nonzero(store, LEFT_OUT_CELLS) == left_out
 
 
 @PROPERTY
@@ -182,10 +190,46 @@ def test_guests_are_known_by_a_hash_and_orders_of_nobody_are_left_out_and_counte
         assert "@" not in str(snapshot.query("SELECT * FROM rfm_customer")) + str(snapshot.query("SELECT * FROM rfm_order"))
 
 
-def test_an_order_in_another_currency_is_rejected_since_it_cannot_be_added(store: SqlStore) -> None:
-    fold(store, [[order("1")]])
-    with pytest.raises(Rejected, match="currency_mismatch"):
-        fold(store, [[order("2", currency="EUR")]])
+def test_orders_in_another_currency_cannot_be_added_so_they_are_left_out_and_counted(store: SqlStore) -> None:
+    fold(store, [[order("0", currency="CAD", test=True)], [order("1"), order("2", currency="EUR")], [order("3", currency="EUR")]])
+    assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
+    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0, 1, 1000): (1, 1, 1000)}
+    assert nonzero(store, LEFT_OUT_CELLS) == {(SHOP, "currency"): (2, 0)}
+
+
+def test_an_order_of_a_day_that_has_not_begun_counts_once_it_has(store: SqlStore) -> None:
+    processor = fold(store, [[order("1", day=DAY0 + 2), order("2", day=DAY0, total=1)]], DAY0)
+    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0, 1, 1): (1, 1, 1)}
+    fold(store, [[order("3", customer="2", day=DAY0 + 1)]], DAY0 + 1, processor)
+    assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
+    with store.begin() as transaction:
+        processor.tick(transaction, at(DAY0 + 2))
+    assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
+    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0 + 1, 1, 1000): (1, 1, 1000), (SHOP, DAY0 + 2, 2, 1001): (1, 2, 1001)}
+
+
+@pytest.mark.parametrize(("offset", "today"), [("+13:00", DAY0 + 1), ("+00:00", DAY0), ("-11:30", DAY0 - 1)])
+def test_a_shop_without_time_zone_has_its_midnight_where_its_orders_times_have_it(store: SqlStore, offset: str, today: int) -> None:
+    zone = datetime.fromisoformat(f"2024-10-04T11:00:00{offset}").tzinfo
+    moment = datetime(2024, 10, 4, 11, tzinfo=UTC)
+    with store.begin() as transaction:
+        told = replace(order("1", day=today), processed_at=moment.astimezone(zone))
+        RfmProcessor({}).apply(transaction, [told], round(moment.timestamp() * 1000))
+    with store.snapshot() as snapshot:
+        assert snapshot.query("SELECT as_of_day FROM rfm_shop") == [(today,)]
+
+
+@pytest.mark.parametrize("window_days", [30, 365, 500])
+def test_another_window_recounts_what_is_there(store: SqlStore, window_days: int) -> None:
+    rng = random.Random(11)
+    told: list[OrderEvent] = [order(f"{i}", customer=f"{rng.randint(1, 20)}", day=DAY0 - rng.randint(0, 600)) for i in range(60)]
+    fold(store, [told], DAY0)
+    processor = RfmProcessor({}, window_days=window_days)
+    with store.begin() as transaction:
+        processor.tick(transaction, at(DAY0))
+    assert_cells_are_the_sum_of_customers_and_customers_of_orders(store, window_days)
+    fold(store, [[order("next", customer="3", day=DAY0)]], DAY0, processor)
+    assert_cells_are_the_sum_of_customers_and_customers_of_orders(store, window_days)
 
 
 def test_a_large_shop_steps_to_bins_and_stays_the_sum_of_its_customers(store: SqlStore) -> None:
@@ -225,5 +269,8 @@ def test_today_is_the_shop_s(store: SqlStore) -> None:
 
 def test_orders_and_customers_have_the_columns_of_their_tables(store: SqlStore) -> None:
     with store.begin() as transaction:
-        for entities in (ORDERS, CUSTOMERS):
-            assert transaction.load(entities, [(SHOP, "none")]) == {}
+        tables: list[tuple[Entities[Any], Key]] = [
+            (ORDERS, (SHOP, "none")), (CUSTOMERS, (SHOP, "none")), (DAYS, (SHOP, "none", 0)), (EARLY, (SHOP, 0, "none")), (SHOPS, (SHOP,))
+        ]  # fmt: skip
+        for entities, key in tables:
+            assert transaction.load(entities, [key]) == {}
