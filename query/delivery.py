@@ -6,11 +6,12 @@ buckets that grow by 2 ** (1/8); percentiles are interpolated within one. Answer
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from stream.store import Cells, Reading, Transaction
+from stream.store import Cells, Key, Reading, Transaction
 
 CELLS = Cells("capi_cell", ("shop", "pixel_id", "kind", "name"), ("events",))
 OUTCOMES = ("pending", "sending", "sent", "maybe_accepted", "dead", "expired", "too_old", "no_consent", "skipped")
@@ -151,7 +152,7 @@ def retry(
         names = {f"order_{i}": order_id for i, order_id in enumerate(dict.fromkeys(order_ids))}
         where += f" AND order_id IN ({', '.join(f':{name}' for name in names)})" if names else " AND 1 = 0"
         values |= names
-    retried = 0
+    moved: Counter[Key] = Counter()
     pixels = [row[0] for row in transaction.query(f"SELECT DISTINCT pixel_id FROM capi_outbox WHERE {where} ORDER BY 1", **values)]
     for pixel_id in pixels:
         for outcome, known in (("pending", "ambiguous_ms IS NULL"), ("maybe_accepted", "ambiguous_ms IS NOT NULL")):
@@ -161,13 +162,14 @@ def retry(
                 pixel_id=pixel_id,
                 **values,
             )
-            key = (shop, pixel_id, "outcome")
-            transaction.add(CELLS, {(*key, "dead"): (-count,), (*key, outcome): (count,)})
-            retried += count
+            moved[shop, pixel_id, "outcome", "dead"] -= count
+            moved[shop, pixel_id, "outcome", outcome] += count
+    # Rows first, cells last, as the fold and the sender lock them: no deadlock with either.
+    transaction.add(CELLS, {key: (count,) for key, count in moved.items()})
     probed = transaction.execute(
         "UPDATE capi_pixel SET next_probe_ms = :now"
         " WHERE shop = :shop AND paused_since_ms IS NOT NULL AND paused_code <> 'test_event_code'",
         now=now_ms,
         shop=shop,
     )
-    return {"retried": retried, "probed": probed}
+    return {"retried": sum(count for count in moved.values() if count > 0), "probed": probed}
