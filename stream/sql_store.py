@@ -5,7 +5,7 @@ What differs between the two databases is in `stream/sql_dialect.py`. What is de
 - SQLite: WAL, `synchronous=NORMAL`, `BEGIN IMMEDIATE`. Writers of one process queue on a lock of ours, since SQLite's own busy handler
   sleeps. A power cut may take the last transactions, position and aggregates and outbox together, and they are made again from the log.
 - PostgreSQL: READ COMMITTED with explicit row locks. Two owners that create the same entity are told apart when it is saved: the
-  second insert finds the row and raises StoreUnavailable, so its batch is rolled back, loaded again and folded on top of the first.
+  second insert finds the row and raises Conflict, so its batch is rolled back, loaded again and folded on top of the first.
 - Migrations run at `open`, under a lock, in whichever process comes first.
 """
 
@@ -206,7 +206,14 @@ class SqlStore:
         Raises ValueError for another URL, StoreUnavailable, Incompatible.
         """
         dialect = dialect_of(url)
-        engine = sa.create_engine(dialect.engine_url(url), pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=dialect.pre_ping)
+        address = sa.make_url(dialect.engine_url(url))
+        engine = sa.create_engine(
+            address,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            pool_pre_ping=dialect.pre_ping,
+            connect_args={name: value for name, value in dialect.connect_arguments.items() if name not in address.query},
+        )
         event.listen(engine, "connect", dialect.on_connect)
         event.listen(engine, "begin", dialect.on_begin)
         try:

@@ -2,6 +2,7 @@
 
     StoreError
     ├── StoreUnavailable   connection lost, database restarting, deadlock or serialisation failure: roll back and do it again
+    │   └── Conflict       another owner created the same entities first: do it again at once, on top of theirs
     ├── Fenced             another owner moved this position: roll back, reload, go on from there
     └── Incompatible       the schema is not the one this program was made for
 
@@ -33,6 +34,10 @@ class StoreError(Exception):
 
 class StoreUnavailable(StoreError):
     """The database cannot do this now; the transaction did not happen. Trying again later may work."""
+
+
+class Conflict(StoreUnavailable):
+    """Another owner created the same entities meanwhile. It has committed, so the same again, at once, finds them."""
 
 
 class Fenced(StoreError):

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from orderwire.demo.postgres import Postgres
+from stream import sql_dialect
 from stream.migrations.run import head
 from stream.sql_store import SqlStore
-from stream.store import Incompatible, Move, Store, StoreUnavailable
+from stream.store import Fenced, Incompatible, Move, Store, StoreUnavailable
 from tests.contracts.store import CELL, CELLS, StoreContract, cells
 
 
@@ -46,6 +47,25 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_bytes(b"not a database" * 100)
     with pytest.raises(Exception, match="not a database"):
         SqlStore.open(f"sqlite:///{tmp_path / 'state.db'}")
+
+
+def test_an_owner_that_stands_still_in_a_transaction_is_ended_and_its_heir_goes_on(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql_dialect.Postgres, "IDLE_MS", 300)
+    zombie, heir = SqlStore.open(postgres_url), SqlStore.open(postgres_url)
+    with zombie.begin() as transaction:
+        transaction.advance("p", "orders", {0: Move(None, 1, 1)}, 1)
+    with pytest.raises(StoreUnavailable), zombie.begin() as transaction:
+        transaction.advance("p", "orders", {0: Move(1, 2, 1)}, 1)
+        with heir.begin() as rival:  # Waits for the row until the server has ended its holder.
+            rival.advance("p", "orders", {0: Move(1, 2, 1)}, 1)
+        transaction.add(CELLS, {CELL: (1, 1, 1)})
+    with pytest.raises(Fenced), zombie.begin() as transaction:
+        transaction.advance("p", "orders", {0: Move(1, 2, 1)}, 1)
+    assert cells(heir) == {}
+    zombie.close()
+    heir.close()
 
 
 @pytest.mark.parametrize("crash", [False, True])
