@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Generic, TypeVar
 
 import structlog
@@ -20,7 +21,7 @@ from processors.tolerance import Rejected
 from stream.log import Log, Reader, Unavailable
 from stream.metrics import ProcessorMetrics
 from stream.record import Entry
-from stream.store import Fenced, Move, Store, StoreError, StoreUnavailable
+from stream.store import Conflict, Fenced, Move, Store, StoreError, StoreUnavailable
 
 Event = TypeVar("Event")
 BATCH = 500
@@ -59,10 +60,13 @@ class Runner(Generic[Event]):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=processor.name)
         self._loaded: dict[int, int] = {}
         self._ticked = 0.0
+        self._stop = asyncio.Event()
+        self._log_away = self._store_away = False
 
     async def run(self, stop: asyncio.Event) -> None:
         """Fold until `stop` is set; the batch begun is finished. Raises TooMuchParked, PositionLost, Stuck."""
         reader: Reader | None = None
+        self._stop = stop
         stopping = asyncio.ensure_future(stop.wait())
         try:
             while not stop.is_set():
@@ -75,17 +79,26 @@ class Runner(Generic[Event]):
                         reading.cancel()
                         break
                     started = time.monotonic()
-                    if entries := reading.result():
+                    entries = reading.result()
+                    if self._log_away:
+                        self._log_away = False
+                        log.info("log available again", processor=self._processor.name)
+                    if entries:
                         await self._fold(reader, entries)
                     await self._tick()
                     if 0 < len(entries) < BATCH:
                         await asyncio.wait({stopping}, timeout=max(0.0, started + self._pace_s - time.monotonic()))
                 except Unavailable as error:
-                    log.warning("log unavailable", processor=self._processor.name, error=str(error))
-                    await asyncio.sleep(TICK_S)
+                    if not self._log_away:  # Once: it is tried every second, and an outage may last for hours.
+                        self._log_away = True
+                        log.warning("log unavailable", processor=self._processor.name, error=str(error))
+                    await asyncio.wait({stopping}, timeout=TICK_S)
                     if reader is not None:
                         await reader.close()
                         reader = None
+        except StoreUnavailable:
+            if not stop.is_set():
+                raise
         finally:
             stopping.cancel()
             if reader is not None:
@@ -184,13 +197,25 @@ class Runner(Generic[Event]):
         return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
 
     async def _retried(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """The database is away, busy or made us a deadlock's victim: nothing happened, so do it again until it works."""
+        """The database is away, busy or made us a deadlock's victim: nothing happened, so do it again until it works, or until `stop`."""
         attempt = 0
         while True:
             try:
-                return await self._in_thread(call, *arguments)
+                result = await self._in_thread(call, *arguments)
+            except Conflict:
+                self._metrics.retries.inc()
             except StoreUnavailable as error:
                 self._metrics.retries.inc()
-                log.warning("store unavailable", processor=self._processor.name, attempt=attempt, error=str(error))
-                await asyncio.sleep(RETRY_S[min(attempt, len(RETRY_S) - 1)])
+                if self._stop.is_set():
+                    raise
+                if not self._store_away:
+                    self._store_away = True
+                    log.warning("store unavailable", processor=self._processor.name, error=str(error))
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._stop.wait(), RETRY_S[min(attempt, len(RETRY_S) - 1)])
                 attempt += 1
+            else:
+                if self._store_away:
+                    self._store_away = False
+                    log.info("store available again", processor=self._processor.name)
+                return result

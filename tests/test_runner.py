@@ -206,6 +206,23 @@ async def test_a_store_that_is_away_is_waited_for(log: SqliteLog, store: SqlStor
     assert counted(store) == {1: 1}
 
 
+async def test_it_stops_when_told_to_while_the_store_is_away(log: SqliteLog, store: SqlStore) -> None:
+    await log.append(records("1"))
+    processor, asked, stop = Counting(), asyncio.Event(), asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def fail() -> None:
+        loop.call_soon_threadsafe(asked.set)
+        raise StoreUnavailable("away")
+
+    processor.before_apply = fail
+    running = asyncio.create_task(Runner(processor, log, store, metrics=ProcessorMetrics(CollectorRegistry(), "counting")).run(stop))
+    await asked.wait()
+    stop.set()
+    await asyncio.wait_for(running, 5)
+    assert counted(store) == {}
+
+
 async def test_batches_are_whole_transactions_of_up_to_500(log: SqliteLog, store: SqlStore) -> None:
     await log.append(records(*[str(number) for number in range(1_200)]))
     processor = Counting()
