@@ -1,11 +1,20 @@
 """From URLs to a log and a store. The only place that knows which implementations there are."""
 
+import asyncio
+from contextlib import suppress
 from pathlib import Path
+
+import structlog
 
 from orderwire.settings import Settings
 from stream.log import Log
 from stream.sql_store import SqlStore
 from stream.sqlite_log import SqliteLog
+from stream.store import StoreUnavailable
+
+AGAIN_S = 1.0
+
+log = structlog.get_logger()
 
 
 async def open_log(settings: Settings) -> Log:
@@ -19,14 +28,34 @@ async def open_log(settings: Settings) -> Log:
 
 async def open_receiving_log(settings: Settings) -> Log:
     """The same for the receiver: Kafka with the spool in front. An embedded log needs none; if its disk fails, so would the spool's."""
-    log = await open_log(settings)
+    source = await open_log(settings)
     if not settings.on_kafka:
-        return log
+        return source
     from stream.spool import SpooledLog
 
-    return await SpooledLog.open(log, settings.spool, max_bytes=settings.spool_mb << 20)
+    return await SpooledLog.open(source, settings.spool, max_bytes=settings.spool_mb << 20)
 
 
 def open_store(settings: Settings) -> SqlStore:
     """The store that ORDERWIRE_STORE_URL names, its schema up to date. Raises StoreError."""
     return SqlStore.open(settings.store_url.get_secret_value(), pool_size=settings.store_pool)
+
+
+async def wait_for_store(settings: Settings, stop: asyncio.Event) -> SqlStore | None:
+    """`open_store`, tried again while the database is away; None where `stop` came first. Raises StoreError for what no waiting mends.
+
+    A role that starts during the database's outage must not die of it: its deaths would take `serve` down, and the receiver with it.
+    """
+    told = False
+    while not stop.is_set():
+        try:
+            return await asyncio.to_thread(open_store, settings)
+        except StoreUnavailable as error:
+            if settings.store_url.get_secret_value().startswith("sqlite:"):
+                raise  # A folder that cannot be written: whoever runs serve must see it.
+            if not told:
+                log.warning("waiting for the store", error=str(error))
+            told = True
+        with suppress(TimeoutError):
+            await asyncio.wait_for(stop.wait(), AGAIN_S)
+    return None

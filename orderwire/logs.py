@@ -2,8 +2,29 @@
 
 import logging
 import sys
+import time
+from collections.abc import Callable
 
 import structlog
+
+SELDOM_S = 10.0
+
+
+class Seldom(logging.Filter):
+    """Passes each kind of line once in `SELDOM_S`. aiokafka says the same hundreds of times a second while a broker is away."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._last_s: dict[tuple[str, object], float] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether this line is written; the kind is the logger with the message before its values."""
+        kind, now_s = (record.name, record.msg), self._clock()
+        if now_s - self._last_s.get(kind, -SELDOM_S) < SELDOM_S:
+            return False
+        self._last_s[kind] = now_s
+        return True
 
 
 def configure(role: str = "") -> None:
@@ -25,5 +46,7 @@ def configure(role: str = "") -> None:
     )
     # Libraries speak when something is wrong only; aiokafka's own lines name topics and brokers, nothing of what is in them.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(Seldom())
     if role:
         structlog.contextvars.bind_contextvars(role=role)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from prometheus_client import CollectorRegistry
 
-from orderwire.connections import open_log, open_store
+from orderwire.connections import open_log, wait_for_store
 from orderwire.heartbeat import Heartbeat, Identity
 from orderwire.registry import FEEDS, PROCESSORS, pixels, zones
 from orderwire.settings import Settings
@@ -41,7 +41,9 @@ log = structlog.get_logger()
 
 async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
     """Process until `stop`; batches and requests that were begun are finished."""
-    store = await asyncio.to_thread(open_store, settings)
+    store = await wait_for_store(settings, stop)
+    if store is None:
+        return
     source = await open_log(settings)
     registry = CollectorRegistry()
     stopped: dict[str, str] = {}

@@ -7,7 +7,7 @@ from contextlib import suppress
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from orderwire.connections import open_log, open_store
+from orderwire.connections import open_log, wait_for_store
 from orderwire.heartbeat import Heartbeat, Identity
 from orderwire.registry import FEEDS
 from orderwire.settings import ConfigurationError, Settings
@@ -53,7 +53,9 @@ def api_settings(settings: Settings) -> ApiSettings:
 async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
     """Answer until `stop`."""
     told = api_settings(settings)
-    store = await asyncio.to_thread(open_store, settings)
+    store = await wait_for_store(settings, stop)
+    if store is None:
+        return
     log = await open_log(settings)
     registry = CollectorRegistry()
     app = make_app(
