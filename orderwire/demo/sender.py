@@ -54,6 +54,8 @@ class Traffic:
     """Webhook ids that were out of retries, or still unanswered when the sender was stopped."""
     latencies_ms: "array[float]" = field(default_factory=lambda: array("d"))
     """Of answered requests; at a rate from the time when each was due, so that a slow receiver cannot hide its queue."""
+    slowest_ms: float = 0.0
+    """The longest from a request on its way to its answer, at any rate: the receiver's part alone."""
     elapsed_s: float = 0.0
 
     def percentile(self, share: float) -> float | None:
@@ -193,7 +195,10 @@ class Sender:
             try:
                 if not connection.open:
                     connection = await self._connect(loop)
+                asked_s = loop.time()
                 status = await self._ask(loop, connection, attempt.delivery) if connection.open else NO_ANSWER
+                if status != NO_ANSWER:
+                    self.traffic.slowest_ms = max(self.traffic.slowest_ms, (loop.time() - asked_s) * 1000)
             finally:
                 self._in_flight -= 1
             self._finish(loop.time(), began_s, attempt, status)

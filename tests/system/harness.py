@@ -189,10 +189,10 @@ class System:
         await self.serve.kill()
 
     async def stop(self) -> int:
-        """SIGTERM, as Docker and systemd would; the exit code."""
-        assert self.serve is not None
-        self.serve.signal(signal.SIGTERM)
-        return await self.serve.ended(STOP_S)
+        """SIGTERM, as Docker and systemd would, for every `serve`; the highest exit code."""
+        for serve in self._all():
+            serve.signal(signal.SIGTERM)
+        return max([await serve.ended(STOP_S) for serve in self._all()])
 
     def output(self) -> str:
         """Everything that serve has written so far, over all its lives."""
@@ -253,6 +253,7 @@ class System:
         """Ask the API (role `query`): status and decoded JSON, or text where it is none. `options` are aiohttp's."""
         assert self._session is not None
         headers = {"Authorization": f"Bearer {token}"} if token else {}
+        headers |= options.pop("headers", {})
         async with self._session.request(method, self.api_url + path, headers=headers, **options) as response:
             body = await response.read()
             return response.status, orjson.loads(body) if "json" in response.content_type else body.decode()
