@@ -62,7 +62,7 @@ class CapiSettings:
     """Order tags by which subscription apps mark renewals, beside `source_name` subscription_contract*."""
 
     value_basis: ValueBasis = "total"
-    """`total`: all that the buyer pays, discounts off. `without_shipping`: less what was paid for shipping, its tax too. `without_tax`: less
+    """`total`: all that the buyer paid. `without_shipping`: less what was paid for shipping, its tax too. `without_tax`: less
     all taxes. `net_of_discounts`: Shopify's subtotal, the items after discounts, with taxes only where the shop's prices hold them."""
     currency: Literal["shop", "presentment"] = "shop"
     content_id: Literal["variant", "product", "sku"] = "variant"
