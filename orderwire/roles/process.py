@@ -17,6 +17,7 @@ from orderwire.heartbeat import Heartbeat, Identity
 from orderwire.registry import FEEDS, PROCESSORS, pixels, zones
 from orderwire.settings import Settings
 from processors.capi.graph import aiohttp_call, client_session
+from processors.capi.ledger import end_leases
 from processors.capi.outbox import CapiProcessor
 from processors.capi.quality import QualityPoller
 from processors.capi.sender import Sender
@@ -44,6 +45,9 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     store = await wait_for_store(settings, stop)
     if store is None:
         return
+    if store.dialect == "sqlite":
+        # One process at a time has the file, so whoever held a lease is dead.
+        await asyncio.to_thread(_end_leases, store)
     source = await open_log(settings)
     registry = CollectorRegistry()
     stopped: dict[str, str] = {}
@@ -108,6 +112,11 @@ def _predicted_ltv(settings: Settings, store: Store) -> "PredictedLtv | None":
     ltv = PredictedLtv(store, wanting, RfmSettings(horizon_days=settings.ltv_horizon_days, margin=settings.ltv_margin))
     ltv.start()
     return ltv
+
+
+def _end_leases(store: Store) -> None:
+    with store.begin() as transaction:
+        end_leases(transaction, time.time_ns() // 1_000_000)
 
 
 def _nothing() -> None:

@@ -46,7 +46,8 @@ class Tuning:
     poll_s: float = 1.0
     timeout_s: float = 10.0
     """For one request. Meta's advice is 1.5 s for one event; giving up early makes an ambiguous row, so a batch gets longer."""
-    lease_ms: int = 120_000
+    lease_ms: int = 30_000
+    """No request starts after half of it, and none lasts longer than `timeout_s`: it is over before the lease is."""
     hold_after: int = 3
     """Failures in a row after which the lane backs off."""
     hold_cap_ms: int = 30_000
