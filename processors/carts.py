@@ -36,6 +36,8 @@ OLD_CHECKOUTS: Final = """
     SELECT c.shop, c.token FROM shops CROSS JOIN cart_checkout c WHERE c.shop = shops.shop AND c.created_ms < :old LIMIT :page
 """
 """From shop to shop by the index on (shop, created_ms), as neither database would by itself."""
+UNDECIDED: Final = " AND completed_ms = -1 AND order_ms = -1"
+"""The condition of the index `cart_checkout_undecided`: a till's customer has thousands of checkouts, nearly all of them ordered."""
 NOT_READ: Final = frozenset({"refunds/create", "orders/delete", "orders/edited", "customers/merge"})
 
 
@@ -136,7 +138,9 @@ def _fold(transaction: Transaction, events: Sequence[CheckoutEvent] | Sequence[O
     links_before = transaction.load(LINKS, of_links)
     links, changed = _links(links_before, of_links, deltas)
     refreshed = [key for key in changed if key in links_before and _copied(links_before[key]) != _copied(links[key])]
-    keys = {*of_checkouts, *_checkouts_of(transaction, [links[key] for key in refreshed])}
+    following = [links[key] for key in refreshed if _only_orders(links_before[key], links[key])]
+    everything = [links[key] for key in refreshed if not _only_orders(links_before[key], links[key])]
+    keys = {*of_checkouts, *_checkouts_of(transaction, everything), *_checkouts_of(transaction, following, UNDECIDED)}
     rows_before = transaction.load(CHECKOUTS, keys)
     rows: list[CheckoutRow] = []
     for key in keys:
@@ -191,7 +195,12 @@ def _copied(row: LinkRow) -> tuple[int, str, int]:
     return row.first_order_ms, row.orders, row.deleted_ms
 
 
-def _checkouts_of(transaction: Transaction, links: Collection[LinkRow]) -> Iterable[Key]:
+def _only_orders(before: LinkRow, after: LinkRow) -> bool:
+    """Whether only further orders came to a link: checkouts with an order of their own do not copy those (`cart_state.relinked`)."""
+    return (before.first_order_ms, before.deleted_ms) == (after.first_order_ms, after.deleted_ms)
+
+
+def _checkouts_of(transaction: Transaction, links: Collection[LinkRow], where: str = "") -> Iterable[Key]:
     """Keys of the checkouts under these links; where one has several, by index, with one statement per shop and kind."""
     wanted: dict[tuple[str, str], list[str]] = {}
     for link in links:
@@ -206,7 +215,7 @@ def _checkouts_of(transaction: Transaction, links: Collection[LinkRow]) -> Itera
         size = 1 << (len(values) - 1).bit_length()
         names = {f"v{i}": values[min(i, len(values) - 1)] for i in range(size)}
         found = transaction.query(
-            f"SELECT token FROM cart_checkout WHERE shop = :shop AND {column} IN ({', '.join(f':{name}' for name in names)})",
+            f"SELECT token FROM cart_checkout WHERE shop = :shop AND {column} IN ({', '.join(f':{name}' for name in names)}){where}",
             shop=shop,
             **names,
         )

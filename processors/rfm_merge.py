@@ -28,13 +28,16 @@ class Aliases:
     def __init__(self, transaction: Transaction, shop: str) -> None:
         self._transaction, self._shop = transaction, shop
         self._kept: dict[str, str] = {}
+        # Most shops have none at all.
+        self._any = bool(transaction.query("SELECT 1 FROM rfm_alias WHERE shop = :shop LIMIT 1", shop=shop))
 
     def look_up(self, customers: Collection[str]) -> None:
         """Read the aliases of `customers`; to be done before `kept` is asked, for all of a batch at once."""
         unknown = [customer for customer in customers if customer not in self._kept]
         self._kept.update(zip(unknown, unknown, strict=True))
-        found = self._transaction.load(ALIASES, {(self._shop, customer) for customer in unknown}, shared=True)
-        self._kept.update((row.deleted, row.kept) for row in found.values())
+        if self._any:
+            found = self._transaction.load(ALIASES, {(self._shop, customer) for customer in unknown}, shared=True)
+            self._kept.update((row.deleted, row.kept) for row in found.values())
 
     def kept(self, customer: str) -> str:
         """Who `customer` is now."""
@@ -52,4 +55,5 @@ class Aliases:
         gone = [event.deleted_id, *(row[0] for row in followers)]
         self._transaction.save(ALIASES, [AliasRow(self._shop, deleted, kept) for deleted in gone])
         self._kept.update(dict.fromkeys(gone, kept))
+        self._any = True
         return True

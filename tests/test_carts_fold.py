@@ -1,11 +1,14 @@
 """Whatever arrives, in whichever order and however often: the same rows, and cells that are their sum."""
 
+from typing import Any, cast
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from processors.carts import Carts
-from stream.sql_store import SqlStore
+from processors.carts import Carts, CartsOrders
+from stream.sql_store import SqlStore, SqlTransaction
+from stream.store import Key, Transaction
 from tests.cart_events import (
     DAY,
     Told,
@@ -198,6 +201,32 @@ def test_a_tills_customer_with_thousands_of_orders_keeps_a_small_row(store: SqlS
     (link,) = links_in(store)
     assert len(link.orders) < 1_000
     assert link.first_order_ms == ms(0)
+
+
+class Counting:
+    """A transaction that counts the rows it loads."""
+
+    def __init__(self, transaction: SqlTransaction) -> None:
+        self._transaction, self.loaded = transaction, 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transaction, name)
+
+    def load(self, entities: Any, keys: Any) -> dict[Key, Any]:
+        found = self._transaction.load(entities, keys)
+        self.loaded += len(found)
+        return found
+
+
+def test_the_next_order_of_a_tills_customer_reads_none_of_their_ordered_checkouts(store: SqlStore) -> None:
+    told: list[Told] = [checkout(f"t{n}", n * 7, customer="7") for n in range(300)]
+    told += [order(str(n), n * 7 + 5, token=f"t{n}", customer="7") for n in range(300)]
+    fold(store, [*told, checkout("open", 2_100, customer="7")], ms(2_150))
+    with store.begin() as transaction:
+        counting = Counting(transaction)
+        CartsOrders().apply(cast(Transaction, counting), [order("next", 2_200, customer="7")], ms(2_200))
+    assert counting.loaded == 2
+    assert_equation(store)
 
 
 def test_shops_are_told_apart(store: SqlStore) -> None:
