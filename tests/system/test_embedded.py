@@ -3,44 +3,22 @@
 import asyncio
 import signal
 import socket
-from collections.abc import Iterator
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 from random import Random
 
 import orjson
 import pytest
 
-from orderwire.demo.delivery import Delivery
 from orderwire.demo.graph_replies import Call, Reply, Weather, token_expired
-from orderwire.demo.mangle import mangled
 from orderwire.demo.oracle import expected_orders
 from processors.parking import PARKED
 from stream.record import Entry
 from tests.system.checks import assert_all, assert_api_agrees, assert_in_log, assert_tells_no_secrets, entity_rows, whole
-from tests.system.harness import ACCESS_TOKEN, SECRET, SHOP, Sent, System, needs_proc
+from tests.system.harness import ACCESS_TOKEN, System, needs_proc
+from tests.system.load import Load, traffic
 
 pytestmark = needs_proc
-VISITS_PER_S = 50.0
-
-
-def traffic(system: System, seed: int = 1) -> Iterator[Delivery]:
-    """The simulated shop's deliveries without end: doubled, late, retried and a few broken."""
-    return mangled(system.shop(seed).stream(system.now, VISITS_PER_S), shop=SHOP, secret=SECRET, seed=seed)
-
-
-class Load:
-    """Deliveries at a rate, until `end`."""
-
-    def __init__(self, system: System, rate: float, seed: int = 1) -> None:
-        self._more = True
-        deliveries = takewhile(lambda _: self._more, traffic(system, seed))
-        self._sending = asyncio.create_task(system.send(deliveries, rate=rate))
-
-    async def end(self) -> Sent:
-        """Begin nothing new; what was sent once is sent until it is answered."""
-        self._more = False
-        return await self._sending
 
 
 @pytest.mark.timeout(900)  # 26 starts: 40 s on a machine that does nothing else
