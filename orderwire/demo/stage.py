@@ -131,7 +131,7 @@ async def stage(
         python = sys.executable
         weather = [f"--{kind}={share * trouble}" for kind, share in TROUBLES.items()]
         children.start("graph", [python, "-m", "orderwire.demo.graph", f"--port={ports.graph}", f"--seed={seed}", *weather], variables)
-        children.start("serve", [python, "-c", "from orderwire.cli import main; main()", "serve"], variables)
+        children.start("serve", [python, "-m", "orderwire", "serve"], variables)
         http = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(2)))
         for url in (f"{ports.graph_url}/account", f"http://127.0.0.1:{ports.receiver}/healthz", f"{ports.api_url}/healthz"):
             await _ready(http, url)

@@ -1,0 +1,5 @@
+"""`python -m orderwire`: the command line, where the console script is not on the PATH."""
+
+from orderwire.cli import main
+
+main()
