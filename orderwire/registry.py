@@ -27,7 +27,7 @@ def pixels(settings: Settings) -> dict[str, CapiSettings]:
 # One line per processor: its name, and how to make it.
 PROCESSORS: dict[str, Callable[[Settings], Processor[Any]]] = {
     "capi": lambda settings: CapiProcessor(pixels(settings), zones(settings)),
-    "rfm": lambda settings: RfmProcessor(zones(settings)),
+    "rfm": lambda settings: RfmProcessor(zones(settings), window_days=settings.rfm_window_days),
     "carts": lambda settings: Carts(settings.abandoned_after_minutes),
     "carts_orders": lambda settings: CartsOrders(settings.abandoned_after_minutes),
     "budget_orders": lambda settings: BudgetOrders(zones(settings)),

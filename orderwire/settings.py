@@ -172,6 +172,7 @@ class Settings(BaseSettings):
     spool_mb: int = Field(1024, validation_alias="ORDERWIRE_SPOOL_MB", ge=1)
     store_pool: int = Field(8, validation_alias="ORDERWIRE_STORE_POOL", ge=1)
     abandoned_after_minutes: int = Field(60, validation_alias="ORDERWIRE_ABANDONED_AFTER_MINUTES", ge=10, multiple_of=10)
+    rfm_window_days: int = Field(365, validation_alias="ORDERWIRE_RFM_WINDOW_DAYS", ge=1, le=3650)
     ltv_horizon_days: int = Field(365, validation_alias="ORDERWIRE_LTV_HORIZON_DAYS", ge=1, le=3650)
     ltv_margin: float = Field(1.0, validation_alias="ORDERWIRE_LTV_MARGIN", gt=0, le=1)
     """What part of predicted revenue is counted as value; 1 is revenue itself."""

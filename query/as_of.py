@@ -6,12 +6,12 @@ does not answer within `TIMEOUT_S` makes it null: the answer itself needs the st
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta, tzinfo
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from typing import Any, Final, NamedTuple
 
 from query.delivery import instant
 from stream.log import Log, LogError, Span
-from stream.store import Position
+from stream.store import Position, Reading
 
 Json = dict[str, Any]
 TIMEOUT_S: Final = 0.25
@@ -95,6 +95,14 @@ def as_of(now_ms: int, day: int, feeds: Sequence[Feed], positions: Sequence[Posi
 def day_text(day: int) -> str:
     """Days since 1970-01-01 as a date."""
     return (EPOCH + timedelta(days=day)).isoformat()
+
+
+def zone_of(reading: Reading, shop: str, configured: tzinfo | None) -> tzinfo | None:
+    """The shop's time zone: as set, else how far its newest orders' own times are ahead of UTC; None where neither is known."""
+    if configured is not None:
+        return configured
+    found = reading.query("SELECT offset_s FROM rfm_shop WHERE shop = :shop", shop=shop)
+    return timezone(timedelta(seconds=found[0][0])) if found else None
 
 
 def today(now_ms: int, zone: tzinfo | None) -> int:

@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from query.aggregates import AGGREGATES, CAPI, Aggregate, Question
-from query.as_of import Feed, as_of, today
+from query.as_of import Feed, as_of, today, zone_of
 from query.customer_endpoints import CUSTOMER_FIELDS, LISTED, RFM_FIELDS, rfm, rfm_customer, rfm_customers
 from query.delivery import retry
 from query.merged_metrics import exposition
@@ -27,12 +27,12 @@ READY_TIMEOUT_S: Final = 2.0
 
 
 async def _aggregate(aggregate: Aggregate, asked: Asked) -> Json:
-    services, day = services_of(asked), today(asked.now_ms, asked.settings.zone)
+    services = services_of(asked)
     spans = await services.lags.spans({feed.topic for feed in aggregate.feeds})
 
     def read() -> tuple[Json, Json]:
         with services.store.snapshot() as snapshot:
-            positions = snapshot.positions()
+            positions, day = snapshot.positions(), today(asked.now_ms, zone_of(snapshot, asked.shop, asked.settings.zone))
             answer = aggregate.answer(Question(snapshot, asked.shop, asked.now_ms, day, asked.values, asked.settings))
         return answer, as_of(asked.now_ms, day, aggregate.feeds, positions, spans)
 

@@ -149,10 +149,10 @@ def binary_of_days(returns: Sequence[float], account_win_rate: float, prior_stre
     return Binary(p, b, binary(p, b))
 
 
-def click(clicks: int, orders: int, aov: float, margin: float, cpc: float, prior_p: float, prior_strength: float) -> Click:
-    """The click-level bet; odds, fraction and expected value None where a click cost nothing (or there was none)."""
+def click(clicks: int, orders: int, aov: float, margin: float | None, cpc: float, prior_p: float, prior_strength: float) -> Click:
+    """The click-level bet; odds, fraction and expected value None where a click cost nothing, there was none, or the margin is unknown."""
     p = shrunk_probability(orders, clicks, prior_p, prior_strength)
-    if cpc <= 0:
+    if cpc <= 0 or margin is None:
         return Click(p, None, None, None)
     b = margin * aov / cpc - 1.0
     return Click(p, b, binary(p, b) if b > 0 else None, p * (b + 1.0) - 1.0)

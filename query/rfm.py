@@ -60,8 +60,8 @@ class RfmView:
     last_days: Columns
     btyd: Columns
     spend: Columns
-    left_out: tuple[int, int]
-    """Orders without customer and e-mail address, and their revenue in minor units."""
+    left_out: tuple[int, int, int]
+    """Orders without customer and e-mail address, their revenue in minor units, and orders in another currency."""
     positions: tuple[Position, ...]
 
 
@@ -78,7 +78,7 @@ class RfmArrays:
 
     def view(self, shop: str) -> RfmView:
         """The shop as last refreshed."""
-        return self._views.get(shop) or self._view(shop, "", None, exact=True, left_out=(0, 0))
+        return self._views.get(shop) or self._view(shop, "", None, exact=True, left_out=(0, 0, 0))
 
     def refresh(self) -> None:
         """Bring all shops up to date. Blocks; raises StoreUnavailable."""
@@ -108,18 +108,18 @@ class RfmArrays:
     def _refresh(self, snapshot: Snapshot) -> None:
         for arrays in self._arrays:
             arrays.refresh(snapshot)
-        left_out: dict[str, tuple[int, int]] = {}
-        for shop, orders, revenue in snapshot.query("SELECT shop, orders, revenue FROM rfm_left_out_cell"):
-            before = left_out.get(shop, (0, 0))
-            left_out[shop] = before[0] + orders, before[1] + revenue
+        left_out: dict[str, tuple[int, int, int]] = {}
+        for shop, reason, orders, revenue in snapshot.query("SELECT shop, reason, orders, revenue FROM rfm_left_out_cell"):
+            nobody, taken, foreign = left_out.get(shop, (0, 0, 0))
+            left_out[shop] = (nobody, taken, orders) if reason == "currency" else (orders, revenue, foreign)
         self._positions = tuple(snapshot.positions(FEEDS[0].processor))
         self._views = {
-            shop: self._view(shop, currency, day, exact=bool(exact), left_out=left_out.get(shop, (0, 0)))
+            shop: self._view(shop, currency, day, exact=bool(exact), left_out=left_out.get(shop, (0, 0, 0)))
             for shop, currency, day, exact in snapshot.query("SELECT shop, currency, as_of_day, exact FROM rfm_shop")
         }
         self.loaded = True
 
-    def _view(self, shop: str, currency: str, day: int | None, *, exact: bool, left_out: tuple[int, int]) -> RfmView:
+    def _view(self, shop: str, currency: str, day: int | None, *, exact: bool, left_out: tuple[int, int, int]) -> RfmView:
         cells, last_days, btyd, spend = (arrays.of(shop) for arrays in self._arrays)
         return RfmView(shop, currency, day, exact, cells, last_days, btyd, spend, left_out, self._positions)
 
@@ -146,6 +146,7 @@ def rfm_json(view: RfmView, day: int, scored: Rfm, settings: RfmSettings, predic
         "orders": scored.orders,
         "revenue": _money(scored.revenue, currency),
         "left_out": {"orders": view.left_out[0], "revenue": _money(view.left_out[1], currency), "reason": "no customer and no email"},
+        "other_currency_orders": view.left_out[2],
         "amounts": "exact" if view.exact else "bins of 2 %",
         **_scores_json(scored, currency),
         "churn": {"after_days": churned.after_days, "customers": churned.customers, "of": churned.of, "rate": churned.rate},

@@ -3,10 +3,12 @@
 import json
 import random
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from processors.money_bins import bin_edge
 from processors.rfm import RfmProcessor
@@ -160,6 +162,23 @@ async def test_orders_of_nobody_are_left_out_and_counted(store: SqlStore, log: S
     assert told["left_out"]["orders"] == 1
     assert told["left_out"]["revenue"] == money(250)
     assert told["orders"] == 1
+
+
+async def test_orders_in_another_currency_are_left_out_and_counted(store: SqlStore, log: SqliteLog) -> None:
+    fold(store, [[order("1"), order("2", currency="JPY", total=250)]])
+    told = await rfm(store, log)
+    assert (told["orders"], told["other_currency_orders"], told["left_out"]["orders"]) == (1, 1, 0)
+
+
+async def test_all_answers_of_a_shop_without_time_zone_have_the_day_of_its_orders_own_times(store: SqlStore, log: SqliteLog) -> None:
+    ahead = timezone(timedelta(hours=13))
+    made = datetime(1970, 1, 1, 12, tzinfo=ahead) + timedelta(days=TODAY + 1)
+    fold(store, [[replace(order("1", day=TODAY + 1), processed_at=made)]])
+    async with serving(store, log, SETTINGS, shops={SHOP: ShopSettings()}, now_ms=TODAY * 86_400_000 + 12 * 3_600_000) as api:
+        days = [(await api.answer(path))["as_of"]["day"] for path in ("/v1/rfm", "/v1/budget", "/v1/carts")]
+        customer = await api.answer("/v1/rfm/customers/1")
+    assert days == [customer["last_order_day"]] * 3
+    assert customer["recency_days"] == 0
 
 
 async def replayed_cdnow(store: SqlStore, log: SqliteLog, exact_below: int) -> tuple[Json, Json]:

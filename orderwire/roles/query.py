@@ -36,7 +36,7 @@ def api_settings(settings: Settings) -> ApiSettings:
         domain: ShopSettings(
             zone=shop.zone,
             pixel_ids=() if shop.capi is None else (shop.capi.pixel_id,),
-            rfm=RfmSettings(horizon_days=settings.ltv_horizon_days, margin=settings.ltv_margin),
+            rfm=RfmSettings(window_days=settings.rfm_window_days, horizon_days=settings.ltv_horizon_days, margin=settings.ltv_margin),
             carts=CartSettings(abandoned_after_minutes=settings.abandoned_after_minutes),
             budget=BudgetSettings(bankroll=shop.bankroll, margin=shop.margin, time_zone=None if shop.zone is None else shop.zone.key),
         )
