@@ -13,8 +13,8 @@ are not read (an order's own snapshots tell its worth), nor `customers/merge`: a
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
-from processors.cart_cells import cells
-from processors.cart_idle import BUCKET_MS, DAY_MS
+from processors.cart_cells import CLOSED_CARTS, COHORTS, OPEN, SPELLS, cells
+from processors.cart_idle import BUCKET_MS, DAY_MS, HOUR_MS
 from processors.cart_link import BEGUN, LINKS, MANY, LinkRow, begun, cart_subject, customer_subject, linked
 from processors.cart_state import CHECKOUTS, EXPIRES_MS, CheckoutRow, folded, links_of, relinked, settled
 from processors.events import Cart, CheckoutDeleted, CheckoutEvent, Order, decode_checkout, decode_order
@@ -54,6 +54,7 @@ class Carts:
         """
         self._after_minutes = checked_minutes(abandoned_after_minutes)
         self._recount = True
+        self._swept_hour = 0
 
     def decode(self, entry: Entry) -> CheckoutEvent | None:
         """A checkout's or cart's event. Raises Rejected."""
@@ -64,7 +65,10 @@ class Carts:
         _fold(transaction, events, now_ms, self._after_minutes)
 
     def tick(self, transaction: Transaction, now_ms: int) -> None:
-        """Expire what has been idle for 14 days, forget what is 90 days old; after a start, recount rows settled by another T."""
+        """Expire what has been idle for 14 days, forget what is 90 days old; after a start, recount rows settled by another T.
+
+        Once an hour, remove cells that have become zero: every ten minutes have cells of their own, which empty as their checkouts close.
+        """
         edge, old_ms = (now_ms - EXPIRES_MS) // BUCKET_MS, now_ms - KEPT_MS
         _in_pages(
             lambda: transaction.query(
@@ -84,6 +88,10 @@ class Carts:
             ),
             lambda keys: _forget_links(transaction, keys),
         )
+        if now_ms // HOUR_MS != self._swept_hour:
+            self._swept_hour = now_ms // HOUR_MS
+            for table in (OPEN, CLOSED_CARTS, SPELLS, COHORTS):
+                transaction.sweep(table)
         if self._recount:
             self._recount = _in_pages(
                 lambda: transaction.query(

@@ -179,6 +179,20 @@ def test_ageing_writes_nothing(store: SqlStore) -> None:
     assert (everything(store), changes_in(store)) == (before, written)
 
 
+def test_cells_that_have_become_zero_are_removed_within_the_hour(store: SqlStore) -> None:
+    carts = Carts()
+    opened: list[Told] = [checkout(f"t{n}", n * 30, total=100 << n) for n in range(10)]
+    for told, minute in ((opened, 300.0), ([order(str(n), 301, token=f"t{n}") for n in range(9)], 302.0)):
+        fold(store, told, ms(minute))
+        with store.begin() as transaction:
+            carts.tick(transaction, ms(minute))
+    with store.begin() as transaction:
+        carts.tick(transaction, ms(361))
+    with store.snapshot() as snapshot:
+        assert snapshot.query("SELECT count(*) FROM cart_open") == [(1,)]
+    assert_equation(store)
+
+
 def test_another_setting_recounts_the_rows_that_are_there(store: SqlStore) -> None:
     events: list[Told] = [checkout("a", 0), order("1", 90, token="a"), checkout("b", 0)]
     fold(store, events, ms(DAY))
