@@ -1,0 +1,118 @@
+"""What carries and keeps: the log, the store, and what they say about work at hand."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+
+from orderwire.doctor import Line, fix, hint, ok
+from orderwire.existing import open_existing_log, sqlite_path, store_revision
+from orderwire.settings import ConfigurationError, Settings
+from orderwire.standing import Kept, spool_state
+from query.status import stopped
+from stream.log import LogError, Unavailable
+from stream.migrations.run import head
+from stream.record import TOPICS
+from stream.store import Store, StoreError
+
+SPOOL_FINE_S = 60.0
+"""A spool drains within seconds of the log's return; records older than this say that it is still away."""
+
+
+def log_lines(settings: Settings) -> list[Line]:
+    """Does the log answer, and are its topics as set?"""
+    try:
+        return asyncio.run(_kafka_lines(settings) if settings.on_kafka else _file_lines(settings))
+    except (ConfigurationError, LogError) as error:
+        return [fix("log", str(error))]
+
+
+async def _file_lines(settings: Settings) -> list[Line]:
+    path = sqlite_path(settings.log_url)
+    if path is None or not path.exists():
+        return [ok("log", f"{path}, made when `orderwire serve` starts")]
+    log = await open_existing_log(settings)
+    try:
+        held = sum([span.next - span.first for topic in TOPICS for span in (await log.spans(topic)).values()])
+    finally:
+        await log.close()
+    return [ok("log", f"{path} holds {held} records")]
+
+
+async def _kafka_lines(settings: Settings) -> list[Line]:
+    from stream.kafka_topics import differences
+
+    found = await differences(settings.log_url.removeprefix("kafka://"), settings.kafka, TOPICS)
+    absent = [difference for difference in found if "does not exist" in difference]
+    if len(absent) == len(TOPICS):
+        return [ok("log", "Kafka answers; the topics are made when `orderwire serve` starts")]
+    return [fix("log", difference) for difference in found] or [ok("log", f"Kafka answers; all {len(TOPICS)} topics are as set")]
+
+
+def schema_line(settings: Settings) -> Line:
+    """Does the store answer, with the schema of this program?"""
+    url = settings.store_url.get_secret_value()
+    try:
+        found = store_revision(url)
+    except StoreError as error:
+        return fix("store", f"{error}; see ORDERWIRE_STORE_URL")
+    kind = "SQLite" if sqlite_path(url) else "PostgreSQL"
+    if found is None:
+        return ok("store", f"{kind}, empty; `orderwire serve` makes the schema")
+    if found > head():
+        return fix("store", f"its schema is at {found}, newer than this program ({head()}): upgrade orderwire")
+    if found < head():
+        return hint("store", f"its schema is at {found}; `orderwire serve` upgrades it to {head()} when it starts")
+    return ok("store", f"{kind}, schema {found}")
+
+
+def work_lines(settings: Settings, kept: Kept) -> list[Line]:
+    """Roles, processors that stopped, parked records, pixels that pause, the spool."""
+    lines = []
+    alive = sorted({role.role for role in kept.roles if role.alive})
+    lines.append(ok("roles", f"{', '.join(alive)} at work") if alive else hint("roles", "none at work: `orderwire serve` starts them"))
+    lines += [fix("processors", f"{name} stopped: {reason}") for name, reason in stopped(kept.roles).items()]
+    if parked := sum(kept.parked.values()):
+        reasons = ", ".join(f"{count} {reason}" for reason, count in kept.parked.items())
+        lines.append(hint("parked", f"{parked} ({reasons}): `orderwire replay --parked --dry-run` says what can go back"))
+    else:
+        lines.append(ok("parked", "none"))
+    for shop, capi in kept.capi.items():
+        lines += capi_lines(shop, capi)
+    return [*lines, spool_line(settings)]
+
+
+def capi_lines(shop: str, capi: dict[str, object]) -> list[Line]:
+    """What waits for Meta, or was refused. `capi` is as in `GET /v1/capi`."""
+    lines, outcomes, paused = [], capi["outcomes"], capi["paused"]
+    if isinstance(paused, dict) and capi["state"] == "paused":
+        lines.append(
+            fix(shop, f"sending to Meta is paused since {paused['since']} ({paused['class']} {paused['code']}): {paused['message']}")
+        )
+    if isinstance(outcomes, dict) and outcomes["dead"]:
+        lines.append(hint(shop, f"Meta refused {outcomes['dead']} events; once mended, POST /v1/capi/retry sends those not too old again"))
+    return lines
+
+
+def spool_line(settings: Settings) -> Line:
+    """What receivers of this machine keep aside while Kafka is away."""
+    if not settings.on_kafka:
+        return ok("spool", "not needed: the log is a file")
+    try:
+        state = spool_state(settings)
+    except Unavailable as error:
+        return fix("spool", str(error))
+    if not state.records:
+        return ok("spool", "empty")
+    told = f"{state.records} records wait, the oldest {state.oldest_s:.0f} s"
+    if (state.oldest_s or 0) > SPOOL_FINE_S:
+        return fix("spool", f"{told}: bring Kafka back; a running receiver then drains it by itself")
+    return hint("spool", f"{told}; it drains by itself once Kafka answers")
+
+
+def database_clock(store: Store) -> Sequence[tuple[str, float]]:
+    """How far our clock is ahead of the database server's; nothing for a file."""
+    if store.dialect != "postgresql":
+        return ()
+    with store.snapshot() as snapshot:
+        theirs = float(snapshot.query("SELECT extract(epoch FROM clock_timestamp())")[0][0])
+    return (("the database's clock", time.time() - theirs),)
