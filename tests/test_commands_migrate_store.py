@@ -279,8 +279,11 @@ async def test_kafka_takes_over_from_the_embedded_log_partition_by_partition_and
         async for entries in held(new, topic):
             for entry in entries:
                 found[entry.record.key].append((entry.record.id, entry.record.body))
-    await new.close()
     assert found == expected
+    back = await SqliteLog.open(shop_settings.spool.resolve().with_name("back.db"))
+    assert await copy_unread(new, back, store, feeds()) == copied
+    await back.close()
+    await new.close()
     assert copied == {topic: (await log.spans(topic))[0].next for topic in ("orders", "checkouts")}
     with store.snapshot() as snapshot:
         assert {(p.processor, p.topic, p.partition): p.next for p in snapshot.positions()} == {
