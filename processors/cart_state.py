@@ -21,7 +21,9 @@ A customer is returning when an order was made before the checkout was begun. Ch
 their payload in 2025-01), so it is what the log has seen: without back-filled orders everybody starts as new.
 """
 
-from typing import Final, NamedTuple
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 
 from processors.cart_idle import BUCKET_MS, DAY_MS, MINUTE_MS, before, parsed, pauses, touched
 from processors.cart_link import NEVER, LinkRow, cart_subject, customer_subject, earliest, order_time_ms
@@ -89,8 +91,8 @@ class CheckoutRow(NamedTuple):
     is_returning: int
 
 
-def _group(first: str, last: str) -> slice:
-    return slice(CheckoutRow._fields.index(first), CheckoutRow._fields.index(last) + 1)
+def _group(first: str, last: str) -> Callable[[CheckoutRow], tuple[Any, ...]]:
+    return itemgetter(slice(CheckoutRow._fields.index(first), CheckoutRow._fields.index(last) + 1))
 
 
 VERSION: Final = _group("updated_us", "digest")
@@ -99,6 +101,7 @@ ORDERED: Final = _group("deleted", "revenue")
 OF_CUSTOMER: Final = _group("first_order_ms", "customer_orders")
 OF_CART: Final = _group("cart_order_ms", "cart_deleted_ms")
 COPIES: Final = _group("first_order_ms", "cart_deleted_ms")
+BEFORE_COPIES: Final = _group("shop", "revenue")
 KNOWN: Final = _group("shop", "cart_deleted_ms")
 FOLLOWS: Final = _group("after_minutes", "is_returning")
 NO_CUSTOMER: Final = (NEVER, "")
@@ -112,7 +115,7 @@ CHECKOUTS: Final = Entities("cart_checkout", CheckoutRow, 2)
 def blank(shop: str, token: str, created_ms: int) -> CheckoutRow:
     """A checkout of which only the token is known."""
     snapshot, grown = (-1, "", "", "", "", 0, "", 0, "", 0), (created_ms, "", NEVER, 0, NEVER, "", -1)
-    return CheckoutRow(shop, token, *snapshot, *grown, *NO_CUSTOMER, *NO_CART, 0, *NOTHING_FOLLOWS)
+    return CheckoutRow._make((shop, token, *snapshot, *grown, *NO_CUSTOMER, *NO_CART, 0, *NOTHING_FOLLOWS))
 
 
 def value_bin(value: int) -> int:
@@ -155,17 +158,17 @@ def _snapshot(row: CheckoutRow | None, event: Checkout) -> CheckoutRow:
     runs = touched(row.runs, created_ms, version.updated_us // 1000)
     if row.updated_us >= 0:
         created_ms = min(row.created_ms, created_ms)
-    grown = (created_ms, runs, earliest(row.completed_ms, completed_ms), *row[ORDERED])
-    if version <= row[VERSION]:
-        return CheckoutRow._make((row.shop, row.token, *row[SNAPSHOT], *grown, *row[COPIES], *row[FOLLOWS]))
+    grown = (created_ms, runs, earliest(row.completed_ms, completed_ms), *ORDERED(row))
+    if version <= VERSION(row):
+        return CheckoutRow._make((row.shop, row.token, *SNAPSHOT(row), *grown, *COPIES(row), *FOLLOWS(row)))
     customer, cart_token, value = customer_subject(event.customer_id, event.email), event.cart_token or "", max(0, event.total)
-    of_customer = row[OF_CUSTOMER] if customer == row.customer else NO_CUSTOMER
-    of_cart = row[OF_CART] if cart_token == row.cart_token else NO_CART
+    of_customer = OF_CUSTOMER(row) if customer == row.customer else NO_CUSTOMER
+    of_cart = OF_CART(row) if cart_token == row.cart_token else NO_CART
     # fmt: off
     return CheckoutRow._make((
         row.shop, row.token,
         *version, cart_token, customer, int(event.has_contact), event.currency, value, event.recovery_url or "", value_bin(value),
-        *grown, *of_customer, *of_cart, *row[FOLLOWS],
+        *grown, *of_customer, *of_cart, *FOLLOWS(row),
     ))
     # fmt: on
 
@@ -175,7 +178,7 @@ def relinked(row: CheckoutRow, customer: LinkRow | None, cart: LinkRow | None) -
 
     Once it has its own order, which it never loses, those of others do not matter: they are not kept, so the row need not follow them.
     """
-    of_customer, of_cart = row[OF_CUSTOMER], row[OF_CART]
+    of_customer, of_cart = OF_CUSTOMER(row), OF_CART(row)
     first_order_ms, customer_orders = of_customer if customer is None else (customer.first_order_ms, customer.orders)
     cart_order_ms, cart_orders, deleted_ms = of_cart if cart is None else (cart.first_order_ms, cart.orders, cart.deleted_ms)
     if row.completed_ms != NEVER or row.order_ms != NEVER:
@@ -183,7 +186,7 @@ def relinked(row: CheckoutRow, customer: LinkRow | None, cart: LinkRow | None) -
     copied = first_order_ms, customer_orders, cart_order_ms, cart_orders, deleted_ms
     if copied == (*of_customer, *of_cart):
         return row
-    return CheckoutRow._make((*row[: COPIES.start], *copied, *row[FOLLOWS]))
+    return CheckoutRow._make((*BEFORE_COPIES(row), *copied, *FOLLOWS(row)))
 
 
 def links_of(row: CheckoutRow) -> tuple[Key, Key]:
@@ -194,7 +197,7 @@ def links_of(row: CheckoutRow) -> tuple[Key, Key]:
 def settled(row: CheckoutRow, now_ms: int, after_minutes: int) -> CheckoutRow:
     """The row with its state at `now_ms`: a function of everything else in it, so settling twice is settling once."""
     follows = _follows(row, now_ms, after_minutes) if row.updated_us >= 0 else NOTHING_FOLLOWS
-    return CheckoutRow._make((*row[KNOWN], after_minutes, *follows))
+    return CheckoutRow._make((*KNOWN(row), after_minutes, *follows))
 
 
 def _follows(row: CheckoutRow, now_ms: int, after_minutes: int) -> tuple[str, int, int, int, int, int]:

@@ -110,8 +110,8 @@ def moved(row: CustomerRow | None, changes: Mapping[int, tuple[DayRow | None, Da
     if row is None:
         if any(before is not None for before, _ in changes.values()):
             return None
-        after = [new for _, new in changes.values()]
-        return from_days(after[0].shop, after[0].customer, after, cutoff)
+        bought = [new for _, new in changes.values()]
+        return from_days(bought[0].shop, bought[0].customer, bought, cutoff)
     first, last, days, first_revenue = row.first_day, row.last_day, row.days, row.first_day_revenue
     ever, orders, revenue, expires = row.revenue_ever, row.orders, row.revenue, row.expires_day
     for day, (before, after) in changes.items():

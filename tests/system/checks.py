@@ -41,7 +41,7 @@ from tests.test_budget_fold import counted as budget_counted
 from tests.test_rfm_fold import assert_cells_are_the_sum_of_customers_and_customers_of_orders as assert_rfm_is_the_sum_of_customers
 
 ENTITIES: tuple[Entities[Any], ...] = (
-    *(rfm_shop.SHOPS, rfm.ORDERS, rfm_customer.DAYS, rfm_customer.CUSTOMERS, rfm_merge.ALIASES),
+    *(rfm_shop.SHOPS, rfm.ORDERS, rfm.EARLY, rfm_customer.DAYS, rfm_customer.CUSTOMERS, rfm_merge.ALIASES),
     *(cart_state.CHECKOUTS, cart_link.LINKS),
     *(budget.ORDERS, budget.SPEND),
     parking.PARKED,
