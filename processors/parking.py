@@ -26,6 +26,8 @@ class ParkedRow(NamedTuple):
     """Our topic, where a replay goes."""
     source_topic: str
     reason: str
+    turn: int
+    """Odd: parked for the first, second, ... time; even: replayed after that. Partitions may be added, so offsets alone do not tell."""
     parked_partition: int
     parked_offset: int
     time_ms: int
@@ -45,6 +47,7 @@ def parked(entry: Entry, rejected: Rejected) -> Record:
         "parked_from": entry.place,
         "parked_topic": record.topic,
         "parked_id": record.headers.get("parked_id", entry.place),
+        "parked_turn": str(int(record.headers.get("parked_turn", "0")) + 1),
     }
     return Record("parked", record.key, record.id, record.time_ms, headers, record.body)
 
@@ -53,15 +56,20 @@ def replayed(entry: Entry) -> list[Record]:
     """What a replay of a parked entry appends: the record on its own topic again, and the note that it was replayed."""
     record = entry.record
     headers = {k: v for k, v in record.headers.items() if k not in ("parked_reason", "parked_from", "parked_topic")}
-    headers["parked_id"] = _id(entry)
+    headers |= {"parked_id": _id(entry), "parked_turn": str(_turn(entry) + 1)}
     again = Record(record.headers.get("parked_topic", "orders"), record.key, record.id, record.time_ms, headers, record.body)
-    note = Record("parked", record.key, record.id, record.time_ms, {**record.headers, "parked_id": _id(entry), "replayed": "1"}, b"")
+    note = Record("parked", record.key, record.id, record.time_ms, {**record.headers, **headers, "replayed": "1"}, b"")
     return [again, note]
 
 
 def _id(entry: Entry) -> str:
     """Under what a parked record is known: where the processor met it, or, from the receiver, the delivery's id."""
     return entry.record.headers.get("parked_id") or f"{entry.record.headers.get('topic', '')}:{entry.record.id}"
+
+
+def _turn(entry: Entry) -> int:
+    """What comes from the receiver has been parked once."""
+    return int(entry.record.headers.get("parked_turn", "1"))
 
 
 class ParkedProcessor:
@@ -78,6 +86,7 @@ class ParkedProcessor:
             topic=headers.get("parked_topic", ""),
             source_topic=headers.get("topic", ""),
             reason=headers.get("parked_reason", "unknown"),
+            turn=_turn(entry),
             parked_partition=entry.partition,
             parked_offset=entry.offset,
             time_ms=entry.record.time_ms,
@@ -92,8 +101,8 @@ class ParkedProcessor:
 
 
 def fold(row: ParkedRow | None, event: ParkedRow) -> ParkedRow:
-    """The place parked last wins: a replay that is rejected again parks behind its own note."""
-    if row is None or (event.parked_partition, event.parked_offset) > (row.parked_partition, row.parked_offset):
+    """The newest turn wins; of one turn told twice, the last place."""
+    if row is None or (event.turn, event.parked_partition, event.parked_offset) > (row.turn, row.parked_partition, row.parked_offset):
         return event
     return row
 

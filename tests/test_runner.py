@@ -1,13 +1,15 @@
 """The runner on a real log and a real store: what it does with poison, fences, lost stores and limits."""
 
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from processors.parking import PARKED_CELLS, ParkedProcessor, ParkLimit, TooMuchParked, replayed
+from processors.parking import PARKED_CELLS, ParkedProcessor, ParkLimit, TooMuchParked, fold, replayed
+from processors.parking import parked as parked_record
 from processors.processor import Processor
 from processors.runner import Runner
 from processors.tolerance import Rejected
@@ -151,6 +153,22 @@ async def test_a_parked_record_is_replayed_onto_its_topic_and_counts_as_parked_a
         transaction.execute("DELETE FROM positions WHERE processor = 'counting'")
     await run_to_end(Mended(), log, store)
     assert counted(store) == {7: 1}
+
+
+def test_a_replay_is_newer_than_what_it_replays_on_whatever_partition_it_lands() -> None:
+    """Partitions may be added to the topic `parked`: the note of a replay may then stand at a lower place than the record."""
+    (record,) = records("bad")
+    first = Entry(parked_record(Entry(record, 0, 5), Rejected("bad_body")), 3, 900)
+    again, note = replayed(first)
+    second = Entry(parked_record(Entry(again, 1, 7), Rejected("bad_body")), 0, 2)
+    rows = [ParkedProcessor().decode(entry) for entry in (first, Entry(note, 1, 10), second)]
+    assert len({row.id for row in rows}) == 1
+    for order in itertools.permutations(rows):
+        state = None
+        for row in order:
+            state = fold(state, row)
+        assert state == rows[2]
+    assert [row.replayed for row in rows] == [0, 1, 0]
 
 
 async def test_it_stops_loudly_when_nearly_everything_is_rejected_and_does_not_drain_the_topic(log: SqliteLog, store: SqlStore) -> None:

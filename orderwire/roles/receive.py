@@ -13,7 +13,7 @@ from ingest.body import Limits
 from ingest.meta import MetaApp
 from orderwire.connections import open_receiving_log, open_store
 from orderwire.heartbeat import Heartbeat, Identity
-from orderwire.settings import Settings
+from orderwire.settings import ConfigurationError, Settings
 from stream.log import Log
 from stream.metrics import ReceiverMetrics
 from stream.store import StoreError
@@ -22,7 +22,11 @@ DRAIN_S = 10.0
 
 
 async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
-    """Receive until `stop`, then answer what was begun and flush."""
+    """Receive until `stop`, then answer what was begun and flush. Raises ConfigurationError where there is nobody to receive from."""
+    if not settings.shops:
+        raise ConfigurationError(
+            "no shop is configured: set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET, or write orderwire.toml (see README.md)"
+        )
     log = await open_receiving_log(settings)
     registry = CollectorRegistry()
     meta = [

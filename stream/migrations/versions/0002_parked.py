@@ -17,6 +17,7 @@ def upgrade() -> None:
         sa.Column("topic", sa.Text, nullable=False),
         sa.Column("source_topic", sa.Text, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
+        sa.Column("turn", sa.BigInteger, nullable=False),
         sa.Column("parked_partition", sa.BigInteger, nullable=False),
         sa.Column("parked_offset", sa.BigInteger, nullable=False),
         sa.Column("time_ms", sa.BigInteger, nullable=False),
