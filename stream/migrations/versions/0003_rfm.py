@@ -70,6 +70,8 @@ def upgrade() -> None:
         "rfm_cell", [_text("shop"), _integer("last_day"), _integer("orders"), _integer("monetary")], ["customers", "order_count", "revenue"]
     )
     create_cells("rfm_last_day_cell", [_text("shop"), _integer("guest"), _integer("last_day")], ["customers"])
-    create_cells("rfm_btyd_cell", [_text("shop"), _integer("x"), _integer("first_day"), _integer("last_day")], ["customers", "repeat_revenue"])
+    create_cells(
+        "rfm_btyd_cell", [_text("shop"), _integer("x"), _integer("first_day"), _integer("last_day")], ["customers", "repeat_revenue"]
+    )
     create_cells("rfm_spend_cell", [_text("shop"), _integer("x"), _integer("spend")], ["customers", "revenue"])
     create_cells("rfm_left_out_cell", [_text("shop"), _text("reason")], ["orders", "revenue"])
