@@ -7,6 +7,8 @@ The cells in memory, seen in the same snapshot as the rows, say where the listed
   for all, so a segment is a range of money there. Cells hold orders capped at 32; what lies beyond is one block, sorted when read.
 - `monetary` reads the stretch of the money index that holds the page, or, where a rare segment would make that stretch long, the groups
   that the segment's cells name: whichever is fewer rows.
+
+A plus before a column (`+c.revenue`) keeps both databases from choosing its index: which one is right is known here, and SQLite guesses.
 """
 
 from collections.abc import Sequence
@@ -163,7 +165,7 @@ def _passed(groups: _Members, sort: Sort, after: Start) -> int:
 def _by_money(snapshot: Snapshot, view: RfmView, listing: Listing, members: _Members, wanted: int, after: Start | None) -> list[Row]:
     """The stretch of money that holds the page: by the money index, or by the groups of its cells."""
     all_money, everybody = view.cells.key[2], view.cells.measures[0]
-    highest = ALL if after is None else after[0]
+    highest = int(members.money.max(initial=-1)) if after is None else after[0]
     # The bin that `highest` falls in ends at the first edge not below it; nobody is between neighbouring edges that cells have.
     top = int(all_money[all_money >= highest].min(initial=ALL))
     members = members.only(members.money <= top)
@@ -192,7 +194,9 @@ def _down_the_index(
     snapshot: Snapshot, view: RfmView, listing: Listing, floor: int, highest: int, wanted: int, after: Start | None
 ) -> list[Row]:
     terms: list[str] = []
-    values: dict[str, Any] = {"floor": floor, "highest": highest, "cutoff": listing.day - listing.window_days}
+    values: dict[str, Any] = {"floor": floor, "cutoff": listing.day - listing.window_days}
+    if after is None:
+        values["highest"] = highest
 
     def bound(term: str, value: int) -> str:
         name = f"v{len(values)}"
@@ -200,17 +204,18 @@ def _down_the_index(
         return f"{term} :{name}"
 
     for box in listing.boxes():
-        limits = ["c.orders > 0"]
+        limits = ["+c.orders > 0"]
         for above, upto, more, most in (
-            (box.orders[0], box.orders[1] if box.orders[1] != ORDERS_CAP else None, "c.orders >", "c.orders <="),
+            (box.orders[0], box.orders[1] if box.orders[1] != ORDERS_CAP else None, "+c.orders >", "+c.orders <="),
             (box.cents[0], box.cents[1], "c.revenue >", "c.revenue <="),
         ):
             limits += [bound(term, value) for term, value in ((more, above), (most, upto)) if value is not None]
         above, upto = box.recency_days
-        limits += [bound("c.last_day <", listing.day - above)] if above is not None else []
-        limits += [bound("c.last_day >=", listing.day - upto)] if upto is not None else []
+        limits += [bound("+c.last_day <", listing.day - above)] if above is not None else []
+        limits += [bound("+c.last_day >=", listing.day - upto)] if upto is not None else []
         terms.append(f"({' AND '.join(limits)})")
-    where = f"c.revenue > :floor AND c.revenue <= :highest AND c.last_day > :cutoff AND ({' OR '.join(terms)})"
+    most = "c.revenue <= :highest AND" if after is None else ""  # the place says it, and customers of equal money as well
+    where = f"c.revenue > :floor AND {most} +c.last_day > :cutoff AND ({' OR '.join(terms)})"
     return _query(snapshot, view, listing, "rfm_customer c", where, values, wanted, after)
 
 
@@ -223,13 +228,19 @@ def _select(snapshot: Snapshot, view: RfmView, listing: Listing, groups: _Member
             *(getattr(groups, name).tolist() for name in ("last_day", "orders", "low", "high")), strict=True
         )
     ]
-    on = "c.last_day = {d} AND c.orders >= {low_orders} AND c.orders <= {high_orders} AND c.revenue > {low} AND c.revenue <= {high}"
-    if len(ranges) == 1:  # equality with values, not with columns of another table: the index gives the order as well
+    on = "c.last_day = {d} AND c.orders >= {low_orders} AND c.orders <= {high_orders} AND +c.revenue > {low} AND +c.revenue <= {high}"
+    if len(ranges) == 1 and ranges[0][1] < ORDERS_CAP:
+        # Equality with values, not with columns of another table: the index gives the order as well, whatever the group's size.
         values: dict[str, Any] = dict(zip(names, ranges[0], strict=True))
-        if ranges[0][1] < ORDERS_CAP:
-            on = on.replace("c.orders >= {low_orders} AND c.orders <= {high_orders}", "c.orders = {low_orders}")
-            del values["high_orders"]
-        where = on.format(**{name: f":{name}" for name in names})
+        del values["high_orders"]
+        where = on.replace("c.orders >= {low_orders} AND c.orders <= {high_orders}", "c.orders = {low_orders}")
+        where = where.format(**{name: f":{name}" for name in names})
+        if after is not None and listing.sort != "monetary":
+            day_and_orders = after[:2] if listing.sort == "recency" else (after[1], after[0])
+            if day_and_orders == ranges[0][:2]:
+                where += " AND c.customer < :behind"
+                values |= {"behind": after[2]}
+            after = None
         return _query(snapshot, view, listing, "rfm_customer c", where, values, wanted, after)
     values = {f"{name}{i}": value for i, each in enumerate(ranges) for name, value in zip(names, each, strict=True)}
     listed = ", ".join(f"({', '.join(f'CAST(:{name}{i} AS BIGINT)' for name in names)})" for i in range(len(ranges)))

@@ -6,6 +6,7 @@ events makes answers older, not slower. Nothing to go by yet: then it waits.
 
 import asyncio
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from time import perf_counter
 from typing import Final
 
@@ -23,6 +24,8 @@ class Freshness:
 
     def __init__(self, refresh: Callable[[], None], loaded: Callable[[], bool], patience_s: float) -> None:
         self._refresh, self._loaded, self._patience_s = refresh, loaded, patience_s
+        # A thread of its own: the columns that come and go then share one of the allocator's arenas, not one per thread of a pool.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="cells")
         self._running: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None
 
@@ -49,6 +52,7 @@ class Freshness:
     async def settle(self) -> None:
         """Wait for what was begun; nothing of it is told."""
         await asyncio.gather(*(task for task in (self._running, self._next) if task is not None), return_exceptions=True)
+        self._thread.shutdown(wait=True)
 
     def _ask(self) -> "asyncio.Task[None]":
         if self._next is None:
@@ -60,7 +64,7 @@ class Freshness:
         if before is not None and not before.done():
             await asyncio.wait([before])
         self._running, self._next = self._next, None
-        await asyncio.to_thread(self._refresh)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._refresh)
 
 
 def _seen(task: "asyncio.Task[None]") -> None:
