@@ -30,6 +30,15 @@ MANY_CHANGES = 50_000
 _keys_decoder = msgspec.msgpack.Decoder(list[tuple[str | int, ...]])
 
 POSITION_COLUMNS = "processor, topic, partition, next, records, event_time_ms"
+NEW_POSITION = (
+    f"INSERT INTO positions ({POSITION_COLUMNS}) VALUES (:processor, :topic, :partition, :next, :records, :at) ON CONFLICT DO NOTHING"
+)
+MOVED = (
+    "UPDATE positions SET next = :next, records = records + :records,"
+    " event_time_ms = CASE WHEN event_time_ms > :at THEN event_time_ms ELSE :at END"
+    " WHERE processor = :processor AND topic = :topic AND partition = :partition AND next = :loaded"
+)
+CHANGED = "INSERT INTO cell_changes (name, revision, at_ms, cells, keys) VALUES (:name, :revision, :at_ms, :cells, :keys)"
 
 
 class SqlReading:
@@ -86,32 +95,15 @@ class SqlTransaction(SqlReading):
         self._changed: dict[str, set[Key]] = {}
 
     def advance(self, processor: str, topic: str, moves: Mapping[int, Move], event_time_ms: int) -> None:
-        for partition in sorted(moves):
-            move = moves[partition]
-            where = {
-                "processor": processor,
-                "topic": topic,
-                "partition": partition,
-                "next": move.next,
-                "records": move.records,
-                "at": event_time_ms,
-            }
-            if move.loaded is None:
-                moved = self.execute(
-                    f"INSERT INTO positions ({POSITION_COLUMNS}) VALUES (:processor, :topic, :partition, :next, :records, :at)"
-                    " ON CONFLICT DO NOTHING",
-                    **where,
-                )
-            else:
-                moved = self.execute(
-                    "UPDATE positions SET next = :next, records = records + :records,"
-                    " event_time_ms = CASE WHEN event_time_ms > :at THEN event_time_ms ELSE :at END"
-                    " WHERE processor = :processor AND topic = :topic AND partition = :partition AND next = :loaded",
-                    loaded=move.loaded,
-                    **where,
-                )
-            if moved != 1:
-                raise Fenced(f"{processor} does not own {topic}/{partition} any more: its position is not {move.loaded}")
+        of_all = {"processor": processor, "topic": topic, "at": event_time_ms}
+        rows = [of_all | {"partition": partition} | moves[partition]._asdict() for partition in sorted(moves)]
+        for sql, changed in (
+            (NEW_POSITION, [r for r in rows if r["loaded"] is None]),
+            (MOVED, [r for r in rows if r["loaded"] is not None]),
+        ):
+            if changed and self._execute_many(sql, changed) != len(changed):
+                told = ", ".join(f"{row['partition']} at {row['loaded']}" for row in changed)
+                raise Fenced(f"{processor} does not own all of {topic} any more that it loaded: {told}")
 
     def load(self, entities: Entities[Row], keys: Collection[Key], *, shared: bool = False) -> dict[Key, Row]:
         if not keys:
@@ -166,18 +158,24 @@ class SqlTransaction(SqlReading):
         changed = {table: keys for table, keys in self._changed.items() if keys}
         if changed:
             revision = int(self._connection.exec_driver_sql(self._dialect.next_revision).scalar_one())
-            for table in sorted(changed):
-                self.execute(
-                    "INSERT INTO cell_changes (name, revision, at_ms, cells, keys) VALUES (:name, :revision, :at_ms, :cells, :keys)",
-                    name=table,
-                    revision=revision,
-                    at_ms=now_ms,
-                    cells=len(changed[table]),
-                    keys=msgspec.msgpack.encode(list(changed[table])),
-                )
+            told = [
+                {
+                    "name": table,
+                    "revision": revision,
+                    "at_ms": now_ms,
+                    "cells": len(changed[table]),
+                    "keys": msgspec.msgpack.encode(list(changed[table])),
+                }
+                for table in sorted(changed)
+            ]
+            self._execute_many(CHANGED, told)
 
     def execute(self, sql: str, **parameters: Any) -> int:
         return int(self._connection.execute(_text(sql), parameters).rowcount)
+
+    def _execute_many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        """One statement for each row, in one round trip (libpq's pipeline); how many rows they touched in all."""
+        return int(self._connection.execute(_text(sql), list(rows)).rowcount)
 
 
 @lru_cache(maxsize=256)

@@ -85,6 +85,15 @@ class StoreContract:
         with store.begin() as transaction:
             assert transaction.load(ORDERS, [("a", "1")]) == {}
 
+    def test_a_batch_of_several_partitions_is_fenced_where_one_of_them_was_moved_by_another(self, store: Store) -> None:
+        with store.begin() as transaction:
+            transaction.advance("p", "orders", {0: Move(None, 5, 5), 1: Move(None, 5, 5)}, 1)
+        for other in (Move(4, 8, 3), Move(None, 8, 3)):
+            with pytest.raises(Fenced), store.begin() as transaction:
+                transaction.advance("p", "orders", {0: Move(5, 8, 3), 1: other, 2: Move(None, 1, 1)}, 1)
+        with store.snapshot() as snapshot:
+            assert [(p.partition, p.next) for p in snapshot.positions()] == [(0, 5), (1, 5)]
+
     def test_rival_owners_of_one_position_count_each_record_once(self, store: Store) -> None:
         fenced = threading.Event()
 
