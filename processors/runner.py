@@ -127,8 +127,8 @@ class Runner(Generic[Event]):
             log.info("fenced", processor=self._processor.name)
             await reader.reload()
             return
-        await reader.report({entry.partition: self._loaded[entry.partition] for entry in entries})
         self._committed()
+        await reader.report({entry.partition: self._loaded[entry.partition] for entry in entries})
 
     def _decode(self, entries: Sequence[Entry]) -> list[tuple[Entry, Event | Rejected | None]]:
         decoded: list[tuple[Entry, Event | Rejected | None]] = []

@@ -36,6 +36,8 @@ SETTLE_S = 2.0
 FETCH_WAIT_MS = 500
 """How long a broker holds a fetch that has nothing; also the longest that `reload` may wait for the fetch under way."""
 FETCH_BYTES = 8 << 20
+REPORT_S = 1.0
+"""How often positions are committed for displays: a commit takes the coordinator 10 ms, as long as a small batch takes to fold."""
 
 _log = structlog.get_logger("orderwire.kafka")
 
@@ -111,6 +113,9 @@ class KafkaReader:
         self._placed_in: int | None = None
         self._next: dict[int, int] = {}
         self._given: dict[int, int] = {}
+        self._unreported: dict[int, int] = {}
+        self._reported_at: float | None = None
+        self._reporting: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, bootstrap: str, topic: str, group: str, start: Start, scanner: Scanner, settings: KafkaSettings) -> "KafkaReader":
@@ -148,6 +153,7 @@ class KafkaReader:
     async def read(self, max_records: int, wait_s: float) -> list[Entry]:
         """As `stream.log.Reader.read`."""
         deadline = self._clock() + wait_s
+        self._report_in_time()
         while True:
             try:
                 if await self._place(deadline):
@@ -173,7 +179,19 @@ class KafkaReader:
         self._placed_in = None
 
     async def report(self, positions: Mapping[int, int]) -> None:
-        """Commit for Kafka's lag displays. A rebalance may refuse it (aiokafka's IllegalStateError, CommitFailedError): never mind."""
+        """Commit for Kafka's lag displays, beside what is going on and every `REPORT_S` at most."""
+        self._unreported.update(positions)
+        self._report_in_time()
+
+    def _report_in_time(self) -> None:
+        now_s, idle = self._clock(), self._reporting is None or self._reporting.done()
+        if self._unreported and idle and (self._reported_at is None or now_s - self._reported_at >= REPORT_S):
+            self._reported_at = now_s
+            self._reporting = asyncio.create_task(self._commit())
+
+    async def _commit(self) -> None:
+        """A rebalance may refuse it (aiokafka's IllegalStateError, CommitFailedError): never mind."""
+        positions, self._unreported = self._unreported, {}
         owned = self.partitions
         offsets = {TopicPartition(self._name, partition): position for partition, position in positions.items() if partition in owned}
         if not offsets:
@@ -186,6 +204,9 @@ class KafkaReader:
 
     async def close(self) -> None:
         """Leave the group, so that the others need not wait for the session to time out."""
+        if self._reporting is not None:
+            await asyncio.gather(self._reporting, return_exceptions=True)
+        await self._commit()
         await let_go(self._consumer.stop(), self._consumer._client.close())
 
     async def _place(self, deadline: float) -> bool:
