@@ -80,7 +80,7 @@ async def _beat(settings: Settings, identity: Identity, registry: CollectorRegis
         await heartbeat.run()
     finally:
         with suppress(StoreError):
-            heartbeat.gone()
+            await asyncio.to_thread(heartbeat.gone)
         store.close()
 
 
