@@ -10,6 +10,7 @@ Run: python -m bench.rfm_query [customers] [seconds]
 """
 
 import asyncio
+import gc
 import os
 import platform
 import random
@@ -129,6 +130,8 @@ async def serve(url: str, log_path: str) -> None:
     """The API in a process of its own; prints its port."""
     store, log = SqlStore.open(url), await SqliteLog.open(log_path)
     settings = ApiSettings(shops={SHOP: ShopSettings()})
+    gc.collect()
+    gc.freeze()  # as `orderwire.role` does
     app = make_app(store=store, log=log, settings=settings, clock=lambda: NOW_MS, registry=CollectorRegistry())
     runner = web.AppRunner(app)
     await runner.setup()
