@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -17,6 +17,9 @@ from stream.log import Log
 from stream.metrics import ApiMetrics
 from stream.store import Store
 
+FIT_PATIENCE_S: Final = 0.03
+"""How long an answer waits for a newer fit of the models before it goes by the one before: a fit a minute old tells the same."""
+
 
 class Services:
     """One per application. `ready` turns `/readyz` to 503 for whoever spreads the load."""
@@ -28,7 +31,7 @@ class Services:
         self.instance = instance
         self.arrays = RfmArrays(store)
         self.freshness = Freshness(self.arrays.refresh, lambda: self.arrays.loaded, settings.patience_s)
-        self.fits = Fits(clock, settings.patience_s)
+        self.fits = Fits(clock, FIT_PATIENCE_S)
         self.lags = Lags(log)
         self.metrics = ApiMetrics(registry)
         self.ready = True
