@@ -209,6 +209,7 @@ class SqlStore:
             address,
             pool_size=pool_size,
             max_overflow=pool_size,
+            pool_use_lifo=True,  # Connections that are seldom needed stay cold, and their page caches empty.
             pool_pre_ping=dialect.pre_ping,
             connect_args={name: value for name, value in dialect.connect_arguments.items() if name not in address.query},
         )
