@@ -9,6 +9,7 @@ from processors.budget import BudgetOrders, BudgetSpend
 from processors.capi.outbox import CapiProcessor
 from processors.capi.settings import CapiSettings
 from processors.carts import Carts, CartsOrders
+from processors.contacts import Contacts
 from processors.parking import ParkedProcessor
 from processors.processor import Processor
 from processors.rfm import RfmProcessor
@@ -24,6 +25,13 @@ def pixels(settings: Settings) -> dict[str, CapiSettings]:
     return {domain: shop.capi for domain, shop in settings.shops.items() if shop.capi is not None}
 
 
+def keeping_contacts(settings: Settings) -> dict[str, str | None]:
+    """The shops whose customers' hashed contacts are kept, each with its own country where that is set."""
+    return {
+        domain: None if shop.capi is None else shop.capi.country for domain, shop in settings.shops.items() if shop.keep_hashed_contacts
+    }
+
+
 # One line per processor: its name, and how to make it.
 PROCESSORS: dict[str, Callable[[Settings], Processor[Any]]] = {
     "capi": lambda settings: CapiProcessor(pixels(settings), zones(settings)),
@@ -32,6 +40,7 @@ PROCESSORS: dict[str, Callable[[Settings], Processor[Any]]] = {
     "carts_orders": lambda settings: CartsOrders(settings.abandoned_after_minutes),
     "budget_orders": lambda settings: BudgetOrders(zones(settings)),
     "budget_spend": lambda _: BudgetSpend(),
+    "contacts": lambda settings: Contacts(keeping_contacts(settings)),
     "parked": lambda _: ParkedProcessor(),
 }
 
@@ -42,6 +51,17 @@ FEEDS: dict[str, str] = {
     "carts_orders": CartsOrders.topic,
     "budget_orders": BudgetOrders.topic,
     "budget_spend": BudgetSpend.topic,
+    "contacts": Contacts.topic,
     "parked": ParkedProcessor.topic,
 }
 """Which topic each processor reads."""
+
+
+def running(settings: Settings) -> tuple[str, ...]:
+    """The processors that these settings ask for, in the order above: every one costs time per record, so none runs in vain."""
+    return tuple(name for name in PROCESSORS if name != Contacts.name or keeping_contacts(settings))
+
+
+def feeds(settings: Settings) -> dict[str, str]:
+    """Those of `FEEDS` that run."""
+    return {name: FEEDS[name] for name in running(settings)}

@@ -75,6 +75,14 @@ class ShopSettings:
             raise ConfigurationError(f"{self.domain}: {name!r} is no time zone; write an IANA name such as Europe/Paris") from None
 
     @property
+    def keep_hashed_contacts(self) -> bool:
+        """Whether hashes of its customers' e-mail addresses and telephone numbers are kept. Raises ConfigurationError."""
+        text = (self._text("keep_hashed_contacts") or "false").lower()
+        if text not in ("true", "false"):
+            raise ConfigurationError(f"SHOPIFY_KEEP_HASHED_CONTACTS of {self.domain} is {text!r}: write true or false")
+        return text == "true"
+
+    @property
     def admin_token(self) -> str | None:
         """Token of Shopify's Admin API, where set."""
         return self._text("admin_token")
@@ -142,7 +150,7 @@ class ShopSettings:
 _CAPI = TypeAdapter(CapiSettings)
 _CAPI_NAMES = {field.name for field in fields(CapiSettings)} - {"shop"}
 _CAPI_LISTS = {"renewal_tags", "fbc_attributes", "fbp_attributes", "ldu_states"}
-_SHOPIFY_NAMES = {"webhook_secret", "admin_token", "api_version", "admin_url", "timezone"}
+_SHOPIFY_NAMES = {"webhook_secret", "admin_token", "api_version", "admin_url", "timezone", "keep_hashed_contacts"}
 _AD_NAMES = {"bankroll", "margin"}
 _META_NAMES = _CAPI_NAMES | {"verify_token", "ad_account_id"}
 _SHOP_NAMES = _SHOPIFY_NAMES | _AD_NAMES | _META_NAMES
@@ -279,7 +287,7 @@ class Settings(BaseSettings):
         if self.shop and self.shop.strip().lower() not in shops:
             shops[self.shop.strip().lower()] = ShopSettings(self.shop, everywhere)
         for shop in shops.values():
-            _ = (shop.webhook_secrets, shop.zone, shop.capi, shop.bankroll, shop.margin)
+            _ = (shop.webhook_secrets, shop.zone, shop.capi, shop.bankroll, shop.margin, shop.keep_hashed_contacts)
         return shops
 
     def _variables(self) -> dict[str, Any]:

@@ -4,7 +4,8 @@ import asyncio
 import time
 from typing import Any, NamedTuple
 
-from orderwire.registry import FEEDS, pixels
+from orderwire import registry
+from orderwire.registry import pixels
 from orderwire.settings import Settings
 from query.api_settings import ApiSettings
 from query.as_of import Feed, Lags, as_of, today
@@ -31,9 +32,9 @@ class Kept(NamedTuple):
     """By shop, as in `GET /v1/capi`."""
 
 
-def feeds() -> tuple[Feed, ...]:
-    """Every processor and the topic that it reads."""
-    return tuple(Feed(name, topic) for name, topic in FEEDS.items())
+def feeds(settings: Settings) -> tuple[Feed, ...]:
+    """Every processor that runs, and the topic that it reads."""
+    return tuple(Feed(name, topic) for name, topic in registry.feeds(settings).items())
 
 
 def read(settings: Settings, store: Store, now_ms: int) -> Kept:
@@ -55,7 +56,7 @@ def spool_state(settings: Settings) -> SpoolState:
 async def standing(settings: Settings, log: Log, store: Store) -> Json:
     """`/v1/status` (api.md) with `capi` by shop beside it. The log not answering makes lags null. Raises StoreError, Unavailable."""
     now_ms = time.time_ns() // 1_000_000
-    all_feeds = feeds()
+    all_feeds = feeds(settings)
     spans = await Lags(log, LOG_TIMEOUT_S).spans({feed.topic for feed in all_feeds})
     kept = await asyncio.to_thread(read, settings, store, now_ms)
     processors = await processors_json(log, all_feeds, kept.positions, spans, stopped(kept.roles), now_ms)

@@ -9,6 +9,7 @@ from aiohttp import hdrs, web
 
 from query.aggregates import CURSOR
 from query.as_of import as_of, today
+from query.contacts import Contact, contacts
 from query.customer_rows import SORTS, Listing
 from query.customers import LIMIT, MOST, Customer, Place, cursor, customer_json, one, page, place_of, scored
 from query.export import header, lines
@@ -111,6 +112,11 @@ async def _predicted(asked: Asked, view: RfmView, day: int, customers: Sequence[
     return await asyncio.to_thread(customers_json, fitted, asked.settings.rfm, view.currency, day, purchases)
 
 
+def _contacts(services: Services, shop: str, customers: Sequence[Customer]) -> dict[str, Contact]:
+    with services.store.snapshot() as snapshot:
+        return contacts(snapshot, shop, [each.row.customer for each in customers])
+
+
 async def _export(asked: Asked, layout: Any) -> web.StreamResponse:
     services = services_of(asked)
     view, listing, customers, end = await asyncio.to_thread(_page, services, asked, EXPORT_PAGE, None, None)
@@ -123,7 +129,8 @@ async def _export(asked: Asked, layout: Any) -> web.StreamResponse:
     try:
         await response.write(header(layout))
         while True:
-            await response.write(lines(layout, customers, await _predicted(asked, view, listing.day, customers)))
+            known = await asyncio.to_thread(_contacts, services, asked.shop, customers) if layout == "meta" else {}
+            await response.write(lines(layout, customers, await _predicted(asked, view, listing.day, customers), known))
             if end is None:
                 break
             view, listing, customers, end = await asyncio.to_thread(_page, services, asked, EXPORT_PAGE, end, listing)

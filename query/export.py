@@ -1,18 +1,19 @@
 """A segment as CSV, page after page: with all that is known, or in the layout of Meta's customer lists.
 
-Meta matches people by hashes. Of those this store keeps one: `extern_id` is the SHA-256 of Shopify's customer id, the same that CAPI events
-carry as `external_id` (Meta, 'Customer file custom audiences': EXTERN_ID), and `value` is what the customer is expected to bring, for
-value-based lookalikes. E-mail addresses and telephone numbers are not kept, not even hashed, so there are no columns of them; guests
-have no id that Meta could know, and are left out of that layout.
+Meta matches people by hashes, and tells columns by their headers (Meta, 'How to format a customer list'). `extern_id` is the SHA-256 of
+Shopify's customer id, the same that CAPI events carry as `external_id` (Meta, 'Customer file custom audiences': EXTERN_ID). `email` and
+`phone` are hashes too, of shops that let them be kept (`keep_hashed_contacts`), else empty. `value` is what the customer is expected to
+bring, for value-based lookalikes. Guests have no id that Meta could know: without a contact they are left out of that layout.
 """
 
 import csv
 import io
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final, Literal
 
 from query.as_of import day_text
+from query.contacts import NOTHING, Contact
 from query.customers import Customer
 
 Json = dict[str, Any]
@@ -22,17 +23,19 @@ FULL: Final = (
     *("id", "guest", "recency_days", "frequency", "monetary", "currency", "r", "f", "m", "fm", "segment"),
     *("first_order_day", "last_order_day", "p_alive", "expected_orders", "predicted_value"),
 )
-META: Final = ("extern_id", "value")
+META: Final = ("email", "phone", "extern_id", "value")
 
 
 def header(layout: Layout) -> bytes:
     return _lines([META if layout == "meta" else FULL])
 
 
-def lines(layout: Layout, customers: Sequence[Customer], predicted: Sequence[Json]) -> bytes:
-    """One line per customer, CRLF (RFC 4180)."""
-    line: Callable[[Customer, Json], Sequence[Any] | None] = _meta if layout == "meta" else _full
-    return _lines(told for told in map(line, customers, predicted) if told is not None)
+def lines(layout: Layout, customers: Sequence[Customer], predicted: Sequence[Json], contacts: Mapping[str, Contact]) -> bytes:
+    """One line per customer, CRLF (RFC 4180). `contacts` by customer, for the layout `meta`."""
+    if layout == "csv":
+        return _lines(map(_full, customers, predicted))
+    told = (_meta(each, value, contacts.get(each.row.customer, NOTHING)) for each, value in zip(customers, predicted, strict=True))
+    return _lines(line for line in told if any(line[:3]))
 
 
 def _full(customer: Customer, predicted: Json) -> Sequence[Any]:
@@ -45,10 +48,9 @@ def _full(customer: Customer, predicted: Json) -> Sequence[Any]:
     )
 
 
-def _meta(customer: Customer, predicted: Json) -> Sequence[Any] | None:
-    if customer.row.guest:
-        return None
-    return sha256(customer.row.customer.strip().lower().encode()).hexdigest(), predicted["value"] and predicted["value"]["amount"]
+def _meta(customer: Customer, predicted: Json, contact: Contact) -> Sequence[Any]:
+    extern_id = "" if customer.row.guest else sha256(customer.row.customer.strip().lower().encode()).hexdigest()
+    return *contact, extern_id, predicted["value"] and predicted["value"]["amount"]
 
 
 def _lines(rows: Iterable[Sequence[Any]]) -> bytes:

@@ -12,7 +12,7 @@ from multidict import CIMultiDict
 from ingest import shopify
 from orderwire.demo.delivery import Delivery
 from orderwire.demo.shop import ShopSimulator
-from orderwire.registry import PROCESSORS
+from orderwire.registry import PROCESSORS, running
 from orderwire.settings import Settings
 from orderwire.store_copy import rows, tables
 from processors.parking import PARKED_CELLS, parked
@@ -51,10 +51,10 @@ def records(told: Sequence[Delivery]) -> list[Record]:
     ]
 
 
-async def fold_all(settings: Settings, log: SqliteLog, store: SqlStore, only: Collection[str] = tuple(PROCESSORS)) -> None:
-    """Let the processors named read to the end of the log."""
-    for name in PROCESSORS:
-        if name in only:
+async def fold_all(settings: Settings, log: SqliteLog, store: SqlStore, only: Collection[str] = ()) -> None:
+    """Let the processors named, all that run where none is, read to the end of the log."""
+    for name in running(settings):
+        if not only or name in only:
             while await fold_some(settings, log, store, name):
                 pass
 

@@ -12,9 +12,10 @@ import pytest
 from aiohttp import hdrs
 
 from processors.capi.identity import hashed
+from processors.contacts import CONTACTS, ContactRow
 from processors.events import CustomersMerged, OrderEvent
 from processors.money_bins import bin_edge
-from processors.rfm import RfmProcessor
+from processors.rfm import RfmProcessor, customer_key
 from processors.rfm_customer import MAX_ORDERS
 from query.api_settings import ShopSettings
 from query.customer_rows import SORTS
@@ -192,4 +193,28 @@ async def test_the_meta_layout_has_hashes_only_and_they_are_those_of_capi(store:
         known = [item["id"] for item in items if not item["guest"]]
         assert [row["extern_id"] for row in rows] == [sha256(customer.encode()).hexdigest() for customer in known]
         assert [row["extern_id"] for row in rows] == [hashed("external_id", customer) for customer in known]
-        assert set(rows[0]) == {"extern_id", "value"}
+        assert list(rows[0]) == ["email", "phone", "extern_id", "value"]
+        assert {row[column] for row in rows for column in ("email", "phone")} == {""}
+
+
+async def test_the_meta_layout_has_contacts_where_they_are_kept(store: SqlStore, log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Page after page; of merged customers the newest; guests where Meta could match them."""
+    monkeypatch.setattr("query.customer_endpoints.EXPORT_PAGE", 2)
+    guest = order("5", customer=None, email="g@example.com")
+    fold(store, [[*(order(f"{n}", customer=f"{n}") for n in range(1, 5)), guest, order("6", customer=None, email="h@example.com")]])
+    fold(store, [[CustomersMerged(shop=SHOP, kept_id="2", deleted_id="1")]])
+    kept = [("1", "em", "e1", 2), ("1", "ph", "p1", 1), ("2", "em", "e2", 1), ("2", "ph", "p2", 2), ("3", "ph", "p3", 1)]
+    kept.append((customer_key(guest), "em", "eg", 1))
+    rows_kept = [ContactRow(SHOP, customer, field, told, version, "", "") for customer, field, told, version in kept]
+    with store.begin() as transaction:
+        transaction.save(CONTACTS, [*rows_kept, ContactRow("other.myshopify.com", "4", "em", "e4", 1, "", "")])
+    async with serving(store, log) as api:
+        rows, _ = await rows_of(api, accept="*/*", format="meta")
+    ids = {hashed("external_id", customer) or "": customer for customer in ("2", "3", "4")} | {"": "guest"}
+    assert {ids[row["extern_id"]]: (row["email"], row["phone"]) for row in rows} == {
+        "2": ("e1", "p2"),
+        "3": ("", "p3"),
+        "4": ("", ""),
+        "guest": ("eg", ""),
+    }
+    assert len(rows) == 4

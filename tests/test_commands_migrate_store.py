@@ -16,7 +16,7 @@ from orderwire.demo.broker import KafkaBroker
 from orderwire.demo.delivery import Delivery
 from orderwire.log_move import OLD, begin_at_first, copy_unread
 from orderwire.reading_topics import held
-from orderwire.registry import PROCESSORS
+from orderwire.registry import running
 from orderwire.settings import Settings
 from orderwire.standing import feeds
 from orderwire.store_copy import ITS_OWN, Unequal, copy, counted, tables
@@ -210,8 +210,8 @@ async def test_another_log_takes_over_in_the_middle_and_the_aggregates_are_those
     copy(store, other)
     new = await SqliteLog.open(tmp_path / "new.db")
     await new.append(records(told[2 * third :]))
-    copied = await copy_unread(log, new, other, feeds())
-    await begin_at_first(new, other, feeds())
+    copied = await copy_unread(log, new, other, feeds(shop_settings))
+    await begin_at_first(new, other, feeds(shop_settings))
     await fold_all(shop_settings, new, other)
     await new.close()
     assert copied["orders"] > 0
@@ -232,12 +232,12 @@ async def test_records_and_event_times_of_processors_are_kept_over_the_move(
     with store.snapshot() as snapshot:
         before = {p.processor: p for p in snapshot.positions()}
     new = await SqliteLog.open(tmp_path / "new.db")
-    await copy_unread(log, new, store, feeds())
-    await begin_at_first(new, store, feeds())
+    await copy_unread(log, new, store, feeds(shop_settings))
+    await begin_at_first(new, store, feeds(shop_settings))
     await new.close()
     with store.snapshot() as snapshot:
         after = {p.processor: p for p in snapshot.positions()}
-    assert set(after) == set(PROCESSORS)
+    assert set(after) == set(running(shop_settings))
     assert {name: (p.next, p.records, p.event_time_ms) for name, p in after.items() if name in before} == {
         name: (0, p.records, p.event_time_ms) for name, p in before.items()
     }
@@ -252,8 +252,8 @@ async def test_what_is_parked_can_be_replayed_from_the_new_log_under_a_name_of_i
     await fold_all(shop_settings, log, store)
     assert parked_counts(store) == {"no_order_time": 2}
     new = await SqliteLog.open(tmp_path / "new.db")
-    assert (await copy_unread(log, new, store, feeds()))["parked"] > 0
-    await begin_at_first(new, store, feeds())
+    assert (await copy_unread(log, new, store, feeds(shop_settings)))["parked"] > 0
+    await begin_at_first(new, store, feeds(shop_settings))
     # The same places as in the old log, other records.
     await new.append([Record("orders", f"{SHOP}:{n}", f"x{n}", 1_000 + n, headers, b'{"id": %d}' % n) for n in (3, 4, 5)])
     await fold_all(shop_settings, new, store)
@@ -270,8 +270,8 @@ async def test_kafka_takes_over_from_the_embedded_log_partition_by_partition_and
     await log.append(records(told))
     await fold_all(shop_settings, log, store, only={"rfm"})
     new = await KafkaLog.open(kafka_broker.bootstrap, KafkaSettings(partitions=3, topic_prefix=f"m{uuid4().hex[:8]}-"))
-    copied = await copy_unread(log, new, store, feeds())
-    await begin_at_first(new, store, feeds())
+    copied = await copy_unread(log, new, store, feeds(shop_settings))
+    await begin_at_first(new, store, feeds(shop_settings))
     expected, found = defaultdict(list), defaultdict(list)
     for topic in ("orders", "checkouts"):
         for entry in await log.scan(topic, 0, 0, 10_000):
@@ -281,13 +281,13 @@ async def test_kafka_takes_over_from_the_embedded_log_partition_by_partition_and
                 found[entry.record.key].append((entry.record.id, entry.record.body))
     assert found == expected
     back = await SqliteLog.open(shop_settings.spool.resolve().with_name("back.db"))
-    assert await copy_unread(new, back, store, feeds()) == copied
+    assert await copy_unread(new, back, store, feeds(shop_settings)) == copied
     await back.close()
     await new.close()
     assert copied == {topic: (await log.spans(topic))[0].next for topic in ("orders", "checkouts")}
     with store.snapshot() as snapshot:
         assert {(p.processor, p.topic, p.partition): p.next for p in snapshot.positions()} == {
-            (*feed, partition): 0 for feed in feeds() for partition in range(3)
+            (*feed, partition): 0 for feed in feeds(shop_settings) for partition in range(3)
         }
 
 
@@ -298,7 +298,7 @@ async def test_a_log_that_the_store_was_not_filled_from_is_refused(shop_settings
         )
     wrong, new = await SqliteLog.open(tmp_path / "wrong.db"), await SqliteLog.open(tmp_path / "new.db")
     with pytest.raises(Refused, match="not of this log"):
-        await copy_unread(wrong, new, store, feeds())
+        await copy_unread(wrong, new, store, feeds(shop_settings))
     assert all([(await new.spans(topic))[0].next == 0 for topic in TOPICS])
     await wrong.close()
     await new.close()

@@ -80,6 +80,7 @@ def test_many_shops_stand_in_a_file_each_with_what_it_sets_itself(monkeypatch: p
         ({"AD_MARGIN": "40"}, "AD_MARGIN.*0.4"),
         ({"AD_BANKROLL": "a lot"}, "AD_BANKROLL.*positive number"),
         ({"SHOPIFY_TIMEZONE": "Paris"}, "IANA"),
+        ({"SHOPIFY_KEEP_HASHED_CONTACTS": "maybe"}, "SHOPIFY_KEEP_HASHED_CONTACTS.*true or false"),
     ],
 )
 def test_a_setting_that_cannot_be_meant_names_itself_and_what_to_write(
@@ -89,6 +90,13 @@ def test_a_setting_that_cannot_be_meant_names_itself_and_what_to_write(
         load(monkeypatch, **variables)
     assert "hunter2" not in str(caught.value)
     assert "token-1234" not in str(caught.value)
+
+
+def test_hashed_contacts_are_kept_only_where_somebody_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert not load(monkeypatch).shops[SHOP].keep_hashed_contacts
+    assert load(monkeypatch, SHOPIFY_KEEP_HASHED_CONTACTS="true").shops[SHOP].keep_hashed_contacts
+    (tmp_path / "orderwire.toml").write_text(f'[shops."{SHOP}"]\nkeep_hashed_contacts = false\n')
+    assert not Settings.load().shops[SHOP].keep_hashed_contacts
 
 
 def test_an_address_without_a_port_is_told_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,7 +133,7 @@ async def _move_log(settings: "Settings", store: "SqlStore", source: str, target
     spooled = read_state(settings.spool).records
     if spooled and not target.startswith("kafka://"):
         raise Refused(f"{spooled} records wait in {settings.spool} for the old log: let `orderwire serve --roles receive` drain them")
-    moving = feeds()
+    moving = feeds(settings)
     old = await open_existing_log(_with_log(settings, source))
     try:
         new = await open_log(_with_log(settings, target))

@@ -75,11 +75,11 @@ async def _replay_parked(which: "Filter", discard: bool, dry_run: bool) -> None:
 
 
 def _processors(settings: "Settings") -> dict[str, list[Any]]:
-    from orderwire.registry import PROCESSORS
+    from orderwire.registry import PROCESSORS, running
 
     by_topic: dict[str, list[Any]] = {}
-    for make in PROCESSORS.values():
-        made = make(settings)
+    for name in running(settings):
+        made = PROCESSORS[name](settings)
         by_topic.setdefault(made.topic, []).append(made)
     return by_topic
 
@@ -109,9 +109,9 @@ async def _rewind(topic: str, since: str, processor: str | None, partition: int 
     if since != "earliest" and not since.isdigit():
         raise typer.BadParameter(f"{since!r} is neither `earliest` nor an offset", param_hint="--from")
     settings = Settings.load()
-    readers = {feed.processor for feed in feeds() if feed.topic == topic}
+    readers = {feed.processor for feed in feeds(settings) if feed.topic == topic}
     if not readers or (processor is not None and processor not in readers):
-        known = ", ".join(f"{feed.processor} ({feed.topic})" for feed in feeds())
+        known = ", ".join(f"{feed.processor} ({feed.topic})" for feed in feeds(settings))
         raise Refused(f"no such processor reads {topic}; there are: {known}")
     store = await asyncio.to_thread(open_existing_store, settings)
     log = await open_existing_log(settings)

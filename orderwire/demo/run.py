@@ -26,6 +26,7 @@ import orjson
 from rich.console import Console
 from rich.live import Live
 
+from orderwire import standing
 from orderwire.demo import screen, verify
 from orderwire.demo.children import Children
 from orderwire.demo.delivery import Delivery
@@ -35,7 +36,7 @@ from orderwire.demo.mix import Mix
 from orderwire.demo.sender import Sender, Traffic
 from orderwire.demo.shop import ShopSimulator
 from orderwire.demo.stage import PIXEL, SHOP, ZONE, Stage, stage
-from orderwire.registry import FEEDS, PROCESSORS
+from orderwire.registry import PROCESSORS, running
 from orderwire.roles.query import api_settings
 from query.as_of import Feed, Spans
 from stream.log import LogError
@@ -152,8 +153,8 @@ class Demo:
         """History, then live; where that ends, what was checked."""
         options = self._options
         reader = StoreReader(there.store, SHOP, PIXEL, api_settings(there.settings).shops[SHOP])
-        processors = [make(there.settings) for make in PROCESSORS.values()]
-        feeds = tuple(Feed(processor, topic) for processor, topic in FEEDS.items())
+        processors = [PROCESSORS[name](there.settings) for name in running(there.settings)]
+        feeds = standing.feeds(there.settings)
         history = self._shop.history(options.history_days, checkout_days=CHECKOUT_DAYS)
         visits = self._noted(mangled(self._visits(), shop=SHOP, secret=self._secret, seed=options.seed))
         async with self._shown(there, reader, feeds):

@@ -28,6 +28,7 @@ ENTITIES = (
     "budget_spend",
     "cart_checkout",
     "cart_link",
+    "contact",
     "parked",
 )
 """Tables that are nothing but the fold of the log. The outbox is not among them: it also keeps what became of each request."""

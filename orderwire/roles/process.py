@@ -6,6 +6,7 @@ in the log and by `/v1/status` and `/readyz`, and the others go on; any other fa
 
 import asyncio
 import time
+from collections.abc import Collection
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -14,13 +15,14 @@ from prometheus_client import CollectorRegistry
 
 from orderwire.connections import open_log, wait_for_store
 from orderwire.heartbeat import Heartbeat, Identity
-from orderwire.registry import FEEDS, PROCESSORS, pixels, zones
+from orderwire.registry import PROCESSORS, feeds, keeping_contacts, pixels, running, zones
 from orderwire.settings import Settings
 from processors.capi.graph import aiohttp_call, client_session
 from processors.capi.ledger import end_leases
 from processors.capi.outbox import CapiProcessor
 from processors.capi.quality import QualityPoller
 from processors.capi.sender import Sender
+from processors.contacts import forget_others
 from processors.parking import ParkLimit, TooMuchParked
 from processors.runner import Runner
 from stream.log import Log, PositionLost, Unavailable
@@ -48,6 +50,7 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     if store.dialect == "sqlite":
         # One process at a time has the file, so whoever held a lease is dead.
         await asyncio.to_thread(_end_leases, store)
+    await asyncio.to_thread(_forget_contacts, store, keeping_contacts(settings))
     source = await open_log(settings)
     registry = CollectorRegistry()
     stopped: dict[str, str] = {}
@@ -58,18 +61,18 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     asides = [
         asyncio.create_task(heartbeat.run(), name="heartbeat"),
         asyncio.create_task(QualityPoller(store, pixels(settings), call).run(), name="capi quality"),
-        asyncio.create_task(_retain(source, store, settings.retention_days), name="retention"),
+        asyncio.create_task(_retain(source, store, settings), name="retention"),
     ]
     sending = asyncio.create_task(sender.run(), name="capi sender")
     ltv = _predicted_ltv(settings, store)
     metrics: ProcessorMetrics | None = None
     work = []
-    for name, make in PROCESSORS.items():
+    for name in running(settings):
         metrics = ProcessorMetrics(registry, name, shared=metrics)
         limit = ParkLimit(settings.park_max_run, settings.park_max_ratio)
         urgent = name == "capi"
         runner = Runner(
-            make(settings) if not urgent or ltv is None else CapiProcessor(pixels(settings), zones(settings), ltv),
+            PROCESSORS[name](settings) if not urgent or ltv is None else CapiProcessor(pixels(settings), zones(settings), ltv),
             source,
             store,
             metrics=metrics,
@@ -119,6 +122,13 @@ def _end_leases(store: Store) -> None:
         end_leases(transaction, time.time_ns() // 1_000_000)
 
 
+def _forget_contacts(store: Store, kept: Collection[str]) -> None:
+    with store.begin() as transaction:
+        forgotten = forget_others(transaction, kept)
+    if forgotten:
+        log.info("hashed contacts forgotten: keep_hashed_contacts is off for their shops", hashes=forgotten)
+
+
 def _nothing() -> None:
     """Nobody waits for this processor's batches."""
 
@@ -133,13 +143,13 @@ async def _isolated(name: str, runner: Runner[Any], stop: asyncio.Event, stopped
         await stop.wait()
 
 
-async def _retain(source: Log, store: Store, retention_days: int) -> None:
+async def _retain(source: Log, store: Store, settings: Settings) -> None:
     """Drop what is older than the retention and read by everybody."""
     while True:
-        older_than_ms = time.time_ns() // 1_000_000 - retention_days * DAY_MS
+        older_than_ms = time.time_ns() // 1_000_000 - settings.retention_days * DAY_MS
         try:
             for topic in TOPICS:
-                unread = await _unread(source, store, topic)
+                unread = await _unread(source, store, topic, {name for name, read in feeds(settings).items() if read == topic})
                 if dropped := await source.retain(topic, older_than_ms, unread):
                     log.info("retention", topic=topic, records=dropped)
         except (StoreError, Unavailable) as error:
@@ -147,10 +157,9 @@ async def _retain(source: Log, store: Store, retention_days: int) -> None:
         await asyncio.sleep(RETAIN_EVERY_S)
 
 
-async def _unread(source: Log, store: Store, topic: str) -> dict[int, int]:
-    """Up to where every processor of `topic` has read, by partition; what nobody reads may go by age alone."""
+async def _unread(source: Log, store: Store, topic: str, readers: Collection[str]) -> dict[int, int]:
+    """Up to where all `readers` of `topic` have read, by partition; what nobody reads may go by age alone."""
     spans = await source.spans(topic)
-    readers = {name for name, read in FEEDS.items() if read == topic}
 
     def positions() -> dict[tuple[str, int], int]:
         with store.snapshot() as snapshot:

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from orderwire.connections import open_log, wait_for_store
 from orderwire.heartbeat import Heartbeat, Identity
-from orderwire.registry import FEEDS
+from orderwire.registry import feeds
 from orderwire.settings import ConfigurationError, Settings
 from query.api_settings import ApiSettings, ShopSettings
 from query.app import make_app
@@ -46,7 +46,7 @@ def api_settings(settings: Settings) -> ApiSettings:
         shops=shops,
         tokens=tokens,
         log_kind="kafka" if settings.on_kafka else "sqlite",
-        processors=tuple(Feed(name, topic) for name, topic in FEEDS.items()),
+        processors=tuple(Feed(name, topic) for name, topic in feeds(settings).items()),
     )
 
 

@@ -24,9 +24,9 @@ from orderwire.demo.delivery import Delivery
 from orderwire.demo.graph_account import Account
 from orderwire.demo.mangle import PARKED as PARKED_KINDS
 from orderwire.demo.oracle import ExpectedOrder, expected_orders, purchase
-from orderwire.registry import PROCESSORS
+from orderwire.registry import PROCESSORS, running
 from orderwire.settings import Settings
-from processors import budget, cart_cells, cart_link, cart_state, parking, rfm, rfm_customer, rfm_merge, rfm_shop
+from processors import budget, cart_cells, cart_link, cart_state, contacts, parking, rfm, rfm_customer, rfm_merge, rfm_shop
 from processors.capi import rows as capi
 from processors.processor import Processor
 from processors.tolerance import Rejected
@@ -44,6 +44,7 @@ ENTITIES: tuple[Entities[Any], ...] = (
     *(rfm_shop.SHOPS, rfm.ORDERS, rfm.EARLY, rfm_customer.DAYS, rfm_customer.CUSTOMERS, rfm_merge.ALIASES),
     *(cart_state.CHECKOUTS, cart_link.LINKS),
     *(budget.ORDERS, budget.SPEND),
+    contacts.CONTACTS,
     parking.PARKED,
 )
 CELLS = (
@@ -104,7 +105,7 @@ def assert_is_a_fold_of(store: SqlStore, entries: Sequence[Entry], settings: Set
     try:
         now_ms = time.time_ns() // 1_000_000
         rejected: set[str] = set()
-        processors = [make(settings) for make in PROCESSORS.values()]
+        processors = [PROCESSORS[name](settings) for name in running(settings)]
         for processor in processors:
             rejected |= folded(fresh, processor, entries, now_ms)
         for one in (store, fresh):

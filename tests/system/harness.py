@@ -39,7 +39,7 @@ from orderwire.demo.graph import GraphStandIn
 from orderwire.demo.graph_replies import Script
 from orderwire.demo.sender import Sender, Traffic
 from orderwire.demo.shop import ShopSimulator
-from orderwire.registry import PROCESSORS
+from orderwire.registry import feeds
 from orderwire.settings import Settings
 from stream.log import Log
 from stream.record import TOPICS
@@ -311,8 +311,7 @@ class System:
         positions, waiting = await asyncio.to_thread(read)
         spans = {topic: await log.spans(topic) for topic in TOPICS}
         behind = []
-        for name, make in PROCESSORS.items():
-            topic = make(self.settings).topic
+        for name, topic in feeds(self.settings).items():
             for partition, span in spans[topic].items():
                 at = positions.get((name, partition), span.first)
                 if at < span.next:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from orderwire.demo.delivery import Delivery
-from orderwire.registry import PROCESSORS
+from orderwire.registry import PROCESSORS, running
 from processors.parking import PARKED
 from processors.rfm import ORDERS
 from processors.tolerance import Rejected
@@ -52,7 +52,7 @@ def topic_of(file: Path) -> str:
 
 def fates(system: System, entries: Sequence[Entry], parked: dict[str, str]) -> dict[str, set[str]]:
     """Delivery id -> what became of it: folded, ignored, privacy, or parked for a reason that is told."""
-    processors = [make(system.settings) for make in PROCESSORS.values()]
+    processors = [PROCESSORS[name](system.settings) for name in running(system.settings)]
     found: dict[str, set[str]] = {}
     for entry in entries:
         record = entry.record
