@@ -37,7 +37,7 @@ PROCESSORS: dict[str, Callable[[Settings], Processor[Any]]] = {
     "capi": lambda settings: CapiProcessor(pixels(settings), zones(settings)),
     "rfm": lambda settings: RfmProcessor(zones(settings), window_days=settings.rfm_window_days),
     "carts": lambda settings: Carts(settings.abandoned_after_minutes),
-    "carts_orders": lambda settings: CartsOrders(settings.abandoned_after_minutes),
+    "carts_orders": lambda settings: CartsOrders(settings.abandoned_after_minutes, zones(settings)),
     "budget_orders": lambda settings: BudgetOrders(zones(settings)),
     "budget_spend": lambda _: BudgetSpend(),
     "contacts": lambda settings: Contacts(keeping_contacts(settings)),

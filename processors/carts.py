@@ -17,7 +17,7 @@ from processors.cart_cells import CLOSED_CARTS, COHORTS, OPEN, SPELLS, cells
 from processors.cart_idle import BUCKET_MS, DAY_MS, HOUR_MS
 from processors.cart_link import BEGUN, LINKS, MANY, LinkRow, begun, cart_subject, customer_subject, linked
 from processors.cart_state import CHECKOUTS, EXPIRES_MS, CheckoutRow, folded, links_of, relinked, settled
-from processors.events import Cart, CheckoutDeleted, CheckoutEvent, Order, decode_checkout, decode_order
+from processors.events import Cart, CheckoutDeleted, CheckoutEvent, Order, Zones, decode_checkout, decode_order
 from processors.processor import Deltas
 from stream.record import Entry
 from stream.store import Key, Transaction
@@ -107,15 +107,15 @@ class CartsOrders:
     name = "carts_orders"
     topic = "orders"
 
-    def __init__(self, abandoned_after_minutes: int = AFTER_MINUTES) -> None:
-        """`abandoned_after_minutes` as for `Carts`. Raises ValueError."""
-        self._after_minutes = checked_minutes(abandoned_after_minutes)
+    def __init__(self, abandoned_after_minutes: int = AFTER_MINUTES, zones: Zones | None = None) -> None:
+        """`abandoned_after_minutes` as for `Carts`; `zones` as for the other readers of orders. Raises ValueError."""
+        self._after_minutes, self._zones = checked_minutes(abandoned_after_minutes), zones or {}
 
     def decode(self, entry: Entry) -> Order | None:
         """The order; None for what is not read, and for test orders. Raises Rejected."""
         if entry.record.headers.get("topic") in NOT_READ:
             return None
-        event = decode_order(entry, {})
+        event = decode_order(entry, self._zones)
         return event if isinstance(event, Order) and not event.test else None
 
     def apply(self, transaction: Transaction, events: Sequence[Order], now_ms: int) -> None:

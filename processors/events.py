@@ -342,9 +342,26 @@ def _cart(record: Record, body: dict[str, Any]) -> Cart:
     )
 
 
+RECENT = 1_024
+_recent: list[tuple[Record, Zones, OrderEvent | None] | None] = [None] * RECENT
+"""What was decoded last, by offset: several processors of one process decode the same record soon after each other, 27 us each time."""
+
+
 def decode_order(entry: Entry, zones: Zones) -> OrderEvent | None:
     """A record of the topic `orders` as an event; None where policy ignores it. Raises Rejected."""
-    record = entry.record
+    record, place = entry.record, entry.offset % RECENT
+    known = _recent[place]
+    if known is not None:
+        same, its_zones, event = known
+        # The record itself decides, not where it stands: a process may have several logs open.
+        if same.body == record.body and same.time_ms == record.time_ms and same.headers == record.headers and its_zones == zones:
+            return event
+    event = _decode_order(record, zones)
+    _recent[place] = (record, zones, event)
+    return event
+
+
+def _decode_order(record: Record, zones: Zones) -> OrderEvent | None:
     topic = record.headers.get("topic", "")
     try:
         if topic == "refunds/create":

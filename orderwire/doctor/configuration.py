@@ -21,7 +21,9 @@ def shop_lines(shop: ShopSettings) -> list[Line]:
     if not shop.domain.endswith(".myshopify.com"):
         found.append(hint(shop.domain, "Shopify signs with the name.myshopify.com domain; deliveries under another name are answered 401"))
     if shop.zone is None:
-        found.append(hint(shop.domain, "no time zone: its days follow the offset of its orders; set SHOPIFY_TIMEZONE, for example Europe/Paris"))
+        found.append(
+            hint(shop.domain, "no time zone: its days follow the offset of its orders; set SHOPIFY_TIMEZONE, for example Europe/Paris")
+        )
     else:
         parts.append(str(shop.zone))
     if shop.capi is None:
