@@ -56,9 +56,8 @@ def main(count: int = 100_000) -> None:
         print(f"fold rfm, sqlite, batches of {BATCH}: {wall:,.0f} events/s ({cpu:,.0f} per second of CPU)")
     with Postgres() as server:
         wall, cpu = measure(server.create_database("fold"), count)
-        print(
-            f"fold rfm, postgresql, batches of {BATCH}: {wall:,.0f} events/s ({cpu:,.0f} per second of our CPU; the server has the other core)"
-        )
+        cores = "the server has the other core"
+        print(f"fold rfm, postgresql, batches of {BATCH}: {wall:,.0f} events/s ({cpu:,.0f} per second of our CPU; {cores})")
 
 
 if __name__ == "__main__":
