@@ -98,7 +98,12 @@ class Sqlite:
         connection.execute("PRAGMA wal_autocheckpoint = 16384")
 
     def on_begin(self, connection: sa.Connection) -> None:
-        connection.exec_driver_sql(connection.get_execution_options().get("orderwire_begin", "BEGIN IMMEDIATE"))
+        begin = connection.get_execution_options().get("orderwire_begin", "BEGIN IMMEDIATE")
+        if begin == "BEGIN IMMEDIATE" and not connection.info.get("writes"):
+            # Writers take turns, and the pool gives them the same connection: one large cache per process, the readers' stay small.
+            connection.info["writes"] = True
+            connection.exec_driver_sql("PRAGMA cache_size = -32768")
+        connection.exec_driver_sql(begin)
 
     def lock_schema(self, connection: sa.Connection) -> None:
         """BEGIN IMMEDIATE has locked it already."""
