@@ -13,7 +13,8 @@ import hashlib
 from typing import Final, NamedTuple
 
 from processors.cart_idle import HOUR_MS
-from processors.events import Cart, Checkout, CheckoutDeleted, Order
+from processors.checkout_events import Cart, Checkout, CheckoutDeleted
+from processors.events import Order
 from processors.tolerance import micros
 from stream.store import Cells, Entities, Key
 

@@ -27,7 +27,8 @@ from typing import Any, Final, NamedTuple
 
 from processors.cart_idle import BUCKET_MS, DAY_MS, MINUTE_MS, before, parsed, pauses, touched
 from processors.cart_link import NEVER, LinkRow, cart_subject, customer_subject, earliest, order_time_ms
-from processors.events import Checkout, CheckoutDeleted, Order
+from processors.checkout_events import Checkout, CheckoutDeleted
+from processors.events import Order
 from processors.order_state import VOID
 from processors.tolerance import micros
 from stream.store import Entities, Key

@@ -17,7 +17,8 @@ from processors.cart_cells import CLOSED_CARTS, COHORTS, OPEN, SPELLS, cells
 from processors.cart_idle import BUCKET_MS, DAY_MS, HOUR_MS
 from processors.cart_link import BEGUN, LINKS, MANY, LinkRow, begun, cart_subject, customer_subject, linked
 from processors.cart_state import CHECKOUTS, EXPIRES_MS, CheckoutRow, folded, links_of, relinked, settled
-from processors.events import Cart, CheckoutDeleted, CheckoutEvent, Order, Zones, decode_checkout, decode_order
+from processors.checkout_events import Cart, CheckoutDeleted, CheckoutEvent, decode_checkout
+from processors.events import Order, Zones, decode_order
 from processors.processor import Deltas
 from stream.record import Entry
 from stream.store import Key, Transaction

@@ -1,4 +1,4 @@
-"""Record -> typed event, or Rejected.
+"""Records of the topic `orders` -> typed event, or Rejected (checkouts and carts: `checkout_events.py`).
 
 State is derived from the body; the topic label, which is not signed, only says which shape to expect. An order arrives whole on
 every orders/* topic but two, so all of those decode to one `Order`: whether it is paid, edited or cancelled stands in it.
@@ -91,46 +91,7 @@ class CustomersMerged(msgspec.Struct, frozen=True, kw_only=True):
     deleted_id: str
 
 
-class Checkout(msgspec.Struct, frozen=True, kw_only=True):
-    """A checkout as one delivery saw it. Money in minor units of `currency`."""
-
-    shop: str
-    token: str
-    cart_token: str | None
-    version: Version
-    created_at: datetime
-    updated_at: datetime
-    completed_at: datetime | None
-    customer_id: str | None
-    email: str | None
-    has_contact: bool
-    currency: str
-    total: int
-    recovery_url: str | None
-
-
-class CheckoutDeleted(msgspec.Struct, frozen=True, kw_only=True):
-    """checkouts/delete: some carry the token, some only the cart's (shopify 2.1, the 2026-04 oddity)."""
-
-    shop: str
-    token: str | None
-    cart_token: str | None
-    version: Version
-
-
-class Cart(msgspec.Struct, frozen=True, kw_only=True):
-    """A cart as one delivery saw it: no customer, no attribution, online store only (shopify 2.5)."""
-
-    shop: str
-    token: str
-    version: Version
-    created_at: datetime
-    updated_at: datetime
-    items: int
-
-
 OrderEvent = Order | RefundCreated | OrderDeleted | CustomersMerged
-CheckoutEvent = Checkout | CheckoutDeleted | Cart
 Zones = Mapping[str, ZoneInfo]
 """Time zone of each shop that has one configured."""
 
@@ -208,7 +169,7 @@ def order(record: Record, zones: Zones) -> Order:
     """Decode any delivery that carries a whole order. Raises Rejected."""
     raw = _order_decoder.decode(record.body)
     shop = record.headers["shop"]
-    order_id = _exact_id(raw.id, raw.admin_graphql_api_id)
+    order_id = exact_id(raw.id, raw.admin_graphql_api_id)
     if order_id is None:
         raise Rejected("no_order_id", "the body has neither id nor admin_graphql_api_id")
     created = timestamp(raw.created_at, "created_at")
@@ -235,7 +196,7 @@ def order(record: Record, zones: Zones) -> Order:
         processed_at=processed,
         created_at=created or processed,
         day=shop_day(processed, zones.get(shop)),
-        customer_id=_exact_id(customer.get("id"), customer.get("admin_graphql_api_id")),
+        customer_id=exact_id(customer.get("id"), customer.get("admin_graphql_api_id")),
         email=text(raw.email) or text(raw.contact_email) or text(customer.get("email")),
         currency=currency,
         total=total,
@@ -253,7 +214,7 @@ def order(record: Record, zones: Zones) -> Order:
     )
 
 
-def _exact_id(number: Any, gid: Any) -> str | None:
+def exact_id(number: Any, gid: Any) -> str | None:
     """An id that a JavaScript hop has rounded (..500 for ..508, beyond 2**53) is still exact in the gid string beside it."""
     plain = identifier(number)
     if plain is not None and int(plain) <= 1 << 53:
@@ -283,63 +244,6 @@ def _refund_currency(body: Mapping[str, Any]) -> str | None:
         if code := currency_code(transaction.get("currency"), "transaction currency"):
             return code
     return None
-
-
-def _checkout(record: Record, body: dict[str, Any]) -> Checkout:
-    token = text(body.get("token"))
-    if token is None:
-        raise Rejected("no_checkout_token", "the checkout has no token")
-    created = timestamp(body.get("created_at"), "created_at")
-    updated = timestamp(body.get("updated_at"), "updated_at") or created
-    if updated is None:
-        raise Rejected("no_checkout_time", "neither created_at nor updated_at is there")
-    currency = currency_code(body.get("currency"), "currency")
-    if currency is None:
-        raise Rejected("no_currency", "the checkout names no currency")
-    customer = mapping(body.get("customer"))
-    email = text(body.get("email")) or text(customer.get("email"))
-    return Checkout(
-        shop=record.headers["shop"],
-        token=token,
-        cart_token=text(body.get("cart_token")),
-        version=version_of(record, updated),
-        created_at=created or updated,
-        updated_at=updated,
-        completed_at=timestamp(body.get("completed_at"), "completed_at"),
-        customer_id=_exact_id(customer.get("id"), customer.get("admin_graphql_api_id")),
-        email=email,
-        has_contact=bool(email or text(body.get("phone")) or text(customer.get("phone"))),
-        currency=currency,
-        total=shop_amount(body.get("total_price"), body.get("total_price_set"), currency, "total_price") or 0,
-        recovery_url=text(body.get("abandoned_checkout_url")),
-    )
-
-
-def _checkout_deleted(record: Record, body: dict[str, Any]) -> CheckoutDeleted:
-    token, cart_token = text(body.get("token")), text(body.get("cart_token"))
-    if token is None and cart_token is None:
-        raise Rejected("no_checkout_token", "the deleted checkout has neither token nor cart_token")
-    updated = timestamp(body.get("updated_at"), "updated_at")
-    version = version_of(record, updated) if updated else Version(record.time_ms * 1000, "", "")
-    return CheckoutDeleted(shop=record.headers["shop"], token=token, cart_token=cart_token, version=version)
-
-
-def _cart(record: Record, body: dict[str, Any]) -> Cart:
-    token = text(body.get("token")) or text(body.get("id"))
-    if token is None:
-        raise Rejected("no_cart_token", "the cart has neither token nor id")
-    created = timestamp(body.get("created_at"), "created_at")
-    updated = timestamp(body.get("updated_at"), "updated_at") or created
-    if updated is None:
-        raise Rejected("no_cart_time", "neither created_at nor updated_at is there")
-    return Cart(
-        shop=record.headers["shop"],
-        token=token,
-        version=version_of(record, updated),
-        created_at=created or updated,
-        updated_at=updated,
-        items=len(sequence(body.get("line_items"))),
-    )
 
 
 RECENT = 1_024
@@ -383,18 +287,3 @@ def _decode_order(record: Record, zones: Zones) -> OrderEvent | None:
         return order(record, zones)
     except msgspec.DecodeError:
         raise Rejected("malformed_json", "the body is not the JSON object that its topic promises") from None
-
-
-def decode_checkout(entry: Entry) -> CheckoutEvent | None:
-    """A record of the topic `checkouts` as an event. Raises Rejected."""
-    record = entry.record
-    topic = record.headers.get("topic", "")
-    try:
-        body = _any_decoder.decode(record.body)
-    except msgspec.DecodeError:
-        raise Rejected("malformed_json", "the body is not the JSON object that its topic promises") from None
-    if topic == "checkouts/delete":
-        return _checkout_deleted(record, body)
-    if topic.startswith("carts/"):
-        return _cart(record, body)
-    return _checkout(record, body)

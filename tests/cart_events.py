@@ -11,7 +11,8 @@ from processors.cart_cells import CLOSED_CARTS, COHORTS, OPEN, SPELLS, cells
 from processors.cart_link import BEGUN, LINKS, LinkRow, begun
 from processors.cart_state import CHECKOUTS, CheckoutRow
 from processors.carts import Carts, CartsOrders
-from processors.events import Cart, Checkout, CheckoutDeleted, Order
+from processors.checkout_events import Cart, Checkout, CheckoutDeleted
+from processors.events import Order
 from processors.version import Version
 from stream.store import Cells, Key, Store
 

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from processors.events import Cart, Checkout, CheckoutDeleted, Order
+from processors.checkout_events import Cart, Checkout, CheckoutDeleted
+from processors.events import Order
 from query.recovery import recovery_potential
 from query.survival import GENERIC_HAZARDS
 from stream.money import money

@@ -9,18 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from processors.events import (
-    Cart,
-    Checkout,
-    CheckoutDeleted,
-    CustomersMerged,
-    Order,
-    OrderDeleted,
-    Refund,
-    RefundCreated,
-    decode_checkout,
-    decode_order,
-)
+from processors.checkout_events import Cart, Checkout, CheckoutDeleted, decode_checkout
+from processors.events import CustomersMerged, Order, OrderDeleted, Refund, RefundCreated, decode_order
 from processors.tolerance import Rejected, identifier, shop_day, timestamp
 from processors.version import STATUSES, sortable
 from stream.record import Entry, Record
