@@ -475,6 +475,24 @@ async def test_a_woken_sender_sends_at_once(bench: Bench) -> None:
     assert registry.get_sample_value("orderwire_capi_requests_total", {"class": "sent"}) == 2
 
 
+async def test_a_claim_that_is_just_being_made_when_the_end_comes_is_still_sent_and_settled(bench: Bench) -> None:
+    graph = Graph(one_by_one())
+
+    async def call(method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float) -> Answer:
+        await asyncio.sleep(0.05)
+        return await graph(method, url, headers, body, timeout_s)
+
+    def claim_id() -> str:
+        sender.stop()
+        return "the last claim"
+
+    sender = Sender(bench.store, {SHOP: bench.settings}, call, clock_ms=bench.clock, new_id=claim_id)
+    bench.fold(seen())
+    await asyncio.wait_for(sender.run(), 5)
+    assert bench.row().outcome == "sent"
+    assert len(graph.batches) == 1
+
+
 async def test_match_quality_is_polled_every_six_hours_and_shown_beside_our_own_counts(bench: Bench) -> None:
     async with GraphStandIn(tokens={TOKEN: None}) as standing, client_session() as session:
         bench.settings = settings(graph_url=standing.url)

@@ -120,8 +120,9 @@ class Sender:
                     await asyncio.wait_for(self._woken.wait(), self._tuning.poll_s)
                 except TimeoutError:
                     continue
-            for lane in self._lanes.values():
-                await asyncio.gather(*lane.tasks, *([lane.driver] if lane.driver else []), return_exceptions=True)
+            # Drivers first: one that is just claiming starts a delivery more.
+            await asyncio.gather(*(lane.driver for lane in self._lanes.values() if lane.driver), return_exceptions=True)
+            await asyncio.gather(*(task for lane in self._lanes.values() for task in lane.tasks), return_exceptions=True)
         finally:
             for lane in self._lanes.values():
                 for task in (*lane.tasks, *([lane.driver] if lane.driver else [])):
