@@ -348,6 +348,16 @@ def test_a_redacted_customers_payloads_go_and_are_not_sent(store: SqlStore) -> N
     assert_cells_are_the_sum_over_rows(store)
 
 
+def test_a_claim_takes_no_more_than_it_asked_for_however_the_database_plans_it(store: SqlStore) -> None:
+    fold(store, *(seen(order_id=number) for number in range(1, 9)))
+    with store.begin() as transaction:
+        if store.dialect == "postgresql":  # What is left is a nested loop, which may run a subquery of the statement once per row.
+            for plan in ("hashagg", "hashjoin", "mergejoin", "material", "sort"):
+                transaction.execute(f"SET LOCAL enable_{plan} = off")
+        assert len(claim(transaction, store.dialect, SHOP, PIXEL, "a", NOW_MS, 60_000, 3)) == 3
+    assert_cells_are_the_sum_over_rows(store)
+
+
 def test_the_answers_have_the_documented_shape(store: SqlStore) -> None:
     fold(store, seen(order_id=1), seen(order_id=2, note_attributes=None), seen(order_id=3, test=True))
     with store.begin() as transaction:

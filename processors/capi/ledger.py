@@ -94,16 +94,21 @@ def claim(
 ) -> list[OutboxRow]:
     """Up to `limit` due rows, oldest first, leased to `claim_id` for `lease_ms`; nobody else gets them meanwhile."""
     take_back(transaction, shop, pixel_id, now_ms)
-    row_id, lock = ("rowid", "") if dialect == "sqlite" else (f"({KEY})", " FOR UPDATE SKIP LOCKED")
-    selected = "rowid" if dialect == "sqlite" else KEY
     until_ms = now_ms + lease_ms
     deltas: dict[Key, tuple[int]] = {}
     taken = 0
     for outcome in (MAYBE_ACCEPTED, PENDING):
+        update = f"UPDATE capi_outbox SET outcome = '{SENDING}', claimed_by = :claim_id, due_ms = :until WHERE"
+        due = (
+            f"FROM capi_outbox WHERE shop = :shop AND pixel_id = :pixel_id AND outcome = '{outcome}' AND due_ms <= :now"
+            " AND expires_ms > :now ORDER BY due_ms LIMIT :limit"
+        )
+        if dialect == "sqlite":
+            sql = f"{update} rowid IN (SELECT rowid {due})"
+        else:  # A plan may run a subquery once per row, and then its LIMIT limits nothing; a materialized one runs once.
+            sql = f"WITH due AS MATERIALIZED (SELECT {KEY} {due} FOR UPDATE SKIP LOCKED) {update} ({KEY}) IN (SELECT * FROM due)"
         count = transaction.execute(
-            f"UPDATE capi_outbox SET outcome = '{SENDING}', claimed_by = :claim_id, due_ms = :until WHERE {row_id} IN (SELECT {selected}"
-            f" FROM capi_outbox WHERE shop = :shop AND pixel_id = :pixel_id AND outcome = '{outcome}' AND due_ms <= :now"
-            f" AND expires_ms > :now ORDER BY due_ms LIMIT :limit{lock})",
+            sql,
             claim_id=claim_id,
             until=until_ms,
             shop=shop,
