@@ -96,7 +96,7 @@ def write(store: SqlStore, orders: Orders) -> None:
             assert row is not None
             day_rows += own
             rows.append(row)
-            deltas.move({}, rfm_customer.cells(row, exact=False))
+            deltas.add(rfm_customer.cells(row, exact=False))
         with store.begin() as transaction:
             transaction.save(CUSTOMERS, rows)
             transaction.save(DAYS, day_rows)

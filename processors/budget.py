@@ -30,17 +30,17 @@ them that say `platform_revenue`. Money in minor units of `currency`."""
 def order_cells(row: OrderRow) -> Projection:
     """The campaign-day in which an order counts, with what the merchant keeps of it; none where it does not count."""
     if not counts(row):
-        return {}
+        return ()
     channel, campaign_id, campaign = row.subject.split("\t")
     key = (row.shop, row.day, channel, campaign_id, campaign, row.currency)
-    return {CELLS: {key: (1, net(row), 0, 0, 0, 0, 0, 0, 0)}}
+    return [(CELLS, key, (1, net(row), 0, 0, 0, 0, 0, 0, 0))]
 
 
 def spend_cells(row: SpendRow) -> Projection:
     """The campaign-day in which a spend report counts."""
     platform = (int(row.platform_revenue is not None), row.platform_revenue or 0, row.platform_orders or 0)
     key = (row.shop, row.day, row.channel, row.campaign_id, row.campaign_name, row.currency)
-    return {CELLS: {key: (0, 0, 1, row.spend, row.impressions or 0, row.clicks or 0, *platform)}}
+    return [(CELLS, key, (0, 0, 1, row.spend, row.impressions or 0, row.clicks or 0, *platform))]
 
 
 def merge_order(row: OrderRow | None, event: Order | RefundCreated | OrderDeleted) -> OrderRow:

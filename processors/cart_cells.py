@@ -18,6 +18,7 @@ from typing import Final
 
 from processors.cart_idle import HOUR_MS, MINUTE_MS, age_bin, before, parsed, pauses
 from processors.cart_state import CheckoutRow
+from processors.processor import Counted
 from stream.store import Cells, Key
 
 OPEN: Final = Cells("cart_open", ("shop", "currency", "bucket", "value_bin", "is_returning", "contact", "idled"), ("carts", "value"))
@@ -31,8 +32,6 @@ COHORTS: Final = Cells("cart_cohort", ("shop", "currency", "hour", "outcome"), (
 MATURITY_H: Final = (1, 24, 72, 168)
 DIRECT_LATE, ASSISTED, NOT_RECOVERED = len(MATURITY_H), 10, 20
 """Outcomes in `cart_cohort`: 0 to 3 ordered within 1, 24, 72, 168 h, 4 later; the same plus 10 for assisted; 20 not recovered so far."""
-
-Counted = tuple[Cells, Key, tuple[int, ...]]
 
 
 def cells(row: CheckoutRow | None) -> list[Counted]:

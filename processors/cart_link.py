@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from processors.cart_idle import HOUR_MS
 from processors.checkout_events import Cart, Checkout, CheckoutDeleted
 from processors.events import Order
+from processors.processor import Projection
 from processors.tolerance import micros
 from stream.store import Cells, Entities, Key
 
@@ -111,6 +112,6 @@ def _ordered(row: LinkRow, order_ms: int) -> LinkRow:
     return row._replace(first_order_ms=earliest(row.first_order_ms, order_ms), orders=with_order(row.orders, order_ms))
 
 
-def begun(row: LinkRow) -> tuple[int, int] | None:
-    """What a link adds to `cart_begun`; None where nothing."""
-    return (1, int(row.checkout != "")) if row.begun_ms != NEVER else None
+def begun(row: LinkRow | None) -> Projection:
+    """The cells of `cart_begun` in which a link counts."""
+    return () if row is None or row.begun_ms == NEVER else [(BEGUN, (row.shop,), (1, int(row.checkout != "")))]

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from processors.cart_cells import CLOSED_CARTS, COHORTS, OPEN, SPELLS, cells
 from processors.cart_idle import BUCKET_MS, DAY_MS, HOUR_MS
-from processors.cart_link import BEGUN, LINKS, MANY, LinkRow, begun, cart_subject, customer_subject, linked
+from processors.cart_link import LINKS, MANY, LinkRow, begun, cart_subject, customer_subject, linked
 from processors.cart_state import CHECKOUTS, EXPIRES_MS, CheckoutRow, folded, links_of, relinked, settled
 from processors.checkout_events import Cart, CheckoutDeleted, CheckoutEvent, decode_checkout
 from processors.events import Order, Zones, decode_order
@@ -195,7 +195,7 @@ def _links(before: dict[Key, LinkRow], events: dict[Key, list[Any]], deltas: Del
         links[key] = row
         if row != old:
             changed.append(key)
-            _move_begun(deltas, old, row)
+            deltas.move(begun(old), begun(row))
     return links, changed
 
 
@@ -235,15 +235,7 @@ def _move(deltas: Deltas, rows: list[CheckoutRow], old: CheckoutRow | None, new:
     if old == new:
         return
     rows.append(new)
-    for row, sign in ((old, -1), (new, 1)):
-        for table, key, measures in cells(row):
-            deltas.count(table, key, measures, sign)
-
-
-def _move_begun(deltas: Deltas, old: LinkRow | None, new: LinkRow | None) -> None:
-    for row, sign in ((old, -1), (new, 1)):
-        if row is not None and (measures := begun(row)) is not None:
-            deltas.count(BEGUN, (row.shop,), measures, sign)
+    deltas.move(cells(old), cells(new))
 
 
 def _in_pages(find: Callable[[], list[Any]], change: Callable[[list[Key]], None]) -> bool:
@@ -268,8 +260,7 @@ def _resettle(transaction: Transaction, keys: list[Key], now_ms: int, after_minu
 def _forget_checkouts(transaction: Transaction, keys: list[Key]) -> None:
     deltas, found = Deltas(), transaction.load(CHECKOUTS, keys)
     for row in found.values():
-        for table, key, measures in cells(row):
-            deltas.count(table, key, measures, -1)
+        deltas.take(cells(row))
     transaction.delete(CHECKOUTS, list(found))
     deltas.save(transaction)
 
@@ -277,7 +268,6 @@ def _forget_checkouts(transaction: Transaction, keys: list[Key]) -> None:
 def _forget_links(transaction: Transaction, keys: list[Key]) -> None:
     deltas, found = Deltas(), transaction.load(LINKS, keys)
     for row in found.values():
-        if (measures := begun(row)) is not None:
-            deltas.count(BEGUN, (row.shop,), measures, -1)
+        deltas.take(begun(row))
     transaction.delete(LINKS, list(found))
     deltas.save(transaction)

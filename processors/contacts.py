@@ -87,7 +87,7 @@ class Contacts:
 
     def apply(self, transaction: Transaction, events: Sequence[tuple[ContactRow, ...]], now_ms: int) -> None:
         """Fold `events` into `contact`."""
-        fold_entities(transaction, CONTACTS, ((row[: CONTACTS.key], row) for row in chain.from_iterable(events)), newest, lambda _: {})
+        fold_entities(transaction, CONTACTS, ((row[: CONTACTS.key], row) for row in chain.from_iterable(events)), newest, lambda _: ())
 
     def tick(self, transaction: Transaction, now_ms: int) -> None:
         """Time alone changes nothing here."""

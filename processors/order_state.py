@@ -90,22 +90,22 @@ def _merged_refunds(refunds: str, told: tuple[Refund, ...], *, newest: bool) -> 
 def merge(row: OrderRow | None, event: OrderEvent, subject: Callable[[Order], str]) -> OrderRow:
     """The order's next state. `subject` says for whom a snapshot counts. Commutative, associative and idempotent."""
     if isinstance(event, Order):
-        row = row or blank(event.shop, event.order_id)
-        if event.version <= (row.updated_us, row.triggered, row.digest):
+        if row is not None and event.version <= (row.updated_us, row.triggered, row.digest):
             refunds = _merged_refunds(row.refunds, event.refunds, newest=False)
             return row if refunds == row.refunds else row._replace(refunds=refunds)
+        deleted, known_refunds = (row.deleted, row.refunds) if row is not None else (0, "")
         return OrderRow(
             event.shop,
             event.order_id,
             subject(event),
             *event.version,
-            row.deleted,
+            deleted,
             int(not (event.test or event.cancelled or event.financial_status in VOID)),
             event.day,
             event.currency,
             event.total,
             event.current_total,
-            _merged_refunds(row.refunds, event.refunds, newest=True),
+            _merged_refunds(known_refunds, event.refunds, newest=True),
         )
     if isinstance(event, RefundCreated):
         row = row or blank(event.shop, event.order_id)

@@ -109,7 +109,7 @@ def fold(row: ParkedRow | None, event: ParkedRow) -> ParkedRow:
 
 def cells(row: ParkedRow) -> Projection:
     """A record counts by its reason until it is replayed."""
-    return {PARKED_CELLS: {(row.shop, row.reason): (0 if row.replayed else 1,)}}
+    return [] if row.replayed else [(PARKED_CELLS, (row.shop, row.reason), (1,))]
 
 
 class TooMuchParked(Exception):

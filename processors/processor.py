@@ -3,7 +3,8 @@
 `fold_entities` is the whole of `apply` for an aggregate of one kind of entity: load, fold, add `cells(new) - cells(old)`, save.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from operator import add, neg, sub
 from typing import Any, Protocol, TypeVar
 
@@ -11,8 +12,10 @@ from stream.record import Entry
 from stream.store import Cells, Entities, Key, Row, Transaction
 
 Event = TypeVar("Event")
-Projection = Mapping[Cells, Mapping[Key, Sequence[int]]]
-"""In which cells an entity counts, and with how much."""
+Counted = tuple[Cells, Key, tuple[int, ...]]
+"""A cell in which an entity counts, and with how much."""
+Projection = Sequence[Counted]
+"""All cells in which an entity counts; the same cell may come twice."""
 
 
 class Processor(Protocol[Event]):
@@ -42,32 +45,32 @@ class Deltas:
     """Differences of cells, summed over a batch before they are added."""
 
     def __init__(self) -> None:
-        self._cells: dict[Cells, dict[Key, Sequence[int]]] = {}
+        self._tables: defaultdict[Cells, dict[Key, tuple[int, ...]]] = defaultdict(dict)
 
-    def count(self, cells: Cells, key: Key, measures: Sequence[int], sign: int) -> None:
-        """Add `measures` (sign +1) or take them away (-1)."""
-        table = self._cells.get(cells)
-        if table is None:
-            table = self._cells[cells] = {}
-        total = table.get(key)
-        if total is not None:
-            table[key] = tuple(map(add if sign > 0 else sub, total, measures))
-        else:
-            table[key] = measures if sign > 0 else tuple(map(neg, measures))
+    def add(self, projection: Projection) -> None:
+        """An entity counts there."""
+        for cells, key, measures in projection:
+            table = self._tables[cells]
+            total = table.get(key)
+            table[key] = measures if total is None else tuple(map(add, total, measures))
+
+    def take(self, projection: Projection) -> None:
+        """An entity counts there no longer."""
+        for cells, key, measures in projection:
+            table = self._tables[cells]
+            total = table.get(key)
+            table[key] = tuple(map(neg, measures)) if total is None else tuple(map(sub, total, measures))
 
     def move(self, old: Projection, new: Projection) -> None:
         """Add `new - old`."""
-        if old == new:
-            return
-        for projection, sign in ((old, -1), (new, 1)):
-            for cells, counted in projection.items():
-                for key, measures in counted.items():
-                    self.count(cells, key, measures, sign)
+        if old != new:
+            self.take(old)
+            self.add(new)
 
     def save(self, transaction: Transaction) -> None:
         """Add what differs, table by table in the order of their names."""
-        for cells in sorted(self._cells, key=lambda cells: cells.table):
-            transaction.add(cells, self._cells[cells])
+        for cells in sorted(self._tables, key=lambda cells: cells.table):
+            transaction.add(cells, self._tables[cells])
 
 
 def fold_entities(
@@ -89,7 +92,7 @@ def fold_entities(
         for event in its_events:
             new = fold(new, event)
         if new is not None and new != old:
-            deltas.move(cells(old) if old is not None else {}, cells(new))
+            deltas.move(cells(old) if old is not None else (), cells(new))
             changed.append(new)
     transaction.save(entities, changed)
     deltas.save(transaction)

@@ -13,14 +13,15 @@ A shop has one currency, that of its first order: orders in another cannot be ad
 
 import hashlib
 import unicodedata
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from processors import rfm_customer
 from processors.events import CustomersMerged, Order, OrderEvent, Zones, decode_order
 from processors.order_state import OrderRow, counts, merge, net
-from processors.processor import Deltas
-from processors.rfm_customer import BTYD_CELLS, CUSTOMERS, DAYS, LAST_DAY_CELLS, RFM_CELLS, SPEND_CELLS, CustomerRow, DayRow
+from processors.processor import Deltas, Projection
+from processors.rfm_customer import BTYD_CELLS, CUSTOMERS, DAYS, LAST_DAY_CELLS, RFM_CELLS, SPEND_CELLS, CustomerRow, DayChange, DayRow
 from processors.rfm_days import days_of
 from processors.rfm_merge import Aliases
 from processors.rfm_shop import SHOPS, ShopRow, learned, move_window, to_bins, today
@@ -75,8 +76,9 @@ def contribution(row: OrderRow | None, shop: ShopRow) -> Contribution | None:
     return Contribution(row.subject, row.day, net(row), "" if row.subject else "no_customer")
 
 
-Days = dict[tuple[str, int], list[int]]
-"""What changes of purchase days: (customer, day) -> [orders, revenue]."""
+def left_out(shop: str, each: Contribution | None) -> Projection:
+    """The cells in which a contribution counts that no customer has."""
+    return () if each is None or not each.left_out else [(LEFT_OUT_CELLS, (shop, each.left_out), (1, each.revenue))]
 
 
 class RfmProcessor:
@@ -204,69 +206,73 @@ class _Batch:
 
     def _move(self, moves: Iterable[tuple[Contribution | None, Contribution | None]]) -> None:
         moved = [(was, now) for was, now in moves if was != now]
-        told = [(each, sign) for move in moved for each, sign in zip(move, (-1, 1), strict=True) if each is not None]
-        self._aliases.look_up({each.customer for each, _ in told if not each.left_out})
-        days: Days = {}
-        for each, sign in told:
-            if each.left_out:
-                self._deltas.count(LEFT_OUT_CELLS, (self._shop.shop, each.left_out), (1, each.revenue), sign)
-                continue
-            change = days.setdefault((self._aliases.kept(each.customer), each.day), [0, 0])
-            change[0] += sign
-            change[1] += sign * each.revenue
+        self._aliases.look_up({each.customer for move in moved for each in move if each is not None and not each.left_out})
+        days: defaultdict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
+        for was, now in moved:
+            for each, sign in ((was, -1), (now, 1)):
+                if each is None:
+                    continue
+                if each.left_out:
+                    (self._deltas.add if sign > 0 else self._deltas.take)(left_out(self._shop.shop, each))
+                    continue
+                change = days[self._aliases.kept(each.customer), each.day]
+                change[0] += sign
+                change[1] += sign * each.revenue
         self.days(days)
 
     def merge(self, event: CustomersMerged) -> None:
         """All purchase days of the customer that is gone become those of the customer that is kept."""
         if not self._aliases.merge(event):
             return
-        moving: Days = {}
+        moving: dict[tuple[str, int], Sequence[int]] = {}
         for row in days_of(self._transaction, self._shop.shop, [event.deleted_id])[event.deleted_id]:
             moving[row.customer, row.day] = [-row.orders, -row.revenue]
             moving[self._aliases.kept(event.deleted_id), row.day] = [row.orders, row.revenue]
         self.days(moving)
 
     def days(self, changes: Mapping[tuple[str, int], Sequence[int]]) -> None:
-        """Add to purchase days, and let their customers follow."""
+        """Add `changes` ((customer, day) -> orders, revenue) to purchase days, and let their customers follow."""
         name = self._shop.shop
-        changes = {key: change for key, change in changes.items() if any(change)}
-        if not changes:
+        keys = [(name, *key) for key in sorted(changes) if any(changes[key])]
+        if not keys:
             return
-        before = self._transaction.load(DAYS, [(name, customer, day) for customer, day in changes])
+        before = self._transaction.load(DAYS, keys)
         saved: list[DayRow] = []
         emptied: list[Key] = []
-        by_customer: dict[str, dict[int, tuple[DayRow | None, DayRow]]] = {}
-        for (customer, day), (orders, revenue) in changes.items():
-            old = before.get((name, customer, day))
-            new = DayRow(name, customer, day, (old.orders if old else 0) + orders, (old.revenue if old else 0) + revenue)
-            by_customer.setdefault(customer, {})[day] = (old, new)
-            if new.orders:
+        by_customer: defaultdict[str, list[DayChange]] = defaultdict(list)
+        for key in keys:
+            _, customer, day = key
+            orders, revenue = changes[customer, day]
+            old = before.get(key)
+            if old is not None:
+                orders, revenue = old.orders + orders, old.revenue + revenue
+            new = DayRow(name, customer, day, orders, revenue)
+            by_customer[customer].append((old, new))
+            if orders:
                 saved.append(new)
             elif old is not None:
-                emptied.append((name, customer, day))
+                emptied.append(key)
         self._transaction.save(DAYS, saved)
         self._transaction.delete(DAYS, emptied)
         self._customers(by_customer)
 
-    def _customers(self, by_customer: Mapping[str, Mapping[int, tuple[DayRow | None, DayRow]]]) -> None:
-        name = self._shop.shop
+    def _customers(self, by_customer: Mapping[str, Sequence[DayChange]]) -> None:
+        name, exact = self._shop.shop, bool(self._shop.exact)
         before = self._transaction.load(CUSTOMERS, [(name, customer) for customer in by_customer])
-        moved = {customer: rfm_customer.moved(before.get((name, customer)), days, self._cutoff) for customer, days in by_customer.items()}
-        anew = days_of(self._transaction, name, [customer for customer, row in moved.items() if row is None])
+        moved = [
+            (customer, old := before.get((name, customer)), rfm_customer.moved(name, customer, old, days, self._cutoff))
+            for customer, days in by_customer.items()
+        ]
+        anew = days_of(self._transaction, name, [customer for customer, _, new in moved if new is None])
         saved: list[CustomerRow] = []
         gone: list[Key] = []
-        for customer, row in moved.items():
-            old, new = before.get((name, customer)), row
+        for customer, old, new in moved:
             if new is None:
                 new = rfm_customer.from_days(name, customer, anew[customer], self._cutoff)
-            self._count(old, new)
+            self._deltas.move(rfm_customer.cells(old, exact=exact), rfm_customer.cells(new, exact=exact))
             if new is not None:
                 saved.append(new)
             elif old is not None:
                 gone.append((name, customer))
         self._transaction.save(CUSTOMERS, saved)
         self._transaction.delete(CUSTOMERS, gone)
-
-    def _count(self, old: CustomerRow | None, new: CustomerRow | None) -> None:
-        exact = bool(self._shop.exact)
-        self._deltas.move(rfm_customer.cells(old, exact=exact), rfm_customer.cells(new, exact=exact))

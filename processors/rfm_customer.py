@@ -8,13 +8,14 @@ Terms: recency, frequency, monetary over the window (analytics 1.3); x, first da
 Gamma-Gamma (analytics 2.1; orders of one day are one purchase, all days ever).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from processors.money_bins import bin_edge, mid_week
-from processors.processor import Projection
+from processors.processor import Counted, Projection
 from stream.store import Cells, Entities
 
+NEVER = 2**62
 MAX_ORDERS = 32
 """Orders in the window are capped at this in cells: the frequency cut-offs of a real shop lie far below."""
 
@@ -65,19 +66,17 @@ def is_guest(customer: str) -> bool:
 
 def cells(row: CustomerRow | None, *, exact: bool) -> Projection:
     """In which cells a customer counts; `exact` while the shop is small."""
-    if row is None or row.days == 0:
-        return {}
-    x, repeat = row.days - 1, row.revenue_ever - row.first_day_revenue
-    first, last = (row.first_day, row.last_day) if exact else (mid_week(row.first_day), mid_week(row.last_day))
-    counted: dict[Cells, dict[tuple[str | int, ...], tuple[int, ...]]] = {
-        LAST_DAY_CELLS: {(row.shop, row.guest, row.last_day): (1,)},
-        BTYD_CELLS: {(row.shop, x, first, last): (1, repeat)},
-    }
-    if row.orders:
-        monetary = row.revenue if exact else bin_edge(row.revenue)
-        counted[RFM_CELLS] = {(row.shop, row.last_day, min(row.orders, MAX_ORDERS), monetary): (1, row.orders, row.revenue)}
+    if row is None:
+        return ()
+    shop, _, guest, first_day, last_day, days, first_day_revenue, revenue_ever, orders, revenue, _ = row
+    x, repeat = days - 1, revenue_ever - first_day_revenue
+    first, last = (first_day, last_day) if exact else (mid_week(first_day), mid_week(last_day))
+    counted: list[Counted] = [(LAST_DAY_CELLS, (shop, guest, last_day), (1,)), (BTYD_CELLS, (shop, x, first, last), (1, repeat))]
+    if orders:
+        key = (shop, last_day, orders if orders < MAX_ORDERS else MAX_ORDERS, revenue if exact else bin_edge(revenue))
+        counted.append((RFM_CELLS, key, (1, orders, revenue)))
     if x:
-        counted[SPEND_CELLS] = {(row.shop, x, repeat if exact else bin_edge(repeat)): (1, repeat)}
+        counted.append((SPEND_CELLS, (shop, x, repeat if exact else bin_edge(repeat)), (1, repeat)))
     return counted
 
 
@@ -102,42 +101,40 @@ def from_days(shop: str, customer: str, days: Iterable[DayRow], cutoff: int) -> 
     )
 
 
-def moved(row: CustomerRow | None, changes: Mapping[int, tuple[DayRow | None, DayRow]], cutoff: int) -> CustomerRow | None:
-    """The customer after some days changed (day -> before, after); None where they must be made anew `from_days`.
+DayChange = tuple[DayRow | None, DayRow]
+"""A day before and after. `after` with no orders is a day emptied; revenue follows orders, so it is empty as well."""
 
-    `after` with no orders is a day emptied; revenue follows orders, so it is empty as well.
-    """
-    if row is None:
-        if any(before is not None for before, _ in changes.values()):
-            return None
-        bought = [new for _, new in changes.values()]
-        return from_days(bought[0].shop, bought[0].customer, bought, cutoff)
-    first, last, days, first_revenue = row.first_day, row.last_day, row.days, row.first_day_revenue
-    ever, orders, revenue, expires = row.revenue_ever, row.orders, row.revenue, row.expires_day
-    for day, (before, after) in changes.items():
+
+def moved(shop: str, customer: str, row: CustomerRow | None, changes: Sequence[DayChange], cutoff: int) -> CustomerRow | None:
+    """The customer after some days changed; None where they must be made anew `from_days`."""
+    if row is not None:
+        _, _, guest, first, last, days, first_revenue, ever, orders, revenue, expires = row
+    else:
+        guest, first, last, days, first_revenue, ever, orders, revenue, expires = (
+            int(is_guest(customer)),
+            NEVER,
+            -NEVER,
+            0,
+            0,
+            0,
+            0,
+            0,
+            None,
+        )
+    for before, (_, _, day, now_orders, now_revenue) in changes:
         had_orders, had_revenue = (before.orders, before.revenue) if before is not None else (0, 0)
-        if had_orders and not after.orders:
-            if day in (first, last, expires):
-                return None
-            days -= 1
-        elif after.orders and not had_orders:
-            days += 1
-        if after.orders and day <= first:
-            first, first_revenue = day, after.revenue
-        last = max(last, day) if after.orders else last
-        ever += after.revenue - had_revenue
+        if had_orders and (row is None or (not now_orders and day in (first, last, expires))):
+            return None
+        days += (now_orders > 0) - (had_orders > 0)
+        if now_orders:
+            if day <= first:
+                first, first_revenue = day, now_revenue
+            if day > last:
+                last = day
+        ever += now_revenue - had_revenue
         if day > cutoff:
-            orders += after.orders - had_orders
-            revenue += after.revenue - had_revenue
-            if after.orders and (expires is None or day < expires):
+            orders += now_orders - had_orders
+            revenue += now_revenue - had_revenue
+            if now_orders and (expires is None or day < expires):
                 expires = day
-    return row._replace(
-        first_day=first,
-        last_day=last,
-        days=days,
-        first_day_revenue=first_revenue,
-        revenue_ever=ever,
-        orders=orders,
-        revenue=revenue,
-        expires_day=expires,
-    )
+    return CustomerRow(shop, customer, guest, first, last, days, first_revenue, ever, orders, revenue, expires) if days else None

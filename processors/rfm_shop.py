@@ -87,9 +87,8 @@ def to_bins(transaction: Transaction, name: str) -> None:
     for cells in (RFM_CELLS, BTYD_CELLS, SPEND_CELLS):
         columns = ", ".join((*cells.key, *cells.measures))
         for row in transaction.query(f"SELECT {columns} FROM {cells.table} WHERE shop = :shop", shop=name):
-            key, measures = tuple(row[: len(cells.key)]), row[len(cells.key) :]
-            deltas.count(cells, key, measures, -1)
-            deltas.count(cells, _binned(cells.table, key), measures, 1)
+            key, measures = tuple(row[: len(cells.key)]), tuple(row[len(cells.key) :])
+            deltas.move([(cells, key, measures)], [(cells, _binned(cells.table, key), measures)])
     transaction.save(SHOPS, [shop._replace(exact=0)])
     deltas.save(transaction)
 

@@ -10,6 +10,7 @@ from the oldest transaction that was still running when it last looked (`pg_snap
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -29,6 +30,8 @@ class Dialect(Protocol):
     watermark: str
     next_revision: str
     inclusive: bool
+    inserts: bool
+    """Whether another owner may create a row meanwhile: what was not there when it was loaded is then inserted, not replaced."""
     write_options: Mapping[str, Any]
     read_options: Mapping[str, Any]
     connect_arguments: Mapping[str, Any]
@@ -38,7 +41,9 @@ class Dialect(Protocol):
     def on_begin(self, connection: sa.Connection) -> None: ...
     def lock_schema(self, connection: sa.Connection) -> None: ...
     def learn(self, engine: sa.Engine) -> None: ...
-    def select(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key], *, lock: str) -> Iterable[Any]: ...
+    def select(
+        self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key], *, lock: str
+    ) -> Iterable[tuple[Any, ...]]: ...
     def insert(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]) -> None: ...
     def upsert(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]) -> None: ...
     def delete(self, c: sa.Connection, table: str, key_fields: Sequence[str], keys: Sequence[Key]) -> None: ...
@@ -76,6 +81,7 @@ class Sqlite:
     watermark = "SELECT n FROM revisions"
     next_revision = "UPDATE revisions SET n = n + 1 RETURNING n"
     inclusive = False
+    inserts = False
     write_options: Mapping[str, Any] = {"orderwire_begin": "BEGIN IMMEDIATE"}
     read_options: Mapping[str, Any] = {"orderwire_begin": "BEGIN"}
     connect_arguments: Mapping[str, Any] = {}
@@ -111,7 +117,9 @@ class Sqlite:
     def learn(self, engine: sa.Engine) -> None:
         """SQLite takes values as they are."""
 
-    def select(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key], *, lock: str) -> Iterable[Any]:
+    def select(
+        self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key], *, lock: str
+    ) -> Iterable[tuple[Any, ...]]:
         """CROSS JOIN keeps the keys outside and the index lookup inside; `(a, b) IN (VALUES ...)` would use its first column only."""
         names = [f"k{i}" for i in range(key)]
         row = f"({', '.join('?' * key)})"
@@ -122,7 +130,7 @@ class Sqlite:
                 f"WITH k({', '.join(names)}) AS (VALUES {', '.join([row] * len(chunk))})"
                 f" SELECT {', '.join('t.' + f for f in fields)} FROM k CROSS JOIN {table} t ON {on}"
             )
-            yield from c.exec_driver_sql(sql, tuple(value for k in chunk for value in k)).fetchall()
+            yield from _tuples(c.exec_driver_sql(sql, tuple(chain.from_iterable(chunk))))
 
     def insert(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]) -> None:
         self.upsert(c, table, fields, key, rows)
@@ -151,6 +159,7 @@ class Postgres:
     watermark = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
     next_revision = "SELECT pg_current_xact_id()::text::bigint"
     inclusive = True
+    inserts = True
     write_options: Mapping[str, Any] = {"isolation_level": "READ COMMITTED"}
     read_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
     connect_arguments: Mapping[str, Any] = {
@@ -197,7 +206,9 @@ class Postgres:
         types = self._types[table]
         return "unnest(" + ", ".join(f"%s::{types[f]}[]" for f in fields) + ")"
 
-    def select(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key], *, lock: str) -> Iterable[Any]:
+    def select(
+        self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key], *, lock: str
+    ) -> Iterable[tuple[Any, ...]]:
         names = fields[:key]
         wanted = self._unnest(table, names)
         on = " AND ".join(f"t.{f} = k.{f}" for f in names)
@@ -205,7 +216,7 @@ class Postgres:
             f"SELECT {', '.join('t.' + f for f in fields)} FROM {table} t JOIN {wanted} AS k({', '.join(names)}) ON {on}"
             f" ORDER BY {', '.join('t.' + f for f in names)}" + (f" FOR {lock} OF t" if lock else "")
         )
-        return c.exec_driver_sql(sql, _columns(keys)).fetchall()
+        return _tuples(c.exec_driver_sql(sql, _columns(keys)))
 
     def _insert(self, table: str, fields: Sequence[str]) -> str:
         return f"INSERT INTO {table} ({', '.join(fields)}) SELECT * FROM {self._unnest(table, fields)}"
@@ -226,6 +237,11 @@ class Postgres:
     def add(self, c: sa.Connection, cells: Cells, rows: Sequence[Any]) -> None:
         columns = (*cells.key, *cells.measures)
         c.exec_driver_sql(self._insert(cells.table, columns) + _sum(cells), _columns(rows))
+
+
+def _tuples(result: sa.CursorResult[Any]) -> list[tuple[Any, ...]]:
+    """All rows as the driver gives them: entities are made of them, and SQLAlchemy's own rows would be made for nothing."""
+    return [] if result.cursor is None else list(result.cursor.fetchall())
 
 
 def _columns(rows: Sequence[Sequence[Any]]) -> tuple[list[Any], ...]:

@@ -14,7 +14,6 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -109,19 +108,19 @@ class SqlTransaction(SqlReading):
         if not keys:
             return {}
         size, make = entities.key, entities.row._make  # type: ignore[attr-defined]
-        found: dict[Key, Row] = {}
-        for row in self._dialect.select(
+        rows = self._dialect.select(
             self._connection, entities.table, _fields(entities), size, sorted(keys), lock="SHARE" if shared else "UPDATE"
-        ):
-            found[tuple(row[:size])] = make(row)
-        self._missing.setdefault(entities.table, set()).update(key for key in keys if key not in found)
+        )
+        found: dict[Key, Row] = {row[:size]: make(row) for row in rows}
+        if self._dialect.inserts:
+            self._missing.setdefault(entities.table, set()).update(key for key in keys if key not in found)
         return found
 
     def save(self, entities: Entities[Row], rows: Iterable[Row]) -> None:
         fields, size = _fields(entities), entities.key
-        ordered = sorted(rows, key=itemgetter(*range(size)))
+        ordered = sorted(rows)  # Keys differ, so nothing behind them is ever compared.
         missing = self._missing.get(entities.table)
-        if missing and self._dialect.name == "postgresql":  # On SQLite nobody else can have created them meanwhile.
+        if missing:
             new = [row for row in ordered if row[:size] in missing]
             if new:
                 self._dialect.insert(self._connection, entities.table, fields, size, new)
@@ -133,13 +132,14 @@ class SqlTransaction(SqlReading):
     def delete(self, entities: Entities[Row], keys: Collection[Key]) -> None:
         if keys:
             self._dialect.delete(self._connection, entities.table, _fields(entities)[: entities.key], sorted(keys))
-            self._missing.setdefault(entities.table, set()).update(keys)
+            if self._dialect.inserts:
+                self._missing.setdefault(entities.table, set()).update(keys)
 
-    def add(self, cells: Cells, deltas: Mapping[Key, Sequence[int]]) -> None:
-        rows = [(*key, *deltas[key]) for key in sorted(deltas) if any(deltas[key])]
-        if rows:
-            self._dialect.add(self._connection, cells, rows)
-            self._changed.setdefault(cells.table, set()).update(deltas)
+    def add(self, cells: Cells, deltas: Mapping[Key, tuple[int, ...]]) -> None:
+        changed = sorted(key for key, measures in deltas.items() if any(measures))
+        if changed:
+            self._dialect.add(self._connection, cells, [key + deltas[key] for key in changed])
+            self._changed.setdefault(cells.table, set()).update(changed)
 
     def sweep(self, cells: Cells) -> int:
         zero = " AND ".join(f"{measure} = 0" for measure in cells.measures)

@@ -129,7 +129,7 @@ class Transaction(Reading, Protocol):
 
     def delete(self, entities: Entities[Row], keys: Collection[Key]) -> None: ...
 
-    def add(self, cells: Cells, deltas: Mapping[Key, Sequence[int]]) -> None:
+    def add(self, cells: Cells, deltas: Mapping[Key, tuple[int, ...]]) -> None:
         """Add to the measures of each cell; a cell not there yet starts at zero. Deltas that are all zero are left out."""
         ...
 

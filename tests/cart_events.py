@@ -215,17 +215,10 @@ def cells_in(store: Store) -> dict[tuple[str, Key], tuple[int, ...]]:
 def recounted(rows: Iterable[CheckoutRow], links: Iterable[LinkRow]) -> dict[tuple[str, Key], tuple[int, ...]]:
     """The right side of the central equation: the sum of every entity's cells."""
     sums: dict[tuple[str, Key], list[int]] = {}
-
-    def count(table: Cells, key: Key, measures: tuple[int, ...]) -> None:
-        total = sums.setdefault((table.table, key), [0] * len(measures))
-        total[:] = [one + other for one, other in zip(total, measures, strict=True)]
-
-    for row in rows:
-        for table, key, measures in cells(row):
-            count(table, key, measures)
-    for link in links:
-        if (counted := begun(link)) is not None:
-            count(BEGUN, (link.shop,), counted)
+    for projection in (*map(cells, rows), *map(begun, links)):
+        for table, key, measures in projection:
+            total = sums.setdefault((table.table, key), [0] * len(measures))
+            total[:] = [one + other for one, other in zip(total, measures, strict=True)]
     return {key: tuple(total) for key, total in sums.items() if any(total)}
 
 

@@ -114,7 +114,7 @@ def counted(store: SqlStore, shop: str) -> State:
     sums: dict[tuple[Any, ...], list[int]] = {}
     orders = [order_cells(row) for row in rows(store, ORDERS.table, OrderRow, shop)]
     for projection in (*orders, *(spend_cells(row) for row in rows(store, SPEND.table, SpendRow, shop))):
-        for key, amounts in projection.get(CELLS, {}).items():
+        for _, key, amounts in projection:
             before = sums.get(key[1:], [0] * len(amounts))
             sums[key[1:]] = [one + other for one, other in zip(before, amounts, strict=True)]
     return {key: tuple(amounts) for key, amounts in sums.items() if any(amounts)}

@@ -37,7 +37,7 @@ def rows(store: Store) -> list[OutboxRow]:
 def assert_cells_are_the_sum_over_rows(store: Store) -> None:
     expected: Counter[tuple[Any, ...]] = Counter()
     for row in rows(store):
-        for key, (count,) in cells(row)[CELLS].items():
+        for _, key, (count,) in cells(row):
             expected[key] += count
     with store.snapshot() as snapshot:
         found = {(*cell[:-1],): cell[-1] for cell in snapshot.changes(CELLS, None).rows}

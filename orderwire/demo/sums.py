@@ -42,25 +42,21 @@ def cells_differ(reading: Reading) -> Differences:
     deltas = _Sums()
     shops = {shop.shop: shop for shop in _rows(reading, rfm_shop.SHOPS)}
     for customer in _rows(reading, rfm_customer.CUSTOMERS):
-        deltas.move({}, rfm_customer.cells(customer, exact=bool(shops[customer.shop].exact)))
+        deltas.add(rfm_customer.cells(customer, exact=bool(shops[customer.shop].exact)))
     for order in _rows(reading, rfm.ORDERS):
-        counted = rfm.contribution(order, shops[order.shop])
-        if counted is not None and counted.left_out:
-            deltas.count(rfm.LEFT_OUT_CELLS, (order.shop, counted.left_out), (1, counted.revenue), 1)
+        deltas.add(rfm.left_out(order.shop, rfm.contribution(order, shops[order.shop])))
     for order in _rows(reading, budget.ORDERS):
-        deltas.move({}, budget.order_cells(order))
+        deltas.add(budget.order_cells(order))
     for report in _rows(reading, budget.SPEND):
-        deltas.move({}, budget.spend_cells(report))
+        deltas.add(budget.spend_cells(report))
     for checkout in _rows(reading, cart_state.CHECKOUTS):
-        for table, key, measures in cart_cells.cells(checkout):
-            deltas.count(table, key, measures, 1)
+        deltas.add(cart_cells.cells(checkout))
     for link in _rows(reading, cart_link.LINKS):
-        if (begun := cart_link.begun(link)) is not None:
-            deltas.count(cart_link.BEGUN, (link.shop,), begun, 1)
+        deltas.add(cart_link.begun(link))
     for row in _rows(reading, parking.PARKED):
-        deltas.move({}, parking.cells(row))
+        deltas.add(parking.cells(row))
     for event in _rows(reading, outbox.OUTBOX):
-        deltas.move({}, outbox.cells(event))
+        deltas.add(outbox.cells(event))
     told: Differences = []
     for table in (*CELLS, outbox.CELLS):
         told += unequal(table.table, _nonzero(_cells(reading, table)), _nonzero(deltas.of(table)), "the sum over its entities")
@@ -126,7 +122,7 @@ class _Sums(Deltas):
     """Cells summed from nothing."""
 
     def of(self, cells: Cells) -> Mapping[Key, Sequence[int]]:
-        return self._cells.get(cells, {})
+        return self._tables.get(cells, {})
 
 
 def _rows(reading: Reading, entities: Entities[Any]) -> list[Any]:

@@ -221,10 +221,12 @@ def _save(transaction: Transaction, before: Mapping[Key, OutboxRow], rows: Mappi
     changed = []
     for key, row in rows.items():
         old = before.get(key)
-        if key in gone:
-            deltas.move(cells(old) if old is not None else {}, {})
-        elif row is not old:
-            deltas.move(cells(old) if old is not None else {}, cells(row))
+        if key not in gone and row is old:
+            continue
+        if old is not None:
+            deltas.take(cells(old))
+        if key not in gone:
+            deltas.add(cells(row))
             changed.append(row)
     transaction.save(OUTBOX, changed)
     transaction.delete(OUTBOX, [key for key in gone if key in before])

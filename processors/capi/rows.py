@@ -107,13 +107,12 @@ def latency_bucket(ms: int) -> str:
 def cells(row: OutboxRow) -> Projection:
     """In which cells a row counts. `aggregate == sum(cells(row) for every row)`, at every moment."""
     shop, pixel = row.shop, row.pixel_id
-    counted: dict[Key, tuple[int]] = {(shop, pixel, "outcome", row.outcome): (1,)}
+    counted: list[Key] = [(shop, pixel, "outcome", row.outcome)]
     if row.match_keys:
-        counted[shop, pixel, "match_key", ""] = (1,)
-        for name in row.match_keys.split(","):
-            counted[shop, pixel, "match_key", name] = (1,)
+        counted.append((shop, pixel, "match_key", ""))
+        counted += [(shop, pixel, "match_key", name) for name in row.match_keys.split(",")]
     if row.sent_ms:
-        counted[shop, pixel, "latency", latency_bucket(row.sent_ms - row.received_ms)] = (1,)
+        counted.append((shop, pixel, "latency", latency_bucket(row.sent_ms - row.received_ms)))
     if row.reason.startswith(PREDICTED):
-        counted[shop, pixel, "predicted", row.reason[len(PREDICTED) :].partition(":")[0]] = (1,)
-    return {CELLS: counted}
+        counted.append((shop, pixel, "predicted", row.reason[len(PREDICTED) :].partition(":")[0]))
+    return [(CELLS, key, (1,)) for key in counted]
