@@ -13,6 +13,7 @@ import structlog
 from orderwire import logs
 from orderwire.heartbeat import Identity
 from orderwire.settings import ConfigurationError, Settings
+from stream.store import Incompatible
 
 ROLES = ("receive", "process", "query")
 ORPHANED_S = 0.5
@@ -33,7 +34,7 @@ def main() -> int:
         settings = Settings.load()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(arguments.role, settings, Identity(arguments.role, arguments.restarts), arguments.supervisor))
-    except ConfigurationError as error:
+    except (ConfigurationError, Incompatible) as error:
         log.error("configuration", error=str(error))
         return 78
     except KeyboardInterrupt:

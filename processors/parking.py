@@ -6,9 +6,10 @@ keeps one row per id, and the counts that `/v1/status` shows; the body stays in 
 `ParkLimit` stops a processor that parks too much: a bad deploy must not drain a topic into the parking place (after arroyo's DlqLimit).
 """
 
+import hashlib
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from processors.processor import Projection, fold_entities
@@ -34,6 +35,7 @@ class ParkedRow(NamedTuple):
     replayed: int
 
 
+LONGEST_ID = 512
 PARKED = Entities("parked", ParkedRow, 2)
 PARKED_CELLS = Cells("parked_cell", ("shop", "reason"), ("records",))
 
@@ -64,7 +66,9 @@ def replayed(entry: Entry) -> list[Record]:
 
 def _id(entry: Entry) -> str:
     """Under what a parked record is known: where the processor met it, or, from the receiver, the delivery's id."""
-    return entry.record.headers.get("parked_id") or f"{entry.record.headers.get('topic', '')}:{entry.record.id}"
+    told = entry.record.headers.get("parked_id") or f"{entry.record.headers.get('topic', '')}:{entry.record.id}"
+    # Neither header is signed; a key of thousands of characters is more than an index takes.
+    return told if len(told) <= LONGEST_ID else hashlib.sha256(told.encode()).hexdigest()
 
 
 def _turn(entry: Entry) -> int:
@@ -134,6 +138,12 @@ class ParkLimit:
 
     def __post_init__(self) -> None:
         self._seen = deque(maxlen=self.window)
+
+    def copy(self) -> "ParkLimit":
+        """One that goes on from here by itself."""
+        other = replace(self)
+        other._seen, other._rejected, other._run = self._seen.copy(), self._rejected, self._run
+        return other
 
     def note(self, *, rejected: bool) -> None:
         """Take note of one record. Raises TooMuchParked."""

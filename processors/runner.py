@@ -118,8 +118,10 @@ class Runner(Generic[Event]):
 
     async def _fold(self, reader: Reader, entries: Sequence[Entry]) -> None:
         decoded = await self._in_thread(self._decode, entries)
-        for _, outcome in decoded:
-            self._limit.note(rejected=isinstance(outcome, Rejected))
+        if any(isinstance(outcome, Rejected) for _, outcome in decoded):
+            trial = self._limit.copy()  # Too many are not parked at all: the position stays before them.
+            for _, outcome in decoded:
+                trial.note(rejected=isinstance(outcome, Rejected))
         try:
             await self._settle(decoded)
         except Fenced:
@@ -162,8 +164,10 @@ class Runner(Generic[Event]):
                 return
             entry = decoded[0][0]
             log.error("record could not be folded", processor=self._processor.name, place=entry.place, error=type(error).__name__)
-            self._limit.note(rejected=True)
             await self._settle([(entry, error if isinstance(error, Rejected) else Rejected(f"fold_failed_{type(error).__name__}"))])
+            return
+        for _, outcome in decoded:
+            self._limit.note(rejected=isinstance(outcome, Rejected))
 
     def _save(self, entries: Sequence[Entry], events: Sequence[Event]) -> None:
         started = time.perf_counter()

@@ -18,11 +18,12 @@ from typing import Any
 
 import msgspec
 import sqlalchemy as sa
-from sqlalchemy import event, exc
+from sqlalchemy import event
 
 from stream.migrations.run import migrate
 from stream.sql_dialect import Dialect, dialect_of
-from stream.store import Cells, Changes, Entities, Fenced, Key, Move, Position, Row, StoreUnavailable
+from stream.sql_errors import translated
+from stream.store import Cells, Changes, Entities, Fenced, Key, Move, Position, Row
 
 MANY_CHANGES = 50_000
 """Changed cells above which a reader takes the whole table: it costs about as much."""
@@ -216,7 +217,7 @@ class SqlStore:
         event.listen(engine, "connect", dialect.on_connect)
         event.listen(engine, "begin", dialect.on_begin)
         try:
-            with _translated():
+            with translated():
                 migrate(engine, dialect)
                 dialect.learn(engine)
         except BaseException:
@@ -229,7 +230,7 @@ class SqlStore:
         if self._writers is not None:
             self._writers.acquire()
         try:
-            with _translated(), self._engine.connect().execution_options(**self._dialect.write_options) as connection, connection.begin():
+            with translated(), self._engine.connect().execution_options(**self._dialect.write_options) as connection, connection.begin():
                 transaction = SqlTransaction(connection, self._dialect)
                 yield transaction
                 transaction.tell_changes(time.time_ns() // 1_000_000)
@@ -239,22 +240,8 @@ class SqlStore:
 
     @contextmanager
     def snapshot(self) -> Iterator[SqlReading]:
-        with _translated(), self._engine.connect().execution_options(**self._dialect.read_options) as connection, connection.begin():
+        with translated(), self._engine.connect().execution_options(**self._dialect.read_options) as connection, connection.begin():
             yield SqlReading(connection, self._dialect)
 
     def close(self) -> None:
         self._engine.dispose()
-
-
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Database errors that a retry may cure (connection lost, deadlock, disk full, locked) as StoreUnavailable, without parameters."""
-    try:
-        yield
-    except (exc.OperationalError, exc.InterfaceError, exc.TimeoutError) as error:
-        cause = error.orig if isinstance(error, exc.DBAPIError) else error
-        raise StoreUnavailable(f"the database cannot do this now ({type(cause).__name__}: {str(cause).splitlines()[0]})") from None
-    except exc.DBAPIError as error:
-        if error.connection_invalidated:
-            raise StoreUnavailable("the connection to the database was lost") from None
-        raise

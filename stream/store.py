@@ -4,7 +4,9 @@
     ├── StoreUnavailable   connection lost, database restarting, deadlock or serialisation failure: roll back and do it again
     │   └── Conflict       another owner created the same entities first: do it again at once, on top of theirs
     ├── Fenced             another owner moved this position: roll back, reload, go on from there
-    └── Incompatible       the schema is not the one this program was made for
+    ├── Incompatible       the schema is not the one this program was made for
+    └── StoreBroken        damaged, or without a table or right that it needs: no retry helps, and no record is to blame
+    Unstorable (ValueError) the database cannot hold a value: the record is to blame
 
 Methods block; an event loop calls them in a thread (`asyncio.to_thread`, or the runner's own). Rules, checked by
 `tests/contracts/store.py` on every database:
@@ -38,6 +40,14 @@ class StoreUnavailable(StoreError):
 
 class Conflict(StoreUnavailable):
     """Another owner created the same entities meanwhile. It has committed, so the same again, at once, finds them."""
+
+
+class StoreBroken(StoreError):
+    """The database is damaged, or lacks a table or a right: somebody has to look before anything goes on."""
+
+
+class Unstorable(ValueError):
+    """A value that the database cannot hold (longer than an index takes, a NUL, out of range); the transaction did not happen."""
 
 
 class Fenced(StoreError):
@@ -163,7 +173,10 @@ class Store(Protocol):
     """`sqlite` or `postgresql`."""
 
     def begin(self) -> AbstractContextManager[Transaction]:
-        """A transaction: commits where the block ends, rolls back where it raises. Raises StoreUnavailable from any statement."""
+        """A transaction: commits where the block ends, rolls back where it raises.
+
+        Any statement raises StoreUnavailable, StoreBroken or Unstorable.
+        """
         ...
 
     def snapshot(self) -> AbstractContextManager[Snapshot]: ...

@@ -2,6 +2,8 @@
 
 import asyncio
 import itertools
+import random
+import string
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from stream.metrics import ProcessorMetrics
 from stream.record import Entry, Record
 from stream.sql_store import SqlStore
 from stream.sqlite_log import SqliteLog
-from stream.store import Cells, Move, StoreUnavailable, Transaction
+from stream.store import Cells, Move, StoreBroken, StoreUnavailable, Transaction
 
 COUNTED = Cells("rfm_cell", ("shop", "last_day", "orders", "monetary"), ("customers", "order_count", "revenue"))
 
@@ -178,6 +180,35 @@ async def test_it_stops_loudly_when_nearly_everything_is_rejected_and_does_not_d
     with store.snapshot() as snapshot:
         assert snapshot.positions() == []
     assert (await log.spans("parked")).get(0, (0, 0))[1] == 0
+
+
+async def test_it_stops_as_loudly_when_nothing_can_be_folded(log: SqliteLog, store: SqlStore) -> None:
+    await log.append(records(*["poison"] * 150))
+    with pytest.raises(TooMuchParked, match="20 in a row"):
+        await run_to_end(Counting(), log, store, ParkLimit(max_run=20))
+    assert (await log.spans("parked"))[0].next == 20
+
+
+async def test_a_broken_database_stops_the_processor_and_parks_nothing(log: SqliteLog, store: SqlStore) -> None:
+    class Lacking(Counting):
+        def apply(self, transaction: Transaction, events: Sequence[str], now_ms: int) -> None:
+            transaction.query("SELECT 1 FROM a_table_that_is_not_there")
+
+    await log.append(records("1", "2"))
+    with pytest.raises(StoreBroken):
+        await run_to_end(Lacking(), log, store)
+    with store.snapshot() as snapshot:
+        assert snapshot.positions() == []
+    assert (await log.spans("parked")).get(0, (0, 0))[1] == 0
+
+
+async def test_a_record_with_an_id_longer_than_an_index_takes_is_parked_like_any_other(log: SqliteLog, store: SqlStore) -> None:
+    name = "".join(random.Random(1).choices(string.ascii_letters, k=9_000))
+    await log.append([Record("parked", "k", name, 1_000, {"shop": "s", "topic": name[:4_000], "parked_reason": "unknown_topic"}, b"{}")])
+    stop = asyncio.Event()
+    runner = Runner(ParkedProcessor(), log, store, metrics=ProcessorMetrics(CollectorRegistry(), "parked"), committed=stop.set)
+    await asyncio.wait_for(runner.run(stop), 20)
+    assert parked(store) == {"unknown_topic": 1}
 
 
 def test_a_share_of_bad_records_above_the_ratio_stops_too_but_a_few_do_not() -> None:

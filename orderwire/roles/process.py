@@ -28,7 +28,7 @@ from processors.runner import Runner
 from stream.log import Log, PositionLost, Unavailable
 from stream.metrics import CapiMetrics, ProcessorMetrics
 from stream.record import TOPICS
-from stream.store import Store, StoreError
+from stream.store import Store, StoreBroken, StoreError
 
 if TYPE_CHECKING:
     from orderwire.predicted_ltv import PredictedLtv
@@ -137,7 +137,7 @@ async def _isolated(name: str, runner: Runner[Any], stop: asyncio.Event, stopped
     """Run one processor; keep its failure from the others where only a person can mend it."""
     try:
         await runner.run(stop)
-    except (TooMuchParked, PositionLost) as error:
+    except (TooMuchParked, PositionLost, StoreBroken) as error:
         stopped[name] = str(error)
         log.error("processor stopped", processor=name, reason=str(error))
         await stop.wait()
