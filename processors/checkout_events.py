@@ -1,5 +1,6 @@
 """Records of the topic `checkouts` -> typed event, or Rejected; with the tolerances of `processors/tolerance.py`."""
 
+import re
 from datetime import datetime
 from typing import Any
 
@@ -69,7 +70,7 @@ def _checkout(record: Record, body: dict[str, Any]) -> Checkout:
     return Checkout(
         shop=record.headers["shop"],
         token=token,
-        cart_token=text(body.get("cart_token")),
+        cart_token=text(body.get("cart_token")) or _cart_token(text(body.get("abandoned_checkout_url"))),
         version=version_of(record, updated),
         created_at=created or updated,
         updated_at=updated,
@@ -81,6 +82,12 @@ def _checkout(record: Record, body: dict[str, Any]) -> Checkout:
         total=shop_amount(body.get("total_price"), body.get("total_price_set"), currency, "total_price") or 0,
         recovery_url=text(body.get("abandoned_checkout_url")),
     )
+
+
+def _cart_token(recovery_url: str | None) -> str | None:
+    """The cart's token in the new form of a recovery URL, `/checkouts/ac/<cart token>/recover` (shopify 2.4)."""
+    found = re.search(r"/checkouts/ac/([^/?]+)/recover", recovery_url or "")
+    return found[1] if found else None
 
 
 def _checkout_deleted(record: Record, body: dict[str, Any]) -> CheckoutDeleted:

@@ -10,6 +10,9 @@ from typing import TypedDict
 
 from babel.numbers import get_currency_precision, is_currency
 
+MOST_DIGITS = 15
+"""Before the point. Sums of such amounts still are 64-bit integers."""
+
 
 class MoneyJson(TypedDict):
     """Shopify's shape of money."""
@@ -36,16 +39,23 @@ def minor(amount: str | int | float | Decimal, currency: str) -> int:
     """`amount` in minor units of `currency`: ("35.11", "USD") -> 3511. Raises ValueError for what is not a finite number."""
     places, scale = _scale(currency)
     if isinstance(amount, str):
-        # The form in which nearly every amount arrives: digits, a point, exactly as many digits as the currency has.
+        # The form in which nearly every amount arrives: digits, few enough, a point, exactly as many digits as the currency has.
         whole, point, fraction = amount.partition(".")
-        if point and len(fraction) == places and whole.isascii() and fraction.isascii() and (whole + fraction).isdigit():
+        if (
+            point
+            and len(fraction) == places
+            and len(whole) <= MOST_DIGITS
+            and whole.isascii()
+            and fraction.isascii()
+            and (whole + fraction).isdigit()
+        ):
             return int(whole + fraction)
     try:
         value = Decimal(str(amount).strip())
     except InvalidOperation:
         raise ValueError("an amount of money is not a number") from None
-    if not value.is_finite() or abs(value) > Decimal("1e15"):
-        raise ValueError("an amount of money is not a finite number below 1e15")
+    if not value.is_finite() or abs(value) >= 10**MOST_DIGITS:
+        raise ValueError(f"an amount of money is not a finite number below 1e{MOST_DIGITS}")
     return int((value * scale).to_integral_value(ROUND_HALF_EVEN))
 
 

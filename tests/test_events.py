@@ -167,6 +167,25 @@ def test_a_refund_in_the_buyer_s_currency_is_worth_its_lines_in_shop_money() -> 
     assert event.refund == Refund("9", 300, 300)
 
 
+def test_an_order_under_the_label_of_a_deletion_is_an_order() -> None:
+    """Labels are headers, and no header is signed."""
+    event = decode_order(entry("orders/delete", ORDER), {})
+    assert isinstance(event, Order)
+    assert event.order_id == str(ORDER["id"])
+
+
+@pytest.mark.parametrize(("cart_token", "expected"), [("c1", "c1"), (None, "c2"), ("", "c2")])
+def test_the_cart_of_a_checkout_is_also_told_by_its_recovery_url(cart_token: str | None, expected: str) -> None:
+    told = {"token": "t", "cart_token": cart_token, "created_at": ORDER["created_at"], "currency": "USD"}
+    url = "https://shop.example/42/checkouts/ac/c2/recover?key=k"
+    event = decode_checkout(entry("checkouts/create", told | {"abandoned_checkout_url": url}))
+    assert isinstance(event, Checkout)
+    assert event.cart_token == expected
+    old = decode_checkout(entry("checkouts/create", told | {"abandoned_checkout_url": "https://shop.example/42/checkouts/t/recover?key=k"}))
+    assert isinstance(old, Checkout)
+    assert old.cart_token == (cart_token or None)
+
+
 def test_topics_that_carry_no_whole_order() -> None:
     assert decode_order(entry("orders/delete", {"id": 5}), {}) == OrderDeleted(shop=SHOP, order_id="5")
     assert decode_order(entry("orders/edited", {"order_edit": {"order_id": 5}}), {}) is None

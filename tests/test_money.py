@@ -68,3 +68,10 @@ def test_an_amount_is_above_an_edge_exactly_when_its_own_edge_is(units: int, edg
 def test_the_middle_of_a_week_lies_in_it(day: int) -> None:
     assert mid_week(day) // 7 == day // 7
     assert mid_week(mid_week(day)) == mid_week(day)
+
+
+@pytest.mark.parametrize("amount", ["1000000000000000.00", "90000000000000000.00", "1e15", 10**15, "-1000000000000000"])
+def test_an_amount_whose_sums_would_be_no_64_bit_integers_is_refused_in_every_form(amount: str | int) -> None:
+    with pytest.raises(ValueError, match="1e15"):
+        minor(amount, "USD")
+    assert minor("999999999999999.99", "USD") == 99_999_999_999_999_999
