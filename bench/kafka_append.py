@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
+from bench._cores import LOAD_CORE, SERVER_CORE, loop_factory, pin
 from orderwire.demo.broker import KafkaBroker
 from stream.kafka_log import KafkaLog
 from stream.kafka_producer import BATCH_BYTES
@@ -89,23 +90,8 @@ async def main(bootstrap: str, seconds: float) -> None:
     await log.close()
 
 
-def pin(core: int) -> None:
-    """This process, and those that it starts, on one core; where the system can."""
-    if hasattr(os, "sched_setaffinity") and (os.cpu_count() or 1) > core:
-        os.sched_setaffinity(0, {core})
-
-
-def loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
-    """uvloop where it is installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.Loop
-
-
 if __name__ == "__main__":
-    pin(1)
+    pin(LOAD_CORE)
     with KafkaBroker() as broker, asyncio.Runner(loop_factory=loop_factory()) as runner:
-        pin(0)
+        pin(SERVER_CORE)
         runner.run(main(broker.bootstrap, float(sys.argv[1]) if len(sys.argv) > 1 else 4.0))
