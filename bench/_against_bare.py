@@ -29,7 +29,7 @@ from prometheus_client import CollectorRegistry
 from bench._cores import LOAD_CORE, SERVER_CORE
 from bench._webhooks import SECRET, SHOP, Answers, Load, order_body
 from ingest.ack import Appends
-from ingest.app import make_app
+from ingest.app import Receiver
 from ingest.body import Limits
 from stream.metrics import ReceiverMetrics
 
@@ -55,14 +55,15 @@ def bare_handler() -> web.BaseRunner:
 
 def receiver_on(log: Appends) -> web.BaseRunner:
     """The receiver as the role `receive` serves it."""
-    app = make_app(
+    receiver = Receiver(
         log=log,
         shops={SHOP: [SECRET]},
+        meta=(),
         clock=lambda: time.time_ns() // 1_000_000,
         limits=Limits(),
         metrics=ReceiverMetrics(CollectorRegistry()),
     )
-    return web.AppRunner(app)
+    return web.ServerRunner(receiver.server())
 
 
 async def serve(runner: web.BaseRunner) -> None:

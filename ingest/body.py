@@ -12,7 +12,7 @@ import asyncio
 import zlib
 from dataclasses import dataclass
 
-from aiohttp import hdrs, web
+from aiohttp import HttpVersion11, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from ingest.outcome import Outcome
@@ -90,6 +90,8 @@ async def _read_on(request: web.BaseRequest, limits: Limits, budget: Budget) -> 
         return Outcome.TOO_LARGE
     if not budget.fits(announced):
         return Outcome.BUSY
+    if request.version == HttpVersion11 and request.headers.get(hdrs.EXPECT, "").lower() == "100-continue":
+        await _ask_for_it(request)
     content, parts, size = request.content, list[bytes](), 0
     whole = False
     try:
@@ -107,6 +109,12 @@ async def _read_on(request: web.BaseRequest, limits: Limits, budget: Budget) -> 
         if not whole:
             budget.give(size)
     return b"".join(parts)
+
+
+async def _ask_for_it(request: web.BaseRequest) -> None:
+    """Tell a sender that asked first (RFC 9110, 10.1.1) to go on: what is hopeless has been refused by now."""
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # nothing of the answer is sent yet; aiohttp's own handler of `Expect` does the same
 
 
 def _unpacked(body: bytes, coding: str, limits: Limits, budget: Budget) -> bytes | Outcome:

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import structlog
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.test_utils import BaseTestServer, TestClient
 from prometheus_client import CollectorRegistry
 
-from ingest.app import RECEIVER, make_app
+from ingest.app import Receiver
 from ingest.body import MIB, Limits
 from ingest.meta import MetaApp
 from ingest.routing import RULES
@@ -66,10 +66,20 @@ def at_once() -> Held:
     return log
 
 
+class ReceiverServer(BaseTestServer):
+    def __init__(self, receiver: Receiver) -> None:
+        super().__init__()
+        self.receiver = receiver
+
+    async def _make_runner(self, **_: object) -> web.ServerRunner:
+        """As the role `receive` does, without settings of a test's own."""
+        return web.ServerRunner(self.receiver.server())
+
+
 @dataclass
 class Running:
-    client: TestClient[web.Request, web.Application]
-    app: web.Application
+    client: TestClient[web.BaseRequest, None]
+    receiver: Receiver
     registry: CollectorRegistry
 
     async def post(self, body: bytes | AsyncIterator[bytes], **headers: str) -> tuple[int, str]:
@@ -107,7 +117,7 @@ async def running(
     log: Held | FunctionLog | SqliteLog, *, limits: Limits | None = None, meta: Sequence[MetaApp] = (APP,)
 ) -> AsyncIterator[Running]:
     registry = CollectorRegistry()
-    app = make_app(
+    receiver = Receiver(
         log=log,
         shops={SHOP: [SECRET, b"old"], "other.myshopify.com": [b"other"]},
         meta=meta,
@@ -115,8 +125,9 @@ async def running(
         limits=limits or Limits(),
         metrics=ReceiverMetrics(registry),
     )
-    async with TestClient(TestServer(app)) as client:
-        yield Running(client, app, registry)
+    client: TestClient[web.BaseRequest, None] = TestClient(ReceiverServer(receiver))
+    async with client:
+        yield Running(client, receiver, registry)
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -414,6 +425,84 @@ def test_limits_that_no_body_could_meet_are_refused() -> None:
         Limits(max_body_bytes=2, max_in_flight_bytes=1)
 
 
+# --- HTTP: what an answer owes to the connection it goes out on -------------------------------------------------------------------
+
+
+def request(body: bytes = ORDER, version: str = "1.1", **more: str) -> bytes:
+    headers = {"Host": "x", "Content-Length": str(len(body))} | signed(body) | more
+    return "".join(
+        [f"POST /webhooks/shopify HTTP/{version}\r\n", *(f"{name}: {value}\r\n" for name, value in headers.items()), "\r\n"]
+    ).encode()
+
+
+async def head_of(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
+    status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().splitlines()[:-1]
+    return int(status.split()[1]), {name.lower(): value for name, value in (line.split(": ") for line in lines)}
+
+
+async def test_deliveries_on_one_connection_are_each_answered_even_when_they_are_sent_ahead() -> None:
+    log = at_once()
+    async with running(log) as receiver:
+        reader, writer = await receiver.raw()
+        writer.write(2 * (request() + ORDER))
+        for _ in range(2):
+            assert await head_of(reader) == (200, {"content-length": "0", "date": "Sun, 22 Nov 2026 16:00:00 GMT"})
+        assert len(log.kept) == 2
+        writer.close()
+
+
+@pytest.mark.parametrize(("version", "asked", "told", "stays_open"), [
+    ("1.1", "close", "close", False),
+    ("1.0", "close", None, False),
+    ("1.0", "keep-alive", "keep-alive", True),
+])  # fmt: skip
+async def test_whoever_needs_to_be_told_about_the_connection_is_told(version: str, asked: str, told: str | None, stays_open: bool) -> None:
+    async with running(at_once()) as receiver:
+        reader, writer = await receiver.raw()
+        writer.write(request(version=version, Connection=asked) + ORDER)
+        status, headers = await head_of(reader)
+        assert (status, headers.get("connection")) == (200, told)
+        if stays_open:
+            writer.write(request(version=version, Connection=asked) + ORDER)
+            assert (await head_of(reader))[0] == 200
+        else:
+            assert await reader.read() == b""
+        writer.close()
+
+
+async def test_whoever_asks_before_sending_is_told_to_go_on() -> None:
+    async with running(at_once()) as receiver:
+        reader, writer = await receiver.raw()
+        writer.write(request(Expect="100-continue"))
+        assert (await head_of(reader))[0] == 100
+        writer.write(ORDER)
+        assert (await head_of(reader))[0] == 200
+        writer.close()
+
+
+async def test_whoever_asks_before_sending_too_much_is_refused_at_once() -> None:
+    async with running(at_once(), limits=IMPATIENT) as receiver:
+        reader, writer = await receiver.raw()
+        writer.write(request(b" " * (11 * MIB), Expect="100-continue"))
+        assert (await head_of(reader))[0] == 413
+        writer.close()
+
+
+async def test_there_are_four_addresses_and_no_others() -> None:
+    async with running(at_once()) as receiver:
+        for method, path, status, allowed in (
+            ("HEAD", "/healthz", 200, None),
+            ("GET", "/healthz?from=balancer", 200, None),
+            ("POST", "/healthz", 405, "GET, HEAD"),
+            ("GET", "/webhooks/shopify", 405, "POST"),
+            ("PUT", "/webhooks/meta", 405, "GET, POST"),
+            ("GET", "/", 404, None),
+            ("POST", "/webhooks/shopify/", 404, None),
+        ):
+            async with receiver.client.request(method, path) as answer:
+                assert (answer.status, answer.headers.get("Allow")) == (status, allowed), f"{method} {path}"
+
+
 # --- slow and lost clients -------------------------------------------------------------------------------------------------------
 
 
@@ -513,7 +602,7 @@ async def test_healthz_says_no_once_the_receiver_is_to_stop() -> None:
     async with running(at_once()) as receiver:
         async with receiver.client.get("/healthz") as answer:
             assert answer.status == 200
-        receiver.app[RECEIVER].ready = False
+        receiver.receiver.ready = False
         async with receiver.client.get("/healthz") as answer:
             assert answer.status == 503
         assert await receiver.deliver(ORDER) == 200, "who comes all the same is served"
@@ -525,7 +614,9 @@ async def test_a_delivery_that_is_under_way_is_finished_before_the_server_ends()
         answer = asyncio.create_task(receiver.deliver(ORDER))
         await log.asked.wait()
         closing = asyncio.create_task(receiver.client.server.close())
-        await until(lambda: not receiver.app[RECEIVER].ready)
+        runner = receiver.client.server.runner
+        assert runner is not None
+        await until(lambda: not runner.sites)
         log.go.set()
         assert await answer == 200
         await closing

@@ -8,7 +8,7 @@ from typing import Any
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from ingest.app import RECEIVER, make_app
+from ingest.app import Receiver
 from ingest.body import Limits
 from ingest.meta import MetaApp
 from orderwire.connections import open_receiving_log, open_store
@@ -34,7 +34,7 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
         for shop in settings.shops.values()
         if (secrets := shop.meta_secrets) is not None
     ]
-    app = make_app(
+    receiver = Receiver(
         log=log,
         shops={shop.domain: shop.webhook_secrets for shop in settings.shops.values()},
         meta=meta,
@@ -42,7 +42,7 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
         limits=_limits(settings),
         metrics=ReceiverMetrics(registry),
     )
-    runner = web.AppRunner(app, shutdown_timeout=DRAIN_S)
+    runner = web.ServerRunner(receiver.server(), shutdown_timeout=DRAIN_S)
     await runner.setup()
     beat = asyncio.create_task(_beat(settings, identity, registry, log))
     try:
@@ -50,7 +50,7 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
         # On Kafka several receivers share the port, and the kernel spreads connections among them.
         await web.TCPSite(runner, address.host, address.port, reuse_port=settings.on_kafka or None, backlog=1024).start()
         await stop.wait()
-        app[RECEIVER].ready = False
+        receiver.ready = False
     finally:
         beat.cancel()
         with suppress(asyncio.CancelledError):
