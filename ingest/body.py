@@ -3,7 +3,7 @@
 Bytes are charged to one `Budget` as they arrive, not as a Content-Length promises them: a sender that announces 10 MiB and sends
 nothing takes no place from others. What is announced is only checked, so that the hopeless is refused before it is read.
 
-aiohttp's own decompression is off (`make_app`): it unpacks before any limit of ours can look. A gzipped body (Shopify sends none,
+aiohttp's own decompression is off (`Receiver.server`): it unpacks before any limit of ours can look. A gzipped body (Shopify sends none,
 reference/shopify.md 1.1; a proxy might) is unpacked here, at most to the size limit, and the signature is checked over what it
 unpacks to: a content coding belongs to the transport, the sender signed what it packed.
 """
