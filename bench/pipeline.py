@@ -32,7 +32,7 @@ from orderwire.demo.broker import KafkaBroker, free_port
 from orderwire.demo.missing import Missing
 from orderwire.demo.postgres import Postgres
 from orderwire.registry import FEEDS
-from orderwire.settings import Settings
+from orderwire.settings import Settings, child_environment
 from stream.log import Log
 from stream.store import Store
 
@@ -99,7 +99,7 @@ class Installation:
     @contextlib.contextmanager
     def _child(self, name: str, command: Sequence[str], stdout: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
         with (self._folder / f"{name}.log").open("ab") as output:
-            environment = {**os.environ, **self._variables}
+            environment = child_environment(self._variables)
             process = subprocess.Popen(
                 command, cwd=self._folder, env=environment, stdout=stdout or output, stderr=output, start_new_session=True
             )
@@ -117,7 +117,7 @@ class Installation:
     @contextlib.asynccontextmanager
     async def opened(self) -> Any:
         """The log and the store, beside `serve`."""
-        settings = Settings(**self._variables)  # type: ignore[arg-type] # by alias, as the environment names them
+        settings = Settings.load(self._variables)
         log, store = await open_log(settings), await asyncio.to_thread(open_store, settings)
         try:
             yield log, store

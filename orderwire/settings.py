@@ -3,6 +3,9 @@
 One shop is set by SHOPIFY_*, META_* and AD_* variables; several by `[shops."name.myshopify.com"]` tables with the same names in lower case
 without prefix (`webhook_secret`, `pixel_id`, `bankroll`). What a shop's table leaves out, the variable says for all shops, secrets too.
 A value that cannot be meant is a `ConfigurationError` that names the variable and what to write; secrets never show in it.
+
+Who runs orderwire beside a shop of their own (the demo, benchmarks, tests) gives the variables instead: `Settings.load(variables)` reads
+them and nothing else, and `child_environment(variables)` is what a process that is to go by them gets.
 """
 
 import os
@@ -16,8 +19,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, TypeAdapter, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, TypeAdapter, ValidationError, field_validator
 
 from processors.capi.settings import CapiSettings
 from stream.kafka_settings import KafkaSettings, Security
@@ -153,6 +155,7 @@ _CAPI_LISTS = {"renewal_tags", "fbc_attributes", "fbp_attributes", "ldu_states"}
 _SHOPIFY_NAMES = {"webhook_secret", "admin_token", "api_version", "admin_url", "timezone", "keep_hashed_contacts"}
 _AD_NAMES = {"bankroll", "margin"}
 _META_NAMES = _CAPI_NAMES | {"verify_token", "ad_account_id"}
+_PREFIXES = ("ORDERWIRE_", "SHOPIFY_", "META_", "AD_")
 _SHOP_NAMES = _SHOPIFY_NAMES | _AD_NAMES | _META_NAMES
 
 
@@ -162,10 +165,18 @@ def shop_variables() -> dict[str, str]:
     return {f"{prefix}{name.upper()}": name for prefix, names in prefixed for name in names}
 
 
-class Settings(BaseSettings):
+def child_environment(variables: Mapping[str, str], inherited: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a process that goes by `variables`: what is inherited (from this process where left out) without our settings."""
+    inherited = os.environ if inherited is None else inherited
+    return {name: value for name, value in inherited.items() if not name.upper().startswith(_PREFIXES)} | dict(variables)
+
+
+class Settings(BaseModel):
     """The whole configuration. `Settings.load()` reads it; it never changes afterwards."""
 
-    model_config = SettingsConfigDict(env_file=".env", env_file_encoding="utf-8", extra="ignore", frozen=True, case_sensitive=False)
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    _shop_table: dict[str, str] = PrivateAttr(default_factory=dict)
+    """What the variables say of all shops, under the names that orderwire.toml uses."""
 
     log_url: str = Field("sqlite:///data/log.db", validation_alias="ORDERWIRE_LOG_URL")
     store_url: SecretStr = Field(SecretStr("sqlite:///data/state.db"), validation_alias="ORDERWIRE_STORE_URL")
@@ -221,13 +232,16 @@ class Settings(BaseSettings):
         return url
 
     @classmethod
-    def load(cls) -> "Settings":
-        """Read everything. Raises ConfigurationError."""
+    def load(cls, variables: Mapping[str, str] | None = None) -> "Settings":
+        """Read everything: from `variables` alone, or from the environment and `.env` below it. Raises ConfigurationError."""
+        read = {**dotenv_values(".env"), **os.environ} if variables is None else variables
+        found = {name.upper(): value for name, value in read.items() if value is not None}
         try:
-            settings = cls()
+            settings = cls.model_validate(found)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
             raise ConfigurationError(f"{first['loc'][0]}: {first['msg']}") from None
+        settings._shop_table = {name: found[variable] for variable, name in shop_variables().items() if variable in found}
         _ = settings.shops
         return settings
 
@@ -276,7 +290,7 @@ class Settings(BaseSettings):
     @cached_property
     def shops(self) -> dict[str, ShopSettings]:
         """Every shop, by domain. Raises ConfigurationError."""
-        everywhere = self._variables()
+        everywhere = self._shop_table
         tables: dict[str, Mapping[str, Any]] = {}
         if self.config.exists():
             try:
@@ -289,11 +303,6 @@ class Settings(BaseSettings):
         for shop in shops.values():
             _ = (shop.webhook_secrets, shop.zone, shop.capi, shop.bankroll, shop.margin, shop.keep_hashed_contacts)
         return shops
-
-    def _variables(self) -> dict[str, Any]:
-        """SHOPIFY_*, META_* and AD_* variables that are a shop's, under the names that orderwire.toml uses."""
-        found = {name.upper(): value for name, value in {**dotenv_values(".env"), **os.environ}.items()}
-        return {name: found[variable] for variable, name in shop_variables().items() if variable in found}
 
 
 def _plain(secret: SecretStr | None) -> str | None:

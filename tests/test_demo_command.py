@@ -24,7 +24,6 @@ from orderwire.demo.delivery import Delivery
 from orderwire.demo.figures import Aggregates, Figures
 from orderwire.demo.oracle import expected_orders, purchase
 from orderwire.demo.shop import ShopSimulator
-from orderwire.demo.stage import Ports, environment
 from processors.budget import BudgetOrders
 from processors.carts import Carts, CartsOrders
 from processors.rfm import RfmProcessor
@@ -161,20 +160,6 @@ async def test_without_java_and_docker_kafka_is_missing_and_it_says_what_would_d
     assert process.returncode == 1
     assert "cannot start a Kafka broker; any one of these would do: " in printed
     assert "or run `orderwire demo` without --kafka" in printed
-
-
-def test_a_real_shops_settings_do_not_reach_the_demo() -> None:
-    real = {
-        "PATH": "/bin",
-        "META_ACCESS_TOKEN": "real",
-        "SHOPIFY_ADMIN_TOKEN": "real",
-        "ORDERWIRE_KAFKA_TOPIC_PREFIX": "real",
-        "AD_MARGIN": "1",
-    }
-    variables = environment(real, Ports(1, 2, 3), "secret", "sqlite:///log.db", "sqlite:///state.db")
-    assert "real" not in variables.values()
-    assert variables["PATH"] == "/bin"
-    assert variables["META_GRAPH_URL"] == "http://127.0.0.1:3"
 
 
 # The checks

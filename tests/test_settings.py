@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orderwire.settings import ConfigurationError, Settings
+from orderwire.settings import ConfigurationError, Settings, child_environment
 
 BASE = {"SHOPIFY_SHOP": "Example.myshopify.com", "SHOPIFY_WEBHOOK_SECRET": "new-secret, old-secret"}
 META = {"META_PIXEL_ID": "123", "META_ACCESS_TOKEN": "token-1234"}
@@ -22,21 +22,19 @@ def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def load(monkeypatch: pytest.MonkeyPatch, **variables: str) -> Settings:
-    for name, value in (BASE | variables).items():
-        monkeypatch.setenv(name, value)
-    return Settings.load()
+def load(**variables: str) -> Settings:
+    return Settings.load(BASE | variables)
 
 
-def test_the_defaults_are_one_process_with_two_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = load(monkeypatch)
+def test_the_defaults_are_one_process_with_two_files() -> None:
+    settings = load()
     assert (settings.log_url, settings.store_url.get_secret_value()) == ("sqlite:///data/log.db", "sqlite:///data/state.db")
     assert (settings.receiver_address.host, settings.receiver_address.port) == ("0.0.0.0", 8081)
     assert (settings.api_address.host, settings.api_address.port) == ("127.0.0.1", 8080)
 
 
-def test_secrets_are_several_newest_first_and_shops_are_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert load(monkeypatch).shops[SHOP].webhook_secrets == (b"new-secret", b"old-secret")
+def test_secrets_are_several_newest_first_and_shops_are_lower_case() -> None:
+    assert load().shops[SHOP].webhook_secrets == (b"new-secret", b"old-secret")
 
 
 def test_a_dotenv_file_is_read_and_the_environment_is_stronger(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -45,8 +43,29 @@ def test_a_dotenv_file_is_read_and_the_environment_is_stronger(monkeypatch: pyte
     )
     settings = Settings.load()
     assert settings.shops["file.myshopify.com"].margin == 0.5
-    monkeypatch.setenv("AD_MARGIN", "0.25")
+    monkeypatch.setenv("ad_margin", "0.25")
     assert Settings.load().shops["file.myshopify.com"].margin == 0.25
+
+
+def test_variables_that_are_given_are_all_that_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("ORDERWIRE_API=127.0.0.1:1\nAD_MARGIN=0.5\n")
+    for name, value in (META | {"ORDERWIRE_RECEIVER": "127.0.0.1:2", "AD_BANKROLL": "9"}).items():
+        monkeypatch.setenv(name, value)
+    settings = Settings.load(BASE)
+    assert (settings.receiver, settings.api) == ("0.0.0.0:8081", "127.0.0.1:8080")
+    shop = settings.shops[SHOP]
+    assert (shop.capi, shop.margin, shop.bankroll) == (None, None, None)
+
+
+def test_a_child_inherits_what_is_no_setting_and_none_of_a_real_shops() -> None:
+    real = {
+        "PATH": "/bin",
+        "META_ACCESS_TOKEN": "real",
+        "SHOPIFY_ADMIN_TOKEN": "real",
+        "ORDERWIRE_KAFKA_TOPIC_PREFIX": "real",
+        "ad_margin": "1",
+    }
+    assert child_environment(BASE, inherited=real) == BASE | {"PATH": "/bin"}
 
 
 def test_many_shops_stand_in_a_file_each_with_what_it_sets_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -83,25 +102,23 @@ def test_many_shops_stand_in_a_file_each_with_what_it_sets_itself(monkeypatch: p
         ({"SHOPIFY_KEEP_HASHED_CONTACTS": "maybe"}, "SHOPIFY_KEEP_HASHED_CONTACTS.*true or false"),
     ],
 )
-def test_a_setting_that_cannot_be_meant_names_itself_and_what_to_write(
-    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], told: str
-) -> None:
+def test_a_setting_that_cannot_be_meant_names_itself_and_what_to_write(variables: dict[str, str], told: str) -> None:
     with pytest.raises(ConfigurationError, match=told) as caught:
-        load(monkeypatch, **variables)
+        load(**variables)
     assert "hunter2" not in str(caught.value)
     assert "token-1234" not in str(caught.value)
 
 
-def test_hashed_contacts_are_kept_only_where_somebody_said_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert not load(monkeypatch).shops[SHOP].keep_hashed_contacts
-    assert load(monkeypatch, SHOPIFY_KEEP_HASHED_CONTACTS="true").shops[SHOP].keep_hashed_contacts
+def test_hashed_contacts_are_kept_only_where_somebody_said_so(tmp_path: Path) -> None:
+    assert not load().shops[SHOP].keep_hashed_contacts
+    assert load(SHOPIFY_KEEP_HASHED_CONTACTS="true").shops[SHOP].keep_hashed_contacts
     (tmp_path / "orderwire.toml").write_text(f'[shops."{SHOP}"]\nkeep_hashed_contacts = false\n')
-    assert not Settings.load().shops[SHOP].keep_hashed_contacts
+    assert not load(SHOPIFY_KEEP_HASHED_CONTACTS="true").shops[SHOP].keep_hashed_contacts
 
 
-def test_an_address_without_a_port_is_told_when_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_without_a_port_is_told_when_it_is_asked_for() -> None:
     with pytest.raises(ConfigurationError, match=r"ORDERWIRE_API.*127\.0\.0\.1:8080"):
-        _ = load(monkeypatch, ORDERWIRE_API="localhost").api_address
+        _ = load(ORDERWIRE_API="localhost").api_address
 
 
 def test_a_name_that_is_no_setting_is_told_with_those_there_are(tmp_path: Path) -> None:
@@ -110,8 +127,8 @@ def test_a_name_that_is_no_setting_is_told_with_those_there_are(tmp_path: Path) 
         Settings.load()
 
 
-def test_secrets_never_show(monkeypatch: pytest.MonkeyPatch) -> None:
-    settings = load(monkeypatch, ORDERWIRE_STORE_URL="postgresql://u:hunter2@h/d", ORDERWIRE_API_TOKENS="tok-5678", **META)
+def test_secrets_never_show() -> None:
+    settings = load(ORDERWIRE_STORE_URL="postgresql://u:hunter2@h/d", ORDERWIRE_API_TOKENS="tok-5678", **META)
     shown = repr(settings) + str(settings) + repr(settings.shops) + repr(settings.shops[SHOP].capi)
     for secret in ("hunter2", "tok-5678", "token-1234", "new-secret", "old-secret"):
         assert secret not in shown

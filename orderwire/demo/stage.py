@@ -1,17 +1,16 @@
 """Where the demo plays: a folder, a log and a store, the Graph stand-in, `serve`; set up in this order and taken down in reverse.
 
-The demo's own process reads settings as its children do, from an environment in which a real shop's have been replaced: nobody's webhook
-secret or pixel is touched, whatever is in the shell or in a `.env` beside it.
+The demo's own process and its children go by the same settings, the demo shop's: nobody's webhook secret or pixel is touched, whatever is
+in the shell or in a `.env` beside it.
 """
 
 import asyncio
-import os
 import secrets
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, chdir, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, chdir
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +21,7 @@ from orderwire.connections import open_log, open_store
 from orderwire.demo.broker import KafkaBroker, free_port
 from orderwire.demo.children import Children
 from orderwire.demo.postgres import Postgres
-from orderwire.settings import Settings
+from orderwire.settings import Settings, child_environment
 from stream.log import Log
 from stream.sql_store import SqlStore
 
@@ -32,8 +31,6 @@ ZONE = "Europe/Paris"
 BANKROLL, MARGIN = "400", "0.4"
 """Per day in USD, and a fraction of revenue."""
 START_S = 60.0
-OURS = ("ORDERWIRE_", "SHOPIFY_", "META_", "AD_")
-"""Variables that configure a real shop, and have no business here."""
 
 T = TypeVar("T")
 
@@ -84,9 +81,9 @@ class Stage:
             return account
 
 
-def environment(inherited: Mapping[str, str], ports: Ports, secret: str, log_url: str, store_url: str) -> dict[str, str]:
-    """The environment of the demo's processes: what is inherited without a real shop's settings, and the demo shop's own."""
-    return {name: value for name, value in inherited.items() if not name.startswith(OURS)} | {
+def shop_variables(ports: Ports, secret: str, log_url: str, store_url: str) -> dict[str, str]:
+    """The demo shop's settings."""
+    return {
         "ORDERWIRE_LOG_URL": log_url,
         "ORDERWIRE_STORE_URL": store_url,
         "ORDERWIRE_RECEIVER": f"127.0.0.1:{ports.receiver}",
@@ -124,18 +121,18 @@ async def stage(
         (folder / "data").mkdir()
         if kafka:
             log_url, store_url = await _servers(stack)
-        variables = environment(os.environ, ports, secret, log_url, store_url)
-        stack.enter_context(_as_environment(variables))
+        variables = shop_variables(ports, secret, log_url, store_url)
+        environment = child_environment(variables)
         stack.enter_context(chdir(folder))
         stack.callback(children.end)
         python = sys.executable
         weather = [f"--{kind}={share * trouble}" for kind, share in TROUBLES.items()]
-        children.start("graph", [python, "-m", "orderwire.demo.graph", f"--port={ports.graph}", f"--seed={seed}", *weather], variables)
-        children.start("serve", [python, "-m", "orderwire", "serve"], variables)
+        children.start("graph", [python, "-m", "orderwire.demo.graph", f"--port={ports.graph}", f"--seed={seed}", *weather], environment)
+        children.start("serve", [python, "-m", "orderwire", "serve"], environment)
         http = await stack.enter_async_context(aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(2)))
         for url in (f"{ports.graph_url}/account", f"http://127.0.0.1:{ports.receiver}/healthz", f"{ports.api_url}/healthz"):
             await _ready(http, url)
-        settings = Settings.load()
+        settings = Settings.load(variables)
         log = await open_log(settings)
         stack.push_async_callback(log.close)
         store = await finished(lambda: open_store(settings))
@@ -182,18 +179,3 @@ async def _ready(http: aiohttp.ClientSession, url: str) -> None:
         if time.monotonic() > deadline:
             raise NotReady(f"{url} does not answer after {START_S:.0f} s")
         await asyncio.sleep(0.05)
-
-
-@contextmanager
-def _as_environment(variables: Mapping[str, str]) -> Iterator[None]:
-    before = dict(os.environ)
-    _set(variables)
-    try:
-        yield
-    finally:
-        _set(before)
-
-
-def _set(variables: Mapping[str, str]) -> None:
-    os.environ.clear()
-    os.environ.update(variables)

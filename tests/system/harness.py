@@ -40,7 +40,7 @@ from orderwire.demo.graph_replies import Script
 from orderwire.demo.sender import Sender, Traffic
 from orderwire.demo.shop import ShopSimulator
 from orderwire.registry import feeds
-from orderwire.settings import Settings
+from orderwire.settings import Settings, child_environment
 from stream.log import Log
 from stream.record import TOPICS
 from stream.spool import read_state
@@ -143,12 +143,8 @@ class System:
         """Start `serve` and wait for nothing."""
         if self.serve is not None:
             self._past.append(self.serve)
-        self.serve = Serve(roles or self.roles, self._environment() | dict(environment or {}), self.folder, self._output)
+        self.serve = Serve(roles or self.roles, child_environment(self._variables | dict(environment or {})), self.folder, self._output)
         return self.serve
-
-    def _environment(self) -> dict[str, str]:
-        own = {k: v for k, v in os.environ.items() if not k.startswith(("ORDERWIRE_", "SHOPIFY_", "META_", "AD_"))}
-        return own | self._variables
 
     async def start(self, *, roles: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> None:
         """Start `serve` and wait until its listeners answer. Raises AssertionError, with the end of its output."""
@@ -160,7 +156,7 @@ class System:
 
     def also(self, *roles: str) -> "Serve":
         """One more `serve` beside the first, with these roles; waits for nothing."""
-        self._others.append(Serve(roles, self._environment(), self.folder, self._output))
+        self._others.append(Serve(roles, child_environment(self._variables), self.folder, self._output))
         return self._others[-1]
 
     def _all(self) -> "list[Serve]":
@@ -269,7 +265,7 @@ class System:
     @property
     def settings(self) -> Settings:
         """What serve goes by."""
-        return Settings(**self._variables)  # type: ignore[arg-type] # by alias, as the environment names them
+        return Settings.load(self._variables)
 
     @contextlib.asynccontextmanager
     async def log(self) -> AsyncIterator[Log]:
