@@ -5,15 +5,15 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 from alembic import op
 
+from stream.migrations.columns import integer
+
 
 def create_cells(table: str, key: Sequence[sa.Column[int] | sa.Column[str]], measures: Sequence[str]) -> None:
-    """Create `table`; measures are BIGINT NOT NULL, the key columns (made NOT NULL) are the primary key."""
-    for column in key:
-        column.nullable = False
+    """Create `table`; the key columns are its primary key, measures begin at 0."""
     op.create_table(
         table,
         *key,
-        *(sa.Column(name, sa.BigInteger, nullable=False, server_default="0") for name in measures),
+        *(integer(name, server_default="0") for name in measures),
         sa.PrimaryKeyConstraint(*(column.name for column in key)),
         sqlite_with_rowid=False,
     )

@@ -4,6 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 from stream.migrations.cells import create_cells
+from stream.migrations.columns import integer, text
 
 revision = "0002"
 down_revision = "0001"
@@ -12,16 +13,16 @@ down_revision = "0001"
 def upgrade() -> None:
     op.create_table(
         "parked",
-        sa.Column("shop", sa.Text, nullable=False),
-        sa.Column("id", sa.Text, nullable=False),
-        sa.Column("topic", sa.Text, nullable=False),
-        sa.Column("source_topic", sa.Text, nullable=False),
-        sa.Column("reason", sa.Text, nullable=False),
-        sa.Column("turn", sa.BigInteger, nullable=False),
-        sa.Column("parked_partition", sa.BigInteger, nullable=False),
-        sa.Column("parked_offset", sa.BigInteger, nullable=False),
-        sa.Column("time_ms", sa.BigInteger, nullable=False),
-        sa.Column("replayed", sa.BigInteger, nullable=False),
+        text("shop"),
+        text("id"),
+        text("topic"),
+        text("source_topic"),
+        text("reason"),
+        integer("turn"),
+        integer("parked_partition"),
+        integer("parked_offset"),
+        integer("time_ms"),
+        integer("replayed"),
         sa.PrimaryKeyConstraint("shop", "id"),
     )
-    create_cells("parked_cell", [sa.Column("shop", sa.Text), sa.Column("reason", sa.Text)], ["records"])
+    create_cells("parked_cell", [text("shop"), text("reason")], ["records"])

@@ -7,17 +7,10 @@ import sqlalchemy as sa
 from alembic import op
 
 from stream.migrations.cells import create_cells
+from stream.migrations.columns import integer, text
 
 revision = "0004"
 down_revision = "0003"
-
-
-def _text(name: str) -> "sa.Column[str]":
-    return sa.Column(name, sa.Text, nullable=False)
-
-
-def _integer(name: str, *, nullable: bool = False) -> "sa.Column[int]":
-    return sa.Column(name, sa.BigInteger, nullable=nullable)
 
 
 def _partial_index(name: str, columns: list[str], where: str) -> None:
@@ -27,16 +20,16 @@ def _partial_index(name: str, columns: list[str], where: str) -> None:
 def upgrade() -> None:
     op.create_table(
         "capi_outbox",
-        *(_text(name) for name in ("shop", "pixel_id", "event_name", "event_id", "order_id")),
-        _integer("updated_us"),
-        *(_text(name) for name in ("triggered", "digest", "outcome", "reason")),
+        *(text(name) for name in ("shop", "pixel_id", "event_name", "event_id", "order_id")),
+        integer("updated_us"),
+        *(text(name) for name in ("triggered", "digest", "outcome", "reason")),
         sa.Column("payload", sa.LargeBinary, nullable=False),
-        _text("match_keys"),
-        *(_integer(name) for name in ("event_time_s", "received_ms", "sent_ms")),
-        *(_integer(name, nullable=True) for name in ("due_ms", "expires_ms", "ambiguous_ms")),
-        _text("claimed_by"),
-        _integer("tries"),
-        _text("attempts"),
+        text("match_keys"),
+        *(integer(name) for name in ("event_time_s", "received_ms", "sent_ms")),
+        *(integer(name, nullable=True) for name in ("due_ms", "expires_ms", "ambiguous_ms")),
+        text("claimed_by"),
+        integer("tries"),
+        text("attempts"),
         sa.PrimaryKeyConstraint("shop", "pixel_id", "event_name", "event_id"),
     )
     op.create_index("capi_outbox_order", "capi_outbox", ["shop", "order_id"])
@@ -45,22 +38,22 @@ def upgrade() -> None:
     _partial_index("capi_outbox_expires", ["expires_ms"], "expires_ms IS NOT NULL")
     op.create_table(
         "capi_pixel",
-        *(_text(name) for name in ("shop", "pixel_id")),
-        _integer("paused_since_ms", nullable=True),
-        *(_text(name) for name in ("paused_class", "paused_code", "paused_message")),
-        *(_integer(name) for name in ("next_probe_ms", "probes", "throttled_until_ms")),
-        _text("test_code"),
-        _integer("test_since_ms"),
-        _text("quality"),
-        _integer("quality_ms"),
+        *(text(name) for name in ("shop", "pixel_id")),
+        integer("paused_since_ms", nullable=True),
+        *(text(name) for name in ("paused_class", "paused_code", "paused_message")),
+        *(integer(name) for name in ("next_probe_ms", "probes", "throttled_until_ms")),
+        text("test_code"),
+        integer("test_since_ms"),
+        text("quality"),
+        integer("quality_ms"),
         sa.PrimaryKeyConstraint("shop", "pixel_id"),
     )
     op.create_table(
         "capi_click",
-        *(_text(name) for name in ("shop", "click")),
-        _integer("seen_ms"),
+        *(text(name) for name in ("shop", "click")),
+        integer("seen_ms"),
         sa.PrimaryKeyConstraint("shop", "click"),
         sqlite_with_rowid=False,
     )
     op.create_index("capi_click_seen", "capi_click", ["seen_ms"])
-    create_cells("capi_cell", [_text(name) for name in ("shop", "pixel_id", "kind", "name")], ["events"])
+    create_cells("capi_cell", [text(name) for name in ("shop", "pixel_id", "kind", "name")], ["events"])

@@ -4,41 +4,34 @@ import sqlalchemy as sa
 from alembic import op
 
 from stream.migrations.cells import create_cells
+from stream.migrations.columns import integer, text
 
 revision = "0005"
 down_revision = "0004"
 
 
-def _text(name: str) -> "sa.Column[str]":
-    return sa.Column(name, sa.Text, nullable=False)
-
-
-def _integer(name: str) -> "sa.Column[int]":
-    return sa.Column(name, sa.BigInteger, nullable=False)
-
-
 def upgrade() -> None:
     op.create_table(
         "cart_checkout",
-        _text("shop"),
-        _text("token"),
-        _integer("updated_us"),
-        *(_text(name) for name in ("triggered", "digest", "cart_token", "customer")),
-        _integer("contact"),
-        _text("currency"),
-        _integer("value"),
-        _text("recovery_url"),
-        *(_integer(name) for name in ("value_bin", "created_ms")),
-        _text("runs"),
-        *(_integer(name) for name in ("completed_ms", "deleted", "order_ms")),
-        _text("order_version"),
-        *(_integer(name) for name in ("revenue", "first_order_ms")),
-        _text("customer_orders"),
-        _integer("cart_order_ms"),
-        _text("cart_orders"),
-        *(_integer(name) for name in ("cart_deleted_ms", "after_minutes")),
-        _text("state"),
-        *(_integer(name) for name in ("idled", "closed_ms", "last_ms", "open_bucket", "is_returning")),
+        text("shop"),
+        text("token"),
+        integer("updated_us"),
+        *(text(name) for name in ("triggered", "digest", "cart_token", "customer")),
+        integer("contact"),
+        text("currency"),
+        integer("value"),
+        text("recovery_url"),
+        *(integer(name) for name in ("value_bin", "created_ms")),
+        text("runs"),
+        *(integer(name) for name in ("completed_ms", "deleted", "order_ms")),
+        text("order_version"),
+        *(integer(name) for name in ("revenue", "first_order_ms")),
+        text("customer_orders"),
+        integer("cart_order_ms"),
+        text("cart_orders"),
+        *(integer(name) for name in ("cart_deleted_ms", "after_minutes")),
+        text("state"),
+        *(integer(name) for name in ("idled", "closed_ms", "last_ms", "open_bucket", "is_returning")),
         sa.PrimaryKeyConstraint("shop", "token"),
     )
     # An order finds the customer's checkouts, and its cart's.
@@ -51,12 +44,12 @@ def upgrade() -> None:
     op.create_index("cart_checkout_open", "cart_checkout", ["open_bucket", "shop", "value_bin"], sqlite_where=where, postgresql_where=where)
     op.create_table(
         "cart_link",
-        *(_text(name) for name in ("shop", "subject")),
-        _integer("first_order_ms"),
-        _text("orders"),
-        *(_integer(name) for name in ("deleted_ms", "begun_ms")),
-        _text("checkout"),
-        _integer("kept_from_ms"),
+        *(text(name) for name in ("shop", "subject")),
+        integer("first_order_ms"),
+        text("orders"),
+        *(integer(name) for name in ("deleted_ms", "begun_ms")),
+        text("checkout"),
+        integer("kept_from_ms"),
         sa.PrimaryKeyConstraint("shop", "subject"),
         sqlite_with_rowid=False,
     )
@@ -65,22 +58,22 @@ def upgrade() -> None:
     shop_currency = ("shop", "currency")
     create_cells(
         "cart_open",
-        [*(_text(name) for name in shop_currency), *(_integer(n) for n in ("bucket", "value_bin", "is_returning", "contact", "idled"))],
+        [*(text(name) for name in shop_currency), *(integer(n) for n in ("bucket", "value_bin", "is_returning", "contact", "idled"))],
         ["carts", "value"],
     )
     create_cells(
         "cart_closed",
-        [*(_text(name) for name in (*shop_currency, "state")), *(_integer(name) for name in ("value_bin", "is_returning", "contact"))],
+        [*(text(name) for name in (*shop_currency, "state")), *(integer(name) for name in ("value_bin", "is_returning", "contact"))],
         ["carts", "value", "orders", "ordered", "revenue", "idled"],
     )
     create_cells(
         "cart_spell",
-        [*(_text(name) for name in shop_currency), *(_integer(name) for name in ("value_bin", "is_returning", "age"))],
+        [*(text(name) for name in shop_currency), *(integer(name) for name in ("value_bin", "is_returning", "age"))],
         ["completed", "censored"],
     )
     create_cells(
         "cart_cohort",
-        [*(_text(name) for name in shop_currency), *(_integer(name) for name in ("hour", "outcome"))],
+        [*(text(name) for name in shop_currency), *(integer(name) for name in ("hour", "outcome"))],
         ["carts"],
     )
-    create_cells("cart_begun", [_text("shop")], ["carts", "reached"])
+    create_cells("cart_begun", [text("shop")], ["carts", "reached"])

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from stream.migrations.columns import integer, text
+
 revision = "0007"
 down_revision = "0006"
 
@@ -10,13 +12,13 @@ down_revision = "0006"
 def upgrade() -> None:
     op.create_table(
         "roles",
-        sa.Column("role", sa.Text, nullable=False),
-        sa.Column("instance", sa.Text, nullable=False),
-        sa.Column("pid", sa.BigInteger, nullable=False),
-        sa.Column("started_ms", sa.BigInteger, nullable=False),
-        sa.Column("restarts", sa.BigInteger, nullable=False),
-        sa.Column("beat_ms", sa.BigInteger, nullable=False),
-        sa.Column("details", sa.Text, nullable=False),
-        sa.Column("metrics", sa.Text, nullable=False),
+        text("role"),
+        text("instance"),
+        integer("pid"),
+        integer("started_ms"),
+        integer("restarts"),
+        integer("beat_ms"),
+        text("details"),
+        text("metrics"),
         sa.PrimaryKeyConstraint("role", "instance"),
     )

@@ -3,18 +3,20 @@
 import sqlalchemy as sa
 from alembic import op
 
+from stream.migrations.columns import integer, text
+
 revision = "0008"
 down_revision = "0007"
 
 
 def upgrade() -> None:
     for name, default in (("offset_day", "0"), ("offset_s", "0"), ("window_days", "365")):
-        op.add_column("rfm_shop", sa.Column(name, sa.BigInteger, nullable=False, server_default=default))
+        op.add_column("rfm_shop", integer(name, server_default=default))
     op.create_table(
         "rfm_early",
-        sa.Column("shop", sa.Text, nullable=False),
-        sa.Column("day", sa.BigInteger, nullable=False),
-        sa.Column("order_id", sa.Text, nullable=False),
+        text("shop"),
+        integer("day"),
+        text("order_id"),
         sa.PrimaryKeyConstraint("shop", "day", "order_id"),
         sqlite_with_rowid=False,
     )

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from stream.migrations.columns import integer, text
+
 revision = "0010"
 down_revision = "0009"
 
@@ -10,13 +12,13 @@ down_revision = "0009"
 def upgrade() -> None:
     op.create_table(
         "contact",
-        sa.Column("shop", sa.Text, nullable=False),
-        sa.Column("customer", sa.Text, nullable=False),
-        sa.Column("field", sa.Text, nullable=False),
-        sa.Column("hash", sa.Text, nullable=False),
-        sa.Column("updated_us", sa.BigInteger, nullable=False),
-        sa.Column("triggered", sa.Text, nullable=False),
-        sa.Column("digest", sa.Text, nullable=False),
+        text("shop"),
+        text("customer"),
+        text("field"),
+        text("hash"),
+        integer("updated_us"),
+        text("triggered"),
+        text("digest"),
         sa.PrimaryKeyConstraint("shop", "customer", "field"),
         sqlite_with_rowid=False,
     )
