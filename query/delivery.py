@@ -33,6 +33,8 @@ MATCH_KEYS = (
 BUCKETS_PER_OCTAVE = 8
 LIMIT_S = 7 * 86_400
 """Meta takes no older event (reference/meta-capi.md 1.3); for physical_store it takes 62 days."""
+TEST_MODE = "test_event_code"
+"""`paused_code` of a pixel whose test events have gone on for too long: only a changed setting ends that."""
 
 
 def instant(ms: int) -> str:
@@ -167,8 +169,7 @@ def retry(
     # Rows first, cells last, as the fold and the sender lock them: no deadlock with either.
     transaction.add(CELLS, {key: (count,) for key, count in moved.items()})
     probed = transaction.execute(
-        "UPDATE capi_pixel SET next_probe_ms = :now"
-        " WHERE shop = :shop AND paused_since_ms IS NOT NULL AND paused_code <> 'test_event_code'",
+        f"UPDATE capi_pixel SET next_probe_ms = :now WHERE shop = :shop AND paused_since_ms IS NOT NULL AND paused_code <> '{TEST_MODE}'",
         now=now_ms,
         shop=shop,
     )

@@ -8,11 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from processors import cart_cells, cart_idle, cart_state
-from query import cart_figures, cart_histogram
-from query import carts as carts_module
 from query.carts import CartSettings, carts, open_carts
-from query.survival import EDGES_H, OPEN_BUCKETS
 from stream.sql_store import SqlStore
 from tests.cart_events import DAY, SHOP, Told, cart_record, checkout, checkouts_in, deleted, emptied, fold, ms, order, tellings, tick
 from tests.oracle_carts import answer as oracle
@@ -195,19 +191,3 @@ def test_a_shop_without_checkouts_is_told_why_there_is_nothing(store: SqlStore) 
     assert told["states"]["active"] == {"carts": 0, "value": {"amount": "0.00", "currency_code": "EUR"}}
     assert all(rate["value"] is None and rate["reason"] for rate in told["recovery_rate"])
     assert pages(store, ms(0), 10) == []
-
-
-def test_both_sides_of_the_store_mean_the_same_by_their_numbers() -> None:
-    assert [edge_h * 3_600_000 for edge_h in EDGES_H] == pytest.approx(list(cart_idle.EDGES_MS))
-    assert cart_idle.BUCKET_MS == cart_histogram.BUCKET_MS
-    assert cart_state.EXPIRES_MS == OPEN_BUCKETS * cart_idle.BUCKET_MS == cart_histogram.EXPIRES_MS
-    assert cart_cells.MATURITY_H == carts_module.MATURITY_H
-    assert (cart_cells.ASSISTED, cart_cells.NOT_RECOVERED) == (carts_module.ASSISTED, cart_figures.NOT_RECOVERED)
-
-
-def test_bounds_of_value_bins_are_where_the_bins_begin_and_end() -> None:
-    for value in [*range(3_000), *(random.Random(1).randrange(10**9) for _ in range(300))]:
-        low, high = cart_histogram.bin_bounds(cart_state.value_bin(value))
-        assert low <= value <= high
-        assert cart_state.value_bin(low) == cart_state.value_bin(high)
-        assert cart_state.value_bin(high + 1) > cart_state.value_bin(high)
