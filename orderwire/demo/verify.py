@@ -124,7 +124,7 @@ def arrived(entries: Iterable[Entry], broken: Collection[str]) -> list[Delivery]
 
 
 def oracle_differs(orders: Iterable[ExpectedOrder], reading: Reading, shop: str) -> Differences:
-    """Customers' purchase days, and what is in the RFM window, are what an oracle makes of the deliveries all at once."""
+    """Customers' purchase days, customers and what is in the RFM window are what an oracle makes of the deliveries all at once."""
     days: defaultdict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
     left_out = [0, 0]
     for order in orders:
@@ -146,8 +146,13 @@ def oracle_differs(orders: Iterable[ExpectedOrder], reading: Reading, shop: str)
         told.append(f"orders without a customer: {[tuple(row) for row in found]}, by the oracle {left_out}")
     as_of = reading.query("SELECT as_of_day FROM rfm_shop WHERE shop = :shop", shop=shop)
     first = as_of[0][0] - rfm.WINDOW_DAYS if as_of else 0
-    inside = {key: total for key, total in days.items() if key[1] > first}
-    expected = (len({customer for customer, _ in inside}), sum(total[0] for total in inside.values()), sum(t[1] for t in inside.values()))
+    inside: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for (customer, day), total in days.items():
+        if day > first:
+            inside[customer] = [inside[customer][0] + total[0], inside[customer][1] + total[1]]
+    rows = reading.query("SELECT customer, orders, revenue FROM rfm_customer WHERE shop = :shop AND orders > 0", shop=shop)
+    told += unequal("rfm_customer", {row[0]: list(row[1:]) for row in rows}, dict(inside), "the oracle")
+    expected = (len(inside), *(sum(total[part] for total in inside.values()) for part in (0, 1)))
     window = reading.query("SELECT sum(customers), sum(order_count), sum(revenue) FROM rfm_cell WHERE shop = :shop", shop=shop)[0]
     if tuple(int(value or 0) for value in window) != expected:
         told.append(f"customers, orders, revenue in the window: {tuple(window)}, by the oracle {expected}")
@@ -159,26 +164,37 @@ def meta_differs(
 ) -> Differences:
     """What the Graph stand-in has in its books (`/account?events=1`) is what Meta should have of these orders.
 
-    Each sale once, under one event id, with one payload; nothing that is no sale; nothing refused. `since` and `until` are when the first
-    order was sent and when this is asked: which orders are too old changes meanwhile. An event that came more than once is a mistake only
-    where every request was answered; a sender that cannot know must send again.
+    Each sale, under one event id, with one payload; nothing that is no sale; nothing refused. `since` and `until` are when the first
+    order was sent and when this is asked: which orders are too old changes meanwhile.
     """
-    kept = {
-        event_id: times for pixel, name, event_id, _, times, _ in account["events"] if pixel == pixel_id and name == "Purchase" and times
-    }
+    kept = _kept(account, pixel_id)
     expected = list(orders)
     must = {order.order_id for order in expected if purchase(order, until) == "must" and purchase(order, since) == "must"}
     never = {order.order_id for order in expected if purchase(order, since) == "must_not"} - must
-    told = [
+    return [
         *_some("sales that Meta does not have", must - kept.keys()),
         *_some("sent, but no sale for Meta", never & kept.keys()),
         *_some("sent, but never heard of", kept.keys() - {order.order_id for order in expected}),
         *(f"event {one['event_id']} of order {one['order_id']} contradicts itself: {one['kind']}" for one in account["conflicts"][:SHOWN]),
         *(f"{events} events refused: {rule}" for rule, events in account["rejected"].items()),
     ]
-    if set(account["answers"]) <= {"200"}:
-        told += _some("sent more than once without need", {event_id for event_id, times in kept.items() if times > 1})
-    return told
+
+
+def sent_again(account: Mapping[str, Any], pixel_id: str) -> Differences:
+    """No event came more than once, unless a request went without a good answer: a sender that cannot know must send again.
+
+    To be asked only where no sender was killed: one that begins anew cannot know either.
+    """
+    if not set(account["answers"]) <= {"200"}:
+        return []
+    return _some("sent more than once without need", {event_id for event_id, times in _kept(account, pixel_id).items() if times > 1})
+
+
+def _kept(account: Mapping[str, Any], pixel_id: str) -> dict[str, int]:
+    """Purchases that the stand-in has kept, by event id: how often."""
+    return {
+        event_id: times for pixel, name, event_id, _, times, _ in account["events"] if pixel == pixel_id and name == "Purchase" and times
+    }
 
 
 _EPOCH = datetime(1970, 1, 1).date()  # noqa: DTZ001 - only its date
@@ -209,6 +225,7 @@ async def verify(
         orders = list(expected_orders(deliveries).values())
         folded = [processor for processor in processors if processor.name != "capi"]
         with store.snapshot() as snapshot:
+            to_meta = meta_differs(account, orders, pixel_id, since, until) + sent_again(account, pixel_id)
             again = refolded(entries, folded, snapshot, folder, int(until.timestamp() * 1000))
             return [
                 Check("every processor at the end of the log", len(feeds), behind(feeds, snapshot, spans)),
@@ -216,7 +233,7 @@ async def verify(
                 Check("every aggregate the sum over its entities", len(CELLS) + 1, cells_differ(snapshot)),
                 Check("store equals a fold of the log from nothing", len(entries), again),
                 Check("customers and RFM as the oracle has them", len(orders), oracle_differs(orders, snapshot, shop)),
-                Check("Meta has every sale once, nothing else", len(orders), meta_differs(account, orders, pixel_id, since, until)),
+                Check("Meta has every sale once, nothing else", len(orders), to_meta),
             ]
 
     return [

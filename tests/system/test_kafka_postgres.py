@@ -17,9 +17,10 @@ from typing import Any
 
 from orderwire.demo.broker import KafkaBroker
 from orderwire.demo.postgres import Postgres
+from orderwire.demo.sums import CELLS, ENTITIES
 from processors.parking import PARKED
 from stream.spool import read_state
-from tests.system.checks import CELLS, ENTITIES, assert_all, assert_same, cell_rows, entity_rows, outbox_keys
+from tests.system.checks import assert_all, assert_same, cell_rows, entity_rows, outbox_keys
 from tests.system.harness import Sent, System, needs_proc
 from tests.system.load import Load, traffic
 
