@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from random import Random
 from typing import Any
 
-from orderwire.demo import payloads
 from orderwire.demo.catalogue import Product
+from orderwire.demo.order_bodies import refund
 from orderwire.demo.sale import Line, Sale
 from stream.money import amount
 
@@ -27,7 +27,7 @@ def cancel(random: Random, sale: Sale, at: datetime, refund_id: int) -> None:
     else:
         left = sale.current_total - sale.gestures
         everything = [(line, line.current) for line in sale.lines if line.current]
-        sale.refunds.append(payloads.refund(sale, refund_id, at, everything, sale.shipping_left, left))
+        sale.refunds.append(refund(sale, refund_id, at, everything, sale.shipping_left, left))
         sale.financial_status = "refunded"
         for line in sale.lines:
             line.current = 0
@@ -51,7 +51,7 @@ def send_back(random: Random, sale: Sale, at: datetime, refund_id: int) -> None:
 def gesture(random: Random, sale: Sale, at: datetime, refund_id: int) -> None:
     """Money back, goods kept."""
     money = round((sale.current_total - sale.gestures) * random.choice((0.05, 0.1, 0.25)))
-    sale.refunds.append(payloads.refund(sale, refund_id, at, (), 0, money))
+    sale.refunds.append(refund(sale, refund_id, at, (), 0, money))
     sale.gestures += money
     sale.financial_status = "partially_refunded"
 
@@ -74,7 +74,7 @@ def edit(
 def _take_off(sale: Sale, at: datetime, refund_id: int, off: Sequence[tuple[Line, int]], shipping: int) -> None:
     """`off` and `shipping` leave the order; their worth goes back, as far as the shop still has that much of its money."""
     before = sale.current_total
-    told: dict[str, Any] = payloads.refund(sale, refund_id, at, off, shipping, 0)
+    told: dict[str, Any] = refund(sale, refund_id, at, off, shipping, 0)
     for line, quantity in off:
         line.current -= quantity
     sale.shipping_left -= shipping

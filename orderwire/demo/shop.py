@@ -1,9 +1,11 @@
 """A shop on Shopify, simulated: customers with their own rates of buying come and go, and every visit is told in signed webhooks.
 
 Customers follow BG/NBD (Fader & Hardie 2005): each has a Poisson rate from a gamma distribution, leaves for good after an order with a
-chance of its own from a beta distribution, and spends around a level of its own. The same seed and the same calls give the same
-deliveries, byte for byte. `history` tells the past as a backfill would, one delivery per order; `visit` tells one visit now, or what
-happens to an earlier order: payment, refund, edit, cancellation, a recovered checkout. Nobody here exists (orderwire/demo/people.py).
+chance of its own from a beta distribution, and spends around a level of its own. Nobody here exists (orderwire/demo/people.py).
+
+The same seed and the same calls give the same deliveries, byte for byte: all that happens draws on few sources of chance, in one order, so
+it stands in one file. `history` tells the past as a backfill would, one delivery per order; `visit` tells one visit now, or what happens
+to an earlier order: payment, refund, edit, cancellation, a recovered checkout.
 
 `ledger` is the shop's own truth, kept while things happen and never read back from payloads; orderwire/demo/oracle.py computes the
 same from the deliveries alone.
@@ -13,23 +15,20 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import accumulate
 from random import Random
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
-import orjson
-
-from orderwire.demo import changes, payloads
-from orderwire.demo.catalogue import CAMPAIGNS, Arrival, Product, arrival, products
-from orderwire.demo.delivery import Delivery, signed, triggered_at
+from orderwire.demo import ad_spend, changes, placing
+from orderwire.demo.catalogue import products
+from orderwire.demo.delivery import Delivery
 from orderwire.demo.mix import Mix
 from orderwire.demo.people import Person, habit, person
-from orderwire.demo.sale import Line, Sale
-from stream.money import amount
+from orderwire.demo.sale import Sale
+from orderwire.demo.webhooks import Webhooks
 
-PRESENTMENT = (("EUR", 0.92), ("GBP", 0.79), ("JPY", 151.0), ("CAD", 1.37))
 REMEMBERED = 400
 """Orders and checkouts that something may still happen to."""
 
@@ -71,9 +70,9 @@ class ShopSimulator:
         self.ledger: dict[str, Kept] = {}
         """By order id."""
         self._seed = seed
-        self._secret = secret.encode() if isinstance(secret, str) else secret
         self._live = Random((seed << 8) ^ 0x1)
-        self._ids = Random((seed << 8) ^ 0x2)
+        ids = Random((seed << 8) ^ 0x2)
+        self._webhooks = Webhooks(shop, secret.encode() if isinstance(secret, str) else secret, currency, ids)
         self._products = products(currency)
         self._customers = customers
         self._weights = list(accumulate(habit(seed, number).per_day for number in range(customers)))
@@ -82,7 +81,7 @@ class ShopSimulator:
         self._recent: list[Sale] = []
         self._open: list[_OpenCheckout] = []
         self._clock = self.now
-        self._campaign_days: defaultdict[tuple[str, date], list[int]] = defaultdict(lambda: [0, 0])
+        self._campaign_days: defaultdict[ad_spend.CampaignDay, list[int]] = defaultdict(lambda: [0, 0])
         self._history_days = 0
 
     # What was
@@ -117,10 +116,10 @@ class ShopSimulator:
         if recent and random.random() < 1 - self.mix.completed:
             # Somebody else began a checkout at this time and left it.
             other = self._sale(random, at, person(self._seed, random.randrange(self._customers)), "web", guest=random.random() < 0.3)
-            yield self._checkout(other, at, at + timedelta(minutes=1), None, contact=random.random() < 0.8)
+            yield self._webhooks.checkout(other, at, at + timedelta(minutes=1), None, contact=random.random() < 0.8)
         if recent:
             started = at - timedelta(minutes=random.choice((3, 5, 12, 90, 600)))
-            yield self._checkout(sale, started, at, at, contact=True)
+            yield self._webhooks.checkout(sale, started, at, at, contact=True)
         self._place(sale)
         if sale.arrival.campaign is not None:
             day = self._campaign_days[sale.arrival.campaign.campaign_id, at.date()]
@@ -131,42 +130,25 @@ class ShopSimulator:
         if changed > at and drawn < 0.08:
             changes.touch(sale, changed)
             if drawn < 0.02:
-                changes.cancel(random, sale, changed, self._small_id())
+                changes.cancel(random, sale, changed, self._webhooks.small_id())
             elif drawn < 0.06:
-                changes.send_back(random, sale, changed, self._small_id())
+                changes.send_back(random, sale, changed, self._webhooks.small_id())
             else:
-                changes.gesture(random, sale, changed, self._small_id())
-        yield self._order("orders/create" if sale.updated == sale.created else "orders/updated", sale, self._event_id())
+                changes.gesture(random, sale, changed, self._webhooks.small_id())
+        yield self._order("orders/create" if sale.updated == sale.created else "orders/updated", sale, self._webhooks.event_id())
 
     def spend(self, days: int = 60) -> list[dict[str, Any]]:
         """Bodies for the topic `spend`, one per campaign and day, up to today (fields: api.md). Call it after `history`."""
-        random = Random((self._seed << 8) ^ 0x4)
-        usual = 20 * self._products[0].price
-        rows = []
-        for campaign in CAMPAIGNS:
-            sold = sum(units for (name, _), (units, _) in self._campaign_days.items() if name == campaign.campaign_id)
-            revenue = sold / self._history_days if sold and self._history_days else usual * campaign.share
-            for back in range(days - 1, -1, -1):
-                day = (self.now - timedelta(days=back)).date()
-                spent = round(revenue / campaign.roas * random.lognormvariate(-0.045, 0.3))
-                units, orders = self._campaign_days.get((campaign.campaign_id, day), (0, 0))
-                clicks = max(orders, round(spent / max(1, self._products[7].price) * 8))
-                rows.append(
-                    {
-                        "date": day.isoformat(),
-                        "channel": campaign.channel,
-                        "campaign_id": campaign.campaign_id,
-                        "campaign_name": campaign.name,
-                        "currency": self.currency,
-                        "spend": amount(spent, self.currency),
-                        "impressions": clicks * 70,
-                        "clicks": clicks,
-                        "platform_revenue": amount(round(units * random.uniform(0.95, 1.3)), self.currency),
-                        "platform_orders": orders,
-                        "time_zone": str(self.zone),
-                    }
-                )
-        return rows
+        return ad_spend.reports(
+            Random((self._seed << 8) ^ 0x4),
+            self._campaign_days,
+            self._history_days,
+            self.now.date(),
+            days,
+            products=self._products,
+            currency=self.currency,
+            time_zone=str(self.zone),
+        )
 
     # What happens
 
@@ -208,15 +190,17 @@ class ShopSimulator:
         told = []
         begun = next(when)
         if cart:
-            told.append(self._cart("carts/create", sale, sale.lines[:1], begun, begun))
+            told.append(self._webhooks.cart("carts/create", sale, sale.lines[:1], begun, begun))
             if len(sale.lines) > 1:
-                told.append(self._cart("carts/update", sale, sale.lines, begun, begun + timedelta(milliseconds=200)))
+                told.append(self._webhooks.cart("carts/update", sale, sale.lines, begun, begun + timedelta(milliseconds=200)))
         if checkout and mix.cart > 0:
             started = next(when)
-            told.append(self._checkout(sale, started, started, None, contact=random.random() < 0.3))
+            told.append(self._webhooks.checkout(sale, started, started, None, contact=random.random() < 0.3))
             contact_at = max(next(when), started + timedelta(milliseconds=1))
             told.append(
-                self._checkout(sale, started, contact_at, None, contact=completed or random.random() < 0.7, topic="checkouts/update")
+                self._webhooks.checkout(
+                    sale, started, contact_at, None, contact=completed or random.random() < 0.7, topic="checkouts/update"
+                )
             )
             if not completed:
                 self._open = [*self._open[-REMEMBERED:], _OpenCheckout(sale.checkout_token or "", sale, started)]
@@ -228,7 +212,7 @@ class ShopSimulator:
 
     def _sold(self, random: Random, sale: Sale, at: datetime, *, checkout_started: datetime | None = None) -> list[Delivery]:
         mix = self.mix
-        event_id = self._event_id()
+        event_id = self._webhooks.event_id()
         if sale.source_name == "web" and random.random() < mix.pending:
             sale.financial_status = "pending"
         paid_later = sale.financial_status == "paid" and random.random() < mix.paid_separately
@@ -237,7 +221,7 @@ class ShopSimulator:
         self._place(sale)
         told = [self._order("orders/create", sale, event_id)]
         if checkout_started is not None:
-            told.append(self._checkout(sale, checkout_started, at, at, contact=True, topic="checkouts/update", event_id=event_id))
+            told.append(self._webhooks.checkout(sale, checkout_started, at, at, contact=True, topic="checkouts/update", event_id=event_id))
         if paid_later:
             # Within the same second: only X-Shopify-Triggered-At tells which state is newer.
             changes.touch(sale, at + timedelta(microseconds=300))
@@ -254,10 +238,10 @@ class ShopSimulator:
             return self._sold(random, sale, at, checkout_started=back.created)
         sale = self._recent.pop(random.randrange(len(self._recent)))
         changes.touch(sale, at)
-        event_id = self._event_id()
+        event_id = self._webhooks.event_id()
         if sale.financial_status == "pending":
             if random.random() < 0.25:
-                changes.cancel(random, sale, at, self._small_id())
+                changes.cancel(random, sale, at, self._webhooks.small_id())
                 return self._told(("orders/cancelled", "orders/updated"), sale, event_id)
             sale.financial_status = "paid"
             self._recent.append(sale)
@@ -272,59 +256,35 @@ class ShopSimulator:
             return self._edit(random, sale, at, event_id)
         known = len(sale.refunds)
         if drawn < 0.7:
-            changes.send_back(random, sale, at, self._small_id())
+            changes.send_back(random, sale, at, self._webhooks.small_id())
         elif drawn < 0.85:
-            changes.gesture(random, sale, at, self._small_id())
+            changes.gesture(random, sale, at, self._webhooks.small_id())
         else:
-            changes.cancel(random, sale, at, self._small_id())
+            changes.cancel(random, sale, at, self._webhooks.small_id())
         if sale.cancelled is None and sale.units:
             self._recent.append(sale)
-        told = [self._emit("refunds/create", one, at, event_id, str(sale.order_id)) for one in sale.refunds[known:]]
+        told = self._webhooks.refunds(sale, known, at, event_id)
         topics = ("orders/updated",) if sale.cancelled is None else ("orders/cancelled", "orders/updated")
         return told + self._told(topics, sale, event_id)
 
     # What changes an order
 
     def _sale(self, random: Random, at: datetime, buyer: Person | None, source: str, *, guest: bool = False) -> Sale:
-        """An order as it would be if it were placed at `at`; nothing is told yet."""
+        """The next order, if it comes to one."""
         self._orders += 1
-        order_id = 6_100_000_000_000 + (self._seed % 1000) * 1_000_000_000 + self._orders * 16
-        units = habit(self._seed, buyer.number).units if buyer is not None else 1.5
-        picked = random.sample(self._products, min(3, 1 + int(random.expovariate(1.1))))
-        lines = [self._line(random, order_id, n, product, units / len(picked)) for n, product in enumerate(picked)]
-        web = source == "web"
-        subtotal = sum(line.worth(line.quantity) for line in lines)
-        shipping = self._products[7].price // 2 if web and subtotal < 6 * self._products[7].price else 0
-        presentment, rate = self.currency, 1.0
-        if web and random.random() < self.mix.foreign:
-            presentment, rate = random.choice([other for other in PRESENTMENT if other[0] != self.currency])
-        second = at.replace(microsecond=0)
-        origin = arrival(random, int(at.timestamp() * 1000)) if web else Arrival(None, None, None, None, None)
-        return Sale(
-            order_id=order_id,
-            number=1000 + self._orders,
-            person=buyer,
+        return placing.drawn(
+            random,
+            at,
+            6_100_000_000_000 + (self._seed % 1000) * 1_000_000_000 + self._orders * 16,
+            1000 + self._orders,
+            buyer,
+            source,
             guest=guest,
-            source_name=source,
-            created=second,
-            updated=second,
-            triggered=at,
-            lines=lines,
-            shipping=shipping,
-            shipping_left=shipping,
-            arrival=origin,
-            cart_token=f"hWN{random.getrandbits(120):030x}" if web else None,
-            checkout_token=f"{random.getrandbits(128):032x}" if web else None,
+            units=habit(self._seed, buyer.number).units if buyer is not None else 1.5,
+            foreign=self.mix.foreign,
+            products=self._products,
             currency=self.currency,
-            presentment=presentment,
-            rate=rate,
-            financial_status="paid",
         )
-
-    def _line(self, random: Random, order_id: int, n: int, product: Product, units: float) -> Line:
-        quantity = max(1, round(random.gammavariate(2.0, units / 2)))
-        discount = product.price * quantity // 10 if random.random() < 0.15 else 0
-        return Line(order_id * 10 + n, product, quantity, quantity, discount)
 
     def _buyer(self, random: Random) -> Person:
         if self._weights and random.random() >= self.mix.new_customer:
@@ -343,66 +303,15 @@ class ShopSimulator:
 
     def _edit(self, random: Random, sale: Sale, at: datetime, event_id: str) -> list[Delivery]:
         known = len(sale.refunds)
-        added, removed = changes.edit(random, sale, at, self._small_id(), self._products)
+        added, removed = changes.edit(random, sale, at, self._webhooks.small_id(), self._products)
         self._recent.append(sale)
-        edited = payloads.order_edit(sale, self._small_id(), at, added, removed)
-        told = [self._emit("orders/edited", edited, at, event_id, str(sale.order_id))]
-        told += [self._emit("refunds/create", one, at, event_id, str(sale.order_id)) for one in sale.refunds[known:]]
+        told = [self._webhooks.edited(sale, at, event_id, added, removed), *self._webhooks.refunds(sale, known, at, event_id)]
         return told + self._told(("orders/updated",), sale, event_id)
 
-    # How it is told
-
     def _told(self, topics: tuple[str, ...], sale: Sale, event_id: str) -> list[Delivery]:
-        self.ledger[str(sale.order_id)] = Kept(not sale.test and sale.cancelled is None, sale.kept)
         return [self._order(topic, sale, event_id) for topic in topics]
 
     def _order(self, topic: str, sale: Sale, event_id: str) -> Delivery:
+        """The order told, and what the shop keeps of it from now on."""
         self.ledger[str(sale.order_id)] = Kept(not sale.test and sale.cancelled is None, sale.kept)
-        return self._emit(topic, payloads.order(sale, _attributes(sale)), sale.triggered, event_id, str(sale.order_id))
-
-    def _cart(self, topic: str, sale: Sale, lines: list[Line], created: datetime, updated: datetime) -> Delivery:
-        token = sale.cart_token or ""
-        return self._emit(topic, payloads.cart(token, lines, self.currency, created, updated), updated, self._event_id(), token)
-
-    def _checkout(
-        self,
-        sale: Sale,
-        created: datetime,
-        updated: datetime,
-        completed: datetime | None,
-        *,
-        contact: bool,
-        topic: str = "checkouts/create",
-        event_id: str | None = None,
-    ) -> Delivery:
-        token = sale.checkout_token or ""
-        body = payloads.checkout(
-            token, sale, contact=contact, created=created, updated=updated, completed=completed, attributes=_attributes(sale)
-        )
-        return self._emit(topic, body, updated, event_id or self._event_id(), token)
-
-    def _emit(self, topic: str, body: dict[str, Any], at: datetime, event_id: str, key: str) -> Delivery:
-        return signed(
-            topic,
-            orjson.dumps(body),
-            shop=self.shop,
-            secret=self._secret,
-            webhook_id=self._event_id(),
-            event_id=event_id,
-            triggered=triggered_at(at),
-            key=key,
-        )
-
-    def _event_id(self) -> str:
-        drawn = f"{self._ids.getrandbits(128):032x}"
-        return f"{drawn[:8]}-{drawn[8:12]}-{drawn[12:16]}-{drawn[16:20]}-{drawn[20:]}"
-
-    def _small_id(self) -> int:
-        """An id of 12 digits for a refund or an edit; the hundreds below it are free for its parts."""
-        return 900_000_000_000 + self._ids.getrandbits(28) * 200
-
-
-def _attributes(sale: Sale) -> list[dict[str, str]]:
-    """What a theme's script leaves on the cart: Meta's cookies."""
-    pairs = (("_fbp", sale.arrival.fbp), ("_fbc", sale.arrival.fbc))
-    return [{"name": name, "value": value} for name, value in pairs if value is not None]
+        return self._webhooks.order(topic, sale, event_id)

@@ -1,81 +1,16 @@
-"""The bodies of Shopify's webhooks, API version 2026-10, from a sale, a cart or a checkout (shape: reference/shopify.md 2).
+"""Bodies of orders, refunds and edits, API version 2026-10, from a sale (shape: reference/shopify.md 2).
 
-An order of two lines is about 7 kB here. Fields that 2026-04 took out (`checkout_id`, a checkout's `id`) are not there, absent things
-are absent, null, "" or [] as the real bodies have them, and times of orders carry the shop's offset while carts speak UTC.
+An order of two lines is about 7 kB here. Fields that 2026-04 took out (`checkout_id`) are not there; absent things are absent, null, ""
+or [] as the real bodies have them.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any
+from datetime import datetime
 
-from orderwire.demo.people import Person
 from orderwire.demo.sale import TAX_PERCENT, Line, Sale, tax
-from stream.money import amount, digits
+from orderwire.demo.written import Json, Prices, customer, gid, local
 
-Json = dict[str, Any]
 AGENT = {"accept_language": "en", "browser_height": None, "browser_width": None, "session_hash": None}
-
-
-class Prices:
-    """Writes minor units of the shop's currency as strings and as `*_set`."""
-
-    def __init__(self, currency: str, presentment: str, rate: float) -> None:
-        self.currency, self.presentment = currency, presentment
-        self._factor = rate * 10.0 ** (digits(presentment) - digits(currency))
-
-        self._texts: dict[int, str] = {}
-        self._sets: dict[int, Json] = {}
-
-    def text(self, units: int) -> str:
-        told = self._texts.get(units)
-        if told is None:
-            told = self._texts[units] = amount(units, self.currency)
-        return told
-
-    def set(self, units: int) -> Json:
-        told = self._sets.get(units)
-        if told is None:
-            shown = shop = {"amount": self.text(units), "currency_code": self.currency}
-            if self.presentment != self.currency:
-                shown = {"amount": amount(round(units * self._factor), self.presentment), "currency_code": self.presentment}
-            told = self._sets[units] = {"shop_money": shop, "presentment_money": shown}
-        return told
-
-
-def local(moment: datetime) -> str:
-    """As orders have it: whole seconds and the shop's offset."""
-    return moment.isoformat(timespec="seconds")
-
-
-def utc(moment: datetime) -> str:
-    """As carts have it: milliseconds and Z."""
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def _gid(kind: str, number: int) -> str:
-    return f"gid://shopify/{kind}/{number}"
-
-
-def customer(person: Person, currency: str) -> Json:
-    """The webhook customer of 2026: no tags, no order count, no consent."""
-    return {
-        "id": person.customer_id,
-        "created_at": None,
-        "updated_at": None,
-        "first_name": person.first_name,
-        "last_name": person.last_name,
-        "state": "disabled",
-        "note": None,
-        "verified_email": True,
-        "multipass_identifier": None,
-        "tax_exempt": False,
-        "email": person.email,
-        "phone": person.phone,
-        "currency": currency,
-        "tax_exemptions": [],
-        "admin_graphql_api_id": _gid("Customer", person.customer_id),
-        "default_address": {"id": person.customer_id + 1, "customer_id": person.customer_id, **person.address, "default": True},
-    }
 
 
 def _line_item(line: Line, prices: Prices) -> Json:
@@ -83,7 +18,7 @@ def _line_item(line: Line, prices: Prices) -> Json:
     discount = prices.set(line.discount)
     return {
         "id": line.line_id,
-        "admin_graphql_api_id": _gid("LineItem", line.line_id),
+        "admin_graphql_api_id": gid("LineItem", line.line_id),
         "attributed_staffs": [],
         "current_quantity": line.current,
         "fulfillable_quantity": line.current,
@@ -129,7 +64,7 @@ def order(sale: Sale, note_attributes: Sequence[Json]) -> Json:
     unpaid = sale.financial_status in ("pending", "authorized")
     body: Json = {
         "id": sale.order_id,
-        "admin_graphql_api_id": _gid("Order", sale.order_id),
+        "admin_graphql_api_id": gid("Order", sale.order_id),
         "app_id": 580111 if web else None,
         "browser_ip": person.ip if web and person else None,
         "buyer_accepts_marketing": False,
@@ -259,7 +194,7 @@ def refund(sale: Sale, refund_id: int, at: datetime, returned: Sequence[tuple[Li
         transactions.append(
             {
                 "id": refund_id + 50,
-                "admin_graphql_api_id": _gid("OrderTransaction", refund_id + 50),
+                "admin_graphql_api_id": gid("OrderTransaction", refund_id + 50),
                 "order_id": sale.order_id,
                 "kind": "refund",
                 "gateway": "bogus",
@@ -274,7 +209,7 @@ def refund(sale: Sale, refund_id: int, at: datetime, returned: Sequence[tuple[Li
         )
     return {
         "id": refund_id,
-        "admin_graphql_api_id": _gid("Refund", refund_id),
+        "admin_graphql_api_id": gid("Refund", refund_id),
         "order_id": sale.order_id,
         "created_at": local(at),
         "processed_at": local(at),
@@ -311,122 +246,3 @@ def order_edit(sale: Sale, edit_id: int, at: datetime, added: Sequence[Line], re
             "shipping_lines": none,
         }
     }
-
-
-def cart(token: str, lines: Sequence[Line], currency: str, created: datetime, updated: datetime) -> Json:
-    """carts/create and carts/update: no customer, no email, no attribution."""
-    prices = Prices(currency, currency, 1.0)
-    items: list[Json] = []
-    for line in lines:
-        price, whole = prices.text(line.product.price), prices.text(line.worth(line.current))
-        items.append(
-            {
-                "id": line.product.variant_id,
-                "properties": None,
-                "quantity": line.current,
-                "variant_id": line.product.variant_id,
-                "key": f"{line.product.variant_id}:{token[:32]}",
-                "discounted_price": price,
-                "discounts": [],
-                "gift_card": False,
-                "grams": line.product.grams,
-                "line_price": whole,
-                "original_line_price": whole,
-                "original_price": price,
-                "price": price,
-                "product_id": line.product.product_id,
-                "sku": line.product.sku,
-                "taxable": True,
-                "title": line.product.title,
-                "total_discount": prices.text(0),
-                "vendor": "Orderwire Demo",
-                "price_set": prices.set(line.product.price),
-            }
-        )
-    return {"id": token, "token": token, "line_items": items, "note": None, "updated_at": utc(updated), "created_at": utc(created)}
-
-
-def checkout(
-    token: str,
-    sale: Sale,
-    *,
-    contact: bool,
-    created: datetime,
-    updated: datetime,
-    completed: datetime | None,
-    attributes: Sequence[Json],
-) -> Json:
-    """checkouts/create and checkouts/update. `contact`: the buyer has given email and address."""
-    prices = Prices(sale.currency, sale.presentment, sale.rate)
-    person = sale.person if contact else None
-    subtotal = sale.subtotal
-    body: Json = {
-        "token": token,
-        "cart_token": sale.cart_token,
-        "email": person.email if person else None,
-        "gateway": None,
-        "buyer_accepts_marketing": False,
-        # Created in UTC, updated in the shop's offset: so do real bodies (reference/shopify.md 2.4).
-        "created_at": local(created.astimezone(UTC)),
-        "updated_at": local(updated),
-        "landing_site": sale.arrival.landing_site,
-        "note": None,
-        "note_attributes": list(attributes),
-        "referring_site": sale.arrival.referring_site,
-        "shipping_lines": [],
-        "taxes_included": False,
-        "total_weight": sum(line.product.grams * line.quantity for line in sale.lines),
-        "currency": sale.currency,
-        "completed_at": local(completed) if completed else None,
-        "closed_at": None,
-        "user_id": None,
-        "location_id": None,
-        "source_identifier": None,
-        "source_url": None,
-        "device_id": None,
-        "phone": None,
-        "customer_locale": "en",
-        "line_items": [
-            {
-                "applied_discounts": [],
-                "discount_allocations": [],
-                "key": f"{line.line_id:032x}",
-                "fulfillment_service": "manual",
-                "gift_card": False,
-                "grams": line.product.grams,
-                "presentment_title": line.product.title,
-                "product_id": line.product.product_id,
-                "properties": None,
-                "quantity": line.quantity,
-                "requires_shipping": True,
-                "sku": line.product.sku,
-                "tax_lines": [],
-                "taxable": True,
-                "title": line.product.title,
-                "variant_id": line.product.variant_id,
-                "vendor": "Orderwire Demo",
-                "line_price": prices.text(line.worth(line.quantity)),
-                "price": prices.text(line.product.price),
-            }
-            for line in sale.lines
-        ],
-        "name": f"#{token[:12]}",
-        "source": None,
-        "abandoned_checkout_url": f"https://shop.example/548380009/checkouts/ac/{sale.cart_token or token}/recover?key={token[:16]}",
-        "discount_codes": [],
-        "tax_lines": [{"price": prices.text(tax(subtotal)), "rate": TAX_PERCENT / 100, "title": "Tax", "channel_liable": False}],
-        "source_name": "web",
-        "presentment_currency": sale.presentment,
-        "total_discounts": prices.text(sum(line.discount for line in sale.lines)),
-        "total_line_items_price": prices.text(subtotal),
-        "total_price": prices.text(sale.total),
-        "total_tax": prices.text(tax(subtotal)),
-        "subtotal_price": prices.text(subtotal),
-        "total_duties": None,
-        "shipping_address": person.address if person else [],
-    }
-    if person is not None:
-        body["billing_address"] = person.address
-        if not sale.guest:
-            body["customer"] = customer(person, sale.currency)
-    return body
