@@ -5,77 +5,24 @@ installed, it is asked as well (`config` needs no daemon).
 """
 
 import importlib.resources
-import itertools
 import json
 import os
 import re
 import shutil
 import subprocess
-import tomllib
-from collections.abc import Iterator
-from dataclasses import MISSING, fields
-from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
-import yaml
-from dotenv import dotenv_values
 
 from orderwire.demo import broker
 from orderwire.role import ROLES
-from orderwire.settings import Settings, shop_variables
 from orderwire.supervisor import STOP_S
-from processors.capi.settings import CapiSettings
 from stream.record import TOPICS
+from tests.deployment import ASKED, COMPOSE, LAST_STAGE, ROOT, SERVICES, scalars, setting_names
 
-ROOT = Path(__file__).parents[1]
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
-EXAMPLE = (ROOT / ".env.example").read_text()
-TOML_ONLY = {"META_SOURCES"}
-"""A table: no variable can say it."""
-ASKED = re.compile(r"\$\{(\w+):\?([^}]+)\}")
 OWN_NAME = re.compile(r"(ORDERWIRE|SHOPIFY|META|AD)_[A-Z_]+")
-
-
-def setting_names() -> set[str]:
-    """Every variable that settings.py reads."""
-    named = {str(field.validation_alias) for field in Settings.model_fields.values()} | set(shop_variables())
-    return named - TOML_ONLY
-
-
-def defaults() -> dict[str, str]:
-    """The defaults as one would write them in .env, empty where there is none."""
-    found = dict.fromkeys(setting_names(), "")
-    for field in Settings.model_fields.values():
-        default = field.default.get_secret_value() if hasattr(field.default, "get_secret_value") else field.default
-        found[str(field.validation_alias)] = _written(default)
-    for capi in fields(CapiSettings):
-        if f"META_{capi.name.upper()}" in found and capi.default is not MISSING:
-            found[f"META_{capi.name.upper()}"] = _written(capi.default)
-    return found
-
-
-def _written(value: object) -> str:
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, tuple):
-        return ",".join(value)
-    return {None: "", True: "true", False: "false"}[value] if value is None or isinstance(value, bool) else str(value)
-
-
-def scalars(node: object, path: str = "") -> Iterator[tuple[str, str]]:
-    """Every (path, text) below `node`."""
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from scalars(value, f"{path}.{key}")
-    elif isinstance(node, list):
-        for value in node:
-            yield from scalars(value, path)
-    elif node is not None:
-        yield path, str(node)
 
 
 def seconds(duration: str) -> float:
@@ -259,129 +206,6 @@ def test_what_must_outlive_a_container_is_on_a_named_volume() -> None:
     spool = mounts["receive"][0].partition(":")[2]
     assert SERVICES["receive"]["environment"]["ORDERWIRE_SPOOL"].startswith(spool + "/")
     assert mounts["kafka"][0].endswith(":" + SERVICES["kafka"]["environment"]["KAFKA_LOG_DIRS"])
-
-
-# --- .env.example ---
-
-
-def test_the_example_names_every_setting_and_only_those() -> None:
-    named = re.findall(r"^#?([A-Z_]+)=", EXAMPLE, re.MULTILINE)
-
-    assert len(named) == len(set(named))
-    assert set(named) == setting_names() | {"POSTGRES_PASSWORD"}
-
-
-def test_each_setting_of_the_example_has_one_line_that_says_what_it_is() -> None:
-    lines = EXAMPLE.splitlines()
-    for before, line in itertools.pairwise(lines):
-        if re.match(r"#?[A-Z_]+=", line):
-            assert before.startswith("# "), line
-
-
-def test_a_value_that_the_example_shows_is_the_default() -> None:
-    known = defaults()
-    shown = dict(re.findall(r"^#([A-Z_]+)=(.*)$", EXAMPLE, re.MULTILINE))
-
-    assert shown == {name: known[name] for name in shown} | {"SHOPIFY_API_VERSION": shown["SHOPIFY_API_VERSION"]}
-
-
-def test_the_example_asks_for_what_compose_asks_for_and_holds_no_value_of_it(tmp_path: Path) -> None:
-    (tmp_path / "env").write_text(EXAMPLE)
-    asked = dict(ASKED.findall("\n".join(value for _, value in scalars(COMPOSE))))
-
-    assert dotenv_values(tmp_path / "env") == dict.fromkeys(asked, "")
-
-
-def test_the_whole_example_can_be_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the # taken away from every value shown: so no default is written in a way that the reader would refuse."""
-    written = re.sub(r"^#([A-Z_]+=.+)$", r"\1", EXAMPLE, flags=re.MULTILINE)
-    for name in setting_names():
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / ".env").write_text(
-        written.replace("SHOPIFY_SHOP=", "SHOPIFY_SHOP=a.myshopify.com").replace("SHOPIFY_WEBHOOK_SECRET=", "SHOPIFY_WEBHOOK_SECRET=s")
-    )
-
-    settings = Settings.load()
-
-    assert settings.kafka.partitions == 8
-    assert settings.shops["a.myshopify.com"].webhook_secrets == (b"s",)
-
-
-# --- Dockerfile ---
-
-
-def instructions() -> list[tuple[str, str]]:
-    """(INSTRUCTION, rest) of the Dockerfile, lines that a backslash continues put together."""
-    lines = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if not line.lstrip().startswith("#")]
-    whole = re.sub(r"\\\n\s*", " ", "\n".join(lines))
-    return [(line.split(None, 1)[0], line.split(None, 1)[1]) for line in whole.splitlines() if line.strip()]
-
-
-DOCKERFILE = instructions()
-LAST_STAGE = DOCKERFILE[max(i for i, (word, _) in enumerate(DOCKERFILE) if word == "FROM") :]
-
-
-def test_the_dockerfile_has_known_instructions_only() -> None:
-    known = {"FROM", "ENV", "RUN", "WORKDIR", "COPY", "USER", "EXPOSE", "STOPSIGNAL", "HEALTHCHECK", "ENTRYPOINT", "CMD"}
-
-    assert {word for word, _ in DOCKERFILE} <= known
-
-
-def test_both_stages_stand_on_one_slim_python_named_by_version_and_without_registry() -> None:
-    images = [rest.split()[0] for word, rest in DOCKERFILE if word == "FROM"]
-    wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["target-version"]
-
-    assert len(images) == 2
-    assert len(set(images)) == 1
-    assert re.fullmatch(r"python:3\.\d+[\d.]*-slim-\w+", images[0])
-    assert images[0].startswith(f"python:{wanted[2]}.{wanted[3:]}")
-
-
-def test_packages_come_from_the_lock_by_hash_and_ours_without_any_other() -> None:
-    installs = [rest for word, rest in DOCKERFILE if word == "RUN" and " install " in rest and "pip" in rest]
-
-    assert len(installs) == 2
-    assert "--require-hashes" in installs[0]
-    assert "-r requirements.lock" in installs[0]
-    assert "--no-deps --no-build-isolation" in installs[1]
-
-
-def test_the_dockerfile_copies_our_packages_and_the_ignore_file_lets_them_through() -> None:
-    copied = {rest.split()[-1] for word, rest in DOCKERFILE if word == "COPY" and "--from" not in rest} - {"./"}
-    files = {name for word, rest in DOCKERFILE if word == "COPY" and rest.endswith(" ./") for name in rest.split()[:-1]}
-    packages = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]["packages"]
-    ignore = (ROOT / ".dockerignore").read_text().splitlines()
-
-    assert copied == set(packages)
-    assert all((ROOT / name).exists() for name in copied | files)
-    assert "*" in ignore
-    assert {line[1:] for line in ignore if line.startswith("!")} == copied | files
-
-
-def test_what_runs_is_not_root() -> None:
-    users = [rest for word, rest in LAST_STAGE if word == "USER"]
-    after = LAST_STAGE[[word for word, _ in LAST_STAGE].index("USER") :]
-
-    assert users == ["10001:10001"]
-    assert "RUN" not in [word for word, _ in after]
-
-
-def test_it_stops_on_sigterm_and_the_command_is_not_wrapped_in_a_shell() -> None:
-    last = dict(LAST_STAGE)
-
-    assert last["STOPSIGNAL"] == "SIGTERM"
-    assert json.loads(last["ENTRYPOINT"]) == ["orderwire"]
-    assert json.loads(last["CMD"]) == ["serve"]
-    assert json.loads(last["HEALTHCHECK"].partition("CMD ")[2]) == ["python", "-m", "orderwire.healthcheck", *ROLES]
-
-
-@pytest.mark.parametrize("name", ["Dockerfile", ".dockerignore", "docker-compose.yml", ".env.example"])
-def test_no_address_of_a_registry_or_index_is_written(name: str) -> None:
-    text = (ROOT / name).read_text()
-
-    assert not re.search(r"docker\.io|ghcr\.io|quay\.io|pypi|index-url", text)
-    assert set(re.findall(r"https?://[\w.-]+", text)) <= {"https://graph.facebook.com"}
 
 
 # --- docs/scale.md ---
