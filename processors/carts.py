@@ -19,9 +19,9 @@ from processors.cart_link import LINKS, MANY, LinkRow, begun, cart_subject, cust
 from processors.cart_state import CHECKOUTS, EXPIRES_MS, CheckoutRow, folded, links_of, relinked, settled
 from processors.checkout_events import Cart, CheckoutDeleted, CheckoutEvent, decode_checkout
 from processors.events import Order, Zones, decode_order
-from processors.processor import Deltas
+from processors.processor import Deltas, Projection
 from stream.record import Entry
-from stream.store import Key, Transaction
+from stream.store import Entities, Key, Row, Transaction
 
 KEPT_MS: Final = 90 * DAY_MS
 AFTER_MINUTES: Final = 60
@@ -81,13 +81,13 @@ class Carts:
         )  # fmt: skip
         _in_pages(
             lambda: transaction.query(OLD_CHECKOUTS, old=old_ms, page=PAGE),
-            lambda keys: _forget_checkouts(transaction, keys),
+            lambda keys: _forget(transaction, CHECKOUTS, keys, cells),
         )
         _in_pages(
             lambda: transaction.query(
                 "SELECT shop, subject FROM cart_link WHERE kept_from_ms >= 0 AND kept_from_ms < :old LIMIT :page", old=old_ms, page=PAGE
             ),
-            lambda keys: _forget_links(transaction, keys),
+            lambda keys: _forget(transaction, LINKS, keys, begun),
         )
         if now_ms // HOUR_MS != self._swept_hour:
             self._swept_hour = now_ms // HOUR_MS
@@ -257,17 +257,9 @@ def _resettle(transaction: Transaction, keys: list[Key], now_ms: int, after_minu
     deltas.save(transaction)
 
 
-def _forget_checkouts(transaction: Transaction, keys: list[Key]) -> None:
-    deltas, found = Deltas(), transaction.load(CHECKOUTS, keys)
+def _forget(transaction: Transaction, entities: Entities[Row], keys: list[Key], project: Callable[[Row], Projection]) -> None:
+    deltas, found = Deltas(), transaction.load(entities, keys)
     for row in found.values():
-        deltas.take(cells(row))
-    transaction.delete(CHECKOUTS, list(found))
-    deltas.save(transaction)
-
-
-def _forget_links(transaction: Transaction, keys: list[Key]) -> None:
-    deltas, found = Deltas(), transaction.load(LINKS, keys)
-    for row in found.values():
-        deltas.take(begun(row))
-    transaction.delete(LINKS, list(found))
+        deltas.take(project(row))
+    transaction.delete(entities, list(found))
     deltas.save(transaction)

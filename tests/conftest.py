@@ -1,8 +1,8 @@
-"""What every test may ask for: a store on each database, an empty one each time."""
+"""What every test may ask for: an empty store on each database, and an empty log."""
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import psycopg
@@ -11,6 +11,7 @@ import pytest
 from orderwire.demo.postgres import Postgres
 from stream.migrations.run import head
 from stream.sql_store import SqlStore
+from stream.sqlite_log import SqliteLog
 from tests.kafka_fixture import kafka_broker
 from tests.postgres_fixture import postgres_server, postgres_url
 
@@ -67,3 +68,11 @@ def store(store_url: str) -> Iterator[SqlStore]:
     opened = SqlStore.open(store_url)
     yield opened
     opened.close()
+
+
+@pytest.fixture
+async def log(tmp_path: Path) -> AsyncIterator[SqliteLog]:
+    """An empty log in a file of its own, the one that `shop_settings` names."""
+    opened = await SqliteLog.open(tmp_path / "log.db")
+    yield opened
+    await opened.close()

@@ -1,12 +1,10 @@
-"""Fixtures of the command tests, for `pytest_plugins`: the environment of one shop and its embedded log."""
+"""The fixture of the command tests, for `pytest_plugins`: the environment of one shop."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from orderwire.settings import Settings
-from stream.sqlite_log import SqliteLog
 from tests.shop_world import VARIABLES
 
 
@@ -19,11 +17,3 @@ def shop_settings(tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatc
     for name, value in VARIABLES.items():
         monkeypatch.setenv(name, value)
     return Settings.load()
-
-
-@pytest.fixture
-async def log(tmp_path: Path) -> AsyncIterator[SqliteLog]:
-    """The log that `shop_settings` names."""
-    opened = await SqliteLog.open(tmp_path / "log.db")
-    yield opened
-    await opened.close()

@@ -1,7 +1,6 @@
 """Who may ask what: tokens, their shops, and what protects a listener that has none."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from aiohttp import hdrs
@@ -17,13 +16,6 @@ OTHER = "other.myshopify.com"
 TOKENS = parse_tokens(f"everything, one={SHOP}, both={SHOP}+{OTHER}")
 SHOPS = dict.fromkeys((SHOP, OTHER), SETTINGS.shops[SHOP])
 pytestmark = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-
-
-@pytest.fixture
-async def log(tmp_path: Path) -> AsyncIterator[SqliteLog]:
-    opened = await SqliteLog.open(tmp_path / "log.db")
-    yield opened
-    await opened.close()
 
 
 @pytest.fixture

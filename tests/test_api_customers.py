@@ -3,9 +3,7 @@
 import csv
 import io
 import random
-from collections.abc import AsyncIterator
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -29,13 +27,6 @@ from tests.orders import SHOP, order
 
 Json = dict[str, Any]
 PREDICTING = {SHOP: ShopSettings(rfm=RfmSettings(min_repeaters=1, refit_s=0.0))}
-
-
-@pytest.fixture
-async def log(tmp_path: Path) -> AsyncIterator[SqliteLog]:
-    opened = await SqliteLog.open(tmp_path / "log.db")
-    yield opened
-    await opened.close()
 
 
 def simulated(seed: int, customers: int = 150) -> list[oracle_rfm.Order]:

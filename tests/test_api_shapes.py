@@ -32,13 +32,6 @@ HEADERS = {"X-Content-Type-Options": "nosniff", "X-Frame-Options": "DENY", "Refe
 
 
 @pytest.fixture
-async def log(tmp_path: Path) -> AsyncIterator[SqliteLog]:
-    opened = await SqliteLog.open(tmp_path / "log.db")
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
 async def api(store: SqlStore, log: SqliteLog) -> AsyncIterator[Api]:
     """A shop with customers, a cart, a campaign, and an order on its way to Meta."""
     bought = [

@@ -2,11 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
-import pytest
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -21,13 +18,6 @@ from stream.sqlite_log import SqliteLog
 from stream.store import Move, Position
 from tests.api_client import NOW_MS, SETTINGS, serving
 from tests.orders import SHOP
-
-
-@pytest.fixture
-async def log(tmp_path: Path) -> AsyncIterator[SqliteLog]:
-    opened = await SqliteLog.open(tmp_path / "log.db")
-    yield opened
-    await opened.close()
 
 
 def beat(store: SqlStore, role: str, *, ago_ms: int = 0, metrics: str = "", **details: Any) -> None:

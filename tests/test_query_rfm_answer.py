@@ -2,9 +2,7 @@
 
 import json
 import random
-from collections.abc import AsyncIterator
 from datetime import datetime, timedelta, timezone
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,13 +22,6 @@ from tests.cdnow import CALIBRATION_ENDS, MASTER, SAMPLE, VECTORS, cdnow_orders,
 from tests.orders import SHOP, order
 
 Json = dict[str, Any]
-
-
-@pytest.fixture
-async def log(tmp_path: Path) -> AsyncIterator[SqliteLog]:
-    opened = await SqliteLog.open(tmp_path / "log.db")
-    yield opened
-    await opened.close()
 
 
 def simulated(seed: int, customers: int, orders: int) -> list[oracle_rfm.Order]:

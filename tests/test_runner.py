@@ -4,8 +4,7 @@ import asyncio
 import itertools
 import random
 import string
-from collections.abc import AsyncIterator, Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -50,13 +49,6 @@ class Counting:
         transaction.add(COUNTED, {("s", 0, 0, int(event)): (1, 0, 0) for event in events})
 
     def tick(self, transaction: Transaction, now_ms: int) -> None: ...
-
-
-@pytest.fixture
-async def log(tmp_path: Path) -> AsyncIterator[SqliteLog]:
-    opened = await SqliteLog.open(tmp_path / "log.db")
-    yield opened
-    await opened.close()
 
 
 def records(*bodies: str) -> list[Record]:
