@@ -1,4 +1,5 @@
-"""The log: append-only topics with partitions and offsets. This file is the contract; `sqlite_log`, `kafka_log` implement it.
+"""The log: append-only topics with partitions and offsets. This file is the contract; `sqlite_log`, `kafka_log` implement it,
+and `spool`, which stands in front of either.
 
     LogError
     ├── Unavailable      try again later: the log cannot take or give records now
@@ -76,14 +77,16 @@ class Reader(Protocol):
         """Tell the log how far this group is, for its lag displays. A hint only: never raises, never decides anything."""
         ...
 
-    async def close(self) -> None: ...
+    async def close(self) -> None:
+        """Leave the group; its partitions go to the others."""
+        ...
 
 
 class Log(Protocol):
     """Topics of records. One object per process; `close` it once."""
 
     async def append(self, records: Sequence[Record]) -> None:
-        """Make `records` durable, then return. Raises Unavailable."""
+        """Make `records` durable, then return. Raises Unavailable; ValueError where a string is no Unicode text (a lone surrogate)."""
         ...
 
     async def reader(self, topic: str, group: str, start: Start) -> Reader:
@@ -95,7 +98,10 @@ class Log(Protocol):
         ...
 
     async def scan(self, topic: str, partition: int, offset: int, max_records: int) -> list[Entry]:
-        """Up to `max_records` entries from `offset` on, outside any group; empty at the end. For replay, checks and tools."""
+        """Up to `max_records` entries from `offset` on, or from the first one kept after it; empty at the end. Raises Unavailable.
+
+        Outside any group: for replay, checks and tools.
+        """
         ...
 
     async def retain(self, topic: str, older_than_ms: int, unread: Mapping[int, int]) -> int:

@@ -66,10 +66,9 @@ class SqliteLog:
         """Open the log at `path`, made with its folder where there is none.
 
         `busy_timeout_s`: how long an append waits for another process's commit. `max_queued_bytes`: what appends may hold in memory
-        before they are refused. `poll_s`: how often a waiting reader looks for another process's commits
-        where the system cannot tell (`sqlite_watch`). `checkpoint_every_s`,
-        `wal_limit_bytes`: when the WAL is copied, and from what size on writers are held so that it starts over. `max_pages`: the
-        file's largest size in pages, None for the disk's.
+        before they are refused. `poll_s`: how often a waiting reader looks for another process's commits where the system cannot tell
+        (`sqlite_watch`). `checkpoint_every_s`, `wal_limit_bytes`: when the WAL is copied, and from what size on writers are held so that
+        it starts over. `max_pages`: the file's largest size in pages, None for the disk's.
 
         Raises LogError where the operator must act (not a log, cannot be written, newer format), Unavailable where it is locked.
         """

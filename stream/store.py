@@ -4,7 +4,7 @@
     ├── StoreUnavailable   connection lost, database restarting, deadlock or serialisation failure: roll back and do it again
     │   └── Conflict       another owner created the same entities first: do it again at once, on top of theirs
     ├── Fenced             another owner moved this position: roll back, reload, go on from there
-    ├── Incompatible       the schema is not the one this program was made for
+    ├── Incompatible       the schema is newer than this program: upgrade
     └── StoreBroken        damaged, or without a table or right that it needs: no retry helps, and no record is to blame
     Unstorable (ValueError) the database cannot hold a value: the record is to blame
 
@@ -13,8 +13,8 @@ Methods block; an event loop calls them in a thread (`asyncio.to_thread`, or the
 
 - A `Transaction` is all or nothing. The position moves in the same transaction as what was made of the records, by compare-and-set
   on the position last loaded. So crashes, rebalances and zombies need no other code: the loser rolls back and reloads.
-- `load` locks: until the transaction ends nobody else changes the entities loaded, nor creates those that were not there.
-  Rows and cells are locked in key order, so that two owners do not deadlock.
+- `load` locks: until the transaction ends nobody else changes the entities loaded. Of two owners that create the same one, the second
+  to save gets Conflict. Rows and cells are locked in key order, so that two owners do not deadlock.
 - Cells only ever have differences added; additions commute, so owners of different partitions may add to one cell.
 - A `Snapshot` sees one state of the whole store, and the positions that it rests on.
 
@@ -55,7 +55,7 @@ class Fenced(StoreError):
 
 
 class Incompatible(StoreError):
-    """The schema is newer than this program, or not orderwire's."""
+    """The schema is newer than this program."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,9 @@ class Changes(NamedTuple):
 class Reading(Protocol):
     """What may be asked in a snapshot and in a transaction alike."""
 
-    def positions(self, processor: str | None = None) -> list[Position]: ...
+    def positions(self, processor: str | None = None) -> list[Position]:
+        """Of one processor, or of all; ordered by processor, topic and partition."""
+        ...
 
     def query(self, sql: str, **parameters: Any) -> list[Any]:
         """Rows of a SELECT with `:name` parameters, in SQL that SQLite and PostgreSQL both understand (each row a named tuple)."""
@@ -123,21 +125,26 @@ class Transaction(Reading, Protocol):
     """One write. Nothing is visible to others before it is committed."""
 
     def advance(self, processor: str, topic: str, moves: Mapping[int, "Move"], event_time_ms: int) -> None:
-        """Move positions, each by compare-and-set. Raises Fenced. Call it first: it also locks out rival owners."""
+        """Move positions, by partition, each by compare-and-set. Raises Fenced. Call it first: it also locks out rival owners.
+
+        `event_time_ms` is the newest time among the records folded.
+        """
         ...
 
     def load(self, entities: Entities[Row], keys: Collection[Key], *, shared: bool = False) -> dict[Key, Row]:
-        """The rows that exist among `keys`, locked with those that do not exist yet.
+        """The rows that exist among `keys`, locked.
 
         `shared` lets others load them too, shared, as long as nobody saves them: for what many batches go by and few change.
         """
         ...
 
     def save(self, entities: Entities[Row], rows: Iterable[Row]) -> None:
-        """Insert or replace rows, by key."""
+        """Insert or replace rows, by key. Raises Conflict where another owner has created one that `load` did not find."""
         ...
 
-    def delete(self, entities: Entities[Row], keys: Collection[Key]) -> None: ...
+    def delete(self, entities: Entities[Row], keys: Collection[Key]) -> None:
+        """Remove rows by key; those that are not there are no error."""
+        ...
 
     def add(self, cells: Cells, deltas: Mapping[Key, tuple[int, ...]]) -> None:
         """Add to the measures of each cell; a cell not there yet starts at zero. Deltas that are all zero are left out."""
@@ -152,7 +159,7 @@ class Transaction(Reading, Protocol):
         ...
 
     def execute(self, sql: str, **parameters: Any) -> int:
-        """An UPDATE or DELETE with `:name` parameters; how many rows it touched. For what is not an entity's own (the outbox)."""
+        """An INSERT, UPDATE or DELETE with `:name` parameters; how many rows it touched. For what no fold does (claims, signs of life)."""
         ...
 
 
@@ -179,6 +186,10 @@ class Store(Protocol):
         """
         ...
 
-    def snapshot(self) -> AbstractContextManager[Snapshot]: ...
+    def snapshot(self) -> AbstractContextManager[Snapshot]:
+        """The store as it is now, for as long as the block lasts. Raises StoreUnavailable from any query."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of all connections."""
+        ...
