@@ -492,6 +492,19 @@ async def test_a_claim_that_is_just_being_made_when_the_end_comes_is_still_sent_
     assert len(graph.batches) == 1
 
 
+async def test_nothing_is_claimed_for_a_slot_that_comes_free_after_the_end(bench: Bench) -> None:
+    graph = Graph(one_by_one())
+
+    async def call(method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float) -> Answer:
+        sender.stop()
+        return await graph(method, url, headers, body, timeout_s)
+
+    sender = Sender(bench.store, {SHOP: bench.settings}, call, tuning=Tuning(batch=2, in_flight=1), clock_ms=bench.clock)
+    bench.fold(*(seen(order_id=number) for number in range(1, 5)))
+    await sender.run()
+    assert sorted(bench.outcomes().values()) == ["pending", "pending", "sent", "sent"]
+
+
 async def test_match_quality_is_polled_every_six_hours_and_shown_beside_our_own_counts(bench: Bench) -> None:
     async with GraphStandIn(tokens={TOKEN: None}) as standing, client_session() as session:
         bench.settings = settings(graph_url=standing.url)
