@@ -269,6 +269,16 @@ class System:
             body = await response.read()
             return response.status, orjson.loads(body) if "json" in response.content_type else body.decode()
 
+    async def fresh(self, path: str, **options: Any) -> tuple[int, Any]:
+        """`api`, asked until nothing waits behind the answer: one that would take too long goes by what was known before, and says so."""
+        deadline = time.monotonic() + PATIENCE_S
+        while True:
+            status, answer = await self.api(path, **options)
+            if status != 200 or answer["as_of"]["lag_records"] == 0:
+                return status, answer
+            assert time.monotonic() < deadline, f"{path} still goes by {answer['as_of']} after {PATIENCE_S} s"
+            await asyncio.sleep(0.1)
+
     async def post(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> int:
         """POST anything to the receiver; the status."""
         assert self._session is not None

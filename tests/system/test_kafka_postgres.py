@@ -225,7 +225,7 @@ async def test_two_receivers_three_processors_and_two_query_servers_make_the_sam
             await until(lambda: shares()[:2] == [2, 3], "each has received or folded something")
             sent = await load.end()
         await many.settled()
-        answers = [await many.api(path, headers=NEW_CONNECTION) for path in PATHS for _ in range(8)]
+        answers = [await many.fresh(path, headers=NEW_CONNECTION) for path in PATHS for _ in range(8)]
         await until(lambda: shares() == [2, 3, 2], "each has answered something")
         assert await many.stop() == 0
         assert_sender_noticed_nothing(sent)
@@ -241,7 +241,7 @@ async def test_two_receivers_three_processors_and_two_query_servers_make_the_sam
                 assert_same(cells.table, cell_rows(left, cells), cell_rows(right, cells))
             assert_same("capi_outbox", outbox_keys(left), outbox_keys(right))
         for path, answer in zip((path for path in PATHS for _ in range(8)), answers, strict=True):
-            assert numbers(answer) == numbers(await one.api(path)), path
+            assert numbers(answer) == numbers(await one.fresh(path)), path
 
 
 PATHS = ("/v1/rfm", "/v1/budget")
