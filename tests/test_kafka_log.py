@@ -173,6 +173,30 @@ async def test_a_topic_that_somebody_made_otherwise_is_told_and_left_alone(kafka
     assert log.differences == found[1:]
 
 
+async def test_what_was_refused_and_given_up_does_not_reach_the_log_when_the_broker_is_back(
+    kafka_broker: KafkaBroker, settings: KafkaSettings
+) -> None:
+    """Part of it would: what waited behind a batch that failed, and so out of order."""
+    if not kafka_broker.owned:
+        pytest.skip("the broker given by ORDERWIRE_TEST_KAFKA is not ours to kill")
+    hasty = replace(settings, partitions=1, ack_timeout_s=1.0, request_timeout_s=3.0)
+    log = await KafkaLog.open(kafka_broker.bootstrap, hasty, topics=["orders"])
+    await log.append([a_record("orders", 0)])
+    await asyncio.to_thread(kafka_broker.kill)
+    refused = []
+    for n in range(1, 5):  # one in the producer's hands, one behind it, the rest in ours
+        refused.append(asyncio.create_task(log.append([a_record("orders", n)])))
+        await asyncio.sleep(0.1)
+    assert {type(outcome) for outcome in await asyncio.gather(*refused, return_exceptions=True)} == {Unavailable}
+    await asyncio.sleep(1.5 * hasty.request_timeout_s)  # the one behind is given up: nobody tells
+    await asyncio.to_thread(kafka_broker.restart)
+    async with asyncio.timeout(PATIENCE_S):
+        await until_up(log)
+    await asyncio.sleep(1)  # whoever would still deliver has the time to
+    assert numbers(await scan_all(log, "orders")) == [0]
+    await log.close()
+
+
 async def send_at_200_a_second(log: Log, ended: Callable[[], bool]) -> tuple[list[int], list[int], float]:
     """Numbers acknowledged, numbers refused, and the longest time that one append took, in seconds, without what the machine took from us:
     the longest that this process, the appending one, was late itself."""
