@@ -78,12 +78,13 @@ async def test_a_supervisor_killed_alone_takes_its_roles_along_so_that_the_next_
         orphaned = system.serve
         assert orphaned is not None
         orphaned.signal(signal.SIGKILL)
-        await system.start()
-        sent = await load.end()
-        await system.settled()
+        system.launch()
         async with asyncio.timeout(PATIENCE_S):  # They finish what they began, as at any end.
             while orphaned.members():  # noqa: ASYNC110 - of another process there is nothing to await
                 await asyncio.sleep(0.05)
+        await system.until_healthy(system.receiver_url)  # the next one's answer, for nobody else is there
+        sent = await load.end()
+        await system.settled()
         assert await system.stop() == 0
         await assert_all(system, sent)
 
