@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -32,10 +33,12 @@ class Identity:
 
 
 class Heartbeat:
-    """Writes the sign of life until cancelled."""
+    """Writes the sign of life until cancelled; after `gone` none comes any more, not even one whose thread the cancelling left behind."""
 
     def __init__(self, store: Store, identity: Identity, registry: CollectorRegistry, details: Callable[[], Mapping[str, Any]]) -> None:
         self._store, self._identity, self._registry, self._details = store, identity, registry, details
+        self._turn = threading.Lock()
+        self._gone = False
 
     async def run(self) -> None:
         """Beat for ever. A store that is away is not this role's business."""
@@ -47,8 +50,14 @@ class Heartbeat:
             await asyncio.sleep(EVERY_S)
 
     def _beat(self) -> None:
+        with self._turn:
+            if not self._gone:
+                self._write()
+
+    def _write(self) -> None:
         now_ms = time.time_ns() // 1_000_000
         me = self._identity
+        details, metrics = json.dumps(self._details()), generate_latest(self._registry).decode()
         with self._store.begin() as transaction:
             transaction.execute(
                 "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details, metrics)"
@@ -60,14 +69,15 @@ class Heartbeat:
                 started_ms=me.started_ms,
                 restarts=me.restarts,
                 now=now_ms,
-                details=json.dumps(self._details()),
-                metrics=generate_latest(self._registry).decode(),
+                details=details,
+                metrics=metrics,
             )
             transaction.execute("DELETE FROM roles WHERE beat_ms < :old", old=now_ms - FORGOTTEN_AFTER_MS)
 
     def gone(self) -> None:
         """Take the sign of life away, at an orderly end."""
-        with self._store.begin() as transaction:
-            transaction.execute(
-                "DELETE FROM roles WHERE role = :role AND instance = :instance", role=self._identity.role, instance=self._identity.instance
-            )
+        me = self._identity
+        with self._turn:
+            self._gone = True
+            with self._store.begin() as transaction:
+                transaction.execute("DELETE FROM roles WHERE role = :role AND instance = :instance", role=me.role, instance=me.instance)

@@ -77,6 +77,7 @@ class Runner(Generic[Event]):
                     await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
                     if not reading.done():
                         reading.cancel()
+                        await asyncio.gather(reading, return_exceptions=True)  # below, the reader is closed with nobody inside it
                         break
                     started = time.monotonic()
                     entries = reading.result()

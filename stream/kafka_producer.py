@@ -12,8 +12,12 @@ more is handed over (its buffer would grow), and a probe looks every `probe_ever
 |---|---|
 | still owes batches from before | waits for them: their delivery is the proof that writing works again |
 | owes some for longer than `request_timeout_s` | replaces it by a new one as soon as that connects (a producer can stick: aiokafka #1154) |
-| failed a batch for good | replaces it: after an OutOfOrderSequenceNumber every later batch would fail (aiokafka #1017) |
+| failed a batch for good, and was let go of at once | connects a new one |
 | never connected | connects |
+
+A producer that failed a batch must deliver nothing more: every later batch would fail after an OutOfOrderSequenceNumber (aiokafka #1017),
+and after one that got too old while its partition had no leader those behind it would be delivered out of order, all having been answered
+Unavailable.
 
 A record answered Unavailable may be in the log none the less; its sender tries again or spools it, and nobody behind the log may notice.
 """
@@ -72,7 +76,6 @@ class Producer:
         self._client: Any = None
         self._down: str | None = "not connected yet"
         self._down_since = self._loop.time()
-        self._broken = False
         self._prepared = False
         self._closed = False
         self._lanes: dict[tuple[str, int], _Lane] = {}
@@ -83,6 +86,7 @@ class Producer:
         self._timer: asyncio.TimerHandle | None = None
         self._probe: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
 
     @property
     def down(self) -> str | None:
@@ -126,7 +130,7 @@ class Producer:
             lane.waiting.append((message, ticket))
             if not lane.moving:
                 lane.moving = True
-                self._spawn(self._move(place, lane, self._client))
+                self._spawn(self._move(place, lane, self._client), self._tasks)
         await done
 
     async def close(self) -> None:
@@ -147,6 +151,7 @@ class Producer:
         client, self._client = self._client, None
         if client is not None:
             await _discard(client)
+        await asyncio.gather(*self._leaving)
 
     def _partitions(self, topic: str) -> int:
         """How many there are, 0 where the topic is not known (yet)."""
@@ -161,9 +166,10 @@ class Producer:
     async def _learn(self, topics: Collection[str]) -> None:
         try:
             async with asyncio.timeout(self._settings.ack_timeout_s):
-                while not all(self._partitions(topic) for topic in topics):
+                while self._down is None and not all(self._partitions(topic) for topic in topics):
                     for topic in topics:
-                        await self._client.partitions_for(topic)
+                        if self._client is not None:
+                            await self._client.partitions_for(topic)
         except _FAILURES as error:
             raise unavailable(f"Kafka tells no partitions of {', '.join(topics)}", error) from error
 
@@ -185,9 +191,7 @@ class Producer:
                     delivery = await client.send_batch(batch, topic, partition=partition)
                 except _FAILURES as error:
                     if client is self._client:
-                        self._owed -= 1
-                        self._broken = True
-                        self._refuse(str(unavailable(f"Kafka takes nothing for {topic}/{partition}", error)))
+                        self._give_up(str(unavailable(f"Kafka takes nothing for {topic}/{partition}", error)))
                     return
                 delivery.add_done_callback(partial(self._delivered, client, tickets))
         finally:
@@ -197,11 +201,10 @@ class Producer:
         error = None if delivery.cancelled() else delivery.exception()
         if client is not self._client:
             return
-        self._owed -= 1
         if error is not None:
-            self._broken = True
-            self._refuse(f"Kafka refused a batch: {type(error).__name__}")
+            self._give_up(f"Kafka refused a batch: {type(error).__name__}")
             return
+        self._owed -= 1
         for ticket in tickets:
             ticket.left -= 1
             if ticket.left == 0 and ticket.open:
@@ -240,6 +243,12 @@ class Producer:
                 _log.warning("kafka_down", reason=reason)
                 self._start_probe()
 
+    def _give_up(self, reason: str) -> None:
+        """A batch failed for good: go down, and let go of the producer before it delivers what was behind that batch."""
+        client, self._client, self._owed = self._client, None, 0
+        self._refuse(reason)
+        self._spawn(_discard(client), self._leaving)
+
     def _start_probe(self) -> None:
         if self._probe is None or self._probe.done():
             self._probe = self._loop.create_task(self._look())
@@ -248,7 +257,7 @@ class Producer:
         while True:
             await asyncio.sleep(self._settings.probe_every_s)
             waited = self._loop.time() - self._down_since
-            if self._client is None or self._broken or (self._owed and waited > self._settings.request_timeout_s):
+            if self._client is None or (self._owed and waited > self._settings.request_timeout_s):
                 try:
                     await self._replace()
                 except Unavailable as error:
@@ -293,14 +302,14 @@ class Producer:
         fresh.client.cluster.add_listener(self._metadata_changed)
         self._counts.clear()
         self._lanes = {}
-        self._owed, self._broken, self._down = 0, False, None
+        self._owed, self._down = 0, None
         if old is not None:
-            self._spawn(_discard(old))
+            self._spawn(_discard(old), self._leaving)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
         task = self._loop.create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
 
 
 async def _discard(client: Any) -> None:

@@ -40,6 +40,7 @@ from tests.test_capi_outbox import assert_cells_are_the_sum_over_rows, rows
 
 SECRET = "app-s3cret"
 MINUTE_MS = 60_000
+FOR_EVER_S = 3_600.0
 
 
 class Clock:
@@ -244,7 +245,7 @@ async def test_requests_that_were_in_flight_when_the_token_failed_do_not_put_off
         asked += 1
         if asked == 4:
             all_there.set()
-        await asyncio.wait_for(all_there.wait(), 10)
+        await all_there.wait()
         return refusal(190, status=401)
 
     bench.fold(*(seen(order_id=number) for number in range(1, 9)))
@@ -458,19 +459,17 @@ async def test_a_woken_sender_sends_at_once(bench: Bench) -> None:
         return await graph(method, url, headers, body, timeout_s)
 
     metrics = CapiMetrics(registry := CollectorRegistry())
-    sender = Sender(bench.store, {SHOP: bench.settings}, call, metrics=metrics, tuning=Tuning(poll_s=30), clock_ms=bench.clock)
+    sender = Sender(bench.store, {SHOP: bench.settings}, call, metrics=metrics, tuning=Tuning(poll_s=FOR_EVER_S), clock_ms=bench.clock)
     bench.fold(seen(order_id=1))
     running = asyncio.create_task(sender.run())
-    await asyncio.wait_for(arrived.wait(), 5)
+    await arrived.wait()
     arrived.clear()
     bench.clock.ms += 1000
     bench.fold(seen())
-    began = time.perf_counter()
     sender.wake()
-    await asyncio.wait_for(arrived.wait(), 5)
-    assert time.perf_counter() - began < 1
+    await arrived.wait()
     sender.stop()
-    await asyncio.wait_for(running, 5)
+    await running
     assert bench.row().outcome == "sent"
     assert registry.get_sample_value("orderwire_capi_requests_total", {"class": "sent"}) == 2
 
@@ -488,9 +487,22 @@ async def test_a_claim_that_is_just_being_made_when_the_end_comes_is_still_sent_
 
     sender = Sender(bench.store, {SHOP: bench.settings}, call, clock_ms=bench.clock, new_id=claim_id)
     bench.fold(seen())
-    await asyncio.wait_for(sender.run(), 5)
+    await sender.run()
     assert bench.row().outcome == "sent"
     assert len(graph.batches) == 1
+
+
+async def test_nothing_is_claimed_for_a_slot_that_comes_free_after_the_end(bench: Bench) -> None:
+    graph = Graph(one_by_one())
+
+    async def call(method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float) -> Answer:
+        sender.stop()
+        return await graph(method, url, headers, body, timeout_s)
+
+    sender = Sender(bench.store, {SHOP: bench.settings}, call, tuning=Tuning(batch=2, in_flight=1), clock_ms=bench.clock)
+    bench.fold(*(seen(order_id=number) for number in range(1, 5)))
+    await sender.run()
+    assert sorted(bench.outcomes().values()) == ["pending", "pending", "sent", "sent"]
 
 
 async def test_match_quality_is_polled_every_six_hours_and_shown_beside_our_own_counts(bench: Bench) -> None:
@@ -555,13 +567,14 @@ ORDERS = 2_000
 def weather(clock: FastClock) -> Callable[[Asked], Reply | None]:
     """10 % transient, throttling, a 60-second token outage, resets and pages of a proxy; one event in 200 that no rule forgives."""
     chance = random.Random(5)
-    outage_ends_ms = 0
+    outage_ends_ms = refused = 0
 
     def blow(asked: Asked) -> Reply | None:
-        nonlocal outage_ends_ms
+        nonlocal outage_ends_ms, refused
         if asked.number == 5:
             outage_ends_ms = clock() + 60_000
-        if clock() < outage_ends_ms:
+        if clock() < outage_ends_ms or refused == 1:  # however slow the machine, a probe meets it too
+            refused += 1
             return token_expired()
         drawn = chance.random()
         for share, reply in ((0.10, transient()), (0.03, throttled(0)), (0.02, reset(takes=None)), (0.02, html()), (0.02, partial(0))):
@@ -590,7 +603,8 @@ async def test_2000_orders_through_every_kind_of_trouble_each_end_exactly_once_i
     async with GraphStandIn(weather(clock), clock=lambda: clock() / 1000) as graph:
         chosen = settings(graph_url=graph.url, app_secret=SECRET)
         processor = CapiProcessor({SHOP: chosen}, {})
-        tuning = Tuning(batch=100, poll_s=0.02, lease_ms=240_000, spacing_ms=500)
+        # A lease of 6 s and requests of 3 s, by the wall: as in `Tuning`, a request is over before its lease is.
+        tuning = Tuning(batch=100, poll_s=0.02, lease_ms=round(6_000 * SPEED), timeout_s=3, spacing_ms=500)
 
         def start() -> tuple[Sender, asyncio.Task[None]]:
             sender = Sender(store, {SHOP: chosen}, aiohttp_call(session), tuning=tuning, clock_ms=clock, sleep=clock.sleep)
@@ -613,13 +627,11 @@ async def test_2000_orders_through_every_kind_of_trouble_each_end_exactly_once_i
                 await asyncio.gather(running, return_exceptions=True)
                 sender, running = start()
             await asyncio.sleep(0.02)
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
+        waits = 1
+        while waits:
             with store.begin() as transaction:
                 processor.tick(transaction, clock())
                 waits = transaction.query("SELECT COUNT(*) FROM capi_outbox WHERE due_ms IS NOT NULL")[0][0]
-            if not waits:
-                break
             await asyncio.sleep(0.05)
         sender.stop()
         await running

@@ -196,7 +196,7 @@ async def test_reading_any_part_again_any_number_of_times_changes_no_aggregate(
         for name, share in chosen:
             topic = PROCESSORS[name](shop_settings).topic
             rewind(store, topic, {name}, {0: int(share * spans[topic][0].next)}, spans[topic])
-        asyncio.run_coroutine_threadsafe(fold_all(shop_settings, log, store), loop).result(60)
+        asyncio.run_coroutine_threadsafe(fold_all(shop_settings, log, store), loop).result()
         assert everything(store, aggregates=True) == before
 
     await asyncio.to_thread(reading_again)
@@ -231,12 +231,12 @@ async def test_a_running_processor_is_fenced_and_reads_again_without_counting_tw
     task = asyncio.create_task(Runner(PROCESSORS["budget_orders"](shop_settings), log, store, metrics=metrics).run(stop))
 
     async def reached(offset: int, count: int) -> None:
-        async with asyncio.timeout(20):
-            while True:
-                with store.snapshot() as snapshot:
-                    if any(p.next == offset and p.records == count for p in snapshot.positions("budget_orders")):
-                        return
-                await asyncio.sleep(0.01)
+        while not task.done():
+            with store.snapshot() as snapshot:
+                if any(p.next == offset and p.records == count for p in snapshot.positions("budget_orders")):
+                    return
+            await asyncio.sleep(0.01)
+        await task
 
     end = len(told) - 1
     await reached(end, end)

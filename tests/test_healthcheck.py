@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import Mapping
 
 import pytest
@@ -13,7 +14,9 @@ from orderwire import healthcheck
 from orderwire.demo.broker import free_port
 from orderwire.heartbeat import Heartbeat, Identity
 from orderwire.role import ROLES
+from orderwire.roles.receive import details
 from orderwire.settings import Address, ConfigurationError, Settings
+from stream.log import Unavailable
 from stream.sql_store import SqlStore
 
 NOW_MS = 1_790_000_000_000
@@ -64,10 +67,39 @@ def test_the_heartbeat_of_this_process_is_found(store: SqlStore, store_url: str)
     async def beat() -> None:
         beating = asyncio.create_task(heartbeat.run())
         while await asyncio.to_thread(healthcheck.beat_fault, store_url, "process", socket.gethostname(), identity.started_ms):
-            pass
+            assert not beating.done()
         beating.cancel()
 
-    asyncio.run(asyncio.wait_for(beat(), 10))
+    asyncio.run(beat())
+
+
+async def test_a_sign_of_life_that_was_being_written_at_the_end_does_not_outlive_the_farewell(store: SqlStore) -> None:
+    begun, go = threading.Event(), threading.Event()
+
+    def held() -> Mapping[str, str]:
+        begun.set()
+        go.wait()
+        return {}
+
+    heartbeat = Heartbeat(store, Identity("process"), CollectorRegistry(), held)
+    beating = asyncio.create_task(heartbeat.run())
+    await asyncio.to_thread(begun.wait)
+    beating.cancel()
+    leaving = asyncio.create_task(asyncio.to_thread(heartbeat.gone))
+    await asyncio.wait([leaving], timeout=0.2)  # gives a farewell that waits for nobody the time to be the first
+    go.set()
+    await leaving
+    await asyncio.get_running_loop().shutdown_default_executor()  # the thread that beats has ended
+    with store.snapshot() as snapshot:
+        assert snapshot.query("SELECT role FROM roles") == []
+
+
+def test_a_receiver_whose_spool_cannot_be_read_lives_and_tells_nothing_of_it() -> None:
+    class Failing:
+        def spool_state(self) -> None:
+            raise Unavailable("spool: disk I/O error")
+
+    assert details(Failing()) == {}  # type: ignore[arg-type]
 
 
 def test_a_store_that_cannot_be_asked_is_told_without_its_url() -> None:

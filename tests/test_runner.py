@@ -83,7 +83,7 @@ async def run_to_end(processor: Processor[str], log: SqliteLog, store: SqlStore,
             await asyncio.sleep(0.01)
 
     waiting = asyncio.create_task(at_end())
-    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED, timeout=20)
+    await asyncio.wait([task, waiting], return_when=asyncio.FIRST_COMPLETED)
     stop.set()
     waiting.cancel()
     await task
@@ -260,7 +260,7 @@ async def test_it_stops_when_told_to_while_the_store_is_away(log: SqliteLog, sto
     running = asyncio.create_task(Runner(processor, log, store, metrics=ProcessorMetrics(CollectorRegistry(), "counting")).run(stop))
     await asked.wait()
     stop.set()
-    await asyncio.wait_for(running, 5)
+    await running
     assert counted(store) == {}
 
 

@@ -261,9 +261,14 @@ def jars_of(version: str, cache: Path) -> Path:
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on now."""
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
+    """A TCP port on loopback that nobody listens on, and that for a minute the system gives to nobody who does not name it.
+
+    A connection that its listening side closed first stays behind in TIME_WAIT: the port is in use to whoever asks for any port (this
+    function included), and free to a server, since servers set SO_REUSEADDR.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
+        accepted, (_, _) = listener.accept()
+        accepted.close()
         return int(listener.getsockname()[1])
 
 

@@ -77,8 +77,7 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
         await stop.wait()
     finally:
         beat.cancel()
-        with suppress(asyncio.CancelledError):
-            await beat
+        await asyncio.gather(beat, return_exceptions=True)
         await runner.cleanup()
         with suppress(StoreError):
             await asyncio.to_thread(heartbeat.gone)

@@ -5,6 +5,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
+import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
@@ -14,11 +15,13 @@ from ingest.meta import MetaApp
 from orderwire.connections import open_receiving_log, open_store
 from orderwire.heartbeat import Heartbeat, Identity
 from orderwire.settings import ConfigurationError, Settings
-from stream.log import Log
+from stream.log import Log, Unavailable
 from stream.metrics import ReceiverMetrics
 from stream.store import StoreError
 
 DRAIN_S = 10.0
+
+_log = structlog.get_logger()
 
 
 async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
@@ -52,11 +55,11 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
         await stop.wait()
         receiver.ready = False
     finally:
+        # Deliveries first: a database that is away may hold up the farewell for longer than the supervisor waits.
         beat.cancel()
-        with suppress(asyncio.CancelledError):
-            await beat
         await runner.cleanup()
         await log.close()
+        await asyncio.gather(beat, return_exceptions=True)
 
 
 def _limits(settings: Settings) -> Limits:
@@ -75,7 +78,7 @@ async def _beat(settings: Settings, identity: Identity, registry: CollectorRegis
             break
         except StoreError:
             await asyncio.sleep(5.0)
-    heartbeat = Heartbeat(store, identity, registry, lambda: _details(log))
+    heartbeat = Heartbeat(store, identity, registry, lambda: details(log))
     try:
         await heartbeat.run()
     finally:
@@ -84,9 +87,14 @@ async def _beat(settings: Settings, identity: Identity, registry: CollectorRegis
         store.close()
 
 
-def _details(log: Log) -> dict[str, Any]:
+def details(log: Log) -> dict[str, Any]:
+    """What the sign of life tells beside itself: how full the spool is, where there is one and it can be read."""
     spool_state = getattr(log, "spool_state", None)
     if spool_state is None:
         return {}
-    state = spool_state()
+    try:
+        state = spool_state()
+    except Unavailable as error:  # a disk that fails; the receiver lives all the same
+        _log.warning("spool cannot be read", error=str(error))
+        return {}
     return {"spool": {"records": state.records, "bytes": state.bytes, "oldest_s": state.oldest_s}}

@@ -199,7 +199,8 @@ class Sender:
             await lane.slots.acquire()
             claimed = False
             try:
-                claimed = await self._next(lane)
+                if not self._stopping:  # the slot may have come free because of it
+                    claimed = await self._next(lane)
             finally:
                 if not claimed:
                     lane.slots.release()

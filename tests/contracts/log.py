@@ -19,12 +19,13 @@ import pytest
 
 from stream.log import Log, PositionLost, Reader, Span, Unavailable
 from stream.record import Entry, Record
+from tests.turns import turns_until
 
 OpenLog = Callable[[], Awaitable[Log]]
 Forget = Callable[[Log, str, Mapping[int, int]], Awaitable[None]]
 
-PATIENCE_S = 20.0
-"""For what must come at all: a group may have to be joined first."""
+PATIENCE_S = 120.0
+"""For what must come at all: a group may have to be joined first, on a machine that has other things to do."""
 
 NOW_MS = time.time_ns() // 1_000_000
 LONG_AGO_MS = NOW_MS - 2 * 86_400_000
@@ -319,8 +320,11 @@ class LogContract:
         await read_until(reader, 1)
         for wait_s in (0.0, 0.3):
             begun_s = time.monotonic()
-            assert await reader.read(10, wait_s) == []
-            assert wait_s - 0.02 <= time.monotonic() - begun_s < wait_s + 1.0
+            read = asyncio.create_task(reader.read(10, wait_s))
+            spent_s = await turns_until(read.done)
+            assert wait_s - 0.01 <= time.monotonic() - begun_s
+            assert await read == []
+            assert spent_s < wait_s + 1.0
         await reader.close()
 
     async def test_a_waiting_read_is_woken_by_an_append_of_another_process(self, log: Log, other: Log, topic: str, group: str) -> None:
@@ -329,10 +333,9 @@ class LogContract:
         await read_until(reader, 1)
         waiting = asyncio.create_task(reader.read(10, PATIENCE_S))
         await asyncio.sleep(0.05)  # nothing to await: the read has to be inside its wait
-        begun_s = time.monotonic()
         await other.append([a_record(topic, 2)])
+        assert await turns_until(waiting.done) < 1.0
         assert numbers(await waiting) == [2]
-        assert time.monotonic() - begun_s < 1.0
         await reader.close()
 
     async def test_two_groups_each_read_everything(self, log: Log, topic: str, group: str) -> None:
