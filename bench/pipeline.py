@@ -31,7 +31,7 @@ from orderwire.connections import open_log, open_store
 from orderwire.demo.broker import KafkaBroker, free_port
 from orderwire.demo.missing import Missing
 from orderwire.demo.postgres import Postgres
-from orderwire.registry import FEEDS
+from orderwire.feeds import FEEDS
 from orderwire.settings import Settings, child_environment
 from stream.log import Log
 from stream.store import Store

@@ -80,11 +80,11 @@ def customer_id(number: int) -> str:
     return f"{7_000_000_000_000 + number}"
 
 
-def write(store: SqlStore, orders: Orders) -> None:
-    """The shop's customers, days and cells, in bins as a shop of this size has them."""
-    deltas, cutoff = Deltas(), TODAY - 365
+def write(store: SqlStore, orders: Orders, today: int = TODAY) -> None:
+    """The shop's customers, days and cells as of `today`, the last day of `orders`, in bins as a shop of this size has them."""
+    deltas, cutoff = Deltas(), today - 365
     with store.begin() as transaction:
-        transaction.save(SHOPS, [ShopRow(SHOP, "USD", TODAY, 0)])
+        transaction.save(SHOPS, [ShopRow(SHOP, "USD", today, 0)])
     starts = np.append(np.flatnonzero(np.diff(orders.customer, prepend=-1)), len(orders.customer)).tolist()
     numbers, days, cents = (column.tolist() for column in orders)
     for first in range(0, len(starts) - 1, CHUNK):

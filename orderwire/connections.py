@@ -1,16 +1,22 @@
-"""From URLs to a log and a store. The only place that knows which implementations there are."""
+"""From URLs to a log and a store. The only place that knows which implementations there are.
+
+Each is imported where it is opened: a role loads what it uses, and the receiver opens no store at all.
+"""
 
 import asyncio
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from orderwire.settings import Settings
 from stream.log import Log
-from stream.sql_store import SqlStore
 from stream.sqlite_log import SqliteLog
 from stream.store import StoreUnavailable
+
+if TYPE_CHECKING:
+    from stream.sql_store import SqlStore
 
 AGAIN_S = 1.0
 
@@ -36,12 +42,14 @@ async def open_receiving_log(settings: Settings) -> Log:
     return await SpooledLog.open(source, settings.spool, max_bytes=settings.spool_mb << 20)
 
 
-def open_store(settings: Settings) -> SqlStore:
+def open_store(settings: Settings) -> "SqlStore":
     """The store that ORDERWIRE_STORE_URL names, its schema up to date. Raises StoreError."""
+    from stream.sql_store import SqlStore
+
     return SqlStore.open(settings.store_url.get_secret_value(), pool_size=settings.store_pool)
 
 
-async def wait_for_store(settings: Settings, stop: asyncio.Event) -> SqlStore | None:
+async def wait_for_store(settings: Settings, stop: asyncio.Event) -> "SqlStore | None":
     """`open_store`, tried again while the database is away; None where `stop` came first. Raises StoreError for what no waiting mends.
 
     A role that starts during the database's outage must not die of it: its deaths would take `serve` down, and the receiver with it.

@@ -7,16 +7,18 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 from prometheus_client import CollectorRegistry, generate_latest
 
-from stream.store import Store, StoreError
+from stream.store import StoreError
 
 EVERY_S = 2.0
 FORGOTTEN_AFTER_MS = 3_600_000
+TOLD_WITH = 2
 
 log = structlog.get_logger()
 
@@ -32,21 +34,38 @@ class Identity:
     started_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
 
 
+class Writes(Protocol):
+    """A store, as far as a sign of life needs one; any `stream.store.Store` is."""
+
+    def begin(self) -> AbstractContextManager["Writing"]: ...
+
+
+class Writing(Protocol):
+    """A transaction, likewise."""
+
+    def execute(self, sql: str, **parameters: Any) -> int: ...
+
+
 class Heartbeat:
     """Writes the sign of life until cancelled; after `gone` none comes any more, not even one whose thread the cancelling left behind."""
 
-    def __init__(self, store: Store, identity: Identity, registry: CollectorRegistry, details: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, store: Writes, identity: Identity, registry: CollectorRegistry, details: Callable[[], Mapping[str, Any]]) -> None:
         self._store, self._identity, self._registry, self._details = store, identity, registry, details
         self._turn = threading.Lock()
         self._gone = False
 
     async def run(self) -> None:
-        """Beat for ever. A store that is away is not this role's business."""
+        """Beat for ever. A store that is away is not this role's business, and told once: with the second failure in a row, since at a
+        first start a receiver is there before the store is."""
+        failures = 0
         while True:
             try:
                 await asyncio.to_thread(self._beat)
+                failures = 0
             except StoreError as error:
-                log.warning("heartbeat not written", error=str(error))
+                failures += 1
+                if failures == TOLD_WITH:
+                    log.warning("heartbeat not written", error=str(error))
             await asyncio.sleep(EVERY_S)
 
     def _beat(self) -> None:

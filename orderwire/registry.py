@@ -1,9 +1,11 @@
-"""Every aggregate there is, one line each. `processors` knows how to fold, `query` how to answer; they meet in the store."""
+"""Every aggregate there is, one line each here and in `orderwire/feeds.py`. `processors` knows how to fold, `query` how to answer; they
+meet in the store."""
 
 from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from orderwire.feeds import keeping_contacts
 from orderwire.settings import Settings
 from processors.budget import BudgetOrders, BudgetSpend
 from processors.capi.outbox import CapiProcessor
@@ -25,13 +27,6 @@ def pixels(settings: Settings) -> dict[str, CapiSettings]:
     return {domain: shop.capi for domain, shop in settings.shops.items() if shop.capi is not None}
 
 
-def keeping_contacts(settings: Settings) -> dict[str, str | None]:
-    """The shops whose customers' hashed contacts are kept, each with its own country where that is set."""
-    return {
-        domain: None if shop.capi is None else shop.capi.country for domain, shop in settings.shops.items() if shop.keep_hashed_contacts
-    }
-
-
 # One line per processor: its name, and how to make it.
 PROCESSORS: dict[str, Callable[[Settings], Processor[Any]]] = {
     "capi": lambda settings: CapiProcessor(pixels(settings), zones(settings)),
@@ -43,25 +38,3 @@ PROCESSORS: dict[str, Callable[[Settings], Processor[Any]]] = {
     "contacts": lambda settings: Contacts(keeping_contacts(settings)),
     "parked": lambda _: ParkedProcessor(),
 }
-
-FEEDS: dict[str, str] = {
-    "capi": CapiProcessor.topic,
-    "rfm": RfmProcessor.topic,
-    "carts": Carts.topic,
-    "carts_orders": CartsOrders.topic,
-    "budget_orders": BudgetOrders.topic,
-    "budget_spend": BudgetSpend.topic,
-    "contacts": Contacts.topic,
-    "parked": ParkedProcessor.topic,
-}
-"""Which topic each processor reads."""
-
-
-def running(settings: Settings) -> tuple[str, ...]:
-    """The processors that these settings ask for, in the order above: every one costs time per record, so none runs in vain."""
-    return tuple(name for name in PROCESSORS if name != Contacts.name or keeping_contacts(settings))
-
-
-def feeds(settings: Settings) -> dict[str, str]:
-    """Those of `FEEDS` that run."""
-    return {name: FEEDS[name] for name in running(settings)}

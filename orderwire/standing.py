@@ -4,7 +4,7 @@ import asyncio
 import time
 from typing import Any, NamedTuple
 
-from orderwire import registry
+from orderwire.feeds import feeds as feeds_of
 from orderwire.registry import pixels
 from orderwire.settings import Settings
 from query.api_settings import ApiSettings
@@ -34,7 +34,7 @@ class Kept(NamedTuple):
 
 def feeds(settings: Settings) -> tuple[Feed, ...]:
     """Every processor that runs, and the topic that it reads."""
-    return tuple(Feed(name, topic) for name, topic in registry.feeds(settings).items())
+    return tuple(Feed(name, topic) for name, topic in feeds_of(settings).items())
 
 
 def read(settings: Settings, store: Store, now_ms: int) -> Kept:

@@ -5,13 +5,14 @@ that an acknowledged record survives the loss of any one of them (streaming.md 2
 topic; more can be added later, fewer cannot.
 """
 
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from aiokafka.abc import AbstractTokenProvider
-from aiokafka.helpers import create_ssl_context
+if TYPE_CHECKING:
+    import ssl
+
+    from aiokafka.abc import AbstractTokenProvider
 
 RETENTION_DAYS_MAX = 30
 """Raw bodies hold personal data: DESIGN, 'Topics and keys'."""
@@ -35,13 +36,15 @@ class Security:
     """PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, GSSAPI or OAUTHBEARER."""
     sasl_username: str | None = None
     sasl_password: str | None = field(default=None, repr=False)
-    sasl_token_provider: AbstractTokenProvider | None = field(default=None, repr=False)
+    sasl_token_provider: "AbstractTokenProvider | None" = field(default=None, repr=False)
     """For OAUTHBEARER, as managed Kafka with IAM wants it."""
 
     def options(self) -> Mapping[str, Any]:
         """Keyword arguments of every aiokafka client. Raises OSError where a file cannot be read."""
-        context: ssl.SSLContext | None = None
+        context: "ssl.SSLContext | None" = None
         if self.protocol in ("SSL", "SASL_SSL"):
+            from aiokafka.helpers import create_ssl_context  # not above: every process reads settings, few speak to a broker
+
             context = create_ssl_context(cafile=self.ca_file, certfile=self.cert_file, keyfile=self.key_file, password=self.key_password)
         return {
             "security_protocol": self.protocol,

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from stream.sql_plain import KEEPALIVE
 from stream.store import Cells, Conflict, Key, StoreUnavailable
 
 CHUNK = 5_000
@@ -162,14 +163,7 @@ class Postgres:
     inserts = True
     write_options: Mapping[str, Any] = {"isolation_level": "READ COMMITTED"}
     read_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    connect_arguments: Mapping[str, Any] = {
-        "connect_timeout": 5,
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 25_000,
-    }
-    """A server that vanished without a word (fail-over, pulled cable) is noticed within 25 s; the system's own defaults take hours."""
+    connect_arguments: Mapping[str, Any] = KEEPALIVE
     SCHEMA_LOCK = 0x6F72646572776972  # "orderwir"
     IDLE_MS = 10_000
 

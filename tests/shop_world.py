@@ -12,7 +12,8 @@ from multidict import CIMultiDict
 from ingest import shopify
 from orderwire.demo.delivery import Delivery
 from orderwire.demo.shop import ShopSimulator
-from orderwire.registry import PROCESSORS, running
+from orderwire.feeds import running
+from orderwire.registry import PROCESSORS
 from orderwire.settings import Settings
 from orderwire.store_copy import rows, tables
 from processors.parking import PARKED_CELLS, parked

@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 from orderwire.cli import app
 from orderwire.demo.broker import KafkaBroker
 from orderwire.demo.delivery import Delivery
+from orderwire.feeds import running
 from orderwire.log_move import OLD, begin_at_first, copy_unread
 from orderwire.reading_topics import held
-from orderwire.registry import running
 from orderwire.settings import Settings
 from orderwire.standing import feeds
 from orderwire.store_copy import ITS_OWN, Unequal, copy, counted, tables

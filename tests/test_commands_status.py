@@ -9,7 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orderwire.cli import app
-from orderwire.registry import running
+from orderwire.feeds import running
 from orderwire.settings import Settings
 from stream.record import Record
 from stream.sql_store import SqlStore

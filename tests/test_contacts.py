@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from orderwire.registry import PROCESSORS, feeds, running
+from orderwire.feeds import feeds, running
+from orderwire.registry import PROCESSORS
 from orderwire.settings import Settings
 from processors.capi.identity import hashed
 from processors.contacts import CONTACTS, ContactRow, Contacts, forget_others

@@ -75,7 +75,8 @@ async def _replay_parked(which: "Filter", discard: bool, dry_run: bool) -> None:
 
 
 def _processors(settings: "Settings") -> dict[str, list[Any]]:
-    from orderwire.registry import PROCESSORS, running
+    from orderwire.feeds import running
+    from orderwire.registry import PROCESSORS
 
     by_topic: dict[str, list[Any]] = {}
     for name in running(settings):

@@ -36,7 +36,8 @@ from orderwire.demo.mix import Mix
 from orderwire.demo.sender import Sender, Traffic
 from orderwire.demo.shop import ShopSimulator
 from orderwire.demo.stage import PIXEL, SHOP, ZONE, Stage, stage
-from orderwire.registry import PROCESSORS, running
+from orderwire.feeds import running
+from orderwire.registry import PROCESSORS
 from orderwire.roles.query import api_settings
 from query.as_of import Feed, Spans
 from stream.log import LogError

@@ -14,8 +14,9 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from orderwire.connections import open_log, wait_for_store
+from orderwire.feeds import feeds, keeping_contacts, running
 from orderwire.heartbeat import Heartbeat, Identity
-from orderwire.registry import PROCESSORS, feeds, keeping_contacts, pixels, running, zones
+from orderwire.registry import PROCESSORS, pixels, zones
 from orderwire.settings import Settings
 from processors.capi.graph import aiohttp_call, client_session
 from processors.capi.ledger import end_leases

@@ -8,8 +8,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from orderwire.connections import open_log, wait_for_store
+from orderwire.feeds import feeds
 from orderwire.heartbeat import Heartbeat, Identity
-from orderwire.registry import feeds
 from orderwire.settings import ConfigurationError, Settings
 from query.api_settings import ApiSettings, ShopSettings
 from query.app import make_app

@@ -12,11 +12,12 @@ from prometheus_client import CollectorRegistry
 from ingest.app import Receiver
 from ingest.body import Limits
 from ingest.meta import MetaApp
-from orderwire.connections import open_receiving_log, open_store
+from orderwire.connections import open_receiving_log
 from orderwire.heartbeat import Heartbeat, Identity
 from orderwire.settings import ConfigurationError, Settings
 from stream.log import Log, Unavailable
 from stream.metrics import ReceiverMetrics
+from stream.sql_plain import PlainStore
 from stream.store import StoreError
 
 DRAIN_S = 10.0
@@ -71,13 +72,8 @@ def _limits(settings: Settings) -> Limits:
 
 
 async def _beat(settings: Settings, identity: Identity, registry: CollectorRegistry, log: Log) -> None:
-    """Tell the store that this receiver lives, once the store can be reached; the receiver never waits for it."""
-    while True:
-        try:
-            store = await asyncio.to_thread(open_store, settings)
-            break
-        except StoreError:
-            await asyncio.sleep(5.0)
+    """Tell the store that this receiver lives; the receiver never waits for it, nor makes it."""
+    store = PlainStore(settings.store_url.get_secret_value())
     heartbeat = Heartbeat(store, identity, registry, lambda: details(log))
     try:
         await heartbeat.run()

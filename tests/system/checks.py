@@ -28,7 +28,8 @@ from orderwire.demo.mangle import PARKED as PARKED_KINDS
 from orderwire.demo.oracle import ExpectedOrder, expected_orders
 from orderwire.demo.sums import CELLS, ENTITIES, cells_differ, fold
 from orderwire.demo.verify import everything, meta_differs, oracle_differs
-from orderwire.registry import PROCESSORS, running
+from orderwire.feeds import running
+from orderwire.registry import PROCESSORS
 from orderwire.settings import Settings
 from processors import parking
 from stream.log import Log

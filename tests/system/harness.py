@@ -39,7 +39,7 @@ from orderwire.demo.graph import GraphStandIn
 from orderwire.demo.graph_replies import Script
 from orderwire.demo.sender import Sender, Traffic
 from orderwire.demo.shop import ShopSimulator
-from orderwire.registry import feeds
+from orderwire.feeds import feeds
 from orderwire.settings import Settings, child_environment
 from stream.log import Log
 from stream.record import TOPICS

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from orderwire.demo.delivery import Delivery
-from orderwire.registry import PROCESSORS, running
+from orderwire.feeds import running
+from orderwire.registry import PROCESSORS
 from processors.parking import PARKED
 from processors.rfm import ORDERS
 from processors.tolerance import Rejected

@@ -1,0 +1,216 @@
+"""Resident memory of a whole `serve` on SQLite over a store of 1,000,000 customers, answering `/v1/rfm` while 500 orders/s arrive.
+
+Bar: 250 MB (DESIGN.md, "Numbers to hold"), for the sum over supervisor and roles of PSS, the proportional set size of
+/proc/PID/smaps_rollup (proc(5)): a page that several processes have in memory, of a shared library mostly, is there once, and each of
+them is charged its part. The sum of RSS counts it once per process and is printed beside.
+
+`serve` is started as a user starts it. Orders are signed webhooks of 7 kB, half of them of customers known, and go through the receiver,
+every processor, and the sender to a Graph stand-in; `/v1/rfm` is asked 50 times a second, and PSS is read every two seconds.
+
+Run: python -m bench.memory [customers] [seconds]
+"""
+
+import asyncio
+import os
+import platform
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Final, NamedTuple
+
+from bench.rfm_query import EVENTS_PER_S, SHOP, TODAY, ask, customer_id, report, simulate, write
+from orderwire.demo.broker import free_port
+from orderwire.demo.delivery import Delivery, signed
+from orderwire.demo.mix import Mix
+from orderwire.demo.sender import Sender
+from orderwire.demo.shop import ShopSimulator
+from stream.sql_store import SqlStore
+
+SECRET: Final = "bench-secret"
+PIXEL: Final = "1234567890"
+ORDERWIRE: Final = str(Path(sys.executable).with_name("orderwire"))
+EVERY_S: Final = 2.0
+START_S: Final = 60.0
+
+
+class Resident(NamedTuple):
+    """A process's memory, MB."""
+
+    pss: float
+    rss: float
+    anonymous: float
+    """What is its own: heap, stacks, arrays."""
+
+
+def roles(supervisor: int) -> dict[str, int]:
+    """Process ids by role; the supervisor and whatever roles start are under names of their own."""
+    found = {"supervisor": supervisor}
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            session = int(entry.joinpath("stat").read_text().rpartition(")")[2].split()[3])
+            command = entry.joinpath("cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if session == supervisor and int(entry.name) != supervisor:
+            role = command[command.index(b"orderwire.role") + 1].decode() if b"orderwire.role" in command else "beside"
+            found[role if role not in found else f"{role} {entry.name}"] = int(entry.name)
+    return found
+
+
+def resident(pids: dict[str, int]) -> dict[str, Resident]:
+    """Memory by role, of those that still live."""
+    told = {}
+    for role, pid in pids.items():
+        try:
+            lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+        except OSError:
+            continue
+        kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
+        told[role] = Resident(*(kilobytes[name] / 1024 for name in ("Pss", "Rss", "Anonymous")))
+    return told
+
+
+def deliveries(customers: int) -> Iterator[Delivery]:
+    """Without end, paid orders of today; every other one of a customer of the store, the others of customers new to it."""
+    now, random = datetime.now(UTC), Random(7)
+    shop = ShopSimulator(1, SHOP, SECRET.encode(), now, 200, mix=Mix.orders_only())
+    templates = []
+    for delivery in islice(shop.stream(now, 50.0), 500):
+        customer = delivery.body.partition(b'"customer":{"id":')[2].partition(b",")[0]
+        checkout = delivery.body.partition(b'"checkout_token":"')[2].partition(b'"')[0]
+        assert customer.isdigit()
+        assert checkout
+        templates.append((delivery, customer, checkout))
+    number = 0
+    while True:
+        for delivery, customer, checkout in templates:
+            number += 1
+            who = random.randrange(customers) if number % 2 else customers + number
+            order, fresh = f"{8_000_000_000_000 + number}", f"{random.getrandbits(128):032x}"
+            body = delivery.body.replace(delivery.key.encode(), order.encode()).replace(checkout, fresh.encode())
+            body = body.replace(customer, customer_id(who).encode())
+            yield signed(
+                delivery.topic,
+                body,
+                shop=SHOP,
+                secret=SECRET.encode(),
+                webhook_id=fresh,
+                event_id=fresh,
+                triggered=delivery.triggered_at,
+                key=order,
+            )
+
+
+async def send(url: str, customers: int) -> None:
+    """`EVENTS_PER_S` until SIGTERM."""
+    sender = Sender(url, deliveries(customers), connections=16, rate=float(EVENTS_PER_S))
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, sender.stop)
+    print((await sender.run()).summary()["statuses"], flush=True)
+
+
+@contextmanager
+def child(command: Sequence[str], folder: Path, name: str, **variables: str) -> Iterator["subprocess.Popen[str]"]:
+    """A process that is asked to end with the block; its errors are in `folder`."""
+    with (folder / f"{name}.log").open("ab") as errors:
+        process = subprocess.Popen(
+            command, env={**os.environ, **variables}, text=True, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        process.terminate()
+        told, _ = process.communicate(timeout=60)
+        if name == "load":
+            print(f"  answers to webhooks by status: {told.strip()}")
+
+
+def fill(path: Path, customers: int) -> None:
+    """The store, its last order yesterday or today."""
+    orders, today = simulate(customers), int(time.time() // 86_400)
+    store = SqlStore.open(f"sqlite:///{path}")
+    write(store, orders._replace(day=orders.day + (today - TODAY)), today)
+    store.close()
+
+
+async def measure(supervisor: int, port: int, seconds: float) -> list[dict[str, Resident]]:
+    """Ask, and look at memory meanwhile."""
+    samples: list[dict[str, Resident]] = []
+    asking = asyncio.create_task(ask(port, seconds))
+    while not asking.done():
+        await asyncio.wait([asking], timeout=EVERY_S)
+        samples.append(resident(roles(supervisor)))
+    report(f"while {EVENTS_PER_S} orders/s are received", await asking)
+    return samples
+
+
+def told(samples: Sequence[dict[str, Resident]]) -> None:
+    """Print each role's memory at the end, and the largest sum of all samples."""
+    last = samples[-1]
+    for role, of_role in last.items():
+        print(f"  {role:<11} PSS {of_role.pss:5.0f} MB   RSS {of_role.rss:5.0f} MB   anonymous {of_role.anonymous:5.0f} MB")
+    sums = [sum(of_role.pss for of_role in sample.values()) for sample in samples]
+    rss, anonymous = (sum(getattr(of_role, name) for of_role in last.values()) for name in ("rss", "anonymous"))
+    print(f"  {'serve':<11} PSS {sums[-1]:5.0f} MB   RSS {rss:5.0f} MB   anonymous {anonymous:5.0f} MB")
+    print(f"  PSS of serve (bar: 250 MB): median {sorted(sums)[len(sums) // 2]:.0f} MB, most {max(sums):.0f} MB of {len(sums)} samples")
+
+
+async def answers(port: int) -> None:
+    """Return once the API does."""
+    deadline = time.monotonic() + START_S
+    while time.monotonic() < deadline:
+        try:
+            _, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            await asyncio.sleep(0.1)
+        else:
+            writer.close()
+            return
+    raise AssertionError(f"serve did not answer within {START_S} s")
+
+
+def main(customers: int = 1_000_000, seconds: float = 60.0) -> None:
+    """Fill a store, start `serve` on it, load it, and print what it holds in memory."""
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, load before {os.getloadavg()[0]:.1f}"
+    print(f"memory of serve: {customers:,} simulated customers, seed fixed; {machine}", flush=True)
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        # In a process of its own, which has ended when memory is looked at.
+        subprocess.run([sys.executable, "-m", "bench.memory", "--fill", str(folder / "state.db"), str(customers)], check=True)
+        graph = stack.enter_context(child([sys.executable, "-m", "orderwire.demo.graph", "--only-ids"], folder, "graph"))
+        assert graph.stdout is not None
+        graph_url = graph.stdout.readline().strip()
+        receiver, api = free_port(), free_port()
+        variables = {
+            "ORDERWIRE_LOG_URL": f"sqlite:///{folder}/log.db",
+            "ORDERWIRE_STORE_URL": f"sqlite:///{folder}/state.db",
+            "ORDERWIRE_RECEIVER": f"127.0.0.1:{receiver}",
+            "ORDERWIRE_API": f"127.0.0.1:{api}",
+            "ORDERWIRE_CONFIG": f"{folder}/orderwire.toml",
+            "SHOPIFY_SHOP": SHOP,
+            "SHOPIFY_WEBHOOK_SECRET": SECRET,
+            "META_PIXEL_ID": PIXEL,
+            "META_ACCESS_TOKEN": "token",
+            "META_GRAPH_URL": graph_url,
+        }
+        serve = stack.enter_context(child([ORDERWIRE, "serve"], folder, "serve", **variables))
+        asyncio.run(answers(api))
+        url = f"http://127.0.0.1:{receiver}/webhooks/shopify"
+        stack.enter_context(child([sys.executable, "-m", "bench.memory", "--send", url, str(customers)], folder, "load"))
+        told(asyncio.run(measure(serve.pid, api, seconds)))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--fill"]:
+        fill(Path(sys.argv[2]), int(sys.argv[3]))
+    elif sys.argv[1:2] == ["--send"]:
+        asyncio.run(send(sys.argv[2], int(sys.argv[3])))
+    else:
+        main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000, float(sys.argv[2]) if len(sys.argv) > 2 else 60.0)
