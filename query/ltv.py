@@ -6,12 +6,13 @@ is `OLD` times too old. Money goes through the models in major units, as publish
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from query.arrays import Ints
 from query.btyd import DAYS_PER_WEEK, BgNbd, CannotTell, expected_purchases, fit_bg_nbd, history_from_days, p_alive
 from query.delivery import instant
 from query.gamma_gamma import GammaGamma, expected_value, fit_gamma_gamma
@@ -62,14 +63,12 @@ def fit(view: RfmView, day: int, settings: RfmSettings, now_ms: int, before: Fit
     if not view.currency:
         return Fit(made_of, now_ms, None, None, None, NOTHING_YET)
     unit = 10 ** digits(view.currency)
-    x, first_day, last_day = view.btyd.key
-    customers, repeat_revenue = view.btyd.measures
+    x, first_day, last_day, customers, repeat_revenue = _wide(*view.btyd.key, *view.btyd.measures)
     history = history_from_days(x, first_day, last_day, customers, day)
     purchase = fit_bg_nbd(history, start=before.purchase if before else None, min_repeaters=settings.min_repeaters)
     if isinstance(purchase, CannotTell):
         return Fit(made_of, now_ms, None, None, None, purchase.reason)
-    spend_x, _ = view.spend.key
-    n, revenue = view.spend.measures
+    spend_x, _, n, revenue = _wide(*view.spend.key, *view.spend.measures)
     z = revenue / (np.maximum(n * spend_x, 1) * float(unit))
     spend = fit_gamma_gamma(spend_x, z, n, start=before.spend if before else None, min_repeaters=settings.min_repeaters)
     if isinstance(spend, CannotTell):
@@ -150,6 +149,11 @@ class Fits:
             self._fits[view.shop] = await asyncio.to_thread(fit, view, day, settings, self._clock(), self._fits.get(view.shop))
         finally:
             del self._running[view.shop]
+
+
+def _wide(*columns: Ints) -> Iterator[Ints]:
+    """In 64 bits: the models multiply numbers of customers, of purchases and of weeks with one another."""
+    return (column.astype(np.int64) for column in columns)
 
 
 def _finite(number: float) -> float | None:

@@ -41,7 +41,7 @@ class Security:
 
     def options(self) -> Mapping[str, Any]:
         """Keyword arguments of every aiokafka client. Raises OSError where a file cannot be read."""
-        context: "ssl.SSLContext | None" = None
+        context: ssl.SSLContext | None = None
         if self.protocol in ("SSL", "SASL_SSL"):
             from aiokafka.helpers import create_ssl_context  # not above: every process reads settings, few speak to a broker
 

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from stream.sql_plain import KEEPALIVE
 from stream.store import Cells, Conflict, Key, StoreUnavailable
 
+WRITE_CACHE_KIB = 8_192
 CHUNK = 5_000
 """Keys per SELECT on SQLite, below its limit of 32,766 parameters with up to 6 key columns."""
 
@@ -28,6 +29,8 @@ class Dialect(Protocol):
 
     name: str
     pre_ping: bool
+    one_writer: bool
+    """Whether a process writes through one connection only, which may then have a cache of its own."""
     watermark: str
     next_revision: str
     inclusive: bool
@@ -39,6 +42,7 @@ class Dialect(Protocol):
 
     def engine_url(self, url: str) -> str: ...
     def on_connect(self, connection: Any, record: Any) -> None: ...
+    def on_connect_to_write(self, connection: Any, record: Any) -> None: ...
     def on_begin(self, connection: sa.Connection) -> None: ...
     def lock_schema(self, connection: sa.Connection) -> None: ...
     def learn(self, engine: sa.Engine) -> None: ...
@@ -79,6 +83,7 @@ class Sqlite:
 
     name = "sqlite"
     pre_ping = False
+    one_writer = True
     watermark = "SELECT n FROM revisions"
     next_revision = "UPDATE revisions SET n = n + 1 RETURNING n"
     inclusive = False
@@ -104,13 +109,12 @@ class Sqlite:
         # Pages that many batches touch go to the file once: every 64 MiB of WAL instead of every 4.
         connection.execute("PRAGMA wal_autocheckpoint = 16384")
 
+    def on_connect_to_write(self, connection: Any, record: Any) -> None:
+        """One large cache per process; the readers' stay small."""
+        connection.execute(f"PRAGMA cache_size = -{WRITE_CACHE_KIB}")
+
     def on_begin(self, connection: sa.Connection) -> None:
-        begin = connection.get_execution_options().get("orderwire_begin", "BEGIN IMMEDIATE")
-        if begin == "BEGIN IMMEDIATE" and not connection.info.get("writes"):
-            # Writers take turns, and the pool gives them the same connection: one large cache per process, the readers' stay small.
-            connection.info["writes"] = True
-            connection.exec_driver_sql("PRAGMA cache_size = -32768")
-        connection.exec_driver_sql(begin)
+        connection.exec_driver_sql(connection.get_execution_options().get("orderwire_begin", "BEGIN IMMEDIATE"))
 
     def lock_schema(self, connection: sa.Connection) -> None:
         """BEGIN IMMEDIATE has locked it already."""
@@ -157,6 +161,7 @@ class Postgres:
 
     name = "postgresql"
     pre_ping = True
+    one_writer = False
     watermark = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
     next_revision = "SELECT pg_current_xact_id()::text::bigint"
     inclusive = True
@@ -178,6 +183,9 @@ class Postgres:
         the server ends it after `IDLE_MS`, less than a Kafka session. Between statements we never pause for more than milliseconds."""
         connection.execute(f"SET idle_in_transaction_session_timeout = {self.IDLE_MS}")
         connection.commit()
+
+    def on_connect_to_write(self, connection: Any, record: Any) -> None:
+        """Caches are the server's."""
 
     def on_begin(self, connection: sa.Connection) -> None:
         """The driver begins by itself. Whoever only reads holds nobody up, and may take its time (copies of a whole store)."""

@@ -1,7 +1,7 @@
 """The store for a process that only ever writes a row or two: two drivers' own connections, without SQLAlchemy (12 MB) around them.
 
-The receiver tells by it that it lives (`orderwire/heartbeat.py`). It changes nothing but rows: schema and file are made by whoever opens the
-store in earnest (`stream/sql_store.py`), and until then it is unavailable.
+The receiver tells by it that it lives (`orderwire/heartbeat.py`). It changes nothing but rows: schema and file are made by whoever opens
+the store in earnest (`stream/sql_store.py`), and until then it is unavailable.
 """
 
 import re

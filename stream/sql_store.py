@@ -193,8 +193,9 @@ def _fields(entities: Entities[Any]) -> tuple[str, ...]:
 class SqlStore:
     """A `stream.store.Store`; make one with `open`."""
 
-    def __init__(self, engine: sa.Engine, dialect: Dialect) -> None:
-        self._engine, self._dialect = engine, dialect
+    def __init__(self, engine: sa.Engine, dialect: Dialect, writing: sa.Engine | None = None) -> None:
+        """`writing` has the one connection that writes, where there is but one: on SQLite its page cache is a large part of a process."""
+        self._engine, self._dialect, self._writing = engine, dialect, writing or engine
         self.dialect = dialect.name
         self._writers = threading.Lock() if dialect.name == "sqlite" else None
 
@@ -205,17 +206,11 @@ class SqlStore:
         Raises ValueError for another URL, StoreUnavailable, Incompatible.
         """
         dialect = dialect_of(url)
-        address = sa.make_url(dialect.engine_url(url))
-        engine = sa.create_engine(
-            address,
-            pool_size=pool_size,
-            max_overflow=pool_size,
-            pool_use_lifo=True,  # Connections that are seldom needed stay cold, and their page caches empty.
-            pool_pre_ping=dialect.pre_ping,
-            connect_args={name: value for name, value in dialect.connect_arguments.items() if name not in address.query},
-        )
-        event.listen(engine, "connect", dialect.on_connect)
-        event.listen(engine, "begin", dialect.on_begin)
+        engine = _engine(dialect, url, pool_size)
+        writing = None
+        if dialect.one_writer:
+            writing = _engine(dialect, url, 1)
+            event.listen(writing, "connect", dialect.on_connect_to_write)
         try:
             with translated():
                 migrate(engine, dialect)
@@ -223,14 +218,14 @@ class SqlStore:
         except BaseException:
             engine.dispose()
             raise
-        return cls(engine, dialect)
+        return cls(engine, dialect, writing)
 
     @contextmanager
     def begin(self) -> Iterator[SqlTransaction]:
         if self._writers is not None:
             self._writers.acquire()
         try:
-            with translated(), self._engine.connect().execution_options(**self._dialect.write_options) as connection, connection.begin():
+            with translated(), self._writing.connect().execution_options(**self._dialect.write_options) as connection, connection.begin():
                 transaction = SqlTransaction(connection, self._dialect)
                 yield transaction
                 transaction.tell_changes(time.time_ns() // 1_000_000)
@@ -245,3 +240,19 @@ class SqlStore:
 
     def close(self) -> None:
         self._engine.dispose()
+        self._writing.dispose()
+
+
+def _engine(dialect: Dialect, url: str, pool_size: int) -> sa.Engine:
+    address = sa.make_url(dialect.engine_url(url))
+    engine = sa.create_engine(
+        address,
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_use_lifo=True,  # Connections that are seldom needed stay cold, and their page caches empty.
+        pool_pre_ping=dialect.pre_ping,
+        connect_args={name: value for name, value in dialect.connect_arguments.items() if name not in address.query},
+    )
+    event.listen(engine, "connect", dialect.on_connect)
+    event.listen(engine, "begin", dialect.on_begin)
+    return engine

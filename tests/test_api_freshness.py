@@ -95,7 +95,7 @@ def view(version: int, repeaters: int = 0) -> RfmView:
 
     def columns(cells: Cells, *rows: tuple[int, ...]) -> Columns:
         table = np.array(rows, dtype=np.int64).reshape(-1, len(cells.key) - 1 + len(cells.measures))
-        return Columns.of(cells, table, version)
+        return Columns.of(cells, list(table.T), version)
 
     btyd = columns(BTYD_CELLS, (1, 20_000, 20_010, repeaters, repeaters))
     return RfmView("s", "USD", 20_000, True, columns(RFM_CELLS), columns(LAST_DAY_CELLS), btyd, columns(SPEND_CELLS), (0, 0, 0), ())
