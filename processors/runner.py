@@ -84,10 +84,12 @@ class Runner(Generic[Event]):
                     if self._log_away:
                         self._log_away = False
                         log.info("log available again", processor=self._processor.name)
+                    count = len(entries)
                     if entries:
                         await self._fold(reader, entries)
+                    del reading, entries  # 4 MB of bodies at most: not to be held until the next ones are there
                     await self._tick()
-                    if 0 < len(entries) < BATCH:
+                    if 0 < count < BATCH:
                         await asyncio.wait({stopping}, timeout=max(0.0, started + self._pace_s - time.monotonic()))
                 except Unavailable as error:
                     if not self._log_away:  # Once: it is tried every second, and an outage may last for hours.

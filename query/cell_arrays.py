@@ -19,7 +19,7 @@ import numpy.typing as npt
 from query.arrays import Ints
 from stream.store import Cells, Snapshot
 
-PAGE: Final = 20_000
+PAGE: Final = 5_000
 END_OF_TIME: Final = 2**62
 """Nothing has changed since: asks a snapshot for its watermark alone."""
 MONEY: Final = frozenset({"monetary", "spend", "revenue", "repeat_revenue"})

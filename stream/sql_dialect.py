@@ -10,18 +10,18 @@ from the oldest transaction that was still running when it last looked (`pg_snap
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 import sqlalchemy as sa
 
 from stream.sql_plain import KEEPALIVE
 from stream.store import Cells, Conflict, Key, StoreUnavailable
 
-WRITE_CACHE_KIB = 8_192
-CHUNK = 5_000
-"""Keys per SELECT on SQLite, below its limit of 32,766 parameters with up to 6 key columns."""
+READ_CACHE_KIB, WRITE_CACHE_KIB = 1_024, 8_192
+"""SQLite's page caches. A commit of another connection, a role's sign of life say, empties one, so none lasts for more than a second or
+two; 32 MiB for the writer saved 3 % of a fold's CPU at 1,000,000 customers in batches of 500, and nothing in batches of 50."""
 
 
 class Dialect(Protocol):
@@ -105,7 +105,7 @@ class Sqlite:
         connection.execute("PRAGMA busy_timeout = 10000")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA cache_size = -4096")
+        connection.execute(f"PRAGMA cache_size = -{READ_CACHE_KIB}")
         # Pages that many batches touch go to the file once: every 64 MiB of WAL instead of every 4.
         connection.execute("PRAGMA wal_autocheckpoint = 16384")
 
@@ -125,17 +125,19 @@ class Sqlite:
     def select(
         self, c: sa.Connection, table: str, fields: Sequence[str], key: int, keys: Sequence[Key], *, lock: str
     ) -> Iterable[tuple[Any, ...]]:
-        """CROSS JOIN keeps the keys outside and the index lookup inside; `(a, b) IN (VALUES ...)` would use its first column only."""
-        names = [f"k{i}" for i in range(key)]
-        row = f"({', '.join('?' * key)})"
-        on = " AND ".join(f"t.{field} = k.{name}" for field, name in zip(fields, names, strict=False))
-        for start in range(0, len(keys), CHUNK):
-            chunk = keys[start : start + CHUNK]
-            sql = (
-                f"WITH k({', '.join(names)}) AS (VALUES {', '.join([row] * len(chunk))})"
-                f" SELECT {', '.join('t.' + f for f in fields)} FROM k CROSS JOIN {table} t ON {on}"
-            )
-            yield from _tuples(c.exec_driver_sql(sql, tuple(chain.from_iterable(chunk))))
+        """Keys travel as one JSON array, so that there is one statement for any number of them: with a parameter for each value, 500 keys
+        cost 0.2 MB of prepared statement, of which the driver keeps 128, and a quarter more time.
+
+        CROSS JOIN keeps the keys outside and the index lookup inside; `(a, b) IN (VALUES ...)` would use its first column only.
+        """
+        told = msgspec.json.encode(keys).decode()
+        if "\\u0000" in told and any("\0" in part for row in keys for part in row if isinstance(part, str)):
+            raise ValueError(f"a key of {table} holds a NUL character, which SQLite's JSON cuts off and PostgreSQL does not take")
+        parts = ", ".join(f"json_extract(value, '$[{index}]') AS k{index}" for index in range(key))
+        on = " AND ".join(f"t.{field} = k.k{index}" for index, field in enumerate(fields[:key]))
+        columns = ", ".join(f"t.{field}" for field in fields)
+        sql = f"WITH k AS (SELECT {parts} FROM json_each(?)) SELECT {columns} FROM k CROSS JOIN {table} t ON {on}"
+        return _tuples(c.exec_driver_sql(sql, (told,)))
 
     def insert(self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]) -> None:
         self.upsert(c, table, fields, key, rows)

@@ -5,13 +5,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import DataError
 
 from orderwire.demo.postgres import Postgres
+from processors.order_state import blank
 from stream import sql_dialect
 from stream.migrations.run import head
 from stream.sql_store import SqlStore
 from stream.store import Fenced, Incompatible, Move, Store, StoreUnavailable
-from tests.contracts.store import CELL, CELLS, StoreContract, cells
+from tests.contracts.store import CELL, CELLS, ORDERS, StoreContract, cells
 
 
 class TestSqlStore(StoreContract):
@@ -83,3 +85,19 @@ def test_a_restart_of_postgresql_is_an_error_to_retry_and_loses_nothing(postgres
         assert transaction.positions() == []
     assert cells(store) == {CELL: (2, 2, 2)}
     store.close()
+
+
+def test_any_text_in_a_key_is_found_again_and_a_nul_character_is_refused(store: SqlStore) -> None:
+    keys = [("a", text) for text in ("", "'\"\\", "[1]", "\\u0000", "ключ-鍵-🔑", "x" * 3_000)]
+    with store.begin() as transaction:
+        transaction.save(ORDERS, [blank(*key) for key in keys])
+        assert set(transaction.load(ORDERS, keys)) == set(keys)
+    with pytest.raises((ValueError, DataError)), store.begin() as transaction:
+        transaction.load(ORDERS, [("a", "b\0c")])
+
+
+def test_ten_thousand_keys_are_loaded_at_once(store: SqlStore) -> None:
+    keys = [("a", f"{number}") for number in range(10_000)]
+    with store.begin() as transaction:
+        transaction.save(ORDERS, [blank(*key) for key in keys])
+        assert len(transaction.load(ORDERS, keys)) == 10_000
