@@ -2,7 +2,9 @@
 
 Bar: 250 MB (DESIGN.md, "Numbers to hold"), for the sum over supervisor and roles of PSS, the proportional set size of
 /proc/PID/smaps_rollup (proc(5)): a page that several processes have in memory, of a shared library mostly, is there once, and each of
-them is charged its part. The sum of RSS counts it once per process and is printed beside.
+them is charged its part. The sum of RSS counts it once per process and is printed beside. Processes outside of `serve`, this one too, are
+charged for their part of libraries that they use as well; so a last line tells what `serve` would have alone: all anonymous pages, and of
+each file as much as the process with most of it has.
 
 `serve` is started as a user starts it. Orders are signed webhooks of 7 kB, half of them of customers known, and go through the receiver,
 every processor, and the sender to a Graph stand-in; `/v1/rfm` is asked 50 times a second, and PSS is read every two seconds.
@@ -76,6 +78,24 @@ def resident(pids: dict[str, int]) -> dict[str, Resident]:
         kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
         told[role] = Resident(*(kilobytes[name] / 1024 for name in ("Pss", "Rss", "Anonymous")))
     return told
+
+
+def alone(pids: dict[str, int]) -> float:
+    """MB of all anonymous pages of these processes and of their files, each file once."""
+    anonymous, files = 0, dict[str, int]()
+    for pid in pids.values():
+        own, name = dict[str, int](), ""
+        for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
+            words = line.split()
+            if not words[0].endswith(":"):
+                name = words[5] if len(words) > 5 else ""
+            elif words[0] == "Rss:":
+                own[name] = own.get(name, 0) + int(words[1])
+            elif words[0] == "Anonymous:":
+                own[name] -= int(words[1])
+                anonymous += int(words[1])
+        files = {name: max(files.get(name, 0), own.get(name, 0)) for name in {*files, *own}}
+    return (anonymous + sum(files.values())) / 1024
 
 
 def deliveries(customers: int) -> Iterator[Delivery]:
@@ -205,6 +225,7 @@ def main(customers: int = 1_000_000, seconds: float = 60.0) -> None:
         url = f"http://127.0.0.1:{receiver}/webhooks/shopify"
         stack.enter_context(child([sys.executable, "-m", "bench.memory", "--send", url, str(customers)], folder, "load"))
         told(asyncio.run(measure(serve.pid, api, seconds)))
+        print(f"  with nobody else on the machine: {alone(roles(serve.pid)):.0f} MB")
 
 
 if __name__ == "__main__":
