@@ -11,7 +11,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from orderwire.demo.sums import cells_differ, stores_differ
-from orderwire.registry import PROCESSORS, feeds, running
+from orderwire.feeds import feeds, running
+from orderwire.registry import PROCESSORS
 from orderwire.settings import Settings
 from processors.runner import Runner
 from stream.metrics import ProcessorMetrics
