@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 import query.rfm as query_rfm
 from ingest.routing import RULES
 from ingest.shopify import identify
-from orderwire.registry import FEEDS
+from orderwire.feeds import FEEDS
 from processors import attribution, budget, cart_cells, cart_idle, cart_state, rfm, rfm_customer
 from processors import carts as cart_processors
 from processors.capi import payload, pixels, rows
