@@ -26,6 +26,8 @@ from stream.store import Store
 from tests.capi_orders import FBCLID, NOW, NOW_MS, PIXEL, SHOP, record, seen, settings
 
 SENT = Attempt(NOW_MS + 40, 10, "sent", 200, None, None, "T1")
+LEASE_MS = 60_000
+HOUR_MS = 3_600_000
 REFUSED = Verdict(ErrorClass.PERMANENT, action=None, http_status=400, code=100, subcode=2804009, fbtrace_id="T2")  # type: ignore[arg-type]
 
 
@@ -52,7 +54,7 @@ def fold(store: Store, *orders: Order, chosen: CapiSettings | None = None) -> No
 
 def take(store: Store, claim_id: str = "a", now_ms: int = NOW_MS, limit: int = 1000) -> list[OutboxRow]:
     with store.begin() as transaction:
-        return claim(transaction, store.dialect, SHOP, PIXEL, claim_id, now_ms, 60_000, limit)
+        return claim(transaction, store.dialect, SHOP, PIXEL, claim_id, now_ms, LEASE_MS, limit)
 
 
 def later(minutes: int) -> dict[str, Any]:
@@ -179,6 +181,17 @@ def test_a_sender_that_died_before_the_event_was_too_old_leaves_it_unknown_wheth
     (row,) = rows(store)
     assert row.outcome == "expired"
     assert row.reason.startswith("no answer told whether Meta took it")
+
+
+def test_rows_of_a_sender_that_died_go_again_within_48_hours_of_its_lease_however_late_they_are_found(store: SqlStore) -> None:
+    fold(store, seen())
+    take(store, "dead")
+    assert take(store, now_ms=NOW_MS + 60 * HOUR_MS) == []
+    with store.begin() as transaction:
+        expire(transaction, NOW_MS + 60 * HOUR_MS)
+    (row,) = rows(store)
+    assert (row.outcome, row.ambiguous_ms) == ("expired", NOW_MS + LEASE_MS)
+    assert_cells_are_the_sum_over_rows(store)
 
 
 def test_a_web_sale_without_a_user_agent_is_sent_with_a_warning(store: SqlStore) -> None:

@@ -71,7 +71,7 @@ def end_leases(transaction: Transaction, now_ms: int) -> int:
 
 
 def take_back(transaction: Transaction, shop: str, pixel_id: str, now_ms: int) -> int:
-    """Rows whose sender is gone (lease over) become `maybe_accepted`, due now. How many."""
+    """Rows whose sender is gone become `maybe_accepted`, due now: Meta may have them since the lease, however late that is noticed. How many."""
     keys = transaction.query(
         f"SELECT {KEY} FROM capi_outbox WHERE shop = :shop AND pixel_id = :pixel_id AND outcome = '{SENDING}'"
         f" AND due_ms <= :now LIMIT {CHUNK}",
@@ -84,7 +84,7 @@ def take_back(transaction: Transaction, shop: str, pixel_id: str, now_ms: int) -
     def back(row: OutboxRow) -> OutboxRow | None:
         if row.outcome != SENDING or row.due_ms is None or row.due_ms > now_ms:
             return None
-        return waiting(row, now_ms, lost, tries=row.tries, ambiguous_ms=now_ms)
+        return waiting(row, now_ms, lost, tries=row.tries, ambiguous_ms=row.due_ms)
 
     return len(change(transaction, [tuple(key) for key in keys], back)) if keys else 0
 
