@@ -1,6 +1,7 @@
 """The outbox: at most one event per order whatever is delivered, cells that equal the sum over rows, claims that nobody else gets."""
 
 from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -85,6 +86,109 @@ def test_an_order_cancelled_before_it_was_sent_is_not_sent_and_a_late_delivery_d
     assert_cells_are_the_sum_over_rows(store)
 
 
+UNAVAILABLE = Verdict(ErrorClass.TRANSIENT, action=None, http_status=503)  # type: ignore[arg-type]
+UNANSWERED = Verdict(ErrorClass.TRANSIENT, action=None, ambiguous=True)  # type: ignore[arg-type]
+CANCELLED: dict[str, Any] = {"cancelled_at": NOW.isoformat(), **later(2)}
+TRIED = Attempt(NOW_MS, 5, "transient", 503, None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("made", "outcome", "reason"),
+    [
+        (lambda row: failed(row, TRIED, UNAVAILABLE, 0.5), "skipped", "the order is cancelled"),
+        (lambda row: waiting(row, NOW_MS, None), "skipped", "the order is cancelled"),
+        (lambda row: dead(row, TRIED, REFUSED), "skipped", "the order is cancelled"),
+        (
+            lambda row: failed(row, TRIED, UNANSWERED, 0.5),
+            "skipped",
+            "the order is cancelled; it was sent before, and Meta may have taken it",
+        ),
+        (lambda row: sent(row, SENT), "sent", ""),
+    ],
+)
+@pytest.mark.parametrize("when", ["while it is sent", "after that"])
+def test_an_order_cancelled_while_it_is_sent_is_not_sent_again(
+    store: SqlStore, made: Callable[[OutboxRow], OutboxRow], outcome: str, reason: str, when: str
+) -> None:
+    fold(store, seen())
+    mine = take(store)
+    if when == "while it is sent":
+        fold(store, seen(**CANCELLED), seen(**later(1)))
+    with store.begin() as transaction:
+        settle(transaction, "a", [made(row) for row in mine])
+    if when == "after that":
+        fold(store, seen(**CANCELLED))
+    fold(store, seen(**later(1)))
+    assert [(row.outcome, row.reason, row.payload, row.veto) for row in rows(store)] == [(outcome, reason, b"", "")]
+    assert take(store, "b", NOW_MS + HOUR_MS) == []
+    assert_cells_are_the_sum_over_rows(store)
+
+
+def answered(consent: str) -> dict[str, Any]:
+    return {"note_attributes": [{"name": "marketing", "value": consent}]}
+
+
+def test_consent_that_is_withdrawn_while_the_sender_dies_ends_it_and_what_meta_may_have_is_not_built_anew(store: SqlStore) -> None:
+    chosen = settings(consent="marketing")
+    yes, no = answered("yes"), answered("no")
+    fold(store, seen(**yes), chosen=chosen)
+    take(store, "dead")
+    fold(store, seen(**no, **later(2)), chosen=chosen)
+    assert take(store, "b", NOW_MS + HOUR_MS) == []
+    fold(store, seen(**yes, **later(3)), chosen=chosen)
+    assert [(row.outcome, row.payload) for row in rows(store)] == [("no_consent", b"")]
+    assert_cells_are_the_sum_over_rows(store)
+
+
+def test_consent_that_comes_back_before_the_attempt_is_over_lets_it_go_on_with_the_same_payload(store: SqlStore) -> None:
+    chosen = settings(consent="marketing")
+    yes, no = answered("yes"), answered("no")
+    fold(store, seen(**yes), chosen=chosen)
+    mine = take(store)
+    fold(store, seen(**no, **later(2)), seen(**yes, **later(3)), chosen=chosen)
+    with store.begin() as transaction:
+        settle(transaction, "a", [failed(row, TRIED, UNAVAILABLE, 0.5) for row in mine])
+    assert [(row.outcome, row.reason, row.payload) for row in rows(store)] == [("pending", "", mine[0].payload)]
+    fold(store, seen(**no, **later(2)), chosen=chosen)
+    assert [row.outcome for row in rows(store)] == ["pending"]
+
+
+def delete(store: Store, order_id: int = 1001, **changes: Any) -> None:
+    processor = CapiProcessor({SHOP: settings(**changes)}, {})
+    event = processor.decode(Entry(record({"id": order_id}, topic="orders/delete"), 0, 0))
+    assert event is not None
+    with store.begin() as transaction:
+        processor.apply(transaction, [event], NOW_MS)
+
+
+@pytest.mark.parametrize("template", ["{order_id}", "{checkout_token}"])
+@pytest.mark.parametrize("steps", [("order", "delete", "order"), ("delete", "order"), ("order", "claim", "delete", "fails", "order")])
+def test_a_deleted_order_is_not_sent_whatever_is_still_delivered_of_it(store: SqlStore, template: str, steps: tuple[str, ...]) -> None:
+    mine: list[OutboxRow] = []
+    for minute, step in enumerate(steps):
+        if step == "order":
+            fold(store, seen(**later(minute)), chosen=settings(event_id=template))
+        elif step == "delete":
+            delete(store, event_id=template)
+        elif step == "claim":
+            mine = take(store)
+        else:
+            with store.begin() as transaction:
+                settle(transaction, "a", [failed(row, TRIED, UNAVAILABLE, 0.5) for row in mine])
+    assert [(row.outcome, row.reason, row.payload) for row in rows(store)] == [("skipped", "the order was deleted", b"")]
+    assert_cells_are_the_sum_over_rows(store)
+
+
+def test_a_deleted_order_was_sent_all_the_same(store: SqlStore) -> None:
+    fold(store, seen())
+    mine = take(store)
+    delete(store)
+    with store.begin() as transaction:
+        settle_sent(transaction, store.dialect, mine, SENT)
+    delete(store)
+    assert [(row.outcome, row.reason) for row in rows(store)] == [("sent", "")]
+
+
 def test_what_was_sent_stays_sent(store: SqlStore) -> None:
     fold(store, seen())
     with store.begin() as transaction:
@@ -129,10 +233,10 @@ def test_predicted_ltv_is_asked_for_by_customer(store: SqlStore) -> None:
     assert b'"predicted_ltv":71.23' in rows(store)[0].payload
 
 
-@pytest.mark.parametrize(("topic", "shop"), [("orders/delete", SHOP), ("orders/edited", SHOP), ("orders/paid", "other.myshopify.com")])
-def test_only_whole_orders_of_configured_shops_are_read(topic: str, shop: str) -> None:
+@pytest.mark.parametrize(("topic", "shop"), [("refunds/create", SHOP), ("orders/edited", SHOP), ("orders/paid", "other.myshopify.com")])
+def test_only_whole_orders_and_deletions_of_configured_shops_are_read(topic: str, shop: str) -> None:
     processor = CapiProcessor({SHOP: settings()}, {})
-    assert processor.decode(Entry(record({"id": 1}, topic=topic, shop=shop), 0, 0)) is None
+    assert processor.decode(Entry(record({"id": 1, "order_id": 2}, topic=topic, shop=shop), 0, 0)) is None
 
 
 def test_an_event_id_by_template_stays_what_it_was(store: SqlStore) -> None:
@@ -154,6 +258,25 @@ def test_an_order_without_the_templates_field_is_a_sale_all_the_same_under_an_id
         settle_sent(transaction, store.dialect, [row], SENT)
     fold(store, seen(order_id=1, checkout_token="c1", **later(1)), chosen=chosen)
     assert [(row.event_id, row.outcome) for row in rows(store)] == [("order:1", "sent")]
+    assert_cells_are_the_sum_over_rows(store)
+
+
+@pytest.mark.parametrize("was", ["sent", "skipped"])
+def test_a_template_that_is_changed_back_makes_no_second_event(store: SqlStore, was: str) -> None:
+    chosen = settings(event_id="{checkout_token}")
+    fold(store, seen(test=was == "skipped"), chosen=chosen)
+    if was == "sent":
+        with store.begin() as transaction:
+            settle_sent(transaction, store.dialect, claim(transaction, store.dialect, SHOP, PIXEL, "a", NOW_MS, 60_000, 10), SENT)
+    fold(store, seen(test=was == "skipped", **later(5)), seen(order_id=2))
+    assert [(row.event_id, row.outcome) for row in rows(store)] == [("ck1001", was), ("2", "pending")]
+    assert_cells_are_the_sum_over_rows(store)
+
+
+def test_a_row_that_no_event_was_built_for_gives_way_to_the_default_template_too(store: SqlStore) -> None:
+    fold(store, seen(checkout_token=None, financial_status="pending"), chosen=settings(event_id="{checkout_token}"))
+    fold(store, seen(**later(5)))
+    assert [(row.event_id, row.outcome) for row in rows(store)] == [("1001", "pending")]
     assert_cells_are_the_sum_over_rows(store)
 
 

@@ -182,8 +182,8 @@ async def test_stopped_processors_paused_pixels_and_parked_records_show(shop_set
         )
         transaction.execute(
             "INSERT INTO capi_pixel (shop, pixel_id, paused_since_ms, paused_class, paused_code, paused_message, next_probe_ms, probes,"
-            " throttled_until_ms, test_code, test_since_ms, quality, quality_ms)"
-            " VALUES (:shop, :pixel, 1, 'configuration', '190', 'expired', 0, 0, 0, '', 0, '', 0)",
+            " throttled_until_ms, test_since_ms, quality, quality_ms)"
+            " VALUES (:shop, :pixel, 1, 'configuration', '190', 'expired', 0, 0, 0, 0, '', 0)",
             shop=SHOP,
             pixel=PIXEL,
         )

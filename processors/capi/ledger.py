@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from processors.capi.click import DAY_MS, FBC_DAYS
-from processors.capi.results import Attempt, expired, waiting
+from processors.capi.results import Attempt, expired, settled, waiting
 from processors.capi.rows import CELLS, MAYBE_ACCEPTED, OUTBOX, PENDING, PIXELS, SENDING, SENT, OutboxRow, PixelRow, cells, latency_bucket
 from processors.processor import Deltas
 from stream.store import Key, Reading, Transaction
@@ -71,7 +71,7 @@ def end_leases(transaction: Transaction, now_ms: int) -> int:
 
 
 def take_back(transaction: Transaction, shop: str, pixel_id: str, now_ms: int) -> int:
-    """Rows whose sender is gone become `maybe_accepted`, due now: Meta may have them since the lease, however late that is noticed. How many."""
+    """Rows whose sender is gone become `maybe_accepted`, due now: Meta may have them since the lease, however late it is now. How many."""
     keys = transaction.query(
         f"SELECT {KEY} FROM capi_outbox WHERE shop = :shop AND pixel_id = :pixel_id AND outcome = '{SENDING}'"
         f" AND due_ms <= :now LIMIT {CHUNK}",
@@ -84,7 +84,7 @@ def take_back(transaction: Transaction, shop: str, pixel_id: str, now_ms: int) -
     def back(row: OutboxRow) -> OutboxRow | None:
         if row.outcome != SENDING or row.due_ms is None or row.due_ms > now_ms:
             return None
-        return waiting(row, now_ms, lost, tries=row.tries, ambiguous_ms=row.due_ms)
+        return settled(row, waiting(row, now_ms, lost, tries=row.tries, ambiguous_ms=row.due_ms))
 
     return len(change(transaction, [tuple(key) for key in keys], back)) if keys else 0
 
@@ -140,7 +140,7 @@ def settle(transaction: Transaction, claim_id: str, rows: Sequence[OutboxRow]) -
     by_key: dict[Key, OutboxRow] = {row[:4]: row for row in rows}
 
     def next_state(row: OutboxRow) -> OutboxRow | None:
-        return by_key[row[:4]] if row.outcome == SENDING and row.claimed_by == claim_id else None
+        return settled(row, by_key[row[:4]]) if row.outcome == SENDING and row.claimed_by == claim_id else None
 
     return len(change(transaction, list(by_key), next_state))
 

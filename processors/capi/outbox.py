@@ -1,7 +1,8 @@
 """The CAPI processor: each order becomes at most one row of the outbox, in the runner's transaction; the sender takes it from there.
 
 A row is made for every order seen, sale or not, so that a user can ask what happened to it. The newest version of an order decides while
-the row is open (`rows`); the payload is built once, when the row first becomes pending, so that no event id ever has two payloads.
+the row is open (`rows`), and can still forbid it after that; the payload is built once, when the row first becomes pending, so that no
+event id ever has two payloads. A deleted order is never a sale again.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,11 +12,15 @@ import orjson
 import structlog
 
 from processors.capi import click, payload
-from processors.capi.detail import Detail, Money, detail, field_at
+from processors.capi.detail import Detail, Money, detail
+from processors.capi.event_ids import OWN_ID, key_of, known, own_key
 from processors.capi.ledger import expire, forget_clicks
 from processors.capi.policy import Decision, decide
+from processors.capi.results import forbidden
 from processors.capi.rows import (
     CLICKS,
+    HELD,
+    LAST_US,
     NO_CONSENT,
     OPEN,
     OUTBOX,
@@ -27,9 +32,9 @@ from processors.capi.rows import (
     cells,
 )
 from processors.capi.settings import DEFAULT_MAX_AGE_S, CapiSettings, max_age_s
-from processors.events import Order, Zones, decode_order
+from processors.events import Order, OrderDeleted, Zones, decode_order
 from processors.processor import Deltas
-from processors.tolerance import micros, text
+from processors.tolerance import micros
 from stream.record import Entry
 from stream.store import Key, Transaction
 
@@ -39,9 +44,7 @@ SAFETY_MS = 60_000
 """An event this close to Meta's age limit is not sent: it would pass it on its way, and fail the whole request."""
 RETRY_MS = DEFAULT_MAX_AGE_S * 1_000
 """Nothing is retried for longer, however old Meta lets an event be (physical_store)."""
-OWN_ID = "order:"
-"""Begins the event id of an order to which the template gives none: it lacks a field (a POS order has no checkout_token), or another
-order has that id. No browser can have sent such a sale under an id that Meta would match, so it loses nothing."""
+OrderEvent = Order | OrderDeleted
 log = structlog.get_logger()
 
 
@@ -68,29 +71,37 @@ class CapiProcessor:
     def __init__(self, shops: Mapping[str, CapiSettings], zones: Zones, predicted_ltv: PredictedLtv = no_predicted_ltv) -> None:
         self._shops, self._zones, self._predicted_ltv = shops, zones, predicted_ltv
 
-    def decode(self, entry: Entry) -> Order | None:
-        """Only whole orders of shops that have a pixel."""
+    def decode(self, entry: Entry) -> OrderEvent | None:
+        """Whole orders and deletions, of shops that have a pixel."""
         if entry.record.headers.get("shop") not in self._shops:
             return None
         event = decode_order(entry, self._zones)
-        return event if isinstance(event, Order) else None
+        return event if isinstance(event, Order | OrderDeleted) else None
 
-    def apply(self, transaction: Transaction, events: Sequence[Order], now_ms: int) -> None:
-        known: dict[tuple[str, str], str] = {}
-        keyed = [(order, self._key(transaction, order, known)) for order in events]
-        spare = {order.order_id: (*key[:3], OWN_ID + order.order_id) for order, key in keyed if key[3] != order.order_id}
-        before = transaction.load(OUTBOX, {key for _, key in keyed} | set(spare.values()))
+    def apply(self, transaction: Transaction, events: Sequence[OrderEvent], now_ms: int) -> None:
+        ids, yielding = known(transaction, events, self._shops)
+        keyed = [(event, key_of(event, self._shops[event.shop], ids)) for event in events]
+        spare = {own for event, key in keyed if (own := own_key(key, event.order_id)) in yielding or key[3] != event.order_id}
+        before = transaction.load(OUTBOX, {key for _, key in keyed} | spare)
         rows = dict(before)
-        seen = [(key, self._look(order)) for order, key in keyed if _taken(before.get(key), order) or _open(before.get(key), order)]
-        clicks = _first_seen(transaction, [look for _, look in seen])
+        changing = [(event, key) for event, key in keyed if _taken(before.get(key), event) or _open(before.get(key), event)]
+        seen = [(key, event if isinstance(event, OrderDeleted) else self._look(event)) for event, key in changing]
+        clicks = _first_seen(transaction, [look for _, look in seen if isinstance(look, Seen)])
         for key, look in seen:
-            key = spare[look.order.order_id] if _taken(rows.get(key), look.order) else key
+            event = look.order if isinstance(look, Seen) else look
+            key = own_key(key, event.order_id) if _taken(rows.get(key), event) else key
             row = rows.get(key)
-            if _open(row, look.order):
+            if not _open(row, event):
+                continue
+            if isinstance(look, OrderDeleted):
+                rows[key] = _deleted(row, key, look, now_ms)
+            elif row is not None and row.outcome in HELD:
+                rows[key] = _reconsidered(row, look)
+            else:
                 rows[key] = self._fold(row, str(key[3]), look, clicks)
-        if unseen := [look.order for _, look in seen if _no_user_agent(look)]:
+        if unseen := [look.order for _, look in seen if isinstance(look, Seen) and _no_user_agent(look)]:
             log.warning("capi_no_user_agent", shop=unseen[0].shop, order_id=unseen[0].order_id, orders=len(unseen))
-        _save(transaction, before, rows, [key for key in spare.values() if _superseded(key, keyed, rows)])
+        _save(transaction, before, rows, [key for key in spare if _superseded(key, keyed, rows)])
 
     def tick(self, transaction: Transaction, now_ms: int) -> None:
         """Rows that stop being worth sending expire, whether a sender is there or not; old clicks are forgotten."""
@@ -101,28 +112,6 @@ class CapiProcessor:
         settings = self._shops[order.shop]
         found = detail(order.body, settings.currency)
         return Seen(order, settings, found, decide(order, found, settings))
-
-    def _key(self, transaction: Transaction, order: Order, known: dict[tuple[str, str], str]) -> Key:
-        """The order's row: the one it has already, whatever the template says by now; else by the template.
-
-        A row under `OWN_ID` gives way to the template's as long as no event was built for it.
-        """
-        settings = self._shops[order.shop]
-        place = (order.shop, settings.pixel_id, payload.EVENT_NAME)
-        if settings.event_id == "{order_id}":
-            return (*place, order.order_id)
-        order_key = (order.shop, order.order_id)
-        if order_key not in known:
-            sql = "SELECT event_id, outcome FROM capi_outbox WHERE shop = :shop AND order_id = :order_id AND pixel_id = :pixel_id"
-            for found in transaction.query(sql, shop=order.shop, order_id=order.order_id, pixel_id=settings.pixel_id):
-                if not found.event_id.startswith(OWN_ID) or found.outcome not in (SKIPPED, NO_CONSENT):
-                    known[order_key] = found.event_id
-        if order_key not in known:
-            event_id = payload.event_id(settings.event_id, _fields(order, settings.event_id))
-            if event_id is None:
-                return (*place, OWN_ID + order.order_id)
-            known[order_key] = event_id
-        return (*place, known[order_key])
 
     def _fold(self, row: OutboxRow | None, event_id: str, seen: Seen, clicks: Mapping[tuple[str, str], int]) -> OutboxRow:
         """The row's next state; the order is newer than what the row knows."""
@@ -153,12 +142,8 @@ class CapiProcessor:
             match_keys=keys,
             event_time_s=decision.event_time_s,
             received_ms=order.received_ms,
-            sent_ms=0,
             due_ms=due,
             expires_ms=None if due is None else min(last_s * 1000 - SAFETY_MS, order.received_ms + RETRY_MS),
-            ambiguous_ms=None,
-            claimed_by="",
-            tries=0,
             attempts=row.attempts if row is not None else "",
         )
 
@@ -173,14 +158,36 @@ class CapiProcessor:
         return payload.event(order, seen.detail, settings, seen.decision, event_id, fbc, ltv)
 
 
-def _open(row: OutboxRow | None, order: Order) -> bool:
-    """Whether `order` may change its row."""
-    return row is None or (row.outcome in OPEN and order.version > (row.updated_us, row.triggered, row.digest))
+def _open(row: OutboxRow | None, event: OrderEvent) -> bool:
+    """Whether `event` may change its row. One that was forbidden after Meta may have had it is final."""
+    if row is None:
+        return True
+    if row.outcome not in OPEN | HELD or (row.outcome in OPEN and row.ambiguous_ms is not None):
+        return False
+    return isinstance(event, OrderDeleted) or event.version > (row.updated_us, row.triggered, row.digest)
 
 
-def _taken(row: OutboxRow | None, order: Order) -> bool:
+def _taken(row: OutboxRow | None, event: OrderEvent) -> bool:
     """Whether the row is another order's."""
-    return row is not None and row.order_id != order.order_id
+    return row is not None and row.order_id != event.order_id
+
+
+def _reconsidered(row: OutboxRow, seen: Seen) -> OutboxRow:
+    """A row that may be with Meta by now, after a newer delivery of its order."""
+    version, (outcome, reason, *_) = seen.order.version, seen.decision
+    row = row._replace(updated_us=version.updated_us, triggered=version.triggered, digest=version.digest)
+    if outcome in (SKIPPED, NO_CONSENT):
+        return forbidden(row, outcome, reason)
+    return row._replace(veto="", reason="") if row.veto else row
+
+
+def _deleted(row: OutboxRow | None, key: Key, event: OrderDeleted, now_ms: int) -> OutboxRow:
+    """A row for good, whatever is still delivered of the order."""
+    reason = "the order was deleted"
+    if row is None:
+        place = (event.shop, str(key[1]), str(key[2]), str(key[3]))
+        row = OutboxRow(*place, event.order_id, LAST_US, "", "", SKIPPED, reason, event_time_s=now_ms // 1000, received_ms=now_ms)
+    return forbidden(row._replace(updated_us=LAST_US, triggered="", digest=""), SKIPPED, reason)
 
 
 def _no_user_agent(seen: Seen) -> bool:
@@ -208,7 +215,7 @@ def _first_seen(transaction: Transaction, looks: Sequence[Seen]) -> dict[tuple[s
     return {(str(key[0]), str(key[1])): at for key, at in earliest.items()}
 
 
-def _superseded(spare: Key, keyed: Sequence[tuple[Order, Key]], rows: Mapping[Key, OutboxRow]) -> bool:
+def _superseded(spare: Key, keyed: Sequence[tuple[OrderEvent, Key]], rows: Mapping[Key, OutboxRow]) -> bool:
     """Whether a row is there whose order has one by the template by now."""
     return spare in rows and any(
         OWN_ID + order.order_id == spare[3] and key != spare and key in rows and rows[key].order_id == order.order_id
@@ -231,10 +238,3 @@ def _save(transaction: Transaction, before: Mapping[Key, OutboxRow], rows: Mappi
     transaction.save(OUTBOX, changed)
     transaction.delete(OUTBOX, [key for key in gone if key in before])
     deltas.save(transaction)
-
-
-def _fields(order: Order, template: str) -> dict[str, str | None]:
-    """What the template's placeholders stand for, by name."""
-    fields = {"order_id": order.order_id, "id": order.order_id, "checkout_token": order.checkout_token, "cart_token": order.cart_token}
-    others = [name for name in payload.placeholders(template) if name not in fields]
-    return fields | {name: text(field_at(order.body, name)) for name in others}

@@ -7,13 +7,15 @@ A throttle is kept here too, so that neither another sender nor a restart asks s
 
 from processors.capi.backoff import THROTTLE_TOLD_CAP_MS, probe_ms
 from processors.capi.errors import Verdict, scrubbed
-from processors.capi.identity import digest
 from processors.capi.ledger import register
 from processors.capi.rows import PIXELS, PixelRow
 from processors.capi.settings import CapiSettings
 from stream.store import Transaction
 
-HOUR_MS = 3_600_000
+MINUTE_MS = 60_000
+HOUR_MS = 60 * MINUTE_MS
+TEST_BREAK_MS = 24 * HOUR_MS
+"""So long without a test event code ends test mode; after that it may begin anew."""
 TEST_MODE = "test_event_code"
 """`paused_code` of a pixel whose test event code has been in use for too long."""
 
@@ -71,17 +73,23 @@ def throttle(transaction: Transaction, shop: str, pixel_id: str, wait_ms: int, n
 
 
 def guard_test_mode(transaction: Transaction, settings: CapiSettings, now_ms: int) -> PixelRow:
-    """Note since when a test event code is in use; pause once that is too long, resume once the code is gone or another."""
+    """Note since when test event codes are in use; pause once that is too long, resume once there is none.
+
+    Another code changes nothing, nor does a break of less than a day: Meta counts the events of every code.
+    """
     row = register(transaction, settings.shop, settings.pixel_id)
     before = row
-    code = digest(settings.test_event_code)[:16] if settings.test_event_code else ""
-    if code != row.test_code:
-        row = row._replace(test_code=code, test_since_ms=now_ms if code else 0)
-        if row.paused_code == TEST_MODE:
-            row = row._replace(paused_since_ms=None, paused_class="", paused_code="", paused_message="", next_probe_ms=0, probes=0)
-    if code and now_ms - row.test_since_ms >= settings.test_hours * HOUR_MS and row.paused_since_ms is None:
+    if settings.test_event_code:
+        if now_ms - row.test_seen_ms >= TEST_BREAK_MS:
+            row = row._replace(test_since_ms=now_ms)
+        if now_ms - row.test_seen_ms >= MINUTE_MS:
+            row = row._replace(test_seen_ms=now_ms)
+    elif row.paused_code == TEST_MODE:
+        row = row._replace(paused_since_ms=None, paused_class="", paused_code="", paused_message="", next_probe_ms=0, probes=0)
+    used_up = now_ms - row.test_since_ms >= settings.test_hours * HOUR_MS
+    if settings.test_event_code and used_up and row.paused_since_ms is None:
         message = (
-            f"the test event code has been in use for {settings.test_hours} hours, and Meta counts test events as real ones: "
+            f"test event codes have been in use for {settings.test_hours} hours, and Meta counts test events as real ones: "
             "remove META_TEST_EVENT_CODE and start again; nothing is lost, the events wait"
         )
         row = row._replace(paused_since_ms=now_ms, paused_class="configuration", paused_code=TEST_MODE, paused_message=message)

@@ -7,7 +7,7 @@ import orjson
 
 from processors.capi.backoff import retry_ms
 from processors.capi.errors import ErrorClass, Verdict, meaning
-from processors.capi.rows import DEAD, EXPIRED, MAYBE_ACCEPTED, PENDING, SENT, OutboxRow
+from processors.capi.rows import DEAD, EXPIRED, HELD, MAYBE_ACCEPTED, OPEN, PENDING, SENDING, SENT, OutboxRow
 
 AMBIGUOUS_MS = 48 * 3_600_000
 """Meta tells a repeat for 48 hours after it first had the event (reference/meta-capi.md 1.6); after that, sending again may count twice."""
@@ -55,7 +55,22 @@ def appended(attempts: str, line: str) -> str:
 
 
 def _final(row: OutboxRow, outcome: str, reason: str = "") -> OutboxRow:
-    return row._replace(outcome=outcome, reason=reason, payload=b"", due_ms=None, expires_ms=None, claimed_by="")
+    return row._replace(outcome=outcome, reason=reason, payload=b"", due_ms=None, expires_ms=None, claimed_by="", veto="")
+
+
+def forbidden(row: OutboxRow, outcome: str, reason: str) -> OutboxRow:
+    """Not to be sent (again), as a later delivery says; what is final already stays. While it is being sent the veto waits (`settled`)."""
+    if row.outcome == SENDING:
+        return row._replace(veto=outcome, reason=reason)
+    if row.outcome not in OPEN | HELD:
+        return row
+    return _final(row, outcome, reason if row.ambiguous_ms is None else f"{reason}; it was sent before, and Meta may have taken it")
+
+
+def settled(now: OutboxRow, new: OutboxRow) -> OutboxRow:
+    """What a claimed row becomes: `new` is made of the row as it was claimed, `now` is what later deliveries have made of it since."""
+    new = new._replace(updated_us=now.updated_us, triggered=now.triggered, digest=now.digest, veto="")
+    return forbidden(new, now.veto, now.reason) if now.veto else new
 
 
 def sent(row: OutboxRow, made: Attempt) -> OutboxRow:

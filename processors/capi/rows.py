@@ -6,8 +6,10 @@
                                └── maybe_accepted <── (no answer, or the sender died while sending)
     too_old
 
-Only `skipped`, `no_consent` and `pending` are changed by a later delivery of the order. A row that may have reached Meta goes on with the
-same event id and the same payload, so that Meta can tell a repeat (reference/meta-capi.md 1.6).
+Only `skipped`, `no_consent` and `pending` are decided anew by a later delivery of the order. A row that may have reached Meta goes on with
+the same event id and the same payload, so that Meta can tell a repeat (reference/meta-capi.md 1.6); a later delivery can only forbid it
+(cancelled, deleted, consent withdrawn): then it is not sent again, and stays `skipped` or `no_consent` where Meta may have it already.
+While it is `sending` the veto waits for what comes of that.
 """
 
 import math
@@ -21,7 +23,11 @@ EXPIRED, TOO_OLD, NO_CONSENT, SKIPPED = "expired", "too_old", "no_consent", "ski
 OUTCOMES = (PENDING, SENDING, SENT, MAYBE_ACCEPTED, DEAD, EXPIRED, TOO_OLD, NO_CONSENT, SKIPPED)
 OPEN = frozenset({SKIPPED, NO_CONSENT, PENDING})
 """What a later delivery of the order may still change."""
+HELD = frozenset({SENDING, MAYBE_ACCEPTED, DEAD})
+"""What a later delivery of the order may only forbid."""
 FINAL = frozenset({SENT, DEAD, EXPIRED, TOO_OLD, NO_CONSENT, SKIPPED})
+LAST_US = (1 << 63) - 1
+"""`updated_us` of a deleted order: no delivery is newer."""
 PREDICTED = "predicted rejection "
 """How the reason begins where Meta would have refused the event, followed by the subcode."""
 BUCKETS_PER_OCTAVE = 8
@@ -43,26 +49,28 @@ class OutboxRow(NamedTuple):
     outcome: str
     reason: str
     """In words; "" where there is nothing to say."""
-    payload: bytes
+    payload: bytes = b""
     """The event as JSON; b"" where nothing is to be sent (any more)."""
-    match_keys: str
+    match_keys: str = ""
     """Keys of `user_data`, joined by commas."""
-    event_time_s: int
-    received_ms: int
+    event_time_s: int = 0
+    received_ms: int = 0
     """When the delivery came that made it pending (or, before that, the newest one)."""
-    sent_ms: int
+    sent_ms: int = 0
     """When the request was put on the wire that Meta took it from; 0 before."""
-    due_ms: int | None
+    due_ms: int | None = None
     """Pending: not before. Sending: the end of the sender's lease. None: nothing more is to be done."""
-    expires_ms: int | None
+    expires_ms: int | None = None
     """When it stops being worth sending; for a dead row, when its payload goes."""
-    ambiguous_ms: int | None
+    ambiguous_ms: int | None = None
     """The first attempt of which nobody knows whether Meta took it."""
-    claimed_by: str
-    tries: int
+    claimed_by: str = ""
+    tries: int = 0
     """Failures in a row that a retry may cure: how far the backoff is."""
-    attempts: str
+    attempts: str = ""
     """JSON objects, one per line."""
+    veto: str = ""
+    """Sending: `skipped` or `no_consent` where a later delivery said so meanwhile, with its `reason`; sent: where that came too late."""
 
 
 class PixelRow(NamedTuple):
@@ -77,8 +85,9 @@ class PixelRow(NamedTuple):
     next_probe_ms: int = 0
     probes: int = 0
     throttled_until_ms: int = 0
-    test_code: str = ""
     test_since_ms: int = 0
+    test_seen_ms: int = 0
+    """When a test event code was in use last."""
     quality: str = ""
     """What `dataset_quality` said last, as JSON."""
     quality_ms: int = 0
