@@ -389,6 +389,21 @@ async def test_a_test_event_code_is_sent_for_its_hours_and_then_pauses_the_pixel
     assert bench.outcomes() == {"1": "sent", "2": "sent"}
 
 
+async def test_another_test_event_code_or_a_short_break_makes_the_hours_no_longer(quick_store: SqlStore) -> None:
+    bench, graph = Bench(quick_store), Graph(one_by_one())
+    sent: list[int] = []
+    for number, (minutes, code) in enumerate(
+        [(0, "A"), (90, "B"), (40, "C"), (60, None), (10, "D"), (23 * 60, "D"), (60, None), (25 * 60, "E")]
+    ):
+        bench.clock.ms += minutes * MINUTE_MS
+        bench.settings = settings(test_event_code=code, test_hours=2)
+        bench.fold(seen(order_id=number + 1, received_ms=bench.clock.ms))
+        await bench.sender(graph).drain()
+        sent.append(sum(map(len, graph.batches)))
+    assert sent == [1, 2, 2, 4, 4, 4, 7, 8]
+    assert [body.get("test_event_code") for body in graph.bodies] == ["A", "B", None, None, "E"]
+
+
 async def test_a_paused_pixel_does_not_hold_up_another(quick_store: SqlStore) -> None:
     other = CapiSettings(shop="other.myshopify.com", pixel_id="99", access_token="EAAother")
     shops = {SHOP: settings(), other.shop: other}
@@ -503,6 +518,19 @@ async def test_nothing_is_claimed_for_a_slot_that_comes_free_after_the_end(bench
     bench.fold(*(seen(order_id=number) for number in range(1, 5)))
     await sender.run()
     assert sorted(bench.outcomes().values()) == ["pending", "pending", "sent", "sent"]
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_sender_that_is_cancelled_just_as_it_is_woken_ends(bench: Bench, turns: int) -> None:
+    sender = bench.sender(Graph(one_by_one()), poll_s=3_600)
+    running = asyncio.create_task(sender.run())
+    await asyncio.sleep(0.05)
+    sender.wake()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    running.cancel()
+    await asyncio.wait([running])
+    assert running.cancelled()
 
 
 async def test_match_quality_is_polled_every_six_hours_and_shown_beside_our_own_counts(bench: Bench) -> None:

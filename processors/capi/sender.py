@@ -117,7 +117,8 @@ class Sender:
                 for lane in await self._due():
                     self._kick(lane)
                 try:
-                    await asyncio.wait_for(self._woken.wait(), self._tuning.poll_s)
+                    async with asyncio.timeout(self._tuning.poll_s):  # `wait_for` would forget a cancellation that comes with the waking.
+                        await self._woken.wait()
                 except TimeoutError:
                     continue
             # Drivers first: one that is just claiming starts a delivery more.
