@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from typing import Final, NamedTuple
 
-from processors.capi.detail import detail
+from processors.capi.detail import countries, detail
 from processors.capi.identity import hashed
 from processors.events import Order, decode_order
 from processors.processor import fold_entities
@@ -45,10 +45,10 @@ def contacts(order: Order, country: str | None) -> tuple[ContactRow, ...]:
     if not customer or order.test:
         return ()
     found = detail(order.body)
-    country = next((address.country for address in found.addresses if address.country), country)
+    places = countries(found, country)
     rows = []
     for field, values in (("em", found.emails), ("ph", found.phones)):
-        hash_ = next((h for value in values if (h := hashed(field, value, country)) is not None), None)
+        hash_ = next((h for value in values if (h := hashed(field, value, *places)) is not None), None)
         if hash_ is not None:
             rows.append(ContactRow(order.shop, customer, field, hash_, *order.version))
     return tuple(rows)

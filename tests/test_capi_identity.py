@@ -113,6 +113,33 @@ def test_a_number_without_country_code_is_read_with_the_orders_country_only() ->
     assert normalised("ph", "+1 650-555-1212 ext. 5", "US") == "16505551212"
 
 
+@pytest.mark.parametrize("country", ["US", "FR", None])
+@pytest.mark.parametrize(
+    ("value", "number"),
+    [
+        ("44 20 7946 0018", "442079460018"),
+        ("33 6 12 34 56 78", "33612345678"),
+        ("1 (650) 253-0000", "16502530000"),
+        ("44-20-7946‑0018", "442079460018"),
+        ("(00) 44 20 7946 0018", "442079460018"),
+        ("0033 6 12 34 56 78 ext. 5", "33612345678"),
+    ],
+)
+def test_a_country_code_without_plus_is_known_however_the_number_is_grouped(value: str, number: str, country: str | None) -> None:
+    assert normalised("ph", value, country) == number
+
+
+@pytest.mark.parametrize("value", ["493-090-1820", "212 661 1234/56"])
+def test_what_is_more_likely_a_mistyped_number_of_the_orders_country_is_not_taken_to_be_from_abroad(value: str) -> None:
+    assert normalised("ph", value, "US") is None
+
+
+def test_a_number_is_from_the_first_of_the_orders_countries_in_which_it_is_valid() -> None:
+    assert normalised("ph", "06 12 34 56 78", "US", "FR", "IT") == "33612345678"
+    assert normalised("ph", "150 1234 5678", "GB", "CN") == "8615012345678"
+    assert normalised("ph", "+1 650 555 1212", "FR", "US") == "16505551212"
+
+
 def test_a_plus_before_the_international_prefix_is_still_that_prefix() -> None:
     assert normalised("ph", "+00 44 20 7946 0958", "US") == "442079460958"
 

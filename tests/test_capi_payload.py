@@ -70,6 +70,43 @@ def test_a_paid_web_order_becomes_a_whole_purchase_event() -> None:
     assert findings(built) == []
 
 
+FRENCH = {"city": "Lyon", "province_code": "ARA", "zip": "69001", "country_code": "FR"}
+
+
+def test_a_billing_address_with_only_a_country_does_not_hide_the_place_in_another() -> None:
+    user_data = event(seen(billing_address={"country_code": "CH"}, shipping_address=FRENCH), settings())["user_data"]
+    assert (user_data["ct"], user_data["zp"], user_data["country"]) == ([digest("lyon")], [digest("69001")], [digest("fr")])
+    alone = event(seen(billing_address={"country_code": "CH"}, shipping_address=None), settings())["user_data"]
+    assert (alone["country"], alone.keys() & {"ct", "st", "zp"}) == ([digest("ch")], set())
+
+
+def test_a_phone_number_is_from_whichever_country_of_the_order_it_is_valid_in() -> None:
+    places: dict[str, Any] = {"billing_address": {"country_code": "US"}, "shipping_address": FRENCH}
+    assert event(seen(phone="06 12 34 56 78", **places), settings())["user_data"]["ph"] == [digest("33612345678")]
+    assert event(seen(phone="020 7946 0018", **places), settings(country="GB"))["user_data"]["ph"] == [digest("442079460018")]
+
+
+ZOE, ANNA, GIFT = ({"first_name": first, "last_name": last} for first, last in (("Zoë", "Li"), ("Anna", "May"), ("Ben", "Cho")))
+
+
+@pytest.mark.parametrize(
+    ("customer", "billing", "shipping", "names"),
+    [
+        (ZOE, ANNA, GIFT, ("zoë", "li")),
+        ({"first_name": "Zoë", "last_name": None}, ZOE, GIFT, ("zoë", "li")),
+        ({"first_name": None, "default_address": ZOE}, {"first_name": "Z."}, GIFT, ("zoë", "li")),
+        ({"first_name": "Zoë"}, None, GIFT, ("zoë", None)),
+        (None, None, GIFT, ("ben", "cho")),
+        (None, None, None, (None, None)),
+    ],
+)
+def test_both_names_are_the_buyers_and_of_one_source(
+    customer: dict[str, Any] | None, billing: dict[str, Any] | None, shipping: dict[str, Any] | None, names: tuple[str | None, str | None]
+) -> None:
+    user_data = event(seen(customer=customer, billing_address=billing, shipping_address=shipping), settings())["user_data"]
+    assert tuple(user_data.get(field) for field in ("fn", "ln")) == tuple(name and [digest(name)] for name in names)
+
+
 def test_no_secret_part_of_a_url_is_sent() -> None:
     assert "secret" not in json.dumps(event(seen(), settings()))
 
@@ -270,6 +307,11 @@ def test_limited_data_use_follows_state_and_country(states: tuple[str, ...] | No
         (("::ffff:203.0.113.7", "2001:db8::1"), "2001:db8::1"),
         (("not an address", ""), None),
         (("127.0.0.1", "::"), None),
+        (("10.0.0.1", "192.168.1.4", "172.20.0.9", "100.64.3.1", "169.254.1.1", "fe80::1", "fd12:3456::1", "255.255.255.255"), None),
+        (("::ffff:10.0.0.1", "203.0.113.7"), "203.0.113.7"),
+        (("203.0.113.7:443",), "203.0.113.7"),
+        (("[2001:db8::1]:443",), "2001:db8::1"),
+        (("[2001:db8::1]", "10.0.0.1"), "2001:db8::1"),
     ],
 )
 def test_one_ip_address_is_sent_ipv6_first(addresses: tuple[str, ...], expected: str | None) -> None:

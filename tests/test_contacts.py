@@ -66,6 +66,12 @@ def test_the_shops_own_country_reads_a_number_of_an_order_without_one(store: Sql
     assert hashes(store) == {("7", "ph"): hashed("ph", "+33612345678")}
 
 
+def test_a_number_is_from_whichever_country_of_the_order_it_is_valid_in(store: SqlStore) -> None:
+    places = {"billing_address": {"country_code": "US"}, "shipping_address": {"country_code": "FR"}}
+    fold(store, [told(**{**NOBODY, **places, "phone": "06 12 34 56 78"})])
+    assert hashes(store) == {("7", "ph"): hashed("ph", "+33612345678")}
+
+
 def test_a_newer_order_without_a_number_takes_none_away(store: SqlStore) -> None:
     first = told(1, **{**NOBODY, "phone": "+33612345678", "email": "old@example.com"})
     second = told(2, minute=1, **{**NOBODY, "email": "new@example.com"})

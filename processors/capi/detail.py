@@ -86,6 +86,7 @@ class Detail(NamedTuple):
     other_phones: tuple[str, ...]
     """Of the remaining addresses, perhaps a gift's receiver."""
     names: tuple[str | None, str | None]
+    """First and last, of one source."""
     addresses: tuple[Address, ...]
     """Billing, shipping, the customer's own: those that are there, in this order."""
     user_agent: str | None
@@ -153,6 +154,19 @@ def _address(value: Any) -> Address | None:
     return found if any(found) else None
 
 
+def _names(
+    customer: Mapping[str, Any], billing: Address | None, shipping: Address | None, own: Address | None
+) -> tuple[str | None, str | None]:
+    """The buyer's: customer, billing address, their own address, the first that has both names; else the first that has any.
+
+    The shipping address comes in only then: it may be a gift's receiver.
+    """
+    told = [(text(customer.get("first_name")), text(customer.get("last_name")))]
+    told += [(address.first_name, address.last_name) for address in (billing, own) if address is not None]
+    last_resort = (shipping.first_name, shipping.last_name) if shipping is not None else (None, None)
+    return next(filter(all, told), None) or next(filter(any, told), last_resort)
+
+
 def _item(raw: dict[str, Any], currency: Any, side: str) -> Item:
     quantity = raw.get("quantity")
     return Item(
@@ -183,10 +197,6 @@ def detail(body: bytes, side: str = "shop") -> Detail:
             value = str(pair["value"]).lower()
         if name and value:
             attributes[name] = value
-    first, last = text(customer.get("first_name")), text(customer.get("last_name"))
-    for address in addresses:
-        if not (first or last):
-            first, last = address.first_name, address.last_name
     amounts = {
         (kind, which): money
         for kind, plain, amount_set in (
@@ -205,7 +215,7 @@ def detail(body: bytes, side: str = "shop") -> Detail:
         emails=_distinct(text(raw.email), text(raw.contact_email), text(customer.get("email"))),
         phones=_distinct(text(raw.phone), text(customer.get("phone")), billing.phone if billing else None),
         other_phones=_distinct(*(address.phone for address in (shipping, own) if address)),
-        names=(first, last),
+        names=_names(customer, billing, shipping, own),
         addresses=addresses,
         user_agent=text(client.get("user_agent")),
         ip_addresses=_distinct(text(client.get("browser_ip")), text(raw.browser_ip)),
@@ -218,6 +228,11 @@ def detail(body: bytes, side: str = "shop") -> Detail:
         amounts=amounts,
         taxes_included=raw.taxes_included is True,
     )
+
+
+def countries(found: Detail, own: str | None) -> tuple[str, ...]:
+    """Where its phone numbers may be from (ISO 3166), best first: billing, shipping, the customer's address, the shop's `own` country."""
+    return _distinct(*(address.country for address in found.addresses), own)
 
 
 def field_at(body: bytes, path: str) -> Any:

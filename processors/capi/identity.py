@@ -10,8 +10,9 @@ Every function is pure, never raises, and is idempotent: normalising a normalise
 
 import re
 import unicodedata
-from collections.abc import Callable
 from hashlib import sha256
+from itertools import product
+from typing import Protocol
 
 import phonenumbers
 from babel import Locale
@@ -23,6 +24,7 @@ _email = re.compile(
     r"(?=.{3,254}$)[^\s@<>()\[\]\\,;:\".]+(?:\.[^\s@<>()\[\]\\,;:\".]+)*"  # local part: atoms between single dots
     rf"@(?:{_LABEL}\.)+(?:[^\W\d_]{{2,63}}|xn--[a-z0-9-]{{1,59}})"  # at least one dot, and a top level that is letters
 ).fullmatch
+_grouping = re.compile(r"[\s().\-\u2010-\u2015]")
 _UNASSIGNED = frozenset({"EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"})
 """Two-letter codes of CLDR that are no country."""
 COUNTRIES = frozenset(filter(re.compile("[A-Z]{2}").fullmatch, map(str, Locale("en").territories))) - _UNASSIGNED
@@ -46,25 +48,29 @@ def _visible(value: str) -> str:
     return value if value.isascii() else "".join(c for c in value if unicodedata.category(c) != "Cf")
 
 
-def email(value: str, country: str | None = None) -> str | None:
+def email(value: str, *countries: str | None) -> str | None:
     """Trimmed and lower case; dots and +tags of the local part stay."""
     text = unicodedata.normalize("NFC", unicodedata.normalize("NFC", _visible(value)).strip().lower())
     return text if _email(text) else None
 
 
 def _international(text: str) -> str | None:
-    """`text` with a plus where it can only be a number with its country code: 00 before it (any country), or 11 digits and more."""
+    """`text` with a plus where it can only be a number with its country code: 00 before it (any country), or 11 digits and more.
+
+    However it is grouped, but for a slash: what follows one may be a second number. Ten digits are more likely a mistyped local number.
+    """
+    text = _grouping.sub("", text)
     if text.startswith(("00", "+00")):
         return "+" + text.removeprefix("+")[2:]
     return "+" + text if len(text) >= 11 and text.isascii() and text.isdigit() else None
 
 
-def phone(value: str, country: str | None = None) -> str | None:
-    """E.164 digits without the plus; `country` (ISO 3166) is where a number without country code is from."""
+def phone(value: str, *countries: str | None) -> str | None:
+    """E.164 digits without the plus. A number without country code is from the first of `countries` (ISO 3166) in which it is valid."""
     text = _visible(value).strip()
     if len(text) > 64:
         return None
-    for attempt in (text, _international(text)):
+    for attempt, country in product((text, _international(text)), countries or (None,)):
         if attempt is None:
             continue
         try:
@@ -76,41 +82,47 @@ def phone(value: str, country: str | None = None) -> str | None:
     return None
 
 
-def name(value: str, country: str | None = None) -> str | None:
+def name(value: str, *countries: str | None) -> str | None:
     """A first or last name: lower case, without punctuation, symbols and spaces, in whatever script."""
     return _folded(value) or None
 
 
-def city(value: str, country: str | None = None) -> str | None:
+def city(value: str, *countries: str | None) -> str | None:
     """Letters and digits of any script, lower case. The dot that lower-casing leaves over a Turkish capital I is no letter: it goes."""
     return _folded(value.replace("İ", "i")) or None
 
 
-def state(value: str, country: str | None = None) -> str | None:
+def state(value: str, *countries: str | None) -> str | None:
     """Shopify's `province_code`, lower case, without punctuation; a name stays a name."""
     return _folded(value) or None
 
 
-def zip_code(value: str, country: str | None = None) -> str | None:
-    """Lower case without spaces and dashes; in the US the first 5 digits."""
+def zip_code(value: str, *countries: str | None) -> str | None:
+    """Lower case without spaces and dashes; in the US (the first of `countries`) the first 5 digits."""
     text = _folded(value)
-    if country is not None and country.upper() == "US":
+    if countries and (countries[0] or "").upper() == "US":
         text = text[:5]
     return text or None
 
 
-def country_code(value: str, country: str | None = None) -> str | None:
+def country_code(value: str, *countries: str | None) -> str | None:
     """A two-letter ISO 3166 code, lower case; a country's name is left out."""
     code = value.strip().upper()
     return code.lower() if code in COUNTRIES else None
 
 
-def external_id(value: str, country: str | None = None) -> str | None:
+def external_id(value: str, *countries: str | None) -> str | None:
     """A customer id: lower case, without spaces."""
     return unicodedata.normalize("NFC", "".join(unicodedata.normalize("NFC", value).lower().split())) or None
 
 
-NORMALISERS: dict[str, Callable[[str, str | None], str | None]] = {
+class Normaliser(Protocol):
+    """A function above."""
+
+    def __call__(self, value: str, *countries: str | None) -> str | None: ...
+
+
+NORMALISERS: dict[str, Normaliser] = {
     "em": email,
     "ph": phone,
     "fn": name,
@@ -124,11 +136,11 @@ NORMALISERS: dict[str, Callable[[str, str | None], str | None]] = {
 """By Meta's name of the field (reference/meta-capi.md 2.1). `db` and `ge` are not in an order and not sent."""
 
 
-def normalised(field: str, value: str | None, country: str | None = None) -> str | None:
-    """`value` of `field` as Meta wants it before hashing; None where it is left out. `country` is the order's, ISO 3166."""
+def normalised(field: str, value: str | None, *countries: str | None) -> str | None:
+    """`value` of `field` as Meta wants it before hashing; None where it is left out. `countries` are the order's, ISO 3166, best first."""
     if not value or _already_hashed(value.strip()):
         return None
-    return NORMALISERS[field](value, country)
+    return NORMALISERS[field](value, *countries)
 
 
 def digest(text: str) -> str:
@@ -136,7 +148,7 @@ def digest(text: str) -> str:
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def hashed(field: str, value: str | None, country: str | None = None) -> str | None:
+def hashed(field: str, value: str | None, *countries: str | None) -> str | None:
     """The hash that is sent for `value`; None where the field is left out."""
-    text = normalised(field, value, country)
+    text = normalised(field, value, *countries)
     return None if text is None else digest(text)

@@ -5,12 +5,12 @@ without one costs the batch, 2804008), `num_items` counts the units of all lines
 """
 
 import re
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
 from processors.capi import click
-from processors.capi.detail import Address, Detail, Money, share
+from processors.capi.detail import Address, Detail, Money, countries, share
 from processors.capi.identity import hashed
 from processors.capi.policy import Decision
 from processors.capi.settings import CapiSettings
@@ -57,6 +57,13 @@ LDU_STATES = {
     "RI": 1013,
 }
 """`data_processing_options_state` (reference/meta-capi.md 1.3)."""
+INSIDE = tuple(
+    map(
+        ip_network,
+        ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16", "fc00::/7", "fe80::/10", "fec0::/10"),
+    )
+)
+"""Addresses of private networks, a carrier's NAT, a link or a site: another machine everywhere (RFC 1918, 6598, 3927, 4193, 4291)."""
 MAX_CONTENTS = 500
 _placeholder = re.compile(r"\{(\w+)\}")
 
@@ -76,33 +83,46 @@ def placeholders(template: str) -> tuple[str, ...]:
 
 
 def ip(addresses: tuple[str, ...]) -> str | None:
-    """One IP address, IPv6 before IPv4; of a list (`X-Forwarded-For`) the first hop. Never hashed."""
+    """One IP address, IPv6 before IPv4; of a list (`X-Forwarded-For`) the first hop. Never hashed. None from inside somebody's network."""
     found = []
     for text in addresses:
         try:
-            address = ip_address(text.split(",")[0].strip())
+            address = ip_address(_without_port(text.split(",")[0].strip()))
         except ValueError:
             continue
         address = getattr(address, "ipv4_mapped", None) or address
-        if not (address.is_unspecified or address.is_loopback or address.is_multicast or getattr(address, "scope_id", None)):
+        if not (address.is_unspecified or address.is_loopback or address.is_multicast or address.is_reserved or _inside(address)):
             found.append(address)
     return str(max(found, key=lambda address: address.version)) if found else None
 
 
+def _without_port(text: str) -> str:
+    """`1.2.3.4:443` and `[2001:db8::1]:443`, as proxies write them."""
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
+
+
+def _inside(address: IPv4Address | IPv6Address) -> bool:
+    return bool(getattr(address, "scope_id", None)) or any(address.version == net.version and address in net for net in INSIDE)
+
+
 def _place(addresses: tuple[Address, ...]) -> Address | None:
-    """The address that tells where the buyer is: billing, else shipping, else the customer's, the first with a place in it."""
-    return next((a for a in addresses if a.country or a.city or a.zip), None)
+    """The address that tells where the buyer is: billing, else shipping, else the customer's, the first with a city or a zip code in it.
+
+    One that has only a country counts where none has more.
+    """
+    return next((a for a in addresses if a.city or a.zip), None) or next((a for a in addresses if a.country), None)
 
 
 def user_data(order: Order, detail: Detail, settings: CapiSettings, fbc: str | None) -> dict[str, Any]:
     """Who bought: hashes (each in a list), and what is never hashed. Only fields that are there."""
     place = _place(detail.addresses)
-    address_country = next((a.country for a in detail.addresses if a.country), None)
-    country = address_country or settings.country
+    places = countries(detail, settings.country)
     data: dict[str, Any] = {}
 
     def put(field: str, *values: str | None) -> bool:
-        hashes = list(dict.fromkeys(h for value in values if (h := hashed(field, value, country)) is not None))
+        hashes = list(dict.fromkeys(h for value in values if (h := hashed(field, value, *places)) is not None))
         if hashes:
             data[field] = hashes
         return bool(hashes)
@@ -114,7 +134,7 @@ def user_data(order: Order, detail: Detail, settings: CapiSettings, fbc: str | N
     if place is not None:
         put("ct", place.city)
         put("st", place.province)
-        country = place.country or country
+        places = (place.country,) if place.country else places
         put("zp", place.zip)
         put("country", place.country)
     put("external_id", order.customer_id)
