@@ -100,7 +100,23 @@ def test_a_throttle_waits_for_the_longest_time_that_the_usage_header_tells_in_mi
     assert (verdict.action, verdict.wait_ms) == (Action.WAIT, 7 * 60_000)
 
 
-@pytest.mark.parametrize("header", ["", "{", "[]", '{"1": 3}', '{"1": [{"estimated_time_to_regain_access": "soon"}]}'])
+@pytest.mark.parametrize(("told", "wait_ms"), [("2.5", 150_000), ('"2.5"', 150_000), ('"7"', 420_000), ("180", 180 * 60_000)])
+def test_a_time_to_wait_may_be_a_fraction_or_a_string(told: str, wait_ms: int) -> None:
+    header = f'{{"1": [{{"estimated_time_to_regain_access": {told}}}]}}'
+    assert classify(400, {"X-Business-Use-Case-Usage": header}, answer(4)).wait_ms == wait_ms
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "{",
+        "[]",
+        '{"1": 3}',
+        '{"1": [{"estimated_time_to_regain_access": "soon"}]}',
+        '{"1": [{"estimated_time_to_regain_access": "inf"}]}',
+    ],
+)
 def test_a_usage_header_that_makes_no_sense_says_nothing(header: str) -> None:
     assert classify(400, {"X-Business-Use-Case-Usage": header}, answer(4)).wait_ms is None
 

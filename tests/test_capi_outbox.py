@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 import structlog
 from hypothesis import HealthCheck, given
@@ -224,6 +225,12 @@ def test_the_carts_own_fbc_comes_before_one_that_is_built(store: SqlStore) -> No
     own = f"fb.1.{NOW_MS - 5000}.AbC"
     fold(store, seen(note_attributes=[{"name": "_fbc", "value": own}]))
     assert f'"fbc":"{own}"'.encode() in rows(store)[0].payload
+
+
+@pytest.mark.parametrize(("fbclid", "sent_as"), [(FBCLID, None), ("Another1", f"fb.1.{NOW_MS - 60_000}.{FBCLID}")])
+def test_a_cookie_that_is_too_old_still_tells_when_its_click_was_first_seen(store: SqlStore, fbclid: str, sent_as: str | None) -> None:
+    fold(store, seen(note_attributes=[{"name": "_fbc", "value": f"fb.1.{NOW_MS - 100 * DAY_MS}.{fbclid}"}]))
+    assert orjson.loads(rows(store)[0].payload)["user_data"].get("fbc") == sent_as
 
 
 def test_predicted_ltv_is_asked_for_by_customer(store: SqlStore) -> None:

@@ -134,6 +134,11 @@ def test_only_money_that_came_in_time_is_sent(changes: dict[str, Any], outcome: 
     assert bool(decided.reason) is (outcome != "pending")
 
 
+def test_an_order_that_is_paid_late_is_not_said_to_have_come_late() -> None:
+    late = seen(made=NOW - timedelta(days=9))
+    assert decision(late, settings()).reason == "the order was 9 days old when it was first seen to be a sale; Meta takes none older than 7"
+
+
 def test_with_the_trigger_created_an_authorized_order_is_sent_and_a_pending_one_is_not() -> None:
     chosen = settings(trigger="created")
     assert decision(seen(financial_status="authorized"), chosen).outcome == "pending"

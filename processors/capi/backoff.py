@@ -26,8 +26,8 @@ PROBE_BASE_MS = 15_000
 PROBE_CAP_MS = 5 * 60_000
 THROTTLE_BASE_MS = 5_000
 THROTTLE_MAX_MS = 5 * 60_000
-THROTTLE_TOLD_CAP_MS = 60 * 60_000
-"""However long Meta says: then it is asked again."""
+THROTTLE_TOLD_CAP_MS = 24 * 60 * 60_000
+"""However long Meta says: after a day it is asked again, before the events are too old."""
 
 
 def retry_ms(tries: int, jitter: float, *, slow: bool = False) -> int:

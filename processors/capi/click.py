@@ -14,7 +14,7 @@ FBC_DAYS = 90
 DAY_MS = 86_400_000
 CLOCK_SKEW_MS = 60_000
 _APPENDIX = r"(?:\.(?:[A-Za-z0-9_-]{8}|AQ|Ag|Aw|BA|BQ|Bg))?"
-_fbc = re.compile(rf"fb\.\d\.(\d{{13}})\.[A-Za-z0-9_-]{{1,1000}}{_APPENDIX}").fullmatch
+_fbc = re.compile(rf"fb\.\d\.(\d{{13}})\.([A-Za-z0-9_-]{{1,1000}}){_APPENDIX}").fullmatch
 _fbp = re.compile(rf"fb\.\d\.\d{{10,13}}\.\d{{1,20}}{_APPENDIX}").fullmatch
 _fbclid = re.compile(r"[A-Za-z0-9_-]{1,1000}").fullmatch
 
@@ -25,6 +25,12 @@ def fbc(value: str | None, now_ms: int) -> str | None:
     if matched is None or not now_ms - FBC_DAYS * DAY_MS < int(matched[1]) <= now_ms + CLOCK_SKEW_MS:
         return None
     return value
+
+
+def cookie_ms(value: str | None, click_id: str) -> int | None:
+    """When the well-formed fbc `value`, of whatever age, first saw `click_id`; None where it is of another click."""
+    matched = _fbc(value) if value else None
+    return int(matched[1]) if matched is not None and matched[2] == click_id else None
 
 
 def fbp(value: str | None) -> str | None:

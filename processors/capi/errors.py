@@ -126,8 +126,18 @@ def regain_ms(headers: Mapping[str, str]) -> int | None:
         usage = mapping(orjson.loads(raw)) if raw else {}
     except orjson.JSONDecodeError:
         return None
-    minutes = [_integer(mapping(use).get("estimated_time_to_regain_access")) or 0 for uses in usage.values() for use in sequence(uses)]
-    return max(minutes) * 60_000 if minutes and max(minutes) > 0 else None
+    minutes = [_minutes(mapping(use).get("estimated_time_to_regain_access")) for uses in usage.values() for use in sequence(uses)]
+    longest = max(minutes, default=0.0)
+    return round(longest * 60_000) if longest > 0 else None
+
+
+def _minutes(value: Any) -> float:
+    """A number, or a string of one; 0 for anything else, and for what no clock has."""
+    try:
+        minutes = float(value) if isinstance(value, str | int | float) and not isinstance(value, bool) else 0.0
+    except (ValueError, OverflowError):
+        return 0.0
+    return minutes if 0 < minutes < 1e9 else 0.0
 
 
 def classify(http_status: int | None, headers: Mapping[str, str], body: bytes) -> Verdict:

@@ -195,19 +195,24 @@ def _no_user_agent(seen: Seen) -> bool:
     return seen.decision.outcome == PENDING and seen.decision.action_source == "website" and seen.detail.user_agent is None
 
 
+def _cookies(seen: Seen) -> list[str | None]:
+    """What the storefront put into the cart as fbc."""
+    return [seen.detail.attributes.get(name) for name in seen.settings.fbc_attributes]
+
+
 def _cookie(seen: Seen) -> str | None:
-    """The fbc that the storefront put into the cart, where it is good."""
-    values = (seen.detail.attributes.get(name) for name in seen.settings.fbc_attributes)
-    return next((found for value in values if (found := click.fbc(value, seen.order.received_ms))), None)
+    """The first of them that is good."""
+    return next((found for value in _cookies(seen) if (found := click.fbc(value, seen.order.received_ms))), None)
 
 
 def _first_seen(transaction: Transaction, looks: Sequence[Seen]) -> dict[tuple[str, str], int]:
-    """When each click id among the orders was first seen, Unix milliseconds; what is new is kept."""
+    """When each click id among the orders was first seen, Unix milliseconds; what is new is kept. A cookie tells it at any age."""
     told: dict[Key, int] = {}
     for look in looks:
         if _cookie(look) is None and (click_id := click.fbclid(look.detail.landing_site)) is not None:
             key = (look.order.shop, click.click_key(click_id))
-            at_ms = min(micros(look.order.created_at) // 1000, look.order.received_ms)
+            told_ms = [at_ms for value in _cookies(look) if (at_ms := click.cookie_ms(value, click_id)) is not None]
+            at_ms = min(micros(look.order.created_at) // 1000, look.order.received_ms, *told_ms)
             told[key] = min(at_ms, told.get(key, at_ms))
     kept = {key: row.seen_ms for key, row in transaction.load(CLICKS, told).items()}
     earliest = {key: min(at_ms, kept.get(key, at_ms)) for key, at_ms in told.items()}

@@ -64,7 +64,7 @@ def take_probe(transaction: Transaction, shop: str, pixel_id: str, now_ms: int) 
 
 
 def throttle(transaction: Transaction, shop: str, pixel_id: str, wait_ms: int, now_ms: int) -> PixelRow:
-    """Send nothing until Meta's time is over; never longer than an hour without asking again."""
+    """Send nothing until Meta's time is over; never longer than a day without asking again."""
     row = register(transaction, shop, pixel_id)
     until = now_ms + min(wait_ms, THROTTLE_TOLD_CAP_MS)
     row = row._replace(throttled_until_ms=max(row.throttled_until_ms, until))

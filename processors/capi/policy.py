@@ -5,7 +5,7 @@
 | test, cancelled, voided, pending, expired; with trigger `paid` also authorized and partially_paid | skipped |
 | its source's policy is `skip` | skipped |
 | a consent setting, and the order does not carry it | no_consent |
-| older than 7 days when it reached us, 62 for physical_store | too_old |
+| older than 7 days when it was first seen to be a sale, 62 for physical_store | too_old |
 | none of these | pending |
 
 Refunded orders were paid once: Meta takes no corrections, and in whichever order the deliveries come the answer must be the same.
@@ -16,7 +16,7 @@ web where the order carries a browser's user agent, and as `source_other` where 
 from typing import Any, NamedTuple
 
 from processors.capi.detail import Detail, field_at
-from processors.capi.settings import SKIP, CapiSettings, max_age_s
+from processors.capi.settings import DAY_S, SKIP, CapiSettings, max_age_s
 from processors.events import Order
 
 PAID = frozenset({"paid", "partially_refunded", "refunded"})
@@ -101,6 +101,6 @@ def decide(order: Order, detail: Detail, settings: CapiSettings) -> Decision:
     elif settings.consent is not None and not has_consent(order, detail, settings.consent):
         outcome, reason = "no_consent", f"{settings.consent} is not there, or says no"
     elif event_time_s + max_age_s(source) <= received_s:
-        days = max_age_s(source) // 86_400
-        outcome, reason = "too_old", f"the order was older than {days} days when it reached us; Meta takes none older"
+        age, most = (received_s - event_time_s) // DAY_S, max_age_s(source) // DAY_S
+        outcome, reason = "too_old", f"the order was {age} days old when it was first seen to be a sale; Meta takes none older than {most}"
     return Decision(outcome, reason, source, event_time_s)
