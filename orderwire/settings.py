@@ -151,7 +151,7 @@ class ShopSettings:
 
 _CAPI = TypeAdapter(CapiSettings)
 _CAPI_NAMES = {field.name for field in fields(CapiSettings)} - {"shop"}
-_CAPI_LISTS = {"renewal_tags", "fbc_attributes", "fbp_attributes", "ldu_states"}
+_CAPI_LISTS = {"renewal_tags", "fbc_attributes", "fbp_attributes", "ldu_states", "consent_values"}
 _SHOPIFY_NAMES = {"webhook_secret", "admin_token", "api_version", "admin_url", "timezone", "keep_hashed_contacts"}
 _AD_NAMES = {"bankroll", "margin"}
 _META_NAMES = _CAPI_NAMES | {"verify_token", "ad_account_id"}

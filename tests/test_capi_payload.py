@@ -183,10 +183,40 @@ def test_consent_is_a_gate(changes: dict[str, Any], outcome: str) -> None:
     assert decision(seen(**changes), settings(consent="marketing")).outcome == outcome
 
 
-@pytest.mark.parametrize("answer", ["n", "refused", "Rejected", "revoked", "withdrawn", "opted_out", "opt-out", "disabled"])
-def test_no_consent_is_taken_from_a_no_in_other_words(answer: str) -> None:
-    attributes = [{"name": "marketing", "value": answer}]
-    assert decision(seen(note_attributes=attributes), settings(consent="marketing")).outcome == "no_consent"
+def consented(answer: Any, **chosen: Any) -> str:
+    return decision(seen(note_attributes=[{"name": "marketing", "value": answer}]), settings(consent="marketing", **chosen)).outcome
+
+
+NOES = ["n", "refused", "Rejected", "revoked", "withdrawn", "opted_out", "opt-out", "disabled"]
+NO_CLEAR_YES = ["N/A", "undefined", "not_granted", "consent_denied", "opt out", "nein", "non", "no, thanks", "{}", "not yes", "0", 0, False]
+
+
+@pytest.mark.parametrize("answer", [*NOES, *NO_CLEAR_YES])
+def test_what_is_not_a_clear_yes_is_no(answer: Any) -> None:
+    assert consented(answer) == "no_consent"
+
+
+@pytest.mark.parametrize("answer", ["true", " YES ", "1", 1, "Opt-In", "opted in", "granted", "Accepted", "subscribed"])
+def test_a_clear_yes_is_one_however_it_is_written(answer: Any) -> None:
+    assert consented(answer) == "pending"
+
+
+def test_what_says_yes_is_a_setting() -> None:
+    assert [consented(answer, consent_values=("ja", "Alle Cookies")) for answer in ("JA", "alle-cookies", "yes")] == [
+        "pending",
+        "pending",
+        "no_consent",
+    ]
+    assert [consented(answer, consent_values=("*",)) for answer in ("2026-11-22T12:00:00Z", "", None)] == [
+        "pending",
+        "no_consent",
+        "no_consent",
+    ]
+
+
+@pytest.mark.parametrize("field", [{"ads": True}, ["yes"], [], {}, 1.5])
+def test_what_is_no_single_word_is_no_consent(field: Any) -> None:
+    assert decision(seen(marketing=field), settings(consent="marketing")).outcome == "no_consent"
 
 
 @pytest.mark.parametrize(("state", "outcome"), [("subscribed", "pending"), ("not_subscribed", "no_consent"), (None, "no_consent")])
@@ -353,6 +383,7 @@ def test_bad_settings_are_refused_with_what_to_do_and_without_secrets() -> None:
         {"pixel_id": "abc"},
         {"partner_agent": "x"},
         {"access_token": "a\nb"},
+        {"consent_values": ()},
     ):
         with pytest.raises(SettingsError) as refused:
             settings(**changes)

@@ -4,7 +4,7 @@
 |---|---|
 | test, cancelled, voided, pending, expired; with trigger `paid` also authorized and partially_paid | skipped |
 | its source's policy is `skip` | skipped |
-| a consent setting, and the order does not carry it | no_consent |
+| a consent setting, and the order does not carry it, or carries no clear yes | no_consent |
 | older than 7 days when it was first seen to be a sale, 62 for physical_store | too_old |
 | none of these | pending |
 
@@ -13,10 +13,11 @@ Refunded orders were paid once: Meta takes no corrections, and in whichever orde
 web where the order carries a browser's user agent, and as `source_other` where it does not (marketplaces, imports, the API).
 """
 
+import re
 from typing import Any, NamedTuple
 
 from processors.capi.detail import Detail, field_at
-from processors.capi.settings import DAY_S, SKIP, CapiSettings, max_age_s
+from processors.capi.settings import ANY, DAY_S, SKIP, CapiSettings, max_age_s
 from processors.events import Order
 
 PAID = frozenset({"paid", "partially_refunded", "refunded"})
@@ -24,12 +25,7 @@ CREATED = PAID | {"authorized", "partially_paid"}
 POS = frozenset({"pos", "iphone", "android"})
 DRAFT = frozenset({"shopify_draft_order", "draft_order"})
 PHONE = frozenset({"phone", "phone_order"})
-NO = frozenset(
-    {"", "0", "n", "f", "false", "no", "off", "none", "null", "disabled", "deny", "denied", "decline", "declined", "refuse", "refused"}
-    | {"reject", "rejected", "revoked", "withdrawn", "opt_out", "opt-out", "opted_out", "opted-out"}
-    | {"not_subscribed", "unsubscribed", "redacted", "invalid"}
-)
-"""What counts as no where consent is asked for, in any case; `pending` does too: it is not yet a yes."""
+_gaps = re.compile(r"[\s_-]+")
 
 
 class Decision(NamedTuple):
@@ -60,19 +56,26 @@ def action_source(source_name: str | None, detail: Detail, settings: CapiSetting
     return settings.source_web if detail.user_agent else settings.source_other
 
 
-def _yes(value: Any) -> bool:
+def _folded(value: str) -> str:
+    """`Opt-in` and `opt in` are `opt_in`."""
+    return _gaps.sub("_", value.strip().casefold())
+
+
+def _yes(value: Any, accepted: tuple[str, ...]) -> bool:
     if isinstance(value, dict) and "state" in value:  # Shopify's email_marketing_consent and its like.
         value = value["state"]
-    if value is None or value is False or value == [] or value == {}:
+    if isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str | int) or not str(value).strip():
         return False
-    return not (isinstance(value, str | int) and str(value).strip().lower() in NO | {"pending"})
+    return ANY in accepted or _folded(str(value)) in map(_folded, accepted)
 
 
-def has_consent(order: Order, detail: Detail, where: str) -> bool:
-    """Whether cart attribute `where`, else the order's (or its customer's) field of that name or path, is there and does not say no."""
+def has_consent(order: Order, detail: Detail, where: str, accepted: tuple[str, ...]) -> bool:
+    """Whether cart attribute `where`, else the order's (or its customer's) field of that name or path, is there and a clear yes."""
     if where in detail.attributes:
-        return _yes(detail.attributes[where])
-    return _yes(field_at(order.body, where)) or _yes(field_at(order.body, f"customer.{where}"))
+        return _yes(detail.attributes[where], accepted)
+    return any(_yes(field_at(order.body, path), accepted) for path in (where, f"customer.{where}"))
 
 
 def _not_a_sale(order: Order, settings: CapiSettings) -> str | None:
@@ -98,8 +101,8 @@ def decide(order: Order, detail: Detail, settings: CapiSettings) -> Decision:
         outcome, reason = "skipped", not_a_sale
     elif source == SKIP:
         outcome, reason = "skipped", f"orders from {(order.source_name or 'an unknown source')[:64]} are not sent, by setting"
-    elif settings.consent is not None and not has_consent(order, detail, settings.consent):
-        outcome, reason = "no_consent", f"{settings.consent} is not there, or says no"
+    elif settings.consent is not None and not has_consent(order, detail, settings.consent, settings.consent_values):
+        outcome, reason = "no_consent", f"{settings.consent} is not there, or none of the values that mean yes (META_CONSENT_VALUES)"
     elif event_time_s + max_age_s(source) <= received_s:
         age, most = (received_s - event_time_s) // DAY_S, max_age_s(source) // DAY_S
         outcome, reason = "too_old", f"the order was {age} days old when it was first seen to be a sale; Meta takes none older than {most}"

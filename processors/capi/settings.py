@@ -20,6 +20,30 @@ MAX_AGE_S = {"physical_store": 62 * DAY_S}
 """How old an event may be by `action_source`; 7 days for all others (reference/meta-capi.md 1.3)."""
 DEFAULT_MAX_AGE_S = 7 * DAY_S
 
+ANY = "*"
+CONSENT_VALUES = (
+    *(
+        "1",
+        "true",
+        "t",
+        "yes",
+        "y",
+        "on",
+        "ok",
+        "checked",
+        "enabled",
+        "granted",
+        "grant",
+        "given",
+        "accepted",
+        "accept",
+        "allowed",
+        "allow",
+    ),
+    *("agreed", "agree", "consented", "opt_in", "opted_in", "subscribed"),
+)
+"""Clear words for yes. `pending` is none (Shopify: not confirmed yet), nor is a word of another language: `consent_values` can add it."""
+
 ValueBasis = Literal["total", "without_shipping", "without_tax", "without_shipping_and_tax", "net_of_discounts"]
 
 
@@ -77,7 +101,10 @@ class CapiSettings:
     fbc_attributes: tuple[str, ...] = ("_fbc", "fbc")
     fbp_attributes: tuple[str, ...] = ("_fbp", "fbp")
     consent: str | None = None
-    """Cart attribute, or path in the order (`customer.email_marketing_consent.state`), that must be there and not say no."""
+    """Cart attribute, or path in the order (`customer.email_marketing_consent.state`), that must be there and say yes."""
+    consent_values: tuple[str, ...] = CONSENT_VALUES
+    """What says yes, in any case, blanks and dashes like underscores; everything else says no. ("*",): whatever is there, as where the
+    attribute is a date or exists only with consent."""
     ldu_states: tuple[str, ...] | None = None
     """US states (codes) whose orders are sent with Limited Data Use; ("*",) means all of the US. None: the field is not sent."""
     opt_out: bool = False
@@ -99,6 +126,8 @@ class CapiSettings:
                 f"test_hours is {self.test_hours}: a test event code may be used for 1 to {MAX_TEST_HOURS} hours,"
                 " since Meta counts test events"
             )
+        if not self.consent_values:
+            raise SettingsError("consent_values is empty, so no order would ever be sent: leave it out, or write the values that mean yes")
         if len(self.partner_agent) >= 23 or sum(c.isalpha() for c in self.partner_agent) < 2:
             raise SettingsError("partner_agent must have fewer than 23 characters, at least 2 of them letters")
 
