@@ -9,7 +9,7 @@ from query.as_of import Feed
 from query.budget import budget
 from query.cart_histogram import BANDS, CUSTOMERS
 from query.carts import carts
-from query.delivery import MATCH_KEYS, OUTCOMES, capi, capi_order
+from query.delivery import MATCH_KEYS, OUTCOMES, capi, capi_order, has_pixel
 from query.open_carts import LIMIT, MOST, OPEN_STATES, open_carts
 from query.parameters import Parameter, choice, text, whole
 from query.problem import bad_parameter, not_found
@@ -76,6 +76,9 @@ def _capi(question: Question) -> Json:
             "outcomes": dict.fromkeys(OUTCOMES, 0),
             "match_keys": dict.fromkeys(MATCH_KEYS),
         }
+    if pixel_id not in pixels and not has_pixel(question.reading, question.shop, pixel_id):
+        told = f"leave pixel out, or ask for {' or '.join(pixels)}" if pixels else NO_PIXEL
+        raise not_found("this shop has no pixel of that id, and never had", told)
     return capi(question.reading, question.shop, pixel_id, question.now_ms) | {"reason": None}
 
 

@@ -82,6 +82,12 @@ def _paused(pixel: Any, now_ms: int) -> tuple[str, dict[str, Any] | None]:
     return "sending", None
 
 
+def has_pixel(reading: Reading, shop: str, pixel_id: str) -> bool:
+    """Whether the shop's events are or were for this pixel."""
+    known = "SELECT 1 FROM capi_pixel WHERE {0} UNION ALL SELECT 1 FROM capi_cell WHERE {0} LIMIT 1"
+    return bool(reading.query(known.format("shop = :shop AND pixel_id = :pixel_id"), shop=shop, pixel_id=pixel_id))
+
+
 def capi(reading: Reading, shop: str, pixel_id: str, now_ms: int) -> dict[str, Any]:
     """The state of one pixel, as api.md has it, with `predicted_rejections` (by subcode) and `dataset_quality` beside."""
     counted = _cells(reading, shop, pixel_id)

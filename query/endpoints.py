@@ -19,11 +19,16 @@ from query.rfm import FEEDS
 from query.route import Asked, Route
 from query.services import services_of
 from query.status import processors_json, read_metrics, read_parked, read_roles, spool, status_json, stopped
-from stream.store import Position, StoreError
+from stream.store import Position, Reading, StoreError
 
 Json = dict[str, Any]
 PARKED: Final = Feed("parked", "parked")
 READY_TIMEOUT_S: Final = 2.0
+
+
+def _day(reading: Reading, asked: Asked) -> int:
+    """Today in the shop that is asked about."""
+    return today(asked.now_ms, zone_of(reading, asked.shop, asked.settings.zone))
 
 
 async def _aggregate(aggregate: Aggregate, asked: Asked) -> Json:
@@ -32,7 +37,7 @@ async def _aggregate(aggregate: Aggregate, asked: Asked) -> Json:
 
     def read() -> tuple[Json, Json]:
         with services.store.snapshot() as snapshot:
-            positions, day = snapshot.positions(), today(asked.now_ms, zone_of(snapshot, asked.shop, asked.settings.zone))
+            positions, day = snapshot.positions(), _day(snapshot, asked)
             answer = aggregate.answer(Question(snapshot, asked.shop, asked.now_ms, day, asked.values, asked.settings))
         return answer, as_of(asked.now_ms, day, aggregate.feeds, positions, spans)
 
@@ -59,14 +64,13 @@ async def capi_retry(asked: Asked) -> Json:
     if wanted.order_ids is not None and (len(wanted.order_ids) > 10_000 or any("\0" in order_id for order_id in wanted.order_ids)):
         raise bad_parameter("order_ids", "order_ids are too many or none that Shopify has", "at most 10000 ids")
 
-    def write() -> tuple[Json, list[Position]]:
+    def write() -> tuple[Json, list[Position], int]:
         with services.store.begin() as transaction:
             done = retry(transaction, asked.shop, asked.now_ms, order_ids=wanted.order_ids, subcode=wanted.subcode)
-            return dict(done), transaction.positions()
+            return dict(done), transaction.positions(), _day(transaction, asked)
 
     spans = await services.lags.spans({feed.topic for feed in CAPI})
-    done, positions = await asyncio.to_thread(write)
-    day = today(asked.now_ms, asked.settings.zone)
+    done, positions, day = await asyncio.to_thread(write)
     return {"shop": asked.shop, "as_of": as_of(asked.now_ms, day, CAPI, positions, spans), **done}
 
 
@@ -75,19 +79,18 @@ async def status(asked: Asked) -> Json:
     services, settings = services_of(asked), services_of(asked).settings
     shops = {asked.shop} if asked.values["shop"] else asked.reach.shops
 
-    def read() -> tuple[list[Any], list[Any], dict[str, int]]:
+    def read() -> tuple[list[Any], list[Any], dict[str, int], int]:
         with services.store.snapshot() as snapshot:
             roles = read_roles(snapshot, asked.now_ms, settings.role_silent_ms)
-            return roles, snapshot.positions(), read_parked(snapshot, shops)
+            return roles, snapshot.positions(), read_parked(snapshot, shops), _day(snapshot, asked)
 
     known = dict.fromkeys((*FEEDS, *(feed for each in AGGREGATES for feed in each.feeds), PARKED, *settings.processors))
     spans = await services.lags.spans({feed.topic for feed in known})
-    roles, positions, parked = await asyncio.to_thread(read)
+    roles, positions, parked, day = await asyncio.to_thread(read)
     feeds = [*known, *dict.fromkeys(feed for position in positions if (feed := Feed(*position[:2])) not in known)]
     further = {feed.topic for feed in feeds} - set(spans)
     spans |= await services.lags.spans(further) if further else {}
     processors = await processors_json(services.log, feeds, positions, spans, stopped(roles), asked.now_ms)
-    day = today(asked.now_ms, asked.settings.zone)
     return {
         "shop": asked.shop or None,
         "as_of": as_of(asked.now_ms, day, feeds, positions, spans),

@@ -15,6 +15,7 @@ from processors.capi.outbox import CapiProcessor
 from processors.carts import Carts
 from processors.parking import PARKED_CELLS
 from query.api_settings import ShopSettings
+from query.as_of import day_text
 from query.endpoints import ROUTES
 from stream.record import Entry, Record
 from stream.sql_store import SqlStore
@@ -155,6 +156,22 @@ async def test_retry_sends_dead_events_again_by_filter(store: SqlStore, api: Api
 
 
 @ON_ONE_STORE
+async def test_a_pixel_that_was_replaced_still_tells_what_became_of_its_events(store: SqlStore, log: SqliteLog, api: Api) -> None:
+    async with serving(store, log, shops={SHOP: ShopSettings(pixel_ids=("2",))}) as another:
+        answers = [await another.answer(f"/v1/capi?pixel={pixel}") for pixel in ("2", capi_orders.PIXEL)]
+    assert [answer["outcomes"]["pending"] for answer in answers] == [0, 1]
+
+
+@ON_ONE_STORE
+async def test_answers_are_of_the_shops_day_where_its_orders_tell_its_time_zone(store: SqlStore, api: Api) -> None:
+    with store.begin() as transaction:
+        transaction.execute("UPDATE rfm_shop SET offset_s = :ahead", ahead=14 * 3_600)
+    answers = [await api.answer(path) for path in ("/v1/carts", "/v1/capi", "/v1/status")]
+    answers.append(await api.answer("/v1/capi/retry", method="POST"))
+    assert {answer["as_of"]["day"] for answer in answers} == {day_text(TODAY + 1)}
+
+
+@ON_ONE_STORE
 async def test_a_shop_without_a_pixel_says_what_to_set(store: SqlStore, log: SqliteLog) -> None:
     async with serving(store, log, shops={SHOP: ShopSettings()}) as api:
         answer = await api.answer("/v1/capi")
@@ -178,6 +195,7 @@ async def test_a_shop_without_a_pixel_says_what_to_set(store: SqlStore, log: Sql
         ("/v1/carts/open?state=lost", 400, "bad-parameter"),
         ("/v1/budget?days=1", 400, "bad-parameter"),
         ("/v1/capi/orders/999", 404, "not-found"),
+        ("/v1/capi?pixel=999", 404, "not-found"),
         ("/v1/nothing", 404, "not-found"),
     ],
 )
