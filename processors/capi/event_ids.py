@@ -19,6 +19,7 @@ from stream.store import Key, Reading
 OWN_ID = "order:"
 BY_ORDER_ID = "{order_id}"
 """The template that every order can fill in, and no other order can."""
+OTHER_IDS = "SELECT 1 FROM capi_outbox WHERE shop = :shop AND event_id <> order_id ORDER BY order_id LIMIT 1"
 
 
 class Known(NamedTuple):
@@ -31,24 +32,27 @@ class Known(NamedTuple):
 
 
 def known(reading: Reading, orders: Collection[Order | OrderDeleted], shops: Mapping[str, CapiSettings]) -> Known:
-    """One query per shop."""
+    """One query per shop; a mere probe where no template but the default ever was."""
     found = Known({}, set())
     by_shop: dict[str, dict[str, None]] = {}
     for order in orders:
         by_shop.setdefault(order.shop, {})[order.order_id] = None
     for shop, order_ids in by_shop.items():
-        pixel_id, asked = shops[shop].pixel_id, list(order_ids)
+        if shops[shop].event_id == BY_ORDER_ID and not reading.query(OTHER_IDS, shop=shop):
+            continue
+        asked = list(order_ids)
         asked += asked[:1] * ((1 << (len(asked) - 1).bit_length()) - len(asked))  # Few lengths: a statement is parsed once.
         names = {f"order_{number}": order_id for number, order_id in enumerate(asked)}
+        # Without pixel_id, for which SQLite would walk the whole ledger by its primary key.
         sql = (
-            "SELECT event_name, event_id, order_id, outcome, updated_us FROM capi_outbox"
-            f" WHERE shop = :shop AND pixel_id = :pixel_id AND order_id IN ({', '.join(f':{name}' for name in names)})"
+            "SELECT pixel_id, event_name, event_id, order_id, outcome, updated_us FROM capi_outbox"
+            f" WHERE shop = :shop AND order_id IN ({', '.join(f':{name}' for name in names)})"
         )
-        rows = reading.query(sql, shop=shop, pixel_id=pixel_id, **names)
+        rows = [row for row in reading.query(sql, shop=shop, **names) if row.pixel_id == shops[shop].pixel_id]
         # An order may have several rows, of older templates: the one that went furthest counts, so it comes last.
         for row in sorted(rows, key=lambda row: (row.outcome not in (SKIPPED, NO_CONSENT), row.event_id)):
             if row.event_id.startswith(OWN_ID) and row.outcome in (SKIPPED, NO_CONSENT) and row.updated_us != LAST_US:
-                found.yielding.add((shop, pixel_id, row.event_name, row.event_id))
+                found.yielding.add((shop, row.pixel_id, row.event_name, row.event_id))
             else:
                 found.ids[shop, row.order_id] = row.event_id
     return found

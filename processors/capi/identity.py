@@ -10,8 +10,8 @@ Every function is pure, never raises, and is idempotent: normalising a normalise
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from hashlib import sha256
-from itertools import product
 from typing import Protocol
 
 import phonenumbers
@@ -54,15 +54,17 @@ def email(value: str, *countries: str | None) -> str | None:
     return text if _email(text) else None
 
 
-def _international(text: str) -> str | None:
-    """`text` with a plus where it can only be a number with its country code: 00 before it (any country), or 11 digits and more.
+def _readings(text: str) -> Iterator[str]:
+    """As it is, then with a plus where it can only have its country code: 00 before it (any country), or 11 digits and more.
 
     However it is grouped, but for a slash: what follows one may be a second number. Ten digits are more likely a mistyped local number.
     """
+    yield text
     text = _grouping.sub("", text)
     if text.startswith(("00", "+00")):
-        return "+" + text.removeprefix("+")[2:]
-    return "+" + text if len(text) >= 11 and text.isascii() and text.isdigit() else None
+        yield "+" + text.removeprefix("+")[2:]
+    elif len(text) >= 11 and text.isascii() and text.isdigit():
+        yield "+" + text
 
 
 def phone(value: str, *countries: str | None) -> str | None:
@@ -70,15 +72,14 @@ def phone(value: str, *countries: str | None) -> str | None:
     text = _visible(value).strip()
     if len(text) > 64:
         return None
-    for attempt, country in product((text, _international(text)), countries or (None,)):
-        if attempt is None:
-            continue
-        try:
-            number = phonenumbers.parse(attempt, country.upper() if country else None)
-        except NumberParseException:
-            continue
-        if phonenumbers.is_valid_number(number):
-            return phonenumbers.format_number(number, PhoneNumberFormat.E164)[1:]
+    for reading in _readings(text):
+        for country in countries or (None,):
+            try:
+                number = phonenumbers.parse(reading, country.upper() if country else None)
+            except NumberParseException:
+                continue
+            if phonenumbers.is_valid_number(number):
+                return phonenumbers.format_number(number, PhoneNumberFormat.E164)[1:]
     return None
 
 
