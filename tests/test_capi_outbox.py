@@ -135,6 +135,8 @@ def test_consent_that_is_withdrawn_while_the_sender_dies_ends_it_and_what_meta_m
     fold(store, seen(**yes), chosen=chosen)
     take(store, "dead")
     fold(store, seen(**no, **later(2)), chosen=chosen)
+    with store.begin() as transaction:
+        assert take_back(transaction, SHOP, PIXEL, NOW_MS + HOUR_MS) == 1
     assert take(store, "b", NOW_MS + HOUR_MS) == []
     fold(store, seen(**yes, **later(3)), chosen=chosen)
     assert [(row.outcome, row.payload) for row in rows(store)] == [("no_consent", b"")]
@@ -316,6 +318,8 @@ def test_a_sender_that_died_before_the_event_was_too_old_leaves_it_unknown_wheth
 def test_rows_of_a_sender_that_died_go_again_within_48_hours_of_its_lease_however_late_they_are_found(store: SqlStore) -> None:
     fold(store, seen())
     take(store, "dead")
+    with store.begin() as transaction:
+        assert take_back(transaction, SHOP, PIXEL, NOW_MS + 60 * HOUR_MS) == 1
     assert take(store, now_ms=NOW_MS + 60 * HOUR_MS) == []
     with store.begin() as transaction:
         expire(transaction, NOW_MS + 60 * HOUR_MS)
