@@ -14,7 +14,7 @@ PROBLEMS: Final = {
     "which-shop": "400: several shops are within reach and none was named; `allowed` lists them",
     "not-allowed": "401 or 403: the token is missing, wrong or does not reach that far, or the request is another web page's",
     "unknown-shop": "404: no shop of that name is configured",
-    "not-found": "404: no such path, customer or order",
+    "not-found": "404: no such path, customer, order or pixel",
     "method-not-allowed": "405: `Allow` lists the methods there are",
     "too-large": "413: the request's body is larger than any that means something",
     "store-unavailable": "503: the database does not answer now; ask again after `Retry-After` seconds",

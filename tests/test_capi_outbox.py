@@ -328,6 +328,14 @@ def test_rows_of_a_sender_that_died_go_again_within_48_hours_of_its_lease_howeve
     assert_cells_are_the_sum_over_rows(store)
 
 
+def test_a_sale_that_waited_too_long_expired_whatever_is_delivered_of_it_then(store: SqlStore) -> None:
+    fold(store, seen())
+    fold(store, seen(received_ms=NOW_MS + 8 * DAY_MS, **later(5)))
+    with store.begin() as transaction:
+        expire(transaction, NOW_MS + 8 * DAY_MS)
+    assert [row.outcome for row in rows(store)] == ["expired"]
+
+
 def test_a_web_sale_without_a_user_agent_is_sent_with_a_warning(store: SqlStore) -> None:
     with structlog.testing.capture_logs() as logs:
         fold(store, seen(client_details={"browser_ip": "203.0.113.7"}), seen(order_id=2))

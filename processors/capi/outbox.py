@@ -27,6 +27,7 @@ from processors.capi.rows import (
     PENDING,
     PREDICTED,
     SKIPPED,
+    TOO_OLD,
     ClickRow,
     OutboxRow,
     cells,
@@ -116,7 +117,7 @@ class CapiProcessor:
     def _fold(self, row: OutboxRow | None, event_id: str, seen: Seen, clicks: Mapping[tuple[str, str], int]) -> OutboxRow:
         """The row's next state; the order is newer than what the row knows."""
         order, decision = seen.order, seen.decision
-        if row is not None and row.outcome == PENDING and decision.outcome == PENDING:
+        if row is not None and row.outcome == PENDING and decision.outcome in (PENDING, TOO_OLD):  # It came in time, and expires by itself.
             return row._replace(updated_us=order.version.updated_us, triggered=order.version.triggered, digest=order.version.digest)
         body, keys = b"", ""
         if decision.outcome == PENDING:
