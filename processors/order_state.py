@@ -38,7 +38,7 @@ class OrderRow(NamedTuple):
     digest: str
     deleted: int
     valid: int
-    """1 unless test, cancelled or voided (analytics 1.5)."""
+    """`is_valid` of the snapshot."""
     day: int
     currency: str
     total: int
@@ -56,6 +56,11 @@ VOID = frozenset({"voided"})
 def blank(shop: str, order_id: str) -> OrderRow:
     """An order of which nothing is known yet."""
     return OrderRow(shop, order_id, "", -1, "", "", 0, 0, 0, "", 0, 0, "")
+
+
+def is_valid(order: Order) -> bool:
+    """Whether an order in this state is a sale: neither test, cancelled nor voided (analytics 1.5)."""
+    return not (order.test or order.cancelled or order.financial_status in VOID)
 
 
 def counts(row: OrderRow | None) -> bool:
@@ -112,7 +117,7 @@ def merge(row: OrderRow | None, event: OrderEvent, subject: Callable[[Order], st
             subject(event),
             *event.version,
             deleted,
-            int(not (event.test or event.cancelled or event.financial_status in VOID)),
+            int(is_valid(event)),
             event.day,
             event.currency,
             event.total,
