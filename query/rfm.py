@@ -136,7 +136,7 @@ def rfm_json(view: RfmView, day: int, scored: Rfm, settings: RfmSettings, predic
     guest, last_day = view.last_days.key
     (customers,) = view.last_days.measures
     churned = churn(last_day, customers, day, settings.churn_after_days)
-    simple = ltv_simple(scored.customers, scored.orders, scored.revenue, churned.rate)
+    simple = ltv_simple(scored.customers, scored.orders, scored.revenue, churned.rate, settings.window_days)
     guests = guest == 1
     reason = scored.reason
     if not scored.customers:
