@@ -47,6 +47,8 @@ class Merchant:
     margin: float | None
     days: int = 30
     immature: int = 3
+    shown: int | None = None
+    """Days that are asked for; what is advised does not depend on it."""
     step: float = 0.3
     seed: int | None = None
 
@@ -188,8 +190,8 @@ def budget(sales: list[Sale], costs: list[Cost], today: int, merchant: Merchant)
     def money(units: float | None) -> dict[str, str] | None:
         return amount(units, own)
 
-    recent = range(today - merchant.days + 1, today + 1)
-    mature = range(recent.start - merchant.immature, today - merchant.immature + 1)
+    recent = range(today - (merchant.shown or merchant.days) + 1, today + 1)
+    mature = range(today - merchant.immature - merchant.days + 1, today - merchant.immature + 1)
     read = range(min(recent.start, mature.start), today + 1)
     costs, sales = [c for c in costs if c.day in read], [s for s in sales if s.day in read]
     left_out = [s for s in sales if s.currency != own and s.day in recent]
@@ -246,7 +248,7 @@ def budget(sales: list[Sale], costs: list[Cost], today: int, merchant: Merchant)
 
     others = sorted({s.campaign[0] for s in sales if s.campaign[1:] == ("", "")} - {"(none)", "(direct)", "meta"})
     return {
-        "days": merchant.days,
+        "days": len(recent),
         "margin": merchant.margin,
         "bankroll_per_day": money(merchant.bankroll),
         "left_out": len(left_out),
