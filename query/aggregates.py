@@ -123,14 +123,7 @@ AGGREGATES: Final = (
         BUDGET,
         _budget,
         ("days", "bankroll_per_day", "margin", "reasons", "total", "campaigns", "unattributed", "direct", "meta_unassigned", "time_zones"),
-        (
-            whole(
-                "days",
-                "days of money and orders to tell; returns and advice keep to the setting (AD_DAYS), which is also the default",
-                1,
-                366,
-            ),
-        ),
+        (whole("days", "days of money and orders to tell; returns and advice keep to the setting, which is the default", 7, 366),),
     ),
     Aggregate(
         "/v1/capi",
