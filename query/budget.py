@@ -14,9 +14,10 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from query.advice import Assessment, Evidence, Terms, Window, assess
+from query.advice import CAUTION, Assessment, Evidence, Terms, Window, assess
 from query.campaign_answer import NO_BANKROLL, NO_MARGIN, campaign_json, daily_return_json, in_window, kelly_json
 from query.campaigns import DIRECT, UNATTRIBUTED, Account, Bucket, BudgetCell, account, shop_currency
+from query.kelly import Caution
 from stream.money import minor, money
 from stream.store import Snapshot
 
@@ -44,6 +45,7 @@ class BudgetSettings:
     """The shop's; where not set, that of most orders."""
     time_zone: str | None = None
     """The shop's, for display."""
+    caution: Caution = CAUTION
 
 
 def read_cells(snapshot: Snapshot, shop: str, window: Window) -> list[BudgetCell]:
@@ -89,6 +91,7 @@ def budget(snapshot: Snapshot, shop: str, today_day: int, settings: BudgetSettin
         immature_days=settings.immature_days,
         recent=recent,
         mature=mature,
+        caution=settings.caution,
     )
     return {**answer, **_told(account(cells, currency), terms), "time_zones": time_zones}
 

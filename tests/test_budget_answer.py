@@ -14,6 +14,7 @@ import pytest
 from processors.budget import BudgetOrders, BudgetSpend
 from query.budget import BudgetSettings, budget
 from query.campaign_answer import AMBIGUOUS, NO_BANKROLL, NO_MARGIN, PAUSE
+from query.kelly import Caution
 from stream.record import Entry, Record
 from stream.sql_store import SqlStore
 from tests.oracle_budget import DIGITS, Cost, Merchant, Sale, amount
@@ -84,6 +85,7 @@ def ask(store: SqlStore, merchant: Merchant, time_zone: str | None = None) -> di
     settings = BudgetSettings(
         bankroll=written(merchant.bankroll), margin=merchant.margin, days=merchant.days, immature_days=merchant.immature,
         max_change=merchant.step, seed=written(merchant.seed), time_zone=time_zone,
+        caution=Caution(kelly=merchant.kelly, prior_days=merchant.prior_days, prior_variance=merchant.prior_sd**2),
     )  # fmt: skip
     with store.snapshot() as snapshot:
         return budget(snapshot, SHOP, TODAY, settings, merchant.shown)
@@ -188,6 +190,11 @@ class Simulated:
             days=pick.choice((30, 30, 14)),
             seed=pick.choice((None, 2500)),
             shown=pick.choice((None, 7, 50)),
+            immature=pick.choice((3, 3, 1)),
+            step=pick.choice((0.3, 0.3, 0.1)),
+            kelly=pick.choice((0.5, 0.5, 0.2)),
+            prior_days=pick.choice((10, 10, 0, 25)),
+            prior_sd=pick.choice((0.2, 0.2, 0.05, 1.0)),
         )
 
 
