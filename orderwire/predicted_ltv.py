@@ -6,7 +6,7 @@ from a customer that RFM does not know yet, goes without.
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 
 import structlog
@@ -26,8 +26,8 @@ log = structlog.get_logger()
 class PredictedLtv:
     """Asked by the CAPI processor: (shop, customer id) -> what the customer will still bring, or None."""
 
-    def __init__(self, store: Store, shops: Iterable[str], settings: RfmSettings, clock: Callable[[], float] = time.time) -> None:
-        self._store, self._shops, self._settings, self._clock = store, tuple(shops), settings, clock
+    def __init__(self, store: Store, shops: Mapping[str, RfmSettings], clock: Callable[[], float] = time.time) -> None:
+        self._store, self._shops, self._clock = store, shops, clock
         self._arrays = RfmArrays(store)
         self._fits: dict[str, tuple[Fit, str, int]] = {}
         self._stop = threading.Event()
@@ -45,11 +45,11 @@ class PredictedLtv:
     def refit(self) -> None:
         """Fit every shop once. Raises StoreUnavailable."""
         self._arrays.refresh()
-        for shop in self._shops:
+        for shop, settings in self._shops.items():
             view = self._arrays.view(shop)
             if view.as_of_day is not None:
                 before = self._fits.get(shop)
-                fitted = fit(view, view.as_of_day, self._settings, int(self._clock() * 1000), before[0] if before else None)
+                fitted = fit(view, view.as_of_day, settings, int(self._clock() * 1000), before[0] if before else None)
                 self._fits[shop] = (fitted, view.currency, view.as_of_day)
 
     def __call__(self, shop: str, customer_id: str) -> Money | None:
@@ -62,7 +62,7 @@ class PredictedLtv:
         if row is None:
             return None
         purchases = Purchases(row.days - 1, row.first_day, row.last_day, row.revenue_ever - row.first_day_revenue)
-        (answer,) = customers_json(fitted, self._settings, currency, max(day, row.last_day), [purchases])
+        (answer,) = customers_json(fitted, self._shops[shop], currency, max(day, row.last_day), [purchases])
         value = answer["value"]
         return None if value is None else Money(minor(Decimal(value["amount"]), currency), currency)
 

@@ -22,6 +22,11 @@ def zones(settings: Settings) -> dict[str, ZoneInfo]:
     return {domain: shop.zone for domain, shop in settings.shops.items() if shop.zone is not None}
 
 
+def currencies(settings: Settings) -> dict[str, str]:
+    """Currencies of the shops that have one set."""
+    return {domain: shop.currency for domain, shop in settings.shops.items() if shop.currency is not None}
+
+
 def pixels(settings: Settings) -> dict[str, CapiSettings]:
     """Where Purchase events go, by shop."""
     return {domain: shop.capi for domain, shop in settings.shops.items() if shop.capi is not None}
@@ -30,7 +35,7 @@ def pixels(settings: Settings) -> dict[str, CapiSettings]:
 # One line per processor: its name, and how to make it.
 PROCESSORS: dict[str, Callable[[Settings], Processor[Any]]] = {
     "capi": lambda settings: CapiProcessor(pixels(settings), zones(settings)),
-    "rfm": lambda settings: RfmProcessor(zones(settings), window_days=settings.rfm_window_days),
+    "rfm": lambda settings: RfmProcessor(zones(settings), currencies(settings), window_days=settings.rfm_window_days),
     "carts": lambda settings: Carts(settings.abandoned_after_minutes),
     "carts_orders": lambda settings: CartsOrders(settings.abandoned_after_minutes, zones(settings)),
     "budget_orders": lambda settings: BudgetOrders(zones(settings)),

@@ -12,7 +12,6 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import fields
-from decimal import Decimal
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, TypeAdapter, ValidationError, field_validator
 
+from orderwire.shop_numbers import AdNumbers, CustomerNumbers, Numbers, numbers
 from processors.capi.settings import CapiSettings
 from stream.kafka_settings import KafkaSettings, Security
 
@@ -102,27 +102,34 @@ class ShopSettings:
         return (secret, token) if secret and token else None
 
     @property
-    def bankroll(self) -> Decimal | None:
-        """The ad bankroll per day, shop currency."""
-        return self._decimal("bankroll", "AD_BANKROLL")
+    def currency(self) -> str | None:
+        """The shop's currency (ISO 4217), where set. Raises ConfigurationError."""
+        code = (self._text("shop_currency") or "").strip().upper()
+        if not code:
+            return None
+        from stream.money import digits  # It brings babel, and processes that count no money do without.
 
-    @property
-    def margin(self) -> float | None:
-        """Contribution margin, a fraction of revenue."""
-        margin = self._decimal("margin", "AD_MARGIN")
-        if margin is not None and not 0 < margin <= 1:
-            raise ConfigurationError(f"AD_MARGIN of {self.domain} is {margin}: write a fraction of revenue, for example 0.4")
-        return None if margin is None else float(margin)
-
-    def _decimal(self, name: str, variable: str) -> Decimal | None:
-        text = self._text(name)
         try:
-            value = None if text is None else Decimal(text)
-        except ArithmeticError:
-            value = Decimal("NaN")
-        if value is not None and (not value.is_finite() or value <= 0):
-            raise ConfigurationError(f"{variable} of {self.domain} is {text!r}: write a positive number")
-        return value
+            digits(code)
+        except ValueError:
+            raise ConfigurationError(f"SHOPIFY_SHOP_CURRENCY of {self.domain} is {code!r}: write an ISO 4217 code such as EUR") from None
+        return code
+
+    @cached_property
+    def ads(self) -> AdNumbers:
+        """What its ad budgets go by. Raises ConfigurationError."""
+        return self._numbers(AdNumbers, "AD_")
+
+    @cached_property
+    def customers(self) -> CustomerNumbers:
+        """What its customers' value goes by. Raises ConfigurationError."""
+        return self._numbers(CustomerNumbers, "ORDERWIRE_")
+
+    def _numbers(self, model: type[Numbers], prefix: str) -> Numbers:
+        try:
+            return numbers(model, prefix, self._table, self.domain)
+        except ValueError as error:
+            raise ConfigurationError(str(error)) from None
 
     @cached_property
     def capi(self) -> CapiSettings | None:
@@ -152,16 +159,16 @@ class ShopSettings:
 _CAPI = TypeAdapter(CapiSettings)
 _CAPI_NAMES = {field.name for field in fields(CapiSettings)} - {"shop"}
 _CAPI_LISTS = {"renewal_tags", "fbc_attributes", "fbp_attributes", "ldu_states", "consent_values"}
-_SHOPIFY_NAMES = {"webhook_secret", "admin_token", "api_version", "admin_url", "timezone", "keep_hashed_contacts"}
-_AD_NAMES = {"bankroll", "margin"}
+_SHOPIFY_NAMES = {"webhook_secret", "admin_token", "api_version", "admin_url", "timezone", "shop_currency", "keep_hashed_contacts"}
+_AD_NAMES, _CUSTOMER_NAMES = set(AdNumbers.model_fields), set(CustomerNumbers.model_fields)
 _META_NAMES = _CAPI_NAMES | {"verify_token", "ad_account_id"}
 _PREFIXES = ("ORDERWIRE_", "SHOPIFY_", "META_", "AD_")
-_SHOP_NAMES = _SHOPIFY_NAMES | _AD_NAMES | _META_NAMES
+_SHOP_NAMES = _SHOPIFY_NAMES | _AD_NAMES | _META_NAMES | _CUSTOMER_NAMES
 
 
 def shop_variables() -> dict[str, str]:
     """The environment variables that are a shop's, and the name of each in `orderwire.toml`."""
-    prefixed = (("SHOPIFY_", _SHOPIFY_NAMES), ("META_", _META_NAMES), ("AD_", _AD_NAMES))
+    prefixed = (("SHOPIFY_", _SHOPIFY_NAMES), ("META_", _META_NAMES), ("AD_", _AD_NAMES), ("ORDERWIRE_", _CUSTOMER_NAMES))
     return {f"{prefix}{name.upper()}": name for prefix, names in prefixed for name in names}
 
 
@@ -192,9 +199,6 @@ class Settings(BaseModel):
     store_pool: int = Field(8, validation_alias="ORDERWIRE_STORE_POOL", ge=1)
     abandoned_after_minutes: int = Field(60, validation_alias="ORDERWIRE_ABANDONED_AFTER_MINUTES", ge=10, multiple_of=10)
     rfm_window_days: int = Field(365, validation_alias="ORDERWIRE_RFM_WINDOW_DAYS", ge=1, le=3650)
-    ltv_horizon_days: int = Field(365, validation_alias="ORDERWIRE_LTV_HORIZON_DAYS", ge=1, le=3650)
-    ltv_margin: float = Field(1.0, validation_alias="ORDERWIRE_LTV_MARGIN", gt=0, le=1)
-    """What part of predicted revenue is counted as value; 1 is revenue itself."""
     park_max_run: int = Field(100, validation_alias="ORDERWIRE_PARK_MAX_RUN", ge=1)
     park_max_ratio: float = Field(0.2, validation_alias="ORDERWIRE_PARK_MAX_RATIO", gt=0, le=1)
 
@@ -301,7 +305,7 @@ class Settings(BaseModel):
         if self.shop and self.shop.strip().lower() not in shops:
             shops[self.shop.strip().lower()] = ShopSettings(self.shop, everywhere)
         for shop in shops.values():
-            _ = (shop.webhook_secrets, shop.zone, shop.capi, shop.bankroll, shop.margin, shop.keep_hashed_contacts)
+            _ = (shop.webhook_secrets, shop.zone, shop.currency, shop.capi, shop.ads, shop.customers, shop.keep_hashed_contacts)
         return shops
 
 

@@ -1,8 +1,8 @@
 """In which cells a checkout counts, and with how much. Everything that `query/carts.py` tells comes from these sums.
 
 `cart_open`    (10-minute bucket of the last touch, value bin, is_returning, contact, idled): open checkouts and their value.
-`cart_closed`  (state, value bin, is_returning, contact): closed checkouts and their value; their orders known, the value of those checkouts
-               and what the orders are worth; those that had ever been idle for 10 minutes.
+`cart_closed`  (state, value bin, is_returning, contact): closed checkouts and their value; their orders known in the same currency, the
+               value of those checkouts and what the orders are worth; those that had ever been idle for 10 minutes.
 `cart_spell`   (value bin, is_returning, age bin): idle spells that ended at that age, by the order or otherwise.
 `cart_cohort`  (hour in which the checkout first counted as abandoned, how long after it was ordered): checkouts.
 
@@ -48,7 +48,7 @@ def cells(row: CheckoutRow | None) -> list[Counted]:
         counted.append((OPEN, key, (1, row.value)))
     else:
         idle.append((row.last_ms, row.closed_ms - row.last_ms))
-        known = (1, row.value, row.revenue) if direct and row.revenue >= 0 else (0, 0, 0)
+        known = (1, row.value, row.revenue) if direct and row.revenue >= 0 and row.revenue_currency == currency else (0, 0, 0)
         key = (shop, currency, row.state, row.value_bin, row.is_returning, row.contact)
         counted.append((CLOSED_CARTS, key, (1, row.value, *known, int(row.idled > 0))))
     counted += _spells(row, idle, direct=direct)

@@ -6,7 +6,8 @@ a checkouts/delete without `token` (shopify 2.1), orders of sibling checkouts, a
 (shopify 2.5), so a cart without checkout is no abandoned checkout; it is counted apart (`cart_begun`).
 
 Every column only ever grows in one direction. Recent orders are kept as the first of each hour, the latest 64 such hours, so a till's
-walk-in customer with 50,000 orders costs what any other costs. A customer who is a guest goes by the SHA-256 of the email address.
+walk-in customer with 50,000 orders costs what any other costs. A customer who is a guest goes by the SHA-256 of the email address; an order
+counts for both, since its checkout may have been begun as a guest's.
 """
 
 import hashlib

@@ -70,7 +70,8 @@ class CheckoutRow(NamedTuple):
     order_ms: int
     order_version: str
     revenue: int
-    """What its order is worth; -1 while no order is known."""
+    """What its order is worth, minor units of `revenue_currency`; -1 while no order is known."""
+    revenue_currency: str
 
     first_order_ms: int
     customer_orders: str
@@ -98,11 +99,11 @@ def _group(first: str, last: str) -> Callable[[CheckoutRow], tuple[Any, ...]]:
 
 VERSION: Final = _group("updated_us", "digest")
 SNAPSHOT: Final = _group("updated_us", "value_bin")
-ORDERED: Final = _group("deleted", "revenue")
+ORDERED: Final = _group("deleted", "revenue_currency")
 OF_CUSTOMER: Final = _group("first_order_ms", "customer_orders")
 OF_CART: Final = _group("cart_order_ms", "cart_deleted_ms")
 COPIES: Final = _group("first_order_ms", "cart_deleted_ms")
-BEFORE_COPIES: Final = _group("shop", "revenue")
+BEFORE_COPIES: Final = _group("shop", "revenue_currency")
 KNOWN: Final = _group("shop", "cart_deleted_ms")
 FOLLOWS: Final = _group("after_minutes", "is_returning")
 NO_CUSTOMER: Final = (NEVER, "")
@@ -115,7 +116,7 @@ CHECKOUTS: Final = Entities("cart_checkout", CheckoutRow, 2)
 
 def blank(shop: str, token: str, created_ms: int) -> CheckoutRow:
     """A checkout of which only the token is known."""
-    snapshot, grown = (-1, "", "", "", "", 0, "", 0, "", 0), (created_ms, "", NEVER, 0, NEVER, "", -1)
+    snapshot, grown = (-1, "", "", "", "", 0, "", 0, "", 0), (created_ms, "", NEVER, 0, NEVER, "", -1, "")
     return CheckoutRow._make((shop, token, *snapshot, *grown, *NO_CUSTOMER, *NO_CART, 0, *NOTHING_FOLLOWS))
 
 
@@ -145,6 +146,7 @@ def folded(row: CheckoutRow | None, key: Key, event: Checkout | CheckoutDeleted 
         order_ms=earliest(row.order_ms, order_ms),
         order_version=version if newest else row.order_version,
         revenue=_worth(event) if newest else row.revenue,
+        revenue_currency=event.currency if newest else row.revenue_currency,
     )
 
 

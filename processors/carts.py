@@ -171,8 +171,11 @@ def _subjects(event: CheckoutEvent | Order) -> tuple[str, ...]:
         return (cart_subject(event.token),)
     if isinstance(event, CheckoutDeleted):
         return () if event.token else (cart_subject(event.cart_token),)
-    customer, cart = customer_subject(event.customer_id, event.email), cart_subject(event.cart_token)
-    return tuple(subject for subject in (customer, cart) if subject)
+    told = [customer_subject(event.customer_id, event.email), cart_subject(event.cart_token)]
+    if isinstance(event, Order) and event.customer_id:
+        # A checkout may know its buyer by the e-mail address alone, before they have logged in.
+        told.append(customer_subject(None, event.email))
+    return tuple(subject for subject in told if subject)
 
 
 def _token(event: CheckoutEvent | Order) -> str | None:

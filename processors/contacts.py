@@ -15,7 +15,7 @@ from processors.capi.detail import countries, detail
 from processors.capi.identity import hashed
 from processors.events import Order, decode_order
 from processors.processor import fold_entities
-from processors.rfm import customer_key
+from processors.rfm_order import customer_key
 from stream.record import Entry
 from stream.store import Entities, Transaction
 

@@ -5,7 +5,7 @@ every orders/* topic but two, so all of those decode to one `Order`: whether it 
 `Order` carries what aggregates need; `processors/capi` reads the rest (addresses, items, attributes) from `Order.body`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
@@ -28,7 +28,7 @@ from stream.record import Entry, Record
 
 
 class Refund(NamedTuple):
-    """Money given back: successful refund transactions only, in minor units of the shop's currency (shopify 2.3)."""
+    """Money given back: successful refund transactions only, in minor units (shopify 2.3)."""
 
     id: str
     amount: int
@@ -53,7 +53,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     """Original total; not reduced by refunds."""
     current_total: int
-    """After edits, returns and refunds; `total` where the payload has none."""
+    """After edits and returns; where the payload has none, `total` without what its refunds returned."""
     financial_status: str
     test: bool
     cancelled: bool
@@ -74,6 +74,7 @@ class RefundCreated(msgspec.Struct, frozen=True, kw_only=True):
     order_id: str
     refund: Refund
     currency: str | None
+    """That of the refund's amounts: the shop's where the refund tells it, else the one in which the buyer was paid."""
 
 
 class OrderDeleted(msgspec.Struct, frozen=True, kw_only=True):
@@ -133,34 +134,43 @@ def shop_amount(plain: Any, amount_set: Any, currency: str, field: str) -> int |
     return money(plain, currency, field)
 
 
-def _shop_money_refunded(body: Mapping[str, Any], currency: str) -> int:
-    """What the refunded lines and shipping are worth in shop money, taxes included."""
+SHOP_MONEY = (
+    ("refund_line_items", ("subtotal_set", "total_tax_set")),
+    ("refund_shipping_lines", ("subtotal_amount_set",)),
+    ("order_adjustments", ("amount_set", "tax_amount_set")),
+)
+"""Where a refund object tells amounts in the shop's currency too: what was returned, and how the money differed from its worth."""
+
+
+def _in_shop_money(body: Mapping[str, Any], currency: str, lists: Sequence[str], *, without: str = "") -> int:
+    """The sum over the named `lists` of a refund, taxes included; `without` one kind of entries."""
     total = 0
-    for lines, amounts in (
-        ("refund_line_items", ("subtotal_set", "total_tax_set")),
-        ("refund_shipping_lines", ("subtotal_amount_set",)),
-    ):
-        for line in map(mapping, sequence(body.get(lines))):
-            for name in amounts:
-                total += shop_amount(None, line.get(name), currency, name) or 0
+    for name, amounts in SHOP_MONEY:
+        for entry in map(mapping, sequence(body.get(name)) if name in lists else ()):
+            if not without or entry.get("kind") != without:
+                total += sum(shop_amount(None, entry.get(amount), currency, amount) or 0 for amount in amounts)
     return total
 
 
-def refund(body: Mapping[str, Any], currency: str) -> Refund | None:
-    """Money moved by one refund object, in `currency`, the shop's; None without an id.
+def refund(body: Mapping[str, Any], currency: str | None) -> Refund | None:
+    """Money moved by one refund object, in `currency`, the shop's (None: not known, and so is the money); None without an id.
 
-    It is the sum of its successful refund transactions (shopify 2.3). Where those are in the buyer's currency instead, it is what the
-    refunded lines are worth in shop money.
+    It is the sum of its successful refund transactions (shopify 2.3). Those are in the buyer's currency where that is not the shop's; then
+    it is what the refund's lines are worth in shop money, less its adjustments: Shopify writes one for every difference between the worth
+    and the money, negative where more was given back (REST Admin: refund, `order_adjustments`). Up to version 2024-07 shipping was one of
+    them, since then it has lines of its own.
     """
     refund_id = identifier(body.get("id")) or identifier(body.get("admin_graphql_api_id"))
-    if refund_id is None:
-        return None
-    returned = _shop_money_refunded(body, currency)
+    if refund_id is None or currency is None:
+        return None if refund_id is None else Refund(refund_id, 0)
+    returned = _in_shop_money(body, currency, ("refund_line_items", "refund_shipping_lines"))
     total = 0
     for transaction in map(mapping, sequence(body.get("transactions"))):
         if transaction.get("kind") == "refund" and transaction.get("status") == "success":
             if (text(transaction.get("currency")) or currency).upper() != currency:
-                return Refund(refund_id, returned, returned)
+                told_twice = "shipping_refund" if sequence(body.get("refund_shipping_lines")) else ""
+                total = returned - _in_shop_money(body, currency, ("order_adjustments",), without=told_twice)
+                break
             total += money(transaction.get("amount"), currency, "refund transaction amount") or 0
     return Refund(refund_id, max(total, 0), returned)
 
@@ -189,6 +199,8 @@ def order(record: Record, zones: Zones) -> Order:
     customer = mapping(raw.customer)
     status, cancelled = (text(raw.financial_status) or "").lower(), timestamp(raw.cancelled_at, "cancelled_at") is not None
     refunds = {r.id: r for r in (refund(mapping(item), currency) for item in sequence(raw.refunds)) if r is not None}
+    if current is None:
+        current = max(0, total - sum(r.returned for r in refunds.values()))
     return Order(
         shop=shop,
         order_id=order_id,
@@ -200,7 +212,7 @@ def order(record: Record, zones: Zones) -> Order:
         email=text(raw.email) or text(raw.contact_email) or text(customer.get("email")),
         currency=currency,
         total=total,
-        current_total=total if current is None else current,
+        current_total=current,
         financial_status=status,
         test=raw.test is True,
         cancelled=cancelled,
@@ -227,18 +239,17 @@ def _refund_created(record: Record, body: dict[str, Any]) -> RefundCreated:
     if order_id is None:
         raise Rejected("no_order_id", "the refund names no order_id")
     currency = _refund_currency(body)
-    # Without a currency no money moved (a restock), and any will do to read its zeros.
-    found = refund(body, currency or "USD")
+    found = refund(body, currency)
     if found is None:
         raise Rejected("no_refund_id", "the refund has no id")
     return RefundCreated(shop=record.headers["shop"], order_id=order_id, refund=found, currency=currency)
 
 
 def _refund_currency(body: Mapping[str, Any]) -> str | None:
-    """The shop's currency: a refund names none at its top, but its lines' shop_money does, else its transactions do."""
-    for line in map(mapping, sequence(body.get("refund_line_items"))):
-        shop_money = mapping(mapping(line.get("subtotal_set")).get("shop_money"))
-        if code := currency_code(shop_money.get("currency_code"), "subtotal_set"):
+    """A refund names no currency at its top, but wherever it has shop money that says the shop's; else its transactions' is told."""
+    told = [(entry.get(amount), amount) for name, (amount, *_) in SHOP_MONEY for entry in map(mapping, sequence(body.get(name)))]
+    for amounts, field in (*told, (body.get("total_duties_set"), "total_duties_set")):
+        if code := currency_code(mapping(mapping(amounts).get("shop_money")).get("currency_code"), field):
             return code
     for transaction in map(mapping, sequence(body.get("transactions"))):
         if code := currency_code(transaction.get("currency"), "transaction currency"):

@@ -12,8 +12,10 @@ before a snapshot that knows it.
     net         = current_total - max(0, unexplained - edited away)
 
 at least 0: a refund without returned lines may be the money for what an edit took off, and one that the snapshot does not list may be
-what its `current_total` lacks already. Where something was returned and `current_total` is still `total`, the payload's sender does
-not keep it up to date, and nothing counts as returned.
+what its `current_total` lacks already.
+
+A refund told alone may not know the shop's currency, only the one in which the buyer was paid: refunds are kept by id and currency, and
+those in another currency than the order's are no money of the shop's. The order's own snapshots tell the same refund in shop money.
 """
 
 import json
@@ -36,13 +38,16 @@ class OrderRow(NamedTuple):
     digest: str
     deleted: int
     valid: int
-    """1 unless test, cancelled or voided (analytics 1.5)."""
+    """`is_valid` of the snapshot."""
     day: int
     currency: str
     total: int
     current_total: int
     refunds: str
-    """JSON object {refund id: [money, worth returned, 1 where the snapshot knows it]}, keys sorted; "" where there are none."""
+    """JSON object {"id currency": [money, worth returned, 1 where the snapshot knows it]}, keys sorted; "" where there are none.
+
+    Older rows have refunds under the id alone, all taken to be in the order's currency.
+    """
 
 
 VOID = frozenset({"voided"})
@@ -51,6 +56,11 @@ VOID = frozenset({"voided"})
 def blank(shop: str, order_id: str) -> OrderRow:
     """An order of which nothing is known yet."""
     return OrderRow(shop, order_id, "", -1, "", "", 0, 0, 0, "", 0, 0, "")
+
+
+def is_valid(order: Order) -> bool:
+    """Whether an order in this state is a sale: neither test, cancelled nor voided (analytics 1.5)."""
+    return not (order.test or order.cancelled or order.financial_status in VOID)
 
 
 def counts(row: OrderRow | None) -> bool:
@@ -62,17 +72,24 @@ def net(row: OrderRow) -> int:
     """What the merchant keeps of the order, minor units (module docstring)."""
     if not row.refunds:
         return max(0, row.current_total)
-    refunds: list[list[int]] = list(json.loads(row.refunds).values())
-    unknown = sum(money for money, _, known in refunds if not known)
-    kept_up = row.current_total != row.total
-    known = [(money, returned if kept_up else 0) for money, returned, is_known in refunds if is_known]
-    unexplained = unknown + sum(max(0, money - returned) for money, returned in known)
-    edited_away = max(0, row.total - row.current_total - sum(returned for _, returned in known))
+    refunds = _in_own_currency(row)
+    unexplained = sum(max(0, money - returned) if known else money for money, returned, known in refunds)
+    edited_away = max(0, row.total - row.current_total - sum(returned for _, returned, known in refunds if known))
     return max(0, row.current_total - max(0, unexplained - edited_away))
 
 
-def _merged_refunds(refunds: str, told: tuple[Refund, ...], *, newest: bool) -> str:
-    """The union by id, the larger amount where two differ (a refund's transaction succeeds later, never un-succeeds)."""
+def _in_own_currency(row: OrderRow) -> list[list[int]]:
+    """The order's refunds, each once: [money, worth returned, known]."""
+    by_id: dict[str, list[int]] = {}
+    for key, told in json.loads(row.refunds).items():
+        refund_id, _, currency = key.partition(" ")
+        if currency in ("", row.currency):
+            by_id[refund_id] = [*map(max, by_id.get(refund_id, told), told)]
+    return list(by_id.values())
+
+
+def _merged_refunds(refunds: str, told: tuple[Refund, ...], currency: str, *, newest: bool) -> str:
+    """The union by id and currency, the larger amount where two differ (a refund's transaction succeeds later, never un-succeeds)."""
     if not refunds and not told:
         return ""
     known: dict[str, list[int]] = json.loads(refunds) if refunds else {}
@@ -80,7 +97,7 @@ def _merged_refunds(refunds: str, told: tuple[Refund, ...], *, newest: bool) -> 
         for entry in known.values():
             entry[2] = 0
     for refund in told:
-        entry = known.setdefault(refund.id, [0, 0, 0])
+        entry = known.setdefault(f"{refund.id} {currency}", [0, 0, 0])
         entry[0], entry[1] = max(entry[0], refund.amount), max(entry[1], refund.returned)
         if newest:
             entry[2] = 1
@@ -91,7 +108,7 @@ def merge(row: OrderRow | None, event: OrderEvent, subject: Callable[[Order], st
     """The order's next state. `subject` says for whom a snapshot counts. Commutative, associative and idempotent."""
     if isinstance(event, Order):
         if row is not None and event.version <= (row.updated_us, row.triggered, row.digest):
-            refunds = _merged_refunds(row.refunds, event.refunds, newest=False)
+            refunds = _merged_refunds(row.refunds, event.refunds, event.currency, newest=False)
             return row if refunds == row.refunds else row._replace(refunds=refunds)
         deleted, known_refunds = (row.deleted, row.refunds) if row is not None else (0, "")
         return OrderRow(
@@ -100,16 +117,16 @@ def merge(row: OrderRow | None, event: OrderEvent, subject: Callable[[Order], st
             subject(event),
             *event.version,
             deleted,
-            int(not (event.test or event.cancelled or event.financial_status in VOID)),
+            int(is_valid(event)),
             event.day,
             event.currency,
             event.total,
             event.current_total,
-            _merged_refunds(known_refunds, event.refunds, newest=True),
+            _merged_refunds(known_refunds, event.refunds, event.currency, newest=True),
         )
     if isinstance(event, RefundCreated):
         row = row or blank(event.shop, event.order_id)
-        return row._replace(refunds=_merged_refunds(row.refunds, (event.refund,), newest=False))
+        return row._replace(refunds=_merged_refunds(row.refunds, (event.refund,), event.currency or "", newest=False))
     if isinstance(event, OrderDeleted):
         return (row or blank(event.shop, event.order_id))._replace(deleted=1)
     raise TypeError(f"{type(event).__name__} is not about one order")

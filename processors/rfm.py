@@ -8,29 +8,32 @@ leaves. An order of a later day (a clock that is ahead) counts when its day has 
 alone by what concerns the whole shop: midnight, a merge of customers, and the step from exact amounts to bins at 50,000 customers
 (analytics 3.6), which is never taken back.
 
-A shop has one currency, that of its first order: orders in another cannot be added to the others, so they are left out, and counted.
+A shop is counted in one currency (`rfm_order`). Where it turns out to be another than it was, all orders in either are counted anew, the
+shop locked alone: it happens among a shop's first orders, or where somebody sets it.
 """
 
-import hashlib
-import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from processors import rfm_customer
+from processors import rfm_customer, rfm_order
 from processors.events import CustomersMerged, Order, OrderEvent, Zones, decode_order
-from processors.order_state import OrderRow, counts, merge, net
-from processors.processor import Deltas, Projection
+from processors.order_state import OrderRow, is_valid, merge
+from processors.processor import Deltas
 from processors.rfm_customer import BTYD_CELLS, CUSTOMERS, DAYS, LAST_DAY_CELLS, RFM_CELLS, SPEND_CELLS, CustomerRow, DayChange, DayRow
 from processors.rfm_days import days_of
 from processors.rfm_merge import Aliases
+from processors.rfm_order import CURRENCY_CELLS, ORDERS, Contribution, contribution, currency_of_most, customer_key
 from processors.rfm_shop import SHOPS, ShopRow, learned, move_window, to_bins, today
 from stream.record import Entry
-from stream.store import Cells, Entities, Key, Transaction
+from stream.store import Entities, Key, Transaction
 
 WINDOW_DAYS = 365
 EXACT_BELOW = 50_000
 """Customers ever, below which amounts are kept exactly."""
+
+AT_ONCE = 5_000
+"""Orders that a recount has in memory at a time."""
 
 SHOPS_AT_ONCE = 50
 """How many shops one `tick` takes over midnight: each is a lock, and more shops than that have theirs at the same time."""
@@ -44,41 +47,7 @@ class EarlyRow(NamedTuple):
     order_id: str
 
 
-ORDERS = Entities("rfm_order", OrderRow, 2)
 EARLY = Entities("rfm_early", EarlyRow, 3)
-LEFT_OUT_CELLS = Cells("rfm_left_out_cell", ("shop", "reason"), ("orders", "revenue"))
-
-
-def customer_key(order: Order) -> str:
-    """Whose order it is: the customer's id, a guest's hashed e-mail address, or "" where there is neither (left out, and counted)."""
-    if order.customer_id is not None:
-        return order.customer_id
-    if order.email is None:
-        return ""
-    return "g:" + hashlib.sha256(unicodedata.normalize("NFC", order.email).strip().lower().encode()).hexdigest()[:32]
-
-
-class Contribution(NamedTuple):
-    """What an order adds to a purchase day, or, with a reason, to what is left out."""
-
-    customer: str
-    day: int
-    revenue: int
-    left_out: str = ""
-
-
-def contribution(row: OrderRow | None, shop: ShopRow) -> Contribution | None:
-    """What the order adds; None where it does not count, or not yet."""
-    if row is None or not counts(row) or row.day > shop.as_of_day:
-        return None
-    if row.currency != shop.currency:
-        return Contribution("", row.day, 0, "currency")
-    return Contribution(row.subject, row.day, net(row), "" if row.subject else "no_customer")
-
-
-def left_out(shop: str, each: Contribution | None) -> Projection:
-    """The cells in which a contribution counts that no customer has."""
-    return () if each is None or not each.left_out else [(LEFT_OUT_CELLS, (shop, each.left_out), (1, each.revenue))]
 
 
 class RfmProcessor:
@@ -87,8 +56,16 @@ class RfmProcessor:
     name = "rfm"
     topic = "orders"
 
-    def __init__(self, zones: Zones, *, window_days: int = WINDOW_DAYS, exact_below: int = EXACT_BELOW) -> None:
-        self._zones, self._window_days, self._exact_below = zones, window_days, exact_below
+    def __init__(
+        self,
+        zones: Zones,
+        currencies: Mapping[str, str] | None = None,
+        *,
+        window_days: int = WINDOW_DAYS,
+        exact_below: int = EXACT_BELOW,
+    ) -> None:
+        """`currencies`: of the shops that have one set."""
+        self._zones, self._currencies, self._window_days, self._exact_below = zones, currencies or {}, window_days, exact_below
         self._grown: set[str] = set()
         self._to_sweep = False
 
@@ -129,8 +106,9 @@ class RfmProcessor:
     def _told(self, shop: ShopRow, events: Iterable[OrderEvent], now_ms: int) -> ShopRow:
         """The shop with what its orders say of it. Test orders say nothing: they may be older than its settings."""
         orders = [event for event in events if isinstance(event, Order) and not event.test]
-        if orders and not shop.currency:
-            shop = shop._replace(currency=orders[0].currency)
+        if not shop.currency:  # Until the next tick knows better.
+            told = self._currencies.get(shop.shop) or next((order.currency for order in orders if is_valid(order)), "")
+            shop = shop._replace(currency=told)
         return shop if shop.shop in self._zones else learned(shop, orders, now_ms)
 
     def _today(self, shop: ShopRow, now_ms: int) -> int:
@@ -144,7 +122,7 @@ class RfmProcessor:
         work.save()
 
     def tick(self, transaction: Transaction, now_ms: int) -> None:
-        """Midnight, another window, the step to bins, and removing cells that have become zero."""
+        """Midnight, another window or currency, the step to bins, and removing cells that have become zero."""
         grown, self._grown = self._grown, set()
         left = SHOPS_AT_ONCE
         for found in transaction.query(f"SELECT {', '.join(ShopRow._fields)} FROM rfm_shop ORDER BY shop"):
@@ -153,14 +131,37 @@ class RfmProcessor:
                 left, self._to_sweep = left - 1, True
                 shop = transaction.load(SHOPS, [(shop.shop,)])[(shop.shop,)]
                 self._advance(transaction, shop, max(shop.as_of_day, self._today(shop, now_ms)), self._window_days)
+                grown.add(shop.shop)
+            currency = self._currencies.get(shop.shop) or (
+                currency_of_most(transaction, shop.shop) if shop.shop in grown else shop.currency
+            )
+            if currency != shop.currency:
+                self._to_sweep = True
+                _recount(transaction, transaction.load(SHOPS, [(shop.shop,)])[(shop.shop,)], currency)
             if shop.exact and shop.shop in grown:
                 ever = transaction.query("SELECT sum(customers) FROM rfm_last_day_cell WHERE shop = :shop", shop=shop.shop)[0][0]
                 if (ever or 0) >= self._exact_below:
                     to_bins(transaction, shop.shop)
         if self._to_sweep and left == SHOPS_AT_ONCE:
             self._to_sweep = False
-            for cells in (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS):
+            for cells in (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS, CURRENCY_CELLS):
                 transaction.sweep(cells)
+
+
+def _recount(transaction: Transaction, shop: ShopRow, currency: str) -> None:
+    """Count a shop that is locked alone in another currency."""
+    now = shop._replace(currency=currency)
+    transaction.save(SHOPS, [now])
+    work, last = _Batch(transaction, now), ""
+    sql = (
+        f"SELECT {', '.join(OrderRow._fields)} FROM rfm_order"
+        " WHERE shop = :shop AND order_id > :last AND currency IN (:was, :now) ORDER BY order_id LIMIT :page"
+    )
+    while found := transaction.query(sql, shop=shop.shop, last=last, was=shop.currency, now=currency, page=AT_ONCE):
+        rows = [OrderRow(*row) for row in found]
+        work.recount(rows, shop)
+        last = rows[-1].order_id
+    work.save()
 
 
 class _Batch:
@@ -204,16 +205,18 @@ class _Batch:
         self._transaction.delete(EARLY, early)
         self._move([(None, contribution(row, self._shop)) for row in rows if row.day > since_day])
 
+    def recount(self, rows: Iterable[OrderRow], before: ShopRow) -> None:
+        """Count orders as of this shop that were counted as of `before`."""
+        self._move([(contribution(row, before), contribution(row, self._shop)) for row in rows])
+
     def _move(self, moves: Iterable[tuple[Contribution | None, Contribution | None]]) -> None:
         moved = [(was, now) for was, now in moves if was != now]
-        self._aliases.look_up({each.customer for move in moved for each in move if each is not None and not each.left_out})
+        self._aliases.look_up({each.customer for move in moved for each in move if each is not None and each.customer})
         days: defaultdict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
         for was, now in moved:
+            self._deltas.move(rfm_order.cells(self._shop.shop, was), rfm_order.cells(self._shop.shop, now))
             for each, sign in ((was, -1), (now, 1)):
-                if each is None:
-                    continue
-                if each.left_out:
-                    (self._deltas.add if sign > 0 else self._deltas.take)(left_out(self._shop.shop, each))
+                if each is None or not each.customer:
                     continue
                 change = days[self._aliases.kept(each.customer), each.day]
                 change[0] += sign
@@ -222,13 +225,12 @@ class _Batch:
 
     def merge(self, event: CustomersMerged) -> None:
         """All purchase days of the customer that is gone become those of the customer that is kept."""
-        if not self._aliases.merge(event):
-            return
-        moving: dict[tuple[str, int], Sequence[int]] = {}
-        for row in days_of(self._transaction, self._shop.shop, [event.deleted_id])[event.deleted_id]:
-            moving[row.customer, row.day] = [-row.orders, -row.revenue]
-            moving[self._aliases.kept(event.deleted_id), row.day] = [row.orders, row.revenue]
-        self.days(moving)
+        for gone in self._aliases.merge(event):
+            moving: dict[tuple[str, int], Sequence[int]] = {}
+            for row in days_of(self._transaction, self._shop.shop, [gone])[gone]:
+                moving[gone, row.day] = [-row.orders, -row.revenue]
+                moving[self._aliases.kept(gone), row.day] = [row.orders, row.revenue]
+            self.days(moving)
 
     def days(self, changes: Mapping[tuple[str, int], Sequence[int]]) -> None:
         """Add `changes` ((customer, day) -> orders, revenue) to purchase days, and let their customers follow."""

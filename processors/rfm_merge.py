@@ -1,7 +1,9 @@
 """customers/merge: a customer that is gone counts as the one that is kept, whichever of their orders comes before or after the merge.
 
-Merges make chains (A into B, B into C), told in any order; the alias of each customer always names the end of its chain. Aliases are
-changed only with the shop locked alone and read with it locked, shared.
+Merges make chains (A into B, B into C), told in any order; the alias of each customer names the end of its chain. Merges that contradict
+each other do not come from Shopify, since an id is deleted once. Should they (A into B and into C, or B into A too), all customers that
+any merge names together are one, under the smallest id of those that none deleted, or of all: so the order of arrival does not matter then
+either. Aliases are changed only with the shop locked alone and read with it locked, shared.
 """
 
 from collections.abc import Collection
@@ -17,6 +19,8 @@ class AliasRow(NamedTuple):
     shop: str
     deleted: str
     kept: str
+    told: int = 1
+    """1 where a merge deleted it; 0 for one of several that none did."""
 
 
 ALIASES = Entities("rfm_alias", AliasRow, 2)
@@ -43,17 +47,21 @@ class Aliases:
         """Who `customer` is now."""
         return self._kept[customer]
 
-    def merge(self, event: CustomersMerged) -> bool:
-        """Take note of a merge; False where nothing changes."""
+    def merge(self, event: CustomersMerged) -> tuple[str, ...]:
+        """Take note of a merge. Returns the customers that have counted for themselves and now do not."""
         self.look_up((event.kept_id, event.deleted_id))
-        kept = self.kept(event.kept_id)
-        if self.kept(event.deleted_id) != event.deleted_id or kept == event.deleted_id:
-            return False
-        followers = self._transaction.query(
-            "SELECT deleted FROM rfm_alias WHERE shop = :shop AND kept = :kept", shop=self._shop, kept=event.deleted_id
-        )
-        gone = [event.deleted_id, *(row[0] for row in followers)]
-        self._transaction.save(ALIASES, [AliasRow(self._shop, deleted, kept) for deleted in gone])
-        self._kept.update(dict.fromkeys(gone, kept))
-        self._any = True
-        return True
+        heads = {self.kept(event.kept_id), self.kept(event.deleted_id)}
+        found = self._transaction.query(
+            "SELECT deleted, told FROM rfm_alias WHERE shop = :shop AND kept IN (:one, :other)",
+            shop=self._shop, one=min(heads), other=max(heads),
+        )  # fmt: skip
+        members = heads | {row[0] for row in found}
+        deleted = {row[0] for row in found if row[1]} | ({event.deleted_id} if event.deleted_id != event.kept_id else set())
+        head = min(members - deleted or members, key=lambda customer: (len(customer), customer))
+        rows = [AliasRow(self._shop, each, head, int(each in deleted)) for each in sorted(members) if each != head or each in deleted]
+        self._transaction.save(ALIASES, rows)
+        if head not in deleted:
+            self._transaction.delete(ALIASES, [(self._shop, head)])
+        self._kept.update(dict.fromkeys(members, head))
+        self._any = self._any or bool(rows)
+        return tuple(sorted(heads - {head}))

@@ -18,10 +18,11 @@ import numpy as np
 
 from query.allocation import MAX_CAMPAIGNS, several
 from query.campaigns import Campaign
-from query.kelly import VARIANCE_FLOOR, Binary, DailyReturns, binary_of_days, daily_kelly, daily_returns, multiplier
+from query.kelly import VARIANCE_FLOOR, Binary, Caution, DailyReturns, binary_of_days, daily_kelly, daily_returns, multiplier
 from query.recommendation import Binding, Recommendation, recommend, within_bankroll
 from query.saturation import NoCurve, fit_power, power_cap
 
+CAUTION: Final = Caution()
 CURRENT_DAYS: Final = 7
 MAX_DRY_SHARE: Final = 0.2
 """Days with spend and no revenue have no logarithm; where more than these are left out, the response curve would lie."""
@@ -52,6 +53,7 @@ class Terms:
     immature_days: int
     recent: Window
     mature: Window
+    caution: Caution = CAUTION
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,11 +96,15 @@ class Assessment:
     advice: Advice | None = None
 
 
-def evidence(spend: Sequence[float], revenue: Sequence[float], margin: float, account_win_rate: float) -> Evidence:
+def evidence(
+    spend: Sequence[float], revenue: Sequence[float], margin: float, account_win_rate: float, caution: Caution = CAUTION
+) -> Evidence:
     """Returns and Kelly fractions of one series of days."""
     returns = daily_returns(spend, revenue, margin)
-    lam = multiplier(len(returns))
-    return Evidence(daily_kelly(returns, lam), binary_of_days(returns, account_win_rate), lam)
+    lam = multiplier(len(returns), caution.kelly)
+    return Evidence(
+        daily_kelly(returns, lam, prior_var=caution.prior_variance), binary_of_days(returns, account_win_rate, caution.prior_days), lam
+    )
 
 
 def win_rate(series: Sequence[Sequence[float]]) -> float:
@@ -167,9 +173,14 @@ def assess(campaigns: Sequence[Campaign], terms: Terms) -> tuple[list[Assessment
     if (margin := terms.margin) is not None:
         rate = win_rate([daily_returns(spend, revenue, margin) for spend, revenue in series])
         for index, (spend, revenue) in enumerate(series):
-            evidences[index], saturations[index] = evidence(spend, revenue, margin, rate), saturation(spend, revenue, margin)
+            evidences[index] = evidence(spend, revenue, margin, rate, terms.caution)
+            saturations[index] = saturation(spend, revenue, margin)
         together = evidence(
-            [sum(each.spend[day] for each in own) for day in days], [sum(each.revenue[day] for each in own) for day in days], margin, rate
+            [sum(each.spend[day] for each in own) for day in days],
+            [sum(each.revenue[day] for each in own) for day in days],
+            margin,
+            rate,
+            terms.caution,
         )
     newest: dict[str, int] = {}
     for each in campaigns:

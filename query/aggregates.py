@@ -1,7 +1,7 @@
 """The registry of answers that are one function of a snapshot: a new aggregate is one line here."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 from query.api_settings import ShopSettings
@@ -60,8 +60,7 @@ def _open_carts(question: Question) -> Json:
 
 
 def _budget(question: Question) -> Json:
-    settings = question.settings.budget
-    return budget(question.reading, question.shop, question.today, replace(settings, days=question.values["days"] or settings.days))
+    return budget(question.reading, question.shop, question.today, question.settings.budget, question.values["days"])
 
 
 def _capi(question: Question) -> Json:
@@ -127,7 +126,7 @@ AGGREGATES: Final = (
         BUDGET,
         _budget,
         ("days", "bankroll_per_day", "margin", "reasons", "total", "campaigns", "unattributed", "direct", "meta_unassigned", "time_zones"),
-        (whole("days", "days to look back; the setting otherwise", 7, 366),),
+        (whole("days", "days of money and orders to tell; returns and advice keep to the setting, which is the default", 7, 366),),
     ),
     Aggregate(
         "/v1/capi",

@@ -64,7 +64,7 @@ def make_app(
     for route in routes:
         handle = _handler(route, services, tokens)
         if route.method == "GET":
-            app.router.add_get(route.path, handle, allow_head=False)
+            app.router.add_get(route.path, handle)  # HEAD, too, as RFC 9110 9.1 wants of every server
         else:
             app.router.add_post(route.path, handle)
     app.cleanup_ctx.append(services.run)

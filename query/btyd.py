@@ -94,13 +94,19 @@ def expected_purchases(model: BgNbd, weeks: float, x: Ints, t_x: Floats, T: Floa
     """E[Y(t) | x, t_x, T]: orders in the next `weeks`, one per entry.
 
     With Euler's transformation, ((alpha+T)/(alpha+T+t))^(r+x) 2F1(r+x, b+x; a+b+x-1; z) = (1-z)^(a-1) 2F1(a+b-1-r, a-1;
-    a+b+x-1; z) where z = t/(alpha+T+t): parameters stay small, so a large x neither overflows nor cancels.
+    a+b+x-1; z) where z = t/(alpha+T+t): parameters stay small, so a large x neither overflows nor cancels. Where a is large instead
+    (nearly everybody leaves after a repeat order) the right side is 0 times infinity, and the left one is taken as it stands.
     """
     a = model.a if abs(model.a - 1.0) > 1e-7 else 1.0 + 1e-7  # removable pole
     c = x.astype(np.float64) + (a + model.b - 1.0)
     c[np.abs(c) < 1e-9] = 1e-9
     z = np.divide(weeks, model.alpha + T + weeks, dtype=np.float64)
-    unconditional = c / (a - 1.0) * (1.0 - (1.0 - z) ** (a - 1.0) * _hypergeometric(a + model.b - 1.0 - model.r, a - 1.0, c, z))
+    with np.errstate(all="ignore"):
+        left = (1.0 - z) ** (a - 1.0) * _hypergeometric(a + model.b - 1.0 - model.r, a - 1.0, c, z)
+        if (beyond := ~np.isfinite(left)).any():
+            power, more, z = model.r + x[beyond], model.b + x[beyond], z[beyond]
+            left[beyond] = (1.0 - z) ** power * special.hyp2f1(power, more, c[beyond], z)
+    unconditional = c / (a - 1.0) * (1.0 - left)
     return unconditional * p_alive(model, x, t_x, T)
 
 

@@ -1,8 +1,9 @@
 """`GET /v1/budget`: what each campaign cost and earned, and what to spend on it tomorrow (api.md, analytics.md 5).
 
-Two windows: money and orders are told for the last `days` days, today among them; returns, and all that rests on them, for the last `days`
-*mature* days, since revenue of the newest days is still coming in. `total` covers every order of the shop, so its ROAS is blended; its
-`attributed` part is what campaigns earned, and `total.daily_return` and `total.kelly` are of campaigns with spend taken as one.
+Two windows: money and orders are told for the last `days` days that are asked for, today among them; returns, and all that rests on them,
+for the last `days` *mature* days of the settings, since revenue of the newest days is still coming in: advice does not depend on what is
+looked at. `total` covers every order of the shop, so its ROAS is blended; its `attributed` part is what campaigns earned, and
+`total.daily_return` and `total.kelly` are of campaigns with spend taken as one.
 
 Every null has its reason: beside it, or in the campaign's `reason` (why nothing is recommended), or in the answer's `reasons`.
 """
@@ -13,9 +14,10 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from query.advice import Assessment, Evidence, Terms, Window, assess
+from query.advice import CAUTION, Assessment, Evidence, Terms, Window, assess
 from query.campaign_answer import NO_BANKROLL, NO_MARGIN, campaign_json, daily_return_json, in_window, kelly_json
 from query.campaigns import DIRECT, UNATTRIBUTED, Account, Bucket, BudgetCell, account, shop_currency
+from query.kelly import Caution
 from stream.money import minor, money
 from stream.store import Snapshot
 
@@ -32,6 +34,7 @@ class BudgetSettings:
     margin: float | None = None
     """Contribution margin, a fraction of revenue."""
     days: int = 30
+    """How many mature days are judged, and how many are told where a question does not say."""
     immature_days: int = 3
     """The newest days, today among them, whose revenue is not yet all in."""
     max_change: float = 0.3
@@ -42,6 +45,7 @@ class BudgetSettings:
     """The shop's; where not set, that of most orders."""
     time_zone: str | None = None
     """The shop's, for display."""
+    caution: Caution = CAUTION
 
 
 def read_cells(snapshot: Snapshot, shop: str, window: Window) -> list[BudgetCell]:
@@ -53,10 +57,14 @@ def read_cells(snapshot: Snapshot, shop: str, window: Window) -> list[BudgetCell
     return [BudgetCell(*row) for row in rows]
 
 
-def budget(snapshot: Snapshot, shop: str, today_day: int, settings: BudgetSettings) -> Json:
-    """The answer without `shop` and `as_of`, which the API adds. `today_day` is the shop's, days since 1970-01-01."""
-    recent = Window(today_day - settings.days + 1, today_day)
-    mature = Window(recent.first - settings.immature_days, today_day - settings.immature_days)
+def budget(snapshot: Snapshot, shop: str, today_day: int, settings: BudgetSettings, days: int | None = None) -> Json:
+    """The answer without `shop` and `as_of`, which the API adds. `today_day` is the shop's, days since 1970-01-01.
+
+    `days` to tell of, where it is not the setting.
+    """
+    recent = Window(today_day - (days or settings.days) + 1, today_day)
+    last = today_day - settings.immature_days
+    mature = Window(last - settings.days + 1, last)
     everything = Window(min(recent.first, mature.first), today_day)
     cells = read_cells(snapshot, shop, everything)
     zones = snapshot.query(
@@ -64,7 +72,7 @@ def budget(snapshot: Snapshot, shop: str, today_day: int, settings: BudgetSettin
         shop=shop, first=everything.first, last=everything.last,
     )  # fmt: skip
     answer = {
-        "days": settings.days,
+        "days": days or settings.days,
         "window": _days(recent),
         "returns_window": {**_days(mature), "immature_days": settings.immature_days},
         "margin": settings.margin,
@@ -72,17 +80,18 @@ def budget(snapshot: Snapshot, shop: str, today_day: int, settings: BudgetSettin
     currency = settings.currency or shop_currency(cells)
     time_zones = _time_zones(settings.time_zone, sorted(row[0] for row in zones))
     if currency is None:
-        return {**answer, **_nothing(), "time_zones": time_zones}
+        return {**answer, **_nothing(settings), "time_zones": time_zones}
     bankroll = _positive(settings.bankroll, currency)
     terms = Terms(
         currency=currency,
         bankroll=bankroll,
-        margin=settings.margin if settings.margin is not None and 0 < settings.margin <= 1 else None,
+        margin=_usable(settings.margin),
         seed=_positive(settings.seed, currency) or (bankroll or 0) // 100,
         max_change=settings.max_change,
         immature_days=settings.immature_days,
         recent=recent,
         mature=mature,
+        caution=settings.caution,
     )
     return {**answer, **_told(account(cells, currency), terms), "time_zones": time_zones}
 
@@ -90,6 +99,10 @@ def budget(snapshot: Snapshot, shop: str, today_day: int, settings: BudgetSettin
 def _positive(amount: Decimal | None, currency: str) -> int | None:
     units = minor(amount, currency) if amount is not None else 0
     return units if units > 0 else None
+
+
+def _usable(margin: float | None) -> float | None:
+    return margin if margin is not None and 0 < margin <= 1 else None
 
 
 def _told(told: Account, terms: Terms) -> Json:
@@ -143,17 +156,16 @@ def _total(told: Account, assessed: Sequence[Assessment], together: Evidence | N
     }
 
 
+def _missing(margin: float | None, bankroll: Decimal | int | None) -> list[str]:
+    return [reason for value, reason in ((margin, NO_MARGIN), (bankroll, NO_BANKROLL)) if value is None]
+
+
 def _unadvised(terms: Terms) -> str:
-    missing = [reason for value, reason in ((terms.margin, NO_MARGIN), (terms.bankroll, NO_BANKROLL)) if value is None]
-    return "; ".join(missing) or "no campaign has a full day with spend in the shop's currency yet"
+    return "; ".join(_missing(terms.margin, terms.bankroll)) or "no campaign has a full day with spend in the shop's currency yet"
 
 
 def _reasons(told: Account, terms: Terms) -> list[str]:
-    reasons = []
-    if terms.margin is None:
-        reasons.append(NO_MARGIN)
-    if terms.bankroll is None:
-        reasons.append(NO_BANKROLL)
+    reasons = _missing(terms.margin, terms.bankroll)
     if not any(each.spend_currency is not None for each in told.campaigns):
         reasons.append("no spend was reported in this time, so there are no returns: see `orderwire spend --help`")
     foreign = sorted({each.spend_currency for each in told.campaigns} - {None, "", terms.currency}, key=str)
@@ -174,12 +186,13 @@ def _bucket(bucket: Bucket, orders: int, terms: Terms) -> Json:
     }
 
 
-def _nothing() -> Json:
+def _nothing(settings: BudgetSettings) -> Json:
+    bankroll = settings.bankroll if settings.bankroll is not None and settings.bankroll > 0 else None
     reason = {"reason": UNKNOWN_CURRENCY}
     bucket = {"orders": 0, "revenue": None, "share": None, **reason}
     return {
         "bankroll_per_day": None,
-        "reasons": [UNKNOWN_CURRENCY],
+        "reasons": [UNKNOWN_CURRENCY, *_missing(_usable(settings.margin), bankroll)],
         "total": {
             **dict.fromkeys(("spend", "revenue", "roas", "current_budget", "recommended_budget")),
             "orders": 0,

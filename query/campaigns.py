@@ -4,6 +4,9 @@ A link's label (`utm_id`, then `utm_campaign`) joins spend by campaign_id first,
 that the campaign had in the time read. Both look within the channel that the link tells; a link that tells none, and an id of any link,
 may match in another channel where only one campaign fits. A label that fits two campaigns is given to neither: it stands as a row of its
 own, and says so. A label that fits none (an email's, or a campaign whose spend is not reported) is a row without spend.
+
+A report without an id stands for the campaign of its name and channel. Where the same day is reported under that name with an id as well,
+it was restated with the id, and the one without does not count; its other days are that campaign's where a single one has the name.
 """
 
 from collections import Counter, defaultdict
@@ -158,16 +161,28 @@ def account(cells: Iterable[BudgetCell], currency: str) -> Account:
 
 def _reported(cells: list[BudgetCell]) -> tuple[dict[tuple[str, str, str], Campaign], _Directory]:
     """Campaigns with spend reports, each under its newest name (`cells` ascend by day)."""
+    ids: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    restated: set[tuple[str, str, int]] = set()
+    for cell in cells:
+        if cell.campaign_id:
+            ids[cell.channel, label(cell.campaign)].add(cell.campaign_id)
+            restated.add((cell.channel, label(cell.campaign), cell.day))
     campaigns: dict[tuple[str, str, str], Campaign] = {}
     names: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
     for cell in cells:
-        key = (cell.channel, cell.campaign_id, "" if cell.campaign_id else label(cell.campaign))
-        campaign = campaigns.setdefault(key, Campaign(cell.channel, cell.campaign_id or None, None, cell.currency))
+        campaign_id, name = cell.campaign_id, label(cell.campaign)
+        if not campaign_id:
+            if (cell.channel, name, cell.day) in restated:
+                continue
+            if len(same := ids.get((cell.channel, name), set())) == 1:
+                (campaign_id,) = same
+        key = (cell.channel, campaign_id, "" if campaign_id else name)
+        campaign = campaigns.setdefault(key, Campaign(cell.channel, campaign_id or None, None, cell.currency))
         if campaign.spend_currency != cell.currency:
             campaign.spend_currency = ""
         if cell.campaign:
             campaign.name = cell.campaign
-            names[key].add(label(cell.campaign))
+            names[key].add(name)
         campaign.spend[cell.day] += cell.spend
         platform = campaign.platform[cell.day]
         platform.impressions += cell.impressions

@@ -7,7 +7,8 @@ All numbers are of the checkouts begun in the last 90 days. T is `abandoned_afte
 - `recovery_rate`: of the checkouts abandoned in matured hours (every checkout abandoned in that hour has had its 1, 24, 72 or 168 hours
   since), those that got their own order within that time. `with_assisted` counts the customer's other orders too: an attribution, not
   an effect.
-- `recovered_revenue`: what the orders of `recovered_direct` are worth now; for one whose order was not told of, the checkout's value.
+- `recovered_revenue`: what the orders of `recovered_direct` are worth now; for one whose order was not told of, or not in the
+  checkout's currency, the checkout's value.
 - `recovery_potential`: sum of value x P(completes within 7 days | still open at its age) x paid/carted value over all open checkouts
   (`query/recovery.py`), with bounds of 80 %. `abandoned` is the part of those idle for T; the rest is still shopping.
 """

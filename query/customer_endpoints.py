@@ -126,6 +126,8 @@ async def _export(asked: Asked, layout: Any) -> web.StreamResponse:
     )
     response.headers[hdrs.VARY] = hdrs.ACCEPT
     await response.prepare(asked.request)
+    if asked.request.method == hdrs.METH_HEAD:
+        return response
     try:
         await response.write(header(layout))
         while True:

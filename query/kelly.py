@@ -6,9 +6,10 @@ thousands. The default is the continuous form on a mean shrunk towards nothing,
     mu = (n mean / s2 + m0 / tau2) / (n / s2 + 1 / tau2),   v = s2 + 1 / (n / s2 + 1 / tau2),   f = clamp(lambda mu / v, 0, 1)
 
 with lambda by the days of evidence: none below 7, a quarter below 30, a half from 30 on, never the whole (5.2: on 14 days
-full Kelly loses what half Kelly gains). The specification's binary form f = p - (1 - p) / b stays beside it as a baseline.
-Everything is advice, and attributed return is not incremental return, so a fraction is an upper bound. Fractions are of the
-bankroll, returns per unit of spend; None means "cannot be told", never zero.
+full Kelly loses what half Kelly gains). That half and the weights of the priors are judgement, so the merchant's (`Caution`).
+The specification's binary form f = p - (1 - p) / b stays beside it as a baseline. Everything is advice, and attributed return
+is not incremental return, so a fraction is an upper bound. Fractions are of the bankroll, returns per unit of spend; None
+means "cannot be told", never zero.
 """
 
 from collections.abc import Sequence
@@ -24,6 +25,17 @@ PRIOR_VARIANCE: Final = 0.04  # tau^2 of a campaign's mean daily return
 VARIANCE_FLOOR: Final = 1e-4
 MIN_DAYS: Final = 7
 FULL_EVIDENCE_DAYS: Final = 30
+FULL_EVIDENCE_KELLY: Final = 0.5  # lambda
+
+
+@dataclass(frozen=True, slots=True)
+class Caution:
+    """How boldly fractions are drawn from how little."""
+
+    kelly: float = FULL_EVIDENCE_KELLY
+    """lambda from 30 days on; half of it below."""
+    prior_days: float = PRIOR_STRENGTH
+    prior_variance: float = PRIOR_VARIANCE
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +104,11 @@ def continuous(mu: float, var: float, fraction: float, cap: float = 1.0, var_flo
     return _clamp(fraction * mu / max(var, var_floor), cap)
 
 
-def multiplier(days: int) -> float | None:
-    """lambda by days of evidence: None below 7 (no advice), 0.25 below 30, else 0.5."""
+def multiplier(days: int, kelly: float = FULL_EVIDENCE_KELLY) -> float | None:
+    """lambda by days of evidence: None below 7 (no advice), half of `kelly` below 30, else `kelly`."""
     if days < MIN_DAYS:
         return None
-    return 0.25 if days < FULL_EVIDENCE_DAYS else 0.5
+    return kelly / 2 if days < FULL_EVIDENCE_DAYS else kelly
 
 
 def daily_returns(spend: Sequence[float], revenue: Sequence[float], margin: float) -> tuple[float, ...]:

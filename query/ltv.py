@@ -22,6 +22,7 @@ from stream.money import digits, money
 
 Json = dict[str, Any]
 OLD: Final = 10
+NO_NUMBER: Final = "the models have no number for this customer: they are at the edge of what this shop's orders can tell"
 
 
 class Basis(NamedTuple):
@@ -113,13 +114,15 @@ def customers_json(fitted: Fit, settings: RfmSettings, currency: str, day: int, 
     with np.errstate(all="ignore"):
         alive = p_alive(fitted.purchase, x, history.t_x, history.T)
         orders = expected_purchases(fitted.purchase, settings.horizon_days / DAYS_PER_WEEK, x, history.t_x, history.T)
-    answers: list[Json] = [{**nothing, "p_alive": _finite(p), "expected_orders": _finite(n)} for p, n in zip(alive, orders, strict=True)]
-    if fitted.spend is not None and fitted.value is not None:
-        z = repeat_spend / (np.maximum(x, 1) * float(unit))
-        values = _margin(settings) * orders * expected_value(fitted.spend, x, z) * unit
-        for answer, value in zip(answers, values, strict=True):
-            answer["value"] = money(float(value), currency)
-    return answers
+        values = np.full(len(x), np.nan)
+        if fitted.spend is not None and fitted.value is not None:
+            z = repeat_spend / (np.maximum(x, 1) * float(unit))
+            values = _margin(settings) * orders * expected_value(fitted.spend, x, z) * unit
+    told = []
+    for p, n, value in zip(*(map(_finite, column) for column in (alive, orders, values)), strict=True):
+        reason = fitted.reason or (NO_NUMBER if None in (p, n, value) else None)
+        told.append({"p_alive": p, "expected_orders": n, "value": None if value is None else money(value, currency), "reason": reason})
+    return told
 
 
 class Fits:

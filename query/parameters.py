@@ -3,13 +3,15 @@
 Nothing is guessed: an unknown parameter, one given twice, or a value out of its range is a 400 that names what is allowed.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
-from query.problem import bad_parameter
+from query.problem import bad_parameter, unknown_parameter
 
 Json = dict[str, Any]
+WHOLE: Final = re.compile(r"-?[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,7 @@ def whole(name: str, about: str, least: int, most: int, default: int | None = No
     """A whole number from `least` to `most`."""
 
     def read(text: str) -> int:
-        if not text.isascii() or not text.lstrip("-").isdigit() or len(text) > 20 or not least <= int(text) <= most:
+        if not WHOLE.fullmatch(text) or not least <= int(text) <= most:
             raise ValueError(f"{name} is not a whole number from {least} to {most}")
         return int(text)
 
@@ -74,8 +76,7 @@ def read_all(declared: Sequence[Parameter], query: Sequence[tuple[str, str]], pa
     for name, sent in [*query, *path.items()]:
         parameter = known.get(name)
         if parameter is None or (parameter.where == "query") != (name not in path):
-            in_query = [each.name for each in declared if each.where == "query"]
-            raise bad_parameter(name[:80], f"there is no parameter {name[:80]!r} here", in_query)
+            raise unknown_parameter(name[:80], [each.name for each in declared if each.where == "query"])
         if name in seen:
             raise bad_parameter(name, f"{name} is given twice", parameter.allowed())
         seen.add(name)

@@ -1,6 +1,6 @@
 """What the API answers when it cannot: RFC 9457 problem+json, every one with what to do next. `PROBLEMS` lists them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -52,6 +52,12 @@ def bad_parameter(name: str, detail: str, allowed: Any = None) -> Problem:
     """A parameter that is not what it may be; `allowed` lists values or tells the range."""
     told = f": {', '.join(map(str, allowed))}" if isinstance(allowed, list | tuple) else f": {allowed}" if allowed else ""
     return Problem(400, "bad-parameter", detail, f"ask again with {name} as allowed{told}", parameter=name, allowed=allowed)
+
+
+def unknown_parameter(name: str, known: Sequence[str]) -> Problem:
+    """A parameter that the path does not take; `known` are those that it does."""
+    step = f"leave {name} out; there are: {', '.join(known)}" if known else f"leave {name} out: this path takes none of its own"
+    return Problem(400, "bad-parameter", f"there is no parameter {name!r} here", step, parameter=name, allowed=list(known))
 
 
 def not_found(what: str, next_step: str) -> Problem:

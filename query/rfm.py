@@ -29,7 +29,7 @@ SPEND_CELLS: Final = Cells("rfm_spend_cell", ("shop", "x", "spend"), ("customers
 TABLES: Final = (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS)
 FEEDS: Final = (Feed("rfm", "orders"),)
 
-NOTHING_YET: Final = "no order was folded for this shop yet: see /v1/status, then `orderwire doctor`"
+NOTHING_YET: Final = "no order that counts was folded for this shop yet: see /v1/status, then `orderwire doctor`"
 NONE_IN_WINDOW: Final = "no customer ordered in the window"
 
 
@@ -108,13 +108,19 @@ class RfmArrays:
     def _refresh(self, snapshot: Snapshot) -> None:
         for arrays in self._arrays:
             arrays.refresh(snapshot)
-        left_out: dict[str, tuple[int, int, int]] = {}
-        for shop, reason, orders, revenue in snapshot.query("SELECT shop, reason, orders, revenue FROM rfm_left_out_cell"):
-            nobody, taken, foreign = left_out.get(shop, (0, 0, 0))
-            left_out[shop] = (nobody, taken, orders) if reason == "currency" else (orders, revenue, foreign)
+        nobody = {
+            shop: (orders, revenue)
+            for shop, orders, revenue in snapshot.query("SELECT shop, orders, revenue FROM rfm_left_out_cell WHERE reason = 'no_customer'")
+        }
+        foreign = dict(
+            snapshot.query(
+                "SELECT c.shop, CAST(SUM(c.orders) AS BIGINT) FROM rfm_currency_cell c"
+                " JOIN rfm_shop s ON s.shop = c.shop AND s.currency <> c.currency GROUP BY c.shop"
+            )
+        )
         self._positions = tuple(snapshot.positions(FEEDS[0].processor))
         self._views = {
-            shop: self._view(shop, currency, day, exact=bool(exact), left_out=left_out.get(shop, (0, 0, 0)))
+            shop: self._view(shop, currency, day, exact=bool(exact), left_out=(*nobody.get(shop, (0, 0)), foreign.get(shop, 0)))
             for shop, currency, day, exact in snapshot.query("SELECT shop, currency, as_of_day, exact FROM rfm_shop")
         }
         self.loaded = True
@@ -130,7 +136,7 @@ def rfm_json(view: RfmView, day: int, scored: Rfm, settings: RfmSettings, predic
     guest, last_day = view.last_days.key
     (customers,) = view.last_days.measures
     churned = churn(last_day, customers, day, settings.churn_after_days)
-    simple = ltv_simple(scored.customers, scored.orders, scored.revenue, churned.rate)
+    simple = ltv_simple(scored.customers, scored.orders, scored.revenue, churned.rate, settings.window_days)
     guests = guest == 1
     reason = scored.reason
     if not scored.customers:

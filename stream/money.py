@@ -1,14 +1,24 @@
 """Money is an integer of the currency's minor units beside its ISO 4217 code.
 
-The number of digits is the currency's own (CLDR, by babel): 2 for USD, 0 for JPY, 3 for KWD. Shopify sends decimal strings
-(sometimes JSON numbers) that may carry more digits than the currency has ("1200.00" JPY); they are rounded half to even.
+The number of digits is the currency's own (ISO 4217): 2 for USD, 0 for JPY, 3 for KWD. Not CLDR's (babel's), which says how amounts are
+commonly shown, and so drops the cents of RSD, ALL, LBP and twenty others that invoices and Shopify's own library have (Shopify/money:
+config/currency_iso.json). Shopify sends decimal strings (sometimes JSON numbers) that may carry more digits than the currency has
+("1200.00" JPY); they are rounded half to even.
 """
 
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from functools import lru_cache
-from typing import TypedDict
+from typing import Final, TypedDict
 
-from babel.numbers import get_currency_precision, is_currency
+from babel.numbers import is_currency
+
+_NO_DIGITS: Final = (
+    *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"),
+    *("RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"),
+)
+_THREE_DIGITS: Final = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
+DIGITS: Final = {**dict.fromkeys(_NO_DIGITS, 0), **dict.fromkeys(_THREE_DIGITS, 3), "CLF": 4, "UYW": 4}
+"""Minor units where they are not 2 (ISO 4217, list one)."""
 
 MOST_DIGITS = 15
 """Before the point. Sums of such amounts still are 64-bit integers."""
@@ -26,7 +36,7 @@ def digits(currency: str) -> int:
     """Digits after the point in amounts of `currency` (ISO 4217 code). Raises ValueError for a code that no currency has."""
     if not is_currency(currency):
         raise ValueError(f"{currency[:3]!r} is not an ISO 4217 currency code")
-    return get_currency_precision(currency)
+    return DIGITS.get(currency, 2)
 
 
 @lru_cache(maxsize=512)

@@ -90,19 +90,20 @@ def order(
     total: int = 5_000,
     told: float | None = None,
     cancelled: bool = False,
+    currency: str = "USD",
     shop: str = SHOP,
 ) -> Order:
     """An order made at `minute`, as it was at `told`."""
     return Order(
         shop=shop,
         order_id=order_id,
-        version=_version(minute if told is None else told, order_id, token, cart, customer, total, cancelled),
+        version=_version(minute if told is None else told, order_id, token, cart, customer, email, total, cancelled, currency),
         processed_at=moment(minute),
         created_at=moment(minute),
         day=0,
         customer_id=customer,
         email=email,
-        currency="USD",
+        currency=currency,
         total=total,
         current_total=total,
         financial_status="paid",
@@ -125,6 +126,7 @@ NAMES = st.sampled_from(["a", "b", "c"])
 PEOPLE = st.one_of(st.none(), st.sampled_from(["1", "2"]))
 CARTS = st.one_of(st.none(), st.sampled_from(["x", "y"]))
 EMAILS = st.one_of(st.none(), st.just("Someone@Example.org"))
+CURRENCIES = st.sampled_from(["USD", "USD", "JPY"])
 TOTALS = st.sampled_from([0, 1, 999, 1_000, 1_200, 20_000, 1_000_000])
 
 
@@ -143,6 +145,7 @@ def tellings(draw: st.DrawFn) -> Told:
             email=draw(EMAILS),
             cart=draw(CARTS),
             total=draw(TOTALS),
+            currency=draw(CURRENCIES),
         )
     if kind == "order":
         return order(
@@ -154,6 +157,7 @@ def tellings(draw: st.DrawFn) -> Told:
             email=draw(EMAILS),
             total=draw(TOTALS),
             cancelled=draw(st.booleans()),
+            currency=draw(CURRENCIES),
         )
     if kind == "deleted":
         by_token = draw(st.booleans())

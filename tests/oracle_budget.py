@@ -47,8 +47,13 @@ class Merchant:
     margin: float | None
     days: int = 30
     immature: int = 3
+    shown: int | None = None
+    """Days that are asked for; what is advised does not depend on it."""
     step: float = 0.3
     seed: int | None = None
+    kelly: float = 0.5
+    prior_days: float = 10
+    prior_sd: float = 0.2
 
 
 def amount(units: float | None, currency: str) -> dict[str, str] | None:
@@ -62,8 +67,9 @@ class Day(NamedTuple):
     revenue: int
 
 
-def kelly_of(days: list[Day], margin: float | None, account_rate: float) -> dict[str, Any]:
+def kelly_of(days: list[Day], merchant: Merchant, account_rate: float) -> dict[str, Any]:
     """Return statistics and Kelly fractions of campaign-days."""
+    margin, weight = merchant.margin, 1 / merchant.prior_sd**2
     x = np.array([margin * d.revenue / d.spend - 1 for d in days if d.spend > 0]) if margin is not None else np.array([])
     n = len(x)
     told: dict[str, Any] = dict.fromkeys(
@@ -74,16 +80,16 @@ def kelly_of(days: list[Day], margin: float | None, account_rate: float) -> dict
         return told
     told["mean"] = x.mean()
     wins, losses = x[x > 0], x[x < 0]
-    told["p"] = (len(wins) + 10 * account_rate) / (n + 10)
+    told["p"] = (len(wins) + merchant.prior_days * account_rate) / (n + merchant.prior_days)
     if len(losses) and len(wins):
         told["b"] = wins.mean() / -losses.mean()
         told["binary"] = min(max(told["p"] - (1 - told["p"]) / told["b"], 0), 1)
-    told["multiplier"] = None if n < 7 else 0.25 if n < 30 else 0.5
+    told["multiplier"] = None if n < 7 else merchant.kelly / 2 if n < 30 else merchant.kelly
     if n >= 2:
         s2 = x.var(ddof=1)
         posterior = stats.norm(
-            loc=(n * x.mean() / max(s2, 1e-4)) / (n / max(s2, 1e-4) + 25), scale=1 / sqrt(n / max(s2, 1e-4) + 25)
-        )  # tau2 = .04, so 1 / tau2 = 25
+            loc=(n * x.mean() / max(s2, 1e-4)) / (n / max(s2, 1e-4) + weight), scale=1 / sqrt(n / max(s2, 1e-4) + weight)
+        )
         told |= {"sd": sqrt(s2), "mu": posterior.mean(), "v": max(s2 + posterior.var(), 1e-4), "p_positive": posterior.sf(0)}
         told["continuous"] = max(told["mu"] / told["v"], 0)
         if told["multiplier"]:
@@ -188,8 +194,8 @@ def budget(sales: list[Sale], costs: list[Cost], today: int, merchant: Merchant)
     def money(units: float | None) -> dict[str, str] | None:
         return amount(units, own)
 
-    recent = range(today - merchant.days + 1, today + 1)
-    mature = range(recent.start - merchant.immature, today - merchant.immature + 1)
+    recent = range(today - (merchant.shown or merchant.days) + 1, today + 1)
+    mature = range(today - merchant.immature - merchant.days + 1, today - merchant.immature + 1)
     read = range(min(recent.start, mature.start), today + 1)
     costs, sales = [c for c in costs if c.day in read], [s for s in sales if s.day in read]
     left_out = [s for s in sales if s.currency != own and s.day in recent]
@@ -217,7 +223,7 @@ def budget(sales: list[Sale], costs: list[Cost], today: int, merchant: Merchant)
     pooled = [merchant.margin * d.revenue / d.spend - 1 for item in domestic for d in item["days"] if d.spend] if merchant.margin else []
     rate = sum(x > 0 for x in pooled) / len(pooled) if pooled else 0.5
     for item in items:
-        item["kelly"] = kelly_of(item["days"] if item["domestic"] else [], merchant.margin, rate)
+        item["kelly"] = kelly_of(item["days"] if item["domestic"] else [], merchant, rate)
     for item in domestic:
         item["current"] = current_of(item["costs"], max(c.day for c in costs if c.channel == item["key"][0]), today, merchant.immature)
         item["cap"] = saturation_of(item["days"], merchant.margin) if merchant.margin is not None else None
@@ -246,7 +252,7 @@ def budget(sales: list[Sale], costs: list[Cost], today: int, merchant: Merchant)
 
     others = sorted({s.campaign[0] for s in sales if s.campaign[1:] == ("", "")} - {"(none)", "(direct)", "meta"})
     return {
-        "days": merchant.days,
+        "days": len(recent),
         "margin": merchant.margin,
         "bankroll_per_day": money(merchant.bankroll),
         "left_out": len(left_out),
@@ -260,7 +266,7 @@ def budget(sales: list[Sale], costs: list[Cost], today: int, merchant: Merchant)
                 "revenue": money(attributed),
                 "roas": attributed / spend if spend and not foreign else None,
             },
-            **_shown(kelly_of(summed, merchant.margin, rate)),
+            **_shown(kelly_of(summed, merchant, rate)),
             "current_budget": money(sum(known)) if known else None,
             "recommended_budget": money(sum(advised)) if advised else None,
         },

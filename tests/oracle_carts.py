@@ -50,8 +50,13 @@ def _ms(moment: datetime) -> int:
     return round(moment.timestamp() * 1000)
 
 
-def _person(event: Checkout | Order) -> str | None:
+def _person(event: Checkout) -> str | None:
     return event.customer_id or (event.email.strip().lower() if event.email else None)
+
+
+def _people(order: Order) -> set[str | None]:
+    """All that a checkout may know its buyer by."""
+    return {order.customer_id, order.email.strip().lower() if order.email else None}
 
 
 def _visits(touches: set[int]) -> list[tuple[int, int]]:
@@ -92,7 +97,7 @@ def _judged(it: Seen, told: list[Checkout], orders: list[Order], events: Sequenc
     own = [order for order in orders if order.checkout_token == it.token]
     by_cart = [order for order in orders if cart and order.cart_token == cart and not order.checkout_token]
     siblings = [order for order in orders if cart and order.cart_token == cart and order.checkout_token]
-    personal = [order for order in orders if person and _person(order) == person]
+    personal = [order for order in orders if person and person in _people(order)]
     it.returning = any(_ms(order.processed_at) < it.created for order in personal)
     ends = [_ms(event.completed_at) for event in told if event.completed_at]
     ends += [_ms(order.processed_at) for order in own + by_cart]
@@ -102,7 +107,8 @@ def _judged(it: Seen, told: list[Checkout], orders: list[Order], events: Sequenc
         it.visits = [(a, min(b, it.closed)) for a, b in it.visits if a < it.closed] or [(it.closed, it.closed)]
     if own:
         newest_order = max(own, key=lambda order: order.version)
-        it.revenue = 0 if newest_order.cancelled else newest_order.current_total
+        if newest_order.currency == it.newest.currency:
+            it.revenue = 0 if newest_order.cancelled else newest_order.current_total
     last = it.visits[-1][1]
     deletes = [event for event in events if isinstance(event, CheckoutDeleted)]
     gone = [e for e in deletes if e.token == it.token or (not e.token and cart and e.cart_token == cart)]

@@ -113,8 +113,8 @@ def rfm_of(
     answer.average_order_value = answer.revenue / answer.orders
     answer.average_frequency = answer.orders / len(recent)
     answer.lifespan_years = 1 / answer.churn_rate if answer.churn_rate else 3.0
-    answer.ltv = answer.average_order_value * answer.average_frequency * answer.lifespan_years
-    answer.capped_ltv = answer.average_order_value * answer.average_frequency * min(answer.lifespan_years, 3.0)
+    a_year = answer.revenue / len(recent) / window_days * 365
+    answer.ltv, answer.capped_ltv = a_year * answer.lifespan_years, a_year * min(answer.lifespan_years, 3.0)
     if len(recent) < 5:
         return answer
     recency = {who: asof_day - max(order.day for order in own) for who, own in recent.items()}

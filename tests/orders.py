@@ -71,21 +71,23 @@ def orders(draw: st.DrawFn, days: int = 30) -> Order:
         status=draw(st.sampled_from(["paid", "pending", "voided", "refunded"])),
         test=draw(st.integers(0, 9)) == 0,
         cancelled=draw(st.integers(0, 4)) == 0,
+        currency=draw(st.sampled_from(["USD", "USD", "EUR"])),
         refunds=tuple(Refund(name, 300) for name in sorted(refunds)),
     )
 
 
 def events(days: int = 30) -> st.SearchStrategy[OrderEvent]:
-    """Orders, refunds told apart, deletions and merges. Two states of one version never differ: a digest would tell them apart."""
+    """Orders, refunds told apart, deletions, and merges that may contradict each other.
+
+    Two states of one version never differ: a digest would tell them apart.
+    """
     refund = st.builds(
         lambda number, name: RefundCreated(shop=SHOP, order_id=f"{number}", refund=Refund(name, 300), currency="USD"),
         st.integers(1, 6),
         st.sampled_from(["r1", "r2", "r3"]),
     )
     deleted = st.builds(lambda number: OrderDeleted(shop=SHOP, order_id=f"{number}"), st.integers(5, 6))
-    merged = st.sampled_from(
-        [CustomersMerged(shop=SHOP, kept_id="2", deleted_id="1"), CustomersMerged(shop=SHOP, kept_id="3", deleted_id="2")]
-    )
+    merged = st.builds(lambda kept, deleted: CustomersMerged(shop=SHOP, kept_id=kept, deleted_id=deleted), *[st.sampled_from("1234")] * 2)
     return st.one_of(orders(days), orders(days), orders(days), refund, deleted, merged)
 
 

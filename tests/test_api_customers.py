@@ -13,8 +13,9 @@ from processors.capi.identity import hashed
 from processors.contacts import CONTACTS, ContactRow
 from processors.events import CustomersMerged, OrderEvent
 from processors.money_bins import bin_edge
-from processors.rfm import RfmProcessor, customer_key
+from processors.rfm import RfmProcessor
 from processors.rfm_customer import MAX_ORDERS
+from processors.rfm_order import customer_key
 from query.api_settings import ShopSettings
 from query.customer_rows import SORTS
 from query.rfm import RfmSettings

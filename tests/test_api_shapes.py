@@ -218,9 +218,41 @@ async def test_a_problem_names_the_values_allowed(api: Api) -> None:
 
 @ON_ONE_STORE
 async def test_other_methods_are_refused_with_those_allowed(api: Api) -> None:
-    for method, path, allowed in (("DELETE", "/v1/rfm", "GET"), ("GET", "/v1/capi/retry", "POST"), ("HEAD", "/v1/rfm", "GET")):
+    for method, path, allowed in (
+        ("DELETE", "/v1/rfm", "GET, HEAD"),
+        ("GET", "/v1/capi/retry", "POST"),
+        ("HEAD", "/v1/capi/retry", "POST"),
+    ):
         async with api.client.request(method, path) as response:
             assert (response.status, response.headers[hdrs.ALLOW]) == (405, allowed)
+
+
+@ON_ONE_STORE
+@pytest.mark.parametrize(
+    "path", ["/v1/rfm", "/v1/carts", "/v1/rfm/customers?format=csv", "/healthz", "/readyz", "/metrics", "/docs", "/no"]
+)
+async def test_head_answers_as_get_without_the_body(api: Api, path: str) -> None:
+    async with api.client.get(path) as whole, api.client.head(path) as head:
+        assert (head.status, head.content_type, await head.read()) == (whole.status, whole.content_type, b"")
+        await whole.read()
+    async with api.client.get("/healthz") as response:
+        assert response.status == 200
+
+
+@ON_ONE_STORE
+@pytest.mark.parametrize("days", ["--30", "-", "3-0", "1e2", "٣٠", "9" * 30, "", "6", "367"])
+async def test_what_is_no_whole_number_in_range_is_told_the_range(api: Api, days: str) -> None:
+    problem = await api.answer("/v1/budget", {"days": days}, status=400)
+    assert (problem["detail"], problem["allowed"]) == ("days is not a whole number from 7 to 366", "7 to 366")
+
+
+@ON_ONE_STORE
+@pytest.mark.parametrize(
+    ("path", "step"),
+    [("/v1/budget", "leave colour out; there are: days"), ("/v1/rfm", "leave colour out: this path takes none of its own")],
+)
+async def test_an_unknown_parameter_is_told_to_be_left_out(api: Api, path: str, step: str) -> None:
+    assert (await api.answer(path, {"colour": "blue"}, status=400))["next_step"] == step
 
 
 @ON_ONE_STORE

@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from processors.budget import BudgetOrders, BudgetSpend
 from query.budget import BudgetSettings, budget
 from query.campaign_answer import AMBIGUOUS, NO_BANKROLL, NO_MARGIN, PAUSE
+from query.kelly import Caution
 from stream.record import Entry, Record
 from stream.sql_store import SqlStore
 from tests.oracle_budget import DIGITS, Cost, Merchant, Sale, amount
@@ -83,9 +85,10 @@ def ask(store: SqlStore, merchant: Merchant, time_zone: str | None = None) -> di
     settings = BudgetSettings(
         bankroll=written(merchant.bankroll), margin=merchant.margin, days=merchant.days, immature_days=merchant.immature,
         max_change=merchant.step, seed=written(merchant.seed), time_zone=time_zone,
+        caution=Caution(kelly=merchant.kelly, prior_days=merchant.prior_days, prior_variance=merchant.prior_sd**2),
     )  # fmt: skip
     with store.snapshot() as snapshot:
-        return budget(snapshot, SHOP, TODAY, settings)
+        return budget(snapshot, SHOP, TODAY, settings, merchant.shown)
 
 
 class Simulated:
@@ -186,6 +189,12 @@ class Simulated:
             margin=pick.choice((0.3, 0.5, 0.8)),
             days=pick.choice((30, 30, 14)),
             seed=pick.choice((None, 2500)),
+            shown=pick.choice((None, 7, 50)),
+            immature=pick.choice((3, 3, 1)),
+            step=pick.choice((0.3, 0.3, 0.1)),
+            kelly=pick.choice((0.5, 0.5, 0.2)),
+            prior_days=pick.choice((10, 10, 0, 25)),
+            prior_sd=pick.choice((0.2, 0.2, 0.05, 1.0)),
         )
 
 
@@ -269,10 +278,52 @@ def test_a_shop_of_which_nothing_is_known_yet_says_so(store: SqlStore, currency:
         answer = budget(snapshot, SHOP, TODAY, BudgetSettings(bankroll=Decimal(100), margin=0.4, currency=currency))
     assert answer["campaigns"] == []
     assert answer["reasons"]
+    assert NO_MARGIN not in answer["reasons"]
     del answer["bankroll_per_day"]
     assert list(nulls_without_reason(answer)) == []
     assert answer["total"]["roas"] is None
     assert answer["total"]["orders"] == answer["unattributed"]["orders"] == 0
+
+
+def test_without_any_data_the_settings_that_are_missing_are_told_as_well(store: SqlStore) -> None:
+    with store.snapshot() as snapshot:
+        assert {NO_MARGIN, NO_BANKROLL} < set(budget(snapshot, SHOP, TODAY, BudgetSettings())["reasons"])
+
+
+@on_sqlite
+@pytest.mark.parametrize("shown", [1, 7, 60, 366])
+def test_the_days_that_are_asked_for_change_what_is_told_and_not_what_is_advised(store: SqlStore, shown: int) -> None:
+    fold(store, steady(range(TODAY - 40, TODAY + 1), (0.4, -0.3)))
+    usual, asked = (ask(store, replace(HALF, shown=each)) for each in (None, shown))
+    assert asked["days"] == shown
+    assert asked["campaigns"][0]["spend"] == amount(10_000 * min(shown, 41), "USD")
+    for name in ("days", "daily_return", "kelly", "saturation", "current_budget", "recommended_budget", "binding_constraint"):
+        assert asked["campaigns"][0][name] == usual["campaigns"][0][name], name
+    assert asked["returns_window"] == usual["returns_window"]
+
+
+@on_sqlite
+@pytest.mark.parametrize("days", [(1, 2, 3), (3, 2, 1)])
+def test_spend_reported_by_name_and_later_with_its_id_counts_once(store: SqlStore, days: tuple[int, ...]) -> None:
+    """Two days are told again with the id, under which the links know it; the third stays as it was, and is the same campaign's."""
+    by_name = [report(Cost(TODAY - day, "meta", "", "Summer", "USD", 1000, 1, None)) for day in days]
+    by_id = [report(Cost(TODAY - day, "meta", "77", "summer ", "USD", 1100, 1, None), time_ms=2) for day in days[:2]]
+    other = report(Cost(TODAY - 1, "google", "", "Summer", "USD", 500, 1, None))
+    sale = Sale(TODAY - 1, 900, "USD", ("", "", ""))
+    fold(store, [*by_id, other, *by_name, *order_records(10, sale, "/?utm_source=fb&utm_campaign=summer")], batch=2)
+    shown = {
+        (each["channel"], each["campaign_id"]): (each["spend"], each["orders"], each["issues"]) for each in ask(store, HALF)["campaigns"]
+    }
+    assert shown == {("meta", "77"): (amount(3200, "USD"), 1, []), ("google", None): (amount(500, "USD"), 0, [])}
+
+
+@on_sqlite
+def test_spend_by_a_name_that_two_ids_have_is_a_campaign_of_its_own_but_for_the_days_told_by_id(store: SqlStore) -> None:
+    costs = [Cost(TODAY - day, "meta", n, "Summer", "USD", 100, 1, None) for day, n in ((1, "1"), (1, "2"), (1, ""), (2, ""))]
+    fold(store, [report(cost) for cost in costs])
+    assert {each["campaign_id"]: each["spend"] for each in ask(store, HALF)["campaigns"]} == dict.fromkeys(
+        ("1", "2", None), amount(100, "USD")
+    )
 
 
 def steady(days: range, returns: Sequence[float], spend: int = 10_000, name: str = "Summer", campaign_id: str = "1") -> list[Entry]:

@@ -34,8 +34,8 @@ def simulated(seed: int, checkouts: int, days: int) -> list[Told]:
             last += rng.choice([rng.uniform(0, 9), rng.uniform(9, 70), rng.expovariate(1 / 900)])
         fate = rng.random()
         if fate < 0.35:
-            worth = round(total * rng.uniform(0.6, 1.1))
-            told.append(order(f"o{i}", last, token=token, cart=cart, customer=person, email=email, total=worth))
+            worth, currency = round(total * rng.uniform(0.6, 1.1)), "JPY" if rng.random() < 0.03 else who["currency"]
+            told.append(order(f"o{i}", last, token=token, cart=cart, customer=person, email=email, total=worth, currency=currency))
         elif fate < 0.4:
             told.append(checkout(token, last + 0.1, created=created, completed=last, total=total, **who))
         elif fate < 0.43:

@@ -14,6 +14,7 @@ from tests.cart_events import (
     Told,
     assert_equation,
     cart_record,
+    cells_in,
     checkout,
     checkouts_in,
     deleted,
@@ -157,6 +158,24 @@ def test_a_guest_goes_by_the_hash_of_the_email_address_and_no_address_is_kept(st
     fold(store, [checkout("a", 0, email=" Some@Example.org "), order("1", 90, email="some@example.org")], ms(DAY))
     assert states(store) == {"a": "recovered_assisted"}
     assert "xample.org" not in repr(everything(store)).replace("recover?key", "")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_an_order_of_a_known_customer_also_meets_the_checkouts_that_know_the_email_address_alone(store: SqlStore, first: int) -> None:
+    told: list[Told] = [checkout("a", 0, email="some@example.org"), order("1", 90, customer="7", email="Some@example.org")]
+    for event in (told[first], told[1 - first]):
+        fold(store, [event], ms(DAY))
+    assert states(store) == {"a": "recovered_assisted"}
+    fold(store, [checkout("b", 2 * DAY, email="some@example.org"), checkout("c", 2 * DAY, customer="7")], ms(3 * DAY))
+    assert {row.token: row.is_returning for row in checkouts_in(store)} == {"a": 0, "b": 1, "c": 1}
+
+
+def test_an_order_in_another_currency_than_its_checkout_recovers_it_without_lending_its_amount(store: SqlStore) -> None:
+    fold(store, [checkout("a", 0, total=15_000, currency="JPY"), order("1", 90, token="a", total=10_000)], ms(DAY))
+    (row,) = checkouts_in(store)
+    assert (row.state, row.currency, row.value, row.revenue, row.revenue_currency) == ("recovered_direct", "JPY", 15_000, 10_000, "USD")
+    ((key, measures),) = [(key, measures) for (table, key), measures in cells_in(store).items() if table == "cart_closed"]
+    assert (key[1], measures) == ("JPY", (1, 15_000, 0, 0, 0, 1))
 
 
 def test_a_checkout_expires_after_fourteen_days_and_is_forgotten_after_ninety(store: SqlStore) -> None:

@@ -13,7 +13,7 @@ from orderwire.registry import PROCESSORS
 from orderwire.settings import Settings
 from processors.capi.identity import hashed
 from processors.contacts import CONTACTS, ContactRow, Contacts, forget_others
-from processors.rfm import customer_key
+from processors.rfm_order import customer_key
 from stream.record import Entry, Record
 from stream.sql_store import SqlStore
 from stream.sqlite_log import SqliteLog

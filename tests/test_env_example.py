@@ -9,6 +9,7 @@ import pytest
 from dotenv import dotenv_values
 
 from orderwire.settings import Settings
+from orderwire.shop_numbers import AdNumbers, CustomerNumbers
 from processors.capi.settings import CapiSettings
 from tests.deployment import ASKED, COMPOSE, ROOT, scalars, setting_names
 
@@ -21,6 +22,8 @@ def defaults() -> dict[str, str]:
     for field in Settings.model_fields.values():
         default = field.default.get_secret_value() if hasattr(field.default, "get_secret_value") else field.default
         found[str(field.validation_alias)] = _written(default)
+    for prefix, model in (("AD_", AdNumbers), ("ORDERWIRE_", CustomerNumbers)):
+        found |= {f"{prefix}{name.upper()}": _written(field.default) for name, field in model.model_fields.items()}
     for capi in fields(CapiSettings):
         if f"META_{capi.name.upper()}" in found and capi.default is not MISSING:
             found[f"META_{capi.name.upper()}"] = _written(capi.default)

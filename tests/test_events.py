@@ -186,6 +186,40 @@ def test_the_cart_of_a_checkout_is_also_told_by_its_recovery_url(cart_token: str
     assert old.cart_token == (cart_token or None)
 
 
+def test_a_return_in_the_buyer_s_currency_without_all_of_its_money_is_worth_its_lines_less_the_adjustment() -> None:
+    """As a real shop told it (shop money CAD, buyer's USD), once with the money and once while it was pending."""
+
+    def both(cad: str, usd: str) -> dict[str, Any]:
+        return {"shop_money": {"amount": cad, "currency_code": "CAD"}, "presentment_money": {"amount": usd, "currency_code": "USD"}}
+
+    line = {"subtotal_set": both("1240.71", "919.80"), "total_tax_set": both("125.31", "92.90")}
+    kept = {"kind": "refund_discrepancy", "amount": "66.02", "amount_set": both("66.02", "48.94"), "tax_amount_set": both("0.00", "0.00")}
+    transaction = {"kind": "refund", "status": "success", "amount": "963.76", "currency": "USD"}
+    body = {"id": 9, "order_id": 5, "refund_line_items": [line], "order_adjustments": [kept], "transactions": [transaction]}
+    event = decode_order(entry("refunds/create", body), {})
+    assert event == RefundCreated(shop=SHOP, order_id="5", refund=Refund("9", 130_000, 136_602), currency="CAD")
+    pending = decode_order(entry("refunds/create", {**body, "transactions": [{**transaction, "status": "pending"}]}), {})
+    assert isinstance(pending, RefundCreated)
+    assert pending.refund == Refund("9", 0, 136_602)
+
+
+def test_shipping_given_back_counts_once_whether_it_has_lines_or_an_adjustment_or_both() -> None:
+    five = {"shop_money": {"amount": "5.00", "currency_code": "USD"}}
+    adjustment = {"kind": "shipping_refund", "amount_set": {"shop_money": {"amount": "-5.00", "currency_code": "USD"}}}
+    transaction = {"kind": "refund", "status": "success", "amount": "750", "currency": "JPY"}
+    for lines in ({"refund_shipping_lines": [{"subtotal_amount_set": five}]}, {"order_adjustments": [adjustment]}):
+        for also in ({}, {"order_adjustments": [adjustment]}):
+            event = decode_order(entry("refunds/create", {"id": 9, "order_id": 5, "transactions": [transaction], **lines, **also}), {})
+            assert isinstance(event, RefundCreated)
+            assert event.refund.amount == 500
+
+
+def test_where_the_current_total_is_not_told_it_lacks_what_was_returned() -> None:
+    line = {"subtotal_set": {"shop_money": {"amount": "3.00", "currency_code": "USD"}}}
+    assert order(refunds=[{"id": 9, "refund_line_items": [line]}]).current_total == 3211
+    assert order(refunds=[{"id": 9, "refund_line_items": [line]}], current_total_price="35.11").current_total == 3511
+
+
 def test_topics_that_carry_no_whole_order() -> None:
     assert decode_order(entry("orders/delete", {"id": 5}), {}) == OrderDeleted(shop=SHOP, order_id="5")
     assert decode_order(entry("orders/edited", {"order_edit": {"order_id": 5}}), {}) is None

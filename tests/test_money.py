@@ -1,6 +1,7 @@
 """Money in minor units, with the currency's own digits; and the bins that cells keep it in."""
 
 import pytest
+from babel.numbers import get_currency_precision, list_currencies
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,6 +18,9 @@ from stream.money import amount, digits, minor, money
         ("1200", "JPY", 1200),
         ("1200.00", "JPY", 1200),
         ("1.234", "KWD", 1234),
+        ("1250.50", "RSD", 125_050),
+        ("99.95", "ALL", 9995),
+        ("1250.125", "IQD", 1_250_125),
         ("-3.50", "EUR", -350),
         ("1e2", "USD", 10_000),
         (" 7.00 ", "USD", 700),
@@ -45,6 +49,16 @@ def test_a_code_that_no_currency_has_is_refused() -> None:
 def test_an_amount_written_and_read_again_is_the_same(units: int, currency: str) -> None:
     if abs(units) < 10**15 * 10 ** digits(currency):
         assert minor(amount(units, currency), currency) == units
+
+
+def test_digits_are_those_of_iso_4217_where_common_usage_has_fewer() -> None:
+    """CLDR says 0 for all of these, since their coins are out of use; prices, taxes and Shopify's library have the digits."""
+    usual = ["AFN", "ALL", "IRR", "KPW", "LAK", "LBP", "MGA", "MMK", "RSD", "SOS", "SYP", "YER"]
+    assert [digits(code) for code in (*usual, "IQD")] == [*(2 for _ in usual), 3]
+
+
+def test_no_currency_has_fewer_digits_than_it_is_shown_with() -> None:
+    assert [code for code in list_currencies() if digits(code) < get_currency_precision(code)] == []
 
 
 def test_money_is_shopify_s_shape() -> None:

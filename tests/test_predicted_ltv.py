@@ -31,7 +31,7 @@ def purchases_of_a_shop(rng: random.Random, customers: int) -> list[OrderEvent]:
 def test_a_known_customer_s_value_is_told_once_the_models_are_fitted(store: SqlStore) -> None:
     told = purchases_of_a_shop(random.Random(5), customers=400)
     fold(store, [told], DAY0 + 301)
-    ltv = PredictedLtv(store, [SHOP], RfmSettings(min_repeaters=50))
+    ltv = PredictedLtv(store, {SHOP: RfmSettings(min_repeaters=50)})
     assert ltv(SHOP, "7") is None
     ltv.refit()
     value = ltv(SHOP, "7")
@@ -44,6 +44,6 @@ def test_a_known_customer_s_value_is_told_once_the_models_are_fitted(store: SqlS
 
 def test_few_repeaters_are_no_ground_for_a_prediction(store: SqlStore) -> None:
     fold(store, [[order("1"), order("2", day=DAY0 + 1)]])
-    ltv = PredictedLtv(store, [SHOP], RfmSettings())
+    ltv = PredictedLtv(store, {SHOP: RfmSettings()})
     ltv.refit()
     assert ltv(SHOP, "1") is None

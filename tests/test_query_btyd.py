@@ -24,7 +24,9 @@ from query.btyd import (
 )
 from query.gamma_gamma import GammaGamma, expected_value, fit_gamma_gamma, money_cells
 from query.gamma_gamma import _Likelihood as SpendLikelihood
-from query.lifetime_value import customer_value, lifetime_value
+from query.lifetime_value import LifetimeValue, customer_value, lifetime_value
+from query.ltv import NO_NUMBER, Basis, Fit, Purchases, customers_json
+from query.rfm import RfmSettings
 from tests.cdnow import CALIBRATION_ENDS, MASTER, SAMPLE, cdnow_orders, needs_cdnow
 from tests.oracle_rfm import Order, predicted_of, summaries
 
@@ -230,6 +232,28 @@ def test_expectations_are_probabilities_and_counts(model: BgNbd, x: int, at: flo
 def test_the_expectation_passes_smoothly_through_its_removable_pole_at_a_equal_to_one() -> None:
     below, at, above = (one(replace(PUBLISHED, a=a), 39, 2, 30.43, 38.86) for a in (1 - 1e-4, 1.0, 1 + 1e-4))
     assert at == pytest.approx((below + above) / 2, rel=1e-6)
+
+
+def test_a_customer_for_whom_the_models_have_no_number_is_told_a_reason_not_a_number() -> None:
+    purchase, spend = BgNbd(0.03, 43.0, float("nan"), 6.3, -1.0), GammaGamma(6.0, 4.0, 15.0, -1.0, 0.0)
+    fitted = Fit(Basis(1000, 0, 0), 0, purchase, spend, LifetimeValue(1, 1.0, 1.0, 1.0), None)
+    (told,) = customers_json(fitted, RfmSettings(), "USD", 1000, [Purchases(1, 749, 750, 1000)])
+    assert told == {"p_alive": None, "expected_orders": None, "value": None, "reason": NO_NUMBER}
+
+
+@pytest.mark.parametrize("a", [413.0, 700.0, 3e3, 1e5])
+@pytest.mark.parametrize("horizon_weeks", [365 / 7, 3650 / 7])
+def test_a_shop_that_nearly_everybody_leaves_has_expectations_too(a: float, horizon_weeks: float) -> None:
+    """Against Fader, Hardie & Lee 2005, eq. 10, its 2F1 summed term by term."""
+    r, alpha, b, x, t_x, T = 0.03, 10.0, 6.3, 1, 2.0, 30.0
+    told = expected_purchases(BgNbd(r, alpha, a, b, 0.0), horizon_weeks, np.array([x]), np.array([t_x]), np.array([T]))
+    z, term, series = horizon_weeks / (alpha + T + horizon_weeks), 1.0, 1.0
+    for k in range(2_000):
+        term *= (r + x + k) * (b + x + k) / ((a + b + x - 1 + k) * (k + 1)) * z
+        series += term
+    left = (1 - z) ** (r + x) * series
+    alive = 1 / (1 + a / (b + x - 1) * ((alpha + T) / (alpha + t_x)) ** (r + x))
+    assert told[0] == pytest.approx((a + b + x - 1) / (a - 1) * (1 - left) * alive, rel=1e-6)
 
 
 def test_many_repeat_orders_do_not_overflow() -> None:

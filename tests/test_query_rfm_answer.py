@@ -89,13 +89,13 @@ def assert_equal(told: Json, expected: oracle_rfm.Answer, guests: int) -> None:
     assert simple["capped"]["ltv"] == money(expected.capped_ltv or 0)
 
 
-@pytest.mark.parametrize(("exact_below", "seed"), [(50_000, 1), (50_000, 2), (1, 3)])
-async def test_every_number_equals_brute_force(store: SqlStore, log: SqliteLog, exact_below: int, seed: int) -> None:
+@pytest.mark.parametrize(("exact_below", "seed", "window_days"), [(50_000, 1, 365), (50_000, 2, 90), (1, 3, 365)])
+async def test_every_number_equals_brute_force(store: SqlStore, log: SqliteLog, exact_below: int, seed: int, window_days: int) -> None:
     orders = simulated(seed, customers=400, orders=3_000)
-    fold(store, events(orders), processor=RfmProcessor({}, exact_below=exact_below))
-    told = await rfm(store, log)
+    fold(store, events(orders), processor=RfmProcessor({}, exact_below=exact_below, window_days=window_days))
+    told = await rfm(store, log, RfmSettings(min_repeaters=50, window_days=window_days))
     round_money = bin_edge if exact_below == 1 else int
-    expected = oracle_rfm.rfm_of(orders, TODAY, round_money=round_money, orders_cap=MAX_ORDERS)
+    expected = oracle_rfm.rfm_of(orders, TODAY, window_days=window_days, round_money=round_money, orders_cap=MAX_ORDERS)
     assert_equal(told, expected, guests=len({each.customer for each in orders if each.customer.startswith("g:")}))
     assert told["reason"] is None
 

@@ -252,3 +252,12 @@ def test_simple_ltv_is_as_specified_and_its_cap_differs_only_below_a_third_of_ch
     assert few.capped_ltv == nobody.ltv
     assert many.ltv == many.capped_ltv == 200 * 2 * 2
     assert ltv_simple(0, 0, 0, None) is None
+
+
+def test_simple_ltv_of_another_window_is_of_a_year_s_orders_as_well() -> None:
+    """A base that buys evenly is worth the same by whatever window it is looked at; lifespans are years (analytics.md 2.5 a)."""
+    year, quarter = ltv_simple(10, 40, 8000, 0.5), ltv_simple(10, 10, 2000, 0.5, window_days=365 // 4)
+    assert year is not None
+    assert quarter is not None
+    assert (year.average_frequency, quarter.average_frequency) == (4, 1)
+    assert quarter.ltv == pytest.approx(year.ltv, rel=0.01)

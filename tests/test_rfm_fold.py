@@ -14,14 +14,16 @@ from msgspec.structs import replace
 from processors import rfm_customer
 from processors.events import CustomersMerged, OrderEvent, Refund, RefundCreated
 from processors.order_state import OrderRow, counts, net
-from processors.rfm import EARLY, LEFT_OUT_CELLS, ORDERS, RfmProcessor
+from processors.rfm import EARLY, RfmProcessor
 from processors.rfm_customer import BTYD_CELLS, CUSTOMERS, DAYS, LAST_DAY_CELLS, RFM_CELLS, SPEND_CELLS, CustomerRow, DayRow, from_days
+from processors.rfm_order import CURRENCY_CELLS, LEFT_OUT_CELLS, ORDERS
 from processors.rfm_shop import SHOPS, ShopRow
 from stream.sql_store import SqlStore
 from stream.store import Cells, Entities, Key
 from tests.orders import DAY0, SHOP, distinct_versions, events, order
 
-CELLS = (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS, LEFT_OUT_CELLS)
+OF_CUSTOMERS = (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS)
+CELLS = (*OF_CUSTOMERS, CURRENCY_CELLS, LEFT_OUT_CELLS)
 TABLES = ("rfm_early", "rfm_shop", "rfm_order", "rfm_customer_day", "rfm_customer", "rfm_alias")
 NOON_MS = 12 * 3_600_000
 PROPERTY = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -45,6 +47,11 @@ def fold(
         with store.begin() as transaction:
             processor.apply(transaction, batch, at(day))
     return processor
+
+
+def ticked(store: SqlStore, processor: RfmProcessor, day: int = DAY0 + 31) -> None:
+    with store.begin() as transaction:
+        processor.tick(transaction, at(day))
 
 
 def nonzero(store: SqlStore, cells: Cells) -> dict[tuple[object, ...], tuple[int, ...]]:
@@ -72,14 +79,16 @@ def assert_cells_are_the_sum_of_customers_and_customers_of_orders(store: SqlStor
         }
     days: dict[tuple[str, str, int], list[int]] = {}
     left_out: dict[tuple[str, str], tuple[int, int]] = {}
+    currencies: dict[tuple[str, str], tuple[int]] = {}
     for row in filter(counts, rows):
         if row.day > shops[row.shop].as_of_day:
             continue
-        if row.currency != shops[row.shop].currency or not row.subject:
-            foreign = row.currency != shops[row.shop].currency
-            reason = (row.shop, "currency" if foreign else "no_customer")
-            orders, revenue = left_out.get(reason, (0, 0))
-            left_out[reason] = orders + 1, revenue + (0 if foreign else net(row))
+        currencies[row.shop, row.currency] = (currencies.get((row.shop, row.currency), (0,))[0] + 1,)
+        if row.currency != shops[row.shop].currency:
+            continue
+        if not row.subject:
+            orders, revenue = left_out.get((row.shop, "no_customer"), (0, 0))
+            left_out[row.shop, "no_customer"] = orders + 1, revenue + net(row)
         else:
             total = days.setdefault((row.shop, aliases.get((row.shop, row.subject), row.subject), row.day), [0, 0])
             total[0] += 1
@@ -89,7 +98,7 @@ def assert_cells_are_the_sum_of_customers_and_customers_of_orders(store: SqlStor
         by_customer.setdefault((shop, customer), []).append(DayRow(shop, customer, day, orders, revenue))
     expected = {key: from_days(*key, its_days, shops[key[0]].as_of_day - window_days) for key, its_days in by_customer.items()}
     assert customers == expected
-    for cells in CELLS[:-1]:
+    for cells in OF_CUSTOMERS:
         sums: dict[tuple[object, ...], tuple[int, ...]] = {}
         for customer_row in customers.values():
             for table, key, measures in rfm_customer.cells(customer_row, exact=bool(shops[customer_row.shop].exact)):
@@ -98,6 +107,7 @@ def assert_cells_are_the_sum_of_customers_and_customers_of_orders(store: SqlStor
                 sums[key] = tuple(a + b for a, b in zip(sums.get(key, (0,) * len(measures)), measures, strict=True))
         assert nonzero(store, cells) == {key: measures for key, measures in sums.items() if any(measures)}, cells.table
     assert nonzero(store, LEFT_OUT_CELLS) == left_out
+    assert nonzero(store, CURRENCY_CELLS) == currencies
 
 
 @PROPERTY
@@ -105,7 +115,7 @@ def assert_cells_are_the_sum_of_customers_and_customers_of_orders(store: SqlStor
 def test_any_order_any_duplication_any_batches_end_in_the_same_state(store: SqlStore, drawn: list[OrderEvent], seed: int) -> None:
     told = distinct_versions(drawn)
     empty(store)
-    fold(store, [told])
+    ticked(store, fold(store, [told]))
     once = state(store)
     assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
     rng = random.Random(seed)
@@ -113,7 +123,8 @@ def test_any_order_any_duplication_any_batches_end_in_the_same_state(store: SqlS
     rng.shuffle(again)
     cuts = sorted(rng.sample(range(len(again) + 1), min(3, len(again))))
     empty(store)
-    fold(store, [again[a:b] for a, b in zip([0, *cuts], [*cuts, len(again)], strict=True) if a < b])
+    ticked(store, fold(store, [again[a:b] for a, b in zip([0, *cuts], [*cuts, len(again)], strict=True) if a < b]))
+    assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
     if told:
         assert state(store) == once
 
@@ -196,7 +207,70 @@ def test_orders_in_another_currency_cannot_be_added_so_they_are_left_out_and_cou
     fold(store, [[order("0", currency="CAD", test=True)], [order("1"), order("2", currency="EUR")], [order("3", currency="EUR")]])
     assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
     assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0, 1, 1000): (1, 1, 1000)}
-    assert nonzero(store, LEFT_OUT_CELLS) == {(SHOP, "currency"): (2, 0)}
+    assert nonzero(store, CURRENCY_CELLS) == {(SHOP, "USD"): (1,), (SHOP, "EUR"): (2,)}
+    assert nonzero(store, LEFT_OUT_CELLS) == {}
+
+
+def currency_of(store: SqlStore) -> str:
+    with store.snapshot() as snapshot:
+        return str(snapshot.query("SELECT currency FROM rfm_shop")[0][0])
+
+
+@pytest.mark.parametrize("backwards", [False, True])
+def test_a_shop_s_currency_is_that_of_most_orders_that_count_whichever_came_first(store: SqlStore, backwards: bool) -> None:
+    told: list[OrderEvent] = [order("1", currency="EUR", cancelled=True), order("2", currency="EUR"), order("3"), order("4", customer="2")]
+    processor = RfmProcessor({})
+    for event in reversed(told) if backwards else told:
+        fold(store, [[event]], processor=processor)
+    ticked(store, processor)
+    assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
+    assert currency_of(store) == "USD"
+    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0, 1, 1000): (2, 2, 2000)}
+
+
+def test_a_shop_with_nothing_but_a_cancelled_order_has_no_currency_until_one_counts(store: SqlStore) -> None:
+    processor = fold(store, [[order("1", currency="EUR")], [order("1", version=2, currency="EUR", cancelled=True)]])
+    ticked(store, processor)
+    assert currency_of(store) == ""
+    ticked(store, fold(store, [[order("2")]], processor=processor))
+    assert (currency_of(store), nonzero(store, RFM_CELLS)) == ("USD", {(SHOP, DAY0, 1, 1000): (1, 1, 1000)})
+
+
+def test_the_currency_that_is_set_wins_and_setting_it_recounts_what_is_there(store: SqlStore) -> None:
+    told: list[OrderEvent] = [order(f"{n}", customer=f"{n % 3}", currency="USD" if n % 4 else "EUR") for n in range(12)]
+    fold(store, [told[:6], told[6:]])
+    processor = RfmProcessor({}, {SHOP: "EUR"})
+    ticked(store, processor)
+    assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
+    recounted = state(store)
+    assert (currency_of(store), sum(orders for _, orders, _ in nonzero(store, RFM_CELLS).values())) == ("EUR", 3)
+    empty(store)
+    ticked(store, fold(store, [told], processor=processor))
+    assert state(store) == recounted
+
+
+@pytest.mark.parametrize(
+    ("merges", "kept"),
+    [
+        ("12", "2"),
+        ("12 23", "3"),
+        ("23 12", "3"),
+        ("12 13", "2"),
+        ("13 12", "2"),
+        ("12 21", "1"),
+        ("21 12", "1"),
+        ("13 12 24", "3"),
+        ("11", "1"),
+    ],
+)
+def test_merges_that_contradict_each_other_make_one_customer_of_all_they_name(store: SqlStore, merges: str, kept: str) -> None:
+    """`12`: customer 1 is deleted, 2 is kept."""
+    fold(store, [[order("a", customer="1")]])
+    fold(store, [[CustomersMerged(shop=SHOP, deleted_id=deleted, kept_id=into)] for deleted, into in map(tuple, merges.split())])
+    fold(store, [[order("b", customer="1", day=DAY0 + 1)]])
+    with store.snapshot() as snapshot:
+        assert snapshot.query("SELECT customer, orders FROM rfm_customer") == [(kept, 2)]
+    assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
 
 
 def test_an_order_of_a_day_that_has_not_begun_counts_once_it_has(store: SqlStore) -> None:

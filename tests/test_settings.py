@@ -5,7 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from orderwire.settings import ConfigurationError, Settings, child_environment
+from orderwire.registry import currencies
+from orderwire.roles.query import api_settings
+from orderwire.settings import ConfigurationError, Settings, child_environment, shop_variables
+from query.budget import BudgetSettings
+from query.kelly import Caution
+from query.rfm import RfmSettings
 
 BASE = {"SHOPIFY_SHOP": "Example.myshopify.com", "SHOPIFY_WEBHOOK_SECRET": "new-secret, old-secret"}
 META = {"META_PIXEL_ID": "123", "META_ACCESS_TOKEN": "token-1234"}
@@ -42,9 +47,9 @@ def test_a_dotenv_file_is_read_and_the_environment_is_stronger(monkeypatch: pyte
         "SHOPIFY_SHOP=file.myshopify.com\nSHOPIFY_WEBHOOK_SECRET=x\nMETA_PIXEL_ID=9\nMETA_ACCESS_TOKEN=t\nAD_MARGIN=0.5\n"
     )
     settings = Settings.load()
-    assert settings.shops["file.myshopify.com"].margin == 0.5
+    assert settings.shops["file.myshopify.com"].ads.margin == 0.5
     monkeypatch.setenv("ad_margin", "0.25")
-    assert Settings.load().shops["file.myshopify.com"].margin == 0.25
+    assert Settings.load().shops["file.myshopify.com"].ads.margin == 0.25
 
 
 def test_variables_that_are_given_are_all_that_is_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -54,7 +59,7 @@ def test_variables_that_are_given_are_all_that_is_read(monkeypatch: pytest.Monke
     settings = Settings.load(BASE)
     assert (settings.receiver, settings.api) == ("0.0.0.0:8081", "127.0.0.1:8080")
     shop = settings.shops[SHOP]
-    assert (shop.capi, shop.margin, shop.bankroll) == (None, None, None)
+    assert (shop.capi, shop.ads.margin, shop.ads.bankroll) == (None, None, None)
 
 
 def test_a_child_inherits_what_is_no_setting_and_none_of_a_real_shops() -> None:
@@ -78,10 +83,38 @@ def test_many_shops_stand_in_a_file_each_with_what_it_sets_itself(monkeypatch: p
     shops = Settings.load().shops
     assert set(shops) == {"a.myshopify.com", "b.myshopify.com"}
     a, b = shops["a.myshopify.com"], shops["b.myshopify.com"]
-    assert (a.bankroll, str(a.zone), b.bankroll, b.zone) == (Decimal(500), "Europe/Paris", None, None)
+    assert (a.ads.bankroll, str(a.zone), b.ads.bankroll, b.zone) == (Decimal(500), "Europe/Paris", None, None)
     assert a.capi is not None
     assert b.capi is not None
     assert (a.capi.pixel_id, b.capi.pixel_id, b.capi.ldu_states) == ("1", "123", ("CA",))
+
+
+def test_a_shop_s_numbers_are_its_table_s_then_everybody_s_then_the_defaults_and_reach_the_answers(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "orderwire.toml").write_text(
+        '[shops."a.myshopify.com"]\nwebhook_secret = "s"\nshop_currency = "eur"\nltv_margin = 0.4\n'
+        "returns_days = 60\nseed = 5.5\n"
+        '[shops."b.myshopify.com"]\nwebhook_secret = "s"\n'
+    )
+    monkeypatch.setenv("ORDERWIRE_LTV_MARGIN", "0.5")
+    monkeypatch.setenv("ORDERWIRE_CHURN_AFTER_DAYS", "90")
+    monkeypatch.setenv("AD_KELLY", "0.25")
+    settings = Settings.load()
+    assert currencies(settings) == {"a.myshopify.com": "EUR"}
+    shops = api_settings(settings).shops
+    a, b = shops["a.myshopify.com"], shops["b.myshopify.com"]
+    assert (a.budget.currency, a.carts.currency, b.budget.currency, b.carts.currency) == ("EUR", "EUR", None, None)
+    assert [(each.rfm.margin, each.rfm.churn_after_days, each.rfm.horizon_days) for each in (a, b)] == [(0.4, 90, 365), (0.5, 90, 365)]
+    assert [(each.budget.days, each.budget.seed) for each in (a, b)] == [(60, Decimal("5.5")), (30, None)]
+    assert b.budget == BudgetSettings(caution=Caution(kelly=0.25, prior_variance=b.budget.caution.prior_variance))
+    assert b.budget.caution.prior_variance == pytest.approx(BudgetSettings().caution.prior_variance)
+    assert (a.rfm.window_days, b.rfm) == (365, RfmSettings(margin=0.5, churn_after_days=90))
+
+
+def test_no_two_variables_of_a_shop_have_the_same_name_in_its_table() -> None:
+    names = list(shop_variables().values())
+    assert len(names) == len(set(names))
 
 
 @pytest.mark.parametrize(
@@ -98,6 +131,14 @@ def test_many_shops_stand_in_a_file_each_with_what_it_sets_itself(monkeypatch: p
         (META | {"META_TEST_HOURS": "1000"}, "test event code"),
         ({"AD_MARGIN": "40"}, "AD_MARGIN.*0.4"),
         ({"AD_BANKROLL": "a lot"}, "AD_BANKROLL.*positive number"),
+        ({"AD_MAX_CHANGE": "30"}, "AD_MAX_CHANGE.*0.3"),
+        ({"AD_SEED": "-5"}, "AD_SEED.*positive number"),
+        ({"AD_RETURNS_DAYS": "3"}, "AD_RETURNS_DAYS.*7 to 366"),
+        ({"AD_KELLY": "1"}, "AD_KELLY.*below 1"),
+        ({"AD_PRIOR_SD": "nan"}, "AD_PRIOR_SD.*0.2"),
+        ({"ORDERWIRE_LTV_MARGIN": "40"}, "ORDERWIRE_LTV_MARGIN.*0.4"),
+        ({"ORDERWIRE_CHURN_AFTER_DAYS": "half a year"}, "ORDERWIRE_CHURN_AFTER_DAYS.*1 to 3650"),
+        ({"SHOPIFY_SHOP_CURRENCY": "dollars"}, "SHOPIFY_SHOP_CURRENCY.*EUR"),
         ({"SHOPIFY_TIMEZONE": "Paris"}, "IANA"),
         ({"SHOPIFY_KEEP_HASHED_CONTACTS": "maybe"}, "SHOPIFY_KEEP_HASHED_CONTACTS.*true or false"),
     ],

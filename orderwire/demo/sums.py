@@ -10,7 +10,7 @@ from operator import add
 from pathlib import Path
 from typing import Any
 
-from processors import budget, cart_cells, cart_link, cart_state, contacts, parking, rfm, rfm_customer, rfm_merge, rfm_shop
+from processors import budget, cart_cells, cart_link, cart_state, contacts, parking, rfm, rfm_customer, rfm_merge, rfm_order, rfm_shop
 from processors.capi import rows as outbox
 from processors.processor import Counted, Processor
 from processors.tolerance import Rejected
@@ -22,7 +22,7 @@ Differences = list[str]
 BATCH = 500
 
 ENTITIES: tuple[Entities[Any], ...] = (
-    *(rfm_shop.SHOPS, rfm.ORDERS, rfm.EARLY, rfm_customer.DAYS, rfm_customer.CUSTOMERS, rfm_merge.ALIASES),
+    *(rfm_shop.SHOPS, rfm_order.ORDERS, rfm.EARLY, rfm_customer.DAYS, rfm_customer.CUSTOMERS, rfm_merge.ALIASES),
     *(cart_state.CHECKOUTS, cart_link.LINKS),
     *(budget.ORDERS, budget.SPEND),
     contacts.CONTACTS,
@@ -30,7 +30,8 @@ ENTITIES: tuple[Entities[Any], ...] = (
 )
 """What is nothing but the fold of the log. The outbox is not among them: it also keeps what became of each request."""
 CELLS = (
-    *(rfm_customer.RFM_CELLS, rfm_customer.LAST_DAY_CELLS, rfm_customer.BTYD_CELLS, rfm_customer.SPEND_CELLS, rfm.LEFT_OUT_CELLS),
+    *(rfm_customer.RFM_CELLS, rfm_customer.LAST_DAY_CELLS, rfm_customer.BTYD_CELLS, rfm_customer.SPEND_CELLS),
+    *(rfm_order.CURRENCY_CELLS, rfm_order.LEFT_OUT_CELLS),
     *(cart_cells.OPEN, cart_cells.CLOSED_CARTS, cart_cells.SPELLS, cart_cells.COHORTS, cart_link.BEGUN),
     budget.CELLS,
     parking.PARKED_CELLS,
@@ -54,8 +55,8 @@ def _counted(reading: Reading) -> Iterator[Counted]:
     shops = {shop.shop: shop for shop in _rows(reading, rfm_shop.SHOPS)}
     for customer in _rows(reading, rfm_customer.CUSTOMERS):
         yield from rfm_customer.cells(customer, exact=bool(shops[customer.shop].exact))
-    for order in _rows(reading, rfm.ORDERS):
-        yield from rfm.left_out(order.shop, rfm.contribution(order, shops[order.shop]))
+    for order in _rows(reading, rfm_order.ORDERS):
+        yield from rfm_order.cells(order.shop, rfm_order.contribution(order, shops[order.shop]))
     for order in _rows(reading, budget.ORDERS):
         yield from budget.order_cells(order)
     for report in _rows(reading, budget.SPEND):

@@ -33,7 +33,7 @@ def shop_lines(shop: ShopSettings) -> list[Line]:
         if shop.capi.test_event_code:
             hours = shop.capi.test_hours
             found.append(hint(shop.domain, f"META_TEST_EVENT_CODE is set: events are tests, and after {hours} h sending pauses; remove it"))
-    missing = [name for name, value in (("AD_BANKROLL", shop.bankroll), ("AD_MARGIN", shop.margin)) if value is None]
+    missing = [name for name, value in (("AD_BANKROLL", shop.ads.bankroll), ("AD_MARGIN", shop.ads.margin)) if value is None]
     if missing:
         found.append(hint(shop.domain, f"{' and '.join(missing)} not set, so no ad budgets are recommended"))
     return [ok(shop.domain, ", ".join(parts)), *found]

@@ -107,13 +107,13 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
 
 def _predicted_ltv(settings: Settings, store: Store) -> "PredictedLtv | None":
     """RFM's predictions for Purchase events; None where no shop sends them, and then their libraries are not loaded either."""
-    wanting = [domain for domain, pixel in pixels(settings).items() if pixel.send_predicted_ltv]
+    wanting = [shop for shop in settings.shops.values() if shop.capi is not None and shop.capi.send_predicted_ltv]
     if not wanting:
         return None
+    from orderwire.answer_settings import rfm_settings
     from orderwire.predicted_ltv import PredictedLtv
-    from query.rfm import RfmSettings
 
-    ltv = PredictedLtv(store, wanting, RfmSettings(horizon_days=settings.ltv_horizon_days, margin=settings.ltv_margin))
+    ltv = PredictedLtv(store, {shop.domain: rfm_settings(shop, settings.rfm_window_days) for shop in wanting})
     ltv.start()
     return ltv
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from orderwire.answer_settings import budget_settings, rfm_settings
 from orderwire.connections import open_log, wait_for_store
 from orderwire.feeds import feeds
 from orderwire.heartbeat import Heartbeat, Identity
@@ -15,9 +16,7 @@ from query.api_settings import ApiSettings, ShopSettings
 from query.app import make_app
 from query.as_of import Feed
 from query.auth import Unprotected, check_bind, parse_tokens
-from query.budget import BudgetSettings
 from query.carts import CartSettings
-from query.rfm import RfmSettings
 from stream.store import StoreError
 
 DRAIN_S = 5.0
@@ -36,9 +35,9 @@ def api_settings(settings: Settings) -> ApiSettings:
         domain: ShopSettings(
             zone=shop.zone,
             pixel_ids=() if shop.capi is None else (shop.capi.pixel_id,),
-            rfm=RfmSettings(window_days=settings.rfm_window_days, horizon_days=settings.ltv_horizon_days, margin=settings.ltv_margin),
-            carts=CartSettings(abandoned_after_minutes=settings.abandoned_after_minutes),
-            budget=BudgetSettings(bankroll=shop.bankroll, margin=shop.margin, time_zone=None if shop.zone is None else shop.zone.key),
+            rfm=rfm_settings(shop, settings.rfm_window_days),
+            carts=CartSettings(abandoned_after_minutes=settings.abandoned_after_minutes, currency=shop.currency),
+            budget=budget_settings(shop),
         )
         for domain, shop in settings.shops.items()
     }

@@ -15,7 +15,7 @@ from orderwire.demo.delivery import Delivery
 from orderwire.feeds import running
 from orderwire.registry import PROCESSORS
 from processors.parking import PARKED
-from processors.rfm import ORDERS
+from processors.rfm_order import ORDERS
 from processors.tolerance import Rejected
 from stream.record import Entry
 from tests.system.checks import assert_aggregates_are_sums, assert_in_log, assert_is_a_fold_of, entity_rows, whole
