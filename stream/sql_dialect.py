@@ -195,6 +195,8 @@ class Postgres:
             connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
 
     def lock_schema(self, connection: sa.Connection) -> None:
+        """Alembic is loaded within the transaction, which takes what it takes."""
+        connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({self.SCHEMA_LOCK})")
 
     def learn(self, engine: sa.Engine) -> None:
