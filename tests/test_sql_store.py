@@ -54,7 +54,7 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
 def test_an_owner_that_stands_still_in_a_transaction_is_ended_and_its_heir_goes_on(
     postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sql_dialect.Postgres, "IDLE_MS", 300)
+    monkeypatch.setattr(sql_dialect.Postgres, "IDLE_MS", 1_500)
     zombie, heir = SqlStore.open(postgres_url), SqlStore.open(postgres_url)
     with zombie.begin() as transaction:
         transaction.advance("p", "orders", {0: Move(None, 1, 1)}, 1)
