@@ -34,7 +34,7 @@ from stream.store import Store, StoreBroken, StoreError
 if TYPE_CHECKING:
     from orderwire.predicted_ltv import PredictedLtv
 
-PACE_S = 0.1
+PACE_S = 0.25
 """Numbers are at most this old; a sale on its way to Meta waits less."""
 SALE_PACE_S = 0.01
 RETAIN_EVERY_S = 600.0
