@@ -47,10 +47,10 @@ class Runner(Generic[Event]):
         metrics: ProcessorMetrics,
         limit: ParkLimit | None = None,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
-        committed: Callable[[], None] = lambda: None,
+        committed: Callable[[Sequence[Event]], None] = lambda _: None,
         pace_s: float = 0.0,
     ) -> None:
-        """`committed` is called on the event loop after each batch.
+        """`committed` is called on the event loop after each batch, with the events that were folded.
 
         `pace_s`: how far apart batches begin that are not full. A transaction costs milliseconds whatever it holds, so without a pace
         a few records a second, each in a batch of its own, keep a core busy.
@@ -132,7 +132,7 @@ class Runner(Generic[Event]):
             log.info("fenced", processor=self._processor.name)
             await reader.reload()
             return
-        self._committed()
+        self._committed([outcome for _, outcome in decoded if outcome is not None and not isinstance(outcome, Rejected)])
         await reader.report({entry.partition: self._loaded[entry.partition] for entry in entries})
 
     def _decode(self, entries: Sequence[Entry]) -> list[tuple[Entry, Event | Rejected | None]]:

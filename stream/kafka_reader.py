@@ -11,6 +11,10 @@ Kafka are written for its lag displays and never read.
 After a rebalance `Start` is asked for every partition owned, and reading goes on from there, but never before what was given out since the
 last `reload`: a caller that reads on while its last batch is being saved would otherwise get the same records twice, unfenced.
 
+Nothing is fetched ahead, unless a backlog fills whole batches: partitions are paused from one `read` to the next. aiokafka would fetch once
+more as soon as a batch is taken, get the one record that happens to have come by then, and fetch no more until that one is taken (0.14.0,
+`_get_actions_per_node`); so every record would wait for two batches of its reader instead of one.
+
 A position outside what a partition holds raises PositionLost at every `read`, until the caller's positions are changed. One behind the
 end gets `SETTLE_S` first: for a moment after a leader change the new leader may not know the end (KIP-207).
 """
@@ -249,13 +253,12 @@ class KafkaReader:
 
     async def _fetch(self, max_records: int, deadline: float) -> list[Entry]:
         places = [TopicPartition(self._name, partition) for partition in self._next]
-        # Without waiting, `getmany` takes what is there in one step, which no rebalance can come between.
-        fetched = await self._consumer.getmany(*places, timeout_ms=0, max_records=max_records)
+        self._consumer.resume(*places)
+        # Without waiting, `_take` takes what is there in one step, which no rebalance can come between.
+        fetched = await self._take(places, 0, max_records)
         if not fetched:
             # The waiting one is given up, with nothing lost, when the partitions change under it.
-            getting = asyncio.ensure_future(
-                self._consumer.getmany(*places, timeout_ms=max(1, int((deadline - self._clock()) * 1000)), max_records=max_records)
-            )
+            getting = asyncio.ensure_future(self._take(places, max(1, int((deadline - self._clock()) * 1000)), max_records))
             changing = asyncio.ensure_future(self._ownership.changed.wait())
             try:
                 await asyncio.wait((getting, changing), return_when=asyncio.FIRST_COMPLETED)
@@ -269,6 +272,13 @@ class KafkaReader:
             entries += [decode(self._topic, message) for message in messages]
             self._next[place.partition] = self._given[place.partition] = messages[-1].offset + 1
         return entries
+
+    async def _take(self, places: Collection[TopicPartition], timeout_ms: int, max_records: int) -> Any:
+        """`getmany`, and in the step in which records come, an end to fetching (module docstring, 'Nothing is fetched ahead')."""
+        fetched = await self._consumer.getmany(*places, timeout_ms=timeout_ms, max_records=max_records)
+        if 0 < sum(map(len, fetched.values())) < max_records:
+            self._consumer.pause(*self._consumer.assignment().intersection(places))
+        return fetched
 
     async def _changes(self, deadline: float) -> bool:
         try:

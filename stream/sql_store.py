@@ -250,9 +250,9 @@ def _engine(dialect: Dialect, url: str, pool_size: int) -> sa.Engine:
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_use_lifo=True,  # Connections that are seldom needed stay cold, and their page caches empty.
-        pool_pre_ping=dialect.pre_ping,
         connect_args={name: value for name, value in dialect.connect_arguments.items() if name not in address.query},
     )
     event.listen(engine, "connect", dialect.on_connect)
+    event.listen(engine, "checkout", dialect.on_checkout)
     event.listen(engine, "begin", dialect.on_begin)
     return engine

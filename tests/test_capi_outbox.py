@@ -17,6 +17,7 @@ from processors.capi.detail import Money
 from processors.capi.errors import ErrorClass, Verdict
 from processors.capi.ledger import COLUMNS, ClaimLost, claim, expire, forget_orders, register, settle, settle_sent, take_back
 from processors.capi.outbox import CapiProcessor
+from processors.capi.pixels import pause, throttle
 from processors.capi.results import AMBIGUOUS_MS, Attempt, dead, failed, parsed, sent, waiting
 from processors.capi.rows import CELLS, OutboxRow, PixelRow, cells
 from processors.capi.settings import CapiSettings
@@ -437,6 +438,30 @@ def test_two_senders_claiming_at_the_same_moment_share_the_rows(postgres_url: st
         )
         assert len(other.query(sql, now=NOW_MS)) == 7 - len(first)
     store.close()
+
+
+def test_nothing_is_claimed_of_a_pixel_that_another_sender_found_throttled_or_paused(store: SqlStore) -> None:
+    fold(store, seen())
+    with store.begin() as transaction:
+        throttle(transaction, SHOP, PIXEL, 5_000, NOW_MS)
+    assert take(store, now_ms=NOW_MS + 4_999) == []
+    with store.begin() as transaction:
+        pause(transaction, settings(), REFUSED._replace(kind=ErrorClass.CONFIGURATION), NOW_MS, probe=False)
+    assert take(store, now_ms=NOW_MS + 5_000) == []
+    with store.begin() as transaction:
+        assert len(claim(transaction, store.dialect, SHOP, PIXEL, "probe", NOW_MS + 5_000, 60_000, 1, probe=True)) == 1
+    assert_cells_are_the_sum_over_rows(store)
+
+
+def test_what_may_have_been_accepted_is_claimed_first_and_no_more_than_asked_for(store: SqlStore) -> None:
+    fold(store, seen(order_id=1))
+    take(store, "a")
+    fold(store, *(seen(order_id=number) for number in range(2, 6)))
+    with store.begin() as transaction:
+        take_back(transaction, SHOP, PIXEL, NOW_MS + 60_000)
+    claimed = take(store, "b", NOW_MS + 60_000, limit=3)
+    assert (len(claimed), "1" in {row.order_id for row in claimed}) == (3, True)
+    assert_cells_are_the_sum_over_rows(store)
 
 
 def test_a_lost_lease_makes_a_row_maybe_accepted_and_the_late_answer_changes_nothing(store: SqlStore) -> None:

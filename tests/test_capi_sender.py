@@ -467,7 +467,8 @@ async def test_a_name_that_does_not_resolve_means_that_nothing_was_sent(session:
         await aiohttp_call(session)("POST", "http://graph.invalid/v26.0/1/events", {}, b"{}", 5)
 
 
-async def test_a_woken_sender_sends_at_once(bench: Bench) -> None:
+@pytest.mark.parametrize("shops", [None, {SHOP, "another.myshopify.com"}], ids=["for anybody", "for these shops"])
+async def test_a_woken_sender_sends_at_once(bench: Bench, shops: set[str] | None) -> None:
     graph, arrived = Graph(one_by_one()), asyncio.Event()
 
     async def call(method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float) -> Answer:
@@ -482,7 +483,7 @@ async def test_a_woken_sender_sends_at_once(bench: Bench) -> None:
     arrived.clear()
     bench.clock.ms += 1000
     bench.fold(seen())
-    sender.wake()
+    sender.wake(shops)
     await arrived.wait()
     sender.stop()
     await running

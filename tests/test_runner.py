@@ -198,7 +198,7 @@ async def test_a_record_with_an_id_longer_than_an_index_takes_is_parked_like_any
     name = "".join(random.Random(1).choices(string.ascii_letters, k=9_000))
     await log.append([Record("parked", "k", name, 1_000, {"shop": "s", "topic": name[:4_000], "parked_reason": "unknown_topic"}, b"{}")])
     stop = asyncio.Event()
-    runner = Runner(ParkedProcessor(), log, store, metrics=ProcessorMetrics(CollectorRegistry(), "parked"), committed=stop.set)
+    runner = Runner(ParkedProcessor(), log, store, metrics=ProcessorMetrics(CollectorRegistry(), "parked"), committed=lambda _: stop.set())
     await asyncio.wait_for(runner.run(stop), 20)
     assert parked(store) == {"unknown_topic": 1}
 

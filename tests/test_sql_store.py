@@ -71,6 +71,20 @@ def test_an_owner_that_stands_still_in_a_transaction_is_ended_and_its_heir_goes_
 
 
 @pytest.mark.parametrize("crash", [False, True])
+def test_a_restart_of_postgresql_between_transactions_is_no_error(postgres_server: Postgres, postgres_url: str, crash: bool) -> None:
+    store = SqlStore.open(postgres_url)
+    with store.begin() as transaction, store.snapshot() as snapshot:  # two connections, which the pool keeps
+        transaction.add(CELLS, {CELL: (1, 1, 1)})
+        snapshot.positions()
+    postgres_server.restart(crash=crash)
+    with store.begin() as transaction, store.snapshot() as snapshot:
+        transaction.add(CELLS, {CELL: (1, 1, 1)})
+        snapshot.positions()
+    assert cells(store) == {CELL: (2, 2, 2)}
+    store.close()
+
+
+@pytest.mark.parametrize("crash", [False, True])
 def test_a_restart_of_postgresql_is_an_error_to_retry_and_loses_nothing(postgres_server: Postgres, postgres_url: str, crash: bool) -> None:
     store = SqlStore.open(postgres_url)
     with store.begin() as transaction:

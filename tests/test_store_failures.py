@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -85,7 +85,7 @@ async def run(name: str, settings: Settings, log: SqliteLog, store: FailingOnce)
     if not end:
         return
 
-    def committed() -> None:
+    def committed(_: Sequence[Any]) -> None:
         with store.snapshot() as snapshot:
             if {p.partition: p.next for p in snapshot.positions(name) if p.topic == topic} == end:
                 done.set()

@@ -6,7 +6,7 @@ in the log and by `/v1/status` and `/readyz`, and the others go on; any other fa
 
 import asyncio
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +24,7 @@ from processors.capi.outbox import CapiProcessor
 from processors.capi.quality import QualityPoller
 from processors.capi.sender import Sender
 from processors.contacts import forget_others
+from processors.events import Order
 from processors.parking import ParkLimit, TooMuchParked
 from processors.runner import Runner
 from stream.log import Log, PositionLost, Unavailable
@@ -34,7 +35,7 @@ from stream.store import Store, StoreBroken, StoreError
 if TYPE_CHECKING:
     from orderwire.predicted_ltv import PredictedLtv
 
-PACE_S = 0.1
+PACE_S = 0.25
 """Numbers are at most this old; a sale on its way to Meta waits less."""
 SALE_PACE_S = 0.01
 RETAIN_EVERY_S = 600.0
@@ -66,6 +67,10 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     ]
     sending = asyncio.create_task(sender.run(), name="capi sender")
     ltv = _predicted_ltv(settings, store)
+
+    def wake(orders: Sequence[Order]) -> None:
+        sender.wake({order.shop for order in orders})
+
     metrics: ProcessorMetrics | None = None
     work = []
     for name in running(settings):
@@ -78,7 +83,7 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
             store,
             metrics=metrics,
             limit=limit,
-            committed=sender.wake if urgent else _nothing,
+            committed=wake if urgent else _nothing,
             pace_s=SALE_PACE_S if urgent else PACE_S,
         )
         work.append(asyncio.create_task(_isolated(name, runner, stop, stopped), name=name))
@@ -130,7 +135,7 @@ def _forget_contacts(store: Store, kept: Collection[str]) -> None:
         log.info("hashed contacts forgotten: keep_hashed_contacts is off for their shops", hashes=forgotten)
 
 
-def _nothing() -> None:
+def _nothing(events: Sequence[Any]) -> None:
     """Nobody waits for this processor's batches."""
 
 

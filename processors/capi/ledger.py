@@ -18,6 +18,8 @@ from stream.store import Key, Reading, Transaction
 CHUNK = 1_000
 COLUMNS = ", ".join(OutboxRow._fields)
 KEY = "shop, pixel_id, event_name, event_id"
+HELD = "(paused_since_ms IS NOT NULL OR throttled_until_ms > :now)"
+"""The condition under which a pixel gets nothing now."""
 
 
 class ClaimLost(Exception):
@@ -25,10 +27,13 @@ class ClaimLost(Exception):
 
 
 class Due(NamedTuple):
-    """A pixel, and whether a row of it wants something now."""
+    """A pixel, and what its rows want now."""
 
     pixel: PixelRow
     due: bool
+    """To be sent."""
+    lapsed: bool
+    """To be taken back: their lease is over."""
 
 
 def register(transaction: Transaction, shop: str, pixel_id: str) -> PixelRow:
@@ -42,14 +47,14 @@ def register(transaction: Transaction, shop: str, pixel_id: str) -> PixelRow:
 
 def due_pixels(reading: Reading, now_ms: int) -> list[Due]:
     """Every registered pixel. Costs one index probe per pixel and state, whatever waits."""
-    waits = " OR ".join(
+    pending, maybe, lapsed = (
         "EXISTS (SELECT 1 FROM capi_outbox o WHERE o.shop = p.shop AND o.pixel_id = p.pixel_id"
         f" AND o.outcome = '{outcome}' AND o.due_ms <= :now)"
         for outcome in (PENDING, MAYBE_ACCEPTED, SENDING)
     )
     columns = ", ".join(f"p.{name}" for name in PixelRow._fields)
-    rows = reading.query(f"SELECT {columns}, CASE WHEN {waits} THEN 1 ELSE 0 END FROM capi_pixel p ORDER BY 1, 2", now=now_ms)
-    return [Due(PixelRow(*row[:-1]), bool(row[-1])) for row in rows]
+    rows = reading.query(f"SELECT {columns}, {pending} OR {maybe}, {lapsed} FROM capi_pixel p ORDER BY 1, 2", now=now_ms)
+    return [Due(PixelRow(*row[:-2]), bool(row[-2]), bool(row[-1])) for row in rows]
 
 
 def change(transaction: Transaction, keys: Collection[Key], next_state: Callable[[OutboxRow], OutboxRow | None]) -> list[OutboxRow]:
@@ -90,49 +95,45 @@ def take_back(transaction: Transaction, shop: str, pixel_id: str, now_ms: int) -
 
 
 def claim(
-    transaction: Transaction, dialect: str, shop: str, pixel_id: str, claim_id: str, now_ms: int, lease_ms: int, limit: int
+    transaction: Transaction,
+    dialect: str,
+    shop: str,
+    pixel_id: str,
+    claim_id: str,
+    now_ms: int,
+    lease_ms: int,
+    limit: int,
+    *,
+    probe: bool = False,
 ) -> list[OutboxRow]:
-    """Up to `limit` due rows, oldest first, leased to `claim_id` for `lease_ms`; nobody else gets them meanwhile."""
-    take_back(transaction, shop, pixel_id, now_ms)
-    until_ms = now_ms + lease_ms
-    deltas: dict[Key, tuple[int]] = {}
-    taken = 0
-    for outcome in (MAYBE_ACCEPTED, PENDING):
-        update = f"UPDATE capi_outbox SET outcome = '{SENDING}', claimed_by = :claim_id, due_ms = :until WHERE"
-        due = (
-            f"FROM capi_outbox WHERE shop = :shop AND pixel_id = :pixel_id AND outcome = '{outcome}' AND due_ms <= :now"
-            " AND expires_ms > :now ORDER BY due_ms LIMIT :limit"
-        )
-        if dialect == "sqlite":
-            sql = f"{update} rowid IN (SELECT rowid {due})"
-        else:  # A plan may run a subquery once per row, and then its LIMIT limits nothing; a materialized one runs once.
-            sql = f"WITH due AS MATERIALIZED (SELECT {KEY} {due} FOR UPDATE SKIP LOCKED) {update} ({KEY}) IN (SELECT * FROM due)"
-        count = transaction.execute(
-            sql,
-            claim_id=claim_id,
-            until=until_ms,
-            shop=shop,
-            pixel_id=pixel_id,
-            now=now_ms,
-            limit=limit - taken,
-        )
-        deltas[shop, pixel_id, "outcome", outcome] = (-count,)
-        taken += count
-        if taken >= limit:
-            break
-    if not taken:
-        return []
-    deltas[shop, pixel_id, "outcome", SENDING] = (taken,)
-    rows = transaction.query(
-        f"SELECT {COLUMNS} FROM capi_outbox WHERE shop = :shop AND pixel_id = :pixel_id AND outcome = '{SENDING}' AND due_ms = :until"
-        " AND claimed_by = :claim_id",
+    """Up to `limit` due rows, oldest first, leased to `claim_id` for `lease_ms`; nobody else gets them meanwhile.
+
+    None of a pixel that may not be sent to now, whoever found that out; a `probe` is for one that is paused.
+    """
+    may = "TRUE" if probe else f"NOT EXISTS (SELECT 1 FROM capi_pixel WHERE shop = :shop AND pixel_id = :pixel_id AND {HELD})"
+    # A plan may run a subquery once per row, and then its LIMIT limits nothing; a materialized one runs once.
+    wanted, lock = ("rowid", "") if dialect == "sqlite" else (KEY, "FOR UPDATE SKIP LOCKED")
+    waiting_as = [
+        f"SELECT * FROM (SELECT {wanted} FROM capi_outbox WHERE shop = :shop AND pixel_id = :pixel_id AND outcome = '{outcome}'"
+        f" AND due_ms <= :now AND expires_ms > :now AND {may} ORDER BY due_ms LIMIT :limit {lock}) AS {outcome}"
+        for outcome in (MAYBE_ACCEPTED, PENDING)
+    ]
+    found = transaction.query(
+        f"WITH due AS MATERIALIZED ({' UNION ALL '.join(waiting_as)} LIMIT :limit)"
+        f" UPDATE capi_outbox SET outcome = '{SENDING}', claimed_by = :claim_id, due_ms = :until WHERE ({wanted}) IN (SELECT * FROM due)"
+        f" RETURNING {COLUMNS}",
+        claim_id=claim_id,
+        until=now_ms + lease_ms,
         shop=shop,
         pixel_id=pixel_id,
-        until=until_ms,
-        claim_id=claim_id,
+        now=now_ms,
+        limit=limit,
     )
-    transaction.add(CELLS, deltas)
-    return [OutboxRow(*row) for row in rows]
+    rows = [OutboxRow(*row) for row in found]
+    maybe = sum(row.ambiguous_ms is not None for row in rows)
+    outcomes = {MAYBE_ACCEPTED: -maybe, PENDING: maybe - len(rows), SENDING: len(rows)}
+    transaction.add(CELLS, {(shop, pixel_id, "outcome", outcome): (count,) for outcome, count in outcomes.items()})
+    return rows
 
 
 def settle(transaction: Transaction, claim_id: str, rows: Sequence[OutboxRow]) -> int:
@@ -149,16 +150,20 @@ def settle_sent(transaction: Transaction, dialect: str, rows: Sequence[OutboxRow
     """A whole claim, as it was claimed, was taken by Meta: one UPDATE for all its rows. Raises ClaimLost (roll back, then `settle`)."""
     first = rows[0]
     mine = f"shop = :shop AND pixel_id = :pixel_id AND outcome = '{SENDING}' AND due_ms = :until AND claimed_by = :claim_id"
-    values = {"shop": first.shop, "pixel_id": first.pixel_id, "until": first.due_ms, "claim_id": first.claimed_by}
+    locked = ""
     if dialect == "postgresql":  # In key order, as the fold locks them: no deadlock with a delivery of orders that are just being sent.
-        transaction.query(f"SELECT 1 FROM capi_outbox WHERE {mine} ORDER BY {KEY} FOR UPDATE", **values)
+        locked = f"WITH mine AS MATERIALIZED (SELECT {KEY} FROM capi_outbox WHERE {mine} ORDER BY {KEY} FOR UPDATE)"
+        mine = f"({KEY}) IN (SELECT * FROM mine)"
     touched = transaction.execute(
-        f"UPDATE capi_outbox SET outcome = '{SENT}', reason = '', payload = :empty, sent_ms = :sent_ms, due_ms = NULL, expires_ms = NULL,"
-        f" claimed_by = '', tries = 0, attempts = attempts || :line WHERE {mine}",
+        f"{locked} UPDATE capi_outbox SET outcome = '{SENT}', reason = '', payload = :empty, sent_ms = :sent_ms, due_ms = NULL,"
+        f" expires_ms = NULL, claimed_by = '', tries = 0, attempts = attempts || :line WHERE {mine}",
         empty=b"",
         sent_ms=made.at_ms,
         line=made.line(),
-        **values,
+        shop=first.shop,
+        pixel_id=first.pixel_id,
+        until=first.due_ms,
+        claim_id=first.claimed_by,
     )
     if touched != len(rows):
         raise ClaimLost(f"{len(rows) - touched} of {len(rows)} rows are somebody else's by now")

@@ -1,8 +1,8 @@
 """Takes rows from the outbox to Meta. One `Sender` per process, any number of processes; one lane per pixel, and no lane waits for another.
 
-- Nothing is delayed when idle: `wake` (called after the processor's commit) leads straight to a claim. Under load claims of one pixel
-  are at least `spacing_ms` apart, so that rows gather into batches instead of into a thousand small requests.
-- What others wrote (another process, a retry that fell due) is found within `poll_s`.
+- Nothing is delayed when idle: `wake` (called after the processor's commit, with the shops it was about) leads straight to a claim. Under
+  load claims of one pixel are at least `spacing_ms` apart, so that rows gather into batches instead of into a thousand small requests.
+- What others wrote (another process, a retry that fell due, a sender that died) is found within `poll_s`.
 - Several requests of a pixel may be in flight; each is a claim of its own (`ledger`), settled on its own.
 - When Meta's end fails time after time, the lane itself backs off, so that an outage is not met with a storm.
 
@@ -13,7 +13,7 @@ import asyncio
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -23,7 +23,7 @@ import structlog
 from processors.capi.backoff import retry_ms
 from processors.capi.delivery import Delivery
 from processors.capi.graph import Call
-from processors.capi.ledger import claim, due_pixels, register
+from processors.capi.ledger import Due, claim, due_pixels, register, take_back
 from processors.capi.pixels import TEST_MODE, guard_test_mode, take_probe
 from processors.capi.rows import OutboxRow, PixelRow
 from processors.capi.settings import CapiSettings
@@ -98,10 +98,13 @@ class Sender:
         self.claims = 0
         """Batches claimed so far."""
 
-    def wake(self) -> None:
-        """There may be something new. Safe from any thread."""
+    def wake(self, shops: Collection[str] | None = None) -> None:
+        """There may be something new, for these shops or for anybody. Safe from any thread."""
         if self._loop is not None and not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._woken.set)
+            if shops is None:
+                self._loop.call_soon_threadsafe(self._woken.set)
+            else:
+                self._loop.call_soon_threadsafe(self._kick_shops, shops)
 
     def stop(self) -> None:
         """Claim nothing more; `run` returns when what is in flight has been settled. Safe from any thread."""
@@ -144,24 +147,31 @@ class Sender:
         """The lanes that have something to do now."""
         try:
             await self._register()
-            due = await self._in_thread(self._read_due)
+            due = await self._in_thread(self._look)
         except StoreUnavailable as error:
             log.warning("capi_store_unavailable", detail=str(error))
             return []
         found = []
-        for pixel, wants in due:
+        for each in due:
+            pixel = each.pixel
             lane = self._lanes.get((pixel.shop, pixel.pixel_id))
             if lane is not None:
                 lane.pixel = pixel
                 if self._metrics is not None:
                     self._metrics.paused(pixel.pixel_id, pixel.paused_since_ms is not None)
-                if wants:
+                if each.due or each.lapsed:
                     found.append(lane)
         return found
 
-    def _read_due(self) -> list[tuple[PixelRow, bool]]:
+    def _look(self) -> list[Due]:
+        """What is due in every lane, after rows whose lease is over were taken back."""
+        now_ms = self._clock_ms()
         with self._store.snapshot() as snapshot:
-            return [(due.pixel, due.due) for due in due_pixels(snapshot, self._clock_ms())]
+            due = due_pixels(snapshot, now_ms)
+        for lapsed in [(each.pixel.shop, each.pixel.pixel_id) for each in due if each.lapsed]:
+            with self._store.begin() as transaction:
+                take_back(transaction, *lapsed, now_ms)
+        return due
 
     async def _register(self) -> None:
         """A lane for every shop that has none yet: all at the start, the rest later where the store failed meanwhile."""
@@ -176,6 +186,13 @@ class Sender:
             pixel = await self._write(make)
             lane = Lane(settings, pixel, asyncio.Semaphore(self._tuning.in_flight))
             self._lanes[settings.shop, settings.pixel_id] = lane
+
+    def _kick_shops(self, shops: Collection[str]) -> None:
+        """Lanes that are not there yet find by themselves what waits for them."""
+        places = [(shop, self._shops[shop].pixel_id) for shop in shops if shop in self._shops]
+        for lane in [self._lanes[place] for place in places if place in self._lanes]:
+            if not self._stopping:
+                self._kick(lane)
 
     def _kick(self, lane: Lane) -> None:
         if lane.driver is None or lane.driver.done():
@@ -219,19 +236,19 @@ class Sender:
             lane.pixel = await self._write(lambda transaction: guard_test_mode(transaction, settings, now_ms))
         if now_ms < max(lane.held_until_ms, lane.pixel.throttled_until_ms):
             return False
-        limit = self._tuning.batch
+        limit, probe = self._tuning.batch, False
         if lane.pixel.paused_since_ms is not None:
             if lane.pixel.paused_code == TEST_MODE or now_ms < lane.pixel.next_probe_ms:
                 return False
             if not await self._write(lambda transaction: take_probe(transaction, settings.shop, settings.pixel_id, now_ms)):
                 return False
             lane.pixel = lane.pixel._replace(next_probe_ms=now_ms + 1)
-            limit = 1
+            limit, probe = 1, True
         lane.next_claim_ms = now_ms + self._tuning.spacing_ms
         claim_id = self._new_id()
         place = (settings.shop, settings.pixel_id)
         rows = await self._write(
-            lambda transaction: claim(transaction, self._store.dialect, *place, claim_id, now_ms, self._tuning.lease_ms, limit)
+            lambda transaction: claim(transaction, self._store.dialect, *place, claim_id, now_ms, self._tuning.lease_ms, limit, probe=probe)
         )
         if not rows:
             return False

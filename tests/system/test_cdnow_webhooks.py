@@ -7,6 +7,7 @@ numbers (Fader & Hardie's end of calibration), and then on 1998-06-30, where a b
 
 import asyncio
 import json
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from random import Random
@@ -77,7 +78,7 @@ async def replay(log: SqliteLog, store: SqlStore, orders: list[tuple[int, Order]
     stop = asyncio.Event()
     end = (await log.spans("orders"))[0].next
 
-    def committed() -> None:
+    def committed(_: Sequence[OrderEvent]) -> None:
         with store.snapshot() as snapshot:
             if snapshot.positions("rfm")[0].next == end:
                 stop.set()
