@@ -261,8 +261,7 @@ class ShopSimulator:
             changes.gesture(random, sale, at, self._webhooks.small_id())
         else:
             changes.cancel(random, sale, at, self._webhooks.small_id())
-        if sale.cancelled is None and sale.units:
-            self._recent.append(sale)
+        self._may_go_on(sale)
         told = self._webhooks.refunds(sale, known, at, event_id)
         topics = ("orders/updated",) if sale.cancelled is None else ("orders/cancelled", "orders/updated")
         return told + self._told(topics, sale, event_id)
@@ -301,10 +300,16 @@ class ShopSimulator:
     def _place(self, sale: Sale) -> None:
         self.ledger[str(sale.order_id)] = Kept(not sale.test, sale.kept)
 
+    def _may_go_on(self, sale: Sale) -> None:
+        """More may happen to an order that still has goods, and money that was not given back. Once a return had less money left than it
+        was worth, snapshots no longer tell how much of a later addition is the merchant's."""
+        if sale.units and sale.kept:
+            self._recent.append(sale)
+
     def _edit(self, random: Random, sale: Sale, at: datetime, event_id: str) -> list[Delivery]:
         known = len(sale.refunds)
         added, removed = changes.edit(random, sale, at, self._webhooks.small_id(), self._products)
-        self._recent.append(sale)
+        self._may_go_on(sale)
         told = [self._webhooks.edited(sale, at, event_id, added, removed), *self._webhooks.refunds(sale, known, at, event_id)]
         return told + self._told(("orders/updated",), sale, event_id)
 
