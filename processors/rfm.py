@@ -13,7 +13,7 @@ shop locked alone: it happens among a shop's first orders, or where somebody set
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from processors import rfm_customer, rfm_order
@@ -127,10 +127,14 @@ class RfmProcessor:
         left = SHOPS_AT_ONCE
         for found in transaction.query(f"SELECT {', '.join(ShopRow._fields)} FROM rfm_shop ORDER BY shop"):
             shop = ShopRow(*found)
-            if left and (self._today(shop, now_ms) > shop.as_of_day or shop.window_days != self._window_days):
+            day = self._today(shop, now_ms)
+            ahead = shop.as_of_day > day + 1  # One day may be an offset that was learned; more is a clock that was wrong.
+            if left and (day > shop.as_of_day or ahead or shop.window_days != self._window_days):
                 left, self._to_sweep = left - 1, True
                 shop = transaction.load(SHOPS, [(shop.shop,)])[(shop.shop,)]
-                self._advance(transaction, shop, max(shop.as_of_day, self._today(shop, now_ms)), self._window_days)
+                if ahead:
+                    shop = _put_back(transaction, shop, day)
+                self._advance(transaction, shop, max(shop.as_of_day, day), self._window_days)
                 grown.add(shop.shop)
             currency = self._currencies.get(shop.shop) or (
                 currency_of_most(transaction, shop.shop) if shop.shop in grown else shop.currency
@@ -152,16 +156,33 @@ def _recount(transaction: Transaction, shop: ShopRow, currency: str) -> None:
     """Count a shop that is locked alone in another currency."""
     now = shop._replace(currency=currency)
     transaction.save(SHOPS, [now])
-    work, last = _Batch(transaction, now), ""
+    work = _Batch(transaction, now)
+    for rows in _orders(transaction, shop.shop, "currency IN (:was, :now)", was=shop.currency, now=currency):
+        work.move([(contribution(row, shop), contribution(row, now)) for row in rows])
+    work.save()
+
+
+def _put_back(transaction: Transaction, shop: ShopRow, day: int) -> ShopRow:
+    """Let the window of a shop that is locked alone end with `day`, before its `as_of_day`: what came after waits for its day again."""
+    work = _Batch(transaction, shop)
+    for rows in _orders(transaction, shop.shop, "day > :day", day=day):
+        transaction.save(EARLY, [EarlyRow(shop.shop, row.day, row.order_id) for row in rows])
+        work.move([(contribution(row, shop), None) for row in rows])
+    work.save()
+    return move_window(transaction, shop, day, shop.window_days)
+
+
+def _orders(transaction: Transaction, shop: str, where: str, **values: str | int) -> Iterator[list[OrderRow]]:
+    """All orders of a shop for which `where` is true, page by page: the whole table is read, as is right for what is rare."""
+    last = ""
     sql = (
         f"SELECT {', '.join(OrderRow._fields)} FROM rfm_order"
-        " WHERE shop = :shop AND order_id > :last AND currency IN (:was, :now) ORDER BY order_id LIMIT :page"
+        f" WHERE shop = :shop AND order_id > :last AND {where} ORDER BY order_id LIMIT :page"
     )
-    while found := transaction.query(sql, shop=shop.shop, last=last, was=shop.currency, now=currency, page=AT_ONCE):
+    while found := transaction.query(sql, shop=shop, last=last, page=AT_ONCE, **values):
         rows = [OrderRow(*row) for row in found]
-        work.recount(rows, shop)
+        yield rows
         last = rows[-1].order_id
-    work.save()
 
 
 class _Batch:
@@ -194,7 +215,7 @@ class _Batch:
                 moves.append((contribution(old, self._shop), contribution(new, self._shop)))
         self._transaction.save(ORDERS, changed)
         self._transaction.save(EARLY, [EarlyRow(name, row.day, row.order_id) for row in changed if row.day > self._shop.as_of_day])
-        self._move(moves)
+        self.move(moves)
 
     def due(self, since_day: int) -> None:
         """Count the orders of the days after `since_day` that came before their day."""
@@ -203,13 +224,10 @@ class _Batch:
         early = [EarlyRow(*row) for row in self._transaction.query(sql, shop=name, until=until)]
         rows = self._transaction.load(ORDERS, {(name, each.order_id) for each in early}).values()
         self._transaction.delete(EARLY, early)
-        self._move([(None, contribution(row, self._shop)) for row in rows if row.day > since_day])
+        self.move([(None, contribution(row, self._shop)) for row in rows if row.day > since_day])
 
-    def recount(self, rows: Iterable[OrderRow], before: ShopRow) -> None:
-        """Count orders as of this shop that were counted as of `before`."""
-        self._move([(contribution(row, before), contribution(row, self._shop)) for row in rows])
-
-    def _move(self, moves: Iterable[tuple[Contribution | None, Contribution | None]]) -> None:
+    def move(self, moves: Iterable[tuple[Contribution | None, Contribution | None]]) -> None:
+        """Take away what orders contributed, and add what they contribute now."""
         moved = [(was, now) for was, now in moves if was != now]
         self._aliases.look_up({each.customer for move in moved for each in move if each is not None and each.customer})
         days: defaultdict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])

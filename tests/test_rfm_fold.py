@@ -350,3 +350,24 @@ def test_orders_and_customers_have_the_columns_of_their_tables(store: SqlStore) 
         ]  # fmt: skip
         for entities, key in tables:
             assert transaction.load(entities, [key]) == {}
+
+
+def test_a_clock_that_was_far_ahead_and_is_put_right_leaves_nothing_behind(store: SqlStore) -> None:
+    rng = random.Random(11)
+    told: list[OrderEvent] = [order(f"{i}", customer=f"{rng.randint(1, 9)}", day=DAY0 - rng.randint(0, 500)) for i in range(40)]
+    told.append(order("early", customer="1", day=DAY0 + 3))
+    fold(store, [told], DAY0)
+    processor = RfmProcessor({})
+
+    def tick(day: int) -> None:
+        with store.begin() as transaction:
+            processor.tick(transaction, at(day))
+
+    tick(DAY0)
+    before = state(store)
+    for ahead in (2, 400, 4_000):
+        tick(DAY0 + ahead)
+        assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
+        tick(DAY0)
+        assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
+        assert state(store) == before
