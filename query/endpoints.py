@@ -18,7 +18,7 @@ from query.problem import bad_parameter
 from query.rfm import FEEDS
 from query.route import Asked, Route
 from query.services import services_of
-from query.status import processors_json, read_metrics, read_parked, read_roles, spool, status_json, stopped
+from query.status import processors_json, read_metrics, read_parked, read_roles, spool, spool_fault, status_json, stopped
 from stream.store import Position, Reading, StoreError
 
 Json = dict[str, Any]
@@ -132,6 +132,7 @@ async def readyz(asked: Asked) -> web.Response:
         notes += [f"role {role.role} ({role.instance}) gives no sign of life" for role in roles if not role.alive]
         if waiting := spool(roles)["records"]:
             notes.append(f"{waiting} records wait in the spool for the log")
+        notes += [f"role {role.role} ({role.instance}): {fault}" for role in roles if role.alive and (fault := spool_fault(role))]
     except (StoreError, TimeoutError):
         reasons.append("the store does not answer")
     if not await services.lags.spans({"orders"}):

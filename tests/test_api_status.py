@@ -76,6 +76,14 @@ async def test_a_processor_that_stopped_makes_it_unready_and_a_used_spool_is_tol
         assert await api.answer("/healthz") == {"ok": True}
 
 
+async def test_a_spool_that_cannot_be_read_is_told(store: SqlStore, log: SqliteLog) -> None:
+    beat(store, "receive", spool={"error": "spool data/spool.db: file is not a database"})
+    async with serving(store, log) as api:
+        await api.answer("/v1/rfm")
+        assert "spool.db: file is not a database" in (await api.answer("/readyz"))["notes"][0]
+        assert (await api.answer("/v1/status"))["spool"]["records"] == 0
+
+
 async def test_what_a_role_said_before_it_died_no_longer_counts(store: SqlStore, log: SqliteLog) -> None:
     beat(store, "process", ago_ms=20_000, stopped={"rfm": "too much parked"})
     async with serving(store, log) as api:

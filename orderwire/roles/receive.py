@@ -2,10 +2,9 @@
 
 import asyncio
 import time
-from contextlib import suppress
+from contextlib import closing
 from typing import Any
 
-import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
@@ -13,16 +12,13 @@ from ingest.app import Receiver
 from ingest.body import Limits
 from ingest.meta import MetaApp
 from orderwire.connections import open_receiving_log
-from orderwire.heartbeat import Heartbeat, Identity
+from orderwire.heartbeat import Heartbeat, Identity, alive
 from orderwire.settings import ConfigurationError, Settings
-from stream.log import Log, Unavailable
+from stream.log import Unavailable
 from stream.metrics import ReceiverMetrics
 from stream.sql_plain import PlainStore
-from stream.store import StoreError
 
 DRAIN_S = 10.0
-
-_log = structlog.get_logger()
 
 
 async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
@@ -48,19 +44,19 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     )
     runner = web.ServerRunner(receiver.server(), shutdown_timeout=DRAIN_S)
     await runner.setup()
-    beat = asyncio.create_task(_beat(settings, identity, registry, log))
-    try:
-        address = settings.receiver_address
-        # On Kafka several receivers share the port, and the kernel spreads connections among them.
-        await web.TCPSite(runner, address.host, address.port, reuse_port=settings.on_kafka or None, backlog=1024).start()
-        await stop.wait()
-        receiver.ready = False
-    finally:
-        # Deliveries first: a database that is away may hold up the farewell for longer than the supervisor waits.
-        beat.cancel()
-        await runner.cleanup()
-        await log.close()
-        await asyncio.gather(beat, return_exceptions=True)
+    # The store is told that this receiver lives, once there is one; the receiver never waits for it, nor makes it.
+    with closing(PlainStore(settings.store_url.get_secret_value())) as store:
+        async with alive(Heartbeat(store, identity, registry, lambda: details(log))):
+            try:
+                address = settings.receiver_address
+                # On Kafka several receivers share the port, and the kernel spreads connections among them.
+                await web.TCPSite(runner, address.host, address.port, reuse_port=settings.on_kafka or None, backlog=1024).start()
+                await stop.wait()
+                receiver.ready = False
+            finally:
+                # Deliveries first: a database that is away may hold up the farewell for longer than the supervisor waits.
+                await runner.cleanup()
+                await log.close()
 
 
 def _limits(settings: Settings) -> Limits:
@@ -71,26 +67,13 @@ def _limits(settings: Settings) -> Limits:
     return Limits(max_in_flight_bytes=in_flight)
 
 
-async def _beat(settings: Settings, identity: Identity, registry: CollectorRegistry, log: Log) -> None:
-    """Tell the store that this receiver lives; the receiver never waits for it, nor makes it."""
-    store = PlainStore(settings.store_url.get_secret_value())
-    heartbeat = Heartbeat(store, identity, registry, lambda: details(log))
-    try:
-        await heartbeat.run()
-    finally:
-        with suppress(StoreError):
-            await asyncio.to_thread(heartbeat.gone)
-        store.close()
-
-
-def details(log: Log) -> dict[str, Any]:
-    """What the sign of life tells beside itself: how full the spool is, where there is one and it can be read."""
+def details(log: object) -> dict[str, Any]:
+    """What the sign of life tells of a receiver with this log: what waits in its spool, or why that cannot be said."""
     spool_state = getattr(log, "spool_state", None)
     if spool_state is None:
         return {}
     try:
         state = spool_state()
-    except Unavailable as error:  # a disk that fails; the receiver lives all the same
-        _log.warning("spool cannot be read", error=str(error))
-        return {}
+    except Unavailable as error:
+        return {"spool": {"error": str(error)}}
     return {"spool": {"records": state.records, "bytes": state.bytes, "oldest_s": state.oldest_s}}
