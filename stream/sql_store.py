@@ -247,6 +247,7 @@ def _engine(dialect: Dialect, url: str, pool_size: int) -> sa.Engine:
     address = sa.make_url(dialect.engine_url(url))
     engine = sa.create_engine(
         address,
+        hide_parameters=True,  # Statements that fail are quoted in messages; what they were given is not.
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_use_lifo=True,  # Connections that are seldom needed stay cold, and their page caches empty.

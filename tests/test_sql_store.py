@@ -39,6 +39,12 @@ def test_a_store_newer_than_the_program_is_refused(store: SqlStore, store_url: s
         SqlStore.open(store_url)
 
 
+def test_a_statement_that_fails_is_told_without_what_it_was_given(store: SqlStore) -> None:
+    with pytest.raises(Exception, match="nowhere") as caught, store.begin() as transaction:
+        transaction.execute("UPDATE nowhere SET email = :email", email="ada@example.com")
+    assert "ada@example.com" not in str(caught.value)
+
+
 @pytest.mark.parametrize("url", ["mysql://x", "state.db", "kafka://localhost:9092"])
 def test_a_url_of_another_kind_names_the_two_that_work(url: str) -> None:
     with pytest.raises(ValueError, match="sqlite:///path or postgresql://"):
