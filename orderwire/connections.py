@@ -5,7 +5,6 @@ Each is imported where it is opened: a role loads what it uses, and the receiver
 
 import asyncio
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -25,11 +24,11 @@ log = structlog.get_logger()
 
 async def open_log(settings: Settings) -> Log:
     """The log that ORDERWIRE_LOG_URL names. Raises LogError, Unavailable."""
-    if settings.on_kafka:
+    if settings.log_file is None:
         from stream.kafka_log import KafkaLog
 
         return await KafkaLog.open(settings.log_url.removeprefix("kafka://"), settings.kafka)
-    return await SqliteLog.open(Path(settings.log_url.removeprefix("sqlite:///")))
+    return await SqliteLog.open(settings.log_file)
 
 
 async def open_receiving_log(settings: Settings) -> Log:
@@ -59,7 +58,7 @@ async def wait_for_store(settings: Settings, stop: asyncio.Event) -> "SqlStore |
         try:
             return await asyncio.to_thread(open_store, settings)
         except StoreUnavailable as error:
-            if settings.store_url.get_secret_value().startswith("sqlite:"):
+            if settings.store_file is not None:
                 raise  # A folder that cannot be written: whoever runs serve must see it.
             if not told:
                 log.warning("waiting for the store", error=str(error))

@@ -36,6 +36,7 @@ class Address:
         host, _, port = text.rpartition(":")
         if not port.isdigit() or int(port) > 65_535:
             raise ConfigurationError(f"{variable} is {text!r}: write host:port, for example 127.0.0.1:8080")
+        self.variable = variable
         self.host, self.port = host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - an empty host means every address, as in Go and nginx
 
 
@@ -253,6 +254,17 @@ class Settings(BaseModel):
     def on_kafka(self) -> bool:
         """Whether the log is Kafka."""
         return self.log_url.startswith("kafka://")
+
+    @property
+    def log_file(self) -> Path | None:
+        """The embedded log's file; None on Kafka."""
+        return None if self.on_kafka else Path(self.log_url.removeprefix("sqlite:///"))
+
+    @property
+    def store_file(self) -> Path | None:
+        """The SQLite store's file; None on PostgreSQL."""
+        url = self.store_url.get_secret_value()
+        return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
 
     @property
     def receiver_address(self) -> Address:

@@ -26,9 +26,9 @@ from typing import NamedTuple, Self
 
 import structlog
 
+from stream.file_lock import FileLock
 from stream.log import Log, Reader, Span, Start, Unavailable
 from stream.record import Entry, Record
-from stream.spool_lock import SpoolLock
 from stream.sqlite_file import PAGE_BYTES, LogFile
 from stream.sqlite_log import SqliteLog
 
@@ -83,7 +83,7 @@ class SpooledLog:
         """Use `open`."""
         self._log, self._spool, self._path = log, spool, path
         self._bound_s, self._probe_every_s, self._order_for_s, self._clock = bound_s, probe_every_s, order_for_s, clock
-        self._lock = SpoolLock(path.with_name(path.name + ".drain"))
+        self._lock = FileLock(path.with_name(path.name + ".drain"))
         self._spooling = False
         self._gate = asyncio.Event()
         self._gate.set()

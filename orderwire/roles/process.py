@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from orderwire.connections import open_log, wait_for_store
 from orderwire.feeds import feeds, keeping_contacts, running
 from orderwire.heartbeat import Heartbeat, Identity, alive
+from orderwire.held import store_to_itself
 from orderwire.registry import PROCESSORS, pixels, zones
 from orderwire.settings import Settings
 from processors.capi.graph import aiohttp_call, client_session
@@ -44,12 +45,13 @@ log = structlog.get_logger()
 
 
 async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
-    """Process until `stop`; batches and requests that were begun are finished."""
+    """Process until `stop`; batches and requests that were begun are finished. Raises ConfigurationError where another one has the file."""
+    alone = None if settings.store_file is None else await store_to_itself(settings.store_file, stop)
     store = await wait_for_store(settings, stop)
     if store is None:
         return
-    if store.dialect == "sqlite":
-        # One process at a time has the file, so whoever held a lease is dead.
+    if alone is not None:
+        # This process has the file to itself, so whoever held a lease is dead.
         await asyncio.to_thread(_end_leases, store)
     await asyncio.to_thread(_forget_contacts, store, keeping_contacts(settings))
     source = await open_log(settings)
@@ -61,6 +63,8 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     finally:
         await source.close()
         store.close()
+        if alone is not None:
+            alone.release()
 
 
 async def _work(

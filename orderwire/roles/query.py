@@ -10,6 +10,7 @@ from orderwire.answer_settings import budget_settings, rfm_settings
 from orderwire.connections import open_log, wait_for_store
 from orderwire.feeds import feeds
 from orderwire.heartbeat import Heartbeat, Identity, alive
+from orderwire.held import listen, sockets
 from orderwire.settings import ConfigurationError, Settings
 from query.api_settings import ApiSettings, ShopSettings
 from query.app import make_app
@@ -50,6 +51,7 @@ def api_settings(settings: Settings) -> ApiSettings:
 async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
     """Answer until `stop`."""
     told = api_settings(settings)
+    held = await sockets(settings.api_address, stop, shared=settings.store_file is None)
     store = await wait_for_store(settings, stop)
     if store is None:
         return
@@ -68,9 +70,7 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     try:
         async with alive(Heartbeat(store, identity, registry, dict)):
             try:
-                address = settings.api_address
-                shared = store.dialect == "postgresql"
-                await web.TCPSite(runner, address.host, address.port, reuse_port=shared or None).start()
+                await listen(runner, held)
                 await stop.wait()
             finally:
                 await runner.cleanup()

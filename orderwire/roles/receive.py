@@ -13,6 +13,7 @@ from ingest.body import Limits
 from ingest.meta import MetaApp
 from orderwire.connections import open_receiving_log
 from orderwire.heartbeat import Heartbeat, Identity, alive
+from orderwire.held import listen, sockets
 from orderwire.settings import ConfigurationError, Settings
 from stream.log import Unavailable
 from stream.metrics import ReceiverMetrics
@@ -27,6 +28,10 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
         raise ConfigurationError(
             "no shop is configured: set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET, or write orderwire.toml (see README.md)"
         )
+    # On Kafka several receivers share the port, and the kernel spreads connections among them.
+    held = await sockets(settings.receiver_address, stop, shared=settings.on_kafka)
+    if stop.is_set():
+        return
     log = await open_receiving_log(settings)
     registry = CollectorRegistry()
     meta = [
@@ -48,9 +53,7 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     with closing(PlainStore(settings.store_url.get_secret_value())) as store:
         async with alive(Heartbeat(store, identity, registry, lambda: details(log))):
             try:
-                address = settings.receiver_address
-                # On Kafka several receivers share the port, and the kernel spreads connections among them.
-                await web.TCPSite(runner, address.host, address.port, reuse_port=settings.on_kafka or None, backlog=1024).start()
+                await listen(runner, held, backlog=1024)
                 await stop.wait()
                 receiver.ready = False
             finally:
