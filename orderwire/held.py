@@ -35,7 +35,7 @@ async def sockets(address: Address, stop: asyncio.Event, *, shared: bool, patien
     return await _held(lambda: _bind(address, shared=shared), stop, what, patience_s) or []
 
 
-async def listen(runner: web.AppRunner, held: list[socket.socket], backlog: int = 128) -> None:
+async def listen(runner: web.BaseRunner, held: list[socket.socket], backlog: int = 128) -> None:
     """Answer on sockets that are held."""
     for each in held:
         await web.SockSite(runner, each, backlog=backlog).start()

@@ -206,6 +206,7 @@ class SqlStore:
         Raises ValueError for another URL, StoreUnavailable, Incompatible.
         """
         dialect = dialect_of(url)
+        dialect.check(url)
         engine = _engine(dialect, url, pool_size)
         writing = None
         if dialect.one_writer:
