@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import structlog
 
 from orderwire.settings import Settings
-from stream.log import Log
+from stream.log import Log, LogError, Unavailable
 from stream.sqlite_log import SqliteLog
 from stream.store import StoreUnavailable
 
@@ -32,13 +32,20 @@ async def open_log(settings: Settings) -> Log:
 
 
 async def open_receiving_log(settings: Settings) -> Log:
-    """The same for the receiver: Kafka with the spool in front. An embedded log needs none; if its disk fails, so would the spool's."""
+    """The same for the receiver: Kafka with the spool in front. An embedded log needs none; if its disk fails, so would the spool's.
+
+    A spool that cannot be used is told, and gone without: deliveries that Kafka takes are better than none.
+    """
     source = await open_log(settings)
     if not settings.on_kafka:
         return source
     from stream.spool import SpooledLog
 
-    return await SpooledLog.open(source, settings.spool, max_bytes=settings.spool_mb << 20)
+    try:
+        return await SpooledLog.open(source, settings.spool, max_bytes=settings.spool_mb << 20)
+    except (LogError, Unavailable) as error:
+        log.error("no spool: deliveries are refused while Kafka is away", error=str(error))
+        return source
 
 
 def open_store(settings: Settings) -> "SqlStore":

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -51,7 +52,7 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     await runner.setup()
     # The store is told that this receiver lives, once there is one; the receiver never waits for it, nor makes it.
     with closing(PlainStore(settings.store_url.get_secret_value())) as store:
-        async with alive(Heartbeat(store, identity, registry, lambda: details(log))):
+        async with alive(Heartbeat(store, identity, registry, lambda: details(settings.spool if settings.on_kafka else None))):
             try:
                 await listen(runner, held, backlog=1024)
                 await stop.wait()
@@ -70,13 +71,14 @@ def _limits(settings: Settings) -> Limits:
     return Limits(max_in_flight_bytes=in_flight)
 
 
-def details(log: object) -> dict[str, Any]:
-    """What the sign of life tells of a receiver with this log: what waits in its spool, or why that cannot be said."""
-    spool_state = getattr(log, "spool_state", None)
-    if spool_state is None:
+def details(spool: Path | None) -> dict[str, Any]:
+    """What the sign of life tells of a receiver with this spool: what waits in it, or why that cannot be said."""
+    if spool is None:
         return {}
+    from stream.spool import read_state
+
     try:
-        state = spool_state()
+        state = read_state(spool)
     except Unavailable as error:
         return {"spool": {"error": str(error)}}
     return {"spool": {"records": state.records, "bytes": state.bytes, "oldest_s": state.oldest_s}}
