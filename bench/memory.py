@@ -208,6 +208,7 @@ def main(customers: int = 1_000_000, seconds: float = 60.0) -> None:
         assert graph.stdout is not None
         graph_url = graph.stdout.readline().strip()
         receiver, api = free_port(), free_port()
+        (folder / "orderwire.toml").touch()  # instead of one that may lie where this is run
         variables = {
             "ORDERWIRE_LOG_URL": f"sqlite:///{folder}/log.db",
             "ORDERWIRE_STORE_URL": f"sqlite:///{folder}/state.db",

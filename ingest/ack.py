@@ -6,6 +6,7 @@ charged until the log lets go of them: a log that hangs fills the budget, and th
 """
 
 import asyncio
+import time
 from collections.abc import Sequence
 from traceback import extract_tb
 from typing import Protocol
@@ -16,6 +17,7 @@ from ingest.body import Budget
 from ingest.outcome import Outcome
 from stream.log import Unavailable
 from stream.record import Record
+from stream.told import Told
 
 _log = structlog.get_logger(__name__)
 
@@ -33,6 +35,7 @@ class Acks:
         self._log = log
         self._budget = budget
         self._timeout_s = timeout_s
+        self._told = Told(time.monotonic)
         self._next = _Batch()
         self._writing = set[asyncio.Task[None]]()
 
@@ -50,13 +53,13 @@ class Acks:
         task.add_done_callback(self._writing.discard)
 
     async def _log_append(self, batch: "_Batch") -> None:
-        overdue = asyncio.get_running_loop().call_later(self._timeout_s, batch.answer, Outcome.UNAVAILABLE)
+        overdue = asyncio.get_running_loop().call_later(self._timeout_s, self._overdue, batch)
         outcome = Outcome.UNAVAILABLE
         try:
             await self._log.append(batch.records)
             outcome = Outcome.ACCEPTED
-        except Unavailable:
-            pass  # counted, and told to the user by whoever asked
+        except Unavailable as error:
+            self._tell(str(error))
         except Exception as error:
             # Not in the log's contract, so a fault of ours; the sender comes again and nothing is lost. Its message stays out of
             # our logs, since a database's quotes the values it was given.
@@ -66,6 +69,15 @@ class Acks:
             overdue.cancel()
             self._budget.give(batch.charged)
             batch.answer(outcome)
+
+    def _overdue(self, batch: "_Batch") -> None:
+        self._tell(f"no answer within {self._timeout_s:g} s")
+        batch.answer(Outcome.UNAVAILABLE)
+
+    def _tell(self, reason: str) -> None:
+        """Why deliveries are answered 503."""
+        if self._told.due(reason):
+            _log.warning("log_unavailable", reason=reason)
 
 
 class _Batch:

@@ -5,13 +5,12 @@ Each is imported where it is opened: a role loads what it uses, and the receiver
 
 import asyncio
 from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
 
 from orderwire.settings import Settings
-from stream.log import Log
+from stream.log import Log, LogError, Unavailable
 from stream.sqlite_log import SqliteLog
 from stream.store import StoreUnavailable
 
@@ -25,21 +24,28 @@ log = structlog.get_logger()
 
 async def open_log(settings: Settings) -> Log:
     """The log that ORDERWIRE_LOG_URL names. Raises LogError, Unavailable."""
-    if settings.on_kafka:
+    if settings.log_file is None:
         from stream.kafka_log import KafkaLog
 
         return await KafkaLog.open(settings.log_url.removeprefix("kafka://"), settings.kafka)
-    return await SqliteLog.open(Path(settings.log_url.removeprefix("sqlite:///")))
+    return await SqliteLog.open(settings.log_file)
 
 
 async def open_receiving_log(settings: Settings) -> Log:
-    """The same for the receiver: Kafka with the spool in front. An embedded log needs none; if its disk fails, so would the spool's."""
+    """The same for the receiver: Kafka with the spool in front. An embedded log needs none; if its disk fails, so would the spool's.
+
+    A spool that cannot be used is told, and gone without: deliveries that Kafka takes are better than none.
+    """
     source = await open_log(settings)
     if not settings.on_kafka:
         return source
     from stream.spool import SpooledLog
 
-    return await SpooledLog.open(source, settings.spool, max_bytes=settings.spool_mb << 20)
+    try:
+        return await SpooledLog.open(source, settings.spool, max_bytes=settings.spool_mb << 20)
+    except (LogError, Unavailable) as error:
+        log.error("no spool: deliveries are refused while Kafka is away", error=str(error))
+        return source
 
 
 def open_store(settings: Settings) -> "SqlStore":
@@ -59,7 +65,7 @@ async def wait_for_store(settings: Settings, stop: asyncio.Event) -> "SqlStore |
         try:
             return await asyncio.to_thread(open_store, settings)
         except StoreUnavailable as error:
-            if settings.store_url.get_secret_value().startswith("sqlite:"):
+            if settings.store_file is not None:
                 raise  # A folder that cannot be written: whoever runs serve must see it.
             if not told:
                 log.warning("waiting for the store", error=str(error))

@@ -8,6 +8,7 @@ import sqlalchemy as sa
 
 from orderwire.connections import open_log, open_store
 from orderwire.settings import Settings
+from stream import sqlite_owner
 from stream.log import Log
 from stream.migrations.run import current, head
 from stream.sql_dialect import dialect_of
@@ -33,6 +34,7 @@ def store_revision(url: str) -> str | None:
         return _server_revision(url)
     if not path.exists():
         return None
+    sqlite_owner.check(path)
     try:
         with closing(sqlite3.connect(path, timeout=CONNECT_TIMEOUT_S)) as db:
             if db.execute("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'").fetchone() is None:

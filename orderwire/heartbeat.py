@@ -1,4 +1,7 @@
-"""A role's sign of life in the store: that it is there, what it counts, what is wrong with it. Displays read it; nothing depends on it."""
+"""A role's sign of life in the store: that it is there, what it counts, what is wrong with it. Displays read it; nothing depends on it.
+
+So whatever goes wrong here, the role goes on and ends in good order: `alive` raises nothing of its own.
+"""
 
 import asyncio
 import json
@@ -6,8 +9,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -49,10 +52,18 @@ class Writing(Protocol):
 class Heartbeat:
     """Writes the sign of life until cancelled; after `gone` none comes any more, not even one whose thread the cancelling left behind."""
 
-    def __init__(self, store: Writes, identity: Identity, registry: CollectorRegistry, details: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(
+        self,
+        store: Writes,
+        identity: Identity,
+        registry: CollectorRegistry,
+        details: Callable[[], Mapping[str, Any]],
+        every_s: float = EVERY_S,
+    ) -> None:
         self._store, self._identity, self._registry, self._details = store, identity, registry, details
         self._turn = threading.Lock()
         self._gone = False
+        self._every_s = every_s
 
     async def run(self) -> None:
         """Beat for ever. A store that is away is not this role's business, and told once: with the second failure in a row, since at a
@@ -62,11 +73,13 @@ class Heartbeat:
             try:
                 await asyncio.to_thread(self._beat)
                 failures = 0
-            except StoreError as error:
+            except Exception as error:
                 failures += 1
                 if failures == TOLD_WITH:
-                    log.warning("heartbeat not written", error=str(error))
-            await asyncio.sleep(EVERY_S)
+                    # Of what is not in the store's contract only the type: a driver's message may quote what it was given.
+                    reason = str(error) if isinstance(error, StoreError) else type(error).__name__
+                    log.warning("heartbeat not written", error=reason)
+            await asyncio.sleep(self._every_s)
 
     def _beat(self) -> None:
         with self._turn:
@@ -100,3 +113,18 @@ class Heartbeat:
             self._gone = True
             with self._store.begin() as transaction:
                 transaction.execute("DELETE FROM roles WHERE role = :role AND instance = :instance", role=me.role, instance=me.instance)
+
+
+@asynccontextmanager
+async def alive(heartbeat: Heartbeat) -> AsyncIterator[None]:
+    """The sign of life is there while the block runs, and is taken away where it ends."""
+    beating = asyncio.create_task(heartbeat.run(), name="heartbeat")
+    try:
+        yield
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+        try:
+            await asyncio.to_thread(heartbeat.gone)
+        except Exception as error:
+            log.warning("heartbeat not taken away", error=type(error).__name__)

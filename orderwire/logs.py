@@ -1,13 +1,22 @@
-"""Logging: readable lines on a terminal, one JSON object a line elsewhere. Never a body, a key of a record, or a secret."""
+"""Logging: readable lines on a terminal, one JSON object a line elsewhere. Never a body, a key of a record, or a secret.
+
+Libraries' lines look like our own. Of an exception is told what it was and where it passed, never its message: aiohttp's quotes the bytes
+that a stranger sent, a database's the values that it was given. Who raises an error that says what to do puts its message into the line.
+"""
 
 import logging
 import sys
+import threading
 import time
+import traceback
 from collections.abc import Callable
+from typing import TextIO
 
 import structlog
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 SELDOM_S = 10.0
+_log = structlog.get_logger()
 
 
 class Seldom(logging.Filter):
@@ -16,37 +25,93 @@ class Seldom(logging.Filter):
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self._clock = clock
-        self._last_s: dict[tuple[str, object], float] = {}
+        self._last_s: dict[tuple[str, str], float] = {}
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether this line is written; the kind is the logger with the message before its values."""
-        kind, now_s = (record.name, record.msg), self._clock()
+        """Whether this line is written; the kind is the logger with the first line of its message before its values."""
+        kind, now_s = (record.name, str(record.msg).partition("\n")[0]), self._clock()
         if now_s - self._last_s.get(kind, -SELDOM_S) < SELDOM_S:
             return False
         self._last_s[kind] = now_s
         return True
 
 
-def configure(role: str = "") -> None:
-    """Set up structlog for this process; `role` goes into every line."""
-    shared: list[structlog.typing.Processor] = [
+def without_values(error: BaseException) -> str:
+    """Types and places of an exception and of what caused it, the outermost first: its traceback without a message."""
+    told, follows = [], error
+    while True:
+        told.append("".join(traceback.format_tb(follows.__traceback__)) + type(follows).__qualname__)
+        cause = follows.__cause__ or (None if follows.__suppress_context__ else follows.__context__)
+        if cause is None:
+            return "\ncaused by\n".join(told)
+        follows = cause
+
+
+def _exceptions(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    found = event.pop("exc_info", None)
+    if found is True:
+        found = sys.exc_info()
+    error = found[1] if isinstance(found, tuple) else found
+    if isinstance(error, BaseException):
+        event["exception"] = without_values(error)
+    return event
+
+
+def _first_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    # asyncio's message about an exception that nobody asked for goes on with the task and the exception's own words.
+    if event.get("exc_info"):
+        event["event"] = str(event["event"]).partition("\n")[0]
+    return event
+
+
+def processors(role: str) -> list[Processor]:
+    """What every line goes through before it is rendered."""
+
+    def name_role(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        return {**event, "role": role} if role else event
+
+    return [
         structlog.contextvars.merge_contextvars,
+        name_role,
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _exceptions,
     ]
-    if sys.stderr.isatty():
-        last: list[structlog.typing.Processor] = [structlog.dev.ConsoleRenderer()]
-    else:
-        last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+
+
+def renderer(stream: TextIO) -> Processor:
+    """How a line is written on `stream`."""
+    return structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer()
+
+
+def libraries_handler(role: str, stream: TextIO) -> logging.Handler:
+    """Writes the lines of libraries, which go to the standard library's loggers, as our own are written."""
+    handler = logging.StreamHandler(stream)
+    handler.addFilter(Seldom())
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer(stream)],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, _first_line, *processors(role)],
+            keep_exc_info=False,
+        )
+    )
+    return handler
+
+
+def configure(role: str = "") -> None:
+    """Set up structlog for this process; `role` goes into every line."""
     structlog.configure(
-        processors=shared + last,
+        processors=[*processors(role), renderer(sys.stderr)],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
         cache_logger_on_first_use=True,
     )
-    # Libraries speak when something is wrong only; aiokafka's own lines name topics and brokers, nothing of what is in them.
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
-    for handler in logging.getLogger().handlers:
-        handler.addFilter(Seldom())
-    if role:
-        structlog.contextvars.bind_contextvars(role=role)
+    # Libraries speak when something is wrong only.
+    logging.basicConfig(level=logging.WARNING, handlers=[libraries_handler(role, sys.stderr)])
+    logging.captureWarnings(capture=True)
+    threading.excepthook = _thread_ended
+
+
+def _thread_ended(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_value is not None:
+        _log.error("thread ended", thread=None if ended.thread is None else ended.thread.name, exc_info=ended.exc_value)

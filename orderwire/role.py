@@ -40,13 +40,16 @@ def main() -> int:
     except KeyboardInterrupt:
         return 0
     except Exception as error:
-        log.error("role failed", error=f"{type(error).__name__}: {error}", exc_info=not _is_told(error))
+        if _is_told(error):
+            log.error("role failed", error=f"{type(error).__name__}: {error}")
+        else:
+            log.error("role failed", exc_info=error)
         return 1
     return 0
 
 
 def _is_told(error: Exception) -> bool:
-    """Whether the message alone says what to do; a traceback beside it would only hide it."""
+    """Whether the message says what to do, and is ours: then a traceback would only hide it. Any other may quote what somebody sent."""
     return isinstance(error, OSError) or type(error).__module__.startswith(("stream.", "processors.", "query."))
 
 

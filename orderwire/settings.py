@@ -9,24 +9,20 @@ them and nothing else, and `child_environment(variables)` is what a process that
 """
 
 import os
-import tomllib
+import re
 from collections.abc import Mapping
-from dataclasses import fields
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Literal
 
-from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, TypeAdapter, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PrivateAttr, SecretStr, ValidationError, field_validator
 
-from orderwire.shop_numbers import AdNumbers, CustomerNumbers, Numbers, numbers
-from processors.capi.settings import CapiSettings
+from orderwire.setting_sources import ConfigurationError, read_dotenv, read_shop_tables, refuse_misspelt
+from orderwire.shop_settings import SHOP_LISTS, SHOP_NAMES, SHOP_TABLES, ShopSettings, message, shop_variables
 from stream.kafka_settings import KafkaSettings, Security
 
-
-class ConfigurationError(Exception):
-    """A setting is missing or cannot be meant; the message says which and what to write."""
+__all__ = ["Address", "ConfigurationError", "Settings", "ShopSettings", "child_environment", "shop_variables"]
 
 
 class Address:
@@ -36,146 +32,30 @@ class Address:
         host, _, port = text.rpartition(":")
         if not port.isdigit() or int(port) > 65_535:
             raise ConfigurationError(f"{variable} is {text!r}: write host:port, for example 127.0.0.1:8080")
+        self.variable = variable
         self.host, self.port = host.strip("[]") or "0.0.0.0", int(port)  # noqa: S104 - an empty host means every address, as in Go and nginx
 
 
-class ShopSettings:
-    """One shop: its secrets, its pixel, its numbers. Made by `Settings.shops`."""
-
-    def __init__(self, domain: str, table: Mapping[str, Any]) -> None:
-        self.domain = domain.strip().lower()
-        self._table = {name: value for name, value in table.items() if value not in (None, "")}
-        unknown = set(self._table) - _SHOP_NAMES
-        if unknown:
-            raise ConfigurationError(
-                f"{self.domain}: {', '.join(sorted(unknown))} is no setting; there are: {', '.join(sorted(_SHOP_NAMES))}"
-            )
-
-    def _text(self, name: str) -> str | None:
-        value = self._table.get(name)
-        return None if value is None else str(value)
-
-    @property
-    def webhook_secrets(self) -> tuple[bytes, ...]:
-        """Newest first. Raises ConfigurationError where there is none."""
-        listed = self._table.get("webhook_secret", ())
-        secrets = [str(s) for s in listed] if isinstance(listed, list) else str(listed or "").split(",")
-        found = tuple(secret.strip().encode() for secret in secrets if secret.strip())
-        if not found:
-            raise ConfigurationError(
-                f"{self.domain} has no webhook secret: set SHOPIFY_WEBHOOK_SECRET, or webhook_secret in orderwire.toml"
-            )
-        return found
-
-    @property
-    def zone(self) -> ZoneInfo | None:
-        """The shop's time zone, where set. Raises ConfigurationError."""
-        name = self._text("timezone")
-        try:
-            return ZoneInfo(name) if name else None
-        except (ZoneInfoNotFoundError, ValueError):
-            raise ConfigurationError(f"{self.domain}: {name!r} is no time zone; write an IANA name such as Europe/Paris") from None
-
-    @property
-    def keep_hashed_contacts(self) -> bool:
-        """Whether hashes of its customers' e-mail addresses and telephone numbers are kept. Raises ConfigurationError."""
-        text = (self._text("keep_hashed_contacts") or "false").lower()
-        if text not in ("true", "false"):
-            raise ConfigurationError(f"SHOPIFY_KEEP_HASHED_CONTACTS of {self.domain} is {text!r}: write true or false")
-        return text == "true"
-
-    @property
-    def admin_token(self) -> str | None:
-        """Token of Shopify's Admin API, where set."""
-        return self._text("admin_token")
-
-    @property
-    def admin_graphql_url(self) -> str:
-        """Where Shopify's Admin API answers GraphQL; SHOPIFY_ADMIN_URL replaces the shop's own host, for tests and proxies."""
-        host = (self._text("admin_url") or f"https://{self.domain}").rstrip("/")
-        return f"{host}/admin/api/{self._text('api_version') or '2026-10'}/graphql.json"
-
-    @property
-    def meta_secrets(self) -> tuple[str, str] | None:
-        """App secret and verify token of Meta's webhooks, where both are set."""
-        secret, token = self._text("app_secret"), self._text("verify_token")
-        return (secret, token) if secret and token else None
-
-    @property
-    def currency(self) -> str | None:
-        """The shop's currency (ISO 4217), where set. Raises ConfigurationError."""
-        code = (self._text("shop_currency") or "").strip().upper()
-        if not code:
-            return None
-        from stream.money import digits  # It brings babel, and processes that count no money do without.
-
-        try:
-            digits(code)
-        except ValueError:
-            raise ConfigurationError(f"SHOPIFY_SHOP_CURRENCY of {self.domain} is {code!r}: write an ISO 4217 code such as EUR") from None
-        return code
-
-    @cached_property
-    def ads(self) -> AdNumbers:
-        """What its ad budgets go by. Raises ConfigurationError."""
-        return self._numbers(AdNumbers, "AD_")
-
-    @cached_property
-    def customers(self) -> CustomerNumbers:
-        """What its customers' value goes by. Raises ConfigurationError."""
-        return self._numbers(CustomerNumbers, "ORDERWIRE_")
-
-    def _numbers(self, model: type[Numbers], prefix: str) -> Numbers:
-        try:
-            return numbers(model, prefix, self._table, self.domain)
-        except ValueError as error:
-            raise ConfigurationError(str(error)) from None
-
-    @cached_property
-    def capi(self) -> CapiSettings | None:
-        """Where and how its Purchase events go; None where no pixel is set. Raises ConfigurationError."""
-        table: dict[str, Any] = {name: value for name, value in self._table.items() if name in _CAPI_NAMES}
-        if "pixel_id" not in table and "access_token" not in table:
-            return None
-        missing = [name for name in ("pixel_id", "access_token") if name not in table]
-        if missing:
-            raise ConfigurationError(
-                f"{self.domain}: META_{missing[0].upper()} is missing; CAPI needs both META_PIXEL_ID and META_ACCESS_TOKEN"
-            )
-        for name in _CAPI_LISTS & set(table):
-            if isinstance(table[name], str):
-                table[name] = tuple(part.strip() for part in table[name].split(",") if part.strip())
-        table["pixel_id"] = str(table["pixel_id"])
-        try:
-            return _CAPI.validate_python(table | {"shop": self.domain})
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            where = ".".join(str(part) for part in first["loc"])
-            raise ConfigurationError(f"{self.domain}: META_{where.upper()}: {first['msg']}") from None
-        except ValueError as error:
-            raise ConfigurationError(f"{self.domain}: {error}") from None
-
-
-_CAPI = TypeAdapter(CapiSettings)
-_CAPI_NAMES = {field.name for field in fields(CapiSettings)} - {"shop"}
-_CAPI_LISTS = {"renewal_tags", "fbc_attributes", "fbp_attributes", "ldu_states", "consent_values"}
-_SHOPIFY_NAMES = {"webhook_secret", "admin_token", "api_version", "admin_url", "timezone", "shop_currency", "keep_hashed_contacts"}
-_AD_NAMES, _CUSTOMER_NAMES = set(AdNumbers.model_fields), set(CustomerNumbers.model_fields)
-_META_NAMES = _CAPI_NAMES | {"verify_token", "ad_account_id"}
 _PREFIXES = ("ORDERWIRE_", "SHOPIFY_", "META_", "AD_")
-_SHOP_NAMES = _SHOPIFY_NAMES | _AD_NAMES | _META_NAMES | _CUSTOMER_NAMES
-
-
-def shop_variables() -> dict[str, str]:
-    """The environment variables that are a shop's, and the name of each in `orderwire.toml`."""
-    prefixed = (("SHOPIFY_", _SHOPIFY_NAMES), ("META_", _META_NAMES), ("AD_", _AD_NAMES), ("ORDERWIRE_", _CUSTOMER_NAMES))
-    return {f"{prefix}{name.upper()}": name for prefix, names in prefixed for name in names}
 
 
 def child_environment(variables: Mapping[str, str], inherited: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a process that goes by `variables`: what is inherited (from this process where left out) without our settings."""
     inherited = os.environ if inherited is None else inherited
     return {name: value for name, value in inherited.items() if not name.upper().startswith(_PREFIXES)} | dict(variables)
+
+
+def _file_that_is_there(path: str) -> str:
+    if not Path(path).is_file():
+        raise ValueError(f"there is no file {path}")
+    return path
+
+
+ExistingFile = Annotated[str, AfterValidator(_file_that_is_there)]
+_HOSTS = r"(\[[0-9A-Fa-f:.]+\]|[^/:?@,\s]+)(:\d{1,5})?"
+_KAFKA_URL = re.compile(rf"kafka://{_HOSTS}(,{_HOSTS})*")
+_SERVER_URL = re.compile(r"postgres(ql)?://([^@]*@)?(\[[^/?\]]+\]|[^/:?@]*)(:\d{0,5})?(/[^?]*)?(\?.*)?")
+"""As SQLAlchemy reads it, which not every role loads."""
 
 
 class Settings(BaseModel):
@@ -203,19 +83,23 @@ class Settings(BaseModel):
     park_max_ratio: float = Field(0.2, validation_alias="ORDERWIRE_PARK_MAX_RATIO", gt=0, le=1)
 
     kafka_partitions: int = Field(8, validation_alias="ORDERWIRE_KAFKA_PARTITIONS", ge=1)
-    kafka_replication_factor: int | None = Field(None, validation_alias="ORDERWIRE_KAFKA_REPLICATION_FACTOR")
-    kafka_min_insync_replicas: int | None = Field(None, validation_alias="ORDERWIRE_KAFKA_MIN_INSYNC_REPLICAS")
+    kafka_replication_factor: int | None = Field(None, validation_alias="ORDERWIRE_KAFKA_REPLICATION_FACTOR", ge=1)
+    kafka_min_insync_replicas: int | None = Field(None, validation_alias="ORDERWIRE_KAFKA_MIN_INSYNC_REPLICAS", ge=1)
     kafka_topic_prefix: str = Field("", validation_alias="ORDERWIRE_KAFKA_TOPIC_PREFIX")
-    kafka_compression: str | None = Field(None, validation_alias="ORDERWIRE_KAFKA_COMPRESSION")
+    kafka_compression: Literal["gzip", "snappy", "lz4", "zstd"] | None = Field(None, validation_alias="ORDERWIRE_KAFKA_COMPRESSION")
     kafka_stuck_after_s: float = Field(60.0, validation_alias="ORDERWIRE_KAFKA_STUCK_AFTER_S", gt=0)
     kafka_session_timeout_s: float = Field(10.0, validation_alias="ORDERWIRE_KAFKA_SESSION_TIMEOUT_S", ge=6)
     """A broker takes no less than its `group.min.session.timeout.ms`, 6 s by default."""
-    kafka_security_protocol: str = Field("PLAINTEXT", validation_alias="ORDERWIRE_KAFKA_SECURITY_PROTOCOL")
-    kafka_ca_file: str | None = Field(None, validation_alias="ORDERWIRE_KAFKA_CA_FILE")
-    kafka_cert_file: str | None = Field(None, validation_alias="ORDERWIRE_KAFKA_CERT_FILE")
-    kafka_key_file: str | None = Field(None, validation_alias="ORDERWIRE_KAFKA_KEY_FILE")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", validation_alias="ORDERWIRE_KAFKA_SECURITY_PROTOCOL"
+    )
+    kafka_ca_file: ExistingFile | None = Field(None, validation_alias="ORDERWIRE_KAFKA_CA_FILE")
+    kafka_cert_file: ExistingFile | None = Field(None, validation_alias="ORDERWIRE_KAFKA_CERT_FILE")
+    kafka_key_file: ExistingFile | None = Field(None, validation_alias="ORDERWIRE_KAFKA_KEY_FILE")
     kafka_key_password: SecretStr | None = Field(None, validation_alias="ORDERWIRE_KAFKA_KEY_PASSWORD")
-    kafka_sasl_mechanism: str = Field("PLAIN", validation_alias="ORDERWIRE_KAFKA_SASL_MECHANISM")
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "PLAIN", validation_alias="ORDERWIRE_KAFKA_SASL_MECHANISM"
+    )
     kafka_sasl_username: str | None = Field(None, validation_alias="ORDERWIRE_KAFKA_SASL_USERNAME")
     kafka_sasl_password: SecretStr | None = Field(None, validation_alias="ORDERWIRE_KAFKA_SASL_PASSWORD")
 
@@ -224,35 +108,68 @@ class Settings(BaseModel):
     @field_validator("log_url")
     @classmethod
     def _known_log(cls, url: str) -> str:
-        if not url.startswith(("sqlite:///", "kafka://")):
+        if not re.match("sqlite:///.", url) and not _KAFKA_URL.fullmatch(url):
             raise ValueError("write sqlite:///path or kafka://host:port[,host:port]")
         return url
 
     @field_validator("store_url")
     @classmethod
     def _known_store(cls, url: SecretStr) -> SecretStr:
-        if not url.get_secret_value().startswith(("sqlite:///", "postgresql://", "postgres://")):
+        if not re.match("sqlite:///.", url.get_secret_value()) and not _SERVER_URL.fullmatch(url.get_secret_value()):
             raise ValueError("write sqlite:///path or postgresql://user@host/database")
         return url
 
+    @field_validator("kafka_compression")
+    @classmethod
+    def _known_codec(cls, name: str | None) -> str | None:
+        if name not in (None, "gzip") and find_spec("cramjam") is None:
+            raise ValueError(f"{name} needs the package cramjam, which is not installed; gzip does not")
+        return name
+
     @classmethod
     def load(cls, variables: Mapping[str, str] | None = None) -> "Settings":
-        """Read everything: from `variables` alone, or from the environment and `.env` below it. Raises ConfigurationError."""
-        read = {**dotenv_values(".env"), **os.environ} if variables is None else variables
-        found = {name.upper(): value for name, value in read.items() if value is not None}
+        """Read everything: from `variables` alone, or from the environment and `.env` below it; what is empty is not set.
+
+        Raises ConfigurationError.
+        """
+        read = {**read_dotenv(Path(".env")), **os.environ} if variables is None else variables
+        found = {name.upper(): value for name, value in read.items() if value}
+        refuse_misspelt(found, {str(field.validation_alias) for field in cls.model_fields.values()} | set(shop_variables()))
         try:
             settings = cls.model_validate(found)
         except ValidationError as error:
             first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            raise ConfigurationError(f"{first['loc'][0]}: {first['msg']}") from None
+            raise ConfigurationError(f"{first['loc'][0]}: {message(first)}") from None
         settings._shop_table = {name: found[variable] for variable, name in shop_variables().items() if variable in found}
-        _ = settings.shops
+        settings._refuse_missing_or_shared_files()
+        _ = (settings.shops, settings.kafka)
         return settings
+
+    def _refuse_missing_or_shared_files(self) -> None:
+        if self.config != type(self).model_fields["config"].default and not self.config.exists():
+            raise ConfigurationError(f"ORDERWIRE_CONFIG: there is no file {self.config}")
+        files = {"ORDERWIRE_LOG_URL": self.log_file, "ORDERWIRE_STORE_URL": self.store_file}
+        files["ORDERWIRE_SPOOL"] = self.spool if self.on_kafka else None
+        named: dict[Path, str] = {}
+        for variable, path in files.items():
+            if path is not None and (other := named.setdefault(path.resolve(), variable)) != variable:
+                raise ConfigurationError(f"{variable} names the same file as {other}, {path}: each needs its own")
 
     @property
     def on_kafka(self) -> bool:
         """Whether the log is Kafka."""
         return self.log_url.startswith("kafka://")
+
+    @property
+    def log_file(self) -> Path | None:
+        """The embedded log's file; None on Kafka."""
+        return None if self.on_kafka else Path(self.log_url.removeprefix("sqlite:///"))
+
+    @property
+    def store_file(self) -> Path | None:
+        """The SQLite store's file; None on PostgreSQL."""
+        url = self.store_url.get_secret_value()
+        return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
 
     @property
     def receiver_address(self) -> Address:
@@ -295,12 +212,7 @@ class Settings(BaseModel):
     def shops(self) -> dict[str, ShopSettings]:
         """Every shop, by domain. Raises ConfigurationError."""
         everywhere = self._shop_table
-        tables: dict[str, Mapping[str, Any]] = {}
-        if self.config.exists():
-            try:
-                tables = tomllib.loads(self.config.read_text("utf-8")).get("shops", {})
-            except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-                raise ConfigurationError(f"{self.config} cannot be read: {error}") from None
+        tables = read_shop_tables(self.config, SHOP_NAMES, SHOP_LISTS, SHOP_TABLES)
         shops = {domain.strip().lower(): ShopSettings(domain, everywhere | dict(table)) for domain, table in tables.items()}
         if self.shop and self.shop.strip().lower() not in shops:
             shops[self.shop.strip().lower()] = ShopSettings(self.shop, everywhere)

@@ -10,6 +10,7 @@ A role that dies is started again after a pause that grows; one that keeps dying
 Deaths more than `FORGIVEN_S` after a start are not counted.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -17,6 +18,8 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TextIO
 
 PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
 FORGIVEN_S = 60.0
@@ -37,6 +40,17 @@ class Child:
     restarts: int = 0
     deaths: int = 0
     due_s: float = field(default=0.0)
+
+
+def tell(level: str, event: str, stream: TextIO | None = None) -> None:
+    """A line on standard error, as `orderwire/logs.py` writes the roles': readable on a terminal, JSON elsewhere."""
+    stream = sys.stderr if stream is None else stream
+    if stream.isatty():
+        line = f"orderwire serve: {event}"
+    else:
+        at = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+        line = json.dumps({"event": event, "role": "supervisor", "level": level, "timestamp": at})
+    print(line, file=stream, flush=True)
 
 
 class GaveUp(Exception):
@@ -66,7 +80,7 @@ class Supervisor:
                 time.sleep(0.05)
             return 0
         except GaveUp as error:
-            print(f"orderwire serve: {error}", file=sys.stderr, flush=True)  # noqa: T201
+            tell("error", str(error))
             return error.code
         finally:
             self._end()
@@ -96,10 +110,10 @@ class Supervisor:
             raise GaveUp(f"role {child.role} died {child.deaths} times, last by {how}; its reason is in the log above", 1)
         pause_s = PAUSES_S[child.deaths - 1]
         child.due_s, child.restarts = now + pause_s, child.restarts + 1
-        print(f"orderwire serve: role {child.role} ended by {how}; starting it again in {pause_s} s", file=sys.stderr, flush=True)  # noqa: T201
+        tell("warning", f"role {child.role} ended by {how}; starting it again in {pause_s} s")
 
     def _end(self) -> None:
-        """Receivers first: nothing new comes in while the others finish."""
+        """All at once: none needs another to finish what it began, and what comes in meanwhile waits in the log."""
         running = [child.process for child in self._children if child.process is not None]
         for process in running:
             process.terminate()

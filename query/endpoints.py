@@ -18,7 +18,7 @@ from query.problem import bad_parameter
 from query.rfm import FEEDS
 from query.route import Asked, Route
 from query.services import services_of
-from query.status import processors_json, read_metrics, read_parked, read_roles, spool, status_json, stopped
+from query.status import Role, processors_json, read_metrics, read_parked, read_roles, spool, spool_fault, status_json, stopped
 from stream.store import Position, Reading, StoreError
 
 Json = dict[str, Any]
@@ -118,23 +118,29 @@ async def healthz(_: Asked) -> Json:
 async def readyz(asked: Asked) -> web.Response:
     """GET /readyz: 503 with reasons where answers would be missing or stand still. A spool in use is told, and ready."""
     services, reasons, notes = services_of(asked), list[str](), list[str]()
+    feeds = services.settings.processors
 
-    def read() -> list[Any]:
+    def read() -> tuple[list[Role], list[Position]]:
         with services.store.snapshot() as snapshot:
-            return read_roles(snapshot, asked.now_ms, services.settings.role_silent_ms)
+            return read_roles(snapshot, asked.now_ms, services.settings.role_silent_ms), snapshot.positions()
 
     if not services.ready:
         reasons.append("shutting down")
+    spans = await services.lags.spans({"orders", *(feed.topic for feed in feeds)})
     try:
         async with asyncio.timeout(READY_TIMEOUT_S):
-            roles = await asyncio.to_thread(read)
-        reasons += [f"processor {name} stopped: {reason}" for name, reason in sorted(stopped(roles).items())]
+            roles, positions = await asyncio.to_thread(read)
+        told = stopped(roles)
+        reasons += [f"processor {name} stopped: {reason}" for name, reason in sorted(told.items())]
+        still = services.standing.reasons([feed for feed in feeds if feed.processor not in told], positions, spans, asked.now_ms)
+        reasons += ["no process role gives a sign of life"] if services.standing.nobody_folds(roles, asked.now_ms) else still
         notes += [f"role {role.role} ({role.instance}) gives no sign of life" for role in roles if not role.alive]
         if waiting := spool(roles)["records"]:
             notes.append(f"{waiting} records wait in the spool for the log")
+        notes += [f"role {role.role} ({role.instance}): {fault}" for role in roles if role.alive and (fault := spool_fault(role))]
     except (StoreError, TimeoutError):
         reasons.append("the store does not answer")
-    if not await services.lags.spans({"orders"}):
+    if "orders" not in spans:
         reasons.append("the log does not answer")
     if not services.arrays.loaded:
         reasons.append("cells are not in memory yet")

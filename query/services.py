@@ -13,6 +13,7 @@ from query.freshness import Freshness
 from query.ltv import Fits
 from query.rfm import RfmArrays
 from query.route import Asked
+from query.standing import Standing
 from stream.log import Log
 from stream.metrics import ApiMetrics
 from stream.store import Store
@@ -33,6 +34,7 @@ class Services:
         self.freshness = Freshness(self.arrays.refresh, lambda: self.arrays.loaded, settings.patience_s)
         self.fits = Fits(clock, FIT_PATIENCE_S)
         self.lags = Lags(log)
+        self.standing = Standing(clock())
         self.metrics = ApiMetrics(registry)
         self.ready = True
         self.openapi: dict[str, Any] = {}

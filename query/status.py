@@ -88,6 +88,11 @@ def spool(roles: Sequence[Role]) -> Json:
     }
 
 
+def spool_fault(role: Role) -> str | None:
+    """Why this receiver cannot say what its spool holds."""
+    return (role.details.get("spool") or {}).get("error")
+
+
 async def oldest_s(log: Log, feed: Feed, positions: Sequence[Position], spans: Spans, now_ms: int) -> float | None:
     """Age of the oldest record that the feed has not folded, seconds; 0 where there is none, None where the log did not tell."""
     if feed.topic not in spans:

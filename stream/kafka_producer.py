@@ -37,6 +37,7 @@ from stream.kafka_errors import FAILURES, let_go, unavailable
 from stream.kafka_records import Message, partition_of
 from stream.kafka_settings import KafkaSettings
 from stream.log import Unavailable
+from stream.told import Told
 
 BATCH_BYTES = 1 << 20
 """aiokafka's 16 KiB makes its waiters wake quadratically under load (streaming.md, finding 5). One larger record still fits alone."""
@@ -75,6 +76,7 @@ class Producer:
         self._loop = asyncio.get_running_loop()
         self._client: Any = None
         self._down: str | None = "not connected yet"
+        self._told = Told(self._loop.time)
         self._down_since = self._loop.time()
         self._prepared = False
         self._closed = False
@@ -98,7 +100,7 @@ class Producer:
         try:
             await self._replace()
         except Unavailable as error:
-            self._down = str(error)
+            self._tell(error)
             self._start_probe()
 
     async def append(self, messages: Sequence[Message]) -> None:
@@ -249,6 +251,11 @@ class Producer:
         self._refuse(reason)
         self._spawn(_discard(client), self._leaving)
 
+    def _tell(self, error: Unavailable) -> None:
+        self._down = str(error)
+        if self._told.due(self._down):
+            _log.warning("kafka_down", reason=self._down)
+
     def _start_probe(self) -> None:
         if self._probe is None or self._probe.done():
             self._probe = self._loop.create_task(self._look())
@@ -261,7 +268,7 @@ class Producer:
                 try:
                     await self._replace()
                 except Unavailable as error:
-                    self._down = str(error)
+                    self._tell(error)
                     continue
             elif self._owed:
                 continue

@@ -26,11 +26,12 @@ from typing import NamedTuple, Self
 
 import structlog
 
+from stream.file_lock import FileLock
 from stream.log import Log, Reader, Span, Start, Unavailable
 from stream.record import Entry, Record
-from stream.spool_lock import SpoolLock
 from stream.sqlite_file import PAGE_BYTES, LogFile
 from stream.sqlite_log import SqliteLog
+from stream.told import Told
 
 BATCH_RECORDS = 500
 HANDOVER_S = 0.5
@@ -83,8 +84,11 @@ class SpooledLog:
         """Use `open`."""
         self._log, self._spool, self._path = log, spool, path
         self._bound_s, self._probe_every_s, self._order_for_s, self._clock = bound_s, probe_every_s, order_for_s, clock
-        self._lock = SpoolLock(path.with_name(path.name + ".drain"))
+        self._lock = FileLock(path.with_name(path.name + ".drain"))
         self._spooling = False
+        self._reason = ""
+        self._spooling_told = False
+        self._told = Told(clock)
         self._gate = asyncio.Event()
         self._gate.set()
         self._drained = 0
@@ -112,11 +116,12 @@ class SpooledLog:
         `bound_s` lies a little above the time-out of the log's own (2 s), which then answers all its waiters at once and in order.
         Raises what `SqliteLog.open` raises.
         """
-        spool = await SqliteLog.open(path, max_pages=max(64, max_bytes // PAGE_BYTES))
+        spool = await SqliteLog.open(path, max_pages=max(64, max_bytes // PAGE_BYTES), setting="ORDERWIRE_SPOOL")
         spooled = cls(log, spool, path, bound_s, probe_every_s, order_for_s, clock)
         span = await spooled._span()
         if span.first < span.next:
             spooled._begin("records of an earlier process wait in the spool")
+            spooled._tell_spooling()
         return spooled
 
     @property
@@ -188,13 +193,14 @@ class SpooledLog:
         self._spool_idle.clear()
         try:
             await self._spool.append([_wrap(record) for record in records])
-        except Unavailable:
+            self._tell_spooling()
+        except Unavailable as full:
             # No room or a bad disk: then the log after all, out of order, if it is back already.
             try:
                 async with asyncio.timeout(max(0.1, deadline - self._clock())):
                     await self._log.append(records)
-            except TimeoutError as error:
-                raise Unavailable(f"spool {self._path} takes nothing, nor does the log") from error
+            except (Unavailable, TimeoutError) as error:
+                raise Unavailable(f"spool {self._path} takes nothing ({full}), nor does the log ({error or self._reason})") from error
         finally:
             self._spool_writes -= 1
             if self._spool_writes == 0:
@@ -202,9 +208,14 @@ class SpooledLog:
 
     def _begin(self, reason: str) -> None:
         if not self._spooling:
-            self._spooling = True
-            _log.warning("spooling", reason=reason)
+            self._spooling, self._reason = True, reason
         self._start_drain()
+
+    def _tell_spooling(self) -> None:
+        """Once a record is in the file: one that takes nothing is told by who is refused."""
+        if self._spooling and not self._spooling_told:
+            self._spooling_told = True
+            _log.warning("spooling", reason=self._reason)
 
     def _start_drain(self) -> None:
         if not self._closed and (self._drain is None or self._drain.done()):
@@ -238,7 +249,9 @@ class SpooledLog:
                     await self._spool_idle.wait()
             # Nothing was awaited since the file was seen empty with no write under way, so no record can be left behind in it.
             self._spooling = False
-            _log.info("spool_drained", after_s=round(self._clock() - began, 1))
+            if self._spooling_told:
+                self._spooling_told = False
+                _log.info("spool_drained", after_s=round(self._clock() - began, 1))
         finally:
             self._lock.release()
             self._gate.set()
@@ -256,7 +269,10 @@ class SpooledLog:
                 self._drained = entries[-1].offset + 1
                 # Rows go whole, so the end of one may stay behind for now; a restart would send its beginning again.
                 await self._spool.retain(_TOPIC, _FOR_EVER_MS, {0: self._drained})
-        except (Unavailable, TimeoutError):
+        except (Unavailable, TimeoutError) as error:
+            reason = str(error) or f"no answer within {self._bound_s:g} s"
+            if self._told.due(reason):
+                _log.warning("spool_waits", reason=reason)
             return False
         except Exception as error:  # whatever it is, appends must go on and the drain must be tried again
             _log.error("spool_drain_failed", error=type(error).__name__)

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import msgspec
 import sqlalchemy as sa
 
+from stream import sqlite_owner
 from stream.sql_plain import KEEPALIVE
 from stream.store import Cells, Conflict, Key, StoreUnavailable
 
@@ -40,6 +41,7 @@ class Dialect(Protocol):
     read_options: Mapping[str, Any]
     connect_arguments: Mapping[str, Any]
 
+    def check(self, url: str) -> None: ...
     def engine_url(self, url: str) -> str: ...
     def on_connect(self, connection: Any, record: Any) -> None: ...
     def on_connect_to_write(self, connection: Any, record: Any) -> None: ...
@@ -91,6 +93,10 @@ class Sqlite:
     write_options: Mapping[str, Any] = {"orderwire_begin": "BEGIN IMMEDIATE"}
     read_options: Mapping[str, Any] = {"orderwire_begin": "BEGIN"}
     connect_arguments: Mapping[str, Any] = {}
+
+    def check(self, url: str) -> None:
+        """Raises Incompatible where the file is somebody else's."""
+        sqlite_owner.check(Path(url.removeprefix("sqlite:///")))
 
     def engine_url(self, url: str) -> str:
         path = Path(url.removeprefix("sqlite:///"))
@@ -178,6 +184,9 @@ class Postgres:
 
     def __init__(self) -> None:
         self._types: dict[str, dict[str, str]] = {}
+
+    def check(self, url: str) -> None:
+        """A database may be shared: `migrate` looks whose the schema's revision is."""
 
     def engine_url(self, url: str) -> str:
         return "postgresql+psycopg://" + url.split("://", 1)[1]

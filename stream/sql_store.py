@@ -206,6 +206,7 @@ class SqlStore:
         Raises ValueError for another URL, StoreUnavailable, Incompatible.
         """
         dialect = dialect_of(url)
+        dialect.check(url)
         engine = _engine(dialect, url, pool_size)
         writing = None
         if dialect.one_writer:
@@ -247,6 +248,7 @@ def _engine(dialect: Dialect, url: str, pool_size: int) -> sa.Engine:
     address = sa.make_url(dialect.engine_url(url))
     engine = sa.create_engine(
         address,
+        hide_parameters=True,  # Statements that fail are quoted in messages; what they were given is not.
         pool_size=pool_size,
         max_overflow=pool_size,
         pool_use_lifo=True,  # Connections that are seldom needed stay cold, and their page caches empty.

@@ -62,18 +62,19 @@ class SqliteLog:
         checkpoint_every_s: float = 0.5,
         wal_limit_bytes: int = 64 << 20,
         max_pages: int | None = None,
+        setting: str = "ORDERWIRE_LOG_URL",
     ) -> Self:
         """Open the log at `path`, made with its folder where there is none.
 
         `busy_timeout_s`: how long an append waits for another process's commit. `max_queued_bytes`: what appends may hold in memory
         before they are refused. `poll_s`: how often a waiting reader looks for another process's commits where the system cannot tell
         (`sqlite_watch`). `checkpoint_every_s`, `wal_limit_bytes`: when the WAL is copied, and from what size on writers are held so that
-        it starts over. `max_pages`: the file's largest size in pages, None for the disk's.
+        it starts over. `max_pages`: the file's largest size in pages, None for the disk's. `setting`: what names the file, for errors.
 
         Raises LogError where the operator must act (not a log, cannot be written, newer format), Unavailable where it is locked.
         """
         path = Path(path)
-        await asyncio.to_thread(prepare, path, timeout_s=busy_timeout_s)
+        await asyncio.to_thread(prepare, path, timeout_s=busy_timeout_s, setting=setting)
         connect = partial(LogFile, path, busy_timeout_s=busy_timeout_s, wal_limit_bytes=wal_limit_bytes, max_pages=max_pages)
         file = LogFile(path, busy_timeout_s=READ_BUSY_TIMEOUT_S, wal_limit_bytes=wal_limit_bytes)
         writer = Writer(path, connect)

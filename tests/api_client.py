@@ -1,6 +1,6 @@
 """The API over real HTTP for tests: an empty log of its own, a store given, a clock that stands still."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -60,16 +60,17 @@ async def serving(
     settings: ApiSettings = SETTINGS,
     *,
     now_ms: int = NOW_MS,
+    clock: Callable[[], int] | None = None,
     token: str = "",
     more: Sequence[Route] = (),
     **changes: Any,
 ) -> AsyncIterator[Api]:
-    """The API on a port of this machine."""
+    """The API on a port of this machine. `clock` where time is to pass, Unix milliseconds."""
     app = make_app(
         store=store,
         log=log,
         settings=replace(settings, **changes),
-        clock=lambda: now_ms,
+        clock=clock or (lambda: now_ms),
         registry=CollectorRegistry(),
         instance="me",
         more=more,

@@ -76,12 +76,72 @@ async def test_a_processor_that_stopped_makes_it_unready_and_a_used_spool_is_tol
         assert await api.answer("/healthz") == {"ok": True}
 
 
+async def test_a_spool_that_cannot_be_read_is_told(store: SqlStore, log: SqliteLog) -> None:
+    beat(store, "receive", spool={"error": "spool data/spool.db: file is not a database"})
+    async with serving(store, log) as api:
+        await api.answer("/v1/rfm")
+        assert "spool.db: file is not a database" in (await api.answer("/readyz"))["notes"][0]
+        assert (await api.answer("/v1/status"))["spool"]["records"] == 0
+
+
 async def test_what_a_role_said_before_it_died_no_longer_counts(store: SqlStore, log: SqliteLog) -> None:
     beat(store, "process", ago_ms=20_000, stopped={"rfm": "too much parked"})
     async with serving(store, log) as api:
         await api.answer("/v1/rfm")
         told = await api.answer("/readyz")
         assert "no sign of life" in told["notes"][0]
+
+
+async def test_it_is_unready_while_nobody_folds_and_ready_again_with_the_next_sign_of_life(store: SqlStore, log: SqliteLog) -> None:
+    now_ms = NOW_MS
+    async with serving(store, log, clock=lambda: now_ms) as api:
+        await api.answer("/v1/rfm")
+        assert (await api.answer("/readyz"))["ready"], "at a first start nobody has said anything yet"
+        beat(store, "process")
+        now_ms += 29_000
+        assert (await api.answer("/readyz"))["ready"]
+        now_ms += 2_000
+        assert (await api.answer("/readyz", status=503))["reasons"] == ["no process role gives a sign of life"]
+        beat(store, "receive", ago_ms=-31_000)
+        assert (await api.answer("/readyz", status=503))["reasons"], "a receiver folds nothing"
+        with store.begin() as transaction:
+            transaction.execute("UPDATE roles SET beat_ms = :now", now=now_ms)
+        assert (await api.answer("/readyz"))["ready"]
+
+
+async def test_it_is_unready_while_a_processor_does_not_move_although_there_is_something_to_read(store: SqlStore, log: SqliteLog) -> None:
+    now_ms = NOW_MS
+
+    def passes(seconds: int) -> None:
+        nonlocal now_ms
+        now_ms += seconds * 1_000
+        with store.begin() as transaction:
+            transaction.execute("UPDATE roles SET beat_ms = :now", now=now_ms)
+
+    def folds(loaded: int | None, following: int) -> None:
+        with store.begin() as transaction:
+            transaction.advance("rfm", "orders", {0: Move(loaded, following, 1)}, now_ms)
+
+    beat(store, "process")
+    async with serving(store, log, clock=lambda: now_ms, processors=(Feed("rfm", "orders"),)) as api:
+        await api.answer("/v1/rfm")
+        for _ in range(3):
+            passes(600)
+            assert (await api.answer("/readyz"))["ready"], "nothing to read"
+        await log.append([Record("orders", "k", f"{n}", NOW_MS - 86_400_000, {"shop": SHOP}, b"{}") for n in range(3)])
+        assert (await api.answer("/readyz"))["ready"], "a backlog, however old, has only been seen now"
+        passes(59)
+        assert (await api.answer("/readyz"))["ready"]
+        folds(None, 1)
+        passes(59)
+        assert (await api.answer("/readyz"))["ready"], "it is behind, and moves"
+        passes(3_600)
+        assert (await api.answer("/readyz", status=503))["reasons"] == ["processor rfm has not moved on orders for 3600 s"]
+        folds(1, 2)
+        assert (await api.answer("/readyz"))["ready"]
+        folds(2, 3)
+        passes(3_600)
+        assert (await api.answer("/readyz"))["ready"], "everything is read"
 
 
 async def test_a_log_that_does_not_answer_and_a_shutdown_make_it_unready(store: SqlStore, log: SqliteLog) -> None:

@@ -87,8 +87,14 @@ def test_every_variable_it_names_is_a_setting() -> None:
 def test_what_must_be_set_is_asked_for_with_what_to_write() -> None:
     asked = dict(ASKED.findall("\n".join(value for _, value in scalars(COMPOSE))))
 
-    assert asked.keys() == {"SHOPIFY_SHOP", "SHOPIFY_WEBHOOK_SECRET", "ORDERWIRE_API_TOKENS", "POSTGRES_PASSWORD"}
+    assert asked.keys() == {"ORDERWIRE_API_TOKENS", "POSTGRES_PASSWORD"}
     assert all(name in hint and ".env" in hint for name, hint in asked.items())
+
+
+def test_shops_may_be_set_in_the_file_of_several_alone() -> None:
+    environment = SERVICES["receive"]["environment"]
+
+    assert {"SHOPIFY_SHOP": None, "SHOPIFY_WEBHOOK_SECRET": None, "ORDERWIRE_CONFIG": None}.items() <= environment.items()
 
 
 def test_nothing_in_it_looks_like_a_secret() -> None:

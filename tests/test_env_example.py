@@ -59,11 +59,11 @@ def test_a_value_that_the_example_shows_is_the_default() -> None:
     assert shown == {name: known[name] for name in shown} | {"SHOPIFY_API_VERSION": shown["SHOPIFY_API_VERSION"]}
 
 
-def test_the_example_asks_for_what_compose_asks_for_and_holds_no_value_of_it(tmp_path: Path) -> None:
+def test_the_example_asks_for_the_shop_and_what_compose_asks_for_and_holds_no_value_of_it(tmp_path: Path) -> None:
     (tmp_path / "env").write_text(EXAMPLE)
     asked = dict(ASKED.findall("\n".join(value for _, value in scalars(COMPOSE))))
 
-    assert dotenv_values(tmp_path / "env") == dict.fromkeys(asked, "")
+    assert dotenv_values(tmp_path / "env") == dict.fromkeys([*asked, "SHOPIFY_SHOP", "SHOPIFY_WEBHOOK_SECRET"], "")
 
 
 def test_the_whole_example_can_be_taken_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

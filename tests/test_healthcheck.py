@@ -14,9 +14,7 @@ from orderwire import healthcheck
 from orderwire.demo.broker import free_port
 from orderwire.heartbeat import Heartbeat, Identity
 from orderwire.role import ROLES
-from orderwire.roles.receive import details
 from orderwire.settings import Address, ConfigurationError, Settings
-from stream.log import Unavailable
 from stream.sql_store import SqlStore
 
 NOW_MS = 1_790_000_000_000
@@ -92,14 +90,6 @@ async def test_a_sign_of_life_that_was_being_written_at_the_end_does_not_outlive
     await asyncio.get_running_loop().shutdown_default_executor()  # the thread that beats has ended
     with store.snapshot() as snapshot:
         assert snapshot.query("SELECT role FROM roles") == []
-
-
-def test_a_receiver_whose_spool_cannot_be_read_lives_and_tells_nothing_of_it() -> None:
-    class Failing:
-        def spool_state(self) -> None:
-            raise Unavailable("spool: disk I/O error")
-
-    assert details(Failing()) == {}  # type: ignore[arg-type]
 
 
 def test_a_store_that_cannot_be_asked_is_told_without_its_url() -> None:

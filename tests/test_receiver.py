@@ -362,12 +362,16 @@ async def test_a_log_that_refuses_is_503_with_retry_after(error: Exception) -> N
         assert receiver.count("unavailable", "orders/create") == 1
         assert receiver.in_flight_bytes == 0
         assert "ada@example.com" not in str(told)
+        reasons = [line["reason"] for line in told if line["event"] == "log_unavailable"]
+        assert reasons == (["disk full"] if isinstance(error, Unavailable) else [])
 
 
 async def test_a_log_that_hangs_is_503_in_time_and_what_it_keeps_later_harms_nobody() -> None:
     log = Held()
     async with running(log, limits=Limits(ack_timeout_s=0.05)) as receiver:
-        assert await receiver.deliver(ORDER) == 503
+        with structlog.testing.capture_logs() as told:
+            assert await receiver.deliver(ORDER) == 503
+        assert [line["reason"] for line in told if line["event"] == "log_unavailable"] == ["no answer within 0.05 s"]
         assert receiver.in_flight_bytes == len(ORDER), "the log still holds it"
         log.go.set()
         await until(lambda: len(log.kept) == 1)

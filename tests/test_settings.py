@@ -1,9 +1,11 @@
 """Settings: what is read from where, and what a wrong one says."""
 
 from decimal import Decimal
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from orderwire.registry import currencies
 from orderwire.roles.query import api_settings
@@ -125,10 +127,10 @@ def test_no_two_variables_of_a_shop_have_the_same_name_in_its_table() -> None:
         ({"ORDERWIRE_STORE_URL": "mysql://user:hunter2@x"}, "ORDERWIRE_STORE_URL.*postgresql://"),
         ({"ORDERWIRE_RETENTION_DAYS": "31"}, "ORDERWIRE_RETENTION_DAYS"),
         ({"META_PIXEL_ID": "123"}, "META_ACCESS_TOKEN is missing"),
-        (META | {"META_PIXEL_ID": "abc"}, "pixel id must be digits"),
+        (META | {"META_PIXEL_ID": "abc"}, "META_PIXEL_ID must be digits"),
         (META | {"META_VALUE_BASIS": "gross"}, "META_VALUE_BASIS"),
-        (META | {"META_SOURCE_POS": "shop"}, "source_pos"),
-        (META | {"META_TEST_HOURS": "1000"}, "test event code"),
+        (META | {"META_SOURCE_POS": "shop"}, "META_SOURCE_POS is 'shop'"),
+        (META | {"META_TEST_HOURS": "1000"}, "META_TEST_HOURS.*test event code"),
         ({"AD_MARGIN": "40"}, "AD_MARGIN.*0.4"),
         ({"AD_BANKROLL": "a lot"}, "AD_BANKROLL.*positive number"),
         ({"AD_MAX_CHANGE": "30"}, "AD_MAX_CHANGE.*0.3"),
@@ -139,7 +141,22 @@ def test_no_two_variables_of_a_shop_have_the_same_name_in_its_table() -> None:
         ({"ORDERWIRE_LTV_MARGIN": "40"}, "ORDERWIRE_LTV_MARGIN.*0.4"),
         ({"ORDERWIRE_CHURN_AFTER_DAYS": "half a year"}, "ORDERWIRE_CHURN_AFTER_DAYS.*1 to 3650"),
         ({"SHOPIFY_SHOP_CURRENCY": "dollars"}, "SHOPIFY_SHOP_CURRENCY.*EUR"),
-        ({"SHOPIFY_TIMEZONE": "Paris"}, "IANA"),
+        ({"SHOPIFY_TIMEZONE": "Paris"}, "SHOPIFY_TIMEZONE.*IANA"),
+        ({"SHOPIFY_TIMEZONE": "Europe"}, "SHOPIFY_TIMEZONE.*IANA"),
+        ({"ORDERWIRE_LOG_URL": "kafka://broker:port"}, "ORDERWIRE_LOG_URL.*kafka://host:port"),
+        ({"ORDERWIRE_LOG_URL": "kafka://one:9092,,two:9092"}, "ORDERWIRE_LOG_URL.*kafka://host:port"),
+        ({"ORDERWIRE_LOG_URL": "sqlite:///"}, "ORDERWIRE_LOG_URL.*sqlite:///path"),
+        ({"ORDERWIRE_STORE_URL": "postgresql://user:hunter2@h:abc/d"}, "ORDERWIRE_STORE_URL.*postgresql://"),
+        ({"ORDERWIRE_KAFKA_COMPRESSION": "brotli"}, "ORDERWIRE_KAFKA_COMPRESSION.*zstd"),
+        ({"ORDERWIRE_KAFKA_SECURITY_PROTOCOL": "SASL-SSL"}, "ORDERWIRE_KAFKA_SECURITY_PROTOCOL.*SASL_SSL"),
+        ({"ORDERWIRE_KAFKA_SASL_MECHANISM": "FOO"}, "ORDERWIRE_KAFKA_SASL_MECHANISM.*SCRAM-SHA-512"),
+        ({"ORDERWIRE_KAFKA_REPLICATION_FACTOR": "-2"}, "ORDERWIRE_KAFKA_REPLICATION_FACTOR"),
+        ({"ORDERWIRE_KAFKA_REPLICATION_FACTOR": "1", "ORDERWIRE_KAFKA_MIN_INSYNC_REPLICAS": "2"}, "ORDERWIRE_KAFKA.*cannot be met"),
+        ({"ORDERWIRE_KAFKA_CA_FILE": "gone.pem"}, "ORDERWIRE_KAFKA_CA_FILE.*no file gone.pem"),
+        ({"ORDERWIRE_CONFIG": "gone.toml"}, "ORDERWIRE_CONFIG.*no file gone.toml"),
+        ({"ORDERWIRE_RECIEVER": "0.0.0.0:81"}, "ORDERWIRE_RECIEVER is no setting: did you mean ORDERWIRE_RECEIVER"),
+        ({"ORDERWIRE_STORE_URL": "sqlite:///./data/../data/log.db"}, "ORDERWIRE_STORE_URL.*same file as ORDERWIRE_LOG_URL"),
+        ({"ORDERWIRE_LOG_URL": "kafka://b", "ORDERWIRE_SPOOL": "data/state.db"}, "ORDERWIRE_SPOOL.*same file as ORDERWIRE_STORE_URL"),
         ({"SHOPIFY_KEEP_HASHED_CONTACTS": "maybe"}, "SHOPIFY_KEEP_HASHED_CONTACTS.*true or false"),
     ],
 )
@@ -148,6 +165,78 @@ def test_a_setting_that_cannot_be_meant_names_itself_and_what_to_write(variables
         load(**variables)
     assert "hunter2" not in str(caught.value)
     assert "token-1234" not in str(caught.value)
+
+
+def test_a_codec_that_is_not_installed_is_told() -> None:
+    if find_spec("cramjam") is not None:
+        pytest.skip("it is installed here")
+    with pytest.raises(ConfigurationError, match=r"ORDERWIRE_KAFKA_COMPRESSION.*cramjam"):
+        load(ORDERWIRE_KAFKA_COMPRESSION="zstd")
+
+
+def test_what_is_empty_is_not_set() -> None:
+    settings = load(ORDERWIRE_KAFKA_REPLICATION_FACTOR="", ORDERWIRE_KAFKA_COMPRESSION="", ORDERWIRE_API="", META_PIXEL_ID="")
+    assert (settings.kafka.replication_factor, settings.kafka.compression) == (None, None)
+    assert settings.api_address.port == 8080
+    assert settings.shops[SHOP].capi is None
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "ORDERWIRE_ROLES",
+        "ORDERWIRE_TEST_KAFKA",
+        "ORDERWIRE_SERVICE_HOST",
+        "ORDERWIRE_SERVICE_PORT_HTTP",
+        "ORDERWIRE_PORT",
+        "ORDERWIRE_PORT_8081_TCP_ADDR",
+        "ORDERWIRE_API_SERVICE_PORT",
+        "SHOPIFY_API_KEY",
+        "META_THING",
+    ],
+)
+def test_names_that_others_set_are_let_be(name: str) -> None:
+    assert load(**{name: "tcp://10.0.0.1:8081"}).shops
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u@h/d",
+        "postgres://h",
+        "postgresql:///d?host=/var/run/postgresql",
+        "postgresql://u:p#a/s?s@h:5432/d?sslmode=require",
+        "postgresql://u:p@[::1]:5432/d",
+    ],
+)
+def test_the_addresses_of_a_server_are_those_that_sqlalchemy_reads(url: str) -> None:
+    assert load(ORDERWIRE_STORE_URL=url).store_url.get_secret_value() == url
+    assert sa.make_url(url)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (b"shops = 5", "shops is no table"),
+        (b'[shops]\n"b.myshopify.com" = 3', "b.myshopify.com is no table"),
+        (b'[shop."x"]\nwebhook_secret = "s"', "shop is not read here"),
+        (b'log_url = "sqlite:///x"', "log_url is not read here"),
+        (b'[shops."b"]\nwebhook_secret = {a = 1}', "webhook_secret is of the wrong kind"),
+        (b'[shops."b"]\nwebhook_secret = "s"\nbankroll = [1]', "bankroll is of the wrong kind"),
+        (b'[shops."b"]\nwebhook_secrets = "s"', "webhook_secrets is no setting: did you mean webhook_secret"),
+        (b'[shops."b"]\nwebhook_secret = "\xff"', "byte 31 is not UTF-8"),
+    ],
+)
+def test_a_file_of_shops_that_cannot_be_meant_is_refused(tmp_path: Path, text: bytes, told: str) -> None:
+    (tmp_path / "orderwire.toml").write_bytes(text)
+    with pytest.raises(ConfigurationError, match=told):
+        load()
+
+
+def test_a_dotenv_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_bytes(b"SHOPIFY_SHOP=caf\xe9")
+    with pytest.raises(ConfigurationError, match=r"\.env cannot be read: byte 17 is not UTF-8"):
+        Settings.load()
 
 
 def test_hashed_contacts_are_kept_only_where_somebody_said_so(tmp_path: Path) -> None:

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
+import structlog
 
-from stream.log import Log, Reader, Span, Start, Unavailable
+from stream.log import Log, LogError, Reader, Span, Start, Unavailable
 from stream.record import Entry, Record
 from stream.spool import SpooledLog, SpoolState, read_state
 from stream.sqlite_log import SqliteLog
@@ -267,3 +268,38 @@ async def test_close_leaves_records_in_the_spool_rather_than_wait_for_the_log(ou
     await log.append([a_record("orders", 1)])
     await log.close()
     assert read_state(tmp_path / "spool.db").records == 1
+
+
+async def test_why_it_spools_and_that_it_no_longer_does_is_told_once_a_record_was_in_the_file(outage: Outage, log: SpooledLog) -> None:
+    with structlog.testing.capture_logs() as told:
+        outage.refusing = True
+        await log.append([a_record("orders", 1)])
+        await log.append([a_record("orders", 2)])
+        await turns_until(lambda: outage.asked > 3)
+        outage.refusing = False
+        await direct_again(log)
+    assert [(line["event"], line.get("reason")) for line in told] == [
+        ("spooling", "away for a while"),
+        ("spool_waits", "away for a while"),
+        ("spool_drained", None),
+    ]
+
+
+async def test_a_file_that_takes_nothing_is_told_by_who_is_refused_and_neither_as_spooling_nor_as_drained(
+    outage: Outage, tmp_path: Path
+) -> None:
+    log = await SpooledLog.open(outage, tmp_path / "spool.db", max_bytes=1, bound_s=FOR_EVER_S, probe_every_s=0.02)
+    outage.refusing = True
+    with structlog.testing.capture_logs() as told:
+        with pytest.raises(Unavailable, match=r"spool.db takes nothing .*full.*, nor does the log \(away for a while\)"):
+            await log.append([Record("orders", "k", "1", LONG_AGO_MS, {}, b"x" * (2 << 20))])
+        await direct_again(log)
+    assert not {line["event"] for line in told} & {"spooling", "spool_drained"}
+    await log.close()
+
+
+async def test_a_file_that_is_no_spool_is_told_with_the_setting_that_names_it(outage: Outage, tmp_path: Path) -> None:
+    (tmp_path / "spool.db").write_bytes(b"no database at all" * 1_000)
+    with pytest.raises(LogError, match=r"spool\.db: not a SQLite database .*see ORDERWIRE_SPOOL"):
+        await SpooledLog.open(outage, tmp_path / "spool.db")
+    await outage.close()

@@ -1,9 +1,12 @@
 """The SQL store on both databases: the contract, and what only this implementation has."""
 
+import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 from sqlalchemy.exc import DataError
 
@@ -12,6 +15,7 @@ from processors.order_state import blank
 from stream import sql_dialect
 from stream.migrations.run import head
 from stream.sql_store import SqlStore
+from stream.sqlite_log import SqliteLog
 from stream.store import Fenced, Incompatible, Move, Store, StoreUnavailable
 from tests.contracts.store import CELL, CELLS, ORDERS, StoreContract, cells
 
@@ -37,6 +41,35 @@ def test_a_store_newer_than_the_program_is_refused(store: SqlStore, store_url: s
         transaction.execute("UPDATE alembic_version SET version_num = '9999'")
     with pytest.raises(Incompatible, match=r"9999.*upgrade orderwire"):
         SqlStore.open(store_url)
+
+
+def test_a_statement_that_fails_is_told_without_what_it_was_given(store: SqlStore) -> None:
+    with pytest.raises(Exception, match="nowhere") as caught, store.begin() as transaction:
+        transaction.execute("UPDATE nowhere SET email = :email", email="ada@example.com")
+    assert "ada@example.com" not in str(caught.value)
+
+
+def test_a_database_of_another_program_is_refused_and_left_as_it_was(tmp_path: Path, postgres_url: str) -> None:
+    path = tmp_path / "theirs.db"
+    with closing(sqlite3.connect(path)) as theirs:
+        theirs.execute("CREATE TABLE customers (id INTEGER)")
+    before = path.read_bytes()
+    with pytest.raises(Incompatible, match=r"theirs\.db .*not an orderwire store.*ORDERWIRE_STORE_URL"):
+        SqlStore.open(f"sqlite:///{path}")
+    assert path.read_bytes() == before
+
+    for revision in ("a1b2c3d4e5f6", "0aa1", "99990"):
+        with psycopg.connect(postgres_url) as connection:
+            connection.execute("CREATE TABLE IF NOT EXISTS alembic_version (version_num text)")
+            connection.execute("DELETE FROM alembic_version")
+            connection.execute("INSERT INTO alembic_version VALUES (%s)", (revision,))
+        with pytest.raises(Incompatible, match=f"another program's.*{revision}"):
+            SqlStore.open(postgres_url)
+
+
+async def test_the_embedded_log_is_no_store(log: SqliteLog, tmp_path: Path) -> None:
+    with pytest.raises(Incompatible, match="not an orderwire store"):
+        SqlStore.open(f"sqlite:///{tmp_path / 'log.db'}")
 
 
 @pytest.mark.parametrize("url", ["mysql://x", "state.db", "kafka://localhost:9092"])

@@ -7,7 +7,6 @@ in the log and by `/v1/status` and `/readyz`, and the others go on; any other fa
 import asyncio
 import time
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -15,7 +14,8 @@ from prometheus_client import CollectorRegistry
 
 from orderwire.connections import open_log, wait_for_store
 from orderwire.feeds import feeds, keeping_contacts, running
-from orderwire.heartbeat import Heartbeat, Identity
+from orderwire.heartbeat import Heartbeat, Identity, alive
+from orderwire.held import store_to_itself
 from orderwire.registry import PROCESSORS, pixels, zones
 from orderwire.settings import Settings
 from processors.capi.graph import aiohttp_call, client_session
@@ -45,23 +45,36 @@ log = structlog.get_logger()
 
 
 async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
-    """Process until `stop`; batches and requests that were begun are finished."""
+    """Process until `stop`; batches and requests that were begun are finished. Raises ConfigurationError where another one has the file."""
+    alone = None if settings.store_file is None else await store_to_itself(settings.store_file, stop)
     store = await wait_for_store(settings, stop)
     if store is None:
         return
-    if store.dialect == "sqlite":
-        # One process at a time has the file, so whoever held a lease is dead.
+    if alone is not None:
+        # This process has the file to itself, so whoever held a lease is dead.
         await asyncio.to_thread(_end_leases, store)
     await asyncio.to_thread(_forget_contacts, store, keeping_contacts(settings))
     source = await open_log(settings)
     registry = CollectorRegistry()
     stopped: dict[str, str] = {}
-    heartbeat = Heartbeat(store, identity, registry, lambda: {"stopped": stopped})
+    try:
+        async with alive(Heartbeat(store, identity, registry, lambda: {"stopped": stopped})):
+            await _work(settings, stop, store, source, registry, stopped)
+    finally:
+        await source.close()
+        store.close()
+        if alone is not None:
+            alone.release()
+
+
+async def _work(
+    settings: Settings, stop: asyncio.Event, store: Store, source: Log, registry: CollectorRegistry, stopped: dict[str, str]
+) -> None:
+    """Everything at work until `stop`, or until one of them fails; processors that stop themselves are told in `stopped`."""
     session = client_session()
     call = aiohttp_call(session)
     sender = Sender(store, pixels(settings), call, metrics=CapiMetrics(registry))
     asides = [
-        asyncio.create_task(heartbeat.run(), name="heartbeat"),
         asyncio.create_task(QualityPoller(store, pixels(settings), call).run(), name="capi quality"),
         asyncio.create_task(_retain(source, store, settings), name="retention"),
     ]
@@ -104,10 +117,6 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
         sender.stop()
         await asyncio.gather(sending, return_exceptions=True)
         await session.close()
-        with suppress(StoreError):
-            await asyncio.to_thread(heartbeat.gone)
-        await source.close()
-        store.close()
 
 
 def _predicted_ltv(settings: Settings, store: Store) -> "PredictedLtv | None":

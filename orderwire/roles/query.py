@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from contextlib import suppress
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -10,14 +9,14 @@ from prometheus_client import CollectorRegistry
 from orderwire.answer_settings import budget_settings, rfm_settings
 from orderwire.connections import open_log, wait_for_store
 from orderwire.feeds import feeds
-from orderwire.heartbeat import Heartbeat, Identity
+from orderwire.heartbeat import Heartbeat, Identity, alive
+from orderwire.held import listen, sockets
 from orderwire.settings import ConfigurationError, Settings
 from query.api_settings import ApiSettings, ShopSettings
 from query.app import make_app
 from query.as_of import Feed
 from query.auth import Unprotected, check_bind, parse_tokens
 from query.carts import CartSettings
-from stream.store import StoreError
 
 DRAIN_S = 5.0
 
@@ -52,6 +51,7 @@ def api_settings(settings: Settings) -> ApiSettings:
 async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
     """Answer until `stop`."""
     told = api_settings(settings)
+    held = await sockets(settings.api_address, stop, shared=settings.store_file is None)
     store = await wait_for_store(settings, stop)
     if store is None:
         return
@@ -65,20 +65,15 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
         registry=registry,
         instance=identity.instance,
     )
-    heartbeat = Heartbeat(store, identity, registry, dict)
-    beat = asyncio.create_task(heartbeat.run())
     runner = web.AppRunner(app, shutdown_timeout=DRAIN_S)
     await runner.setup()
     try:
-        address = settings.api_address
-        shared = store.dialect == "postgresql"
-        await web.TCPSite(runner, address.host, address.port, reuse_port=shared or None).start()
-        await stop.wait()
+        async with alive(Heartbeat(store, identity, registry, dict)):
+            try:
+                await listen(runner, held)
+                await stop.wait()
+            finally:
+                await runner.cleanup()
     finally:
-        beat.cancel()
-        await asyncio.gather(beat, return_exceptions=True)
-        await runner.cleanup()
-        with suppress(StoreError):
-            await asyncio.to_thread(heartbeat.gone)
         await log.close()
         store.close()

@@ -2,10 +2,10 @@
 
 import asyncio
 import time
-from contextlib import suppress
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
-import structlog
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
@@ -13,16 +13,14 @@ from ingest.app import Receiver
 from ingest.body import Limits
 from ingest.meta import MetaApp
 from orderwire.connections import open_receiving_log
-from orderwire.heartbeat import Heartbeat, Identity
+from orderwire.heartbeat import Heartbeat, Identity, alive
+from orderwire.held import listen, sockets
 from orderwire.settings import ConfigurationError, Settings
-from stream.log import Log, Unavailable
+from stream.log import Unavailable
 from stream.metrics import ReceiverMetrics
 from stream.sql_plain import PlainStore
-from stream.store import StoreError
 
 DRAIN_S = 10.0
-
-_log = structlog.get_logger()
 
 
 async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
@@ -31,6 +29,10 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
         raise ConfigurationError(
             "no shop is configured: set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET, or write orderwire.toml (see README.md)"
         )
+    # On Kafka several receivers share the port, and the kernel spreads connections among them.
+    held = await sockets(settings.receiver_address, stop, shared=settings.on_kafka)
+    if stop.is_set():
+        return
     log = await open_receiving_log(settings)
     registry = CollectorRegistry()
     meta = [
@@ -48,19 +50,17 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     )
     runner = web.ServerRunner(receiver.server(), shutdown_timeout=DRAIN_S)
     await runner.setup()
-    beat = asyncio.create_task(_beat(settings, identity, registry, log))
-    try:
-        address = settings.receiver_address
-        # On Kafka several receivers share the port, and the kernel spreads connections among them.
-        await web.TCPSite(runner, address.host, address.port, reuse_port=settings.on_kafka or None, backlog=1024).start()
-        await stop.wait()
-        receiver.ready = False
-    finally:
-        # Deliveries first: a database that is away may hold up the farewell for longer than the supervisor waits.
-        beat.cancel()
-        await runner.cleanup()
-        await log.close()
-        await asyncio.gather(beat, return_exceptions=True)
+    # The store is told that this receiver lives, once there is one; the receiver never waits for it, nor makes it.
+    with closing(PlainStore(settings.store_url.get_secret_value())) as store:
+        async with alive(Heartbeat(store, identity, registry, lambda: details(settings.spool if settings.on_kafka else None))):
+            try:
+                await listen(runner, held, backlog=1024)
+                await stop.wait()
+                receiver.ready = False
+            finally:
+                # Deliveries first: a database that is away may hold up the farewell for longer than the supervisor waits.
+                await runner.cleanup()
+                await log.close()
 
 
 def _limits(settings: Settings) -> Limits:
@@ -71,26 +71,14 @@ def _limits(settings: Settings) -> Limits:
     return Limits(max_in_flight_bytes=in_flight)
 
 
-async def _beat(settings: Settings, identity: Identity, registry: CollectorRegistry, log: Log) -> None:
-    """Tell the store that this receiver lives; the receiver never waits for it, nor makes it."""
-    store = PlainStore(settings.store_url.get_secret_value())
-    heartbeat = Heartbeat(store, identity, registry, lambda: details(log))
-    try:
-        await heartbeat.run()
-    finally:
-        with suppress(StoreError):
-            await asyncio.to_thread(heartbeat.gone)
-        store.close()
-
-
-def details(log: Log) -> dict[str, Any]:
-    """What the sign of life tells beside itself: how full the spool is, where there is one and it can be read."""
-    spool_state = getattr(log, "spool_state", None)
-    if spool_state is None:
+def details(spool: Path | None) -> dict[str, Any]:
+    """What the sign of life tells of a receiver with this spool: what waits in it, or why that cannot be said."""
+    if spool is None:
         return {}
+    from stream.spool import read_state
+
     try:
-        state = spool_state()
-    except Unavailable as error:  # a disk that fails; the receiver lives all the same
-        _log.warning("spool cannot be read", error=str(error))
-        return {}
+        state = read_state(spool)
+    except Unavailable as error:
+        return {"spool": {"error": str(error)}}
     return {"spool": {"records": state.records, "bytes": state.bytes, "oldest_s": state.oldest_s}}

@@ -48,7 +48,7 @@ ValueBasis = Literal["total", "without_shipping", "without_tax", "without_shippi
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be honoured; the message says which and what to write instead. Never holds a secret."""
+    """A setting that cannot be honoured; the message begins with its name and says what to write instead. Never holds a secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,11 +116,11 @@ class CapiSettings:
             if source != SKIP and source not in ACTION_SOURCES:
                 raise SettingsError(f"{where} is {source!r}: write one of {', '.join(sorted(ACTION_SOURCES))}, or skip")
         if not self.pixel_id.isascii() or not self.pixel_id.isdigit():
-            raise SettingsError("the pixel id must be digits, as Meta's Events Manager shows it (Dataset ID)")
+            raise SettingsError("pixel_id must be digits, as Meta's Events Manager shows it (Dataset ID)")
         if not re.search(r"\{\w+\}", self.event_id):
             raise SettingsError(f"event_id is {self.event_id!r}, the same for every order: write a field in braces, as {{order_id}}")
         if not self.access_token or not self.access_token.isascii() or not self.access_token.isprintable():
-            raise SettingsError("the access token is empty or holds characters that no token has; make one in Events Manager")
+            raise SettingsError("access_token is empty or holds characters that no token has; make one in Events Manager")
         if not 1 <= self.test_hours <= MAX_TEST_HOURS:
             raise SettingsError(
                 f"test_hours is {self.test_hours}: a test event code may be used for 1 to {MAX_TEST_HOURS} hours,"

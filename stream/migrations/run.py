@@ -3,6 +3,7 @@
 Alembic is loaded only where there is something to do: every process opens the store, and few of them find it out of date.
 """
 
+import re
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -14,10 +15,15 @@ if TYPE_CHECKING:
     from stream.sql_dialect import Dialect
 
 
-def head() -> str:
-    """The newest revision there is: version files are named by their revision, four digits."""
+def revisions() -> list[str]:
+    """Every revision there is, oldest first: version files are named by theirs, four digits."""
     names = (entry.name for entry in (resources.files("stream.migrations") / "versions").iterdir())
-    return max(name[:4] for name in names if name[:4].isdigit() and name.endswith(".py"))
+    return sorted(name[:4] for name in names if name[:4].isdigit() and name.endswith(".py"))
+
+
+def head() -> str:
+    """The newest of them."""
+    return revisions()[-1]
 
 
 def current(connection: sa.Connection) -> str | None:
@@ -29,17 +35,19 @@ def current(connection: sa.Connection) -> str | None:
 
 
 def migrate(engine: sa.Engine, dialect: "Dialect") -> None:
-    """Upgrade to `head`, once, whoever else tries at the same time. Raises Incompatible where the database is newer than we are."""
-    wanted = head()
+    """Upgrade to `head`, once, whoever else tries at the same time. Raises Incompatible where the schema is newer, or not ours."""
+    known = revisions()
     with engine.begin() as connection:
         found = current(connection)
-    if found == wanted:
+    if found == known[-1]:
         return
-    if found is not None and found > wanted:
-        raise Incompatible(f"the store's schema is at revision {found}, this program knows {wanted}: upgrade orderwire")
+    if found is not None and found not in known:
+        if re.fullmatch(r"\d{4}", found) and found > known[-1]:
+            raise Incompatible(f"the store's schema is at revision {found}, this program knows {known[-1]}: upgrade orderwire")
+        raise Incompatible(f"the database of ORDERWIRE_STORE_URL is another program's (its schema's revision is {found!r})")
     with engine.begin() as connection:
         dialect.lock_schema(connection)
-        if current(connection) != wanted:
+        if current(connection) != known[-1]:
             _upgrade(connection)
 
 

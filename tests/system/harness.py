@@ -205,6 +205,10 @@ class System:
         """Everything that serve has written so far, over all its lives."""
         return self._output.read_text(errors="replace") if self._output.exists() else ""
 
+    def holds(self, *names: str) -> bool:
+        """Whether its folder has any of these files."""
+        return any((self.folder / name).exists() for name in names)
+
     def tail(self) -> str:
         """The end of the output, for messages."""
         return self.output()[-3000:]

@@ -144,15 +144,34 @@ async def test_a_configuration_that_cannot_work_ends_serve_with_78_and_its_reaso
 
 
 async def test_a_role_that_keeps_dying_takes_serve_down_with_its_reason(tmp_path: Path) -> None:
+    (tmp_path / "log.db").write_bytes(b"not a database" * 1_000)
+    async with System(tmp_path) as system:
+        serve = system.launch()
+        assert await serve.ended() == 1
+        assert not serve.members(), "no role outlives its supervisor"
+        assert "died 6 times" in system.output()
+        assert "log.db: not a SQLite database" in system.output()
+        assert "Traceback" not in system.output()
+
+
+async def test_a_second_serve_by_mistake_ends_with_78_while_the_first_goes_on(tmp_path: Path) -> None:
+    async with System(tmp_path) as system:
+        await system.start()
+        assert await system.also("receive", "process").ended() == 78
+        assert "another process role works on it" in system.output()
+        assert "ddress already in use" in system.output()
+        assert "Traceback" not in system.output()
+        assert system.serve is not None
+        assert system.serve.code is None
+        assert not (await system.send(islice(traffic(system), 50))).traffic.unexpected
+
+
+async def test_a_taken_port_ends_serve_before_anything_is_opened(tmp_path: Path) -> None:
     async with System(tmp_path) as system:
         host, port = system.receiver_url.removeprefix("http://").split(":")
         with socket.create_server((host, int(port))):
-            serve = system.launch()
-            assert await serve.ended() == 1
-        assert not serve.members(), "no role outlives its supervisor"
-        assert "role receive died 6 times" in system.output()
-        assert "address already in use" in system.output()
-        assert "Traceback" not in system.output()
+            assert await system.launch(roles=["receive"]).ended() == 78
+        assert not system.holds("log.db", "state.db")
 
 
 async def test_each_kind_of_bad_delivery_gets_its_answer_and_what_is_signed_is_kept(tmp_path: Path) -> None:
