@@ -23,7 +23,8 @@ from stream.kafka_settings import KafkaSettings
 from stream.log import Log, Reader, Stuck, Unavailable
 from stream.record import Entry
 from stream.spool import SpooledLog, SpoolState
-from tests.contracts.log import PATIENCE_S, Forget, LogContract, OpenLog, a_record, by_key, from_the_first, numbers, read_until, scan_all
+from tests.contracts.log import LogContract
+from tests.contracts.log_kit import PATIENCE_S, Forget, OpenLog, a_record, by_key, from_the_first, numbers, read_until, scan_all
 
 PREFIX = f"t{uuid4().hex[:8]}-"
 PATIENT = KafkaSettings(session_timeout_s=6.0, ack_timeout_s=60.0, request_timeout_s=60.0, stuck_after_s=600.0)

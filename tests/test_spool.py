@@ -14,7 +14,8 @@ from stream.log import Log, LogError, Reader, Span, Start, Unavailable
 from stream.record import Entry, Record
 from stream.spool import SpooledLog, SpoolState, read_state
 from stream.sqlite_log import SqliteLog
-from tests.contracts.log import LONG_AGO_MS, Forget, LogContract, OpenLog, a_record, by_key, numbers, scan_all
+from tests.contracts.log import LogContract
+from tests.contracts.log_kit import LONG_AGO_MS, Forget, OpenLog, a_record, by_key, numbers, scan_all
 from tests.turns import turns_until
 
 BODY = b"x" * 5_000
