@@ -33,7 +33,10 @@ class Dialect(Protocol):
     one_writer: bool
     """Whether a process writes through one connection only, which may then have a cache of its own."""
     watermark: str
-    next_revision: str
+    count_revision: str
+    """A statement before the first use of `revision` in a transaction; "" where none is needed."""
+    revision: str
+    """The revision of a transaction, as an expression."""
     inclusive: bool
     inserts: bool
     """Whether another owner may create a row meanwhile: what was not there when it was loaded is then inserted, not replaced."""
@@ -87,7 +90,8 @@ class Sqlite:
     name = "sqlite"
     one_writer = True
     watermark = "SELECT n FROM revisions"
-    next_revision = "UPDATE revisions SET n = n + 1 RETURNING n"
+    count_revision = "UPDATE revisions SET n = n + 1"
+    revision = "(SELECT n FROM revisions)"
     inclusive = False
     inserts = False
     write_options: Mapping[str, Any] = {"orderwire_begin": "BEGIN IMMEDIATE"}
@@ -173,7 +177,8 @@ class Postgres:
     name = "postgresql"
     one_writer = False
     watermark = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
-    next_revision = "SELECT pg_current_xact_id()::text::bigint"
+    count_revision = ""
+    revision = "pg_current_xact_id()::text::bigint"
     inclusive = True
     inserts = True
     write_options: Mapping[str, Any] = {"isolation_level": "READ COMMITTED"}

@@ -38,7 +38,7 @@ MOVED = (
     " event_time_ms = CASE WHEN event_time_ms > :at THEN event_time_ms ELSE :at END"
     " WHERE processor = :processor AND topic = :topic AND partition = :partition AND next = :loaded"
 )
-CHANGED = "INSERT INTO cell_changes (name, revision, at_ms, cells, keys) VALUES (:name, :revision, :at_ms, :cells, :keys)"
+CHANGED = "INSERT INTO cell_changes (name, revision, at_ms, cells, keys) VALUES (:name, {revision}, :at_ms, :cells, :keys)"
 
 
 class SqlReading:
@@ -158,18 +158,18 @@ class SqlTransaction(SqlReading):
         """Note which cells this transaction changed, one row per table. The store calls it last."""
         changed = {table: keys for table, keys in self._changed.items() if keys}
         if changed:
-            revision = int(self._connection.exec_driver_sql(self._dialect.next_revision).scalar_one())
+            if self._dialect.count_revision:
+                self._connection.exec_driver_sql(self._dialect.count_revision)
             told = [
                 {
                     "name": table,
-                    "revision": revision,
                     "at_ms": now_ms,
                     "cells": len(changed[table]),
                     "keys": msgspec.msgpack.encode(list(changed[table])),
                 }
                 for table in sorted(changed)
             ]
-            self._execute_many(CHANGED, told)
+            self._execute_many(CHANGED.format(revision=self._dialect.revision), told)
 
     def execute(self, sql: str, **parameters: Any) -> int:
         return int(self._connection.execute(_text(sql), parameters).rowcount)
