@@ -34,6 +34,7 @@ from orderwire.demo.delivery import Delivery, signed
 from orderwire.demo.mix import Mix
 from orderwire.demo.sender import Sender
 from orderwire.demo.shop import ShopSimulator
+from orderwire.settings import child_environment
 from stream.sql_store import SqlStore
 
 SECRET: Final = "bench-secret"
@@ -141,7 +142,7 @@ def child(command: Sequence[str], folder: Path, name: str, **variables: str) -> 
     """A process that is asked to end with the block; its errors are in `folder`."""
     with (folder / f"{name}.log").open("ab") as errors:
         process = subprocess.Popen(
-            command, env={**os.environ, **variables}, text=True, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+            command, env=child_environment(variables), text=True, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
         )
     try:
         yield process
