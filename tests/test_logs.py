@@ -64,12 +64,12 @@ def test_the_supervisors_lines_are_json_with_the_same_names_too_and_readable_on_
 
 
 def test_a_librarys_line_is_json_with_the_same_names_as_ours(written: io.StringIO) -> None:
-    logging.getLogger("aiokafka.conn").warning("no connection to node %s", 3)
+    logging.getLogger("library.conn").warning("no connection to node %s", 3)
     (line,) = lines(written)
     assert {name: line[name] for name in ("event", "level", "logger", "role")} == {
         "event": "no connection to node 3",
         "level": "warning",
-        "logger": "aiokafka.conn",
+        "logger": "library.conn",
         "role": "receive",
     }
     assert line["timestamp"].endswith("Z")
