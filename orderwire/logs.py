@@ -64,6 +64,13 @@ def _first_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
     return event
 
 
+def _retried(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+    # aiokafka calls an error what it tries again, such as a coordinator that is being elected; what it gives up raises, and is told by us.
+    if event["level"] == "error" and event["logger"].startswith("aiokafka"):
+        event["level"] = "warning"
+    return event
+
+
 def processors(role: str) -> list[Processor]:
     """What every line goes through before it is rendered."""
 
@@ -91,7 +98,7 @@ def libraries_handler(role: str, stream: TextIO) -> logging.Handler:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer(stream)],
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, _first_line, *processors(role)],
+            foreign_pre_chain=[structlog.stdlib.add_logger_name, _first_line, *processors(role), _retried],
             keep_exc_info=False,
         )
     )

@@ -75,6 +75,14 @@ def test_a_librarys_line_is_json_with_the_same_names_as_ours(written: io.StringI
     assert line["timestamp"].endswith("Z")
 
 
+def test_what_aiokafka_tries_again_is_a_warning_and_what_others_call_an_error_is_one(written: io.StringIO) -> None:
+    for name in ("aiokafka.consumer.group_coordinator", "asyncio"):
+        logger = logging.getLogger(name)
+        record = logger.makeRecord(name, logging.ERROR, "", 0, "Group Coordinator Request failed", (), None)
+        logging.getLogger().handle(record)
+    assert [line["level"] for line in lines(written)] == ["warning", "error"]
+
+
 def test_an_exception_is_told_by_types_and_places_and_never_in_its_words(written: io.StringIO) -> None:
     def fold(value: str) -> None:
         try:
