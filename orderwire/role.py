@@ -71,7 +71,8 @@ def settle_garbage_collector() -> None:
     """For a process that has imported all that it needs.
 
     What imports left behind stays for ever: looking through it again and again would stop everything for 70 ms at a time. A batch in work
-    is tens of thousands of objects, none of them in a cycle: looking for cycles after every 700 took 15 % of a fold's time (bench/fold.py).
+    is tens of thousands of objects, none of them in a cycle: looking for cycles after every 700 took about 15 % of a fold's CPU
+    (thresholds compared in one run, on a busy machine).
     """
     gc.collect()
     gc.freeze()
