@@ -15,8 +15,11 @@ COPY pyproject.toml README.md LICENSE ./
 COPY ingest ingest
 COPY stream stream
 COPY processors processors
+COPY aggregates aggregates
+COPY destinations destinations
 COPY query query
 COPY orderwire orderwire
+COPY simulator simulator
 RUN pip --python /opt/orderwire/bin/python install --no-deps --no-build-isolation .
 
 FROM python:3.11-slim-trixie
@@ -28,7 +31,7 @@ ENV PATH=/opt/orderwire/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 WORKDIR /srv/orderwire
 USER 10001:10001
 EXPOSE 8080 8081
-# `serve` ends its roles in order on SIGTERM and needs 25 s at most (orderwire/supervisor.py): give it 30 s and more.
+# `serve` ends its roles in order on SIGTERM and needs 25 s at most (orderwire/serve/supervisor.py): give it 30 s and more.
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=30s --timeout=20s --start-period=60s --retries=3 \
     CMD ["python", "-m", "orderwire.healthcheck", "receive", "process", "query"]

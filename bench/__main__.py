@@ -13,7 +13,9 @@ from pathlib import Path
 
 def names() -> list[str]:
     """The benchmarks there are."""
-    return sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_"))
+    return sorted(
+        path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")
+    )
 
 
 def main(wanted: list[str]) -> int:
@@ -23,11 +25,15 @@ def main(wanted: list[str]) -> int:
         print(f"{', '.join(unknown)}: no such benchmark; there are {', '.join(names())}")
         return 2
     load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load before {load}")
+    print(
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load before {load}"
+    )
     failed = 0
     for name in wanted or names():
         print(f"\n== {name}", flush=True)
-        failed += subprocess.run([sys.executable, "-m", f"bench.{name}"], check=False).returncode != 0
+        failed += (
+            subprocess.run([sys.executable, "-m", f"bench.{name}"], check=False).returncode != 0
+        )
     return failed
 
 

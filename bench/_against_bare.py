@@ -28,9 +28,9 @@ from prometheus_client import CollectorRegistry
 
 from bench._cores import LOAD_CORE, SERVER_CORE
 from bench._webhooks import SECRET, SHOP, Answers, Load, order_body
-from ingest.ack import Appends
-from ingest.app import Receiver
-from ingest.body import Limits
+from ingest.receiver.ack import Appends
+from ingest.receiver.app import Receiver
+from ingest.receiver.body import Limits
 from stream.metrics import ReceiverMetrics
 
 BARE = "bare"
@@ -71,7 +71,7 @@ async def serve(runner: web.BaseRunner) -> None:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=1024).start()
     gc.collect()
-    gc.freeze()  # as `orderwire.role` does
+    gc.freeze()  # as `orderwire.serve.role` does
     print(runner.addresses[0][1], flush=True)
     await asyncio.to_thread(sys.stdin.read)
     await runner.cleanup()
@@ -110,12 +110,17 @@ class _Server:
         """Without the first round, which warmed up."""
         spent_s = [after - before for before, after in itertools.pairwise(self._cpu_s)]
         requests = [len(of.latencies_s) + of.refused for of in self._rounds]
-        return Measured(self._rounds[1:], [1e6 * cpu_s / count for cpu_s, count in zip(spent_s, requests, strict=True)][1:])
+        return Measured(
+            self._rounds[1:],
+            [1e6 * cpu_s / count for cpu_s, count in zip(spent_s, requests, strict=True)][1:],
+        )
 
 
 @asynccontextmanager
 async def _started(name: str, command: Sequence[str], connections: int) -> AsyncIterator[_Server]:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     assert process.stdin is not None
     assert process.stdout is not None
     load = Load(name)
@@ -131,10 +136,15 @@ async def _started(name: str, command: Sequence[str], connections: int) -> Async
         await process.wait()
 
 
-async def compare(commands: Mapping[str, Sequence[str]], *, seconds: float, rounds: int, connections: int) -> dict[str, Measured]:
+async def compare(
+    commands: Mapping[str, Sequence[str]], *, seconds: float, rounds: int, connections: int
+) -> dict[str, Measured]:
     """Start every server by its command (a module and its arguments), load all in turn, end them."""
     async with AsyncExitStack() as stack:
-        servers = {name: await stack.enter_async_context(_started(name, command, connections)) for name, command in commands.items()}
+        servers = {
+            name: await stack.enter_async_context(_started(name, command, connections))
+            for name, command in commands.items()
+        }
         order = list(servers.values())
         for number in range(rounds + 1):
             for server in order:
@@ -165,7 +175,11 @@ def report(what: Mapping[str, str], results: Mapping[str, Measured]) -> None:
 
 
 def _quartiles(values: Sequence[float]) -> str:
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else [values[0]] * 3
+    low, middle, high = (
+        statistics.quantiles(values, n=4, method="inclusive")
+        if len(values) > 1
+        else [values[0]] * 3
+    )
     return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
@@ -175,7 +189,9 @@ def arguments(doc: str | None, kinds: Sequence[str]) -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=float, default=1.0, help="per round and server")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--connections", type=int, default=64)
-    parser.add_argument("--folder", type=Path, help="where logs are written; without it a temporary one")
+    parser.add_argument(
+        "--folder", type=Path, help="where logs are written; without it a temporary one"
+    )
     parser.add_argument("--serve", choices=kinds)
     return parser
 

@@ -32,7 +32,9 @@ def order_body(size_bytes: int = 5_000) -> bytes:
             "properties": [{"name": "gift", "value": "no"}],
             "quantity": 2,
             "sku": f"SOCK-{number:04}",
-            "tax_lines": [{"price": "1.60", "rate": 0.08, "title": "VAT", "price_set": money("1.60")}],
+            "tax_lines": [
+                {"price": "1.60", "rate": 0.08, "title": "VAT", "price_set": money("1.60")}
+            ],
             "total_discount_set": money("0.00"),
         }
 
@@ -42,17 +44,31 @@ def order_body(size_bytes: int = 5_000) -> bytes:
         "browser_ip": "203.0.113.7",
         "cart_token": "c1-7a9e",
         "checkout_token": "bd5a8aa1ecd019dd3520ff791ee3a24c",
-        "client_details": {"accept_language": "en", "browser_ip": "203.0.113.7", "user_agent": "Mozilla/5.0"},
+        "client_details": {
+            "accept_language": "en",
+            "browser_ip": "203.0.113.7",
+            "user_agent": "Mozilla/5.0",
+        },
         "created_at": "2026-11-22T10:01:02-05:00",
         "currency": "USD",
         "current_total_price_set": money("431.88"),
-        "customer": {"id": 115310627314723954, "email": "buyer@example.com", "first_name": "Ada", "state": "disabled"},
+        "customer": {
+            "id": 115310627314723954,
+            "email": "buyer@example.com",
+            "first_name": "Ada",
+            "state": "disabled",
+        },
         "email": "buyer@example.com",
         "financial_status": "paid",
         "landing_site": "/?fbclid=IwAR0abc",
         "note_attributes": [{"name": "_fbp", "value": "fb.1.1700000000000.1234567890"}],
         "processed_at": "2026-11-22T10:01:01-05:00",
-        "shipping_address": {"city": "Paris", "country_code": "FR", "first_name": "Ada", "zip": "75001"},
+        "shipping_address": {
+            "city": "Paris",
+            "country_code": "FR",
+            "first_name": "Ada",
+            "zip": "75001",
+        },
         "total_price": "431.88",
         "updated_at": "2026-11-22T10:01:03-05:00",
         "line_items": [],

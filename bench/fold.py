@@ -12,12 +12,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from orderwire.demo.postgres import Postgres
-from orderwire.role import settle_garbage_collector
-from processors.events import Order
-from processors.rfm import RfmProcessor
-from stream.sql_store import SqlStore
-from tests.orders import DAY0, order
+from aggregates.rfm.fold.processor import RfmProcessor
+from orderwire.serve.role import settle_garbage_collector
+from processors.shopify.orders import Order
+from simulator.servers.postgres import Postgres
+from stream.store.sql.store import SqlStore
+from tests.support.orders import DAY0, order
 
 BATCH = 500
 PER_DAY = 274
@@ -41,7 +41,9 @@ def webhooks(count: int) -> list[Order]:
     """Created and paid follow each other, the update comes a day of orders later."""
     told: list[Order] = []
     late: list[Order] = []
-    for created, paid, updated in zip(*(orders(count // 3, version=version) for version in (1, 2, 3)), strict=True):
+    for created, paid, updated in zip(
+        *(orders(count // 3, version=version) for version in (1, 2, 3)), strict=True
+    ):
         told += [created, paid]
         late.append(updated)
         if len(late) > PER_DAY:
@@ -73,7 +75,9 @@ def main(count: int = 100_000) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name, events in histories.items():
             wall, cpu = measure(f"sqlite:///{Path(folder) / name}.db", events)
-            print(f"fold rfm, sqlite, {name} in batches of {BATCH}: {wall:,.0f} events/s ({cpu:,.0f} per second of CPU)")
+            print(
+                f"fold rfm, sqlite, {name} in batches of {BATCH}: {wall:,.0f} events/s ({cpu:,.0f} per second of CPU)"
+            )
     with Postgres() as server:
         for name, events in histories.items():
             wall, cpu = measure(server.create_database(name), events)

@@ -16,16 +16,21 @@ from typing import Any, NamedTuple
 from aiokafka import AIOKafkaProducer
 
 from bench._cores import LOAD_CORE, SERVER_CORE, loop_factory, pin
-from orderwire.demo.broker import KafkaBroker
-from stream.kafka_log import KafkaLog
-from stream.kafka_producer import BATCH_BYTES
-from stream.kafka_records import encode
-from stream.kafka_settings import KafkaSettings
+from simulator.servers.broker import KafkaBroker
+from stream.log.kafka.log import KafkaLog
+from stream.log.kafka.producer import BATCH_BYTES
+from stream.log.kafka.records import encode
+from stream.log.kafka.settings import KafkaSettings
 from stream.record import Record
 
 APPENDERS, ROUNDS = 64, 4
 BODY = os.urandom(2_500).hex().encode()
-HEADERS = {"source": "shopify", "topic": "orders/create", "shop": "example.myshopify.com", "api_version": "2026-10"}
+HEADERS = {
+    "source": "shopify",
+    "topic": "orders/create",
+    "shop": "example.myshopify.com",
+    "api_version": "2026-10",
+}
 
 
 class Run(NamedTuple):
@@ -45,7 +50,16 @@ async def load(append: Callable[[Record], Awaitable[object]], seconds: float) ->
     async def appender(number: int) -> None:
         n = number
         while (now_s := time.perf_counter()) - began_s < seconds:
-            await append(Record("orders", f"example.myshopify.com {n}", f"id-{n}", 1_790_000_000_000, HEADERS, BODY))
+            await append(
+                Record(
+                    "orders",
+                    f"example.myshopify.com {n}",
+                    f"id-{n}",
+                    1_790_000_000_000,
+                    HEADERS,
+                    BODY,
+                )
+            )
             waits_s.append(time.perf_counter() - now_s)
             n += APPENDERS
 
@@ -60,7 +74,11 @@ async def main(bootstrap: str, seconds: float) -> None:
     """Compare, and print medians over the rounds."""
     log = await KafkaLog.open(bootstrap, KafkaSettings(), topics=["orders"])
     client: Any = AIOKafkaProducer(
-        bootstrap_servers=bootstrap, acks="all", enable_idempotence=True, linger_ms=0, max_batch_size=BATCH_BYTES
+        bootstrap_servers=bootstrap,
+        acks="all",
+        enable_idempotence=True,
+        linger_ms=0,
+        max_batch_size=BATCH_BYTES,
     )
     await client.start()
 

@@ -18,8 +18,8 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
+from stream.log.sqlite.log import SqliteLog
 from stream.record import Record
-from stream.sqlite_log import SqliteLog
 
 APPENDERS = 64
 BODY = os.urandom(2_500).hex().encode()
@@ -67,13 +67,17 @@ def bare_run(folder: Path, seconds: float) -> Run:
     db = sqlite3.connect(folder / "bare.db", isolation_level=None)
     for pragma in ("page_size=16384", "journal_mode=WAL", "synchronous=FULL"):
         db.execute(f"PRAGMA {pragma}")
-    db.execute("CREATE TABLE log (id INTEGER PRIMARY KEY, key TEXT, delivery TEXT, time_ms INTEGER, headers TEXT, body BLOB)")
+    db.execute(
+        "CREATE TABLE log (id INTEGER PRIMARY KEY, key TEXT, delivery TEXT, time_ms INTEGER, headers TEXT, body BLOB)"
+    )
     rows = [(f"{task}", f"{task}-1", 1, str(HEADERS), BODY) for task in range(APPENDERS)]
     waits_s: list[float] = []
     begun_s, begun_cpu_s = time.perf_counter(), time.process_time()
     while (sent_s := time.perf_counter()) < begun_s + seconds:
         db.execute("BEGIN IMMEDIATE")
-        db.executemany("INSERT INTO log (key, delivery, time_ms, headers, body) VALUES (?, ?, ?, ?, ?)", rows)
+        db.executemany(
+            "INSERT INTO log (key, delivery, time_ms, headers, body) VALUES (?, ?, ?, ?, ?)", rows
+        )
         db.execute("COMMIT")
         waits_s.append(time.perf_counter() - sent_s)
     wall_s, cpu_s = time.perf_counter() - begun_s, time.process_time() - begun_cpu_s
@@ -83,8 +87,13 @@ def bare_run(folder: Path, seconds: float) -> Run:
 
 async def run(seconds: float = 3.0, rounds: int = 3) -> None:
     """Print both in one run, and their ratio."""
-    print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, ", end="")
-    print(f"{type(asyncio.get_running_loop()).__module__.split('.')[0]}; {len(BODY)} B bodies, {APPENDERS} at once, {seconds:g} s a run")
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, ",
+        end="",
+    )
+    print(
+        f"{type(asyncio.get_running_loop()).__module__.split('.')[0]}; {len(BODY)} B bodies, {APPENDERS} at once, {seconds:g} s a run"
+    )
     runs: dict[str, list[Run]] = {"bare executemany": [], "SqliteLog": []}
     sides: list[tuple[str, Callable[[Path], Awaitable[Run]]]] = [
         ("bare executemany", lambda folder: asyncio.to_thread(bare_run, folder, seconds)),
@@ -102,7 +111,9 @@ async def run(seconds: float = 3.0, rounds: int = 3) -> None:
             f"{name:17} {middle.records_per_s:8,.0f} records/s ({spread})  {middle.cpu_us:5.1f} us CPU/record  "
             f"p50 {middle.p50_ms:.2f} ms  p99 {middle.p99_ms:.2f} ms"
         )
-    ratio = median(one.records_per_s for one in runs["SqliteLog"]) / median(one.records_per_s for one in runs["bare executemany"])
+    ratio = median(one.records_per_s for one in runs["SqliteLog"]) / median(
+        one.records_per_s for one in runs["bare executemany"]
+    )
     print(f"SqliteLog / bare: {ratio:.2f}")
 
 

@@ -29,13 +29,13 @@ from random import Random
 from typing import Final, NamedTuple
 
 from bench.rfm_query import EVENTS_PER_S, SHOP, TODAY, ask, customer_id, report, simulate, write
-from orderwire.demo.broker import free_port
-from orderwire.demo.delivery import Delivery, signed
-from orderwire.demo.mix import Mix
-from orderwire.demo.sender import Sender
-from orderwire.demo.shop import ShopSimulator
-from orderwire.settings import child_environment
-from stream.sql_store import SqlStore
+from orderwire.settings.program import child_environment
+from simulator.servers.broker import free_port
+from simulator.shop.delivery import Delivery, signed
+from simulator.shop.mix import Mix
+from simulator.shop.sender import Sender
+from simulator.shop.shop import ShopSimulator
+from stream.store.sql.store import SqlStore
 
 SECRET: Final = "bench-secret"
 PIXEL: Final = "1234567890"
@@ -63,7 +63,11 @@ def roles(supervisor: int) -> dict[str, int]:
         except OSError:
             continue
         if session == supervisor and int(entry.name) != supervisor:
-            role = command[command.index(b"orderwire.role") + 1].decode() if b"orderwire.role" in command else "beside"
+            role = (
+                command[command.index(b"orderwire.serve.role") + 1].decode()
+                if b"orderwire.serve.role" in command
+                else "beside"
+            )
             found[role if role not in found else f"{role} {entry.name}"] = int(entry.name)
     return found
 
@@ -116,7 +120,9 @@ def deliveries(customers: int) -> Iterator[Delivery]:
             number += 1
             who = random.randrange(customers) if number % 2 else customers + number
             order, fresh = f"{8_000_000_000_000 + number}", f"{random.getrandbits(128):032x}"
-            body = delivery.body.replace(delivery.key.encode(), order.encode()).replace(checkout, fresh.encode())
+            body = delivery.body.replace(delivery.key.encode(), order.encode()).replace(
+                checkout, fresh.encode()
+            )
             body = body.replace(customer, customer_id(who).encode())
             yield signed(
                 delivery.topic,
@@ -138,11 +144,18 @@ async def send(url: str, customers: int) -> None:
 
 
 @contextmanager
-def child(command: Sequence[str], folder: Path, name: str, **variables: str) -> Iterator["subprocess.Popen[str]"]:
+def child(
+    command: Sequence[str], folder: Path, name: str, **variables: str
+) -> Iterator["subprocess.Popen[str]"]:
     """A process that is asked to end with the block; its errors are in `folder`."""
     with (folder / f"{name}.log").open("ab") as errors:
         process = subprocess.Popen(
-            command, env=child_environment(variables), text=True, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
+            command,
+            env=child_environment(variables),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,
         )
     try:
         yield process
@@ -176,11 +189,19 @@ def told(samples: Sequence[dict[str, Resident]]) -> None:
     """Print each role's memory at the end, and the largest sum of all samples."""
     last = samples[-1]
     for role, of_role in last.items():
-        print(f"  {role:<11} PSS {of_role.pss:5.0f} MB   RSS {of_role.rss:5.0f} MB   anonymous {of_role.anonymous:5.0f} MB")
+        print(
+            f"  {role:<11} PSS {of_role.pss:5.0f} MB   RSS {of_role.rss:5.0f} MB   anonymous {of_role.anonymous:5.0f} MB"
+        )
     sums = [sum(of_role.pss for of_role in sample.values()) for sample in samples]
-    rss, anonymous = (sum(getattr(of_role, name) for of_role in last.values()) for name in ("rss", "anonymous"))
-    print(f"  {'serve':<11} PSS {sums[-1]:5.0f} MB   RSS {rss:5.0f} MB   anonymous {anonymous:5.0f} MB")
-    print(f"  PSS of serve (bar: 250 MB): median {sorted(sums)[len(sums) // 2]:.0f} MB, most {max(sums):.0f} MB of {len(sums)} samples")
+    rss, anonymous = (
+        sum(getattr(of_role, name) for of_role in last.values()) for name in ("rss", "anonymous")
+    )
+    print(
+        f"  {'serve':<11} PSS {sums[-1]:5.0f} MB   RSS {rss:5.0f} MB   anonymous {anonymous:5.0f} MB"
+    )
+    print(
+        f"  PSS of serve (bar: 250 MB): median {sorted(sums)[len(sums) // 2]:.0f} MB, most {max(sums):.0f} MB of {len(sums)} samples"
+    )
 
 
 async def answers(port: int) -> None:
@@ -204,8 +225,20 @@ def main(customers: int = 1_000_000, seconds: float = 60.0) -> None:
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         # In a process of its own, which has ended when memory is looked at.
-        subprocess.run([sys.executable, "-m", "bench.memory", "--fill", str(folder / "state.db"), str(customers)], check=True)
-        graph = stack.enter_context(child([sys.executable, "-m", "orderwire.demo.graph", "--only-ids"], folder, "graph"))
+        subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "bench.memory",
+                "--fill",
+                str(folder / "state.db"),
+                str(customers),
+            ],
+            check=True,
+        )
+        graph = stack.enter_context(
+            child([sys.executable, "-m", "simulator.meta.graph", "--only-ids"], folder, "graph")
+        )
         assert graph.stdout is not None
         graph_url = graph.stdout.readline().strip()
         receiver, api = free_port(), free_port()
@@ -225,7 +258,13 @@ def main(customers: int = 1_000_000, seconds: float = 60.0) -> None:
         serve = stack.enter_context(child([ORDERWIRE, "serve"], folder, "serve", **variables))
         asyncio.run(answers(api))
         url = f"http://127.0.0.1:{receiver}/webhooks/shopify"
-        stack.enter_context(child([sys.executable, "-m", "bench.memory", "--send", url, str(customers)], folder, "load"))
+        stack.enter_context(
+            child(
+                [sys.executable, "-m", "bench.memory", "--send", url, str(customers)],
+                folder,
+                "load",
+            )
+        )
         told(asyncio.run(measure(serve.pid, api, seconds)))
         print(f"  with nobody else on the machine: {alone(roles(serve.pid)):.0f} MB")
 
@@ -236,4 +275,7 @@ if __name__ == "__main__":
     elif sys.argv[1:2] == ["--send"]:
         asyncio.run(send(sys.argv[2], int(sys.argv[3])))
     else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000, float(sys.argv[2]) if len(sys.argv) > 2 else 60.0)
+        main(
+            int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000,
+            float(sys.argv[2]) if len(sys.argv) > 2 else 60.0,
+        )

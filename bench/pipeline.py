@@ -1,6 +1,6 @@
 """Orders through a whole `serve`, from the webhook to Meta's door and into every aggregate: `python -m bench.pipeline [sqlite] [kafka]`.
 
-The load is a process of its own (`orderwire.demo.traffic --mix orders`: signed, paid web orders of about 5 kB, each new), so is the Graph
+The load is a process of its own (`simulator.traffic --mix orders`: signed, paid web orders of about 5 kB, each new), so is the Graph
 stand-in that takes the events; both, the broker or PostgreSQL where there is one, and every role of `serve` share this machine's cores.
 The bars (DESIGN, 'Numbers to hold') are for 2 cores: 1,500 orders/s sustained with a lag below 2 s on SQLite; at 200 orders/s from webhook
 to wire p50 <= 50 ms and p99 <= 250 ms.
@@ -27,17 +27,19 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orderwire.connections import open_log, open_store
-from orderwire.demo.broker import KafkaBroker, free_port
-from orderwire.demo.missing import Missing
-from orderwire.demo.postgres import Postgres
-from orderwire.feeds import FEEDS
-from orderwire.settings import Settings, child_environment
-from stream.log import Log
-from stream.store import Store
+from orderwire.serve.connections import open_log, open_store
+from orderwire.serve.feeds import FEEDS
+from orderwire.settings.program import Settings, child_environment
+from simulator.servers.broker import KafkaBroker, free_port
+from simulator.servers.missing import Missing
+from simulator.servers.postgres import Postgres
+from stream.log.contract import Log
+from stream.store.contract import Store
 
 SHOP, SECRET = "bench.myshopify.com", "bench-secret"
-READERS = [name for name, topic in FEEDS.items() if topic == "orders" and name != "contacts"]  # Nobody asks for contacts here.
+READERS = [
+    name for name, topic in FEEDS.items() if topic == "orders" and name != "contacts"
+]  # Nobody asks for contacts here.
 UNSETTLED = "outcome IN ('pending', 'sending', 'maybe_accepted')"
 DRAIN_S = 120.0
 WARM_UP = 300
@@ -80,16 +82,33 @@ class Installation:
 
     def __enter__(self) -> "Installation":
         with contextlib.ExitStack() as stack:
-            graph = stack.enter_context(self._child("graph", [*MODULE, "orderwire.demo.graph", "--only-ids"], stdout=subprocess.PIPE))
+            graph = stack.enter_context(
+                self._child(
+                    "graph", [*MODULE, "simulator.meta.graph", "--only-ids"], stdout=subprocess.PIPE
+                )
+            )
             assert graph.stdout is not None
             graph_url = graph.stdout.readline().decode().strip()
-            lines = {"webhook_secret": SECRET, "pixel_id": "1234567890", "access_token": "token", "graph_url": graph_url}
+            lines = {
+                "webhook_secret": SECRET,
+                "pixel_id": "1234567890",
+                "access_token": "token",
+                "graph_url": graph_url,
+            }
             (self._folder / "orderwire.toml").write_text(
-                "\n".join([f'[shops."{SHOP}"]', *(f'{name} = "{value}"' for name, value in lines.items()), ""])
+                "\n".join(
+                    [
+                        f'[shops."{SHOP}"]',
+                        *(f'{name} = "{value}"' for name, value in lines.items()),
+                        "",
+                    ]
+                )
             )
             for number in range(self._processors):
                 roles = "receive,process" if number == 0 else "process"
-                stack.enter_context(self._child(f"serve{number or ''}", [ORDERWIRE, "serve", "--roles", roles]))
+                stack.enter_context(
+                    self._child(f"serve{number or ''}", [ORDERWIRE, "serve", "--roles", roles])
+                )
             self._stack = stack.pop_all()
         return self
 
@@ -97,11 +116,18 @@ class Installation:
         self._stack.close()
 
     @contextlib.contextmanager
-    def _child(self, name: str, command: Sequence[str], stdout: int | None = None) -> Iterator[subprocess.Popen[bytes]]:
+    def _child(
+        self, name: str, command: Sequence[str], stdout: int | None = None
+    ) -> Iterator[subprocess.Popen[bytes]]:
         with (self._folder / f"{name}.log").open("ab") as output:
             environment = child_environment(self._variables)
             process = subprocess.Popen(
-                command, cwd=self._folder, env=environment, stdout=stdout or output, stderr=output, start_new_session=True
+                command,
+                cwd=self._folder,
+                env=environment,
+                stdout=stdout or output,
+                stderr=output,
+                start_new_session=True,
             )
         self._sessions[name] = process.pid
         try:
@@ -131,7 +157,7 @@ class Installation:
         phase, began_ms = Phase(), time.time_ns() // 1_000_000
         command = [
             *MODULE,
-            "orderwire.demo.traffic",
+            "simulator.shop.traffic",
             "--url",
             f"{self.url}/webhooks/shopify",
             "--shop",
@@ -141,22 +167,41 @@ class Installation:
             "--mix",
             "orders",
         ]
-        command += ["--seed", str(self._laps), "--now", datetime.now(UTC).isoformat(), "--count", str(count), "--connections", "64"]
+        command += [
+            "--seed",
+            str(self._laps),
+            "--now",
+            datetime.now(UTC).isoformat(),
+            "--count",
+            str(count),
+            "--connections",
+            "64",
+        ]
         command += [] if rate is None else ["--rate", str(rate)]
         with self._child("load", command, stdout=subprocess.PIPE) as load:
             while await self._sent(store, began_ms) == 0:  # It makes its orders first.
                 assert load.poll() in (None, 0), f"the load ended with {load.returncode}"
                 await asyncio.sleep(0.02)
-            before, ended, began_s = self._cpu(), resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+            before, ended, began_s = (
+                self._cpu(),
+                resource.getrusage(resource.RUSAGE_CHILDREN),
+                time.monotonic(),
+            )
             telling = asyncio.create_task(asyncio.to_thread(load.communicate))
             while not telling.done():
                 await asyncio.wait([telling], timeout=1.0)
                 if not telling.done():
                     phase.lag_s.append(await self._lag_s(log, store))
-            after, own = self._cpu(), resource.getrusage(resource.RUSAGE_CHILDREN)  # the load is the only child that has ended
+            after, own = (
+                self._cpu(),
+                resource.getrusage(resource.RUSAGE_CHILDREN),
+            )  # the load is the only child that has ended
             after["load"] = own.ru_utime + own.ru_stime - ended.ru_utime - ended.ru_stime
             after["rest"] -= after["load"] - before.get("load", 0.0)
-            phase.cpu = {name: (after[name] - before.get(name, 0.0)) / (time.monotonic() - began_s) for name in after}
+            phase.cpu = {
+                name: (after[name] - before.get(name, 0.0)) / (time.monotonic() - began_s)
+                for name in after
+            }
             phase.sender = json.loads((await telling)[0])
         deadline = time.monotonic() + DRAIN_S
         while await self._lag_s(log, store) > 0:
@@ -180,7 +225,9 @@ class Installation:
     async def _lag_s(self, log: Log, store: Store) -> float:
         def read() -> tuple[dict[tuple[str, int], int], int | None]:
             with store.snapshot() as snapshot:
-                waiting = snapshot.query(f"SELECT min(received_ms) FROM capi_outbox WHERE {UNSETTLED}")[0][0]
+                waiting = snapshot.query(
+                    f"SELECT min(received_ms) FROM capi_outbox WHERE {UNSETTLED}"
+                )[0][0]
                 return {(p.processor, p.partition): p.next for p in snapshot.positions()}, waiting
 
         positions, oldest_ms = await asyncio.to_thread(read)
@@ -203,11 +250,15 @@ class Installation:
                 continue
             name = names.get(int(stat[3]))
             if name is not None:
-                if b"orderwire.role" in command:
-                    name = command[command.index(b"orderwire.role") + 1].decode()
+                if b"orderwire.serve.role" in command:
+                    name = command[command.index(b"orderwire.serve.role") + 1].decode()
                 used[name] = used.get(name, 0.0) + (int(stat[11]) + int(stat[12])) / ticks
-        busy = [int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]]
-        used["rest"] = (sum(busy) - busy[3] - busy[4]) / ticks - sum(used.values())  # without idle and iowait
+        busy = [
+            int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+        ]
+        used["rest"] = (sum(busy) - busy[3] - busy[4]) / ticks - sum(
+            used.values()
+        )  # without idle and iowait
         return used
 
 
@@ -218,14 +269,30 @@ def told(title: str, phase: Phase, count: int) -> None:
         return f"{values[min(len(values) - 1, int(share * len(values)))]:.0f}" if values else "-"
 
     latency = phase.sender["latency_ms"]
-    print(f"{title}: {phase.sender['per_s']:,.0f} acknowledged/s, {count / phase.seconds:,.0f} orders/s all the way")
-    print(f"  ack ms p50 {latency['p50']:.1f}, p99 {latency['p99']:.1f}, max {latency['max']:.0f}; answers {phase.sender['statuses']}")
-    print(f"  webhook to wire ms p50 {at(phase.wire_ms, 0.5)}, p99 {at(phase.wire_ms, 0.99)} ({len(phase.wire_ms)} events)")
-    print(f"  lag s, once a second: {' '.join(f'{lag:.1f}' for lag in phase.lag_s) or '-'}; all done {phase.seconds:.1f} s after the first")
-    print("  cores used: " + ", ".join(f"{name} {used:.2f}" for name, used in sorted(phase.cpu.items()) if used >= 0.005), flush=True)
+    print(
+        f"{title}: {phase.sender['per_s']:,.0f} acknowledged/s, {count / phase.seconds:,.0f} orders/s all the way"
+    )
+    print(
+        f"  ack ms p50 {latency['p50']:.1f}, p99 {latency['p99']:.1f}, max {latency['max']:.0f}; answers {phase.sender['statuses']}"
+    )
+    print(
+        f"  webhook to wire ms p50 {at(phase.wire_ms, 0.5)}, p99 {at(phase.wire_ms, 0.99)} ({len(phase.wire_ms)} events)"
+    )
+    print(
+        f"  lag s, once a second: {' '.join(f'{lag:.1f}' for lag in phase.lag_s) or '-'}; all done {phase.seconds:.1f} s after the first"
+    )
+    print(
+        "  cores used: "
+        + ", ".join(
+            f"{name} {used:.2f}" for name, used in sorted(phase.cpu.items()) if used >= 0.005
+        ),
+        flush=True,
+    )
 
 
-async def measure(installation: Installation, phases: Sequence[tuple[str, int, float | None]]) -> None:
+async def measure(
+    installation: Installation, phases: Sequence[tuple[str, int, float | None]]
+) -> None:
     """Run phases one after the other on one installation."""
     async with installation.opened() as (log, store):
         await installation.run(log, store, WARM_UP, 100)
@@ -236,36 +303,62 @@ async def measure(installation: Installation, phases: Sequence[tuple[str, int, f
 def on_sqlite(seconds: float) -> None:
     """The embedded default."""
     print("-- SQLite: receiver, processors with sender; load and Graph stand-in beside them")
-    phases = [(f"{rate:,} orders/s offered", int(rate * seconds), float(rate)) for rate in (200, 1_000, 1_500)]
+    phases = [
+        (f"{rate:,} orders/s offered", int(rate * seconds), float(rate))
+        for rate in (200, 1_000, 1_500)
+    ]
     with tempfile.TemporaryDirectory() as folder, Installation(Path(folder), {}, 1) as installation:
-        asyncio.run(measure(installation, [*phases, ("as fast as taken", int(1_500 * seconds), None)]))
+        asyncio.run(
+            measure(installation, [*phases, ("as fast as taken", int(1_500 * seconds), None)])
+        )
 
 
 def on_kafka(seconds: float) -> None:
     """Kafka and PostgreSQL, with one, two and three processors."""
     with KafkaBroker() as broker, Postgres() as postgres:
         for processors in (1, 2, 3):
-            print(f"-- Kafka and PostgreSQL, {processors} x process; broker, database, load and Graph stand-in beside them")
+            print(
+                f"-- Kafka and PostgreSQL, {processors} x process; broker, database, load and Graph stand-in beside them"
+            )
             variables = {
                 "ORDERWIRE_LOG_URL": f"kafka://{broker.bootstrap}",
                 "ORDERWIRE_STORE_URL": postgres.create_database(f"bench_{processors}"),
                 "ORDERWIRE_KAFKA_TOPIC_PREFIX": f"bench-{processors}-",
                 "ORDERWIRE_KAFKA_PARTITIONS": "6",
             }
-            phases: list[tuple[str, int, float | None]] = [("as fast as taken", int(500 * seconds), None)]
+            phases: list[tuple[str, int, float | None]] = [
+                ("as fast as taken", int(500 * seconds), None)
+            ]
             if processors == 1:
-                phases[:0] = [(f"{rate} orders/s offered", int(rate * seconds), float(rate)) for rate in (200, 500)]
-            with tempfile.TemporaryDirectory() as folder, Installation(Path(folder), variables, processors) as installation:
+                phases[:0] = [
+                    (f"{rate} orders/s offered", int(rate * seconds), float(rate))
+                    for rate in (200, 500)
+                ]
+            with (
+                tempfile.TemporaryDirectory() as folder,
+                Installation(Path(folder), variables, processors) as installation,
+            ):
                 asyncio.run(measure(installation, phases))
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure what is named, or both."""
-    parser = argparse.ArgumentParser("python -m bench.pipeline", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("on", nargs="*", choices=("sqlite", "kafka", []), help="both where left out")
-    parser.add_argument("--seconds", type=float, default=15.0, help="per phase at a rate; the others send as many as these would")
+    parser = argparse.ArgumentParser(
+        "python -m bench.pipeline", description=(__doc__ or "").partition("\n")[0]
+    )
+    parser.add_argument(
+        "on", nargs="*", choices=("sqlite", "kafka", []), help="both where left out"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=15.0,
+        help="per phase at a rate; the others send as many as these would",
+    )
     arguments = parser.parse_args(argv)
-    print(f"{platform.machine()}, {os.cpu_count()} cores shared by all, load before {os.getloadavg()[0]:.1f}")
+    print(
+        f"{platform.machine()}, {os.cpu_count()} cores shared by all, load before {os.getloadavg()[0]:.1f}"
+    )
     for name, run in {"sqlite": on_sqlite, "kafka": on_kafka}.items():
         if not arguments.on or name in arguments.on:
             try:

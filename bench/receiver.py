@@ -9,10 +9,19 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench._against_bare import BARE, arguments, bare_handler, compare, heading, receiver_on, report, serve
+from bench._against_bare import (
+    BARE,
+    arguments,
+    bare_handler,
+    compare,
+    heading,
+    receiver_on,
+    report,
+    serve,
+)
 from bench._cores import LOAD_CORE, SERVER_CORE, loop_factory, pin
+from stream.log.sqlite.log import SqliteLog
 from stream.record import Record
-from stream.sqlite_log import SqliteLog
 
 WHAT = {BARE: "read body, 200", "verify": "+ HMAC + decode", "sqlite": "+ SQLite log, durable"}
 
@@ -40,7 +49,10 @@ def main() -> None:
     parser = arguments(__doc__, list(WHAT))
     parser.add_argument("--servers", nargs="*", choices=WHAT, default=list(WHAT))
     options = parser.parse_args()
-    with asyncio.Runner(loop_factory=loop_factory()) as runner, tempfile.TemporaryDirectory() as temporary:
+    with (
+        asyncio.Runner(loop_factory=loop_factory()) as runner,
+        tempfile.TemporaryDirectory() as temporary,
+    ):
         folder = options.folder or Path(temporary)
         if options.serve:
             pin(SERVER_CORE)
@@ -48,8 +60,21 @@ def main() -> None:
             return
         pin(LOAD_CORE)
         print(heading(options, folder))
-        commands = {kind: ("bench.receiver", "--serve", kind, "--folder", str(folder)) for kind in options.servers}
-        report(WHAT, runner.run(compare(commands, seconds=options.seconds, rounds=options.rounds, connections=options.connections)))
+        commands = {
+            kind: ("bench.receiver", "--serve", kind, "--folder", str(folder))
+            for kind in options.servers
+        }
+        report(
+            WHAT,
+            runner.run(
+                compare(
+                    commands,
+                    seconds=options.seconds,
+                    rounds=options.rounds,
+                    connections=options.connections,
+                )
+            ),
+        )
 
 
 if __name__ == "__main__":

@@ -9,11 +9,20 @@ import asyncio
 import tempfile
 from pathlib import Path
 
-from bench._against_bare import BARE, arguments, bare_handler, compare, heading, receiver_on, report, serve
+from bench._against_bare import (
+    BARE,
+    arguments,
+    bare_handler,
+    compare,
+    heading,
+    receiver_on,
+    report,
+    serve,
+)
 from bench._cores import LOAD_CORE, SERVER_CORE, loop_factory, pin
-from orderwire.demo.broker import KafkaBroker
-from stream.kafka_log import KafkaLog
-from stream.spool import SpooledLog
+from simulator.servers.broker import KafkaBroker
+from stream.log.kafka.log import KafkaLog
+from stream.log.spool import SpooledLog
 
 WHAT = {BARE: "read body, 200", "kafka": "+ Kafka, acks=all", "spooled": "+ a spool in front"}
 
@@ -44,9 +53,28 @@ def main() -> None:
             folder = options.folder or Path(temporary)
             print(heading(options, folder))
             commands = {
-                kind: ("bench.receiver_kafka", "--serve", kind, "--bootstrap", broker.bootstrap, "--folder", str(folder)) for kind in WHAT
+                kind: (
+                    "bench.receiver_kafka",
+                    "--serve",
+                    kind,
+                    "--bootstrap",
+                    broker.bootstrap,
+                    "--folder",
+                    str(folder),
+                )
+                for kind in WHAT
             }
-            report(WHAT, runner.run(compare(commands, seconds=options.seconds, rounds=options.rounds, connections=options.connections)))
+            report(
+                WHAT,
+                runner.run(
+                    compare(
+                        commands,
+                        seconds=options.seconds,
+                        rounds=options.rounds,
+                        connections=options.connections,
+                    )
+                ),
+            )
 
 
 if __name__ == "__main__":

@@ -13,10 +13,10 @@ from time import perf_counter
 
 import numpy as np
 
-from query.arrays import Floats, Ints
-from query.btyd import BgNbd, History, fit_bg_nbd, history_from_weeks
-from query.gamma_gamma import GammaGamma, fit_gamma_gamma, money_cells
-from query.lifetime_value import lifetime_value
+from aggregates.arrays import Floats, Ints
+from aggregates.rfm.value.btyd import BgNbd, History, fit_bg_nbd, history_from_weeks
+from aggregates.rfm.value.gamma_gamma import GammaGamma, fit_gamma_gamma, money_cells
+from aggregates.rfm.value.lifetime_value import lifetime_value
 
 WEEKS = 104
 TRUE = BgNbd(r=0.25, alpha=4.5, a=0.8, b=2.4, log_likelihood=0.0)
@@ -38,11 +38,15 @@ def simulate(customers: int, seed: int = 20261122) -> tuple[Ints, Ints, Ints, Fl
         x[active] += 1
         last[active] = moment[ordered]
     scale = rng.gamma(SPEND.q, 1 / SPEND.v, customers)
-    mean_spend = np.where(x > 0, rng.gamma(SPEND.p * np.maximum(x, 1)) / (scale * np.maximum(x, 1)), 0.0)
+    mean_spend = np.where(
+        x > 0, rng.gamma(SPEND.p * np.maximum(x, 1)) / (scale * np.maximum(x, 1)), 0.0
+    )
     return x, first, last.astype(np.int64), mean_spend
 
 
-def weekly_cells(x: Ints, first_day: Ints, last_day: Ints, spend: Floats) -> tuple[Ints, Ints, Ints, Ints, Floats]:
+def weekly_cells(
+    x: Ints, first_day: Ints, last_day: Ints, spend: Floats
+) -> tuple[Ints, Ints, Ints, Ints, Floats]:
     """(x, first week, last week) with customers and repeat spend, as the fold keeps them."""
     key = (x * 200 + first_day // 7) * 200 + last_day // 7
     keys, of = np.unique(key, return_inverse=True)
@@ -67,8 +71,12 @@ def main() -> None:
     asof = WEEKS * 7 - 1
     cell_x, first_week, last_week, n, repeat_spend = weekly_cells(x, first, last, x * z)
     spend_x, spend_z, spend_n = money_cells(x, z)
-    print(f"refit: {customers:,} simulated customers over {WEEKS} weeks, seed fixed; {os.cpu_count()} cores, {platform.machine()}")
-    print(f"  cells: {len(cell_x):,} of (x, first week, last week), {len(spend_x):,} of (x, money bin)")
+    print(
+        f"refit: {customers:,} simulated customers over {WEEKS} weeks, seed fixed; {os.cpu_count()} cores, {platform.machine()}"
+    )
+    print(
+        f"  cells: {len(cell_x):,} of (x, first week, last week), {len(spend_x):,} of (x, money bin)"
+    )
 
     def cold() -> object:
         return fit_bg_nbd(history_from_weeks(cell_x, first_week, last_week, n, asof))
@@ -77,16 +85,27 @@ def main() -> None:
     purchase, spend = fit_bg_nbd(cells), fit_gamma_gamma(spend_x, spend_z, spend_n)
     assert isinstance(purchase, BgNbd)
     assert isinstance(spend, GammaGamma)
-    yesterday = BgNbd(purchase.r * 1.01, purchase.alpha * 0.99, purchase.a * 1.02, purchase.b * 0.98, 0.0)
-    bg, gg = milliseconds(cold, 15), milliseconds(lambda: fit_gamma_gamma(spend_x, spend_z, spend_n), 15)
+    yesterday = BgNbd(
+        purchase.r * 1.01, purchase.alpha * 0.99, purchase.a * 1.02, purchase.b * 0.98, 0.0
+    )
+    bg, gg = (
+        milliseconds(cold, 15),
+        milliseconds(lambda: fit_gamma_gamma(spend_x, spend_z, spend_n), 15),
+    )
     warm = milliseconds(lambda: fit_bg_nbd(cells, start=yesterday), 15)
-    value = milliseconds(lambda: lifetime_value(purchase, spend, cells, repeat_spend, horizon_days=365), 15)
-    print(f"  BG/NBD cold {bg:.1f} ms, warm {warm:.1f} ms; Gamma-Gamma {gg:.1f} ms; together {bg + gg:.1f} ms (bar: 100 ms)")
+    value = milliseconds(
+        lambda: lifetime_value(purchase, spend, cells, repeat_spend, horizon_days=365), 15
+    )
+    print(
+        f"  BG/NBD cold {bg:.1f} ms, warm {warm:.1f} ms; Gamma-Gamma {gg:.1f} ms; together {bg + gg:.1f} ms (bar: 100 ms)"
+    )
     print(f"  LTV of everyone over 365 days: {value:.1f} ms")
     ones = np.ones(customers, dtype=np.int64)
     each = History(x, (last - first) / 7, (asof + 1 - first) / 7, ones)
     alone = milliseconds(lambda: fit_bg_nbd(each), 1)
-    print(f"  one entry per customer instead of cells: BG/NBD {alone:.0f} ms, {alone / bg:.0f} times as long")
+    print(
+        f"  one entry per customer instead of cells: BG/NBD {alone:.0f} ms, {alone / bg:.0f} times as long"
+    )
     print(f"  fitted {purchase}\n  truth  {TRUE}\n  fitted {spend}\n  truth  {SPEND}")
 
 

@@ -29,18 +29,18 @@ import numpy as np
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from aggregates.arrays import Ints
+from aggregates.rfm.fold import customer as rfm_customer
+from aggregates.rfm.fold.customer import CUSTOMERS, DAYS, CustomerRow, DayRow
+from aggregates.rfm.fold.processor import RfmProcessor
+from aggregates.rfm.fold.shop import SHOPS, ShopRow
 from bench.refit import SPEND, TRUE
-from processors import rfm_customer
-from processors.processor import Deltas
-from processors.rfm import RfmProcessor
-from processors.rfm_customer import CUSTOMERS, DAYS, CustomerRow, DayRow
-from processors.rfm_shop import SHOPS, ShopRow
+from processors.engine.processor import Deltas
 from query.api_settings import ApiSettings, ShopSettings
 from query.app import make_app
-from query.arrays import Ints
-from stream.sql_store import SqlStore
-from stream.sqlite_log import SqliteLog
-from stream.store import Move
+from stream.log.sqlite.log import SqliteLog
+from stream.store.contract import Move
+from stream.store.sql.store import SqlStore
 
 SHOP, DAY0 = "example.myshopify.com", 20_000
 SPAN_DAYS = 730
@@ -68,7 +68,9 @@ def simulate(customers: int, seed: int = 20261122) -> Orders:
     active, found = np.arange(customers), []
     while len(active):
         spent = level[active] * rng.gamma(SPEND.p, 1 / SPEND.p, len(active))
-        found.append((active, moment[active].astype(np.int64), np.rint(100 * spent).astype(np.int64)))
+        found.append(
+            (active, moment[active].astype(np.int64), np.rint(100 * spent).astype(np.int64))
+        )
         moment[active] += 1 + rng.exponential(1.0, len(active)) / np.maximum(rate[active], 1e-12)
         active = active[(moment[active] < SPAN_DAYS) & (rng.random(len(active)) > leaves[active])]
     customer, day, cents = (np.concatenate(column) for column in zip(*found, strict=True))
@@ -85,13 +87,20 @@ def write(store: SqlStore, orders: Orders, today: int = TODAY) -> None:
     deltas, cutoff = Deltas(), today - 365
     with store.begin() as transaction:
         transaction.save(SHOPS, [ShopRow(SHOP, "USD", today, 0)])
-    starts = np.append(np.flatnonzero(np.diff(orders.customer, prepend=-1)), len(orders.customer)).tolist()
+    starts = np.append(
+        np.flatnonzero(np.diff(orders.customer, prepend=-1)), len(orders.customer)
+    ).tolist()
     numbers, days, cents = (column.tolist() for column in orders)
     for first in range(0, len(starts) - 1, CHUNK):
         rows: list[CustomerRow] = []
         day_rows: list[DayRow] = []
-        for start, end in zip(starts[first : first + CHUNK], starts[first + 1 : first + CHUNK + 1], strict=False):
-            own = [DayRow(SHOP, customer_id(numbers[start]), days[i], 1, cents[i]) for i in range(start, end)]
+        for start, end in zip(
+            starts[first : first + CHUNK], starts[first + 1 : first + CHUNK + 1], strict=False
+        ):
+            own = [
+                DayRow(SHOP, customer_id(numbers[start]), days[i], 1, cents[i])
+                for i in range(start, end)
+            ]
             row = rfm_customer.from_days(SHOP, own[0].customer, own, cutoff)
             assert row is not None
             day_rows += own
@@ -106,7 +115,9 @@ def write(store: SqlStore, orders: Orders, today: int = TODAY) -> None:
 
 def fold(url: str, customers: int) -> None:
     """500 orders a second, half of them of customers known, until killed."""
-    from tests.orders import order  # brings hypothesis, which the process that answers must not be charged with
+    from tests.support.orders import (
+        order,  # brings hypothesis, which the process that answers must not be charged with
+    )
 
     store, processor, rng = SqlStore.open(url), RfmProcessor({}), random.Random(7)
     number, position, due = 0, None, time.perf_counter()
@@ -116,7 +127,14 @@ def fold(url: str, customers: int) -> None:
         for _ in range(size):
             number += 1
             who = rng.randrange(customers) if number % 2 else customers + number
-            batch.append(order(f"{number}", customer=customer_id(who), day=TODAY, total=rng.randrange(500, 20_000)))
+            batch.append(
+                order(
+                    f"{number}",
+                    customer=customer_id(who),
+                    day=TODAY,
+                    total=rng.randrange(500, 20_000),
+                )
+            )
         with store.begin() as transaction:
             transaction.advance("rfm", "orders", {0: Move(position, number, size)}, NOW_MS)
             processor.apply(transaction, batch, NOW_MS)
@@ -131,8 +149,10 @@ async def serve(url: str, log_path: str) -> None:
     store, log = SqlStore.open(url), await SqliteLog.open(log_path)
     settings = ApiSettings(shops={SHOP: ShopSettings()})
     gc.collect()
-    gc.freeze()  # as `orderwire.role` does
-    app = make_app(store=store, log=log, settings=settings, clock=lambda: NOW_MS, registry=CollectorRegistry())
+    gc.freeze()  # as `orderwire.serve.role` does
+    app = make_app(
+        store=store, log=log, settings=settings, clock=lambda: NOW_MS, registry=CollectorRegistry()
+    )
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -163,7 +183,9 @@ async def ask(port: int, seconds: float) -> list[float]:
 
 def memory_mb(pid: int) -> tuple[float, float]:
     """(resident now, resident at most) of a process, MB."""
-    fields = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    fields = dict(
+        line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines()
+    )
     return tuple(int(fields[name].split()[0]) / 1024 for name in ("VmRSS", "VmHWM"))  # type: ignore[return-value]
 
 
@@ -185,7 +207,12 @@ def loop_over_orders(orders: Orders) -> object:
     scores = []
     for values in (last, count, spent):
         ordered = sorted(values, key=values.__getitem__)
-        scores.append({customer: 1 + 5 * position // len(ordered) for position, customer in enumerate(ordered)})
+        scores.append(
+            {
+                customer: 1 + 5 * position // len(ordered)
+                for position, customer in enumerate(ordered)
+            }
+        )
     segments: defaultdict[tuple[int, int], int] = defaultdict(int)
     for customer in last:
         segments[scores[0][customer], (scores[1][customer] + scores[2][customer] + 1) // 2] += 1
@@ -196,9 +223,18 @@ def with_pandas(orders: Orders) -> object:
     """The common recipe: group, rank, qcut, group again."""
     import pandas as pd  # here, so that the process that answers is not charged with it
 
-    frame = pd.DataFrame(orders._asdict()).groupby("customer").agg(last=("day", "max"), count=("day", "size"), spent=("cents", "sum"))
-    scores = [pd.qcut(frame[name].rank(method="first"), 5, labels=False) + 1 for name in ("last", "count", "spent")]
-    return frame.groupby([scores[0], (scores[1] + scores[2] + 1) // 2])["spent"].agg(["size", "sum"])
+    frame = (
+        pd.DataFrame(orders._asdict())
+        .groupby("customer")
+        .agg(last=("day", "max"), count=("day", "size"), spent=("cents", "sum"))
+    )
+    scores = [
+        pd.qcut(frame[name].rank(method="first"), 5, labels=False) + 1
+        for name in ("last", "count", "spent")
+    ]
+    return frame.groupby([scores[0], (scores[1] + scores[2] + 1) // 2])["spent"].agg(
+        ["size", "sum"]
+    )
 
 
 def with_ntile(path: Path) -> object:
@@ -214,7 +250,9 @@ def with_ntile(path: Path) -> object:
 
 
 def started(*arguments: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen([sys.executable, "-m", "bench.rfm_query", *arguments], text=True, stdout=subprocess.PIPE)
+    return subprocess.Popen(
+        [sys.executable, "-m", "bench.rfm_query", *arguments], text=True, stdout=subprocess.PIPE
+    )
 
 
 def main(customers: int = 1_000_000, seconds: float = 30.0) -> None:
@@ -228,7 +266,9 @@ def main(customers: int = 1_000_000, seconds: float = 30.0) -> None:
         store = SqlStore.open(url)
         wrote = seconds_of(lambda: write(store, orders))
         store.close()
-        print(f"  {len(orders.day):,} purchases written as customers, days and cells in {wrote:.0f} s; {path.stat().st_size / 1e6:,.0f} MB")
+        print(
+            f"  {len(orders.day):,} purchases written as customers, days and cells in {wrote:.0f} s; {path.stat().st_size / 1e6:,.0f} MB"
+        )
         children = [started("--serve", url, str(Path(folder) / "log.db"))]
         try:
             assert children[0].stdout is not None
@@ -246,19 +286,25 @@ def main(customers: int = 1_000_000, seconds: float = 30.0) -> None:
                 child.wait()
         year = Orders(*(column[orders.day > TODAY - 365] for column in orders))
         p50 = float(np.median(taken)) / 1000
-        print(f"  the same scores by batch, {len(year.day):,} orders of a year, each from nothing, nothing else running:")
+        print(
+            f"  the same scores by batch, {len(year.day):,} orders of a year, each from nothing, nothing else running:"
+        )
         for name, work in (
             ("loop over orders (Python)", lambda: loop_over_orders(year)),
             ("pandas qcut", lambda: with_pandas(year)),
             ("NTILE in SQLite, customers already summed", lambda: with_ntile(path)),
         ):
             cost = seconds_of(work)
-            print(f"    {name}: {cost:.2f} s, {cost / p50:,.0f} times the median answer, and as old as its last run")
+            print(
+                f"    {name}: {cost:.2f} s, {cost / p50:,.0f} times the median answer, and as old as its last run"
+            )
 
 
 def report(when: str, taken: Sequence[float]) -> None:
     p50, p99, most = np.percentile(taken, [50, 99, 100])
-    print(f"  GET /v1/rfm, {when}: p50 {p50:.1f} ms, p99 {p99:.1f} ms (bar: 50), slowest {most:.1f} ms of {len(taken):,}")
+    print(
+        f"  GET /v1/rfm, {when}: p50 {p50:.1f} ms, p99 {p99:.1f} ms (bar: 50), slowest {most:.1f} ms of {len(taken):,}"
+    )
 
 
 if __name__ == "__main__":
@@ -267,4 +313,7 @@ if __name__ == "__main__":
     elif sys.argv[1:2] == ["--fold"]:
         fold(sys.argv[2], int(sys.argv[3]))
     else:
-        main(int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000, float(sys.argv[2]) if len(sys.argv) > 2 else 30.0)
+        main(
+            int(sys.argv[1]) if len(sys.argv) > 1 else 1_000_000,
+            float(sys.argv[2]) if len(sys.argv) > 2 else 30.0,
+        )

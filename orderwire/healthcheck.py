@@ -15,7 +15,7 @@ import sys
 import time
 from collections.abc import Sequence
 
-from orderwire.settings import Address, ConfigurationError, Settings
+from orderwire.settings.program import Address, ConfigurationError, Settings
 
 SILENT_MS = 30_000
 """Fifteen signs of life missed."""
@@ -41,7 +41,7 @@ def beat_fault(store_url: str, role: str, host: str, now_ms: int) -> str | None:
     """What is wrong with the sign of life of `role` on `host`; None where it is younger than SILENT_MS."""
     import sqlalchemy as sa
 
-    from stream.sql_dialect import dialect_of
+    from stream.store.sql.dialect import dialect_of
 
     # Not `SqlStore.open`: a check every 30 s must not look for migrations.
     engine = sa.create_engine(dialect_of(store_url).engine_url(store_url), poolclass=sa.NullPool)
@@ -65,7 +65,12 @@ def fault(role: str, settings: Settings) -> str | None:
         case "query":
             return listener_fault(settings.api_address)
         case "process":
-            return beat_fault(settings.store_url.get_secret_value(), role, socket.gethostname(), time.time_ns() // 1_000_000)
+            return beat_fault(
+                settings.store_url.get_secret_value(),
+                role,
+                socket.gethostname(),
+                time.time_ns() // 1_000_000,
+            )
     raise ConfigurationError(f"{role} is no role; choose from receive, process, query")
 
 

@@ -40,7 +40,9 @@ def without_values(error: BaseException) -> str:
     """Types and places of an exception and of what caused it, the outermost first: its traceback without a message."""
     told, follows = [], error
     while True:
-        told.append("".join(traceback.format_tb(follows.__traceback__)) + type(follows).__qualname__)
+        told.append(
+            "".join(traceback.format_tb(follows.__traceback__)) + type(follows).__qualname__
+        )
         cause = follows.__cause__ or (None if follows.__suppress_context__ else follows.__context__)
         if cause is None:
             return "\ncaused by\n".join(told)
@@ -88,7 +90,9 @@ def processors(role: str) -> list[Processor]:
 
 def renderer(stream: TextIO) -> Processor:
     """How a line is written on `stream`."""
-    return structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer()
+    return (
+        structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer()
+    )
 
 
 def libraries_handler(role: str, stream: TextIO) -> logging.Handler:
@@ -97,8 +101,16 @@ def libraries_handler(role: str, stream: TextIO) -> logging.Handler:
     handler.addFilter(Seldom())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer(stream)],
-            foreign_pre_chain=[structlog.stdlib.add_logger_name, _first_line, *processors(role), _retried],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                renderer(stream),
+            ],
+            foreign_pre_chain=[
+                structlog.stdlib.add_logger_name,
+                _first_line,
+                *processors(role),
+                _retried,
+            ],
             keep_exc_info=False,
         )
     )
@@ -121,4 +133,8 @@ def configure(role: str = "") -> None:
 
 def _thread_ended(ended: threading.ExceptHookArgs) -> None:
     if ended.exc_value is not None:
-        _log.error("thread ended", thread=None if ended.thread is None else ended.thread.name, exc_info=ended.exc_value)
+        _log.error(
+            "thread ended",
+            thread=None if ended.thread is None else ended.thread.name,
+            exc_info=ended.exc_value,
+        )

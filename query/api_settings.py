@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from zoneinfo import ZoneInfo
 
-from query.as_of import Feed
+from aggregates.budget.answer.overview import BudgetSettings
+from aggregates.carts.answer.overview import CartSettings
+from aggregates.rfm.answer.overview import RfmSettings
+from processors.engine.feed import Feed
 from query.auth import Reach
-from query.budget import BudgetSettings
-from query.carts import CartSettings
-from query.rfm import RfmSettings
 
 
 def _version() -> str:

@@ -14,6 +14,7 @@ import structlog
 from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry
 
+from aggregates.bad_parameter import BadParameter
 from query.api_settings import ApiSettings, ShopSettings
 from query.auth import Reach, Tokens, authorise, check_host, check_origin
 from query.endpoints import ROUTES
@@ -22,8 +23,8 @@ from query.parameters import read_all
 from query.problem import Problem, bad_parameter
 from query.route import Asked, Route
 from query.services import SERVICES, Services
-from stream.log import Log, LogError
-from stream.store import Store, StoreError
+from stream.log.contract import Log, LogError
+from stream.store.contract import Store, StoreError
 
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAX_BODY: Final = 1 << 20
@@ -59,12 +60,18 @@ def make_app(
     replaced = {(route.method, route.path) for route in more}
     routes = [*more, *(route for route in ROUTES if (route.method, route.path) not in replaced)]
     services.openapi = document(routes, settings.version, secured=bool(tokens))
-    app = web.Application(middlewares=[_guard(settings, services, tokens)], client_max_size=MAX_BODY, handler_args={"access_log": None})
+    app = web.Application(
+        middlewares=[_guard(settings, services, tokens)],
+        client_max_size=MAX_BODY,
+        handler_args={"access_log": None},
+    )
     app[SERVICES] = services
     for route in routes:
         handle = _handler(route, services, tokens)
         if route.method == "GET":
-            app.router.add_get(route.path, handle)  # HEAD, too, as RFC 9110 9.1 wants of every server
+            app.router.add_get(
+                route.path, handle
+            )  # HEAD, too, as RFC 9110 9.1 wants of every server
         else:
             app.router.add_post(route.path, handle)
     app.cleanup_ctx.append(services.run)
@@ -78,16 +85,31 @@ def _handler(route: Route, services: Services, tokens: Tokens) -> Handle:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         request[ROUTE] = route.path
-        reach = Reach() if route.scope == "open" else authorise(tokens, request.headers.get(hdrs.AUTHORIZATION))
+        reach = (
+            Reach()
+            if route.scope == "open"
+            else authorise(tokens, request.headers.get(hdrs.AUTHORIZATION))
+        )
         if route.scope == "installation" and reach.shops is not None:
-            raise Problem(403, "not-allowed", "this token reaches some shops only", "ask with a token for all shops")
+            raise Problem(
+                403,
+                "not-allowed",
+                "this token reaches some shops only",
+                "ask with a token for all shops",
+            )
         named = route.scope in ("shop", "status")
         query = [pair for pair in request.query.items() if not (named and pair[0] == "shop")]
         values = read_all(route.parameters, query, request.match_info)
-        shop = _shop(request.query.getall("shop", []), settings, reach, needed=route.scope == "shop") if named else ""
+        shop = (
+            _shop(request.query.getall("shop", []), settings, reach, needed=route.scope == "shop")
+            if named
+            else ""
+        )
         if route.scope == "status":
             values["shop"] = request.query.get("shop")
-        asked = Asked(request, reach, values, shop, settings.shops.get(shop, ShopSettings()), services.clock())
+        asked = Asked(
+            request, reach, values, shop, settings.shops.get(shop, ShopSettings()), services.clock()
+        )
         answer = await route.handler(asked)
         if isinstance(answer, web.StreamResponse):
             return answer
@@ -105,11 +127,26 @@ def _shop(named: Sequence[str], settings: ApiSettings, reach: Reach, *, needed: 
         shop = named[0].strip().lower()
         if not reach.includes(shop):
             raise Problem(
-                403, "not-allowed", "this token does not reach that shop", "ask about a shop that the token is for", allowed=within
+                403,
+                "not-allowed",
+                "this token does not reach that shop",
+                "ask about a shop that the token is for",
+                allowed=within,
             )
         if shop not in settings.shops:
-            step = f"configured: {', '.join(within)}" if within else "set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET"
-            raise Problem(404, "unknown-shop", "no shop of that name is configured", step, parameter="shop", allowed=within)
+            step = (
+                f"configured: {', '.join(within)}"
+                if within
+                else "set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET"
+            )
+            raise Problem(
+                404,
+                "unknown-shop",
+                "no shop of that name is configured",
+                step,
+                parameter="shop",
+                allowed=within,
+            )
         return shop
     if len(within) == 1:
         return within[0]
@@ -117,9 +154,19 @@ def _shop(named: Sequence[str], settings: ApiSettings, reach: Reach, *, needed: 
         return ""
     if not within:
         raise Problem(
-            404, "unknown-shop", "no shop is configured", "set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET, then see `orderwire doctor`"
+            404,
+            "unknown-shop",
+            "no shop is configured",
+            "set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET, then see `orderwire doctor`",
         )
-    raise Problem(400, "which-shop", "several shops are configured: say which", f"add ?shop={within[0]}", parameter="shop", allowed=within)
+    raise Problem(
+        400,
+        "which-shop",
+        "several shops are configured: say which",
+        f"add ?shop={within[0]}",
+        parameter="shop",
+        allowed=within,
+    )
 
 
 def _guard(settings: ApiSettings, services: Services, tokens: Tokens) -> Any:
@@ -147,23 +194,39 @@ def _problem(error: Exception, request: web.Request) -> Problem:
     match error:
         case Problem():
             return error
+        case BadParameter():
+            return bad_parameter(error.name, str(error), error.allowed)
         case web.HTTPMethodNotAllowed():
             allowed = sorted(error.allowed_methods)
             headers = {hdrs.ALLOW: ", ".join(allowed)}
             return Problem(
-                405, "method-not-allowed", f"{request.method} is not for this path", f"use {', '.join(allowed)}", headers=headers
+                405,
+                "method-not-allowed",
+                f"{request.method} is not for this path",
+                f"use {', '.join(allowed)}",
+                headers=headers,
             )
         case web.HTTPRequestEntityTooLarge():
-            return Problem(413, "too-large", f"the body is longer than {MAX_BODY} bytes", "send less at once")
+            return Problem(
+                413, "too-large", f"the body is longer than {MAX_BODY} bytes", "send less at once"
+            )
         case web.HTTPNotFound():
             return Problem(404, "not-found", "there is nothing at this path", "see /docs")
         case StoreError() | LogError():
             log.warning("question not answered", route=request.get(ROUTE, ""), error=str(error))
             headers = {hdrs.RETRY_AFTER: str(RETRY_AFTER_S)}
-            return Problem(503, "store-unavailable", "the database does not answer now", "ask again; see /readyz", headers=headers)
+            return Problem(
+                503,
+                "store-unavailable",
+                "the database does not answer now",
+                "ask again; see /readyz",
+                headers=headers,
+            )
         case _:
             log.error("question failed", route=request.get(ROUTE, ""), exc_info=error)
-            return Problem(500, "internal", "this is our mistake", "see the query role's log, and tell us")
+            return Problem(
+                500, "internal", "this is our mistake", "see the query role's log, and tell us"
+            )
 
 
 async def _headers(_: web.Request, response: web.StreamResponse) -> None:

@@ -6,23 +6,16 @@ does not answer within `TIMEOUT_S` makes it null: the answer itself needs the st
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
-from typing import Any, Final, NamedTuple
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from typing import Any, Final
 
-from query.delivery import instant
-from stream.log import Log, LogError, Span
-from stream.store import Position, Reading
+from processors.engine.feed import Feed
+from stream.log.contract import Log, LogError, Span
+from stream.store.contract import Position, Reading
+from stream.times import EPOCH, day_text, instant
 
 Json = dict[str, Any]
 TIMEOUT_S: Final = 0.25
-EPOCH: Final = date(1970, 1, 1)
-
-
-class Feed(NamedTuple):
-    """A processor and the topic it reads."""
-
-    processor: str
-    topic: str
 
 
 Spans = Mapping[str, Mapping[int, Span]]
@@ -41,15 +34,21 @@ class Lags:
         """What `topics` hold, as of now or later."""
         wanted = sorted(set(topics))
         found = await asyncio.gather(*(asyncio.shield(self._ask(topic)) for topic in wanted))
-        return {topic: spans for topic, spans in zip(wanted, found, strict=True) if spans is not None}
+        return {
+            topic: spans for topic, spans in zip(wanted, found, strict=True) if spans is not None
+        }
 
     def _ask(self, topic: str) -> "asyncio.Task[Mapping[int, Span] | None]":
         waiting = self._next.get(topic)
         if waiting is None:
-            waiting = self._next[topic] = asyncio.create_task(self._begin(topic, self._asked.get(topic)))
+            waiting = self._next[topic] = asyncio.create_task(
+                self._begin(topic, self._asked.get(topic))
+            )
         return waiting
 
-    async def _begin(self, topic: str, before: "asyncio.Task[Mapping[int, Span] | None] | None") -> Mapping[int, Span] | None:
+    async def _begin(
+        self, topic: str, before: "asyncio.Task[Mapping[int, Span] | None] | None"
+    ) -> Mapping[int, Span] | None:
         if before is not None and not before.done():
             await asyncio.wait([before])
         self._asked[topic] = self._next.pop(topic)
@@ -70,19 +69,28 @@ def lag_records(feeds: Iterable[Feed], positions: Iterable[Position], spans: Spa
     return behind
 
 
-def behind_by_partition(feed: Feed, positions: Iterable[Position], spans: Mapping[int, Span]) -> dict[int, int]:
+def behind_by_partition(
+    feed: Feed, positions: Iterable[Position], spans: Mapping[int, Span]
+) -> dict[int, int]:
     """Records to read, by partition; a processor without a position starts at the first record kept."""
     reached = {position.partition: position.next for position in positions if position[:2] == feed}
-    return {partition: max(0, span.next - max(reached.get(partition, 0), span.first)) for partition, span in spans.items()}
+    return {
+        partition: max(0, span.next - max(reached.get(partition, 0), span.first))
+        for partition, span in spans.items()
+    }
 
 
 def event_time(feeds: Collection[Feed], positions: Iterable[Position]) -> str | None:
     """The newest event that the feeds have folded."""
-    newest = max((position.event_time_ms for position in positions if position[:2] in feeds), default=0)
+    newest = max(
+        (position.event_time_ms for position in positions if position[:2] in feeds), default=0
+    )
     return instant(newest) if newest > 0 else None
 
 
-def as_of(now_ms: int, day: int, feeds: Sequence[Feed], positions: Sequence[Position], spans: Spans) -> Json:
+def as_of(
+    now_ms: int, day: int, feeds: Sequence[Feed], positions: Sequence[Position], spans: Spans
+) -> Json:
     """The member `as_of` of an answer (api.md)."""
     return {
         "time": instant(now_ms),
@@ -90,11 +98,6 @@ def as_of(now_ms: int, day: int, feeds: Sequence[Feed], positions: Sequence[Posi
         "day": day_text(day),
         "lag_records": lag_records(feeds, positions, spans),
     }
-
-
-def day_text(day: int) -> str:
-    """Days since 1970-01-01 as a date."""
-    return (EPOCH + timedelta(days=day)).isoformat()
 
 
 def zone_of(reading: Reading, shop: str, configured: tzinfo | None) -> tzinfo | None:

@@ -103,13 +103,23 @@ def check_host(host: str, allowed: Iterable[str]) -> None:
     """Raises Problem 403 for a `Host` that is neither loopback nor in `allowed`; asked where no token protects."""
     name = _hostname(host)
     if not is_loopback(name) and name not in allowed:
-        raise Problem(403, "not-allowed", "the Host header names another machine", "ask for 127.0.0.1 or localhost, or set a token")
+        raise Problem(
+            403,
+            "not-allowed",
+            "the Host header names another machine",
+            "ask for 127.0.0.1 or localhost, or set a token",
+        )
 
 
 def check_origin(origin: str | None, host: str) -> None:
     """Raises Problem 403 for a request that a page from elsewhere made the browser send."""
     if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-        raise Problem(403, "not-allowed", "the request comes from another web page", "send it from this address, or with curl")
+        raise Problem(
+            403,
+            "not-allowed",
+            "the request comes from another web page",
+            "send it from this address, or with curl",
+        )
 
 
 def _hostname(host: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Final, NamedTuple
 
-from stream.store import Reading
+from stream.store.contract import Reading
 
 FOUND: Final = "c.field, c.hash, c.updated_us, c.triggered, c.digest"
 
@@ -34,4 +34,9 @@ def contacts(reading: Reading, shop: str, customers: Collection[str]) -> dict[st
         key, told = (customer, field), (*version, hash_)
         newest[key] = max(newest.get(key, told), told)
     known = {customer for customer, _ in newest}
-    return {customer: Contact(*(newest[customer, f][-1] if (customer, f) in newest else "" for f in ("em", "ph"))) for customer in known}
+    return {
+        customer: Contact(
+            *(newest[customer, f][-1] if (customer, f) in newest else "" for f in ("em", "ph"))
+        )
+        for customer in known
+    }

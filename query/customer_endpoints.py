@@ -7,20 +7,31 @@ from typing import Any, Final
 import structlog
 from aiohttp import hdrs, web
 
-from query.aggregates import CURSOR
+from aggregates.rfm.answer.customer_rows import SORTS, Listing
+from aggregates.rfm.answer.customers import (
+    LIMIT,
+    MOST,
+    Customer,
+    Place,
+    cursor,
+    customer_json,
+    one,
+    page,
+    place_of,
+    scored,
+)
+from aggregates.rfm.answer.overview import FEEDS, RfmView, rfm_json
+from aggregates.rfm.answer.segments import SEGMENTS
+from aggregates.rfm.value.ltv import Purchases, customers_json, ltv_json
 from query.as_of import as_of, today
 from query.contacts import Contact, contacts
-from query.customer_rows import SORTS, Listing
-from query.customers import LIMIT, MOST, Customer, Place, cursor, customer_json, one, page, place_of, scored
 from query.export import header, lines
-from query.ltv import Purchases, customers_json, ltv_json
 from query.parameters import Parameter, choice, whole
 from query.problem import bad_parameter, not_found
-from query.rfm import FEEDS, RfmView, rfm_json
+from query.questions import CURSOR
 from query.route import Asked
-from query.segments import SEGMENTS
 from query.services import Services, services_of
-from stream.store import StoreError
+from stream.store.contract import StoreError
 
 Json = dict[str, Any]
 EXPORT_PAGE: Final = 2_000
@@ -33,7 +44,9 @@ LISTED: Final[tuple[Parameter, ...]] = (
     whole("limit", "items on a page", 1, MOST, LIMIT),
     CURSOR,
     choice(
-        "format", "`csv`: all pages with all columns; `meta`: hashed ids in the layout of Meta's customer lists", ("json", "csv", "meta")
+        "format",
+        "`csv`: all pages with all columns; `meta`: hashed ids in the layout of Meta's customer lists",
+        ("json", "csv", "meta"),
     ),
 )
 CUSTOMER_FIELDS: Final = (
@@ -41,7 +54,17 @@ CUSTOMER_FIELDS: Final = (
     *("first_order_day", "last_order_day", "ltv_predicted"),
 )
 RFM_FIELDS: Final = (
-    *("window_days", "customers", "orders", "revenue", "cutoffs", "scores", "grid", "segments", "churn"),
+    *(
+        "window_days",
+        "customers",
+        "orders",
+        "revenue",
+        "cutoffs",
+        "scores",
+        "grid",
+        "segments",
+        "churn",
+    ),
     *("ltv_simple", "ltv_predicted"),
 )
 
@@ -64,13 +87,19 @@ async def rfm(asked: Asked) -> Json:
         return rfm_json(view, day, services.arrays.scores(view, day), settings, predicted)
 
     told = await asyncio.to_thread(answer)
-    return {"shop": asked.shop, "as_of": as_of(asked.now_ms, day, FEEDS, view.positions, spans), **told}
+    return {
+        "shop": asked.shop,
+        "as_of": as_of(asked.now_ms, day, FEEDS, view.positions, spans),
+        **told,
+    }
 
 
 async def rfm_customers(asked: Asked) -> Json | web.StreamResponse:
     """GET /v1/rfm/customers, as a page or as CSV of all pages."""
     values = asked.values
-    layout = values["format"] or ("csv" if "text/csv" in asked.request.headers.get(hdrs.ACCEPT, "") else "json")
+    layout = values["format"] or (
+        "csv" if "text/csv" in asked.request.headers.get(hdrs.ACCEPT, "") else "json"
+    )
     after = place_of(values["cursor"], values["sort"], values["segment"])
     if layout != "json":
         if after is not None:
@@ -78,9 +107,13 @@ async def rfm_customers(asked: Asked) -> Json | web.StreamResponse:
         return await _export(asked, layout)
     services = services_of(asked)
     spans = await services.lags.spans({feed.topic for feed in FEEDS})
-    view, listing, customers, end = await asyncio.to_thread(_page, services, asked, values["limit"], after, None)
+    view, listing, customers, end = await asyncio.to_thread(
+        _page, services, asked, values["limit"], after, None
+    )
     predicted = await _predicted(asked, view, listing.day, customers)
-    items = [customer_json(customer, value) for customer, value in zip(customers, predicted, strict=True)]
+    items = [
+        customer_json(customer, value) for customer, value in zip(customers, predicted, strict=True)
+    ]
     return {
         "shop": asked.shop,
         "as_of": as_of(asked.now_ms, listing.day, FEEDS, view.positions, spans),
@@ -93,7 +126,13 @@ async def rfm_customers(asked: Asked) -> Json | web.StreamResponse:
 def _listing(services: Services, asked: Asked, view: RfmView) -> Listing:
     day = _day(asked, view)
     cutoffs = services.arrays.scores(view, day).cutoffs
-    return Listing(asked.values.get("sort", "recency"), asked.values.get("segment"), day, asked.settings.rfm.window_days, cutoffs)
+    return Listing(
+        asked.values.get("sort", "recency"),
+        asked.values.get("segment"),
+        day,
+        asked.settings.rfm.window_days,
+        cutoffs,
+    )
 
 
 def _page(
@@ -105,11 +144,20 @@ def _page(
     return view, listing, customers, end
 
 
-async def _predicted(asked: Asked, view: RfmView, day: int, customers: Sequence[Customer]) -> list[Json]:
+async def _predicted(
+    asked: Asked, view: RfmView, day: int, customers: Sequence[Customer]
+) -> list[Json]:
     fitted = await services_of(asked).fits.current(view, day, asked.settings.rfm)
     rows = [each.row for each in customers]
-    purchases = [Purchases(row.days - 1, row.first_day, row.last_day, row.revenue_ever - row.first_day_revenue) for row in rows]
-    return await asyncio.to_thread(customers_json, fitted, asked.settings.rfm, view.currency, day, purchases)
+    purchases = [
+        Purchases(
+            row.days - 1, row.first_day, row.last_day, row.revenue_ever - row.first_day_revenue
+        )
+        for row in rows
+    ]
+    return await asyncio.to_thread(
+        customers_json, fitted, asked.settings.rfm, view.currency, day, purchases
+    )
 
 
 def _contacts(services: Services, shop: str, customers: Sequence[Customer]) -> dict[str, Contact]:
@@ -119,10 +167,15 @@ def _contacts(services: Services, shop: str, customers: Sequence[Customer]) -> d
 
 async def _export(asked: Asked, layout: Any) -> web.StreamResponse:
     services = services_of(asked)
-    view, listing, customers, end = await asyncio.to_thread(_page, services, asked, EXPORT_PAGE, None, None)
+    view, listing, customers, end = await asyncio.to_thread(
+        _page, services, asked, EXPORT_PAGE, None, None
+    )
     name = f"{asked.shop}-{asked.values['segment'] or 'customers'}-{layout}.csv"
     response = web.StreamResponse(
-        headers={hdrs.CONTENT_TYPE: "text/csv; charset=utf-8; header=present", hdrs.CONTENT_DISPOSITION: f'attachment; filename="{name}"'}
+        headers={
+            hdrs.CONTENT_TYPE: "text/csv; charset=utf-8; header=present",
+            hdrs.CONTENT_DISPOSITION: f'attachment; filename="{name}"',
+        }
     )
     response.headers[hdrs.VARY] = hdrs.ACCEPT
     await response.prepare(asked.request)
@@ -131,11 +184,21 @@ async def _export(asked: Asked, layout: Any) -> web.StreamResponse:
     try:
         await response.write(header(layout))
         while True:
-            known = await asyncio.to_thread(_contacts, services, asked.shop, customers) if layout == "meta" else {}
-            await response.write(lines(layout, customers, await _predicted(asked, view, listing.day, customers), known))
+            known = (
+                await asyncio.to_thread(_contacts, services, asked.shop, customers)
+                if layout == "meta"
+                else {}
+            )
+            await response.write(
+                lines(
+                    layout, customers, await _predicted(asked, view, listing.day, customers), known
+                )
+            )
             if end is None:
                 break
-            view, listing, customers, end = await asyncio.to_thread(_page, services, asked, EXPORT_PAGE, end, listing)
+            view, listing, customers, end = await asyncio.to_thread(
+                _page, services, asked, EXPORT_PAGE, end, listing
+            )
         await response.write_eof()
     except StoreError as error:
         # Too late for another status: the connection breaks before the last chunk, so that nobody takes this for the whole.
@@ -158,7 +221,10 @@ async def rfm_customer(asked: Asked) -> Json:
 
     view, listing, customer = await asyncio.to_thread(read)
     if customer is None:
-        raise not_found("no customer with this id has ordered", "list them with GET /v1/rfm/customers; a guest's id starts with `g:`")
+        raise not_found(
+            "no customer with this id has ordered",
+            "list them with GET /v1/rfm/customers; a guest's id starts with `g:`",
+        )
     (predicted,) = await _predicted(asked, view, listing.day, [customer])
     rests_on = as_of(asked.now_ms, listing.day, FEEDS, view.positions, spans)
     return {"shop": asked.shop, "as_of": rests_on, **customer_json(customer, predicted)}

@@ -7,19 +7,37 @@ from typing import Any, Final
 import msgspec
 from aiohttp import hdrs, web
 
-from query.aggregates import AGGREGATES, CAPI, Aggregate, Question
-from query.as_of import Feed, as_of, today, zone_of
-from query.customer_endpoints import CUSTOMER_FIELDS, LISTED, RFM_FIELDS, rfm, rfm_customer, rfm_customers
-from query.delivery import retry
+from aggregates.rfm.answer.overview import FEEDS
+from destinations.meta.answer import retry
+from processors.engine.feed import Feed
+from query.as_of import as_of, today, zone_of
+from query.customer_endpoints import (
+    CUSTOMER_FIELDS,
+    LISTED,
+    RFM_FIELDS,
+    rfm,
+    rfm_customer,
+    rfm_customers,
+)
 from query.merged_metrics import exposition
 from query.openapi import docs_page, index_page
 from query.parameters import text
 from query.problem import bad_parameter
-from query.rfm import FEEDS
+from query.questions import AGGREGATES, CAPI, Aggregate, Question
 from query.route import Asked, Route
 from query.services import services_of
-from query.status import Role, processors_json, read_metrics, read_parked, read_roles, spool, spool_fault, status_json, stopped
-from stream.store import Position, Reading, StoreError
+from query.status import (
+    Role,
+    processors_json,
+    read_metrics,
+    read_parked,
+    read_roles,
+    spool,
+    spool_fault,
+    status_json,
+    stopped,
+)
+from stream.store.contract import Position, Reading, StoreError
 
 Json = dict[str, Any]
 PARKED: Final = Feed("parked", "parked")
@@ -38,7 +56,9 @@ async def _aggregate(aggregate: Aggregate, asked: Asked) -> Json:
     def read() -> tuple[Json, Json]:
         with services.store.snapshot() as snapshot:
             positions, day = snapshot.positions(), _day(snapshot, asked)
-            answer = aggregate.answer(Question(snapshot, asked.shop, asked.now_ms, day, asked.values, asked.settings))
+            answer = aggregate.answer(
+                Question(snapshot, asked.shop, asked.now_ms, day, asked.values, asked.settings)
+            )
         return answer, as_of(asked.now_ms, day, aggregate.feeds, positions, spans)
 
     answer, rests_on = await asyncio.to_thread(read)
@@ -59,14 +79,26 @@ async def capi_retry(asked: Asked) -> Json:
         wanted = msgspec.json.decode(body, type=Retry) if body.strip() else Retry()
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise bad_parameter(
-            "body", f"the body is not the JSON it may be: {error}", '{"order_ids": ["..."], "subcode": 123}, or nothing'
+            "body",
+            f"the body is not the JSON it may be: {error}",
+            '{"order_ids": ["..."], "subcode": 123}, or nothing',
         ) from None
-    if wanted.order_ids is not None and (len(wanted.order_ids) > 10_000 or any("\0" in order_id for order_id in wanted.order_ids)):
-        raise bad_parameter("order_ids", "order_ids are too many or none that Shopify has", "at most 10000 ids")
+    if wanted.order_ids is not None and (
+        len(wanted.order_ids) > 10_000 or any("\0" in order_id for order_id in wanted.order_ids)
+    ):
+        raise bad_parameter(
+            "order_ids", "order_ids are too many or none that Shopify has", "at most 10000 ids"
+        )
 
     def write() -> tuple[Json, list[Position], int]:
         with services.store.begin() as transaction:
-            done = retry(transaction, asked.shop, asked.now_ms, order_ids=wanted.order_ids, subcode=wanted.subcode)
+            done = retry(
+                transaction,
+                asked.shop,
+                asked.now_ms,
+                order_ids=wanted.order_ids,
+                subcode=wanted.subcode,
+            )
             return dict(done), transaction.positions(), _day(transaction, asked)
 
     spans = await services.lags.spans({feed.topic for feed in CAPI})
@@ -84,13 +116,27 @@ async def status(asked: Asked) -> Json:
             roles = read_roles(snapshot, asked.now_ms, settings.role_silent_ms)
             return roles, snapshot.positions(), read_parked(snapshot, shops), _day(snapshot, asked)
 
-    known = dict.fromkeys((*FEEDS, *(feed for each in AGGREGATES for feed in each.feeds), PARKED, *settings.processors))
+    known = dict.fromkeys(
+        (
+            *FEEDS,
+            *(feed for each in AGGREGATES for feed in each.feeds),
+            PARKED,
+            *settings.processors,
+        )
+    )
     spans = await services.lags.spans({feed.topic for feed in known})
     roles, positions, parked, day = await asyncio.to_thread(read)
-    feeds = [*known, *dict.fromkeys(feed for position in positions if (feed := Feed(*position[:2])) not in known)]
+    feeds = [
+        *known,
+        *dict.fromkeys(
+            feed for position in positions if (feed := Feed(*position[:2])) not in known
+        ),
+    ]
     further = {feed.topic for feed in feeds} - set(spans)
     spans |= await services.lags.spans(further) if further else {}
-    processors = await processors_json(services.log, feeds, positions, spans, stopped(roles), asked.now_ms)
+    processors = await processors_json(
+        services.log, feeds, positions, spans, stopped(roles), asked.now_ms
+    )
     return {
         "shop": asked.shop or None,
         "as_of": as_of(asked.now_ms, day, feeds, positions, spans),
@@ -105,9 +151,16 @@ async def metrics(asked: Asked) -> web.Response:
     def read() -> bytes:
         with services.store.snapshot() as snapshot:
             others = read_metrics(snapshot, asked.now_ms, services.settings.role_silent_ms)
-        return exposition(services.registry, services.instance, [each for each in others if each[:2] != ("query", services.instance)])
+        return exposition(
+            services.registry,
+            services.instance,
+            [each for each in others if each[:2] != ("query", services.instance)],
+        )
 
-    return web.Response(body=await asyncio.to_thread(read), headers={hdrs.CONTENT_TYPE: "text/plain; version=0.0.4; charset=utf-8"})
+    return web.Response(
+        body=await asyncio.to_thread(read),
+        headers={hdrs.CONTENT_TYPE: "text/plain; version=0.0.4; charset=utf-8"},
+    )
 
 
 async def healthz(_: Asked) -> Json:
@@ -122,7 +175,9 @@ async def readyz(asked: Asked) -> web.Response:
 
     def read() -> tuple[list[Role], list[Position]]:
         with services.store.snapshot() as snapshot:
-            return read_roles(snapshot, asked.now_ms, services.settings.role_silent_ms), snapshot.positions()
+            return read_roles(
+                snapshot, asked.now_ms, services.settings.role_silent_ms
+            ), snapshot.positions()
 
     if not services.ready:
         reasons.append("shutting down")
@@ -132,19 +187,35 @@ async def readyz(asked: Asked) -> web.Response:
             roles, positions = await asyncio.to_thread(read)
         told = stopped(roles)
         reasons += [f"processor {name} stopped: {reason}" for name, reason in sorted(told.items())]
-        still = services.standing.reasons([feed for feed in feeds if feed.processor not in told], positions, spans, asked.now_ms)
-        reasons += ["no process role gives a sign of life"] if services.standing.nobody_folds(roles, asked.now_ms) else still
-        notes += [f"role {role.role} ({role.instance}) gives no sign of life" for role in roles if not role.alive]
+        still = services.standing.reasons(
+            [feed for feed in feeds if feed.processor not in told], positions, spans, asked.now_ms
+        )
+        reasons += (
+            ["no process role gives a sign of life"]
+            if services.standing.nobody_folds(roles, asked.now_ms)
+            else still
+        )
+        notes += [
+            f"role {role.role} ({role.instance}) gives no sign of life"
+            for role in roles
+            if not role.alive
+        ]
         if waiting := spool(roles)["records"]:
             notes.append(f"{waiting} records wait in the spool for the log")
-        notes += [f"role {role.role} ({role.instance}): {fault}" for role in roles if role.alive and (fault := spool_fault(role))]
+        notes += [
+            f"role {role.role} ({role.instance}): {fault}"
+            for role in roles
+            if role.alive and (fault := spool_fault(role))
+        ]
     except (StoreError, TimeoutError):
         reasons.append("the store does not answer")
     if "orders" not in spans:
         reasons.append("the log does not answer")
     if not services.arrays.loaded:
         reasons.append("cells are not in memory yet")
-    return web.json_response({"ready": not reasons, "reasons": reasons, "notes": notes}, status=503 if reasons else 200)
+    return web.json_response(
+        {"ready": not reasons, "reasons": reasons, "notes": notes}, status=503 if reasons else 200
+    )
 
 
 async def openapi(asked: Asked) -> web.Response:
@@ -167,14 +238,27 @@ RETRY_BODY: Final[Json] = {
     "type": "object",
     "additionalProperties": False,
     "properties": {
-        "order_ids": {"type": "array", "items": {"type": "string"}, "description": "only events of these orders"},
-        "subcode": {"type": "integer", "description": "only events that Meta refused with this subcode"},
+        "order_ids": {
+            "type": "array",
+            "items": {"type": "string"},
+            "description": "only events of these orders",
+        },
+        "subcode": {
+            "type": "integer",
+            "description": "only events that Meta refused with this subcode",
+        },
     },
 }
 HTML: Final = ("text/html",)
 
 ROUTES: Final[tuple[Route, ...]] = (
-    Route("GET", "/v1/rfm", "Customers by recency, frequency and monetary; churn; lifetime value", rfm, fields=RFM_FIELDS),
+    Route(
+        "GET",
+        "/v1/rfm",
+        "Customers by recency, frequency and monetary; churn; lifetime value",
+        rfm,
+        fields=RFM_FIELDS,
+    ),
     Route(
         "GET",
         "/v1/rfm/customers",
@@ -189,18 +273,51 @@ ROUTES: Final[tuple[Route, ...]] = (
         "/v1/rfm/customers/{id}",
         "One customer's scores, segment and predicted value",
         rfm_customer,
-        parameters=(text("id", "Shopify's customer id, or `g:` and a hash for a guest", longest=64, where="path"),),
+        parameters=(
+            text(
+                "id",
+                "Shopify's customer id, or `g:` and a hash for a guest",
+                longest=64,
+                where="path",
+            ),
+        ),
         fields=CUSTOMER_FIELDS,
     ),
     *(
-        Route("GET", each.path, each.summary, partial(_aggregate, each), parameters=each.parameters, fields=each.fields)
+        Route(
+            "GET",
+            each.path,
+            each.summary,
+            partial(_aggregate, each),
+            parameters=each.parameters,
+            fields=each.fields,
+        )
         for each in AGGREGATES
     ),
     Route(
-        "POST", "/v1/capi/retry", "Send dead or paused events again, all or some", capi_retry, fields=("retried", "probed"), body=RETRY_BODY
+        "POST",
+        "/v1/capi/retry",
+        "Send dead or paused events again, all or some",
+        capi_retry,
+        fields=("retried", "probed"),
+        body=RETRY_BODY,
     ),
-    Route("GET", "/v1/status", "Roles, positions and lag per processor, spool, parked records", status, "status", fields=STATUS_FIELDS),
-    Route("GET", "/metrics", "Prometheus metrics of every role", metrics, "installation", media_types=("text/plain",)),
+    Route(
+        "GET",
+        "/v1/status",
+        "Roles, positions and lag per processor, spool, parked records",
+        status,
+        "status",
+        fields=STATUS_FIELDS,
+    ),
+    Route(
+        "GET",
+        "/metrics",
+        "Prometheus metrics of every role",
+        metrics,
+        "installation",
+        media_types=("text/plain",),
+    ),
     Route("GET", "/healthz", "Whether this process answers", healthz, "open", fields=("ok",)),
     Route(
         "GET",

@@ -12,15 +12,27 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final, Literal
 
-from query.as_of import day_text
+from aggregates.rfm.answer.customers import Customer
 from query.contacts import NOTHING, Contact
-from query.customers import Customer
+from stream.times import day_text
 
 Json = dict[str, Any]
 Layout = Literal["csv", "meta"]
 
 FULL: Final = (
-    *("id", "guest", "recency_days", "frequency", "monetary", "currency", "r", "f", "m", "fm", "segment"),
+    *(
+        "id",
+        "guest",
+        "recency_days",
+        "frequency",
+        "monetary",
+        "currency",
+        "r",
+        "f",
+        "m",
+        "fm",
+        "segment",
+    ),
     *("first_order_day", "last_order_day", "p_alive", "expected_orders", "predicted_value"),
 )
 META: Final = ("email", "phone", "extern_id", "value")
@@ -30,26 +42,49 @@ def header(layout: Layout) -> bytes:
     return _lines([META if layout == "meta" else FULL])
 
 
-def lines(layout: Layout, customers: Sequence[Customer], predicted: Sequence[Json], contacts: Mapping[str, Contact]) -> bytes:
+def lines(
+    layout: Layout,
+    customers: Sequence[Customer],
+    predicted: Sequence[Json],
+    contacts: Mapping[str, Contact],
+) -> bytes:
     """One line per customer, CRLF (RFC 4180). `contacts` by customer, for the layout `meta`."""
     if layout == "csv":
         return _lines(map(_full, customers, predicted))
-    told = (_meta(each, value, contacts.get(each.row.customer, NOTHING)) for each, value in zip(customers, predicted, strict=True))
+    told = (
+        _meta(each, value, contacts.get(each.row.customer, NOTHING))
+        for each, value in zip(customers, predicted, strict=True)
+    )
     return _lines(line for line in told if any(line[:3]))
 
 
 def _full(customer: Customer, predicted: Json) -> Sequence[Any]:
     row = customer.row
     return (
-        *(row.customer, row.guest, customer.recency_days, row.orders, customer.monetary["amount"], customer.currency),
+        *(
+            row.customer,
+            row.guest,
+            customer.recency_days,
+            row.orders,
+            customer.monetary["amount"],
+            customer.currency,
+        ),
         *(customer.scores or (None,) * 4),
         *(customer.segment, day_text(row.first_day), day_text(row.last_day)),
-        *(predicted["p_alive"], predicted["expected_orders"], predicted["value"] and predicted["value"]["amount"]),
+        *(
+            predicted["p_alive"],
+            predicted["expected_orders"],
+            predicted["value"] and predicted["value"]["amount"],
+        ),
     )
 
 
 def _meta(customer: Customer, predicted: Json, contact: Contact) -> Sequence[Any]:
-    extern_id = "" if customer.row.guest else sha256(customer.row.customer.strip().lower().encode()).hexdigest()
+    extern_id = (
+        ""
+        if customer.row.guest
+        else sha256(customer.row.customer.strip().lower().encode()).hexdigest()
+    )
     return *contact, extern_id, predicted["value"] and predicted["value"]["amount"]
 
 

@@ -12,7 +12,7 @@ from typing import Final
 
 import structlog
 
-from stream.store import StoreError
+from stream.store.contract import StoreError
 
 REST: Final = 4
 """The background rests at least this many times as long as its last refresh took."""
@@ -22,7 +22,9 @@ log = structlog.get_logger()
 class Freshness:
     """`refresh` blocks and runs in a thread; `loaded` says whether there is anything yet."""
 
-    def __init__(self, refresh: Callable[[], None], loaded: Callable[[], bool], patience_s: float) -> None:
+    def __init__(
+        self, refresh: Callable[[], None], loaded: Callable[[], bool], patience_s: float
+    ) -> None:
         self._refresh, self._loaded, self._patience_s = refresh, loaded, patience_s
         # A thread of its own: the columns that come and go then share one of the allocator's arenas, not one per thread of a pool.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cells")
@@ -51,7 +53,10 @@ class Freshness:
 
     async def settle(self) -> None:
         """Wait for what was begun; nothing of it is told."""
-        await asyncio.gather(*(task for task in (self._running, self._next) if task is not None), return_exceptions=True)
+        await asyncio.gather(
+            *(task for task in (self._running, self._next) if task is not None),
+            return_exceptions=True,
+        )
         self._thread.shutdown(wait=True)
 
     def _ask(self) -> "asyncio.Task[None]":

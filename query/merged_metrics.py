@@ -15,7 +15,9 @@ class _Merged(Collector):
         self._families: dict[str, Metric] = {}
         for role, instance, families in sources:
             for family in families:
-                merged = self._families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+                merged = self._families.setdefault(
+                    family.name, Metric(family.name, family.documentation, family.type)
+                )
                 for name, labels, value, *_ in family.samples:
                     merged.add_sample(name, {**labels, "role": role, "instance": instance}, value)
 
@@ -23,10 +25,15 @@ class _Merged(Collector):
         yield from self._families.values()
 
 
-def exposition(own: CollectorRegistry, own_instance: str, others: Iterable[tuple[str, str, str]]) -> bytes:
+def exposition(
+    own: CollectorRegistry, own_instance: str, others: Iterable[tuple[str, str, str]]
+) -> bytes:
     """Prometheus text; `others` are (role, instance, text)."""
     sources = [("query", own_instance, list(own.collect()))]
-    sources += [(role, instance, list(text_string_to_metric_families(text))) for role, instance, text in others]
+    sources += [
+        (role, instance, list(text_string_to_metric_families(text)))
+        for role, instance, text in others
+    ]
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Merged(sources))
     return generate_latest(registry)

@@ -34,7 +34,10 @@ SCHEMAS: Final[Json] = {
     "Money": {
         "type": "object",
         "required": ["amount", "currency_code"],
-        "properties": {"amount": {"type": "string", "examples": ["35.11"]}, "currency_code": {"type": "string", "examples": ["USD"]}},
+        "properties": {
+            "amount": {"type": "string", "examples": ["35.11"]},
+            "currency_code": {"type": "string", "examples": ["USD"]},
+        },
     },
     "AsOf": {
         "type": "object",
@@ -50,7 +53,10 @@ SCHEMAS: Final[Json] = {
     "Problem": {
         "type": "object",
         "required": ["type", "title", "status", "detail", "next_step"],
-        "properties": {name: {"type": "string"} for name in ("type", "title", "detail", "next_step", "instance")}
+        "properties": {
+            name: {"type": "string"}
+            for name in ("type", "title", "detail", "next_step", "instance")
+        }
         | {"status": {"type": "integer"}, "parameter": {"type": "string"}, "allowed": {}},
     },
 }
@@ -87,22 +93,35 @@ def _operation(route: Route, *, secured: bool) -> Json:
             "in": each.where,
             "required": each.where == "path",
             "description": each.about,
-            "schema": dict(each.schema) | ({} if each.default is None else {"default": each.default}),
+            "schema": dict(each.schema)
+            | ({} if each.default is None else {"default": each.default}),
         }
         for each in route.parameters
     ]
-    name = "".join(part.strip("{}").replace(".", "_").title() for part in route.path.split("/")) or "Index"
+    name = (
+        "".join(part.strip("{}").replace(".", "_").title() for part in route.path.split("/"))
+        or "Index"
+    )
     operation: Json = {
         "operationId": route.method.lower() + name,
         "summary": route.summary,
         "parameters": parameters,
         "responses": {
-            "200": {"description": "the answer", "content": {media: _content(route, media) for media in route.media_types}},
-            "default": {"description": "a problem (RFC 9457)", "content": {CONTENT_TYPE: {"schema": _ref("Problem")}}},
+            "200": {
+                "description": "the answer",
+                "content": {media: _content(route, media) for media in route.media_types},
+            },
+            "default": {
+                "description": "a problem (RFC 9457)",
+                "content": {CONTENT_TYPE: {"schema": _ref("Problem")}},
+            },
         },
     }
     if route.body is not None:
-        operation["requestBody"] = {"required": False, "content": {"application/json": {"schema": route.body}}}
+        operation["requestBody"] = {
+            "required": False,
+            "content": {"application/json": {"schema": route.body}},
+        }
     if secured:
         operation["security"] = [] if route.scope == "open" else [{"bearer": []}]
     return operation
@@ -111,9 +130,17 @@ def _operation(route: Route, *, secured: bool) -> Json:
 def _content(route: Route, media: str) -> Json:
     if media != "application/json":
         return {"schema": {"type": "string"}}
-    envelope = {"shop": {"type": ["string", "null"]}, "as_of": _ref("AsOf")} if route.scope in ("shop", "status") else {}
+    envelope = (
+        {"shop": {"type": ["string", "null"]}, "as_of": _ref("AsOf")}
+        if route.scope in ("shop", "status")
+        else {}
+    )
     return {
-        "schema": {"type": "object", "required": [*envelope, *route.fields], "properties": envelope | {each: {} for each in route.fields}}
+        "schema": {
+            "type": "object",
+            "required": [*envelope, *route.fields],
+            "properties": envelope | {each: {} for each in route.fields},
+        }
     }
 
 
@@ -123,17 +150,30 @@ def _ref(name: str) -> Json:
 
 def docs_page(openapi: Mapping[str, Any]) -> web.Response:
     """`/docs`: every route with its parameters, and every problem under its anchor."""
-    parts = [f"<h1>orderwire {escape(openapi['info']['version'])}</h1><p>{escape(openapi['info']['description'])}</p>"]
+    parts = [
+        f"<h1>orderwire {escape(openapi['info']['version'])}</h1><p>{escape(openapi['info']['description'])}</p>"
+    ]
     parts.append("<p>As a document for tools: <a href='/openapi.json'>/openapi.json</a></p>")
     for path, operations in openapi["paths"].items():
         for method, operation in operations.items():
-            parts.append(f"<h2 id='{escape(operation['operationId'])}'><code>{method.upper()} {escape(path)}</code></h2>")
+            parts.append(
+                f"<h2 id='{escape(operation['operationId'])}'><code>{method.upper()} {escape(path)}</code></h2>"
+            )
             parts.append(f"<p>{escape(operation['summary'])}</p>{_parameters(operation)}")
-            schema = operation["responses"]["200"]["content"].get("application/json", {}).get("schema", {})
+            schema = (
+                operation["responses"]["200"]["content"]
+                .get("application/json", {})
+                .get("schema", {})
+            )
             if schema.get("required"):
-                parts.append(f"<p>Answers {', '.join(f'<code>{escape(name)}</code>' for name in schema['required'])}.</p>")
+                parts.append(
+                    f"<p>Answers {', '.join(f'<code>{escape(name)}</code>' for name in schema['required'])}.</p>"
+                )
     parts.append("<h1>Problems</h1>")
-    parts += [f"<h2 id='{kind}'><code>{kind}</code></h2><p>{escape(about)}</p>" for kind, about in PROBLEMS.items()]
+    parts += [
+        f"<h2 id='{kind}'><code>{kind}</code></h2><p>{escape(about)}</p>"
+        for kind, about in PROBLEMS.items()
+    ]
     return _page("orderwire: API", "".join(parts))
 
 
@@ -170,4 +210,6 @@ def _page(title: str, body: str) -> web.Response:
         f"<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{title}</title>"
         f"<style>{STYLE}</style><body>{body}</body></html>"
     )
-    return web.Response(text=html, content_type="text/html", headers={"Content-Security-Policy": POLICY})
+    return web.Response(
+        text=html, content_type="text/html", headers={"Content-Security-Policy": POLICY}
+    )

@@ -53,10 +53,14 @@ def whole(name: str, about: str, least: int, most: int, default: int | None = No
             raise ValueError(f"{name} is not a whole number from {least} to {most}")
         return int(text)
 
-    return Parameter(name, about, {"type": "integer", "minimum": least, "maximum": most}, read, default)
+    return Parameter(
+        name, about, {"type": "integer", "minimum": least, "maximum": most}, read, default
+    )
 
 
-def text(name: str, about: str, *, longest: int = 200, where: Literal["query", "path"] = "query") -> Parameter:
+def text(
+    name: str, about: str, *, longest: int = 200, where: Literal["query", "path"] = "query"
+) -> Parameter:
     """Any text of at most `longest` characters."""
 
     def read(value: str) -> str:
@@ -68,7 +72,9 @@ def text(name: str, about: str, *, longest: int = 200, where: Literal["query", "
     return Parameter(name, about, schema, read, where=where)
 
 
-def read_all(declared: Sequence[Parameter], query: Sequence[tuple[str, str]], path: Mapping[str, str]) -> Json:
+def read_all(
+    declared: Sequence[Parameter], query: Sequence[tuple[str, str]], path: Mapping[str, str]
+) -> Json:
     """Values by name, defaults where nothing was sent. Raises Problem 400."""
     known = {parameter.name: parameter for parameter in declared}
     values = {parameter.name: parameter.default for parameter in declared}
@@ -76,7 +82,9 @@ def read_all(declared: Sequence[Parameter], query: Sequence[tuple[str, str]], pa
     for name, sent in [*query, *path.items()]:
         parameter = known.get(name)
         if parameter is None or (parameter.where == "query") != (name not in path):
-            raise unknown_parameter(name[:80], [each.name for each in declared if each.where == "query"])
+            raise unknown_parameter(
+                name[:80], [each.name for each in declared if each.where == "query"]
+            )
         if name in seen:
             raise bad_parameter(name, f"{name} is given twice", parameter.allowed())
         seen.add(name)

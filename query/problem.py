@@ -27,7 +27,14 @@ class Problem(Exception):
     """Raise it anywhere behind a route; it becomes the answer."""
 
     def __init__(
-        self, status: int, kind: str, detail: str, next_step: str, *, headers: Mapping[Any, str] | None = None, **members: Any
+        self,
+        status: int,
+        kind: str,
+        detail: str,
+        next_step: str,
+        *,
+        headers: Mapping[Any, str] | None = None,
+        **members: Any,
     ) -> None:
         """`kind` is one of the types above; `members` are further members of the JSON object."""
         super().__init__(detail)
@@ -45,19 +52,48 @@ class Problem(Exception):
             "instance": instance,
             **self.members,
         }
-        return web.Response(status=self.status, body=orjson.dumps(document), content_type=CONTENT_TYPE, headers=self.headers)
+        return web.Response(
+            status=self.status,
+            body=orjson.dumps(document),
+            content_type=CONTENT_TYPE,
+            headers=self.headers,
+        )
 
 
 def bad_parameter(name: str, detail: str, allowed: Any = None) -> Problem:
     """A parameter that is not what it may be; `allowed` lists values or tells the range."""
-    told = f": {', '.join(map(str, allowed))}" if isinstance(allowed, list | tuple) else f": {allowed}" if allowed else ""
-    return Problem(400, "bad-parameter", detail, f"ask again with {name} as allowed{told}", parameter=name, allowed=allowed)
+    told = (
+        f": {', '.join(map(str, allowed))}"
+        if isinstance(allowed, list | tuple)
+        else f": {allowed}"
+        if allowed
+        else ""
+    )
+    return Problem(
+        400,
+        "bad-parameter",
+        detail,
+        f"ask again with {name} as allowed{told}",
+        parameter=name,
+        allowed=allowed,
+    )
 
 
 def unknown_parameter(name: str, known: Sequence[str]) -> Problem:
     """A parameter that the path does not take; `known` are those that it does."""
-    step = f"leave {name} out; there are: {', '.join(known)}" if known else f"leave {name} out: this path takes none of its own"
-    return Problem(400, "bad-parameter", f"there is no parameter {name!r} here", step, parameter=name, allowed=list(known))
+    step = (
+        f"leave {name} out; there are: {', '.join(known)}"
+        if known
+        else f"leave {name} out: this path takes none of its own"
+    )
+    return Problem(
+        400,
+        "bad-parameter",
+        f"there is no parameter {name!r} here",
+        step,
+        parameter=name,
+        allowed=list(known),
+    )
 
 
 def not_found(what: str, next_step: str) -> Problem:

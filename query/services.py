@@ -7,16 +7,16 @@ from typing import Any, Final
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
+from aggregates.rfm.answer.overview import RfmArrays
+from aggregates.rfm.value.ltv import Fits
 from query.api_settings import ApiSettings
 from query.as_of import Lags
 from query.freshness import Freshness
-from query.ltv import Fits
-from query.rfm import RfmArrays
 from query.route import Asked
-from query.standing import Standing
-from stream.log import Log
+from query.stalled import Standing
+from stream.log.contract import Log
 from stream.metrics import ApiMetrics
-from stream.store import Store
+from stream.store.contract import Store
 
 FIT_PATIENCE_S: Final = 0.03
 """How long an answer waits for a newer fit of the models before it goes by the one before: a fit a minute old tells the same."""
@@ -26,12 +26,26 @@ class Services:
     """One per application. `ready` turns `/readyz` to 503 for whoever spreads the load."""
 
     def __init__(
-        self, store: Store, log: Log, settings: ApiSettings, clock: Callable[[], int], registry: CollectorRegistry, instance: str
+        self,
+        store: Store,
+        log: Log,
+        settings: ApiSettings,
+        clock: Callable[[], int],
+        registry: CollectorRegistry,
+        instance: str,
     ) -> None:
-        self.store, self.log, self.settings, self.clock, self.registry = store, log, settings, clock, registry
+        self.store, self.log, self.settings, self.clock, self.registry = (
+            store,
+            log,
+            settings,
+            clock,
+            registry,
+        )
         self.instance = instance
         self.arrays = RfmArrays(store)
-        self.freshness = Freshness(self.arrays.refresh, lambda: self.arrays.loaded, settings.patience_s)
+        self.freshness = Freshness(
+            self.arrays.refresh, lambda: self.arrays.loaded, settings.patience_s
+        )
         self.fits = Fits(clock, FIT_PATIENCE_S)
         self.lags = Lags(log)
         self.standing = Standing(clock())

@@ -10,11 +10,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from processors.engine.feed import Feed
 from query.api_settings import ApiSettings
-from query.as_of import Feed, Spans, behind_by_partition
-from query.delivery import instant
-from stream.log import Log, LogError
-from stream.store import Position, Snapshot
+from query.as_of import Spans, behind_by_partition
+from stream.log.contract import Log, LogError
+from stream.store.contract import Position, Snapshot
+from stream.times import instant
 
 Json = dict[str, Any]
 SCAN_TIMEOUT_S: Final = 1.0
@@ -36,7 +37,9 @@ class Role:
 
 def read_roles(snapshot: Snapshot, now_ms: int, silent_ms: int) -> list[Role]:
     """All roles that ever reported, and whether they still do."""
-    rows = snapshot.query("SELECT role, instance, pid, started_ms, restarts, beat_ms, details FROM roles ORDER BY role, instance")
+    rows = snapshot.query(
+        "SELECT role, instance, pid, started_ms, restarts, beat_ms, details FROM roles ORDER BY role, instance"
+    )
     return [
         Role(
             row.role,
@@ -60,13 +63,18 @@ def _object(text: str) -> dict[str, Any]:
 def read_metrics(snapshot: Snapshot, now_ms: int, silent_ms: int) -> list[tuple[str, str, str]]:
     """(role, instance, exposition text) of roles that are alive."""
     sql = "SELECT role, instance, metrics FROM roles WHERE beat_ms >= :since AND metrics <> '' ORDER BY role, instance"
-    return [(row.role, row.instance, row.metrics) for row in snapshot.query(sql, since=now_ms - silent_ms)]
+    return [
+        (row.role, row.instance, row.metrics)
+        for row in snapshot.query(sql, since=now_ms - silent_ms)
+    ]
 
 
 def read_parked(snapshot: Snapshot, shops: Collection[str] | None) -> dict[str, int]:
     """Records that wait to be replayed, by reason; of these shops, or of all and of none."""
     by_reason: dict[str, int] = {}
-    for shop, reason, records in snapshot.query("SELECT shop, reason, records FROM parked_cell WHERE records <> 0 ORDER BY reason"):
+    for shop, reason, records in snapshot.query(
+        "SELECT shop, reason, records FROM parked_cell WHERE records <> 0 ORDER BY reason"
+    ):
         if shops is None or shop in shops:
             by_reason[reason] = by_reason.get(reason, 0) + records
     return by_reason
@@ -74,7 +82,12 @@ def read_parked(snapshot: Snapshot, shops: Collection[str] | None) -> dict[str, 
 
 def stopped(roles: Sequence[Role]) -> dict[str, str]:
     """Processors that stopped, by name, with their reason."""
-    return {name: str(reason) for role in roles if role.alive for name, reason in (role.details.get("stopped") or {}).items()}
+    return {
+        name: str(reason)
+        for role in roles
+        if role.alive
+        for name, reason in (role.details.get("stopped") or {}).items()
+    }
 
 
 def spool(roles: Sequence[Role]) -> Json:
@@ -93,7 +106,9 @@ def spool_fault(role: Role) -> str | None:
     return (role.details.get("spool") or {}).get("error")
 
 
-async def oldest_s(log: Log, feed: Feed, positions: Sequence[Position], spans: Spans, now_ms: int) -> float | None:
+async def oldest_s(
+    log: Log, feed: Feed, positions: Sequence[Position], spans: Spans, now_ms: int
+) -> float | None:
     """Age of the oldest record that the feed has not folded, seconds; 0 where there is none, None where the log did not tell."""
     if feed.topic not in spans:
         return None
@@ -104,7 +119,12 @@ async def oldest_s(log: Log, feed: Feed, positions: Sequence[Position], spans: S
             continue
         try:
             async with asyncio.timeout(SCAN_TIMEOUT_S):
-                entries = await log.scan(feed.topic, partition, max(reached.get(partition, 0), spans[feed.topic][partition].first), 1)
+                entries = await log.scan(
+                    feed.topic,
+                    partition,
+                    max(reached.get(partition, 0), spans[feed.topic][partition].first),
+                    1,
+                )
         except (LogError, TimeoutError):
             return None
         if entries:
@@ -113,7 +133,12 @@ async def oldest_s(log: Log, feed: Feed, positions: Sequence[Position], spans: S
 
 
 async def processors_json(
-    log: Log, feeds: Sequence[Feed], positions: Sequence[Position], spans: Spans, why: Mapping[str, str], now_ms: int
+    log: Log,
+    feeds: Sequence[Feed],
+    positions: Sequence[Position],
+    spans: Spans,
+    why: Mapping[str, str],
+    now_ms: int,
 ) -> list[Json]:
     """One entry per processor and topic."""
     ages = await asyncio.gather(*(oldest_s(log, feed, positions, spans, now_ms) for feed in feeds))
@@ -121,8 +146,12 @@ async def processors_json(
         {
             "name": feed.processor,
             "topic": feed.topic,
-            "partitions": len(spans[feed.topic]) if feed.topic in spans else len({p.partition for p in positions if p[:2] == feed}),
-            "lag_records": sum(behind_by_partition(feed, positions, spans[feed.topic]).values()) if feed.topic in spans else None,
+            "partitions": len(spans[feed.topic])
+            if feed.topic in spans
+            else len({p.partition for p in positions if p[:2] == feed}),
+            "lag_records": sum(behind_by_partition(feed, positions, spans[feed.topic]).values())
+            if feed.topic in spans
+            else None,
             "oldest_s": age,
             "records": sum(position.records for position in positions if position[:2] == feed),
             "stopped": why.get(feed.processor),
@@ -131,7 +160,13 @@ async def processors_json(
     ]
 
 
-def status_json(settings: ApiSettings, store_kind: str, roles: Sequence[Role], processors: list[Json], parked: Mapping[str, int]) -> Json:
+def status_json(
+    settings: ApiSettings,
+    store_kind: str,
+    roles: Sequence[Role],
+    processors: list[Json],
+    parked: Mapping[str, int],
+) -> Json:
     """The answer without `shop` and `as_of`."""
     return {
         "version": settings.version,

@@ -10,7 +10,12 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 ACK_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -34,7 +39,9 @@ class _Tally:
 
     def family(self, name: str, documentation: str) -> HistogramMetricFamily:
         edges = [*map(str, map(float, self._bounds)), "+Inf"]
-        return HistogramMetricFamily(name, documentation, list(zip(edges, accumulate(self._counts), strict=True)), self._sum)
+        return HistogramMetricFamily(
+            name, documentation, list(zip(edges, accumulate(self._counts), strict=True)), self._sum
+        )
 
 
 class ReceiverMetrics(Collector):
@@ -87,15 +94,28 @@ class ReceiverMetrics(Collector):
             signatures.add_metric((sender, str(secret)), count)
         yield deliveries
         yield signatures
-        yield self._ack_s.family("orderwire_ack_seconds", "From a delivery's headers to its answer, where the log was asked")
+        yield self._ack_s.family(
+            "orderwire_ack_seconds",
+            "From a delivery's headers to its answer, where the log was asked",
+        )
         yield self._body_bytes.family("orderwire_body_bytes", "Length of signed bodies")
-        yield GaugeMetricFamily("orderwire_in_flight_bytes", "Bodies being read or being made durable", self._held_bytes())
+        yield GaugeMetricFamily(
+            "orderwire_in_flight_bytes",
+            "Bodies being read or being made durable",
+            self._held_bytes(),
+        )
 
 
 class ProcessorMetrics:
     """What one processor has folded."""
 
-    def __init__(self, registry: CollectorRegistry, processor: str, *, shared: "ProcessorMetrics | None" = None) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        processor: str,
+        *,
+        shared: "ProcessorMetrics | None" = None,
+    ) -> None:
         """`shared` is the metrics of another processor of the same process: the families are made once."""
         families = _processor_families(registry) if shared is None else shared._families
         self._families: _ProcessorFamilies = families
@@ -120,11 +140,36 @@ def _processor_families(registry: CollectorRegistry) -> _ProcessorFamilies:
     label = ("processor",)
     return _ProcessorFamilies(
         Counter("orderwire_records", "Records folded", label, registry=registry),
-        Counter("orderwire_records_parked", "Records that could not be understood, with duplicates", label, registry=registry),
-        Counter("orderwire_fenced", "Batches rolled back because another owner had moved the position", label, registry=registry),
-        Counter("orderwire_store_retries", "Transactions done again because the database could not do them", label, registry=registry),
-        Histogram("orderwire_batch_seconds", "One batch: load, fold, save, commit", label, registry=registry),
-        Gauge("orderwire_event_time_seconds", "Time of the newest record folded, Unix seconds", label, registry=registry),
+        Counter(
+            "orderwire_records_parked",
+            "Records that could not be understood, with duplicates",
+            label,
+            registry=registry,
+        ),
+        Counter(
+            "orderwire_fenced",
+            "Batches rolled back because another owner had moved the position",
+            label,
+            registry=registry,
+        ),
+        Counter(
+            "orderwire_store_retries",
+            "Transactions done again because the database could not do them",
+            label,
+            registry=registry,
+        ),
+        Histogram(
+            "orderwire_batch_seconds",
+            "One batch: load, fold, save, commit",
+            label,
+            registry=registry,
+        ),
+        Gauge(
+            "orderwire_event_time_seconds",
+            "Time of the newest record folded, Unix seconds",
+            label,
+            registry=registry,
+        ),
     )
 
 
@@ -132,9 +177,18 @@ class CapiMetrics:
     """What the CAPI sender has told Meta."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._requests = Counter("orderwire_capi_requests", "Requests to Meta, by what came of them", ("class",), registry=registry)
-        self._events = Counter("orderwire_capi_events", "Events in those requests", ("class",), registry=registry)
-        self._request_seconds = Histogram("orderwire_capi_request_seconds", "From request to answer", registry=registry)
+        self._requests = Counter(
+            "orderwire_capi_requests",
+            "Requests to Meta, by what came of them",
+            ("class",),
+            registry=registry,
+        )
+        self._events = Counter(
+            "orderwire_capi_events", "Events in those requests", ("class",), registry=registry
+        )
+        self._request_seconds = Histogram(
+            "orderwire_capi_request_seconds", "From request to answer", registry=registry
+        )
         self._delivery_seconds = Histogram(
             "orderwire_capi_delivery_seconds",
             "From a webhook's arrival to the request that Meta took its event from, on the wire",
@@ -142,7 +196,10 @@ class CapiMetrics:
             registry=registry,
         )
         self._paused = Gauge(
-            "orderwire_capi_paused", "1 while a pixel is paused, its token, grant or id refused", ("pixel",), registry=registry
+            "orderwire_capi_paused",
+            "1 while a pixel is paused, its token, grant or id refused",
+            ("pixel",),
+            registry=registry,
         )
 
     def requested(self, kind: str, events: int, seconds: float) -> None:
@@ -165,9 +222,18 @@ class ApiMetrics:
     """What the query side has answered."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._answers = Counter("orderwire_api_answers", "Answers of the API, by route and status", ("route", "status"), registry=registry)
+        self._answers = Counter(
+            "orderwire_api_answers",
+            "Answers of the API, by route and status",
+            ("route", "status"),
+            registry=registry,
+        )
         self._seconds = Histogram(
-            "orderwire_api_seconds", "From a request's headers to its answer", ("route",), buckets=ACK_BUCKETS_S, registry=registry
+            "orderwire_api_seconds",
+            "From a request's headers to its answer",
+            ("route",),
+            buckets=ACK_BUCKETS_S,
+            registry=registry,
         )
 
     def answered(self, route: str, status: int, seconds: float) -> None:

@@ -17,7 +17,12 @@ _NO_DIGITS: Final = (
     *("RWF", "UGX", "UYI", "VND", "VUV", "XAF", "XOF", "XPF"),
 )
 _THREE_DIGITS: Final = ("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND")
-DIGITS: Final = {**dict.fromkeys(_NO_DIGITS, 0), **dict.fromkeys(_THREE_DIGITS, 3), "CLF": 4, "UYW": 4}
+DIGITS: Final = {
+    **dict.fromkeys(_NO_DIGITS, 0),
+    **dict.fromkeys(_THREE_DIGITS, 3),
+    "CLF": 4,
+    "UYW": 4,
+}
 """Minor units where they are not 2 (ISO 4217, list one)."""
 
 MOST_DIGITS = 15

@@ -12,7 +12,7 @@ Headers are our own, few and lower case; they describe the delivery and are not 
 | `event_id`, `api_version`, `test` | `X-Shopify-Event-Id`, `-API-Version` and `-Test`, where sent |
 
 A record on the topic `parked` has two more: `parked_reason` and `parked_from` (`topic/partition/offset`, or `receiver`),
-and where a processor parked it or it was replayed `parked_topic`, `parked_id` and `parked_turn` (`processors/parking.py`).
+and where a processor parked it or it was replayed `parked_topic`, `parked_id` and `parked_turn` (`processors/engine/parking.py`).
 """
 
 from collections.abc import Mapping

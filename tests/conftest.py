@@ -9,18 +9,23 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
-from orderwire.demo.postgres import Postgres
-from stream.migrations.run import head
-from stream.sql_store import SqlStore
-from stream.sqlite_log import SqliteLog
-from tests.kafka_fixture import kafka_broker
-from tests.postgres_fixture import postgres_server, postgres_url
+from simulator.servers.postgres import Postgres
+from stream.log.sqlite.log import SqliteLog
+from stream.store.migrations.run import head
+from stream.store.sql.store import SqlStore
+from tests.support.kafka_fixture import kafka_broker
+from tests.support.postgres_fixture import postgres_server, postgres_url
 
 __all__ = ["kafka_broker", "postgres_server", "postgres_url"]
 
 # No example has a time limit: 200 ms are a pause of a busy machine, not a fault of ours. The rest is as hypothesis has it: with CI set the
 # same examples each time, elsewhere others.
-settings.register_profile("without deadlines", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "without deadlines",
+    settings.default,
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+)
 settings.load_profile("without deadlines")
 
 

@@ -16,30 +16,61 @@ def register(app: typer.Typer) -> None:
 
     @app.command(epilog="Example: `orderwire demo --orders 500 --rate 100`")
     def demo(
-        orders: Annotated[int | None, typer.Option(min=1, help="End after so many live orders and check everything; exit 0 or 1.")] = None,
-        rate: Annotated[float, typer.Option(min=0.1, help="Webhooks a second, once history is loaded.")] = 20.0,
-        kafka: Annotated[bool, typer.Option("--kafka", help="On a real Kafka broker and PostgreSQL, started for the occasion.")] = False,
-        trouble: Annotated[float, typer.Option(min=0, max=1, help="Share of the requests to Meta's stand-in that go wrong.")] = 0.0,
+        orders: Annotated[
+            int | None,
+            typer.Option(
+                min=1, help="End after so many live orders and check everything; exit 0 or 1."
+            ),
+        ] = None,
+        rate: Annotated[
+            float, typer.Option(min=0.1, help="Webhooks a second, once history is loaded.")
+        ] = 20.0,
+        kafka: Annotated[
+            bool,
+            typer.Option(
+                "--kafka", help="On a real Kafka broker and PostgreSQL, started for the occasion."
+            ),
+        ] = False,
+        trouble: Annotated[
+            float,
+            typer.Option(
+                min=0, max=1, help="Share of the requests to Meta's stand-in that go wrong."
+            ),
+        ] = 0.0,
         customers: Annotated[int, typer.Option(min=1, help="Customers with a past.")] = 600,
         seed: Annotated[int, typer.Option(min=0, help="Another seed, another shop.")] = 1,
-        receiver_port: Annotated[int | None, typer.Option(min=1, max=65_535, help="Of the receiver; a free one where left out.")] = None,
-        api_port: Annotated[int | None, typer.Option(min=1, max=65_535, help="Of API and dashboard; a free one where left out.")] = None,
-        patience: Annotated[float, typer.Option(min=1, help="Seconds without progress before --orders stops waiting.")] = 30.0,
+        receiver_port: Annotated[
+            int | None,
+            typer.Option(min=1, max=65_535, help="Of the receiver; a free one where left out."),
+        ] = None,
+        api_port: Annotated[
+            int | None,
+            typer.Option(
+                min=1, max=65_535, help="Of API and dashboard; a free one where left out."
+            ),
+        ] = None,
+        patience: Annotated[
+            float,
+            typer.Option(min=1, help="Seconds without progress before --orders stops waiting."),
+        ] = 30.0,
         keep: Annotated[bool, typer.Option("--keep", help="Keep the data folder.")] = False,
     ) -> None:
         """Run everything on this machine, with a simulated shop and a stand-in for Meta, until Ctrl-C."""
         from rich.console import Console
 
-        from orderwire.demo.children import Died
-        from orderwire.demo.missing import Missing
-        from orderwire.demo.run import Demo, Options
-        from orderwire.demo.stage import NotReady
-        from stream.log import LogError
-        from stream.store import StoreError
+        from simulator.demo.run import Demo, Options
+        from simulator.demo.stage import NotReady
+        from simulator.servers.children import Died
+        from simulator.servers.missing import Missing
+        from stream.log.contract import LogError
+        from stream.store.contract import StoreError
 
         for option, port in (("--receiver-port", receiver_port), ("--api-port", api_port)):
             if port is not None and _taken(port):
-                raise typer.BadParameter(f"port {port} is taken; choose another, or leave the option out for a free one", param_hint=option)
+                raise typer.BadParameter(
+                    f"port {port} is taken; choose another, or leave the option out for a free one",
+                    param_hint=option,
+                )
         options = Options(
             rate=rate,
             orders=orders,
@@ -56,9 +87,11 @@ def register(app: typer.Typer) -> None:
         try:
             code = asyncio.run(Demo(options, folder, Console()).run())
         except Died as error:
-            print(f"orderwire demo: {error}; the end of {error.output}:\n{error.tail()}", file=sys.stderr)  # noqa: T201
+            end = f"the end of {error.output}:\n{error.tail()}"
+            print(f"orderwire demo: {error}; {end}", file=sys.stderr)  # noqa: T201
         except Missing as error:
-            print(f"orderwire demo: {error}. Then try again, or run `orderwire demo` without --kafka.", file=sys.stderr)  # noqa: T201
+            step = "Then try again, or run `orderwire demo` without --kafka."
+            print(f"orderwire demo: {error}. {step}", file=sys.stderr)  # noqa: T201
         except (NotReady, LogError, StoreError) as error:
             print(f"orderwire demo: {error}; the logs may say why", file=sys.stderr)  # noqa: T201
         finally:

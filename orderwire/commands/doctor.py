@@ -8,7 +8,7 @@ import typer
 
 if TYPE_CHECKING:
     from orderwire.doctor import Line
-    from orderwire.settings import Settings
+    from orderwire.settings.program import Settings
 
 
 def register(app: typer.Typer) -> None:
@@ -16,7 +16,9 @@ def register(app: typer.Typer) -> None:
 
     @app.command(epilog="Example: `orderwire doctor --offline`")
     def doctor(
-        offline: Annotated[bool, typer.Option("--offline", help="Do not ask Meta and Shopify.")] = False,
+        offline: Annotated[
+            bool, typer.Option("--offline", help="Do not ask Meta and Shopify.")
+        ] = False,
     ) -> None:
         """Check configuration, log, store, disk, ports, clock, Meta and Shopify; changes nothing and shows no secret.
 
@@ -24,8 +26,8 @@ def register(app: typer.Typer) -> None:
         fixed.
         """
         from orderwire.doctor import fix
-        from orderwire.settings import ConfigurationError, Settings
-        from orderwire.telling import log_to_stderr
+        from orderwire.operation.telling import log_to_stderr
+        from orderwire.settings.program import ConfigurationError, Settings
 
         log_to_stderr()
         try:
@@ -38,9 +40,9 @@ def register(app: typer.Typer) -> None:
 
 def _look(settings: "Settings", offline: bool) -> "list[Line]":
     from orderwire.doctor import configuration, fix, keeping, machine, outside
-    from orderwire.existing import open_existing_store
-    from orderwire.standing import read
-    from stream.store import StoreError
+    from orderwire.operation.existing import open_existing_store
+    from orderwire.operation.standing import read
+    from stream.store.contract import StoreError
 
     lines = configuration.check(settings)
     lines += machine.disk_lines(settings)
@@ -87,5 +89,9 @@ def _show(lines: "Sequence[Line]") -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     colours = {"ok": "green", "hint": "yellow", "fix": "bold red"}
     for line in lines:
-        table.add_row(Text(line.state, colours[line.state]), Text(line.subject, "bold"), Text(line.text, overflow="fold"))
+        table.add_row(
+            Text(line.state, colours[line.state]),
+            Text(line.subject, "bold"),
+            Text(line.text, overflow="fold"),
+        )
     Console().print(table)

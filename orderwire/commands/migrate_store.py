@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from orderwire.settings import Settings
-    from orderwire.store_copy import Copied
-    from stream.sql_store import SqlStore
+    from orderwire.operation.store_copy import Copied
+    from orderwire.settings.program import Settings
+    from stream.store.sql.store import SqlStore
 
 EXAMPLES = (
     "Examples: `orderwire migrate-store --to postgresql://orderwire@db/orderwire`, or with the log: `orderwire migrate-store "
@@ -22,11 +22,27 @@ def register(app: typer.Typer) -> None:
 
     @app.command("migrate-store", epilog=EXAMPLES)
     def migrate_store(
-        source: Annotated[str | None, typer.Option("--from", help="URL of the store to copy; ORDERWIRE_STORE_URL if left out.")] = None,
-        target: Annotated[str | None, typer.Option("--to", help="URL of an empty store: sqlite:///path or postgresql://...")] = None,
-        source_log: Annotated[str | None, typer.Option("--from-log", help="URL of the log that the store was filled from.")] = None,
-        target_log: Annotated[str | None, typer.Option("--to-log", help="URL of the log that it will read from now on.")] = None,
-        force: Annotated[bool, typer.Option("--force", help="Do not look whether roles are alive.")] = False,
+        source: Annotated[
+            str | None,
+            typer.Option(
+                "--from", help="URL of the store to copy; ORDERWIRE_STORE_URL if left out."
+            ),
+        ] = None,
+        target: Annotated[
+            str | None,
+            typer.Option("--to", help="URL of an empty store: sqlite:///path or postgresql://..."),
+        ] = None,
+        source_log: Annotated[
+            str | None,
+            typer.Option("--from-log", help="URL of the log that the store was filled from."),
+        ] = None,
+        target_log: Annotated[
+            str | None,
+            typer.Option("--to-log", help="URL of the log that it will read from now on."),
+        ] = None,
+        force: Annotated[
+            bool, typer.Option("--force", help="Do not look whether roles are alive.")
+        ] = False,
     ) -> None:
         """Copy a store to another database and check that both are equal; with the log URLs, move to another log as well.
 
@@ -35,14 +51,18 @@ def register(app: typer.Typer) -> None:
         environment. With `--from-log` and `--to-log` records not yet read are copied to the new log, and positions begin there; without
         `--to` this is done to the store `--from` itself. See 'Moving to Kafka and PostgreSQL' in docs/operation.md.
         """
-        from orderwire.telling import Refused, failures_told
+        from orderwire.operation.telling import Refused, failures_told
 
         if (source_log is None) != (target_log is None):
-            raise typer.BadParameter("--from-log and --to-log belong together", param_hint="--from-log / --to-log")
+            raise typer.BadParameter(
+                "--from-log and --to-log belong together", param_hint="--from-log / --to-log"
+            )
         if target is None and target_log is None:
-            raise typer.BadParameter("say where to: --to, or --from-log with --to-log", param_hint="--to")
+            raise typer.BadParameter(
+                "say where to: --to, or --from-log with --to-log", param_hint="--to"
+            )
         with failures_told("migrate-store"):
-            from orderwire.settings import Settings
+            from orderwire.settings.program import Settings
 
             settings = Settings.load()
             url = source or settings.store_url.get_secret_value()
@@ -53,12 +73,17 @@ def register(app: typer.Typer) -> None:
 
 
 async def _migrate(
-    settings: "Settings", source: str, target: str | None, source_log: str | None, target_log: str | None, force: bool
+    settings: "Settings",
+    source: str,
+    target: str | None,
+    source_log: str | None,
+    target_log: str | None,
+    force: bool,
 ) -> None:
-    from orderwire.existing import NothingThere, store_revision
-    from orderwire.telling import Refused
-    from stream.log import LogError
-    from stream.sql_store import SqlStore
+    from orderwire.operation.existing import NothingThere, store_revision
+    from orderwire.operation.telling import Refused
+    from stream.log.contract import LogError
+    from stream.store.sql.store import SqlStore
 
     if source == target or (source_log is not None and source_log == target_log):
         raise Refused("source and target are the same")
@@ -91,13 +116,15 @@ async def _migrate(
 
 
 def _refuse_alive(store: "SqlStore", which: str, roles: tuple[str, ...]) -> None:
-    from orderwire.standing import ROLE_SILENT_MS
-    from orderwire.telling import Refused
+    from orderwire.operation.standing import ROLE_SILENT_MS
+    from orderwire.operation.telling import Refused
     from query.status import read_roles
 
     with store.snapshot() as snapshot:
         found = read_roles(snapshot, time.time_ns() // 1_000_000, ROLE_SILENT_MS)
-    alive = sorted({f"{role.role} ({role.instance})" for role in found if role.alive and role.role in roles})
+    alive = sorted(
+        {f"{role.role} ({role.instance})" for role in found if role.alive and role.role in roles}
+    )
     if alive:
         raise Refused(
             f"roles are at work on {which}: {', '.join(alive)}; stop them first (one that was killed counts as alive for "
@@ -106,8 +133,8 @@ def _refuse_alive(store: "SqlStore", which: str, roles: tuple[str, ...]) -> None
 
 
 def _copy(source: "SqlStore", target: "SqlStore") -> None:
-    from orderwire.store_copy import copy
-    from orderwire.telling import progress, show
+    from orderwire.operation.store_copy import copy
+    from orderwire.operation.telling import progress, show
 
     done: dict[str, int] = {}
     with progress("Rows") as told:
@@ -117,22 +144,30 @@ def _copy(source: "SqlStore", target: "SqlStore") -> None:
             told(sum(done.values()), sum(done.values()))
 
         copied: list[Copied] = copy(source, target, count)
-    equal = [(one.table, one.source.rows, one.target.rows, f"{one.target.digest:032x}", "equal") for one in copied if one.source.rows]
+    equal = [
+        (one.table, one.source.rows, one.target.rows, f"{one.target.digest:032x}", "equal")
+        for one in copied
+        if one.source.rows
+    ]
     show("Copied", ("table", "rows there", "rows here", "digest of both", ""), equal)
-    typer.echo(f"{sum(one.source.rows for one in copied)} rows of {len(copied)} tables are equal on both sides")
+    typer.echo(
+        f"{sum(one.source.rows for one in copied)} rows of {len(copied)} tables are equal on both sides"
+    )
 
 
 async def _move_log(settings: "Settings", store: "SqlStore", source: str, target: str) -> None:
-    from orderwire.connections import open_log
-    from orderwire.existing import open_existing_log
-    from orderwire.log_move import begin_at_first, copy_unread
-    from orderwire.standing import feeds
-    from orderwire.telling import Refused, progress
-    from stream.spool import read_state
+    from orderwire.operation.existing import open_existing_log
+    from orderwire.operation.log_move import begin_at_first, copy_unread
+    from orderwire.operation.standing import feeds
+    from orderwire.operation.telling import Refused, progress
+    from orderwire.serve.connections import open_log
+    from stream.log.spool import read_state
 
     spooled = read_state(settings.spool).records
     if spooled and not target.startswith("kafka://"):
-        raise Refused(f"{spooled} records wait in {settings.spool} for the old log: let `orderwire serve --roles receive` drain them")
+        raise Refused(
+            f"{spooled} records wait in {settings.spool} for the old log: let `orderwire serve --roles receive` drain them"
+        )
     moving = feeds(settings)
     old = await open_existing_log(_with_log(settings, source))
     try:
@@ -147,7 +182,9 @@ async def _move_log(settings: "Settings", store: "SqlStore", source: str, target
         await old.close()
     for topic, records in sorted(copied.items()):
         typer.echo(f"{records} records of {topic} copied to the new log")
-    typer.echo("every processor begins at the first record of the new log; set ORDERWIRE_LOG_URL to it before the next start")
+    typer.echo(
+        "every processor begins at the first record of the new log; set ORDERWIRE_LOG_URL to it before the next start"
+    )
 
 
 def _with_log(settings: "Settings", url: str) -> "Settings":

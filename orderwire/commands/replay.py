@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from orderwire.parked_replay import Filter, Result
-    from orderwire.rewind import Moved
-    from orderwire.settings import Settings
+    from orderwire.operation.parked_replay import Filter, Result
+    from orderwire.operation.rewind import Moved
+    from orderwire.settings.program import Settings
 
 EXAMPLES = (
     "Examples: `orderwire replay --parked --dry-run`, `orderwire replay --parked --reason no_currency`, "
@@ -22,13 +22,35 @@ def register(app: typer.Typer) -> None:
     @app.command(epilog=EXAMPLES)
     def replay(
         parked: Annotated[bool, typer.Option("--parked", help="Replay parked records.")] = False,
-        reason: Annotated[str | None, typer.Option(help="With --parked: only those parked for this reason.")] = None,
-        topic: Annotated[str | None, typer.Option(help="The topic; with --parked ours (orders) or Shopify's (orders/paid).")] = None,
-        discard: Annotated[bool, typer.Option("--discard", help="With --parked --reason: settle them without replaying.")] = False,
-        since: Annotated[str | None, typer.Option("--from", help="With --topic: `earliest`, or an offset to read again from.")] = None,
-        processor: Annotated[str | None, typer.Option(help="With --from: only this processor; all of the topic otherwise.")] = None,
-        partition: Annotated[int | None, typer.Option(help="With --from: only this partition of the topic.")] = None,
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen and change nothing.")] = False,
+        reason: Annotated[
+            str | None, typer.Option(help="With --parked: only those parked for this reason.")
+        ] = None,
+        topic: Annotated[
+            str | None,
+            typer.Option(help="The topic; with --parked ours (orders) or Shopify's (orders/paid)."),
+        ] = None,
+        discard: Annotated[
+            bool,
+            typer.Option(
+                "--discard", help="With --parked --reason: settle them without replaying."
+            ),
+        ] = False,
+        since: Annotated[
+            str | None,
+            typer.Option(
+                "--from", help="With --topic: `earliest`, or an offset to read again from."
+            ),
+        ] = None,
+        processor: Annotated[
+            str | None,
+            typer.Option(help="With --from: only this processor; all of the topic otherwise."),
+        ] = None,
+        partition: Annotated[
+            int | None, typer.Option(help="With --from: only this partition of the topic.")
+        ] = None,
+        dry_run: Annotated[
+            bool, typer.Option("--dry-run", help="Say what would happen and change nothing.")
+        ] = False,
     ) -> None:
         """Send parked records to their topics again (--parked), or let processors read a topic again (--topic with --from).
 
@@ -40,15 +62,20 @@ def register(app: typer.Typer) -> None:
         adds what was missed: after a lost position, or for a processor that should see older records. It does not compute anew what a
         fold had got wrong. A running processor notices with its next batch; one that has stopped needs a restart of `orderwire serve`.
         """
-        from orderwire.parked_replay import Filter
-        from orderwire.telling import failures_told
+        from orderwire.operation.parked_replay import Filter
+        from orderwire.operation.telling import failures_told
 
         if parked == (since is not None):
-            raise typer.BadParameter("choose one: --parked, or --topic with --from", param_hint="--parked / --from")
+            raise typer.BadParameter(
+                "choose one: --parked, or --topic with --from", param_hint="--parked / --from"
+            )
         with failures_told("replay"):
             if parked:
                 if discard and reason is None:
-                    raise typer.BadParameter("--discard needs --reason, so that nothing is discarded unseen", param_hint="--discard")
+                    raise typer.BadParameter(
+                        "--discard needs --reason, so that nothing is discarded unseen",
+                        param_hint="--discard",
+                    )
                 asyncio.run(_replay_parked(Filter(reason, topic), discard, dry_run))
                 return
             if topic is None:
@@ -57,17 +84,25 @@ def register(app: typer.Typer) -> None:
 
 
 async def _replay_parked(which: "Filter", discard: bool, dry_run: bool) -> None:
-    from orderwire.existing import open_existing_log, open_existing_store
-    from orderwire.parked_replay import replay
-    from orderwire.settings import Settings
-    from orderwire.telling import progress
+    from orderwire.operation.existing import open_existing_log, open_existing_store
+    from orderwire.operation.parked_replay import replay
+    from orderwire.operation.telling import progress
+    from orderwire.settings.program import Settings
 
     settings = Settings.load()
     store = await asyncio.to_thread(open_existing_store, settings)
     log = await open_existing_log(settings)
     try:
         with progress("Parked records") as told:
-            result = await replay(log, store, _processors(settings), which, discard=discard, dry_run=dry_run, progress=told)
+            result = await replay(
+                log,
+                store,
+                _processors(settings),
+                which,
+                discard=discard,
+                dry_run=dry_run,
+                progress=told,
+            )
     finally:
         await log.close()
         store.close()
@@ -75,8 +110,8 @@ async def _replay_parked(which: "Filter", discard: bool, dry_run: bool) -> None:
 
 
 def _processors(settings: "Settings") -> dict[str, list[Any]]:
-    from orderwire.feeds import running
-    from orderwire.registry import PROCESSORS
+    from orderwire.serve.feeds import running
+    from orderwire.serve.registry import PROCESSORS
 
     by_topic: dict[str, list[Any]] = {}
     for name in running(settings):
@@ -95,20 +130,26 @@ def _tell_parked(result: "Result", discard: bool, dry_run: bool) -> None:
         typer.echo(f"{count} left parked: {reason}")
     if result.gone:
         settled = f"{would}settled" if discard else "settle them with --discard --reason REASON"
-        typer.echo(f"{result.gone} are older than the log's retention and cannot be replayed; {settled}")
+        typer.echo(
+            f"{result.gone} are older than the log's retention and cannot be replayed; {settled}"
+        )
     if not (result.returned or result.left or result.discarded or result.gone):
         typer.echo("nothing is parked that fits")
 
 
-async def _rewind(topic: str, since: str, processor: str | None, partition: int | None, dry_run: bool) -> None:
-    from orderwire.existing import open_existing_log, open_existing_store
-    from orderwire.rewind import rewind, targets
-    from orderwire.settings import Settings
-    from orderwire.standing import feeds
-    from orderwire.telling import Refused
+async def _rewind(
+    topic: str, since: str, processor: str | None, partition: int | None, dry_run: bool
+) -> None:
+    from orderwire.operation.existing import open_existing_log, open_existing_store
+    from orderwire.operation.rewind import rewind, targets
+    from orderwire.operation.standing import feeds
+    from orderwire.operation.telling import Refused
+    from orderwire.settings.program import Settings
 
     if since != "earliest" and not since.isdigit():
-        raise typer.BadParameter(f"{since!r} is neither `earliest` nor an offset", param_hint="--from")
+        raise typer.BadParameter(
+            f"{since!r} is neither `earliest` nor an offset", param_hint="--from"
+        )
     settings = Settings.load()
     readers = {feed.processor for feed in feeds(settings) if feed.topic == topic}
     if not readers or (processor is not None and processor not in readers):
@@ -119,7 +160,9 @@ async def _rewind(topic: str, since: str, processor: str | None, partition: int 
     try:
         spans = await log.spans(topic)
         wanted = targets(spans, None if since == "earliest" else int(since), partition)
-        moved = rewind(store, topic, {processor} if processor else readers, wanted, spans, dry_run=dry_run)
+        moved = rewind(
+            store, topic, {processor} if processor else readers, wanted, spans, dry_run=dry_run
+        )
     finally:
         await log.close()
         store.close()
@@ -129,10 +172,16 @@ async def _rewind(topic: str, since: str, processor: str | None, partition: int 
 def _tell_moved(topic: str, moved: "list[Moved]", dry_run: bool) -> None:
     would = "would go" if dry_run else "goes"
     for move in moved:
-        typer.echo(f"{move.processor} {would} from {move.before} to {move.now} of {topic}/{move.partition}")
+        typer.echo(
+            f"{move.processor} {would} from {move.before} to {move.now} of {topic}/{move.partition}"
+        )
         if move.lost:
-            typer.echo(f"  {move.lost} offsets before it are gone from the log; see 'A position was lost' in docs/operation.md")
+            typer.echo(
+                f"  {move.lost} offsets before it are gone from the log; see 'A position was lost' in docs/operation.md"
+            )
     if not moved:
         typer.echo("every position is there already")
     elif not dry_run:
-        typer.echo("Running processors notice with their next batch; those that had stopped need a restart of `orderwire serve`.")
+        typer.echo(
+            "Running processors notice with their next batch; those that had stopped need a restart of `orderwire serve`."
+        )

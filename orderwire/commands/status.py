@@ -10,15 +10,22 @@ import typer
 def register(app: typer.Typer) -> None:
     """Add the command."""
 
-    @app.command(epilog="Example: `orderwire status --json | jq '.processors[] | {name, lag_records}'`")
+    @app.command(
+        epilog="Example: `orderwire status --json | jq '.processors[] | {name, lag_records}'`"
+    )
     def status(
-        as_json: Annotated[bool, typer.Option("--json", help="The answer of GET /v1/status, with `capi` by shop beside it.")] = False,
+        as_json: Annotated[
+            bool,
+            typer.Option(
+                "--json", help="The answer of GET /v1/status, with `capi` by shop beside it."
+            ),
+        ] = False,
     ) -> None:
         """Show roles, processors with their lag, Purchase events by outcome, parked records and the spool.
 
         Reads the log and the store themselves, so it works while `orderwire serve` is down.
         """
-        from orderwire.telling import failures_told
+        from orderwire.operation.telling import failures_told
 
         with failures_told("status"):
             answer = asyncio.run(_read())
@@ -31,9 +38,9 @@ def register(app: typer.Typer) -> None:
 
 
 async def _read() -> dict[str, Any]:
-    from orderwire.existing import open_existing_log, open_existing_store
-    from orderwire.settings import Settings
-    from orderwire.standing import standing
+    from orderwire.operation.existing import open_existing_log, open_existing_store
+    from orderwire.operation.standing import standing
+    from orderwire.settings.program import Settings
 
     settings = Settings.load()
     store = await asyncio.to_thread(open_existing_store, settings)
@@ -48,11 +55,18 @@ async def _read() -> dict[str, Any]:
 
 
 def _show(answer: Mapping[str, Any]) -> None:
-    from orderwire.telling import show
+    from orderwire.operation.telling import show
 
     typer.echo(f"orderwire {answer['version']}, log {answer['log']}, store {answer['store']}")
     roles = [
-        (r["role"], "alive" if r["alive"] else "silent", r["instance"], r["restarts"], r["started_at"], r["beat_at"])
+        (
+            r["role"],
+            "alive" if r["alive"] else "silent",
+            r["instance"],
+            r["restarts"],
+            r["started_at"],
+            r["beat_at"],
+        )
         for r in answer["roles"]
     ]
     if roles:
@@ -60,22 +74,41 @@ def _show(answer: Mapping[str, Any]) -> None:
     else:
         typer.echo("Roles: none has reported; start them with `orderwire serve`")
     rows = [
-        (p["name"], p["topic"], _or_unknown(p["lag_records"]), _or_unknown(p["oldest_s"]), p["records"], p["stopped"] or "")
+        (
+            p["name"],
+            p["topic"],
+            _or_unknown(p["lag_records"]),
+            _or_unknown(p["oldest_s"]),
+            p["records"],
+            p["stopped"] or "",
+        )
         for p in answer["processors"]
     ]
     show("Processors", ("name", "topic", "lag", "oldest s", "records", "stopped because"), rows)
     for shop, capi in answer["capi"].items():
         counted = [(outcome, events) for outcome, events in capi["outcomes"].items()]
-        show(f"Purchase events of {shop}, pixel {capi['pixel_id']}: {capi['state']}", ("outcome", "events"), counted)
+        show(
+            f"Purchase events of {shop}, pixel {capi['pixel_id']}: {capi['state']}",
+            ("outcome", "events"),
+            counted,
+        )
         if capi["paused"]:
-            typer.echo(f"  {capi['paused']['class']} since {capi['paused']['since']}: {capi['paused']['message']}")
+            typer.echo(
+                f"  {capi['paused']['class']} since {capi['paused']['since']}: {capi['paused']['message']}"
+            )
     if answer["parked"]["by_reason"]:
         show("Parked", ("reason", "records"), list(answer["parked"]["by_reason"].items()))
-        typer.echo("  `orderwire replay --parked --dry-run` says which of them would be understood now")
+        typer.echo(
+            "  `orderwire replay --parked --dry-run` says which of them would be understood now"
+        )
     else:
         typer.echo("Parked: none")
     spool = answer["spool"]
-    age = "" if spool["oldest_s"] is None else f", {spool['bytes']} bytes, the oldest {spool['oldest_s']:.0f} s old"
+    age = (
+        ""
+        if spool["oldest_s"] is None
+        else f", {spool['bytes']} bytes, the oldest {spool['oldest_s']:.0f} s old"
+    )
     typer.echo(f"Spool: {spool['records']} records{age}")
 
 

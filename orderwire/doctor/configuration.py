@@ -1,7 +1,7 @@
 """Is what is set enough, and does it fit together? Asks nobody."""
 
 from orderwire.doctor import Line, fix, hint, ok
-from orderwire.settings import ConfigurationError, Settings, ShopSettings
+from orderwire.settings.program import ConfigurationError, Settings, ShopSettings
 from query.auth import Unprotected, check_bind, is_loopback, parse_tokens
 
 
@@ -9,7 +9,12 @@ def check(settings: Settings) -> list[Line]:
     """Every shop, and the rule that an API beyond loopback has tokens."""
     lines = [line for shop in settings.shops.values() for line in shop_lines(shop)]
     if not lines:
-        lines = [fix("shops", "none is configured: set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET, or a table in orderwire.toml")]
+        lines = [
+            fix(
+                "shops",
+                "none is configured: set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET, or a table in orderwire.toml",
+            )
+        ]
     return [*lines, api_line(settings)]
 
 
@@ -19,23 +24,47 @@ def shop_lines(shop: ShopSettings) -> list[Line]:
     parts = [f"{secrets} webhook secret{'s, each of them accepted' if secrets > 1 else ''}"]
     found = []
     if not shop.domain.endswith(".myshopify.com"):
-        found.append(hint(shop.domain, "Shopify signs with the name.myshopify.com domain; deliveries under another name are answered 401"))
+        found.append(
+            hint(
+                shop.domain,
+                "Shopify signs with the name.myshopify.com domain; deliveries under another name are answered 401",
+            )
+        )
     if shop.zone is None:
         found.append(
-            hint(shop.domain, "no time zone: its days follow the offset of its orders; set SHOPIFY_TIMEZONE, for example Europe/Paris")
+            hint(
+                shop.domain,
+                "no time zone: its days follow the offset of its orders; set SHOPIFY_TIMEZONE, for example Europe/Paris",
+            )
         )
     else:
         parts.append(str(shop.zone))
     if shop.capi is None:
-        found.append(hint(shop.domain, "no pixel, so nothing is sent to Meta: set META_PIXEL_ID and META_ACCESS_TOKEN"))
+        found.append(
+            hint(
+                shop.domain,
+                "no pixel, so nothing is sent to Meta: set META_PIXEL_ID and META_ACCESS_TOKEN",
+            )
+        )
     else:
         parts.append(f"pixel {shop.capi.pixel_id}")
         if shop.capi.test_event_code:
             hours = shop.capi.test_hours
-            found.append(hint(shop.domain, f"META_TEST_EVENT_CODE is set: events are tests, and after {hours} h sending pauses; remove it"))
-    missing = [name for name, value in (("AD_BANKROLL", shop.ads.bankroll), ("AD_MARGIN", shop.ads.margin)) if value is None]
+            found.append(
+                hint(
+                    shop.domain,
+                    f"META_TEST_EVENT_CODE is set: events are tests, and after {hours} h sending pauses; remove it",
+                )
+            )
+    missing = [
+        name
+        for name, value in (("AD_BANKROLL", shop.ads.bankroll), ("AD_MARGIN", shop.ads.margin))
+        if value is None
+    ]
     if missing:
-        found.append(hint(shop.domain, f"{' and '.join(missing)} not set, so no ad budgets are recommended"))
+        found.append(
+            hint(shop.domain, f"{' and '.join(missing)} not set, so no ad budgets are recommended")
+        )
     return [ok(shop.domain, ", ".join(parts)), *found]
 
 
@@ -48,4 +77,7 @@ def api_line(settings: Settings) -> Line:
     except (ConfigurationError, Unprotected, ValueError) as error:
         return fix("api access", str(error))
     where = "this machine only" if is_loopback(host) else "the network"
-    return ok("api access", f"from {where}, {f'with one of {len(tokens)} tokens' if tokens else 'without a token'}")
+    return ok(
+        "api access",
+        f"from {where}, {f'with one of {len(tokens)} tokens' if tokens else 'without a token'}",
+    )

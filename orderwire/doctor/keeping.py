@@ -5,14 +5,14 @@ import time
 from collections.abc import Sequence
 
 from orderwire.doctor import Line, fix, hint, ok
-from orderwire.existing import open_existing_log, sqlite_path, store_revision
-from orderwire.settings import ConfigurationError, Settings
-from orderwire.standing import Kept, spool_state
+from orderwire.operation.existing import open_existing_log, sqlite_path, store_revision
+from orderwire.operation.standing import Kept, spool_state
+from orderwire.settings.program import ConfigurationError, Settings
 from query.status import stopped
-from stream.log import LogError, Unavailable
-from stream.migrations.run import head
+from stream.log.contract import LogError, Unavailable
 from stream.record import TOPICS
-from stream.store import Store, StoreError
+from stream.store.contract import Store, StoreError
+from stream.store.migrations.run import head
 
 SPOOL_FINE_S = 60.0
 """A spool drains within seconds of the log's return; records older than this say that it is still away."""
@@ -32,20 +32,28 @@ async def _file_lines(settings: Settings) -> list[Line]:
         return [ok("log", f"{path}, made when `orderwire serve` starts")]
     log = await open_existing_log(settings)
     try:
-        held = sum([span.next - span.first for topic in TOPICS for span in (await log.spans(topic)).values()])
+        held = sum(
+            [
+                span.next - span.first
+                for topic in TOPICS
+                for span in (await log.spans(topic)).values()
+            ]
+        )
     finally:
         await log.close()
     return [ok("log", f"{path} holds {held} records")]
 
 
 async def _kafka_lines(settings: Settings) -> list[Line]:
-    from stream.kafka_topics import differences
+    from stream.log.kafka.topics import differences
 
     found = await differences(settings.log_url.removeprefix("kafka://"), settings.kafka, TOPICS)
     absent = [difference for difference in found if "does not exist" in difference]
     if len(absent) == len(TOPICS):
         return [ok("log", "Kafka answers; the topics are made when `orderwire serve` starts")]
-    return [fix("log", difference) for difference in found] or [ok("log", f"Kafka answers; all {len(TOPICS)} topics are as set")]
+    return [fix("log", difference) for difference in found] or [
+        ok("log", f"Kafka answers; all {len(TOPICS)} topics are as set")
+    ]
 
 
 def schema_line(settings: Settings) -> Line:
@@ -59,9 +67,15 @@ def schema_line(settings: Settings) -> Line:
     if found is None:
         return ok("store", f"{kind}, empty; `orderwire serve` makes the schema")
     if found > head():
-        return fix("store", f"its schema is at {found}, newer than this program ({head()}): upgrade orderwire")
+        return fix(
+            "store",
+            f"its schema is at {found}, newer than this program ({head()}): upgrade orderwire",
+        )
     if found < head():
-        return hint("store", f"its schema is at {found}; `orderwire serve` upgrades it to {head()} when it starts")
+        return hint(
+            "store",
+            f"its schema is at {found}; `orderwire serve` upgrades it to {head()} when it starts",
+        )
     return ok("store", f"{kind}, schema {found}")
 
 
@@ -69,11 +83,23 @@ def work_lines(settings: Settings, kept: Kept) -> list[Line]:
     """Roles, processors that stopped, parked records, pixels that pause, the spool."""
     lines = []
     alive = sorted({role.role for role in kept.roles if role.alive})
-    lines.append(ok("roles", f"{', '.join(alive)} at work") if alive else hint("roles", "none at work: `orderwire serve` starts them"))
-    lines += [fix("processors", f"{name} stopped: {reason}") for name, reason in stopped(kept.roles).items()]
+    lines.append(
+        ok("roles", f"{', '.join(alive)} at work")
+        if alive
+        else hint("roles", "none at work: `orderwire serve` starts them")
+    )
+    lines += [
+        fix("processors", f"{name} stopped: {reason}")
+        for name, reason in stopped(kept.roles).items()
+    ]
     if parked := sum(kept.parked.values()):
         reasons = ", ".join(f"{count} {reason}" for reason, count in kept.parked.items())
-        lines.append(hint("parked", f"{parked} ({reasons}): `orderwire replay --parked --dry-run` says what can go back"))
+        lines.append(
+            hint(
+                "parked",
+                f"{parked} ({reasons}): `orderwire replay --parked --dry-run` says what can go back",
+            )
+        )
     else:
         lines.append(ok("parked", "none"))
     for shop, capi in kept.capi.items():
@@ -86,10 +112,18 @@ def capi_lines(shop: str, capi: dict[str, object]) -> list[Line]:
     lines, outcomes, paused = [], capi["outcomes"], capi["paused"]
     if isinstance(paused, dict) and capi["state"] == "paused":
         lines.append(
-            fix(shop, f"sending to Meta is paused since {paused['since']} ({paused['class']} {paused['code']}): {paused['message']}")
+            fix(
+                shop,
+                f"sending to Meta is paused since {paused['since']} ({paused['class']} {paused['code']}): {paused['message']}",
+            )
         )
     if isinstance(outcomes, dict) and outcomes["dead"]:
-        lines.append(hint(shop, f"Meta refused {outcomes['dead']} events; once mended, POST /v1/capi/retry sends those not too old again"))
+        lines.append(
+            hint(
+                shop,
+                f"Meta refused {outcomes['dead']} events; once mended, POST /v1/capi/retry sends those not too old again",
+            )
+        )
     return lines
 
 
@@ -105,7 +139,9 @@ def spool_line(settings: Settings) -> Line:
         return ok("spool", "empty")
     told = f"{state.records} records wait, the oldest {state.oldest_s:.0f} s"
     if (state.oldest_s or 0) > SPOOL_FINE_S:
-        return fix("spool", f"{told}: bring Kafka back; a running receiver then drains it by itself")
+        return fix(
+            "spool", f"{told}: bring Kafka back; a running receiver then drains it by itself"
+        )
     return hint("spool", f"{told}; it drains by itself once Kafka answers")
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import requests
 
 from orderwire.doctor import Line, fix, hint, ok
-from orderwire.existing import sqlite_path
-from orderwire.settings import Address, ConfigurationError, Settings
+from orderwire.operation.existing import sqlite_path
+from orderwire.settings.program import Address, ConfigurationError, Settings
 
 ROOM_BYTES, ROOM_SHARE = 1 << 30, 0.05
 """Less free than either is to be fixed: a full disk turns deliveries into 503."""
@@ -34,11 +34,16 @@ def disk_line(folder: Path) -> Line:
     while not there.exists():
         there = there.parent
     if not os.access(there, os.W_OK | os.X_OK):
-        return fix("disk", f"{there} cannot be written by this user: change its owner, or put the data elsewhere")
+        return fix(
+            "disk",
+            f"{there} cannot be written by this user: change its owner, or put the data elsewhere",
+        )
     usage = shutil.disk_usage(there)
     room = f"{usage.free / (1 << 30):.1f} GiB free of {usage.total / (1 << 30):.0f}"
     if usage.free < ROOM_BYTES or usage.free < ROOM_SHARE * usage.total:
-        return fix("disk", f"{folder}: {room}; a full disk answers deliveries with 503, so make room")
+        return fix(
+            "disk", f"{folder}: {room}; a full disk answers deliveries with 503, so make room"
+        )
     return ok("disk", f"{folder}: {room}")
 
 
@@ -56,14 +61,22 @@ def port_line(subject: str, address: Address, alive: bool) -> Line:
     if not taken:
         return fix(subject, f"{where} cannot be listened on ({reason}): choose another address")
     if _answers_healthz(address):
-        return ok(subject, f"{where} is served" + ("" if alive else ", though its role has given no sign of life in the store"))
+        return ok(
+            subject,
+            f"{where} is served"
+            + ("" if alive else ", though its role has given no sign of life in the store"),
+        )
     return fix(subject, f"{where} is taken by another program: stop it, or choose another address")
 
 
 def _answers_healthz(address: Address) -> bool:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104 - it is compared, not bound
     try:
-        answer = requests.get(f"http://{f'[{host}]' if ':' in host else host}:{address.port}/healthz", timeout=2, allow_redirects=False)
+        answer = requests.get(
+            f"http://{f'[{host}]' if ':' in host else host}:{address.port}/healthz",
+            timeout=2,
+            allow_redirects=False,
+        )
     except requests.RequestException:
         return False
     return answer.status_code in (200, 503) and "json" in answer.headers.get("Content-Type", "")
@@ -72,7 +85,10 @@ def _answers_healthz(address: Address) -> bool:
 def port_lines(settings: Settings, alive: Collection[str]) -> list[Line]:
     """Both listeners. `alive`: names of the roles that give signs of life."""
     lines = []
-    for subject, role, name in (("receiver", "receive", "receiver_address"), ("api", "query", "api_address")):
+    for subject, role, name in (
+        ("receiver", "receive", "receiver_address"),
+        ("api", "query", "api_address"),
+    ):
         try:
             lines.append(port_line(subject, getattr(settings, name), role in alive))
         except ConfigurationError as error:
@@ -87,5 +103,8 @@ def clock_line(offsets_s: Sequence[tuple[str, float]]) -> Line:
     who, worst = max(offsets_s, key=lambda offset: abs(offset[1]))
     if abs(worst) > CLOCK_S:
         side = "ahead of" if worst > 0 else "behind"
-        return fix("clock", f"{abs(worst):.0f} s {side} {who}: set up NTP, or Meta refuses events as coming from the future")
+        return fix(
+            "clock",
+            f"{abs(worst):.0f} s {side} {who}: set up NTP, or Meta refuses events as coming from the future",
+        )
     return ok("clock", f"within {max(1.0, abs(worst)):.0f} s of {who}")

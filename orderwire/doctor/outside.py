@@ -5,15 +5,16 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 import requests
 
+from destinations.meta.errors import ErrorClass, Verdict, classify
+from destinations.meta.graph import appsecret_proof
+from destinations.meta.settings import CapiSettings
 from orderwire.doctor import Line, fix, hint, ok
-from orderwire.settings import ShopSettings
-from processors.capi.errors import ErrorClass, Verdict, classify
-from processors.capi.graph import appsecret_proof
-from processors.capi.settings import CapiSettings
+from orderwire.settings.program import ShopSettings
 
 TIMEOUT_S = (4.0, 10.0)
 AT_ONCE = 8
@@ -32,12 +33,16 @@ def check(shops: list[ShopSettings]) -> tuple[list[Line], list[tuple[str, float]
     asked: list[tuple[str, Callable[[], Answer]]] = []
     for shop in shops:
         if shop.capi is not None:
-            asked.append(("Meta's clock", lambda shop=shop, capi=shop.capi: graph(shop.domain, capi)))  # type: ignore[misc]
+            asked.append(("Meta's clock", partial(graph, shop.domain, shop.capi)))
         if shop.admin_token is not None:
-            asked.append(("Shopify's clock", lambda shop=shop: admin(shop)))  # type: ignore[misc]
+            asked.append(("Shopify's clock", partial(admin, shop)))
     with ThreadPoolExecutor(AT_ONCE) as pool:
         answers = list(pool.map(lambda one: one[1](), asked))
-    clocks = [(whose, answer.ahead_s) for (whose, _), answer in zip(asked, answers, strict=True) if answer.ahead_s is not None]
+    clocks = [
+        (whose, answer.ahead_s)
+        for (whose, _), answer in zip(asked, answers, strict=True)
+        if answer.ahead_s is not None
+    ]
     return [line for answer in answers for line in answer.lines], clocks
 
 
@@ -49,13 +54,24 @@ def graph(shop: str, capi: CapiSettings) -> Answer:
         query["appsecret_proof"] = appsecret_proof(capi.app_secret, capi.access_token)
     headers = {"Authorization": f"Bearer {capi.access_token}"}
     try:
-        answer = requests.get(url, params=query, headers=headers, timeout=TIMEOUT_S, allow_redirects=False)
+        answer = requests.get(
+            url, params=query, headers=headers, timeout=TIMEOUT_S, allow_redirects=False
+        )
     except requests.RequestException as error:
-        return Answer([fix(shop, f"{capi.graph_url} cannot be reached ({_kind(error)}): open outgoing HTTPS, or check META_GRAPH_URL")])
+        return Answer(
+            [
+                fix(
+                    shop,
+                    f"{capi.graph_url} cannot be reached ({_kind(error)}): open outgoing HTTPS, or check META_GRAPH_URL",
+                )
+            ]
+        )
     ahead_s = _ahead_s(answer)
     body = _json(answer)
     if answer.status_code == 200 and str(body.get("id")) == capi.pixel_id:
-        return Answer([ok(shop, f"Meta knows pixel {capi.pixel_id}, and the token reaches it")], ahead_s)
+        return Answer(
+            [ok(shop, f"Meta knows pixel {capi.pixel_id}, and the token reaches it")], ahead_s
+        )
     verdict = classify(answer.status_code, answer.headers, answer.content)
     return Answer([_graph_line(shop, capi, verdict)], ahead_s)
 
@@ -64,18 +80,36 @@ def _graph_line(shop: str, capi: CapiSettings, verdict: Verdict) -> Line:
     """In our own words: Meta's are translated, and may quote what was sent."""
     told = f"(HTTP {verdict.http_status}, code {verdict.code}, subcode {verdict.subcode}, trace {verdict.fbtrace_id})"
     if verdict.code in (190, 102, 104):
-        return fix(shop, f"Meta does not take the access token {told}: make a new one in Events Manager and set META_ACCESS_TOKEN")
+        return fix(
+            shop,
+            f"Meta does not take the access token {told}: make a new one in Events Manager and set META_ACCESS_TOKEN",
+        )
     if verdict.code == 100 and verdict.subcode == 33:
-        return fix(shop, f"pixel {capi.pixel_id} is not there, or the token has no grant for it {told}: check META_PIXEL_ID and the grant")
+        return fix(
+            shop,
+            f"pixel {capi.pixel_id} is not there, or the token has no grant for it {told}: check META_PIXEL_ID and the grant",
+        )
     if verdict.code == 100 and verdict.subcode is None:
-        return fix(shop, f"Meta does not take the proof of the app secret {told}: check META_APP_SECRET, or leave it out")
+        return fix(
+            shop,
+            f"Meta does not take the proof of the app secret {told}: check META_APP_SECRET, or leave it out",
+        )
     if verdict.kind is ErrorClass.CONFIGURATION:
-        return fix(shop, f"the token may not see pixel {capi.pixel_id} {told}: give it ads_management for this pixel")
+        return fix(
+            shop,
+            f"the token may not see pixel {capi.pixel_id} {told}: give it ads_management for this pixel",
+        )
     if verdict.kind is ErrorClass.THROTTLE:
         return hint(shop, f"Meta answers, and asks to call less often {told}")
     if verdict.kind in (ErrorClass.TRANSIENT, ErrorClass.TRANSIENT_SLOW):
-        return fix(shop, f"{capi.graph_url} does not answer as Meta does {told}: try again, and check META_GRAPH_URL and proxies")
-    return fix(shop, f"Meta refuses the question for pixel {capi.pixel_id} {told}: check META_GRAPH_VERSION and META_PIXEL_ID")
+        return fix(
+            shop,
+            f"{capi.graph_url} does not answer as Meta does {told}: try again, and check META_GRAPH_URL and proxies",
+        )
+    return fix(
+        shop,
+        f"Meta refuses the question for pixel {capi.pixel_id} {told}: check META_GRAPH_VERSION and META_PIXEL_ID",
+    )
 
 
 def admin(shop: ShopSettings) -> Answer:
@@ -83,7 +117,11 @@ def admin(shop: ShopSettings) -> Answer:
     headers = {"X-Shopify-Access-Token": shop.admin_token or ""}
     try:
         answer = requests.post(
-            shop.admin_graphql_url, json={"query": SHOP_QUERY}, headers=headers, timeout=TIMEOUT_S, allow_redirects=False
+            shop.admin_graphql_url,
+            json={"query": SHOP_QUERY},
+            headers=headers,
+            timeout=TIMEOUT_S,
+            allow_redirects=False,
         )
     except requests.RequestException as error:
         told = f"Shopify's Admin API cannot be reached ({_kind(error)}): open outgoing HTTPS, or check SHOPIFY_ADMIN_URL"
@@ -94,17 +132,37 @@ def admin(shop: ShopSettings) -> Answer:
 def _admin_lines(shop: ShopSettings, answer: requests.Response) -> list[Line]:
     status = answer.status_code
     if status in (401, 403):
-        return [fix(shop.domain, f"Shopify does not take the Admin API token (HTTP {status}): set SHOPIFY_ADMIN_TOKEN anew")]
+        return [
+            fix(
+                shop.domain,
+                f"Shopify does not take the Admin API token (HTTP {status}): set SHOPIFY_ADMIN_TOKEN anew",
+            )
+        ]
     if status in (301, 302, 404):
-        return [fix(shop.domain, f"no Admin API there (HTTP {status}): check SHOPIFY_SHOP and SHOPIFY_API_VERSION")]
+        return [
+            fix(
+                shop.domain,
+                f"no Admin API there (HTTP {status}): check SHOPIFY_SHOP and SHOPIFY_API_VERSION",
+            )
+        ]
     data = _json(answer).get("data")
     found = data.get("shop") if isinstance(data, dict) else None
     if status != 200 or not isinstance(found, dict):
-        return [fix(shop.domain, f"Shopify's Admin API gives no answer to go by (HTTP {status}): try again, check SHOPIFY_API_VERSION")]
+        return [
+            fix(
+                shop.domain,
+                f"Shopify's Admin API gives no answer to go by (HTTP {status}): try again, check SHOPIFY_API_VERSION",
+            )
+        ]
     zone, currency = str(found.get("ianaTimezone") or ""), str(found.get("currencyCode") or "")
     lines = [ok(shop.domain, f"Shopify's Admin API answers: time zone {zone}, currency {currency}")]
     if zone and (shop.zone is None or shop.zone.key != zone):
-        lines.append(hint(shop.domain, f"the shop's own time zone is {zone}: set SHOPIFY_TIMEZONE={zone}, so that days are its days"))
+        lines.append(
+            hint(
+                shop.domain,
+                f"the shop's own time zone is {zone}: set SHOPIFY_TIMEZONE={zone}, so that days are its days",
+            )
+        )
     return lines
 
 

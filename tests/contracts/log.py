@@ -1,4 +1,4 @@
-"""What every log must do (`stream/log.py`), in terms that any of them can meet: per partition, gaps in offsets allowed.
+"""What every log must do (`stream/log/contract.py`), in terms that any of them can meet: per partition, gaps in offsets allowed.
 
 A backend's test file subclasses `LogContract` and supplies two fixtures:
 
@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from stream.log import Log
+from stream.log.contract import Log
 from tests.contracts.log_appending import Appending
 from tests.contracts.log_kit import Forget, OpenLog
 from tests.contracts.log_reading import Reading

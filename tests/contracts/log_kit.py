@@ -5,7 +5,7 @@ import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 
-from stream.log import Log, Reader
+from stream.log.contract import Log, Reader
 from stream.record import Entry, Record
 
 OpenLog = Callable[[], Awaitable[Log]]
@@ -21,9 +21,23 @@ LONG_AGO_MS = NOW_MS - 2 * 86_400_000
 """Old for the tests, yet inside any retention that a broker has of its own."""
 
 
-def a_record(topic: str, number: int, *, key: str = "k", body: bytes | None = None, time_ms: int = LONG_AGO_MS) -> Record:
+def a_record(
+    topic: str,
+    number: int,
+    *,
+    key: str = "k",
+    body: bytes | None = None,
+    time_ms: int = LONG_AGO_MS,
+) -> Record:
     headers = {"source": "shopify", "topic": "orders/create", "shop": "example.myshopify.com"}
-    return Record(topic, key, f"id-{number}", time_ms, headers, f'{{"n":{number}}}'.encode() if body is None else body)
+    return Record(
+        topic,
+        key,
+        f"id-{number}",
+        time_ms,
+        headers,
+        f'{{"n":{number}}}'.encode() if body is None else body,
+    )
 
 
 def numbers(entries: Iterable[Entry]) -> list[int]:

@@ -1,4 +1,4 @@
-"""What every reader of a log must do (`stream/log.py`): positions, reload, waiting, and positions that are lost."""
+"""What every reader of a log must do (`stream/log/contract.py`): positions, reload, waiting, and positions that are lost."""
 
 import asyncio
 import time
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import pytest
 
-from stream.log import Log, PositionLost, Span
+from stream.log.contract import Log, PositionLost, Span
 from stream.record import Entry
 from tests.contracts.log_kit import (
     LONG_AGO_MS,
@@ -20,11 +20,13 @@ from tests.contracts.log_kit import (
     read_until,
     scan_all,
 )
-from tests.turns import turns_until
+from tests.support.turns import turns_until
 
 
 class Reading:
-    async def test_a_reader_told_nothing_starts_at_the_first_record(self, log: Log, topic: str, group: str) -> None:
+    async def test_a_reader_told_nothing_starts_at_the_first_record(
+        self, log: Log, topic: str, group: str
+    ) -> None:
         await log.append([a_record(topic, n, key=f"k{n}") for n in range(30)])
         reader = await log.reader(topic, group, from_the_first)
         assert sorted(numbers(await read_until(reader, 30))) == list(range(30))
@@ -41,16 +43,24 @@ class Reading:
 
         async def start(partitions: Collection[int]) -> Mapping[int, int]:
             asked.update(partitions)
-            return {partition: positions[partition] for partition in partitions if partition in positions}
+            return {
+                partition: positions[partition]
+                for partition in partitions
+                if partition in positions
+            }
 
         reader = await log.reader(topic, group, start)
-        wanted = [entry.place for entry in held if entry.offset >= positions.get(entry.partition, 0)]
+        wanted = [
+            entry.place for entry in held if entry.offset >= positions.get(entry.partition, 0)
+        ]
         entries = await read_until(reader, len(wanted))
         assert sorted(entry.place for entry in entries) == sorted(wanted)
         assert asked == set(await log.spans(topic))
         await reader.close()
 
-    async def test_reads_are_in_offset_order_no_larger_than_asked_and_never_repeat(self, log: Log, topic: str, group: str) -> None:
+    async def test_reads_are_in_offset_order_no_larger_than_asked_and_never_repeat(
+        self, log: Log, topic: str, group: str
+    ) -> None:
         await log.append([a_record(topic, n, key=f"k{n}") for n in range(60)])
         reader = await log.reader(topic, group, from_the_first)
         entries: list[Entry] = []
@@ -66,7 +76,9 @@ class Reading:
             assert offsets == sorted(set(offsets))
         await reader.close()
 
-    async def test_reload_asks_start_again_and_goes_on_from_there(self, log: Log, topic: str, group: str) -> None:
+    async def test_reload_asks_start_again_and_goes_on_from_there(
+        self, log: Log, topic: str, group: str
+    ) -> None:
         await log.append([a_record(topic, n) for n in range(10)])
         held = await scan_all(log, topic)
         stored: dict[int, int] = {}
@@ -81,7 +93,9 @@ class Reading:
         assert numbers(await read_until(reader, 4)) == [6, 7, 8, 9]
         await reader.close()
 
-    async def test_reload_forgets_what_was_read_ahead(self, log: Log, topic: str, group: str) -> None:
+    async def test_reload_forgets_what_was_read_ahead(
+        self, log: Log, topic: str, group: str
+    ) -> None:
         await log.append([a_record(topic, n) for n in range(10)])
         reader = await log.reader(topic, group, from_the_first)
         assert numbers(await read_until(reader, 1, max_records=1)) == [0]
@@ -89,7 +103,9 @@ class Reading:
         assert numbers(await read_until(reader, 10)) == list(range(10))
         await reader.close()
 
-    async def test_an_empty_read_waits_as_long_as_it_may_and_no_longer(self, log: Log, topic: str, group: str) -> None:
+    async def test_an_empty_read_waits_as_long_as_it_may_and_no_longer(
+        self, log: Log, topic: str, group: str
+    ) -> None:
         await log.append([a_record(topic, 1)])
         reader = await log.reader(topic, group, from_the_first)
         await read_until(reader, 1)
@@ -102,7 +118,9 @@ class Reading:
             assert spent_s < wait_s + 1.0
         await reader.close()
 
-    async def test_a_waiting_read_is_woken_by_an_append_of_another_process(self, log: Log, other: Log, topic: str, group: str) -> None:
+    async def test_a_waiting_read_is_woken_by_an_append_of_another_process(
+        self, log: Log, other: Log, topic: str, group: str
+    ) -> None:
         await log.append([a_record(topic, 1)])
         reader = await log.reader(topic, group, from_the_first)
         await read_until(reader, 1)
@@ -121,7 +139,9 @@ class Reading:
         for reader in readers:
             await reader.close()
 
-    async def test_a_report_is_a_hint_that_neither_fails_nor_moves_the_reader(self, log: Log, topic: str, group: str) -> None:
+    async def test_a_report_is_a_hint_that_neither_fails_nor_moves_the_reader(
+        self, log: Log, topic: str, group: str
+    ) -> None:
         await log.append([a_record(topic, n) for n in range(6)])
         reader = await log.reader(topic, group, from_the_first)
         first = (await read_until(reader, 1, max_records=1))[0]
@@ -145,7 +165,9 @@ class Reading:
 
         await self.expect_lost(log, topic, group, start, partition, held[2].offset)
 
-    async def test_a_position_beyond_the_end_is_lost_and_says_so(self, log: Log, topic: str, group: str) -> None:
+    async def test_a_position_beyond_the_end_is_lost_and_says_so(
+        self, log: Log, topic: str, group: str
+    ) -> None:
         await log.append([a_record(topic, 1)])
         (entry,) = await scan_all(log, topic)
         beyond = entry.offset + 100
@@ -162,11 +184,17 @@ class Reading:
         reader = await log.reader(topic, group, start)
         with pytest.raises(PositionLost) as lost:
             await read_until(reader, 1)
-        assert (lost.value.topic, lost.value.partition, lost.value.position) == (topic, partition, position)
+        assert (lost.value.topic, lost.value.partition, lost.value.position) == (
+            topic,
+            partition,
+            position,
+        )
         assert lost.value.span == (await log.spans(topic))[partition]
         await reader.close()
 
-    async def test_the_first_position_kept_and_the_end_are_not_lost(self, log: Log, topic: str, group: str, forget: Forget) -> None:
+    async def test_the_first_position_kept_and_the_end_are_not_lost(
+        self, log: Log, topic: str, group: str, forget: Forget
+    ) -> None:
         for n in range(4):
             await log.append([a_record(topic, n)])
         held = await scan_all(log, topic)
@@ -179,7 +207,10 @@ class Reading:
 
             reader = await log.reader(topic, f"{group}-{position}", start)
             await log.append([a_record(topic, 9)])
-            assert numbers(await read_until(reader, len(found) + 1)) == [*found, *[9] * (1 if found else 2)]
+            assert numbers(await read_until(reader, len(found) + 1)) == [
+                *found,
+                *[9] * (1 if found else 2),
+            ]
             await reader.close()
 
     async def test_offsets_are_not_used_again_after_everything_was_forgotten(
@@ -200,12 +231,21 @@ class Reading:
         finally:
             await later.close()
 
-    async def test_retention_takes_nothing_that_is_young_unread_or_of_a_partition_not_named(self, log: Log, topic: str) -> None:
+    async def test_retention_takes_nothing_that_is_young_unread_or_of_a_partition_not_named(
+        self, log: Log, topic: str
+    ) -> None:
         for n in range(40):
-            await log.append([a_record(topic, n, key=f"k{n % 8}", time_ms=LONG_AGO_MS if n < 32 else NOW_MS)])
+            await log.append(
+                [a_record(topic, n, key=f"k{n % 8}", time_ms=LONG_AGO_MS if n < 32 else NOW_MS)]
+            )
         held = await scan_all(log, topic)
-        partitions = {entry.partition: [e.offset for e in held if e.partition == entry.partition] for entry in held}
-        unread = {partition: offsets[len(offsets) // 2] for partition, offsets in partitions.items()}
+        partitions = {
+            entry.partition: [e.offset for e in held if e.partition == entry.partition]
+            for entry in held
+        }
+        unread = {
+            partition: offsets[len(offsets) // 2] for partition, offsets in partitions.items()
+        }
         untouched = max(unread) if len(unread) > 1 else None
         if untouched is not None:
             del unread[untouched]
@@ -215,6 +255,10 @@ class Reading:
         left = await scan_all(log, topic)
         assert went == len(held) - len(left)
         for entry in held:
-            if entry.partition == untouched or entry.offset >= unread[entry.partition] or entry.record.time_ms > LONG_AGO_MS:
+            if (
+                entry.partition == untouched
+                or entry.offset >= unread[entry.partition]
+                or entry.record.time_ms > LONG_AGO_MS
+            ):
                 assert entry in left
         assert await log.retain(topic, NOW_MS + 1, {}) == 0

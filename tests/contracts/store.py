@@ -1,4 +1,4 @@
-"""The store's contract, as tests. A database passes it by handing `store` and `reopened` to the class (`tests/test_sql_store.py`)."""
+"""The store's contract, as tests. A database passes it by handing `store` and `reopened` to the class (`tests/stream/test_sql_store.py`)."""
 
 import threading
 from collections.abc import Callable
@@ -6,11 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from processors.order_state import OrderRow, blank
-from stream.store import Cells, Changes, Entities, Fenced, Move, Store, StoreUnavailable
+from processors.orders.state import OrderRow, blank
+from stream.store.contract import Cells, Changes, Entities, Fenced, Move, Store, StoreUnavailable
 
 ORDERS = Entities("rfm_order", OrderRow, 2)
-CELLS = Cells("rfm_cell", ("shop", "last_day", "orders", "monetary"), ("customers", "order_count", "revenue"))
+CELLS = Cells(
+    "rfm_cell", ("shop", "last_day", "orders", "monetary"), ("customers", "order_count", "revenue")
+)
 CELL = ("a", 1, 2, 3)
 
 
@@ -26,7 +28,10 @@ class StoreContract:
             transaction.save(ORDERS, [blank("a", "2")._replace(refunds="é"), blank("a", "1")])
         with store.begin() as transaction:
             found = transaction.load(ORDERS, [("a", "1"), ("a", "2"), ("b", "1")])
-        assert found == {("a", "1"): blank("a", "1"), ("a", "2"): blank("a", "2")._replace(refunds="é")}
+        assert found == {
+            ("a", "1"): blank("a", "1"),
+            ("a", "2"): blank("a", "2")._replace(refunds="é"),
+        }
 
     def test_saving_again_replaces_and_deleting_removes(self, store: Store) -> None:
         with store.begin() as transaction:
@@ -34,7 +39,9 @@ class StoreContract:
             transaction.save(ORDERS, [blank("a", "1")._replace(total=2**62)])
             transaction.delete(ORDERS, [("a", "2")])
         with store.begin() as transaction:
-            assert transaction.load(ORDERS, [("a", "1"), ("a", "2")]) == {("a", "1"): blank("a", "1")._replace(total=2**62)}
+            assert transaction.load(ORDERS, [("a", "1"), ("a", "2")]) == {
+                ("a", "1"): blank("a", "1")._replace(total=2**62)
+            }
 
     def test_thousands_of_keys_are_one_load(self, store: Store) -> None:
         rows = [blank("a", str(number)) for number in range(7_001)]
@@ -85,12 +92,16 @@ class StoreContract:
         with store.begin() as transaction:
             assert transaction.load(ORDERS, [("a", "1")]) == {}
 
-    def test_a_batch_of_several_partitions_is_fenced_where_one_of_them_was_moved_by_another(self, store: Store) -> None:
+    def test_a_batch_of_several_partitions_is_fenced_where_one_of_them_was_moved_by_another(
+        self, store: Store
+    ) -> None:
         with store.begin() as transaction:
             transaction.advance("p", "orders", {0: Move(None, 5, 5), 1: Move(None, 5, 5)}, 1)
         for other in (Move(4, 8, 3), Move(None, 8, 3)):
             with pytest.raises(Fenced), store.begin() as transaction:
-                transaction.advance("p", "orders", {0: Move(5, 8, 3), 1: other, 2: Move(None, 1, 1)}, 1)
+                transaction.advance(
+                    "p", "orders", {0: Move(5, 8, 3), 1: other, 2: Move(None, 1, 1)}, 1
+                )
         with store.snapshot() as snapshot:
             assert [(p.partition, p.next) for p in snapshot.positions()] == [(0, 5), (1, 5)]
 
@@ -115,7 +126,9 @@ class StoreContract:
             list(pool.map(own, range(3)))
         assert cells(store)[CELL] == (40, 0, 0)
 
-    def test_owners_that_create_or_change_one_entity_do_not_overwrite_each_other(self, store: Store) -> None:
+    def test_owners_that_create_or_change_one_entity_do_not_overwrite_each_other(
+        self, store: Store
+    ) -> None:
         def increase(_: int) -> None:
             for _attempt in range(100):
                 try:
@@ -123,7 +136,9 @@ class StoreContract:
                         keys = [("a", "1"), ("a", "2"), ("b", "1")]
                         found = transaction.load(ORDERS, keys)
                         rows = [found.get(key) or blank(*key) for key in keys]
-                        transaction.save(ORDERS, [row._replace(total=row.total + 1) for row in rows])
+                        transaction.save(
+                            ORDERS, [row._replace(total=row.total + 1) for row in rows]
+                        )
                     return
                 except StoreUnavailable:
                     continue
@@ -132,7 +147,10 @@ class StoreContract:
         with ThreadPoolExecutor(6) as pool:
             list(pool.map(increase, range(24)))
         with store.begin() as transaction:
-            assert {row.total for row in transaction.load(ORDERS, [("a", "1"), ("a", "2"), ("b", "1")]).values()} == {24}
+            assert {
+                row.total
+                for row in transaction.load(ORDERS, [("a", "1"), ("a", "2"), ("b", "1")]).values()
+            } == {24}
 
     def test_a_snapshot_sees_one_state(self, store: Store) -> None:
         with store.begin() as transaction:
@@ -150,7 +168,10 @@ class StoreContract:
         watermark: int | None = None
         for number in range(20):
             with store.begin() as transaction:
-                transaction.add(CELLS, {("a", number % 7, 0, 0): (1, number, 0), ("a", number % 3, 1, 0): (-1, 0, 1)})
+                transaction.add(
+                    CELLS,
+                    {("a", number % 7, 0, 0): (1, number, 0), ("a", number % 3, 1, 0): (-1, 0, 1)},
+                )
             with store.snapshot() as snapshot:
                 changes = snapshot.changes(CELLS, watermark)
             assert changes.complete == (number == 0)
@@ -202,7 +223,9 @@ class StoreContract:
         assert not changes.complete
         assert (*CELL, 0, 0, 0) in list(map(tuple, changes.rows))
 
-    def test_a_reader_that_looks_after_changes_were_forgotten_gets_the_whole(self, store: Store) -> None:
+    def test_a_reader_that_looks_after_changes_were_forgotten_gets_the_whole(
+        self, store: Store
+    ) -> None:
         def add() -> None:
             with store.begin() as transaction:
                 transaction.add(CELLS, {CELL: (1, 0, 0)})
@@ -224,7 +247,9 @@ class StoreContract:
         assert not after.complete
         assert list(map(tuple, after.rows)) == [(*CELL, 3, 0, 0)]
 
-    def test_what_was_committed_is_there_after_opening_again(self, store: Store, reopened: Callable[[], Store]) -> None:
+    def test_what_was_committed_is_there_after_opening_again(
+        self, store: Store, reopened: Callable[[], Store]
+    ) -> None:
         with store.begin() as transaction:
             transaction.advance("p", "orders", {0: Move(None, 5, 5)}, 1)
             transaction.add(CELLS, {CELL: (1, 2, 3)})

@@ -9,9 +9,9 @@
 
 `assert_all` does everything. It asks for a settled system (`System.settled`); serve may run or not.
 
-2, 4 and 5, and half of 3, are the demo's own checks (`orderwire.demo.verify`, `sums`): both ask the same of the same things. Apart stays
+2, 4 and 5, and half of 3, are the demo's own checks (`simulator.proof.verify`, `sums`): both ask the same of the same things. Apart stays
 what knows more: a test holds every delivery that it sent, where the demo keeps ids, so 1 and 6 compare bodies; RFM is made anew from the
-orders up (`tests/test_rfm_fold.py`); and a test shows rows that differ, which the demo must not do with a shop's.
+orders up (`tests/aggregates/rfm/test_rfm_fold.py`); and a test shows rows that differ, which the demo must not do with a shop's.
 """
 
 import asyncio
@@ -23,21 +23,23 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from orderwire.demo.delivery import Delivery
-from orderwire.demo.mangle import PARKED as PARKED_KINDS
-from orderwire.demo.oracle import ExpectedOrder, expected_orders
-from orderwire.demo.sums import CELLS, ENTITIES, cells_differ, fold
-from orderwire.demo.verify import everything, meta_differs, oracle_differs
-from orderwire.feeds import running
-from orderwire.registry import PROCESSORS
-from orderwire.settings import Settings
-from processors import parking
-from stream.log import Log
+from orderwire.serve.feeds import running
+from orderwire.serve.registry import PROCESSORS
+from orderwire.settings.program import Settings
+from processors.engine import parking
+from simulator.proof.oracle import ExpectedOrder, expected_orders
+from simulator.proof.sums import CELLS, ENTITIES, cells_differ, fold
+from simulator.proof.verify import everything, meta_differs, oracle_differs
+from simulator.shop.delivery import Delivery
+from simulator.shop.mangle import PARKED as PARKED_KINDS
+from stream.log.contract import Log
 from stream.record import TOPICS, Entry
-from stream.sql_store import SqlStore
-from stream.store import Cells, Entities
+from stream.store.contract import Cells, Entities
+from stream.store.sql.store import SqlStore
+from tests.aggregates.rfm.test_rfm_fold import (
+    assert_cells_are_the_sum_of_customers_and_customers_of_orders as assert_rfm_is_the_sum_of_customers,
+)
 from tests.system.harness import ACCESS_TOKEN, API_TOKEN, PIXEL, SECRET, SHOP, Sent, System
-from tests.test_rfm_fold import assert_cells_are_the_sum_of_customers_and_customers_of_orders as assert_rfm_is_the_sum_of_customers
 
 PRIVATE = re.compile(rb'"(?:email|contact_email|phone|address1|last_name)" ?: ?"([^"]{6,})"')
 
@@ -52,11 +54,16 @@ async def assert_all(system: System, sent: Sent, *, now: datetime | None = None)
     assert_in_log(entries, sent.acknowledged)
     orders = expected_orders(sent.deliveries)
     with system.store() as store:
-        await asyncio.to_thread(assert_is_a_fold_of, store, entries, system.settings, system.folder / "refolded.db")
+        await asyncio.to_thread(
+            assert_is_a_fold_of, store, entries, system.settings, system.folder / "refolded.db"
+        )
         await asyncio.to_thread(assert_aggregates_are_sums, store)
         await asyncio.to_thread(assert_customers_are, store, orders.values())
         await asyncio.to_thread(assert_parked, store, entries, sent.deliveries)
-    assert meta_differs(system.graph.account.summary(events=True), orders.values(), PIXEL, now, now) == []
+    assert (
+        meta_differs(system.graph.account.summary(events=True), orders.values(), PIXEL, now, now)
+        == []
+    )
     assert_tells_no_secrets(system.output(), sent.deliveries)
 
 
@@ -67,18 +74,28 @@ async def whole(log: Log) -> list[Entry]:
     for topic in TOPICS:
         for partition, span in (await log.spans(topic)).items():
             end = ends.get((topic, partition), span.first)
-            assert end == span.next or span.first == span.next, f"{topic}/{partition} holds {span}, and the scan ended at {end}"
+            assert end == span.next or span.first == span.next, (
+                f"{topic}/{partition} holds {span}, and the scan ended at {end}"
+            )
     return entries
 
 
 def assert_in_log(entries: Iterable[Entry], acknowledged: Iterable[Delivery]) -> None:
     """1. An answer of 200 says that the delivery is durable."""
     kept = {(entry.record.id, entry.record.body) for entry in entries}
-    lost = [delivery.webhook_id for delivery in acknowledged if (delivery.webhook_id, delivery.body) not in kept]
-    assert not lost, f"{len(lost)} acknowledged deliveries are not in the log, for example {lost[:3]}"
+    lost = [
+        delivery.webhook_id
+        for delivery in acknowledged
+        if (delivery.webhook_id, delivery.body) not in kept
+    ]
+    assert not lost, (
+        f"{len(lost)} acknowledged deliveries are not in the log, for example {lost[:3]}"
+    )
 
 
-def assert_is_a_fold_of(store: SqlStore, entries: Sequence[Entry], settings: Settings, path: Path) -> None:
+def assert_is_a_fold_of(
+    store: SqlStore, entries: Sequence[Entry], settings: Settings, path: Path
+) -> None:
     """2. `path` is where the fresh store is made. Of the outbox only the keys are compared: the rest tells what Meta answered, and when.
 
     Both stores then see one tick at one time, since serve's next one may still be a second away.
@@ -106,13 +123,20 @@ def assert_is_a_fold_of(store: SqlStore, entries: Sequence[Entry], settings: Set
 def entity_rows(store: SqlStore, entities: Entities[Any]) -> set[Any]:
     """All rows of a table of entities."""
     with store.snapshot() as snapshot:
-        return {entities.row(*row) for row in snapshot.query(f"SELECT {', '.join(entities.row._fields)} FROM {entities.table}")}
+        return {
+            entities.row(*row)
+            for row in snapshot.query(
+                f"SELECT {', '.join(entities.row._fields)} FROM {entities.table}"
+            )
+        }
 
 
 def cell_rows(store: SqlStore, cells: Cells) -> set[tuple[Any, ...]]:
     """All cells that are not zero."""
     with store.snapshot() as snapshot:
-        return {tuple(row) for row in snapshot.changes(cells, None).rows if any(row[len(cells.key) :])}
+        return {
+            tuple(row) for row in snapshot.changes(cells, None).rows if any(row[len(cells.key) :])
+        }
 
 
 def outbox_keys(store: SqlStore) -> set[tuple[Any, ...]]:
@@ -127,7 +151,9 @@ def assert_same(table: str, found: set[Any], expected: set[Any]) -> None:
     if found != expected:
         more, less = sorted(map(repr, found - expected)), sorted(map(repr, expected - found))
         few = "\n".join([*(f"+ {row}" for row in more[:3]), *(f"- {row}" for row in less[:3])])
-        raise AssertionError(f"{table}: {len(more)} rows that a fold of the log has not, {len(less)} that only it has\n{few}")
+        raise AssertionError(
+            f"{table}: {len(more)} rows that a fold of the log has not, {len(less)} that only it has\n{few}"
+        )
 
 
 def assert_aggregates_are_sums(store: SqlStore) -> None:
@@ -139,18 +165,26 @@ def assert_aggregates_are_sums(store: SqlStore) -> None:
 
 async def assert_api_agrees(system: System, orders: Iterable[ExpectedOrder]) -> None:
     """The API (role `query`) tells what the oracle counted, and how many events Meta has."""
-    counted = [order for order in orders if order.counted and (order.customer_id or order.email_sha256)]
+    counted = [
+        order for order in orders if order.counted and (order.customer_id or order.email_sha256)
+    ]
     status, rfm_answer = await system.fresh("/v1/rfm")
     assert status == 200, rfm_answer
     assert rfm_answer["orders"] == len(counted)
     assert Decimal(rfm_answer["revenue"]["amount"]) * 100 == sum(order.net for order in counted)
-    assert rfm_answer["customers"]["in_window"] == len({order.customer_id or order.email_sha256 for order in counted})
+    assert rfm_answer["customers"]["in_window"] == len(
+        {order.customer_id or order.email_sha256 for order in counted}
+    )
     status, sent = await system.api("/v1/capi")
     assert status == 200, sent
     assert sent["outcomes"]["sent"] == len(system.graph.account.kept_ids(PIXEL))
     status, told = await system.api("/v1/status")
     assert status == 200, told
-    assert {role["role"] for role in told["roles"] if role["alive"]} == {"receive", "process", "query"}
+    assert {role["role"] for role in told["roles"] if role["alive"]} == {
+        "receive",
+        "process",
+        "query",
+    }
     assert all(processor["lag_records"] == 0 for processor in told["processors"])
 
 
@@ -160,13 +194,19 @@ def assert_customers_are(store: SqlStore, orders: Iterable[ExpectedOrder]) -> No
         assert oracle_differs(orders, snapshot, SHOP) == []
 
 
-def assert_parked(store: SqlStore, entries: Iterable[Entry], deliveries: Iterable[Delivery]) -> None:
+def assert_parked(
+    store: SqlStore, entries: Iterable[Entry], deliveries: Iterable[Delivery]
+) -> None:
     """What cannot be understood is kept whole on `parked`, has a row with its reason, and nothing genuine is there."""
     parked = {entry.record.id: entry for entry in entries if entry.record.topic == "parked"}
     kinds = {delivery.webhook_id: delivery.kind for delivery in deliveries}
     broken = {webhook_id for webhook_id, kind in kinds.items() if kind in PARKED_KINDS}
-    assert broken <= parked.keys(), f"broken and not parked: {[kinds[one] for one in broken - parked.keys()][:3]}"
-    assert not parked.keys() - broken, f"parked for no reason: {[parked[one].record.headers for one in parked.keys() - broken][:3]}"
+    assert broken <= parked.keys(), (
+        f"broken and not parked: {[kinds[one] for one in broken - parked.keys()][:3]}"
+    )
+    assert not parked.keys() - broken, (
+        f"parked for no reason: {[parked[one].record.headers for one in parked.keys() - broken][:3]}"
+    )
     assert all(row.reason for row in entity_rows(store, parking.PARKED))
 
 

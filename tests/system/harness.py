@@ -32,19 +32,19 @@ import aiohttp
 import orjson
 import pytest
 
-from orderwire.connections import open_log, open_store
-from orderwire.demo.broker import free_port
-from orderwire.demo.delivery import Delivery, signed, triggered_at
-from orderwire.demo.graph import GraphStandIn
-from orderwire.demo.graph_replies import Script
-from orderwire.demo.sender import Sender, Traffic
-from orderwire.demo.shop import ShopSimulator
-from orderwire.feeds import feeds
-from orderwire.settings import Settings, child_environment
-from stream.log import Log
+from orderwire.serve.connections import open_log, open_store
+from orderwire.serve.feeds import feeds
+from orderwire.settings.program import Settings, child_environment
+from simulator.meta.graph import GraphStandIn
+from simulator.meta.replies import Script
+from simulator.servers.broker import free_port
+from simulator.shop.delivery import Delivery, signed, triggered_at
+from simulator.shop.sender import Sender, Traffic
+from simulator.shop.shop import ShopSimulator
+from stream.log.contract import Log
+from stream.log.spool import read_state
 from stream.record import TOPICS
-from stream.spool import read_state
-from stream.sql_store import SqlStore
+from stream.store.sql.store import SqlStore
 
 SHOP = "example.myshopify.com"
 SECRET = "webhook-secret-5c1d"
@@ -139,7 +139,12 @@ class System:
         (self.folder / "orderwire.toml").write_text("\n".join([f'[shops."{SHOP}"]', *lines, ""]))
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         try:
             for serve in [*self._past, *self._all()]:
                 await serve.kill()
@@ -150,14 +155,23 @@ class System:
 
     # Its life
 
-    def launch(self, *, roles: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> "Serve":
+    def launch(
+        self, *, roles: Sequence[str] | None = None, environment: Mapping[str, str] | None = None
+    ) -> "Serve":
         """Start `serve` and wait for nothing."""
         if self.serve is not None:
             self._past.append(self.serve)
-        self.serve = Serve(roles or self.roles, child_environment(self._variables | dict(environment or {})), self.folder, self._output)
+        self.serve = Serve(
+            roles or self.roles,
+            child_environment(self._variables | dict(environment or {})),
+            self.folder,
+            self._output,
+        )
         return self.serve
 
-    async def start(self, *, roles: Sequence[str] | None = None, environment: Mapping[str, str] | None = None) -> None:
+    async def start(
+        self, *, roles: Sequence[str] | None = None, environment: Mapping[str, str] | None = None
+    ) -> None:
         """Start `serve` and wait until its listeners answer. Raises AssertionError, with the end of its output."""
         serve = self.launch(roles=roles, environment=environment)
         asked = [self.receiver_url] if "receive" in serve.roles else []
@@ -167,7 +181,9 @@ class System:
 
     def also(self, *roles: str) -> "Serve":
         """One more `serve` beside the first, with these roles; waits for nothing."""
-        self._others.append(Serve(roles, child_environment(self._variables), self.folder, self._output))
+        self._others.append(
+            Serve(roles, child_environment(self._variables), self.folder, self._output)
+        )
         return self._others[-1]
 
     def _all(self) -> "list[Serve]":
@@ -179,7 +195,9 @@ class System:
         while not await self._healthy(url):
             assert self.serve is not None
             assert self.serve.code is None, f"serve ended with {self.serve.code}: {self.tail()}"
-            assert time.monotonic() < deadline, f"{url} is not healthy after {PATIENCE_S} s: {self.tail()}"
+            assert time.monotonic() < deadline, (
+                f"{url} is not healthy after {PATIENCE_S} s: {self.tail()}"
+            )
             await asyncio.sleep(0.02)
 
     async def _healthy(self, url: str) -> bool:
@@ -234,7 +252,16 @@ class System:
         """A simulated shop that starts at `now`."""
         return ShopSimulator(seed, SHOP, SECRET, self.now, customers, zone=ZONE)
 
-    def delivery(self, topic: str, body: bytes, webhook_id: str, *, shop: str = SHOP, secret: str = SECRET, status: int = 200) -> Delivery:
+    def delivery(
+        self,
+        topic: str,
+        body: bytes,
+        webhook_id: str,
+        *,
+        shop: str = SHOP,
+        secret: str = SECRET,
+        status: int = 200,
+    ) -> Delivery:
         """A delivery of any body, signed; `status` is what its sender should hear."""
         return signed(
             topic,
@@ -248,7 +275,9 @@ class System:
             expected_status=status,
         )
 
-    async def send(self, deliveries: Iterable[Delivery], *, rate: float | None = None, connections: int = 8) -> Sent:
+    async def send(
+        self, deliveries: Iterable[Delivery], *, rate: float | None = None, connections: int = 8
+    ) -> Sent:
         """Send until `deliveries` ends and each has its final answer; what is not answered, or 5xx, is sent again."""
         sent: list[Delivery] = []
 
@@ -257,17 +286,29 @@ class System:
                 sent.append(delivery)
                 yield delivery
 
-        sender = Sender(self.webhooks_url, noted(), rate=rate, connections=connections, retry_wait_s=RETRY_WAIT_S)
+        sender = Sender(
+            self.webhooks_url,
+            noted(),
+            rate=rate,
+            connections=connections,
+            retry_wait_s=RETRY_WAIT_S,
+        )
         return Sent(sent, await sender.run())
 
-    async def api(self, path: str, *, method: str = "GET", token: str | None = API_TOKEN, **options: Any) -> tuple[int, Any]:
+    async def api(
+        self, path: str, *, method: str = "GET", token: str | None = API_TOKEN, **options: Any
+    ) -> tuple[int, Any]:
         """Ask the API (role `query`): status and decoded JSON, or text where it is none. `options` are aiohttp's."""
         assert self._session is not None
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         headers |= options.pop("headers", {})
-        async with self._session.request(method, self.api_url + path, headers=headers, **options) as response:
+        async with self._session.request(
+            method, self.api_url + path, headers=headers, **options
+        ) as response:
             body = await response.read()
-            return response.status, orjson.loads(body) if "json" in response.content_type else body.decode()
+            return response.status, orjson.loads(
+                body
+            ) if "json" in response.content_type else body.decode()
 
     async def fresh(self, path: str, **options: Any) -> tuple[int, Any]:
         """`api`, asked until nothing waits behind the answer: one that would take too long goes by what was known before, and says so."""
@@ -276,13 +317,17 @@ class System:
             status, answer = await self.api(path, **options)
             if status != 200 or answer["as_of"]["lag_records"] == 0:
                 return status, answer
-            assert time.monotonic() < deadline, f"{path} still goes by {answer['as_of']} after {PATIENCE_S} s"
+            assert time.monotonic() < deadline, (
+                f"{path} still goes by {answer['as_of']} after {PATIENCE_S} s"
+            )
             await asyncio.sleep(0.1)
 
     async def post(self, path: str, body: bytes, headers: Mapping[str, str] | None = None) -> int:
         """POST anything to the receiver; the status."""
         assert self._session is not None
-        async with self._session.post(self.receiver_url + path, data=body, headers=headers) as response:
+        async with self._session.post(
+            self.receiver_url + path, data=body, headers=headers
+        ) as response:
             return response.status
 
     # Its state
@@ -323,8 +368,12 @@ class System:
                     if behind != before:
                         before, deadline = behind, time.monotonic() + PATIENCE_S
                     for serve in self._all():
-                        assert serve.code in (None, 0), f"serve ended with {serve.code}: {self.tail()}"
-                    assert time.monotonic() < deadline, f"nothing moved for {PATIENCE_S} s: {behind}; {self.tail()}"
+                        assert serve.code in (None, 0), (
+                            f"serve ended with {serve.code}: {self.tail()}"
+                        )
+                    assert time.monotonic() < deadline, (
+                        f"nothing moved for {PATIENCE_S} s: {behind}; {self.tail()}"
+                    )
                     await asyncio.sleep(0.05)
 
     async def _behind(self, store: SqlStore, log: Log, *, outbox: bool) -> list[str]:
@@ -344,7 +393,9 @@ class System:
             for partition, span in spans[topic].items():
                 at = positions.get((name, partition), span.first)
                 if at < span.next:
-                    behind.append(f"{name} is at {at} of {topic}/{partition}, which ends at {span.next}")
+                    behind.append(
+                        f"{name} is at {at} of {topic}/{partition}, which ends at {span.next}"
+                    )
         if spooled:
             behind.append(f"{spooled} records are in the spool")
         return behind + ([f"outbox: {waiting}"] if outbox and waiting else [])
@@ -352,20 +403,38 @@ class System:
     def end_leases(self) -> None:
         """Let two minutes pass for events that a killed sender held: their leases end. Only while serve is down."""
         for serve in self._all():
-            assert "process" not in serve.members().values(), "a running sender's leases are its own"
+            assert "process" not in serve.members().values(), (
+                "a running sender's leases are its own"
+            )
         with self.store() as store, store.begin() as transaction:
-            transaction.execute("UPDATE capi_outbox SET due_ms = :past WHERE outcome = 'sending'", past=time.time_ns() // 1_000_000 - 1)
+            transaction.execute(
+                "UPDATE capi_outbox SET due_ms = :past WHERE outcome = 'sending'",
+                past=time.time_ns() // 1_000_000 - 1,
+            )
 
 
 class Serve:
     """`orderwire serve` with the roles that it started."""
 
-    def __init__(self, roles: Sequence[str], environment: Mapping[str, str], folder: Path, output: Path) -> None:
+    def __init__(
+        self, roles: Sequence[str], environment: Mapping[str, str], folder: Path, output: Path
+    ) -> None:
         self.roles = tuple(roles)
-        command = [str(Path(sys.executable).with_name("orderwire")), "serve", "--roles", ",".join(roles)]
+        command = [
+            str(Path(sys.executable).with_name("orderwire")),
+            "serve",
+            "--roles",
+            ",".join(roles),
+        ]
         with output.open("ab") as file:
             self._process = subprocess.Popen(
-                command, cwd=folder, env=dict(environment), stdin=subprocess.DEVNULL, stdout=file, stderr=file, start_new_session=True
+                command,
+                cwd=folder,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+                start_new_session=True,
             )
 
     @property
@@ -380,12 +449,18 @@ class Serve:
             if not entry.name.isdigit():
                 continue
             try:
-                state, _, _, session = entry.joinpath("stat").read_text().rpartition(")")[2].split()[:4]
+                state, _, _, session = (
+                    entry.joinpath("stat").read_text().rpartition(")")[2].split()[:4]
+                )
                 command = entry.joinpath("cmdline").read_bytes().split(b"\0")
             except (OSError, ValueError):
                 continue
             if int(session) == self._process.pid and state not in "ZX":
-                found[int(entry.name)] = command[command.index(b"orderwire.role") + 1].decode() if b"orderwire.role" in command else ""
+                found[int(entry.name)] = (
+                    command[command.index(b"orderwire.serve.role") + 1].decode()
+                    if b"orderwire.serve.role" in command
+                    else ""
+                )
         return found
 
     def pid_of(self, role: str) -> int | None:

@@ -18,22 +18,24 @@ import orjson
 import pytest
 from prometheus_client import CollectorRegistry
 
-from ingest.shopify import identify
-from processors.events import OrderEvent
-from processors.rfm import RfmProcessor
-from processors.rfm_customer import LAST_DAY_CELLS, RFM_CELLS
-from processors.runner import Runner
-from query.churn import churn, ltv_simple
-from query.scores import Rfm, rfm
+from aggregates.rfm.answer.churn import churn, ltv_simple
+from aggregates.rfm.answer.scores import Rfm, rfm
+from aggregates.rfm.fold.customer import LAST_DAY_CELLS, RFM_CELLS
+from aggregates.rfm.fold.processor import RfmProcessor
+from ingest.shopify.webhooks import identify
+from processors.engine.runner import Runner
+from processors.shopify.orders import OrderEvent
+from stream.log.sqlite.log import SqliteLog
 from stream.metrics import ProcessorMetrics
 from stream.record import Record
-from stream.sql_store import SqlStore
-from stream.sqlite_log import SqliteLog
-from tests.cdnow import CALIBRATION_ENDS, MASTER, VECTORS, cdnow_orders, needs_cdnow
-from tests.oracle_rfm import Order, rfm_of
+from stream.store.sql.store import SqlStore
+from tests.aggregates.rfm.test_rfm_fold import (
+    assert_cells_are_the_sum_of_customers_and_customers_of_orders,
+)
+from tests.aggregates.rfm.test_scores import agrees
+from tests.support.cdnow import CALIBRATION_ENDS, MASTER, VECTORS, cdnow_orders, needs_cdnow
+from tests.support.oracle_rfm import Order, rfm_of
 from tests.system.checks import cell_rows
-from tests.test_query_scores import agrees
-from tests.test_rfm_fold import assert_cells_are_the_sum_of_customers_and_customers_of_orders
 
 SHOP = "cdnow.myshopify.com"
 ZONE = ZoneInfo("America/New_York")
@@ -43,7 +45,9 @@ LAST_DAY = (date(1998, 6, 30) - EPOCH).days
 
 def webhook(number: int, order: Order) -> Record:
     """The line as the receiver would put it on the log."""
-    bought = datetime.combine(EPOCH + timedelta(days=order.day), datetime.min.time(), ZONE) + timedelta(hours=23, minutes=30)
+    bought = datetime.combine(
+        EPOCH + timedelta(days=order.day), datetime.min.time(), ZONE
+    ) + timedelta(hours=23, minutes=30)
     dollars, customer = f"{order.cents / 100:.2f}", int(order.customer)
     body = {
         "id": 450_789_469 + number,
@@ -67,14 +71,22 @@ def webhook(number: int, order: Order) -> Record:
     return identify(SHOP, headers, orjson.dumps(body), round(bought.timestamp() * 1000)).record
 
 
-async def replay(log: SqliteLog, store: SqlStore, orders: list[tuple[int, Order]], today: int, random: Random) -> None:
+async def replay(
+    log: SqliteLog, store: SqlStore, orders: list[tuple[int, Order]], today: int, random: Random
+) -> None:
     """Append `orders` as webhooks, out of order, a twentieth twice, and fold them on the evening of `today`."""
     told = [webhook(number, order) for number, order in orders]
     told += random.sample(told, len(told) // 20)
     random.shuffle(told)
     for start in range(0, len(told), 2_000):
         await log.append(told[start : start + 2_000])
-    evening_ms = round((datetime.combine(EPOCH + timedelta(days=today), datetime.min.time(), ZONE).timestamp() + 23.9 * 3600) * 1000)
+    evening_ms = round(
+        (
+            datetime.combine(EPOCH + timedelta(days=today), datetime.min.time(), ZONE).timestamp()
+            + 23.9 * 3600
+        )
+        * 1000
+    )
     stop = asyncio.Event()
     end = (await log.spans("orders"))[0].next
 
@@ -85,14 +97,18 @@ async def replay(log: SqliteLog, store: SqlStore, orders: list[tuple[int, Order]
 
     processor = RfmProcessor({SHOP: ZONE})
     metrics = ProcessorMetrics(CollectorRegistry(), "rfm")
-    await Runner[OrderEvent](processor, log, store, metrics=metrics, clock_ms=lambda: evening_ms, committed=committed).run(stop)
+    await Runner[OrderEvent](
+        processor, log, store, metrics=metrics, clock_ms=lambda: evening_ms, committed=committed
+    ).run(stop)
     with store.begin() as transaction:
         processor.tick(transaction, evening_ms)
 
 
 def scores(store: SqlStore, today: int) -> Rfm:
     """What `/v1/rfm` is made of."""
-    last_day, orders, monetary, customers, count, revenue = np.array([row[1:] for row in cell_rows(store, RFM_CELLS)], dtype=np.int64).T
+    last_day, orders, monetary, customers, count, revenue = np.array(
+        [row[1:] for row in cell_rows(store, RFM_CELLS)], dtype=np.int64
+    ).T
     return rfm(last_day, orders, monetary, customers, count, revenue, today)
 
 
@@ -110,7 +126,10 @@ async def test_cdnow_told_in_webhooks_gives_the_published_numbers(tmp_path: Path
         got = scores(store, CALIBRATION_ENDS)
         assert got.cutoffs is not None
         assert got.segments is not None
-        assert (got.customers, got.orders) == (expected["customers_in_window"], expected["orders_in_window"])
+        assert (got.customers, got.orders) == (
+            expected["customers_in_window"],
+            expected["orders_in_window"],
+        )
         assert got.revenue == expected["revenue_cents_in_window"]
         assert list(got.cutoffs.recency_days) == expected["cutoffs"]["recency_days"]
         assert list(got.cutoffs.frequency) == expected["cutoffs"]["frequency"]
@@ -118,13 +137,22 @@ async def test_cdnow_told_in_webhooks_gives_the_published_numbers(tmp_path: Path
         assert list(got.recency or ()) == expected["r_counts"]
         assert list(got.frequency or ()) == expected["f_counts"]
         assert list(got.monetary or ()) == expected["m_counts"]
-        assert {name: tally.customers for name, tally in got.segments.items()} == expected["segments"]
-        days, customers = np.array([row[2:] for row in cell_rows(store, LAST_DAY_CELLS)], dtype=np.int64).T
+        assert {name: tally.customers for name, tally in got.segments.items()} == expected[
+            "segments"
+        ]
+        days, customers = np.array(
+            [row[2:] for row in cell_rows(store, LAST_DAY_CELLS)], dtype=np.int64
+        ).T
         lapsed = churn(days, customers, CALIBRATION_ENDS)
-        assert (lapsed.customers, lapsed.of) == (expected["churned_gt180"], expected["customers_ever"])
+        assert (lapsed.customers, lapsed.of) == (
+            expected["churned_gt180"],
+            expected["customers_ever"],
+        )
         simple = ltv_simple(got.customers, got.orders, got.revenue, lapsed.rate)
         assert simple is not None
-        assert simple.average_order_value / 100 == pytest.approx(expected["avg_order_value"], rel=1e-9)
+        assert simple.average_order_value / 100 == pytest.approx(
+            expected["avg_order_value"], rel=1e-9
+        )
         assert simple.average_frequency == pytest.approx(expected["avg_frequency"], rel=1e-9)
         assert simple.ltv / 100 == pytest.approx(expected["ltv_spec"], rel=1e-9)
 

@@ -10,19 +10,30 @@ from random import Random
 import orjson
 import pytest
 
-from orderwire.demo.graph_replies import Call, Reply, Weather, token_expired
-from orderwire.demo.oracle import expected_orders
-from processors.parking import PARKED
+from processors.engine.parking import PARKED
+from simulator.meta.replies import Call, Reply, Weather, token_expired
+from simulator.proof.oracle import expected_orders
 from stream.record import Entry
-from tests.system.checks import assert_all, assert_api_agrees, assert_in_log, assert_tells_no_secrets, entity_rows, whole
+from tests.system.checks import (
+    assert_all,
+    assert_api_agrees,
+    assert_in_log,
+    assert_tells_no_secrets,
+    entity_rows,
+    whole,
+)
 from tests.system.harness import ACCESS_TOKEN, PATIENCE_S, System, needs_proc
 from tests.system.load import Load, traffic
 
 pytestmark = needs_proc
 
 
-@pytest.mark.timeout(1_800)  # 26 starts: 40 s on a machine that does nothing else, 10 min on half a core
-async def test_twenty_kills_at_random_moments_under_load_lose_nothing_and_count_nothing_twice(tmp_path: Path) -> None:
+@pytest.mark.timeout(
+    1_800
+)  # 26 starts: 40 s on a machine that does nothing else, 10 min on half a core
+async def test_twenty_kills_at_random_moments_under_load_lose_nothing_and_count_nothing_twice(
+    tmp_path: Path,
+) -> None:
     random = Random(20_261_123)
     weather = Weather(seed=3, transient=0.03, ambiguous=0.05, resets=0.03)
     async with System(tmp_path, script=weather.script()) as system:
@@ -47,7 +58,9 @@ async def test_twenty_kills_at_random_moments_under_load_lose_nothing_and_count_
         assert len(sent.acknowledged) > 1_000
 
 
-async def test_a_role_that_is_killed_starts_again_beside_the_others_and_nothing_is_lost(tmp_path: Path) -> None:
+async def test_a_role_that_is_killed_starts_again_beside_the_others_and_nothing_is_lost(
+    tmp_path: Path,
+) -> None:
     random = Random(7)
     roles = ["receive", "process", "query"] * 2
     random.shuffle(roles)
@@ -70,7 +83,9 @@ async def test_a_role_that_is_killed_starts_again_beside_the_others_and_nothing_
         await assert_api_agrees(system, expected_orders(sent.deliveries).values())
 
 
-async def test_a_supervisor_killed_alone_takes_its_roles_along_so_that_the_next_serve_finds_its_place(tmp_path: Path) -> None:
+async def test_a_supervisor_killed_alone_takes_its_roles_along_so_that_the_next_serve_finds_its_place(
+    tmp_path: Path,
+) -> None:
     async with System(tmp_path) as system:
         await system.start()
         load = Load(system, rate=100)
@@ -82,7 +97,9 @@ async def test_a_supervisor_killed_alone_takes_its_roles_along_so_that_the_next_
         async with asyncio.timeout(PATIENCE_S):  # They finish what they began, as at any end.
             while orphaned.members():  # noqa: ASYNC110 - of another process there is nothing to await
                 await asyncio.sleep(0.05)
-        await system.until_healthy(system.receiver_url)  # the next one's answer, for nobody else is there
+        await system.until_healthy(
+            system.receiver_url
+        )  # the next one's answer, for nobody else is there
         sent = await load.end()
         await system.settled()
         assert await system.stop() == 0
@@ -103,7 +120,9 @@ async def test_sigterm_under_load_finishes_what_was_begun_and_exits_0(tmp_path: 
         await system.settled()
         assert await system.stop() == 0
         await assert_all(system, sent)
-        assert system.graph.duplicates == 0, "an orderly end leaves no event of which nobody knows whether Meta has it"
+        assert system.graph.duplicates == 0, (
+            "an orderly end leaves no event of which nobody knows whether Meta has it"
+        )
         assert '"level": "error"' not in system.output()
 
 
@@ -117,10 +136,15 @@ async def test_processors_that_hang_never_touch_the_receivers_answers(tmp_path: 
         system.serve.signal(signal.SIGSTOP, "process")
         sent = await system.send(islice(deliveries, 600), rate=200)
         system.serve.signal(signal.SIGCONT, "process")
-        assert set(sent.traffic.statuses) <= {200, 400, 401}, "no answer took 5 s, or the sender would have hung up (0)"
+        assert set(sent.traffic.statuses) <= {200, 400, 401}, (
+            "no answer took 5 s, or the sender would have hung up (0)"
+        )
         assert not sent.traffic.unexpected
         await system.settled()
-        sent.deliveries[:0], sent.traffic.acknowledged[:0] = first.deliveries, first.traffic.acknowledged
+        sent.deliveries[:0], sent.traffic.acknowledged[:0] = (
+            first.deliveries,
+            first.traffic.acknowledged,
+        )
         await assert_all(system, sent)
 
 
@@ -129,7 +153,11 @@ async def test_processors_that_hang_never_touch_the_receivers_answers(tmp_path: 
     [
         ({"margin": 7}, {}, "AD_MARGIN"),
         ({"access_token": ""}, {}, "META_ACCESS_TOKEN"),
-        ({}, {"ORDERWIRE_STORE_URL": "mysql://root:webhook-secret-5c1d@localhost/x"}, "ORDERWIRE_STORE_URL"),
+        (
+            {},
+            {"ORDERWIRE_STORE_URL": "mysql://root:webhook-secret-5c1d@localhost/x"},
+            "ORDERWIRE_STORE_URL",
+        ),
         ({}, {"ORDERWIRE_RECEIVER": "everywhere"}, "ORDERWIRE_RECEIVER"),
     ],
 )
@@ -154,7 +182,9 @@ async def test_a_role_that_keeps_dying_takes_serve_down_with_its_reason(tmp_path
         assert "Traceback" not in system.output()
 
 
-async def test_a_second_serve_by_mistake_ends_with_78_while_the_first_goes_on(tmp_path: Path) -> None:
+async def test_a_second_serve_by_mistake_ends_with_78_while_the_first_goes_on(
+    tmp_path: Path,
+) -> None:
     async with System(tmp_path) as system:
         await system.start()
         assert await system.also("receive", "process").ended() == 78
@@ -174,14 +204,18 @@ async def test_a_taken_port_ends_serve_before_anything_is_opened(tmp_path: Path)
         assert not system.holds("log.db", "state.db")
 
 
-async def test_each_kind_of_bad_delivery_gets_its_answer_and_what_is_signed_is_kept(tmp_path: Path) -> None:
+async def test_each_kind_of_bad_delivery_gets_its_answer_and_what_is_signed_is_kept(
+    tmp_path: Path,
+) -> None:
     async with System(tmp_path) as system:
         await system.start()
         order = b'{"id": 1, "email": "somebody@example.com", "created_at": "not a time"}'
         cut = order[:-1]
         bad = [
             system.delivery("orders/create", order, "forged", secret="another", status=401),
-            system.delivery("orders/create", order, "stranger", shop="other.myshopify.com", status=401),
+            system.delivery(
+                "orders/create", order, "stranger", shop="other.myshopify.com", status=401
+            ),
             system.delivery("orders/create", b" " * (11 << 20), "large", status=413),
             system.delivery("orders/create", cut, "cut", status=400),
             system.delivery("metaobjects/create", b'{"id": 1}', "unknown"),
@@ -196,8 +230,16 @@ async def test_each_kind_of_bad_delivery_gets_its_answer_and_what_is_signed_is_k
         await system.settled()
         async with system.log() as log:
             entries = await whole(log)
-        assert_in_log(entries, [delivery for delivery in bad if delivery.expected_status in (200, 400)])
-        assert {entry.record.id for entry in entries} == {"cut", "unknown", "nameless", "timeless", "momentless"}
+        assert_in_log(
+            entries, [delivery for delivery in bad if delivery.expected_status in (200, 400)]
+        )
+        assert {entry.record.id for entry in entries} == {
+            "cut",
+            "unknown",
+            "nameless",
+            "timeless",
+            "momentless",
+        }
         with system.store() as store:
             reasons = {row.id.rpartition(":")[2]: row.reason for row in entity_rows(store, PARKED)}
         assert reasons == {
@@ -212,10 +254,16 @@ async def test_each_kind_of_bad_delivery_gets_its_answer_and_what_is_signed_is_k
 
 
 def _offset(entries: list[Entry], record_id: str) -> str:
-    return next(str(entry.offset) for entry in entries if entry.record.id == record_id and entry.record.topic != "parked")
+    return next(
+        str(entry.offset)
+        for entry in entries
+        if entry.record.id == record_id and entry.record.topic != "parked"
+    )
 
 
-async def test_neither_personal_data_nor_secrets_show_in_the_output_whatever_goes_wrong(tmp_path: Path) -> None:
+async def test_neither_personal_data_nor_secrets_show_in_the_output_whatever_goes_wrong(
+    tmp_path: Path,
+) -> None:
     refused = {"on": True}
 
     def moody(call: Call) -> Reply | None:
@@ -224,15 +272,25 @@ async def test_neither_personal_data_nor_secrets_show_in_the_output_whatever_goe
     async with System(tmp_path, script=moody) as system:
         await system.start()
         deliveries = list(islice(traffic(system), 250))
-        orders = [orjson.loads(d.body) for d in deliveries if d.topic == "orders/create" and d.kind == "genuine"]
+        orders = [
+            orjson.loads(d.body)
+            for d in deliveries
+            if d.topic == "orders/create" and d.kind == "genuine"
+        ]
         odd = [
-            system.delivery("orders/create", orjson.dumps(order | {"id": 1 + n} | change), f"odd-{n}-{what}")
+            system.delivery(
+                "orders/create", orjson.dumps(order | {"id": 1 + n} | change), f"odd-{n}-{what}"
+            )
             for n, order in enumerate([order for order in orders if order.get("customer")][:20])
             for what, change in {
                 "currency": {"currency": "SEK"},
                 "money": {"total_price": order["email"] or "twelve"},
                 "time": {"updated_at": order["email"] or "noon"},
-                "customer": {"customer": [order["email"]], "refunds": [order["customer"]], "line_items": order["customer"]},
+                "customer": {
+                    "customer": [order["email"]],
+                    "refunds": [order["customer"]],
+                    "line_items": order["customer"],
+                },
             }.items()
         ]
         sent = await system.send([*deliveries, *odd])

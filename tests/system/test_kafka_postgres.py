@@ -15,11 +15,11 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from orderwire.demo.broker import KafkaBroker
-from orderwire.demo.postgres import Postgres
-from orderwire.demo.sums import CELLS, ENTITIES
-from processors.parking import PARKED
-from stream.spool import read_state
+from processors.engine.parking import PARKED
+from simulator.proof.sums import CELLS, ENTITIES
+from simulator.servers.broker import KafkaBroker
+from simulator.servers.postgres import Postgres
+from stream.log.spool import read_state
 from tests.system.checks import assert_all, assert_same, cell_rows, entity_rows, outbox_keys
 from tests.system.harness import PATIENCE_S, Sent, System, needs_proc
 from tests.system.load import Load, traffic
@@ -63,7 +63,9 @@ async def until(true: Callable[[], bool], what: str) -> None:
 def positions(system: System, topic: str = "orders") -> dict[tuple[str, int], int]:
     """How far each processor of `topic` is on each partition."""
     with system.store() as store, store.snapshot() as snapshot:
-        return {(p.processor, p.partition): p.next for p in snapshot.positions() if p.topic == topic}
+        return {
+            (p.processor, p.partition): p.next for p in snapshot.positions() if p.topic == topic
+        }
 
 
 def beat_ms(system: System, pid: int) -> int:
@@ -76,10 +78,15 @@ def counted(system: System, name: str) -> dict[int, float]:
     """Sum of a counter, by the process that told it with its last sign of life."""
     with system.store() as store, store.snapshot() as snapshot:
         rows = snapshot.query("SELECT pid, metrics FROM roles")
-    return {pid: sum(map(float, re.findall(rf"^{name}\{{[^}}]*\}} (\S+)$", text, re.MULTILINE))) for pid, text in rows}
+    return {
+        pid: sum(map(float, re.findall(rf"^{name}\{{[^}}]*\}} (\S+)$", text, re.MULTILINE)))
+        for pid, text in rows
+    }
 
 
-async def test_on_a_quiet_day_everything_arrives_and_is_counted_once(tmp_path: Path, kafka_broker: KafkaBroker, postgres_url: str) -> None:
+async def test_on_a_quiet_day_everything_arrives_and_is_counted_once(
+    tmp_path: Path, kafka_broker: KafkaBroker, postgres_url: str
+) -> None:
     async with system_on(tmp_path, kafka_broker, postgres_url) as system:
         await system.start()
         sent = await system.send(islice(traffic(system), 1_000), rate=250)
@@ -109,14 +116,19 @@ async def test_a_broker_killed_and_restarted_twice_under_load_costs_nothing(
         await assert_all(system, sent)
 
 
-async def test_a_broker_gone_for_20_s_is_bridged_by_the_spool(tmp_path: Path, kafka_broker: KafkaBroker, postgres_url: str) -> None:
+async def test_a_broker_gone_for_20_s_is_bridged_by_the_spool(
+    tmp_path: Path, kafka_broker: KafkaBroker, postgres_url: str
+) -> None:
     async with system_on(tmp_path, kafka_broker, postgres_url) as system:
         await system.start()
         async with Load(system, rate=100, connections=ONE_SENDER_EACH) as load:
             await asyncio.sleep(1)
             await asyncio.to_thread(kafka_broker.kill)
             await asyncio.sleep(20)
-            await until(lambda: read_state(system.settings.spool).records > 500, "more than a handful in the spool")
+            await until(
+                lambda: read_state(system.settings.spool).records > 500,
+                "more than a handful in the spool",
+            )
             await asyncio.to_thread(kafka_broker.restart)
             await asyncio.sleep(2)
             sent = await load.end()
@@ -148,7 +160,9 @@ async def test_processors_killed_ten_times_while_they_become_three_and_one_again
     tmp_path: Path, kafka_broker: KafkaBroker, postgres_url: str
 ) -> None:
     random = Random(41)
-    victims = [0, 1, 2] * 3 + [0]  # a supervisor gives up on a role that dies six times within a minute
+    victims = [0, 1, 2] * 3 + [
+        0
+    ]  # a supervisor gives up on a role that dies six times within a minute
     random.shuffle(victims)
     async with system_on(tmp_path, kafka_broker, postgres_url) as system:
         await system.start(roles=["receive"])
@@ -179,7 +193,15 @@ async def test_a_processor_paused_past_its_session_comes_back_as_a_zombie_and_is
         await system.start(roles=["receive"])
         zombie, heir = system.also("process"), system.also("process")
         async with Load(system, rate=150) as load:
-            await until(lambda: sum(folded > 0 for folded in counted(system, "orderwire_records_total").values()) == 2, "both at work")
+            await until(
+                lambda: (
+                    sum(
+                        folded > 0 for folded in counted(system, "orderwire_records_total").values()
+                    )
+                    == 2
+                ),
+                "both at work",
+            )
             pid = await zombie.pid_when_running("process")
             fenced = counted(system, "orderwire_fenced_total")[pid]
 
@@ -191,12 +213,20 @@ async def test_a_processor_paused_past_its_session_comes_back_as_a_zombie_and_is
                 await asyncio.sleep(0.5)
                 before = positions(system)
                 await until(
-                    lambda before=before: all(after > before.get(place, 0) for place, after in positions(system).items()),  # type: ignore[misc]
+                    lambda before=before: all(
+                        after > before.get(place, 0) for place, after in positions(system).items()
+                    ),  # type: ignore[misc]
                     "the heir owns everything",
                 )
                 back_ms = time.time_ns() // 1_000_000 + 3_000
                 zombie.signal(signal.SIGCONT, "process")
-                await until(lambda back_ms=back_ms: is_fenced() or beat_ms(system, pid) > back_ms, "the zombie is back")  # type: ignore[misc]
+                await until(
+                    lambda back_ms=back_ms: (
+                        is_fenced()  # type: ignore[misc]
+                        or beat_ms(system, pid) > back_ms
+                    ),
+                    "the zombie is back",
+                )
             sent = await load.end()
         assert heir.code is None
         await system.settled()
@@ -218,7 +248,10 @@ async def test_two_receivers_three_processors_and_two_query_servers_make_the_sam
         await until(lambda: len(counted(many, "")) == 7, "seven roles alive")
 
         def shares() -> list[int]:
-            told = [counted(many, f"orderwire_{what}_total") for what in ("deliveries", "records", "api_answers")]
+            told = [
+                counted(many, f"orderwire_{what}_total")
+                for what in ("deliveries", "records", "api_answers")
+            ]
             return [sum(share > 0 for share in by_pid.values()) for by_pid in told]
 
         async with Load(many, rate=150, connections=ONE_SENDER_EACH) as load:
@@ -226,7 +259,9 @@ async def test_two_receivers_three_processors_and_two_query_servers_make_the_sam
             await until(lambda: shares()[:2] == [2, 3], "each has received or folded something")
             sent = await load.end()
         await many.settled()
-        answers = [await many.fresh(path, headers=NEW_CONNECTION) for path in PATHS for _ in range(8)]
+        answers = [
+            await many.fresh(path, headers=NEW_CONNECTION) for path in PATHS for _ in range(8)
+        ]
         await until(lambda: shares() == [2, 3, 2], "each has answered something")
         assert await many.stop() == 0
         assert_sender_noticed_nothing(sent)
@@ -236,8 +271,12 @@ async def test_two_receivers_three_processors_and_two_query_servers_make_the_sam
         await one.send(sent.deliveries)
         await one.settled()
         with many.store() as left, one.store() as right:
-            for entities in set(ENTITIES) - {PARKED}:  # those are named by where they stand in the log
-                assert_same(entities.table, entity_rows(left, entities), entity_rows(right, entities))
+            for entities in set(ENTITIES) - {
+                PARKED
+            }:  # those are named by where they stand in the log
+                assert_same(
+                    entities.table, entity_rows(left, entities), entity_rows(right, entities)
+                )
             for cells in CELLS:
                 assert_same(cells.table, cell_rows(left, cells), cell_rows(right, cells))
             assert_same("capi_outbox", outbox_keys(left), outbox_keys(right))

@@ -11,14 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from orderwire.demo.delivery import Delivery
-from orderwire.feeds import running
-from orderwire.registry import PROCESSORS
-from processors.parking import PARKED
-from processors.rfm_order import ORDERS
-from processors.tolerance import Rejected
+from aggregates.rfm.fold.order import ORDERS
+from orderwire.serve.feeds import running
+from orderwire.serve.registry import PROCESSORS
+from processors.engine.parking import PARKED
+from processors.shopify.tolerance import Rejected
+from simulator.shop.delivery import Delivery
 from stream.record import Entry
-from tests.system.checks import assert_aggregates_are_sums, assert_in_log, assert_is_a_fold_of, entity_rows, whole
+from tests.system.checks import (
+    assert_aggregates_are_sums,
+    assert_in_log,
+    assert_is_a_fold_of,
+    entity_rows,
+    whole,
+)
 from tests.system.harness import Sent, System, needs_proc
 
 SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
@@ -27,7 +33,15 @@ pytestmark = [needs_proc, pytest.mark.skipif(not FILES, reason="shared/samples i
 
 REAL = {"orders": "orders/create", "checkouts": "checkouts/update"}
 """Topic of the real deliveries by their family; other families are told as created."""
-WRONG = ("orders/create", "orders/delete", "refunds/create", "checkouts/update", "checkouts/delete", "carts/update", "customers/merge")
+WRONG = (
+    "orders/create",
+    "orders/delete",
+    "refunds/create",
+    "checkouts/update",
+    "checkouts/delete",
+    "carts/update",
+    "customers/merge",
+)
 NO_LIMIT = {"ORDERWIRE_PARK_MAX_RUN": "100000", "ORDERWIRE_PARK_MAX_RATIO": "1"}
 """Rejecting nearly everything stops a processor, by policy; here it is meant."""
 REASON = re.compile(r"[a-z][a-z_]*")
@@ -65,7 +79,11 @@ def fates(system: System, entries: Sequence[Entry], parked: dict[str, str]) -> d
             place = record.headers.get("parked_id") or f"{record.headers['topic']}:{record.id}"
             assert REASON.fullmatch(parked[place]), parked[place]
         for processor in processors:
-            if processor.topic != record.topic or record.topic in ("parked", "privacy") or processor.name == "capi":
+            if (
+                processor.topic != record.topic
+                or record.topic in ("parked", "privacy")
+                or processor.name == "capi"
+            ):
                 continue
             reason = ""
             try:
@@ -100,14 +118,24 @@ async def send_all(system: System, deliveries: list[Delivery]) -> tuple[Sent, di
     return sent, found
 
 
-async def test_each_documented_payload_is_folded_ignored_or_parked_as_the_policy_says(tmp_path: Path) -> None:
+async def test_each_documented_payload_is_folded_ignored_or_parked_as_the_policy_says(
+    tmp_path: Path,
+) -> None:
     async with System(tmp_path) as system:
         documented = [file for file in FILES if file.name.startswith("shopifydocs")]
-        _, found = await send_all(system, [system.delivery(topic_of(file), file.read_bytes(), topic_of(file)) for file in documented])
-        expected = {topic: {fate} for fate, topics in DOCUMENTED.items() for topic in topics.split()}
-        assert {topic: fate & {"folded", "parked", "privacy"} or fate for topic, fate in found.items()} == {
-            topic: fate for topic, fate in expected.items() if topic in found
+        _, found = await send_all(
+            system,
+            [
+                system.delivery(topic_of(file), file.read_bytes(), topic_of(file))
+                for file in documented
+            ],
+        )
+        expected = {
+            topic: {fate} for fate, topics in DOCUMENTED.items() for topic in topics.split()
         }
+        assert {
+            topic: fate & {"folded", "parked", "privacy"} or fate for topic, fate in found.items()
+        } == {topic: fate for topic, fate in expected.items() if topic in found}
         with system.store() as store:
             # The file's id was rounded by a JavaScript hop (..500); the gid beside it is exact.
             assert {row.order_id for row in entity_rows(store, ORDERS)} >= {"820982911946154508"}
@@ -116,12 +144,18 @@ async def test_each_documented_payload_is_folded_ignored_or_parked_as_the_policy
 async def test_each_real_payload_is_taken_and_none_is_lost(tmp_path: Path) -> None:
     async with System(tmp_path, environment=NO_LIMIT) as system:
         real = [file for file in FILES if file.name.startswith("gadget")]
-        _, found = await send_all(system, [system.delivery(topic_of(file), file.read_bytes(), file.stem) for file in real])
+        _, found = await send_all(
+            system, [system.delivery(topic_of(file), file.read_bytes(), file.stem) for file in real]
+        )
         assert len(found) == len(real)
 
 
 async def test_any_payload_under_any_topic_is_taken_and_none_is_lost(tmp_path: Path) -> None:
     async with System(tmp_path, environment=NO_LIMIT) as system:
-        crossed = [system.delivery(topic, file.read_bytes(), f"{topic} {file.stem}") for file in FILES for topic in WRONG]
+        crossed = [
+            system.delivery(topic, file.read_bytes(), f"{topic} {file.stem}")
+            for file in FILES
+            for topic in WRONG
+        ]
         _, found = await send_all(system, crossed)
         assert Counter(fate for told in found.values() for fate in told)["parked"] > 0

@@ -1,0 +1,195 @@
+"""Landing site -> campaign: which campaign-day an order's revenue belongs to, last touch, from the first page of the visit.
+
+The first rule that applies decides (analytics 5.3):
+
+| landing site | attribution |
+|---|---|
+| `utm_id`, `gad_campaignid` or `utm_campaign` | that campaign, of the channel that source and click id tell ("" where they do not) |
+| `utm_source`, or a click id (`fbclid`, `gclid`, `ttclid`, ...), and no campaign | the channel, campaign unassigned |
+| none of these, and a page of the shop | `DIRECT` |
+| null, no URL, a wallet's own path (`/wallets/checkouts.json`) | `UNATTRIBUTED` |
+
+A source that names a known platform wins over a click id, since Meta adds `fbclid` to every link opened in its apps, an email's too.
+A click id wins over a source nobody knows where the medium says that the click was paid for. Platforms fill in `{{campaign.id}}`,
+`{campaignid}` or `__CAMPAIGN_ID__` when an ad is clicked; one left unfilled says nothing. Google adds `gad_campaignid` by itself
+(Google Ads Help 16193746).
+
+Visitors write this text: nothing here raises, whatever it is, and lengths are bounded.
+"""
+
+import re
+from functools import lru_cache
+from typing import Final, NamedTuple
+from urllib.parse import unquote_plus, urlsplit
+
+CHARACTERS_READ: Final = 16_384
+LABEL_CHARACTERS: Final = 400
+"""Longest campaign name kept; Meta allows 400."""
+NAME_CHARACTERS: Final = 100
+"""Longest id or channel kept."""
+
+
+class Attribution(NamedTuple):
+    """Where an order's revenue belongs. Parts hold no tab and no other control character."""
+
+    channel: str
+    """`meta`, `google`, ... or a source's own name; "" where none is told; `(direct)` and `(none)` for the two below."""
+    campaign_id: str
+    """As the link told it, "" where it did not."""
+    campaign: str
+    """The link's label: whitespace collapsed, case folded; "" where there is none."""
+
+    def subject(self) -> str:
+        """As one string, the `subject` of an `OrderRow`."""
+        return "\t".join(self)
+
+
+DIRECT: Final = Attribution("(direct)", "", "")
+UNATTRIBUTED: Final = Attribution("(none)", "", "")
+
+CLICK_IDS: Final = {
+    "fbclid": "meta",
+    "gclid": "google",
+    "gbraid": "google",
+    "wbraid": "google",
+    "dclid": "google",
+    "ttclid": "tiktok",
+    "msclkid": "microsoft",
+    "epik": "pinterest",
+    "sccid": "snapchat",
+    "twclid": "x",
+    "li_fat_id": "linkedin",
+    "rdt_cid": "reddit",
+}
+SOURCES: Final = {
+    **dict.fromkeys(
+        (
+            "meta",
+            "facebook",
+            "fb",
+            "instagram",
+            "ig",
+            "messenger",
+            "msg",
+            "an",
+            "audiencenetwork",
+            "threads",
+        ),
+        "meta",
+    ),
+    **dict.fromkeys(
+        ("google", "adwords", "gads", "googleshopping", "youtube", "yt", "doubleclick", "dv360"),
+        "google",
+    ),
+    **dict.fromkeys(("tiktok", "tt"), "tiktok"),
+    **dict.fromkeys(("microsoft", "bing", "msn"), "microsoft"),
+    **dict.fromkeys(("pinterest", "pin"), "pinterest"),
+    **dict.fromkeys(("snapchat", "snap"), "snapchat"),
+    **dict.fromkeys(("x", "twitter", "tco"), "x"),
+    "linkedin": "linkedin",
+    "reddit": "reddit",
+}
+"""What links call a platform (Meta's own `{{site_source_name}}` says fb, ig, msg, an), after `_source_key`."""
+_PLATFORMS: Final = frozenset(SOURCES.values())
+PAID_MEDIUM: Final = re.compile(r"cpc|cpm|cpv|ppc|paid|ads?\b|display")
+
+_URL: Final = re.compile(r"[/?]|[a-z][a-z0-9+.-]*://|[\w-]+(\.[\w-]+)+([:/?#]|$)", re.IGNORECASE)
+_WALLET: Final = re.compile(
+    r"^(?:[a-z][a-z0-9+.-]*://[^/?#]*)?/+wallets?(?:[/?#.]|$)", re.IGNORECASE
+)
+_NOTHING: Final = re.compile(
+    r"\{.*\}|__[A-Za-z_]+__|\(?(?:not set|none|direct)\)?|null|undefined", re.IGNORECASE
+)
+_WORDS: Final = re.compile(r"[^\W_]+")
+_NOISE: Final = frozenset(("www", "com", "m", "l", "lm", "ad", "ads", "paid", "cpc", "ppc"))
+_READ: Final = frozenset(
+    (
+        *CLICK_IDS,
+        "utm_id",
+        "utm_campaign",
+        "utm_source",
+        "utm_medium",
+        "gad_campaignid",
+        "gad_source",
+    )
+)
+
+
+def clean(value: str, characters: int) -> str:
+    """At most `characters` of `value`, whitespace collapsed, without control characters and lone surrogates."""
+    value = " ".join(value[: 4 * characters].split())
+    if not value.isprintable():
+        value = "".join(character for character in value if character.isprintable())
+    return value[:characters].strip()
+
+
+@lru_cache(maxsize=4096)
+def channel(source: str) -> str:
+    """The channel that a `utm_source`, or a spend report, names: `Facebook_Ads` -> `meta`; one that nobody knows keeps its own name."""
+    name = clean(source, NAME_CHARACTERS).casefold()
+    words = "".join(word for word in _WORDS.findall(name) if word not in _NOISE) or "".join(
+        _WORDS.findall(name)
+    )
+    return (
+        SOURCES.get(words)
+        or SOURCES.get(words.removesuffix("ads"))
+        or name.strip("() ")[:NAME_CHARACTERS]
+    )
+
+
+def _parameters(landing_site: str) -> dict[str, str]:
+    """The query parameters read here, by lower-case name; the first that says something counts. `&amp;` is a link copied out of HTML."""
+    found: dict[str, str] = {}
+    query = landing_site.partition("?")[2].partition("#")[0]
+    for pair in query.replace("?", "&").split("&"):
+        name, _, value = pair.partition("=")
+        name = name.strip().lower().removeprefix("amp;")
+        if name in _READ and value and name not in found:
+            if "%" in value or "+" in value:
+                value = unquote_plus(value, errors="replace")
+            value = value.strip()
+            if value and not _NOTHING.fullmatch(value):
+                found[name] = value
+    return found
+
+
+def _told_channel(parameters: dict[str, str]) -> str:
+    click = next((CLICK_IDS[name] for name in parameters if name in CLICK_IDS), "")
+    if not click and ("gad_campaignid" in parameters or "gad_source" in parameters):
+        click = "google"
+    source = channel(parameters.get("utm_source", ""))
+    if not source or (
+        click
+        and source not in _PLATFORMS
+        and PAID_MEDIUM.search(parameters.get("utm_medium", "").casefold())
+    ):
+        return click
+    return source
+
+
+def attribute(landing_site: str | None) -> Attribution:
+    """Where the order that began at `landing_site` belongs (table above). Never raises."""
+    if not landing_site:
+        return UNATTRIBUTED
+    landing_site = landing_site[:CHARACTERS_READ].strip()
+    parameters = _parameters(landing_site) if "?" in landing_site else {}
+    if parameters:
+        told = _told_channel(parameters)
+        campaign_id = clean(
+            parameters.get("utm_id") or parameters.get("gad_campaignid") or "", NAME_CHARACTERS
+        )
+        campaign = clean(parameters.get("utm_campaign", ""), LABEL_CHARACTERS).casefold()
+        if told or campaign_id or campaign:
+            return Attribution(told, campaign_id, campaign)
+    return DIRECT if _readable(landing_site) else UNATTRIBUTED
+
+
+def _readable(landing_site: str) -> bool:
+    """Whether it is a page that a visitor can have landed on."""
+    if _WALLET.match(landing_site) or not _URL.match(landing_site):
+        return False
+    try:
+        urlsplit(landing_site)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,248 @@
+"""A shop's carts as they stand at a moment: cells -> figures that `aggregates/carts/answer/overview.py` and `aggregates/carts/answer/open_carts.py` tell from.
+
+Value bands are thirds of all checkouts kept (90 days), drawn through bins of a quarter octave (`aggregates/carts/fold/state.py`): low holds the
+first third, and whatever shares the bin where it ends. A shop has one currency; checkouts in another (a shop that changed it) are left
+out of all sums of money, rates and bands, and counted in `other_currencies`.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from aggregates.arrays import Floats, Ints
+from aggregates.carts.answer.histogram import (
+    SHOPIFY_MINUTES,
+    STRATA,
+    Open,
+    columns,
+    open_columns,
+    summed,
+)
+from aggregates.carts.answer.recovery import realised_share
+from aggregates.carts.answer.survival import (
+    EDGES_H,
+    INTERVALS,
+    OPEN_BUCKETS,
+    completion_probability,
+    hazards,
+    with_open_carts,
+)
+from aggregates.carts.cells import NOT_RECOVERED
+from aggregates.carts.fold.idle import BUCKET_MS, HOUR_MS, MINUTE_MS
+from stream.store.contract import Snapshot
+
+ABANDONED_STATES: Final = ("recovered_direct", "recovered_assisted", "expired")
+CLOSED_STATES: Final = ("completed", *ABANDONED_STATES)
+"""Outcome in `cart_cohort`, `aggregates/carts/cells.py`."""
+
+
+@dataclass(frozen=True, slots=True)
+class CartSettings:
+    """What the merchant decides."""
+
+    abandoned_after_minutes: int = 60
+    """As given to the processors: a multiple of 10."""
+    currency: str | None = None
+    """The shop's; where not set, that of most checkouts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """`carts` that were abandoned, of all `of` old enough to have been."""
+
+    carts: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One shop at one moment. Money in minor units of `currency`."""
+
+    currency: str
+    other_currencies: dict[str, int]
+    states: dict[str, tuple[int, int]]
+    """State -> carts, value."""
+    abandoned: Abandoned
+    abandoned_shopify: Abandoned
+    recovered_revenue: int
+    cohort_hour: Ints
+    cohort_outcome: Ints
+    cohort_carts: Ints
+    """Abandoned checkouts by hour of abandonment and outcome (`aggregates/carts/cells.py`)."""
+    completions: Ints
+    at_risk: Ints
+    """[strata, intervals], as `aggregates.carts.answer.survival` has them."""
+    rho: Floats
+    """[strata]: paid over carted value of completed checkouts."""
+    band_ends: tuple[int, int]
+    """The last value bins of low and mid."""
+    open: Open
+
+    def probability(self) -> Floats:
+        """[strata, buckets of age]: P(completes within 7 days | open at the bucket's middle age)."""
+        age_h = (np.arange(OPEN_BUCKETS) + 0.5) * BUCKET_MS / HOUR_MS
+        return completion_probability(hazards(self.completions, self.at_risk), age_h)
+
+
+def currencies(snapshot: Snapshot, shop: str) -> dict[str, int]:
+    """How many checkouts are in which currency, most first."""
+    rows = snapshot.query(
+        "SELECT currency, CAST(SUM(carts) AS BIGINT) AS carts FROM (SELECT currency, carts FROM cart_open WHERE shop = :shop"
+        " UNION ALL SELECT currency, carts FROM cart_closed WHERE shop = :shop) AS counted"
+        " GROUP BY currency HAVING SUM(carts) > 0 ORDER BY 2 DESC, 1",
+        shop=shop,
+    )
+    return {str(currency): int(carts) for currency, carts in rows}
+
+
+def figures(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) -> Figures | None:
+    """The shop's carts at `now_ms`; None where no checkout is known."""
+    found = currencies(snapshot, shop)
+    currency = settings.currency or next(iter(found), None)
+    if currency is None or not found:
+        return None
+    after_ms = settings.abandoned_after_minutes * MINUTE_MS
+    scope: dict[str, Any] = {"shop": shop, "currency": currency}
+    bucket, value_bin, returning, contact, idled, idle_10, idle_t, expired, carts, value = (
+        open_columns(snapshot, scope, now_ms, after_ms)
+    )
+    closed = snapshot.query(
+        "SELECT state, value_bin, is_returning, contact, carts, value, orders, ordered, revenue, idled FROM cart_closed"
+        " WHERE shop = :shop AND currency = :currency AND carts > 0",
+        **scope,
+    )
+    state = np.array([row[0] for row in closed], dtype=np.str_)
+    (
+        closed_bin,
+        closed_returning,
+        closed_contact,
+        closed_carts,
+        closed_value,
+        orders,
+        ordered,
+        revenue,
+        closed_idled,
+    ) = columns([row[1:] for row in closed], 9)
+    band_ends = _band_ends(
+        np.concatenate((value_bin, closed_bin)), np.concatenate((carts, closed_carts))
+    )
+    stratum, closed_stratum = (
+        _stratum(value_bin, returning, band_ends),
+        _stratum(closed_bin, closed_returning, band_ends),
+    )
+
+    states = {
+        name: (int(closed_carts[state == name].sum()), int(closed_value[state == name].sum()))
+        for name in CLOSED_STATES
+    }
+    is_open, is_over = expired == 0, expired == 1
+    abandoned = is_open & (idle_t == 1)
+    states["active"] = (
+        int(carts[is_open & ~abandoned].sum()),
+        int(value[is_open & ~abandoned].sum()),
+    )
+    states["abandoned"] = int(carts[abandoned].sum()), int(value[abandoned].sum())
+    states["expired"] = (
+        states["expired"][0] + int(carts[is_over].sum()),
+        states["expired"][1] + int(value[is_over].sum()),
+    )
+
+    young, young_contact = _young(snapshot, scope, now_ms, after_ms)
+    was = (idled == 2) | (idle_t == 1)
+    was_10 = (contact == 1) & ((idled >= 1) | (idle_10 == 1))
+    with_contact = int(carts[contact == 1].sum()) + int(closed_carts[closed_contact == 1].sum())
+
+    first = (idled < 2) & (idle_t == 1)
+    cohorts = columns(
+        snapshot.query(
+            "SELECT hour, outcome, carts FROM cart_cohort WHERE shop = :shop AND currency = :currency AND carts > 0",
+            **scope,
+        ),
+        3,
+    )
+    direct = state == "recovered_direct"
+    bought = (direct | (state == "completed")) & (orders > 0)
+    hist = Open(
+        bucket=bucket[is_open],
+        value_bin=value_bin[is_open],
+        returning=returning[is_open],
+        age=np.clip(now_ms // BUCKET_MS - bucket[is_open], 0, OPEN_BUCKETS - 1),
+        stratum=stratum[is_open],
+        abandoned=abandoned[is_open],
+        carts=carts[is_open],
+        value=value[is_open],
+    )
+    completions, at_risk = _hazard_counts(snapshot, scope, band_ends)
+    at_risk = with_open_carts(at_risk, hist.histogram(hist.carts))
+    at_risk += summed(stratum[is_over], carts[is_over], STRATA)[:, None]
+    return Figures(
+        currency=currency,
+        other_currencies={code: n for code, n in found.items() if code != currency},
+        states=states,
+        abandoned=Abandoned(
+            int(closed_carts[np.isin(state, ABANDONED_STATES)].sum()) + int(carts[was].sum()),
+            int(carts.sum()) + int(closed_carts.sum()) - young,
+        ),
+        abandoned_shopify=Abandoned(
+            int(closed_idled[closed_contact == 1].sum()) + int(carts[was_10].sum()),
+            with_contact - young_contact,
+        ),
+        recovered_revenue=int((revenue + closed_value - ordered)[direct].sum()),
+        cohort_hour=np.concatenate((cohorts[0], (bucket[first] * BUCKET_MS + after_ms) // HOUR_MS)),
+        cohort_outcome=np.concatenate((cohorts[1], np.full(int(first.sum()), NOT_RECOVERED))),
+        cohort_carts=np.concatenate((cohorts[2], carts[first])),
+        completions=completions,
+        at_risk=at_risk,
+        rho=realised_share(
+            summed(closed_stratum[bought], ordered[bought], STRATA),
+            summed(closed_stratum[bought], revenue[bought], STRATA),
+            summed(closed_stratum[bought], orders[bought], STRATA),
+        ),
+        band_ends=band_ends,
+        open=hist,
+    )
+
+
+def _young(
+    snapshot: Snapshot, scope: dict[str, Any], now_ms: int, after_ms: int
+) -> tuple[int, int]:
+    """Checkouts made less than T ago, and those with contact made less than 10 minutes ago: too young for the two rates."""
+    rows = snapshot.query(
+        "SELECT COUNT(*), SUM(CASE WHEN contact = 1 AND created_ms > :ten THEN 1 ELSE 0 END) FROM cart_checkout"
+        " WHERE created_ms > :after AND shop = :shop AND currency = :currency AND state <> ''",
+        after=now_ms - after_ms,
+        ten=now_ms - SHOPIFY_MINUTES * MINUTE_MS,
+        **scope,
+    )
+    return int(rows[0][0]), int(rows[0][1] or 0)
+
+
+def _hazard_counts(
+    snapshot: Snapshot, scope: dict[str, Any], band_ends: tuple[int, int]
+) -> tuple[Ints, Ints]:
+    """Completions and at risk of the spells that are over: at risk in an interval are those that outlived it or completed in it."""
+    value_bin, returning, age, completed, censored = columns(
+        snapshot.query(
+            "SELECT value_bin, is_returning, age, completed, censored FROM cart_spell WHERE shop = :shop AND currency = :currency",
+            **scope,
+        ),
+        5,
+    )
+    cell = _stratum(value_bin, returning, band_ends) * len(EDGES_H) + age
+    size = STRATA * len(EDGES_H)
+    done = summed(cell, completed, size).reshape(STRATA, len(EDGES_H))
+    left = summed(cell, censored, size).reshape(STRATA, len(EDGES_H))
+    ended_from = (done + left)[:, ::-1].cumsum(axis=1)[:, ::-1]
+    return done[:, :INTERVALS], ended_from[:, :INTERVALS] - left[:, :INTERVALS]
+
+
+def _band_ends(value_bin: Ints, carts: Ints) -> tuple[int, int]:
+    reached = np.cumsum(summed(value_bin, carts, 0))
+    thirds = [-(-k * int(carts.sum()) // 3) for k in (1, 2)]
+    return int(np.searchsorted(reached, thirds[0])), int(np.searchsorted(reached, thirds[1]))
+
+
+def _stratum(value_bin: Ints, returning: Ints, band_ends: tuple[int, int]) -> Ints:
+    band = (value_bin > band_ends[0]).astype(np.int64) + (value_bin > band_ends[1])
+    return 2 * band + returning

@@ -1,0 +1,107 @@
+"""Open checkouts as a histogram: 10-minute buckets of the last touch, by value bin and customer. Ageing writes nothing.
+
+Whether the checkouts of a bucket have been idle for 10 minutes, for T, or for 14 days follows from the bucket, except in the three buckets
+that such an edge cuts through: these are read from the checkouts themselves, by index, so every count is exact at any moment.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from aggregates.arrays import Floats, Ints
+from aggregates.carts.answer.survival import OPEN_BUCKETS
+from aggregates.carts.fold.idle import BUCKET_MS, MINUTE_MS
+from aggregates.carts.fold.state import EXPIRES_MS
+from stream.store.contract import Snapshot
+
+Bools = npt.NDArray[np.bool_]
+
+SHOPIFY_MINUTES: Final = 10
+BANDS: Final = ("low", "mid", "high")
+CUSTOMERS: Final = ("new", "returning")
+STRATA: Final = len(BANDS) * len(CUSTOMERS)
+"""A stratum's number is 2 band + returning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Open:
+    """Cells of open checkouts, arrays of one length; `value` in minor units. None of them has expired."""
+
+    bucket: Ints
+    value_bin: Ints
+    returning: Ints
+    age: Ints
+    """In buckets, 0 to 2015."""
+    stratum: Ints
+    abandoned: Bools
+    """Idle for T at this moment."""
+    carts: Ints
+    value: Ints
+
+    def histogram(self, measure: Ints, only: Bools | None = None) -> Ints:
+        """`measure` summed to [strata, buckets of age], of those cells `only`."""
+        chosen = self.carts > 0 if only is None else only
+        cell = self.stratum[chosen] * OPEN_BUCKETS + self.age[chosen]
+        return summed(cell, measure[chosen], STRATA * OPEN_BUCKETS).reshape(STRATA, OPEN_BUCKETS)
+
+
+def bin_bounds(value_bin: int) -> tuple[int, int]:
+    """The smallest and the largest amount (minor units) of a value bin."""
+    if value_bin <= 0:
+        return 0, 0
+    octave, quarter = divmod(value_bin - 1, 4)
+    return -(-((4 + quarter) << octave) // 4), -(-((5 + quarter) << octave) // 4) - 1
+
+
+def open_columns(
+    snapshot: Snapshot, scope: dict[str, Any], now_ms: int, after_ms: int
+) -> list[Ints]:
+    """Columns bucket, value_bin, returning, contact, idled, idle for 10 minutes, for T, for 14 days (0 or 1), carts, value."""
+    cuts = [now_ms - SHOPIFY_MINUTES * MINUTE_MS, now_ms - after_ms, now_ms - EXPIRES_MS]
+    edges = [cut // BUCKET_MS for cut in cuts]
+    named = {f"e{i}": edge for i, edge in enumerate(edges)} | {
+        f"c{i}": cut for i, cut in enumerate(cuts)
+    }
+    cells = columns(
+        snapshot.query(
+            "SELECT bucket, value_bin, is_returning, contact, idled, carts, value FROM cart_open"
+            " WHERE shop = :shop AND currency = :currency AND carts > 0",
+            **scope,
+        ),
+        7,
+    )
+    bucket = cells[0]
+    whole = ~np.isin(bucket, edges)
+    idle = [(bucket[whole] < edge).astype(np.int64) for edge in edges]
+    on_edge = columns(
+        snapshot.query(
+            "SELECT open_bucket, value_bin, is_returning, contact, idled, CASE WHEN last_ms <= :c0 THEN 1 ELSE 0 END,"
+            " CASE WHEN last_ms <= :c1 THEN 1 ELSE 0 END, CASE WHEN last_ms <= :c2 THEN 1 ELSE 0 END, COUNT(*), CAST(SUM(value) AS BIGINT)"
+            " FROM cart_checkout WHERE open_bucket >= 0 AND open_bucket IN (:e0, :e1, :e2) AND shop = :shop AND currency = :currency"
+            " GROUP BY 1, 2, 3, 4, 5, 6, 7, 8",
+            **scope,
+            **named,
+        ),
+        10,
+    )
+    inside = [
+        *(column[whole] for column in cells[:5]),
+        *idle,
+        *(column[whole] for column in cells[5:]),
+    ]
+    return [np.concatenate(pair) for pair in zip(inside, on_edge, strict=True)]
+
+
+def columns(rows: list[Any], width: int) -> list[Ints]:
+    """Rows of whole numbers as one array per column."""
+    if not rows:
+        return [np.zeros(0, dtype=np.int64) for _ in range(width)]
+    return list(np.array([tuple(row) for row in rows], dtype=np.int64).T)
+
+
+def summed(cell: Ints, measure: Ints, size: int) -> Ints:
+    """`measure` summed by cell number, [size]; exact below 2**53."""
+    total: Floats = np.bincount(cell, measure, size).astype(np.float64)
+    return np.rint(total).astype(np.int64)

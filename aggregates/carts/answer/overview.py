@@ -1,0 +1,210 @@
+"""`GET /v1/carts`: how many checkouts are abandoned and come back, and what the open ones are still worth (api.md, analytics.md 4).
+
+All numbers are of the checkouts begun in the last 90 days. T is `abandoned_after_minutes`.
+
+- `abandonment_rate`: those that ever lay idle for T before their order, of all made at least T ago. Shopify's: the same at 10 minutes, of
+  those with an email address or phone number.
+- `recovery_rate`: of the checkouts abandoned in matured hours (every checkout abandoned in that hour has had its 1, 24, 72 or 168 hours
+  since), those that got their own order within that time. `with_assisted` counts the customer's other orders too: an attribution, not
+  an effect.
+- `recovered_revenue`: what the orders of `recovered_direct` are worth now; for one whose order was not told of, or not in the
+  checkout's currency, the checkout's value.
+- `recovery_potential`: sum of value x P(completes within 7 days | still open at its age) x paid/carted value over all open checkouts
+  (`aggregates/carts/answer/recovery.py`), with bounds of 80 %. `abandoned` is the part of those idle for T; the rest is still shopping.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+
+from aggregates.carts.answer.figures import Abandoned, CartSettings, Figures, figures
+from aggregates.carts.answer.histogram import (
+    BANDS,
+    CUSTOMERS,
+    SHOPIFY_MINUTES,
+    STRATA,
+    Bools,
+    bin_bounds,
+)
+from aggregates.carts.answer.open_carts import open_carts
+from aggregates.carts.answer.recovery import Potential, recovery_potential
+from aggregates.carts.cells import ASSISTED, MATURITY_H
+from aggregates.carts.fold.idle import DAY_MS, HOUR_MS
+from aggregates.carts.fold.state import KEPT_MS
+from stream.money import money
+from stream.store.contract import Snapshot
+
+__all__ = ["CartSettings", "carts", "open_carts"]
+
+Json = dict[str, Any]
+STATES: Final = (
+    "active",
+    "abandoned",
+    "recovered_direct",
+    "recovered_assisted",
+    "completed",
+    "expired",
+)
+KEPT_DAYS: Final = KEPT_MS // DAY_MS
+NO_CHECKOUTS: Final = "no checkout is known: either none was begun in the last 90 days, or checkouts/* webhooks do not arrive"
+
+
+def carts(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) -> Json:
+    """The answer without `shop` and `as_of`, which the API adds."""
+    now = figures(snapshot, shop, now_ms, settings)
+    begun = snapshot.query("SELECT carts, reached FROM cart_begun WHERE shop = :shop", shop=shop)
+    answer: Json = {
+        "abandoned_after_minutes": settings.abandoned_after_minutes,
+        "kept_days": KEPT_DAYS,
+        "reason": NO_CHECKOUTS if now is None else None,
+        "online_carts": {
+            "begun": int(begun[0][0]),
+            "without_checkout": int(begun[0][0] - begun[0][1]),
+        }
+        if begun
+        else None,
+    }
+    return answer | (_nothing(settings) if now is None else _told(now, now_ms, settings))
+
+
+def _told(now: Figures, now_ms: int, settings: CartSettings) -> Json:
+    currency, potential, abandoned = (
+        now.currency,
+        _potential(now),
+        _potential(now, now.open.abandoned),
+    )
+    return {
+        "states": {
+            name: {"carts": now.states[name][0], "value": money(now.states[name][1], currency)}
+            for name in STATES
+        },
+        "abandonment_rate": _rate(now.abandoned, settings.abandoned_after_minutes, "checkout"),
+        "abandonment_rate_shopify": _rate(
+            now.abandoned_shopify, SHOPIFY_MINUTES, "checkout with contact"
+        ),
+        "recovery_rate": [_recovery(now, now_ms, index) for index in range(len(MATURITY_H))],
+        "recovered_revenue": money(now.recovered_revenue, currency),
+        "recovery_potential": {
+            "expected": money(potential.expected, currency),
+            "low": money(potential.low, currency),
+            "high": money(potential.high, currency),
+            "open_carts": potential.open_carts,
+            "open_value": money(potential.open_value, currency),
+            "prior_driven": potential.prior_driven,
+            "prior_weight": round(potential.prior_weight, 4),
+            "abandoned": {
+                "expected": money(abandoned.expected, currency),
+                "low": money(abandoned.low, currency),
+                "high": money(abandoned.high, currency),
+                "open_carts": abandoned.open_carts,
+                "open_value": money(abandoned.open_value, currency),
+            },
+        },
+        "strata": [_stratum(now, potential, stratum) for stratum in range(STRATA)],
+        "value_bands": {
+            name: {"up_to": money(bin_bounds(end)[1], currency)}
+            for name, end in zip(BANDS[:2], now.band_ends, strict=True)
+        },
+        "other_currencies": now.other_currencies,
+    }
+
+
+def _rate(abandoned: Abandoned, after_minutes: int, what: str) -> Json:
+    reason = None if abandoned.of else f"no {what} is {after_minutes} minutes old yet"
+    value = abandoned.carts / abandoned.of if abandoned.of else None
+    return {
+        "value": value,
+        "carts": abandoned.of,
+        "abandoned": abandoned.carts,
+        "after_minutes": after_minutes,
+        "reason": reason,
+    }
+
+
+def _recovery(now: Figures, now_ms: int, index: int) -> Json:
+    hours = MATURITY_H[index]
+    matured = (now.cohort_hour + 1 + hours) * HOUR_MS <= now_ms
+    direct = matured & (now.cohort_outcome <= index)
+    assisted = matured & (now.cohort_outcome >= ASSISTED) & (now.cohort_outcome <= ASSISTED + index)
+    cohort, recovered, others = (
+        int(now.cohort_carts[chosen].sum()) for chosen in (matured, direct, assisted)
+    )
+    return {
+        "within_hours": hours,
+        "value": recovered / cohort if cohort else None,
+        "recovered": recovered,
+        "cohort": cohort,
+        "with_assisted": {
+            "value": (recovered + others) / cohort if cohort else None,
+            "recovered": recovered + others,
+        },
+        "reason": None if cohort else f"no abandoned checkout has had its {hours} h yet",
+    }
+
+
+def _potential(now: Figures, only: Bools | None = None) -> Potential:
+    cells = now.open
+    # Within a cell values differ by less than a quarter, so value² / carts is its sum of squares to 1.3 %.
+    squared = cells.value.astype(np.float64) ** 2 / cells.carts
+    return recovery_potential(
+        now.completions,
+        now.at_risk,
+        cells.histogram(cells.carts, only),
+        cells.histogram(cells.value, only),
+        now.rho,
+        open_value_squared=cells.histogram(squared.astype(np.int64), only).astype(np.float64),
+    )
+
+
+def _stratum(now: Figures, potential: Potential, stratum: int) -> Json:
+    probability = potential.strata_probability[stratum]
+    return {
+        "value_band": BANDS[stratum // 2],
+        "customer": CUSTOMERS[stratum % 2],
+        "open_carts": potential.strata_carts[stratum],
+        "open_value": money(potential.strata_value[stratum], now.currency),
+        "expected": money(potential.strata_expected[stratum], now.currency),
+        "probability": probability,
+        "reason": "no open cart in this stratum" if probability is None else None,
+    }
+
+
+def _nothing(settings: CartSettings) -> Json:
+    zero = money(0, settings.currency) if settings.currency else None
+    none = Abandoned(0, 0)
+    return {
+        "states": {name: {"carts": 0, "value": zero} for name in STATES},
+        "abandonment_rate": _rate(none, settings.abandoned_after_minutes, "checkout"),
+        "abandonment_rate_shopify": _rate(none, SHOPIFY_MINUTES, "checkout with contact"),
+        "recovery_rate": [
+            {
+                "within_hours": hours,
+                "value": None,
+                "recovered": 0,
+                "cohort": 0,
+                "with_assisted": {"value": None, "recovered": 0},
+                "reason": NO_CHECKOUTS,
+            }
+            for hours in MATURITY_H
+        ],
+        "recovered_revenue": zero,
+        "recovery_potential": {
+            "expected": zero,
+            "low": zero,
+            "high": zero,
+            "open_carts": 0,
+            "open_value": zero,
+            "prior_driven": True,
+            "prior_weight": 1.0,
+            "abandoned": {
+                "expected": zero,
+                "low": zero,
+                "high": zero,
+                "open_carts": 0,
+                "open_value": zero,
+            },
+        },
+        "strata": [],
+        "value_bands": {},
+        "other_currencies": {},
+    }

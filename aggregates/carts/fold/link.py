@@ -1,0 +1,140 @@
+"""What checkouts have in common through a customer or a cart: the rows that let an order reach checkouts other than its own.
+
+One row per customer says when the first order was made (is a buyer new or returning?) and when the recent ones were (did the customer buy
+otherwise within 7 days?). One row per cart token says what came under that token alone: an order without `checkout_token`,
+a checkouts/delete without `token` (shopify 2.1), orders of sibling checkouts, and carts/* records. Those have neither value nor customer
+(shopify 2.5), so a cart without checkout is no abandoned checkout; it is counted apart (`cart_begun`).
+
+Every column only ever grows in one direction. Recent orders are kept as the first of each hour, the latest 64 such hours, so a till's
+walk-in customer with 50,000 orders costs what any other costs. A customer who is a guest goes by the SHA-256 of the email address; an order
+counts for both, since its checkout may have been begun as a guest's.
+"""
+
+import hashlib
+from typing import Final, NamedTuple
+
+from aggregates.carts.fold.idle import HOUR_MS
+from processors.engine.processor import Projection
+from processors.shopify.checkouts import Cart, Checkout, CheckoutDeleted
+from processors.shopify.orders import Order
+from processors.shopify.tolerance import micros
+from stream.store.contract import Cells, Entities, Key
+
+NEVER: Final = -1
+RECENT_ORDERS: Final = 64
+MANY: Final = "*"
+
+
+class LinkRow(NamedTuple):
+    """Columns of `cart_link`. Times in Unix ms, -1 for never."""
+
+    shop: str
+    subject: str
+    """`customer:<id>`, `email:<sha256>` or `cart:<cart token>`."""
+    first_order_ms: int
+    """Of a customer: the first order. Of a cart: the first order that names the cart and no checkout."""
+    orders: str
+    """Of a customer: recent orders. Of a cart: orders of its checkouts. Unix ms, ascending, separated by spaces."""
+    deleted_ms: int
+    """Of a cart: the newest checkouts/delete that names it and no checkout."""
+    begun_ms: int
+    """Of a cart: when it was made, once a carts/* record with items told of it."""
+    checkout: str
+    """The token of the only checkout that ever named it; "" for none, MANY for more than one: those are found by index."""
+    kept_from_ms: int
+    """Of a cart: when the newest of it, its checkouts and its orders was made; it is kept for 90 days more. -1 for customers."""
+
+
+LINKS: Final = Entities("cart_link", LinkRow, 2)
+BEGUN: Final = Cells("cart_begun", ("shop",), ("carts", "reached"))
+"""Carts that carts/* told of, and how many of them reached the checkout."""
+
+
+def customer_subject(customer_id: str | None, email: str | None) -> str:
+    """Who orders or checks out; "" where nobody is known."""
+    if customer_id:
+        return f"customer:{customer_id}"
+    return f"email:{hashlib.sha256(email.strip().lower().encode()).hexdigest()}" if email else ""
+
+
+def cart_subject(cart_token: str | None) -> str:
+    """The cart's subject; "" where there is none."""
+    return f"cart:{cart_token}" if cart_token else ""
+
+
+def earliest(one_ms: int, other_ms: int) -> int:
+    """The earlier of two moments, either of which may be `NEVER`."""
+    return max(one_ms, other_ms) if one_ms == NEVER or other_ms == NEVER else min(one_ms, other_ms)
+
+
+def with_order(orders: str, order_ms: int) -> str:
+    """`orders` and one more: the first of each hour, the latest 64 hours."""
+    if not orders:
+        return str(order_ms)
+    hours: dict[int, int] = {}
+    for moment in (*map(int, orders.split(" ")), order_ms):
+        hour = moment // HOUR_MS
+        hours[hour] = min(hours.get(hour, moment), moment)
+    return " ".join(str(hours[hour]) for hour in sorted(hours)[-RECENT_ORDERS:])
+
+
+def order_time_ms(order: Order) -> int:
+    """When an order was made, Unix ms."""
+    return micros(order.processed_at) // 1000
+
+
+def linked(
+    row: LinkRow | None, key: Key, event: Checkout | CheckoutDeleted | Cart | Order
+) -> LinkRow:
+    """The link's next state. Commutative, associative and idempotent."""
+    shop, subject = str(key[0]), str(key[1])
+    row = row or LinkRow(shop, subject, NEVER, "", NEVER, NEVER, "", NEVER)
+    if isinstance(event, Checkout):
+        kept_from_ms = (
+            max(row.kept_from_ms, micros(event.created_at) // 1000)
+            if subject.startswith("cart:")
+            else NEVER
+        )
+        checkout = (
+            row.checkout
+            if row.checkout in (event.token, MANY)
+            else MANY
+            if row.checkout
+            else event.token
+        )
+        if (checkout, kept_from_ms) == (row.checkout, row.kept_from_ms):
+            return row
+        return row._replace(checkout=checkout, kept_from_ms=kept_from_ms)
+    if isinstance(event, Order) and not subject.startswith("cart:"):
+        return _ordered(row, order_time_ms(event))
+    if isinstance(event, Cart):
+        created_ms = micros(event.created_at) // 1000
+        begun_ms = earliest(row.begun_ms, created_ms) if event.items else row.begun_ms
+        return row._replace(begun_ms=begun_ms, kept_from_ms=max(row.kept_from_ms, created_ms))
+    if isinstance(event, CheckoutDeleted):
+        deleted_ms = event.version.updated_us // 1000
+        return row._replace(
+            deleted_ms=max(row.deleted_ms, deleted_ms),
+            kept_from_ms=max(row.kept_from_ms, deleted_ms),
+        )
+    order_ms = order_time_ms(event)
+    row = row._replace(kept_from_ms=max(row.kept_from_ms, order_ms))
+    if event.checkout_token:
+        return row._replace(orders=with_order(row.orders, order_ms))
+    return row._replace(first_order_ms=earliest(row.first_order_ms, order_ms))
+
+
+def _ordered(row: LinkRow, order_ms: int) -> LinkRow:
+    return row._replace(
+        first_order_ms=earliest(row.first_order_ms, order_ms),
+        orders=with_order(row.orders, order_ms),
+    )
+
+
+def begun(row: LinkRow | None) -> Projection:
+    """The cells of `cart_begun` in which a link counts."""
+    return (
+        ()
+        if row is None or row.begun_ms == NEVER
+        else [(BEGUN, (row.shop,), (1, int(row.checkout != "")))]
+    )

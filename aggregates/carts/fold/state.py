@@ -1,0 +1,276 @@
+"""What is known of a checkout, whatever arrived and in whichever order, and the state that follows from it.
+
+Known: the newest snapshot (`Version`); the first `created_at`; every touch (`cart_idle`); the first `completed_at`; whether it was deleted;
+its order's first time and newest worth; and copies of what its customer and its cart are linked to (`cart_link`). Each part only grows in
+one direction or is replaced by something newer, so duplicates, retries and any order of arrival end in the same row.
+
+States (analytics 4.2), with T = `abandoned_after_minutes`:
+
+| state | rule |
+|---|---|
+| `open` | nothing below; the reader tells active (idle < T) from abandoned, by the last touch |
+| `completed` | its order (or `completed_at`, or an order of its customer or cart) came before it had ever lain idle for T |
+| `recovered_direct` | its own order, or `completed_at`, came after it had lain idle for T |
+| `recovered_assisted` | the customer, or another checkout of the cart, ordered after the last touch and within 7 days of abandonment |
+| `expired` | idle for 14 days |
+| none ("") | no snapshot yet (only an order or a delete is known), or deleted without having been ordered |
+
+Only `expired` depends on the clock. Test orders complete nothing; a cancelled or voided order completed its checkout, but is worth nothing.
+An order is told of again at each change; its time is the first seen, its worth (`current_total`) the newest.
+A customer is returning when an order was made before the checkout was begun. Checkouts do not say so themselves (`orders_count` left
+their payload in 2025-01), so it is what the log has seen: without back-filled orders everybody starts as new.
+"""
+
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
+
+from aggregates.carts.fold.idle import BUCKET_MS, DAY_MS, MINUTE_MS, before, parsed, pauses, touched
+from aggregates.carts.fold.link import (
+    NEVER,
+    LinkRow,
+    cart_subject,
+    customer_subject,
+    earliest,
+    order_time_ms,
+)
+from processors.orders.state import VOID
+from processors.shopify.checkouts import Checkout, CheckoutDeleted
+from processors.shopify.orders import Order
+from processors.shopify.tolerance import micros
+from stream.store.contract import Entities, Key
+
+EXPIRES_MS: Final = 14 * DAY_MS
+ASSIST_MS: Final = 7 * DAY_MS
+KEPT_MS: Final = 90 * DAY_MS
+CLOSED: Final = -1
+"""`open_bucket` of a checkout that is not open."""
+
+
+class CheckoutRow(NamedTuple):
+    """Columns of `cart_checkout`. Times in Unix ms, -1 for never; money in minor units of `currency`; no contact data in clear.
+
+    Five groups, each replaced as a whole: the newest snapshot; what only grows; the customer's copy; the cart's copy; what follows.
+    """
+
+    shop: str
+    token: str
+
+    updated_us: int
+    """Version of the newest snapshot; -1 before any came."""
+    triggered: str
+    digest: str
+    cart_token: str
+    customer: str
+    """`cart_link.customer_subject`; "" where nobody is known."""
+    contact: int
+    """1 where an email address or phone number was given."""
+    currency: str
+    value: int
+    recovery_url: str
+    value_bin: int
+
+    created_ms: int
+    """Before any snapshot: the first time of what is known instead."""
+    runs: str
+    completed_ms: int
+    deleted: int
+    order_ms: int
+    order_version: str
+    revenue: int
+    """What its order is worth, minor units of `revenue_currency`; -1 while no order is known."""
+    revenue_currency: str
+
+    first_order_ms: int
+    customer_orders: str
+
+    cart_order_ms: int
+    cart_orders: str
+    cart_deleted_ms: int
+
+    after_minutes: int
+    """T, by which this row was settled and is counted."""
+    state: str
+    idled: int
+    """The longest it ever lay idle, while open before the last touch: 0 less than 10 minutes, 1 less than T, 2 at least T."""
+    closed_ms: int
+    last_ms: int
+    """The last touch that counts."""
+    open_bucket: int
+    """`last_ms` in 10-minute buckets while open, else -1: ageing writes nothing."""
+    is_returning: int
+
+
+def _group(first: str, last: str) -> Callable[[CheckoutRow], tuple[Any, ...]]:
+    return itemgetter(slice(CheckoutRow._fields.index(first), CheckoutRow._fields.index(last) + 1))
+
+
+VERSION: Final = _group("updated_us", "digest")
+SNAPSHOT: Final = _group("updated_us", "value_bin")
+ORDERED: Final = _group("deleted", "revenue_currency")
+OF_CUSTOMER: Final = _group("first_order_ms", "customer_orders")
+OF_CART: Final = _group("cart_order_ms", "cart_deleted_ms")
+COPIES: Final = _group("first_order_ms", "cart_deleted_ms")
+BEFORE_COPIES: Final = _group("shop", "revenue_currency")
+KNOWN: Final = _group("shop", "cart_deleted_ms")
+FOLLOWS: Final = _group("after_minutes", "is_returning")
+NO_CUSTOMER: Final = (NEVER, "")
+NO_CART: Final = (NEVER, "", NEVER)
+NOTHING_FOLLOWS: Final = ("", 0, NEVER, NEVER, CLOSED, 0)
+
+
+CHECKOUTS: Final = Entities("cart_checkout", CheckoutRow, 2)
+
+
+def blank(shop: str, token: str, created_ms: int) -> CheckoutRow:
+    """A checkout of which only the token is known."""
+    snapshot, grown = (
+        (-1, "", "", "", "", 0, "", 0, "", 0),
+        (created_ms, "", NEVER, 0, NEVER, "", -1, ""),
+    )
+    return CheckoutRow._make(
+        (shop, token, *snapshot, *grown, *NO_CUSTOMER, *NO_CART, 0, *NOTHING_FOLLOWS)
+    )
+
+
+def value_bin(value: int) -> int:
+    """Four bins per doubling, by integers alone, so that every machine agrees: 0 for nothing, else 1 + 4 log2 and two bits of the rest."""
+    if value <= 0:
+        return 0
+    octave = value.bit_length() - 1
+    return 4 * octave + ((value << 2 >> octave) & 3) + 1
+
+
+def folded(
+    row: CheckoutRow | None, key: Key, event: Checkout | CheckoutDeleted | Order
+) -> CheckoutRow:
+    """The row with what an event about this checkout itself tells; `settled` draws the consequences."""
+    shop, token = str(key[0]), str(key[1])
+    if isinstance(event, Checkout):
+        return _snapshot(row, event)
+    if isinstance(event, CheckoutDeleted):
+        deleted_ms = event.version.updated_us // 1000
+        row = row or blank(shop, token, deleted_ms)
+        return row._replace(
+            deleted=1,
+            created_ms=row.created_ms if row.updated_us >= 0 else min(row.created_ms, deleted_ms),
+        )
+    order_ms = order_time_ms(event)
+    row = row or blank(shop, token, order_ms)
+    version = f"{event.version.updated_us:017d} {event.version.triggered} {event.version.digest}"
+    newest = version > row.order_version
+    return row._replace(
+        created_ms=row.created_ms if row.updated_us >= 0 else min(row.created_ms, order_ms),
+        order_ms=earliest(row.order_ms, order_ms),
+        order_version=version if newest else row.order_version,
+        revenue=_worth(event) if newest else row.revenue,
+        revenue_currency=event.currency if newest else row.revenue_currency,
+    )
+
+
+def _worth(order: Order) -> int:
+    return 0 if order.cancelled or order.financial_status in VOID else max(0, order.current_total)
+
+
+def _snapshot(row: CheckoutRow | None, event: Checkout) -> CheckoutRow:
+    created_ms, version = micros(event.created_at) // 1000, event.version
+    completed_ms = micros(event.completed_at) // 1000 if event.completed_at else NEVER
+    row = row or blank(event.shop, event.token, created_ms)
+    runs = touched(row.runs, created_ms, version.updated_us // 1000)
+    if row.updated_us >= 0:
+        created_ms = min(row.created_ms, created_ms)
+    grown = (created_ms, runs, earliest(row.completed_ms, completed_ms), *ORDERED(row))
+    if version <= VERSION(row):
+        return CheckoutRow._make(
+            (row.shop, row.token, *SNAPSHOT(row), *grown, *COPIES(row), *FOLLOWS(row))
+        )
+    customer, cart_token, value = (
+        customer_subject(event.customer_id, event.email),
+        event.cart_token or "",
+        max(0, event.total),
+    )
+    of_customer = OF_CUSTOMER(row) if customer == row.customer else NO_CUSTOMER
+    of_cart = OF_CART(row) if cart_token == row.cart_token else NO_CART
+    # fmt: off
+    return CheckoutRow._make((
+        row.shop, row.token,
+        *version, cart_token, customer, int(event.has_contact), event.currency, value, event.recovery_url or "", value_bin(value),
+        *grown, *of_customer, *of_cart, *FOLLOWS(row),
+    ))
+    # fmt: on
+
+
+def relinked(row: CheckoutRow, customer: LinkRow | None, cart: LinkRow | None) -> CheckoutRow:
+    """The row with fresh copies from its links; None leaves a copy as it is.
+
+    Once it has its own order, which it never loses, those of others do not matter: they are not kept, so the row need not follow them.
+    """
+    of_customer, of_cart = OF_CUSTOMER(row), OF_CART(row)
+    first_order_ms, customer_orders = (
+        of_customer if customer is None else (customer.first_order_ms, customer.orders)
+    )
+    cart_order_ms, cart_orders, deleted_ms = (
+        of_cart if cart is None else (cart.first_order_ms, cart.orders, cart.deleted_ms)
+    )
+    if row.completed_ms != NEVER or row.order_ms != NEVER:
+        customer_orders = cart_orders = ""
+    copied = first_order_ms, customer_orders, cart_order_ms, cart_orders, deleted_ms
+    if copied == (*of_customer, *of_cart):
+        return row
+    return CheckoutRow._make((*BEFORE_COPIES(row), *copied, *FOLLOWS(row)))
+
+
+def links_of(row: CheckoutRow) -> tuple[Key, Key]:
+    """Keys of the customer's and the cart's link; their subject is "" where there is none."""
+    return (row.shop, row.customer), (row.shop, cart_subject(row.cart_token))
+
+
+def settled(row: CheckoutRow, now_ms: int, after_minutes: int) -> CheckoutRow:
+    """The row with its state at `now_ms`: a function of everything else in it, so settling twice is settling once."""
+    follows = _follows(row, now_ms, after_minutes) if row.updated_us >= 0 else NOTHING_FOLLOWS
+    return CheckoutRow._make((*KNOWN(row), after_minutes, *follows))
+
+
+def _follows(
+    row: CheckoutRow, now_ms: int, after_minutes: int
+) -> tuple[str, int, int, int, int, int]:
+    after_ms = after_minutes * MINUTE_MS
+    completed_ms = earliest(earliest(row.completed_ms, row.order_ms), row.cart_order_ms)
+    runs = parsed(row.runs) if completed_ms == NEVER else before(row.runs, completed_ms)
+    last_ms = runs[-1][1]
+    longest_ms = max(length for _, length in pauses(runs)) if len(runs) > 1 else 0
+    closed_ms, bucket = NEVER, CLOSED
+    if completed_ms != NEVER:
+        closed_ms, longest_ms = completed_ms, max(longest_ms, completed_ms - last_ms)
+        state = "recovered_direct" if longest_ms >= after_ms else "completed"
+    elif row.deleted or row.cart_deleted_ms >= row.created_ms:
+        state = ""
+    elif (bought_ms := _bought_otherwise(row, last_ms, last_ms + after_ms + ASSIST_MS)) != NEVER:
+        closed_ms, longest_ms = bought_ms, max(longest_ms, bought_ms - last_ms)
+        state = "recovered_assisted" if longest_ms >= after_ms else "completed"
+    elif now_ms - last_ms >= EXPIRES_MS:
+        state, closed_ms, longest_ms = "expired", last_ms + EXPIRES_MS, EXPIRES_MS
+    else:
+        state, bucket = "open", last_ms // BUCKET_MS
+    idled = 2 if longest_ms >= after_ms else int(longest_ms >= BUCKET_MS)
+    return (
+        state,
+        idled,
+        closed_ms,
+        last_ms,
+        bucket,
+        int(NEVER < row.first_order_ms < row.created_ms),
+    )
+
+
+def _bought_otherwise(row: CheckoutRow, since_ms: int, until_ms: int) -> int:
+    """The first order of the customer, or of the cart, in [since, until]; -1 for none."""
+    if not row.customer_orders and not row.cart_orders:
+        return NEVER
+    found = [
+        moment
+        for orders in (row.customer_orders, row.cart_orders)
+        if orders
+        for moment in map(int, orders.split(" "))
+    ]
+    return min((moment for moment in found if since_ms <= moment <= until_ms), default=NEVER)

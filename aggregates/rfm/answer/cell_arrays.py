@@ -1,0 +1,183 @@
+"""Cells in memory, as columns of whole numbers per shop: what `/v1/rfm` reckons with, kept up to date by what changed.
+
+A Python object per cell would cost 300 bytes and more; here a cell of three key columns and three measures costs 32: 8 for an amount of
+money, 4 for a day or a count. Columns are never changed in place: a refresh puts new ones in their stead, so whoever holds a shop's columns
+may reckon with them at leisure.
+
+A table is read whole once, in pages, since all its rows at once would be the largest thing in the process; from then on
+`Snapshot.changes` tells what differs. A cell that has become zero is forgotten.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from aggregates.arrays import Ints
+from stream.store.contract import Cells, Snapshot
+
+PAGE: Final = 5_000
+END_OF_TIME: Final = 2**62
+"""Nothing has changed since: asks a snapshot for its watermark alone."""
+MONEY: Final = frozenset({"monetary", "spend", "revenue", "repeat_revenue"})
+"""Columns in minor units, 64 bits wide. Days, numbers of purchase days and of customers fit 32."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Columns:
+    """The cells of one shop in one table, ascending by key; the shop itself is not among the key columns."""
+
+    key: tuple[Ints, ...]
+    measures: tuple[Ints, ...]
+    version: int = 0
+    """Grows with every change."""
+
+    def __len__(self) -> int:
+        return len(self.key[0])
+
+    @classmethod
+    def of(cls, cells: Cells, columns: Sequence[Ints], version: int = 0) -> "Columns":
+        """From key columns and measures, in any order of cells; cells without any measure left out."""
+        size = len(cells.key) - 1
+        order = np.lexsort(columns[size - 1 :: -1])
+        order = order[_live(columns[size:])[order]]
+        return cls(
+            tuple(column[order] for column in columns[:size]),
+            tuple(column[order] for column in columns[size:]),
+            version,
+        )
+
+    def merged(self, columns: Sequence[Ints]) -> "Columns":
+        """With the cells of `columns`, key columns and measures, as they are now; itself where that is how they were."""
+        size = len(self.key)
+        order = np.lexsort(columns[size - 1 :: -1])
+        names, values = (
+            [column[order] for column in columns[:size]],
+            [column[order] for column in columns[size:]],
+        )
+        at = places(self.key, names)
+        known = at < len(self)
+        for column, name in zip(self.key, names, strict=True):
+            known[known] = column[at[known]] == name[known]
+        live = _live(values)
+        changed = any(
+            not np.array_equal(measure[at[known]], value[known])
+            for measure, value in zip(self.measures, values, strict=True)
+        )
+        fresh, gone = ~known & live, at[known & ~live]
+        if not changed and not fresh.any():
+            return self
+        place = at[fresh] - np.searchsorted(gone, at[fresh])
+
+        def moved(column: Ints, new: Ints) -> Ints:
+            """`column` without the cells that went, with those that came."""
+            if len(gone):
+                column = np.delete(column, gone)
+            return np.insert(column, place, new[fresh]) if len(place) else column
+
+        measures = []
+        for measure, value in zip(self.measures, values, strict=True):
+            measure = measure.copy()
+            measure[at[known]] = value[known]
+            measures.append(moved(measure, value))
+        return Columns(tuple(map(moved, self.key, names)), tuple(measures), self.version + 1)
+
+
+def places(key: Sequence[Ints], wanted: Sequence[Ints]) -> npt.NDArray[np.int64]:
+    """How many cells come before each of `wanted`: `np.searchsorted`, side left, by several columns at once."""
+    cells = len(key[0])
+    low = np.zeros(len(wanted[0]), dtype=np.int64)
+    high = np.full_like(low, cells)
+    for _ in range(cells.bit_length()):
+        middle = (low + high) // 2
+        at, before = np.minimum(middle, cells - 1), np.zeros(len(low), dtype=bool)
+        for column, value in zip(reversed(key), reversed(wanted), strict=True):
+            there = column[at]
+            before = (there < value) | ((there == value) & before)
+        high = np.where((low < high) & ~before, middle, high)
+        low = np.where((low < high) & before, middle + 1, low)
+    return low
+
+
+class CellArrays:
+    """All shops' cells of one table. Not thread-safe: whoever refreshes holds a lock; `of` may be asked meanwhile."""
+
+    def __init__(self, cells: Cells) -> None:
+        """`cells.key` starts with `shop`; its other columns are whole numbers."""
+        self._cells = cells
+        self._watermark: int | None = None
+        self._shops: dict[str, Columns] = {}
+        self._empty = Columns.of(cells, _columns(cells, []))
+
+    def of(self, shop: str) -> Columns:
+        """The shop's cells as last refreshed."""
+        return self._shops.get(shop, self._empty)
+
+    def refresh(self, snapshot: Snapshot) -> None:
+        """Bring every shop to the state that `snapshot` sees."""
+        changes = snapshot.changes(
+            self._cells, END_OF_TIME if self._watermark is None else self._watermark
+        )
+        if self._watermark is None:
+            self._replace(_pages(snapshot, self._cells))
+        elif changes.complete:
+            self._replace(_by_shop(self._cells, changes.rows))
+        else:
+            for shop, columns in _by_shop(self._cells, changes.rows):
+                self._shops[shop] = self.of(shop).merged(columns)
+        self._watermark = changes.watermark
+
+    def _replace(self, pages: Iterable[tuple[str, Sequence[Ints]]]) -> None:
+        found: dict[str, list[Sequence[Ints]]] = {}
+        for shop, columns in pages:
+            found.setdefault(shop, []).append(columns)
+        for shop in {*self._shops, *found}:
+            parts = found.pop(shop, [_columns(self._cells, [])])
+            columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+            self._shops[shop] = Columns.of(self._cells, columns, self.of(shop).version + 1)
+
+
+def _columns(cells: Cells, rows: Iterable[Any]) -> list[Ints]:
+    """Key columns and measures of rows that begin with their shop."""
+    names = (*cells.key[1:], *cells.measures)
+    columns: Sequence[Sequence[int]] = list(zip(*rows, strict=True))[1:] or [()] * len(names)
+    return [
+        np.array(column, dtype=np.int64 if name in MONEY else np.int32)
+        for name, column in zip(names, columns, strict=True)
+    ]
+
+
+def _live(measures: Sequence[Ints]) -> npt.NDArray[np.bool_]:
+    """Which cells have any measure."""
+    live = np.zeros(len(measures[0]), dtype=bool)
+    for measure in measures:
+        live |= measure != 0
+    return live
+
+
+def _by_shop(cells: Cells, rows: Sequence[Any]) -> list[tuple[str, list[Ints]]]:
+    by_shop: dict[str, list[Any]] = {}
+    for row in rows:
+        by_shop.setdefault(row[0], []).append(row)
+    return [(shop, _columns(cells, its_rows)) for shop, its_rows in by_shop.items()]
+
+
+def _pages(snapshot: Snapshot, cells: Cells) -> Iterator[tuple[str, list[Ints]]]:
+    """The whole table, `PAGE` rows at a time, in the order of its key."""
+    columns, key = ", ".join((*cells.key, *cells.measures)), ", ".join(cells.key)
+    names = ", ".join(f":{name}" for name in cells.key)
+    last: dict[str, Any] | None = None
+    while True:
+        where = "" if last is None else f"WHERE ({key}) > ({names})"
+        rows = snapshot.query(
+            f"SELECT {columns} FROM {cells.table} {where} ORDER BY {key} LIMIT {PAGE}",
+            **(last or {}),
+        )
+        for shop, its_rows in groupby(rows, key=lambda row: str(row[0])):
+            yield shop, _columns(cells, its_rows)
+        if len(rows) < PAGE:
+            return
+        last = dict(zip(cells.key, rows[-1], strict=False))

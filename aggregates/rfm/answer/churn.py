@@ -1,0 +1,76 @@
+"""Churn and the specification's simple lifetime value, over plain totals.
+
+A customer has churned when the last order is more than `after_days` days back; the denominator is everyone who ever
+ordered, since lapsed customers would otherwise leave it (analytics.md 2.5 c). `ltv_simple` is the specified product
+
+    average order value x average frequency x lifespan,   lifespan = 1 / churn rate, 3 years where nobody churned
+
+as it stands. Its churn "rate" is a lapsed share without a unit, read as per year because the frequency is per 365 days (that of
+another window is brought to a year's first, analytics.md 2.5 a), and it jumps: no churned customer gives 3 years, one in 10,000
+gives 10,000 years. So it is told twice, as specified and with the lifespan capped at 3 years; the two differ only where less
+than a third has churned.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from aggregates.arrays import Ints
+
+MAX_LIFESPAN_YEARS: Final = 3.0
+YEAR_DAYS: Final = 365
+NOTE: Final = (
+    "lifespan = 1 / churn rate as specified grows without bound as churn nears zero; "
+    "'capped' is the same with a lifespan of at most 3 years, and differs only while under 1/3 of customers have churned"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Churn:
+    """`customers` of all `of` who ever ordered have not for more than `after_days` days; rate None where nobody ever did."""
+
+    after_days: int
+    customers: int
+    of: int
+    rate: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class LtvSimple:
+    """Money in (fractional) minor units, lifespans in years."""
+
+    average_order_value: float
+    average_frequency: float
+    lifespan_years: float
+    ltv: float
+    capped_lifespan_years: float
+    capped_ltv: float
+    note: str = NOTE
+
+
+def churn(last_days: Ints, counts: Ints, asof_day: int, after_days: int = 180) -> Churn:
+    """Churn from a histogram of all customers ever: `counts[i]` of them ordered last on day `last_days[i]`."""
+    of = int(counts.sum())
+    customers = int(counts[asof_day - last_days > after_days].sum())
+    return Churn(after_days, customers, of, customers / of if of else None)
+
+
+def ltv_simple(
+    customers: int,
+    orders: int,
+    revenue: int,
+    churn_rate: float | None,
+    window_days: int = YEAR_DAYS,
+) -> LtvSimple | None:
+    """The specified formula on totals of the window (`revenue` in minor units); None where nobody ordered in it.
+
+    `average_frequency` is told as it is, orders per customer in the window.
+    """
+    if not customers or not orders:
+        return None
+    average_order_value, average_frequency = revenue / orders, orders / customers
+    lifespan = 1 / churn_rate if churn_rate else MAX_LIFESPAN_YEARS
+    capped = min(lifespan, MAX_LIFESPAN_YEARS)
+    yearly = average_order_value * average_frequency * YEAR_DAYS / window_days
+    return LtvSimple(
+        average_order_value, average_frequency, lifespan, yearly * lifespan, capped, yearly * capped
+    )

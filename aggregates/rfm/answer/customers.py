@@ -1,0 +1,144 @@
+"""`GET /v1/rfm/customers`: a segment's customers a page at a time, best first, and one customer by id.
+
+Listed are customers with an order in the window, as in scores and segments; by id any customer is told who ever ordered. Order is total:
+customer id comes last, in the database's own collation. A cursor holds the last item's place, so nobody comes twice unless they ordered
+in between. Which rows a page reads is decided in `aggregates/rfm/answer/customer_rows.py`.
+"""
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from typing import Any, Final
+
+import msgspec
+
+from aggregates.bad_parameter import BadParameter
+from aggregates.rfm.answer.customer_rows import COLUMNS, Listing, Row, rows_behind
+from aggregates.rfm.answer.overview import RfmView
+from aggregates.rfm.answer.scores import TOO_FEW, score_customer
+from aggregates.rfm.answer.segments import Segment
+from stream.money import MoneyJson, money
+from stream.store.contract import Snapshot
+from stream.times import day_text
+
+Json = dict[str, Any]
+LIMIT: Final = 50
+MOST: Final = 1_000
+
+
+class Place(msgspec.Struct, frozen=True, array_like=True):
+    """Where a page ended: the list it belongs to, and the last item's values in the order of its sort."""
+
+    sort: str
+    segment: str
+    values: tuple[int, int]
+    customer: str
+
+
+class Customer(msgspec.Struct, frozen=True, gc=False):
+    """One customer with scores; None in scores where there are none, `reason` says why. Money in minor units."""
+
+    row: Row
+    currency: str
+    recency_days: int
+    scores: tuple[int, int, int, int] | None
+    """R, F, M, FM."""
+    segment: Segment | None
+    reason: str | None
+
+    @property
+    def monetary(self) -> MoneyJson:
+        return money(self.row.revenue, self.currency)
+
+
+def page(
+    snapshot: Snapshot, view: RfmView, listing: Listing, limit: int, after: Place | None
+) -> tuple[list[Customer], Place | None]:
+    """Up to `limit` customers behind `after`, and the place to go on from; None where nobody is left. The view is the snapshot's."""
+    if listing.segment is not None and listing.cutoffs is None:
+        return [], None
+    start = None if after is None else (*after.values, after.customer)
+    rows = rows_behind(snapshot, view, listing, limit + 1, start)
+    end = None
+    if len(rows) > limit:
+        *values, customer = listing.place(rows[limit - 1])
+        end = Place(listing.sort, listing.segment or "", (values[0], values[1]), str(customer))
+    return [scored(row, view, listing) for row in rows[:limit]], end
+
+
+def one(snapshot: Snapshot, shop: str, customer: str) -> Row | None:
+    """The customer by id; whom they were merged into where that happened; None for an id never seen."""
+    select = f"SELECT {COLUMNS} FROM rfm_customer c WHERE shop = :shop AND customer = :customer"
+    rows = snapshot.query(select, shop=shop, customer=customer)
+    if not rows:
+        kept = snapshot.query(
+            "SELECT kept FROM rfm_alias WHERE shop = :shop AND deleted = :customer",
+            shop=shop,
+            customer=customer,
+        )
+        rows = snapshot.query(select, shop=shop, customer=kept[0][0]) if kept else []
+    return Row(*rows[0]) if rows else None
+
+
+def scored(row: Row, view: RfmView, listing: Listing) -> Customer:
+    """The customer's scores under the listing's cut-offs."""
+    recency_days = listing.day - row.last_day
+    if not row.orders:
+        return Customer(
+            row,
+            view.currency,
+            recency_days,
+            None,
+            None,
+            f"no order in the last {listing.window_days} days",
+        )
+    if listing.cutoffs is None:
+        return Customer(row, view.currency, recency_days, None, None, TOO_FEW)
+    score = score_customer(listing.cutoffs, recency_days, row.orders, row.revenue)
+    return Customer(
+        row, view.currency, recency_days, (score.r, score.f, score.m, score.fm), score.segment, None
+    )
+
+
+def customer_json(customer: Customer, predicted: Json) -> Json:
+    """An item, as api.md has it; `predicted` is its `ltv_predicted`."""
+    row = customer.row
+    r, f, m, fm = customer.scores or (None, None, None, None)
+    return {
+        "id": row.customer,
+        "guest": bool(row.guest),
+        "recency_days": customer.recency_days,
+        "frequency": row.orders,
+        "monetary": customer.monetary,
+        "r": r,
+        "f": f,
+        "m": m,
+        "fm": fm,
+        "segment": customer.segment,
+        "first_order_day": day_text(row.first_day),
+        "last_order_day": day_text(row.last_day),
+        "ltv_predicted": predicted,
+        "reason": customer.reason,
+    }
+
+
+def cursor(place: Place) -> str:
+    return urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
+
+
+def place_of(text: str | None, sort: str, segment: str | None) -> Place | None:
+    """The place in a cursor of the same list. Raises Problem 400 for any other."""
+    if text is None:
+        return None
+    allowed = "the next_cursor of the page before, or none"
+    try:
+        place = msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=Place)
+    except (ValueError, msgspec.DecodeError):
+        raise BadParameter(
+            "cursor", "the cursor is none that this list gave out", allowed
+        ) from None
+    if (place.sort, place.segment) != (sort, segment or ""):
+        raise BadParameter(
+            "cursor", "the cursor belongs to a list with another sort or segment", allowed
+        )
+    if max(map(abs, place.values)) >= 2**63 or "\0" in place.customer:
+        raise BadParameter("cursor", "the cursor is none that this list gave out", allowed)
+    return place

@@ -1,0 +1,268 @@
+"""`GET /v1/rfm`: a shop's customers by recency, frequency and monetary, from cells in memory (api.md, analytics.md 1 to 3).
+
+All tables of an answer are refreshed in one snapshot, together with the positions they rest on, so `as_of` is true of every number.
+Scores are reckoned once per change of the cells (1 ms per 200,000 of them) and shared by all who ask until the next.
+
+`window_days` is told, not chosen here: the fold keeps the window (`aggregates/rfm/fold/processor.py`).
+"""
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aggregates.rfm.answer.cell_arrays import CellArrays, Columns
+from aggregates.rfm.answer.churn import churn, ltv_simple
+from aggregates.rfm.answer.scores import TOO_FEW, Rfm, rfm
+from aggregates.rfm.answer.segments import SEGMENTS, SHOPIFY, segment_of
+from aggregates.rfm.fold.customer import BTYD_CELLS, LAST_DAY_CELLS, RFM_CELLS, SPEND_CELLS
+from processors.engine.feed import Feed
+from stream.money import amount, money
+from stream.store.contract import Position, Snapshot, Store
+
+Json = dict[str, Any]
+
+TABLES: Final = (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS)
+FEEDS: Final = (Feed("rfm", "orders"),)
+
+NOTHING_YET: Final = (
+    "no order that counts was folded for this shop yet: see /v1/status, then `orderwire doctor`"
+)
+NONE_IN_WINDOW: Final = "no customer ordered in the window"
+
+
+@dataclass(frozen=True, slots=True)
+class RfmSettings:
+    """What the merchant decides. `margin` is the contribution margin, a fraction of revenue; 1 where not set."""
+
+    window_days: int = 365
+    horizon_days: int = 365
+    margin: float | None = None
+    churn_after_days: int = 180
+    refit_s: float = 60.0
+    """The predictive models are fitted again this often at most."""
+    min_repeaters: int = 500
+    """Customers who ordered again, below which nothing is predicted (analytics.md 2.4)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RfmView:
+    """One shop at one moment; everything in it comes from one snapshot."""
+
+    shop: str
+    currency: str
+    """Empty until an order was folded."""
+    as_of_day: int | None
+    exact: bool
+    cells: Columns
+    last_days: Columns
+    btyd: Columns
+    spend: Columns
+    left_out: tuple[int, int, int]
+    """Orders without customer and e-mail address, their revenue in minor units, and orders in another currency."""
+    positions: tuple[Position, ...]
+
+
+class RfmArrays:
+    """Every shop's cells in memory. Thread-safe."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self._lock = store, threading.Lock()
+        self._arrays = tuple(CellArrays(table) for table in TABLES)
+        self._views: dict[str, RfmView] = {}
+        self._positions: tuple[Position, ...] = ()
+        self._scores: dict[str, tuple[Columns, int, Rfm]] = {}
+        self.loaded = False
+
+    def view(self, shop: str) -> RfmView:
+        """The shop as last refreshed."""
+        return self._views.get(shop) or self._view(shop, "", None, exact=True, left_out=(0, 0, 0))
+
+    def refresh(self) -> None:
+        """Bring all shops up to date. Blocks; raises StoreUnavailable."""
+        with self.at_once(""):
+            pass
+
+    @contextmanager
+    def at_once(self, shop: str) -> Iterator[tuple[Snapshot, RfmView]]:
+        """A snapshot, and the shop as that snapshot sees it."""
+        with ExitStack() as stack:
+            # The snapshot is taken with the lock held, so that cells never go back to an older one.
+            with self._lock:
+                snapshot = stack.enter_context(self._store.snapshot())
+                self._refresh(snapshot)
+                view = self.view(shop)
+            yield snapshot, view
+
+    def scores(self, view: RfmView, day: int) -> Rfm:
+        """Scores of the shop at the end of `day`, from memory where its cells have not changed."""
+        known = self._scores.get(view.shop)
+        if known is None or known[0] is not view.cells or known[1] != day:
+            (last_day, orders, monetary), (customers, order_count, revenue) = (
+                view.cells.key,
+                view.cells.measures,
+            )
+            known = (
+                view.cells,
+                day,
+                rfm(last_day, orders, monetary, customers, order_count, revenue, day),
+            )
+            self._scores[view.shop] = known
+        return known[2]
+
+    def _refresh(self, snapshot: Snapshot) -> None:
+        for arrays in self._arrays:
+            arrays.refresh(snapshot)
+        nobody = {
+            shop: (orders, revenue)
+            for shop, orders, revenue in snapshot.query(
+                "SELECT shop, orders, revenue FROM rfm_left_out_cell WHERE reason = 'no_customer'"
+            )
+        }
+        foreign = dict(
+            snapshot.query(
+                "SELECT c.shop, CAST(SUM(c.orders) AS BIGINT) FROM rfm_currency_cell c"
+                " JOIN rfm_shop s ON s.shop = c.shop AND s.currency <> c.currency GROUP BY c.shop"
+            )
+        )
+        self._positions = tuple(snapshot.positions(FEEDS[0].processor))
+        self._views = {
+            shop: self._view(
+                shop,
+                currency,
+                day,
+                exact=bool(exact),
+                left_out=(*nobody.get(shop, (0, 0)), foreign.get(shop, 0)),
+            )
+            for shop, currency, day, exact in snapshot.query(
+                "SELECT shop, currency, as_of_day, exact FROM rfm_shop"
+            )
+        }
+        self.loaded = True
+
+    def _view(
+        self,
+        shop: str,
+        currency: str,
+        day: int | None,
+        *,
+        exact: bool,
+        left_out: tuple[int, int, int],
+    ) -> RfmView:
+        cells, last_days, btyd, spend = (arrays.of(shop) for arrays in self._arrays)
+        return RfmView(
+            shop, currency, day, exact, cells, last_days, btyd, spend, left_out, self._positions
+        )
+
+
+def rfm_json(view: RfmView, day: int, scored: Rfm, settings: RfmSettings, predicted: Json) -> Json:
+    """The answer without `shop` and `as_of`; `predicted` is its `ltv_predicted`."""
+    currency = view.currency
+    guest, last_day = view.last_days.key
+    (customers,) = view.last_days.measures
+    churned = churn(last_day, customers, day, settings.churn_after_days)
+    simple = ltv_simple(
+        scored.customers, scored.orders, scored.revenue, churned.rate, settings.window_days
+    )
+    guests = guest == 1
+    reason = scored.reason
+    if not scored.customers:
+        reason = NONE_IN_WINDOW if currency else NOTHING_YET
+    return {
+        "window_days": settings.window_days,
+        "customers": {
+            "ever": churned.of,
+            "in_window": scored.customers,
+            "guests": int(customers[guests].sum()),
+            "guests_in_window": int(
+                customers[guests & (last_day > day - settings.window_days)].sum()
+            ),
+        },
+        "orders": scored.orders,
+        "revenue": _money(scored.revenue, currency),
+        "left_out": {
+            "orders": view.left_out[0],
+            "revenue": _money(view.left_out[1], currency),
+            "reason": "no customer and no email",
+        },
+        "other_currency_orders": view.left_out[2],
+        "amounts": "exact" if view.exact else "bins of 2 %",
+        **_scores_json(scored, currency),
+        "churn": {
+            "after_days": churned.after_days,
+            "customers": churned.customers,
+            "of": churned.of,
+            "rate": churned.rate,
+        },
+        "ltv_simple": simple
+        and {
+            "average_order_value": money(simple.average_order_value, currency),
+            "average_frequency": simple.average_frequency,
+            "lifespan_years": simple.lifespan_years,
+            "ltv": money(simple.ltv, currency),
+            "capped": {
+                "lifespan_years": simple.capped_lifespan_years,
+                "ltv": money(simple.capped_ltv, currency),
+            },
+            "note": simple.note,
+        },
+        "ltv_predicted": predicted,
+        "reason": reason,
+    }
+
+
+def _scores_json(scored: Rfm, currency: str) -> Json:
+    if scored.cutoffs is None or scored.grid is None or scored.segments is None:
+        return dict.fromkeys(("cutoffs", "scores", "grid", "segments"))
+    cutoffs, grid = scored.cutoffs, scored.grid
+    return {
+        "cutoffs": {
+            "recency_days": list(cutoffs.recency_days),
+            "frequency": list(cutoffs.frequency),
+            "monetary": [amount(cut, currency) for cut in cutoffs.monetary],
+        },
+        "scores": {
+            "recency": scored.recency,
+            "frequency": scored.frequency,
+            "monetary": scored.monetary,
+        },
+        "grid": [
+            {
+                "r": r,
+                "fm": fm,
+                "segment": segment_of(r, fm),
+                "customers": grid[r - 1][fm - 1].customers,
+                "revenue": money(grid[r - 1][fm - 1].revenue, currency),
+            }
+            for r in range(5, 0, -1)
+            for fm in range(5, 0, -1)
+        ],
+        "segments": [
+            {
+                "segment": segment,
+                "shopify": SHOPIFY[segment],
+                "customers": tally.customers,
+                "share": tally.customers / scored.customers,
+                "revenue": money(tally.revenue, currency),
+                "revenue_share": tally.revenue / scored.revenue if scored.revenue else None,
+            }
+            for segment, tally in ((segment, scored.segments[segment]) for segment in SEGMENTS)
+        ],
+    }
+
+
+def _money(units: int, currency: str) -> Json | None:
+    return dict(money(units, currency)) if currency else None
+
+
+__all__ = [
+    "FEEDS",
+    "NONE_IN_WINDOW",
+    "TABLES",
+    "TOO_FEW",
+    "RfmArrays",
+    "RfmSettings",
+    "RfmView",
+    "rfm_json",
+]

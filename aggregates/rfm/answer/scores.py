@@ -1,0 +1,225 @@
+"""RFM scores of a whole shop from its cells, in one pass over the cells and none over the customers.
+
+A cell is (last order day, orders in the window, money) with the number of customers in it. Scores are decided by *values*:
+the cut-off c_k is the ceil(k n / 5)-th smallest value (SQL's percentile_disc), and score = 1 + #{k: value > c_k}, so that
+equal customers score alike; NTILE would split 14,000 identical one-time buyers over three scores (analytics.md 1.4).
+Recency is reversed (6 - score): 5 is always best. With fewer than five customers there are no fifths, hence no scores.
+
+Speed: no sort of the cells. Days and order counts are small integers, so their quantiles come from a bincount. Money is
+counted by the leading bits of its floating-point form (sign, exponent and 6 bits of fraction keep the order of numbers and
+give 64 buckets per doubling); only the values of the bucket that holds a cut-off are then sorted.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import ceil
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from aggregates.arrays import Floats, Ints
+from aggregates.rfm.answer.segments import SEGMENTS, Segment, fm_score, segment_of
+from aggregates.rfm.fold.customer import MAX_ORDERS
+
+MIN_CUSTOMERS: Final = 5
+TOO_FEW: Final = "fewer than 5 customers ordered in the window: no fifths to score by"
+
+_FM: Final = np.array([fm_score(f, m) - 1 for f in range(1, 6) for m in range(1, 6)])
+IntArray = npt.NDArray[np.signedinteger[Any]]
+
+_LEADING_BITS: Final = 46  # of 64: leaves sign, 11 bits of exponent, 6 bits of fraction
+_BUCKETS: Final = 64 * 63 + 1  # any 64-bit integer
+_BLOCK: Final = 16_384  # 128 KiB of 64-bit numbers
+_BELOW_ONE: Final = (int(np.float64(1.0).view(np.int64)) >> _LEADING_BITS) - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Cutoffs:
+    """Four ascending values per measure: the last values of the lowest, second, third and fourth fifth."""
+
+    recency_days: tuple[int, ...]
+    frequency: tuple[int, ...]
+    monetary: tuple[int, ...]  # minor units
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What a group of customers adds up to; revenue in minor units."""
+
+    customers: int
+    revenue: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rfm:
+    """A shop's RFM. Without cut-offs (`reason` says why) scores and grid are None and only the totals are told.
+
+    `recency`, `frequency`, `monetary` count customers by score 1 to 5; `grid[r - 1][fm - 1]` and `segments` add up to the
+    totals.
+    """
+
+    customers: int
+    orders: int
+    revenue: int
+    cutoffs: Cutoffs | None
+    recency: tuple[int, ...] | None
+    frequency: tuple[int, ...] | None
+    monetary: tuple[int, ...] | None
+    grid: tuple[tuple[Tally, ...], ...] | None
+    segments: dict[Segment, Tally] | None
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """One customer's scores, 5 best."""
+
+    r: int
+    f: int
+    m: int
+    fm: int
+    segment: Segment
+
+
+def rfm(
+    last_day: Ints,
+    orders: Ints,
+    monetary: Ints,
+    customers: Ints,
+    order_count: Ints,
+    revenue: Ints,
+    asof_day: int,
+) -> Rfm:
+    """RFM of the cells at the end of day `asof_day`.
+
+    Arrays of one length, one entry per cell: key `last_day` (days since 1970-01-01), `orders` (capped at 32), `monetary`
+    (minor units: exact, or the upper edge of the money bin); measures `customers`, `order_count` (uncapped), `revenue`
+    (minor units). The cells hold only customers with an order in the window: the fold has expired the others.
+    """
+    n, total_orders, total_revenue = (
+        int(customers.sum()),
+        int(order_count.sum()),
+        int(revenue.sum()),
+    )
+    if n < MIN_CUSTOMERS:
+        return Rfm(n, total_orders, total_revenue, None, None, None, None, None, None, TOO_FEW)
+    ranks = [-(-k * n // 5) for k in range(1, 5)]
+    by_day, by_orders = _marginals(last_day, orders, customers)
+    # The k-th smallest recency belongs to the k-th largest last day.
+    first_day = int(last_day.min())
+    reached = np.cumsum(by_day)
+    days = tuple(
+        asof_day - first_day - int(np.searchsorted(reached, n - rank + 1)) for rank in ranks
+    )
+    reached = np.cumsum(by_orders)
+    counts = tuple(int(np.searchsorted(reached, rank)) for rank in ranks)
+    money = tuple(values_at(monetary, customers, ranks))
+    # One index per cell: 25 (R - 1) + 5 (F - 1) + (M - 1), in bytes until it is used. R falls as recency rises.
+    cube = np.full(len(last_day), 100, dtype=np.int8)
+    step = np.empty_like(cube)
+    for k in range(4):
+        cube -= np.multiply((last_day < asof_day - days[k]).view(np.int8), 25, out=step)
+        cube += np.multiply((orders > counts[k]).view(np.int8), 5, out=step)
+        cube += (monetary > money[k]).view(np.int8)
+    people = _whole(_counted(lambda block: cube[block], customers, 125)).reshape(5, 5, 5)
+    taken = _whole(_counted(lambda block: cube[block], revenue, 125)).reshape(5, 5, 5)
+    grid = tuple(tuple(_by_fm(people[r], taken[r])) for r in range(5))
+    return Rfm(
+        customers=n,
+        orders=total_orders,
+        revenue=total_revenue,
+        cutoffs=Cutoffs(days, counts, money),
+        recency=_tuple(people.sum(axis=(1, 2))),
+        frequency=_tuple(people.sum(axis=(0, 2))),
+        monetary=_tuple(people.sum(axis=(0, 1))),
+        grid=grid,
+        segments=_by_segment(grid),
+        reason=None,
+    )
+
+
+def score_customer(cutoffs: Cutoffs, recency_days: int, orders: int, cents: int) -> Score:
+    """Scores of one customer under a shop's cut-offs; `cents` is the value its cell carries (or exact, if cells are)."""
+    r = 5 - sum(recency_days > c for c in cutoffs.recency_days)
+    f = 1 + sum(min(orders, MAX_ORDERS) > c for c in cutoffs.frequency)
+    m = 1 + sum(cents > c for c in cutoffs.monetary)
+    fm = fm_score(f, m)
+    return Score(r, f, m, fm, segment_of(r, fm))
+
+
+def _marginals(last_day: Ints, orders: Ints, customers: Ints) -> tuple[Floats, Floats]:
+    """Customers by day from the first one on, and by number of orders from zero on; one joint count serves both."""
+    first_day, width = int(last_day.min()), int(orders.max()) + 1
+    offset, height = first_day * width, int(last_day.max()) - first_day + 1
+    joint = _counted(
+        lambda block: last_day[block] * width + (orders[block] - offset), customers, height * width
+    )
+    square = joint.reshape(height, width)
+    return square.sum(axis=1), square.sum(axis=0)
+
+
+def values_at(values: Ints, weights: Ints, ranks: Sequence[int]) -> list[int]:
+    """The `rank`-th smallest of `values` for each rank (from 1), each value standing for `weights` customers."""
+    lowest = int(values.min())
+    reached = np.cumsum(_counted(lambda block: _buckets(values[block] - lowest), weights, _BUCKETS))
+    found = []
+    for rank in ranks:
+        bucket = int(np.searchsorted(reached, rank))
+        inside = np.flatnonzero(
+            (values >= lowest + _edge(bucket)) & (values < lowest + _edge(bucket + 1))
+        )
+        inside = inside[np.argsort(values[inside])]
+        within = np.searchsorted(
+            np.cumsum(weights[inside]), rank - (reached[bucket - 1] if bucket else 0)
+        )
+        found.append(int(values[inside[within]]))
+    return found
+
+
+def _buckets(values: Ints) -> Ints:
+    """Bucket 0 for zero, then 64 buckets per doubling from one upwards, in the order of the values (none negative)."""
+    bits = values.astype(np.float64).view(np.int64)
+    bits >>= _LEADING_BITS
+    bits -= _BELOW_ONE
+    return np.maximum(bits, 0, out=bits)
+
+
+def _edge(bucket: int) -> int:
+    """The smallest whole number that falls in the bucket or above it."""
+    return (
+        ceil(float(np.int64((bucket + _BELOW_ONE) << _LEADING_BITS).view(np.float64)))
+        if bucket
+        else 0
+    )
+
+
+def _counted(indices: Callable[[slice], IntArray], weights: Ints, size: int) -> Floats:
+    """bincount block by block: temporaries stay in cache, and fresh pages would cost more than the counting."""
+    total = np.zeros(size)
+    for start in range(0, len(weights), _BLOCK):
+        block = slice(start, start + _BLOCK)
+        total += np.bincount(indices(block), weights[block], size)
+    return total
+
+
+def _by_fm(people: Ints, taken: Ints) -> list[Tally]:
+    customers, revenue = np.bincount(_FM, people.ravel(), 5), np.bincount(_FM, taken.ravel(), 5)
+    return [Tally(int(n), int(money)) for n, money in zip(customers, revenue, strict=True)]
+
+
+def _by_segment(grid: tuple[tuple[Tally, ...], ...]) -> dict[Segment, Tally]:
+    customers, revenue = dict.fromkeys(SEGMENTS, 0), dict.fromkeys(SEGMENTS, 0)
+    for r, row in enumerate(grid, 1):
+        for fm, tally in enumerate(row, 1):
+            customers[segment_of(r, fm)] += tally.customers
+            revenue[segment_of(r, fm)] += tally.revenue
+    return {segment: Tally(customers[segment], revenue[segment]) for segment in SEGMENTS}
+
+
+def _whole(sums: Floats) -> Ints:
+    return np.rint(sums).astype(np.int64)
+
+
+def _tuple(counts: Ints) -> tuple[int, ...]:
+    return tuple(int(count) for count in counts)

@@ -1,0 +1,172 @@
+"""The RFM entity: a customer, as the sum of their purchase days.
+
+Orders add to purchase days, purchase days make the customer, so the next event of a customer with 50,000 orders costs what any other
+costs: it changes one day and the sums. Only where a first or last day empties (a cancellation, a change of customer) is the customer made
+anew from their days, of which a year has 365.
+
+Terms: recency, frequency, monetary over the window (analytics 1.3); x, first day, last day and the spend of repeat days for BG/NBD and
+Gamma-Gamma (analytics 2.1; orders of one day are one purchase, all days ever).
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from aggregates.rfm.fold.money_bins import bin_edge, mid_week
+from processors.engine.processor import Counted, Projection
+from stream.store.contract import Cells, Entities
+
+NEVER = 2**62
+MAX_ORDERS = 32
+"""Orders in the window are capped at this in cells: the frequency cut-offs of a real shop lie far below."""
+
+
+class DayRow(NamedTuple):
+    """Columns of `rfm_customer_day`: what a customer bought on one day of the shop; minor units."""
+
+    shop: str
+    customer: str
+    day: int
+    orders: int
+    revenue: int
+
+
+class CustomerRow(NamedTuple):
+    """Columns of `rfm_customer`. Days since 1970-01-01; minor units."""
+
+    shop: str
+    customer: str
+    guest: int
+    first_day: int
+    last_day: int
+    days: int
+    """Distinct purchase days ever."""
+    first_day_revenue: int
+    revenue_ever: int
+    orders: int
+    """In the window."""
+    revenue: int
+    """In the window."""
+    expires_day: int | None
+    """The earliest purchase day in the window: when it leaves, this row changes."""
+
+
+DAYS = Entities("rfm_customer_day", DayRow, 3)
+CUSTOMERS = Entities("rfm_customer", CustomerRow, 2)
+
+RFM_CELLS = Cells(
+    "rfm_cell", ("shop", "last_day", "orders", "monetary"), ("customers", "order_count", "revenue")
+)
+LAST_DAY_CELLS = Cells("rfm_last_day_cell", ("shop", "guest", "last_day"), ("customers",))
+BTYD_CELLS = Cells(
+    "rfm_btyd_cell", ("shop", "x", "first_day", "last_day"), ("customers", "repeat_revenue")
+)
+SPEND_CELLS = Cells("rfm_spend_cell", ("shop", "x", "spend"), ("customers", "revenue"))
+
+
+def is_guest(customer: str) -> bool:
+    """Guests are known by a hash of their e-mail address."""
+    return customer.startswith("g:")
+
+
+def cells(row: CustomerRow | None, *, exact: bool) -> Projection:
+    """In which cells a customer counts; `exact` while the shop is small."""
+    if row is None:
+        return ()
+    (
+        shop,
+        _,
+        guest,
+        first_day,
+        last_day,
+        days,
+        first_day_revenue,
+        revenue_ever,
+        orders,
+        revenue,
+        _,
+    ) = row
+    x, repeat = days - 1, revenue_ever - first_day_revenue
+    first, last = (first_day, last_day) if exact else (mid_week(first_day), mid_week(last_day))
+    counted: list[Counted] = [
+        (LAST_DAY_CELLS, (shop, guest, last_day), (1,)),
+        (BTYD_CELLS, (shop, x, first, last), (1, repeat)),
+    ]
+    if orders:
+        key = (
+            shop,
+            last_day,
+            orders if orders < MAX_ORDERS else MAX_ORDERS,
+            revenue if exact else bin_edge(revenue),
+        )
+        counted.append((RFM_CELLS, key, (1, orders, revenue)))
+    if x:
+        counted.append((SPEND_CELLS, (shop, x, repeat if exact else bin_edge(repeat)), (1, repeat)))
+    return counted
+
+
+def from_days(shop: str, customer: str, days: Iterable[DayRow], cutoff: int) -> CustomerRow | None:
+    """The customer that these purchase days make; None without any. The window holds days after `cutoff`."""
+    bought = sorted((row.day, row.orders, row.revenue) for row in days if row.orders)
+    if not bought:
+        return None
+    inside = [row for row in bought if row[0] > cutoff]
+    return CustomerRow(
+        shop=shop,
+        customer=customer,
+        guest=int(is_guest(customer)),
+        first_day=bought[0][0],
+        last_day=bought[-1][0],
+        days=len(bought),
+        first_day_revenue=bought[0][2],
+        revenue_ever=sum(revenue for _, _, revenue in bought),
+        orders=sum(orders for _, orders, _ in inside),
+        revenue=sum(revenue for _, _, revenue in inside),
+        expires_day=inside[0][0] if inside else None,
+    )
+
+
+DayChange = tuple[DayRow | None, DayRow]
+"""A day before and after. `after` with no orders is a day emptied; revenue follows orders, so it is empty as well."""
+
+
+def moved(
+    shop: str, customer: str, row: CustomerRow | None, changes: Sequence[DayChange], cutoff: int
+) -> CustomerRow | None:
+    """The customer after some days changed; None where they must be made anew `from_days`."""
+    if row is not None:
+        _, _, guest, first, last, days, first_revenue, ever, orders, revenue, expires = row
+    else:
+        guest, first, last, days, first_revenue, ever, orders, revenue, expires = (
+            int(is_guest(customer)),
+            NEVER,
+            -NEVER,
+            0,
+            0,
+            0,
+            0,
+            0,
+            None,
+        )
+    for before, (_, _, day, now_orders, now_revenue) in changes:
+        had_orders, had_revenue = (before.orders, before.revenue) if before is not None else (0, 0)
+        if had_orders and (row is None or (not now_orders and day in (first, last, expires))):
+            return None
+        days += (now_orders > 0) - (had_orders > 0)
+        if now_orders:
+            if day <= first:
+                first, first_revenue = day, now_revenue
+            if day > last:
+                last = day
+        ever += now_revenue - had_revenue
+        if day > cutoff:
+            orders += now_orders - had_orders
+            revenue += now_revenue - had_revenue
+            if now_orders and (expires is None or day < expires):
+                expires = day
+    return (
+        CustomerRow(
+            shop, customer, guest, first, last, days, first_revenue, ever, orders, revenue, expires
+        )
+        if days
+        else None
+    )

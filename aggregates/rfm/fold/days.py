@@ -1,0 +1,31 @@
+"""Purchase days of many customers in few statements: what customers are made anew from."""
+
+from collections.abc import Collection
+from typing import Final
+
+from aggregates.rfm.fold.customer import DayRow
+from stream.store.contract import Transaction
+
+AT_ONCE: Final = 512
+
+
+def days_of(
+    transaction: Transaction, shop: str, customers: Collection[str]
+) -> dict[str, list[DayRow]]:
+    """All purchase days of each customer; an empty list where there are none."""
+    found: dict[str, list[DayRow]] = {customer: [] for customer in sorted(customers)}
+    wanted = list(found)
+    for start in range(0, len(wanted), AT_ONCE):
+        chunk = wanted[start : start + AT_ONCE]
+        # Filled up to a power of two, so that few different statements are ever prepared.
+        names = {
+            f"c{i}": chunk[min(i, len(chunk) - 1)]
+            for i in range(1 << (len(chunk) - 1).bit_length())
+        }
+        sql = (
+            "SELECT shop, customer, day, orders, revenue FROM rfm_customer_day"
+            f" WHERE shop = :shop AND customer IN ({', '.join(f':{name}' for name in names)})"
+        )
+        for row in transaction.query(sql, shop=shop, **names):
+            found[row[1]].append(DayRow(*row))
+    return found

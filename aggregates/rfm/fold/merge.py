@@ -1,0 +1,77 @@
+"""customers/merge: a customer that is gone counts as the one that is kept, whichever of their orders comes before or after the merge.
+
+Merges make chains (A into B, B into C), told in any order; the alias of each customer names the end of its chain. Merges that contradict
+each other do not come from Shopify, since an id is deleted once. Should they (A into B and into C, or B into A too), all customers that
+any merge names together are one, under the smallest id of those that none deleted, or of all: so the order of arrival does not matter then
+either. Aliases are changed only with the shop locked alone and read with it locked, shared.
+"""
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from processors.shopify.orders import CustomersMerged
+from stream.store.contract import Entities, Transaction
+
+
+class AliasRow(NamedTuple):
+    """Columns of `rfm_alias`: customer ids, nothing else."""
+
+    shop: str
+    deleted: str
+    kept: str
+    told: int = 1
+    """1 where a merge deleted it; 0 for one of several that none did."""
+
+
+ALIASES = Entities("rfm_alias", AliasRow, 2)
+
+
+class Aliases:
+    """The merged customers of one shop, as far as a batch names them."""
+
+    def __init__(self, transaction: Transaction, shop: str) -> None:
+        self._transaction, self._shop = transaction, shop
+        self._kept: dict[str, str] = {}
+        # Most shops have none at all.
+        self._any = bool(
+            transaction.query("SELECT 1 FROM rfm_alias WHERE shop = :shop LIMIT 1", shop=shop)
+        )
+
+    def look_up(self, customers: Collection[str]) -> None:
+        """Read the aliases of `customers`; to be done before `kept` is asked, for all of a batch at once."""
+        unknown = [customer for customer in customers if customer not in self._kept]
+        self._kept.update(zip(unknown, unknown, strict=True))
+        if self._any:
+            found = self._transaction.load(
+                ALIASES, {(self._shop, customer) for customer in unknown}, shared=True
+            )
+            self._kept.update((row.deleted, row.kept) for row in found.values())
+
+    def kept(self, customer: str) -> str:
+        """Who `customer` is now."""
+        return self._kept[customer]
+
+    def merge(self, event: CustomersMerged) -> tuple[str, ...]:
+        """Take note of a merge. Returns the customers that have counted for themselves and now do not."""
+        self.look_up((event.kept_id, event.deleted_id))
+        heads = {self.kept(event.kept_id), self.kept(event.deleted_id)}
+        found = self._transaction.query(
+            "SELECT deleted, told FROM rfm_alias WHERE shop = :shop AND kept IN (:one, :other)",
+            shop=self._shop, one=min(heads), other=max(heads),
+        )  # fmt: skip
+        members = heads | {row[0] for row in found}
+        deleted = {row[0] for row in found if row[1]} | (
+            {event.deleted_id} if event.deleted_id != event.kept_id else set()
+        )
+        head = min(members - deleted or members, key=lambda customer: (len(customer), customer))
+        rows = [
+            AliasRow(self._shop, each, head, int(each in deleted))
+            for each in sorted(members)
+            if each != head or each in deleted
+        ]
+        self._transaction.save(ALIASES, rows)
+        if head not in deleted:
+            self._transaction.delete(ALIASES, [(self._shop, head)])
+        self._kept.update(dict.fromkeys(members, head))
+        self._any = self._any or bool(rows)
+        return tuple(sorted(heads - {head}))

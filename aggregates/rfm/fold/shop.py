@@ -1,0 +1,115 @@
+"""What concerns all customers of a shop at once: its clock, its window, and the step from exact amounts to bins. Each locks it alone."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta, timezone, tzinfo
+from typing import Final, NamedTuple
+
+from aggregates.rfm.fold import customer as rfm_customer
+from aggregates.rfm.fold.customer import BTYD_CELLS, CUSTOMERS, RFM_CELLS, SPEND_CELLS
+from aggregates.rfm.fold.days import days_of
+from aggregates.rfm.fold.money_bins import bin_edge, mid_week
+from processors.engine.processor import Deltas
+from processors.shopify.orders import Order
+from processors.shopify.tolerance import EPOCH_ORDINAL
+from stream.store.contract import Entities, Key, Transaction
+
+DAY_MS: Final = 86_400_000
+AT_ONCE: Final = 5_000
+"""Customers that are in memory at a time."""
+
+
+class ShopRow(NamedTuple):
+    """Columns of `rfm_shop`."""
+
+    shop: str
+    currency: str
+    as_of_day: int
+    """The window ends with this day of the shop."""
+    exact: int
+    """1 while cells keep amounts and days exactly."""
+    offset_day: int = 0
+    offset_s: int = 0
+    """How far the shop is ahead of UTC, by the times of its newest orders, those of `offset_day`; where no time zone is set."""
+    window_days: int = 365
+    """The window that the shop's customers are counted by."""
+
+
+SHOPS = Entities("rfm_shop", ShopRow, 1)
+
+
+def learned(shop: ShopRow, orders: Iterable[Order], now_ms: int) -> ShopRow:
+    """The shop with the offset that its newest orders' own times have: Shopify writes the shop's (shopify 2.2)."""
+    tomorrow = now_ms // DAY_MS + 1
+    newest = (shop.offset_day, shop.offset_s)
+    for day, offset in {(order.day, order.processed_at.utcoffset()) for order in orders}:
+        if newest[0] <= day <= tomorrow and offset is not None:
+            newest = max(newest, (day, round(offset.total_seconds())))
+    return shop._replace(offset_day=newest[0], offset_s=newest[1])
+
+
+def today(shop: ShopRow, zone: tzinfo | None, now_ms: int) -> int:
+    """The shop's day, days since 1970-01-01."""
+    return (
+        datetime.fromtimestamp(
+            now_ms / 1000, zone or timezone(timedelta(seconds=shop.offset_s))
+        ).toordinal()
+        - EPOCH_ORDINAL
+    )
+
+
+def move_window(
+    transaction: Transaction, shop: ShopRow, as_of_day: int, window_days: int
+) -> ShopRow:
+    """Let the window end with `as_of_day`, and hold `window_days`: customers with days that leave or enter change, nobody else is touched.
+
+    `shop` is locked alone. Returns it as it is now.
+    """
+    before, cutoff = shop.as_of_day - shop.window_days, as_of_day - window_days
+    sql = "SELECT customer FROM rfm_customer WHERE shop = :shop AND expires_day <= :cutoff"
+    if cutoff < before:
+        sql = "SELECT DISTINCT customer FROM rfm_customer_day WHERE shop = :shop AND day > :cutoff AND day <= :before"
+    customers = [
+        row[0]
+        for row in transaction.query(
+            sql, shop=shop.shop, cutoff=cutoff, **({"before": before} if cutoff < before else {})
+        )
+    ]
+    deltas, exact = Deltas(), bool(shop.exact)
+    for start in range(0, len(customers), AT_ONCE):
+        rows = transaction.load(
+            CUSTOMERS, [(shop.shop, customer) for customer in customers[start : start + AT_ONCE]]
+        )
+        days = days_of(transaction, shop.shop, [old.customer for old in rows.values()])
+        saved = []
+        for old in rows.values():
+            new = rfm_customer.from_days(shop.shop, old.customer, days[old.customer], cutoff)
+            deltas.move(rfm_customer.cells(old, exact=exact), rfm_customer.cells(new, exact=exact))
+            saved += [new] if new is not None else []
+        transaction.save(CUSTOMERS, saved)
+    deltas.save(transaction)
+    moved = shop._replace(as_of_day=as_of_day, window_days=window_days)
+    transaction.save(SHOPS, [moved])
+    return moved
+
+
+def to_bins(transaction: Transaction, name: str) -> None:
+    """Give amounts the edges of their bins and days their weeks, cell by cell: no customer is read."""
+    shop = transaction.load(SHOPS, [(name,)])[(name,)]
+    if not shop.exact:
+        return
+    deltas = Deltas()
+    for cells in (RFM_CELLS, BTYD_CELLS, SPEND_CELLS):
+        columns = ", ".join((*cells.key, *cells.measures))
+        for row in transaction.query(
+            f"SELECT {columns} FROM {cells.table} WHERE shop = :shop", shop=name
+        ):
+            key, measures = tuple(row[: len(cells.key)]), tuple(row[len(cells.key) :])
+            deltas.move([(cells, key, measures)], [(cells, _binned(cells.table, key), measures)])
+    transaction.save(SHOPS, [shop._replace(exact=0)])
+    deltas.save(transaction)
+
+
+def _binned(table: str, key: Key) -> Key:
+    if table == BTYD_CELLS.table:
+        return (*key[:2], mid_week(int(key[2])), mid_week(int(key[3])))
+    return (*key[:-1], bin_edge(int(key[-1])))

@@ -1,0 +1,114 @@
+"""Hashed e-mail addresses and telephone numbers by customer, for uploading a segment to Meta; only of shops that allow keeping them.
+
+Each field of a customer is an entity of its own, and of all orders that tell it the newest wins: an order without a telephone number
+takes none away. Values are normalised and hashed as for CAPI, so Meta matches both alike; the plain ones stay in the log. A customer that
+was merged keeps its rows, and whoever reads follows `rfm_alias`. An order that is deleted or cancelled was a customer's all the same.
+
+What a shop no longer allows is forgotten (`forget_others`) when the role `process` starts.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from itertools import chain
+from typing import Final, NamedTuple
+
+from destinations.meta.detail import countries, detail
+from destinations.meta.identity import hashed
+from processors.engine.processor import fold_entities
+from processors.orders.customer import customer_key
+from processors.shopify.orders import Order, decode_order
+from stream.record import Entry
+from stream.store.contract import Entities, Transaction
+
+
+class ContactRow(NamedTuple):
+    """Columns of `contact`."""
+
+    shop: str
+    customer: str
+    """As in `rfm_customer`: an id, or a guest's key."""
+    field: str
+    """`em` or `ph`, Meta's names."""
+    hash: str
+    """SHA-256 of the normalised value, lower-case hex."""
+    updated_us: int
+    """Version of the order that told it (`processors/shopify/version.py`)."""
+    triggered: str
+    digest: str
+
+
+CONTACTS: Final = Entities("contact", ContactRow, 3)
+
+
+def contacts(order: Order, country: str | None) -> tuple[ContactRow, ...]:
+    """What an order tells of its customer: of each field the first that can be made right. `country` is the shop's own (ISO 3166)."""
+    customer = customer_key(order)
+    if not customer or order.test:
+        return ()
+    found = detail(order.body)
+    places = countries(found, country)
+    rows = []
+    for field, values in (("em", found.emails), ("ph", found.phones)):
+        hash_ = next(
+            (h for value in values if (h := hashed(field, value, *places)) is not None), None
+        )
+        if hash_ is not None:
+            rows.append(ContactRow(order.shop, customer, field, hash_, *order.version))
+    return tuple(rows)
+
+
+def newest(row: ContactRow | None, told: ContactRow) -> ContactRow:
+    """The one of the newer order. Commutative, associative and idempotent."""
+    return (
+        told
+        if row is None
+        else max(
+            row, told, key=lambda each: (each.updated_us, each.triggered, each.digest, each.hash)
+        )
+    )
+
+
+def forget_others(transaction: Transaction, shops: Collection[str]) -> int:
+    """Delete the contacts of all but `shops`; how many. Where none is left, the position goes too: a new start reads the whole log."""
+    if not shops:
+        transaction.execute("DELETE FROM positions WHERE processor = :name", name=Contacts.name)
+        return transaction.execute("DELETE FROM contact")
+    named = {f"shop{number}": shop for number, shop in enumerate(sorted(shops))}
+    return transaction.execute(
+        f"DELETE FROM contact WHERE shop NOT IN ({', '.join(f':{name}' for name in named)})",
+        **named,
+    )
+
+
+class Contacts:
+    """The processor. `countries` has the shops that allow it, each with its own country (ISO 3166) where that is known."""
+
+    name = "contacts"
+    topic = "orders"
+
+    def __init__(self, countries: Mapping[str, str | None]) -> None:
+        self._countries = countries
+
+    def decode(self, entry: Entry) -> tuple[ContactRow, ...] | None:
+        """Contacts that an order tells; None where there are none, or the shop allows none, without a look at the body. Raises Rejected."""
+        shop = entry.record.headers.get("shop", "")
+        if shop not in self._countries:
+            return None
+        order = decode_order(entry, {})
+        return (
+            (contacts(order, self._countries[shop]) or None) if isinstance(order, Order) else None
+        )
+
+    def apply(
+        self, transaction: Transaction, events: Sequence[tuple[ContactRow, ...]], now_ms: int
+    ) -> None:
+        """Fold `events` into `contact`."""
+        fold_entities(
+            transaction,
+            CONTACTS,
+            ((row[: CONTACTS.key], row) for row in chain.from_iterable(events)),
+            newest,
+            lambda _: (),
+        )
+
+    def tick(self, transaction: Transaction, now_ms: int) -> None:
+        """Time alone changes nothing here."""

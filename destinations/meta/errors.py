@@ -1,0 +1,227 @@
+"""What an answer of Graph's means, and what to do about it. Codes decide, never texts: Meta translates titles and messages.
+
+| class | what matches | action |
+|---|---|---|
+| sent | 200 with `events_received` | done |
+| transient | no answer; 5xx; HTML, nothing of Graph's; `is_transient` (outranks everything); 1, 2, 341, 5000, 21009 | retry with backoff |
+| transient_slow | 368 | retry, slower |
+| throttle | 4, 17, 32, 613, 80000, 80003, 80004, 80014; HTTP 429 | wait as the usage headers say |
+| configuration | 190, 102, 104, 10, 3, 200-299, 803, 2500, 2635; 100/33; 100 GraphMethodException alone; HTTP 401, 403 | pause the pixel |
+| permanent | every other 100, 105; any other 4xx (413: the batch is too large) | bisect, then dead; 2804001: take fbc away and send again |
+
+Sources: reference/meta-capi.md 3 and vectors/capi_errors.json. An error code that nobody listed is transient with 5xx, permanent with 4xx.
+`ambiguous` says that Meta may have taken the events all the same: no answer after the request was written, code 2, a gateway's timeout.
+"""
+
+import re
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import orjson
+
+from processors.shopify.tolerance import mapping, sequence
+
+
+class ErrorClass(StrEnum):
+    """See the module."""
+
+    SENT = "sent"
+    TRANSIENT = "transient"
+    TRANSIENT_SLOW = "transient_slow"
+    THROTTLE = "throttle"
+    CONFIGURATION = "configuration"
+    PERMANENT = "permanent"
+
+
+class Action(StrEnum):
+    """What the sender does."""
+
+    DONE = "done"
+    RETRY = "retry"
+    WAIT = "wait"
+    PAUSE = "pause"
+    BISECT = "bisect"
+    STRIP_FBC = "strip_fbc"
+
+
+class Verdict(NamedTuple):
+    """An answer, understood."""
+
+    kind: ErrorClass
+    action: Action
+    http_status: int | None = None
+    code: int | None = None
+    subcode: int | None = None
+    fbtrace_id: str | None = None
+    message: str = ""
+    """Meta's words, for the pause that a user sees; may quote a token until `scrubbed`."""
+    ambiguous: bool = False
+    wait_ms: int | None = None
+    """What the usage headers say; None where they say nothing."""
+    received: int = 0
+
+
+TRANSIENT = frozenset({1, 2, 341, 5000, 21009})
+THROTTLE = frozenset({4, 17, 32, 613, 80000, 80003, 80004, 80014})
+CONFIGURATION = frozenset({190, 102, 104, 10, 3, 803, 2500, 2635, *range(200, 300)})
+"""2500 (a path that Graph does not know) and 2635 (a version it has retired) are not in the reference: they blame settings, no event."""
+BAD_FBC = 2804001
+MEANINGS = {
+    2804001: "the click id is badly formatted",
+    2804003: "the event is older than 7 days",
+    2804004: "event_time is in the future",
+    2804008: "an item of contents has no id",
+    2804009: "a Purchase without value",
+    2804023: "a value without currency",
+    2804030: "a Limited Data Use selection is required",
+    2804043: "app_data extinfo has a blank OS version",
+    2804050: "too little customer information",
+}
+"""Permanent subcodes of code 100 whose meaning is known (reference/meta-capi.md 3)."""
+ACTIONS = {
+    ErrorClass.SENT: Action.DONE,
+    ErrorClass.TRANSIENT: Action.RETRY,
+    ErrorClass.TRANSIENT_SLOW: Action.RETRY,
+    ErrorClass.THROTTLE: Action.WAIT,
+    ErrorClass.CONFIGURATION: Action.PAUSE,
+    ErrorClass.PERMANENT: Action.BISECT,
+}
+_token = re.compile(r"EAA[A-Za-z0-9]{8,}|[A-Za-z0-9_\-|]{40,}")
+
+
+def _integer(value: Any) -> int | None:
+    """A whole number, or a string of its digits."""
+    if isinstance(value, str) and len(value) < 19 and value.isascii() and value.isdigit():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _says_transient(error: Mapping[str, Any]) -> bool:
+    return error.get("is_transient") in (True, "true")
+
+
+def _kind(
+    status: int, error: Mapping[str, Any], code: int | None, subcode: int | None
+) -> ErrorClass:
+    if _says_transient(error) or code in TRANSIENT:
+        return ErrorClass.TRANSIENT
+    if code == 368:
+        return ErrorClass.TRANSIENT_SLOW
+    if code in THROTTLE or status == 429:
+        return ErrorClass.THROTTLE
+    if code in CONFIGURATION:
+        return ErrorClass.CONFIGURATION
+    if code == 100 and (
+        subcode == 33 or (not subcode and error.get("type") == "GraphMethodException")
+    ):
+        return ErrorClass.CONFIGURATION
+    if code in (100, 105):
+        return ErrorClass.PERMANENT
+    if status in (401, 403):
+        return ErrorClass.CONFIGURATION
+    return ErrorClass.PERMANENT if 400 <= status < 500 else ErrorClass.TRANSIENT
+
+
+def regain_ms(headers: Mapping[str, str]) -> int | None:
+    """The longest `estimated_time_to_regain_access` of `X-Business-Use-Case-Usage`, given in minutes, as milliseconds; None without one."""
+    raw = next(
+        (value for name, value in headers.items() if name.lower() == "x-business-use-case-usage"),
+        None,
+    )
+    try:
+        usage = mapping(orjson.loads(raw)) if raw else {}
+    except orjson.JSONDecodeError:
+        return None
+    minutes = [
+        _minutes(mapping(use).get("estimated_time_to_regain_access"))
+        for uses in usage.values()
+        for use in sequence(uses)
+    ]
+    longest = max(minutes, default=0.0)
+    return round(longest * 60_000) if longest > 0 else None
+
+
+def _minutes(value: Any) -> float:
+    """A number, or a string of one; 0 for anything else, and for what no clock has."""
+    try:
+        minutes = (
+            float(value)
+            if isinstance(value, str | int | float) and not isinstance(value, bool)
+            else 0.0
+        )
+    except (ValueError, OverflowError):
+        return 0.0
+    return minutes if 0 < minutes < 1e9 else 0.0
+
+
+def classify(http_status: int | None, headers: Mapping[str, str], body: bytes) -> Verdict:
+    """What an answer means. `http_status` None: the request was written (at least in part) and no answer came."""
+    if http_status is None:
+        return Verdict(ErrorClass.TRANSIENT, Action.RETRY, ambiguous=True)
+    try:
+        answer = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        answer = None
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if not isinstance(error, dict):
+        received = _integer(answer.get("events_received")) if isinstance(answer, dict) else None
+        if 200 <= http_status < 300 and received is not None:
+            trace = answer.get("fbtrace_id") if isinstance(answer, dict) else None
+            return Verdict(
+                ErrorClass.SENT,
+                Action.DONE,
+                http_status,
+                fbtrace_id=_trace(trace),
+                received=received,
+            )
+        # Not Graph's: no judgement of an event. Only what a gateway says by its status alone is taken at its word.
+        by_status = http_status in (413, 429) or (
+            http_status in (401, 403) and isinstance(answer, dict)
+        )
+        kind = _kind(http_status, {}, None, None) if by_status else ErrorClass.TRANSIENT
+        # A 2xx that is not Graph's, or a gateway that gave up waiting: what happened behind it is not known.
+        ambiguous = http_status < 300 or http_status in (502, 504)
+        return Verdict(
+            kind, ACTIONS[kind], http_status, ambiguous=ambiguous, wait_ms=regain_ms(headers)
+        )
+    code, subcode = _integer(error.get("code")), _integer(error.get("error_subcode"))
+    kind = _kind(http_status, error, code, subcode)
+    action, wait_ms = (
+        ACTIONS[kind],
+        regain_ms(headers) if code in THROTTLE or kind is ErrorClass.THROTTLE else None,
+    )
+    if kind is ErrorClass.PERMANENT and subcode == BAD_FBC:
+        action = Action.STRIP_FBC
+    elif kind is ErrorClass.TRANSIENT and wait_ms is not None:
+        action = Action.WAIT
+    message = error.get("message")
+    return Verdict(
+        kind,
+        action,
+        http_status,
+        code,
+        subcode,
+        _trace(error.get("fbtrace_id")),
+        message if isinstance(message, str) else "",
+        ambiguous=kind is ErrorClass.TRANSIENT and code == 2,
+        wait_ms=wait_ms,
+    )
+
+
+def _trace(value: Any) -> str | None:
+    return value[:64] if isinstance(value, str) else None
+
+
+def scrubbed(message: str, *secrets: str | None) -> str:
+    """`message` without the secrets given, without anything that looks like a token, and at most 300 characters long."""
+    for secret in secrets:
+        if secret:
+            message = message.replace(secret, "[secret]")
+    return _token.sub("[token]", message)[:300]
+
+
+def meaning(verdict: Verdict) -> str:
+    """Why a row is dead, in our own words (Meta's may quote what was sent)."""
+    told = MEANINGS.get(verdict.subcode or 0, "Meta refused the event")
+    return f"{told} (code {verdict.code}, subcode {verdict.subcode}, HTTP {verdict.http_status}, trace {verdict.fbtrace_id})"

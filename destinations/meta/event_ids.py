@@ -1,0 +1,108 @@
+"""By which event id an order is known: the one that its row has already, whatever the template says by now; else by the template.
+
+An order to which the template gives none is known by `OWN_ID`: it lacks a field (a POS order has no checkout_token), or another order has
+that id. No browser can have sent such a sale under an id that Meta would match, so it loses nothing. A row under `OWN_ID` gives way to the
+template's as long as no event was built for it.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from destinations.meta import payload
+from destinations.meta.detail import field_at
+from destinations.meta.rows import LAST_US, NO_CONSENT, SKIPPED
+from destinations.meta.settings import CapiSettings
+from processors.shopify.orders import Order, OrderDeleted
+from processors.shopify.tolerance import text
+from stream.store.contract import Key, Reading
+
+OWN_ID = "order:"
+BY_ORDER_ID = "{order_id}"
+"""The template that every order can fill in, and no other order can."""
+OTHER_IDS = "SELECT 1 FROM capi_outbox WHERE shop = :shop AND event_id <> order_id ORDER BY order_id LIMIT 1"
+
+
+class Known(NamedTuple):
+    """What the outbox has of some orders, by (shop, order id)."""
+
+    ids: dict[tuple[str, str], str]
+    """Event ids that are settled."""
+    yielding: set[Key]
+    """Keys of rows that give way."""
+
+
+def known(
+    reading: Reading, orders: Collection[Order | OrderDeleted], shops: Mapping[str, CapiSettings]
+) -> Known:
+    """One query per shop; a mere probe where no template but the default ever was."""
+    found = Known({}, set())
+    by_shop: dict[str, dict[str, None]] = {}
+    for order in orders:
+        by_shop.setdefault(order.shop, {})[order.order_id] = None
+    for shop, order_ids in by_shop.items():
+        if shops[shop].event_id == BY_ORDER_ID and not reading.query(OTHER_IDS, shop=shop):
+            continue
+        asked = list(order_ids)
+        asked += asked[:1] * (
+            (1 << (len(asked) - 1).bit_length()) - len(asked)
+        )  # Few lengths: a statement is parsed once.
+        names = {f"order_{number}": order_id for number, order_id in enumerate(asked)}
+        # Without pixel_id, for which SQLite would walk the whole ledger by its primary key.
+        sql = (
+            "SELECT pixel_id, event_name, event_id, order_id, outcome, updated_us FROM capi_outbox"
+            f" WHERE shop = :shop AND order_id IN ({', '.join(f':{name}' for name in names)})"
+        )
+        rows = [
+            row
+            for row in reading.query(sql, shop=shop, **names)
+            if row.pixel_id == shops[shop].pixel_id
+        ]
+        # An order may have several rows, of older templates: the one that went furthest counts, so it comes last.
+        for row in sorted(
+            rows, key=lambda row: (row.outcome not in (SKIPPED, NO_CONSENT), row.event_id)
+        ):
+            if (
+                row.event_id.startswith(OWN_ID)
+                and row.outcome in (SKIPPED, NO_CONSENT)
+                and row.updated_us != LAST_US
+            ):
+                found.yielding.add((shop, row.pixel_id, row.event_name, row.event_id))
+            else:
+                found.ids[shop, row.order_id] = row.event_id
+    return found
+
+
+def key_of(
+    order: Order | OrderDeleted, settings: CapiSettings, ids: dict[tuple[str, str], str]
+) -> Key:
+    """The order's row. What is decided here is added to `ids`, for its later deliveries."""
+    place = (order.shop, settings.pixel_id, payload.EVENT_NAME)
+    order_key = (order.shop, order.order_id)
+    if order_key not in ids:
+        if settings.event_id == BY_ORDER_ID:
+            ids[order_key] = order.order_id
+        elif isinstance(order, OrderDeleted):
+            ids[order_key] = OWN_ID + order.order_id
+        else:
+            event_id = payload.event_id(settings.event_id, _fields(order, settings.event_id))
+            if event_id is None:
+                return (*place, OWN_ID + order.order_id)
+            ids[order_key] = event_id
+    return (*place, ids[order_key])
+
+
+def own_key(key: Key, order_id: str) -> Key:
+    """The row beside `key` that is surely the order's own."""
+    return (*key[:3], OWN_ID + order_id)
+
+
+def _fields(order: Order, template: str) -> dict[str, str | None]:
+    """What the template's placeholders stand for, by name."""
+    fields = {
+        "order_id": order.order_id,
+        "id": order.order_id,
+        "checkout_token": order.checkout_token,
+        "cart_token": order.cart_token,
+    }
+    others = [name for name in payload.placeholders(template) if name not in fields]
+    return fields | {name: text(field_at(order.body, name)) for name in others}

@@ -1,0 +1,165 @@
+"""Personal data as Meta wants it: normalised, then SHA-256 in lower-case hex. A value that cannot be made right is left out.
+
+The rules are the 'use in orderwire' column of reference/meta-capi.md 2.1; where they differ from Meta's own two libraries (which differ
+from each other) docs/capi-identity.md has the case and the reason. Unicode is brought to NFC first and last: the two forms of "é" hash
+differently. A value that is a hash already (32, 40 or 64 hex digits) is no e-mail address, name or place: it is left out, neither
+hashed again nor passed through, since nobody can tell what it is a hash of.
+
+Every function is pure, never raises, and is idempotent: normalising a normalised value changes nothing.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import Protocol
+
+import phonenumbers
+from babel import Locale
+from phonenumbers import NumberParseException, PhoneNumberFormat
+
+_already_hashed = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}").fullmatch
+_LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
+_email = re.compile(
+    r"(?=.{3,254}$)[^\s@<>()\[\]\\,;:\".]+(?:\.[^\s@<>()\[\]\\,;:\".]+)*"  # local part: atoms between single dots
+    rf"@(?:{_LABEL}\.)+(?:[^\W\d_]{{2,63}}|xn--[a-z0-9-]{{1,59}})"  # at least one dot, and a top level that is letters
+).fullmatch
+_grouping = re.compile(r"[\s().\-\u2010-\u2015]")
+_UNASSIGNED = frozenset({"EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"})
+"""Two-letter codes of CLDR that are no country."""
+COUNTRIES = (
+    frozenset(filter(re.compile("[A-Z]{2}").fullmatch, map(str, Locale("en").territories)))
+    - _UNASSIGNED
+)
+
+
+def _folded(value: str) -> str:
+    """Lower case, NFC, letters, marks and digits of any script (general categories L, M, N) and nothing else."""
+    if value.isascii():
+        return "".join(filter(str.isalnum, value.lower()))
+    while True:
+        text = unicodedata.normalize("NFC", value).lower()
+        text = "".join(c for c in text if unicodedata.category(c)[0] in "LMN")
+        text = unicodedata.normalize("NFC", text)
+        if text == value:
+            return text
+        value = text
+
+
+def _visible(value: str) -> str:
+    """Without what cannot be seen and is pasted along: direction marks, zero-width and soft characters (general category Cf)."""
+    return (
+        value if value.isascii() else "".join(c for c in value if unicodedata.category(c) != "Cf")
+    )
+
+
+def email(value: str, *countries: str | None) -> str | None:
+    """Trimmed and lower case; dots and +tags of the local part stay."""
+    text = unicodedata.normalize(
+        "NFC", unicodedata.normalize("NFC", _visible(value)).strip().lower()
+    )
+    return text if _email(text) else None
+
+
+def _readings(text: str) -> Iterator[str]:
+    """As it is, then with a plus where it can only have its country code: 00 before it (any country), or 11 digits and more.
+
+    However it is grouped, but for a slash: what follows one may be a second number. Ten digits are more likely a mistyped local number.
+    """
+    yield text
+    text = _grouping.sub("", text)
+    if text.startswith(("00", "+00")):
+        yield "+" + text.removeprefix("+")[2:]
+    elif len(text) >= 11 and text.isascii() and text.isdigit():
+        yield "+" + text
+
+
+def phone(value: str, *countries: str | None) -> str | None:
+    """E.164 digits without the plus. A number without country code is from the first of `countries` (ISO 3166) in which it is valid."""
+    text = _visible(value).strip()
+    if len(text) > 64:
+        return None
+    for reading in _readings(text):
+        for country in countries or (None,):
+            try:
+                number = phonenumbers.parse(reading, country.upper() if country else None)
+            except NumberParseException:
+                continue
+            if phonenumbers.is_valid_number(number):
+                return phonenumbers.format_number(number, PhoneNumberFormat.E164)[1:]
+    return None
+
+
+def name(value: str, *countries: str | None) -> str | None:
+    """A first or last name: lower case, without punctuation, symbols and spaces, in whatever script."""
+    return _folded(value) or None
+
+
+def city(value: str, *countries: str | None) -> str | None:
+    """Letters and digits of any script, lower case. The dot that lower-casing leaves over a Turkish capital I is no letter: it goes."""
+    return _folded(value.replace("İ", "i")) or None
+
+
+def state(value: str, *countries: str | None) -> str | None:
+    """Shopify's `province_code`, lower case, without punctuation; a name stays a name."""
+    return _folded(value) or None
+
+
+def zip_code(value: str, *countries: str | None) -> str | None:
+    """Lower case without spaces and dashes; in the US (the first of `countries`) the first 5 digits."""
+    text = _folded(value)
+    if countries and (countries[0] or "").upper() == "US":
+        text = text[:5]
+    return text or None
+
+
+def country_code(value: str, *countries: str | None) -> str | None:
+    """A two-letter ISO 3166 code, lower case; a country's name is left out."""
+    code = value.strip().upper()
+    return code.lower() if code in COUNTRIES else None
+
+
+def external_id(value: str, *countries: str | None) -> str | None:
+    """A customer id: lower case, without spaces."""
+    return (
+        unicodedata.normalize("NFC", "".join(unicodedata.normalize("NFC", value).lower().split()))
+        or None
+    )
+
+
+class Normaliser(Protocol):
+    """A function above."""
+
+    def __call__(self, value: str, *countries: str | None) -> str | None: ...
+
+
+NORMALISERS: dict[str, Normaliser] = {
+    "em": email,
+    "ph": phone,
+    "fn": name,
+    "ln": name,
+    "ct": city,
+    "st": state,
+    "zp": zip_code,
+    "country": country_code,
+    "external_id": external_id,
+}
+"""By Meta's name of the field (reference/meta-capi.md 2.1). `db` and `ge` are not in an order and not sent."""
+
+
+def normalised(field: str, value: str | None, *countries: str | None) -> str | None:
+    """`value` of `field` as Meta wants it before hashing; None where it is left out. `countries` are the order's, ISO 3166, best first."""
+    if not value or _already_hashed(value.strip()):
+        return None
+    return NORMALISERS[field](value, *countries)
+
+
+def digest(text: str) -> str:
+    """SHA-256 in lower-case hex."""
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def hashed(field: str, value: str | None, *countries: str | None) -> str | None:
+    """The hash that is sent for `value`; None where the field is left out."""
+    text = normalised(field, value, *countries)
+    return None if text is None else digest(text)

@@ -1,0 +1,319 @@
+"""Order -> Purchase event, as Meta documents it (reference/meta-capi.md 1.3, 1.4, 1.7, 2). Pure; a bad field is left out, never the event.
+
+Money is what the order says, in the currency it says; there is no default currency. `contents` are the lines that have an id (an item
+without one costs the batch, 2804008), `num_items` counts the units of all lines.
+"""
+
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any
+from urllib.parse import urlsplit
+
+from destinations.meta import click
+from destinations.meta.detail import Address, Detail, Money, countries, share
+from destinations.meta.identity import hashed
+from destinations.meta.policy import Decision
+from destinations.meta.settings import CapiSettings
+from processors.shopify.orders import Order
+from stream.money import amount
+
+EVENT_NAME = "Purchase"
+TOO_LITTLE = (
+    frozenset({"ct", "country", "st", "zp", "ge", "client_user_agent"}),
+    frozenset({"db", "client_user_agent"}),
+    frozenset({"fn", "ge"}),
+    frozenset({"ln", "ge"}),
+)
+"""`user_data` within one of these sets identifies nobody: Meta refuses the event, 2804050 (reference/meta-capi.md 1.5)."""
+LDU_STATES = {
+    "CA": 1000,
+    "CO": 1001,
+    "CT": 1002,
+    "FL": 1003,
+    "OR": 1004,
+    "TX": 1005,
+    "MT": 1006,
+    "DE": 1007,
+    "NE": 1008,
+    "NH": 1009,
+    "NJ": 1010,
+    "MN": 1011,
+    "MD": 1012,
+    "RI": 1013,
+}
+"""`data_processing_options_state` (reference/meta-capi.md 1.3)."""
+INSIDE = tuple(
+    map(
+        ip_network,
+        (
+            "10.0.0.0/8",
+            "172.16.0.0/12",
+            "192.168.0.0/16",
+            "100.64.0.0/10",
+            "169.254.0.0/16",
+            "fc00::/7",
+            "fe80::/10",
+            "fec0::/10",
+        ),
+    )
+)
+"""Addresses of private networks, a carrier's NAT, a link or a site: another machine everywhere (RFC 1918, 6598, 3927, 4193, 4291)."""
+MAX_CONTENTS = 500
+_placeholder = re.compile(r"\{(\w+)\}")
+
+
+def event_id(template: str, fields: dict[str, str | None]) -> str | None:
+    """The template with each `{field}` filled in; None where one is missing, or the result is empty or over 255 characters."""
+    names = _placeholder.findall(template)
+    if any(not fields.get(name) for name in names):
+        return None
+    text = _placeholder.sub(lambda found: fields[found[1]] or "", template)
+    return text if 0 < len(text) <= 255 else None
+
+
+def placeholders(template: str) -> tuple[str, ...]:
+    """The fields that a template names."""
+    return tuple(_placeholder.findall(template))
+
+
+def ip(addresses: tuple[str, ...]) -> str | None:
+    """One IP address, IPv6 before IPv4; of a list (`X-Forwarded-For`) the first hop. Never hashed. None from inside somebody's network."""
+    found = []
+    for text in addresses:
+        try:
+            address = ip_address(_without_port(text.split(",")[0].strip()))
+        except ValueError:
+            continue
+        address = getattr(address, "ipv4_mapped", None) or address
+        if not (
+            address.is_unspecified
+            or address.is_loopback
+            or address.is_multicast
+            or address.is_reserved
+            or _inside(address)
+        ):
+            found.append(address)
+    return str(max(found, key=lambda address: address.version)) if found else None
+
+
+def _without_port(text: str) -> str:
+    """`1.2.3.4:443` and `[2001:db8::1]:443`, as proxies write them."""
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
+
+
+def _inside(address: IPv4Address | IPv6Address) -> bool:
+    return bool(getattr(address, "scope_id", None)) or any(
+        address.version == net.version and address in net for net in INSIDE
+    )
+
+
+def _place(addresses: tuple[Address, ...]) -> Address | None:
+    """The address that tells where the buyer is: billing, else shipping, else the customer's, the first with a city or a zip code in it.
+
+    One that has only a country counts where none has more.
+    """
+    return next((a for a in addresses if a.city or a.zip), None) or next(
+        (a for a in addresses if a.country), None
+    )
+
+
+def user_data(
+    order: Order, detail: Detail, settings: CapiSettings, fbc: str | None
+) -> dict[str, Any]:
+    """Who bought: hashes (each in a list), and what is never hashed. Only fields that are there."""
+    place = _place(detail.addresses)
+    places = countries(detail, settings.country)
+    data: dict[str, Any] = {}
+
+    def put(field: str, *values: str | None) -> bool:
+        hashes = list(
+            dict.fromkeys(h for value in values if (h := hashed(field, value, *places)) is not None)
+        )
+        if hashes:
+            data[field] = hashes
+        return bool(hashes)
+
+    put("em", *(detail.emails or (order.email,)))
+    _ = put("ph", *detail.phones) or put("ph", *detail.other_phones)
+    put("fn", detail.names[0])
+    put("ln", detail.names[1])
+    if place is not None:
+        put("ct", place.city)
+        put("st", place.province)
+        places = (place.country,) if place.country else places
+        put("zp", place.zip)
+        put("country", place.country)
+    put("external_id", order.customer_id)
+    attributes = detail.attributes
+    plain = {
+        "client_ip_address": ip(detail.ip_addresses),
+        "client_user_agent": detail.user_agent,
+        "fbc": fbc,
+        "fbp": next(
+            (
+                found
+                for name in settings.fbp_attributes
+                if (found := click.fbp(attributes.get(name)))
+            ),
+            None,
+        ),
+    }
+    data.update({key: value for key, value in plain.items() if value})
+    return data
+
+
+def identifies(data: dict[str, Any]) -> bool:
+    """Whether Meta will take `user_data` as saying enough."""
+    keys = frozenset(data)
+    return bool(keys) and not any(keys <= few for few in TOO_LITTLE)
+
+
+def value(order: Order, detail: Detail, settings: CapiSettings) -> Money:
+    """What the sale is worth on the setting's basis; never negative. In shop money where the payload has no presentment money.
+
+    Shipping goes with its tax; `net_of_discounts` is Shopify's subtotal: the items after discounts, with taxes only where prices hold them.
+    """
+    side = settings.currency if ("total", settings.currency) in detail.amounts else "shop"
+    total = detail.amounts.get(("total", side)) if side != "shop" else None
+    total = total or Money(order.total, order.currency)
+
+    def part(kind: str) -> int:
+        found = detail.amounts.get((kind, side))
+        return found.units if found is not None and found.currency == total.currency else 0
+
+    units = total.units
+    basis = settings.value_basis
+    subtotal = detail.amounts.get(("subtotal", side))
+    item_tax = part("tax") - part("shipping_tax")
+    if basis == "without_shipping":
+        units -= part("shipping")
+    elif basis == "without_tax":
+        units -= part("tax")
+    elif basis == "without_shipping_and_tax":
+        units -= part("shipping") + item_tax
+    elif (
+        basis == "net_of_discounts" and subtotal is not None and subtotal.currency == total.currency
+    ):
+        units = subtotal.units
+    elif basis == "net_of_discounts":
+        units -= part("shipping") + (0 if detail.taxes_included else item_tax)
+    return Money(max(units, 0), total.currency)
+
+
+def _number(money: Money) -> float:
+    """JSON number with the currency's own digits: 3511 USD -> 35.11."""
+    return float(amount(*money))
+
+
+def _contents(
+    detail: Detail, settings: CapiSettings, currency: str, source: str
+) -> list[dict[str, Any]]:
+    contents = []
+    for item in detail.items[:MAX_CONTENTS]:
+        item_id = {"variant": item.variant_id, "product": item.product_id, "sku": item.sku}[
+            settings.content_id
+        ]
+        if item_id is None or item.quantity < 1:
+            continue
+        content: dict[str, Any] = {"id": item_id, "quantity": item.quantity}
+        if item.price is not None and item.price.currency == currency and item.price.units >= 0:
+            content["item_price"] = _number(item.price)
+        if source == "physical_store":
+            content["delivery_category"] = "in_store"
+        elif item.requires_shipping:
+            content["delivery_category"] = "home_delivery"
+        contents.append(content)
+    return contents
+
+
+def custom_data(
+    order: Order, detail: Detail, settings: CapiSettings, source: str, predicted_ltv: Money | None
+) -> dict[str, Any]:
+    """What was bought."""
+    worth = value(order, detail, settings)
+    data: dict[str, Any] = {
+        "value": _number(worth),
+        "currency": worth.currency,
+        "order_id": order.order_id,
+    }
+    if contents := _contents(detail, settings, worth.currency, source):
+        data["contents"] = contents
+        data["content_type"] = "product_group" if settings.content_id == "product" else "product"
+    if units := sum(item.quantity for item in detail.items):
+        data["num_items"] = units
+    if settings.net_revenue_margin is not None:
+        data["net_revenue"] = _number(share(worth, settings.net_revenue_margin))
+    if (
+        predicted_ltv is not None
+        and predicted_ltv.currency == worth.currency
+        and predicted_ltv.units >= 0
+    ):
+        data["predicted_ltv"] = _number(predicted_ltv)
+    return data
+
+
+def limited_data_use(detail: Detail, states: tuple[str, ...] | None) -> dict[str, Any]:
+    """LDU where any address of the order is in one of `states` of the US; `[]` (no LDU) elsewhere; nothing without the setting."""
+    if states is None:
+        return {}
+    for address in detail.addresses:
+        province = (address.province or "").upper()
+        if (address.country or "").upper() == "US" and (
+            "*" in states or province in map(str.upper, states)
+        ):
+            state = LDU_STATES.get(province, 0)
+            # Without a state of Meta's list, Meta is asked to tell the place itself: country 0, state 0.
+            options = {
+                "data_processing_options_country": 1 if state else 0,
+                "data_processing_options_state": state,
+            }
+            return {"data_processing_options": ["LDU"], **options}
+    return {"data_processing_options": []}
+
+
+def source_url(order: Order, detail: Detail, settings: CapiSettings) -> str:
+    """The storefront's address: no path and no query, since those of an order's status page let anybody in who holds them."""
+    if settings.event_source_url:
+        return settings.event_source_url
+    host = _host(detail.order_status_url)
+    return f"https://{host or order.shop}/"
+
+
+def _host(url: str | None) -> str | None:
+    try:
+        parts = urlsplit(url or "")
+        return parts.hostname if parts.scheme in ("http", "https") else None
+    except ValueError:
+        return None
+
+
+def event(
+    order: Order,
+    detail: Detail,
+    settings: CapiSettings,
+    decision: Decision,
+    event_id: str,
+    fbc: str | None,
+    predicted_ltv: Money | None = None,
+) -> dict[str, Any]:
+    """The Purchase event of an order: JSON-serialisable, its keys Meta's."""
+    built: dict[str, Any] = {
+        "event_name": EVENT_NAME,
+        "event_time": decision.event_time_s,
+        "event_id": event_id,
+        "action_source": decision.action_source,
+    }
+    if decision.action_source == "website":
+        built["event_source_url"] = source_url(order, detail, settings)
+        if (referrer := _host(detail.referring_site)) is not None:
+            built["referrer_url"] = f"https://{referrer}/"
+    built["user_data"] = user_data(order, detail, settings, fbc)
+    built["custom_data"] = custom_data(
+        order, detail, settings, decision.action_source, predicted_ltv
+    )
+    if settings.opt_out:
+        built["opt_out"] = True
+    built.update(limited_data_use(detail, settings.ldu_states))
+    return built

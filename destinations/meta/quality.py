@@ -1,0 +1,128 @@
+"""Event Match Quality as Meta sees it (`dataset_quality`), asked for every six hours and kept beside our own counts.
+
+It may need a grant of its own: where Meta refuses, the reason is kept instead, and sending goes on. `appsecret_proof` is not sent: in a
+GET it would stand in the URL. A token of an app that demands proofs cannot poll, and the answer says so (reference/meta-capi.md 4.1).
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import orjson
+import structlog
+
+from destinations.meta.errors import classify, scrubbed
+from destinations.meta.graph import Call, CallFailed, headers
+from destinations.meta.ledger import register
+from destinations.meta.rows import PIXELS
+from destinations.meta.settings import CapiSettings
+from processors.shopify.tolerance import mapping, sequence
+from stream.store.contract import Store, StoreUnavailable, Transaction
+
+EVERY_MS = 6 * 3_600_000
+TIMEOUT_S = 20.0
+FIELDS = (
+    "web{event_name,event_match_quality{composite_score,match_key_feedback{identifier,coverage{percentage}}},"
+    "event_coverage{percentage,goal_percentage},dedupe_key_feedback,data_freshness{upload_frequency},acr{percentage}}"
+)
+log = structlog.get_logger()
+
+
+def quality_url(settings: CapiSettings) -> str:
+    """What is asked; holds no secret."""
+    query = urlencode({"dataset_id": settings.pixel_id, "fields": FIELDS})
+    return f"{settings.graph_url.rstrip('/')}/{settings.graph_version}/dataset_quality?{query}"
+
+
+def told(body: bytes) -> dict[str, Any]:
+    """Per event name: score of 10, coverage per identifier in percent, freshness. Tolerant: what is missing is None."""
+    events = {}
+    for entry in map(mapping, sequence(mapping(orjson.loads(body)).get("web"))):
+        quality = mapping(entry.get("event_match_quality"))
+        feedback = map(mapping, sequence(quality.get("match_key_feedback")))
+        events[str(entry.get("event_name"))] = {
+            "event_match_quality": quality.get("composite_score"),
+            "coverage_percent": {
+                str(f.get("identifier")): mapping(f.get("coverage")).get("percentage")
+                for f in feedback
+            },
+            "event_coverage": entry.get("event_coverage"),
+            "dedupe_key_feedback": entry.get("dedupe_key_feedback"),
+            "data_freshness": mapping(entry.get("data_freshness")).get("upload_frequency"),
+        }
+    return {"events": events, "reason": None}
+
+
+class QualityPoller:
+    """Asks for every shop's pixel; `run` until cancelled."""
+
+    def __init__(
+        self,
+        store: Store,
+        shops: Mapping[str, CapiSettings],
+        call: Call,
+        *,
+        clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._store, self._shops, self._call, self._clock_ms, self._sleep = (
+            store,
+            shops,
+            call,
+            clock_ms,
+            sleep,
+        )
+
+    async def run(self) -> None:
+        """Poll each pixel when its last answer is six hours old, whichever process got it."""
+        while True:
+            for settings in self._shops.values():
+                try:
+                    await self.poll(settings)
+                except StoreUnavailable as error:
+                    log.warning("capi_quality_not_kept", shop=settings.shop, detail=str(error))
+            await self._sleep(EVERY_MS / 24_000)
+
+    async def poll(self, settings: CapiSettings) -> bool:
+        """Ask for one pixel where that is due. Whether it was."""
+        now_ms = self._clock_ms()
+        if not await asyncio.to_thread(self._keep, settings, None, now_ms):
+            return False
+        answer: dict[str, Any]
+        try:
+            got = await self._call("GET", quality_url(settings), headers(settings), None, TIMEOUT_S)
+            if got.status == 200:
+                answer = told(got.body)
+            else:
+                verdict = classify(got.status, got.headers, got.body)
+                message = scrubbed(verdict.message, settings.access_token, settings.app_secret)
+                answer = {
+                    "events": {},
+                    "reason": f"Meta did not tell: {verdict.kind}, code {verdict.code}, {message}",
+                }
+        except CallFailed as error:
+            answer = {"events": {}, "reason": f"Meta could not be asked: {error}"}
+        except orjson.JSONDecodeError:
+            answer = {"events": {}, "reason": "Meta's answer was not JSON"}
+        await asyncio.to_thread(self._keep, settings, orjson.dumps(answer).decode(), now_ms)
+        return True
+
+    def _keep(self, settings: CapiSettings, quality: str | None, now_ms: int) -> bool:
+        """Take the turn (None), or keep the answer."""
+        with self._store.begin() as transaction:
+            return _kept(transaction, settings, quality, now_ms)
+
+
+def _kept(
+    transaction: Transaction, settings: CapiSettings, quality: str | None, now_ms: int
+) -> bool:
+    row = register(transaction, settings.shop, settings.pixel_id)
+    if quality is None and now_ms - row.quality_ms < EVERY_MS:
+        return False
+    transaction.save(
+        PIXELS,
+        [row._replace(quality=row.quality if quality is None else quality, quality_ms=now_ms)],
+    )
+    return True

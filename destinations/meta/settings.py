@@ -1,0 +1,168 @@
+"""What a shop decides about its Purchase events. Every choice has a default, and the default is the one that overstates nothing.
+
+Secrets are kept out of `repr`, so that no log or error shows them by accident.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Literal
+
+ACTION_SOURCES = frozenset(
+    {
+        "email",
+        "website",
+        "app",
+        "phone_call",
+        "chat",
+        "physical_store",
+        "system_generated",
+        "business_messaging",
+        "other",
+    }
+)
+SKIP = "skip"
+MAX_TEST_HOURS = 72
+"""No test event code may be used for longer, whatever the setting: Meta keeps and uses test events (reference/meta-capi.md 1.2)."""
+DAY_S = 86_400
+MAX_AGE_S = {"physical_store": 62 * DAY_S}
+"""How old an event may be by `action_source`; 7 days for all others (reference/meta-capi.md 1.3)."""
+DEFAULT_MAX_AGE_S = 7 * DAY_S
+
+ANY = "*"
+CONSENT_VALUES = (
+    *(
+        "1",
+        "true",
+        "t",
+        "yes",
+        "y",
+        "on",
+        "ok",
+        "checked",
+        "enabled",
+        "granted",
+        "grant",
+        "given",
+        "accepted",
+        "accept",
+        "allowed",
+        "allow",
+    ),
+    *("agreed", "agree", "consented", "opt_in", "opted_in", "subscribed"),
+)
+"""Clear words for yes. `pending` is none (Shopify: not confirmed yet), nor is a word of another language: `consent_values` can add it."""
+
+ValueBasis = Literal[
+    "total", "without_shipping", "without_tax", "without_shipping_and_tax", "net_of_discounts"
+]
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be honoured; the message begins with its name and says what to write instead. Never holds a secret."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapiSettings:
+    """One shop's destination (its pixel, Meta's dataset) and policy. Raises SettingsError."""
+
+    shop: str
+    pixel_id: str
+    access_token: str = field(repr=False)
+    app_secret: str | None = field(default=None, repr=False)
+    graph_url: str = "https://graph.facebook.com"
+    graph_version: str = "v26.0"
+    partner_agent: str = "orderwire"
+    test_event_code: str | None = None
+    test_hours: int = 24
+    """How long a test event code may be in use, from its first use; then the pixel pauses until the code is taken away. At most 72."""
+
+    trigger: Literal["paid", "created"] = "paid"
+    """`paid`: the first time that an order is seen paid. `created`: as soon as it is there and not pending (authorized counts)."""
+    event_id: str = "{order_id}"
+    """Template of the event id: `{order_id}`, `{checkout_token}` or any field at the top of the order. The browser's must equal it.
+
+    An order that lacks the field, or has another order's, is sent as `order:<order id>`."""
+
+    source_web: str = "website"
+    source_pos: str = "physical_store"
+    source_draft: str = "phone_call"
+    source_phone: str = "phone_call"
+    source_renewal: str = "system_generated"
+    source_other: str = "other"
+    """For any other `source_name` where no browser was seen; where one was, it counts as `source_web`. Each: an action_source, or skip."""
+    sources: Mapping[str, str] = field(default_factory=dict)
+    """By exact `source_name` (an app's id), before all of the above."""
+    renewal_tags: tuple[str, ...] = ("Subscription Recurring Order",)
+    """Order tags by which subscription apps mark renewals, beside `source_name` subscription_contract*."""
+
+    value_basis: ValueBasis = "total"
+    """`total`: all that the buyer paid. `without_shipping`: less what was paid for shipping, its tax too. `without_tax`: less
+    all taxes. `net_of_discounts`: Shopify's subtotal, the items after discounts, with taxes only where the shop's prices hold them."""
+    currency: Literal["shop", "presentment"] = "shop"
+    content_id: Literal["variant", "product", "sku"] = "variant"
+    net_revenue_margin: Decimal | None = None
+    """Share of the value that is margin: `net_revenue` is sent where it is known."""
+    send_predicted_ltv: bool = False
+
+    country: str | None = None
+    """The shop's own country (ISO 3166): the last resort for reading a phone number."""
+    event_source_url: str | None = None
+    """The storefront; default: the host of the order's status page, else the shop's domain."""
+    fbc_attributes: tuple[str, ...] = ("_fbc", "fbc")
+    fbp_attributes: tuple[str, ...] = ("_fbp", "fbp")
+    consent: str | None = None
+    """Cart attribute, or path in the order (`customer.email_marketing_consent.state`), that must be there and say yes."""
+    consent_values: tuple[str, ...] = CONSENT_VALUES
+    """What says yes, in any case, blanks and dashes like underscores; everything else says no. ("*",): whatever is there, as where the
+    attribute is a date or exists only with consent."""
+    ldu_states: tuple[str, ...] | None = None
+    """US states (codes) whose orders are sent with Limited Data Use; ("*",) means all of the US. None: the field is not sent."""
+    opt_out: bool = False
+    """True: Meta uses the events for attribution only, not for delivery."""
+
+    def __post_init__(self) -> None:
+        named = {name: getattr(self, name) for name in self.__slots__ if name.startswith("source_")}
+        for where, source in (
+            *named.items(),
+            *((f"sources[{k}]", v) for k, v in self.sources.items()),
+        ):
+            if source != SKIP and source not in ACTION_SOURCES:
+                raise SettingsError(
+                    f"{where} is {source!r}: write one of {', '.join(sorted(ACTION_SOURCES))}, or skip"
+                )
+        if not self.pixel_id.isascii() or not self.pixel_id.isdigit():
+            raise SettingsError(
+                "pixel_id must be digits, as Meta's Events Manager shows it (Dataset ID)"
+            )
+        if not re.search(r"\{\w+\}", self.event_id):
+            raise SettingsError(
+                f"event_id is {self.event_id!r}, the same for every order: write a field in braces, as {{order_id}}"
+            )
+        if (
+            not self.access_token
+            or not self.access_token.isascii()
+            or not self.access_token.isprintable()
+        ):
+            raise SettingsError(
+                "access_token is empty or holds characters that no token has; make one in Events Manager"
+            )
+        if not 1 <= self.test_hours <= MAX_TEST_HOURS:
+            raise SettingsError(
+                f"test_hours is {self.test_hours}: a test event code may be used for 1 to {MAX_TEST_HOURS} hours,"
+                " since Meta counts test events"
+            )
+        if not self.consent_values:
+            raise SettingsError(
+                "consent_values is empty, so no order would ever be sent: leave it out, or write the values that mean yes"
+            )
+        if len(self.partner_agent) >= 23 or sum(c.isalpha() for c in self.partner_agent) < 2:
+            raise SettingsError(
+                "partner_agent must have fewer than 23 characters, at least 2 of them letters"
+            )
+
+
+def max_age_s(action_source: str) -> int:
+    """How many seconds old an event may be when it reaches Meta."""
+    return MAX_AGE_S.get(action_source, DEFAULT_MAX_AGE_S)

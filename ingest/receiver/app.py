@@ -1,0 +1,183 @@
+"""The receiver: size cap -> verify -> identify -> append -> 200 (DESIGN, 'Outside contract').
+
+A 200 says that the delivery is durable, and nothing else is a 200. Whatever happens behind, an answer goes out within 5 s. A client
+that goes away changes nothing: aiohttp does not cancel its handler, and the handler does not hold the write (`ingest.receiver.ack`).
+
+It is served by aiohttp's low-level server (aiohttp: 'Low Level Server'): there are four addresses and no middleware, and finding
+them by an application's router costs 8 us more (busy machine), a tenth of a delivery. The server brings its own settings (no
+access log, since Meta's handshake has its token in the URL; no unpacking of bodies before they are measured; no cancelling of
+handlers), so `web.ServerRunner(receiver.server())` is all that it takes to serve it.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
+from http import HTTPStatus
+from time import perf_counter
+
+from aiohttp import hdrs, web
+
+from ingest.meta import webhooks as meta_webhooks
+from ingest.meta.webhooks import MetaApp
+from ingest.receiver.accepted import Accepted
+from ingest.receiver.ack import Acks, Appends
+from ingest.receiver.body import Budget, Limits, read_body
+from ingest.receiver.delivery import Delivery, Identify
+from ingest.receiver.notices import Notices
+from ingest.receiver.outcome import CLOSES, STATUS, Outcome
+from ingest.shopify import webhooks as shopify
+from stream.metrics import ReceiverMetrics
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Receiver:
+    """The handlers, and what they share. `ready` turns `/healthz` to 503 for whoever spreads the load: whoever shuts down in an
+    orderly way sets it to False first.
+    """
+
+    def __init__(
+        self,
+        *,
+        log: Appends,
+        shops: Mapping[str, Sequence[bytes]],
+        meta: Sequence[MetaApp],
+        clock: Callable[[], int],
+        limits: Limits,
+        metrics: ReceiverMetrics,
+    ) -> None:
+        """`shops`: domain to webhook secrets, newest first. `clock`: Unix milliseconds. `log` stays the caller's to close, after the
+        server's clean-up. Raises ValueError for a shop without a secret.
+        """
+        self.ready = True
+        self._meta_apps = tuple(meta)
+        self._shops = frozenset(shop.lower() for shop in shops)
+        self._handlers = self._addresses(shopify.identifier(shops))
+        self._clock = clock
+        self._accepted = Accepted(clock)
+        self._limits = limits
+        self._metrics = metrics
+        self._budget = Budget(limits.max_in_flight_bytes)
+        self._acks = Acks(log, self._budget, limits.ack_timeout_s)
+        self._notices = Notices(clock)
+        metrics.watch_in_flight(lambda: self._budget.used)
+
+    def server(self) -> web.Server:
+        """For `web.ServerRunner`; within a running loop."""
+        return web.Server(
+            self.answer,
+            access_log=None,
+            auto_decompress=False,
+            handler_cancellation=False,
+            lingering_time=self._limits.read_timeout_s,
+        )
+
+    def answer(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
+        """The answer to any request."""
+        return self._handlers.get((request.method, request.path), self._nowhere)(request)
+
+    def _addresses(self, identify_shopify: Identify) -> Mapping[tuple[str, str], Handler]:
+        """Method and path of all there is; Meta's only where a Meta app is configured."""
+        addresses: dict[tuple[str, str], Handler] = {
+            ("POST", "/webhooks/shopify"): partial(self._receive, "shopify", identify_shopify),
+            ("GET", "/healthz"): self.healthz,
+            ("HEAD", "/healthz"): self.healthz,
+        }
+        if self._meta_apps:
+            addresses["POST", "/webhooks/meta"] = partial(
+                self._receive, "meta", meta_webhooks.identifier(self._meta_apps)
+            )
+            addresses["GET", "/webhooks/meta"] = self.meta_handshake
+        return addresses
+
+    async def _nowhere(self, request: web.BaseRequest) -> web.Response:
+        allowed = sorted(method for method, path in self._handlers if path == request.path)
+        if not allowed:
+            return web.Response(status=HTTPStatus.NOT_FOUND)
+        return web.Response(
+            status=HTTPStatus.METHOD_NOT_ALLOWED, headers={hdrs.ALLOW: ", ".join(allowed)}
+        )
+
+    async def meta_handshake(self, request: web.BaseRequest) -> web.Response:
+        """GET /webhooks/meta: the challenge as sent, 403 where it is not for us."""
+        answer = meta_webhooks.challenge(self._meta_apps, request.query)
+        if answer is None:
+            self._notices.tell(
+                "meta_handshake_refused",
+                "",
+                hint="the verify token in Meta's dashboard is not META_VERIFY_TOKEN",
+            )
+            return web.Response(status=403)
+        return web.Response(
+            text=answer, content_type="text/plain", headers={"X-Content-Type-Options": "nosniff"}
+        )
+
+    async def healthz(self, _: web.BaseRequest) -> web.Response:
+        """GET /healthz: 200 while new deliveries are welcome."""
+        return web.json_response({"ready": self.ready}, status=200 if self.ready else 503)
+
+    async def _receive(
+        self, sender: str, identify: Identify, request: web.BaseRequest
+    ) -> web.StreamResponse:
+        started_s = perf_counter()
+        body = await read_body(request, self._limits, self._budget)
+        if isinstance(body, Outcome):
+            return self._refuse(sender, request, body)
+        charged = len(body)
+        try:
+            delivery = identify(request.headers, body, self._clock())
+            if delivery is None:
+                return self._refuse(sender, request, Outcome.UNSIGNED)
+            durable = self._acks.append(delivery.record, charged)
+            charged = 0  # the write's to give back from here on, since it may outlast this answer
+        finally:
+            self._budget.give(charged)
+        outcome = await durable
+        self._metrics.signed(sender, delivery.secret_index, len(body))
+        self._metrics.acked(perf_counter() - started_s)
+        if outcome is Outcome.ACCEPTED:
+            outcome = delivery.outcome
+        if outcome is not Outcome.ACCEPTED:
+            self._tell(sender, delivery, outcome)
+        return self._answer(request, sender, delivery.label, outcome)
+
+    def _refuse(
+        self, sender: str, request: web.BaseRequest, outcome: Outcome
+    ) -> web.StreamResponse:
+        if outcome is Outcome.UNSIGNED and sender == "shopify":
+            shop = shopify.header(request.headers, shopify.SHOP).lower()
+            known = shop in self._shops
+            self._notices.tell(
+                "delivery_unsigned",
+                shop if known else "",
+                shop_header=shop[:80],
+                shop_configured=known,
+            )
+        else:
+            self._notices.tell(f"delivery_{outcome.value}", sender, sender=sender)
+        return self._answer(request, sender, "", outcome)
+
+    def _tell(self, sender: str, delivery: Delivery, outcome: Outcome) -> None:
+        headers = delivery.record.headers
+        reason = headers.get("parked_reason", "")
+        self._notices.tell(
+            f"delivery_{outcome.value}",
+            f"{headers['shop']} {delivery.label} {reason}",
+            sender=sender,
+            shop=headers["shop"],
+            topic=headers["topic"][:80],
+            delivery=delivery.record.id[:80],
+            reason=reason,
+        )
+
+    def _answer(
+        self, request: web.BaseRequest, sender: str, label: str, outcome: Outcome
+    ) -> web.StreamResponse:
+        self._metrics.answered(sender, label, outcome.value)
+        if outcome is Outcome.ACCEPTED:
+            return self._accepted.to(request)
+        status = STATUS[outcome]
+        headers = {hdrs.RETRY_AFTER: str(self._limits.retry_after_s)} if status == 503 else None
+        response = web.Response(status=status, headers=headers)
+        if outcome in CLOSES:
+            response.force_close()
+        return response

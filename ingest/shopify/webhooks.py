@@ -1,0 +1,100 @@
+"""Shopify deliveries: is it from a shop we know, what is it, where does it go (reference/shopify.md 1).
+
+The signature is base64(HMAC-SHA256(secret, body)) over the bytes as sent. No header is signed, so
+- the shop is believed because its own secret made the signature, never because a header says so;
+- two secrets of a shop are both good while they are being rotated (Shopify: rotate-revoke-client-credentials);
+- the topic only routes, and the ids come from the body.
+
+Headers exist in two spellings, `X-Shopify-*` and, from Shopify Events on, `Shopify-*`; both official libraries take both.
+"""
+
+import hmac
+from binascii import b2a_base64
+from collections.abc import Mapping, Sequence
+
+from multidict import istr
+
+from ingest.receiver.delivery import Delivery, Headers, Identify, digest_id
+from ingest.shopify.routing import outcome_of, route
+from stream.record import Record
+
+
+def _spellings(name: str) -> tuple[istr, istr]:
+    return istr(f"X-Shopify-{name}"), istr(f"Shopify-{name}")
+
+
+HMAC = _spellings("Hmac-Sha256")
+SHOP = _spellings("Shop-Domain")
+TOPIC = _spellings("Topic")
+WEBHOOK_ID = _spellings("Webhook-Id")
+KEPT = (
+    ("triggered_at", _spellings("Triggered-At")),
+    ("event_id", _spellings("Event-Id")),
+    ("api_version", _spellings("API-Version")),
+    ("test", _spellings("Test")),
+)
+"""Headers that a record keeps (stream/record.py), where they were sent."""
+
+
+def header(headers: Headers, spellings: tuple[istr, istr]) -> str:
+    """The header's value in either spelling, as text that can be stored; empty where it was not sent."""
+    value = headers.get(spellings[0]) or headers.get(spellings[1]) or ""
+    # aiohttp keeps bytes that are no UTF-8 as lone surrogates, which no database takes.
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()
+
+
+def verify(secrets: Sequence[bytes], headers: Headers, body: bytes) -> int | None:
+    """Index of the secret that signed `body`, or None. Compares in constant time."""
+    signature = header(headers, HMAC).encode()
+    if not signature:
+        return None
+    for index, secret in enumerate(secrets):
+        expected = b2a_base64(hmac.digest(secret, body, "sha256"), newline=False)
+        if hmac.compare_digest(expected, signature):
+            return index
+    return None
+
+
+def identify(
+    shop: str, headers: Headers, body: bytes, received_ms: int, secret_index: int = 0
+) -> Delivery:
+    """What a delivery that `shop` has signed is, and where it goes. Never fails: what cannot be placed is parked."""
+    topic = header(headers, TOPIC)
+    routed = route(shop, topic, body)
+    kept = {"source": "shopify", "topic": topic, "shop": shop}
+    for name, spellings in KEPT:
+        if value := header(headers, spellings):
+            kept[name] = value
+    if routed.reason:
+        kept["parked_reason"] = routed.reason
+        kept["parked_from"] = "receiver"
+    return Delivery(
+        Record(
+            topic=routed.topic,
+            key=routed.key,
+            id=header(headers, WEBHOOK_ID) or digest_id(topic, body),
+            time_ms=received_ms,
+            headers=kept,
+            body=body,
+        ),
+        outcome=outcome_of(routed.reason),
+        label=routed.label,
+        secret_index=secret_index,
+    )
+
+
+def identifier(shops: Mapping[str, Sequence[bytes]]) -> Identify:
+    """Verifies and identifies for `shops`: domain to secrets, newest first. Raises ValueError for a shop without a secret."""
+    for shop, secrets in shops.items():
+        if not secrets or not all(secrets):
+            raise ValueError(
+                f"shop {shop} has no webhook secret, or an empty one: set SHOPIFY_WEBHOOK_SECRET"
+            )
+    known = {shop.lower(): tuple(secrets) for shop, secrets in shops.items()}
+
+    def verified(headers: Headers, body: bytes, received_ms: int) -> Delivery | None:
+        shop = header(headers, SHOP).lower()
+        index = verify(known.get(shop, ()), headers, body)
+        return None if index is None else identify(shop, headers, body, received_ms, index)
+
+    return verified

@@ -1,0 +1,127 @@
+"""Moving from one log to another (the embedded one to Kafka, say) without losing a delivery or counting one twice.
+
+Offsets belong to a log, so positions cannot be taken along. Instead the new log gets what is still to be read in the old one, and positions
+are set to the new log's first record: every processor reads all of it, and what one of them had read already changes nothing (the newest
+version of an entity wins, the outbox has one row per sale). Copied are
+
+- of a topic with processors: everything from the position of the one furthest behind;
+- of `parked`: what its processor has not counted yet, and what waits to be replayed;
+- of a topic that no processor reads: everything.
+
+A record keeps its key, so the order of its entity stays. Running it twice copies twice, which nobody behind the log may notice. A record
+that was parked under its old place gets a name that no place of the new log has.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Mapping
+
+from orderwire.operation.parked_replay import last_states
+from orderwire.operation.reading_topics import Progress, held, silent
+from orderwire.operation.telling import Refused
+from processors.engine.feed import Feed
+from processors.engine.parking import ParkedProcessor
+from stream.log.contract import Log, Span
+from stream.record import TOPICS, Entry, Record
+from stream.store.contract import Position, Store
+
+OLD = "old:"
+"""Before the id of a record parked in the log before this one."""
+_parked = ParkedProcessor()
+
+
+def unread_from(
+    spans: Mapping[int, Span], readers: Collection[str], topic: str, positions: Collection[Position]
+) -> dict[int, int]:
+    """Where copying begins: by partition the lowest position of the topic's processors, the first record where one has none.
+
+    Raises Refused where a position is not in this log.
+    """
+    known = {(p.processor, p.partition): p.next for p in positions if p.topic == topic}
+    strange = {partition for _, partition in known} - spans.keys()
+    starts = {}
+    for partition, span in spans.items():
+        reached = [known.get((reader, partition), span.first) for reader in readers]
+        if strange or any(not span.first <= at <= span.next for at in reached):
+            raise Refused(
+                f"the store's positions on {topic} are not of this log: is --from-log the one that it was filled from?"
+            )
+        starts[partition] = min(reached, default=span.first)
+    return starts
+
+
+async def copy_unread(
+    source: Log, target: Log, store: Store, feeds: Collection[Feed], progress: Progress = silent
+) -> Counter[str]:
+    """Append to `target` what of `source` must not be lost; how many records, by topic. Raises Refused, Unavailable, StoreError."""
+    with store.snapshot() as snapshot:
+        positions = snapshot.positions()
+    copied: Counter[str] = Counter()
+    for topic in TOPICS:
+        before = await source.spans(topic)
+        starts = unread_from(
+            before, [feed.processor for feed in feeds if feed.topic == topic], topic, positions
+        )
+        waiting = await _waiting(source) if topic == "parked" else set()
+        async for entries in held(source, topic, None if waiting else starts, progress):
+            records = [
+                _renamed(entry) if topic == "parked" else entry.record
+                for entry in entries
+                if entry.offset >= starts[entry.partition]
+                or (entry.partition, entry.offset) in waiting
+            ]
+            if records:
+                await target.append(records)
+                copied[topic] += len(records)
+        if {p: span.next for p, span in (await source.spans(topic)).items()} != {
+            p: span.next for p, span in before.items()
+        }:
+            raise Refused(
+                f"{topic} grew while it was copied: stop every receiver of the old log, and run this again (copying twice is harmless)"
+            )
+    return copied
+
+
+async def _waiting(source: Log) -> set[tuple[int, int]]:
+    """Places of the parked records that were not replayed."""
+    return {
+        (row.parked_partition, row.parked_offset)
+        for row in (await last_states(source)).values()
+        if not row.replayed
+    }
+
+
+def _renamed(entry: Entry) -> Record:
+    record = entry.record
+    return Record(
+        record.topic,
+        record.key,
+        record.id,
+        record.time_ms,
+        {**record.headers, "parked_id": OLD + _parked.decode(entry).id},
+        record.body,
+    )
+
+
+async def begin_at_first(target: Log, store: Store, feeds: Collection[Feed]) -> None:
+    """Set every position to the first record of `target`, counts and event times kept. Raises StoreError, Unavailable."""
+    spans = {topic: await target.spans(topic) for topic in {feed.topic for feed in feeds}}
+    with store.begin() as transaction:
+        before = transaction.positions()
+        transaction.execute("DELETE FROM positions")
+        for feed in sorted(feeds):
+            mine = [position for position in before if position[:2] == feed]
+            for number, (partition, span) in enumerate(sorted(spans[feed.topic].items())):
+                transaction.execute(
+                    "INSERT INTO positions (processor, topic, partition, next, records, event_time_ms)"
+                    " VALUES (:processor, :topic, :partition, :next, :records, :event_time_ms)",
+                    processor=feed.processor,
+                    topic=feed.topic,
+                    partition=partition,
+                    next=span.first,
+                    records=sum(position.records for position in mine) if number == 0 else 0,
+                    event_time_ms=max((position.event_time_ms for position in mine), default=0),
+                )
+        # Whatever the new log says of a parked record is newer than what the old one said.
+        transaction.execute(
+            "UPDATE parked SET id = :old || id, parked_partition = -1, parked_offset = -1", old=OLD
+        )

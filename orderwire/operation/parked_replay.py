@@ -1,0 +1,182 @@
+"""Replaying parked records: each goes back to its topic once it would be understood, with a note on `parked` that it did.
+
+What is pending is read from the topic `parked` itself, notes included, not from the store's table: so a replay works while no processor
+runs, and a second one right after it finds nothing to do. A record that would be rejected again stays where it is and is counted with its
+reason; replaying it would only park it once more, and `ParkLimit` counts those.
+
+A processor parks what it cannot decode or fold, and says of which topic it was. The receiver parks what it could not place; such a
+record is placed again by the rules of today.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ingest.meta import webhooks as meta
+from ingest.shopify import routing
+from orderwire.operation.reading_topics import Progress, held, silent
+from processors.engine.parking import PARKED, ParkedProcessor, ParkedRow, cells, fold, replayed
+from processors.engine.processor import Deltas, Processor
+from processors.shopify.tolerance import Rejected
+from stream.log.contract import Log
+from stream.record import Entry, Record
+from stream.store.contract import Key, Store
+
+Processors = Mapping[str, Sequence[Processor[Any]]]
+"""By topic: who would read a record there."""
+_parked = ParkedProcessor()
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which parked records: all, or those of a reason, and of a topic (ours or the sender's)."""
+
+    reason: str | None = None
+    topic: str | None = None
+
+    def takes(self, row: ParkedRow) -> bool:
+        return (self.reason is None or row.reason == self.reason) and (
+            self.topic is None or self.topic in (row.topic, row.source_topic)
+        )
+
+
+@dataclass(slots=True)
+class Result:
+    """How many records went where, or stayed."""
+
+    returned: Counter[str] = field(default_factory=Counter)
+    """By the topic that they went to."""
+    left: Counter[str] = field(default_factory=Counter)
+    """By the reason why they would be parked again."""
+    discarded: int = 0
+    gone: int = 0
+    """Parked according to the store, but past the log's retention: nothing can bring them back."""
+
+
+async def replay(
+    log: Log,
+    store: Store,
+    processors: Processors,
+    which: Filter,
+    *,
+    discard: bool = False,
+    dry_run: bool = False,
+    progress: Progress = silent,
+) -> Result:
+    """Replay what is pending and understood now; with `discard` settle it without replaying. Raises Unavailable, StoreError."""
+    result = Result()
+    known = await last_states(log)
+    wanted = {key for key, row in known.items() if not row.replayed and which.takes(row)}
+    places = {(known[key].parked_partition, known[key].parked_offset) for key in wanted}
+    starts = dict(
+        sorted(places, reverse=True)
+    )  # the lowest place of each partition comes last, and stays
+    if places:
+        async for entries in held(log, "parked", starts, progress):
+            records: list[Record] = []
+            for entry in entries:
+                if (entry.partition, entry.offset) not in places:
+                    continue
+                if discard:
+                    records.append(replayed(entry)[1])
+                    result.discarded += 1
+                    continue
+                outcome = again(entry, processors)
+                if isinstance(outcome, str):
+                    result.left[outcome] += 1
+                else:
+                    result.returned[outcome[0].topic] += 1
+                    records += outcome
+            if records and not dry_run:
+                # A record and its note in one append: were the note later, a record parked again meanwhile would lie before it.
+                await log.append(records)
+    gone = [
+        (row.shop, row.id)
+        for row in _pending_rows(store)
+        if which.takes(row) and (row.shop, row.id) not in known
+    ]
+    result.gone = len(gone)
+    if discard and gone and not dry_run:
+        _settle(store, gone)
+    return result
+
+
+async def last_states(log: Log) -> dict[Key, ParkedRow]:
+    """What the topic `parked` says of each record on it, as the parked processor would fold it. Raises Unavailable."""
+    known: dict[Key, ParkedRow] = {}
+    async for entries in held(log, "parked"):
+        for entry in entries:
+            row = _parked.decode(entry)
+            known[row.shop, row.id] = fold(known.get((row.shop, row.id)), row)
+    return known
+
+
+def again(entry: Entry, processors: Processors) -> list[Record] | str:
+    """What to append for a parked entry (the record, then the note), or the reason why it would be parked again."""
+    record = entry.record
+    if record.headers.get("parked_topic"):
+        back, note = replayed(entry)
+    else:
+        placed = _placed(record)
+        if isinstance(placed, str):
+            return placed
+        back, note = placed, replayed(entry)[1]
+    reason = rejected_by_all(back, processors.get(back.topic, ()))
+    return [back, note] if reason is None else reason
+
+
+def _placed(record: Record) -> Record | str:
+    """A record that the receiver parked, where it belongs by the rules of today; the reason where they do not place it either.
+
+    It goes without the id that it was parked under: its new key may belong to another partition of `parked`, where what is parked
+    later need not have the higher offset. Should a processor reject it, it is a parked record of its own.
+    """
+    headers = {
+        name: value for name, value in record.headers.items() if not name.startswith("parked_")
+    }
+    shop, topic = headers.get("shop", ""), headers.get("topic", "")
+    if headers.get("source") == "meta":
+        found = meta.identify(shop, record.body, record.time_ms).record
+        place, key, reason = found.topic, found.key, found.headers.get("parked_reason", "")
+        headers |= {"topic": found.headers["topic"]}
+    else:
+        routed = routing.route(shop, topic, record.body)
+        place, key, reason = routed.topic, routed.key, routed.reason
+    return reason or Record(place, key, record.id, record.time_ms, headers, record.body)
+
+
+def rejected_by_all(record: Record, processors: Sequence[Processor[Any]]) -> str | None:
+    """Why no processor makes anything of `record`; None where one does, or where none of them minds."""
+    reason = None
+    for processor in processors:
+        try:
+            if processor.decode(Entry(record, 0, 0)) is not None:
+                return None
+        except Rejected as rejected:
+            reason = rejected.reason
+        except Exception as error:
+            reason = f"decode_failed_{type(error).__name__}"
+    return reason
+
+
+def _pending_rows(store: Store) -> list[ParkedRow]:
+    with store.snapshot() as snapshot:
+        return [
+            ParkedRow(*row)
+            for row in snapshot.query(
+                f"SELECT {', '.join(ParkedRow._fields)} FROM parked WHERE replayed = 0"
+            )
+        ]
+
+
+def _settle(store: Store, keys: Sequence[Key]) -> None:
+    """Rows whose record is gone from the log count no longer."""
+    with store.begin() as transaction:
+        rows = transaction.load(PARKED, keys)
+        deltas = Deltas()
+        settled = [row._replace(replayed=1) for row in rows.values()]
+        for row in settled:
+            deltas.move(cells(rows[row.shop, row.id]), cells(row))
+        transaction.save(PARKED, settled)
+        deltas.save(transaction)

@@ -1,0 +1,104 @@
+"""Moving positions back, so that processors read records again: the way out of a lost position, and of records missed.
+
+Safe whether a processor runs or not: a position moves by compare-and-set, so a processor in the middle of a batch is fenced, rolls back and
+goes on from the new position, and where it was faster than us we look again. Reading again changes nothing that was folded before, because
+the newest version of an entity wins and the outbox has one row per sale; it adds what was missed.
+
+Forward it never moves over records that are still there: that would lose them. A position before the first record kept has lost
+already what lay between; it moves to the first.
+"""
+
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+from orderwire.operation.telling import Refused
+from stream.log.contract import Span
+from stream.store.contract import Fenced, Move, Store
+
+ATTEMPTS = 50
+"""How often a running processor may be faster than us; each time it has committed a batch in between."""
+
+
+class Moved(NamedTuple):
+    """A position that was moved. `before` None: there was none."""
+
+    processor: str
+    partition: int
+    before: int | None
+    now: int
+    lost: int
+    """Records that retention had dropped before they were read."""
+
+
+def targets(spans: Mapping[int, Span], to: int | None, partition: int | None) -> dict[int, int]:
+    """The offset wanted of each partition; `to` None is the first record kept. Raises Refused."""
+    if partition is not None and partition not in spans:
+        raise Refused(
+            f"there is no partition {partition}; there are {', '.join(map(str, sorted(spans)))}"
+        )
+    chosen = spans if partition is None else {partition: spans[partition]}
+    if to is None:
+        return {number: span.first for number, span in chosen.items()}
+    if len(chosen) > 1:
+        raise Refused("an offset belongs to one partition: name it with --partition")
+    ((number, span),) = chosen.items()
+    if not span.first <= to <= span.next:
+        raise Refused(
+            f"offset {to} is outside what partition {number} holds ({span.first} to {span.next})"
+        )
+    return {number: to}
+
+
+def rewind(
+    store: Store,
+    topic: str,
+    processors: Collection[str],
+    wanted: Mapping[int, int],
+    spans: Mapping[int, Span],
+    *,
+    dry_run: bool = False,
+) -> list[Moved]:
+    """Move the positions of `processors` on `topic` to `wanted` (offset by partition). Raises Refused, StoreError."""
+    moved = []
+    for processor in sorted(processors):
+        for partition, target in sorted(wanted.items()):
+            for attempt in range(ATTEMPTS):
+                before = _position(store, processor, topic, partition)
+                move = _moved(processor, topic, partition, before, target, spans[partition])
+                if move is None:
+                    break
+                try:
+                    if not dry_run:
+                        with store.begin() as transaction:
+                            transaction.advance(
+                                processor, topic, {partition: Move(before, target, 0)}, 0
+                            )
+                    moved.append(move)
+                    break
+                except Fenced:
+                    if attempt == ATTEMPTS - 1:
+                        raise
+    return moved
+
+
+def _moved(
+    processor: str, topic: str, partition: int, before: int | None, target: int, span: Span
+) -> Moved | None:
+    if before == target or (before is None and target == span.first):
+        return None
+    if before is not None and span.first <= before < target:
+        raise Refused(
+            f"{processor} is at {before} of {topic}/{partition}: going forward to {target} would skip records not yet read"
+        )
+    lost = 0 if before is None else max(0, span.first - before)
+    return Moved(processor, partition, before, target, lost)
+
+
+def _position(store: Store, processor: str, topic: str, partition: int) -> int | None:
+    with store.snapshot() as snapshot:
+        found = [
+            p.next
+            for p in snapshot.positions(processor)
+            if (p.topic, p.partition) == (topic, partition)
+        ]
+    return found[0] if found else None

@@ -1,0 +1,78 @@
+"""How things stand, read from log and store: what `GET /v1/status` tells, and what became of the sales. Works while nothing is running."""
+
+import asyncio
+import time
+from typing import Any, NamedTuple
+
+from destinations.meta.answer import capi
+from orderwire.serve.feeds import feeds as feeds_of
+from orderwire.serve.registry import pixels
+from orderwire.settings.program import Settings
+from processors.engine.feed import Feed
+from query.api_settings import ApiSettings
+from query.as_of import Lags, as_of, today
+from query.status import Role, processors_json, read_parked, read_roles, status_json, stopped
+from stream.log.contract import Log
+from stream.log.spool import SpoolState, read_state
+from stream.store.contract import Position, Store
+
+ROLE_SILENT_MS = 15_000
+"""A role without a sign of life for this long is not alive; they give one every 2 s."""
+LOG_TIMEOUT_S = 5.0
+
+Json = dict[str, Any]
+
+
+class Kept(NamedTuple):
+    """One state of the store."""
+
+    positions: list[Position]
+    roles: list[Role]
+    parked: dict[str, int]
+    capi: dict[str, Json]
+    """By shop, as in `GET /v1/capi`."""
+
+
+def feeds(settings: Settings) -> tuple[Feed, ...]:
+    """Every processor that runs, and the topic that it reads."""
+    return tuple(Feed(name, topic) for name, topic in feeds_of(settings).items())
+
+
+def read(settings: Settings, store: Store, now_ms: int) -> Kept:
+    """Everything from one snapshot."""
+    with store.snapshot() as snapshot:
+        return Kept(
+            snapshot.positions(),
+            read_roles(snapshot, now_ms, ROLE_SILENT_MS),
+            read_parked(snapshot, None),
+            {
+                shop: capi(snapshot, shop, chosen.pixel_id, now_ms)
+                for shop, chosen in pixels(settings).items()
+            },
+        )
+
+
+def spool_state(settings: Settings) -> SpoolState:
+    """What waits in the spool's file on this machine. Raises Unavailable."""
+    return read_state(settings.spool) if settings.on_kafka else SpoolState(0, 0, None)
+
+
+async def standing(settings: Settings, log: Log, store: Store) -> Json:
+    """`/v1/status` (api.md) with `capi` by shop beside it. The log not answering makes lags null. Raises StoreError, Unavailable."""
+    now_ms = time.time_ns() // 1_000_000
+    all_feeds = feeds(settings)
+    spans = await Lags(log, LOG_TIMEOUT_S).spans({feed.topic for feed in all_feeds})
+    kept = await asyncio.to_thread(read, settings, store, now_ms)
+    processors = await processors_json(
+        log, all_feeds, kept.positions, spans, stopped(kept.roles), now_ms
+    )
+    api = ApiSettings(shops={}, log_kind="kafka" if settings.on_kafka else "sqlite")
+    answer = status_json(api, store.dialect, kept.roles, processors, kept.parked)
+    here = spool_state(settings)
+    if here.records:
+        answer["spool"] = here._asdict()
+    return {
+        **answer,
+        "capi": kept.capi,
+        "as_of": as_of(now_ms, today(now_ms, None), all_feeds, kept.positions, spans),
+    }

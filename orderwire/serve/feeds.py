@@ -1,0 +1,34 @@
+"""Which processors run, and which topic each reads: what the other roles need to know of them, without loading what folds (10 MB)."""
+
+from orderwire.settings.program import Settings
+
+FEEDS: dict[str, str] = {
+    "capi": "orders",
+    "rfm": "orders",
+    "carts": "checkouts",
+    "carts_orders": "orders",
+    "budget_orders": "orders",
+    "budget_spend": "spend",
+    "contacts": "orders",
+    "parked": "parked",
+}
+"""Topic by processor, in the order of `orderwire.serve.registry.PROCESSORS`."""
+
+
+def keeping_contacts(settings: Settings) -> dict[str, str | None]:
+    """The shops whose customers' hashed contacts are kept, each with its own country where that is set."""
+    return {
+        domain: None if shop.capi is None else shop.capi.country
+        for domain, shop in settings.shops.items()
+        if shop.keep_hashed_contacts
+    }
+
+
+def running(settings: Settings) -> tuple[str, ...]:
+    """The processors that these settings ask for, in the order above: every one costs time per record, so none runs in vain."""
+    return tuple(name for name in FEEDS if name != "contacts" or keeping_contacts(settings))
+
+
+def feeds(settings: Settings) -> dict[str, str]:
+    """Those of `FEEDS` that run."""
+    return {name: FEEDS[name] for name in running(settings)}

@@ -1,0 +1,141 @@
+"""A role's sign of life in the store: that it is there, what it counts, what is wrong with it. Displays read it; nothing depends on it.
+
+So whatever goes wrong here, the role goes on and ends in good order: `alive` raises nothing of its own.
+"""
+
+import asyncio
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import structlog
+from prometheus_client import CollectorRegistry, generate_latest
+
+from stream.store.contract import StoreError
+
+EVERY_S = 2.0
+FORGOTTEN_AFTER_MS = 3_600_000
+TOLD_WITH = 2
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which process this is."""
+
+    role: str
+    restarts: int = 0
+    """How often the supervisor has started this role again."""
+    instance: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
+    started_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+
+
+class Writes(Protocol):
+    """A store, as far as a sign of life needs one; any `stream.store.contract.Store` is."""
+
+    def begin(self) -> AbstractContextManager["Writing"]: ...
+
+
+class Writing(Protocol):
+    """A transaction, likewise."""
+
+    def execute(self, sql: str, **parameters: Any) -> int: ...
+
+
+class Heartbeat:
+    """Writes the sign of life until cancelled; after `gone` none comes any more, not even one whose thread the cancelling left behind."""
+
+    def __init__(
+        self,
+        store: Writes,
+        identity: Identity,
+        registry: CollectorRegistry,
+        details: Callable[[], Mapping[str, Any]],
+        every_s: float = EVERY_S,
+    ) -> None:
+        self._store, self._identity, self._registry, self._details = (
+            store,
+            identity,
+            registry,
+            details,
+        )
+        self._turn = threading.Lock()
+        self._gone = False
+        self._every_s = every_s
+
+    async def run(self) -> None:
+        """Beat for ever. A store that is away is not this role's business, and told once: with the second failure in a row, since at a
+        first start a receiver is there before the store is."""
+        failures = 0
+        while True:
+            try:
+                await asyncio.to_thread(self._beat)
+                failures = 0
+            except Exception as error:
+                failures += 1
+                if failures == TOLD_WITH:
+                    # Of what is not in the store's contract only the type: a driver's message may quote what it was given.
+                    reason = str(error) if isinstance(error, StoreError) else type(error).__name__
+                    log.warning("heartbeat not written", error=reason)
+            await asyncio.sleep(self._every_s)
+
+    def _beat(self) -> None:
+        with self._turn:
+            if not self._gone:
+                self._write()
+
+    def _write(self) -> None:
+        now_ms = time.time_ns() // 1_000_000
+        me = self._identity
+        details, metrics = json.dumps(self._details()), generate_latest(self._registry).decode()
+        with self._store.begin() as transaction:
+            transaction.execute(
+                "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details, metrics)"
+                " VALUES (:role, :instance, :pid, :started_ms, :restarts, :now, :details, :metrics)"
+                " ON CONFLICT (role, instance) DO UPDATE SET beat_ms = :now, details = :details, metrics = :metrics",
+                role=me.role,
+                instance=me.instance,
+                pid=os.getpid(),
+                started_ms=me.started_ms,
+                restarts=me.restarts,
+                now=now_ms,
+                details=details,
+                metrics=metrics,
+            )
+            transaction.execute(
+                "DELETE FROM roles WHERE beat_ms < :old", old=now_ms - FORGOTTEN_AFTER_MS
+            )
+
+    def gone(self) -> None:
+        """Take the sign of life away, at an orderly end."""
+        me = self._identity
+        with self._turn:
+            self._gone = True
+            with self._store.begin() as transaction:
+                transaction.execute(
+                    "DELETE FROM roles WHERE role = :role AND instance = :instance",
+                    role=me.role,
+                    instance=me.instance,
+                )
+
+
+@asynccontextmanager
+async def alive(heartbeat: Heartbeat) -> AsyncIterator[None]:
+    """The sign of life is there while the block runs, and is taken away where it ends."""
+    beating = asyncio.create_task(heartbeat.run(), name="heartbeat")
+    try:
+        yield
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+        try:
+            await asyncio.to_thread(heartbeat.gone)
+        except Exception as error:
+            log.warning("heartbeat not taken away", error=type(error).__name__)

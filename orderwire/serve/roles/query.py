@@ -1,0 +1,81 @@
+"""The role `query`: the API, answered from the store. Stateless: any number of them may run."""
+
+import asyncio
+import time
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from aggregates.carts.answer.overview import CartSettings
+from orderwire.serve.answer_settings import budget_settings, rfm_settings
+from orderwire.serve.connections import open_log, wait_for_store
+from orderwire.serve.feeds import feeds
+from orderwire.serve.heartbeat import Heartbeat, Identity, alive
+from orderwire.serve.held import listen, sockets
+from orderwire.settings.program import ConfigurationError, Settings
+from processors.engine.feed import Feed
+from query.api_settings import ApiSettings, ShopSettings
+from query.app import make_app
+from query.auth import Unprotected, check_bind, parse_tokens
+
+DRAIN_S = 5.0
+
+
+def api_settings(settings: Settings) -> ApiSettings:
+    """What the API is told. Raises ConfigurationError."""
+    try:
+        tokens = parse_tokens(settings.api_tokens.get_secret_value())
+        check_bind(settings.api_address.host, tokens)
+    except Unprotected as error:
+        raise ConfigurationError(str(error)) from None
+    except ValueError as error:
+        raise ConfigurationError(f"ORDERWIRE_API_TOKENS: {error}") from None
+    shops = {
+        domain: ShopSettings(
+            zone=shop.zone,
+            pixel_ids=() if shop.capi is None else (shop.capi.pixel_id,),
+            rfm=rfm_settings(shop, settings.rfm_window_days),
+            carts=CartSettings(
+                abandoned_after_minutes=settings.abandoned_after_minutes, currency=shop.currency
+            ),
+            budget=budget_settings(shop),
+        )
+        for domain, shop in settings.shops.items()
+    }
+    return ApiSettings(
+        shops=shops,
+        tokens=tokens,
+        log_kind="kafka" if settings.on_kafka else "sqlite",
+        processors=tuple(Feed(name, topic) for name, topic in feeds(settings).items()),
+    )
+
+
+async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
+    """Answer until `stop`."""
+    told = api_settings(settings)
+    held = await sockets(settings.api_address, stop, shared=settings.store_file is None)
+    store = await wait_for_store(settings, stop)
+    if store is None:
+        return
+    log = await open_log(settings)
+    registry = CollectorRegistry()
+    app = make_app(
+        store=store,
+        log=log,
+        settings=told,
+        clock=lambda: time.time_ns() // 1_000_000,
+        registry=registry,
+        instance=identity.instance,
+    )
+    runner = web.AppRunner(app, shutdown_timeout=DRAIN_S)
+    await runner.setup()
+    try:
+        async with alive(Heartbeat(store, identity, registry, dict)):
+            try:
+                await listen(runner, held)
+                await stop.wait()
+            finally:
+                await runner.cleanup()
+    finally:
+        await log.close()
+        store.close()

@@ -1,0 +1,91 @@
+"""The role `receive`: webhooks in, onto the log. It needs the log only; the store is told that it lives, when it can be reached."""
+
+import asyncio
+import time
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+
+from ingest.meta.webhooks import MetaApp
+from ingest.receiver.app import Receiver
+from ingest.receiver.body import Limits
+from orderwire.serve.connections import open_receiving_log
+from orderwire.serve.heartbeat import Heartbeat, Identity, alive
+from orderwire.serve.held import listen, sockets
+from orderwire.settings.program import ConfigurationError, Settings
+from stream.log.contract import Unavailable
+from stream.metrics import ReceiverMetrics
+from stream.store.sql.plain import PlainStore
+
+DRAIN_S = 10.0
+
+
+async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
+    """Receive until `stop`, then answer what was begun and flush. Raises ConfigurationError where there is nobody to receive from."""
+    if not settings.shops:
+        raise ConfigurationError(
+            "no shop is configured: set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET, or write orderwire.toml (see README.md)"
+        )
+    # On Kafka several receivers share the port, and the kernel spreads connections among them.
+    held = await sockets(settings.receiver_address, stop, shared=settings.on_kafka)
+    if stop.is_set():
+        return
+    log = await open_receiving_log(settings)
+    registry = CollectorRegistry()
+    meta = [
+        MetaApp(shop.domain, secrets[0].encode(), secrets[1])
+        for shop in settings.shops.values()
+        if (secrets := shop.meta_secrets) is not None
+    ]
+    receiver = Receiver(
+        log=log,
+        shops={shop.domain: shop.webhook_secrets for shop in settings.shops.values()},
+        meta=meta,
+        clock=lambda: time.time_ns() // 1_000_000,
+        limits=_limits(settings),
+        metrics=ReceiverMetrics(registry),
+    )
+    runner = web.ServerRunner(receiver.server(), shutdown_timeout=DRAIN_S)
+    await runner.setup()
+    # The store is told that this receiver lives, once there is one; the receiver never waits for it, nor makes it.
+    with closing(PlainStore(settings.store_url.get_secret_value())) as store:
+        async with alive(
+            Heartbeat(
+                store,
+                identity,
+                registry,
+                lambda: details(settings.spool if settings.on_kafka else None),
+            )
+        ):
+            try:
+                await listen(runner, held, backlog=1024)
+                await stop.wait()
+                receiver.ready = False
+            finally:
+                # Deliveries first: a database that is away may hold up the farewell for longer than the supervisor waits.
+                await runner.cleanup()
+                await log.close()
+
+
+def _limits(settings: Settings) -> Limits:
+    """On Kafka the spool answers up to 2.5 s after a delivery came (2.3 s for the broker, then a write): the receiver waits for that."""
+    in_flight = settings.max_in_flight_mb << 20
+    if settings.on_kafka:
+        return Limits(max_in_flight_bytes=in_flight, read_timeout_s=1.7, ack_timeout_s=3.0)
+    return Limits(max_in_flight_bytes=in_flight)
+
+
+def details(spool: Path | None) -> dict[str, Any]:
+    """What the sign of life tells of a receiver with this spool: what waits in it, or why that cannot be said."""
+    if spool is None:
+        return {}
+    from stream.log.spool import read_state
+
+    try:
+        state = read_state(spool)
+    except Unavailable as error:
+        return {"spool": {"error": str(error)}}
+    return {"spool": {"records": state.records, "bytes": state.bytes, "oldest_s": state.oldest_s}}

@@ -1,0 +1,73 @@
+"""The numbers by which one shop is judged: what a merchant, or the agency that looks after it, decides about ads and customer value.
+
+Defaults are those of the analysis (analytics.md); what is judgement there is a setting here. Values come as text, from the environment, or
+as numbers, from `orderwire.toml`. Each field's description says what to write; that is the error's message, too.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+POSITIVE = "a positive number"
+FRACTION = "a fraction of revenue, for example 0.4"
+
+
+class AdNumbers(BaseModel):
+    """AD_*. Amounts are per day, in the shop's currency."""
+
+    model_config = ConfigDict(frozen=True)
+
+    bankroll: Decimal | None = Field(None, gt=0, description=POSITIVE)
+    margin: float | None = Field(None, gt=0, le=1, description=FRACTION)
+    """Contribution margin."""
+    seed: Decimal | None = Field(None, gt=0, description=POSITIVE)
+    """Where a campaign without a budget starts; a hundredth of the bankroll where not set."""
+    max_change: float = Field(
+        0.3, gt=0, le=1, description="a fraction of today's budget, for example 0.3"
+    )
+    returns_days: int = Field(30, ge=7, le=366, description="a whole number of days from 7 to 366")
+    immature_days: int = Field(3, ge=0, le=30, description="a whole number of days from 0 to 30")
+    kelly: float = Field(
+        0.5, gt=0, lt=1, description="a fraction below 1, for example 0.5: half of Kelly's"
+    )
+    prior_days: float = Field(10, ge=0, le=366, description="a number of days from 0 to 366")
+    """kappa: for how many days the account's own win rate counts in a campaign's."""
+    prior_sd: float = Field(0.2, gt=0, le=5, description="a positive number, for example 0.2")
+    """tau: how far campaigns' true mean daily returns lie apart."""
+
+
+class CustomerNumbers(BaseModel):
+    """ORDERWIRE_*, which a shop's table may say for itself."""
+
+    model_config = ConfigDict(frozen=True)
+
+    churn_after_days: int = Field(
+        180, ge=1, le=3650, description="a whole number of days from 1 to 3650"
+    )
+    ltv_horizon_days: int = Field(
+        365, ge=1, le=3650, description="a whole number of days from 1 to 3650"
+    )
+    ltv_margin: float = Field(1.0, gt=0, le=1, description=FRACTION)
+    """What part of predicted revenue is counted as value; 1 is revenue itself."""
+    ltv_min_repeaters: int = Field(500, ge=1, description="a whole number of customers")
+    """Customers who ordered again, below which nothing is predicted."""
+
+
+Numbers = TypeVar("Numbers", bound=BaseModel)
+
+
+def numbers(model: type[Numbers], prefix: str, table: Mapping[str, Any], shop: str) -> Numbers:
+    """Those that a shop's table has. Raises ValueError, which names the variable and says what to write."""
+    told = {name: table[name] for name in model.model_fields if name in table}
+    try:
+        return model.model_validate(told)
+    except ValidationError as error:
+        name = str(
+            error.errors(include_url=False, include_input=False, include_context=False)[0]["loc"][0]
+        )
+        what = model.model_fields[name].description
+        raise ValueError(
+            f"{prefix}{name.upper()} of {shop} is {told[name]!r}: write {what}"
+        ) from None

@@ -1,0 +1,187 @@
+"""Parked records: what could not be understood, kept whole on the topic `parked`, with its reason, until it is replayed.
+
+A record is parked before the position that passes it is saved, so a crash between the two parks it twice under one id. The fold here
+keeps one row per id, and the counts that `/v1/status` shows; the body stays in the log only.
+
+`ParkLimit` stops a processor that parks too much: a bad deploy must not drain a topic into the parking place (after arroyo's DlqLimit).
+"""
+
+import hashlib
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from processors.engine.processor import Projection, fold_entities
+from processors.shopify.tolerance import Rejected
+from stream.record import Entry, Record
+from stream.store.contract import Cells, Entities, Transaction
+
+
+class ParkedRow(NamedTuple):
+    """Columns of `parked`."""
+
+    shop: str
+    id: str
+    topic: str
+    """Our topic, where a replay goes."""
+    source_topic: str
+    reason: str
+    turn: int
+    """Odd: parked for the first, second, ... time; even: replayed after that. Partitions may be added, so offsets alone do not tell."""
+    parked_partition: int
+    parked_offset: int
+    time_ms: int
+    replayed: int
+
+
+LONGEST_ID = 512
+PARKED = Entities("parked", ParkedRow, 2)
+PARKED_CELLS = Cells("parked_cell", ("shop", "reason"), ("records",))
+
+
+def parked(entry: Entry, rejected: Rejected) -> Record:
+    """The record to append to `parked` for an entry that was rejected; a replayed one keeps the id under which it was parked first."""
+    record = entry.record
+    headers = {
+        **record.headers,
+        "parked_reason": rejected.reason,
+        "parked_from": entry.place,
+        "parked_topic": record.topic,
+        "parked_id": record.headers.get("parked_id", entry.place),
+        "parked_turn": str(int(record.headers.get("parked_turn", "0")) + 1),
+    }
+    return Record("parked", record.key, record.id, record.time_ms, headers, record.body)
+
+
+def replayed(entry: Entry) -> list[Record]:
+    """What a replay of a parked entry appends: the record on its own topic again, and the note that it was replayed."""
+    record = entry.record
+    headers = {
+        k: v
+        for k, v in record.headers.items()
+        if k not in ("parked_reason", "parked_from", "parked_topic")
+    }
+    headers |= {"parked_id": _id(entry), "parked_turn": str(_turn(entry) + 1)}
+    again = Record(
+        record.headers.get("parked_topic", "orders"),
+        record.key,
+        record.id,
+        record.time_ms,
+        headers,
+        record.body,
+    )
+    note = Record(
+        "parked",
+        record.key,
+        record.id,
+        record.time_ms,
+        {**record.headers, **headers, "replayed": "1"},
+        b"",
+    )
+    return [again, note]
+
+
+def _id(entry: Entry) -> str:
+    """Under what a parked record is known: where the processor met it, or, from the receiver, the delivery's id."""
+    told = (
+        entry.record.headers.get("parked_id")
+        or f"{entry.record.headers.get('topic', '')}:{entry.record.id}"
+    )
+    # Neither header is signed; a key of thousands of characters is more than an index takes.
+    return told if len(told) <= LONGEST_ID else hashlib.sha256(told.encode()).hexdigest()
+
+
+def _turn(entry: Entry) -> int:
+    """What comes from the receiver has been parked once."""
+    return int(entry.record.headers.get("parked_turn", "1"))
+
+
+class ParkedProcessor:
+    """Counts what is parked."""
+
+    name = "parked"
+    topic = "parked"
+
+    def decode(self, entry: Entry) -> ParkedRow:
+        headers = entry.record.headers
+        return ParkedRow(
+            shop=headers.get("shop", ""),
+            id=_id(entry),
+            topic=headers.get("parked_topic", ""),
+            source_topic=headers.get("topic", ""),
+            reason=headers.get("parked_reason", "unknown"),
+            turn=_turn(entry),
+            parked_partition=entry.partition,
+            parked_offset=entry.offset,
+            time_ms=entry.record.time_ms,
+            replayed=1 if headers.get("replayed") else 0,
+        )
+
+    def apply(self, transaction: Transaction, events: Sequence[ParkedRow], now_ms: int) -> None:
+        fold_entities(
+            transaction, PARKED, (((event.shop, event.id), event) for event in events), fold, cells
+        )
+
+    def tick(self, transaction: Transaction, now_ms: int) -> None:
+        """Time changes nothing here."""
+
+
+def fold(row: ParkedRow | None, event: ParkedRow) -> ParkedRow:
+    """The newest turn wins; of one turn told twice, the last place."""
+    if row is None or (event.turn, event.parked_partition, event.parked_offset) > (
+        row.turn,
+        row.parked_partition,
+        row.parked_offset,
+    ):
+        return event
+    return row
+
+
+def cells(row: ParkedRow) -> Projection:
+    """A record counts by its reason until it is replayed."""
+    return [] if row.replayed else [(PARKED_CELLS, (row.shop, row.reason), (1,))]
+
+
+class TooMuchParked(Exception):
+    """The limit is passed: the processor stops, its position stays, and somebody has to look."""
+
+
+@dataclass(slots=True)
+class ParkLimit:
+    """How much a processor may park before it stops.
+
+    `max_run` rejected records one after the other, or a share above `max_ratio` of the last `window` records (once that many were seen).
+    A shop may well send a few broken bodies; a decoder broken by a deploy rejects nearly everything.
+    """
+
+    max_run: int = 100
+    max_ratio: float = 0.2
+    window: int = 1_000
+
+    _seen: deque[bool] = field(init=False)
+    _rejected: int = field(init=False, default=0)
+    _run: int = field(init=False, default=0)
+
+    def __post_init__(self) -> None:
+        self._seen = deque(maxlen=self.window)
+
+    def copy(self) -> "ParkLimit":
+        """One that goes on from here by itself."""
+        other = replace(self)
+        other._seen, other._rejected, other._run = self._seen.copy(), self._rejected, self._run
+        return other
+
+    def note(self, *, rejected: bool) -> None:
+        """Take note of one record. Raises TooMuchParked."""
+        if len(self._seen) == self.window:
+            self._rejected -= self._seen[0]
+        self._seen.append(rejected)
+        self._rejected += rejected
+        self._run = self._run + 1 if rejected else 0
+        share = self._rejected / len(self._seen)
+        if self._run >= self.max_run or (len(self._seen) == self.window and share > self.max_ratio):
+            raise TooMuchParked(
+                f"{self._rejected} of the last {len(self._seen)} records could not be understood, {self._run} in a row; "
+                "see `orderwire status` for the reasons, and `orderwire replay --parked` once it is mended"
+            )

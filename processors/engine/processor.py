@@ -1,0 +1,100 @@
+"""What a processor is: a name, a topic, a pure decode, and an `apply` that loads, folds and saves within the transaction given to it.
+
+`fold_entities` is the whole of `apply` for an aggregate of one kind of entity: load, fold, add `cells(new) - cells(old)`, save.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from operator import add, neg, sub
+from typing import Any, Protocol, TypeVar
+
+from stream.record import Entry
+from stream.store.contract import Cells, Entities, Key, Row, Transaction
+
+Event = TypeVar("Event")
+Counted = tuple[Cells, Key, tuple[int, ...]]
+"""A cell in which an entity counts, and with how much."""
+Projection = Sequence[Counted]
+"""All cells in which an entity counts; the same cell may come twice."""
+
+
+class Processor(Protocol[Event]):
+    """What happens to the records of one topic."""
+
+    name: str
+    """Names its positions; never changed once in use."""
+    topic: str
+
+    def decode(self, entry: Entry) -> Event | None:
+        """The event in a record; None where policy ignores it. Pure. Raises Rejected, and the runner parks the record."""
+        ...
+
+    def apply(self, transaction: Transaction, events: Sequence[Event], now_ms: int) -> None:
+        """Fold `events`, in order, and save: once per batch (up to 500), again after a roll-back.
+
+        May raise Rejected: the runner halves a batch that fails until the bad record is alone, and parks it.
+        """
+        ...
+
+    def tick(self, transaction: Transaction, now_ms: int) -> None:
+        """What time alone changes (an order leaves its window, a cart expires). Called about once a second, in its own transaction."""
+        ...
+
+
+class Deltas:
+    """Differences of cells, summed over a batch before they are added."""
+
+    def __init__(self) -> None:
+        self._tables: defaultdict[Cells, dict[Key, tuple[int, ...]]] = defaultdict(dict)
+
+    def add(self, projection: Projection) -> None:
+        """An entity counts there."""
+        for cells, key, measures in projection:
+            table = self._tables[cells]
+            total = table.get(key)
+            table[key] = measures if total is None else tuple(map(add, total, measures))
+
+    def take(self, projection: Projection) -> None:
+        """An entity counts there no longer."""
+        for cells, key, measures in projection:
+            table = self._tables[cells]
+            total = table.get(key)
+            table[key] = (
+                tuple(map(neg, measures)) if total is None else tuple(map(sub, total, measures))
+            )
+
+    def move(self, old: Projection, new: Projection) -> None:
+        """Add `new - old`."""
+        if old != new:
+            self.take(old)
+            self.add(new)
+
+    def save(self, transaction: Transaction) -> None:
+        """Add what differs, table by table in the order of their names."""
+        for cells in sorted(self._tables, key=lambda cells: cells.table):
+            transaction.add(cells, self._tables[cells])
+
+
+def fold_entities(
+    transaction: Transaction,
+    entities: Entities[Row],
+    events: Iterable[tuple[Key, Any]],
+    fold: Callable[[Row | None, Any], Row],
+    cells: Callable[[Row], Projection],
+) -> None:
+    """Load the entities that `events` (key, event) name, fold each in order, save those that changed and the difference of their cells."""
+    by_key: dict[Key, list[Any]] = {}
+    for key, event in events:
+        by_key.setdefault(key, []).append(event)
+    before = transaction.load(entities, by_key)
+    deltas, changed = Deltas(), []
+    for key, its_events in by_key.items():
+        old = before.get(key)
+        new = old
+        for event in its_events:
+            new = fold(new, event)
+        if new is not None and new != old:
+            deltas.move(cells(old) if old is not None else (), cells(new))
+            changed.append(new)
+    transaction.save(entities, changed)
+    deltas.save(transaction)

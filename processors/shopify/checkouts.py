@@ -1,0 +1,140 @@
+"""Records of the topic `checkouts` -> typed event, or Rejected; with the tolerances of `processors/shopify/tolerance.py`."""
+
+import re
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from processors.shopify.orders import exact_id, shop_amount
+from processors.shopify.tolerance import Rejected, currency_code, mapping, sequence, text, timestamp
+from processors.shopify.version import Version, version_of
+from stream.record import Entry, Record
+
+
+class Checkout(msgspec.Struct, frozen=True, kw_only=True):
+    """A checkout as one delivery saw it. Money in minor units of `currency`."""
+
+    shop: str
+    token: str
+    cart_token: str | None
+    version: Version
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None
+    customer_id: str | None
+    email: str | None
+    has_contact: bool
+    currency: str
+    total: int
+    recovery_url: str | None
+
+
+class CheckoutDeleted(msgspec.Struct, frozen=True, kw_only=True):
+    """checkouts/delete: some carry the token, some only the cart's (shopify 2.1, the 2026-04 oddity)."""
+
+    shop: str
+    token: str | None
+    cart_token: str | None
+    version: Version
+
+
+class Cart(msgspec.Struct, frozen=True, kw_only=True):
+    """A cart as one delivery saw it: no customer, no attribution, online store only (shopify 2.5)."""
+
+    shop: str
+    token: str
+    version: Version
+    created_at: datetime
+    updated_at: datetime
+    items: int
+
+
+CheckoutEvent = Checkout | CheckoutDeleted | Cart
+_decoder = msgspec.json.Decoder(dict[str, Any])
+
+
+def _checkout(record: Record, body: dict[str, Any]) -> Checkout:
+    token = text(body.get("token"))
+    if token is None:
+        raise Rejected("no_checkout_token", "the checkout has no token")
+    created = timestamp(body.get("created_at"), "created_at")
+    updated = timestamp(body.get("updated_at"), "updated_at") or created
+    if updated is None:
+        raise Rejected("no_checkout_time", "neither created_at nor updated_at is there")
+    currency = currency_code(body.get("currency"), "currency")
+    if currency is None:
+        raise Rejected("no_currency", "the checkout names no currency")
+    customer = mapping(body.get("customer"))
+    email = text(body.get("email")) or text(customer.get("email"))
+    return Checkout(
+        shop=record.headers["shop"],
+        token=token,
+        cart_token=text(body.get("cart_token"))
+        or _cart_token(text(body.get("abandoned_checkout_url"))),
+        version=version_of(record, updated),
+        created_at=created or updated,
+        updated_at=updated,
+        completed_at=timestamp(body.get("completed_at"), "completed_at"),
+        customer_id=exact_id(customer.get("id"), customer.get("admin_graphql_api_id")),
+        email=email,
+        has_contact=bool(email or text(body.get("phone")) or text(customer.get("phone"))),
+        currency=currency,
+        total=shop_amount(
+            body.get("total_price"), body.get("total_price_set"), currency, "total_price"
+        )
+        or 0,
+        recovery_url=text(body.get("abandoned_checkout_url")),
+    )
+
+
+def _cart_token(recovery_url: str | None) -> str | None:
+    """The cart's token in the new form of a recovery URL, `/checkouts/ac/<cart token>/recover` (shopify 2.4)."""
+    found = re.search(r"/checkouts/ac/([^/?]+)/recover", recovery_url or "")
+    return found[1] if found else None
+
+
+def _checkout_deleted(record: Record, body: dict[str, Any]) -> CheckoutDeleted:
+    token, cart_token = text(body.get("token")), text(body.get("cart_token"))
+    if token is None and cart_token is None:
+        raise Rejected("no_checkout_token", "the deleted checkout has neither token nor cart_token")
+    updated = timestamp(body.get("updated_at"), "updated_at")
+    version = version_of(record, updated) if updated else Version(record.time_ms * 1000, "", "")
+    return CheckoutDeleted(
+        shop=record.headers["shop"], token=token, cart_token=cart_token, version=version
+    )
+
+
+def _cart(record: Record, body: dict[str, Any]) -> Cart:
+    token = text(body.get("token")) or text(body.get("id"))
+    if token is None:
+        raise Rejected("no_cart_token", "the cart has neither token nor id")
+    created = timestamp(body.get("created_at"), "created_at")
+    updated = timestamp(body.get("updated_at"), "updated_at") or created
+    if updated is None:
+        raise Rejected("no_cart_time", "neither created_at nor updated_at is there")
+    return Cart(
+        shop=record.headers["shop"],
+        token=token,
+        version=version_of(record, updated),
+        created_at=created or updated,
+        updated_at=updated,
+        items=len(sequence(body.get("line_items"))),
+    )
+
+
+def decode_checkout(entry: Entry) -> CheckoutEvent | None:
+    """A record of the topic `checkouts` as an event. Raises Rejected."""
+    record = entry.record
+    topic = record.headers.get("topic", "")
+    try:
+        body = _decoder.decode(record.body)
+    except msgspec.DecodeError:
+        raise Rejected(
+            "malformed_json", "the body is not the JSON object that its topic promises"
+        ) from None
+    if topic == "checkouts/delete":
+        return _checkout_deleted(record, body)
+    if topic.startswith("carts/"):
+        return _cart(record, body)
+    return _checkout(record, body)

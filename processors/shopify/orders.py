@@ -1,0 +1,338 @@
+"""Records of the topic `orders` -> typed event, or Rejected (checkouts and carts: `checkout_events.py`).
+
+State is derived from the body; the topic label, which is not signed, only says which shape to expect. An order arrives whole on
+every orders/* topic but two, so all of those decode to one `Order`: whether it is paid, edited or cancelled stands in it.
+`Order` carries what aggregates need; `destinations/meta` reads the rest (addresses, items, attributes) from `Order.body`.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import msgspec
+
+from processors.shopify.tolerance import (
+    Rejected,
+    currency_code,
+    identifier,
+    mapping,
+    money,
+    sequence,
+    shop_day,
+    text,
+    timestamp,
+)
+from processors.shopify.version import Version, progress, version_of
+from stream.record import Entry, Record
+
+
+class Refund(NamedTuple):
+    """Money given back: successful refund transactions only, in minor units (shopify 2.3)."""
+
+    id: str
+    amount: int
+    returned: int = 0
+    """What the goods and shipping that came off the order were worth, taxes included; more or less than the money."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """An order as one delivery saw it. Money in minor units of `currency`, the shop's."""
+
+    shop: str
+    order_id: str
+    version: Version
+    processed_at: datetime
+    """When the order was made (imports keep their own time, so not when Shopify created it)."""
+    created_at: datetime
+    day: int
+    """Shop's day of `processed_at`, days since 1970-01-01."""
+    customer_id: str | None
+    email: str | None
+    currency: str
+    total: int
+    """Original total; not reduced by refunds."""
+    current_total: int
+    """After edits and returns; where the payload has none, `total` without what its refunds returned."""
+    financial_status: str
+    test: bool
+    cancelled: bool
+    refunds: tuple[Refund, ...]
+    """The refunds that this state of the order already knows."""
+    checkout_token: str | None
+    cart_token: str | None
+    landing_site: str | None
+    source_name: str | None
+    body: bytes
+    received_ms: int
+
+
+class RefundCreated(msgspec.Struct, frozen=True, kw_only=True):
+    """A refund told by refunds/create; it may come before its order."""
+
+    shop: str
+    order_id: str
+    refund: Refund
+    currency: str | None
+    """That of the refund's amounts: the shop's where the refund tells it, else the one in which the buyer was paid."""
+
+
+class OrderDeleted(msgspec.Struct, frozen=True, kw_only=True):
+    """orders/delete: final, ids are not used again."""
+
+    shop: str
+    order_id: str
+
+
+class CustomersMerged(msgspec.Struct, frozen=True, kw_only=True):
+    """customers/merge: everything of `deleted_id` is `kept_id`'s from now on."""
+
+    shop: str
+    kept_id: str
+    deleted_id: str
+
+
+OrderEvent = Order | RefundCreated | OrderDeleted | CustomersMerged
+Zones = Mapping[str, ZoneInfo]
+"""Time zone of each shop that has one configured."""
+
+
+class _Order(msgspec.Struct):
+    """The keys of an order that aggregates read; all others are skipped without being built."""
+
+    id: Any = None
+    admin_graphql_api_id: Any = None
+    updated_at: Any = None
+    created_at: Any = None
+    processed_at: Any = None
+    customer: Any = None
+    email: Any = None
+    contact_email: Any = None
+    currency: Any = None
+    total_price: Any = None
+    total_price_set: Any = None
+    current_total_price: Any = None
+    current_total_price_set: Any = None
+    financial_status: Any = None
+    test: Any = None
+    cancelled_at: Any = None
+    refunds: Any = None
+    checkout_token: Any = None
+    cart_token: Any = None
+    landing_site: Any = None
+    source_name: Any = None
+
+
+_order_decoder = msgspec.json.Decoder(_Order)
+_any_decoder = msgspec.json.Decoder(dict[str, Any])
+
+
+def shop_amount(plain: Any, amount_set: Any, currency: str, field: str) -> int | None:
+    """An amount in shop money: the plain field, else `<field>_set.shop_money` (both are shop currency, shopify 2.2)."""
+    if plain in (None, ""):
+        plain = mapping(mapping(amount_set).get("shop_money")).get("amount")
+    return money(plain, currency, field)
+
+
+SHOP_MONEY = (
+    ("refund_line_items", ("subtotal_set", "total_tax_set")),
+    ("refund_shipping_lines", ("subtotal_amount_set",)),
+    ("order_adjustments", ("amount_set", "tax_amount_set")),
+)
+"""Where a refund object tells amounts in the shop's currency too: what was returned, and how the money differed from its worth."""
+
+
+def _in_shop_money(
+    body: Mapping[str, Any], currency: str, lists: Sequence[str], *, without: str = ""
+) -> int:
+    """The sum over the named `lists` of a refund, taxes included; `without` one kind of entries."""
+    total = 0
+    for name, amounts in SHOP_MONEY:
+        for entry in map(mapping, sequence(body.get(name)) if name in lists else ()):
+            if not without or entry.get("kind") != without:
+                total += sum(
+                    shop_amount(None, entry.get(amount), currency, amount) or 0
+                    for amount in amounts
+                )
+    return total
+
+
+def refund(body: Mapping[str, Any], currency: str | None) -> Refund | None:
+    """Money moved by one refund object, in `currency`, the shop's (None: not known, and so is the money); None without an id.
+
+    It is the sum of its successful refund transactions (shopify 2.3). Those are in the buyer's currency where that is not the shop's; then
+    it is what the refund's lines are worth in shop money, less its adjustments: Shopify writes one for every difference between the worth
+    and the money, negative where more was given back (REST Admin: refund, `order_adjustments`). Up to version 2024-07 shipping was one of
+    them, since then it has lines of its own.
+    """
+    refund_id = identifier(body.get("id")) or identifier(body.get("admin_graphql_api_id"))
+    if refund_id is None or currency is None:
+        return None if refund_id is None else Refund(refund_id, 0)
+    returned = _in_shop_money(body, currency, ("refund_line_items", "refund_shipping_lines"))
+    total = 0
+    for transaction in map(mapping, sequence(body.get("transactions"))):
+        if transaction.get("kind") == "refund" and transaction.get("status") == "success":
+            if (text(transaction.get("currency")) or currency).upper() != currency:
+                told_twice = (
+                    "shipping_refund" if sequence(body.get("refund_shipping_lines")) else ""
+                )
+                total = returned - _in_shop_money(
+                    body, currency, ("order_adjustments",), without=told_twice
+                )
+                break
+            total += money(transaction.get("amount"), currency, "refund transaction amount") or 0
+    return Refund(refund_id, max(total, 0), returned)
+
+
+def order(record: Record, zones: Zones) -> Order:
+    """Decode any delivery that carries a whole order. Raises Rejected."""
+    raw = _order_decoder.decode(record.body)
+    shop = record.headers["shop"]
+    order_id = exact_id(raw.id, raw.admin_graphql_api_id)
+    if order_id is None:
+        raise Rejected("no_order_id", "the body has neither id nor admin_graphql_api_id")
+    created = timestamp(raw.created_at, "created_at")
+    processed = timestamp(raw.processed_at, "processed_at") or created
+    if processed is None:
+        raise Rejected("no_order_time", "neither created_at nor processed_at is there")
+    updated = timestamp(raw.updated_at, "updated_at") or processed
+    currency = currency_code(raw.currency, "currency") or currency_code(
+        mapping(mapping(raw.total_price_set).get("shop_money")).get("currency_code"),
+        "total_price_set",
+    )
+    if currency is None:
+        raise Rejected("no_currency", "neither currency nor total_price_set is there")
+    total = shop_amount(raw.total_price, raw.total_price_set, currency, "total_price")
+    if total is None:
+        raise Rejected("no_total_price", "neither total_price nor total_price_set is there")
+    current = shop_amount(
+        raw.current_total_price, raw.current_total_price_set, currency, "current_total_price"
+    )
+    customer = mapping(raw.customer)
+    status, cancelled = (
+        (text(raw.financial_status) or "").lower(),
+        timestamp(raw.cancelled_at, "cancelled_at") is not None,
+    )
+    refunds = {
+        r.id: r
+        for r in (refund(mapping(item), currency) for item in sequence(raw.refunds))
+        if r is not None
+    }
+    if current is None:
+        current = max(0, total - sum(r.returned for r in refunds.values()))
+    return Order(
+        shop=shop,
+        order_id=order_id,
+        version=version_of(record, updated, progress(status, cancelled=cancelled)),
+        processed_at=processed,
+        created_at=created or processed,
+        day=shop_day(processed, zones.get(shop)),
+        customer_id=exact_id(customer.get("id"), customer.get("admin_graphql_api_id")),
+        email=text(raw.email) or text(raw.contact_email) or text(customer.get("email")),
+        currency=currency,
+        total=total,
+        current_total=current,
+        financial_status=status,
+        test=raw.test is True,
+        cancelled=cancelled,
+        refunds=tuple(refunds[key] for key in sorted(refunds)),
+        checkout_token=text(raw.checkout_token),
+        cart_token=text(raw.cart_token),
+        landing_site=text(raw.landing_site),
+        source_name=text(raw.source_name),
+        body=record.body,
+        received_ms=record.time_ms,
+    )
+
+
+def exact_id(number: Any, gid: Any) -> str | None:
+    """An id that a JavaScript hop has rounded (..500 for ..508, beyond 2**53) is still exact in the gid string beside it."""
+    plain = identifier(number)
+    if plain is not None and int(plain) <= 1 << 53:
+        return plain
+    return identifier(gid) or plain
+
+
+def _refund_created(record: Record, body: dict[str, Any]) -> RefundCreated:
+    order_id = identifier(body.get("order_id"))
+    if order_id is None:
+        raise Rejected("no_order_id", "the refund names no order_id")
+    currency = _refund_currency(body)
+    found = refund(body, currency)
+    if found is None:
+        raise Rejected("no_refund_id", "the refund has no id")
+    return RefundCreated(
+        shop=record.headers["shop"], order_id=order_id, refund=found, currency=currency
+    )
+
+
+def _refund_currency(body: Mapping[str, Any]) -> str | None:
+    """A refund names no currency at its top, but wherever it has shop money that says the shop's; else its transactions' is told."""
+    told = [
+        (entry.get(amount), amount)
+        for name, (amount, *_) in SHOP_MONEY
+        for entry in map(mapping, sequence(body.get(name)))
+    ]
+    for amounts, field in (*told, (body.get("total_duties_set"), "total_duties_set")):
+        if code := currency_code(
+            mapping(mapping(amounts).get("shop_money")).get("currency_code"), field
+        ):
+            return code
+    for transaction in map(mapping, sequence(body.get("transactions"))):
+        if code := currency_code(transaction.get("currency"), "transaction currency"):
+            return code
+    return None
+
+
+RECENT = 1_024
+_recent: list[tuple[Record, Zones, OrderEvent | None] | None] = [None] * RECENT
+"""What was decoded last, by offset: several processors of one process decode the same record soon after each other, 27 us each time."""
+
+
+def decode_order(entry: Entry, zones: Zones) -> OrderEvent | None:
+    """A record of the topic `orders` as an event; None where policy ignores it. Raises Rejected."""
+    record, place = entry.record, entry.offset % RECENT
+    known = _recent[place]
+    if known is not None:
+        same, its_zones, event = known
+        # The record itself decides, not where it stands: a process may have several logs open.
+        if (
+            same.body == record.body
+            and same.time_ms == record.time_ms
+            and same.headers == record.headers
+            and its_zones == zones
+        ):
+            return event
+    event = _decode_order(record, zones)
+    _recent[place] = (record, zones, event)
+    return event
+
+
+def _decode_order(record: Record, zones: Zones) -> OrderEvent | None:
+    topic = record.headers.get("topic", "")
+    try:
+        if topic == "refunds/create":
+            return _refund_created(record, _any_decoder.decode(record.body))
+        if topic == "orders/delete":
+            body = _any_decoder.decode(record.body)
+            if (
+                "created_at" not in body
+            ):  # Else it is an order that somebody sent again under another label: no header is signed.
+                order_id = identifier(body.get("id"))
+                if order_id is None:
+                    raise Rejected("no_order_id", "the deleted order has no id")
+                return OrderDeleted(shop=record.headers["shop"], order_id=order_id)
+        if topic == "orders/edited":
+            return None  # It names the lines changed but no totals; the orders/updated beside it carries the whole order.
+        if topic == "customers/merge":
+            body = _any_decoder.decode(record.body)
+            kept = identifier(body.get("admin_graphql_api_customer_kept_id"))
+            deleted = identifier(body.get("admin_graphql_api_customer_deleted_id"))
+            if kept is None or deleted is None:
+                raise Rejected("no_customer_id", "the merge does not name both customers")
+            return CustomersMerged(shop=record.headers["shop"], kept_id=kept, deleted_id=deleted)
+        return order(record, zones)
+    except msgspec.DecodeError:
+        raise Rejected(
+            "malformed_json", "the body is not the JSON object that its topic promises"
+        ) from None

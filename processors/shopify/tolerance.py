@@ -1,0 +1,119 @@
+"""What odd payloads may look like, settled once: nothing behind the decoder asks again whether a field was absent.
+
+Shopify sends null, "", [] or nothing for the same thing (reference: shopify 2.2, 2.4), ids as numbers, digit strings or gids, times
+with the shop's UTC offset, amounts as strings or numbers. Each function takes the value as JSON had it and answers the clean value,
+None for "not there", or raises Rejected where the value is there but cannot be understood and something depends on it.
+"""
+
+from datetime import UTC, date, datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from stream.money import minor
+
+EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
+INT64 = 1 << 63
+
+
+class Rejected(Exception):
+    """A record that cannot be understood: it is parked with `reason` (snake case, no personal data) and can be replayed."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason, self.detail = reason, detail
+
+
+def shape(value: Any) -> str:
+    """What a value looks like, without saying what it is: for errors about personal data."""
+    return (
+        f"{type(value).__name__} of {len(value)}"
+        if isinstance(value, str | list | dict)
+        else type(value).__name__
+    )
+
+
+def text(value: Any) -> str | None:
+    """A string with something in it, else None. Numbers become their digits."""
+    if isinstance(value, str):
+        return value.strip() or None
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    return None
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """A JSON object; null, "", [] and absent all mean an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def sequence(value: Any) -> list[Any]:
+    """A JSON array; null, "" and absent mean an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def identifier(value: Any) -> str | None:
+    """A Shopify id as digits: 123, "123" and "gid://shopify/Order/123" are the same; None where there is none."""
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int):
+        return str(value) if 0 < value < INT64 else None
+    if isinstance(value, str):
+        tail = value.strip().rsplit("/", 1)[-1].partition("?")[0]
+        return (
+            str(int(tail))
+            if tail.isascii() and tail.isdigit() and int(tail[:19]) > 0 and len(tail) <= 19
+            else None
+        )
+    return None
+
+
+def timestamp(value: Any, field: str) -> datetime | None:
+    """An ISO 8601 time with an offset, the offset kept (it is the shop's); None where there is none. Raises Rejected."""
+    if value is None or value == "" or value == []:
+        return None
+    if isinstance(value, str):
+        try:
+            parsed = datetime.fromisoformat(value.strip())
+        except ValueError:
+            parsed = None
+        if parsed is not None and parsed.tzinfo is not None and 1970 <= parsed.year <= 9000:
+            return parsed
+    raise Rejected(
+        "malformed_timestamp", f"{field} is a {shape(value)}, not ISO 8601 with an offset"
+    )
+
+
+def currency_code(value: Any, field: str) -> str | None:
+    """An ISO 4217 code in capitals; None where there is none. Raises Rejected for a string that is no code."""
+    code = text(value)
+    if code is None:
+        return None
+    if len(code) == 3 and code.isascii() and code.isalpha():
+        return code.upper()
+    raise Rejected("malformed_currency", f"{field} is a {shape(value)}, not an ISO 4217 code")
+
+
+def money(value: Any, currency: str, field: str) -> int | None:
+    """An amount in minor units of `currency`; None where there is none. Raises Rejected."""
+    if value is None or value == "" or value == []:
+        return None
+    if isinstance(value, str | int | float) and not isinstance(value, bool):
+        try:
+            return minor(value, currency)
+        except ValueError:
+            pass
+    raise Rejected("malformed_money", f"{field} is a {shape(value)}, not an amount")
+
+
+def micros(moment: datetime) -> int:
+    """Unix microseconds of an aware time, exactly."""
+    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+
+
+def shop_day(moment: datetime, zone: ZoneInfo | None) -> int:
+    """The shop's day, as days since 1970-01-01: in `zone`, or, where none is configured, in the offset that the time carries.
+
+    Shopify writes order times in the shop's own offset (reference: shopify 2.2), so an order's day is right without a setting.
+    """
+    return (moment if zone is None else moment.astimezone(zone)).toordinal() - EPOCH_ORDINAL

@@ -1,0 +1,133 @@
+"""The numbers on the demo's screen, each read where it is kept: the sender's account, the Graph stand-in's books, and the store.
+
+What the store says is asked of the functions that the API answers with, in one snapshot. Latencies are those of the live phase: what was
+counted while history was loaded is taken off.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+from aggregates.budget.answer.overview import budget
+from aggregates.carts.answer.overview import carts
+from aggregates.rfm.answer.overview import RfmArrays
+from aggregates.rfm.answer.segments import SEGMENTS
+from destinations.meta.answer import capi, percentile
+from processors.engine.feed import Feed
+from query.api_settings import ShopSettings
+from query.as_of import Spans, lag_records, today
+from simulator.shop.sender import Traffic
+from stream.store.contract import Reading, Store
+
+Json = dict[str, Any]
+RECENT = 2_000
+"""Answers that the acknowledgement's percentiles are of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregates:
+    """What one snapshot of the store says."""
+
+    lag: int | None
+    """Records that a processor has yet to fold, summed over all processors; None where the log did not answer."""
+    waiting: int
+    """Events not yet with Meta."""
+    state: str
+    to_meta_ms: tuple[float | None, float | None]
+    """p50 and p99 from a webhook's arrival to the request that Meta took its event from."""
+    customers: int
+    orders: int
+    segments: tuple[tuple[str, int], ...]
+    """Most customers first."""
+    carts: Json
+    budget: Json
+    parked: tuple[tuple[str, int], ...]
+
+
+@dataclass(slots=True)
+class StoreReader:
+    """Reads them as the API would; `baseline` holds the latency counts before the live phase."""
+
+    store: Store
+    shop: str
+    pixel_id: str
+    settings: ShopSettings
+    baseline: dict[int, int] = field(default_factory=dict)
+    _rfm: RfmArrays = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._rfm = RfmArrays(self.store)
+
+    def mark(self) -> None:
+        """The live phase begins now. Blocks."""
+        with self.store.snapshot() as snapshot:
+            self.baseline = _latency(snapshot, self.shop)
+
+    def read(self, feeds: tuple[Feed, ...], spans: Spans, now_ms: int) -> Aggregates:
+        """Everything, from one snapshot. Blocks. Raises StoreUnavailable."""
+        with self._rfm.at_once(self.shop) as (snapshot, view):
+            day = today(now_ms, self.settings.zone)
+            scored = self._rfm.scores(view, view.as_of_day or day)
+            sent = capi(snapshot, self.shop, self.pixel_id, now_ms)
+            latency = {
+                bucket: count - self.baseline.get(bucket, 0)
+                for bucket, count in _latency(snapshot, self.shop).items()
+            }
+            told = scored.segments or {}
+            sizes = ((name, told[name].customers) for name in SEGMENTS if name in told)
+            parked = snapshot.query(
+                "SELECT reason, sum(records) FROM parked_cell WHERE records > 0 GROUP BY reason ORDER BY 2 DESC, 1"
+            )
+            outcomes = sent["outcomes"]
+            return Aggregates(
+                lag=lag_records(feeds, snapshot.positions(), spans),
+                waiting=outcomes["pending"] + outcomes["sending"] + outcomes["maybe_accepted"],
+                state=sent["state"],
+                to_meta_ms=(percentile(latency, 0.5), percentile(latency, 0.99)),
+                customers=scored.customers,
+                orders=scored.orders,
+                segments=tuple(sorted(sizes, key=lambda pair: -pair[1])),
+                carts=carts(snapshot, self.shop, now_ms, self.settings.carts),
+                budget=budget(snapshot, self.shop, day, self.settings.budget),
+                parked=tuple((reason, int(records)) for reason, records in parked),
+            )
+
+
+def _latency(reading: Reading, shop: str) -> dict[int, int]:
+    rows = reading.query(
+        "SELECT name, events FROM capi_cell WHERE shop = :shop AND kind = 'latency'", shop=shop
+    )
+    return {int(name): events for name, events in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """One screenful."""
+
+    phase: str
+    elapsed_s: float
+    statuses: Mapping[int, int]
+    """HTTP status -> answers, history and live together; 0 where there was none."""
+    history: int
+    """Deliveries of history acknowledged so far."""
+    live: int
+    """Deliveries of the live phase acknowledged so far."""
+    orders: int
+    """Orders made in the live phase."""
+    acked_ms: tuple[float | None, float | None]
+    graph: Json
+    aggregates: Aggregates | None
+
+
+def recent_percentiles(traffic: Traffic) -> tuple[float | None, float | None]:
+    """p50 and p99 of the last answers, milliseconds."""
+    ordered = sorted(traffic.latencies_ms[-RECENT:])
+    if not ordered:
+        return None, None
+    return ordered[len(ordered) // 2], ordered[int(0.99 * len(ordered))]
+
+
+def money_text(value: Mapping[str, str] | None) -> str:
+    """`{"amount": "1234.50", "currency_code": "USD"}` -> `1,234.50 USD`."""
+    return "-" if value is None else f"{Decimal(value['amount']):,} {value['currency_code']}"

@@ -1,0 +1,356 @@
+"""A newcomer's first minute: a simulated shop, `orderwire serve` as it would run in earnest, and a Graph API that checks what it gets.
+
+    simulator ──signed HTTP──> serve (receive, process, query) ──> Graph stand-in
+        └── spend ──> log ──────┘  └── log and store: SQLite files, or Kafka and PostgreSQL
+
+A year of orders goes in first, as fast as it is taken; then visits happen now, told as the internet would tell them (`mangle`). With
+`orders` the demo ends by itself, once everything has settled, and checks all of it (`verify`).
+"""
+
+import asyncio
+import secrets
+import signal
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import aiohttp
+import orjson
+from rich.console import Console
+from rich.live import Live
+
+from orderwire.operation import standing
+from orderwire.serve.feeds import running
+from orderwire.serve.registry import PROCESSORS
+from orderwire.serve.roles.query import api_settings
+from processors.engine.feed import Feed
+from query.as_of import Spans
+from simulator.demo import screen
+from simulator.demo.figures import RECENT, Aggregates, Figures, StoreReader, recent_percentiles
+from simulator.demo.stage import PIXEL, SHOP, ZONE, Stage, stage
+from simulator.proof import verify
+from simulator.servers.children import Children
+from simulator.shop.delivery import Delivery
+from simulator.shop.mangle import PARKED, REFUSED, mangled
+from simulator.shop.mix import Mix
+from simulator.shop.sender import Sender, Traffic
+from simulator.shop.shop import ShopSimulator
+from stream.log.contract import LogError
+from stream.record import TOPICS, Record
+from stream.store.contract import StoreError
+
+DRAW_S, LINE_S, SETTLED_S = 1.0, 3.0, 0.2
+CONNECTIONS = 16
+CHECKOUT_DAYS = 13
+"""How far back checkouts go: none expires (after 14 days) while somebody compares two states of it."""
+EXAMPLE_SEED = 500
+"""Added to the seed for the order to try, so that its id is nobody else's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `orderwire demo` was asked for."""
+
+    rate: float = 20.0
+    """Deliveries a second."""
+    orders: int | None = None
+    """End after so many live orders, and verify; None: run until told to stop."""
+    customers: int = 600
+    history_days: int = 365
+    seed: int = 1
+    kafka: bool = False
+    receiver_port: int | None = None
+    api_port: int | None = None
+    trouble: float = 0.0
+    """Share of the requests to Meta that go wrong."""
+    patience_s: float = 30.0
+    """Without progress for so long, waiting for everything to settle is given up."""
+
+
+class Demo:
+    """One run. Make it with an empty folder of its own, and `run` it once."""
+
+    def __init__(self, options: Options, folder: Path, console: Console) -> None:
+        self._options, self._folder, self._console = options, folder, console
+        self._secret = secrets.token_hex(16)
+        self._now = datetime.now(UTC)
+        self._shop = ShopSimulator(
+            options.seed, SHOP, self._secret, self._now, options.customers, zone=ZoneInfo(ZONE)
+        )
+        self._children = Children(folder)
+        self._started_s = time.monotonic()
+        self._phase = "starting"
+        self._traffic: list[Traffic] = []
+        self._acknowledged_in: list[int] = []
+        self._orders = 0
+        self._acknowledged: Counter[str] = Counter()
+        self._broken: dict[str, str] = {}
+        self._aggregates: Aggregates | None = None
+        self._graph: dict[str, object] = {}
+
+    async def run(self) -> int:
+        """0 when told to stop, or when all that was checked is right; 1 where something is not.
+
+        Raises Missing, Died, NotReady, LogError, StoreError.
+        """
+        stop = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        story, watching, stopping = (
+            asyncio.create_task(self._story()),
+            asyncio.create_task(self._watch()),
+            asyncio.create_task(stop.wait()),
+        )
+        tasks: list[asyncio.Task[Any]] = [story, watching, stopping]
+        try:
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if stopping.done():
+                return 0
+            if watching.done():
+                await watching
+            return await story
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    async def _watch(self) -> None:
+        """Raises Died."""
+        while True:
+            await asyncio.sleep(0.2)
+            self._children.check()
+
+    async def _story(self) -> int:
+        options = self._options
+        screen.tell(
+            self._console,
+            f"orderwire demo: starting {'Kafka, PostgreSQL, ' if options.kafka else ''}a Graph stand-in and `serve` in {self._folder}",
+        )
+        async with stage(
+            self._folder,
+            self._children,
+            secret=self._secret,
+            kafka=options.kafka,
+            receiver_port=options.receiver_port,
+            api_port=options.api_port,
+            trouble=options.trouble,
+            seed=options.seed,
+        ) as there:
+            try:
+                self._introduce(there)
+                checks = await self._play(there)
+                self._console.print(screen.result(checks))
+                wrong = sum(bool(check.differences) for check in checks)
+                told = f"{wrong} of {len(checks)} checks failed" if wrong else "all right"
+                screen.tell(
+                    self._console, f"{told}: {self._orders} live orders, seed {options.seed}"
+                )
+                return int(wrong > 0)
+            finally:
+                screen.tell(self._console, "stopping: what was begun is finished first")
+
+    async def _play(self, there: Stage) -> list[verify.Check]:
+        """History, then live; where that ends, what was checked."""
+        options = self._options
+        reader = StoreReader(there.store, SHOP, PIXEL, api_settings(there.settings).shops[SHOP])
+        processors = [PROCESSORS[name](there.settings) for name in running(there.settings)]
+        feeds = standing.feeds(there.settings)
+        history = self._shop.history(options.history_days, checkout_days=CHECKOUT_DAYS)
+        visits = self._noted(
+            mangled(self._visits(), shop=SHOP, secret=self._secret, seed=options.seed)
+        )
+        async with self._shown(there, reader, feeds):
+            await self._send(there, history, "loading a year of orders", None)
+            await there.log.append(self._spend())
+            await self._settled(there, feeds, sent=False)
+            await asyncio.to_thread(reader.mark)
+            await self._send(
+                there, visits, f"live, {options.rate:g} deliveries a second", options.rate
+            )
+            self._phase = "all sent, waiting until everything has settled"
+            await self._settled(there, feeds)
+            self._phase = "checking"
+            return await verify.verify(
+                log=there.log,
+                store=there.store,
+                processors=processors,
+                sent=self._sent(),
+                account=await there.graph_account(events=True),
+                shop=SHOP,
+                pixel_id=PIXEL,
+                since=self._now,
+                clock=lambda: datetime.now(UTC),
+                folder=self._folder,
+                thread=asyncio.to_thread,
+            )
+
+    # What is sent
+
+    async def _send(
+        self, there: Stage, deliveries: Iterable[Delivery], phase: str, rate: float | None
+    ) -> None:
+        """Send all of them. Cancelled, it ends what is under way first."""
+        place = len(self._traffic)
+
+        def acknowledged(delivery: Delivery) -> None:
+            self._acknowledged_in[place] += 1
+            if self._options.orders is not None:
+                self._acknowledged[delivery.webhook_id] += 1
+
+        sender = Sender(
+            there.ports.webhooks,
+            deliveries,
+            connections=CONNECTIONS,
+            rate=rate,
+            acknowledged=acknowledged,
+        )
+        self._phase = phase
+        self._acknowledged_in.append(0)
+        self._traffic.append(sender.traffic)
+        await sender.run()
+
+    def _visits(self) -> Iterator[Delivery]:
+        """Visits that happen when they are asked for, until there were enough orders."""
+        before, wanted = len(self._shop.ledger), self._options.orders
+        while wanted is None or self._orders < wanted:
+            yield from self._shop.visit(datetime.now(UTC))
+            self._orders = len(self._shop.ledger) - before
+
+    def _noted(self, deliveries: Iterable[Delivery]) -> Iterator[Delivery]:
+        """The same; what is broken among them is remembered for the verification."""
+        for delivery in deliveries:
+            if self._options.orders is not None and delivery.kind in PARKED | REFUSED:
+                self._broken[delivery.webhook_id] = delivery.kind
+            yield delivery
+
+    def _spend(self) -> list[Record]:
+        """What was spent on ads, as records."""
+        now_ms = time.time_ns() // 1_000_000
+        records = []
+        for row in self._shop.spend():
+            body = orjson.dumps(row)
+            digest = blake2b(body, digest_size=16).hexdigest()
+            headers = {"source": "spend", "topic": "spend", "shop": SHOP}
+            records.append(
+                Record(
+                    "spend",
+                    f"{SHOP}:{row['channel']}:{row['campaign_id']}",
+                    digest,
+                    now_ms,
+                    headers,
+                    body,
+                )
+            )
+        return records
+
+    def _sent(self) -> verify.Sent:
+        return verify.Sent(
+            acknowledged=self._acknowledged,
+            broken=self._broken,
+            unexpected=[one for traffic in self._traffic for one in traffic.unexpected],
+            gave_up=[one for traffic in self._traffic for one in traffic.gave_up],
+        )
+
+    async def _settled(self, there: Stage, feeds: tuple[Feed, ...], *, sent: bool = True) -> None:
+        """Return when every processor is at the end and (with `sent`) every event is with Meta, twice in a row, since one may make the
+        other busy; or when nothing has moved for `patience_s`."""
+        best, quiet, deadline = None, 0, 0.0
+        while quiet < 2:
+            spans = await _spans(there)
+
+            def left(spans: Spans = spans) -> tuple[int, ...]:
+                with there.store.snapshot() as snapshot:
+                    return verify.left(feeds, snapshot, spans)[: 2 if sent else 1]
+
+            now = await asyncio.to_thread(left)
+            quiet = 0 if any(now) else quiet + 1
+            if best is None or now < best:
+                best, deadline = now, time.monotonic() + self._options.patience_s
+            elif quiet == 0 and time.monotonic() > deadline:
+                return
+            await asyncio.sleep(SETTLED_S)
+
+    # What is shown
+
+    def _introduce(self, there: Stage) -> None:
+        """Addresses, and commands to try."""
+        example = ShopSimulator(
+            self._options.seed + EXAMPLE_SEED,
+            SHOP,
+            self._secret,
+            self._now,
+            1,
+            mix=Mix.orders_only(),
+        ).visit(self._now)[0]
+        body = self._folder / "order.json"
+        body.write_bytes(example.body)
+        for text in screen.introduction(there.ports, example, body, self._folder / "serve.log"):
+            screen.tell(self._console, text)
+
+    @asynccontextmanager
+    async def _shown(
+        self, there: Stage, reader: StoreReader, feeds: tuple[Feed, ...]
+    ) -> AsyncIterator[None]:
+        """Figures on the console as long as the block lasts. Where they cannot be shown, the block is cancelled and the reason raised."""
+        task = asyncio.create_task(self._show(there, reader, feeds))
+        block = asyncio.current_task()
+        task.add_done_callback(lambda _: block is None or task.cancelled() or block.cancel())
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    async def _show(self, there: Stage, reader: StoreReader, feeds: tuple[Feed, ...]) -> None:
+        wanted = self._options.orders
+        ending = "Ctrl-C ends it" if wanted is None else f"ends after {wanted:,} orders"
+        if not self._console.is_terminal:
+            while True:
+                screen.tell(self._console, screen.line(await self._figures(there, reader, feeds)))
+                await asyncio.sleep(LINE_S)
+        with screen.no_echo(), Live(console=self._console, auto_refresh=False) as live:
+            while True:
+                live.update(
+                    screen.screen(await self._figures(there, reader, feeds), ending), refresh=True
+                )
+                await asyncio.sleep(DRAW_S)
+
+    async def _figures(self, there: Stage, reader: StoreReader, feeds: tuple[Feed, ...]) -> Figures:
+        """Whatever cannot be read just now stays as it was."""
+        with suppress(aiohttp.ClientError, TimeoutError):
+            self._graph = await there.graph_account()
+        with suppress(LogError, StoreError):
+            spans = await _spans(there)
+            self._aggregates = await asyncio.to_thread(
+                reader.read, feeds, spans, time.time_ns() // 1_000_000
+            )
+        statuses: Counter[int] = Counter()
+        for traffic in self._traffic:
+            statuses.update(traffic.statuses)
+            # Counted already; a demo may run for days.
+            traffic.acknowledged.clear()
+            del traffic.latencies_ms[:-RECENT]
+        history, live = (*self._acknowledged_in, 0, 0)[:2]
+        return Figures(
+            phase=self._phase,
+            elapsed_s=time.monotonic() - self._started_s,
+            statuses=statuses,
+            history=history,
+            live=live,
+            orders=self._orders,
+            acked_ms=recent_percentiles(self._traffic[-1]) if self._traffic else (None, None),
+            graph=self._graph,
+            aggregates=self._aggregates,
+        )
+
+
+async def _spans(there: Stage) -> Spans:
+    return {topic: await there.log.spans(topic) for topic in TOPICS}

@@ -1,0 +1,229 @@
+"""The store against itself and against its log: `aggregate == sum(cells(entity))`, and a fold of the whole log from nothing.
+
+Each check answers with the differences that it found, in words without keys (a key may name a customer); an empty list is what should come.
+Projections and folds are the processors' own, since it is the way there that is checked: cells are summed here, and not as differences.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from operator import add
+from pathlib import Path
+from typing import Any
+
+from aggregates.budget.fold import processors as budget
+from aggregates.carts import cells as cart_cells
+from aggregates.carts.fold import link as cart_link
+from aggregates.carts.fold import state as cart_state
+from aggregates.rfm.fold import customer as rfm_customer
+from aggregates.rfm.fold import merge as rfm_merge
+from aggregates.rfm.fold import order as rfm_order
+from aggregates.rfm.fold import processor as rfm
+from aggregates.rfm.fold import shop as rfm_shop
+from destinations.meta import contacts
+from destinations.meta import rows as outbox
+from processors.engine import parking
+from processors.engine.processor import Counted, Processor
+from processors.shopify.tolerance import Rejected
+from stream.record import Entry
+from stream.store.contract import Cells, Entities, Key, Reading, Store
+from stream.store.sql.store import SqlStore
+
+Differences = list[str]
+BATCH = 500
+
+ENTITIES: tuple[Entities[Any], ...] = (
+    *(
+        rfm_shop.SHOPS,
+        rfm_order.ORDERS,
+        rfm.EARLY,
+        rfm_customer.DAYS,
+        rfm_customer.CUSTOMERS,
+        rfm_merge.ALIASES,
+    ),
+    *(cart_state.CHECKOUTS, cart_link.LINKS),
+    *(budget.ORDERS, budget.SPEND),
+    contacts.CONTACTS,
+    parking.PARKED,
+)
+"""What is nothing but the fold of the log. The outbox is not among them: it also keeps what became of each request."""
+CELLS = (
+    *(
+        rfm_customer.RFM_CELLS,
+        rfm_customer.LAST_DAY_CELLS,
+        rfm_customer.BTYD_CELLS,
+        rfm_customer.SPEND_CELLS,
+    ),
+    *(rfm_order.CURRENCY_CELLS, rfm_order.LEFT_OUT_CELLS),
+    *(
+        cart_cells.OPEN,
+        cart_cells.CLOSED_CARTS,
+        cart_cells.SPELLS,
+        cart_cells.COHORTS,
+        cart_link.BEGUN,
+    ),
+    budget.CELLS,
+    parking.PARKED_CELLS,
+)
+
+
+def cells_differ(reading: Reading) -> Differences:
+    """`aggregate == sum(cells(entity) for every entity)`, table by table."""
+    sums: defaultdict[Cells, dict[Key, tuple[int, ...]]] = defaultdict(dict)
+    for cells, key, measures in _counted(reading):
+        before = sums[cells].get(key)
+        sums[cells][key] = measures if before is None else tuple(map(add, before, measures))
+    told: Differences = []
+    for table in (*CELLS, outbox.CELLS):
+        told += unequal(
+            table.table,
+            _nonzero(_cells(reading, table)),
+            _nonzero(sums[table]),
+            "the sum over its entities",
+        )
+    return told
+
+
+def _counted(reading: Reading) -> Iterator[Counted]:
+    """Where every entity counts, and with how much."""
+    shops = {shop.shop: shop for shop in _rows(reading, rfm_shop.SHOPS)}
+    for customer in _rows(reading, rfm_customer.CUSTOMERS):
+        yield from rfm_customer.cells(customer, exact=bool(shops[customer.shop].exact))
+    for order in _rows(reading, rfm_order.ORDERS):
+        yield from rfm_order.cells(order.shop, rfm_order.contribution(order, shops[order.shop]))
+    for order in _rows(reading, budget.ORDERS):
+        yield from budget.order_cells(order)
+    for report in _rows(reading, budget.SPEND):
+        yield from budget.spend_cells(report)
+    for checkout in _rows(reading, cart_state.CHECKOUTS):
+        yield from cart_cells.cells(checkout)
+    for link in _rows(reading, cart_link.LINKS):
+        yield from cart_link.begun(link)
+    for row in _rows(reading, parking.PARKED):
+        yield from parking.cells(row)
+    for event in _rows(reading, outbox.OUTBOX):
+        yield from outbox.cells(event)
+
+
+def fold(
+    entries: Sequence[Entry], processors: Sequence[Processor[Any]], store: Store, now_ms: int
+) -> set[str]:
+    """Fold the log from nothing into an empty store, one processor after the other, the way the runner does; then what time does.
+
+    Answers with the ids under which what was rejected is parked.
+    """
+    rejected: set[str] = set()
+    for processor in processors:
+        rejected |= _folded(entries, processor, store, now_ms)
+    for processor in processors:
+        with store.begin() as transaction:
+            processor.tick(transaction, now_ms)
+    return rejected
+
+
+def _folded(
+    entries: Iterable[Entry], processor: Processor[Any], store: Store, now_ms: int
+) -> set[str]:
+    decoded: list[tuple[Entry, Any]] = []
+    rejected: set[str] = set()
+
+    def settle(batch: Sequence[tuple[Entry, Any]]) -> None:
+        try:
+            with store.begin() as transaction:
+                processor.apply(transaction, [event for _, event in batch], now_ms)
+        except Rejected:
+            if len(batch) == 1:
+                rejected.add(_parked_id(batch[0][0]))
+                return
+            settle(batch[: len(batch) // 2])
+            settle(batch[len(batch) // 2 :])
+
+    for entry in entries:
+        if entry.record.topic == processor.topic:
+            try:
+                event = processor.decode(entry)
+            except Rejected:
+                rejected.add(_parked_id(entry))
+                continue
+            if event is not None:
+                decoded.append((entry, event))
+    for start in range(0, len(decoded), BATCH):
+        settle(decoded[start : start + BATCH])
+    return rejected
+
+
+def _parked_id(entry: Entry) -> str:
+    return entry.record.headers.get("parked_id", entry.place)
+
+
+def stores_differ(reading: Reading, other: Reading) -> Differences:
+    """Two stores hold the same entities and cells."""
+    told = []
+    for entities in ENTITIES:
+        mine, others = (
+            {row[: entities.key]: row for row in _rows(one, entities)} for one in (reading, other)
+        )
+        told += unequal(entities.table, mine, others, "a fold of the log from nothing")
+    for cells in CELLS:
+        told += unequal(
+            cells.table,
+            _nonzero(_cells(reading, cells)),
+            _nonzero(_cells(other, cells)),
+            "a fold of the log from nothing",
+        )
+    return told
+
+
+def refolded(
+    entries: Sequence[Entry],
+    processors: Sequence[Processor[Any]],
+    reading: Reading,
+    folder: Path,
+    now_ms: int,
+) -> Differences:
+    """The store equals a fold of the log from nothing, made in a new file in `folder`. Blocks."""
+    again = SqlStore.open(f"sqlite:///{folder / 'again.db'}")
+    try:
+        fold(entries, processors, again, now_ms)
+        with again.snapshot() as other:
+            return stores_differ(reading, other)
+    finally:
+        again.close()
+        for suffix in ("", "-wal", "-shm"):
+            (folder / f"again.db{suffix}").unlink(missing_ok=True)
+
+
+def unequal(
+    name: str, found: Mapping[Any, Any], expected: Mapping[Any, Any], by: str
+) -> Differences:
+    """Where two mappings differ."""
+    differing = [
+        key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key)
+    ]
+    if not differing:
+        return []
+    missing, surplus = len(expected.keys() - found.keys()), len(found.keys() - expected.keys())
+    return [
+        f"{name}: {len(differing)} rows are not those of {by} ({missing} missing, {surplus} too many)"
+    ]
+
+
+def _rows(reading: Reading, entities: Entities[Any]) -> list[Any]:
+    fields = entities.row._fields
+    return [
+        entities.row._make(row)
+        for row in reading.query(f"SELECT {', '.join(fields)} FROM {entities.table}")
+    ]
+
+
+def _cells(reading: Reading, cells: Cells) -> dict[Key, Sequence[int]]:
+    size = len(cells.key)
+    return {
+        tuple(row[:size]): tuple(row[size:])
+        for row in reading.query(
+            f"SELECT {', '.join((*cells.key, *cells.measures))} FROM {cells.table}"
+        )
+    }
+
+
+def _nonzero(cells: Mapping[Key, Sequence[int]]) -> dict[Key, tuple[int, ...]]:
+    return {key: tuple(measures) for key, measures in cells.items() if any(measures)}

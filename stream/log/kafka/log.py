@@ -1,0 +1,88 @@
+"""The log on Apache Kafka (or what speaks its protocol): `stream.log.contract.Log` put together from its parts.
+
+`kafka_settings` what may be set, `kafka_topics` how topics are made and compared, `kafka_records` a record on the wire and its partition,
+`kafka_producer` appending, `kafka_reader` reading in a group (and why a rebalance is harmless), `kafka_scan` looking from outside.
+
+An acknowledged record is on all in-sync replicas: with three brokers and `min.insync.replicas=2` it outlives any one of them; a single
+broker acknowledges from its page cache, which outlives `kill -9` and not a power cut (streaming.md 2.5).
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Self
+
+import structlog
+
+from stream.log.contract import Reader, Span, Start
+from stream.log.kafka import topics as kafka_topics
+from stream.log.kafka.producer import Producer
+from stream.log.kafka.reader import KafkaReader
+from stream.log.kafka.records import encode
+from stream.log.kafka.scan import Scanner
+from stream.log.kafka.settings import KafkaSettings
+from stream.record import TOPICS, Entry, Record
+
+_log = structlog.get_logger("orderwire.kafka")
+
+
+class KafkaLog:
+    """`stream.log.contract.Log` on Kafka. Belongs to the event loop that opened it."""
+
+    def __init__(self, bootstrap: str, settings: KafkaSettings, topics: Sequence[str]) -> None:
+        """Use `open`."""
+        self._bootstrap, self._settings, self._topics = bootstrap, settings, tuple(topics)
+        names = [settings.topic_prefix + topic for topic in topics]
+        self._producer = Producer(bootstrap, settings, names, self._ensure_topics)
+        self._scanner = Scanner(bootstrap, settings)
+        self.differences: list[str] = []
+        """How the topics found differ from those set, as of the first connection; `doctor` asks anew with `kafka_topics.differences`."""
+
+    @classmethod
+    async def open(
+        cls, bootstrap: str, settings: KafkaSettings | None = None, topics: Sequence[str] = TOPICS
+    ) -> Self:
+        """Connect to `host:port[,host:port]` and make the topics that are not there.
+
+        Brokers that do not answer raise nothing here: `append`, `reader` and the rest raise Unavailable until they do, and it goes
+        on trying by itself.
+        """
+        log = cls(bootstrap, settings or KafkaSettings(), topics)
+        await log._producer.start()
+        return log
+
+    @property
+    def down(self) -> str | None:
+        """Why nothing can be appended now; None while all is well."""
+        return self._producer.down
+
+    async def append(self, records: Sequence[Record]) -> None:
+        """As `stream.log.contract.Log.append`; Unavailable at the latest after `ack_timeout_s`."""
+        prefix = self._settings.topic_prefix
+        await self._producer.append([encode(record, prefix) for record in records])
+
+    async def reader(self, topic: str, group: str, start: Start) -> Reader:
+        """A member of the consumer group `<prefix>orderwire-<group>`."""
+        return await KafkaReader.open(
+            self._bootstrap, topic, group, start, self._scanner, self._settings
+        )
+
+    async def spans(self, topic: str) -> Mapping[int, Span]:
+        """As `stream.log.contract.Log.spans`."""
+        return await self._scanner.spans(topic)
+
+    async def scan(self, topic: str, partition: int, offset: int, max_records: int) -> list[Entry]:
+        """As `stream.log.contract.Log.scan`."""
+        return await self._scanner.scan(topic, partition, offset, max_records)
+
+    async def retain(self, topic: str, older_than_ms: int, unread: Mapping[int, int]) -> int:
+        """Kafka's own retention does it (`retention.ms` of the topic)."""
+        return 0
+
+    async def close(self) -> None:
+        """As `stream.log.contract.Log.close`."""
+        await self._producer.close()
+        await self._scanner.close()
+
+    async def _ensure_topics(self) -> None:
+        self.differences = await kafka_topics.ensure(self._bootstrap, self._settings, self._topics)
+        for difference in self.differences:
+            _log.warning("kafka_topic_differs", difference=difference)

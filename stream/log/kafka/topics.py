@@ -1,0 +1,181 @@
+"""Topics: made by us with settings of ours, and where one exists with others, told and left alone.
+
+Why each setting: `cleanup.policy=delete`, for compaction would drop deliveries; `retention.ms`, for raw bodies hold personal data;
+`segment.ms` one day, since Kafka drops whole segments (the default of seven days would keep a body for 21);
+`message.timestamp.type=LogAppendTime`, so that retention counts from the append whatever a sender's clock says, and Kafka refuses no
+record for its time; `max.message.bytes`, for the receiver takes bodies of 10 MiB. (kafka.apache.org/documentation, 'Topic Configs')
+"""
+
+import asyncio
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import TopicAlreadyExistsError, for_code
+
+from stream.log.contract import Unavailable
+from stream.log.kafka.errors import FAILURES, unavailable
+from stream.log.kafka.settings import RECORD_BYTES_MAX, KafkaSettings
+
+DAY_MS = 86_400_000
+
+
+class Wanted(NamedTuple):
+    """A topic as we make it."""
+
+    partitions: int
+    replication_factor: int
+    configs: Mapping[str, str]
+
+
+def wanted(settings: KafkaSettings, brokers: int) -> Wanted:
+    """What a topic should be on a cluster of so many brokers."""
+    replicas = settings.replication_factor or min(3, max(1, brokers))
+    in_sync = settings.min_insync_replicas or max(1, replicas - 1)
+    configs = {
+        "cleanup.policy": "delete",
+        "retention.ms": str(settings.retention_days * DAY_MS),
+        "retention.bytes": "-1",
+        "segment.ms": str(DAY_MS),
+        "message.timestamp.type": "LogAppendTime",
+        "max.message.bytes": str(RECORD_BYTES_MAX),
+        "min.insync.replicas": str(in_sync),
+    }
+    return Wanted(settings.partitions, replicas, configs)
+
+
+def compare(
+    topic: str, want: Wanted, partitions: int, replicas: int, configs: Mapping[str, str]
+) -> list[str]:
+    """What differs, one sentence each, with what it does and what to do. More partitions, replicas or bytes than wanted are no fault."""
+    found = []
+    if partitions < want.partitions:
+        found.append(
+            f"topic {topic} has {partitions} partitions, {want.partitions} are set: grow it as docs/scale.md says, or set fewer"
+        )
+    if replicas < want.replication_factor:
+        found.append(
+            f"topic {topic} has {replicas} replicas, {want.replication_factor} are set: reassign it, or set fewer"
+        )
+    for name, value in want.configs.items():
+        has = configs.get(name)
+        if (
+            has is None
+            or has == value
+            or (name in ("max.message.bytes", "min.insync.replicas") and int(has) >= int(value))
+        ):
+            continue
+        found.append(
+            f"topic {topic} has {name}={has}, {value} is set: kafka-configs --alter --topic {topic} --add-config {name}={value}"
+        )
+    return found
+
+
+async def ensure(bootstrap: str, settings: KafkaSettings, topics: Iterable[str]) -> list[str]:
+    """Make the `topics` (without prefix) that are not there yet; what differs in those that are. Raises Unavailable."""
+    async with Admin(bootstrap, settings) as admin:
+        names = [settings.topic_prefix + topic for topic in topics]
+        made = await admin.create(names)
+        return await admin.differences([name for name in names if name not in made])
+
+
+async def differences(bootstrap: str, settings: KafkaSettings, topics: Iterable[str]) -> list[str]:
+    """What `doctor` tells: topics that are missing or other than set. Changes nothing. Raises Unavailable."""
+    async with Admin(bootstrap, settings) as admin:
+        return await admin.differences([settings.topic_prefix + topic for topic in topics])
+
+
+class Admin:
+    """A short connection for questions about topics. Every failure is Unavailable, within `request_timeout_s`."""
+
+    def __init__(self, bootstrap: str, settings: KafkaSettings) -> None:
+        self._settings = settings
+        timeout_ms = int(settings.request_timeout_s * 1000)
+        self._client: Any = AIOKafkaAdminClient(
+            bootstrap_servers=bootstrap,
+            request_timeout_ms=timeout_ms,
+            **settings.security.options(),
+        )
+
+    async def __aenter__(self) -> "Admin":
+        try:
+            async with asyncio.timeout(self._settings.request_timeout_s):
+                await self._client.start()
+        except BaseException as error:
+            await self._client.close()
+            if isinstance(error, FAILURES):
+                raise unavailable("no connection to Kafka", error) from error
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: object
+    ) -> None:
+        await self._client.close()
+        if isinstance(error, FAILURES):
+            raise unavailable("Kafka does not answer", error) from error
+
+    async def create(self, names: Collection[str]) -> set[str]:
+        """Make those that do not exist, and wait until all can be written to. The names that were made here."""
+        want = wanted(self._settings, await self._brokers())
+        existing = set(await self._client.list_topics())
+        absent = [name for name in names if name not in existing]
+        made = set()
+        if absent:
+            new = [
+                NewTopic(
+                    name, want.partitions, want.replication_factor, topic_configs=dict(want.configs)
+                )
+                for name in absent
+            ]
+            response = await self._client.create_topics(new)
+            for name, code, message in response.topic_errors:
+                error = for_code(code)
+                if code == 0:
+                    made.add(name)
+                elif error is not TopicAlreadyExistsError:  # another process was faster
+                    raise Unavailable(
+                        f"Kafka did not make topic {name}: {message or error.__name__}"
+                    )
+            await self._wait_for_leaders(absent)
+        return made
+
+    async def differences(self, names: Collection[str]) -> list[str]:
+        """As `compare`, for several topics."""
+        if not names:
+            return []
+        want = wanted(self._settings, await self._brokers())
+        shapes = {
+            topic["topic"]: topic["partitions"]
+            for topic in await self._client.describe_topics(list(names))
+            if not topic["error_code"]
+        }
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in shapes]
+        configs: dict[str, dict[str, str]] = {}
+        for response in await self._client.describe_configs(resources) if resources else []:
+            for _code, _message, _type, name, entries in response.resources:
+                configs[name] = {entry[0]: entry[1] for entry in entries}
+        found = [
+            f"topic {name} does not exist: start orderwire once, which makes it"
+            for name in names
+            if name not in shapes
+        ]
+        for name, partitions in shapes.items():
+            replicas = min((len(partition["replicas"]) for partition in partitions), default=0)
+            found += compare(name, want, len(partitions), replicas, configs.get(name, {}))
+        return found
+
+    async def _brokers(self) -> int:
+        return len((await self._client.describe_cluster())["brokers"])
+
+    async def _wait_for_leaders(self, names: Collection[str]) -> None:
+        async with asyncio.timeout(self._settings.request_timeout_s):
+            while True:
+                topics = await self._client.describe_topics(list(names))
+                if all(
+                    not t["error_code"] and all(p["leader"] >= 0 for p in t["partitions"])
+                    for t in topics
+                ):
+                    return
+                await asyncio.sleep(0.05)

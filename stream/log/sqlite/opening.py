@@ -1,0 +1,93 @@
+"""Opening the log's file: made where there is none, refused where it is not ours or newer than this code.
+
+Every refusal names the file and what to do; nothing is changed in a file before it has been found to be ours.
+"""
+
+import sqlite3
+import time
+from pathlib import Path
+
+from stream.log.contract import LogError
+from stream.log.sqlite.file import PAGE_BYTES, Transaction, unavailable
+
+FORMAT = 1
+"""`PRAGMA user_version` of what this code writes."""
+
+APPLICATION_ID = 0x6F776C67
+"""'owlg': tells an orderwire log from any other SQLite file, such as the store's."""
+
+TOPICS = "CREATE TABLE topics (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, floor INTEGER NOT NULL DEFAULT 0)"
+
+
+def prepare(path: Path, *, timeout_s: float, setting: str) -> None:
+    """Make the file and its folder, or check that the file is a log which this code can write. `setting` is what names it.
+
+    Raises LogError where only the operator can help, Unavailable where another process holds the file for `timeout_s`.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LogError(
+            f"log {path}: its folder cannot be made ({error.strerror}); see {setting}"
+        ) from error
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            return _prepare(path, timeout_s, setting)
+        except sqlite3.Error as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise LogError(
+                    f"log {path}: {_advice(error)} ({error.sqlite_errorname}); see {setting}"
+                ) from error
+            # The switch to WAL does not always wait for its lock: processes that start together on a new file meet here.
+            if time.monotonic() >= deadline:
+                raise unavailable(path, error) from error
+            time.sleep(0.02)
+
+
+def _prepare(path: Path, timeout_s: float, setting: str) -> None:
+    db = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
+    try:
+        _is_new(path, db, setting)
+        db.execute(f"PRAGMA page_size={PAGE_BYTES}")
+        mode = db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        if mode != "wal":
+            raise LogError(
+                f"log {path}: no WAL on its file system (journal mode stays {mode}); use a local disk"
+            )
+        with Transaction(
+            db
+        ):  # takes the write lock, so it also finds a file that cannot be written
+            if _is_new(path, db, setting):
+                db.execute(TOPICS)
+                db.execute(f"PRAGMA application_id={APPLICATION_ID}")
+                db.execute(f"PRAGMA user_version={FORMAT}")
+    finally:
+        db.close()
+
+
+def _is_new(path: Path, db: sqlite3.Connection, setting: str) -> bool:
+    if not db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]:
+        return True
+    if db.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+        raise LogError(f"log {path}: a SQLite database, but not an orderwire log; see {setting}")
+    version = db.execute("PRAGMA user_version").fetchone()[0]
+    if version != FORMAT:
+        raise LogError(
+            f"log {path}: written in format {version} by another orderwire (this one knows {FORMAT}); upgrade"
+        )
+    return False
+
+
+def _advice(error: sqlite3.Error) -> str:
+    match error.sqlite_errorcode & 0xFF:
+        case sqlite3.SQLITE_NOTADB:
+            return "not a SQLite database"
+        case sqlite3.SQLITE_READONLY:
+            return "cannot be written, check its owner and mode"
+        case sqlite3.SQLITE_CANTOPEN:
+            return "cannot be opened, check that it is a file, and its owner and mode"
+        case sqlite3.SQLITE_FULL:
+            return "the disk is full"
+        case _:
+            return str(error)

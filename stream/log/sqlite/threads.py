@@ -1,0 +1,133 @@
+"""The two threads of the embedded log: one writes, one copies the WAL into the file.
+
+They are two because an automatic checkpoint runs inside the commit that trips it, and all who wait for that commit wait for it too:
+p99 58-75 ms against 16 ms (streaming.md 3.5). A PASSIVE checkpoint holds nobody up, but the WAL starts over only when a commit finds
+everything copied, which never happens under constant load. So beyond a limit the thread catches up until next to nothing is left, and
+has the writer, between two commits, copy that rest and begin the WAL anew (RESTART). From a connection of its own it would have to
+win the write lock from a writer that takes it again at once.
+
+After any failure the writer's connection is thrown away and opened anew for the next job: the log works again once the disk does.
+"""
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+
+from stream.log.sqlite.file import PAGE_BYTES, LogFile, unavailable
+
+CATCH_UP_ROUNDS = 5
+RESTART_BELOW_BYTES = 64 * PAGE_BYTES
+"""1 MiB is copied in about a millisecond: what a commit may have to wait for."""
+
+
+class Writer:
+    """Runs jobs on the write connection, one after the other, in the order in which they were submitted."""
+
+    def __init__(self, path: Path, connect: Callable[[], LogFile]) -> None:
+        self._path, self._connect = path, connect
+        self._loop = asyncio.get_running_loop()
+        self._jobs: SimpleQueue[
+            tuple[Callable[[LogFile], int], Callable[[int | Exception], None]] | None
+        ] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
+        self._thread.start()
+
+    def submit(
+        self, job: Callable[[LogFile], int], done: Callable[[int | Exception], None]
+    ) -> None:
+        """`done` is called on the loop with what `job` returned, or with the Unavailable or other error that it raised."""
+        self._jobs.put((job, done))
+
+    def close(self) -> None:
+        """Finish the jobs submitted, then end the thread. Blocks."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        file: LogFile | None = None
+        while (item := self._jobs.get()) is not None:
+            job, done = item
+            outcome: int | Exception
+            try:
+                file = file or self._connect()
+                outcome = job(file)
+            except (
+                Exception
+            ) as error:  # whatever it is, the waiters must hear of it and the thread must live
+                outcome = (
+                    unavailable(self._path, error) if isinstance(error, sqlite3.Error) else error
+                )
+                _discard(file)
+                file = None
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                self._loop.call_soon_threadsafe(done, outcome)
+        _discard(file)
+
+
+class Checkpointer:
+    """Keeps the WAL of one file short, from a thread of its own."""
+
+    def __init__(
+        self,
+        path: Path,
+        connect: Callable[[], LogFile],
+        writer: Writer,
+        *,
+        every_s: float,
+        wal_limit_bytes: int,
+    ) -> None:
+        self._writer = writer
+        self._wal = path.with_name(path.name + "-wal")
+        self._connect, self._every_s, self._limit = connect, every_s, wal_limit_bytes
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="log-checkpoints", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread. Blocks until a checkpoint that runs is through."""
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        file: LogFile | None = None
+        seen_ns = 0
+        while not self._stop.wait(self._every_s):
+            try:
+                stat = self._wal.stat()
+                if stat.st_size == 0 or stat.st_mtime_ns == seen_ns:
+                    continue
+                file = file or self._connect()
+                seen_ns = stat.st_mtime_ns if self._checkpoint(file) else 0
+            except (
+                OSError,
+                sqlite3.Error,
+            ):  # disk full, another process checkpoints: the next turn tries again
+                seen_ns = 0
+                _discard(file)
+                file = None
+        _discard(file)
+
+    def _checkpoint(self, file: LogFile) -> bool:
+        """Whether everything was copied."""
+        wal, copied = file.checkpoint()
+        if wal > self._limit:
+            for _ in range(CATCH_UP_ROUNDS):
+                if wal - copied <= RESTART_BELOW_BYTES:
+                    break
+                wal, copied = file.checkpoint()
+            self._writer.submit(LogFile.restart_wal, _nobody_waits)
+        return copied == wal
+
+
+def _nobody_waits(_: int | Exception) -> None:
+    """Where it failed, the next turn tries again."""
+
+
+def _discard(file: LogFile | None) -> None:
+    if file is not None:
+        with contextlib.suppress(sqlite3.Error):
+            file.close()

@@ -1,0 +1,77 @@
+"""What a database's error means: for whom it is a reason to wait, for whom to stop, and for which record to be parked.
+
+| the database says | raised | what the runner does |
+|---|---|---|
+| connection lost, restarting, read only, full, locked, deadlock, out of memory | StoreUnavailable | the same again, until it works |
+| a value too long, out of range, with a NUL, against a constraint | Unstorable | park the record |
+| damaged file, missing table or column, no permission, anything else | StoreBroken | stop: no record is to blame, and no retry helps |
+
+PostgreSQL tells by SQLSTATE (its appendix A, "Error Codes"), SQLite by its result codes (sqlite.org/rescode.html). Parameters, which hold
+customers' data, are never told.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy import exc
+
+from stream.store.contract import StoreBroken, StoreUnavailable, Unstorable
+
+PASSING_CLASSES = ("08", "40", "53", "55", "57", "58")
+"""Connection, transaction rolled back, insufficient resources, object not ready, operator intervention, system error."""
+READ_ONLY = "25006"
+DATA_CLASSES = ("21", "22", "23", "54")
+"""Cardinality, data exception, integrity constraint, program limit exceeded (a key larger than an index takes)."""
+PASSING_CODES = (
+    sqlite3.SQLITE_BUSY,
+    sqlite3.SQLITE_LOCKED,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_INTERRUPT,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PROTOCOL,
+)
+DATA_CODES = (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Raise database errors as StoreUnavailable, Unstorable or StoreBroken."""
+    try:
+        yield
+    except exc.TimeoutError:
+        raise StoreUnavailable("all connections to the database are in use") from None
+    except exc.DBAPIError as error:
+        raise meaning(error) from None
+
+
+def meaning(error: exc.DBAPIError) -> StoreUnavailable | StoreBroken | Unstorable:
+    """The error to raise instead."""
+    cause = error.orig
+    told = f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0]}"
+    if isinstance(cause, sqlite3.Error):
+        code = (
+            getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
+        )  # The rest says which kind of it.
+        passing, data = code in PASSING_CODES, code in DATA_CODES
+    else:
+        state = getattr(cause, "sqlstate", None) or ""
+        lost = (
+            error.connection_invalidated
+            or isinstance(error, exc.InterfaceError)
+            or (not state and isinstance(error, exc.OperationalError))
+        )
+        passing = lost or state == READ_ONLY or state.startswith(PASSING_CLASSES)
+        data = state.startswith(DATA_CLASSES) or (
+            not state and isinstance(error, exc.DataError)
+        )  # The driver itself refuses a NUL.
+    if passing:
+        return StoreUnavailable(f"the database cannot do this now ({told})")
+    if data:  # The server's text may quote the value.
+        return Unstorable(
+            f"the database cannot hold a value of this record ({type(cause).__name__})"
+        )
+    return StoreBroken(f"the database is damaged, or not as this program needs it ({told})")

@@ -1,0 +1,309 @@
+"""The store on SQLite or PostgreSQL; the URL says which. One implementation, set-based statements, no ORM.
+
+What differs between the two databases is in `stream/store/sql/dialect.py`. What is decided here:
+
+- SQLite: WAL, `synchronous=NORMAL`, `BEGIN IMMEDIATE`. Writers of one process queue on a lock of ours, since SQLite's own busy handler
+  sleeps. A power cut may take the last transactions, position and aggregates and outbox together, and they are made again from the log.
+- PostgreSQL: READ COMMITTED with explicit row locks. Two owners that create the same entity are told apart when it is saved: the
+  second insert finds the row and raises Conflict, so its batch is rolled back, loaded again and folded on top of the first.
+- Migrations run at `open`, under a lock, in whichever process comes first.
+"""
+
+import threading
+import time
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+import sqlalchemy as sa
+from sqlalchemy import event
+
+from stream.store.contract import Cells, Changes, Entities, Fenced, Key, Move, Position, Row
+from stream.store.migrations.run import migrate
+from stream.store.sql.dialect import Dialect, dialect_of
+from stream.store.sql.errors import translated
+
+MANY_CHANGES = 50_000
+"""Changed cells above which a reader takes the whole table: it costs about as much."""
+_keys_decoder = msgspec.msgpack.Decoder(list[tuple[str | int, ...]])
+
+POSITION_COLUMNS = "processor, topic, partition, next, records, event_time_ms"
+NEW_POSITION = f"INSERT INTO positions ({POSITION_COLUMNS}) VALUES (:processor, :topic, :partition, :next, :records, :at) ON CONFLICT DO NOTHING"
+MOVED = (
+    "UPDATE positions SET next = :next, records = records + :records,"
+    " event_time_ms = CASE WHEN event_time_ms > :at THEN event_time_ms ELSE :at END"
+    " WHERE processor = :processor AND topic = :topic AND partition = :partition AND next = :loaded"
+)
+CHANGED = "INSERT INTO cell_changes (name, revision, at_ms, cells, keys) VALUES (:name, {revision}, :at_ms, :cells, :keys)"
+
+
+class SqlReading:
+    """What may be asked of an open connection."""
+
+    def __init__(self, connection: sa.Connection, dialect: Dialect) -> None:
+        self._connection, self._dialect = connection, dialect
+
+    def positions(self, processor: str | None = None) -> list[Position]:
+        where = "" if processor is None else "WHERE processor = :processor"
+        rows = self.query(
+            f"SELECT {POSITION_COLUMNS} FROM positions {where} ORDER BY 1, 2, 3",
+            **({"processor": processor} if processor else {}),
+        )
+        return [Position(*row) for row in rows]
+
+    def query(self, sql: str, **parameters: Any) -> list[Any]:
+        return list(self._connection.execute(_text(sql), parameters))
+
+    def changes(self, cells: Cells, since: int | None) -> Changes:
+        columns, size = (*cells.key, *cells.measures), len(cells.key)
+        watermark = int(self._connection.exec_driver_sql(self._dialect.watermark).scalar_one())
+        told = None if since is None else self._changed_keys(cells, since)
+        if told is None:
+            return Changes(
+                self.query(f"SELECT {', '.join(columns)} FROM {cells.table}"),
+                watermark,
+                complete=True,
+            )
+        if not told:
+            return Changes([], watermark, complete=False)
+        found = {
+            tuple(row[:size]): row
+            for row in self._dialect.select(
+                self._connection, cells.table, columns, size, sorted(told), lock=""
+            )
+        }
+        zero = (0,) * len(cells.measures)
+        return Changes([found.get(key, (*key, *zero)) for key in told], watermark, complete=False)
+
+    def _changed_keys(self, cells: Cells, since: int) -> set[Key] | None:
+        """Keys of the cells changed since then; None where that is forgotten, or so much that the whole table is less work."""
+        if (
+            self.query("SELECT floor FROM cell_changes_floor")[0][0]
+            > since - self._dialect.inclusive
+        ):
+            return None
+        rows = self.query(
+            f"SELECT cells, keys FROM cell_changes WHERE name = :name AND revision {'>=' if self._dialect.inclusive else '>'} :since"
+            f" ORDER BY revision LIMIT {MANY_CHANGES + 1}",
+            name=cells.table,
+            since=since,
+        )
+        if len(rows) > MANY_CHANGES or sum(count for count, _ in rows) > MANY_CHANGES:
+            return None
+        return {key for _, keys in rows for key in _keys_decoder.decode(keys)}
+
+
+class SqlTransaction(SqlReading):
+    """One write; see `stream.store.contract.Transaction`."""
+
+    def __init__(self, connection: sa.Connection, dialect: Dialect) -> None:
+        super().__init__(connection, dialect)
+        self._missing: dict[str, set[Key]] = {}
+        self._changed: dict[str, set[Key]] = {}
+
+    def advance(
+        self, processor: str, topic: str, moves: Mapping[int, Move], event_time_ms: int
+    ) -> None:
+        of_all = {"processor": processor, "topic": topic, "at": event_time_ms}
+        rows = [
+            of_all | {"partition": partition} | moves[partition]._asdict()
+            for partition in sorted(moves)
+        ]
+        for sql, changed in (
+            (NEW_POSITION, [r for r in rows if r["loaded"] is None]),
+            (MOVED, [r for r in rows if r["loaded"] is not None]),
+        ):
+            if changed and self._execute_many(sql, changed) != len(changed):
+                told = ", ".join(f"{row['partition']} at {row['loaded']}" for row in changed)
+                raise Fenced(
+                    f"{processor} does not own all of {topic} any more that it loaded: {told}"
+                )
+
+    def load(
+        self, entities: Entities[Row], keys: Collection[Key], *, shared: bool = False
+    ) -> dict[Key, Row]:
+        if not keys:
+            return {}
+        size, make = entities.key, entities.row._make  # type: ignore[attr-defined]
+        rows = self._dialect.select(
+            self._connection,
+            entities.table,
+            _fields(entities),
+            size,
+            sorted(keys),
+            lock="SHARE" if shared else "UPDATE",
+        )
+        found: dict[Key, Row] = {row[:size]: make(row) for row in rows}
+        if self._dialect.inserts:
+            self._missing.setdefault(entities.table, set()).update(
+                key for key in keys if key not in found
+            )
+        return found
+
+    def save(self, entities: Entities[Row], rows: Iterable[Row]) -> None:
+        fields, size = _fields(entities), entities.key
+        ordered = sorted(rows)  # Keys differ, so nothing behind them is ever compared.
+        missing = self._missing.get(entities.table)
+        if missing:
+            new = [row for row in ordered if row[:size] in missing]
+            if new:
+                self._dialect.insert(self._connection, entities.table, fields, size, new)
+                ordered = [row for row in ordered if row[:size] not in missing]
+                missing.difference_update(row[:size] for row in new)
+        if ordered:
+            self._dialect.upsert(self._connection, entities.table, fields, size, ordered)
+
+    def delete(self, entities: Entities[Row], keys: Collection[Key]) -> None:
+        if keys:
+            self._dialect.delete(
+                self._connection, entities.table, _fields(entities)[: entities.key], sorted(keys)
+            )
+            if self._dialect.inserts:
+                self._missing.setdefault(entities.table, set()).update(keys)
+
+    def add(self, cells: Cells, deltas: Mapping[Key, tuple[int, ...]]) -> None:
+        changed = sorted(key for key, measures in deltas.items() if any(measures))
+        if changed:
+            self._dialect.add(self._connection, cells, [key + deltas[key] for key in changed])
+            self._changed.setdefault(cells.table, set()).update(changed)
+
+    def sweep(self, cells: Cells) -> int:
+        zero = " AND ".join(f"{measure} = 0" for measure in cells.measures)
+        swept = self.query(
+            f"DELETE FROM {cells.table} WHERE {zero} RETURNING {', '.join(cells.key)}"
+        )
+        self._changed.setdefault(cells.table, set()).update(tuple(row) for row in swept)
+        return len(swept)
+
+    def forget_changes(self, before_ms: int) -> None:
+        newest = self.query(
+            "SELECT max(revision) FROM cell_changes WHERE at_ms < :before", before=before_ms
+        )[0][0]
+        if newest is not None:
+            self.execute("DELETE FROM cell_changes WHERE at_ms < :before", before=before_ms)
+            self.execute(
+                "UPDATE cell_changes_floor SET floor = :floor WHERE floor < :floor", floor=newest
+            )
+
+    def tell_changes(self, now_ms: int) -> None:
+        """Note which cells this transaction changed, one row per table. The store calls it last."""
+        changed = {table: keys for table, keys in self._changed.items() if keys}
+        if changed:
+            if self._dialect.count_revision:
+                self._connection.exec_driver_sql(self._dialect.count_revision)
+            told = [
+                {
+                    "name": table,
+                    "at_ms": now_ms,
+                    "cells": len(changed[table]),
+                    "keys": msgspec.msgpack.encode(list(changed[table])),
+                }
+                for table in sorted(changed)
+            ]
+            self._execute_many(CHANGED.format(revision=self._dialect.revision), told)
+
+    def execute(self, sql: str, **parameters: Any) -> int:
+        return int(self._connection.execute(_text(sql), parameters).rowcount)
+
+    def _execute_many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> int:
+        """One statement for each row, in one round trip (libpq's pipeline); how many rows they touched in all."""
+        return int(self._connection.execute(_text(sql), list(rows)).rowcount)
+
+
+@lru_cache(maxsize=256)
+def _text(sql: str) -> sa.TextClause:
+    """A statement is parsed once: a SELECT with hundreds of parameters costs four times as much otherwise."""
+    return sa.text(sql)
+
+
+def _fields(entities: Entities[Any]) -> tuple[str, ...]:
+    fields: tuple[str, ...] = entities.row._fields
+    return fields
+
+
+class SqlStore:
+    """A `stream.store.contract.Store`; make one with `open`."""
+
+    def __init__(
+        self, engine: sa.Engine, dialect: Dialect, writing: sa.Engine | None = None
+    ) -> None:
+        """`writing` has the one connection that writes, where there is but one: on SQLite its page cache is a large part of a process."""
+        self._engine, self._dialect, self._writing = engine, dialect, writing or engine
+        self.dialect = dialect.name
+        self._writers = threading.Lock() if dialect.name == "sqlite" else None
+
+    @classmethod
+    def open(cls, url: str, *, pool_size: int = 8) -> "SqlStore":
+        """Connect to `sqlite:///path` or `postgresql://...` and bring its schema up to date.
+
+        Raises ValueError for another URL, StoreUnavailable, Incompatible.
+        """
+        dialect = dialect_of(url)
+        dialect.check(url)
+        engine = _engine(dialect, url, pool_size)
+        writing = None
+        if dialect.one_writer:
+            writing = _engine(dialect, url, 1)
+            event.listen(writing, "connect", dialect.on_connect_to_write)
+        try:
+            with translated():
+                migrate(engine, dialect)
+                dialect.learn(engine)
+        except BaseException:
+            engine.dispose()
+            raise
+        return cls(engine, dialect, writing)
+
+    @contextmanager
+    def begin(self) -> Iterator[SqlTransaction]:
+        if self._writers is not None:
+            self._writers.acquire()
+        try:
+            with (
+                translated(),
+                self._writing.connect().execution_options(
+                    **self._dialect.write_options
+                ) as connection,
+                connection.begin(),
+            ):
+                transaction = SqlTransaction(connection, self._dialect)
+                yield transaction
+                transaction.tell_changes(time.time_ns() // 1_000_000)
+        finally:
+            if self._writers is not None:
+                self._writers.release()
+
+    @contextmanager
+    def snapshot(self) -> Iterator[SqlReading]:
+        with (
+            translated(),
+            self._engine.connect().execution_options(**self._dialect.read_options) as connection,
+            connection.begin(),
+        ):
+            yield SqlReading(connection, self._dialect)
+
+    def close(self) -> None:
+        self._engine.dispose()
+        self._writing.dispose()
+
+
+def _engine(dialect: Dialect, url: str, pool_size: int) -> sa.Engine:
+    address = sa.make_url(dialect.engine_url(url))
+    engine = sa.create_engine(
+        address,
+        hide_parameters=True,  # Statements that fail are quoted in messages; what they were given is not.
+        pool_size=pool_size,
+        max_overflow=pool_size,
+        pool_use_lifo=True,  # Connections that are seldom needed stay cold, and their page caches empty.
+        connect_args={
+            name: value
+            for name, value in dialect.connect_arguments.items()
+            if name not in address.query
+        },
+    )
+    event.listen(engine, "connect", dialect.on_connect)
+    event.listen(engine, "checkout", dialect.on_checkout)
+    event.listen(engine, "begin", dialect.on_begin)
+    return engine

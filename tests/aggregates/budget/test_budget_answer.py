@@ -1,0 +1,646 @@
+"""`/v1/budget` on simulated shops: every number agrees with brute force, and every null has its reason."""
+
+import json
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import pytest
+
+from aggregates.budget.answer.campaign_answer import AMBIGUOUS, NO_BANKROLL, NO_MARGIN, PAUSE
+from aggregates.budget.answer.kelly import Caution
+from aggregates.budget.answer.overview import BudgetSettings, budget
+from aggregates.budget.fold.processors import BudgetOrders, BudgetSpend
+from stream.record import Entry, Record
+from stream.store.sql.store import SqlStore
+from tests.support.oracle_budget import DIGITS, Cost, Merchant, Sale, amount
+from tests.support.oracle_budget import budget as brute_force
+
+SHOP = "a.myshopify.com"
+TODAY = 20_779
+on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+"""For what no database can change."""
+SOURCES = {
+    "meta": ("facebook", "ig", "Facebook_Ads"),
+    "google": ("google", "adwords"),
+    "tiktok": ("tiktok",),
+}
+
+
+def iso(day: int) -> str:
+    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
+
+
+def decimal(units: int, currency: str) -> str:
+    return str(Decimal(units).scaleb(-DIGITS[currency]))
+
+
+def entry(topic: str, body: dict[str, Any], label: str = "", time_ms: int = 0) -> Entry:
+    return Entry(
+        Record(topic, "k", "i", time_ms, {"shop": SHOP, "topic": label}, json.dumps(body).encode()),
+        0,
+        0,
+    )
+
+
+def report(cost: Cost, time_ms: int = 1, **changes: Any) -> Entry:
+    body = {
+        "date": iso(cost.day), "channel": cost.channel, "campaign_id": cost.campaign_id, "campaign_name": cost.name,
+        "currency": cost.currency, "spend": decimal(cost.spend, cost.currency), "impressions": 1000, "clicks": cost.clicks,
+        "platform_revenue": None if cost.platform_revenue is None else decimal(cost.platform_revenue, cost.currency),
+        "time_zone": "America/Los_Angeles",
+    }  # fmt: skip
+    return entry("spend", {**body, **changes}, time_ms=time_ms)
+
+
+def order_records(
+    number: int, sale: Sale, landing_site: str | None, refunded: int = 0, **changes: Any
+) -> list[Entry]:
+    """An order's deliveries: created, then updated and refunded, where money went back."""
+    total, at = decimal(sale.kept + refunded, sale.currency), f"{iso(sale.day)}T12:00:00-05:00"
+    body = {
+        "id": number, "created_at": at, "processed_at": at, "updated_at": at, "currency": sale.currency, "total_price": total,
+        "current_total_price": total, "landing_site": landing_site, "financial_status": "paid", "refunds": [],
+    }  # fmt: skip
+    found = [entry("orders", body, "orders/create")]
+    if refunded:
+        transaction = {
+            "kind": "refund",
+            "status": "success",
+            "amount": decimal(refunded, sale.currency),
+            "currency": sale.currency,
+        }
+        refund = {"id": number + 1, "order_id": number, "transactions": [transaction]}
+        later = {
+            **body,
+            "updated_at": f"{iso(sale.day + 1)}T12:00:00-05:00",
+            "refunds": [refund],
+            "financial_status": "partially_refunded",
+        }
+        found += [
+            entry("orders", refund, "refunds/create"),
+            entry("orders", later, "orders/updated"),
+        ]
+    if changes:
+        found.append(
+            entry(
+                "orders",
+                {**body, "updated_at": f"{iso(sale.day + 2)}T12:00:00-05:00", **changes},
+                "orders/updated",
+            )
+        )
+    return found
+
+
+def fold(store: SqlStore, entries: Sequence[Entry], batch: int = 200) -> None:
+    orders, spend = BudgetOrders({}), BudgetSpend()
+    for start in range(0, len(entries), batch):
+        some = entries[start : start + batch]
+        told = [
+            event
+            for each in some
+            if each.record.topic == "orders" and (event := orders.decode(each)) is not None
+        ]
+        reports = [spend.decode(each) for each in some if each.record.topic == "spend"]
+        with store.begin() as transaction:
+            orders.apply(transaction, told, 0)
+            spend.apply(transaction, reports, 0)
+
+
+def ask(store: SqlStore, merchant: Merchant, time_zone: str | None = None) -> dict[str, Any]:
+    def written(units: int | None) -> Decimal | None:
+        return None if units is None else Decimal(decimal(units, merchant.currency))
+
+    settings = BudgetSettings(
+        bankroll=written(merchant.bankroll), margin=merchant.margin, days=merchant.days, immature_days=merchant.immature,
+        max_change=merchant.step, seed=written(merchant.seed), time_zone=time_zone,
+        caution=Caution(kelly=merchant.kelly, prior_days=merchant.prior_days, prior_variance=merchant.prior_sd**2),
+    )  # fmt: skip
+    with store.snapshot() as snapshot:
+        return budget(snapshot, SHOP, TODAY, settings, merchant.shown)
+
+
+class Simulated:
+    """A shop of some weeks with several campaigns, its records, and the truth behind them."""
+
+    def __init__(self, seed: int) -> None:
+        self.random = random.Random(seed)
+        self.currency = self.random.choice(("USD", "USD", "JPY"))
+        self.sales: list[Sale] = []
+        self.costs: list[Cost] = []
+        self.entries: list[Entry] = []
+        self.number = 1000
+        self.calm = seed % 3 == 0
+        for channel, campaign_id, name in (
+            ("meta", "1200001", "Summer Sale"),
+            ("meta", "1200002", "Été & Co"),
+            ("meta", "1200003", "retargeting"),
+            ("google", "77", "Brand"),
+            ("tiktok", "", "Spark"),
+        ):
+            self.campaign(channel, campaign_id, name, self.currency)
+        if self.random.random() < 0.3:
+            self.campaign("google", "78", "Abroad", "EUR")
+        self.others()
+        self.random.shuffle(self.entries)
+        self.entries += self.random.sample(self.entries, len(self.entries) // 5)
+
+    def campaign(self, channel: str, campaign_id: str, name: str, currency: str) -> None:
+        pick = self.random
+        started, stopped = (
+            TODAY - pick.choice((3, 8, 12, 35, 50)),
+            TODAY - pick.choice((0, 0, 1, 5, 9)),
+        )
+        level, skill, slope = (
+            pick.uniform(2_000, 20_000),
+            pick.uniform(1.0, 5.0),
+            pick.choice((1.0, 0.5)),
+        )
+        if self.calm:
+            started, stopped, skill = TODAY - 50, TODAY, pick.uniform(2.0, 4.0)
+        varied, renamed = pick.choice((0.02, 0.5)), bool(campaign_id) and pick.random() < 0.3
+        for day in range(started, max(stopped, started) + 1):
+            spend = 0 if pick.random() < 0.05 else round(level * pick.lognormvariate(0, varied))
+            told = name if not renamed or day > TODAY - 10 else f"{name} (old)"
+            claimed = round(spend * 3.1) if channel == "meta" else None
+            cost = Cost(
+                day, channel, campaign_id, told, currency, spend, pick.randrange(100), claimed
+            )
+            self.costs.append(cost)
+            self.entries.append(report(cost, time_ms=2))
+            if pick.random() < 0.2:
+                self.entries.append(report(cost._replace(spend=spend + 500, clicks=0), time_ms=1))
+            worth = skill * level * (spend / level) ** slope
+            for _ in range(3 if self.calm else pick.randrange(1, 5)):
+                key = (channel, campaign_id, "" if campaign_id else name.casefold())
+                self.sale(
+                    day,
+                    round(worth / 3 * pick.lognormvariate(0, 0.1 if self.calm else 0.3)),
+                    key,
+                    self.link(channel, campaign_id, name, day),
+                )
+
+    def link(self, channel: str, campaign_id: str, name: str, day: int) -> str:
+        source = self.random.choice(SOURCES[channel])
+        by_name = [
+            f"/?utm_source={source}&utm_campaign={quote(name)}",
+            f"/products/hat?utm_campaign={quote_plus(name.upper())}&utm_source={source}&fbclid=Iw{day}",
+            f"https://shop.example/?utm_medium=cpc&amp;utm_campaign={quote_plus('  ' + name)}",
+        ]
+        by_id = [
+            f"/?utm_id={campaign_id}&utm_source={source}",
+            f"/?utm_source={source}&utm_campaign={campaign_id}&x=1",
+            f"/?UTM_ID={campaign_id}",
+        ]
+        return self.random.choice(
+            by_id if campaign_id and (day <= TODAY - 10 or self.random.random() < 0.5) else by_name
+        )
+
+    def others(self) -> None:
+        for day in range(TODAY - 40, TODAY + 1):
+            for campaign, landing_site in (
+                (("(direct)", "", ""), "/collections/all"),
+                (("(none)", "", ""), None),
+                (("(none)", "", ""), "/wallets/checkouts.json"),
+                (("meta", "", ""), "/?fbclid=IwAR0"),
+                (("google", "", ""), "/?gclid=x"),
+                (
+                    ("klaviyo", "", "welcome"),
+                    "/?utm_source=Klaviyo&utm_medium=email&utm_campaign=Welcome",
+                ),
+            ):
+                if self.random.random() < 0.4:
+                    self.sale(day, self.random.randrange(1000, 9000), campaign, landing_site)
+            if self.random.random() < 0.1:
+                self.number += 10
+                gone = Sale(day, 5000, self.currency, ("(direct)", "", ""))
+                change = self.random.choice(
+                    (
+                        {"cancelled_at": f"{iso(day)}T13:00:00Z"},
+                        {"test": True},
+                        {"financial_status": "voided"},
+                    )
+                )
+                self.entries += order_records(self.number, gone, "/", **change)
+
+    def sale(
+        self, day: int, kept: int, campaign: tuple[str, str, str], landing_site: str | None
+    ) -> None:
+        self.number += 10
+        currency = "EUR" if self.random.random() < 0.02 else self.currency
+        sale = Sale(day, kept, currency, campaign)
+        self.sales.append(sale)
+        self.entries += order_records(
+            self.number, sale, landing_site, self.random.choice((0, 0, 0, 700))
+        )
+
+    def merchant(self) -> Merchant:
+        pick = self.random
+        return Merchant(
+            self.currency,
+            bankroll=pick.choice((20_000, 60_000, 100_000, 1_000_000)),
+            margin=pick.choice((0.3, 0.5, 0.8)),
+            days=pick.choice((30, 30, 14)),
+            seed=pick.choice((None, 2500)),
+            shown=pick.choice((None, 7, 50)),
+            immature=pick.choice((3, 3, 1)),
+            step=pick.choice((0.3, 0.3, 0.1)),
+            kelly=pick.choice((0.5, 0.5, 0.2)),
+            prior_days=pick.choice((10, 10, 0, 25)),
+            prior_sd=pick.choice((0.2, 0.2, 0.05, 1.0)),
+        )
+
+
+def differing(expected: Any, answer: Any, path: str = "") -> Iterator[str]:
+    """Where the answer lacks or contradicts what is expected; floats to 1e-6, budgets (roots of equations) to two minor units."""
+    if isinstance(expected, dict) and isinstance(answer, dict):
+        if (
+            path.endswith(("saturation", "recommended_budget"))
+            and expected["currency_code"] == answer["currency_code"]
+        ):
+            units = 10 ** DIGITS[expected["currency_code"]]
+            if (
+                abs(float(expected["amount"]) - float(answer["amount"])) * units
+                > 2 + 1e-6 * abs(float(expected["amount"])) * units
+            ):
+                yield f"{path}: {answer} instead of {expected}"
+            return
+        for key, value in expected.items():
+            yield from differing(value, answer.get(key, "nothing"), f"{path}.{key}")
+    elif isinstance(expected, list) and isinstance(answer, list) and len(expected) == len(answer):
+        for index, (one, other) in enumerate(zip(expected, answer, strict=True)):
+            yield from differing(one, other, f"{path}[{index}]")
+    elif isinstance(expected, float) and isinstance(answer, float | int):
+        if answer != pytest.approx(expected, rel=1e-6, abs=1e-9):
+            yield f"{path}: {answer} instead of {expected}"
+    elif expected != answer:
+        yield f"{path}: {answer} instead of {expected}"
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_every_number_agrees_with_brute_force(store: SqlStore, seed: int) -> None:
+    assert_agrees_with_brute_force(store, seed)
+
+
+@on_sqlite
+@pytest.mark.parametrize("seed", range(2, 26))
+def test_every_number_of_many_shops_agrees_with_brute_force(store: SqlStore, seed: int) -> None:
+    assert_agrees_with_brute_force(store, seed)
+
+
+def assert_agrees_with_brute_force(store: SqlStore, seed: int) -> None:
+    shop = Simulated(seed)
+    fold(store, shop.entries)
+    merchant = shop.merchant()
+    answer, expected = ask(store, merchant), brute_force(shop.sales, shop.costs, TODAY, merchant)
+    shown = {
+        (c["channel"], c["campaign_id"], "" if c["campaign_id"] else c["name"].casefold()): c
+        for c in answer["campaigns"]
+    }
+    wanted = {
+        (key[0], key[1] or None, key[2]): value for key, value in expected.pop("campaigns").items()
+    }
+    assert shown.keys() == wanted.keys()
+    problems = list(
+        differing(
+            expected,
+            {
+                **answer,
+                "left_out": sum(int(r.split()[0]) for r in answer["reasons"] if "left out" in r),
+            },
+        )
+    )
+    for key, value in wanted.items():
+        claimed = value.pop("claimed")
+        assert (shown[key]["platform"]["revenue"] is not None) <= claimed
+        problems += differing(value, shown[key], str(key))
+    assert problems == []
+
+
+def nulls_without_reason(value: Any, path: str = "") -> Iterator[str]:
+    """Every null, unless its object (or the campaign it stands in) has a reason."""
+    if isinstance(value, dict):
+        own = [key for key in value if key.endswith("reason") and value[key]]
+        for key, inner in value.items():
+            if (
+                inner is None
+                and not key.endswith("reason")
+                and not own
+                and key not in ("campaign_id", "name", "channel")
+            ):
+                yield f"{path}.{key}"
+            if inner is not None:
+                yield from nulls_without_reason(inner, f"{path}.{key}")
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from nulls_without_reason(inner, f"{path}[{index}]")
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    "merchant", [Merchant("USD", b, m) for b in (None, 50_000) for m in (None, 0.5)]
+)
+def test_every_null_has_a_reason_that_names_the_missing_setting(
+    store: SqlStore, merchant: Merchant
+) -> None:
+    fold(
+        store,
+        [*Simulated(1).entries, report(Cost(TODAY, "meta", "new", "New", "USD", 500, 1, None))],
+    )
+    answer = ask(store, merchant)
+    settings = {name: answer.pop(name) for name in ("margin", "bankroll_per_day")}
+    assert list(nulls_without_reason(answer)) == []
+    assert (
+        (NO_MARGIN in answer["reasons"])
+        == (merchant.margin is None)
+        == (settings["margin"] is None)
+    )
+    assert (
+        (NO_BANKROLL in answer["reasons"])
+        == (merchant.bankroll is None)
+        == (settings["bankroll_per_day"] is None)
+    )
+    told = any(each["recommended_budget"] for each in answer["campaigns"])
+    assert told == (None not in (merchant.margin, merchant.bankroll))
+
+
+@pytest.mark.parametrize("currency", [None, "USD"])
+def test_a_shop_of_which_nothing_is_known_yet_says_so(
+    store: SqlStore, currency: str | None
+) -> None:
+    with store.snapshot() as snapshot:
+        answer = budget(
+            snapshot,
+            SHOP,
+            TODAY,
+            BudgetSettings(bankroll=Decimal(100), margin=0.4, currency=currency),
+        )
+    assert answer["campaigns"] == []
+    assert answer["reasons"]
+    assert NO_MARGIN not in answer["reasons"]
+    del answer["bankroll_per_day"]
+    assert list(nulls_without_reason(answer)) == []
+    assert answer["total"]["roas"] is None
+    assert answer["total"]["orders"] == answer["unattributed"]["orders"] == 0
+
+
+def test_without_any_data_the_settings_that_are_missing_are_told_as_well(store: SqlStore) -> None:
+    with store.snapshot() as snapshot:
+        assert {NO_MARGIN, NO_BANKROLL} < set(
+            budget(snapshot, SHOP, TODAY, BudgetSettings())["reasons"]
+        )
+
+
+@on_sqlite
+@pytest.mark.parametrize("shown", [1, 7, 60, 366])
+def test_the_days_that_are_asked_for_change_what_is_told_and_not_what_is_advised(
+    store: SqlStore, shown: int
+) -> None:
+    fold(store, steady(range(TODAY - 40, TODAY + 1), (0.4, -0.3)))
+    usual, asked = (ask(store, replace(HALF, shown=each)) for each in (None, shown))
+    assert asked["days"] == shown
+    assert asked["campaigns"][0]["spend"] == amount(10_000 * min(shown, 41), "USD")
+    for name in (
+        "days",
+        "daily_return",
+        "kelly",
+        "saturation",
+        "current_budget",
+        "recommended_budget",
+        "binding_constraint",
+    ):
+        assert asked["campaigns"][0][name] == usual["campaigns"][0][name], name
+    assert asked["returns_window"] == usual["returns_window"]
+
+
+@on_sqlite
+@pytest.mark.parametrize("days", [(1, 2, 3), (3, 2, 1)])
+def test_spend_reported_by_name_and_later_with_its_id_counts_once(
+    store: SqlStore, days: tuple[int, ...]
+) -> None:
+    """Two days are told again with the id, under which the links know it; the third stays as it was, and is the same campaign's."""
+    by_name = [
+        report(Cost(TODAY - day, "meta", "", "Summer", "USD", 1000, 1, None)) for day in days
+    ]
+    by_id = [
+        report(Cost(TODAY - day, "meta", "77", "summer ", "USD", 1100, 1, None), time_ms=2)
+        for day in days[:2]
+    ]
+    other = report(Cost(TODAY - 1, "google", "", "Summer", "USD", 500, 1, None))
+    sale = Sale(TODAY - 1, 900, "USD", ("", "", ""))
+    fold(
+        store,
+        [*by_id, other, *by_name, *order_records(10, sale, "/?utm_source=fb&utm_campaign=summer")],
+        batch=2,
+    )
+    shown = {
+        (each["channel"], each["campaign_id"]): (each["spend"], each["orders"], each["issues"])
+        for each in ask(store, HALF)["campaigns"]
+    }
+    assert shown == {
+        ("meta", "77"): (amount(3200, "USD"), 1, []),
+        ("google", None): (amount(500, "USD"), 0, []),
+    }
+
+
+@on_sqlite
+def test_spend_by_a_name_that_two_ids_have_is_a_campaign_of_its_own_but_for_the_days_told_by_id(
+    store: SqlStore,
+) -> None:
+    costs = [
+        Cost(TODAY - day, "meta", n, "Summer", "USD", 100, 1, None)
+        for day, n in ((1, "1"), (1, "2"), (1, ""), (2, ""))
+    ]
+    fold(store, [report(cost) for cost in costs])
+    assert {
+        each["campaign_id"]: each["spend"] for each in ask(store, HALF)["campaigns"]
+    } == dict.fromkeys(("1", "2", None), amount(100, "USD"))
+
+
+def steady(
+    days: range,
+    returns: Sequence[float],
+    spend: int = 10_000,
+    name: str = "Summer",
+    campaign_id: str = "1",
+) -> list[Entry]:
+    """A campaign whose revenue makes `returns` in turn at a margin of one half."""
+    found: list[Entry] = []
+    for day in days:
+        found.append(report(Cost(day, "meta", campaign_id, name, "USD", spend, 1, None)))
+        sale = Sale(
+            day, round(spend * (1 + returns[day % len(returns)]) / 0.5), "USD", ("", "", "")
+        )
+        found += order_records(
+            day * 1000 + int(campaign_id), sale, f"/?utm_id={campaign_id}&utm_source=fb"
+        )
+    return found
+
+
+HALF = Merchant("USD", bankroll=100_000, margin=0.5)
+
+
+@on_sqlite
+def test_below_seven_days_todays_budget_stays(store: SqlStore) -> None:
+    fold(store, steady(range(TODAY - 8, TODAY + 1), (0.4, 0.2)))
+    (campaign,) = ask(store, HALF)["campaigns"]
+    assert (campaign["days"], campaign["binding_constraint"]) == (6, "too_few_days")
+    assert campaign["recommended_budget"] == campaign["current_budget"] == amount(10_000, "USD")
+    assert campaign["kelly"]["multiplier"] is None
+    assert "6 mature days" in campaign["reason"]
+
+
+@on_sqlite
+@pytest.mark.parametrize(("days", "multiplier"), [(7, 0.25), (29, 0.25), (30, 0.5), (60, 0.5)])
+def test_the_multiplier_follows_the_mature_days(
+    store: SqlStore, days: int, multiplier: float
+) -> None:
+    fold(store, steady(range(TODAY - 2 - days, TODAY + 1), (0.4, -0.3)))
+    assert ask(store, HALF)["campaigns"][0]["kelly"]["multiplier"] == multiplier
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("returns", "bankroll", "binding", "recommended"),
+    [
+        ((-0.5, -0.3), 100_000, "zero_edge", 7_000),
+        ((0.9, 0.7), 100_000, "step_up", 13_000),
+        ((0.9, 0.7), 11_000, "bankroll", 11_000),
+        ((0.9, -0.8), 20_000, "step_down", 7_000),
+        ((0.9, 0.7), 4_000, "bankroll", 4_000),
+    ],
+)
+def test_what_binds_is_named(
+    store: SqlStore, returns: tuple[float, ...], bankroll: int, binding: str, recommended: int
+) -> None:
+    fold(store, steady(range(TODAY - 40, TODAY + 1), returns))
+    (campaign,) = ask(store, Merchant("USD", bankroll, 0.5))["campaigns"]
+    assert (campaign["binding_constraint"], campaign["recommended_budget"]) == (
+        binding,
+        amount(recommended, "USD"),
+    )
+    assert (PAUSE in campaign["issues"]) == (binding == "zero_edge")
+
+
+@on_sqlite
+def test_recommended_budgets_stay_within_the_step_and_together_within_the_bankroll(
+    store: SqlStore,
+) -> None:
+    fold(
+        store,
+        [
+            e
+            for n in range(1, 5)
+            for e in steady(
+                range(TODAY - 40, TODAY + 1), (0.9, 0.5, 0.7), 10_000 + n, f"C{n}", str(n)
+            )
+        ],
+    )
+    answer = ask(store, Merchant("USD", 45_000, 0.5))
+    moves = [
+        (float(c["current_budget"]["amount"]), float(c["recommended_budget"]["amount"]))
+        for c in answer["campaigns"]
+    ]
+    assert all(0.7 * current <= told <= 1.3 * current for current, told in moves)
+    assert sum(told for _, told in moves) == pytest.approx(450, abs=0.05)
+    assert sum(told for _, told in moves) <= 450
+    assert float(answer["total"]["recommended_budget"]["amount"]) <= 450
+
+
+@on_sqlite
+def test_spend_in_another_currency_is_shown_but_never_compared(store: SqlStore) -> None:
+    fold(
+        store,
+        [
+            *steady(range(TODAY - 40, TODAY + 1), (0.4, 0.2)),
+            report(Cost(TODAY, "google", "9", "Abroad", "EUR", 500, 1, None)),
+        ],
+    )
+    answer = ask(store, HALF)
+    (abroad,) = (each for each in answer["campaigns"] if each["campaign_id"] == "9")
+    assert (abroad["spend"], abroad["roas"], abroad["recommended_budget"]) == (
+        amount(500, "EUR"),
+        None,
+        None,
+    )
+    assert "EUR" in abroad["reason"]
+    assert answer["total"]["roas"] is None
+    assert any("EUR" in reason for reason in answer["reasons"])
+
+
+@on_sqlite
+def test_a_name_that_two_campaigns_have_is_given_to_neither(store: SqlStore) -> None:
+    costs = [Cost(TODAY, "meta", n, "Summer", "USD", 100, 1, None) for n in ("1", "2")]
+    sale = Sale(TODAY, 900, "USD", ("", "", ""))
+    fold(
+        store,
+        [*map(report, costs), *order_records(10, sale, "/?utm_source=fb&utm_campaign=summer")],
+    )
+    found = {
+        each["campaign_id"]: (each["orders"], each["issues"])
+        for each in ask(store, HALF)["campaigns"]
+    }
+    assert found == {"1": (0, []), "2": (0, []), None: (1, [AMBIGUOUS])}
+
+
+@on_sqlite
+def test_a_link_of_another_channel_does_not_take_a_campaigns_name(store: SqlStore) -> None:
+    sale = Sale(TODAY, 900, "USD", ("", "", ""))
+    links = ("/?utm_source=klaviyo&utm_campaign=summer", "/?utm_campaign=summer")
+    records = [
+        record for n, link in enumerate(links) for record in order_records(10 * (n + 1), sale, link)
+    ]
+    fold(store, [report(Cost(TODAY, "meta", "1", "Summer", "USD", 100, 1, None)), *records])
+    assert {each["channel"]: each["orders"] for each in ask(store, HALF)["campaigns"]} == {
+        "meta": 1,
+        "klaviyo": 1,
+    }
+
+
+@on_sqlite
+def test_the_share_of_unattributed_orders_is_shown(store: SqlStore) -> None:
+    sale = Sale(TODAY, 1000, "USD", ("", "", ""))
+    fold(
+        store,
+        [
+            e
+            for n, site in enumerate((None, "/", "/", "/?fbclid=x"))
+            for e in order_records(10 * (n + 1), sale, site)
+        ],
+    )
+    answer = ask(store, HALF)
+    assert answer["unattributed"] == {
+        "orders": 1,
+        "revenue": amount(1000, "USD"),
+        "share": 0.25,
+        "reason": None,
+    }
+    assert (answer["direct"]["orders"], answer["meta_unassigned"]["orders"]) == (2, 1)
+
+
+@pytest.mark.parametrize(
+    ("shop_zone", "note"),
+    [
+        ("America/Los_Angeles", None),
+        ("Europe/Paris", "mixes the hours"),
+        (None, "the shop's time zone is not set"),
+    ],
+)
+def test_time_zones_of_account_and_shop_are_stated(
+    store: SqlStore, shop_zone: str | None, note: str | None
+) -> None:
+    fold(store, steady(range(TODAY - 3, TODAY), (0.1,)))
+    zones = ask(store, HALF, shop_zone)["time_zones"]
+    assert (zones["shop"], zones["ad_account"]) == (shop_zone, "America/Los_Angeles")
+    assert zones["reason"] is None if note is None else note in zones["reason"]
+
+
+@on_sqlite
+def test_the_answer_is_json(store: SqlStore) -> None:
+    shop = Simulated(3)
+    fold(store, shop.entries)
+    assert json.loads(json.dumps(ask(store, shop.merchant()), allow_nan=False))

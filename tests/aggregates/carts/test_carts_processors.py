@@ -1,0 +1,100 @@
+"""The two processors as the runner uses them: from records, and beside each other."""
+
+import json
+import random
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from aggregates.carts.fold.processors import Carts, CartsOrders
+from processors.shopify.orders import Order
+from stream.record import Entry, Record
+from stream.store.contract import StoreUnavailable
+from stream.store.sql.store import SqlStore
+from tests.aggregates.carts.test_carts_answer import before, simulated
+from tests.support.cart_events import (
+    DAY,
+    SHOP,
+    assert_equation,
+    checkouts_in,
+    emptied,
+    everything,
+    fold,
+    ms,
+)
+
+SAMPLES = Path("../shared/samples")
+
+
+def entry(topic: str, shopify_topic: str, body: dict[str, Any]) -> Entry:
+    headers = {"source": "shopify", "topic": shopify_topic, "shop": SHOP}
+    return Entry(Record(topic, "k", "id", ms(0), headers, json.dumps(body).encode()), 0, 0)
+
+
+def test_orders_that_say_nothing_about_checkouts_are_passed_over() -> None:
+    body = {"id": 1, "created_at": "2026-08-01T00:00:00Z", "currency": "USD", "total_price": "1.00"}
+    processor = CartsOrders()
+    assert isinstance(processor.decode(entry("orders", "orders/create", body)), Order)
+    assert processor.decode(entry("orders", "orders/create", {**body, "test": True})) is None
+    for topic in ("refunds/create", "orders/delete", "orders/edited", "customers/merge"):
+        assert processor.decode(entry("orders", topic, {})) is None
+
+
+@pytest.mark.skipif(not SAMPLES.is_dir(), reason="the samples of shopify's payloads are not here")
+def test_shopifys_own_samples_of_checkouts_and_carts_are_understood_and_counted(
+    store: SqlStore,
+) -> None:
+    processor, events = Carts(), []
+    for path in sorted(
+        [*SAMPLES.glob("shopifydocs*_checkouts.*.json"), *SAMPLES.glob("shopifydocs*_carts.*.json")]
+    ):
+        told = json.loads(path.read_text())
+        topic = path.stem.rpartition("_")[2].replace(".", "/")
+        events.append(processor.decode(entry("checkouts", topic, told.get("payload", told))))
+    assert len(events) == 5
+    with store.begin() as transaction:
+        processor.apply(transaction, [event for event in events if event is not None], ms(0))
+    assert [row.state for row in checkouts_in(store)] != []
+    assert_equation(store)
+
+
+def test_both_processors_at_once_end_where_one_after_the_other_would(store: SqlStore) -> None:
+    now_ms = ms(20 * DAY)
+    events = before(simulated(7, 150, 20), now_ms)
+    fold(store, events, now_ms)
+    expected = everything(store)
+    emptied(store)
+    failures: list[BaseException] = []
+
+    def work(processor: Carts | CartsOrders, mine: list[Any], seed: int) -> None:
+        random.Random(seed).shuffle(mine)
+        try:
+            for start in range(0, len(mine), 20):
+                for _ in range(100):
+                    try:
+                        with store.begin() as transaction:
+                            processor.apply(transaction, mine[start : start + 20], now_ms)
+                        break
+                    except StoreUnavailable:
+                        continue
+                else:
+                    raise AssertionError("no attempt got through")
+        except BaseException as error:
+            failures.append(error)
+
+    orders = [event for event in events if isinstance(event, Order)]
+    others = [event for event in events if not isinstance(event, Order)]
+    jobs: list[tuple[Carts | CartsOrders, list[Any]]] = [
+        (Carts(), others[::2]),
+        (Carts(), others[1::2]),
+        (CartsOrders(), orders),
+    ]
+    threads = [threading.Thread(target=work, args=(*job, seed)) for seed, job in enumerate(jobs)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert not failures
+    assert everything(store) == expected

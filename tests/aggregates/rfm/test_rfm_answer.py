@@ -1,0 +1,297 @@
+"""/v1/rfm against a plain list of orders: brute force on simulated shops, and the published numbers of the CDNOW log."""
+
+import json
+import random
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from aggregates.rfm.answer.overview import RfmSettings
+from aggregates.rfm.fold.customer import MAX_ORDERS
+from aggregates.rfm.fold.money_bins import bin_edge
+from aggregates.rfm.fold.processor import RfmProcessor
+from query.api_settings import ShopSettings
+from stream.log.sqlite.log import SqliteLog
+from stream.money import amount
+from stream.store.sql.store import SqlStore
+from tests.support import oracle_rfm
+from tests.support.api_client import SETTINGS, TODAY, fold, serving
+from tests.support.cdnow import CALIBRATION_ENDS, MASTER, SAMPLE, VECTORS, cdnow_orders, needs_cdnow
+from tests.support.orders import SHOP, order
+
+Json = dict[str, Any]
+
+
+def simulated(seed: int, customers: int, orders: int) -> list[oracle_rfm.Order]:
+    """Orders of 500 days, some customers far keener than others, some of them guests."""
+    rng = random.Random(seed)
+    names = [
+        f"g:{number:032x}" if number % 7 == 0 else f"{number}" for number in range(1, customers + 1)
+    ]
+    means = [rng.gammavariate(4, 1_500) for _ in names]
+    found = []
+    for _ in range(orders):
+        who, day = int(customers * rng.random() ** 2), TODAY - int(500 * rng.random() ** 1.5)
+        spent = 0 if rng.random() < 0.02 else round(rng.gammavariate(6, means[who] / 6))
+        found.append(oracle_rfm.Order(names[who], day, spent))
+    return found
+
+
+def events(orders: list[oracle_rfm.Order], size: int = 500) -> list[list[Any]]:
+    """The same as events; a guest's key is the hash of an address, so these are given as customers with such a key."""
+    told = [
+        order(f"{number}", customer=each.customer, day=each.day, total=each.cents)
+        for number, each in enumerate(orders)
+    ]
+    return [told[start : start + size] for start in range(0, len(told), size)]
+
+
+async def rfm(
+    store: SqlStore, log: SqliteLog, settings: RfmSettings | None = None, day: int = TODAY
+) -> Json:
+    shops = {SHOP: ShopSettings(rfm=settings or RfmSettings(min_repeaters=50))}
+    async with serving(store, log, SETTINGS, shops=shops, now_ms=day * 86_400_000) as api:
+        return await api.answer("/v1/rfm")
+
+
+def money(units: float) -> Json:
+    return {"amount": amount(round(units), "USD"), "currency_code": "USD"}
+
+
+def assert_equal(told: Json, expected: oracle_rfm.Answer, guests: int) -> None:
+    assert told["customers"]["ever"] == expected.customers_ever
+    assert told["customers"]["in_window"] == expected.customers_in_window
+    assert told["customers"]["guests"] == guests
+    assert told["orders"] == expected.orders
+    assert told["revenue"] == money(expected.revenue)
+    assert told["churn"] == {
+        "after_days": 180,
+        "customers": expected.churned,
+        "of": expected.customers_ever,
+        "rate": expected.churn_rate,
+    }
+    assert expected.monetary_cutoffs is not None
+    assert expected.grid is not None
+    assert expected.segments is not None
+    assert told["cutoffs"] == {
+        "recency_days": expected.recency_cutoffs,
+        "frequency": expected.frequency_cutoffs,
+        "monetary": [amount(cut, "USD") for cut in expected.monetary_cutoffs],
+    }
+    assert told["scores"] == {
+        "recency": expected.recency_scores,
+        "frequency": expected.frequency_scores,
+        "monetary": expected.monetary_scores,
+    }
+    grid = {(cell["r"], cell["fm"]): (cell["customers"], cell["revenue"]) for cell in told["grid"]}
+    assert grid == {
+        key: (customers, money(revenue)) for key, (customers, revenue) in expected.grid.items()
+    }
+    segments = {each["segment"]: (each["customers"], each["revenue"]) for each in told["segments"]}
+    assert segments == {
+        name: (customers, money(revenue))
+        for name, (customers, revenue) in expected.segments.items()
+    }
+    for each in told["segments"]:
+        customers, revenue = expected.segments[each["segment"]]
+        assert each["share"] == pytest.approx(customers / expected.customers_in_window)
+        assert each["revenue_share"] == pytest.approx(revenue / expected.revenue)
+    simple = told["ltv_simple"]
+    assert simple["average_frequency"] == pytest.approx(expected.average_frequency)
+    assert simple["average_order_value"] == money(expected.average_order_value or 0)
+    assert simple["lifespan_years"] == pytest.approx(expected.lifespan_years)
+    assert simple["ltv"] == money(expected.ltv or 0)
+    assert simple["capped"]["ltv"] == money(expected.capped_ltv or 0)
+
+
+@pytest.mark.parametrize(
+    ("exact_below", "seed", "window_days"), [(50_000, 1, 365), (50_000, 2, 90), (1, 3, 365)]
+)
+async def test_every_number_equals_brute_force(
+    store: SqlStore, log: SqliteLog, exact_below: int, seed: int, window_days: int
+) -> None:
+    orders = simulated(seed, customers=400, orders=3_000)
+    fold(
+        store,
+        events(orders),
+        processor=RfmProcessor({}, exact_below=exact_below, window_days=window_days),
+    )
+    told = await rfm(store, log, RfmSettings(min_repeaters=50, window_days=window_days))
+    round_money = bin_edge if exact_below == 1 else int
+    expected = oracle_rfm.rfm_of(
+        orders, TODAY, window_days=window_days, round_money=round_money, orders_cap=MAX_ORDERS
+    )
+    assert_equal(
+        told,
+        expected,
+        guests=len({each.customer for each in orders if each.customer.startswith("g:")}),
+    )
+    assert told["reason"] is None
+
+
+@needs_cdnow
+async def test_the_cdnow_sample_gives_the_published_models_and_brute_force_s_value(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    """Fader & Hardie: BG/NBD .243, 4.414, .793, 2.426; Gamma-Gamma 6.25, 3.74, 15.44 (analytics.md 2.2)."""
+    orders = [each for each in cdnow_orders(SAMPLE) if each.day <= CALIBRATION_ENDS]
+    fold(store, events(orders), CALIBRATION_ENDS)
+    told = (await rfm(store, log, RfmSettings(), CALIBRATION_ENDS))["ltv_predicted"]
+    assert [round(told["bg_nbd"][name], 3) for name in ("r", "alpha", "a", "b")] == [
+        0.243,
+        4.414,
+        0.793,
+        2.426,
+    ]
+    assert [round(told["gamma_gamma"][name], 2) for name in ("p", "q", "v")] == [6.25, 3.74, 15.44]
+    assert (told["reason"], told["time_unit"], told["horizon_days"], told["margin"]) == (
+        None,
+        "week",
+        365,
+        1.0,
+    )
+    summaries = oracle_rfm.summaries(orders, CALIBRATION_ENDS)
+    expected = oracle_rfm.predicted_of(
+        [each._replace(z=each.z / 100) for each in summaries.values()], horizon_days=365
+    )
+    assert told["bg_nbd"]["log_likelihood"] == pytest.approx(
+        expected.bg_nbd_log_likelihood, rel=1e-6
+    )
+    assert float(told["total"]["amount"]) == pytest.approx(expected.total, rel=1e-3)
+    assert float(told["ltv"]["amount"]) == pytest.approx(expected.total / len(summaries), abs=0.02)
+
+
+async def test_margin_and_horizon_scale_the_prediction(store: SqlStore, log: SqliteLog) -> None:
+    fold(store, events(simulated(4, customers=600, orders=3_000)))
+    whole = (await rfm(store, log))["ltv_predicted"]
+    part = (await rfm(store, log, RfmSettings(min_repeaters=50, margin=0.4, horizon_days=90)))[
+        "ltv_predicted"
+    ]
+    assert (part["margin"], part["horizon_days"]) == (0.4, 90)
+    assert 0 < float(part["total"]["amount"]) < 0.4 * float(whole["total"]["amount"])
+
+
+async def test_too_few_repeaters_are_told_instead_of_numbers(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    fold(store, events(simulated(4, customers=100, orders=300)))
+    told = (await rfm(store, log, RfmSettings()))["ltv_predicted"]
+    assert (told["ltv"], told["total"], told["bg_nbd"]) == (None, None, None)
+    assert "500" in told["reason"]
+
+
+async def test_fewer_than_five_customers_have_no_scores_and_it_is_said_why(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    fold(store, [[order(f"{number}", customer=f"{number}", day=TODAY) for number in range(4)]])
+    told = await rfm(store, log)
+    assert (told["cutoffs"], told["scores"], told["grid"], told["segments"]) == (
+        None,
+        None,
+        None,
+        None,
+    )
+    assert "5 customers" in told["reason"]
+    assert told["customers"]["in_window"] == 4
+    assert told["ltv_simple"]["average_frequency"] == 1
+
+
+async def test_a_shop_without_orders_is_told_of_without_money(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    told = await rfm(store, log)
+    assert told["customers"] == {"ever": 0, "in_window": 0, "guests": 0, "guests_in_window": 0}
+    assert (told["revenue"], told["ltv_simple"], told["churn"]["rate"]) == (None, None, None)
+    assert told["reason"] == told["ltv_predicted"]["reason"] is not None
+
+
+async def test_orders_of_nobody_are_left_out_and_counted(store: SqlStore, log: SqliteLog) -> None:
+    fold(store, [[order("1"), order("2", customer=None, total=250)]])
+    told = await rfm(store, log)
+    assert told["left_out"]["orders"] == 1
+    assert told["left_out"]["revenue"] == money(250)
+    assert told["orders"] == 1
+
+
+async def test_orders_in_another_currency_are_left_out_and_counted(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    fold(store, [[order("1"), order("2", currency="JPY", total=250)]])
+    told = await rfm(store, log)
+    assert (told["orders"], told["other_currency_orders"], told["left_out"]["orders"]) == (1, 1, 0)
+
+
+async def test_all_answers_of_a_shop_without_time_zone_have_the_day_of_its_orders_own_times(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    ahead = timezone(timedelta(hours=13))
+    made = datetime(1970, 1, 1, 12, tzinfo=ahead) + timedelta(days=TODAY + 1)
+    fold(store, [[replace(order("1", day=TODAY + 1), processed_at=made)]])
+    async with serving(
+        store,
+        log,
+        SETTINGS,
+        shops={SHOP: ShopSettings()},
+        now_ms=TODAY * 86_400_000 + 12 * 3_600_000,
+    ) as api:
+        days = [
+            (await api.answer(path))["as_of"]["day"]
+            for path in ("/v1/rfm", "/v1/budget", "/v1/carts")
+        ]
+        customer = await api.answer("/v1/rfm/customers/1")
+    assert days == [customer["last_order_day"]] * 3
+    assert customer["recency_days"] == 0
+
+
+async def replayed_cdnow(store: SqlStore, log: SqliteLog, exact_below: int) -> tuple[Json, Json]:
+    """(the answer, the vector) as of 1997-09-30, with everything compared that bins of money do not touch."""
+    vector = json.loads(VECTORS.read_text())["asof"]["1997-09-30"]
+    orders = [each for each in cdnow_orders(MASTER) if each.day <= CALIBRATION_ENDS]
+    processor = RfmProcessor({}, exact_below=exact_below)
+    fold(store, events(orders, 2_000), CALIBRATION_ENDS, processor)
+    told = await rfm(store, log, RfmSettings(), CALIBRATION_ENDS)
+    customers = vector["customers_in_window"]
+    assert told["as_of"]["day"] == "1997-09-30"
+    assert told["customers"]["in_window"] == customers
+    assert told["orders"] == vector["orders_in_window"]
+    assert told["revenue"] == money(vector["revenue_cents_in_window"])
+    assert told["cutoffs"]["recency_days"] == vector["cutoffs"]["recency_days"]
+    assert told["cutoffs"]["frequency"] == vector["cutoffs"]["frequency"]
+    assert told["scores"]["recency"] == vector["r_counts"]
+    assert told["scores"]["frequency"] == vector["f_counts"]
+    assert told["churn"]["customers"] == vector["churned_gt180"]
+    assert told["churn"]["rate"] == pytest.approx(vector["churn_rate"])
+    assert told["ltv_simple"]["lifespan_years"] == pytest.approx(vector["lifespan"])
+    assert told["ltv_simple"]["ltv"] == money(100 * vector["ltv_spec"])
+    return told, vector
+
+
+needs_vector = pytest.mark.skipif(
+    not VECTORS.exists(), reason="shared/vectors/rfm_cdnow.json is not here"
+)
+
+
+@needs_cdnow
+@needs_vector
+async def test_cdnow_replayed_gives_the_published_numbers(store: SqlStore, log: SqliteLog) -> None:
+    told, vector = await replayed_cdnow(store, log, exact_below=50_000)
+    assert told["cutoffs"]["monetary"] == [
+        amount(cut, "USD") for cut in vector["cutoffs"]["monetary_cents"]
+    ]
+    assert told["scores"]["monetary"] == vector["m_counts"]
+    assert {each["segment"]: each["customers"] for each in told["segments"]} == vector["segments"]
+    assert float(told["ltv_predicted"]["total"]["amount"]) > 0
+
+
+@needs_cdnow
+@needs_vector
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+async def test_cdnow_in_bins_of_money_differs_by_less_than_half_a_percent_of_customers(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    told, vector = await replayed_cdnow(store, log, exact_below=1)
+    segments = {each["segment"]: each["customers"] for each in told["segments"]}
+    moved = sum(abs(segments[name] - count) for name, count in vector["segments"].items()) / 2
+    assert 0 < moved <= 0.005 * vector["customers_in_window"]

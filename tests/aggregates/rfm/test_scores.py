@@ -1,0 +1,316 @@
+"""RFM from cells: the published CDNOW numbers, the brute-force oracle on random shops, and what must hold for every shop."""
+
+import json
+from collections import defaultdict
+from datetime import date
+from math import floor, log
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aggregates.arrays import Ints
+from aggregates.rfm.answer.churn import churn, ltv_simple
+from aggregates.rfm.answer.scores import TOO_FEW, Rfm, rfm, score_customer, values_at
+from aggregates.rfm.answer.segment_boxes import boxes
+from aggregates.rfm.answer.segments import SEGMENTS, SHOPIFY, cells_of, fm_score, segment_of
+from tests.support.cdnow import MASTER, VECTORS, cdnow_orders, needs_cdnow
+from tests.support.oracle_rfm import GRID, NAMES, Answer, Order, percentile_disc, rfm_of
+
+ASOF = 20_000
+RATIO = 1.02
+
+
+def bin_edge(cents: int) -> int:
+    """A fold's rounding: the largest whole amount of the customer's money bin, bins growing by 1.02."""
+    if cents <= 0:
+        return cents
+    power = floor(log(cents) / log(RATIO))
+    return max(cents, floor(RATIO ** (power + 1)))
+
+
+def cells(
+    orders: list[Order], asof_day: int, *, exact: bool = True, window_days: int = 365
+) -> tuple[Ints, ...]:
+    """What the fold would hold: one row per (last day, orders capped, money) with customers, orders and revenue."""
+    own: dict[str, list[Order]] = defaultdict(list)
+    for order in orders:
+        if asof_day - window_days < order.day <= asof_day:
+            own[order.customer].append(order)
+    counted: dict[tuple[int, int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
+    for bought in own.values():
+        cents = sum(order.cents for order in bought)
+        key = (
+            max(order.day for order in bought),
+            min(len(bought), 32),
+            cents if exact else bin_edge(cents),
+        )
+        for at, amount in enumerate((1, len(bought), cents)):
+            counted[key][at] += amount
+    table = np.array([(*key, *values) for key, values in counted.items()], dtype=np.int64).reshape(
+        -1, 6
+    )
+    return tuple(table.T)
+
+
+def scored(orders: list[Order], asof_day: int, *, exact: bool = True) -> Rfm:
+    last_day, n, money, customers, count, revenue = cells(orders, asof_day, exact=exact)
+    return rfm(last_day, n, money, customers, count, revenue, asof_day)
+
+
+def agrees(got: Rfm, expected: Answer) -> None:
+    assert (got.customers, got.orders, got.revenue) == (
+        expected.customers_in_window,
+        expected.orders,
+        expected.revenue,
+    )
+    if expected.grid is None:
+        assert got.cutoffs is None
+        assert got.reason == TOO_FEW
+        return
+    assert got.cutoffs is not None
+    assert got.grid is not None
+    assert got.segments is not None
+    assert expected.segments is not None
+    assert list(got.cutoffs.recency_days) == expected.recency_cutoffs
+    assert list(got.cutoffs.frequency) == expected.frequency_cutoffs
+    assert list(got.cutoffs.monetary) == expected.monetary_cutoffs
+    assert [list(got.recency or ()), list(got.frequency or ()), list(got.monetary or ())] == [
+        expected.recency_scores,
+        expected.frequency_scores,
+        expected.monetary_scores,
+    ]
+    assert {
+        (r, fm): (got.grid[r - 1][fm - 1].customers, got.grid[r - 1][fm - 1].revenue)
+        for r, fm in expected.grid
+    } == expected.grid
+    assert {
+        name: (tally.customers, tally.revenue) for name, tally in got.segments.items()
+    } == expected.segments
+
+
+ORDERS = st.lists(
+    st.builds(
+        Order,
+        customer=st.integers(0, 25).map(str),
+        day=st.integers(ASOF - 420, ASOF),
+        cents=st.one_of(st.integers(0, 30), st.integers(0, 10**4), st.integers(-500, 10**9)),
+    ),
+    max_size=120,
+)
+
+
+@needs_cdnow
+@pytest.mark.skipif(not VECTORS.exists(), reason="shared/vectors/rfm_cdnow.json is not here")
+def test_the_cdnow_master_file_gives_the_published_numbers_exactly() -> None:
+    orders = cdnow_orders(MASTER)
+    for day, expected in json.loads(VECTORS.read_text())["asof"].items():
+        asof = (date.fromisoformat(day) - date(1970, 1, 1)).days
+        got = scored(orders, asof)
+        assert got.cutoffs is not None
+        assert got.segments is not None
+        assert (got.customers, got.orders, got.revenue) == (
+            expected["customers_in_window"],
+            expected["orders_in_window"],
+            expected["revenue_cents_in_window"],
+        )
+        assert list(got.cutoffs.recency_days) == expected["cutoffs"]["recency_days"]
+        assert list(got.cutoffs.frequency) == expected["cutoffs"]["frequency"]
+        assert list(got.cutoffs.monetary) == expected["cutoffs"]["monetary_cents"]
+        assert list(got.recency or ()) == expected["r_counts"]
+        assert list(got.frequency or ()) == expected["f_counts"]
+        assert list(got.monetary or ()) == expected["m_counts"]
+        assert {name: tally.customers for name, tally in got.segments.items()} == expected[
+            "segments"
+        ]
+        agrees(got, rfm_of(orders, asof))
+        binned = scored(orders, asof, exact=False)
+        assert binned.segments is not None
+        moved = (
+            sum(
+                abs(binned.segments[name].customers - got.segments[name].customers)
+                for name in SEGMENTS
+            )
+            / 2
+        )
+        assert moved / got.customers < 0.005  # money bins of 1.02: within 0.5 % of customers
+        last: dict[str, int] = {}
+        for order in orders:
+            if order.day <= asof:
+                last[order.customer] = max(order.day, last.get(order.customer, 0))
+        days, counts = np.unique(list(last.values()), return_counts=True)
+        lapsed = churn(days, counts, asof)
+        assert (lapsed.customers, lapsed.of) == (
+            expected["churned_gt180"],
+            expected["customers_ever"],
+        )
+        assert lapsed.rate == pytest.approx(expected["churn_rate"], rel=1e-12)
+        simple = ltv_simple(got.customers, got.orders, got.revenue, lapsed.rate)
+        assert simple is not None
+        assert simple.average_order_value / 100 == pytest.approx(
+            expected["avg_order_value"], rel=1e-9
+        )
+        assert simple.average_frequency == pytest.approx(expected["avg_frequency"], rel=1e-9)
+        assert simple.lifespan_years == pytest.approx(expected["lifespan"], rel=1e-9)
+        assert simple.ltv / 100 == pytest.approx(expected["ltv_spec"], rel=1e-9)
+
+
+@settings(max_examples=150, deadline=None)
+@given(ORDERS, st.booleans())
+def test_cells_tell_what_the_oracle_counts_customer_by_customer(
+    orders: list[Order], exact: bool
+) -> None:
+    if not cells(orders, ASOF)[0].size:
+        return
+    expected = rfm_of(orders, ASOF, round_money=(lambda cents: cents) if exact else bin_edge)
+    agrees(scored(orders, ASOF, exact=exact), expected)
+
+
+@settings(max_examples=50, deadline=None)
+@given(ORDERS)
+def test_one_customer_is_scored_as_its_cell_is(orders: list[Order]) -> None:
+    answer = rfm_of(orders, ASOF)
+    if not answer.scored:
+        return
+    cutoffs = scored(orders, ASOF).cutoffs
+    assert cutoffs is not None
+    for each in answer.scored.values():
+        got = score_customer(cutoffs, each.recency_days, each.orders, each.cents)
+        assert (got.r, got.f, got.m, got.fm, got.segment) == (
+            each.r,
+            each.f,
+            each.m,
+            each.fm,
+            each.segment,
+        )
+
+
+@settings(max_examples=50, deadline=None)
+@given(ORDERS)
+def test_the_boxes_of_the_segments_hold_each_customer_exactly_once(orders: list[Order]) -> None:
+    answer = rfm_of(orders, ASOF)
+    if not answer.scored:
+        return
+    cutoffs = scored(orders, ASOF).cutoffs
+    assert cutoffs is not None
+
+    def within(value: int, limits: tuple[int | None, int | None]) -> bool:
+        above, upto = limits
+        return (above is None or value > above) and (upto is None or value <= upto)
+
+    for each in answer.scored.values():
+        own = (each.recency_days, min(each.orders, 32), each.cents)
+        found = [
+            name for name in SEGMENTS for box in boxes(cutoffs, name) if all(map(within, own, box))
+        ]
+        assert found == [each.segment]
+
+
+@settings(max_examples=50, deadline=None)
+@given(ORDERS, st.integers(0, 400), st.integers(1, 40), st.integers(0, 10**6))
+def test_scores_are_monotone(orders: list[Order], recency: int, count: int, cents: int) -> None:
+    if not cells(orders, ASOF)[0].size or (cutoffs := scored(orders, ASOF).cutoffs) is None:
+        return
+    here = score_customer(cutoffs, recency, count, cents)
+    assert score_customer(cutoffs, recency + 7, count, cents).r <= here.r
+    assert score_customer(cutoffs, recency, count + 1, cents).f >= here.f
+    assert score_customer(cutoffs, recency, count, cents + 100).m >= here.m
+
+
+def test_customers_who_did_the_same_share_every_score() -> None:
+    """59 % of CDNOW bought once; NTILE would spread them over F = 1, 2 and 3 (analytics.md 1.4)."""
+    alike = [Order(str(who), ASOF - 10, 500) for who in range(50)]
+    apart = [Order(f"often-{who}", ASOF - day, 900) for who in range(10) for day in range(who + 2)]
+    got = scored(alike + apart, ASOF)
+    assert got.frequency is not None
+    assert got.frequency[0] == 50
+    assert score_customer(got.cutoffs, 10, 1, 500).f == 1 if got.cutoffs else False
+
+
+@settings(max_examples=40, deadline=None)
+@given(ORDERS, st.integers(1, 200))
+def test_the_clock_alone_changes_recency_by_days_and_no_score(
+    orders: list[Order], later: int
+) -> None:
+    arrays = cells(orders, ASOF)
+    if not arrays[0].size:
+        return
+    last_day, n, money, customers, count, revenue = arrays
+    now = rfm(last_day, n, money, customers, count, revenue, ASOF)
+    then = rfm(last_day, n, money, customers, count, revenue, ASOF + later)
+    assert now.grid == then.grid
+    if now.cutoffs and then.cutoffs:
+        assert tuple(day + later for day in now.cutoffs.recency_days) == then.cutoffs.recency_days
+
+
+def test_four_customers_have_totals_but_no_scores_and_it_says_so() -> None:
+    got = scored([Order(str(who), ASOF - who, 100) for who in range(4)], ASOF)
+    assert (got.customers, got.orders, got.revenue) == (4, 4, 400)
+    assert got.cutoffs is None
+    assert got.segments is None
+    assert got.reason == TOO_FEW
+    empty = np.zeros(0, dtype=np.int64)
+    assert rfm(empty, empty, empty, empty, empty, empty, ASOF).customers == 0
+
+
+@settings(max_examples=200)
+@given(
+    st.lists(
+        st.tuples(st.one_of(st.integers(-20, 20), st.integers(-(2**40), 2**52)), st.integers(1, 9)),
+        min_size=5,
+        max_size=60,
+    )
+)
+def test_weighted_quantiles_are_those_of_the_written_out_list(
+    weighted: list[tuple[int, int]],
+) -> None:
+    values, weights = (np.array(column, dtype=np.int64) for column in zip(*weighted, strict=True))
+    written_out = [value for value, weight in weighted for _ in range(weight)]
+    n = len(written_out)
+    assert values_at(values, weights, [-(-k * n // 5) for k in range(1, 5)]) == percentile_disc(
+        written_out
+    )
+
+
+def test_eleven_segments_cover_the_grid_once_and_each_has_a_shopify_name() -> None:
+    assert len(SEGMENTS) == 11
+    assert sorted(SEGMENTS) == NAMES
+    assert set(SHOPIFY) == set(SEGMENTS)
+    assert sorted(pair for name in SEGMENTS for pair in cells_of(name)) == [
+        (r, fm) for r in range(1, 6) for fm in range(1, 6)
+    ]
+    for r, row in GRID.items():
+        assert [segment_of(r, fm) for fm in range(1, 6)] == row.split()
+    assert [fm_score(1, 2), fm_score(1, 1), fm_score(5, 4), fm_score(5, 5)] == [2, 1, 5, 5]
+
+
+def test_churn_counts_more_than_180_days_over_everyone_ever() -> None:
+    days, counts = np.array([ASOF - 181, ASOF - 180, ASOF]), np.array([2, 3, 5])
+    assert (churn(days, counts, ASOF).customers, churn(days, counts, ASOF).rate) == (2, 0.2)
+    assert churn(days[:0], counts[:0], ASOF).rate is None
+
+
+def test_simple_ltv_is_as_specified_and_its_cap_differs_only_below_a_third_of_churn() -> None:
+    nobody, few, many = (ltv_simple(10, 20, 4000, rate) for rate in (0.0, 0.0001, 0.5))
+    assert nobody is not None
+    assert few is not None
+    assert many is not None
+    assert (nobody.lifespan_years, nobody.ltv) == (3.0, 200 * 2 * 3)
+    assert few.lifespan_years == pytest.approx(10_000)
+    assert few.capped_lifespan_years == 3.0
+    assert few.capped_ltv == nobody.ltv
+    assert many.ltv == many.capped_ltv == 200 * 2 * 2
+    assert ltv_simple(0, 0, 0, None) is None
+
+
+def test_simple_ltv_of_another_window_is_of_a_year_s_orders_as_well() -> None:
+    """A base that buys evenly is worth the same by whatever window it is looked at; lifespans are years (analytics.md 2.5 a)."""
+    year, quarter = (
+        ltv_simple(10, 40, 8000, 0.5),
+        ltv_simple(10, 10, 2000, 0.5, window_days=365 // 4),
+    )
+    assert year is not None
+    assert quarter is not None
+    assert (year.average_frequency, quarter.average_frequency) == (4, 1)
+    assert quarter.ltv == pytest.approx(year.ltv, rel=0.01)

@@ -1,0 +1,183 @@
+"""Answers of Graph's: every rule of the shared table, and what outranks what."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from destinations.meta.backoff import CAP_MS, probe_ms, retry_ms
+from destinations.meta.errors import Action, ErrorClass, classify, scrubbed
+from tests.support.capi_orders import TOKEN
+
+RULES = Path(__file__).parents[4] / "shared" / "vectors" / "capi_errors.json"
+CLASSES = {"config": "configuration"}
+
+
+def answer(code: int, subcode: int | None = None, **error: Any) -> bytes:
+    told = {"message": "Paramètre non valide", "code": code, "fbtrace_id": "Abc", **error}
+    return json.dumps(
+        {"error": told if subcode is None else {**told, "error_subcode": subcode}}
+    ).encode()
+
+
+def test_every_rule_of_the_shared_table_gives_its_class() -> None:
+    if not RULES.exists():
+        pytest.skip("the shared vectors are not beside this checkout")
+    checked = 0
+    for rule in json.loads(RULES.read_text())["rules"]:
+        if "code" not in rule:
+            continue
+        codes = rule["code"] if isinstance(rule["code"], list) else [rule["code"]]
+        codes = list(range(codes[0], codes[1] + 1)) if rule.get("range") else codes
+        subcodes = rule.get("subcodes", [rule.get("subcode")])
+        for code in codes:
+            for subcode in subcodes:
+                verdict = classify(
+                    rule.get("http", 400),
+                    {},
+                    answer(code, subcode, **({"type": rule["type"]} if "type" in rule else {})),
+                )
+                assert verdict.kind == CLASSES.get(rule["class"], rule["class"]), rule
+                assert (verdict.code, verdict.subcode, verdict.fbtrace_id) == (code, subcode, "Abc")
+                checked += 1
+    assert checked > 100
+
+
+def test_is_transient_outranks_code_and_status() -> None:
+    assert classify(400, {}, answer(190, is_transient=True)).action is Action.RETRY
+    assert classify(400, {}, answer(100, 2804003, is_transient=True)).kind is ErrorClass.TRANSIENT
+
+
+def test_codes_that_come_as_strings_mean_the_same() -> None:
+    verdict = classify(
+        400, {}, json.dumps({"error": {"code": "100", "error_subcode": "2804001"}}).encode()
+    )
+    assert (verdict.kind, verdict.action, verdict.code, verdict.subcode) == (
+        ErrorClass.PERMANENT,
+        Action.STRIP_FBC,
+        100,
+        2804001,
+    )
+    assert (
+        classify(400, {}, json.dumps({"error": {"code": "190"}}).encode()).kind
+        is ErrorClass.CONFIGURATION
+    )
+    assert (
+        classify(
+            400, {}, json.dumps({"error": {"code": 100, "is_transient": "true"}}).encode()
+        ).kind
+        is ErrorClass.TRANSIENT
+    )
+    assert classify(200, {}, b'{"events_received":"3"}').received == 3
+
+
+def test_a_throttle_that_calls_itself_transient_still_waits_for_what_the_header_says() -> None:
+    usage = {
+        "x-business-use-case-usage": json.dumps({"1": [{"estimated_time_to_regain_access": 2}]})
+    }
+    told = classify(400, usage, answer(80004, is_transient=True))
+    assert (told.kind, told.action, told.wait_ms) == (ErrorClass.TRANSIENT, Action.WAIT, 2 * 60_000)
+    assert classify(400, {}, answer(80004, is_transient=True)).action is Action.RETRY
+
+
+def test_a_subcode_of_zero_is_none() -> None:
+    assert (
+        classify(400, {}, answer(100, 0, type="GraphMethodException")).kind
+        is ErrorClass.CONFIGURATION
+    )
+
+
+def test_a_code_outranks_the_status() -> None:
+    assert classify(500, {}, answer(190)).kind is ErrorClass.CONFIGURATION
+    assert classify(400, {}, answer(1)).kind is ErrorClass.TRANSIENT
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"<!DOCTYPE html><html>Sorry", b"", b"[]", b"null", b"{", b"{}", b'{"error":"bad request"}'],
+)
+@pytest.mark.parametrize("status", [500, 502, 503, 400])
+def test_what_is_not_graphs_json_is_transient(status: int, body: bytes) -> None:
+    verdict = classify(status, {}, body)
+    assert verdict.kind is ErrorClass.TRANSIENT
+    assert verdict.ambiguous is (status == 502)
+
+
+def test_no_answer_and_code_2_may_have_been_applied() -> None:
+    assert classify(None, {}, b"").ambiguous
+    assert classify(500, {}, answer(2)).ambiguous
+    assert not classify(500, {}, answer(1)).ambiguous
+
+
+def test_a_200_without_messages_is_a_success() -> None:
+    verdict = classify(200, {}, b'{"events_received":3,"fbtrace_id":"x"}')
+    assert (verdict.action, verdict.received, verdict.fbtrace_id) == (Action.DONE, 3, "x")
+
+
+def test_a_200_that_is_a_page_of_a_proxy_is_ambiguous() -> None:
+    assert classify(200, {}, b"<html>").ambiguous
+
+
+def test_a_bad_click_id_is_stripped_and_not_given_up() -> None:
+    assert classify(400, {}, answer(100, 2804001)).action is Action.STRIP_FBC
+
+
+def test_a_throttle_waits_for_the_longest_time_that_the_usage_header_tells_in_minutes() -> None:
+    usage = {
+        "1": [{"estimated_time_to_regain_access": 3}, {"estimated_time_to_regain_access": 7}],
+        "2": [{}],
+    }
+    verdict = classify(400, {"x-business-use-case-usage": json.dumps(usage)}, answer(80004))
+    assert (verdict.action, verdict.wait_ms) == (Action.WAIT, 7 * 60_000)
+
+
+@pytest.mark.parametrize(
+    ("told", "wait_ms"),
+    [("2.5", 150_000), ('"2.5"', 150_000), ('"7"', 420_000), ("180", 180 * 60_000)],
+)
+def test_a_time_to_wait_may_be_a_fraction_or_a_string(told: str, wait_ms: int) -> None:
+    header = f'{{"1": [{{"estimated_time_to_regain_access": {told}}}]}}'
+    assert classify(400, {"X-Business-Use-Case-Usage": header}, answer(4)).wait_ms == wait_ms
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "{",
+        "[]",
+        '{"1": 3}',
+        '{"1": [{"estimated_time_to_regain_access": "soon"}]}',
+        '{"1": [{"estimated_time_to_regain_access": "inf"}]}',
+    ],
+)
+def test_a_usage_header_that_makes_no_sense_says_nothing(header: str) -> None:
+    assert classify(400, {"X-Business-Use-Case-Usage": header}, answer(4)).wait_ms is None
+
+
+@pytest.mark.parametrize("code", [2500, 2635])
+def test_a_version_or_path_that_graph_does_not_know_is_a_setting_and_no_events_fault(
+    code: int,
+) -> None:
+    assert classify(400, {}, answer(code, type="OAuthException")).action is Action.PAUSE
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_an_unknown_code_is_configuration_where_http_says_not_allowed(status: int) -> None:
+    assert classify(status, {}, answer(99_999)).kind is ErrorClass.CONFIGURATION
+
+
+def test_a_message_is_cleaned_of_tokens_before_anybody_sees_it() -> None:
+    told = scrubbed(
+        f"Malformed access token {TOKEN} and EAAabcdefghijkl1234 key s3cret", TOKEN, "s3cret", None
+    )
+    assert told == "Malformed access token [secret] and [token] key [secret]"
+
+
+def test_waits_grow_up_to_the_cap_and_are_spread_by_chance() -> None:
+    assert [retry_ms(tries, 0.5) for tries in (1, 2, 3, 4)] == [750, 1500, 3000, 6000]
+    assert retry_ms(50, 1.0) == CAP_MS
+    assert {retry_ms(1, 0.0), retry_ms(1, 0.999)} == {500, 1000}
+    assert retry_ms(1, 0.0, slow=True) > retry_ms(8, 1.0)
+    assert [probe_ms(probes) for probes in (0, 1, 2, 30)] == [15_000, 30_000, 60_000, 300_000]

@@ -1,0 +1,224 @@
+"""The sender against every class of error that Meta has."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+import structlog
+from prometheus_client import CollectorRegistry
+
+from destinations.meta.answer import capi_order
+from destinations.meta.graph import Answer, NoAnswer, NotSent
+from destinations.meta.results import parsed
+from stream.metrics import CapiMetrics
+from tests.destinations.meta.test_capi_outbox import assert_cells_are_the_sum_over_rows
+from tests.support.capi_orders import FBCLID, NOW_MS, SHOP, TOKEN, seen
+from tests.support.sender_bench import MINUTE_MS, Bench, Graph, ok, one_by_one, refusal
+
+pytest_plugins = ("tests.support.sender_fixtures",)
+
+
+async def test_a_transient_error_is_tried_again_after_a_while_with_the_same_payload(
+    bench: Bench,
+) -> None:
+    graph = Graph(one_by_one(refusal(1, status=503)))
+    bench.fold(seen())
+    sender = bench.sender(graph)
+    await sender.drain()
+    assert (bench.row().outcome, bench.row().due_ms) == ("pending", NOW_MS + 750)
+    bench.clock.ms += 1000
+    await sender.drain()
+    assert graph.bodies[0] == graph.bodies[1]
+    assert bench.row().outcome == "sent"
+    assert [(a["class"], a["http_status"], a["code"]) for a in parsed(bench.row().attempts)] == [
+        ("transient", 503, 1),
+        ("sent", 200, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "outcome", "kind"),
+    [
+        (NoAnswer("TimeoutError"), "maybe_accepted", "ambiguous"),
+        (NotSent("ClientConnectorDNSError"), "pending", "transient"),
+    ],
+)
+async def test_only_an_answer_that_never_came_is_ambiguous(
+    bench: Bench, error: Exception, outcome: str, kind: str
+) -> None:
+    graph = Graph(one_by_one(error))
+    bench.fold(seen())
+    sender = bench.sender(graph)
+    await sender.drain()
+    assert bench.row().outcome == outcome
+    bench.clock.ms += 1000
+    await sender.drain()
+    assert bench.row().outcome == "sent"
+    assert [attempt["class"] for attempt in parsed(bench.row().attempts)] == [kind, "sent"]
+    assert graph.batches == [["1001"], ["1001"]]
+    assert_cells_are_the_sum_over_rows(bench.store)
+
+
+@pytest.mark.parametrize("minutes", [5, 180])
+async def test_a_throttle_waits_as_long_as_the_header_says_and_others_wait_too(
+    bench: Bench, minutes: int
+) -> None:
+    usage = {
+        "X-Business-Use-Case-Usage": json.dumps(
+            {"1": [{"estimated_time_to_regain_access": minutes}]}
+        )
+    }
+    graph = Graph(one_by_one(refusal(80004, 2446079, headers=usage)))
+    bench.fold(seen(order_id=1))
+    await bench.sender(graph).drain()
+    bench.fold(seen(order_id=2))
+    assert bench.state()["state"] == "throttled"
+    bench.clock.ms += (minutes - 1) * MINUTE_MS
+    await bench.sender(graph).drain()
+    assert len(graph.batches) == 1
+    bench.clock.ms += MINUTE_MS
+    await bench.sender(graph).drain()
+    assert sorted(graph.batches[1]) == ["1", "2"]
+    assert set(bench.outcomes().values()) == {"sent"}
+
+
+async def test_a_token_outage_pauses_the_pixel_and_one_probe_resumes_it(bench: Bench) -> None:
+    working = False
+
+    def answer(number: int, events: list[dict[str, Any]]) -> Answer:
+        return (
+            ok(len(events))
+            if working
+            else refusal(190, 463, 401, message=f"Malformed access token {TOKEN}")
+        )
+
+    graph = Graph(answer)
+    bench.fold(*(seen(order_id=number) for number in range(1, 5)))
+    sender = bench.sender(graph)
+    with structlog.testing.capture_logs() as logs:
+        await sender.drain()
+    paused = bench.state()["paused"]
+    assert (paused["class"], paused["code"], paused["message"]) == (
+        "configuration",
+        190,
+        "Malformed access token [secret]",
+    )
+    assert TOKEN not in json.dumps(logs)
+    assert set(bench.outcomes().values()) == {"pending"}
+    bench.clock.ms += 15_000
+    await sender.drain()
+    assert [len(batch) for batch in graph.batches] == [4, 1]
+    working = True
+    bench.clock.ms += 15_000
+    await sender.drain()
+    assert len(graph.batches) == 2
+    bench.clock.ms += 15_000
+    await sender.drain()
+    assert [len(batch) for batch in graph.batches] == [4, 1, 1, 3]
+    assert (bench.state()["state"], bench.state()["paused"]) == ("sending", None)
+    assert set(bench.outcomes().values()) == {"sent"}
+    assert_cells_are_the_sum_over_rows(bench.store)
+
+
+async def test_requests_that_were_in_flight_when_the_token_failed_do_not_put_off_the_first_probe(
+    bench: Bench,
+) -> None:
+    asked, all_there = 0, asyncio.Event()
+
+    async def call(
+        method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
+    ) -> Answer:
+        nonlocal asked
+        asked += 1
+        if asked == 4:
+            all_there.set()
+        await all_there.wait()
+        return refusal(190, status=401)
+
+    bench.fold(*(seen(order_id=number) for number in range(1, 9)))
+    await bench.sender(call, batch=2).drain()
+    assert asked == 4
+    assert bench.state()["paused"]["next_probe_at"] == "2026-11-22T12:00:15.000Z"
+
+
+async def test_a_refused_batch_is_halved_until_the_bad_event_is_alone(bench: Bench) -> None:
+    def answer(number: int, events: list[dict[str, Any]]) -> Answer:
+        return (
+            refusal(100, 2804009)
+            if any(event["event_id"] in ("5", "12") for event in events)
+            else ok(len(events))
+        )
+
+    graph = Graph(answer)
+    bench.fold(*(seen(order_id=number) for number in range(1, 21)))
+    await bench.sender(graph).drain()
+    outcomes = bench.outcomes()
+    assert {order_id for order_id, outcome in outcomes.items() if outcome == "dead"} == {"5", "12"}
+    assert Counter(outcomes.values()) == {"sent": 18, "dead": 2}
+    assert "2804009" in bench.row("5").reason
+    with bench.store.snapshot() as snapshot:
+        told = capi_order(snapshot, SHOP, "5")
+    assert told is not None
+    assert told["attempts"][-1]["fbtrace_id"] == "No"
+    accepted = Counter(
+        event_id for batch in graph.batches for event_id in batch if not {"5", "12"} & set(batch)
+    )
+    assert set(accepted.values()) == {1}
+    assert_cells_are_the_sum_over_rows(bench.store)
+
+
+async def test_a_bad_click_id_is_taken_off_the_one_event_that_has_it_and_it_goes_again(
+    bench: Bench,
+) -> None:
+    def answer(number: int, events: list[dict[str, Any]]) -> Answer:
+        return (
+            refusal(100, 2804001)
+            if any(str(event["user_data"].get("fbc", "")).endswith("BAD") for event in events)
+            else ok(len(events))
+        )
+
+    graph = Graph(answer)
+    bench.fold(
+        seen(order_id=1), seen(order_id=2, landing_site=f"/?fbclid={FBCLID}BAD"), seen(order_id=3)
+    )
+    await bench.sender(graph).drain()
+    assert bench.outcomes() == {"1": "sent", "2": "sent", "3": "sent"}
+    kept = {
+        event["event_id"]: "fbc" in event["user_data"]
+        for body in graph.bodies
+        for event in body["data"]
+    }
+    assert kept == {"1": True, "2": False, "3": True}
+    assert "fbc" not in bench.row("2").match_keys
+    assert_cells_are_the_sum_over_rows(bench.store)
+
+
+async def test_a_batch_that_was_taken_in_part_is_sent_again_in_halves(bench: Bench) -> None:
+    graph = Graph(one_by_one(ok(1)))
+    bench.fold(seen(order_id=1), seen(order_id=2))
+    metrics = CapiMetrics(registry := CollectorRegistry())
+    await bench.sender(graph, metrics=metrics).drain()
+    assert sorted(map(len, graph.batches)) == [1, 1, 2]
+    assert bench.outcomes() == {"1": "sent", "2": "sent"}
+    assert registry.get_sample_value("orderwire_capi_delivery_seconds_count") == 2
+
+
+async def test_one_event_that_meta_did_not_count_is_tried_again(bench: Bench) -> None:
+    graph = Graph(one_by_one(ok(0)))
+    bench.fold(seen())
+    sender = bench.sender(graph)
+    await sender.drain()
+    assert bench.row().outcome == "pending"
+    bench.clock.ms += 1000
+    await sender.drain()
+    assert bench.row().outcome == "sent"
+
+
+async def test_when_meta_fails_again_and_again_the_lane_itself_backs_off(bench: Bench) -> None:
+    graph = Graph(lambda number, events: refusal(1, status=500))
+    bench.fold(*(seen(order_id=number) for number in range(1, 41)))
+    await bench.sender(graph, batch=1).drain()
+    assert len(graph.batches) < 20

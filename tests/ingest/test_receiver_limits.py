@@ -1,0 +1,273 @@
+"""What the receiver does not take, or not at once: bodies too large, too slow or broken, and a log that does not take them."""
+
+import asyncio
+import gzip
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+
+import pytest
+import structlog
+
+from ingest.receiver.body import MIB, Limits
+from stream.log.contract import Unavailable
+from stream.record import Record
+from tests.support.receiving import (
+    IMPATIENT,
+    ORDER,
+    PATIENT,
+    FunctionLog,
+    Held,
+    at_once,
+    running,
+    signed,
+    until,
+)
+
+# --- 413 --------------------------------------------------------------------------------------------------------------------------
+
+
+async def test_eleven_mebibytes_are_413() -> None:
+    log = at_once()
+    async with running(
+        log, limits=Limits(read_timeout_s=2)
+    ) as receiver:  # long enough for the answer to be read while the rest arrives
+        assert await receiver.deliver(b" " * (11 * MIB)) == 413
+        assert log.kept == []
+        assert receiver.in_flight_bytes == 0
+
+
+async def test_an_announced_length_over_the_cap_is_refused_before_any_of_it_is_sent() -> None:
+    async with running(at_once(), limits=IMPATIENT) as receiver:
+        reader, writer = await receiver.raw()
+        writer.write(
+            b"POST /webhooks/shopify HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (11 * MIB)
+        )
+        assert (await reader.readline()).split()[1] == b"413"
+        writer.close()
+
+
+async def test_a_body_of_exactly_the_cap_is_taken_and_one_byte_more_is_not() -> None:
+    body = ORDER.ljust(1_000)
+    async with running(at_once(), limits=replace(PATIENT, max_body_bytes=1_000)) as receiver:
+        assert await receiver.deliver(body) == 200
+        assert await receiver.deliver(body + b" ") == 413
+        assert await receiver.deliver(body * 300) == 413
+
+
+async def test_a_chunked_body_is_counted_while_it_is_read() -> None:
+    log = at_once()
+
+    async def chunks() -> AsyncIterator[bytes]:
+        for _ in range(11):
+            yield b" " * MIB
+
+    async with running(log) as receiver:
+        assert (await receiver.post(chunks(), **signed(ORDER)))[0] == 413
+        assert receiver.in_flight_bytes == 0
+
+        async def order() -> AsyncIterator[bytes]:
+            yield ORDER[:10]
+            await asyncio.sleep(0)
+            yield ORDER[10:]
+
+        assert (await receiver.post(order(), **signed(ORDER)))[0] == 200
+        assert log.kept[0].body == ORDER
+
+
+# --- compression ------------------------------------------------------------------------------------------------------------------
+
+
+async def test_a_gzipped_body_is_verified_and_kept_as_what_was_packed() -> None:
+    log = at_once()
+    async with running(log) as receiver:
+        headers = signed(ORDER) | {"Content-Encoding": "gzip"}
+        assert (await receiver.post(gzip.compress(ORDER), **headers))[0] == 200
+        assert log.kept[0].body == ORDER
+
+
+async def test_a_decompression_bomb_is_413_and_is_never_unpacked_whole() -> None:
+    bomb = gzip.compress(b" " * (200 * MIB), 9)
+    async with running(at_once()) as receiver:
+        assert (await receiver.post(bomb, **(signed(bomb) | {"Content-Encoding": "gzip"})))[
+            0
+        ] == 413
+        assert receiver.in_flight_bytes == 0
+
+
+@pytest.mark.parametrize(
+    ("body", "coding", "status"),
+    [
+        (b"no gzip", "gzip", 400),
+        (gzip.compress(ORDER)[:-4], "gzip", 400),
+        (gzip.compress(ORDER) + b"more", "gzip", 400),
+        (gzip.compress(ORDER), "br", 401),
+        (ORDER, "identity", 200),
+    ],
+)
+async def test_a_broken_or_unknown_coding_is_the_senders_fault(
+    body: bytes, coding: str, status: int
+) -> None:
+    async with running(at_once()) as receiver:
+        assert (await receiver.post(body, **(signed(ORDER) | {"Content-Encoding": coding})))[
+            0
+        ] == status
+        assert receiver.in_flight_bytes == 0
+
+
+# --- 503 --------------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "error", [Unavailable("disk full"), RuntimeError("a fault of ours: ada@example.com")]
+)
+async def test_a_log_that_refuses_is_503_with_retry_after(error: Exception) -> None:
+    async def refuse(_: Sequence[Record]) -> None:
+        raise error
+
+    async with running(FunctionLog(refuse)) as receiver:
+        with structlog.testing.capture_logs() as told:
+            async with receiver.client.post(
+                "/webhooks/shopify", data=ORDER, headers=signed(ORDER)
+            ) as answer:
+                assert answer.status == 503
+                assert int(answer.headers["Retry-After"]) > 0
+        assert receiver.count("unavailable", "orders/create") == 1
+        assert receiver.in_flight_bytes == 0
+        assert "ada@example.com" not in str(told)
+        reasons = [line["reason"] for line in told if line["event"] == "log_unavailable"]
+        assert reasons == (["disk full"] if isinstance(error, Unavailable) else [])
+
+
+async def test_a_log_that_hangs_is_503_in_time_and_what_it_keeps_later_harms_nobody() -> None:
+    log = Held()
+    async with running(log, limits=Limits(ack_timeout_s=0.05)) as receiver:
+        with structlog.testing.capture_logs() as told:
+            assert await receiver.deliver(ORDER) == 503
+        assert [line["reason"] for line in told if line["event"] == "log_unavailable"] == [
+            "no answer within 0.05 s"
+        ]
+        assert receiver.in_flight_bytes == len(ORDER), "the log still holds it"
+        log.go.set()
+        await until(lambda: len(log.kept) == 1)
+        assert await receiver.deliver(ORDER) == 200
+        first, again = log.kept
+        assert first == again, (
+            "the same id, key and body: whoever reads the log sees a duplicate, which changes nothing"
+        )
+        await until(lambda: receiver.in_flight_bytes == 0)
+
+
+async def test_one_write_that_hangs_does_not_hold_up_another() -> None:
+    slow = asyncio.Event()
+    kept: list[bytes] = []
+
+    async def append(records: Sequence[Record]) -> None:
+        if records[0].body == ORDER:
+            await slow.wait()
+        kept.extend(record.body for record in records)
+
+    async with running(FunctionLog(append)) as receiver:
+        first = asyncio.create_task(receiver.deliver(ORDER))
+        await until(lambda: receiver.in_flight_bytes == len(ORDER))
+        assert await receiver.deliver(b'{"id":6}') == 200
+        assert kept == [b'{"id":6}']
+        slow.set()
+        assert await first == 200
+
+
+async def test_beyond_the_bytes_in_flight_it_is_503_and_afterwards_it_goes_on() -> None:
+    log = Held()
+    body = ORDER.ljust(700)
+    limits = replace(PATIENT, max_body_bytes=1_000, max_in_flight_bytes=1_000)
+    async with running(log, limits=limits) as receiver:
+        first = asyncio.create_task(receiver.deliver(body))
+        await log.asked.wait()
+        async with receiver.client.post(
+            "/webhooks/shopify", data=body, headers=signed(body)
+        ) as answer:
+            assert answer.status == 503
+            assert "Retry-After" in answer.headers
+        assert receiver.count("busy") == 1
+        log.go.set()
+        assert await first == 200
+        assert await receiver.deliver(body) == 200
+        assert [record.body for record in log.kept] == [body, body]
+
+
+async def test_a_promise_of_many_bytes_takes_no_place_from_those_who_send_theirs() -> None:
+    limits = replace(PATIENT, max_body_bytes=1_000, max_in_flight_bytes=1_000)
+    async with running(at_once(), limits=limits) as receiver:
+        _, writer = await receiver.raw()
+        writer.write(b"POST /webhooks/shopify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
+        await writer.drain()
+        assert await receiver.deliver(ORDER.ljust(1_000)) == 200
+        writer.close()
+
+
+def test_limits_that_no_body_could_meet_are_refused() -> None:
+    with pytest.raises(ValueError, match="max_in_flight_bytes"):
+        Limits(max_body_bytes=2, max_in_flight_bytes=1)
+
+
+# --- slow and lost clients --------------------------------------------------------------------------------------------------------
+
+
+async def test_a_body_that_does_not_come_is_408_and_the_connection_is_closed() -> None:
+    async with running(at_once(), limits=IMPATIENT) as receiver:
+        reader, writer = await receiver.raw()
+        writer.write(b"POST /webhooks/shopify HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert head.split()[1] == b"408"
+        assert b"connection: close" in head.lower()
+        assert receiver.in_flight_bytes == 0
+        writer.close()
+
+
+async def test_a_client_that_leaves_while_the_log_works_changes_nothing() -> None:
+    log = Held()
+    async with running(log) as receiver:
+        _, writer = await receiver.raw()
+        head = "".join(f"{name}: {value}\r\n" for name, value in signed(ORDER).items())
+        writer.write(
+            f"POST /webhooks/shopify HTTP/1.1\r\nHost: x\r\nContent-Length: {len(ORDER)}\r\n{head}\r\n".encode()
+            + ORDER
+        )
+        await log.asked.wait()
+        writer.transport.abort()
+        await asyncio.sleep(0.02)
+        log.go.set()
+        await until(lambda: len(log.kept) == 1)
+        await until(lambda: receiver.in_flight_bytes == 0)
+
+
+async def test_a_client_that_leaves_in_the_middle_of_its_body_leaves_nothing_behind() -> None:
+    log = at_once()
+    async with running(log) as receiver:
+        _, writer = await receiver.raw()
+        writer.write(
+            b"POST /webhooks/shopify HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
+            + b" " * 70_000
+        )
+        await until(lambda: receiver.in_flight_bytes == 70_000)
+        writer.transport.abort()
+        await until(lambda: receiver.in_flight_bytes == 0)
+        assert receiver.count("broken") == 1
+        assert log.kept == []
+
+
+async def test_framing_that_makes_no_sense_is_refused_and_holds_nothing() -> None:
+    async with running(
+        at_once(), limits=Limits(read_timeout_s=2)
+    ) as receiver:  # long enough to be seen with the first chunk
+        reader, writer = await receiver.raw()
+        writer.write(
+            b"POST /webhooks/shopify HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        writer.write(b"5\r\nhello\r\n")
+        await until(lambda: receiver.in_flight_bytes == 5)
+        writer.write(b"this is no chunk\r\n")
+        assert (await reader.readline()).split()[1] in (b"400", b"408"), (
+            "aiohttp may leave the handler to wait"
+        )
+        assert receiver.in_flight_bytes == 0
+        writer.close()

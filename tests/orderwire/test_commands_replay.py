@@ -1,0 +1,458 @@
+"""`orderwire replay`: parked records go back once they are understood; positions go back safely; doing either twice changes nothing."""
+
+import asyncio
+import random
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+from typer.testing import CliRunner
+
+from orderwire.cli import app
+from orderwire.operation.parked_replay import Filter, Result, again, replay
+from orderwire.operation.rewind import rewind, targets
+from orderwire.operation.telling import Refused
+from orderwire.serve.registry import PROCESSORS
+from orderwire.settings.program import Settings
+from processors.engine.parking import parked
+from processors.engine.runner import Runner
+from processors.shopify.tolerance import Rejected
+from stream.log.contract import PositionLost, Span
+from stream.log.sqlite.log import SqliteLog
+from stream.metrics import ProcessorMetrics
+from stream.record import Entry, Record
+from stream.store.contract import Move
+from stream.store.sql.store import SqlStore
+from tests.support.shop_world import (
+    NOW_MS,
+    SHOP,
+    deliveries,
+    everything,
+    fold_all,
+    fold_some,
+    parked_counts,
+    records,
+)
+
+pytest_plugins = ("tests.support.shop_fixtures",)
+runner = CliRunner()
+READERS = ("capi", "rfm", "carts_orders", "budget_orders")
+ORDERS_BY_SHOPIFY = {"source": "shopify", "shop": SHOP, "topic": "orders/paid"}
+
+
+def processors(settings: Settings) -> dict[str, list[Any]]:
+    by_topic: dict[str, list[Any]] = {}
+    for make in PROCESSORS.values():
+        made = make(settings)
+        by_topic.setdefault(made.topic, []).append(made)
+    return by_topic
+
+
+def by_receiver(reason: str, body: bytes, **headers: str) -> Record:
+    """A delivery that the receiver parked."""
+    kept = {**ORDERS_BY_SHOPIFY, **headers, "parked_reason": reason, "parked_from": "receiver"}
+    return Record("parked", SHOP, "w1", NOW_MS, kept, body)
+
+
+async def run_replay(
+    settings: Settings,
+    log: SqliteLog,
+    store: SqlStore,
+    which: Filter = Filter(),  # noqa: B008 - frozen
+    **options: Any,
+) -> Result:
+    return await replay(log, store, processors(settings), which, **options)
+
+
+async def test_what_a_bad_deploy_parked_comes_back_and_the_aggregates_are_as_if_it_had_never_been(
+    shop_settings: Settings, store: SqlStore, log: SqliteLog, tmp_path: Any
+) -> None:
+    told = records(deliveries(60))
+    unlucky = set(random.Random(3).sample(range(len(told)), 20))
+    await log.append([record for number, record in enumerate(told) if number not in unlucky])
+    first = [
+        parked(Entry(told[number], 9, number), Rejected("decode_failed_KeyError"))
+        for number in sorted(unlucky)
+    ]
+    # Every processor of a topic parks what it cannot read, under the one place where the record lay.
+    await log.append(first + first[:7])
+    await fold_all(shop_settings, log, store)
+    assert parked_counts(store) == {"decode_failed_KeyError": 20}
+
+    result = await run_replay(shop_settings, log, store)
+    assert (sum(result.returned.values()), result.left, result.gone) == (20, {}, 0)
+    await fold_all(shop_settings, log, store)
+    assert parked_counts(store) == {}
+
+    whole = await SqliteLog.open(tmp_path / "whole.db")
+    await whole.append(told)
+    fresh = SqlStore.open(f"sqlite:///{tmp_path / 'fresh.db'}")
+    await fold_all(shop_settings, whole, fresh)
+    await whole.close()
+    assert everything(store, aggregates=True) == everything(fresh, aggregates=True)
+    fresh.close()
+
+
+async def test_a_second_replay_finds_nothing_even_while_no_processor_runs(
+    shop_settings: Settings, store: SqlStore, log: SqliteLog
+) -> None:
+    told = [record for record in records(deliveries(20)) if record.topic == "orders"][:5]
+    await log.append(
+        [
+            parked(Entry(record, 9, number), Rejected("decode_failed_X"))
+            for number, record in enumerate(told)
+        ]
+    )
+    assert (await run_replay(shop_settings, log, store)).returned == {"orders": 5}
+    assert await run_replay(shop_settings, log, store) == Result()
+    assert (await log.spans("orders"))[0].next == 5
+
+
+async def test_a_dry_run_says_the_same_and_appends_nothing(
+    shop_settings: Settings, store: SqlStore, log: SqliteLog
+) -> None:
+    told = records(deliveries(10))
+    await log.append(
+        [
+            parked(Entry(record, 9, number), Rejected("decode_failed_X"))
+            for number, record in enumerate(told)
+        ]
+    )
+    before = (await log.spans("parked"))[0]
+    dry = await run_replay(shop_settings, log, store, dry_run=True)
+    assert (await log.spans("parked"))[0] == before
+    assert await run_replay(shop_settings, log, store) == dry
+
+
+async def test_what_every_processor_would_reject_again_stays_and_is_counted_by_reason(
+    shop_settings: Settings, store: SqlStore, log: SqliteLog
+) -> None:
+    await log.append(
+        [
+            Record("orders", f"{SHOP}:{n}", f"w{n}", NOW_MS, ORDERS_BY_SHOPIFY, b'{"id": 1}')
+            for n in range(3)
+        ]
+    )
+    await fold_all(shop_settings, log, store)
+    result = await run_replay(shop_settings, log, store)
+    assert (result.returned, result.left) == ({}, {"no_order_time": 3})
+    assert (await log.spans("orders"))[0].next == 3
+
+
+async def test_a_record_that_is_parked_again_after_its_replay_is_one_record_still_parked(
+    shop_settings: Settings, store: SqlStore, log: SqliteLog
+) -> None:
+    order = next(record for record in records(deliveries(20)) if record.topic == "orders")
+    await log.append([parked(Entry(order, 0, 77), Rejected("fold_failed_X"))])
+    await run_replay(shop_settings, log, store)
+    (back,) = await log.scan("orders", 0, 0, 10)
+    await log.append([parked(back, Rejected("fold_failed_Y"))])
+    await fold_all(shop_settings, log, store, only={"parked"})
+    assert parked_counts(store) == {"fold_failed_Y": 1}
+    assert (await run_replay(shop_settings, log, store)).returned == {"orders": 1}
+
+
+async def test_only_the_reason_and_topic_asked_for_are_replayed(
+    shop_settings: Settings, store: SqlStore, log: SqliteLog
+) -> None:
+    told = records(deliveries(40))
+    by_topic = {
+        topic: [record for record in told if record.topic == topic][:4]
+        for topic in ("orders", "checkouts")
+    }
+    for topic, kept in by_topic.items():
+        await log.append(
+            [
+                parked(Entry(record, 9, n), Rejected(f"reason_{n % 2}"))
+                for n, record in enumerate(kept)
+            ]
+        )
+        assert {record.topic for record in kept} == {topic}
+    assert (await run_replay(shop_settings, log, store, Filter("reason_1", "orders"))).returned == {
+        "orders": 2
+    }
+    assert (await run_replay(shop_settings, log, store, Filter("reason_1"))).returned == {
+        "checkouts": 2
+    }
+    assert sum((await run_replay(shop_settings, log, store)).returned.values()) == 4
+
+
+async def test_what_the_receiver_parked_is_placed_by_the_rules_of_today(
+    shop_settings: Settings, store: SqlStore, log: SqliteLog
+) -> None:
+    order = next(record for record in records(deliveries(20)) if record.topic == "orders")
+    now_known = by_receiver("unknown_topic", order.body, topic=order.headers["topic"])
+    still_unknown = replace_record(
+        by_receiver("unknown_topic", b'{"id": 1}', topic="products/create"), id="w2"
+    )
+    broken = replace_record(by_receiver("malformed_json", b"{", topic="orders/create"), id="w3")
+    await log.append([now_known, still_unknown, broken])
+    result = await run_replay(shop_settings, log, store)
+    assert (result.returned, result.left) == (
+        {"orders": 1},
+        {"unknown_topic": 1, "malformed_json": 1},
+    )
+    (placed,) = await log.scan("orders", 0, 0, 10)
+    assert (placed.record.key, placed.record.body, placed.record.id) == (
+        order.key,
+        order.body,
+        "w1",
+    )
+    assert not [name for name in placed.record.headers if name.startswith("parked_")]
+    await fold_all(shop_settings, log, store)
+    assert parked_counts(store) == {"unknown_topic": 1, "malformed_json": 1}
+
+
+def test_a_notice_of_meta_goes_to_the_ads_topic_once_it_can_be_read() -> None:
+    entry = Entry(
+        by_receiver(
+            "no_entry_id",
+            b'{"object": "ad_account", "entry": [{"id": "7"}]}',
+            source="meta",
+            topic="",
+        ),
+        0,
+        0,
+    )
+    outcome = again(entry, {})
+    assert not isinstance(outcome, str)
+    assert (outcome[0].topic, outcome[0].key, outcome[0].headers["topic"]) == (
+        "ads",
+        f"{SHOP}:7",
+        "ad_account",
+    )
+    unreadable = Entry(by_receiver("malformed_json", b"{", source="meta", topic=""), 0, 0)
+    assert again(unreadable, {}) == "malformed_json"
+
+
+async def test_discarding_settles_what_is_in_the_log_and_what_retention_has_dropped(
+    shop_settings: Settings, store: SqlStore, log: SqliteLog
+) -> None:
+    await log.append(
+        [
+            replace_record(
+                by_receiver("unknown_topic", b"{}", topic="products/create"), id="w1", time_ms=1_000
+            )
+        ]
+    )
+    await fold_all(shop_settings, log, store)
+    assert await log.retain("parked", 2_000, {0: 1}) == 1
+    await log.append(
+        [replace_record(by_receiver("unknown_topic", b"{}", topic="products/create"), id="w2")]
+    )
+    await fold_all(shop_settings, log, store)
+    assert parked_counts(store) == {"unknown_topic": 2}
+
+    told = await run_replay(shop_settings, log, store)
+    assert (told.left, told.gone) == ({"unknown_topic": 1}, 1)
+    done = await run_replay(shop_settings, log, store, Filter("unknown_topic"), discard=True)
+    assert (done.discarded, done.gone) == (1, 1)
+    await fold_all(shop_settings, log, store)
+    assert parked_counts(store) == {}
+    assert await run_replay(shop_settings, log, store) == Result()
+
+
+def replace_record(record: Record, **changes: Any) -> Record:
+    return msgspec.structs.replace(record, **changes)
+
+
+# Positions
+
+
+async def test_reading_any_part_again_any_number_of_times_changes_no_aggregate(
+    shop_settings: Settings, store: SqlStore, log: SqliteLog
+) -> None:
+    told = records(deliveries(50))
+    await log.append(told)
+    await fold_all(shop_settings, log, store)
+    before = everything(store, aggregates=True)
+    spans = {topic: await log.spans(topic) for topic in ("orders", "checkouts")}
+    loop = asyncio.get_running_loop()
+
+    @given(
+        st.lists(
+            st.tuples(st.sampled_from([*READERS, "carts"]), st.floats(0, 1)),
+            min_size=1,
+            max_size=3,
+            unique_by=lambda one: one[0],
+        )
+    )
+    @hypothesis_settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+    def reading_again(chosen: list[tuple[str, float]]) -> None:
+        for name, share in chosen:
+            topic = PROCESSORS[name](shop_settings).topic
+            rewind(store, topic, {name}, {0: int(share * spans[topic][0].next)}, spans[topic])
+        asyncio.run_coroutine_threadsafe(fold_all(shop_settings, log, store), loop).result()
+        assert everything(store, aggregates=True) == before
+
+    await asyncio.to_thread(reading_again)
+
+
+async def test_a_lost_position_goes_to_the_first_record_kept_and_says_what_is_gone(
+    shop_settings: Settings, store: SqlStore, log: SqliteLog
+) -> None:
+    told = [
+        replace_record(record, time_ms=1_000)
+        for record in records(deliveries(20))
+        if record.topic == "orders"
+    ]
+    await log.append(told)
+    await fold_some(shop_settings, log, store, "rfm", at_most=2)
+    await log.retain("orders", 2_000, {0: len(told)})
+    await log.append(told[:1])
+    one = Runner(
+        PROCESSORS["rfm"](shop_settings),
+        log,
+        store,
+        metrics=ProcessorMetrics(CollectorRegistry(), "rfm"),
+    )
+    with pytest.raises(PositionLost, match="orderwire replay --topic orders --from earliest"):
+        await one.run(asyncio.Event())
+
+    done = await asyncio.to_thread(
+        runner.invoke,
+        app,
+        ["replay", "--topic", "orders", "--from", "earliest", "--processor", "rfm"],
+    )
+    assert done.exit_code == 0, done.output
+    assert f"rfm goes from 2 to {len(told)} of orders/0" in done.output
+    assert f"{len(told) - 2} offsets before it are gone" in done.output
+    assert await fold_some(shop_settings, log, store, "rfm") == 1
+
+
+async def test_a_running_processor_is_fenced_and_reads_again_without_counting_twice(
+    shop_settings: Settings, store: SqlStore, log: SqliteLog
+) -> None:
+    told = [record for record in records(deliveries(40)) if record.topic == "orders"]
+    await log.append(told[:-1])
+    stop = asyncio.Event()
+    metrics = ProcessorMetrics(CollectorRegistry(), "budget_orders")
+    task = asyncio.create_task(
+        Runner(PROCESSORS["budget_orders"](shop_settings), log, store, metrics=metrics).run(stop)
+    )
+
+    async def reached(offset: int, count: int) -> None:
+        while not task.done():
+            with store.snapshot() as snapshot:
+                if any(
+                    p.next == offset and p.records == count
+                    for p in snapshot.positions("budget_orders")
+                ):
+                    return
+            await asyncio.sleep(0.01)
+        await task
+
+    end = len(told) - 1
+    await reached(end, end)
+    before = everything(store, aggregates=True)
+    spans = await log.spans("orders")
+    (moved,) = rewind(store, "orders", {"budget_orders"}, targets(spans, None, None), spans)
+    assert (moved.before, moved.now, moved.lost) == (end, 0, 0)
+    await log.append(told[-2:-1])  # one that it knows: it brings the fence, and changes nothing
+    await reached(end + 1, 2 * end + 1)
+    stop.set()
+    await task
+    assert everything(store, aggregates=True) == before
+
+
+async def test_a_processor_that_is_faster_is_looked_at_again(
+    shop_settings: Settings, store: SqlStore
+) -> None:
+    span = {0: Span(0, 100)}
+    with store.begin() as transaction:
+        transaction.advance("rfm", "orders", {0: Move(None, 10, 10)}, 1)
+
+    class Busy:
+        """The store of somebody whose processor commits once between our look and our write."""
+
+        dialect = store.dialect
+        commits = iter([(10, 20), (20, 30)])
+
+        def snapshot(self) -> Any:
+            return store.snapshot()
+
+        def begin(self) -> Any:
+            if commit := next(self.commits, None):
+                with store.begin() as transaction:
+                    transaction.advance("rfm", "orders", {0: Move(commit[0], commit[1], 10)}, 1)
+            return store.begin()
+
+        def close(self) -> None: ...
+
+    (moved,) = rewind(Busy(), "orders", {"rfm"}, {0: 5}, span)
+    assert (moved.before, moved.now) == (30, 5)
+
+
+def test_going_forward_over_unread_records_is_refused(store: SqlStore) -> None:
+    with store.begin() as transaction:
+        transaction.advance("rfm", "orders", {0: Move(None, 10, 10)}, 1)
+    with pytest.raises(Refused, match="would skip records not yet read"):
+        rewind(store, "orders", {"rfm"}, {0: 11}, {0: Span(0, 100)})
+
+
+def test_an_offset_outside_the_log_or_without_its_partition_is_refused() -> None:
+    spans = {0: Span(5, 10), 1: Span(0, 3)}
+    assert targets(spans, None, None) == {0: 5, 1: 0}
+    assert targets(spans, 7, 0) == {0: 7}
+    for to, partition in ((7, None), (4, 0), (11, 0), (1, 2)):
+        with pytest.raises(Refused):
+            targets(spans, to, partition)
+
+
+async def test_the_command_replays_and_tells_what_it_did(
+    shop_settings: Settings, store: SqlStore, log: SqliteLog
+) -> None:
+    order = next(record for record in records(deliveries(20)) if record.topic == "orders")
+    await log.append(
+        [
+            parked(Entry(order, 9, 1), Rejected("decode_failed_X")),
+            by_receiver("unknown_topic", b"{}", topic="products/create"),
+        ]
+    )
+    dry = await asyncio.to_thread(runner.invoke, app, ["replay", "--parked", "--dry-run"])
+    assert dry.output == "1 would be replayed to orders\n1 left parked: unknown_topic\n"
+    done = await asyncio.to_thread(runner.invoke, app, ["replay", "--parked"])
+    assert done.output == "1 replayed to orders\n1 left parked: unknown_topic\n"
+    settled = await asyncio.to_thread(
+        runner.invoke, app, ["replay", "--parked", "--discard", "--reason", "unknown_topic"]
+    )
+    assert settled.output == "1 discarded\n"
+    nothing = await asyncio.to_thread(runner.invoke, app, ["replay", "--parked"])
+    assert (nothing.exit_code, nothing.output) == (0, "nothing is parked that fits\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ([], "choose one"),
+        (["--parked", "--topic", "orders", "--from", "earliest"], "choose one"),
+        (["--parked", "--discard"], "--discard needs"),
+        (["--from", "earliest"], "needs --topic"),
+        (["--topic", "orders", "--from", "yesterday"], "neither"),
+    ],
+)
+def test_arguments_that_cannot_be_meant_are_refused(arguments: list[str], said: str) -> None:
+    done = runner.invoke(app, ["replay", *arguments])
+    assert done.exit_code == 2
+    assert said in done.output
+
+
+def test_a_processor_or_topic_that_does_not_exist_is_answered_with_those_that_do(
+    shop_settings: Settings,
+) -> None:
+    done = runner.invoke(
+        app, ["replay", "--topic", "orders", "--from", "earliest", "--processor", "nobody"]
+    )
+    assert done.exit_code == 1
+    assert "rfm (orders)" in done.output
+
+
+def test_without_a_log_it_makes_none(shop_settings: Settings, tmp_path: Any) -> None:
+    done = runner.invoke(app, ["replay", "--parked"])
+    assert done.exit_code == 1
+    assert "`orderwire serve` makes it" in done.output
+    assert not (tmp_path / "log.db").exists()

@@ -1,0 +1,74 @@
+"""A sign of life is told as long as it can be, and never stands in the way of a role's work or of its orderly end."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from prometheus_client import CollectorRegistry
+
+from orderwire.serve.heartbeat import TOLD_WITH, Heartbeat, Identity, alive
+from orderwire.serve.roles import receive
+from stream.store.sql.plain import PlainStore
+from stream.store.sql.store import SqlStore
+
+GARBAGE = b"no database at all" * 1_000
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(20):
+        while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - of a store there is nothing to await
+            await asyncio.sleep(0.01)
+
+
+def told(store: SqlStore) -> list[Any]:
+    with store.snapshot() as snapshot:
+        return snapshot.query("SELECT role, beat_ms, details FROM roles")
+
+
+async def test_it_beats_on_whatever_failed_before(store: SqlStore) -> None:
+    faults: list[Exception] = [ValueError("anything"), OSError("a disk")]
+
+    def details() -> Mapping[str, Any]:
+        if faults:
+            raise faults.pop()
+        return {"well": True}
+
+    async with alive(
+        Heartbeat(store, Identity("receive"), CollectorRegistry(), details, every_s=0.01)
+    ):
+        await until(lambda: told(store))
+    assert told(store) == [], "taken away at an orderly end"
+
+
+async def test_a_role_ends_in_good_order_although_its_store_is_broken(tmp_path: Path) -> None:
+    (tmp_path / "state.db").write_bytes(GARBAGE)
+    asked = 0
+
+    def details() -> Mapping[str, Any]:
+        nonlocal asked
+        asked += 1
+        return {}
+
+    ended = False
+    async with alive(
+        Heartbeat(
+            PlainStore(f"sqlite:///{tmp_path / 'state.db'}"),
+            Identity("receive"),
+            CollectorRegistry(),
+            details,
+            every_s=0.01,
+        )
+    ):
+        await until(lambda: asked > TOLD_WITH)
+        ended = True
+    assert ended
+
+
+def test_a_receiver_whose_spool_cannot_be_read_says_so_and_lives(tmp_path: Path) -> None:
+    (tmp_path / "spool.db").write_bytes(GARBAGE)
+    assert (
+        "spool.db: file is not a database"
+        in receive.details(tmp_path / "spool.db")["spool"]["error"]
+    )
+    assert receive.details(None) == {}

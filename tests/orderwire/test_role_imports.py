@@ -1,0 +1,68 @@
+"""What a role's process loads. Each holds its libraries for as long as the shop sells, so what it does not use is memory for nothing."""
+
+import subprocess
+import sys
+
+import pytest
+
+from orderwire.serve.feeds import FEEDS
+from orderwire.serve.registry import PROCESSORS
+from orderwire.settings.program import Settings
+
+STORE = {"sqlalchemy"}
+MIGRATIONS = {"alembic", "mako"}
+MATHS = {"numpy", "scipy"}
+OTHER_BACKENDS = {"aiokafka", "psycopg"}
+COMMAND_LINE = {"typer", "requests"}
+NEVER = MIGRATIONS | OTHER_BACKENDS | COMMAND_LINE | {"pandas"}
+
+
+def loaded(modules: str) -> set[str]:
+    """Names of what a new interpreter has loaded after importing `modules`: packages, and our own modules with their path."""
+    program = f"import sys, {modules}; print(*{{n if n.split('.')[0] in ('query', 'ingest') else n.split('.')[0] for n in sys.modules}})"
+    return set(
+        subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True
+        ).stdout.split()
+    )
+
+
+@pytest.mark.parametrize(
+    ("role", "without"),
+    [
+        ("receive", NEVER | STORE | MATHS | {"query", "phonenumbers"}),
+        ("process", NEVER | MATHS | {"query", "ingest"}),
+        ("query", NEVER | {"ingest", "phonenumbers"}),
+    ],
+)
+def test_a_role_loads_nothing_that_it_does_not_use(role: str, without: set[str]) -> None:
+    found = loaded(f"orderwire.serve.role, orderwire.serve.roles.{role}")
+    assert {"aiohttp", "pydantic", "structlog"} <= found
+    assert found & without == set()
+
+
+def test_opening_an_embedded_log_and_an_up_to_date_store_loads_no_other_backend() -> None:
+    assert not loaded("stream.log.sqlite.log, stream.store.sql.store") & (
+        OTHER_BACKENDS | MIGRATIONS
+    )
+
+
+def test_the_supervisor_loads_next_to_nothing() -> None:
+    assert not loaded("orderwire.serve.supervisor") & {
+        "aiohttp",
+        "asyncio",
+        "pydantic",
+        "structlog",
+        "sqlalchemy",
+    }
+
+
+def test_the_feeds_that_are_told_without_loading_processors_are_theirs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SHOPIFY_SHOP", "example.myshopify.com")
+    monkeypatch.setenv("SHOPIFY_WEBHOOK_SECRET", "secret")
+    settings = Settings.load()
+    assert list({name: make(settings).topic for name, make in PROCESSORS.items()}.items()) == list(
+        FEEDS.items()
+    )

@@ -1,0 +1,34 @@
+"""Topics that are routed, folded and kept are the same ones."""
+
+from multidict import CIMultiDict
+
+from aggregates.carts.fold import processors as carts
+from ingest.shopify.routing import RULES
+from ingest.shopify.webhooks import identify
+from orderwire.serve.feeds import FEEDS
+from stream import record
+
+
+def test_deliveries_with_a_body_of_their_own_are_on_the_topic_whose_processors_know_them() -> None:
+    orders = {topic for topic, rule in RULES.items() if rule.topic == FEEDS["carts_orders"]}
+    assert orders > carts.NOT_READ
+    whole = orders - carts.NOT_READ
+    assert all(topic.startswith("orders/") or topic == "refunds/*" for topic in whole)
+    checkouts = {topic for topic, rule in RULES.items() if rule.topic == FEEDS["carts"]}
+    assert {topic.partition("/")[0] for topic in checkouts} == {"checkouts", "carts"}
+
+
+def test_every_topic_that_is_written_or_read_is_one_that_the_log_has() -> None:
+    assert {rule.topic for rule in RULES.values()} | set(FEEDS.values()) <= set(record.TOPICS)
+
+
+def test_headers_of_a_delivery_are_those_that_the_contract_of_records_names() -> None:
+    sent = ("Topic", "Triggered-At", "Event-Id", "API-Version", "Test")
+    headers = CIMultiDict({f"X-Shopify-{name}": "orders/create" for name in sent})
+    kept = {
+        name
+        for body in (b'{"id": 1}', b"")
+        for name in identify("a.myshopify.com", headers, body, 0).record.headers
+    }
+    assert len(kept) == len(sent) + len(("source", "shop", "parked_reason", "parked_from"))
+    assert [name for name in sorted(kept) if f"`{name}`" not in (record.__doc__ or "")] == []

@@ -1,0 +1,517 @@
+"""Decoding: every tolerance for odd payloads, and nothing but Rejected for what cannot be understood."""
+
+import json
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from processors.shopify.checkouts import Cart, Checkout, CheckoutDeleted, decode_checkout
+from processors.shopify.orders import (
+    CustomersMerged,
+    Order,
+    OrderDeleted,
+    Refund,
+    RefundCreated,
+    decode_order,
+)
+from processors.shopify.tolerance import Rejected, identifier, shop_day, timestamp
+from processors.shopify.version import STATUSES, sortable
+from stream.record import Entry, Record
+
+SHOP = "example.myshopify.com"
+SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
+ORDER: dict[str, Any] = {
+    "id": 5_000_000_000_001,
+    "created_at": "2026-11-22T23:30:00-05:00",
+    "updated_at": "2026-11-22T23:31:00-05:00",
+    "currency": "USD",
+    "total_price": "35.11",
+    "financial_status": "paid",
+    "customer": {"id": 7},
+}
+
+
+def entry(topic: str, body: Any, **headers: str) -> Entry:
+    ours = "checkouts" if topic.startswith(("checkouts/", "carts/")) else "orders"
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Entry(Record(ours, "k", "id", 1, {"shop": SHOP, "topic": topic, **headers}, raw), 0, 0)
+
+
+def order(**changes: Any) -> Order:
+    event = decode_order(entry("orders/create", {**ORDER, **changes}), {})
+    assert isinstance(event, Order)
+    return event
+
+
+def reason(topic: str, body: Any) -> str:
+    with pytest.raises(Rejected) as caught:
+        if topic.startswith(("checkouts/", "carts/")):
+            decode_checkout(entry(topic, body))
+        else:
+            decode_order(entry(topic, body), {})
+    return caught.value.reason
+
+
+@pytest.mark.parametrize("nothing", [None, "", [], "absent"])
+def test_absent_null_empty_string_and_empty_list_are_the_same(nothing: Any) -> None:
+    optional = [
+        "customer",
+        "email",
+        "cancelled_at",
+        "refunds",
+        "current_total_price",
+        "landing_site",
+        "checkout_token",
+        "test",
+        "processed_at",
+    ]
+    body = {key: value for key, value in ORDER.items() if key not in optional}
+    if nothing != "absent":
+        body |= dict.fromkeys(optional, nothing)
+    event = decode_order(entry("orders/create", body), {})
+    assert isinstance(event, Order)
+    assert (
+        event.customer_id,
+        event.email,
+        event.cancelled,
+        event.refunds,
+        event.current_total,
+    ) == (None, None, False, (), 3511)
+
+
+@pytest.mark.parametrize(
+    ("given_id", "meant"),
+    [
+        (5, "5"),
+        ("5", "5"),
+        ("gid://shopify/Order/5", "5"),
+        (2**63 - 1, str(2**63 - 1)),
+        (" 007 ", "7"),
+    ],
+)
+def test_ids_are_numbers_strings_or_gids(given_id: Any, meant: str) -> None:
+    assert identifier(given_id) == meant
+
+
+@pytest.mark.parametrize(
+    "given_id",
+    [None, "", 0, -5, True, 1.5, "abc", 2**63, [], {}, "gid://shopify/Order/", "9" * 30, "٣"],
+)
+def test_what_is_no_id_is_none(given_id: Any) -> None:
+    assert identifier(given_id) is None
+
+
+def test_an_id_rounded_by_javascript_is_exact_in_its_gid() -> None:
+    event = order(
+        id=820982911946154500, admin_graphql_api_id="gid://shopify/Order/820982911946154508"
+    )
+    assert event.order_id == "820982911946154508"
+
+
+def test_the_day_is_the_shop_s_by_the_offset_that_the_time_carries_or_by_its_zone() -> None:
+    assert order().day == shop_day(order().processed_at, None)
+    assert order().day + 1 == shop_day(order().processed_at, ZoneInfo("Europe/Paris"))
+
+
+def test_processed_at_decides_the_day_since_imports_keep_their_own_time() -> None:
+    assert order(processed_at="2025-01-01T12:00:00Z").day == 20_089
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        "2024-09-16T03:50:1500:00",
+        "yesterday",
+        "2024-01-01T00:00:00",
+        5,
+        {"a": 1},
+        "0001-01-01T00:00:00Z",
+        "9999-12-31T23:59:59-23:59",
+    ],
+)
+def test_a_malformed_timestamp_is_rejected_not_guessed(bad: Any) -> None:
+    with pytest.raises(Rejected, match="malformed_timestamp"):
+        timestamp(bad, "updated_at")
+
+
+@pytest.mark.parametrize(
+    "good",
+    ["2021-12-31T19:00:00-05:00", "2019-01-01 00:00:00.000Z", "2026-11-22T15:00:00.123456789Z"],
+)
+def test_timestamps_with_any_offset_and_precision_are_read(good: str) -> None:
+    assert timestamp(good, "updated_at") is not None
+
+
+@pytest.mark.parametrize(("changes", "why"), [
+    ({"id": None}, "no_order_id"),
+    ({"created_at": None}, "no_order_time"),
+    ({"currency": None}, "no_currency"),
+    ({"currency": "example string"}, "malformed_currency"),
+    ({"currency": "XQQ"}, "malformed_money"),
+    ({"total_price": None}, "no_total_price"),
+    ({"total_price": "example string"}, "malformed_money"),
+    ({"total_price": float("nan")}, "malformed_json"),
+    ({"updated_at": "2024-09-16T03:50:1500:00"}, "malformed_timestamp"),
+])  # fmt: skip
+def test_what_cannot_be_understood_is_rejected_with_its_reason(
+    changes: dict[str, Any], why: str
+) -> None:
+    assert reason("orders/updated", {**ORDER, **changes}) == why
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"5", b'"x"', b"\xff\xfe", b"null"])
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "orders/create",
+        "orders/delete",
+        "refunds/create",
+        "customers/merge",
+        "checkouts/update",
+        "carts/update",
+    ],
+)
+def test_a_body_that_is_no_object_is_malformed(topic: str, body: bytes) -> None:
+    assert reason(topic, body) == "malformed_json"
+
+
+def test_money_has_the_currency_s_own_digits() -> None:
+    assert order(currency="JPY", total_price="1200").total == 1200
+    assert order(currency="KWD", total_price="1.234").total == 1234
+    assert (
+        order(
+            total_price=None,
+            total_price_set={"shop_money": {"amount": "9.5", "currency_code": "USD"}},
+        ).total
+        == 950
+    )
+    assert order(total_price=12.3).total == 1230
+
+
+def test_a_refund_is_the_sum_of_its_successful_refund_transactions() -> None:
+    body = {
+        "id": 9, "order_id": 5,
+        "transactions": [
+            {"kind": "refund", "status": "success", "amount": "3.00", "currency": "USD"},
+            {"kind": "refund", "status": "failure", "amount": "5.00", "currency": "USD"},
+            {"kind": "sale", "status": "success", "amount": "7.00", "currency": "USD"},
+        ],
+        "refund_line_items": [{"subtotal": 2.5, "subtotal_set": {"shop_money": {"amount": "2.50", "currency_code": "USD"}}}],
+    }  # fmt: skip
+    event = decode_order(entry("refunds/create", body), {})
+    assert event == RefundCreated(
+        shop=SHOP, order_id="5", refund=Refund("9", 300, 250), currency="USD"
+    )
+
+
+def test_a_refund_in_the_buyer_s_currency_is_worth_its_lines_in_shop_money() -> None:
+    line = {
+        "subtotal_set": {"shop_money": {"amount": "2.50", "currency_code": "USD"}},
+        "total_tax_set": {"shop_money": {"amount": "0.50"}},
+    }
+    body = {
+        "id": 9,
+        "order_id": 5,
+        "transactions": [
+            {"kind": "refund", "status": "success", "amount": "500", "currency": "JPY"}
+        ],
+        "refund_line_items": [line],
+    }
+    event = decode_order(entry("refunds/create", body), {})
+    assert isinstance(event, RefundCreated)
+    assert event.refund == Refund("9", 300, 300)
+
+
+def test_an_order_under_the_label_of_a_deletion_is_an_order() -> None:
+    """Labels are headers, and no header is signed."""
+    event = decode_order(entry("orders/delete", ORDER), {})
+    assert isinstance(event, Order)
+    assert event.order_id == str(ORDER["id"])
+
+
+@pytest.mark.parametrize(("cart_token", "expected"), [("c1", "c1"), (None, "c2"), ("", "c2")])
+def test_the_cart_of_a_checkout_is_also_told_by_its_recovery_url(
+    cart_token: str | None, expected: str
+) -> None:
+    told = {
+        "token": "t",
+        "cart_token": cart_token,
+        "created_at": ORDER["created_at"],
+        "currency": "USD",
+    }
+    url = "https://shop.example/42/checkouts/ac/c2/recover?key=k"
+    event = decode_checkout(entry("checkouts/create", told | {"abandoned_checkout_url": url}))
+    assert isinstance(event, Checkout)
+    assert event.cart_token == expected
+    old = decode_checkout(
+        entry(
+            "checkouts/create",
+            told | {"abandoned_checkout_url": "https://shop.example/42/checkouts/t/recover?key=k"},
+        )
+    )
+    assert isinstance(old, Checkout)
+    assert old.cart_token == (cart_token or None)
+
+
+def test_a_return_in_the_buyer_s_currency_without_all_of_its_money_is_worth_its_lines_less_the_adjustment() -> (
+    None
+):
+    """As a real shop told it (shop money CAD, buyer's USD), once with the money and once while it was pending."""
+
+    def both(cad: str, usd: str) -> dict[str, Any]:
+        return {
+            "shop_money": {"amount": cad, "currency_code": "CAD"},
+            "presentment_money": {"amount": usd, "currency_code": "USD"},
+        }
+
+    line = {"subtotal_set": both("1240.71", "919.80"), "total_tax_set": both("125.31", "92.90")}
+    kept = {
+        "kind": "refund_discrepancy",
+        "amount": "66.02",
+        "amount_set": both("66.02", "48.94"),
+        "tax_amount_set": both("0.00", "0.00"),
+    }
+    transaction = {"kind": "refund", "status": "success", "amount": "963.76", "currency": "USD"}
+    body = {
+        "id": 9,
+        "order_id": 5,
+        "refund_line_items": [line],
+        "order_adjustments": [kept],
+        "transactions": [transaction],
+    }
+    event = decode_order(entry("refunds/create", body), {})
+    assert event == RefundCreated(
+        shop=SHOP, order_id="5", refund=Refund("9", 130_000, 136_602), currency="CAD"
+    )
+    pending = decode_order(
+        entry("refunds/create", {**body, "transactions": [{**transaction, "status": "pending"}]}),
+        {},
+    )
+    assert isinstance(pending, RefundCreated)
+    assert pending.refund == Refund("9", 0, 136_602)
+
+
+def test_shipping_given_back_counts_once_whether_it_has_lines_or_an_adjustment_or_both() -> None:
+    five = {"shop_money": {"amount": "5.00", "currency_code": "USD"}}
+    adjustment = {
+        "kind": "shipping_refund",
+        "amount_set": {"shop_money": {"amount": "-5.00", "currency_code": "USD"}},
+    }
+    transaction = {"kind": "refund", "status": "success", "amount": "750", "currency": "JPY"}
+    for lines in (
+        {"refund_shipping_lines": [{"subtotal_amount_set": five}]},
+        {"order_adjustments": [adjustment]},
+    ):
+        for also in ({}, {"order_adjustments": [adjustment]}):
+            event = decode_order(
+                entry(
+                    "refunds/create",
+                    {"id": 9, "order_id": 5, "transactions": [transaction], **lines, **also},
+                ),
+                {},
+            )
+            assert isinstance(event, RefundCreated)
+            assert event.refund.amount == 500
+
+
+def test_where_the_current_total_is_not_told_it_lacks_what_was_returned() -> None:
+    line = {"subtotal_set": {"shop_money": {"amount": "3.00", "currency_code": "USD"}}}
+    assert order(refunds=[{"id": 9, "refund_line_items": [line]}]).current_total == 3211
+    assert (
+        order(
+            refunds=[{"id": 9, "refund_line_items": [line]}], current_total_price="35.11"
+        ).current_total
+        == 3511
+    )
+
+
+def test_topics_that_carry_no_whole_order() -> None:
+    assert decode_order(entry("orders/delete", {"id": 5}), {}) == OrderDeleted(
+        shop=SHOP, order_id="5"
+    )
+    assert decode_order(entry("orders/edited", {"order_edit": {"order_id": 5}}), {}) is None
+    merge = {
+        "admin_graphql_api_customer_kept_id": "gid://shopify/Customer/1",
+        "admin_graphql_api_customer_deleted_id": "gid://shopify/Customer/2",
+    }
+    assert decode_order(entry("customers/merge", merge), {}) == CustomersMerged(
+        shop=SHOP, kept_id="1", deleted_id="2"
+    )
+
+
+def test_state_comes_from_the_body_whatever_the_unsigned_topic_says() -> None:
+    told = [
+        decode_order(entry(topic, ORDER), {})
+        for topic in ("orders/create", "orders/paid", "orders/cancelled", "orders/anything")
+    ]
+    assert all(event == told[0] for event in told)
+
+
+def test_the_same_record_decoded_again_is_the_same_event_and_another_at_its_place_is_not() -> None:
+    first = decode_order(entry("orders/create", ORDER), {})
+    assert decode_order(entry("orders/create", ORDER), {}) is first
+    other = decode_order(entry("orders/create", {**ORDER, "total_price": "1.00"}), {})
+    assert isinstance(other, Order)
+    assert other.total == 100
+    in_paris = decode_order(entry("orders/create", ORDER), {SHOP: ZoneInfo("Europe/Paris")})
+    assert isinstance(first, Order)
+    assert isinstance(in_paris, Order)
+    assert in_paris.day == first.day + 1
+
+
+def test_versions_compare_by_updated_at_then_triggered_at_then_digest() -> None:
+    early, late = order(), order(updated_at="2026-11-22T23:31:01-05:00")
+    assert early.version < late.version
+    first = decode_order(entry("orders/create", ORDER, triggered_at="2026-11-23T04:31:00.1Z"), {})
+    second = decode_order(entry("orders/create", ORDER, triggered_at="2026-11-23T04:31:00.2Z"), {})
+    assert isinstance(first, Order)
+    assert isinstance(second, Order)
+    assert first.version < second.version
+    assert (
+        sortable("2026-11-23T04:31:00Z")
+        < sortable("2026-11-23T04:31:00.5Z")
+        < sortable("2026-11-23T04:31:00.52Z")
+    )
+    assert order(note="a").version != order(note="b").version
+
+
+def test_of_states_of_one_second_the_one_further_on_is_newer() -> None:
+    states = [order(financial_status=status) for status in ("", *STATUSES)]
+    states.append(order(cancelled_at="2026-11-22T23:30:59-05:00"))
+    versions = [each.version for each in states]
+    assert versions == sorted(versions)
+
+
+def test_checkouts_and_carts() -> None:
+    body = {
+        "token": "t",
+        "created_at": "2026-11-22T10:00:00+00:00",
+        "updated_at": "2026-11-22T11:00:00+01:00",
+        "currency": "EUR",
+        "total_price": "10.00",
+        "shipping_address": [],
+    }
+    event = decode_checkout(entry("checkouts/update", body))
+    assert isinstance(event, Checkout)
+    assert (event.token, event.total, event.completed_at, event.has_contact) == (
+        "t",
+        1000,
+        None,
+        False,
+    )
+    gone = decode_checkout(entry("checkouts/delete", {"id": 1, "cart_token": "c"}))
+    assert isinstance(gone, CheckoutDeleted)
+    assert (gone.token, gone.cart_token) == (None, "c")
+    cart = decode_checkout(
+        entry(
+            "carts/update",
+            {"id": "c", "updated_at": "2026-11-22T11:00:00.123Z", "line_items": [{}]},
+        )
+    )
+    assert isinstance(cart, Cart)
+    assert (cart.token, cart.items) == ("c", 1)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.floats(allow_nan=False)
+    | st.text(max_size=12)
+    | st.sampled_from(["1.00", "USD", "2026-01-01T00:00:00Z"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["id", "amount", "shop_money", "transactions", "kind", "status"])
+            | st.text(max_size=3),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=8,
+)
+
+
+@given(
+    fields=st.dictionaries(
+        st.sampled_from(
+            [
+                *ORDER,
+                "refunds",
+                "cancelled_at",
+                "token",
+                "cart_token",
+                "order_id",
+                "order_edit",
+                "transactions",
+                "refund_line_items",
+                "completed_at",
+            ]
+        ),
+        JSON,
+    ),
+    topic=st.sampled_from(
+        [
+            "orders/create",
+            "refunds/create",
+            "orders/delete",
+            "customers/merge",
+            "checkouts/create",
+            "checkouts/delete",
+            "carts/create",
+        ]
+    ),
+)
+def test_any_json_decodes_or_is_rejected_and_nothing_else(
+    fields: dict[str, Any], topic: str
+) -> None:
+    body = {**ORDER, **fields}
+    try:
+        decode_checkout(entry(topic, body)) if topic.startswith(
+            ("checkouts", "carts")
+        ) else decode_order(entry(topic, body), {})
+    except Rejected as rejected:
+        assert rejected.reason.isascii()  # noqa: PT017 - either outcome is fine, another exception is not
+
+
+@pytest.mark.skipif(
+    not SAMPLES.is_dir(), reason="../shared/samples is not here: this checkout stands alone"
+)
+@pytest.mark.parametrize("path", sorted(SAMPLES.glob("*")), ids=lambda path: path.stem)
+def test_every_sample_decodes_or_is_rejected_under_every_topic(path: Path) -> None:
+    for topic in (
+        "orders/create",
+        "refunds/create",
+        "checkouts/update",
+        "carts/update",
+        "orders/delete",
+        "checkouts/delete",
+    ):
+        try:
+            decode_checkout(entry(topic, path.read_bytes())) if topic.startswith(
+                ("checkouts", "carts")
+            ) else decode_order(entry(topic, path.read_bytes()), {})
+        except Rejected as rejected:
+            assert rejected.reason  # noqa: PT017 - either outcome is fine, another exception is not
+
+
+@pytest.mark.skipif(
+    not SAMPLES.is_dir(), reason="../shared/samples is not here: this checkout stands alone"
+)
+def test_the_documented_order_is_read() -> None:
+    event = decode_order(
+        entry("orders/create", (SAMPLES / "shopifydocs-2026-04_orders.create.json").read_bytes()),
+        {},
+    )
+    assert isinstance(event, Order)
+    assert (event.order_id, event.customer_id, event.total, event.cancelled, event.test) == (
+        "820982911946154508",
+        "115310627314723954",
+        40495,
+        True,
+        True,
+    )

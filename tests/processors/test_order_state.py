@@ -1,0 +1,252 @@
+"""What a merchant keeps of an order, however its refunds, returns and edits are told."""
+
+import json
+import random
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from processors.orders.state import OrderRow, counts, merge, net
+from processors.shopify.orders import (
+    CustomersMerged,
+    OrderEvent,
+    Refund,
+    RefundCreated,
+    decode_order,
+)
+from simulator.proof.oracle import expected_orders
+from simulator.shop.delivery import Delivery
+from simulator.shop.mix import Mix
+from simulator.shop.shop import ShopSimulator
+from stream.record import Entry, Record
+from tests.support.orders import SHOP, distinct_versions, order
+
+PROPERTY = settings(max_examples=100, deadline=None)
+
+
+def state(events: Sequence[OrderEvent]) -> OrderRow:
+    row: OrderRow | None = None
+    for event in events:
+        row = merge(row, event, lambda _: "1")
+    assert row is not None
+    return row
+
+
+@pytest.mark.parametrize(
+    ("total", "current", "refunds", "kept"),
+    [
+        (1000, 1000, (), 1000),
+        (1000, 700, (Refund("r", 300, 300),), 700),
+        (1000, 1000, (Refund("r", 300),), 700),
+        (1000, 800, (Refund("r", 300, 200),), 700),
+        (1000, 1300, (Refund("r", 200, 200),), 1300),
+        (1000, 800, (), 800),
+        (1000, 800, (Refund("r", 200),), 800),
+        (1000, 700, (Refund("r", 300),), 700),
+        (1000, 1000, (Refund("r", 200, 200),), 1000),
+        (1000, 0, (Refund("r", 1000, 1000),), 0),
+        (1000, 900, (Refund("r", 0, 100),), 900),
+    ],
+    ids=[
+        "nothing happened", "returned and refunded", "money without a return", "a return and some money more",
+        "a line added, another returned", "a line edited away", "and its money given back", "a payload without refunded lines",
+        "a line added, and returned again", "all given back", "returned, the money still to come",
+    ],
+)  # fmt: skip
+def test_net_is_what_the_merchant_keeps(
+    total: int, current: int, refunds: tuple[Refund, ...], kept: int
+) -> None:
+    assert net(state([order("1", total=total, current=current, refunds=refunds)])) == kept
+
+
+def test_a_refund_that_the_newest_snapshot_does_not_know_is_taken_off() -> None:
+    refund = RefundCreated(shop=SHOP, order_id="1", refund=Refund("r", 300, 300), currency="USD")
+    assert net(state([refund, order("1", total=1000)])) == 700
+    assert net(state([order("1", total=1000), refund])) == 700
+    assert (
+        net(
+            state(
+                [
+                    order(
+                        "1", version=2, total=1000, current=700, refunds=(Refund("r", 300, 300),)
+                    ),
+                    refund,
+                ]
+            )
+        )
+        == 700
+    )
+
+
+def test_a_refund_that_the_newest_snapshot_does_not_list_is_not_taken_off_twice() -> None:
+    """`current_total` lacks the 300 already: an edit took them off, or the payload leaves `refunds` out."""
+    refund = RefundCreated(shop=SHOP, order_id="1", refund=Refund("r", 300, 300), currency="USD")
+    edited = order("1", version=2, total=1000, current=700)
+    assert net(state([order("1", total=1000), refund, edited])) == 700
+    assert net(state([edited, refund])) == 700
+    more = RefundCreated(shop=SHOP, order_id="1", refund=Refund("s", 200), currency="USD")
+    assert net(state([refund, edited, more])) == 500
+
+
+def told(topic: str, body: dict[str, Any]) -> OrderEvent:
+    event = decode_order(
+        Entry(
+            Record("orders", "", "", 0, {"shop": SHOP, "topic": topic}, json.dumps(body).encode()),
+            0,
+            0,
+        ),
+        {},
+    )
+    assert event is not None
+    return event
+
+
+def payload(refunds: Sequence[dict[str, Any]], minute: int = 0, **changes: Any) -> dict[str, Any]:
+    """An order of USD 100.00."""
+    at = f"2026-11-22T12:{minute:02}:00Z"
+    return {
+        "id": 1,
+        "created_at": at,
+        "updated_at": at,
+        "currency": "USD",
+        "total_price": "100.00",
+        "refunds": refunds,
+        **changes,
+    }
+
+
+def paid_back(currency: str, amount: str, **told: Any) -> dict[str, Any]:
+    """A refund without lines; the transaction is in the buyer's currency."""
+    transaction = {"kind": "refund", "status": "success", "amount": amount, "currency": currency}
+    return {"id": 9, "order_id": 1, "transactions": [transaction], **told}
+
+
+TEN_DOLLARS = {
+    "amount_set": {"shop_money": {"amount": "-10.00", "currency_code": "USD"}},
+    "tax_amount_set": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("currency", "amount"),
+    [("IDR", "160000.00"), ("JPY", "1500"), ("KWD", "3.000"), ("USD", "10.00")],
+)
+def test_a_refund_paid_in_the_buyer_s_currency_counts_in_shop_money_however_it_is_told(
+    currency: str, amount: str
+) -> None:
+    refund = paid_back(currency, amount, order_adjustments=[TEN_DOLLARS])
+    bare = paid_back(currency, amount)
+    first, later = payload([]), payload([refund], 5)
+    tellings = [
+        [("refunds/create", refund), ("orders/create", first)],
+        [("orders/create", first), ("refunds/create", refund), ("orders/updated", later)],
+        [("orders/updated", later)],
+        [("refunds/create", bare), ("orders/updated", later), ("orders/create", first)],
+        [("orders/updated", later), ("refunds/create", bare), ("refunds/create", refund)],
+    ]
+    assert [net(state([told(topic, body) for topic, body in each])) for each in tellings] == [
+        9000
+    ] * len(tellings)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        paid_back("IDR", "160000.00"),
+        paid_back("XXX", "5.00"),
+        {"id": 9, "order_id": 1, "transactions": []},
+    ],
+)
+def test_money_whose_worth_in_shop_money_nobody_tells_takes_nothing_off(
+    body: dict[str, Any],
+) -> None:
+    row = state([told("refunds/create", body), told("orders/create", payload([]))])
+    assert net(row) == 10_000
+    assert net(state([told("orders/updated", payload([body], 5))])) == 10_000
+
+
+def test_a_refund_told_alone_in_the_order_s_own_currency_counts() -> None:
+    assert (
+        net(
+            state(
+                [
+                    told("refunds/create", paid_back("USD", "10.00")),
+                    told("orders/create", payload([])),
+                ]
+            )
+        )
+        == 9000
+    )
+
+
+@PROPERTY
+@given(
+    drawn=st.lists(
+        st.builds(
+            lambda name, money, currency: RefundCreated(
+                shop=SHOP, order_id="1", refund=Refund(name, money, money // 2), currency=currency
+            ),
+            st.sampled_from(["r", "s"]),
+            st.integers(0, 900),
+            st.sampled_from(["USD", "IDR", None]),
+        )
+        | st.builds(
+            lambda version, refunds: order(
+                "1", version=version, refunds=tuple(Refund(name, 300) for name in sorted(refunds))
+            ),
+            st.integers(1, 5),
+            st.sets(st.sampled_from(["r", "s"])),
+        ),
+        min_size=1,
+        max_size=8,
+    ),
+    seed=st.integers(0, 2**32),
+)
+def test_refunds_in_any_currencies_end_in_the_same_row_in_any_order(
+    drawn: list[OrderEvent], seed: int
+) -> None:
+    once = state(drawn := distinct_versions(drawn))
+    again = drawn + drawn[: len(drawn) // 2]
+    random.Random(seed).shuffle(again)
+    assert state(again) == once
+
+
+def test_a_row_kept_before_refunds_had_a_currency_is_read_as_it_was_meant() -> None:
+    row = state([order("1", total=1000, refunds=(Refund("r", 300),))])._replace(
+        refunds='{"r":[300,0,1]}'
+    )
+    assert net(row) == 700
+    again = merge(
+        row,
+        RefundCreated(shop=SHOP, order_id="1", refund=Refund("r", 300), currency="USD"),
+        lambda _: "1",
+    )
+    assert net(again) == 700
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_net_agrees_with_the_simulator_s_own_account(seed: int) -> None:
+    now = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    simulator = ShopSimulator(seed, SHOP, "secret", now, customers=60, mix=Mix(after_edits=True))
+    deliveries: list[Delivery] = list(simulator.history(120))
+    rows: dict[str, OrderRow] = {}
+    for offset, delivery in enumerate(deliveries):
+        if not delivery.topic.startswith(("orders/", "refunds/")):
+            continue
+        headers = {"shop": SHOP, "topic": delivery.topic, "triggered_at": delivery.triggered_at}
+        event = decode_order(
+            Entry(Record("orders", "", str(offset), 0, headers, delivery.body), 0, offset), {}
+        )
+        if event is not None and not isinstance(event, CustomersMerged):
+            rows[event.order_id] = merge(
+                rows.get(event.order_id), event, lambda o: o.customer_id or ""
+            )
+    expected = expected_orders(deliveries)
+    assert len(expected) > 50
+    assert {key: net(row) if counts(row) else 0 for key, row in rows.items()} == {
+        key: one.net for key, one in expected.items()
+    }

@@ -1,0 +1,282 @@
+"""/v1/status, /readyz, /healthz and /metrics: what roles say of themselves, and what the log and the store say of everyone."""
+
+import asyncio
+import json
+from typing import Any
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.parser import text_string_to_metric_families
+
+from processors.engine.feed import Feed
+from processors.engine.parking import PARKED_CELLS
+from query.as_of import Lags, lag_records
+from query.merged_metrics import exposition
+from query.services import SERVICES
+from stream.log.contract import Log, Span
+from stream.log.sqlite.log import SqliteLog
+from stream.record import Record
+from stream.store.contract import Move, Position
+from stream.store.sql.store import SqlStore
+from tests.support.api_client import NOW_MS, SETTINGS, serving
+from tests.support.orders import SHOP
+
+
+def beat(store: SqlStore, role: str, *, ago_ms: int = 0, metrics: str = "", **details: Any) -> None:
+    with store.begin() as transaction:
+        transaction.execute(
+            "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details, metrics)"
+            " VALUES (:role, :role, 42, :started, 1, :beat, :details, :metrics)",
+            role=role, started=NOW_MS - 60_000, beat=NOW_MS - ago_ms, details=json.dumps(details), metrics=metrics,
+        )  # fmt: skip
+
+
+async def test_status_tells_roles_positions_lag_spool_and_parked(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    await log.append(
+        [
+            Record("orders", "k", f"{n}", NOW_MS - 1_000 * (9 - n), {"shop": SHOP}, b"{}")
+            for n in range(5)
+        ]
+    )
+    beat(store, "receive", spool={"records": 2, "bytes": 90, "oldest_s": 1.5})
+    beat(store, "process", ago_ms=16_000)
+    with store.begin() as transaction:
+        transaction.advance("rfm", "orders", {0: Move(None, 3, 3)}, NOW_MS)
+        transaction.advance("odd", "ads", {0: Move(None, 1, 1)}, NOW_MS)
+        transaction.add(PARKED_CELLS, {(SHOP, "malformed_json"): (2,), ("", "no_shop"): (1,)})
+    async with serving(store, log) as api:
+        told = await api.answer("/v1/status")
+    assert [
+        (role["role"], role["pid"], role["restarts"], role["alive"]) for role in told["roles"]
+    ] == [
+        ("process", 42, 1, False),
+        ("receive", 42, 1, True),
+    ]
+    processors = {(each["name"], each["topic"]): each for each in told["processors"]}
+    rfm = processors["rfm", "orders"]
+    assert (rfm["partitions"], rfm["lag_records"], rfm["records"], rfm["oldest_s"]) == (
+        1,
+        2,
+        3,
+        6.0,
+    )
+    assert processors["capi", "orders"]["lag_records"] == 5
+    assert processors["odd", "ads"]["records"] == 1
+    assert told["spool"] == {"records": 2, "bytes": 90, "oldest_s": 1.5}
+    assert told["parked"] == {"records": 3, "by_reason": {"malformed_json": 2, "no_shop": 1}}
+    assert (told["log"], told["store"], told["shop"]) == ("sqlite", store.dialect, SHOP)
+    assert told["version"]
+
+
+async def test_parked_records_of_one_shop_are_told_apart(store: SqlStore, log: SqliteLog) -> None:
+    with store.begin() as transaction:
+        transaction.add(PARKED_CELLS, {(SHOP, "a"): (2,), ("other.myshopify.com", "a"): (5,)})
+    async with serving(store, log) as api:
+        assert (await api.answer("/v1/status"))["parked"]["records"] == 7
+        assert (await api.answer("/v1/status", {"shop": SHOP}))["parked"]["records"] == 2
+
+
+async def test_a_processor_that_stopped_makes_it_unready_and_a_used_spool_is_told(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    beat(store, "receive", spool={"records": 2, "bytes": 90, "oldest_s": 1.5})
+    async with serving(store, log) as api:
+        await api.answer("/v1/rfm")
+        told = await api.answer("/readyz")
+        assert told["ready"]
+        assert told["reasons"] == []
+        assert "2 records wait in the spool" in told["notes"][0]
+        beat(store, "process", stopped={"rfm": "too much parked"})
+        assert (await api.answer("/readyz", status=503))["reasons"] == [
+            "processor rfm stopped: too much parked"
+        ]
+        assert {
+            each["name"]: each["stopped"] for each in (await api.answer("/v1/status"))["processors"]
+        }["rfm"] == "too much parked"
+        assert await api.answer("/healthz") == {"ok": True}
+
+
+async def test_a_spool_that_cannot_be_read_is_told(store: SqlStore, log: SqliteLog) -> None:
+    beat(store, "receive", spool={"error": "spool data/spool.db: file is not a database"})
+    async with serving(store, log) as api:
+        await api.answer("/v1/rfm")
+        assert "spool.db: file is not a database" in (await api.answer("/readyz"))["notes"][0]
+        assert (await api.answer("/v1/status"))["spool"]["records"] == 0
+
+
+async def test_what_a_role_said_before_it_died_no_longer_counts(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    beat(store, "process", ago_ms=20_000, stopped={"rfm": "too much parked"})
+    async with serving(store, log) as api:
+        await api.answer("/v1/rfm")
+        told = await api.answer("/readyz")
+        assert "no sign of life" in told["notes"][0]
+
+
+async def test_it_is_unready_while_nobody_folds_and_ready_again_with_the_next_sign_of_life(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    now_ms = NOW_MS
+    async with serving(store, log, clock=lambda: now_ms) as api:
+        await api.answer("/v1/rfm")
+        assert (await api.answer("/readyz"))["ready"], (
+            "at a first start nobody has said anything yet"
+        )
+        beat(store, "process")
+        now_ms += 29_000
+        assert (await api.answer("/readyz"))["ready"]
+        now_ms += 2_000
+        assert (await api.answer("/readyz", status=503))["reasons"] == [
+            "no process role gives a sign of life"
+        ]
+        beat(store, "receive", ago_ms=-31_000)
+        assert (await api.answer("/readyz", status=503))["reasons"], "a receiver folds nothing"
+        with store.begin() as transaction:
+            transaction.execute("UPDATE roles SET beat_ms = :now", now=now_ms)
+        assert (await api.answer("/readyz"))["ready"]
+
+
+async def test_it_is_unready_while_a_processor_does_not_move_although_there_is_something_to_read(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    now_ms = NOW_MS
+
+    def passes(seconds: int) -> None:
+        nonlocal now_ms
+        now_ms += seconds * 1_000
+        with store.begin() as transaction:
+            transaction.execute("UPDATE roles SET beat_ms = :now", now=now_ms)
+
+    def folds(loaded: int | None, following: int) -> None:
+        with store.begin() as transaction:
+            transaction.advance("rfm", "orders", {0: Move(loaded, following, 1)}, now_ms)
+
+    beat(store, "process")
+    async with serving(
+        store, log, clock=lambda: now_ms, processors=(Feed("rfm", "orders"),)
+    ) as api:
+        await api.answer("/v1/rfm")
+        for _ in range(3):
+            passes(600)
+            assert (await api.answer("/readyz"))["ready"], "nothing to read"
+        await log.append(
+            [
+                Record("orders", "k", f"{n}", NOW_MS - 86_400_000, {"shop": SHOP}, b"{}")
+                for n in range(3)
+            ]
+        )
+        assert (await api.answer("/readyz"))["ready"], (
+            "a backlog, however old, has only been seen now"
+        )
+        passes(59)
+        assert (await api.answer("/readyz"))["ready"]
+        folds(None, 1)
+        passes(59)
+        assert (await api.answer("/readyz"))["ready"], "it is behind, and moves"
+        passes(3_600)
+        assert (await api.answer("/readyz", status=503))["reasons"] == [
+            "processor rfm has not moved on orders for 3600 s"
+        ]
+        folds(1, 2)
+        assert (await api.answer("/readyz"))["ready"]
+        folds(2, 3)
+        passes(3_600)
+        assert (await api.answer("/readyz"))["ready"], "everything is read"
+
+
+async def test_a_log_that_does_not_answer_and_a_shutdown_make_it_unready(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    async with serving(store, log) as api:
+        await api.answer("/v1/rfm")
+        await log.close()
+        assert (await api.answer("/readyz", status=503))["reasons"] == ["the log does not answer"]
+        assert api.client.app is not None
+        api.client.app[SERVICES].ready = False
+        assert "shutting down" in (await api.answer("/readyz", status=503))["reasons"]
+
+
+def role_metrics(records: int) -> str:
+    registry = CollectorRegistry()
+    Counter("orderwire_records", "Records folded", ("processor",), registry=registry).labels(
+        "rfm"
+    ).inc(records)
+    Histogram("orderwire_batch_seconds", "One batch", ("processor",), registry=registry).labels(
+        "rfm"
+    ).observe(0.1)
+    return generate_latest(registry).decode()
+
+
+async def test_metrics_are_those_of_every_role_alive(store: SqlStore, log: SqliteLog) -> None:
+    beat(store, "process", metrics=role_metrics(7))
+    beat(store, "receive", ago_ms=60_000, metrics=role_metrics(100))
+    async with serving(store, log) as api:
+        await api.answer("/v1/rfm")
+        async with api.client.get("/metrics") as response:
+            assert response.content_type == "text/plain"
+            text = await response.text()
+    samples = [
+        sample for family in text_string_to_metric_families(text) for sample in family.samples
+    ]
+    by_role = {(sample.name, sample.labels["role"]): sample.value for sample in samples}
+    assert by_role["orderwire_records_total", "process"] == 7
+    assert by_role["orderwire_batch_seconds_count", "process"] == 1
+    assert by_role["orderwire_api_answers_total", "query"] == 1
+    assert ("orderwire_records_total", "receive") not in by_role
+
+
+def test_a_family_of_several_roles_is_told_once() -> None:
+    own = CollectorRegistry()
+    Counter("orderwire_records", "Records folded", ("processor",), registry=own).labels("rfm").inc()
+    text = exposition(
+        own, "1", [("process", "2", role_metrics(2)), ("process", "3", role_metrics(3))]
+    ).decode()
+    assert text.count("# TYPE orderwire_records_total counter") == 1
+    assert text.count("orderwire_records_total{") == 3
+    assert 'instance="3"' in text
+
+
+class SlowLog:
+    """Only `spans`, each answer held until it is let go; answers are numbered."""
+
+    def __init__(self) -> None:
+        self.asked: asyncio.Queue[asyncio.Event] = asyncio.Queue()
+        self.questions = 0
+
+    async def spans(self, topic: str) -> dict[int, Span]:
+        self.questions += 1
+        number, go = self.questions, asyncio.Event()
+        self.asked.put_nowait(go)
+        await go.wait()
+        return {0: Span(0, number)}
+
+
+async def test_questions_to_the_log_that_come_together_are_one_and_never_answered_from_before() -> (
+    None
+):
+    source = SlowLog()
+    lags = Lags(source, timeout_s=60)  # type: ignore[arg-type]
+    first = asyncio.create_task(lags.spans({"orders"}))
+    go = await source.asked.get()
+    later = [asyncio.create_task(lags.spans({"orders"})) for _ in range(5)]
+    await asyncio.sleep(0)
+    go.set()
+    assert (await first)["orders"][0].next == 1
+    (await source.asked.get()).set()
+    assert [(await each)["orders"][0].next for each in later] == [2] * 5
+    assert source.questions == 2
+
+
+async def test_a_log_that_takes_too_long_tells_nothing() -> None:
+    source: Log = SlowLog()  # type: ignore[assignment]
+    assert await Lags(source, timeout_s=0.001).spans({"orders"}) == {}
+
+
+def test_lag_counts_from_the_first_record_kept_where_there_is_no_position() -> None:
+    feeds, spans = (Feed("rfm", "orders"),), {"orders": {0: Span(10, 15), 1: Span(0, 4)}}
+    position = Position("rfm", "orders", 1, 6, 6, 0)
+    assert lag_records(feeds, [position], spans) == 5
+    assert lag_records(feeds, [], {}) is None
+    assert SETTINGS.role_silent_ms == 15_000

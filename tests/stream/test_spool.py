@@ -1,0 +1,365 @@
+"""The spool keeps the log's contract, and no sender notices an outage of the log behind it."""
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+import structlog
+
+from stream.log.contract import Log, LogError, Reader, Span, Start, Unavailable
+from stream.log.spool import SpooledLog, SpoolState, read_state
+from stream.log.sqlite.log import SqliteLog
+from stream.record import Entry, Record
+from tests.contracts.log import LogContract
+from tests.contracts.log_kit import (
+    LONG_AGO_MS,
+    Forget,
+    OpenLog,
+    a_record,
+    by_key,
+    numbers,
+    scan_all,
+)
+from tests.support.turns import turns_until
+
+BODY = b"x" * 5_000
+BOUND_S, FOR_EVER_S = 0.2, 600.0
+
+
+class Outage:
+    """A log whose appends can be made to fail (`refusing`) or to give no answer though they land (`silent`)."""
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self.refusing = self.silent = False
+        self.asked = 0
+
+    async def append(self, records: Sequence[Record]) -> None:
+        self.asked += 1
+        if self.refusing:
+            raise Unavailable("away for a while")
+        await self._log.append(records)
+        if self.silent:
+            await asyncio.Event().wait()
+
+    async def reader(self, topic: str, group: str, start: Start) -> Reader:
+        return await self._log.reader(topic, group, start)
+
+    async def spans(self, topic: str) -> Mapping[int, Span]:
+        return await self._log.spans(topic)
+
+    async def scan(self, topic: str, partition: int, offset: int, max_records: int) -> list[Entry]:
+        return await self._log.scan(topic, partition, offset, max_records)
+
+    async def retain(self, topic: str, older_than_ms: int, unread: Mapping[int, int]) -> int:
+        return await self._log.retain(topic, older_than_ms, unread)
+
+    async def close(self) -> None:
+        await self._log.close()
+
+
+class TestSpooledLog(LogContract):
+    @pytest.fixture
+    def open_log(self, tmp_path: Path) -> OpenLog:
+        async def open_log() -> Log:
+            return await SpooledLog.open(
+                await SqliteLog.open(tmp_path / "log.db"), tmp_path / "spool.db"
+            )
+
+        return open_log
+
+    @pytest.fixture
+    def forget(self) -> Forget:
+        async def forget(log: Log, topic: str, before: Mapping[int, int]) -> None:
+            await log.retain(topic, LONG_AGO_MS + 1, before)
+
+        return forget
+
+
+@pytest.fixture
+async def outage(tmp_path: Path) -> Outage:
+    return Outage(await SqliteLog.open(tmp_path / "log.db"))
+
+
+@pytest.fixture
+async def log(outage: Outage, tmp_path: Path) -> AsyncIterator[SpooledLog]:
+    """Waits for a log that takes its time, as any disk may for a second; so only one that says no is spooled."""
+    spooled = await SpooledLog.open(
+        outage, tmp_path / "spool.db", bound_s=FOR_EVER_S, probe_every_s=0.02
+    )
+    yield spooled
+    await spooled.close()
+
+
+@pytest.fixture
+async def impatient(outage: Outage, tmp_path: Path) -> AsyncIterator[SpooledLog]:
+    """Takes a log that gives no answer soon for one that is away."""
+    spooled = await SpooledLog.open(
+        outage, tmp_path / "spool.db", bound_s=BOUND_S, probe_every_s=0.02
+    )
+    yield spooled
+    await spooled.close()
+
+
+async def direct_again(log: SpooledLog) -> None:
+    await log.drained()
+    assert not log.spooling
+
+
+async def test_a_log_that_takes_records_is_all_there_is(log: SpooledLog, outage: Outage) -> None:
+    await log.append([a_record("orders", 1)])
+    assert (log.spooling, outage.asked, log.spool_state()) == (False, 1, SpoolState(0, 0, None))
+
+
+async def test_a_log_that_gives_no_answer_is_waited_for_as_long_as_allowed_and_then_the_file_answers(
+    impatient: SpooledLog, outage: Outage
+) -> None:
+    outage.silent = True
+    begun_s = time.monotonic()
+    append = asyncio.create_task(impatient.append([a_record("orders", 1)]))
+    assert await turns_until(lambda: impatient.spooling) < 3 * BOUND_S
+    assert time.monotonic() - begun_s > 0.9 * BOUND_S
+    await append
+
+
+async def test_while_spooling_nobody_waits_for_the_log(log: SpooledLog, outage: Outage) -> None:
+    outage.refusing = True
+    await log.append([a_record("orders", 0)])
+    outage.refusing, outage.silent = False, True
+    for n in range(1, 11):  # FOR_EVER_S each, if one did
+        await log.append([a_record("orders", n)])
+    assert log.spooling
+
+
+async def test_state_tells_records_bytes_and_age_also_to_another_process(
+    log: SpooledLog, outage: Outage, tmp_path: Path
+) -> None:
+    outage.refusing = True
+    now_ms = time.time_ns() // 1_000_000
+    await log.append([a_record("orders", n, body=BODY, time_ms=now_ms - 60_000) for n in range(10)])
+    state = log.spool_state()
+    assert state.records == 10
+    assert 50_000 <= state.bytes < 1_000_000
+    assert state.oldest_s is not None
+    assert 60 <= state.oldest_s < 70
+    program = "import sys; from pathlib import Path; from stream.log.spool import read_state; print(*read_state(Path(sys.argv[1])))"
+    command = [sys.executable, "-c", program, str(tmp_path / "spool.db")]
+    told = (await asyncio.to_thread(lambda: subprocess.check_output(command, text=True))).split()
+    assert told[:2] == ["10", str(state.bytes)]
+
+
+def test_a_spool_that_was_never_made_is_empty(tmp_path: Path) -> None:
+    assert read_state(tmp_path / "none.db") == SpoolState(0, 0, None)
+
+
+async def test_records_of_an_outage_reach_the_log_in_order_while_new_traffic_flows(
+    log: SpooledLog, outage: Outage
+) -> None:
+    outage.refusing = True
+    count = 3_000
+    for n in range(0, 1_500, 5):
+        await log.append([a_record("orders", m, key=f"k{m % 7}") for m in range(n, n + 5)])
+    outage.refusing = False
+    for n in range(1_500, count, 5):
+        await log.append([a_record("orders", m, key=f"k{m % 7}") for m in range(n, n + 5)])
+    await direct_again(log)
+    held = by_key(await scan_all(log, "orders"))
+    assert held == {f"k{k}": list(range(k, count, 7)) for k in range(7)}
+    assert log.spool_state() == SpoolState(0, 0, None)
+
+
+async def test_topics_keys_headers_and_bodies_come_out_of_the_spool_as_they_went_in(
+    log: SpooledLog, outage: Outage
+) -> None:
+    outage.refusing = True
+    records = [
+        Record(topic, "k", f"id-{n}", n, {"source": "meta", "": "x"}, bytes([n]))
+        for n, topic in enumerate(("orders", "ads"))
+    ]
+    await log.append(records)
+    outage.refusing = False
+    await direct_again(log)
+    assert [
+        entry.record for topic in ("orders", "ads") for entry in await scan_all(log, topic)
+    ] == records
+
+
+async def test_what_a_silent_log_kept_reaches_it_twice_and_nothing_is_missing(
+    impatient: SpooledLog, outage: Outage
+) -> None:
+    outage.silent = True
+    await impatient.append([a_record("orders", 1)])
+    outage.silent = False
+    await direct_again(impatient)
+    assert len(held := numbers(await scan_all(impatient, "orders"))) >= 2
+    assert set(held) == {1}
+
+
+async def test_what_a_process_left_in_the_spool_the_next_one_drains(
+    outage: Outage, tmp_path: Path
+) -> None:
+    outage.refusing = True
+    first = await SpooledLog.open(
+        Outage(outage), tmp_path / "spool.db", bound_s=FOR_EVER_S, probe_every_s=0.02
+    )
+    await first.append([a_record("orders", n) for n in range(20)])
+    await first.close()
+    again = Outage(await SqliteLog.open(tmp_path / "log.db"))
+    second = await SpooledLog.open(
+        again, tmp_path / "spool.db", bound_s=FOR_EVER_S, probe_every_s=0.02
+    )
+    await second.append([a_record("orders", 20)])
+    await direct_again(second)
+    assert numbers(await scan_all(second, "orders")) == list(range(21))
+    await second.close()
+
+
+async def test_a_full_spool_refuses_and_takes_records_again_once_there_is_room(
+    outage: Outage, tmp_path: Path
+) -> None:
+    log = await SpooledLog.open(
+        outage, tmp_path / "spool.db", max_bytes=2 << 20, bound_s=FOR_EVER_S, probe_every_s=0.02
+    )
+    outage.refusing = True
+    acknowledged = []
+    with pytest.raises(Unavailable):
+        for n in range(2_000):
+            await log.append([a_record("orders", n, body=BODY)])
+            acknowledged.append(n)
+    assert 100 < len(acknowledged) < 420
+    assert log.spool_state().bytes <= 2 << 20
+    outage.refusing = False
+    await direct_again(log)
+    outage.refusing = True
+    await log.append([a_record("orders", 9_999, body=BODY)])
+    outage.refusing = False
+    await direct_again(log)
+    assert set(numbers(await scan_all(log, "orders"))) >= {*acknowledged, 9_999}
+    await log.close()
+
+
+async def test_a_full_spool_hands_to_a_log_that_is_back(outage: Outage, tmp_path: Path) -> None:
+    log = await SpooledLog.open(
+        outage,
+        tmp_path / "spool.db",
+        max_bytes=2 << 20,
+        bound_s=FOR_EVER_S,
+        probe_every_s=FOR_EVER_S,
+    )
+    outage.refusing = True
+    with pytest.raises(Unavailable):
+        for n in range(2_000):
+            await log.append([a_record("orders", n, body=BODY)])
+    outage.refusing = False
+    await log.append([a_record("orders", 5_000, body=BODY)])
+    assert numbers(await scan_all(log, "orders")) == [5_000]
+    await log.close()
+
+
+async def test_two_receivers_with_one_spool_bring_every_record_to_the_log(tmp_path: Path) -> None:
+    outages = [Outage(await SqliteLog.open(tmp_path / "log.db")) for _ in range(2)]
+    logs = [
+        await SpooledLog.open(log, tmp_path / "spool.db", bound_s=FOR_EVER_S, probe_every_s=0.02)
+        for log in outages
+    ]
+    for outage in outages:
+        outage.refusing = True
+
+    async def receive(log: SpooledLog, start: int) -> None:
+        for n in range(start, start + 300):
+            await log.append([a_record("orders", n, key=str(start))])
+
+    receiving = [asyncio.create_task(receive(log, 1_000 * i)) for i, log in enumerate(logs)]
+    await receiving[0]
+    for outage in outages:
+        outage.refusing = False
+    await receiving[1]
+    for log in logs:
+        await direct_again(log)
+    assert set(numbers(await scan_all(logs[0], "orders"))) == {*range(300), *range(1_000, 1_300)}
+    for log in logs:
+        await log.close()
+
+
+async def test_no_acknowledged_record_is_missing_after_outages_that_come_and_go(
+    impatient: SpooledLog, outage: Outage
+) -> None:
+    acknowledged: list[int] = []
+    ended = asyncio.Event()
+
+    async def receive(start: int) -> None:
+        n = start
+        while not ended.is_set():
+            await impatient.append([a_record("orders", n, key=str(start))])
+            acknowledged.append(n)
+            n += 1
+            await asyncio.sleep(0.001)
+
+    receiving = [asyncio.create_task(receive(100_000 * i)) for i in range(4)]
+    for turn in range(8):
+        outage.refusing, outage.silent = turn % 2 == 0, turn % 4 == 3
+        await asyncio.sleep(0.15)
+    outage.refusing = outage.silent = False
+    ended.set()
+    await asyncio.gather(*receiving)
+    await direct_again(impatient)
+    entries = await scan_all(impatient, "orders")
+    assert set(numbers(entries)) >= set(acknowledged)
+
+
+async def test_close_leaves_records_in_the_spool_rather_than_wait_for_the_log(
+    outage: Outage, tmp_path: Path
+) -> None:
+    log = await SpooledLog.open(outage, tmp_path / "spool.db", bound_s=0.2, probe_every_s=0.02)
+    outage.refusing = True
+    await log.append([a_record("orders", 1)])
+    await log.close()
+    assert read_state(tmp_path / "spool.db").records == 1
+
+
+async def test_why_it_spools_and_that_it_no_longer_does_is_told_once_a_record_was_in_the_file(
+    outage: Outage, log: SpooledLog
+) -> None:
+    with structlog.testing.capture_logs() as told:
+        outage.refusing = True
+        await log.append([a_record("orders", 1)])
+        await log.append([a_record("orders", 2)])
+        await turns_until(lambda: outage.asked > 3)
+        outage.refusing = False
+        await direct_again(log)
+    assert [(line["event"], line.get("reason")) for line in told] == [
+        ("spooling", "away for a while"),
+        ("spool_waits", "away for a while"),
+        ("spool_drained", None),
+    ]
+
+
+async def test_a_file_that_takes_nothing_is_told_by_who_is_refused_and_neither_as_spooling_nor_as_drained(
+    outage: Outage, tmp_path: Path
+) -> None:
+    log = await SpooledLog.open(
+        outage, tmp_path / "spool.db", max_bytes=1, bound_s=FOR_EVER_S, probe_every_s=0.02
+    )
+    outage.refusing = True
+    with structlog.testing.capture_logs() as told:
+        with pytest.raises(
+            Unavailable,
+            match=r"spool.db takes nothing .*full.*, nor does the log \(away for a while\)",
+        ):
+            await log.append([Record("orders", "k", "1", LONG_AGO_MS, {}, b"x" * (2 << 20))])
+        await direct_again(log)
+    assert not {line["event"] for line in told} & {"spooling", "spool_drained"}
+    await log.close()
+
+
+async def test_a_file_that_is_no_spool_is_told_with_the_setting_that_names_it(
+    outage: Outage, tmp_path: Path
+) -> None:
+    (tmp_path / "spool.db").write_bytes(b"no database at all" * 1_000)
+    with pytest.raises(LogError, match=r"spool\.db: not a SQLite database .*see ORDERWIRE_SPOOL"):
+        await SpooledLog.open(outage, tmp_path / "spool.db")
+    await outage.close()
