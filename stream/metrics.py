@@ -1,7 +1,7 @@
-"""Every Prometheus metric there is: its name, its labels, and what it counts. One class per role, made on the registry it is given.
+"""Every Prometheus metric: its name, its labels, and what it counts. One class per role.
 
-Labels take one of a fixed few values, never one that a sender chose. Times are seconds, sizes bytes (Prometheus: 'Metric and label
-naming').
+Labels take one of a fixed few values, never one that a sender chose. Times are seconds, sizes bytes
+(prometheus.io/docs/practices/naming).
 """
 
 from bisect import bisect_left
@@ -22,7 +22,7 @@ ACK_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 """Up to the 5 s after which Shopify gives a delivery up."""
 
 DELIVERY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0)
-"""Up to the hour within which Meta wants an event (reference/meta-capi.md 1.8)."""
+"""Up to the hour within which Meta wants an event (docs/facts/meta.md, "Freshness")."""
 
 SIZE_BUCKETS = (1 << 10, 1 << 12, 1 << 13, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 10 << 20)
 
@@ -47,7 +47,8 @@ class _Tally:
 class ReceiverMetrics(Collector):
     """What the receiver has been sent and how it answered.
 
-    Counted in plain numbers and handed over when somebody asks: with the library's own counters a delivery would cost 5 % more.
+    Counted in plain numbers and handed over when somebody asks: with the library's own counters a
+    delivery would cost 5 % more.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -58,7 +59,8 @@ class ReceiverMetrics(Collector):
         registry.register(self)
 
     def answered(self, sender: str, topic: str, outcome: str) -> None:
-        """One delivery was answered; `topic` is empty where no signature was good, since then it may be anybody's word."""
+        """One delivery was answered; `topic` is empty where no signature was good, since then it
+        may be anybody's word."""
         labels = (sender, topic, outcome)
         self._deliveries[labels] = self._deliveries.get(labels, 0) + 1
 
@@ -116,7 +118,8 @@ class ProcessorMetrics:
         *,
         shared: "ProcessorMetrics | None" = None,
     ) -> None:
-        """`shared` is the metrics of another processor of the same process: the families are made once."""
+        """`shared` is the metrics of another processor of the same process: the families are made
+        once."""
         families = _processor_families(registry) if shared is None else shared._families
         self._families: _ProcessorFamilies = families
         self.records = families.records.labels(processor)

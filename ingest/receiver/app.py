@@ -1,12 +1,9 @@
-"""The receiver: size cap -> verify -> identify -> append -> 200 (DESIGN, 'Outside contract').
+"""The receiver: size limit, signature, identification, append, 200 (docs/architecture.md, "Two
+listeners").
 
-A 200 says that the delivery is durable, and nothing else is a 200. Whatever happens behind, an answer goes out within 5 s. A client
-that goes away changes nothing: aiohttp does not cancel its handler, and the handler does not hold the write (`ingest.receiver.ack`).
-
-It is served by aiohttp's low-level server (aiohttp: 'Low Level Server'): there are four addresses and no middleware, and finding
-them by an application's router costs 8 us more (busy machine), a tenth of a delivery. The server brings its own settings (no
-access log, since Meta's handshake has its token in the URL; no unpacking of bodies before they are measured; no cancelling of
-handlers), so `web.ServerRunner(receiver.server())` is all that it takes to serve it.
+A 200 says that the delivery is durable, and nothing else is a 200. An answer goes out within 5 s,
+whatever happens behind it. A client that disconnects changes nothing: the write goes on
+(`ingest.receiver.ack`).
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -31,8 +28,8 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Receiver:
-    """The handlers, and what they share. `ready` turns `/healthz` to 503 for whoever spreads the load: whoever shuts down in an
-    orderly way sets it to False first.
+    """The handlers, and what they share. `ready` turns `/healthz` to 503 for whoever spreads the
+    load: whoever shuts down in an orderly way sets it to False first.
     """
 
     def __init__(
@@ -45,8 +42,9 @@ class Receiver:
         limits: Limits,
         metrics: ReceiverMetrics,
     ) -> None:
-        """`shops`: domain to webhook secrets, newest first. `clock`: Unix milliseconds. `log` stays the caller's to close, after the
-        server's clean-up. Raises ValueError for a shop without a secret.
+        """`shops`: domain to webhook secrets, newest first. `clock`: Unix milliseconds. `log` stays
+        the caller's to close, after the server's clean-up. Raises ValueError for a shop without a
+        secret.
         """
         self.ready = True
         self._meta_apps = tuple(meta)
@@ -62,11 +60,15 @@ class Receiver:
         metrics.watch_in_flight(lambda: self._budget.used)
 
     def server(self) -> web.Server:
-        """For `web.ServerRunner`; within a running loop."""
+        """For `web.ServerRunner`; within a running loop.
+
+        aiohttp's low-level server (aiohttp docs, "Low Level Server"): an application's router costs
+        8 us more per delivery, a tenth of it, to find one of four addresses.
+        """
         return web.Server(
             self.answer,
-            access_log=None,
-            auto_decompress=False,
+            access_log=None,  # Meta's handshake has its token in the URL
+            auto_decompress=False,  # a body is measured before it is unpacked
             handler_cancellation=False,
             lingering_time=self._limits.read_timeout_s,
         )

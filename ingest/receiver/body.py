@@ -1,11 +1,8 @@
-"""Reading a request's body within limits: how long it is, how long it takes, and how much all of them hold at once.
+"""Reads a request's body within limits: its length, its time, and the bytes of all bodies in
+flight.
 
-Bytes are charged to one `Budget` as they arrive, not as a Content-Length promises them: a sender that announces 10 MiB and sends
-nothing takes no place from others. What is announced is only checked, so that the hopeless is refused before it is read.
-
-aiohttp's own decompression is off (`Receiver.server`): it unpacks before any limit of ours can look. A gzipped body (Shopify sends none,
-reference/shopify.md 1.1; a proxy might) is unpacked here, at most to the size limit, and the signature is checked over what it
-unpacks to: a content coding belongs to the transport, the sender signed what it packed.
+Bytes are charged to one `Budget` as they arrive, not as a Content-Length promises them: a sender
+that announces 10 MiB and sends nothing takes no place from others.
 """
 
 import asyncio
@@ -22,7 +19,8 @@ MIB = 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the receiver takes. Shopify gives a delivery 5 s in all; read and ack together stay below with 0.5 s to spare."""
+    """What the receiver takes. Shopify gives a delivery 5 s in all; read and ack together stay
+    below with 0.5 s to spare."""
 
     max_body_bytes: int = 10 * MIB
     max_in_flight_bytes: int = 64 * MIB
@@ -63,7 +61,8 @@ class Budget:
 
 
 async def read_body(request: web.BaseRequest, limits: Limits, budget: Budget) -> bytes | Outcome:
-    """The request's body, its length charged to `budget` for the caller to give back; or why there is none, nothing charged."""
+    """The request's body, its length charged to `budget` for the caller to give back; or why there
+    is none, nothing charged."""
     content = request.content
     try:
         if content.is_eof():  # it came with its headers, as nearly every delivery does
@@ -117,7 +116,7 @@ async def _read_on(request: web.BaseRequest, limits: Limits, budget: Budget) -> 
 
 
 async def _ask_for_it(request: web.BaseRequest) -> None:
-    """Tell a sender that asked first (RFC 9110, 10.1.1) to go on: what is hopeless has been refused by now."""
+    """Answer `Expect: 100-continue` (RFC 9110, 10.1.1); what exceeds a limit was refused before."""
     await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
     request.writer.output_size = (
         0  # nothing of the answer is sent yet; aiohttp's own handler of `Expect` does the same
@@ -125,7 +124,12 @@ async def _ask_for_it(request: web.BaseRequest) -> None:
 
 
 def _unpacked(body: bytes, coding: str, limits: Limits, budget: Budget) -> bytes | Outcome:
-    """`body`, charged to `budget`, without its content coding. One we do not know is left on: then no signature will fit."""
+    """`body`, charged to `budget`, without its content coding.
+
+    A coding that is not gzip stays on, and then no signature fits. Shopify sends none, a proxy
+    might (docs/facts/shopify.md, "Delivery"). The signature is over what the sender packed.
+    aiohttp's own decompression is off, since it unpacks before any limit of ours.
+    """
     if coding.strip().lower() not in ("gzip", "x-gzip"):
         return body
     budget.give(len(body))

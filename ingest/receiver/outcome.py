@@ -1,8 +1,9 @@
-"""How a delivery ends, and what its sender is told: the one table from outcome to HTTP status (DESIGN, 'Receiver answers').
+"""Outcomes of a delivery and the HTTP status that each is answered with (docs/api.md, "The
+receiver").
 
-A sender learns nothing but the status: which part of a signature, or which shop, was wrong goes to our log, not to them. What is
-signed and merely not understood is kept and answered 200, since Shopify deletes a subscription after eight failures in a row
-(verify-deliveries); only a body that is no JSON object gets its 400, and it is kept all the same.
+A sender learns only the status; which part of a signature or which shop was wrong goes to our log.
+A signed delivery that is not understood is kept and answered 200, since Shopify deletes a
+subscription after eight failures in a row (docs/facts/shopify.md, "Timing and retries").
 """
 
 from collections.abc import Mapping
@@ -19,7 +20,8 @@ class Outcome(Enum):
     UNDECODABLE = "undecodable"
     """Durable on `parked`: signed, but not a JSON object."""
     BROKEN = "broken"
-    """The body did not arrive as its headers said: framing, compression, or a connection lost on the way."""
+    """The body did not arrive as its headers said: framing, compression, or a connection lost on
+    the way."""
     UNSIGNED = "unsigned"
     """No signature, a wrong one, or a shop that is not configured."""
     TOO_SLOW = "too_slow"
@@ -29,7 +31,8 @@ class Outcome(Enum):
     BUSY = "busy"
     """More bytes in flight than `Limits.max_in_flight_bytes`."""
     UNAVAILABLE = "unavailable"
-    """The log refused it, or said nothing within `Limits.ack_timeout_s`. It may be kept none the less."""
+    """The log refused it, or said nothing within `Limits.ack_timeout_s`. It may be kept none the
+    less."""
 
 
 STATUS: Mapping[Outcome, int] = {

@@ -1,11 +1,8 @@
-"""Shopify deliveries: is it from a shop we know, what is it, where does it go (reference/shopify.md 1).
+"""Shopify deliveries: verifies the signature, and identifies shop, id and place in the log.
 
-The signature is base64(HMAC-SHA256(secret, body)) over the bytes as sent. No header is signed, so
-- the shop is believed because its own secret made the signature, never because a header says so;
-- two secrets of a shop are both good while they are being rotated (Shopify: rotate-revoke-client-credentials);
-- the topic only routes, and the ids come from the body.
-
-Headers exist in two spellings, `X-Shopify-*` and, from Shopify Events on, `Shopify-*`; both official libraries take both.
+The shop is the one whose secret signed the body: no header is signed (docs/facts/shopify.md,
+"HMAC"). A shop may have several secrets, for rotation ("Secret rotation"). Headers exist in two
+spellings, `X-Shopify-*` and `Shopify-*` ("Headers").
 """
 
 import hmac
@@ -37,7 +34,8 @@ KEPT = (
 
 
 def header(headers: Headers, spellings: tuple[istr, istr]) -> str:
-    """The header's value in either spelling, as text that can be stored; empty where it was not sent."""
+    """The header's value in either spelling, as text that can be stored; empty where it was not
+    sent."""
     value = headers.get(spellings[0]) or headers.get(spellings[1]) or ""
     # aiohttp keeps bytes that are no UTF-8 as lone surrogates, which no database takes.
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
@@ -58,7 +56,8 @@ def verify(secrets: Sequence[bytes], headers: Headers, body: bytes) -> int | Non
 def identify(
     shop: str, headers: Headers, body: bytes, received_ms: int, secret_index: int = 0
 ) -> Delivery:
-    """What a delivery that `shop` has signed is, and where it goes. Never fails: what cannot be placed is parked."""
+    """What a delivery that `shop` has signed is, and where it goes. Never fails: what cannot be
+    placed is parked."""
     topic = header(headers, TOPIC)
     routed = route(shop, topic, body)
     kept = {"source": "shopify", "topic": topic, "shop": shop}
@@ -84,7 +83,8 @@ def identify(
 
 
 def identifier(shops: Mapping[str, Sequence[bytes]]) -> Identify:
-    """Verifies and identifies for `shops`: domain to secrets, newest first. Raises ValueError for a shop without a secret."""
+    """Verifies and identifies for `shops`: domain to secrets, newest first. Raises ValueError for a
+    shop without a secret."""
     for shop, secrets in shops.items():
         if not secrets or not all(secrets):
             raise ValueError(

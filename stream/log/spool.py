@@ -1,19 +1,19 @@
-"""An outage of the log that no sender notices: what the log does not take in time goes to a file here, and from there to the log later.
+"""A spool in front of the log: what the log does not take in time goes to a file, and from there to
+the log.
 
-    direct ──(log: Unavailable, or no answer in `bound_s`)──> spooling ──(log takes the oldest again)──> draining ──(all gone)──> direct
+    direct -> spooling   the log is Unavailable, or gives no answer in `bound_s`
+    spooling -> draining the log takes the oldest record of the file again
+    draining -> direct   the file is empty
 
-- direct: `append` is the log's. spooling and draining: `append` writes to the file (an embedded log, fsynced), so it answers in
-  milliseconds; the first ones of an outage after `bound_s` and a write, which is less than 3 s.
-- The probe is the real thing: every `probe_every_s` the oldest records of the file are appended to the log, in order.
-- Order per key is kept: while the file holds records, new ones queue up behind them. For the last batch new appends are held, for at most
-  `HANDOVER_S`, until it is in the log, and then go to the log directly. Order gives way in two cases: several processes share the
-  file (each has its own moment of return), or the drain has not caught up with the traffic in `order_for_s`; then new
-  records go to the log while the old ones still do. Folds decide by an entity's version and never by arrival (DESIGN).
-- A record may reach the log twice: a log that gave no answer may have kept it, and a drain that ends between the log's
-  acknowledgement and the file's begins again there. Nobody behind the log may notice (`stream/log/contract.py`).
-- File full (`max_bytes`) or its disk failing: Unavailable, which the receiver answers with 503 and Retry-After.
+- Spooling and draining, `append` writes to the file (an embedded log, fsynced) and answers in
+  milliseconds.
+- While the file has records, new ones queue up behind them, so order per key is kept. It gives way
+  where several processes share the file, or where the drain has not caught up within `order_for_s`.
+  Folds decide by version, not by arrival (docs/architecture.md, "Entities and versions").
+- A record may reach the log twice: the log may have kept one that it did not acknowledge.
+- File full or disk failing: Unavailable.
 
-Several receivers may share one file; whoever holds its lock drains. What a process leaves behind, the next one to open the file drains.
+Several receivers may share one file; whoever has its lock drains.
 """
 
 import asyncio
@@ -35,6 +35,7 @@ from stream.record import Entry, Record
 
 BATCH_RECORDS = 500
 HANDOVER_S = 0.5
+"""How long new appends wait for the last batch of the file, to stay behind it."""
 _TOPIC, _TOPIC_HEADER = "spool", "spool_topic"
 _FOR_EVER_MS = 1 << 62
 
@@ -42,7 +43,8 @@ _log = structlog.get_logger("orderwire.spool")
 
 
 class SpoolState(NamedTuple):
-    """What waits in the file. `oldest_s`: age of the oldest record since it was received, None where there is none."""
+    """What waits in the file. `oldest_s`: age of the oldest record since it was received, None
+    where there is none."""
 
     records: int
     bytes: int
@@ -55,7 +57,8 @@ def now_ms() -> int:
 
 
 def read_state(path: Path, now: int | None = None) -> SpoolState:
-    """The state of the spool at `path`, from any process, open or not. Raises Unavailable where the file cannot be read."""
+    """The state of the spool at `path`, from any process, open or not. Raises Unavailable where the
+    file cannot be read."""
     if not path.exists():
         return SpoolState(0, 0, None)
     try:
@@ -78,7 +81,8 @@ def read_state(path: Path, now: int | None = None) -> SpoolState:
 
 
 class SpooledLog:
-    """`stream.log.contract.Log`: another log with a spool in front of its `append`. Closing it closes that log too."""
+    """`stream.log.contract.Log`: another log with a spool in front of its `append`. Closing it
+    closes that log too."""
 
     def __init__(
         self,
@@ -125,10 +129,11 @@ class SpooledLog:
         order_for_s: float = 60.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> Self:
-        """Put a spool at `path` in front of `log`; what an earlier process left there is drained first.
+        """Put a spool at `path` in front of `log`; what an earlier process left there is drained
+        first.
 
-        `bound_s` lies a little above the time-out of the log's own (2 s), which then answers all its waiters at once and in order.
-        Raises what `SqliteLog.open` raises.
+        `bound_s` lies a little above the time-out of the log's own (2 s), which then answers all
+        its waiters at once and in order. Raises what `SqliteLog.open` raises.
         """
         spool = await SqliteLog.open(
             path, max_pages=max(64, max_bytes // PAGE_BYTES), setting="ORDERWIRE_SPOOL"
@@ -155,7 +160,8 @@ class SpooledLog:
             await asyncio.wait([self._drain])
 
     async def append(self, records: Sequence[Record]) -> None:
-        """Durable in the log or in the file, within `bound_s` and one write. Raises Unavailable where neither takes it."""
+        """Durable in the log or in the file, within `bound_s` and one write. Raises Unavailable
+        where neither takes it."""
         if self._closed:
             raise Unavailable(f"spool {self._path}: closed")
         # A task of its own, so that cancelling the caller does not stop the record between log and file.
@@ -279,7 +285,8 @@ class SpooledLog:
             self._gate.set()
 
     async def _move(self) -> bool | None:
-        """One batch from the file to the log. False where the log takes nothing; None where another process is the one that drains."""
+        """One batch from the file to the log. False where the log takes nothing; None where another
+        process is the one that drains."""
         try:
             if not self._lock.take():
                 await asyncio.sleep(0.02)

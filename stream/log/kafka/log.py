@@ -1,10 +1,8 @@
-"""The log on Apache Kafka (or what speaks its protocol): `stream.log.contract.Log` put together from its parts.
+"""The log on Apache Kafka: `stream.log.contract.Log` put together from the modules beside this one.
 
-`kafka_settings` what may be set, `kafka_topics` how topics are made and compared, `kafka_records` a record on the wire and its partition,
-`kafka_producer` appending, `kafka_reader` reading in a group (and why a rebalance is harmless), `kafka_scan` looking from outside.
-
-An acknowledged record is on all in-sync replicas: with three brokers and `min.insync.replicas=2` it outlives any one of them; a single
-broker acknowledges from its page cache, which outlives `kill -9` and not a power cut (streaming.md 2.5).
+An acknowledged record is on all in-sync replicas. With three brokers and `min.insync.replicas=2` it
+outlives any one of them; on a single broker it outlives `kill -9`, not a power cut
+(docs/facts/streaming.md, "What an acknowledgement survives").
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +32,8 @@ class KafkaLog:
         self._producer = Producer(bootstrap, settings, names, self._ensure_topics)
         self._scanner = Scanner(bootstrap, settings)
         self.differences: list[str] = []
-        """How the topics found differ from those set, as of the first connection; `doctor` asks anew with `kafka_topics.differences`."""
+        """How the topics found differ from those set, as of the first connection; `doctor` asks
+        anew with `kafka_topics.differences`."""
 
     @classmethod
     async def open(
@@ -42,8 +41,8 @@ class KafkaLog:
     ) -> Self:
         """Connect to `host:port[,host:port]` and make the topics that are not there.
 
-        Brokers that do not answer raise nothing here: `append`, `reader` and the rest raise Unavailable until they do, and it goes
-        on trying by itself.
+        Brokers that do not answer raise nothing here: `append`, `reader` and the rest raise
+        Unavailable until they do, and it goes on trying by itself.
         """
         log = cls(bootstrap, settings or KafkaSettings(), topics)
         await log._producer.start()

@@ -1,25 +1,19 @@
-"""How records reach the brokers: acknowledged by all in-sync replicas, in order per key, and never waited for without end.
+"""Appends to Kafka: acknowledged by all in-sync replicas, in order per key, never waited for
+without end.
 
-Batches: what the turn of the event loop brought for a partition goes out as one batch, `create_batch`/`send_batch`, for 0.83 to 0.94 of
-the CPU that `send` takes per record (`bench/kafka_append.py`). Each partition is a lane with at most one task, so its batches leave in
-the order of the appends.
-
-Time-outs: aiokafka's idempotent producer keeps a batch for ever and delivers it after all once the broker is back (streaming.md 2.5). So
-after the first record that was not acknowledged in `ack_timeout_s` the producer is *down*: whatever waits is answered Unavailable, nothing
-more is handed over (its buffer would grow), and a probe looks every `probe_every_s`:
+After the first record that is not acknowledged within `ack_timeout_s` the producer is *down*. All
+waiting appends fail with Unavailable, nothing more is handed to aiokafka, and a probe looks every
+`probe_every_s`:
 
 | the producer | the probe |
 |---|---|
-| still owes batches from before | waits for them: their delivery is the proof that writing works again |
-| owes some for longer than `request_timeout_s` | replaces it by a new one as soon as that connects (a producer can stick: aiokafka #1154) |
-| failed a batch for good, and was let go of at once | connects a new one |
+| still owes batches | waits: their delivery proves that writing works again |
+| owes some for longer than `request_timeout_s` | replaces it as soon as a new one connects |
+| failed a batch for good | connects a new one |
 | never connected | connects |
 
-A producer that failed a batch must deliver nothing more: every later batch would fail after an OutOfOrderSequenceNumber (aiokafka #1017),
-and after one that got too old while its partition had no leader those behind it would be delivered out of order, all having been answered
-Unavailable.
-
-A record answered Unavailable may be in the log none the less; its sender tries again or spools it, and nobody behind the log may notice.
+A record that failed with Unavailable may be in the log all the same, because aiokafka's idempotent
+producer never times a batch out (docs/facts/streaming.md, "Kafka producer").
 """
 
 import asyncio
@@ -40,10 +34,12 @@ from stream.log.kafka.settings import KafkaSettings
 from stream.rate_limit import Told
 
 BATCH_BYTES = 1 << 20
-"""aiokafka's 16 KiB makes its waiters wake quadratically under load (streaming.md, finding 5). One larger record still fits alone."""
+"""aiokafka's default of 16 KiB wakes its waiters quadratically under load
+(docs/facts/streaming.md, "Kafka producer"). One larger record still fits by itself."""
 
 _FAILURES = (*FAILURES, AssertionError)
-"""AssertionError: aiokafka's word for a partition that it does not know (the topic was made anew with fewer)."""
+"""AssertionError: aiokafka's word for a partition that it does not know (the topic was made anew
+with fewer)."""
 
 _log = structlog.get_logger("orderwire.kafka")
 
@@ -59,7 +55,10 @@ class _Ticket:
 
 
 class _Lane:
-    """What waits for one partition, and whether its task runs."""
+    """What waits for one partition, and whether its task runs.
+
+    A lane has at most one task, so batches of a partition leave in the order of the appends.
+    """
 
     __slots__ = ("moving", "waiting")
 
@@ -69,7 +68,8 @@ class _Lane:
 
 
 class Producer:
-    """One producer for the process. `prepare` is awaited before the first connection counts; it makes the `topics`."""
+    """One producer for the process. `prepare` is awaited before the first connection counts; it
+    makes the `topics`."""
 
     def __init__(
         self,
@@ -107,7 +107,8 @@ class Producer:
         return self._down
 
     async def start(self) -> None:
-        """Connect; where that fails the probe goes on trying. Raises nothing: a receiver with a spool starts without brokers."""
+        """Connect; where that fails the probe goes on trying. Raises nothing: a receiver with a
+        spool starts without brokers."""
         try:
             await self._replace()
         except Unavailable as error:
@@ -115,7 +116,8 @@ class Producer:
             self._start_probe()
 
     async def append(self, messages: Sequence[Message]) -> None:
-        """Hand over and wait for every acknowledgement. Cancelling cancels the waiting only. Raises Unavailable."""
+        """Hand over and wait for every acknowledgement. Cancelling cancels the waiting only. Raises
+        Unavailable."""
         if self._down is None and not self._closed:
             unknown = {
                 message.topic for message in messages if self._partitions(message.topic) == 0
@@ -153,7 +155,8 @@ class Producer:
         await done
 
     async def close(self) -> None:
-        """Wait for what is under way, `ack_timeout_s` at most, then let go. Appends are refused from now on."""
+        """Wait for what is under way, `ack_timeout_s` at most, then let go. Appends are refused
+        from now on."""
         self._closed = True
         moving = [*self._tasks]
         if moving and self._down is None:
@@ -201,6 +204,8 @@ class Producer:
         topic, partition = place
         try:
             while lane.waiting and client is self._client and self._down is None:
+                # One batch per turn of the loop: 0.83 to 0.94 of the CPU that `send` takes per
+                # record (`bench/kafka_append.py`).
                 batch, tickets = client.create_batch(), []
                 while lane.waiting:
                     message, ticket = lane.waiting[0]
@@ -279,7 +284,11 @@ class Producer:
                 self._start_probe()
 
     def _give_up(self, reason: str) -> None:
-        """A batch failed for good: go down, and let go of the producer before it delivers what was behind that batch."""
+        """A batch failed for good: go down, and discard the producer before it delivers more.
+
+        Every later batch would fail with OutOfOrderSequenceNumber (aio-libs/aiokafka issue 1017),
+        or be delivered out of order although its append was answered Unavailable.
+        """
         client, self._client, self._owed = self._client, None, 0
         self._refuse(reason)
         self._spawn(_discard(client), self._leaving)
@@ -297,6 +306,7 @@ class Producer:
         while True:
             await asyncio.sleep(self._settings.probe_every_s)
             waited = self._loop.time() - self._down_since
+            # A producer can stick without an error (aio-libs/aiokafka issue 1154).
             if self._client is None or (self._owed and waited > self._settings.request_timeout_s):
                 try:
                     await self._replace()
@@ -353,7 +363,8 @@ class Producer:
 
 
 async def _discard(client: Any) -> None:
-    """Stop a producer without waiting for brokers: what it still owes was answered Unavailable. `stop` alone waits for ever for that."""
+    """Stop a producer without waiting for brokers: what it still owes was answered Unavailable.
+    `stop` alone waits for ever for that."""
     accumulator = client._message_accumulator
     owed = [
         *accumulator._pending_batches,

@@ -1,22 +1,9 @@
-"""One member of a Kafka consumer group, reading one topic; its positions are the store's.
+"""One member of a Kafka consumer group, reading one topic from the positions in the store.
 
-Why any rebalance, zombie or crash is harmless. Whoever folds a batch moves the position of its partition in the same transaction, by
-compare-and-set on the position last loaded (DESIGN, 'Exactly once'). Two members may therefore read the same records at the same time,
-as a zombie (paused past its session, its partitions given away) and its heir do: who commits first wins, the other's transaction fails
-as fenced, leaves nothing behind, and `reload` asks for the position again. A crash between read and commit leaves the position where it
-was. So nothing here has to happen at the right moment: the rebalance listener only notes that partitions changed, holds no lock and
-waits for nothing (a lock shared by listener and `getmany` deadlocks: aiokafka's docs); the next `read` does the rest. Offsets committed to
-Kafka are written for its lag displays and never read.
-
-After a rebalance `Start` is asked for every partition owned, and reading goes on from there, but never before what was given out since the
-last `reload`: a caller that reads on while its last batch is being saved would otherwise get the same records twice, unfenced.
-
-Nothing is fetched ahead, unless a backlog fills whole batches: partitions are paused from one `read` to the next. aiokafka would fetch once
-more as soon as a batch is taken, get the one record that happens to have come by then, and fetch no more until that one is taken (0.14.0,
-`_get_actions_per_node`); so every record would wait for two batches of its reader instead of one.
-
-A position outside what a partition holds raises PositionLost at every `read`, until the caller's positions are changed. One behind the
-end gets `SETTLE_S` first: for a moment after a leader change the new leader may not know the end (KIP-207).
+Rebalances, zombies and crashes are harmless, because the store's compare-and-set lets only one
+owner commit (docs/architecture.md, "Exactly once"). So nothing here has to happen at the right
+moment: the rebalance listener only notes that partitions changed, and the next `read` does the
+rest.
 """
 
 import asyncio
@@ -37,17 +24,21 @@ from stream.log.kafka.settings import KafkaSettings
 from stream.record import Entry
 
 SETTLE_S = 2.0
+"""Grace for a position behind the end: for a moment after a leader change the new leader may not
+know the end (KIP-207)."""
 FETCH_WAIT_MS = 500
-"""How long a broker holds a fetch that has nothing; also the longest that `reload` may wait for the fetch under way."""
+"""How long a broker waits before it answers an empty fetch; also the longest wait of `reload`."""
 FETCH_BYTES = 8 << 20
 REPORT_S = 1.0
-"""How often positions are committed for displays: a commit takes the coordinator 10 ms, as long as a small batch takes to fold."""
+"""How often positions are committed to Kafka. They are only written for its lag displays, and a
+commit takes the coordinator 10 ms, as long as a small batch takes to fold."""
 
 _log = structlog.get_logger("orderwire.kafka")
 
 
 class Watchdog:
-    """Says when a reader sticks: the same lag seen from one look to another, `limit_s` apart, and not one record between them. Pure."""
+    """Says when a reader sticks: the same lag seen from one look to another, `limit_s` apart, and
+    not one record between them. Pure."""
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
@@ -76,7 +67,11 @@ class Watchdog:
 
 
 class _Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """Which partitions are ours, as of the last rebalance. `generation` counts the changes."""
+    """Which partitions are ours, as of the last rebalance. `generation` counts the changes.
+
+    Takes no lock and waits for nothing: a lock shared by listener and `getmany` deadlocks
+    (docs/facts/streaming.md, "Kafka producer").
+    """
 
     def __init__(self) -> None:
         self.partitions: frozenset[int] | None = None
@@ -96,7 +91,11 @@ class _Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
 
 
 class KafkaReader:
-    """`stream.log.contract.Reader` on Kafka. Called by one task at a time."""
+    """`stream.log.contract.Reader` on Kafka. Called by one task at a time.
+
+    A position outside what its partition has raises PositionLost at every `read` until the stored
+    position is changed.
+    """
 
     def __init__(
         self,
@@ -234,7 +233,8 @@ class KafkaReader:
         await let_go(self._consumer.stop(), self._consumer._client.close())
 
     async def _place(self, deadline: float) -> bool:
-        """Seek every owned partition to its position, where ownership changed since that was last done; False while we own none."""
+        """Seek every owned partition to its position, where ownership changed since that was last
+        done; False while we own none."""
         ownership = self._ownership
         while self._placed_in != ownership.generation:
             owned, generation = ownership.partitions, ownership.generation
@@ -269,6 +269,8 @@ class KafkaReader:
             await asyncio.sleep(0.25)
 
     def _position(self, partition: int, asked: int | None, span: Span) -> int:
+        # Never before what was returned since the last `reload`: a caller that reads on while its
+        # last batch is being saved would get the same records twice, unfenced.
         position = max(span.first if asked is None else asked, self._given.get(partition, 0))
         if not span.first <= position <= span.next:
             raise PositionLost(self._topic, partition, position, span)
@@ -301,7 +303,12 @@ class KafkaReader:
     async def _take(
         self, places: Collection[TopicPartition], timeout_ms: int, max_records: int
     ) -> Any:
-        """`getmany`, and in the step in which records come, an end to fetching (module docstring, 'Nothing is fetched ahead')."""
+        """`getmany`; pauses fetching in the same step unless a backlog fills whole batches.
+
+        Otherwise aiokafka fetches again as soon as a batch is taken, gets the one record that has
+        come by then, and fetches no more until that is taken (0.14.0, `_get_actions_per_node`).
+        Every record would wait for two batches of its reader instead of one.
+        """
         fetched = await self._consumer.getmany(
             *places, timeout_ms=timeout_ms, max_records=max_records
         )
@@ -318,7 +325,8 @@ class KafkaReader:
         return True
 
     async def _watch(self) -> None:
-        """Nothing came in time: is there lag, and for how long? Raises Stuck, or Unavailable where nobody can tell."""
+        """Nothing came in time: is there lag, and for how long? Raises Stuck, or Unavailable where
+        nobody can tell."""
         if not self._watchdog.due(self._clock()):
             return
         spans = await self._scanner.spans(self._topic)

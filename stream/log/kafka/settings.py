@@ -1,9 +1,4 @@
-"""What may be set about Kafka, and what is refused.
-
-Defaults suit one broker as well as a cluster: replication factor 3 where there are three brokers, and then `min.insync.replicas` 2, so
-that an acknowledged record survives the loss of any one of them (streaming.md 2.5). Partitions: 8 let up to eight processors share a
-topic; more can be added later, fewer cannot.
-"""
+"""Kafka settings and what is refused. The defaults suit one broker as well as a cluster."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +10,7 @@ if TYPE_CHECKING:
     from aiokafka.abc import AbstractTokenProvider
 
 RETENTION_DAYS_MAX = 30
-"""Raw bodies hold personal data: DESIGN, 'Topics and keys'."""
+"""Raw bodies hold personal data (docs/architecture.md, "Topics and keys")."""
 
 BODY_BYTES_MAX = 10 << 20
 RECORD_BYTES_MAX = BODY_BYTES_MAX + (256 << 10)
@@ -68,15 +63,18 @@ class KafkaSettings:
     """Everything but the address. Raises ValueError for what cannot be meant."""
 
     partitions: int = 8
+    """Up to so many processors share a topic. More can be added later, fewer cannot."""
     replication_factor: int | None = None
     """None: 3, or as many as there are brokers."""
     min_insync_replicas: int | None = None
-    """None: one less than the replicas, at least 1."""
+    """None: one less than the replicas, at least 1. With 2 of 3 an acknowledged record survives the
+    loss of any broker (docs/facts/streaming.md, "What an acknowledgement survives")."""
     retention_days: int = 14
     topic_prefix: str = ""
     """Goes before every topic and group name: several installations on one cluster."""
     ack_timeout_s: float = 2.0
-    """How long a record may wait for its acknowledgement before `append` gives up and no more are handed over."""
+    """How long a record may wait for its acknowledgement before `append` gives up and no more are
+    handed over."""
     probe_every_s: float = 0.5
     queue_bytes: int = 64 << 20
     """What appends may hold in memory before they are refused."""

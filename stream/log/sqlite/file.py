@@ -1,15 +1,9 @@
-"""The file of the embedded log: its format and every statement. One `LogFile` is one connection, used by one thread at a time.
+"""The file of the embedded log: its format and every statement.
 
-A topic is a table and a row is a *batch*: the records that one commit made durable, end to end in msgpack, as in Kafka's log.
-So a commit is one INSERT whatever the number of records: one step out of Python instead of one per record, and readers decode
-500 records from a handful of rows. A batch's key is its last offset, and SQLite works it out inside the INSERT, under the
-write lock, which is why several processes can append to one file.
-
-`topics.floor` lies above every offset that retention has dropped: so all rows of a topic may go (raw bodies are personal data), and
-still no offset is given twice.
-
-Pages of 16 KiB and no automatic checkpoints: streaming.md 3.5. WAL with `synchronous=FULL` syncs at every commit
-(sqlite.org/pragma.html#pragma_synchronous).
+A topic is a table, and a row is a *batch*: the records that one commit made durable, end to end in
+msgpack. So a commit is one INSERT whatever the number of records. A batch's key is its last offset,
+computed by SQLite inside the INSERT under the write lock, so several processes can append to one
+file.
 """
 
 import sqlite3
@@ -25,14 +19,17 @@ from stream.log.contract import Span, Unavailable
 from stream.record import Entry, Record
 
 PAGE_BYTES = 16_384
+"""Measured against smaller pages: docs/facts/streaming.md, "SQLite"."""
 BATCH_RECORDS, BATCH_BYTES = 512, 512 << 10
 READ_BYTES = 4 << 20
-"""One read stops after this many bytes of records, some 2 ms of decoding, for it runs on the event loop."""
+"""One read stops after this many bytes of records, some 2 ms of decoding, for it runs on the event
+loop."""
 
 RESTART_TIMEOUT_MS = 20
 
 DROP_BATCHES, DROP_BYTES = 256, 4 << 20
-"""One retention step looks at no more than this, so that an append behind it waits a few milliseconds."""
+"""One retention step looks at no more than this, so that an append behind it waits a few
+milliseconds."""
 
 TABLE = """CREATE TABLE IF NOT EXISTS batches_{id} (
     last INTEGER PRIMARY KEY, count INTEGER NOT NULL, newest_ms INTEGER NOT NULL, records BLOB NOT NULL)"""
@@ -45,6 +42,8 @@ SPAN = """SELECT (SELECT last - count + 1 FROM batches_{id} ORDER BY last LIMIT 
 OLDEST = "SELECT last, count, newest_ms, length(records) FROM batches_{id} WHERE last < ? ORDER BY last LIMIT ?"
 DELETE = "DELETE FROM batches_{id} WHERE last = ?"
 RAISE_FLOOR = "UPDATE topics SET floor = max(floor, ?) WHERE id = ?"
+"""`floor` lies above every offset that retention has dropped. So all rows of a topic may go, and
+still no offset is given twice."""
 
 
 class Encoded(NamedTuple):
@@ -74,12 +73,14 @@ _decoder = msgspec.msgpack.Decoder(list[Record])
 
 
 def encode(record: Record) -> Encoded:
-    """Raises ValueError or TypeError where a field cannot be written (a lone surrogate in a string)."""
+    """Raises ValueError or TypeError where a field cannot be written (a lone surrogate in a
+    string)."""
     return Encoded(record.topic, record.time_ms, _encoder.encode(record))
 
 
 def batches(records: Sequence[Encoded]) -> Iterator[Batch]:
-    """Rows for records of one topic, in order; small enough that a reader never decodes much for one record."""
+    """Rows for records of one topic, in order; small enough that a reader never decodes much for
+    one record."""
     start, size = 0, 0
     for index, record in enumerate(records):
         if index > start and (
@@ -107,7 +108,10 @@ def unavailable(path: Path, error: sqlite3.Error) -> Unavailable:
 
 
 class LogFile:
-    """One connection. Methods raise sqlite3.Error; the transaction of a method that raised is rolled back."""
+    """One connection, used by one thread at a time.
+
+    Methods raise sqlite3.Error; the transaction of a method that raised is rolled back.
+    """
 
     def __init__(
         self,
@@ -124,7 +128,9 @@ class LogFile:
             check_same_thread=False,
             cached_statements=256,
         )
+        # In WAL mode FULL syncs at every commit (sqlite.org/pragma.html#pragma_synchronous).
         self._db.execute("PRAGMA synchronous=FULL")
+        # Checkpoints have a thread of their own (`stream/log/sqlite/threads.py`).
         self._db.execute("PRAGMA wal_autocheckpoint=0")
         self._db.execute(
             f"PRAGMA journal_size_limit={wal_limit_bytes:d}"
@@ -191,10 +197,11 @@ class LogFile:
         return Span(following if first is None else first, following)
 
     def drop(self, topic: str, older_than_ms: int, unread: int) -> int:
-        """One step of retention among the oldest batches; how many records went, 0 when there is no more to do.
+        """One step of retention among the oldest batches; how many records went, 0 when there is no
+        more to do.
 
-        A batch goes when all its records are older than `older_than_ms` and before `unread`. Old batches behind a young one (a
-        clock that was wrong) are found within the step's reach.
+        A batch goes when all its records are older than `older_than_ms` and before `unread`. Old
+        batches behind a young one (a clock that was wrong) are found within the step's reach.
         """
         table = self._find(topic)
         if table is None:
@@ -217,12 +224,14 @@ class LogFile:
         return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
     def checkpoint(self) -> tuple[int, int]:
-        """Copy the WAL into the file, as far as nobody has to wait. Returns bytes in the WAL, and how many of them are copied."""
+        """Copy the WAL into the file, as far as nobody has to wait. Returns bytes in the WAL, and
+        how many of them are copied."""
         _, frames, copied = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return max(frames, 0) * PAGE_BYTES, max(copied, 0) * PAGE_BYTES
 
     def restart_wal(self) -> int:
-        """Copy the rest and let the next commit begin the WAL anew; 0 where it did, 1 where others were in the way for too long.
+        """Copy the rest and let the next commit begin the WAL anew; 0 where it did, 1 where others
+        were in the way for too long.
 
         While it waits for readers it holds the write lock: hence a short time-out of its own.
         """

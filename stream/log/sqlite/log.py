@@ -1,14 +1,8 @@
-"""The embedded log: topics in one SQLite file, for one machine. The default, and the spool of `spool.py`.
+"""The embedded log: topics in one SQLite file, for one machine. The default log, and the file of
+the spool.
 
-Group commit without a timer: while one group of appends is being made durable, those that arrive form the next, which is handed to
-the writer thread when the event loop has heard of the commit. Idle, an append is handed over in the turn of the loop in which it came;
-under load a group is what one commit and one turn of a busy loop let in. With 64 appends of 5 kB in flight: 23-26 us of CPU per record
-in all threads, 6 of them on the loop; 27-32 k/s, which is 0.6-1.0 of bare `executemany`; p99 6-12 ms (`bench/log_append.py`, busy machine).
-Behind the receiver at 64 connections a group holds 29 records on average, so there is little left for a timer that lingers
-(streaming.md 3.5) to gather.
-
-What `append` promises is checked by `tests/contracts/log.py`; `kill -9`, full disks and several processes by
-`tests/stream/test_sqlite_log.py`. A record is on disk (fsynced WAL) when `append` returns.
+A record is on disk (fsynced WAL) when `append` returns. Tests: `tests/contracts/log.py`, and
+`tests/stream/test_sqlite_log.py` for `kill -9`, full disks and several processes.
 """
 
 import asyncio
@@ -29,11 +23,18 @@ from stream.record import Entry, Record
 T = TypeVar("T")
 
 READ_BUSY_TIMEOUT_S = 0.1
-"""Readers wait only while another process recovers the file after a crash; they do so on the event loop, so not for long."""
+"""Readers wait only while another process recovers the file after a crash; they do so on the event
+loop, so not for long."""
 
 
 class SqliteLog:
-    """`stream.log.contract.Log` on one file, which several processes may have open. Belongs to the event loop that opened it."""
+    """`stream.log.contract.Log` on one file, which several processes may have open.
+
+    Belongs to the event loop that opened it. Group commit without a timer: the appends that arrive
+    while one group is being made durable form the next. Behind the receiver at 64 connections a
+    group has 29 records on average, so a lingering writer would gather little more. 64 appends of 5
+    kB in flight cost 23-26 us of CPU per record (`bench/log_append.py`).
+    """
 
     def __init__(
         self,
@@ -73,12 +74,15 @@ class SqliteLog:
     ) -> Self:
         """Open the log at `path`, made with its folder where there is none.
 
-        `busy_timeout_s`: how long an append waits for another process's commit. `max_queued_bytes`: what appends may hold in memory
-        before they are refused. `poll_s`: how often a waiting reader looks for another process's commits where the system cannot tell
-        (`sqlite_watch`). `checkpoint_every_s`, `wal_limit_bytes`: when the WAL is copied, and from what size on writers are held so that
-        it starts over. `max_pages`: the file's largest size in pages, None for the disk's. `setting`: what names the file, for errors.
+        `busy_timeout_s`: how long an append waits for another process's commit. `max_queued_bytes`:
+        what appends may hold in memory before they are refused. `poll_s`: how often a waiting
+        reader looks for another process's commits where the system cannot tell (`sqlite_watch`).
+        `checkpoint_every_s`, `wal_limit_bytes`: when the WAL is copied, and from what size on
+        writers are held so that it starts over. `max_pages`: the file's largest size in pages, None
+        for the disk's. `setting`: what names the file, for errors.
 
-        Raises LogError where the operator must act (not a log, cannot be written, newer format), Unavailable where it is locked.
+        Raises LogError where the operator must act (not a log, cannot be written, newer format),
+        Unavailable where it is locked.
         """
         path = Path(path)
         await asyncio.to_thread(prepare, path, timeout_s=busy_timeout_s, setting=setting)
@@ -103,7 +107,8 @@ class SqliteLog:
         )
 
     async def append(self, records: Sequence[Record]) -> None:
-        """Make `records` durable in one transaction. Raises Unavailable: disk full or failing, locked too long, queue full, closed."""
+        """Make `records` durable in one transaction. Raises Unavailable: disk full or failing,
+        locked too long, queue full, closed."""
         self._refuse_when_closed()
         encoded = [encode(record) for record in records]
         if not encoded:
@@ -151,7 +156,8 @@ class SqliteLog:
         self._watch.check()
 
     async def reader(self, topic: str, group: str, start: Start) -> SqliteReader:
-        """The one member of `group`: on one machine a processor runs once, and the store's fence sees to it."""
+        """The one member of `group`: on one machine a processor runs once, and the store's fence
+        sees to it."""
         self._refuse_when_closed()
         return SqliteReader(self._path, self._file, self._watch, lambda: self._closed, topic, start)
 
@@ -164,7 +170,8 @@ class SqliteLog:
         return self._query(lambda file: file.read(topic, offset, max_records))
 
     async def retain(self, topic: str, older_than_ms: int, unread: Mapping[int, int]) -> int:
-        """As `Log.retain`, by whole commits: a record goes when all that were made durable with it may go.
+        """As `Log.retain`, by whole commits: a record goes when all that were made durable with it
+        may go.
 
         Goes in small steps through the writer thread, so that appends pass in between.
         """

@@ -1,12 +1,7 @@
 """The two threads of the embedded log: one writes, one copies the WAL into the file.
 
-They are two because an automatic checkpoint runs inside the commit that trips it, and all who wait for that commit wait for it too:
-p99 58-75 ms against 16 ms (streaming.md 3.5). A PASSIVE checkpoint holds nobody up, but the WAL starts over only when a commit finds
-everything copied, which never happens under constant load. So beyond a limit the thread catches up until next to nothing is left, and
-has the writer, between two commits, copy that rest and begin the WAL anew (RESTART). From a connection of its own it would have to
-win the write lock from a writer that takes it again at once.
-
-After any failure the writer's connection is thrown away and opened anew for the next job: the log works again once the disk does.
+They are two because an automatic checkpoint runs inside the commit that trips it: p99 58-75 ms
+against 16 ms (docs/facts/streaming.md, "SQLite").
 """
 
 import asyncio
@@ -25,7 +20,11 @@ RESTART_BELOW_BYTES = 64 * PAGE_BYTES
 
 
 class Writer:
-    """Runs jobs on the write connection, one after the other, in the order in which they were submitted."""
+    """Runs jobs on the write connection, one after the other, in the order of submission.
+
+    After a failure the connection is discarded and opened anew for the next job, so the log works
+    again once the disk does.
+    """
 
     def __init__(self, path: Path, connect: Callable[[], LogFile]) -> None:
         self._path, self._connect = path, connect
@@ -39,7 +38,8 @@ class Writer:
     def submit(
         self, job: Callable[[LogFile], int], done: Callable[[int | Exception], None]
     ) -> None:
-        """`done` is called on the loop with what `job` returned, or with the Unavailable or other error that it raised."""
+        """`done` is called on the loop with what `job` returned, or with the Unavailable or other
+        error that it raised."""
         self._jobs.put((job, done))
 
     def close(self) -> None:
@@ -69,7 +69,13 @@ class Writer:
 
 
 class Checkpointer:
-    """Keeps the WAL of one file short, from a thread of its own."""
+    """Keeps the WAL of one file short, from a thread of its own.
+
+    PASSIVE checkpoints delay nobody, but the WAL starts over only when a commit finds everything
+    copied, which never happens under constant load. Beyond a limit the writer therefore copies the
+    rest between two commits and restarts the WAL. From this connection a restart would have to win
+    the write lock from a writer that takes it again immediately.
+    """
 
     def __init__(
         self,
