@@ -1,7 +1,7 @@
-"""What became of the sales: `GET /v1/capi` and `GET /v1/capi/orders/{id}` from a snapshot, `POST /v1/capi/retry` on a transaction.
+"""Answers of `GET /v1/capi` and `GET /v1/capi/orders/{id}`, and the work of `POST /v1/capi/retry`.
 
-Counts come from cells, never from the outbox, so an answer costs the same with a thousand rows or ten million. Latencies are kept in
-buckets that grow by 2 ** (1/8); percentiles are interpolated within one. Answers lack `shop` and `as_of`, which every answer gets.
+Counts come from cells, never from the outbox, so an answer costs the same with a thousand rows or
+ten million.
 """
 
 import json
@@ -79,7 +79,7 @@ def has_pixel(reading: Reading, shop: str, pixel_id: str) -> bool:
 
 
 def capi(reading: Reading, shop: str, pixel_id: str, now_ms: int) -> dict[str, Any]:
-    """The state of one pixel, as api.md has it, with `predicted_rejections` (by subcode) and `dataset_quality` beside."""
+    """The state of one pixel (docs/api.md, "GET /v1/capi")."""
     counted = _cells(reading, shop, pixel_id)
     pixels = reading.query(
         "SELECT * FROM capi_pixel WHERE shop = :shop AND pixel_id = :pixel_id",
@@ -123,7 +123,8 @@ def capi(reading: Reading, shop: str, pixel_id: str, now_ms: int) -> dict[str, A
 
 
 def capi_order(reading: Reading, shop: str, order_id: str) -> dict[str, Any] | None:
-    """One order's delivery, as api.md has it; None for an order never seen. Of several rows (pixels) the last to be received."""
+    """One order's delivery (docs/api.md, "GET /v1/capi/orders/{order_id}"); None for an order never
+    seen. Of several rows (pixels) the last received."""
     rows = reading.query(
         "SELECT pixel_id, event_name, event_id, order_id, outcome, reason, match_keys, event_time_s, received_ms, sent_ms, due_ms, attempts"
         " FROM capi_outbox WHERE shop = :shop AND order_id = :order_id ORDER BY received_ms DESC LIMIT 1",

@@ -1,9 +1,10 @@
-"""fbc and fbp: the click and the browser. Sent as they were found, byte for byte, or not at all.
+"""fbc and fbp, the ids of click and browser: sent as they were found, byte for byte, or not at all.
 
-    fbc = fb.{subdomain index}.{ms when the click was first seen}.{fbclid}      fbp = fb.{index}.{ms}.{random number}
+    fbc = fb.{subdomain index}.{ms when the click was first seen}.{fbclid}
+    fbp = fb.{index}.{ms}.{random number}
 
-A fifth part is the appendix that Meta's parameter builder adds: 8 characters, or one of its first 2-letter ones. An fbc whose time is older
-than the 90 days of its cookie is refused by Meta (reference/meta-capi.md 1.7), and a malformed one costs the whole batch (2804001).
+An fbc older than 90 days is refused, and a malformed one costs the whole batch (docs/facts/meta.md,
+"Click and browser").
 """
 
 import re
@@ -13,6 +14,7 @@ from urllib.parse import unquote
 FBC_DAYS = 90
 DAY_MS = 86_400_000
 CLOCK_SKEW_MS = 60_000
+# What Meta's parameter builder appends: 8 characters, or one of its first 2-letter ones.
 _APPENDIX = r"(?:\.(?:[A-Za-z0-9_-]{8}|AQ|Ag|Aw|BA|BQ|Bg))?"
 _fbc = re.compile(rf"fb\.\d\.(\d{{13}})\.([A-Za-z0-9_-]{{1,1000}}){_APPENDIX}").fullmatch
 _fbp = re.compile(rf"fb\.\d\.\d{{10,13}}\.\d{{1,20}}{_APPENDIX}").fullmatch
@@ -53,7 +55,8 @@ def fbclid(landing_site: str | None) -> str | None:
 
 
 def built(click_id: str, seen_ms: int) -> str:
-    """An fbc made on the server, without a cookie: index 1 (reference/meta-capi.md 1.7)."""
+    """An fbc made on the server, without a cookie: index 1 (docs/facts/meta.md, "Click and
+    browser")."""
     return f"fb.1.{seen_ms}.{click_id}"
 
 

@@ -1,6 +1,6 @@
-"""What a Purchase event needs of an order beyond `processors.shopify.orders.Order`. Tolerant: a field that makes no sense is as if absent.
+"""What a Purchase event needs of an order beyond `processors.shopify.orders.Order`.
 
-Shopify sends null, "", [] or nothing for the same thing; here all of them become None or an empty tuple, and nothing behind asks again.
+A field that makes no sense is as if absent: null, "", [] and nothing become None or an empty tuple.
 """
 
 from collections.abc import Mapping
@@ -117,7 +117,8 @@ def _amount(value: Any, currency: Any) -> Money | None:
 
 
 def _money(plain: Any, amount_set: Any, currency: Any, side: str) -> Money | None:
-    """From `<field>_set.<side>_money`; the plain field is shop money too (shopify 2.2)."""
+    """From `<field>_set.<side>_money`; the plain field is shop money too (docs/facts/shopify.md,
+    "Orders")."""
     told = mapping(mapping(amount_set).get(f"{side}_money"))
     found = _amount(told.get("amount"), told.get("currency_code"))
     return found if found is not None or side != "shop" else _amount(plain, currency)

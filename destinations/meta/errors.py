@@ -1,4 +1,5 @@
-"""What an answer of Graph's means, and what to do about it. Codes decide, never texts: Meta translates titles and messages.
+"""Maps answers of Meta's Graph API to an error class and an action. Codes decide, never texts: Meta
+translates them.
 
 | class | what matches | action |
 |---|---|---|
@@ -9,8 +10,9 @@
 | configuration | 190, 102, 104, 10, 3, 200-299, 803, 2500, 2635; 100/33; 100 GraphMethodException alone; HTTP 401, 403 | pause the pixel |
 | permanent | every other 100, 105; any other 4xx (413: the batch is too large) | bisect, then dead; 2804001: take fbc away and send again |
 
-Sources: reference/meta-capi.md 3 and vectors/capi_errors.json. An error code that nobody listed is transient with 5xx, permanent with 4xx.
-`ambiguous` says that Meta may have taken the events all the same: no answer after the request was written, code 2, a gateway's timeout.
+Sources: docs/facts/meta.md, "Error classes" and "Subcodes". An unlisted code is transient with 5xx,
+permanent with 4xx. `ambiguous`: Meta may have taken the events all the same (no answer after the
+request was written, code 2, a gateway's time-out).
 """
 
 import re
@@ -65,7 +67,8 @@ class Verdict(NamedTuple):
 TRANSIENT = frozenset({1, 2, 341, 5000, 21009})
 THROTTLE = frozenset({4, 17, 32, 613, 80000, 80003, 80004, 80014})
 CONFIGURATION = frozenset({190, 102, 104, 10, 3, 803, 2500, 2635, *range(200, 300)})
-"""2500 (a path that Graph does not know) and 2635 (a version it has retired) are not in the reference: they blame settings, no event."""
+"""2500 (a path that Graph does not know) and 2635 (a version it has retired) are added here: they
+blame settings, not an event."""
 BAD_FBC = 2804001
 MEANINGS = {
     2804001: "the click id is badly formatted",
@@ -78,7 +81,7 @@ MEANINGS = {
     2804043: "app_data extinfo has a blank OS version",
     2804050: "too little customer information",
 }
-"""Permanent subcodes of code 100 whose meaning is known (reference/meta-capi.md 3)."""
+"""Permanent subcodes of code 100 whose meaning is known (docs/facts/meta.md, "Subcodes")."""
 ACTIONS = {
     ErrorClass.SENT: Action.DONE,
     ErrorClass.TRANSIENT: Action.RETRY,

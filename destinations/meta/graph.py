@@ -1,11 +1,12 @@
-"""The one way to Meta's Graph API: a request goes out, an answer comes back, or an exception says what is known of the events.
+"""The only HTTP client of Meta's Graph API: a request gets an answer, or an exception that says
+what is known of the events.
 
     CallFailed
     ├── NotSent     nothing was written: no connection, no address. Meta has nothing
     └── NoAnswer    written, at least in part, and no answer came: Meta may have the events
 
-The token travels in the Authorization header and nowhere else; `appsecret_proof` in the body (reference/meta-capi.md 1.1, 1.2).
-Redirects are not followed: they would take the token along.
+The token is in the Authorization header only, `appsecret_proof` in the body (docs/facts/meta.md,
+"Request"). Redirects are not followed: they would take the token along.
 """
 
 import hmac

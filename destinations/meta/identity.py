@@ -1,11 +1,9 @@
-"""Personal data as Meta wants it: normalised, then SHA-256 in lower-case hex. A value that cannot be made right is left out.
+"""Normalises personal data as Meta wants it and hashes it with SHA-256. A value that cannot be made
+right is left out.
 
-The rules are the 'use in orderwire' column of reference/meta-capi.md 2.1; where they differ from Meta's own two libraries (which differ
-from each other) docs/capi-identity.md has the case and the reason. Unicode is brought to NFC first and last: the two forms of "é" hash
-differently. A value that is a hash already (32, 40 or 64 hex digits) is no e-mail address, name or place: it is left out, neither
-hashed again nor passed through, since nobody can tell what it is a hash of.
-
-Every function is pure, never raises, and is idempotent: normalising a normalised value changes nothing.
+The rules are docs/facts/meta.md, "Identity fields"; where they differ from Meta's own two
+libraries, docs/capi-identity.md has the case and the reason. Every function is pure, never raises,
+and is idempotent.
 """
 
 import re
@@ -18,6 +16,7 @@ import phonenumbers
 from babel import Locale
 from phonenumbers import NumberParseException, PhoneNumberFormat
 
+# Neither hashed again nor passed through: nobody can tell what it is a hash of.
 _already_hashed = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}").fullmatch
 _LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
 _email = re.compile(
@@ -34,7 +33,11 @@ COUNTRIES = (
 
 
 def _folded(value: str) -> str:
-    """Lower case, NFC, letters, marks and digits of any script (general categories L, M, N) and nothing else."""
+    """Lower case, NFC, letters, marks and digits of any script (general categories L, M, N) and
+    nothing else.
+
+    NFC first and last: the composed and the decomposed form of "é" hash differently.
+    """
     if value.isascii():
         return "".join(filter(str.isalnum, value.lower()))
     while True:
@@ -144,7 +147,7 @@ NORMALISERS: dict[str, Normaliser] = {
     "country": country_code,
     "external_id": external_id,
 }
-"""By Meta's name of the field (reference/meta-capi.md 2.1). `db` and `ge` are not in an order and not sent."""
+"""By Meta's name of the field. `db` and `ge` are not in an order and not sent."""
 
 
 def normalised(field: str, value: str | None, *countries: str | None) -> str | None:

@@ -1,8 +1,9 @@
-"""The CAPI processor: each order becomes at most one row of the outbox, in the runner's transaction; the sender takes it from there.
+"""The CAPI processor: makes at most one outbox row of each order, in the runner's transaction; the
+sender sends it.
 
-A row is made for every order seen, sale or not, so that a user can ask what happened to it. The newest version of an order decides while
-the row is open (`rows`), and can still forbid it after that; the payload is built once, when the row first becomes pending, so that no
-event id ever has two payloads. A deleted order is never a sale again.
+Every order seen gets a row, sale or not, so that a user can ask what happened to it. The newest
+version of an order decides while the row is open, and can still forbid it after that. The payload
+is built once, when the row first becomes pending, so that no event id ever has two payloads.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -256,7 +257,8 @@ def _deleted(row: OutboxRow | None, key: Key, event: OrderDeleted, now_ms: int) 
 
 
 def _no_user_agent(seen: Seen) -> bool:
-    """What Meta documents as required for a website, and takes without: warn and send (reference/meta-capi.md 1.3)."""
+    """What Meta documents as required for a website, and takes without: warn and send
+    (docs/facts/meta.md, "Events")."""
     return (
         seen.decision.outcome == PENDING
         and seen.decision.action_source == "website"

@@ -1,7 +1,8 @@
-"""Order -> Purchase event, as Meta documents it (reference/meta-capi.md 1.3, 1.4, 1.7, 2). Pure; a bad field is left out, never the event.
+"""Builds a Purchase event from an order (docs/facts/meta.md, "Events", "Purchase"). Pure; a bad
+field is left out, never the event.
 
-Money is what the order says, in the currency it says; there is no default currency. `contents` are the lines that have an id (an item
-without one costs the batch, 2804008), `num_items` counts the units of all lines.
+Money is what the order says, in the currency it says; there is no default currency. `contents` are
+the lines that have an id, since an item without one costs the batch (2804008).
 """
 
 import re
@@ -24,7 +25,8 @@ TOO_LITTLE = (
     frozenset({"fn", "ge"}),
     frozenset({"ln", "ge"}),
 )
-"""`user_data` within one of these sets identifies nobody: Meta refuses the event, 2804050 (reference/meta-capi.md 1.5)."""
+"""`user_data` within one of these sets is refused with 2804050 (docs/facts/meta.md, "Too little
+identity")."""
 LDU_STATES = {
     "CA": 1000,
     "CO": 1001,
@@ -41,7 +43,7 @@ LDU_STATES = {
     "MD": 1012,
     "RI": 1013,
 }
-"""`data_processing_options_state` (reference/meta-capi.md 1.3)."""
+"""`data_processing_options_state` (docs/facts/meta.md, "Limited Data Use")."""
 INSIDE = tuple(
     map(
         ip_network,

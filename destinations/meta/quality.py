@@ -1,7 +1,9 @@
-"""Event Match Quality as Meta sees it (`dataset_quality`), asked for every six hours and kept beside our own counts.
+"""Polls Meta's Event Match Quality (`dataset_quality`) every six hours and keeps it beside our own
+counts.
 
-It may need a grant of its own: where Meta refuses, the reason is kept instead, and sending goes on. `appsecret_proof` is not sent: in a
-GET it would stand in the URL. A token of an app that demands proofs cannot poll, and the answer says so (reference/meta-capi.md 4.1).
+Where Meta refuses, the reason is kept and sending goes on (docs/facts/meta.md, "Match quality").
+`appsecret_proof` is not sent, since in a GET it would stand in the URL; a token of an app that
+demands proofs cannot poll, and the answer says so.
 """
 
 import asyncio

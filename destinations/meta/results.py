@@ -1,4 +1,5 @@
-"""What an attempt makes of a row: pure functions from the row as claimed, and what came of it, to the row as it is from now on."""
+"""What an attempt makes of an outbox row: pure functions from the claimed row and a verdict to the
+row's next state."""
 
 from typing import NamedTuple
 
@@ -20,7 +21,8 @@ from destinations.meta.rows import (
 )
 
 AMBIGUOUS_MS = 48 * 3_600_000
-"""Meta tells a repeat for 48 hours after it first had the event (reference/meta-capi.md 1.6); after that, sending again may count twice."""
+"""Meta deduplicates for 48 hours after it first had the event (docs/facts/meta.md,
+"Deduplication"); later, sending again may count twice."""
 FIRST_ATTEMPTS, LAST_ATTEMPTS = 5, 25
 """Attempts that a row remembers: how it began, and how it is now."""
 

@@ -1,4 +1,5 @@
-"""The outbox's rows and the cells they count in. One row is at once ledger, queue entry, dead letter and the status of an order.
+"""The outbox's rows and the cells they count in. A row is ledger, queue entry, dead letter and an
+order's status at once.
 
     skipped, no_consent ──> pending ──> sending ──> sent
                                ^  \\         │ ├────> dead (a user may send it back to pending)
@@ -6,10 +7,10 @@
                                └── maybe_accepted <── (no answer, or the sender died while sending)
     too_old
 
-Only `skipped`, `no_consent` and `pending` are decided anew by a later delivery of the order. A row that may have reached Meta goes on with
-the same event id and the same payload, so that Meta can tell a repeat (reference/meta-capi.md 1.6); a later delivery can only forbid it
-(cancelled, deleted, consent withdrawn): then it is not sent again, and stays `skipped` or `no_consent` where Meta may have it already.
-While it is `sending` the veto waits for what comes of that.
+A later delivery of the order decides anew only on `skipped`, `no_consent` and `pending`. A row that
+may have reached Meta keeps its event id and payload, so that Meta can deduplicate
+(docs/facts/meta.md, "Deduplication"). A later delivery can only forbid it (cancelled, deleted,
+consent withdrawn); while it is `sending`, the veto waits for the result.
 """
 
 import math

@@ -1,12 +1,9 @@
-"""Takes rows from the outbox to Meta. One `Sender` per process, any number of processes; one lane per pixel, and no lane waits for another.
+"""Sends outbox rows to Meta: one `Sender` per process, any number of processes, one lane per pixel.
 
-- Nothing is delayed when idle: `wake` (called after the processor's commit, with the shops it was about) leads straight to a claim. Under
-  load claims of one pixel are at least `spacing_ms` apart, so that rows gather into batches instead of into a thousand small requests.
-- What others wrote (another process, a retry that fell due, a sender that died) is found within `poll_s`.
-- Several requests of a pixel may be in flight; each is a claim of its own (`ledger`), settled on its own.
-- When Meta's end fails time after time, the lane itself backs off, so that an outage is not met with a storm.
-
-Time, sleeping, chance, ids and the way to Meta are parameters. The store blocks: its work is done in threads of the sender's own.
+Idle, nothing is delayed: `wake` leads straight to a claim. Under load claims of one pixel are at
+least `spacing_ms` apart, so that rows gather into batches. Rows that other processes wrote, retries
+that fell due and claims of dead senders are found within `poll_s`. Time, sleeping, chance, ids and
+the HTTP call are parameters.
 """
 
 import asyncio
@@ -39,7 +36,7 @@ class Tuning:
     """How much at once, and how often."""
 
     batch: int = 1_000
-    """Events per request; Meta takes no more (reference/meta-capi.md 1.2)."""
+    """Events per request; Meta takes no more (docs/facts/meta.md, "Request")."""
     in_flight: int = 4
     """Requests of one pixel at a time."""
     spacing_ms: int = 20

@@ -24,10 +24,12 @@ ACTION_SOURCES = frozenset(
 )
 SKIP = "skip"
 MAX_TEST_HOURS = 72
-"""No test event code may be used for longer, whatever the setting: Meta keeps and uses test events (reference/meta-capi.md 1.2)."""
+"""The longest use of a test event code, whatever the setting: Meta keeps and uses test events
+(docs/facts/meta.md, "Request")."""
 DAY_S = 86_400
 MAX_AGE_S = {"physical_store": 62 * DAY_S}
-"""How old an event may be by `action_source`; 7 days for all others (reference/meta-capi.md 1.3)."""
+"""How old an event may be by `action_source`; 7 days for all others (docs/facts/meta.md, "Events").
+"""
 DEFAULT_MAX_AGE_S = 7 * DAY_S
 
 ANY = "*"

@@ -1,9 +1,10 @@
-"""read -> decode -> fence -> load, fold, save: the one place where a processor meets the log and the store.
+"""read -> decode -> fence -> load, fold, save: the one place where a processor meets the log and
+the store.
 
-A batch is one transaction. Its first statement moves the position by compare-and-set from where this owner loaded it, so whoever lost the
-partition (rebalance, zombie, restart) is Fenced, rolls back, and loads again; no other code is needed for it. A record that cannot be
-understood is on the topic `parked` before the position passes it. A batch that fails for another reason than the database is halved until
-the bad record is alone: that one is parked, the rest goes on.
+A batch is one transaction. Its first statement moves the position by compare-and-set, so an owner
+that has lost the partition is Fenced, rolls back and loads again (docs/architecture.md, "Exactly
+once"). A record that cannot be understood is on the topic `parked` before the position passes it; a
+batch that fails for another reason than the database is halved until the bad record is found.
 """
 
 import asyncio
@@ -25,7 +26,8 @@ from stream.store.contract import Conflict, Fenced, Move, Store, StoreError, Sto
 
 Event = TypeVar("Event")
 BATCH = 500
-"""Records per transaction: 38-190 k records/s against 6-7 k with one each (streaming 3.3); larger ones gain little and wait longer."""
+"""Records per transaction. Larger ones gain little and wait longer (docs/facts/streaming.md,
+"Batches")."""
 TICK_S = 1.0
 CHANGES_KEPT_MS = 60_000
 """How long readers may look away and still get differences only."""
@@ -50,10 +52,12 @@ class Runner(Generic[Event]):
         committed: Callable[[Sequence[Event]], None] = lambda _: None,
         pace_s: float = 0.0,
     ) -> None:
-        """`committed` is called on the event loop after each batch, with the events that were folded.
+        """`committed` is called on the event loop after each batch, with the events that were
+        folded.
 
-        `pace_s`: how far apart batches begin that are not full. A transaction costs milliseconds whatever it holds, so without a pace
-        a few records a second, each in a batch of its own, keep a core busy.
+        `pace_s`: minimum seconds between starts of partial batches. A transaction costs
+        milliseconds whatever it carries, so without it a few records a second, each in a batch of
+        its own, keep a core busy.
         """
         self._processor, self._log, self._store, self._metrics = processor, source, store, metrics
         self._limit, self._clock_ms, self._committed, self._pace_s = (

@@ -1,21 +1,23 @@
-"""What is known of an order, whatever arrived and in whichever order: the entity under RFM and under budgets.
+"""The order as an entity: the newest snapshot, the union of all refunds seen, and whether it was
+deleted.
 
-An order's state is the newest snapshot (`Version`), the union of all refunds ever told, and whether it was deleted. Each part only ever
-grows in one direction, so duplicates, retries and any order of arrival end in the same state. A refund may come before its order, and
-before a snapshot that knows it.
+Each part only grows in one direction, so duplicates, retries and any order of arrival end in the
+same state.
 
-`current_total` already lacks what was returned or edited away, but not money given back without a return (shopify 2.2, 2.3). So
+`current_total` already lacks what was returned or edited away, but not money given back without a
+return (docs/facts/shopify.md, "Orders", "Refunds"). So
 
     unexplained = sum over the snapshot's refunds of max(0, money - worth of what was returned)
                   + money of refunds that the snapshot does not know
     edited away = max(0, total - current_total - worth of what was returned by the snapshot's refunds)
     net         = current_total - max(0, unexplained - edited away)
 
-at least 0: a refund without returned lines may be the money for what an edit took off, and one that the snapshot does not list may be
-what its `current_total` lacks already.
+at least 0: a refund without returned lines may be the money for what an edit took off, and one that
+the snapshot does not list may be what its `current_total` lacks already.
 
-A refund told alone may not know the shop's currency, only the one in which the buyer was paid: refunds are kept by id and currency, and
-those in another currency than the order's are no money of the shop's. The order's own snapshots tell the same refund in shop money.
+A `refunds/create` may lack the shop's currency and have only the buyer's. Refunds are kept by id
+and currency, and those in another currency than the order's are not counted: the order's own
+snapshots have the same refund in shop money.
 """
 
 import json
@@ -59,7 +61,8 @@ def blank(shop: str, order_id: str) -> OrderRow:
 
 
 def is_valid(order: Order) -> bool:
-    """Whether an order in this state is a sale: neither test, cancelled nor voided (analytics 1.5)."""
+    """Whether an order in this state is a sale: neither test, cancelled nor voided
+    (docs/facts/analytics.md, "Which orders count")."""
     return not (order.test or order.cancelled or order.financial_status in VOID)
 
 

@@ -1,4 +1,4 @@
-"""Records of the topic `checkouts` -> typed event, or Rejected; with the tolerances of `processors/shopify/tolerance.py`."""
+"""Decodes records of the topic `checkouts` into typed events, or raises Rejected."""
 
 import re
 from datetime import datetime
@@ -31,7 +31,8 @@ class Checkout(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckoutDeleted(msgspec.Struct, frozen=True, kw_only=True):
-    """checkouts/delete: some carry the token, some only the cart's (shopify 2.1, the 2026-04 oddity)."""
+    """checkouts/delete: some carry the token, some only the cart's (docs/facts/shopify.md, "API
+    versions")."""
 
     shop: str
     token: str | None
@@ -40,7 +41,8 @@ class CheckoutDeleted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cart(msgspec.Struct, frozen=True, kw_only=True):
-    """A cart as one delivery saw it: no customer, no attribution, online store only (shopify 2.5)."""
+    """A cart as one delivery saw it: no customer, no attribution, online store only
+    (docs/facts/shopify.md, "Carts")."""
 
     shop: str
     token: str
@@ -89,7 +91,8 @@ def _checkout(record: Record, body: dict[str, Any]) -> Checkout:
 
 
 def _cart_token(recovery_url: str | None) -> str | None:
-    """The cart's token in the new form of a recovery URL, `/checkouts/ac/<cart token>/recover` (shopify 2.4)."""
+    """The cart's token in the newer recovery URL, `/checkouts/ac/<cart token>/recover`
+    (docs/facts/shopify.md, "Checkouts")."""
     found = re.search(r"/checkouts/ac/([^/?]+)/recover", recovery_url or "")
     return found[1] if found else None
 

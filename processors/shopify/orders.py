@@ -1,8 +1,8 @@
-"""Records of the topic `orders` -> typed event, or Rejected (checkouts and carts: `checkout_events.py`).
+"""Decodes records of the topic `orders` into typed events, or raises Rejected.
 
-State is derived from the body; the topic label, which is not signed, only says which shape to expect. An order arrives whole on
-every orders/* topic but two, so all of those decode to one `Order`: whether it is paid, edited or cancelled stands in it.
-`Order` carries what aggregates need; `destinations/meta` reads the rest (addresses, items, attributes) from `Order.body`.
+State is derived from the body; the topic label is not signed and only says which shape to expect.
+`Order` carries what aggregates need; `destinations/meta` reads the rest (addresses, items,
+attributes) from `Order.body`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,8 @@ from stream.record import Entry, Record
 
 
 class Refund(NamedTuple):
-    """Money given back: successful refund transactions only, in minor units (shopify 2.3)."""
+    """Money given back: successful refund transactions only, in minor units (docs/facts/shopify.md,
+    "Refunds")."""
 
     id: str
     amount: int
@@ -128,7 +129,8 @@ _any_decoder = msgspec.json.Decoder(dict[str, Any])
 
 
 def shop_amount(plain: Any, amount_set: Any, currency: str, field: str) -> int | None:
-    """An amount in shop money: the plain field, else `<field>_set.shop_money` (both are shop currency, shopify 2.2)."""
+    """An amount in shop money: the plain field, else `<field>_set.shop_money`
+    (docs/facts/shopify.md, "Orders")."""
     if plain in (None, ""):
         plain = mapping(mapping(amount_set).get("shop_money")).get("amount")
     return money(plain, currency, field)
@@ -158,12 +160,15 @@ def _in_shop_money(
 
 
 def refund(body: Mapping[str, Any], currency: str | None) -> Refund | None:
-    """Money moved by one refund object, in `currency`, the shop's (None: not known, and so is the money); None without an id.
+    """Money moved by one refund object, in `currency`, the shop's (None: not known, and so is the
+    money); None without an id.
 
-    It is the sum of its successful refund transactions (shopify 2.3). Those are in the buyer's currency where that is not the shop's; then
-    it is what the refund's lines are worth in shop money, less its adjustments: Shopify writes one for every difference between the worth
-    and the money, negative where more was given back (REST Admin: refund, `order_adjustments`). Up to version 2024-07 shipping was one of
-    them, since then it has lines of its own.
+    It is the sum of its successful refund transactions (docs/facts/shopify.md, "Refunds"). Those
+    are in the buyer's currency. Where that is not the shop's, the money is the worth of the
+    refund's lines in shop money, less its adjustments: Shopify writes one for every difference
+    between worth and money, negative where more was given back (REST Admin API, refund,
+    `order_adjustments`). Up to version 2024-07 shipping was one of them; since then it has lines of
+    its own.
     """
     refund_id = identifier(body.get("id")) or identifier(body.get("admin_graphql_api_id"))
     if refund_id is None or currency is None:

@@ -1,8 +1,8 @@
-"""What odd payloads may look like, settled once: nothing behind the decoder asks again whether a field was absent.
+"""Settles odd payloads once: nothing behind the decoder asks again whether a field was absent.
 
-Shopify sends null, "", [] or nothing for the same thing (reference: shopify 2.2, 2.4), ids as numbers, digit strings or gids, times
-with the shop's UTC offset, amounts as strings or numbers. Each function takes the value as JSON had it and answers the clean value,
-None for "not there", or raises Rejected where the value is there but cannot be understood and something depends on it.
+Each function takes a value as JSON had it (docs/facts/shopify.md, "Absent is not empty") and
+returns the clean value, None for "not there", or raises Rejected where the value cannot be
+understood and something depends on it.
 """
 
 from datetime import UTC, date, datetime
@@ -112,8 +112,10 @@ def micros(moment: datetime) -> int:
 
 
 def shop_day(moment: datetime, zone: ZoneInfo | None) -> int:
-    """The shop's day, as days since 1970-01-01: in `zone`, or, where none is configured, in the offset that the time carries.
+    """The shop's day, as days since 1970-01-01: in `zone`, or, where none is configured, in the
+    offset that the time carries.
 
-    Shopify writes order times in the shop's own offset (reference: shopify 2.2), so an order's day is right without a setting.
+    Classic webhooks write order times in the shop's own offset (docs/facts/shopify.md, "Orders"),
+    so an order's day is right without a setting.
     """
     return (moment if zone is None else moment.astimezone(zone)).toordinal() - EPOCH_ORDINAL

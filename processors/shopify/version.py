@@ -1,8 +1,8 @@
-"""Which of two states of one thing is newer: `updated_at`, then `X-Shopify-Triggered-At`, then the body (DESIGN, 'entities and cells').
+"""Which of two states of one thing is newer: `updated_at`, then `X-Shopify-Triggered-At`, then
+progress, then the body's digest.
 
-`updated_at` has a resolution of 1 s, and Shopify tells of an order's creation and payment within one (shopify 8, point 5); the header is
-optional. Where both tie, the state that is further on wins (a cancelled order is never revived, a paid one is not pending again), and
-only then the body's digest, which says nothing but is the same for everybody.
+`updated_at` has a resolution of one second, too coarse for creation and payment of one order
+(docs/facts/shopify.md, "Versions of one object").
 """
 
 import hashlib
