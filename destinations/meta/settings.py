@@ -107,6 +107,8 @@ class CapiSettings:
     net_revenue_margin: Decimal | None = None
     """Share of the value that is margin: `net_revenue` is sent where it is known."""
     send_predicted_ltv: bool = False
+    dry_run: bool = False
+    """True: every event is built and judged, its outcome is `dry_run`, and none is sent."""
 
     country: str | None = None
     """The shop's own country (ISO 3166): the last resort for reading a phone number."""

@@ -293,7 +293,7 @@ class Settings(BaseModel):
                 shop.webhook_secrets,
                 shop.zone,
                 shop.currency,
-                shop.capi,
+                shop.destinations,
                 shop.ads,
                 shop.customers,
                 shop.keep_hashed_contacts,

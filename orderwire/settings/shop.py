@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from destinations.meta.settings import CapiSettings
+from orderwire.settings.destinations import META, Account, account, refuse_unknown
 from orderwire.settings.shop_numbers import AdNumbers, CustomerNumbers, Numbers, numbers
 from orderwire.settings.sources import ConfigurationError
 
@@ -122,7 +123,8 @@ class ShopSettings:
         """Where and how its Purchase events go; None where no pixel is set. Raises ConfigurationError."""
         table: dict[str, Any] = {
             name: value for name, value in self._table.items() if name in _CAPI_NAMES
-        }
+        } | self._accounts.get(META, {})
+        refuse_unknown(f"{self.domain}: destinations.{META}", table, _CAPI_NAMES)
         if "pixel_id" not in table and "access_token" not in table:
             return None
         missing = [name for name in ("pixel_id", "access_token") if name not in table]
@@ -143,6 +145,21 @@ class ShopSettings:
             told = re.sub(r"^\w+", lambda name: f"META_{name[0].upper()}", told)
             raise ConfigurationError(f"{self.domain}: {told}") from None
 
+    @cached_property
+    def destinations(self) -> dict[str, Account]:
+        """Every account that receives this shop's events, by name. Raises ConfigurationError."""
+        found = {} if self.capi is None else {META: Account(META, META, self.capi)}
+        return found | {
+            name: account(self.domain, name, table)
+            for name, table in self._accounts.items()
+            if name != META
+        }
+
+    @property
+    def _accounts(self) -> dict[str, dict[str, Any]]:
+        accounts: dict[str, dict[str, Any]] = self._table.get("destinations", {})
+        return accounts
+
 
 _CAPI = TypeAdapter(CapiSettings)
 _CAPI_NAMES = {field.name for field in fields(CapiSettings)} - {"shop"}
@@ -158,7 +175,7 @@ _SHOPIFY_NAMES = {
 }
 _AD_NAMES, _CUSTOMER_NAMES = set(AdNumbers.model_fields), set(CustomerNumbers.model_fields)
 _META_NAMES = _CAPI_NAMES | {"verify_token", "ad_account_id"}
-SHOP_NAMES = _SHOPIFY_NAMES | _AD_NAMES | _META_NAMES | _CUSTOMER_NAMES
+SHOP_NAMES = _SHOPIFY_NAMES | _AD_NAMES | _META_NAMES | _CUSTOMER_NAMES | {"destinations"}
 """What a shop's table may say."""
 SHOP_LISTS = _CAPI_LISTS | {"webhook_secret"}
 """Those that may be lists of texts."""

@@ -83,7 +83,12 @@ def read_shop_tables(
 
 
 def _refuse_kind(shop: str, name: str, value: object, may_be_list: bool, is_table: bool) -> None:
-    if is_table:
+    if name == "destinations":
+        fits = isinstance(value, Mapping) and all(
+            isinstance(each, Mapping) for each in value.values()
+        )
+        wanted = f'one table [shops."{shop}".destinations.NAME] per account'
+    elif is_table:
         fits = isinstance(value, Mapping) and all(isinstance(each, str) for each in value.values())
         wanted = "a table of texts"
     elif may_be_list:

@@ -330,3 +330,51 @@ def test_secrets_never_show() -> None:
     shown = repr(settings) + str(settings) + repr(settings.shops) + repr(settings.shops[SHOP].capi)
     for secret in ("hunter2", "tok-5678", "token-1234", "new-secret", "old-secret"):
         assert secret not in shown
+
+
+def test_a_shop_has_one_account_per_destinations_table_and_meta_variables_are_the_one_named_meta(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "orderwire.toml").write_text(
+        f'[shops."{SHOP}".destinations.meta]\npixel_id = "7"\n'
+        f'[shops."{SHOP}".destinations.outlet]\n'
+        'kind = "meta"\npixel_id = "8"\naccess_token = "token-1234"\nldu_states = ["CA"]\n'
+    )
+    accounts = load(**META).shops[SHOP].destinations
+    assert [(each.name, each.kind, each.settings.pixel_id) for each in accounts.values()] == [
+        ("meta", "meta", "7"),
+        ("outlet", "meta", "8"),
+    ]
+    assert accounts["outlet"].settings.ldu_states == ("CA",)
+    assert accounts["meta"].settings.access_token == META["META_ACCESS_TOKEN"]
+    assert "token-1234" not in repr(accounts)
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ('[shops."S".destinations]\nmeta = 5', r"destinations.*one table .*destinations\.NAME"),
+        ('[shops."S".destinations."Meta EU"]\nkind = "meta"', r"Meta EU.*small letters"),
+        ('[shops."S".destinations.tictoc]\npixel = "1"', r"tictoc is no destination.*meta"),
+        (
+            '[shops."S".destinations.eu]\nkind = "meta"\npixel_ids = "1"',
+            r"eu: pixel_ids.*pixel_id\?",
+        ),
+        ('[shops."S".destinations.meta]\npixel_ids = "1"', r"meta: pixel_ids.*pixel_id\?"),
+        (
+            '[shops."S".destinations.eu]\nkind = "meta"\npixel_id = "x"\naccess_token = "hunter2"',
+            r"destinations\.eu: pixel_id must be digits",
+        ),
+        (
+            '[shops."S".destinations.eu]\nkind = "meta"\npixel_id = "1"\naccess_token = ["hunter2"]',
+            r"destinations\.eu\.access_token: .*string",
+        ),
+    ],
+)
+def test_a_destinations_table_that_cannot_be_meant_is_refused(
+    tmp_path: Path, table: str, told: str
+) -> None:
+    (tmp_path / "orderwire.toml").write_text(table.replace("S", SHOP))
+    with pytest.raises(ConfigurationError, match=told) as caught:
+        load()
+    assert "hunter2" not in str(caught.value)

@@ -1,0 +1,85 @@
+"""Reads `[shops."x".destinations.NAME]`: one table per account, checked by its destination's model.
+
+A table's `kind` says which destination the account belongs to; without it NAME is the kind. The
+model lives in the destination's folder, and this page holds one line for each.
+"""
+
+import difflib
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from destinations.meta.settings import CapiSettings
+from orderwire.settings.sources import ConfigurationError
+
+META = "meta"
+"""The account that META_* variables and a shop's own pixel_id, access_token, ... describe."""
+
+KINDS: dict[str, Callable[[], type[Any]]] = {
+    META: lambda: CapiSettings,
+}
+"""By kind: the model of one account's settings, a pydantic model or a dataclass.
+
+It has a field `shop`, the shop's domain, which is not written in the table. A function, so that a
+process loads the models of destinations that are configured, and no others.
+"""
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+"""Account names stand in URLs, store keys and metric labels."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One account of one shop at one destination."""
+
+    name: str
+    """Unique within its shop, for example `meta` or `meta_outlet`."""
+    kind: str
+    settings: Any = field(repr=False)
+    """What the kind's model made of the table."""
+
+
+def account(shop: str, name: str, table: Mapping[str, Any]) -> Account:
+    """The account that a table describes. Raises ConfigurationError."""
+    where = f"{shop}: destinations.{name}"
+    if not _NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"{where}: write up to 40 small letters, digits, _ or - as the account's name"
+        )
+    kind = str(table.get("kind", name))
+    if kind not in KINDS:
+        raise ConfigurationError(
+            f"{where}: {kind} is no destination; write kind = one of {', '.join(sorted(KINDS))}"
+        )
+    model = KINDS[kind]()
+    values = {key: value for key, value in table.items() if key != "kind"}
+    refuse_unknown(where, values, _names(model) - {"shop"})
+    try:
+        made = TypeAdapter(model).validate_python({"shop": shop, **values})
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        place = "".join(f".{part}" for part in first["loc"])
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigurationError(f"{where}{place}: {message}") from None
+    return Account(name, kind, made)
+
+
+def refuse_unknown(where: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Raises ConfigurationError for a name of a table at `where` that no setting has."""
+    for name in sorted(set(names) - set(known)):
+        near = difflib.get_close_matches(name, known, 1, 0.6)
+        meant = f": did you mean {near[0]}?" if near else ""
+        raise ConfigurationError(
+            f"{where}: {name} is no setting{meant}; there are: {', '.join(sorted(known))}"
+        )
+
+
+def _names(model: type[Any]) -> set[str]:
+    if is_dataclass(model):
+        return {each.name for each in fields(model)}
+    if issubclass(model, BaseModel):
+        return set(model.model_fields)
+    raise TypeError(f"{model.__name__} is neither a pydantic model nor a dataclass")
