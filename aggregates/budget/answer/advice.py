@@ -1,12 +1,14 @@
-"""Campaigns' days -> Kelly fractions and recommended daily budgets, all campaigns of one account together (analytics.md 5). Pure.
+"""Campaigns' days -> Kelly fractions and recommended daily budgets, all campaigns of an account
+together. Pure.
 
-Per campaign: x = margin * revenue / spend - 1 on each mature day with spend; shrunken, fractional Kelly. Where the fractions add up to
-more than the bankroll, the joint optimum with a diagonal covariance takes their place: campaigns seldom share enough days for their
-correlations to be more than noise. Then the saturation cap, then the step of at most 30 % from today's budget, then the bankroll.
+Per campaign a shrunken, fractional Kelly (docs/facts/analytics.md, "Kelly fractions"); where the
+fractions add up to more than the bankroll, the joint optimum with a diagonal covariance. Then the
+saturation cap, the step from today's budget, and the bankroll ("Recommendation").
 
-Today's budget is the mean spend of the seven days up to the newest that the channel reported (yesterday at most, since today is not
-over; not more than the immature days back, since a late report is no pause). Platforms pace a daily budget over a week, so single days
-say little. A day without spend counts as zero, except before the campaign's first.
+Today's budget is the mean spend of the seven days up to the newest that the channel reported:
+yesterday at most, and not more than the immature days back. Platforms pace a daily budget over a
+week, so single days say little. A day without spend counts as zero, except before the campaign's
+first.
 """
 
 from collections.abc import Sequence

@@ -1,9 +1,10 @@
-"""Kelly over several campaigns at once: correlated returns, one bankroll (analytics.md 5.1, "Several").
+"""Kelly over several campaigns at once: correlated returns, one bankroll (docs/facts/analytics.md,
+"Kelly fractions").
 
-max f'mu - f'S f / 2 subject to f >= 0 and sum f <= cap. With nu the price of the bankroll, f(nu) solves the same problem for
-mu - nu without the cap, which is a non-negative least-squares problem (S = L L': min |L'f - L^-1 (mu - nu)|); sum f(nu)
-falls as nu rises, so the price at which it meets the cap is found by bracketing. Exact, and quick up to 50 campaigns.
-The covariance is shrunk to its diagonal first: with 30 days and 10 campaigns the sample's correlations are mostly noise.
+max f'mu - f'S f / 2 subject to f >= 0 and sum f <= cap. With nu the price of the bankroll, f(nu)
+solves the same problem for mu - nu without the cap: non-negative least squares, S = L L', min |L'f
+- L^-1 (mu - nu)|. sum f(nu) falls as nu rises, so the price at which it meets the cap is found by
+bracketing.
 """
 
 from collections.abc import Sequence

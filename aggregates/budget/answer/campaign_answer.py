@@ -1,4 +1,5 @@
-"""One campaign of `GET /v1/budget` as JSON, every null with its reason (api.md). Pure."""
+"""One campaign of `GET /v1/budget` as JSON, every null with its reason (docs/api.md, "GET
+/v1/budget"). Pure."""
 
 from collections import Counter
 from math import sqrt

@@ -1,15 +1,15 @@
-"""Kelly fractions of an ad bankroll, one campaign at a time (analytics.md 5.1, 5.2, 5.5).
+"""Kelly fractions of an ad bankroll, one campaign at a time (docs/facts/analytics.md, "Kelly
+fractions").
 
-The bet is a campaign-day: x = margin * revenue / spend - 1, for days with spend. Not the click, whose Kelly stake is one among
-thousands. The default is the continuous form on a mean shrunk towards nothing,
+The bet is a campaign-day: x = margin * revenue / spend - 1, for days with spend. The default is the
+continuous form on a shrunk mean,
 
-    mu = (n mean / s2 + m0 / tau2) / (n / s2 + 1 / tau2),   v = s2 + 1 / (n / s2 + 1 / tau2),   f = clamp(lambda mu / v, 0, 1)
+    mu = (n mean / s2 + m0 / tau2) / (n / s2 + 1 / tau2)
+    v = s2 + 1 / (n / s2 + 1 / tau2),   f = clamp(lambda mu / v, 0, 1)
 
-with lambda by the days of evidence: none below 7, a quarter below 30, a half from 30 on, never the whole (5.2: on 14 days
-full Kelly loses what half Kelly gains). That half and the weights of the priors are judgement, so the merchant's (`Caution`).
-The specification's binary form f = p - (1 - p) / b stays beside it as a baseline. Everything is advice, and attributed return
-is not incremental return, so a fraction is an upper bound. Fractions are of the bankroll, returns per unit of spend; None
-means "cannot be told", never zero.
+with lambda by the days of evidence ("Which Kelly multiple"). The binary form f = p - (1 - p) / b is
+a baseline beside it. Fractions are of the bankroll, returns per unit of spend; None means "not
+known", never zero.
 """
 
 from collections.abc import Sequence

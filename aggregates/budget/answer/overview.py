@@ -1,11 +1,10 @@
-"""`GET /v1/budget`: what each campaign cost and earned, and what to spend on it tomorrow (api.md, analytics.md 5).
+"""`GET /v1/budget`: what each campaign cost and earned, and what to spend on it tomorrow
+(docs/api.md, "GET /v1/budget").
 
-Two windows: money and orders are told for the last `days` days that are asked for, today among them; returns, and all that rests on them,
-for the last `days` *mature* days of the settings, since revenue of the newest days is still coming in: advice does not depend on what is
-looked at. `total` covers every order of the shop, so its ROAS is blended; its `attributed` part is what campaigns earned, and
-`total.daily_return` and `total.kelly` are of campaigns with spend taken as one.
-
-Every null has its reason: beside it, or in the campaign's `reason` (why nothing is recommended), or in the answer's `reasons`.
+Money and orders are of the last `days` days, today among them. Returns and advice are of the last
+*mature* days of the settings, since revenue of the newest days is still arriving; so advice does
+not depend on `days`. `total` covers every order of the shop, its `attributed` part what campaigns
+earned. Every null has a reason beside it, in the campaign or in `reasons`.
 """
 
 from collections.abc import Sequence

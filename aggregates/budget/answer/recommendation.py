@@ -1,9 +1,10 @@
-"""From a Kelly fraction to tomorrow's budget (analytics.md 5.1 "Recommendation", 5.5).
+"""From a Kelly fraction to tomorrow's budget (docs/facts/analytics.md, "Recommendation",
+"Guardrails").
 
-target = min(f * bankroll, saturation cap); the budget moves towards it by at most 30 % a day. A campaign without a budget yet
-starts at min(target, seed). No fraction: today's budget stays. No edge (f = 0): a step down, and the flag to pause. The sum
-of all budgets never exceeds the bankroll; where it would, what lies above everyone's step-down limit is scaled first, and the
-limits themselves only if even they do not fit: the bankroll is hard, the step is not.
+target = min(f * bankroll, saturation cap), approached by at most 30 % a day. A campaign without a
+budget starts at min(target, seed); without a fraction today's budget stays; without an edge (f = 0)
+it steps down with the flag to pause. The bankroll is hard: where budgets exceed it, what lies above
+the step-down limits is scaled first, then the limits themselves.
 """
 
 from collections.abc import Sequence

@@ -1,7 +1,9 @@
-"""Where another unit of spend stops paying for itself: margin * R'(s) = 1 (analytics.md 5.1, "Saturation").
+"""Where another unit of spend stops paying for itself: margin * R'(s) = 1 (docs/facts/analytics.md,
+"Saturation").
 
-R(s) is revenue against daily spend, as a power law c s^beta or a Hill curve V s^alpha / (k^alpha + s^alpha). The power law can
-be fitted from a campaign's own days; it is told only where spend has varied enough to see a slope at all.
+R(s) is revenue against daily spend, as a power law c s^beta or a Hill curve V s^alpha / (k^alpha +
+s^alpha). The power law is fitted from a campaign's own days, where spend has varied enough to see a
+slope.
 """
 
 from collections.abc import Sequence

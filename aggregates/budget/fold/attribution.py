@@ -1,6 +1,7 @@
-"""Landing site -> campaign: which campaign-day an order's revenue belongs to, last touch, from the first page of the visit.
+"""Attributes an order's revenue to a campaign by its landing site, the first page of the visit that
+ordered.
 
-The first rule that applies decides (analytics 5.3):
+The first rule that applies decides (docs/facts/analytics.md, "Attribution"):
 
 | landing site | attribution |
 |---|---|
@@ -9,12 +10,10 @@ The first rule that applies decides (analytics 5.3):
 | none of these, and a page of the shop | `DIRECT` |
 | null, no URL, a wallet's own path (`/wallets/checkouts.json`) | `UNATTRIBUTED` |
 
-A source that names a known platform wins over a click id, since Meta adds `fbclid` to every link opened in its apps, an email's too.
-A click id wins over a source nobody knows where the medium says that the click was paid for. Platforms fill in `{{campaign.id}}`,
-`{campaignid}` or `__CAMPAIGN_ID__` when an ad is clicked; one left unfilled says nothing. Google adds `gad_campaignid` by itself
-(Google Ads Help 16193746).
-
-Visitors write this text: nothing here raises, whatever it is, and lengths are bounded.
+A source that names a known platform wins over a click id, since Meta adds `fbclid` to every link
+opened in its apps, an e-mail's too. A click id wins over an unknown source where the medium says
+that the click was paid for. Google adds `gad_campaignid` by itself (Google Ads Help 16193746).
+Visitors write this text: nothing here raises, and lengths are bounded.
 """
 
 import re

@@ -1,8 +1,8 @@
-"""A record on `spend`: what one campaign cost on one day, as an ad platform reports it (api.md, 'Records on spend').
+"""Decodes a record on `spend`: what one campaign cost on one day (docs/api.md, "Records on spend").
 
-The body is one JSON object; values may be strings, as they come out of a CSV. A report of the same channel, campaign and day replaces an
-earlier one. Later is (`reported_at` where the row has one, else when we received it; then the body's digest): a total order of its own,
-so restatements end in the same state however they arrive. `date` is the ad account's day, whatever the shop's time zone (analytics 5.3).
+A report of the same channel, campaign and day replaces an earlier one. Which is later is decided by
+`reported_at`, else by the time of receipt, then by the body's digest, so restatements end in the
+same state in any order. `date` is the ad account's day (docs/facts/analytics.md, "Ad spend").
 """
 
 import hashlib

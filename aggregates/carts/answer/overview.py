@@ -1,16 +1,19 @@
-"""`GET /v1/carts`: how many checkouts are abandoned and come back, and what the open ones are still worth (api.md, analytics.md 4).
+"""`GET /v1/carts`: how many checkouts are abandoned and recovered, and what the open ones are still
+worth (docs/api.md, "GET /v1/carts").
 
-All numbers are of the checkouts begun in the last 90 days. T is `abandoned_after_minutes`.
+All numbers are of the checkouts begun in the last 90 days. T is `abandoned_after_minutes`
+(docs/facts/analytics.md, "Cart states").
 
-- `abandonment_rate`: those that ever lay idle for T before their order, of all made at least T ago. Shopify's: the same at 10 minutes, of
-  those with an email address or phone number.
-- `recovery_rate`: of the checkouts abandoned in matured hours (every checkout abandoned in that hour has had its 1, 24, 72 or 168 hours
-  since), those that got their own order within that time. `with_assisted` counts the customer's other orders too: an attribution, not
-  an effect.
-- `recovered_revenue`: what the orders of `recovered_direct` are worth now; for one whose order was not told of, or not in the
-  checkout's currency, the checkout's value.
-- `recovery_potential`: sum of value x P(completes within 7 days | still open at its age) x paid/carted value over all open checkouts
-  (`aggregates/carts/answer/recovery.py`), with bounds of 80 %. `abandoned` is the part of those idle for T; the rest is still shopping.
+- `abandonment_rate`: those that ever lay idle for T before their order, of all made at least T ago.
+  Shopify's: the same at 10 minutes, of those with an email address or phone number.
+- `recovery_rate`: of the checkouts abandoned in matured hours (every checkout abandoned in that
+  hour has had its 1, 24, 72 or 168 hours since), those that got their own order within that time.
+  `with_assisted` counts the customer's other orders too: an attribution, not an effect.
+- `recovered_revenue`: what the orders of `recovered_direct` are worth now; for one whose order was
+  not told of, or not in the checkout's currency, the checkout's value.
+- `recovery_potential`: sum of value x P(completes within 7 days | still open at its age) x
+  paid/carted value over all open checkouts (`aggregates/carts/answer/recovery.py`), with bounds of
+  80 %. `abandoned` is the part of those idle for T; the rest is still shopping.
 """
 
 from typing import Any, Final

@@ -1,21 +1,27 @@
-"""Recovery potential: what the carts open now are expected still to bring in, and how sure that is (analytics.md 4.3).
+"""Recovery potential: what the open carts are expected still to bring in, with bounds of 80 %
+(docs/facts/analytics.md, "Recovery potential").
 
     potential = sum over open carts of value * P(completes by 7 days | still open at this age) * rho_s
 
-rho_s, realised over carted value of completed carts, is shrunk to the shop's and that to 1, and at most 1, so the potential
-never exceeds the open value.
+rho_s, realised over carted value of completed carts, is shrunk to the shop's and that to 1, and at
+most 1, so the potential never exceeds the open value.
 
-Bounds of 80 %. The variance has two parts, both in closed form, so the same data always give the same bounds:
-- chance: each cart completes or not, v^2 rho^2 P (1 - P), carts being independent given the hazards;
-- ignorance: the posterior variance of every hazard (Beta: h (1 - h) / (weight + 1)), carried through P by its derivative;
-  the pooled hazards' part is common to all strata and added before squaring, a stratum's own part is not.
-The bounds are the 10 % and 90 % points of a distribution with that mean and variance made of two pieces: nothing comes in at
-all, with the chance that no cart completes (a Poisson number of completions whose rate is as uncertain as the hazards: negative
-binomial), and a Gamma for the sum where something does. A small shop's open carts are few payments' worth, so a normal's
-lower bound would fall below zero, and a plain Gamma's above it, where nothing is likely. They are widened to contain the mean.
+Bounds of 80 %. The variance has two parts, both in closed form, so the same data always give the
+same bounds:
+- chance: each cart completes or not, v^2 rho^2 P (1 - P), carts being independent given the
+  hazards;
+- ignorance: the posterior variance of every hazard (Beta: h (1 - h) / (weight + 1)), carried
+  through P by its derivative; the pooled hazards' part is common to all strata and added before
+  squaring, a stratum's own part is not. The bounds are the 10 % and 90 % points of a distribution
+  with that mean and variance made of two pieces: nothing comes in at all, with the chance that no
+  cart completes (a Poisson number of completions whose rate is as uncertain as the hazards:
+  negative binomial), and a Gamma for the sum where something does. A small shop's open carts are
+  few payments' worth, so a normal's lower bound would fall below zero, and a plain Gamma's above
+  it, where nothing is likely. They are widened to contain the mean.
 
-`prior_driven`: the share of the generic curve in the estimate, 200 / (200 + carts at risk), averaged with the weight each age
-interval has in the potential, is above 20 %; in other words fewer than 800 carts have been seen at the ages where the money is.
+`prior_driven`: the share of the generic curve in the estimate, 200 / (200 + carts at risk),
+averaged with the weight each age interval has in the potential, is above 20 %; in other words fewer
+than 800 carts have been seen at the ages where the money is.
 """
 
 from dataclasses import dataclass

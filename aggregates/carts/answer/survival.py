@@ -1,20 +1,9 @@
-"""How likely an open cart is still to be completed, by its age: discrete hazards with two levels of shrinkage (analytics.md 4.3).
+"""P(an open cart is still completed), by its age: discrete hazards with two levels of shrinkage
+(docs/facts/analytics.md, "Recovery potential").
 
-Age is cut at EDGES_H. Per stratum s (value band x new/returning) and age interval j, d[s, j] carts were completed of r[s, j]
-at risk (open at its start, and followed to its end or to completion). A hazard leans on all strata, and all strata on a generic curve:
-
-    h_j  = (sum_s d + 200 h0_j) / (sum_s r + 200)
-    h_sj = (d + 50 h_j) / (r + 50)
-    S(a) = prod (1 - h), within an interval by a constant hazard rate;   P(a) = 1 - S(168 h) / S(a), 0 from 168 h on
-
-Closed carts are counters; but a shop's first weeks have closed mostly the carts that completed, so carts still open must count as
-at risk in the intervals they have outlived: `with_open_carts` adds them from the open histogram, which costs no write.
-
-The generic curve h0 (judgement on published figures; it weighs as much as 200 carts):
-- after 1 h the hazard rate falls as a power of age, k t^-(1+e). Two facts fix it: 3.36 % of carts open at 1 h complete within
-  7 days (analytics.md 4.3), and a cart reached at 24 h converts 1.74 / 6.33 as often as one at 1 h (SaleCycle 2017, 4.1);
-- in all 70.19 % of carts are never completed (Baymard's mean, 4.1), so S(1 h) = .7019 / (1 - .0336) = .7263;
-- within the first hour a Weibull curve to that point, meeting the later one at the same hazard rate (no jump at 1 h).
+Per stratum (value band x new/returning) and age interval, completions are counted of the carts at
+risk: open at its start, and followed to its end or to completion. Within an interval the hazard
+rate is constant; P(a) = 1 - S(168 h) / S(a), and 0 from 168 h on.
 """
 
 from math import log
@@ -41,7 +30,16 @@ NEVER_COMPLETED: Final = 0.7019
 
 
 def generic_cumulative_hazard(hours: Floats) -> Floats:
-    """-ln S(t) of the generic curve, see the module's text."""
+    """-ln S(t) of the generic curve h0, a judgement on "Published cart figures" of
+    docs/facts/analytics.md.
+
+    - After 1 h the hazard rate falls as a power of age, k t^-(1+e). Two figures fix it: 3.36 % of
+      carts open at 1 h complete within 7 days, and a cart reached at 24 h converts 1.74 / 6.33 as
+      often as one reached at 1 h.
+    - 70.19 % of carts are never completed, so S(1 h) = .7019 / (1 - .0336) = .7263.
+    - Within the first hour a Weibull curve leads to that point and meets the later one at the same
+      hazard rate, so there is no jump at 1 h.
+    """
     week, total = HORIZON_H, -log(1.0 - COMPLETE_AFTER_1_H)
 
     def ratio_at(e: float) -> float:
@@ -78,7 +76,11 @@ def hazards(completions: Ints, at_risk: Ints, prior: Floats = GENERIC_HAZARDS) -
 def with_open_carts(at_risk: Ints, open_carts: Ints) -> Ints:
     """`at_risk` of closed carts plus the intervals that carts still open have outlived.
 
-    `open_carts` [strata, buckets of 10 minutes of age]: a bucket has outlived an interval that ends by the bucket's start.
+    A shop's first weeks have closed mostly the carts that completed; without the open ones its
+    hazards would be too high.
+
+    `open_carts` [strata, buckets of 10 minutes of age]: a bucket has outlived an interval that ends
+    by the bucket's start.
     """
     start = np.arange(open_carts.shape[1]) * BUCKET_H
     outlived = (start[:, None] + 1e-9 >= EDGES_H[None, 1:]).astype(np.int64)

@@ -1,12 +1,12 @@
 """When a checkout was touched, and how long it lay idle in between.
 
-Every delivery tells two moments of activity: `created_at` and `updated_at`. Their set is all that arrival order cannot change, so that
-is what is kept, condensed: touches less than 10 minutes apart make one *run*, kept as its first and last moment. Touches that come late
-may join two runs; the result is the same as if they had come first. Between runs the checkout lay idle. That matters because a buyer who
-comes back by the recovery link touches the checkout again minutes before paying: going by the newest `updated_at` alone, no cart would
-ever have been abandoned and then recovered.
+Every delivery has two moments of activity, `created_at` and `updated_at`. Their set does not depend
+on the order of arrival, so it is kept, condensed: touches less than 10 minutes apart make one
+*run*, stored as its first and last moment. Between runs the checkout lay idle. The newest
+`updated_at` would not do: a buyer who returns by the recovery link touches the checkout again
+minutes before paying, so no cart would ever have been abandoned and then recovered.
 
-Runs are kept as text, `"first last first last ..."` in Unix milliseconds.
+Runs are stored as text, `"first last first last ..."` in Unix milliseconds.
 """
 
 from bisect import bisect_right
@@ -18,12 +18,14 @@ MINUTE_MS: Final = 60_000
 HOUR_MS: Final = 60 * MINUTE_MS
 DAY_MS: Final = 24 * HOUR_MS
 BUCKET_MS: Final = 10 * MINUTE_MS
-"""Shopify calls a checkout abandoned after 10 minutes (shopify 7.2); nothing shorter is told apart."""
+"""Shopify's own limit (docs/facts/shopify.md, "Abandoned checkouts"); nothing shorter is
+distinguished."""
 EDGES_MS: Final = tuple(
     minutes * MINUTE_MS
     for minutes in (0, 10, 30, 60, 180, 360, 720, 1440, 2880, 4320, 7200, 10080, 20160)
 )
-"""Lower edges of the age bins (analytics 4.3): 0, 10 m, 30 m, 1, 3, 6, 12, 24, 48, 72, 120, 168, 336 h."""
+"""Lower edges of the age bins (docs/facts/analytics.md, "Recovery potential"): 0, 10 m, 30 m, 1, 3,
+6, 12, 24, 48, 72, 120, 168, 336 h."""
 MAX_RUNS: Final = 1_000
 """More visits than one in 11 minutes for a week are a robot's; the oldest are let go, so that a row stays below 30 kB."""
 

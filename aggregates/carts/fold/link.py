@@ -1,13 +1,15 @@
-"""What checkouts have in common through a customer or a cart: the rows that let an order reach checkouts other than its own.
+"""Rows that let an order reach checkouts other than its own, through their customer or their cart.
 
-One row per customer says when the first order was made (is a buyer new or returning?) and when the recent ones were (did the customer buy
-otherwise within 7 days?). One row per cart token says what came under that token alone: an order without `checkout_token`,
-a checkouts/delete without `token` (shopify 2.1), orders of sibling checkouts, and carts/* records. Those have neither value nor customer
-(shopify 2.5), so a cart without checkout is no abandoned checkout; it is counted apart (`cart_begun`).
+One row per customer has the time of the first order (new or returning buyer?) and of recent orders
+(did the customer buy otherwise within 7 days?). One row per cart token has what came under that
+token without a checkout token: orders, checkouts/delete (docs/facts/shopify.md, "API versions"),
+sibling checkouts, and carts/* records. Those have neither value nor customer ("Carts"), so a cart
+without checkout is no abandoned checkout; it is counted apart (`cart_begun`).
 
-Every column only ever grows in one direction. Recent orders are kept as the first of each hour, the latest 64 such hours, so a till's
-walk-in customer with 50,000 orders costs what any other costs. A customer who is a guest goes by the SHA-256 of the email address; an order
-counts for both, since its checkout may have been begun as a guest's.
+Every column only grows in one direction. Recent orders are kept as the first of each hour, at most
+the latest 64, so a point of sale's walk-in customer with 50,000 orders costs what any other costs.
+A guest is the SHA-256 of the e-mail address; an order counts for customer and guest, since its
+checkout may have been begun as a guest's.
 """
 
 import hashlib

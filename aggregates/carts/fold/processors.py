@@ -1,13 +1,18 @@
 """Checkouts, carts and orders -> abandoned carts: the cells under `/v1/carts`.
 
-Two processors write the same rows: `carts` from the topic `checkouts`, `carts_orders` from `orders`. One batch is one load and one save per
-table, always links before checkouts, so that the two do not deadlock. An order reaches its own checkout by `checkout_token`, those of its
-cart by `cart_token` where it names no checkout, and its customer's others by the link of that customer: those are refreshed whenever the
-link changes, and a checkout copies the link whenever it comes under it. Hence a checkout's row is a function of what was told, and never of
-the order in which it was told. Every checkout leaves a row for its customer and its cart, known or not, so that two owners meet on it.
+Two processors write the same rows: `carts` from the topic `checkouts`, `carts_orders` from
+`orders`. One batch is one load and one save per table, always links before checkouts, so that the
+two do not deadlock. An order reaches its own checkout by `checkout_token`, those of its cart by
+`cart_token` where it names no checkout, and its customer's others by the link of that customer:
+those are refreshed whenever the link changes, and a checkout copies the link whenever it comes
+under it. Hence a checkout's row is a function of what was told, and never of the order in which it
+was told. Every checkout leaves a row for its customer and its cart, known or not, so that two
+owners meet on it.
 
-Kept for 90 days from `created_at`, as in Shopify's admin (analytics 4.1); the rows of customers stay. `refunds/create` and `orders/delete`
-are not read (an order's own snapshots tell its worth), nor `customers/merge`: an order assists where it names the same customer.
+Kept for 90 days from `created_at`, as in Shopify's admin (docs/facts/analytics.md, "Cart states");
+the rows of customers stay. `refunds/create` and `orders/delete` are not read, since an order's own
+snapshots have its worth, nor is `customers/merge`: an order assists where it names the same
+customer.
 """
 
 from collections.abc import Callable, Collection, Iterable, Sequence

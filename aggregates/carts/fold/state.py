@@ -1,10 +1,12 @@
-"""What is known of a checkout, whatever arrived and in whichever order, and the state that follows from it.
+"""What is known of a checkout, whatever arrived and in whichever order, and the state that follows
+from it.
 
-Known: the newest snapshot (`Version`); the first `created_at`; every touch (`cart_idle`); the first `completed_at`; whether it was deleted;
-its order's first time and newest worth; and copies of what its customer and its cart are linked to (`cart_link`). Each part only grows in
-one direction or is replaced by something newer, so duplicates, retries and any order of arrival end in the same row.
+Known: the newest snapshot (`Version`); the first `created_at`; every touch (`cart_idle`); the first
+`completed_at`; whether it was deleted; its order's first time and newest worth; and copies of what
+its customer and its cart are linked to (`cart_link`). Each part only grows in one direction or is
+replaced by something newer, so duplicates, retries and any order of arrival end in the same row.
 
-States (analytics 4.2), with T = `abandoned_after_minutes`:
+States (docs/facts/analytics.md, "Cart states"), with T = `abandoned_after_minutes`:
 
 | state | rule |
 |---|---|
@@ -15,10 +17,12 @@ States (analytics 4.2), with T = `abandoned_after_minutes`:
 | `expired` | idle for 14 days |
 | none ("") | no snapshot yet (only an order or a delete is known), or deleted without having been ordered |
 
-Only `expired` depends on the clock. Test orders complete nothing; a cancelled or voided order completed its checkout, but is worth nothing.
-An order is told of again at each change; its time is the first seen, its worth (`current_total`) the newest.
-A customer is returning when an order was made before the checkout was begun. Checkouts do not say so themselves (`orders_count` left
-their payload in 2025-01), so it is what the log has seen: without back-filled orders everybody starts as new.
+Only `expired` depends on the clock. Test orders complete nothing; a cancelled or voided order
+completed its checkout, but is worth nothing. An order is told of again at each change; its time is
+the first seen, its worth (`current_total`) the newest. A customer is returning when an order was
+made before the checkout was begun. Checkouts do not say so themselves (`orders_count` left their
+payload in 2025-01), so it is what the log has seen: without back-filled orders everybody starts as
+new.
 """
 
 from collections.abc import Callable

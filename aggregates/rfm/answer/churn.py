@@ -1,14 +1,10 @@
-"""Churn and the specification's simple lifetime value, over plain totals.
+"""Churn and the specified simple lifetime value, over plain totals (docs/facts/analytics.md,
+"Simple lifetime value").
 
-A customer has churned when the last order is more than `after_days` days back; the denominator is everyone who ever
-ordered, since lapsed customers would otherwise leave it (analytics.md 2.5 c). `ltv_simple` is the specified product
-
-    average order value x average frequency x lifespan,   lifespan = 1 / churn rate, 3 years where nobody churned
-
-as it stands. Its churn "rate" is a lapsed share without a unit, read as per year because the frequency is per 365 days (that of
-another window is brought to a year's first, analytics.md 2.5 a), and it jumps: no churned customer gives 3 years, one in 10,000
-gives 10,000 years. So it is told twice, as specified and with the lifespan capped at 3 years; the two differ only where less
-than a third has churned.
+A customer has churned when the last order is more than `after_days` days back; the denominator is
+everyone who ever ordered. `ltv_simple` is average order value x average frequency x lifespan,
+lifespan = 1 / churn rate, 3 years where nobody churned. The answer has it twice, as specified and
+with the lifespan capped at 3 years.
 """
 
 from dataclasses import dataclass

@@ -1,8 +1,9 @@
-"""`GET /v1/rfm/customers`: a segment's customers a page at a time, best first, and one customer by id.
+"""`GET /v1/rfm/customers`: a segment's customers a page at a time, best first, and one customer by
+id.
 
-Listed are customers with an order in the window, as in scores and segments; by id any customer is told who ever ordered. Order is total:
-customer id comes last, in the database's own collation. A cursor holds the last item's place, so nobody comes twice unless they ordered
-in between. Which rows a page reads is decided in `aggregates/rfm/answer/customer_rows.py`.
+Listed are customers with an order in the window; by id any customer is answered who ever ordered.
+The order is total: customer id comes last, in the database's own collation. A cursor has the last
+item's place, so nobody comes twice unless they ordered in between.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -99,7 +100,7 @@ def scored(row: Row, view: RfmView, listing: Listing) -> Customer:
 
 
 def customer_json(customer: Customer, predicted: Json) -> Json:
-    """An item, as api.md has it; `predicted` is its `ltv_predicted`."""
+    """An item of `GET /v1/rfm/customers`; `predicted` is its `ltv_predicted`."""
     row = customer.row
     r, f, m, fm = customer.scores or (None, None, None, None)
     return {

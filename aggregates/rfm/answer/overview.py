@@ -1,9 +1,8 @@
-"""`GET /v1/rfm`: a shop's customers by recency, frequency and monetary, from cells in memory (api.md, analytics.md 1 to 3).
+"""`GET /v1/rfm`: a shop's customers by recency, frequency and monetary, from cells in memory
+(docs/api.md, "GET /v1/rfm").
 
-All tables of an answer are refreshed in one snapshot, together with the positions they rest on, so `as_of` is true of every number.
-Scores are reckoned once per change of the cells (1 ms per 200,000 of them) and shared by all who ask until the next.
-
-`window_days` is told, not chosen here: the fold keeps the window (`aggregates/rfm/fold/processor.py`).
+All tables of an answer are refreshed in one snapshot with the positions they rest on, so `as_of` is
+true of every number. Scores are computed once per change of the cells (1 ms per 200,000 of them).
 """
 
 import threading
@@ -43,7 +42,8 @@ class RfmSettings:
     refit_s: float = 60.0
     """The predictive models are fitted again this often at most."""
     min_repeaters: int = 500
-    """Customers who ordered again, below which nothing is predicted (analytics.md 2.4)."""
+    """Customers who ordered again, below which nothing is predicted (docs/facts/analytics.md,
+    "Guards")."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,13 +1,13 @@
-"""RFM scores of a whole shop from its cells, in one pass over the cells and none over the customers.
+"""RFM scores of a whole shop from its cells, in one pass over the cells and none over the
+customers.
 
-A cell is (last order day, orders in the window, money) with the number of customers in it. Scores are decided by *values*:
-the cut-off c_k is the ceil(k n / 5)-th smallest value (SQL's percentile_disc), and score = 1 + #{k: value > c_k}, so that
-equal customers score alike; NTILE would split 14,000 identical one-time buyers over three scores (analytics.md 1.4).
-Recency is reversed (6 - score): 5 is always best. With fewer than five customers there are no fifths, hence no scores.
+A cell is (last order day, orders in the window, money) with the number of customers in it. Scores
+go by value, so equal customers score alike, and 5 is always best (docs/facts/analytics.md,
+"Scores", "Why not NTILE").
 
-Speed: no sort of the cells. Days and order counts are small integers, so their quantiles come from a bincount. Money is
-counted by the leading bits of its floating-point form (sign, exponent and 6 bits of fraction keep the order of numbers and
-give 64 buckets per doubling); only the values of the bucket that holds a cut-off are then sorted.
+No sort of the cells: quantiles of days and order counts come from a bincount. Money is counted by
+the leading bits of its floating-point form (sign, exponent and 6 bits of fraction keep the order of
+numbers and give 64 buckets per doubling); only the bucket of a cut-off is sorted.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,11 +1,8 @@
-"""The 5x5 grid of (R, FM) and its eleven segments.
+"""The 5x5 grid of (R, FM) and its eleven segments (docs/facts/analytics.md, "Segments").
 
-FM = ceil((F + M) / 2). The grid is the widespread R-F map with FM in place of F, and (R 1, FM 1-2) split off as `lost`
-(analytics.md 1.2). It is total: every pair of scores has a segment, unlike the overlapping boxes of R's `rfm` package.
-
-Shopify's names are aliases by the description of its enum `CustomerRfmGroup`; its numeric ranges are not published, so no
-parity is claimed. PROSPECTS (customers without an order) is a twelfth name there and no segment here: RFM is over customers
-with at least one order in the window.
+Shopify's names are aliases by the description of its enum `CustomerRfmGroup`; its numeric ranges
+are not published, so no parity is claimed (docs/facts/shopify.md, "RFM groups"). PROSPECTS,
+customers without an order, has no segment here.
 """
 
 from typing import Final, Literal, TypeAlias, get_args

@@ -1,11 +1,11 @@
 """The RFM entity: a customer, as the sum of their purchase days.
 
-Orders add to purchase days, purchase days make the customer, so the next event of a customer with 50,000 orders costs what any other
-costs: it changes one day and the sums. Only where a first or last day empties (a cancellation, a change of customer) is the customer made
-anew from their days, of which a year has 365.
+Orders add to purchase days, and purchase days make the customer. So the next event of a customer
+with 50,000 orders changes one day and the sums. Only where a first or last day empties is the
+customer made anew from their days.
 
-Terms: recency, frequency, monetary over the window (analytics 1.3); x, first day, last day and the spend of repeat days for BG/NBD and
-Gamma-Gamma (analytics 2.1; orders of one day are one purchase, all days ever).
+Terms: docs/facts/analytics.md, "Recency, frequency, monetary" (over the window), "BG/NBD" (all days
+ever).
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,8 +1,9 @@
-"""Amounts as cells keep them: exact while a shop is small, then rounded up to the edge of their bin.
+"""Amounts as cells keep them: exact while a shop is small, then rounded up to the edge of their
+bin.
 
-Neighbouring edges differ by at most 2 % (g = 1.02, analytics 3.6: segment counts within 0.41 % on CDNOW), so a cell's key is an amount of
-money either way, and whoever reads cells need not know which: `v > cutoff` says the same of an amount and of its edge, since cut-offs are
-edges too.
+Neighbouring edges differ by at most 2 % (docs/facts/analytics.md, "Bins of money"). A cell's key is
+an amount of money either way, and readers need not know which: `v > cutoff` gives the same for an
+amount and for its edge, since cut-offs are edges too.
 """
 
 from bisect import bisect_left

@@ -1,15 +1,14 @@
-"""RFM and LTV, per customer and shop, kept up to date with every order.
+"""RFM and lifetime value per customer and shop, kept up to date with every order.
 
-order -> purchase day -> customer -> cells. An order adds one to a day of a customer and its net money to it (`order_state`); the days make
-the customer (`rfm_customer`); the customer counts in cells. Only differences travel, so an event that changes nothing costs one look-up.
+order -> purchase day -> customer -> cells: an order adds one and its net money to a day of a
+customer, the days make the customer, the customer counts in cells. Only differences are written.
 
-The window is 365 days of the shop up to `as_of_day`, which moves on at the shop's midnight: that touches only customers with a day that
-leaves. An order of a later day (a clock that is ahead) counts when its day has come. `rfm_shop` is read by every batch, shared, and locked
-alone by what concerns the whole shop: midnight, a merge of customers, and the step from exact amounts to bins at 50,000 customers
-(analytics 3.6), which is never taken back.
-
-A shop is counted in one currency (`rfm_order`). Where it turns out to be another than it was, all orders in either are counted anew, the
-shop locked alone: it happens among a shop's first orders, or where somebody sets it.
+The window is 365 days up to `as_of_day`, which moves on at the shop's midnight; an order of a later
+day counts when its day has come. `rfm_shop` is read by every batch under a shared lock. What
+concerns the whole shop takes the exclusive lock: midnight, a merge of customers, the step from
+exact amounts to bins at 50,000 customers (docs/facts/analytics.md, "Bins of money"; never taken
+back), and a change of the currency in which the shop is counted, after which all its orders are
+counted anew.
 """
 
 from collections import defaultdict

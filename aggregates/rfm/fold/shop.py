@@ -1,4 +1,5 @@
-"""What concerns all customers of a shop at once: its clock, its window, and the step from exact amounts to bins. Each locks it alone."""
+"""What concerns all customers of a shop at once: its clock, its window, and the step from exact
+amounts to bins. Each takes the exclusive lock of the shop's row."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone, tzinfo
@@ -38,7 +39,8 @@ SHOPS = Entities("rfm_shop", ShopRow, 1)
 
 
 def learned(shop: ShopRow, orders: Iterable[Order], now_ms: int) -> ShopRow:
-    """The shop with the offset that its newest orders' own times have: Shopify writes the shop's (shopify 2.2)."""
+    """The shop with the offset that its newest orders' own times have: Shopify writes the shop's
+    (docs/facts/shopify.md, "Orders")."""
     tomorrow = now_ms // DAY_MS + 1
     newest = (shop.offset_day, shop.offset_s)
     for day, offset in {(order.day, order.processed_at.utcoffset()) for order in orders}:

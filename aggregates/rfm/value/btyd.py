@@ -1,15 +1,13 @@
-"""BG/NBD ("buy till you die"): when will customers order again, and who has left for good (Fader, Hardie & Lee 2005).
+"""BG/NBD ("buy till you die"): when customers will order again, and who has left
+(docs/facts/analytics.md, "BG/NBD", "Guards").
 
-While alive a customer orders at a Poisson rate, rates being Gamma(r, alpha) over customers; after each order the customer
-leaves with a probability that is Beta(a, b) over customers. A customer is summarised by x = distinct purchase days minus one,
-t_x = last minus first, T = now minus first, in weeks; same-day orders merge, as in `lifetimes`. Customers with equal
-(x, t_x, T) are interchangeable, so everything here works on cells of them with a count `n`: a refit costs what its cells
-cost, not what its customers cost.
+A customer is x = distinct purchase days - 1, t_x = last - first and T = now - first, in weeks.
+Customers with equal (x, t_x, T) are interchangeable, so everything works on cells of them with a
+count `n` ("Grouping customers").
 
-What makes the fit fast: the gradient is analytic; gamma functions are taken once per distinct x and logarithms of times once
-per distinct time, both gathered to the cells; a fit starts from the previous one where there is one, else from a fit of the
-same customers on a coarse grid of times. Parameters are optimised as logarithms, so they stay positive.
-Guards: too few repeaters, or no convergence, give a reason instead of numbers (analytics.md 2.4).
+The fit is fast because the gradient is analytic, gamma functions are taken once per distinct x,
+logarithms once per distinct time, and it starts from the previous fit, or from a fit on a coarse
+grid of times. Parameters are optimised as logarithms, so they stay positive.
 """
 
 from dataclasses import dataclass

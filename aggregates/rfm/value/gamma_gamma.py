@@ -1,12 +1,8 @@
-"""Gamma-Gamma: what a customer spends per order, apart from how often (Fader & Hardie 2013).
+"""Gamma-Gamma: what a customer spends per order, apart from how often (docs/facts/analytics.md,
+"Gamma-Gamma", "Guards").
 
-Spend per order is Gamma(p, nu) within a customer, and nu is Gamma(q, v) over customers; z is the mean spend of the x *repeat*
-purchase days. Like the purchase model it is fitted on cells with a count, gamma functions once per distinct x, with an
-analytic gradient. Money enters in any unit, `v` comes back in the same one; inside it is scaled to mean 1.
-
-Guards (analytics.md 2.4): customers without positive repeat spend are left out (a free order has z = 0, whose logarithm
-does not exist); few repeaters, no convergence or q <= 1 (no finite mean) give a reason. The model assumes that frequency and
-spend are unrelated, so their correlation is reported with the fit.
+z is the mean spend of the x *repeat* purchase days. Fitted on cells with a count, like the purchase
+model. Money enters in any unit, and `v` comes back in the same one; inside it is scaled to mean 1.
 """
 
 from dataclasses import dataclass

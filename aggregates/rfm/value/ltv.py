@@ -1,8 +1,10 @@
-"""`ltv_predicted`: what customers will still bring, by BG/NBD x Gamma-Gamma fitted on cells (analytics.md 2; the maths is next door).
+"""`ltv_predicted`: what customers will still bring, by BG/NBD x Gamma-Gamma fitted on cells
+(docs/facts/analytics.md, "Gamma-Gamma").
 
-A fit is kept per shop with the totals it gives, and made again at most every `refit_s`, and only where cells or the day changed; it
-starts from the one before, runs in a thread, and nobody waits for it longer than an answer may take, unless there is none yet or it
-is `OLD` times too old. Money goes through the models in major units, as published parameters have it.
+A fit is kept per shop with its totals, and made again at most every `refit_s` where cells or the
+day changed. It starts from the previous one and runs in a thread; an answer waits for it only where
+there is none yet or it is `OLD` times too old. Money goes through the models in major units, as in
+the published parameters.
 """
 
 import asyncio
