@@ -1,12 +1,14 @@
-"""Orders through a whole `serve`, from the webhook to Meta's door and into every aggregate: `python -m bench.pipeline [sqlite] [kafka]`.
+"""Orders through a whole `serve`, from the webhook to Meta's door and into every aggregate: `python
+-m bench.pipeline [sqlite] [kafka]`.
 
-The load is a process of its own (`simulator.traffic --mix orders`: signed, paid web orders of about 5 kB, each new), so is the Graph
-stand-in that takes the events; both, the broker or PostgreSQL where there is one, and every role of `serve` share this machine's cores.
-The bars (DESIGN, 'Numbers to hold') are for 2 cores: 1,500 orders/s sustained with a lag below 2 s on SQLite; at 200 orders/s from webhook
-to wire p50 <= 50 ms and p99 <= 250 ms.
+The load is a process of its own (`simulator.traffic --mix orders`: signed, paid web orders of about
+5 kB, each new), so is the Graph stand-in that takes the events; both, the broker or PostgreSQL
+where there is one, and every role of `serve` share this machine's cores. The bars, for 2 cores:
+docs/architecture.md, "Numbers to hold".
 
-Lag is the age of the oldest order that some processor has yet to fold or the sender to settle, looked up once a second from outside.
-CPU is what each process used for the phase, seconds of one core per second; `rest` is all else on the machine, broker and database too.
+Lag is the age of the oldest order that some processor has yet to fold or the sender to settle,
+looked up once a second from outside. CPU is what each process used for the phase, seconds of one
+core per second; `rest` is all else on the machine, broker and database too.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""The receiver on the embedded log against a bare aiohttp handler, in one run: `python -m bench.receiver`.
+"""The receiver on the embedded log against a bare aiohttp handler, in one run: `python -m
+bench.receiver`.
 
-Load, rounds and ratios: `bench/_against_bare.py`. The bar (DESIGN, 'Numbers to hold'): at least 0.40 of the bare handler with the
-SQLite log, 0.55 with HMAC and decoding alone, p99 at most 25 ms at 64 connections.
+Load, rounds and ratios: `bench/_against_bare.py`. The bar: docs/architecture.md, "Numbers to hold".
 """
 
 import asyncio

@@ -1,8 +1,9 @@
-"""The receiver on Kafka against a bare aiohttp handler, in one run: `python -m bench.receiver_kafka`.
+"""The receiver on Kafka against a bare aiohttp handler, in one run: `python -m
+bench.receiver_kafka`.
 
-As `bench.receiver`, with a real broker (one node, `acks=all`) that shares the other core with the load. The bar (DESIGN, 'Numbers to
-hold'): at least 0.40 of the bare handler, p99 at most 25 ms at 64 connections. The spooled log is the one that `serve` uses; its spool
-stays empty here.
+As `bench.receiver`, with a real broker (one node, `acks=all`) that shares the other core with the
+load. The bar: docs/architecture.md, "Numbers to hold". The spooled log is the one that `serve`
+uses; its spool stays empty here.
 """
 
 import asyncio

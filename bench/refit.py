@@ -1,7 +1,8 @@
 """Refit of BG/NBD and Gamma-Gamma at 1,000,000 customers, from weekly cells.
 
-Bar: 100 ms for both (DESIGN.md, "Numbers to hold"). Compared, in the same run, with the same code on one entry per customer
-(nothing grouped) and with a warm start from yesterday's fit. Run: python -m bench.refit [customers]
+Bar: 100 ms for both (docs/architecture.md, "Numbers to hold"). Compared, in the same run, with the
+same code on one entry per customer (nothing grouped) and with a warm start from yesterday's fit.
+Run: python -m bench.refit [customers]
 """
 
 import os

@@ -1,7 +1,8 @@
-"""The API as an aiohttp application: authorise -> read parameters -> answer; whatever fails is problem+json (DESIGN, 'Outside contract').
+"""The API as an aiohttp application: authorise, read parameters, answer; every failure is
+problem+json (docs/api.md, "Errors").
 
-No answer is cached by anyone, none can be framed or sniffed, and no secret travels in a URL. The listener belongs on loopback unless a
-token is set: whoever starts it asks `query.auth.check_bind` first.
+No answer is cached, none can be framed or sniffed, and no secret travels in a URL. Whoever starts
+the listener calls `query.auth.check_bind` first: without a token it belongs on loopback.
 """
 
 import os

@@ -1,7 +1,9 @@
-"""`as_of`: what an answer rests on. Time of asking, newest event folded, the shop's day, and how many records wait behind it.
+"""`as_of`, what an answer rests on: time of asking, newest event folded, the shop's day, and the
+records that wait.
 
-`lag_records` is asked of the log before the store is read, so it never hides a record that was there when the question came. A log that
-does not answer within `TIMEOUT_S` makes it null: the answer itself needs the store only.
+The log is asked for `lag_records` before the store is read, so a record that was there when the
+question came is never hidden. Where the log does not answer within `TIMEOUT_S` it is null; the
+answer itself needs the store only.
 """
 
 import asyncio
@@ -91,7 +93,7 @@ def event_time(feeds: Collection[Feed], positions: Iterable[Position]) -> str | 
 def as_of(
     now_ms: int, day: int, feeds: Sequence[Feed], positions: Sequence[Position], spans: Spans
 ) -> Json:
-    """The member `as_of` of an answer (api.md)."""
+    """The member `as_of` of an answer (docs/api.md, "Conventions")."""
     return {
         "time": instant(now_ms),
         "event_time": event_time(feeds, positions),

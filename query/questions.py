@@ -35,7 +35,8 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Aggregate:
-    """`answer` is in the shape of api.md, without `shop` and `as_of`; `feeds` are the processors that it rests on."""
+    """`answer` has the members of docs/api.md but `shop` and `as_of`; `feeds` are the processors
+    that it rests on."""
 
     path: str
     summary: str

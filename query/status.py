@@ -1,7 +1,9 @@
-"""`GET /v1/status` and `/readyz`: who is at work, how far everyone is, and what waits (api.md).
+"""`GET /v1/status` and `/readyz`: which roles are alive, how far every processor is, and what waits
+(docs/api.md, "GET /v1/status").
 
-Roles say of themselves what they do in the table `roles`, once every few seconds; nothing but displays depends on it. A role silent for
-`role_silent_ms` is shown as not alive, and what it said of stopped processors no longer counts.
+Roles report themselves in the table `roles` every few seconds; only displays depend on it. A role
+silent for `role_silent_ms` is shown as not alive, and the stopped processors that it reported no
+longer count.
 """
 
 import asyncio

@@ -16,7 +16,8 @@ from orderwire.settings.program import Address, ConfigurationError, Settings
 ROOM_BYTES, ROOM_SHARE = 1 << 30, 0.05
 """Less free than either is to be fixed: a full disk turns deliveries into 503."""
 CLOCK_S = 30.0
-"""Meta refuses a request for one event in the future (reference/meta-capi.md 1.3), Shopify's signatures carry no time."""
+"""Meta refuses a request for one event in the future (docs/facts/meta.md, "Events"); Shopify's
+signatures carry no time."""
 
 
 def disk_lines(settings: Settings) -> list[Line]:

@@ -1,4 +1,5 @@
-"""How things stand, read from log and store: what `GET /v1/status` tells, and what became of the sales. Works while nothing is running."""
+"""The state of log and store, read directly: `/v1/status`, and the outcomes of Purchase events.
+Works while nothing is running."""
 
 import asyncio
 import time
@@ -58,7 +59,8 @@ def spool_state(settings: Settings) -> SpoolState:
 
 
 async def standing(settings: Settings, log: Log, store: Store) -> Json:
-    """`/v1/status` (api.md) with `capi` by shop beside it. The log not answering makes lags null. Raises StoreError, Unavailable."""
+    """`/v1/status` (docs/api.md, "GET /v1/status") with `capi` by shop beside it. Lags are null
+    where the log does not answer. Raises StoreError, Unavailable."""
     now_ms = time.time_ns() // 1_000_000
     all_feeds = feeds(settings)
     spans = await Lags(log, LOG_TIMEOUT_S).spans({feed.topic for feed in all_feeds})

@@ -1,7 +1,9 @@
-"""The numbers by which one shop is judged: what a merchant, or the agency that looks after it, decides about ads and customer value.
+"""The numbers by which one shop is judged: ads and customer value, set by the merchant or their
+agency.
 
-Defaults are those of the analysis (analytics.md); what is judgement there is a setting here. Values come as text, from the environment, or
-as numbers, from `orderwire.toml`. Each field's description says what to write; that is the error's message, too.
+Defaults are those of docs/facts/analytics.md; what is judgement there is a setting here. Values
+come as text from the environment, or as numbers from `orderwire.toml`. Each field's description
+says what to write, and is the error's message too.
 """
 
 from collections.abc import Mapping

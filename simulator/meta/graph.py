@@ -1,13 +1,15 @@
-"""A stand-in for Meta's Graph API: checks what it receives as the real one would, and keeps books of it.
+"""A stand-in for Meta's Graph API: checks requests as the real one would, and keeps what it
+received.
 
     async with GraphStandIn(tokens={"token": None}, app_secret="...") as graph:
         ... META_GRAPH_URL=graph.url ...
         assert not graph.conflicts()
 
-`POST /{version}/{pixel}/events` refuses a whole batch for one bad event, as Meta documents it (reference/meta-capi.md 1 and 3);
-`keeps_valid` has the good ones of such a batch kept all the same, the newer wording that one report quotes. It also answers what
-`orderwire doctor` and the match-quality poll ask. By itself: `python -m simulator.meta.graph --port N --report FILE`; then
-`GET /account` tells the books at any moment (`?events=1` with every event), and SIGTERM writes them to FILE.
+`POST /{version}/{pixel}/events` refuses a whole batch for one bad event, as Meta documents it; with
+`keeps_valid` the good ones of such a batch are kept all the same (docs/facts/meta.md, "Answers").
+It also answers what `orderwire doctor` and the match-quality poll ask. As a program: `python -m
+simulator.meta.graph --port N --report FILE`; `GET /account` answers the books (`?events=1` with
+every event), and SIGTERM writes them to FILE.
 """
 
 import argparse
@@ -298,7 +300,8 @@ class GraphStandIn:
         )
 
     def quality(self) -> list[dict[str, Any]]:
-        """Match quality per event name in the shape of `dataset_quality`, measured on the events kept (reference/meta-capi.md 4.1)."""
+        """Match quality per event name in the shape of `dataset_quality`, measured on the events
+        kept (docs/facts/meta.md, "Match quality")."""
         books = self.account
         told = []
         for name, events in books.names.items():

@@ -1,8 +1,9 @@
-"""What the Graph stand-in can be told to answer, and a weather of such answers by chance.
+"""Scripted answers of the Graph stand-in, and random faults.
 
-A script is a function from a request to a reply; None leaves the request to the rules. `takes` says how many of the batch's events the
-stand-in keeps although the answer tells otherwise: that is how a timeout after the work was done looks (code 2, "may have been applied").
-Error titles are French on purpose: Meta localises them, so whoever reads text instead of codes fails here first (reference/meta-capi.md 3).
+A script is a function from a request to a reply; None leaves the request to the rules. `takes` is
+how many of the batch's events the stand-in keeps although it answers otherwise: a time-out after
+the work was done (code 2, "may have been applied"). Error titles are French on purpose: Meta
+localises them, so code that reads text instead of codes fails here (docs/facts/meta.md, "Answers").
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -53,7 +54,7 @@ def error_body(
     is_transient: bool = False,
     title: str = "Paramètre non valide",
 ) -> bytes:
-    """Meta's error object (reference/meta-capi.md 3)."""
+    """Meta's error object (docs/facts/meta.md, "Answers")."""
     error: dict[str, Any] = {
         "message": message,
         "type": type,

@@ -1,9 +1,10 @@
 """What Meta refuses in a Conversions API request, as plain functions on plain values.
 
-Each rule is one that reference/meta-capi.md section 1 documents, with the subcode of section 3 where one is known; a rule without a
-published subcode answers plain code 100. Meta rejects a whole batch for one bad event, so a caller asks for every broken event to
-keep its own books, and answers with the first. Things that Meta takes but should not have been sent so are `Finding`s: they are
-counted and refused by nobody. Nothing here keeps or returns a value of `user_data`.
+Each rule is documented (docs/facts/meta.md, "Events", "Purchase", "Too little identity"), with its
+subcode where one is known ("Subcodes") and plain code 100 elsewhere. Meta rejects a whole batch for
+one bad event, so a caller asks for every broken event to keep its own books, and answers with the
+first. `Finding`s are counted and refused by nobody: Meta takes them, but they should not have been
+sent. Nothing here keeps or returns a value of `user_data`.
 """
 
 import re

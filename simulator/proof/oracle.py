@@ -1,11 +1,15 @@
-"""What must be true once every acknowledged delivery has been processed, computed from the deliveries alone, all at once.
+"""What must be true once every acknowledged delivery has been processed, computed from the
+deliveries alone.
 
-It shares no code with processors/: two roads to one number. The rules are DESIGN's and reference/analytics.md 1.5's:
+It shares no code with processors/, so that one number has two derivations (docs/architecture.md,
+"Entities and versions"; docs/facts/analytics.md, "Which orders count"):
 
-- an order is its newest state, by `updated_at`, then the time its delivery was triggered, then the body's digest;
+- an order is its newest state, by `updated_at`, then the time its delivery was triggered, then the
+  body's digest;
 - it counts unless it is test, cancelled, voided or deleted; refunds only lower its money;
-- a refund moved what its successful refund transactions sum up to. Where the newest state knows it, goods that came back are no longer in
-  `current_total_price`, and only the money beyond their worth is still to be taken off; where it does not, all of its money is.
+- a refund moved the sum of its successful refund transactions. Where the newest state has the
+  refund, returned goods are no longer in `current_total_price`, and only the money beyond their
+  worth is taken off; where it does not, all of the money is.
 """
 
 from collections.abc import Iterable

@@ -1,10 +1,13 @@
-"""A real Apache Kafka broker for the demo, the tests and the benchmarks: one KRaft node on loopback.
+"""A real Apache Kafka broker for the demo, the tests and the benchmarks: one KRaft node on
+loopback.
 
-Where it comes from, first that works: an address that is given; Docker, where a daemon answers; Java 17 with Maven, which fetches Kafka's
-jars (45 files, 43 MB) once into the user's cache. Otherwise `Missing` says what each way lacks. No registry is named here: Docker
-and Maven ask those that they are set up with.
+Sources, the first that works: a given address; Docker; Java 17 with Maven, which fetches Kafka's
+jars (45 files, 43 MB) once into the user's cache (docs/facts/streaming.md, "Kafka without Docker").
+Otherwise `Missing` says what each way lacks. No registry is named here: Docker and Maven ask those
+that they are set up with.
 
-One node acknowledges from the page cache: what it acknowledged survives `kill()` (-9) and not a power cut (streaming.md 2.5).
+One node's acknowledged records survive `kill()` (-9), not a power cut (docs/facts/streaming.md,
+"What an acknowledgement survives").
 """
 
 import base64

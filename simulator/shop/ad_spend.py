@@ -1,4 +1,4 @@
-"""What the campaigns of the simulated shop cost, as reports tell it: bodies for the topic `spend`."""
+"""Ad spend of the simulated shop's campaigns: bodies for the topic `spend`."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
@@ -24,10 +24,11 @@ def reports(
     currency: str,
     time_zone: str,
 ) -> list[Json]:
-    """One per campaign and day, `days` of them up to `today` (fields: api.md).
+    """One per campaign and day, `days` of them up to `today` (docs/api.md, "Records on spend").
 
-    `sold` (minor units, orders) is what campaigns brought in `history_days`. A campaign spends what its ROAS makes of that a day, more or
-    less; one that sold nothing is taken to sell a share of 20 units of the first product.
+    `sold` (minor units, orders) is what campaigns brought in `history_days`. A campaign spends what
+    its ROAS makes of that a day, more or less; one that sold nothing is taken to sell a share of 20
+    units of the first product.
     """
     rows = []
     for campaign in CAMPAIGNS:

@@ -1,6 +1,7 @@
-"""Bodies of carts and checkouts, API version 2026-10, from a sale that may come of them (shape: reference/shopify.md 2).
+"""Bodies of carts and checkouts, API version 2026-10 (docs/facts/shopify.md, "Checkouts", "Carts").
 
-Fields that 2026-04 took out (a checkout's `id`) are not there; absent things are absent, null, "" or [] as the real bodies have them.
+Fields that 2026-04 removed (a checkout's `id`) are not there; absent things are absent, null, "" or
+[] as in real bodies.
 """
 
 from collections.abc import Sequence
@@ -72,7 +73,8 @@ def checkout(
         "email": person.email if person else None,
         "gateway": None,
         "buyer_accepts_marketing": False,
-        # Created in UTC, updated in the shop's offset: so do real bodies (reference/shopify.md 2.4).
+        # Created in UTC, updated in the shop's offset, as in real bodies
+        # (docs/facts/shopify.md, "Checkouts").
         "created_at": local(created.astimezone(UTC)),
         "updated_at": local(updated),
         "landing_site": sale.arrival.landing_site,

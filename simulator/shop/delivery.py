@@ -1,4 +1,5 @@
-"""A webhook delivery as Shopify sends it: body bytes, and headers that sign and name them (reference/shopify.md 1.1 to 1.5)."""
+"""A webhook delivery as Shopify sends it: body bytes, and headers that sign and name them
+(docs/facts/shopify.md, "Delivery", "Headers" and "HMAC")."""
 
 import hmac
 from binascii import b2a_base64

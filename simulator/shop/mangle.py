@@ -1,7 +1,9 @@
-"""What the way from a shop to a receiver does to deliveries: doubled, tried again later, out of order, and a few that are broken.
+"""Delivery faults between a shop and a receiver: duplicates, late retries, disorder, and a few
+broken deliveries.
 
-Each is labelled with what was done (`kind`) and with the status that its sender should hear (DESIGN, 'Receiver answers'). The broken ones
-come beside the genuine delivery that they were made from, never instead of it, and under a webhook id of their own:
+Each is labelled with what was done (`kind`) and with the status that it should be answered with
+(docs/api.md, "The receiver"). Broken ones come beside the genuine delivery that they were made
+from, under a webhook id of their own:
 
 | kind | what | status |
 |---|---|---|
@@ -15,7 +17,7 @@ come beside the genuine delivery that they were made from, never instead of it, 
 | `malformed_json` | signed, cut off in the middle | 400, parked |
 | `unknown_topic` | signed, a topic that nobody knows | 200, parked |
 | `missing_id` | signed, the body names nothing | 200, parked |
-| `malformed_timestamp` | signed, `2024-09-16T03:50:1500:00` as found in public data (shopify 2.7) | 200, parked when decoded |
+| `malformed_timestamp` | signed, `2024-09-16T03:50:1500:00` | 200, parked when decoded |
 """
 
 from collections.abc import Iterable, Iterator

@@ -1,7 +1,8 @@
-"""Bodies of orders, refunds and edits, API version 2026-10, from a sale (shape: reference/shopify.md 2).
+"""Bodies of orders, refunds and edits, API version 2026-10 (docs/facts/shopify.md, "Orders",
+"Refunds").
 
-An order of two lines is about 7 kB here. Fields that 2026-04 took out (`checkout_id`) are not there; absent things are absent, null, ""
-or [] as the real bodies have them.
+An order of two lines is about 7 kB here. Fields that 2026-04 removed (`checkout_id`) are not there;
+absent things are absent, null, "" or [] as in real bodies.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,9 @@
-"""One order of the simulated shop while it lives, and the money in it.
+"""One order of the simulated shop through its life, and its money.
 
-All amounts are minor units of the shop's currency. `current_*` follow Shopify: they lack what was returned or edited away, and not the
-money given back without a return (reference/shopify.md 2.2). `kept` is the merchant's own ledger, the truth that snapshots only tell in
-parts: what the goods, shipping and taxes still on the order cost, less money given back as a gesture.
+All amounts are minor units of the shop's currency. `current_*` follow Shopify: they lack what was
+returned or edited away, and not the money given back without a return (docs/facts/shopify.md,
+"Refunds"). `kept` is the merchant's own ledger: what the goods, shipping and taxes still on the
+order cost, less money given back as a gesture.
 """
 
 from dataclasses import dataclass, field

@@ -160,7 +160,8 @@ class ShopSimulator:
         )
 
     def spend(self, days: int = 60) -> list[dict[str, Any]]:
-        """Bodies for the topic `spend`, one per campaign and day, up to today (fields: api.md). Call it after `history`."""
+        """Bodies for the topic `spend`, one per campaign and day, up to today (docs/api.md,
+        "Records on spend"). Call it after `history`."""
         return ad_spend.reports(
             Random((self._seed << 8) ^ 0x4),
             self._campaign_days,

@@ -1,6 +1,6 @@
-"""How Shopify's webhooks write amounts, moments, ids and customers, whatever the topic (shape: reference/shopify.md 2).
+"""How Shopify's webhooks write amounts, times, ids and customers (docs/facts/shopify.md, "Orders").
 
-Times of orders carry the shop's offset while carts speak UTC.
+Times of orders carry the shop's offset, times of carts are UTC.
 """
 
 from datetime import UTC, datetime

@@ -1,4 +1,5 @@
-"""The receiver over real HTTP: every answer of DESIGN's table, and what must be true of the log after each."""
+"""The receiver over real HTTP: every status of docs/api.md, "The receiver", and what must be in the
+log after each."""
 
 import asyncio
 import hashlib

@@ -295,7 +295,7 @@ def test_what_must_outlive_a_container_is_on_a_named_volume() -> None:
 
 # --- docs/scale.md ---
 
-SCALE = (ROOT / "docs" / "scale.md").read_text()
+SCALE = (ROOT / "docs/scale.md").read_text()
 
 
 def test_the_guide_to_scale_names_settings_and_metrics_that_exist() -> None:

@@ -1,8 +1,10 @@
-"""Brute force for /v1/budget: every number of the answer from plain lists of sales and costs, walking the definitions of analytics.md 5.
+"""Brute force for /v1/budget: every number of the answer from plain lists of sales and costs, by
+the definitions of docs/facts/analytics.md.
 
-Independent of `query` and `processors` on purpose: no cells, no joins (each sale knows its true campaign), another route to every formula
-(polyfit and root finding for saturation, bisection for the joint optimum). Slow and obvious is the aim.
-Money is integer minor units, days are whole days since 1970-01-01.
+Independent of `query` and `processors` on purpose: no cells, no joins (each sale knows its true
+campaign), another route to every formula (polyfit and root finding for saturation, bisection for
+the joint optimum). Slow and obvious is the aim. Money is integer minor units, days are whole days
+since 1970-01-01.
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,10 @@
-"""Every number of `/v1/carts`, by brute force: from the list of events, at a moment, with nothing kept in between.
+"""Every number of `/v1/carts`, by brute force: from the list of events, at a moment, with nothing
+kept in between.
 
-Written from the definitions (analytics.md 4, `aggregates/carts/fold/state.py`, `aggregates/carts/answer/overview.py`) in plain loops over checkouts; it shares no
-code with the fold or the query but the generic curve and the spread of the potential, which have tests of their own.
+Written from the definitions (docs/facts/analytics.md, "Cart states",
+`aggregates/carts/fold/state.py`, `aggregates/carts/answer/overview.py`) in plain loops over
+checkouts; it shares no code with the fold or the query but the generic curve and the spread of the
+potential, which have tests of their own.
 """
 
 from collections import defaultdict

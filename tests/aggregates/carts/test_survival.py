@@ -31,7 +31,7 @@ def generic(age_h: float) -> float:
 
 
 def test_the_generic_curve_meets_the_published_figures_it_is_built_on() -> None:
-    assert generic(1.0) == pytest.approx(0.0336, abs=1e-6)  # analytics.md 4.3
+    assert generic(1.0) == pytest.approx(0.0336, abs=1e-6)  # docs/facts/analytics.md
     assert np.log1p(-generic(24.0)) / np.log1p(-generic(1.0)) == pytest.approx(
         1.74 / 6.33, rel=1e-6
     )  # SaleCycle
@@ -228,7 +228,8 @@ def rms(errors: list[float]) -> float:
 def test_two_level_shrinkage_beats_raw_strata_and_a_constant_rate(
     days: int, per_day: int, shops: int, at_most: float
 ) -> None:
-    """The comparison of analytics.md 4.3 on our own generator: .60 / .31 / .075 there, raw 1.20 / .45 / .078, constant 1.2."""
+    """The comparison of docs/facts/analytics.md, "Recovery potential", on another generator: .60,
+    .31 and .075 there, raw 1.20, .45 and .078, constant 1.2."""
     rng = np.random.default_rng(days * per_day)
     simulated = [Shop(rng, days, per_day) for _ in range(shops)]
     shrunk = rms([shop.error(hazards(shop.d, shop.r)) for shop in simulated])

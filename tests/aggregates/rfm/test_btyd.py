@@ -35,7 +35,7 @@ from bench.refit import SPEND, TRUE, simulate, weekly_cells
 from tests.support.cdnow import CALIBRATION_ENDS, MASTER, SAMPLE, cdnow_orders, needs_cdnow
 from tests.support.oracle_rfm import Order, predicted_of, summaries
 
-# lifetimes tests/test_estimation.py, after Fader, Hardie & Lee 2005 and Fader & Hardie 2013 (analytics.md 2.2).
+# docs/facts/analytics.md, "Published values".
 PUBLISHED = BgNbd(r=0.243, alpha=4.414, a=0.793, b=2.426, log_likelihood=-9582.4)
 PUBLISHED_SPEND = GammaGamma(p=6.25, q=3.74, v=15.44, log_likelihood=-4055.92, correlation=0.0)
 
@@ -84,7 +84,8 @@ def test_the_cdnow_sample_gives_the_published_parameters_to_three_decimals() -> 
     assert one(model, 39, 2, 30.43, 38.86) == pytest.approx(1.226, abs=5e-4)
     spend = told_spend(fit_gamma_gamma(x, z, ones(x)))
     assert int((x > 0).sum()) == 946
-    # Published to two decimals: 6.25, 3.74, 15.44. The ridge is flat: 6.2488, 3.7446, 15.4477 (analytics.md 2.2) is 2e-6 lower.
+    # Published to two decimals: 6.25, 3.74, 15.44. The ridge is flat: 6.2488, 3.7446, 15.4477
+    # (docs/facts/analytics.md, "Published values") is 2e-6 lower.
     assert [round(value, 2) for value in (spend.p, spend.q, spend.v)] == [6.25, 3.74, 15.44]
     assert spend.log_likelihood == pytest.approx(-4055.9177, abs=1e-4)
     assert spend.correlation == pytest.approx(0.11, abs=5e-3)
@@ -238,7 +239,8 @@ def test_spend_without_a_finite_mean_gives_a_reason() -> None:
 
 
 def test_a_free_order_is_left_out_of_the_spend_model_and_breaks_nothing() -> None:
-    """One z = 0 made the CDNOW master fit NaN before it was left out (analytics.md 2.4)."""
+    """One z = 0 made the CDNOW master fit NaN before it was left out (docs/facts/analytics.md,
+    "Guards")."""
     x, _, _, z = simulate(20_000)
     with_free, z_free = np.append(x, 1), np.append(z, 0.0)
     assert fit_gamma_gamma(with_free, z_free, ones(with_free)) == fit_gamma_gamma(x, z, ones(x))

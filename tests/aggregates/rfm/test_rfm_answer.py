@@ -135,7 +135,8 @@ async def test_every_number_equals_brute_force(
 async def test_the_cdnow_sample_gives_the_published_models_and_brute_force_s_value(
     store: SqlStore, log: SqliteLog
 ) -> None:
-    """Fader & Hardie: BG/NBD .243, 4.414, .793, 2.426; Gamma-Gamma 6.25, 3.74, 15.44 (analytics.md 2.2)."""
+    """Fader & Hardie: BG/NBD .243, 4.414, .793, 2.426; Gamma-Gamma 6.25, 3.74, 15.44
+    (docs/facts/analytics.md, "Published values")."""
     orders = [each for each in cdnow_orders(SAMPLE) if each.day <= CALIBRATION_ENDS]
     fold(store, events(orders), CALIBRATION_ENDS)
     told = (await rfm(store, log, RfmSettings(), CALIBRATION_ENDS))["ltv_predicted"]

@@ -1,7 +1,9 @@
-"""CDNOW folded on while the shop's clock goes on: published numbers of later days, when orders have begun to leave the window.
+"""CDNOW folded on while the shop's clock goes on: published numbers of later days, when orders have
+begun to leave the window.
 
-Whatever days `rfm_cdnow.json` has are compared, and the two that analytics.md 2.5 names: churn .691, .745, .772 and LTV 105.80, 126.38,
-166.25 as of 1997-09-30, 1998-01-31 and 1998-06-30.
+Whatever days `rfm_cdnow.json` has are compared, and the two of docs/facts/analytics.md, "Simple
+lifetime value": churn .691, .745, .772 and LTV 105.80, 126.38, 166.25 as of 1997-09-30, 1998-01-31
+and 1998-06-30.
 """
 
 import json

@@ -219,7 +219,8 @@ def test_scores_are_monotone(orders: list[Order], recency: int, count: int, cent
 
 
 def test_customers_who_did_the_same_share_every_score() -> None:
-    """59 % of CDNOW bought once; NTILE would spread them over F = 1, 2 and 3 (analytics.md 1.4)."""
+    """59 % of CDNOW bought once; NTILE would spread them over F = 1, 2 and 3
+    (docs/facts/analytics.md, "Why not NTILE")."""
     alike = [Order(str(who), ASOF - 10, 500) for who in range(50)]
     apart = [Order(f"often-{who}", ASOF - day, 900) for who in range(10) for day in range(who + 2)]
     got = scored(alike + apart, ASOF)
@@ -305,7 +306,8 @@ def test_simple_ltv_is_as_specified_and_its_cap_differs_only_below_a_third_of_ch
 
 
 def test_simple_ltv_of_another_window_is_of_a_year_s_orders_as_well() -> None:
-    """A base that buys evenly is worth the same by whatever window it is looked at; lifespans are years (analytics.md 2.5 a)."""
+    """A base that buys evenly is worth the same by whatever window it is looked at; lifespans are
+    years (docs/facts/analytics.md, "Simple lifetime value")."""
     year, quarter = (
         ltv_simple(10, 40, 8000, 0.5),
         ltv_simple(10, 10, 2000, 0.5, window_days=365 // 4),

@@ -15,7 +15,7 @@ from destinations.meta.identity import NORMALISERS, digest, hashed, normalised
 
 ROOT = Path(__file__).parents[3]
 VECTORS = ROOT.parent / "shared" / "vectors"
-TABLE = ROOT / "docs" / "capi-identity.md"
+TABLE = ROOT / "docs/capi-identity.md"
 COUNTRY = {
     "v061": "GB",
     "v063": "GB",
