@@ -8,7 +8,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from aggregates.rfm.answer.overview import FEEDS
-from destinations.meta.answer import retry
+from destinations.delivery.answer import retry
 from processors.engine.feed import Feed
 from query.as_of import as_of, today, zone_of
 from query.customer_endpoints import (

@@ -8,8 +8,8 @@ from aggregates.budget.answer.overview import budget
 from aggregates.carts.answer.histogram import BANDS, CUSTOMERS
 from aggregates.carts.answer.open_carts import LIMIT, MOST, OPEN_STATES, open_carts
 from aggregates.carts.answer.overview import carts
-from destinations.meta.answer import capi, capi_order, has_pixel
-from destinations.meta.rows import MATCH_KEYS, OUTCOMES
+from destinations.delivery.answer import capi, capi_order, has_pixel
+from destinations.delivery.rows import MATCH_KEYS, OUTCOMES
 from processors.engine.feed import Feed
 from query.api_settings import ShopSettings
 from query.parameters import Parameter, choice, text, whole

@@ -8,9 +8,9 @@ template's as long as no event was built for it.
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from destinations.delivery.rows import LAST_US, NO_CONSENT, SKIPPED
 from destinations.meta import payload
 from destinations.meta.detail import field_at
-from destinations.meta.rows import LAST_US, NO_CONSENT, SKIPPED
 from destinations.meta.settings import CapiSettings
 from processors.shopify.orders import Order, OrderDeleted
 from processors.shopify.tolerance import text

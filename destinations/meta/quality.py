@@ -15,10 +15,11 @@ from urllib.parse import urlencode
 import orjson
 import structlog
 
+from destinations.delivery.ledger import register
+from destinations.delivery.rows import PIXELS
+from destinations.delivery.transport import Call, CallFailed
 from destinations.meta.errors import classify, scrubbed
-from destinations.meta.graph import Call, CallFailed, headers
-from destinations.meta.ledger import register
-from destinations.meta.rows import PIXELS
+from destinations.meta.graph import headers
 from destinations.meta.settings import CapiSettings
 from processors.shopify.tolerance import mapping, sequence
 from stream.store.contract import Store, StoreUnavailable, Transaction

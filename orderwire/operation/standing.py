@@ -5,7 +5,7 @@ import asyncio
 import time
 from typing import Any, NamedTuple
 
-from destinations.meta.answer import capi
+from destinations.delivery.answer import capi
 from orderwire.serve.feeds import feeds as feeds_of
 from orderwire.serve.registry import pixels
 from orderwire.settings.program import Settings

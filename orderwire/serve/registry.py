@@ -8,8 +8,8 @@ from zoneinfo import ZoneInfo
 from aggregates.budget.fold.processors import BudgetOrders, BudgetSpend
 from aggregates.carts.fold.processors import Carts, CartsOrders
 from aggregates.rfm.fold.processor import RfmProcessor
+from destinations.delivery.outbox import CapiProcessor
 from destinations.meta.contacts import Contacts
-from destinations.meta.outbox import CapiProcessor
 from destinations.meta.settings import CapiSettings
 from orderwire.serve.feeds import keeping_contacts
 from orderwire.settings.program import Settings

@@ -13,7 +13,7 @@ from aggregates.budget.answer.overview import budget
 from aggregates.carts.answer.overview import carts
 from aggregates.rfm.answer.overview import RfmArrays
 from aggregates.rfm.answer.segments import SEGMENTS
-from destinations.meta.answer import capi, percentile
+from destinations.delivery.answer import capi, percentile
 from processors.engine.feed import Feed
 from query.api_settings import ShopSettings
 from query.as_of import Spans, lag_records, today

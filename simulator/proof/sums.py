@@ -19,8 +19,8 @@ from aggregates.rfm.fold import merge as rfm_merge
 from aggregates.rfm.fold import order as rfm_order
 from aggregates.rfm.fold import processor as rfm
 from aggregates.rfm.fold import shop as rfm_shop
+from destinations.delivery import rows as outbox
 from destinations.meta import contacts
-from destinations.meta import rows as outbox
 from processors.engine import parking
 from processors.engine.processor import Counted, Processor
 from processors.shopify.tolerance import Rejected

@@ -12,7 +12,7 @@ from aiohttp import hdrs
 
 from aggregates.budget.fold.processors import BudgetOrders
 from aggregates.carts.fold.processors import Carts
-from destinations.meta.outbox import CapiProcessor
+from destinations.delivery.outbox import CapiProcessor
 from processors.engine.parking import PARKED_CELLS
 from query.api_settings import ShopSettings
 from query.endpoints import ROUTES

@@ -5,11 +5,11 @@ from typing import Any
 
 import orjson
 
-from destinations.meta.answer import capi
-from destinations.meta.graph import Answer, Call
-from destinations.meta.outbox import CapiProcessor
-from destinations.meta.rows import OutboxRow
-from destinations.meta.sender import Sender, Tuning
+from destinations.delivery.answer import capi
+from destinations.delivery.outbox import CapiProcessor
+from destinations.delivery.rows import OutboxRow
+from destinations.delivery.sender import Sender, Tuning
+from destinations.delivery.transport import Answer, Call
 from stream.metrics import CapiMetrics
 from stream.store.sql.store import SqlStore
 from tests.destinations.meta.test_capi_outbox import rows

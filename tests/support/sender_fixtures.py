@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from destinations.meta.graph import client_session
+from destinations.delivery.transport import client_session
 from stream.store.sql.store import SqlStore
 from tests.support.sender_bench import Bench
 

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from prometheus_client import CollectorRegistry
 
+from destinations.delivery.ledger import end_leases
+from destinations.delivery.outbox import CapiProcessor
+from destinations.delivery.sender import Sender
+from destinations.delivery.transport import aiohttp_call, client_session
 from destinations.meta.contacts import forget_others
-from destinations.meta.graph import aiohttp_call, client_session
-from destinations.meta.ledger import end_leases
-from destinations.meta.outbox import CapiProcessor
 from destinations.meta.quality import QualityPoller
-from destinations.meta.sender import Sender
 from orderwire.serve.connections import open_log, wait_for_store
 from orderwire.serve.feeds import feeds, keeping_contacts, running
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive

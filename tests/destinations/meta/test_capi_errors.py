@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from destinations.meta.backoff import CAP_MS, probe_ms, retry_ms
+from destinations.delivery.backoff import CAP_MS, probe_ms, retry_ms
 from destinations.meta.errors import Action, ErrorClass, classify, scrubbed
 from tests.support.capi_orders import TOKEN
 

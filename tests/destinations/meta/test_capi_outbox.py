@@ -12,11 +12,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from destinations.meta.answer import capi, capi_order, percentile, retry
-from destinations.meta.click import DAY_MS
-from destinations.meta.detail import Money
-from destinations.meta.errors import ErrorClass, Verdict
-from destinations.meta.ledger import (
+from destinations.delivery.accounts import pause, throttle
+from destinations.delivery.answer import capi, capi_order, percentile, retry
+from destinations.delivery.ledger import (
     COLUMNS,
     ClaimLost,
     claim,
@@ -27,10 +25,12 @@ from destinations.meta.ledger import (
     settle_sent,
     take_back,
 )
-from destinations.meta.outbox import CapiProcessor
-from destinations.meta.pixels import pause, throttle
-from destinations.meta.results import AMBIGUOUS_MS, Attempt, dead, failed, parsed, sent, waiting
-from destinations.meta.rows import CELLS, OutboxRow, PixelRow, cells
+from destinations.delivery.outbox import CapiProcessor
+from destinations.delivery.results import AMBIGUOUS_MS, Attempt, dead, failed, parsed, sent, waiting
+from destinations.delivery.rows import CELLS, OutboxRow, PixelRow, cells
+from destinations.meta.click import DAY_MS
+from destinations.meta.detail import Money
+from destinations.meta.errors import ErrorClass, Verdict
 from destinations.meta.settings import CapiSettings
 from processors.shopify.orders import Order
 from stream.record import Entry

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 
-from destinations.meta.graph import Answer, aiohttp_call, client_session
+from destinations.delivery.transport import Answer, aiohttp_call, client_session
 from destinations.meta.quality import QualityPoller, quality_url
 from simulator.meta.graph import GraphStandIn
 from tests.support.capi_orders import SHOP, TOKEN, settings

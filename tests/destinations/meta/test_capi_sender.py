@@ -8,11 +8,12 @@ from contextlib import AbstractContextManager
 import pytest
 from prometheus_client import CollectorRegistry
 
-from destinations.meta.answer import retry
-from destinations.meta.graph import Answer, appsecret_proof
-from destinations.meta.outbox import CapiProcessor
-from destinations.meta.results import parsed
-from destinations.meta.sender import Sender, Tuning
+from destinations.delivery.answer import retry
+from destinations.delivery.outbox import CapiProcessor
+from destinations.delivery.results import parsed
+from destinations.delivery.sender import Sender, Tuning
+from destinations.delivery.transport import Answer
+from destinations.meta.graph import appsecret_proof
 from destinations.meta.settings import CapiSettings
 from stream.metrics import CapiMetrics
 from stream.store.contract import StoreUnavailable, Transaction

@@ -10,9 +10,9 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 
-from destinations.meta.answer import capi_order
-from destinations.meta.graph import Answer, NoAnswer, NotSent
-from destinations.meta.results import parsed
+from destinations.delivery.answer import capi_order
+from destinations.delivery.results import parsed
+from destinations.delivery.transport import Answer, NoAnswer, NotSent
 from stream.metrics import CapiMetrics
 from tests.destinations.meta.test_capi_outbox import assert_cells_are_the_sum_over_rows
 from tests.support.capi_orders import FBCLID, NOW_MS, SHOP, TOKEN, seen

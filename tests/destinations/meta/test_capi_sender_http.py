@@ -15,10 +15,10 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from destinations.delivery.outbox import CapiProcessor
+from destinations.delivery.sender import Sender, Tuning
+from destinations.delivery.transport import MAX_ANSWER_BYTES, NotSent, aiohttp_call
 from destinations.meta.errors import classify
-from destinations.meta.graph import MAX_ANSWER_BYTES, NotSent, aiohttp_call
-from destinations.meta.outbox import CapiProcessor
-from destinations.meta.sender import Sender, Tuning
 from simulator.meta.graph import GraphStandIn
 from simulator.meta.replies import Call as Asked
 from simulator.meta.replies import (

@@ -5,10 +5,10 @@ probe, first after 15 s, then ever more seldom; when Meta takes it (or finds fau
 A throttle is kept here too, so that neither another sender nor a restart asks sooner than Meta said.
 """
 
-from destinations.meta.backoff import THROTTLE_TOLD_CAP_MS, probe_ms
+from destinations.delivery.backoff import THROTTLE_TOLD_CAP_MS, probe_ms
+from destinations.delivery.ledger import register
+from destinations.delivery.rows import PIXELS, PixelRow
 from destinations.meta.errors import Verdict, scrubbed
-from destinations.meta.ledger import register
-from destinations.meta.rows import PIXELS, PixelRow
 from destinations.meta.settings import CapiSettings
 from stream.store.contract import Transaction
 

@@ -9,9 +9,8 @@ hung, after it may have sent them.
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
-from destinations.meta.click import DAY_MS, FBC_DAYS
-from destinations.meta.results import Attempt, expired, settled, waiting
-from destinations.meta.rows import (
+from destinations.delivery.results import Attempt, expired, settled, waiting
+from destinations.delivery.rows import (
     CELLS,
     MAYBE_ACCEPTED,
     OUTBOX,
@@ -24,6 +23,7 @@ from destinations.meta.rows import (
     cells,
     latency_bucket,
 )
+from destinations.meta.click import DAY_MS, FBC_DAYS
 from processors.engine.processor import Deltas
 from stream.store.contract import Key, Reading, Transaction
 

@@ -11,12 +11,10 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from destinations.meta import pixels
-from destinations.meta.backoff import throttle_ms
-from destinations.meta.errors import Action, ErrorClass, Verdict, classify
-from destinations.meta.graph import Call, NoAnswer, NotSent, events_body, events_url, headers
-from destinations.meta.ledger import ClaimLost, settle, settle_sent
-from destinations.meta.results import (
+from destinations.delivery import accounts
+from destinations.delivery.backoff import throttle_ms
+from destinations.delivery.ledger import ClaimLost, settle, settle_sent
+from destinations.delivery.results import (
     Attempt,
     appended,
     attempt,
@@ -26,7 +24,10 @@ from destinations.meta.results import (
     waiting,
     without_fbc,
 )
-from destinations.meta.rows import OutboxRow, PixelRow
+from destinations.delivery.rows import OutboxRow, PixelRow
+from destinations.delivery.transport import Call, NoAnswer, NotSent
+from destinations.meta.errors import Action, ErrorClass, Verdict, classify
+from destinations.meta.graph import events_body, events_url, headers
 from destinations.meta.settings import CapiSettings
 from stream.metrics import CapiMetrics
 from stream.store.contract import Transaction
@@ -111,7 +112,7 @@ class Delivery:
         if self.paused:
             self.paused = False
             self.pixel = await self.write(
-                lambda t: pixels.resume(t, self.settings.shop, self.settings.pixel_id)
+                lambda t: accounts.resume(t, self.settings.shop, self.settings.pixel_id)
             )
             log.info("capi_pixel_resumed", shop=self.settings.shop, pixel_id=self.settings.pixel_id)
         if whole:
@@ -128,7 +129,7 @@ class Delivery:
         if self.paused:  # Whatever is wrong with this row, the pixel takes requests again.
             self.paused = False
             self.pixel = await self.write(
-                lambda t: pixels.resume(t, self.settings.shop, self.settings.pixel_id)
+                lambda t: accounts.resume(t, self.settings.shop, self.settings.pixel_id)
             )
         if len(batch) > 1:
             batch = [row._replace(attempts=appended(row.attempts, made.line())) for row in batch]
@@ -157,7 +158,9 @@ class Delivery:
                 if verdict.wait_ms is not None
                 else throttle_ms(max(row.tries for row in batch) + 1)
             )
-            pixel = await self.write(lambda t: pixels.throttle(t, shop, pixel_id, wait_ms, now_ms))
+            pixel = await self.write(
+                lambda t: accounts.throttle(t, shop, pixel_id, wait_ms, now_ms)
+            )
             log.warning(
                 "capi_throttled",
                 shop=shop,
@@ -174,7 +177,7 @@ class Delivery:
             return
         if verdict.action is Action.PAUSE:
             pixel = await self.write(
-                lambda t: pixels.pause(t, self.settings, verdict, now_ms, probe=self.paused)
+                lambda t: accounts.pause(t, self.settings, verdict, now_ms, probe=self.paused)
             )
             log.error(
                 "capi_pixel_paused",

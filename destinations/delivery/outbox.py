@@ -12,13 +12,9 @@ from typing import Any, NamedTuple
 import orjson
 import structlog
 
-from destinations.meta import click, payload
-from destinations.meta.detail import Detail, Money, detail
-from destinations.meta.event_ids import OWN_ID, key_of, known, own_key
-from destinations.meta.ledger import expire, forget_clicks
-from destinations.meta.policy import Decision, decide
-from destinations.meta.results import forbidden
-from destinations.meta.rows import (
+from destinations.delivery.ledger import expire, forget_clicks
+from destinations.delivery.results import forbidden
+from destinations.delivery.rows import (
     CLICKS,
     HELD,
     LAST_US,
@@ -34,6 +30,10 @@ from destinations.meta.rows import (
     OutboxRow,
     cells,
 )
+from destinations.meta import click, payload
+from destinations.meta.detail import Detail, Money, detail
+from destinations.meta.event_ids import OWN_ID, key_of, known, own_key
+from destinations.meta.policy import Decision, decide
 from destinations.meta.settings import DEFAULT_MAX_AGE_S, CapiSettings, max_age_s
 from processors.engine.processor import Deltas
 from processors.shopify.orders import Order, OrderDeleted, Zones, decode_order

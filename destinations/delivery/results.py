@@ -6,9 +6,8 @@ from typing import NamedTuple
 import msgspec
 import orjson
 
-from destinations.meta.backoff import retry_ms
-from destinations.meta.errors import ErrorClass, Verdict, meaning
-from destinations.meta.rows import (
+from destinations.delivery.backoff import retry_ms
+from destinations.delivery.rows import (
     DEAD,
     EXPIRED,
     HELD,
@@ -19,6 +18,7 @@ from destinations.meta.rows import (
     SENT,
     OutboxRow,
 )
+from destinations.meta.errors import ErrorClass, Verdict, meaning
 
 AMBIGUOUS_MS = 48 * 3_600_000
 """Meta deduplicates for 48 hours after it first had the event (docs/facts/meta.md,

@@ -17,12 +17,12 @@ from typing import TypeVar
 
 import structlog
 
-from destinations.meta.backoff import retry_ms
-from destinations.meta.delivery import Delivery
-from destinations.meta.graph import Call
-from destinations.meta.ledger import Due, claim, due_pixels, register, take_back
-from destinations.meta.pixels import TEST_MODE, guard_test_mode, take_probe
-from destinations.meta.rows import OutboxRow, PixelRow
+from destinations.delivery.accounts import TEST_MODE, guard_test_mode, take_probe
+from destinations.delivery.backoff import retry_ms
+from destinations.delivery.dispatch import Delivery
+from destinations.delivery.ledger import Due, claim, due_pixels, register, take_back
+from destinations.delivery.rows import OutboxRow, PixelRow
+from destinations.delivery.transport import Call
 from destinations.meta.settings import CapiSettings
 from stream.metrics import CapiMetrics
 from stream.store.contract import Store, StoreUnavailable, Transaction

@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from destinations.meta.pixels import TEST_MODE
-from destinations.meta.rows import BUCKETS_PER_OCTAVE, CELLS, MATCH_KEYS, OUTCOMES
+from destinations.delivery.accounts import TEST_MODE
+from destinations.delivery.rows import BUCKETS_PER_OCTAVE, CELLS, MATCH_KEYS, OUTCOMES
 from destinations.meta.settings import DEFAULT_MAX_AGE_S
 from stream.store.contract import Key, Reading, Transaction
 from stream.times import instant
