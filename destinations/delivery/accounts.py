@@ -8,7 +8,7 @@ A throttle is kept here too, so that neither another sender nor a restart asks s
 from destinations.delivery.backoff import THROTTLE_TOLD_CAP_MS, probe_ms
 from destinations.delivery.ledger import register
 from destinations.delivery.rows import PIXELS, PixelRow
-from destinations.meta.errors import Verdict, scrubbed
+from destinations.meta.errors import GraphVerdict, scrubbed
 from destinations.meta.settings import CapiSettings
 from stream.store.contract import Transaction
 
@@ -21,7 +21,12 @@ TEST_MODE = "test_event_code"
 
 
 def pause(
-    transaction: Transaction, settings: CapiSettings, verdict: Verdict, now_ms: int, *, probe: bool
+    transaction: Transaction,
+    settings: CapiSettings,
+    verdict: GraphVerdict,
+    now_ms: int,
+    *,
+    probe: bool,
 ) -> PixelRow:
     """Stop sending, say why, and plan the next probe; one that failed (`probe`) puts off the next for longer.
 

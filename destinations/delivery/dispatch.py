@@ -26,7 +26,8 @@ from destinations.delivery.results import (
 )
 from destinations.delivery.rows import OutboxRow, PixelRow
 from destinations.delivery.transport import Call, NoAnswer, NotSent
-from destinations.meta.errors import Action, ErrorClass, Verdict, classify
+from destinations.delivery.verdict import ErrorClass
+from destinations.meta.errors import Action, GraphVerdict, classify
 from destinations.meta.graph import events_body, events_url, headers
 from destinations.meta.settings import CapiSettings
 from stream.metrics import CapiMetrics
@@ -88,7 +89,7 @@ class Delivery:
                 return
             fresh = False
 
-    async def _send(self, batch: Rows) -> tuple[Verdict, Attempt]:
+    async def _send(self, batch: Rows) -> tuple[GraphVerdict, Attempt]:
         body = events_body(self.settings, [row.payload for row in batch])
         at_ms = self.clock_ms()
         try:
@@ -97,7 +98,7 @@ class Delivery:
             )
             verdict = classify(answer.status, answer.headers, answer.body)
         except NotSent:
-            verdict = Verdict(ErrorClass.TRANSIENT, Action.RETRY)
+            verdict = GraphVerdict(ErrorClass.TRANSIENT, Action.RETRY)
         except NoAnswer:
             verdict = classify(None, {}, b"")
         made = attempt(verdict, at_ms, max(self.clock_ms() - at_ms, 0))
@@ -124,7 +125,7 @@ class Delivery:
                 return
         await self._settle([sent(row, made) for row in batch])
 
-    async def _refused(self, batch: Rows, verdict: Verdict, made: Attempt) -> list[Rows]:
+    async def _refused(self, batch: Rows, verdict: GraphVerdict, made: Attempt) -> list[Rows]:
         """Batches still to be sent after a permanent error."""
         if self.paused:  # Whatever is wrong with this row, the pixel takes requests again.
             self.paused = False
@@ -148,7 +149,7 @@ class Delivery:
         await self._settle([dead(row, made, verdict)])
         return []
 
-    async def _stop(self, batch: Rows, verdict: Verdict, made: Attempt, rest: Rows) -> None:
+    async def _stop(self, batch: Rows, verdict: GraphVerdict, made: Attempt, rest: Rows) -> None:
         """The lane cannot go on now: batch and rest wait, each as long as the answer says."""
         now_ms = self.clock_ms()
         shop, pixel_id = self.settings.shop, self.settings.pixel_id
@@ -206,7 +207,7 @@ class Delivery:
             log.warning("capi_claim_lost", shop=self.settings.shop, rows=len(rows) - written)
 
 
-def _in_part(batch: Rows, verdict: Verdict, made: Attempt) -> tuple[Rows, Verdict]:
+def _in_part(batch: Rows, verdict: GraphVerdict, made: Attempt) -> tuple[Rows, GraphVerdict]:
     """Meta took fewer events than it was sent. Alone, an event that was not taken is tried again later."""
     if len(batch) == 1:
         return batch, verdict._replace(kind=ErrorClass.TRANSIENT, action=Action.RETRY)

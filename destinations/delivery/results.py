@@ -18,7 +18,8 @@ from destinations.delivery.rows import (
     SENT,
     OutboxRow,
 )
-from destinations.meta.errors import ErrorClass, Verdict, meaning
+from destinations.delivery.verdict import ErrorClass
+from destinations.meta.errors import GraphVerdict, meaning
 
 AMBIGUOUS_MS = 48 * 3_600_000
 """Meta deduplicates for 48 hours after it first had the event (docs/facts/meta.md,
@@ -52,7 +53,7 @@ class Attempt(NamedTuple):
         return orjson.dumps(told).decode() + "\n"
 
 
-def attempt(verdict: Verdict, at_ms: int, duration_ms: int) -> Attempt:
+def attempt(verdict: GraphVerdict, at_ms: int, duration_ms: int) -> Attempt:
     """The record of a request."""
     kind = "ambiguous" if verdict.ambiguous and verdict.http_status is None else verdict.kind.value
     return Attempt(
@@ -116,7 +117,7 @@ def sent(row: OutboxRow, made: Attempt) -> OutboxRow:
     )
 
 
-def dead(row: OutboxRow, made: Attempt, verdict: Verdict) -> OutboxRow:
+def dead(row: OutboxRow, made: Attempt, verdict: GraphVerdict) -> OutboxRow:
     """Meta will never take it as it is. The payload stays until the event is too old, so that a user can have it tried again."""
     return row._replace(
         outcome=DEAD,
@@ -155,7 +156,7 @@ def waiting(
     )
 
 
-def failed(row: OutboxRow, made: Attempt, verdict: Verdict, jitter: float) -> OutboxRow:
+def failed(row: OutboxRow, made: Attempt, verdict: GraphVerdict, jitter: float) -> OutboxRow:
     """A transient failure: again after a while, longer each time."""
     tries = row.tries + 1
     ended_ms = made.at_ms + made.duration_ms

@@ -22,18 +22,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from destinations.delivery.verdict import ErrorClass
 from processors.shopify.tolerance import mapping, sequence
-
-
-class ErrorClass(StrEnum):
-    """See the module."""
-
-    SENT = "sent"
-    TRANSIENT = "transient"
-    TRANSIENT_SLOW = "transient_slow"
-    THROTTLE = "throttle"
-    CONFIGURATION = "configuration"
-    PERMANENT = "permanent"
 
 
 class Action(StrEnum):
@@ -47,7 +37,7 @@ class Action(StrEnum):
     STRIP_FBC = "strip_fbc"
 
 
-class Verdict(NamedTuple):
+class GraphVerdict(NamedTuple):
     """An answer, understood."""
 
     kind: ErrorClass
@@ -158,10 +148,10 @@ def _minutes(value: Any) -> float:
     return minutes if 0 < minutes < 1e9 else 0.0
 
 
-def classify(http_status: int | None, headers: Mapping[str, str], body: bytes) -> Verdict:
+def classify(http_status: int | None, headers: Mapping[str, str], body: bytes) -> GraphVerdict:
     """What an answer means. `http_status` None: the request was written (at least in part) and no answer came."""
     if http_status is None:
-        return Verdict(ErrorClass.TRANSIENT, Action.RETRY, ambiguous=True)
+        return GraphVerdict(ErrorClass.TRANSIENT, Action.RETRY, ambiguous=True)
     try:
         answer = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -171,7 +161,7 @@ def classify(http_status: int | None, headers: Mapping[str, str], body: bytes) -
         received = _integer(answer.get("events_received")) if isinstance(answer, dict) else None
         if 200 <= http_status < 300 and received is not None:
             trace = answer.get("fbtrace_id") if isinstance(answer, dict) else None
-            return Verdict(
+            return GraphVerdict(
                 ErrorClass.SENT,
                 Action.DONE,
                 http_status,
@@ -185,7 +175,7 @@ def classify(http_status: int | None, headers: Mapping[str, str], body: bytes) -
         kind = _kind(http_status, {}, None, None) if by_status else ErrorClass.TRANSIENT
         # A 2xx that is not Graph's, or a gateway that gave up waiting: what happened behind it is not known.
         ambiguous = http_status < 300 or http_status in (502, 504)
-        return Verdict(
+        return GraphVerdict(
             kind, ACTIONS[kind], http_status, ambiguous=ambiguous, wait_ms=regain_ms(headers)
         )
     code, subcode = _integer(error.get("code")), _integer(error.get("error_subcode"))
@@ -199,7 +189,7 @@ def classify(http_status: int | None, headers: Mapping[str, str], body: bytes) -
     elif kind is ErrorClass.TRANSIENT and wait_ms is not None:
         action = Action.WAIT
     message = error.get("message")
-    return Verdict(
+    return GraphVerdict(
         kind,
         action,
         http_status,
@@ -224,7 +214,7 @@ def scrubbed(message: str, *secrets: str | None) -> str:
     return _token.sub("[token]", message)[:300]
 
 
-def meaning(verdict: Verdict) -> str:
+def meaning(verdict: GraphVerdict) -> str:
     """Why a row is dead, in our own words (Meta's may quote what was sent)."""
     told = MEANINGS.get(verdict.subcode or 0, "Meta refused the event")
     return f"{told} (code {verdict.code}, subcode {verdict.subcode}, HTTP {verdict.http_status}, trace {verdict.fbtrace_id})"

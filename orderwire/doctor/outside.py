@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 import requests
 
-from destinations.meta.errors import ErrorClass, Verdict, classify
+from destinations.delivery.verdict import ErrorClass
+from destinations.meta.errors import GraphVerdict, classify
 from destinations.meta.graph import appsecret_proof
 from destinations.meta.settings import CapiSettings
 from orderwire.doctor import Line, fix, hint, ok
@@ -76,7 +77,7 @@ def graph(shop: str, capi: CapiSettings) -> Answer:
     return Answer([_graph_line(shop, capi, verdict)], ahead_s)
 
 
-def _graph_line(shop: str, capi: CapiSettings, verdict: Verdict) -> Line:
+def _graph_line(shop: str, capi: CapiSettings, verdict: GraphVerdict) -> Line:
     """In our own words: Meta's are translated, and may quote what was sent."""
     told = f"(HTTP {verdict.http_status}, code {verdict.code}, subcode {verdict.subcode}, trace {verdict.fbtrace_id})"
     if verdict.code in (190, 102, 104):

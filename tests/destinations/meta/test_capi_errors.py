@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from destinations.delivery.backoff import CAP_MS, probe_ms, retry_ms
-from destinations.meta.errors import Action, ErrorClass, classify, scrubbed
+from destinations.delivery.verdict import ErrorClass
+from destinations.meta.errors import Action, classify, scrubbed
 from tests.support.capi_orders import TOKEN
 
 RULES = Path(__file__).parents[4] / "shared" / "vectors" / "capi_errors.json"

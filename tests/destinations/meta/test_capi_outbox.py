@@ -28,9 +28,10 @@ from destinations.delivery.ledger import (
 from destinations.delivery.outbox import CapiProcessor
 from destinations.delivery.results import AMBIGUOUS_MS, Attempt, dead, failed, parsed, sent, waiting
 from destinations.delivery.rows import CELLS, OutboxRow, PixelRow, cells
+from destinations.delivery.verdict import ErrorClass
 from destinations.meta.click import DAY_MS
 from destinations.meta.detail import Money
-from destinations.meta.errors import ErrorClass, Verdict
+from destinations.meta.errors import GraphVerdict
 from destinations.meta.settings import CapiSettings
 from processors.shopify.orders import Order
 from stream.record import Entry
@@ -41,7 +42,7 @@ from tests.support.capi_orders import FBCLID, NOW, NOW_MS, PIXEL, SHOP, record, 
 SENT = Attempt(NOW_MS + 40, 10, "sent", 200, None, None, "T1")
 LEASE_MS = 60_000
 HOUR_MS = 3_600_000
-REFUSED = Verdict(
+REFUSED = GraphVerdict(
     ErrorClass.PERMANENT,
     action=None,  # type: ignore[arg-type]
     http_status=400,
@@ -122,8 +123,8 @@ def test_an_order_cancelled_before_it_was_sent_is_not_sent_and_a_late_delivery_d
     assert_cells_are_the_sum_over_rows(store)
 
 
-UNAVAILABLE = Verdict(ErrorClass.TRANSIENT, action=None, http_status=503)  # type: ignore[arg-type]
-UNANSWERED = Verdict(ErrorClass.TRANSIENT, action=None, ambiguous=True)  # type: ignore[arg-type]
+UNAVAILABLE = GraphVerdict(ErrorClass.TRANSIENT, action=None, http_status=503)  # type: ignore[arg-type]
+UNANSWERED = GraphVerdict(ErrorClass.TRANSIENT, action=None, ambiguous=True)  # type: ignore[arg-type]
 CANCELLED: dict[str, Any] = {"cancelled_at": NOW.isoformat(), **later(2)}
 TRIED = Attempt(NOW_MS, 5, "transient", 503, None, None, None)
 
@@ -685,7 +686,7 @@ def test_nothing_is_sent_past_its_age_and_it_is_visible(store: SqlStore) -> None
 def test_an_ambiguous_row_expires_after_48_hours(store: SqlStore) -> None:
     fold(store, seen())
     (row,) = take(store)
-    unsure = Verdict(ErrorClass.TRANSIENT, action=None, ambiguous=True)  # type: ignore[arg-type]
+    unsure = GraphVerdict(ErrorClass.TRANSIENT, action=None, ambiguous=True)  # type: ignore[arg-type]
     with store.begin() as transaction:
         settle(transaction, "a", [failed(row, SENT, unsure, 0.5)])
     assert [row.outcome for row in rows(store)] == ["maybe_accepted"]
