@@ -24,7 +24,7 @@ from destinations.delivery.rows import (
     latency_bucket,
 )
 from destinations.meta.click import DAY_MS, FBC_DAYS
-from processors.engine.processor import Deltas
+from processors.engine.processor import Deltas, in_shop
 from stream.store.contract import Key, Reading, Transaction
 
 CHUNK = 1_000
@@ -212,10 +212,16 @@ def settle_sent(
     transaction.add(CELLS, deltas)
 
 
-def expire(transaction: Transaction, now_ms: int) -> int:
-    """Rows past their `expires_ms`: expired, or without their payload where they are dead already. How many (at most a thousand)."""
+def expire(transaction: Transaction, now_ms: int, shop: str | None = None) -> int:
+    """Expire rows past their `expires_ms`, of `shop` or of all, a thousand at most; how many.
+
+    One that is dead already only loses its payload.
+    """
+    here, of_shop = in_shop(shop)
     keys = transaction.query(
-        f"SELECT {KEY} FROM capi_outbox WHERE expires_ms <= :now LIMIT {CHUNK}", now=now_ms
+        f"SELECT {KEY} FROM capi_outbox WHERE expires_ms <= :now{here} LIMIT {CHUNK}",
+        now=now_ms,
+        **of_shop,
     )
 
     def late(row: OutboxRow) -> OutboxRow | None:
@@ -230,10 +236,13 @@ def expire(transaction: Transaction, now_ms: int) -> int:
     return len(change(transaction, [tuple(key) for key in keys], late)) if keys else 0
 
 
-def forget_clicks(transaction: Transaction, now_ms: int) -> int:
-    """Click ids older than any fbc may be."""
+def forget_clicks(transaction: Transaction, now_ms: int, shop: str | None = None) -> int:
+    """Delete click ids older than any fbc may be, of `shop` or of all; how many."""
+    here, of_shop = in_shop(shop)
     return transaction.execute(
-        "DELETE FROM capi_click WHERE seen_ms < :before", before=now_ms - FBC_DAYS * DAY_MS
+        f"DELETE FROM capi_click WHERE seen_ms < :before{here}",
+        before=now_ms - FBC_DAYS * DAY_MS,
+        **of_shop,
     )
 
 

@@ -129,10 +129,10 @@ class CapiProcessor:
             )
         _save(transaction, before, rows, [key for key in spare if _superseded(key, keyed, rows)])
 
-    def tick(self, transaction: Transaction, now_ms: int) -> None:
-        """Rows that stop being worth sending expire, whether a sender is there or not; old clicks are forgotten."""
-        expire(transaction, now_ms)
-        forget_clicks(transaction, now_ms)
+    def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
+        """Expire rows that stop being worth sending, sender or not; forget old clicks."""
+        expire(transaction, now_ms, shop)
+        forget_clicks(transaction, now_ms, shop)
 
     def _look(self, order: Order) -> Seen:
         settings = self._shops[order.shop]

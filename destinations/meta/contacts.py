@@ -110,5 +110,5 @@ class Contacts:
             lambda _: (),
         )
 
-    def tick(self, transaction: Transaction, now_ms: int) -> None:
+    def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
         """Time alone changes nothing here."""

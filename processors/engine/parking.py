@@ -123,7 +123,7 @@ class ParkedProcessor:
             transaction, PARKED, (((event.shop, event.id), event) for event in events), fold, cells
         )
 
-    def tick(self, transaction: Transaction, now_ms: int) -> None:
+    def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
         """Time changes nothing here."""
 
 

@@ -1,10 +1,11 @@
-"""What a processor is: a name, a topic, a pure decode, and an `apply` that loads, folds and saves within the transaction given to it.
+"""What a processor is: a name, a topic, a pure decode, and folding inside a given transaction.
 
-`fold_entities` is the whole of `apply` for an aggregate of one kind of entity: load, fold, add `cells(new) - cells(old)`, save.
+`fold_entities` is the whole of `apply` for an aggregate of one kind of entity: load, fold, add
+`cells(new) - cells(old)`, save.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import add, neg, sub
 from typing import Any, Protocol, TypeVar
 
@@ -19,26 +20,60 @@ Projection = Sequence[Counted]
 
 
 class Processor(Protocol[Event]):
-    """What happens to the records of one topic."""
+    """What happens to the records of one topic.
+
+    An exception of `decode`, `apply` or `tick` that is neither Rejected nor a StoreError is our own
+    failure. It never reaches another shop: the runner finds the record, or the shop, that meets it.
+    """
 
     name: str
     """Names its positions; never changed once in use."""
     topic: str
 
     def decode(self, entry: Entry) -> Event | None:
-        """The event in a record; None where policy ignores it. Pure. Raises Rejected, and the runner parks the record."""
+        """The event in a record; None where policy ignores it. Raises Rejected: it is parked.
+
+        Pure: the runner decodes the next batch in another thread while `apply` is at work.
+        """
         ...
 
     def apply(self, transaction: Transaction, events: Sequence[Event], now_ms: int) -> None:
         """Fold `events`, in order, and save: once per batch (up to 500), again after a roll-back.
 
-        May raise Rejected: the runner halves a batch that fails until the bad record is alone, and parks it.
+        The events are of several shops. Where that raises, the runner calls it with the events of
+        one shop at a time, each in a savepoint, and halves those of a shop that fails until the bad
+        record is found. So what an instance remembers must not rest on a call that was rolled back.
+        May raise Rejected.
         """
         ...
 
-    def tick(self, transaction: Transaction, now_ms: int) -> None:
-        """What time alone changes (an order leaves its window, a cart expires). Called about once a second, in its own transaction."""
+    def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
+        """What time changes without any record (an order leaves its window, a cart expires).
+
+        Called about once a second, in its own transaction, with `shop` None: in every shop. Where
+        that raises, it is called shop by shop, and only the shop that fails goes without, is
+        reported, and is tried again with growing pauses.
+        """
         ...
+
+
+Tick = Callable[[Transaction, int, str | None], None]
+"""As `Processor.tick`."""
+
+
+def ticks_of(processor: Processor[Any]) -> Mapping[str, Tick]:
+    """The ticks of a processor by name, each with transactions and failures of its own.
+
+    A processor of several projections has an attribute `ticks`, one for each projection; any other
+    has its `tick`.
+    """
+    ticks: Mapping[str, Tick] = getattr(processor, "ticks", {processor.name: processor.tick})
+    return ticks
+
+
+def in_shop(shop: str | None, column: str = "shop") -> tuple[str, dict[str, str]]:
+    """Restricts a tick's statement to its shop: what to put behind its WHERE, and the parameter."""
+    return ("", {}) if shop is None else (f" AND {column} = :of_shop", {"of_shop": shop})
 
 
 class Deltas:

@@ -162,6 +162,10 @@ class Transaction(Reading, Protocol):
         """Forget which cells changed before this time (Unix ms). A reader that has not looked since gets whole tables next time."""
         ...
 
+    def savepoint(self) -> AbstractContextManager[None]:
+        """Undo what the block did, and only that, where it raises; the exception goes on."""
+        ...
+
     def execute(self, sql: str, **parameters: Any) -> int:
         """An INSERT, UPDATE or DELETE with `:name` parameters; how many rows it touched. For what no fold does (claims, signs of life)."""
         ...

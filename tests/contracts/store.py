@@ -7,7 +7,16 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from processors.orders.state import OrderRow, blank
-from stream.store.contract import Cells, Changes, Entities, Fenced, Move, Store, StoreUnavailable
+from stream.store.contract import (
+    Cells,
+    Changes,
+    Entities,
+    Fenced,
+    Move,
+    Store,
+    StoreUnavailable,
+    Unstorable,
+)
 
 ORDERS = Entities("rfm_order", OrderRow, 2)
 CELLS = Cells(
@@ -50,6 +59,34 @@ class StoreContract:
             transaction.save(ORDERS, rows)
         with store.begin() as transaction:
             assert len(transaction.load(ORDERS, [row[:2] for row in rows])) == 7_001
+
+    def test_a_savepoint_that_raises_undoes_its_block_and_nothing_else(self, store: Store) -> None:
+        with store.begin() as transaction:
+            transaction.load(ORDERS, [("a", "1"), ("a", "2")])
+            transaction.save(ORDERS, [blank("a", "1")])
+            transaction.add(CELLS, {CELL: (1, 1, 1)})
+            with pytest.raises(KeyError), transaction.savepoint():
+                transaction.save(ORDERS, [blank("a", "2")])
+                transaction.delete(ORDERS, [("a", "1")])
+                transaction.add(CELLS, {CELL: (1, 1, 1)})
+                raise KeyError
+            with transaction.savepoint():
+                transaction.save(ORDERS, [blank("a", "1")._replace(total=7), blank("a", "2")])
+        with store.begin() as transaction:
+            assert transaction.load(ORDERS, [("a", "1"), ("a", "2")]) == {
+                ("a", "1"): blank("a", "1")._replace(total=7),
+                ("a", "2"): blank("a", "2"),
+            }
+        assert cells(store) == {CELL: (1, 1, 1)}
+
+    def test_a_transaction_goes_on_after_a_value_refused_within_a_savepoint(
+        self, store: Store
+    ) -> None:
+        with store.begin() as transaction:
+            with pytest.raises(Unstorable), transaction.savepoint():
+                transaction.execute("INSERT INTO revisions (n) VALUES (NULL)")
+            transaction.add(CELLS, {CELL: (1, 1, 1)})
+        assert cells(store) == {CELL: (1, 1, 1)}
 
     def test_a_transaction_that_raises_leaves_nothing(self, store: Store) -> None:
         with pytest.raises(KeyError), store.begin() as transaction:

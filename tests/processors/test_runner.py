@@ -57,7 +57,7 @@ class Counting:
         self.batches.append(len(events))
         transaction.add(COUNTED, {("s", 0, 0, int(event)): (1, 0, 0) for event in events})
 
-    def tick(self, transaction: Transaction, now_ms: int) -> None: ...
+    def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None: ...
 
 
 def records(*bodies: str) -> list[Record]:

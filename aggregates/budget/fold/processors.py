@@ -99,7 +99,7 @@ class BudgetOrders:
             order_cells,
         )
 
-    def tick(self, transaction: Transaction, now_ms: int) -> None:
+    def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
         """Time alone changes nothing here."""
 
 
@@ -118,5 +118,5 @@ class BudgetSpend:
         keyed = (((row.shop, row.day, row.channel, row.campaign), row) for row in events)
         fold_entities(transaction, SPEND, keyed, newer, spend_cells)
 
-    def tick(self, transaction: Transaction, now_ms: int) -> None:
+    def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
         """Time alone changes nothing here."""

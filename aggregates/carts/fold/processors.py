@@ -39,7 +39,7 @@ from aggregates.carts.fold.state import (
     relinked,
     settled,
 )
-from processors.engine.processor import Deltas, Projection
+from processors.engine.processor import Deltas, Projection, in_shop
 from processors.shopify.checkouts import Cart, CheckoutDeleted, CheckoutEvent, decode_checkout
 from processors.shopify.orders import Order, Zones, decode_order
 from stream.record import Entry
@@ -55,7 +55,7 @@ OLD_CHECKOUTS: Final = """
         UNION ALL
         SELECT (SELECT MIN(c.shop) FROM cart_checkout c WHERE c.shop > shops.shop) FROM shops WHERE shops.shop IS NOT NULL
     )
-    SELECT c.shop, c.token FROM shops CROSS JOIN cart_checkout c WHERE c.shop = shops.shop AND c.created_ms < :old LIMIT :page
+    SELECT c.shop, c.token FROM shops CROSS JOIN cart_checkout c WHERE c.shop = shops.shop AND c.created_ms < :old{here} LIMIT :page
 """
 """From shop to shop by the index on (shop, created_ms), as neither database would by itself."""
 UNDECIDED: Final = " AND completed_ms = -1 AND order_ms = -1"
@@ -86,29 +86,37 @@ class Carts:
         """Fold `events` into checkouts, links and cells."""
         _fold(transaction, events, now_ms, self._after_minutes)
 
-    def tick(self, transaction: Transaction, now_ms: int) -> None:
+    def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
         """Expire what has been idle for 14 days, forget what is 90 days old; after a start, recount rows settled by another T.
 
         Once an hour, remove cells that have become zero: every ten minutes have cells of their own, which empty as their checkouts close.
         """
         edge, old_ms = (now_ms - EXPIRES_MS) // BUCKET_MS, now_ms - KEPT_MS
+        here, of_shop = in_shop(shop)
         _in_pages(
             lambda: transaction.query(
                 "SELECT shop, token FROM cart_checkout WHERE open_bucket >= 0"
-                " AND (open_bucket < :edge OR (open_bucket = :edge AND last_ms <= :idle)) LIMIT :page",
-                edge=edge, idle=now_ms - EXPIRES_MS, page=PAGE,
+                f" AND (open_bucket < :edge OR (open_bucket = :edge AND last_ms <= :idle)){here} LIMIT :page",
+                edge=edge, idle=now_ms - EXPIRES_MS, page=PAGE, **of_shop,
             ),
             lambda keys: _resettle(transaction, keys, now_ms, self._after_minutes),
         )  # fmt: skip
         _in_pages(
-            lambda: transaction.query(OLD_CHECKOUTS, old=old_ms, page=PAGE),
+            lambda: transaction.query(
+                OLD_CHECKOUTS.format(here=in_shop(shop, "c.shop")[0]),
+                old=old_ms,
+                page=PAGE,
+                **of_shop,
+            ),
             lambda keys: _forget(transaction, CHECKOUTS, keys, cells),
         )
         _in_pages(
             lambda: transaction.query(
-                "SELECT shop, subject FROM cart_link WHERE kept_from_ms >= 0 AND kept_from_ms < :old LIMIT :page",
+                "SELECT shop, subject FROM cart_link"
+                f" WHERE kept_from_ms >= 0 AND kept_from_ms < :old{here} LIMIT :page",
                 old=old_ms,
                 page=PAGE,
+                **of_shop,
             ),
             lambda keys: _forget(transaction, LINKS, keys, begun),
         )
@@ -117,14 +125,17 @@ class Carts:
             for table in (OPEN, CLOSED_CARTS, SPELLS, COHORTS):
                 transaction.sweep(table)
         if self._recount:
-            self._recount = _in_pages(
+            more = _in_pages(
                 lambda: transaction.query(
-                    "SELECT shop, token FROM cart_checkout WHERE after_minutes <> :after LIMIT :page",
+                    "SELECT shop, token FROM cart_checkout"
+                    f" WHERE after_minutes <> :after{here} LIMIT :page",
                     after=self._after_minutes,
                     page=PAGE,
+                    **of_shop,
                 ),
                 lambda keys: _resettle(transaction, keys, now_ms, self._after_minutes),
             )
+            self._recount = more or shop is not None
 
 
 class CartsOrders:
@@ -150,7 +161,7 @@ class CartsOrders:
         """Fold `events` into checkouts, links and cells."""
         _fold(transaction, events, now_ms, self._after_minutes)
 
-    def tick(self, transaction: Transaction, now_ms: int) -> None:
+    def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
         """Time alone does nothing to orders."""
 
 

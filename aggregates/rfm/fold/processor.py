@@ -38,7 +38,7 @@ from aggregates.rfm.fold.order import (
     currency_of_most,
 )
 from aggregates.rfm.fold.shop import SHOPS, ShopRow, learned, move_window, to_bins, today
-from processors.engine.processor import Deltas
+from processors.engine.processor import Deltas, in_shop
 from processors.orders.customer import customer_key
 from processors.orders.state import OrderRow, is_valid, merge
 from processors.shopify.orders import CustomersMerged, Order, OrderEvent, Zones, decode_order
@@ -170,44 +170,45 @@ class RfmProcessor:
         work.due(shop.as_of_day)
         work.save()
 
-    def tick(self, transaction: Transaction, now_ms: int) -> None:
-        """Midnight, another window or currency, the step to bins, and removing cells that have become zero."""
-        grown, self._grown = self._grown, set()
+    def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
+        """Midnight, another window or currency, the step to bins, and cells that became zero."""
+        grown = set(self._grown) if shop is None else self._grown & {shop}
+        looked_at = set(grown)  # forgotten at the end, for a tick that raises is done again
         left = SHOPS_AT_ONCE
+        here, of_shop = in_shop(shop)
         for found in transaction.query(
-            f"SELECT {', '.join(ShopRow._fields)} FROM rfm_shop ORDER BY shop"
+            f"SELECT {', '.join(ShopRow._fields)} FROM rfm_shop WHERE 1 = 1{here} ORDER BY shop",
+            **of_shop,
         ):
-            shop = ShopRow(*found)
-            day = self._today(shop, now_ms)
-            ahead = (
-                shop.as_of_day > day + 1
-            )  # One day may be an offset that was learned; more is a clock that was wrong.
-            if left and (day > shop.as_of_day or ahead or shop.window_days != self._window_days):
+            row = ShopRow(*found)
+            day = self._today(row, now_ms)
+            # One day may be an offset that was learned; more is a clock that was wrong.
+            ahead = row.as_of_day > day + 1
+            if left and (day > row.as_of_day or ahead or row.window_days != self._window_days):
                 left, self._to_sweep = left - 1, True
-                shop = transaction.load(SHOPS, [(shop.shop,)])[(shop.shop,)]
+                row = transaction.load(SHOPS, [(row.shop,)])[(row.shop,)]
                 if ahead:
-                    shop = _put_back(transaction, shop, day)
-                self._advance(transaction, shop, max(shop.as_of_day, day), self._window_days)
-                grown.add(shop.shop)
-            currency = self._currencies.get(shop.shop) or (
-                currency_of_most(transaction, shop.shop) if shop.shop in grown else shop.currency
+                    row = _put_back(transaction, row, day)
+                self._advance(transaction, row, max(row.as_of_day, day), self._window_days)
+                grown.add(row.shop)
+            currency = self._currencies.get(row.shop) or (
+                currency_of_most(transaction, row.shop) if row.shop in grown else row.currency
             )
-            if currency != shop.currency:
+            if currency != row.currency:
                 self._to_sweep = True
-                _recount(
-                    transaction, transaction.load(SHOPS, [(shop.shop,)])[(shop.shop,)], currency
-                )
-            if shop.exact and shop.shop in grown:
+                _recount(transaction, transaction.load(SHOPS, [(row.shop,)])[(row.shop,)], currency)
+            if row.exact and row.shop in grown:
                 ever = transaction.query(
                     "SELECT sum(customers) FROM rfm_last_day_cell WHERE shop = :shop",
-                    shop=shop.shop,
+                    shop=row.shop,
                 )[0][0]
                 if (ever or 0) >= self._exact_below:
-                    to_bins(transaction, shop.shop)
+                    to_bins(transaction, row.shop)
         if self._to_sweep and left == SHOPS_AT_ONCE:
             self._to_sweep = False
             for cells in (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS, CURRENCY_CELLS):
                 transaction.sweep(cells)
+        self._grown -= looked_at
 
 
 def _recount(transaction: Transaction, shop: ShopRow, currency: str) -> None:

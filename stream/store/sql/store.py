@@ -204,6 +204,17 @@ class SqlTransaction(SqlReading):
             ]
             self._execute_many(CHANGED.format(revision=self._dialect.revision), told)
 
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        missing = {table: keys.copy() for table, keys in self._missing.items()}
+        changed = {table: keys.copy() for table, keys in self._changed.items()}
+        try:
+            with translated(), self._connection.begin_nested():
+                yield
+        except BaseException:
+            self._missing, self._changed = missing, changed
+            raise
+
     def execute(self, sql: str, **parameters: Any) -> int:
         return int(self._connection.execute(_text(sql), parameters).rowcount)
 
