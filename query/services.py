@@ -8,7 +8,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from aggregates.rfm.answer.overview import RfmArrays
-from aggregates.rfm.value.ltv import Fits
+from aggregates.rfm.value.fit import Fits
 from query.api_settings import ApiSettings
 from query.as_of import Lags
 from query.freshness import Freshness

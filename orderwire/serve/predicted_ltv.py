@@ -13,7 +13,8 @@ import structlog
 
 from aggregates.rfm.answer.customers import one
 from aggregates.rfm.answer.overview import RfmArrays, RfmSettings
-from aggregates.rfm.value.ltv import Fit, Purchases, customers_json, fit
+from aggregates.rfm.value.fit import Fit, fit
+from aggregates.rfm.value.ltv import Purchases, customers_json
 from destinations.meta.detail import Money
 from stream.money import minor
 from stream.store.contract import Store, StoreUnavailable
@@ -50,14 +51,7 @@ class PredictedLtv:
         for shop, settings in self._shops.items():
             view = self._arrays.view(shop)
             if view.as_of_day is not None:
-                before = self._fits.get(shop)
-                fitted = fit(
-                    view,
-                    view.as_of_day,
-                    settings,
-                    int(self._clock() * 1000),
-                    before[0] if before else None,
-                )
+                fitted = fit(view, view.as_of_day, settings, int(self._clock() * 1000))
                 self._fits[shop] = (fitted, view.currency, view.as_of_day)
 
     def __call__(self, shop: str, customer_id: str) -> Money | None:

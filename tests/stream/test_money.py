@@ -5,7 +5,7 @@ from babel.numbers import get_currency_precision, list_currencies
 from hypothesis import given
 from hypothesis import strategies as st
 
-from aggregates.rfm.fold.money_bins import EDGES, bin_edge, mid_week
+from aggregates.rfm.fold.money_bins import EDGES, bin_edge
 from stream.money import amount, digits, minor, money
 
 
@@ -78,12 +78,6 @@ def test_a_bin_s_edge_is_at_most_two_percent_above_the_amount(units: int) -> Non
 @given(st.integers(0, 10**12), st.sampled_from(EDGES[:1500]))
 def test_an_amount_is_above_an_edge_exactly_when_its_own_edge_is(units: int, edge: int) -> None:
     assert (units > edge) == (bin_edge(units) > edge)
-
-
-@given(st.integers(-(10**4), 10**5))
-def test_the_middle_of_a_week_lies_in_it(day: int) -> None:
-    assert mid_week(day) // 7 == day // 7
-    assert mid_week(mid_week(day)) == mid_week(day)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ ever).
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from aggregates.rfm.fold.money_bins import bin_edge, mid_week
+from aggregates.rfm.fold.day_bins import purchase_days
+from aggregates.rfm.fold.money_bins import bin_edge
 from processors.engine.processor import Counted, Projection
 from stream.store.contract import Cells, Entities
 
@@ -58,8 +59,11 @@ RFM_CELLS = Cells(
 )
 LAST_DAY_CELLS = Cells("rfm_last_day_cell", ("shop", "guest", "last_day"), ("customers",))
 BTYD_CELLS = Cells(
-    "rfm_btyd_cell", ("shop", "x", "first_day", "last_day"), ("customers", "repeat_revenue")
+    "rfm_btyd_cell",
+    ("shop", "x", "first_day", "last_day"),
+    ("customers", "repeat_revenue", "first_offset", "last_offset"),
 )
+"""Offsets: the sum over customers of how far their own days lie after the cell's (`day_bins`)."""
 SPEND_CELLS = Cells("rfm_spend_cell", ("shop", "x", "spend"), ("customers", "revenue"))
 
 
@@ -86,10 +90,14 @@ def cells(row: CustomerRow | None, *, exact: bool) -> Projection:
         _,
     ) = row
     x, repeat = days - 1, revenue_ever - first_day_revenue
-    first, last = (first_day, last_day) if exact else (mid_week(first_day), mid_week(last_day))
+    at = purchase_days(first_day, last_day, exact=exact)
     counted: list[Counted] = [
         (LAST_DAY_CELLS, (shop, guest, last_day), (1,)),
-        (BTYD_CELLS, (shop, x, first, last), (1, repeat)),
+        (
+            BTYD_CELLS,
+            (shop, x, at.first_day, at.last_day),
+            (1, repeat, at.first_offset, at.last_offset),
+        ),
     ]
     if orders:
         key = (

@@ -26,8 +26,3 @@ EDGES = _edges()
 def bin_edge(units: int) -> int:
     """The upper edge of the bin that `units` minor units fall in: the smallest edge not below it."""
     return EDGES[bisect_left(EDGES, units)]
-
-
-def mid_week(day: int) -> int:
-    """The middle of the week of `day` (days since 1970-01-01): first and last days are known to the week in a large shop."""
-    return day - day % 7 + 3

@@ -7,8 +7,9 @@ from typing import Final, NamedTuple
 
 from aggregates.rfm.fold import customer as rfm_customer
 from aggregates.rfm.fold.customer import BTYD_CELLS, CUSTOMERS, RFM_CELLS, SPEND_CELLS
+from aggregates.rfm.fold.day_bins import purchase_days
 from aggregates.rfm.fold.days import days_of
-from aggregates.rfm.fold.money_bins import bin_edge, mid_week
+from aggregates.rfm.fold.money_bins import bin_edge
 from processors.engine.processor import Deltas
 from processors.shopify.orders import Order
 from processors.shopify.tolerance import EPOCH_ORDINAL
@@ -106,12 +107,16 @@ def to_bins(transaction: Transaction, name: str) -> None:
             f"SELECT {columns} FROM {cells.table} WHERE shop = :shop", shop=name
         ):
             key, measures = tuple(row[: len(cells.key)]), tuple(row[len(cells.key) :])
-            deltas.move([(cells, key, measures)], [(cells, _binned(cells.table, key), measures)])
+            deltas.move([(cells, key, measures)], [(cells, *_binned(cells.table, key, measures))])
     transaction.save(SHOPS, [shop._replace(exact=0)])
     deltas.save(transaction)
 
 
-def _binned(table: str, key: Key) -> Key:
+def _binned(table: str, key: Key, measures: tuple[int, ...]) -> tuple[Key, tuple[int, ...]]:
     if table == BTYD_CELLS.table:
-        return (*key[:2], mid_week(int(key[2])), mid_week(int(key[3])))
-    return (*key[:-1], bin_edge(int(key[-1])))
+        shop, x, first_day, last_day = key
+        customers, repeat_revenue, _, _ = measures
+        at = purchase_days(int(first_day), int(last_day), exact=False)
+        offsets = at.first_offset * customers, at.last_offset * customers
+        return (shop, x, at.first_day, at.last_day), (customers, repeat_revenue, *offsets)
+    return (*key[:-1], bin_edge(int(key[-1]))), measures

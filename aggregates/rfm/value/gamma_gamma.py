@@ -1,25 +1,31 @@
-"""Gamma-Gamma: what a customer spends per order, apart from how often (docs/facts/analytics.md,
-"Gamma-Gamma", "Guards").
+"""Gamma-Gamma: what a customer spends per order, apart from how often.
 
-z is the mean spend of the x *repeat* purchase days. Fitted on cells with a count, like the purchase
-model. Money enters in any unit, and `v` comes back in the same one; inside it is scaled to mean 1.
+Fader & Hardie 2013; docs/facts/analytics.md, "Gamma-Gamma". Money enters in any unit, and `v` comes
+back in the same one.
 """
 
 from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from aggregates.arrays import Floats, Ints
-from aggregates.rfm.value.btyd import MIN_REPEATERS, CannotTell, dot
+from aggregates.rfm.value.btyd import MIN_REPEATERS, CannotTell
+from aggregates.rfm.value.btyd_likelihood import dot
+from aggregates.rfm.value.optimum import maximum
 
 BIN_RATIO: Final = 1.02
+MAX_P: Final = 1e3
+"""From here on a customer's orders differ by 3 % and less (coefficient of variation p ** -0.5)."""
 
 
 @dataclass(frozen=True, slots=True)
 class GammaGamma:
-    """Fitted p, q and v (gamma in the papers; in the unit of the spend), and corr(x, z) over the customers fitted."""
+    """Fitted p, q, v (`v` in the unit of the spend), and corr(x, z) over the customers fitted.
+
+    The model assumes that frequency x and mean spend z are unrelated, hence the correlation.
+    """
 
     p: float
     q: float
@@ -29,55 +35,39 @@ class GammaGamma:
 
 
 def money_cells(x: Ints, z: Floats, ratio: float = BIN_RATIO) -> tuple[Ints, Floats, Ints]:
-    """Cells (x, mean z of the bin, n) of single customers, bins of z growing by `ratio`; z <= 0 left out."""
+    """Cells (x, mean z of the bin, n) of customers, bins of z growing by `ratio`; no z <= 0."""
     kept = (x > 0) & (z > 0)
     x, z = x[kept], z[kept]
     bins = np.floor(np.log(z) / np.log(ratio)).astype(np.int64)
-    width = int(bins.max() - bins.min()) + 1 if len(bins) else 1
-    keys, of = np.unique(
-        x * width + (bins - bins.min() if len(bins) else bins), return_inverse=True
-    )
+    bins -= bins.min(initial=0) if not len(bins) else bins.min()
+    width = int(bins.max(initial=0)) + 1
+    keys, of = np.unique(x * width + bins, return_inverse=True)
     n = np.bincount(of).astype(np.int64)
     return keys // width, np.bincount(of, z) / n, n
 
 
 def fit_gamma_gamma(
-    x: Ints,
-    z: Floats,
-    n: Ints,
-    *,
-    start: GammaGamma | None = None,
-    min_repeaters: int = MIN_REPEATERS,
+    x: Ints, z: Floats, n: Ints, *, min_repeaters: int = MIN_REPEATERS
 ) -> GammaGamma | CannotTell:
-    """Maximum likelihood over cells: repeat purchase days `x`, mean spend of them `z`, customers `n`."""
+    """Maximum likelihood over cells: repeat purchase days `x`, their mean spend `z`, customers `n`.
+
+    Customers without repeat spend are left out: the logarithm of a free order does not exist.
+    """
     kept = (x > 0) & (z > 0) & (n > 0)
     x, z, weight = x[kept], z[kept], n[kept].astype(np.float64)
     repeaters = int(weight.sum())
     if repeaters < min_repeaters or repeaters == 0:
+        needed = max(min_repeaters, 1)
         return CannotTell(
-            f"{repeaters} customers have spent again; predicting spend needs {max(min_repeaters, 1)}"
+            f"{repeaters} customers have spent again; predicting spend needs {needed}"
         )
     scale = dot(weight, z) / repeaters
-    guess = np.log([start.p, start.q, start.v / scale] if start else [4.0, 3.0, 0.75])
-    result = optimize.minimize(
-        _Likelihood(x, z / scale, weight), guess, jac=True, method="L-BFGS-B", bounds=[(-14.0, 14.0)] * 3,
-        options={"ftol": 1e-13, "gtol": 1e-7, "maxiter": 300},
-    )  # fmt: skip
-    p, q, v = (float(value) for value in np.exp(result.x))
-    flat = bool(result.success) or float(np.max(np.abs(result.jac))) < 1e-5
-    if not flat or max(p, q, v) > 1e6 or not np.all(np.isfinite(result.x)):
-        return CannotTell("the spend model did not converge on these customers")
-    if q <= 1.0:
-        return CannotTell(
-            "the spend model has no finite mean here (q <= 1): a few customers spend without bound"
-        )
-    log_likelihood = -float(result.fun) * repeaters - repeaters * float(np.log(scale))
+    found = maximum(GammaGammaLikelihood(x, z / scale, weight), np.log([4.0, 3.0, 0.75]))
+    p, q, v = np.exp(found.at).tolist() if found is not None else (np.inf, np.inf, np.inf)
+    if found is None or found.at_bound or p > MAX_P:
+        return CannotTell("repeat orders differ too little from one another")
+    log_likelihood = found.value - repeaters * float(np.log(scale))
     return GammaGamma(p, q, v * scale, log_likelihood, frequency_spend_correlation(x, z, weight))
-
-
-def expected_value(model: GammaGamma, x: Ints, z: Floats) -> Floats:
-    """E[M | x, z] = p (v + x z) / (p x + q - 1): mean spend per order, in the unit of `v`; at x = 0 that of the base."""
-    return model.p * (model.v + x * z) / (model.p * x + model.q - 1.0)
 
 
 def frequency_spend_correlation(x: Ints, z: Floats, weight: Floats) -> float:
@@ -88,8 +78,11 @@ def frequency_spend_correlation(x: Ints, z: Floats, weight: Floats) -> float:
     return dot(weight, dx * dz) / spread if spread > 0 else 0.0
 
 
-class _Likelihood:
-    """Minus the mean log-likelihood per customer and its gradient, in (ln p, ln q, ln v)."""
+class GammaGammaLikelihood:
+    """Minus the mean of Fader & Hardie 2013, eq. 1a, per customer, and its gradient.
+
+    Arguments are (ln p, ln q, ln v).
+    """
 
     def __init__(self, x: Ints, z: Floats, weight: Floats) -> None:
         self.x, of = np.unique(x, return_inverse=True)

@@ -1,10 +1,9 @@
-"""Predicted lifetime value of a whole base and of one customer: expected orders (BG/NBD) times expected spend (Gamma-Gamma).
+"""Predicted lifetime value of a whole base: expected orders times what an order is worth.
 
     value = margin x E[Y(t) | x, t_x, T] x E[M | x, z]
 
-The base's total is exact on cells although customers of a cell spent differently: within a cell E[Y] is one number, and
-E[M | x, z] = p (v + x z) / (p x + q - 1) is linear in x z, the customer's repeat spend, so a cell needs only the *sum* of it.
-Nothing is discounted unless a monthly rate is given; then each month's orders are discounted at that month's end.
+It is exact on cells although customers of a cell spent differently: within a cell E[Y] is one
+number, and E[M | x, z] is linear in x z, so a cell needs only the sum of its repeat spend.
 """
 
 from dataclasses import dataclass
@@ -13,15 +12,10 @@ from typing import Final
 import numpy as np
 
 from aggregates.arrays import Floats
-from aggregates.rfm.value.btyd import (
-    DAYS_PER_WEEK,
-    BgNbd,
-    History,
-    dot,
-    expected_purchases,
-    p_alive,
-)
-from aggregates.rfm.value.gamma_gamma import GammaGamma, expected_value
+from aggregates.rfm.value.btyd import BgNbd, expected_purchases
+from aggregates.rfm.value.btyd_likelihood import dot
+from aggregates.rfm.value.history import DAYS_PER_WEEK, History
+from aggregates.rfm.value.spend import Spend
 
 DAYS_PER_MONTH: Final = 365.0 / 12
 
@@ -36,16 +30,9 @@ class LifetimeValue:
     per_customer: float
 
 
-@dataclass(frozen=True, slots=True)
-class CustomerValue:
-    p_alive: float
-    expected_orders: float
-    value: float
-
-
 def lifetime_value(
     purchase: BgNbd,
-    spend: GammaGamma,
+    spend: Spend,
     cells: History,
     repeat_spend: Floats,
     *,
@@ -53,49 +40,25 @@ def lifetime_value(
     margin: float = 1.0,
     monthly_discount: float = 0.0,
 ) -> LifetimeValue:
-    """Over every customer of `cells`; `repeat_spend[i]` is the sum over cell i's customers of their spend on repeat days."""
-    orders = _expected(purchase, cells, horizon_days, 0.0)
-    paying = (
-        orders
-        if monthly_discount == 0.0
-        else _expected(purchase, cells, horizon_days, monthly_discount)
-    )
-    per_order = spend.p * (spend.v * cells.n + repeat_spend) / (spend.p * cells.x + spend.q - 1.0)
+    """Over every customer of `cells`; `repeat_spend[i]` is what cell i spent on repeat days.
+
+    With a monthly discount each month's orders are discounted at that month's end.
+    """
+    orders = expected_purchases(purchase, horizon_days / DAYS_PER_WEEK, cells.x, cells.t_x, cells.T)
+    paying = orders
+    if monthly_discount:
+        paying = _discounted(purchase, cells, horizon_days, monthly_discount)
+    total = margin * dot(paying, spend.per_order(cells.x, repeat_spend, cells.n))
     customers = int(cells.n.sum())
-    total = margin * dot(paying, per_order)
     return LifetimeValue(
         customers, dot(orders, cells.n), total, total / customers if customers else 0.0
     )
 
 
-def customer_value(
-    purchase: BgNbd,
-    spend: GammaGamma,
-    *,
-    x: int,
-    t_x_weeks: float,
-    T_weeks: float,
-    mean_repeat_spend: float,
-    horizon_days: float,
-    margin: float = 1.0,
-) -> CustomerValue:
-    """One customer's; `mean_repeat_spend` is z, 0 where x = 0."""
-    xs, t_x, T = np.array([x]), np.array([t_x_weeks]), np.array([T_weeks])
-    orders = float(expected_purchases(purchase, horizon_days / DAYS_PER_WEEK, xs, t_x, T)[0])
-    per_order = float(expected_value(spend, xs, np.array([mean_repeat_spend]))[0])
-    return CustomerValue(
-        float(p_alive(purchase, xs, t_x, T)[0]), orders, margin * orders * per_order
-    )
-
-
-def _expected(
+def _discounted(
     purchase: BgNbd, cells: History, horizon_days: float, monthly_discount: float
 ) -> Floats:
     """Orders per customer of each cell, each month's divided by (1 + d)^month."""
-    if monthly_discount == 0.0:
-        return expected_purchases(
-            purchase, horizon_days / DAYS_PER_WEEK, cells.x, cells.t_x, cells.T
-        )
     ends = np.append(np.arange(DAYS_PER_MONTH, horizon_days, DAYS_PER_MONTH), horizon_days)
     worth, before = np.zeros(len(cells.x)), np.zeros(len(cells.x))
     for end in ends:
