@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 ROLES = ("receive", "process", "query")
+EX_CONFIG = 78
+"""sysexits(3): starting again would not help."""
 
 
 def register(app: typer.Typer) -> None:
@@ -15,13 +17,14 @@ def register(app: typer.Typer) -> None:
     @app.command(epilog="Example: `orderwire serve --roles receive,query`")
     def serve(
         roles: Annotated[
-            str,
+            str | None,
             typer.Option(
-                help="Which roles to run here, comma-separated.", envvar="ORDERWIRE_ROLES"
+                help="Which roles to run here, comma-separated; default: ORDERWIRE_ROLES, or all."
             ),
-        ] = ",".join(ROLES),
+        ] = None,
     ) -> None:
-        """Run the receiver, the processors and the API, each in a process of its own, until Ctrl-C or SIGTERM."""
+        """Run receiver, processors and API, each in its own process, until Ctrl-C or SIGTERM."""
+        roles = _configured() if roles is None else roles
         wanted = [role.strip() for role in roles.split(",") if role.strip()]
         unknown = [role for role in wanted if role not in ROLES]
         if unknown or not wanted:
@@ -29,5 +32,16 @@ def register(app: typer.Typer) -> None:
                 f"{', '.join(unknown) or 'nothing'} is no role; choose from {', '.join(ROLES)}",
                 param_hint="--roles",
             )
-        # Replace this process: the supervisor stays for as long as the shop sells, and needs none of what the command line has loaded.
+        # Replace this process: the supervisor stays for as long as the shop sells, and needs
+        # nothing of what the command line has loaded.
         os.execv(sys.executable, [sys.executable, "-m", "orderwire.serve.supervisor", *wanted])  # noqa: S606 - our own module
+
+
+def _configured() -> str:
+    from orderwire.settings.program import ConfigurationError, Settings
+
+    try:
+        return Settings.load().roles
+    except ConfigurationError as error:
+        typer.echo(f"orderwire serve: {error}", err=True)
+        raise typer.Exit(EX_CONFIG) from None

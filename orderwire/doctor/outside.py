@@ -115,7 +115,8 @@ def _graph_line(shop: str, capi: CapiSettings, verdict: GraphVerdict) -> Line:
 
 def admin(shop: ShopSettings) -> Answer:
     """Does the Admin API answer, and is the shop's time zone the one that is set?"""
-    headers = {"X-Shopify-Access-Token": shop.admin_token or ""}
+    token = "" if shop.admin_token is None else shop.admin_token.get_secret_value()
+    headers = {"X-Shopify-Access-Token": token}
     try:
         answer = requests.post(
             shop.admin_graphql_url,

@@ -4,16 +4,17 @@ A table's `kind` says which destination the account belongs to; without it NAME 
 model lives in the destination's folder, and this page holds one line for each.
 """
 
-import difflib
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from destinations.meta.settings import CapiSettings
-from orderwire.settings.sources import ConfigurationError
+from orderwire.settings.names import is_secret
+from orderwire.settings.refusal import ConfigurationError, refuse_unknown
+from orderwire.settings.sources import with_secret_files
 
 META = "meta"
 """The account that META_* variables and a shop's own pixel_id, access_token, ... describe."""
@@ -56,6 +57,7 @@ def account(shop: str, name: str, table: Mapping[str, Any]) -> Account:
         )
     model = KINDS[kind]()
     values = {key: value for key, value in table.items() if key != "kind"}
+    values = with_secret_files(f"{where}.", values, _secrets(model))
     refuse_unknown(where, values, _names(model) - {"shop"})
     try:
         made = TypeAdapter(model).validate_python({"shop": shop, **values})
@@ -67,14 +69,11 @@ def account(shop: str, name: str, table: Mapping[str, Any]) -> Account:
     return Account(name, kind, made)
 
 
-def refuse_unknown(where: str, names: Iterable[str], known: Collection[str]) -> None:
-    """Raises ConfigurationError for a name of a table at `where` that no setting has."""
-    for name in sorted(set(names) - set(known)):
-        near = difflib.get_close_matches(name, known, 1, 0.6)
-        meant = f": did you mean {near[0]}?" if near else ""
-        raise ConfigurationError(
-            f"{where}: {name} is no setting{meant}; there are: {', '.join(sorted(known))}"
-        )
+def _secrets(model: type[Any]) -> set[str]:
+    """Names of the fields that never show, and may come from the file that `NAME_file` names."""
+    if is_dataclass(model):
+        return {each.name for each in fields(model) if not each.repr}
+    return {name for name, field in model.model_fields.items() if is_secret(field)}
 
 
 def _names(model: type[Any]) -> set[str]:

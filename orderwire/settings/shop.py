@@ -1,194 +1,133 @@
-"""What is set for one shop, by SHOPIFY_*, META_* and AD_* variables or by its table in orderwire.toml: secrets, pixel, numbers."""
+"""One shop: SHOPIFY_*, META_* and AD_* variables, or its table in orderwire.toml."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import fields
-from functools import cached_property
-from typing import Any
+from typing import Annotated, Any, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import TypeAdapter, ValidationError
-from pydantic_core import ErrorDetails
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 from destinations.meta.settings import CapiSettings
-from orderwire.settings.destinations import META, Account, account, refuse_unknown
-from orderwire.settings.shop_numbers import AdNumbers, CustomerNumbers, Numbers, numbers
-from orderwire.settings.sources import ConfigurationError
+from orderwire.settings.destinations import META, Account, account
+from orderwire.settings.meta import CAPI_NAMES, MetaVariables, capi_table
+from orderwire.settings.names import Prefix, TableOnly
+from orderwire.settings.numbers import AdNumbers, CustomerNumbers
+from orderwire.settings.refusal import ConfigurationError, refuse_unknown
 
 
-def message(error: ErrorDetails) -> str:
-    """pydantic's message, without its own first words before one of ours."""
-    return error["msg"].removeprefix("Value error, ")
+def _secrets(listed: object) -> tuple[bytes, ...]:
+    parts = listed if isinstance(listed, list) else re.split(r"[,\r\n]", str(listed or ""))
+    if isinstance(listed, Mapping) or not all(isinstance(part, str) for part in parts):
+        raise ValueError("write a text or a list of texts")
+    found = tuple(part.strip().encode() for part in parts if part.strip())
+    if not found:
+        raise ValueError("is empty; write the secret that Shopify shows, or several")
+    return found
 
 
-class ShopSettings:
-    """One shop: its secrets, its pixel, its numbers. Made by `Settings.shops`."""
+def _zone(name: object) -> ZoneInfo:
+    try:
+        return ZoneInfo(str(name))
+    except (ZoneInfoNotFoundError, OSError) as error:  # a folder of zones is an OSError
+        raise ValueError(str(error)) from None
 
-    def __init__(self, domain: str, table: Mapping[str, Any]) -> None:
-        self.domain = domain.strip().lower()
-        self._table = {name: value for name, value in table.items() if value not in (None, "")}
 
-    def _text(self, name: str) -> str | None:
-        value = self._table.get(name)
-        return None if value is None else str(value)
+def _currency(code: object) -> str:
+    # It brings babel, and processes that count no money do without.
+    from stream.money import digits
 
-    @property
-    def webhook_secrets(self) -> tuple[bytes, ...]:
-        """Newest first. Raises ConfigurationError where there is none."""
-        listed = self._table.get("webhook_secret", ())
-        secrets = (
-            [str(s) for s in listed] if isinstance(listed, list) else str(listed or "").split(",")
-        )
-        found = tuple(secret.strip().encode() for secret in secrets if secret.strip())
-        if not found:
-            raise ConfigurationError(
-                f"{self.domain} has no webhook secret: set SHOPIFY_WEBHOOK_SECRET, or webhook_secret in orderwire.toml"
-            )
-        return found
+    text = str(code).strip().upper()
+    digits(text)
+    return text
 
-    @property
-    def zone(self) -> ZoneInfo | None:
-        """The shop's time zone, where set. Raises ConfigurationError."""
-        name = self._text("timezone")
-        try:
-            return ZoneInfo(name) if name else None
-        except (ZoneInfoNotFoundError, ValueError, OSError):  # a folder of zones is an OSError
-            raise ConfigurationError(
-                f"SHOPIFY_TIMEZONE of {self.domain}: {name!r} is no time zone; write an IANA name such as Europe/Paris"
-            ) from None
 
-    @property
-    def keep_hashed_contacts(self) -> bool:
-        """Whether hashes of its customers' e-mail addresses and telephone numbers are kept. Raises ConfigurationError."""
-        text = (self._text("keep_hashed_contacts") or "false").lower()
-        if text not in ("true", "false"):
-            raise ConfigurationError(
-                f"SHOPIFY_KEEP_HASHED_CONTACTS of {self.domain} is {text!r}: write true or false"
-            )
-        return text == "true"
+TABLE_ONLY = {"destinations", "sources"}
+"""What a shop's table may say and no variable can."""
 
-    @property
-    def admin_token(self) -> str | None:
-        """Token of Shopify's Admin API, where set."""
-        return self._text("admin_token")
+
+class ShopSettings(BaseModel):
+    """Everything that is set for one shop. Made by `Settings.load`."""
+
+    model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True)
+
+    domain: Annotated[str, TableOnly()]
+    webhook_secrets: Annotated[tuple[bytes, ...], BeforeValidator(_secrets)] = Field(
+        validation_alias="webhook_secret", repr=False
+    )
+    """Newest first."""
+    admin_token: SecretStr | None = None
+    client_id: str | None = None
+    client_secret: SecretStr | None = None
+    api_version: str = Field(
+        "2026-10", pattern=r"^(\d{4}-\d\d|unstable)$", description="a version such as 2026-10"
+    )
+    admin_url: str | None = Field(
+        None, pattern=r"^https?://[^/\s]+", description="https://host, without a path"
+    )
+    zone: Annotated[ZoneInfo, BeforeValidator(_zone)] | None = Field(
+        None,
+        validation_alias="timezone",
+        description="an IANA name of a time zone such as Europe/Paris",
+    )
+    currency: Annotated[str, BeforeValidator(_currency)] | None = Field(
+        None, validation_alias="shop_currency", description="an ISO 4217 code such as EUR"
+    )
+    keep_hashed_contacts: bool = Field(False, description="true or false")
+    """Whether hashes of its customers' e-mail addresses and telephone numbers are kept."""
+
+    ads: Annotated[AdNumbers, Prefix("AD_")] = AdNumbers()
+    customers: Annotated[CustomerNumbers, Prefix("ORDERWIRE_")] = CustomerNumbers()
+    capi: Annotated[CapiSettings | None, Prefix("META_")] = None
+    """Where and how its Purchase events go; None where no pixel is set."""
+    meta: Annotated[MetaVariables, Prefix("META_")] = MetaVariables()
+    destinations: Annotated[dict[str, Account], TableOnly()] = {}
+    """Accounts that receive this shop's events, by name; `capi` is the one named meta."""
+
+    @model_validator(mode="after")
+    def _meta_is_an_account(self) -> Self:
+        if self.capi is not None:
+            self.destinations[META] = Account(META, META, self.capi)
+        return self
 
     @property
     def admin_graphql_url(self) -> str:
-        """Where Shopify's Admin API answers GraphQL; SHOPIFY_ADMIN_URL replaces the shop's own host, for tests and proxies."""
-        host = (self._text("admin_url") or f"https://{self.domain}").rstrip("/")
-        return f"{host}/admin/api/{self._text('api_version') or '2026-10'}/graphql.json"
+        """Where Shopify's Admin API answers GraphQL."""
+        host = (self.admin_url or f"https://{self.domain}").rstrip("/")
+        return f"{host}/admin/api/{self.api_version}/graphql.json"
 
     @property
     def meta_secrets(self) -> tuple[str, str] | None:
         """App secret and verify token of Meta's webhooks, where both are set."""
-        secret, token = self._text("app_secret"), self._text("verify_token")
-        return (secret, token) if secret and token else None
-
-    @property
-    def currency(self) -> str | None:
-        """The shop's currency (ISO 4217), where set. Raises ConfigurationError."""
-        code = (self._text("shop_currency") or "").strip().upper()
-        if not code:
+        secret, token = self.meta.app_secret, self.meta.verify_token
+        if secret is None or token is None:
             return None
-        from stream.money import (
-            digits,  # It brings babel, and processes that count no money do without.
+        return secret.get_secret_value(), token.get_secret_value()
+
+
+def sections(domain: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What `ShopSettings` is made of, from the flat names of a shop's table.
+
+    Raises ConfigurationError.
+    """
+    accounts = values.get("destinations", {})
+    if not isinstance(accounts, dict) or not all(isinstance(t, dict) for t in accounts.values()):
+        raise ConfigurationError(
+            f'{domain}: write one table [shops."{domain}".destinations.NAME] per account'
         )
-
-        try:
-            digits(code)
-        except ValueError:
-            raise ConfigurationError(
-                f"SHOPIFY_SHOP_CURRENCY of {self.domain} is {code!r}: write an ISO 4217 code such as EUR"
-            ) from None
-        return code
-
-    @cached_property
-    def ads(self) -> AdNumbers:
-        """What its ad budgets go by. Raises ConfigurationError."""
-        return self._numbers(AdNumbers, "AD_")
-
-    @cached_property
-    def customers(self) -> CustomerNumbers:
-        """What its customers' value goes by. Raises ConfigurationError."""
-        return self._numbers(CustomerNumbers, "ORDERWIRE_")
-
-    def _numbers(self, model: type[Numbers], prefix: str) -> Numbers:
-        try:
-            return numbers(model, prefix, self._table, self.domain)
-        except ValueError as error:
-            raise ConfigurationError(str(error)) from None
-
-    @cached_property
-    def capi(self) -> CapiSettings | None:
-        """Where and how its Purchase events go; None where no pixel is set. Raises ConfigurationError."""
-        table: dict[str, Any] = {
-            name: value for name, value in self._table.items() if name in _CAPI_NAMES
-        } | self._accounts.get(META, {})
-        refuse_unknown(f"{self.domain}: destinations.{META}", table, _CAPI_NAMES)
-        if "pixel_id" not in table and "access_token" not in table:
-            return None
-        missing = [name for name in ("pixel_id", "access_token") if name not in table]
-        if missing:
-            raise ConfigurationError(
-                f"{self.domain}: META_{missing[0].upper()} is missing; CAPI needs both META_PIXEL_ID and META_ACCESS_TOKEN"
-            )
-        for name in _CAPI_LISTS & set(table):
-            if isinstance(table[name], str):
-                table[name] = tuple(part.strip() for part in table[name].split(",") if part.strip())
-        table["pixel_id"] = str(table["pixel_id"])
-        try:
-            return _CAPI.validate_python(table | {"shop": self.domain})
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-            # Without a place it is `CapiSettings` itself that refuses, and its message begins with the name.
-            told = ": ".join([*(str(part) for part in first["loc"][:1]), message(first)])
-            told = re.sub(r"^\w+", lambda name: f"META_{name[0].upper()}", told)
-            raise ConfigurationError(f"{self.domain}: {told}") from None
-
-    @cached_property
-    def destinations(self) -> dict[str, Account]:
-        """Every account that receives this shop's events, by name. Raises ConfigurationError."""
-        found = {} if self.capi is None else {META: Account(META, META, self.capi)}
-        return found | {
-            name: account(self.domain, name, table)
-            for name, table in self._accounts.items()
-            if name != META
-        }
-
-    @property
-    def _accounts(self) -> dict[str, dict[str, Any]]:
-        accounts: dict[str, dict[str, Any]] = self._table.get("destinations", {})
-        return accounts
-
-
-_CAPI = TypeAdapter(CapiSettings)
-_CAPI_NAMES = {field.name for field in fields(CapiSettings)} - {"shop"}
-_CAPI_LISTS = {"renewal_tags", "fbc_attributes", "fbp_attributes", "ldu_states", "consent_values"}
-_SHOPIFY_NAMES = {
-    "webhook_secret",
-    "admin_token",
-    "api_version",
-    "admin_url",
-    "timezone",
-    "shop_currency",
-    "keep_hashed_contacts",
-}
-_AD_NAMES, _CUSTOMER_NAMES = set(AdNumbers.model_fields), set(CustomerNumbers.model_fields)
-_META_NAMES = _CAPI_NAMES | {"verify_token", "ad_account_id"}
-SHOP_NAMES = _SHOPIFY_NAMES | _AD_NAMES | _META_NAMES | _CUSTOMER_NAMES | {"destinations"}
-"""What a shop's table may say."""
-SHOP_LISTS = _CAPI_LISTS | {"webhook_secret"}
-"""Those that may be lists of texts."""
-SHOP_TABLES = {"sources"}
-"""Those that are tables."""
-
-
-def shop_variables() -> dict[str, str]:
-    """The environment variables that are a shop's, and the name of each in `orderwire.toml`."""
-    prefixed = (
-        ("SHOPIFY_", _SHOPIFY_NAMES),
-        ("META_", _META_NAMES),
-        ("AD_", _AD_NAMES),
-        ("ORDERWIRE_", _CUSTOMER_NAMES),
-    )
-    return {f"{prefix}{name.upper()}": name for prefix, names in prefixed for name in names}
+    own_meta = accounts.get(META, {})
+    refuse_unknown(f"{domain}: destinations.{META}", own_meta, CAPI_NAMES)
+    try:
+        capi = capi_table(domain, {**values, **own_meta})
+    except ValueError as error:
+        raise ConfigurationError(f"{domain}: {error}") from None
+    return {
+        **values,
+        "domain": domain,
+        "ads": values,
+        "customers": values,
+        "meta": values,
+        "capi": capi,
+        "destinations": {
+            name: account(domain, name, table) for name, table in accounts.items() if name != META
+        },
+    }

@@ -1,10 +1,11 @@
-"""Where settings stand, and what is refused there: a name that is none, a file that is not one, a value of the wrong kind.
+"""Where settings stand: the environment, `.env`, files of secrets, and orderwire.toml.
 
-A misspelt name is refused rather than left out, since what it was to say would silently not be so. SHOPIFY_*, META_* and AD_* variables
-that are no settings are let be: other programs of the shop have theirs.
+A misspelt name is refused rather than left out, since what it was to say would silently not be so.
+SHOPIFY_*, META_* and AD_* variables that are no settings are ignored: the shop's other programs
+have theirs.
 """
 
-import difflib
+import os
 import re
 import tomllib
 from collections.abc import Collection, Mapping
@@ -12,52 +13,109 @@ from pathlib import Path
 from typing import Any
 
 from dotenv import dotenv_values
+from pydantic_settings import BaseSettings, EnvSettingsSource
+from pydantic_settings.sources.utils import parse_env_vars
 
-OWN_PREFIX = "ORDERWIRE_"
-ELSEWHERE = {"ORDERWIRE_ROLES"}
-"""Read by the command line (`serve --roles`)."""
-FOREIGN = re.compile(
-    r"ORDERWIRE_(TEST_\w+|(\w+_)?SERVICE_(HOST|PORT)(_\w+)?|(\w+_)?PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)"
+from orderwire.settings.refusal import ConfigurationError, nearest, refuse_unknown
+
+PREFIXES = ("ORDERWIRE_", "SHOPIFY_", "META_", "AD_")
+_OWN_PREFIX = "ORDERWIRE_"
+_FOREIGN = re.compile(
+    r"ORDERWIRE_(TEST_\w+|(\w+_)?SERVICE_(HOST|PORT)(_\w+)?"
+    r"|(\w+_)?PORT(_\d+_(TCP|UDP)(_(PROTO|PORT|ADDR))?)?)"
 )
-"""What tests are told, and what Kubernetes tells every container of a service named orderwire or orderwire-something."""
+"""Set for tests, or by Kubernetes for a service named orderwire or orderwire-something."""
 
 
-class ConfigurationError(Exception):
-    """A setting is missing or cannot be meant; the message says which and what to write."""
+class Variables(EnvSettingsSource):
+    """pydantic-settings' reading of variables, from `given` instead of the environment."""
+
+    def __init__(self, settings_cls: type[BaseSettings], given: Mapping[str, str]) -> None:
+        super().__init__(settings_cls)
+        self.env_vars = parse_env_vars(given, ignore_empty=True)
 
 
-def read_dotenv(path: Path) -> dict[str, str]:
-    """The variables that `.env` sets, where there is one. Raises ConfigurationError."""
+def environment() -> list[Mapping[str, str]]:
+    """`.env` and the environment, the stronger last. Raises ConfigurationError."""
+    path = Path(".env")
     try:
-        return {
-            name: value
-            for name, value in dotenv_values(path, encoding="utf-8").items()
-            if value is not None
-        }
+        dotenv = dotenv_values(path, encoding="utf-8")
     except (UnicodeDecodeError, OSError) as error:
         raise ConfigurationError(f"{path} cannot be read: {_reason(error)}") from None
+    return [{name: value for name, value in dotenv.items() if value is not None}, os.environ]
 
 
-def refuse_misspelt(names: Collection[str], known: Collection[str]) -> None:
-    """Raises ConfigurationError for a variable of ours that there is not."""
-    for name in sorted(names):
-        if (
-            name.startswith(OWN_PREFIX)
-            and name not in known
-            and name not in ELSEWHERE
-            and not FOREIGN.fullmatch(name)
-        ):
+def child_environment(
+    variables: Mapping[str, str], inherited: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """The environment of a child process: `variables`, and what is inherited but is no setting."""
+    inherited = os.environ if inherited is None else inherited
+    return {
+        name: value for name, value in inherited.items() if not name.upper().startswith(PREFIXES)
+    } | dict(variables)
+
+
+def read_variables(
+    layers: Collection[Mapping[str, str]], known: Collection[str], secrets: Collection[str]
+) -> dict[str, str]:
+    """Variables by name in capitals, the last layer first; an empty one is not set.
+
+    Raises ConfigurationError, also for a name of ours that no setting has.
+    """
+    found: dict[str, str] = {}
+    for layer in layers:
+        capitals = {name.upper(): value for name, value in layer.items()}
+        found |= with_secret_files("", capitals, secrets, suffix="_FILE")
+    found = {name: value for name, value in found.items() if value}
+    for name in sorted(found.keys() - set(known)):
+        if name.startswith(_OWN_PREFIX) and not _FOREIGN.fullmatch(name):
+            files = {f"{secret}_FILE" for secret in secrets}
+            meant = nearest(name, {*known, *files})
             raise ConfigurationError(
-                f"{name} is no setting{_nearest(name, known)}; see .env.example for all of them"
+                f"{name} is no setting{meant}; see .env.example for all of them"
             )
+    return found
+
+
+def with_secret_files(
+    where: str, table: Mapping[str, Any], secrets: Collection[str], suffix: str = "_file"
+) -> dict[str, Any]:
+    """`table` with each secret that NAME_FILE names read from that file, less its last newline.
+
+    Raises ConfigurationError.
+    """
+    read = dict(table)
+    for secret in secrets:
+        name = f"{secret}{suffix}"
+        path = read.pop(name, None)
+        if not path:
+            continue
+        if read.get(secret):
+            raise ConfigurationError(f"{where}{secret} and {name} are both set; write one of them")
+        try:
+            text = Path(str(path)).read_text("utf-8").rstrip("\r\n")
+        except (UnicodeDecodeError, OSError) as error:
+            raise ConfigurationError(
+                f"{where}{name}: {path} cannot be read: {_reason(error)}"
+            ) from None
+        if not text:
+            raise ConfigurationError(f"{where}{name}: {path} is empty; write the secret into it")
+        read[secret] = text
+    return read
+
+
+def shop_domain(text: str) -> str:
+    """`name.myshopify.com` for any of `name`, `name.myshopify.com` and a URL of it."""
+    host = re.sub(r"^[a-z]+://", "", text.strip().lower()).partition("/")[0].rstrip(".")
+    return host if "." in host or not host else f"{host}.myshopify.com"
 
 
 def read_shop_tables(
-    path: Path, known: Collection[str], known_lists: Collection[str], known_tables: Collection[str]
-) -> dict[str, Any]:
-    """`[shops."name"]` tables of orderwire.toml, by name as written; nothing where there is no file. Raises ConfigurationError.
+    path: Path, known: Collection[str], secrets: Collection[str]
+) -> dict[str, dict[str, Any]]:
+    """`[shops."name"]` tables of orderwire.toml by domain; none where there is no file.
 
-    `known` are a table's settings, `known_lists` those that may be lists of texts, `known_tables` those that are tables.
+    Raises ConfigurationError.
     """
     try:
         whole = tomllib.loads(path.read_text("utf-8")) if path.exists() else {}
@@ -65,46 +123,23 @@ def read_shop_tables(
         raise ConfigurationError(f"{path} cannot be read: {_reason(error)}") from None
     if strange := sorted(whole.keys() - {"shops"}):
         raise ConfigurationError(
-            f'{path}: {strange[0]} is not read here; there are tables [shops."name.myshopify.com"], and everything else is a variable'
+            f"{path}: {strange[0]} is not read here; there are tables"
+            ' [shops."name.myshopify.com"], and everything else is a variable'
         )
     shops = whole.get("shops", {})
     if not isinstance(shops, Mapping):
         raise ConfigurationError(f'{path}: shops is no table; write [shops."name.myshopify.com"]')
-    for shop, table in shops.items():
+    tables: dict[str, dict[str, Any]] = {}
+    for name, table in shops.items():
         if not isinstance(table, Mapping):
-            raise ConfigurationError(f'{path}: {shop} is no table; write [shops."{shop}"]')
-        for name, value in table.items():
-            if name not in known:
-                raise ConfigurationError(
-                    f"{shop}: {name} is no setting{_nearest(name, known)}; there are: {', '.join(sorted(known))}"
-                )
-            _refuse_kind(shop, name, value, name in known_lists, name in known_tables)
-    return dict(shops)
-
-
-def _refuse_kind(shop: str, name: str, value: object, may_be_list: bool, is_table: bool) -> None:
-    if name == "destinations":
-        fits = isinstance(value, Mapping) and all(
-            isinstance(each, Mapping) for each in value.values()
-        )
-        wanted = f'one table [shops."{shop}".destinations.NAME] per account'
-    elif is_table:
-        fits = isinstance(value, Mapping) and all(isinstance(each, str) for each in value.values())
-        wanted = "a table of texts"
-    elif may_be_list:
-        fits = isinstance(value, str) or (
-            isinstance(value, list) and all(isinstance(each, str) for each in value)
-        )
-        wanted = "a text or a list of texts"
-    else:
-        fits, wanted = isinstance(value, (str, int, float)), "a text, a number, true or false"
-    if not fits:
-        raise ConfigurationError(f"{shop}: {name} is of the wrong kind: write {wanted}")
-
-
-def _nearest(name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name, known, 1, 0.6)
-    return f": did you mean {near[0]}?" if near else ""
+            raise ConfigurationError(f'{path}: {name} is no table; write [shops."{name}"]')
+        domain = shop_domain(name)
+        if domain in tables:
+            raise ConfigurationError(f"{path}: there are two tables of {domain}; write one")
+        read = with_secret_files(f"{domain}: ", table, secrets)
+        refuse_unknown(domain, read, known)
+        tables[domain] = {key: value for key, value in read.items() if value != ""}
+    return tables
 
 
 def _reason(error: Exception) -> str:

@@ -128,18 +128,18 @@ async def test_shopifys_admin_api_is_asked_and_its_time_zone_compared() -> None:
         )
 
     async with serving(answer) as url:
-        table = {"webhook_secret": SECRET, "admin_token": ADMIN_TOKEN, "admin_url": url}
+        table = {"SHOPIFY_ADMIN_TOKEN": ADMIN_TOKEN, "SHOPIFY_ADMIN_URL": url}
         for changes, expected in (
-            ({"timezone": "Europe/Paris"}, ["ok"]),
-            ({"timezone": "Europe/London"}, ["ok", "hint"]),
+            ({"SHOPIFY_TIMEZONE": "Europe/Paris"}, ["ok"]),
+            ({"SHOPIFY_TIMEZONE": "Europe/London"}, ["ok", "hint"]),
             ({}, ["ok", "hint"]),
-            ({"admin_token": "wrong"}, ["fix"]),
+            ({"SHOPIFY_ADMIN_TOKEN": "wrong"}, ["fix"]),
         ):
-            lines, clocks = await asyncio.to_thread(check, [ShopSettings(SHOP, table | changes)])
+            lines, clocks = await asyncio.to_thread(check, [a_shop(table | changes)])
             assert [line.state for line in lines] == expected
             assert abs(clocks[0][1]) < 5
-    unreachable = table | {"admin_url": f"http://127.0.0.1:{closed_port()}"}
-    (line,), _ = await asyncio.to_thread(check, [ShopSettings(SHOP, unreachable)])
+    unreachable = table | {"SHOPIFY_ADMIN_URL": f"http://127.0.0.1:{closed_port()}"}
+    (line,), _ = await asyncio.to_thread(check, [a_shop(unreachable)])
     assert (line.state, "SHOPIFY_ADMIN_URL" in line.text) == ("fix", True)
 
 
@@ -148,11 +148,11 @@ async def test_shopifys_admin_api_is_asked_and_its_time_zone_compared() -> None:
     [
         (
             {"SHOPIFY_WEBHOOK_SECRET": ""},
-            "fix   settings: demo.myshopify.com has no webhook secret",
+            "fix   settings: demo.myshopify.com: SHOPIFY_WEBHOOK_SECRET is missing",
         ),
         ({"SHOPIFY_SHOP": ""}, "fix   shops: none is configured"),
         ({"META_ACCESS_TOKEN": ""}, "META_ACCESS_TOKEN is missing"),
-        ({"SHOPIFY_TIMEZONE": "Mars/Base"}, "is no time zone"),
+        ({"SHOPIFY_TIMEZONE": "Mars/Base"}, "SHOPIFY_TIMEZONE is 'Mars/Base': write an IANA name"),
         ({"AD_MARGIN": "40"}, "write a fraction of revenue"),
         ({"ORDERWIRE_API": "0.0.0.0:8080"}, "fix   api access"),
         ({"ORDERWIRE_API": "8080x"}, "write host:port"),
@@ -292,6 +292,11 @@ def test_a_clock_that_is_off_is_told_with_its_side() -> None:
 def test_a_folder_that_is_not_there_yet_is_judged_by_where_it_would_be_made(tmp_path: Path) -> None:
     assert disk_line(tmp_path / "a" / "b").state in ("ok", "fix")
     assert not (tmp_path / "a").exists()
+
+
+def a_shop(variables: dict[str, str]) -> ShopSettings:
+    base = {"SHOPIFY_SHOP": SHOP, "SHOPIFY_WEBHOOK_SECRET": SECRET}
+    return Settings.load(base | variables).shops[SHOP]
 
 
 def closed_port() -> int:

@@ -12,12 +12,9 @@ from aggregates.budget.answer.overview import BudgetSettings
 from aggregates.rfm.answer.overview import RfmSettings
 from orderwire.serve.registry import currencies
 from orderwire.serve.roles.query import api_settings
-from orderwire.settings.program import (
-    ConfigurationError,
-    Settings,
-    child_environment,
-    shop_variables,
-)
+from orderwire.settings.names import settings_of
+from orderwire.settings.program import ConfigurationError, Settings, child_environment
+from query.auth import Reach
 
 BASE = {"SHOPIFY_SHOP": "Example.myshopify.com", "SHOPIFY_WEBHOOK_SECRET": "new-secret, old-secret"}
 META = {"META_PIXEL_ID": "123", "META_ACCESS_TOKEN": "token-1234"}
@@ -145,9 +142,110 @@ def test_a_shop_s_numbers_are_its_table_s_then_everybody_s_then_the_defaults_and
     assert (a.rfm.window_days, b.rfm) == (365, RfmSettings(margin=0.5, churn_after_days=90))
 
 
-def test_no_two_variables_of_a_shop_have_the_same_name_in_its_table() -> None:
-    names = list(shop_variables().values())
-    assert len(names) == len(set(names))
+def test_no_two_settings_of_a_shop_have_the_same_name_in_its_table() -> None:
+    of_a_shop = [each for each in settings_of(Settings, "ORDERWIRE_") if each.of_a_shop]
+    variables = {each.name: {other.variable for other in of_a_shop if other.name == each.name}
+                 for each in of_a_shop}  # fmt: skip
+    assert [names for names in variables.values() if len(names) > 1] == []
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        "example",
+        "Example.myshopify.com",
+        "https://example.myshopify.com/admin",
+        " http://EXAMPLE.myshopify.com ",
+    ],
+)
+def test_a_shop_s_domain_may_be_spelt_as_name_as_domain_and_as_url(
+    tmp_path: Path, spelling: str
+) -> None:
+    assert set(load(SHOPIFY_SHOP=spelling).shops) == {SHOP}
+    (tmp_path / "orderwire.toml").write_text(f'[shops."{spelling}"]\nmargin = 0.25\n')
+    assert {name: shop.ads.margin for name, shop in load().shops.items()} == {SHOP: 0.25}
+
+
+def test_a_token_may_name_its_shops_in_each_of_these_spellings() -> None:
+    tokens = f"one=example+b.myshopify.com,two=https://{SHOP}/,three"
+    assert api_settings(load(ORDERWIRE_API_TOKENS=tokens)).tokens == {
+        "one": Reach(frozenset({SHOP, "b.myshopify.com"})),
+        "two": Reach(frozenset({SHOP})),
+        "three": Reach(None),
+    }
+
+
+def test_two_tables_of_one_shop_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "orderwire.toml").write_text(f'[shops.example]\n[shops."{SHOP}"]\n')
+    with pytest.raises(ConfigurationError, match=f"two tables of {SHOP}"):
+        load()
+
+
+SECRETS = sorted({each.variable for each in settings_of(Settings, "ORDERWIRE_") if each.secret})
+
+
+def test_the_secrets_are_these() -> None:
+    assert SECRETS == [
+        "META_ACCESS_TOKEN",
+        "META_APP_SECRET",
+        "META_VERIFY_TOKEN",
+        "ORDERWIRE_API_TOKENS",
+        "ORDERWIRE_KAFKA_KEY_PASSWORD",
+        "ORDERWIRE_KAFKA_SASL_PASSWORD",
+        "ORDERWIRE_STORE_URL",
+        "SHOPIFY_ADMIN_TOKEN",
+        "SHOPIFY_CLIENT_SECRET",
+        "SHOPIFY_WEBHOOK_SECRET",
+    ]
+
+
+@pytest.mark.parametrize("variable", SECRETS)
+def test_every_secret_may_come_from_the_file_that_name_file_names(
+    tmp_path: Path, variable: str
+) -> None:
+    secret = "postgresql://u:hunter2@h/d" if variable == "ORDERWIRE_STORE_URL" else "hunter2"
+    (tmp_path / "secret").write_text(f"{secret}\n")
+    named = {name: value for name, value in (BASE | META).items() if name != variable}
+    inline = Settings.load(named | {variable: secret})
+    assert Settings.load(named | {f"{variable}_FILE": str(tmp_path / "secret")}) == inline
+    with pytest.raises(ConfigurationError, match=f"{variable} and {variable}_FILE are both set"):
+        Settings.load(named | {variable: secret, f"{variable}_FILE": "secret"})
+    with pytest.raises(ConfigurationError, match=f"{variable}_FILE.*gone cannot be read"):
+        Settings.load(named | {f"{variable}_FILE": "gone"})
+
+
+def test_the_environment_s_file_is_stronger_than_the_dotenv_file_s_value(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_text("SHOPIFY_SHOP=example\nSHOPIFY_WEBHOOK_SECRET=old\n")
+    (tmp_path / "secrets").write_text("new\nolder\n")
+    monkeypatch.setenv("SHOPIFY_WEBHOOK_SECRET_FILE", "secrets")
+    assert Settings.load().shops[SHOP].webhook_secrets == (b"new", b"older")
+
+
+def test_a_shop_s_table_may_name_files_of_its_secrets_too(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("token-of-the-shop")
+    (tmp_path / "orderwire.toml").write_text(
+        f'[shops."{SHOP}"]\naccess_token_file = "token"\n'
+        f'[shops."{SHOP}".destinations.eu]\n'
+        'kind = "meta"\npixel_id = "2"\naccess_token_file = "token"\n'
+    )
+    shop = load(**META).shops[SHOP]
+    assert {each.settings.access_token for each in shop.destinations.values()} == {
+        "token-of-the-shop"
+    }
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("ORDERWIRE_API_TOKEN_FILE", "did you mean ORDERWIRE_API_TOKENS_FILE"),
+        ("ORDERWIRE_RECEIVER_FILE", "ORDERWIRE_RECEIVER_FILE is no setting"),
+    ],
+)
+def test_what_is_no_secret_has_no_file(name: str, told: str) -> None:
+    with pytest.raises(ConfigurationError, match=told):
+        load(**{name: "x"})
 
 
 @pytest.mark.parametrize(
@@ -156,7 +254,13 @@ def test_no_two_variables_of_a_shop_have_the_same_name_in_its_table() -> None:
         ({"SHOPIFY_WEBHOOK_SECRET": ""}, "SHOPIFY_WEBHOOK_SECRET"),
         ({"ORDERWIRE_LOG_URL": "redis://x"}, "ORDERWIRE_LOG_URL.*kafka://host:port"),
         ({"ORDERWIRE_STORE_URL": "mysql://user:hunter2@x"}, "ORDERWIRE_STORE_URL.*postgresql://"),
-        ({"ORDERWIRE_RETENTION_DAYS": "31"}, "ORDERWIRE_RETENTION_DAYS"),
+        ({"ORDERWIRE_RETENTION_DAYS": "31"}, "ORDERWIRE_RETENTION_DAYS is '31'.*1 to 30"),
+        ({"ORDERWIRE_ROLES": "receive,answer"}, "ORDERWIRE_ROLES.*receive, process and query"),
+        ({"ORDERWIRE_API": "localhost"}, r"ORDERWIRE_API.*127\.0\.0\.1:8080"),
+        ({"SHOPIFY_API_VERSION": "newest"}, "SHOPIFY_API_VERSION.*2026-10"),
+        ({"SHOPIFY_ADMIN_URL": "proxy:8080"}, "SHOPIFY_ADMIN_URL.*https://host"),
+        ({"META_AD_ACCOUNT_ID": "mine"}, "META_AD_ACCOUNT_ID.*digits"),
+        (META | {"META_DRY_RUN": "perhaps"}, "META_DRY_RUN.*boolean"),
         ({"META_PIXEL_ID": "123"}, "META_ACCESS_TOKEN is missing"),
         (META | {"META_PIXEL_ID": "abc"}, "META_PIXEL_ID must be digits"),
         (META | {"META_VALUE_BASIS": "gross"}, "META_VALUE_BASIS"),
@@ -245,7 +349,6 @@ def test_what_is_empty_is_not_set() -> None:
 @pytest.mark.parametrize(
     "name",
     [
-        "ORDERWIRE_ROLES",
         "ORDERWIRE_TEST_KAFKA",
         "ORDERWIRE_SERVICE_HOST",
         "ORDERWIRE_SERVICE_PORT_HTTP",
@@ -282,8 +385,8 @@ def test_the_addresses_of_a_server_are_those_that_sqlalchemy_reads(url: str) -> 
         (b'[shops]\n"b.myshopify.com" = 3', "b.myshopify.com is no table"),
         (b'[shop."x"]\nwebhook_secret = "s"', "shop is not read here"),
         (b'log_url = "sqlite:///x"', "log_url is not read here"),
-        (b'[shops."b"]\nwebhook_secret = {a = 1}', "webhook_secret is of the wrong kind"),
-        (b'[shops."b"]\nwebhook_secret = "s"\nbankroll = [1]', "bankroll is of the wrong kind"),
+        (b'[shops."b"]\nwebhook_secret = {a = 1}', "SHOPIFY_WEBHOOK_SECRET.*text or a list"),
+        (b'[shops."b"]\nwebhook_secret = "s"\nbankroll = [1]', "AD_BANKROLL.*positive number"),
         (
             b'[shops."b"]\nwebhook_secrets = "s"',
             "webhook_secrets is no setting: did you mean webhook_secret",
@@ -312,11 +415,6 @@ def test_hashed_contacts_are_kept_only_where_somebody_said_so(tmp_path: Path) ->
     assert not load(SHOPIFY_KEEP_HASHED_CONTACTS="true").shops[SHOP].keep_hashed_contacts
 
 
-def test_an_address_without_a_port_is_told_when_it_is_asked_for() -> None:
-    with pytest.raises(ConfigurationError, match=r"ORDERWIRE_API.*127\.0\.0\.1:8080"):
-        _ = load(ORDERWIRE_API="localhost").api_address
-
-
 def test_a_name_that_is_no_setting_is_told_with_those_there_are(tmp_path: Path) -> None:
     (tmp_path / "orderwire.toml").write_text('[shops."a.myshopify.com"]\nwebhook_secrets = "s"\n')
     with pytest.raises(ConfigurationError, match=r"webhook_secrets is no setting.*webhook_secret"):
@@ -341,10 +439,9 @@ def test_a_shop_has_one_account_per_destinations_table_and_meta_variables_are_th
         'kind = "meta"\npixel_id = "8"\naccess_token = "token-1234"\nldu_states = ["CA"]\n'
     )
     accounts = load(**META).shops[SHOP].destinations
-    assert [(each.name, each.kind, each.settings.pixel_id) for each in accounts.values()] == [
-        ("meta", "meta", "7"),
-        ("outlet", "meta", "8"),
-    ]
+    assert {
+        name: (each.name, each.kind, each.settings.pixel_id) for name, each in accounts.items()
+    } == {"meta": ("meta", "meta", "7"), "outlet": ("outlet", "meta", "8")}
     assert accounts["outlet"].settings.ldu_states == ("CA",)
     assert accounts["meta"].settings.access_token == META["META_ACCESS_TOKEN"]
     assert "token-1234" not in repr(accounts)
@@ -353,7 +450,7 @@ def test_a_shop_has_one_account_per_destinations_table_and_meta_variables_are_th
 @pytest.mark.parametrize(
     ("table", "told"),
     [
-        ('[shops."S".destinations]\nmeta = 5', r"destinations.*one table .*destinations\.NAME"),
+        ('[shops."S".destinations]\nmeta = 5', r"one table .*destinations\.NAME"),
         ('[shops."S".destinations."Meta EU"]\nkind = "meta"', r"Meta EU.*small letters"),
         ('[shops."S".destinations.tictoc]\npixel = "1"', r"tictoc is no destination.*meta"),
         (

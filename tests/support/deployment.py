@@ -7,23 +7,19 @@ from typing import Any
 
 import yaml
 
-from orderwire.settings.program import Settings, shop_variables
+from orderwire.settings.names import settings_of
+from orderwire.settings.program import Settings
 
 ROOT = Path(__file__).parents[2]
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 ASKED = re.compile(r"\$\{(\w+):\?([^}]+)\}")
 """What compose does not start without, and what it then says."""
-TOML_ONLY = {"META_SOURCES"}
-"""A table: no variable can say it."""
 
 
 def setting_names() -> set[str]:
-    """Every variable that settings.py reads."""
-    named = {str(field.validation_alias) for field in Settings.model_fields.values()} | set(
-        shop_variables()
-    )
-    return named - TOML_ONLY
+    """Every variable that sets something."""
+    return {each.variable for each in settings_of(Settings, "ORDERWIRE_")}
 
 
 def scalars(node: object, path: str = "") -> Iterator[tuple[str, str]]:

@@ -13,10 +13,11 @@ from orderwire.serve.feeds import feeds
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
 from orderwire.serve.held import listen, sockets
 from orderwire.settings.program import ConfigurationError, Settings
+from orderwire.settings.sources import shop_domain
 from processors.engine.feed import Feed
 from query.api_settings import ApiSettings, ShopSettings
 from query.app import make_app
-from query.auth import Unprotected, check_bind, parse_tokens
+from query.auth import Reach, Unprotected, check_bind, parse_tokens
 
 DRAIN_S = 5.0
 
@@ -24,7 +25,10 @@ DRAIN_S = 5.0
 def api_settings(settings: Settings) -> ApiSettings:
     """What the API is told. Raises ConfigurationError."""
     try:
-        tokens = parse_tokens(settings.api_tokens.get_secret_value())
+        tokens = {
+            token: Reach(None if reach.shops is None else frozenset(map(shop_domain, reach.shops)))
+            for token, reach in parse_tokens(settings.api_tokens.get_secret_value()).items()
+        }
         check_bind(settings.api_address.host, tokens)
     except Unprotected as error:
         raise ConfigurationError(str(error)) from None

@@ -1,23 +1,19 @@
-"""The numbers by which one shop is judged: ads and customer value, set by the merchant or their
-agency.
+"""AD_* and ORDERWIRE_LTV_*, _CHURN_*: what a merchant decides about ads and customer value.
 
-Defaults are those of docs/facts/analytics.md; what is judgement there is a setting here. Values
-come as text from the environment, or as numbers from `orderwire.toml`. Each field's description
-says what to write, and is the error's message too.
+Defaults are those of docs/facts/analytics.md; what is judgement there is a setting here. A
+description says what to write.
 """
 
-from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 POSITIVE = "a positive number"
 FRACTION = "a fraction of revenue, for example 0.4"
 
 
 class AdNumbers(BaseModel):
-    """AD_*. Amounts are per day, in the shop's currency."""
+    """Amounts are per day, in the shop's currency."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -41,7 +37,7 @@ class AdNumbers(BaseModel):
 
 
 class CustomerNumbers(BaseModel):
-    """ORDERWIRE_*, which a shop's table may say for itself."""
+    """Also in a shop's table, for that shop."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -55,21 +51,3 @@ class CustomerNumbers(BaseModel):
     """What part of predicted revenue is counted as value; 1 is revenue itself."""
     ltv_min_repeaters: int = Field(500, ge=1, description="a whole number of customers")
     """Customers who ordered again, below which nothing is predicted."""
-
-
-Numbers = TypeVar("Numbers", bound=BaseModel)
-
-
-def numbers(model: type[Numbers], prefix: str, table: Mapping[str, Any], shop: str) -> Numbers:
-    """Those that a shop's table has. Raises ValueError, which names the variable and says what to write."""
-    told = {name: table[name] for name in model.model_fields if name in table}
-    try:
-        return model.model_validate(told)
-    except ValidationError as error:
-        name = str(
-            error.errors(include_url=False, include_input=False, include_context=False)[0]["loc"][0]
-        )
-        what = model.model_fields[name].description
-        raise ValueError(
-            f"{prefix}{name.upper()} of {shop} is {told[name]!r}: write {what}"
-        ) from None
