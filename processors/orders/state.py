@@ -7,13 +7,15 @@ same state.
 `current_total` already lacks what was returned or edited away, but not money given back without a
 return (docs/facts/shopify.md, "Orders", "Refunds"). So
 
-    unexplained = sum over the snapshot's refunds of max(0, money - worth of what was returned)
-                  + money of refunds that the snapshot does not know
-    edited away = max(0, total - current_total - worth of what was returned by the snapshot's refunds)
-    net         = current_total - max(0, unexplained - edited away)
+    still returned = worth of what was returned by refunds that the snapshot does not list
+    without return = max(0, money of all refunds - worth of what all refunds returned)
+    edited away    = max(0, total - current_total - worth returned by the snapshot's refunds)
+    net            = current_total - max(0, still returned + without return - edited away)
 
-at least 0: a refund without returned lines may be the money for what an edit took off, and one that
-the snapshot does not list may be what its `current_total` lacks already.
+at least 0. Money and worth are summed over all refunds before they are compared: one refund may
+take the goods back and a later one the money, or give back a fee that the first one kept. A refund
+without returned lines may be the money for what an edit took off, and one that the snapshot does
+not list may be what its `current_total` lacks already.
 
 A `refunds/create` may lack the shop's currency and have only the buyer's. Refunds are kept by id
 and currency, and those in another currency than the order's are not counted: the order's own
@@ -75,14 +77,14 @@ def net(row: OrderRow) -> int:
     """What the merchant keeps of the order, minor units (module docstring)."""
     if not row.refunds:
         return max(0, row.current_total)
-    refunds = _in_own_currency(row)
-    unexplained = sum(
-        max(0, money - returned) if known else money for money, returned, known in refunds
-    )
-    edited_away = max(
-        0, row.total - row.current_total - sum(returned for _, returned, known in refunds if known)
-    )
-    return max(0, row.current_total - max(0, unexplained - edited_away))
+    paid_back = worth = worth_listed = 0
+    for money, returned, listed in _in_own_currency(row):
+        paid_back += money
+        worth += returned
+        worth_listed += returned if listed else 0
+    edited_away = max(0, row.total - row.current_total - worth_listed)
+    taken_off = worth - worth_listed + max(0, paid_back - worth)
+    return max(0, row.current_total - max(0, taken_off - edited_away))
 
 
 def _in_own_currency(row: OrderRow) -> list[list[int]]:

@@ -34,7 +34,8 @@ class Refund(NamedTuple):
     id: str
     amount: int
     returned: int = 0
-    """What the goods and shipping that came off the order were worth, taxes included; more or less than the money."""
+    """What the goods, shipping and duties that came off the order were worth, taxes included; more
+    or less than the money."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,6 +119,7 @@ class _Order(msgspec.Struct):
     test: Any = None
     cancelled_at: Any = None
     refunds: Any = None
+    taxes_included: Any = None
     checkout_token: Any = None
     cart_token: Any = None
     landing_site: Any = None
@@ -136,57 +138,112 @@ def shop_amount(plain: Any, amount_set: Any, currency: str, field: str) -> int |
     return money(plain, currency, field)
 
 
-SHOP_MONEY = (
+WORTH = (
     ("refund_line_items", ("subtotal_set", "total_tax_set")),
-    ("refund_shipping_lines", ("subtotal_amount_set",)),
-    ("order_adjustments", ("amount_set", "tax_amount_set")),
+    ("refund_shipping_lines", ("subtotal_amount_set", "tax_amount_set")),
 )
-"""Where a refund object tells amounts in the shop's currency too: what was returned, and how the money differed from its worth."""
+"""What a refund took back: lists of its body, and in each entry the worth and the tax on it."""
+ADJUSTMENTS = ("order_adjustments", ("amount_set", "tax_amount_set"))
+"""How the money differed from the worth, in the same form."""
 
 
-def _in_shop_money(
-    body: Mapping[str, Any], currency: str, lists: Sequence[str], *, without: str = ""
-) -> int:
-    """The sum over the named `lists` of a refund, taxes included; `without` one kind of entries."""
-    total = 0
-    for name, amounts in SHOP_MONEY:
-        for entry in map(mapping, sequence(body.get(name)) if name in lists else ()):
-            if not without or entry.get("kind") != without:
-                total += sum(
-                    shop_amount(None, entry.get(amount), currency, amount) or 0
-                    for amount in amounts
-                )
+class _Side(NamedTuple):
+    """Which of the two amounts in each `*_set` is read."""
+
+    name: str
+    """`shop_money` or `presentment_money`."""
+    currency: str
+
+
+def _amount_of(entry: Mapping[str, Any], field: str, side: _Side) -> int:
+    return (
+        money(mapping(mapping(entry.get(field)).get(side.name)).get("amount"), side.currency, field)
+        or 0
+    )
+
+
+def _worth(body: Mapping[str, Any], side: _Side, *, taxes: bool) -> int:
+    """What a refund took back, in one currency; `taxes`: add them, since the prices lack them."""
+    total = _amount_of(body, "total_duties_set", side)
+    for name, (subtotal, tax) in WORTH:
+        for entry in map(mapping, sequence(body.get(name))):
+            total += _amount_of(entry, subtotal, side)
+            total += _amount_of(entry, tax, side) if taxes else 0
     return total
 
 
-def refund(body: Mapping[str, Any], currency: str | None) -> Refund | None:
-    """Money moved by one refund object, in `currency`, the shop's (None: not known, and so is the
-    money); None without an id.
+def _adjusted(body: Mapping[str, Any], side: _Side) -> int:
+    """How much less money than worth was given back: negative where it was more."""
+    name, fields = ADJUSTMENTS
+    # Up to version 2024-07 given-back shipping was an adjustment; since then it has lines of its
+    # own, and some bodies have it in both places.
+    in_lines = bool(sequence(body.get("refund_shipping_lines")))
+    return sum(
+        _amount_of(entry, field, side)
+        for entry in map(mapping, sequence(body.get(name)))
+        if not (in_lines and entry.get("kind") == "shipping_refund")
+        for field in fields
+    )
 
-    It is the sum of its successful refund transactions (docs/facts/shopify.md, "Refunds"). Those
-    are in the buyer's currency. Where that is not the shop's, the money is the worth of the
-    refund's lines in shop money, less its adjustments: Shopify writes one for every difference
-    between worth and money, negative where more was given back (REST Admin API, refund,
-    `order_adjustments`). Up to version 2024-07 shipping was one of them; since then it has lines of
-    its own.
+
+def _paid_back(body: Mapping[str, Any], currency: str) -> dict[str, list[Any]]:
+    """Amounts of the successful refund transactions, by currency; `currency` where one names none."""
+    paid: dict[str, list[Any]] = {}
+    for transaction in map(mapping, sequence(body.get("transactions"))):
+        if transaction.get("kind") == "refund" and transaction.get("status") == "success":
+            code = (text(transaction.get("currency")) or currency).upper()
+            paid.setdefault(code, []).append(transaction.get("amount"))
+    return paid
+
+
+def _sum(amounts: Sequence[Any], currency: str) -> int:
+    return sum(money(each, currency, "refund transaction amount") or 0 for each in amounts)
+
+
+def refund(
+    body: Mapping[str, Any], currency: str | None, *, taxes_included: bool | None
+) -> Refund | None:
+    """One refund object in `currency`, the shop's (None: not known, and so is the money).
+
+    None without an id. `taxes_included`: whether the shop's prices hold their taxes, as the order
+    says; then a line's subtotal holds its tax, and `total_tax` is a part of it (Shopify: Order
+    `taxes_included`). None where no order says it (`refunds/create`): then the money tells.
+
+    The money is the sum of the successful refund transactions. Those are in the buyer's currency
+    where that is not the shop's; then it is the worth in shop money less the adjustments: Shopify
+    writes one for every difference between worth and money, negative where more was given back
+    (Shopify: Refund `order_adjustments`).
     """
     refund_id = identifier(body.get("id")) or identifier(body.get("admin_graphql_api_id"))
     if refund_id is None or currency is None:
         return None if refund_id is None else Refund(refund_id, 0)
-    returned = _in_shop_money(body, currency, ("refund_line_items", "refund_shipping_lines"))
-    total = 0
-    for transaction in map(mapping, sequence(body.get("transactions"))):
-        if transaction.get("kind") == "refund" and transaction.get("status") == "success":
-            if (text(transaction.get("currency")) or currency).upper() != currency:
-                told_twice = (
-                    "shipping_refund" if sequence(body.get("refund_shipping_lines")) else ""
-                )
-                total = returned - _in_shop_money(
-                    body, currency, ("order_adjustments",), without=told_twice
-                )
-                break
-            total += money(transaction.get("amount"), currency, "refund transaction amount") or 0
-    return Refund(refund_id, max(total, 0), returned)
+    shop = _Side("shop_money", currency)
+    paid = _paid_back(body, currency)
+    taxes = _taxes_were_added(body, paid) if taxes_included is None else not taxes_included
+    returned = _worth(body, shop, taxes=taxes)
+    if set(paid) <= {currency}:
+        paid_back = _sum(paid.get(currency, ()), currency)
+    else:
+        paid_back = returned - _adjusted(body, shop)
+    return Refund(refund_id, max(paid_back, 0), returned)
+
+
+def _taxes_were_added(body: Mapping[str, Any], paid: Mapping[str, Sequence[Any]]) -> bool:
+    """Whether the money is nearer to the worth with taxes added than to the worth without.
+
+    False where nothing tells: too small a worth is mended by the order's own snapshot, of two
+    tellings the larger one counts.
+    """
+    if not paid:
+        return False
+    buyer, amounts = next(iter(paid.items()))
+    side = _Side("presentment_money", buyer)
+    try:
+        told = _sum(amounts, buyer) + _adjusted(body, side)
+        added, included = (_worth(body, side, taxes=taxes) for taxes in (True, False))
+    except Rejected:
+        return False  # A currency or an amount that nothing else depends on.
+    return abs(told - added) < abs(told - included)
 
 
 def order(record: Record, zones: Zones) -> Order:
@@ -220,7 +277,10 @@ def order(record: Record, zones: Zones) -> Order:
     )
     refunds = {
         r.id: r
-        for r in (refund(mapping(item), currency) for item in sequence(raw.refunds))
+        for r in (
+            refund(mapping(item), currency, taxes_included=raw.taxes_included is True)
+            for item in sequence(raw.refunds)
+        )
         if r is not None
     }
     if current is None:
@@ -263,7 +323,7 @@ def _refund_created(record: Record, body: dict[str, Any]) -> RefundCreated:
     if order_id is None:
         raise Rejected("no_order_id", "the refund names no order_id")
     currency = _refund_currency(body)
-    found = refund(body, currency)
+    found = refund(body, currency, taxes_included=None)
     if found is None:
         raise Rejected("no_refund_id", "the refund has no id")
     return RefundCreated(
@@ -275,7 +335,7 @@ def _refund_currency(body: Mapping[str, Any]) -> str | None:
     """A refund names no currency at its top, but wherever it has shop money that says the shop's; else its transactions' is told."""
     told = [
         (entry.get(amount), amount)
-        for name, (amount, *_) in SHOP_MONEY
+        for name, (amount, *_) in (*WORTH, ADJUSTMENTS)
         for entry in map(mapping, sequence(body.get(name)))
     ]
     for amounts, field in (*told, (body.get("total_duties_set"), "total_duties_set")):

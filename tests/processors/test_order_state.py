@@ -50,11 +50,17 @@ def state(events: Sequence[OrderEvent]) -> OrderRow:
         (1000, 1000, (Refund("r", 200, 200),), 1000),
         (1000, 0, (Refund("r", 1000, 1000),), 0),
         (1000, 900, (Refund("r", 0, 100),), 900),
+        (2260, 1130, (Refund("r", 0, 1130), Refund("s", 1130)), 1130),
+        (1000, 500, (Refund("r", 450, 500), Refund("s", 50)), 500),
+        (1000, 500, (Refund("r", 450, 500), Refund("s", 80)), 470),
+        (1000, 500, (Refund("r", 100), Refund("s", 0, 500), Refund("t", 400)), 500),
     ],
     ids=[
         "nothing happened", "returned and refunded", "money without a return", "a return and some money more",
         "a line added, another returned", "a line edited away", "and its money given back", "a payload without refunded lines",
         "a line added, and returned again", "all given back", "returned, the money still to come",
+        "goods first, money later", "a fee kept, and given back later", "the fee and some money more",
+        "money before the goods, the rest after them",
     ],
 )  # fmt: skip
 def test_net_is_what_the_merchant_keeps(
@@ -92,6 +98,22 @@ def test_a_refund_that_the_newest_snapshot_does_not_list_is_not_taken_off_twice(
     assert net(state([refund, edited, more])) == 500
 
 
+def test_the_money_for_goods_that_an_earlier_refund_took_back_is_taken_off_once() -> None:
+    """The snapshot lists the return, and `refunds/create` tells of the money before the next snapshot."""
+    returned = order("1", total=1000, current=700, refunds=(Refund("r", 0, 300),))
+    paid = RefundCreated(shop=SHOP, order_id="1", refund=Refund("s", 300), currency="USD")
+    listed = order(
+        "1", version=2, total=1000, current=700, refunds=(Refund("r", 0, 300), Refund("s", 300))
+    )
+    arrivals: list[list[OrderEvent]] = [
+        [returned, paid],
+        [paid, returned],
+        [returned, listed],
+        [listed, paid, returned],
+    ]
+    assert [net(state(events)) for events in arrivals] == [700] * len(arrivals)
+
+
 def told(topic: str, body: dict[str, Any]) -> OrderEvent:
     event = decode_order(
         Entry(
@@ -123,6 +145,81 @@ def paid_back(currency: str, amount: str, **told: Any) -> dict[str, Any]:
     """A refund without lines; the transaction is in the buyer's currency."""
     transaction = {"kind": "refund", "status": "success", "amount": amount, "currency": currency}
     return {"id": 9, "order_id": 1, "transactions": [transaction], **told}
+
+
+def line(subtotal: str, tax: str, buyer: tuple[str, str] = ("0", "0")) -> dict[str, Any]:
+    """A returned line; `buyer`: subtotal and tax in the buyer's currency, JPY."""
+
+    def both(amount: str, presentment: str) -> dict[str, Any]:
+        return {
+            "shop_money": {"amount": amount, "currency_code": "USD"},
+            "presentment_money": {"amount": presentment, "currency_code": "JPY"},
+        }
+
+    return {"subtotal_set": both(subtotal, buyer[0]), "total_tax_set": both(tax, buyer[1])}
+
+
+@pytest.mark.parametrize("taxes_included", [True, False])
+@pytest.mark.parametrize("currency", ["USD", "JPY"])
+def test_a_returned_line_is_worth_its_subtotal_where_prices_hold_their_taxes(
+    taxes_included: bool, currency: str
+) -> None:
+    """USD 12.00 come back, of which 2.00 are tax, and USD 3.00 more for the trouble."""
+    line_back = (
+        line("12.00", "2.00", ("1200", "200"))
+        if taxes_included
+        else line("10.00", "2.00", ("1000", "200"))
+    )
+    refund = paid_back(
+        currency,
+        "15.00" if currency == "USD" else "1500",
+        refund_line_items=[line_back],
+        order_adjustments=[
+            {
+                "kind": "refund_discrepancy",
+                "amount_set": {
+                    "shop_money": {"amount": "-3.00", "currency_code": "USD"},
+                    "presentment_money": {"amount": "-300", "currency_code": "JPY"},
+                },
+            }
+        ],
+    )
+    prices = {"taxes_included": taxes_included}
+    first, later = (
+        payload([], **prices),
+        payload([refund], 5, current_total_price="88.00", **prices),
+    )
+    tellings = [
+        [("orders/create", first), ("refunds/create", refund)],
+        [("refunds/create", refund), ("orders/create", first)],
+        [("orders/create", first), ("refunds/create", refund), ("orders/updated", later)],
+        [("orders/updated", later), ("refunds/create", refund)],
+        [("orders/updated", later)],
+    ]
+    assert [net(state([told(topic, body) for topic, body in each])) for each in tellings] == [
+        8500
+    ] * len(tellings)
+
+
+def test_duties_and_the_tax_on_shipping_that_come_back_are_worth_what_they_cost() -> None:
+    """A refund of 20.00 for the goods, 5.00 for the shipping with 1.00 of tax, and 4.00 of duties."""
+    usd = {"shop_money": {"amount": "5.00", "currency_code": "USD"}}
+    refund = paid_back(
+        "USD",
+        "30.00",
+        refund_line_items=[line("20.00", "0.00")],
+        refund_shipping_lines=[
+            {
+                "subtotal_amount_set": usd,
+                "tax_amount_set": {"shop_money": {"amount": "1.00", "currency_code": "USD"}},
+            }
+        ],
+        total_duties_set={"shop_money": {"amount": "4.00", "currency_code": "USD"}},
+    )
+    assert (
+        net(state([told("orders/updated", payload([refund], 5, current_total_price="70.00"))]))
+        == 7000
+    )
 
 
 TEN_DOLLARS = {
