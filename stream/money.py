@@ -1,9 +1,8 @@
-"""Money is an integer of the currency's minor units beside its ISO 4217 code.
+"""Money is an integer of the currency's minor units beside the currency's code.
 
-The number of digits is the currency's own (ISO 4217): 2 for USD, 0 for JPY, 3 for KWD. Not CLDR's (babel's), which says how amounts are
-commonly shown, and so drops the cents of RSD, ALL, LBP and twenty others that invoices and Shopify's own library have (Shopify/money:
-config/currency_iso.json). Shopify sends decimal strings (sometimes JSON numbers) that may carry more digits than the currency has
-("1200.00" JPY); they are rounded half to even.
+Codes and digits are those of ISO 4217 (2 for USD, 0 for JPY, 3 for KWD), and the three codes of
+Shopify's that ISO does not have. Amounts with more digits than their currency are rounded half to
+even.
 """
 
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
@@ -23,7 +22,16 @@ DIGITS: Final = {
     "CLF": 4,
     "UYW": 4,
 }
-"""Minor units where they are not 2 (ISO 4217, list one)."""
+"""Minor units where they are not 2 (ISO 4217, list one).
+
+Not CLDR's digits (babel's `get_currency_precision`): those say how amounts are commonly shown, and
+drop the cents of RSD, ALL, LBP and twenty others, which invoices have (Shopify/money:
+`config/currency_iso.json`).
+"""
+SHOPIFY_ONLY: Final = frozenset({"JEP", "KID", "USDC"})
+"""Jersey pound, Kiribati dollar and USD Coin, each with 2 digits: in Shopify's `CurrencyCode`, but
+not in ISO 4217 (shopify.dev: admin-graphql, CurrencyCode; Shopify/money: `config/
+currency_non_iso.json`)."""
 
 MOST_DIGITS = 15
 """Before the point. Sums of such amounts still are 64-bit integers."""
@@ -37,10 +45,21 @@ class MoneyJson(TypedDict):
 
 
 @lru_cache(maxsize=512)
+def is_iso_4217(currency: str) -> bool:
+    """Whether ISO 4217 has the code, in capitals."""
+    return is_currency(currency)
+
+
+def is_known(currency: str) -> bool:
+    """Whether amounts in the currency, its code in capitals, can be counted."""
+    return currency in SHOPIFY_ONLY or is_iso_4217(currency)
+
+
+@lru_cache(maxsize=512)
 def digits(currency: str) -> int:
-    """Digits after the point in amounts of `currency` (ISO 4217 code). Raises ValueError for a code that no currency has."""
-    if not is_currency(currency):
-        raise ValueError(f"{currency[:3]!r} is not an ISO 4217 currency code")
+    """Digits after the point in amounts of `currency`. Raises ValueError for an unknown code."""
+    if not is_known(currency):
+        raise ValueError(f"{currency[:4]!r} is no currency code of ISO 4217 or Shopify's")
     return DIGITS.get(currency, 2)
 
 
@@ -51,10 +70,14 @@ def _scale(currency: str) -> tuple[int, Decimal]:
 
 
 def minor(amount: str | int | float | Decimal, currency: str) -> int:
-    """`amount` in minor units of `currency`: ("35.11", "USD") -> 3511. Raises ValueError for what is not a finite number."""
+    """`amount` in minor units of `currency`: ("35.11", "USD") -> 3511.
+
+    Raises ValueError for what is not a finite number, and for an unknown currency.
+    """
     places, scale = _scale(currency)
     if isinstance(amount, str):
-        # The form in which nearly every amount arrives: digits, few enough, a point, exactly as many digits as the currency has.
+        # The form in which nearly every amount arrives: digits, few enough, a point, and exactly
+        # as many digits as the currency has.
         whole, point, fraction = amount.partition(".")
         if (
             point
@@ -75,7 +98,7 @@ def minor(amount: str | int | float | Decimal, currency: str) -> int:
 
 
 def amount(units: int, currency: str) -> str:
-    """Decimal string of `units` minor units, with the currency's own number of digits: (3511, "USD") -> "35.11"."""
+    """`units` minor units with the currency's own number of digits: (3511, "USD") -> "35.11"."""
     places = digits(currency)
     if places == 0:
         return str(units)
@@ -84,5 +107,5 @@ def amount(units: int, currency: str) -> str:
 
 
 def money(units: int | float, currency: str) -> MoneyJson:
-    """Shopify's shape of money; a float (a mean, an expectation) is rounded to whole minor units."""
+    """Shopify's shape of money; a float (a mean, an expectation) is rounded to minor units."""
     return {"amount": amount(round(units), currency), "currency_code": currency}

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from stream.money import minor
+from stream.money import is_known, minor
 
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 INT64 = 1 << 63
@@ -84,13 +84,18 @@ def timestamp(value: Any, field: str) -> datetime | None:
 
 
 def currency_code(value: Any, field: str) -> str | None:
-    """An ISO 4217 code in capitals; None where there is none. Raises Rejected for a string that is no code."""
+    """A currency's code in capitals; None where there is none. Raises Rejected.
+
+    The reason says whether the value is no code at all, or one that no currency has.
+    """
     code = text(value)
     if code is None:
         return None
-    if len(code) == 3 and code.isascii() and code.isalpha():
+    if is_known(code.upper()):
         return code.upper()
-    raise Rejected("malformed_currency", f"{field} is a {shape(value)}, not an ISO 4217 code")
+    if code.isascii() and code.isalpha() and len(code) in (3, 4):
+        raise Rejected("unknown_currency", f"{field} is {code}, which is no currency's code")
+    raise Rejected("malformed_currency", f"{field} is a {shape(value)}, not a currency's code")
 
 
 def money(value: Any, currency: str, field: str) -> int | None:

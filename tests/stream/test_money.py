@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregates.rfm.fold.money_bins import EDGES, bin_edge
-from stream.money import amount, digits, minor, money
+from stream.money import amount, digits, is_iso_4217, is_known, minor, money
 
 
 @pytest.mark.parametrize(
@@ -45,6 +45,29 @@ def test_what_is_no_amount_is_refused(text: str) -> None:
 def test_a_code_that_no_currency_has_is_refused() -> None:
     with pytest.raises(ValueError, match="ISO 4217"):
         digits("XQQ")
+
+
+SHOPIFY_CODES = (
+    "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP "
+    "BYN BYR BZD CAD CDF CHF CLP CNY COP CRC CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP "
+    "GEL GHS GIP GMD GNF GTQ GYD HKD HNL HRK HTG HUF IDR ILS INR IQD IRR ISK JEP JMD JOD JPY KES "
+    "KGS KHR KID KMF KRW KWD KYD KZT LAK LBP LKR LRD LSL LTL LVL LYD MAD MDL MGA MKD MMK MNT MOP "
+    "MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON "
+    "RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLL SOS SRD SSP STD STN SYP SZL THB TJS TMT TND TOP "
+    "TRY TTD TWD TZS UAH UGX USD USDC UYU UZS VED VEF VES VND VUV WST XAF XCD XOF XPF XXX YER ZAR "
+    "ZMW"
+)
+"""Shopify's `CurrencyCode` (shopify.dev: admin-graphql, 2026-10)."""
+
+
+def test_every_currency_that_shopify_has_is_known() -> None:
+    assert [code for code in SHOPIFY_CODES.split() if not is_known(code)] == []
+
+
+def test_the_currencies_that_only_shopify_has_are_counted_with_two_digits() -> None:
+    only = [code for code in SHOPIFY_CODES.split() if not is_iso_4217(code)]
+    assert only == ["JEP", "KID", "USDC"]
+    assert [amount(minor("12.34", code), code) for code in only] == ["12.34"] * 3
 
 
 @given(st.integers(-(10**15), 10**15), st.sampled_from(["USD", "JPY", "KWD", "EUR"]))

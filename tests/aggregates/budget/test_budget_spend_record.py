@@ -102,7 +102,7 @@ def test_channels_of_reports_and_links_meet() -> None:
         ({"campaign_id": None, "campaign_name": " "}, "no_campaign"),
         ({"currency": None}, "no_currency"),
         ({"currency": "dollars"}, "malformed_currency"),
-        ({"currency": "ZZZ"}, "malformed_money"),
+        ({"currency": "ZZZ"}, "unknown_currency"),
         ({"spend": None}, "no_spend"),
         ({"spend": "1,234.00"}, "malformed_money"),
         ({"spend": "NaN"}, "malformed_money"),
