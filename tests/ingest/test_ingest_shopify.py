@@ -5,8 +5,6 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,9 +14,9 @@ from multidict import CIMultiDict
 from ingest.receiver.outcome import Outcome
 from ingest.shopify import webhooks as shopify
 from ingest.shopify.routing import MALFORMED, RULES, route
+from tests.support import golden
 
 SHOP = "example.myshopify.com"
-SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
 secrets = st.binary(min_size=1, max_size=80)
 
 
@@ -288,28 +286,18 @@ def test_header_bytes_that_are_no_text_can_still_be_stored() -> None:
     assert json.dumps(dict(record.headers)).encode()
 
 
-def samples() -> list[Any]:
-    return [pytest.param(path, id=path.stem) for path in sorted(SAMPLES.glob("*.json"))]
-
-
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="../shared/samples is not here")
-@pytest.mark.parametrize("path", samples())
-def test_every_sample_of_orders_checkouts_carts_and_refunds_finds_its_place(path: Path) -> None:
-    name = (
-        path.stem.split("_", 2)[2] if path.stem.startswith("gadget") else path.stem.split("_", 1)[1]
-    )
-    family = name.rstrip("_0123456789").partition(".")[0]
-    topic = name.replace(".", "/", 1) if "." in name else f"{family}/update"
+@pytest.mark.parametrize("payload", golden.every_payload(), ids=lambda payload: payload.name)
+def test_every_payload_finds_its_place(payload: golden.Payload) -> None:
     expected = {
         "orders": "orders",
         "refunds": "orders",
         "checkouts": "checkouts",
         "carts": "checkouts",
-    }.get(family)
-    routed = route(SHOP, topic, path.read_bytes())
+    }.get(payload.topic.partition("/")[0])
+    routed = route(SHOP, payload.topic, payload.body)
     if expected:
         assert (routed.topic, routed.reason) == (expected, "")
-    elif topic in RULES:
+    elif payload.topic in RULES:
         assert not routed.reason
     else:
         assert routed.reason == "unknown_topic"

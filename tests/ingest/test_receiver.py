@@ -12,11 +12,11 @@ import structlog
 
 from ingest.shopify.routing import RULES
 from stream.log.sqlite.log import SqliteLog
+from tests.support import golden
 from tests.support.receiving import (
     APP,
     NOW_MS,
     ORDER,
-    SAMPLES,
     SECRET,
     SHOP,
     Held,
@@ -96,16 +96,16 @@ async def test_the_embedded_log_has_what_was_answered_200(tmp_path: Path) -> Non
         await log.close()
 
 
-@pytest.mark.skipif(not SAMPLES.is_dir(), reason="../shared/samples is not here")
-async def test_every_sample_on_every_topic_is_200_and_kept() -> None:
+async def test_every_payload_on_every_topic_is_200_and_kept() -> None:
     log = at_once()
     async with running(log) as receiver:
-        for path in sorted(SAMPLES.glob("*.json")):
-            body = path.read_bytes()
+        for payload in golden.every_payload():
             topics = [*RULES, "disputes/create"]
-            answers = await asyncio.gather(*(receiver.deliver(body, topic) for topic in topics))
-            assert answers == [200] * len(topics), path.name
-            assert len(log.kept) == len(topics), path.name
+            answers = await asyncio.gather(
+                *(receiver.deliver(payload.body, topic) for topic in topics)
+            )
+            assert answers == [200] * len(topics), payload.name
+            assert len(log.kept) == len(topics), payload.name
             log.kept.clear()
 
 

@@ -7,7 +7,6 @@ import hmac
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from aiohttp import web
 from aiohttp.test_utils import BaseTestServer, TestClient
@@ -21,8 +20,6 @@ from stream.metrics import ReceiverMetrics
 from stream.record import Record
 
 SHOP, SECRET = "example.myshopify.com", b"hush"
-
-SAMPLES = Path(__file__).parents[3] / "shared" / "samples"
 
 ORDER = b'{"id":5,"customer":{"id":7},"email":"ada@example.com"}'
 

@@ -6,7 +6,6 @@ numbers (Fader & Hardie's end of calibration), and then on 1998-06-30, where a b
 """
 
 import asyncio
-import json
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -33,7 +32,7 @@ from tests.aggregates.rfm.test_rfm_fold import (
     assert_cells_are_the_sum_of_customers_and_customers_of_orders,
 )
 from tests.aggregates.rfm.test_scores import agrees
-from tests.support.cdnow import CALIBRATION_ENDS, MASTER, VECTORS, cdnow_orders, needs_cdnow
+from tests.support.golden import CALIBRATION_ENDS, CDNOW_MASTER, cdnow_orders, rfm_figures
 from tests.support.oracle_rfm import Order, rfm_of
 from tests.system.checks import cell_rows
 
@@ -112,11 +111,9 @@ def scores(store: SqlStore, today: int) -> Rfm:
     return rfm(last_day, orders, monetary, customers, count, revenue, today)
 
 
-@needs_cdnow
-@pytest.mark.skipif(not VECTORS.exists(), reason="shared/vectors/rfm_cdnow.json is not here")
 async def test_cdnow_told_in_webhooks_gives_the_published_numbers(tmp_path: Path) -> None:
-    orders = list(enumerate(cdnow_orders(MASTER)))
-    expected = json.loads(VECTORS.read_text())["asof"]["1997-09-30"]
+    orders = list(enumerate(cdnow_orders(CDNOW_MASTER)))
+    expected = rfm_figures()["1997-09-30"]
     store = SqlStore.open(f"sqlite:///{tmp_path / 'state.db'}")
     log = await SqliteLog.open(tmp_path / "log.db")
     random = Random(1997)

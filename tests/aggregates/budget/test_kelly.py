@@ -1,8 +1,6 @@
-"""Budget maths against the shared vectors (kelly.json), closed forms, brute force, and the bounds that must always hold."""
+"""Budget maths against the golden vectors (kelly.json), closed forms, brute force, and the bounds that must always hold."""
 
-import json
 from math import isclose
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,15 +10,7 @@ from hypothesis import strategies as st
 
 from aggregates.arrays import Floats
 from aggregates.budget.answer import allocation, kelly, recommendation, saturation
-
-VECTORS = Path(__file__).parents[4] / "shared" / "vectors" / "kelly.json"
-
-
-def vectors() -> list[dict[str, Any]]:
-    if not VECTORS.exists():
-        return []
-    found: list[dict[str, Any]] = json.loads(VECTORS.read_text())["vectors"]
-    return found
+from tests.support.golden import vectors
 
 
 def answer(kind: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -73,9 +63,8 @@ def answer(kind: str, given: dict[str, Any]) -> dict[str, Any]:
     raise AssertionError(f"kelly.json has a kind that no test knows: {kind}")
 
 
-@pytest.mark.skipif(not VECTORS.exists(), reason="shared/vectors/kelly.json is not here")
-@pytest.mark.parametrize("vector", vectors(), ids=lambda vector: str(vector["id"]))
-def test_every_shared_vector_is_met(vector: dict[str, Any]) -> None:
+@pytest.mark.parametrize("vector", vectors("kelly.json"), ids=lambda vector: str(vector["id"]))
+def test_every_vector_is_met(vector: dict[str, Any]) -> None:
     got = answer(vector["kind"], dict(vector["input"]))
     for name, expected in vector["expected"].items():
         if expected is None or isinstance(expected, str):

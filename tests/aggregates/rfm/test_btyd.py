@@ -31,7 +31,7 @@ from aggregates.rfm.value.lifetime_value import LifetimeValue, lifetime_value
 from aggregates.rfm.value.ltv import NO_NUMBER, Purchases, customers_json
 from aggregates.rfm.value.spend import model_spend
 from bench.refit import SPEND, TRUE, purchase_cells, simulate
-from tests.support.cdnow import CALIBRATION_ENDS, MASTER, SAMPLE, cdnow_orders, needs_cdnow
+from tests.support.golden import CALIBRATION_ENDS, CDNOW_MASTER, CDNOW_SAMPLE, cdnow_orders
 from tests.support.oracle_rfm import Order, predicted_of, summaries
 
 # docs/facts/analytics.md, "Published values".
@@ -65,9 +65,8 @@ def one(model: BgNbd, weeks: float, x: int, t_x: float, T: float) -> float:
     return float(expected_purchases(model, weeks, np.array([x]), np.array([t_x]), np.array([T]))[0])
 
 
-@needs_cdnow
 def test_the_cdnow_sample_gives_the_published_parameters_to_three_decimals() -> None:
-    x, first, last, z = of_customers(cdnow_orders(SAMPLE), CALIBRATION_ENDS)
+    x, first, last, z = of_customers(cdnow_orders(CDNOW_SAMPLE), CALIBRATION_ENDS)
     assert len(x) == 2357
     model = told(fit_bg_nbd(history_from_days(x, first, last, ones(x), CALIBRATION_ENDS)))
     assert (model.r, model.alpha, model.a, model.b) == pytest.approx(
@@ -92,9 +91,8 @@ def test_the_cdnow_sample_gives_the_published_parameters_to_three_decimals() -> 
     assert new == pytest.approx([0.0078, 0.0532, 0.1506, 1.0405, 1.0437, 1.8576], abs=5e-4)
 
 
-@needs_cdnow
 def test_the_cdnow_master_file_gives_the_published_parameters() -> None:
-    x, first, last, z = of_customers(cdnow_orders(MASTER), CALIBRATION_ENDS)
+    x, first, last, z = of_customers(cdnow_orders(CDNOW_MASTER), CALIBRATION_ENDS)
     model = told(fit_bg_nbd(history_from_days(x, first, last, ones(x), CALIBRATION_ENDS)))
     assert (model.r, model.alpha, model.a, model.b) == pytest.approx(
         (0.2516, 4.7889, 0.7234, 2.1611), abs=1e-4
@@ -104,9 +102,8 @@ def test_the_cdnow_master_file_gives_the_published_parameters() -> None:
     assert (spend.p, spend.q, spend.v) == pytest.approx((6.275, 3.624, 14.984), abs=2e-3)
 
 
-@needs_cdnow
 def test_grouping_by_day_changes_nothing_and_in_cells_of_a_large_shop_next_to_nothing() -> None:
-    x, first, last, z = of_customers(cdnow_orders(MASTER), CALIBRATION_ENDS)
+    x, first, last, z = of_customers(cdnow_orders(CDNOW_MASTER), CALIBRATION_ENDS)
     each = history_from_days(x, first, last, ones(x), CALIBRATION_ENDS)
     alone = told(fit_bg_nbd(each))
     (by_x, by_first, by_last), n = np.unique(np.array([x, first, last]), axis=1, return_counts=True)

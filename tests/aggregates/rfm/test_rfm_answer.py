@@ -1,6 +1,5 @@
 """/v1/rfm against a plain list of orders: brute force on simulated shops, and the published numbers of the CDNOW log."""
 
-import json
 import random
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -18,7 +17,13 @@ from stream.money import amount
 from stream.store.sql.store import SqlStore
 from tests.support import oracle_rfm
 from tests.support.api_client import SETTINGS, TODAY, fold, serving
-from tests.support.cdnow import CALIBRATION_ENDS, MASTER, SAMPLE, VECTORS, cdnow_orders, needs_cdnow
+from tests.support.golden import (
+    CALIBRATION_ENDS,
+    CDNOW_MASTER,
+    CDNOW_SAMPLE,
+    cdnow_orders,
+    rfm_figures,
+)
 from tests.support.orders import SHOP, order
 
 Json = dict[str, Any]
@@ -131,13 +136,12 @@ async def test_every_number_equals_brute_force(
     assert told["reason"] is None
 
 
-@needs_cdnow
 async def test_the_cdnow_sample_gives_the_published_models_and_brute_force_s_value(
     store: SqlStore, log: SqliteLog
 ) -> None:
     """Fader & Hardie: BG/NBD .243, 4.414, .793, 2.426; Gamma-Gamma 6.25, 3.74, 15.44
     (docs/facts/analytics.md, "Published values")."""
-    orders = [each for each in cdnow_orders(SAMPLE) if each.day <= CALIBRATION_ENDS]
+    orders = [each for each in cdnow_orders(CDNOW_SAMPLE) if each.day <= CALIBRATION_ENDS]
     fold(store, events(orders), CALIBRATION_ENDS)
     told = (await rfm(store, log, RfmSettings(), CALIBRATION_ENDS))["ltv_predicted"]
     assert [round(told["bg_nbd"][name], 3) for name in ("r", "alpha", "a", "b")] == [
@@ -248,8 +252,8 @@ async def test_all_answers_of_a_shop_without_time_zone_have_the_day_of_its_order
 
 async def replayed_cdnow(store: SqlStore, log: SqliteLog, exact_below: int) -> tuple[Json, Json]:
     """(the answer, the vector) as of 1997-09-30, with everything compared that bins of money do not touch."""
-    vector = json.loads(VECTORS.read_text())["asof"]["1997-09-30"]
-    orders = [each for each in cdnow_orders(MASTER) if each.day <= CALIBRATION_ENDS]
+    vector = rfm_figures()["1997-09-30"]
+    orders = [each for each in cdnow_orders(CDNOW_MASTER) if each.day <= CALIBRATION_ENDS]
     processor = RfmProcessor({}, exact_below=exact_below)
     fold(store, events(orders, 2_000), CALIBRATION_ENDS, processor)
     told = await rfm(store, log, RfmSettings(), CALIBRATION_ENDS)
@@ -269,13 +273,6 @@ async def replayed_cdnow(store: SqlStore, log: SqliteLog, exact_below: int) -> t
     return told, vector
 
 
-needs_vector = pytest.mark.skipif(
-    not VECTORS.exists(), reason="shared/vectors/rfm_cdnow.json is not here"
-)
-
-
-@needs_cdnow
-@needs_vector
 async def test_cdnow_replayed_gives_the_published_numbers(store: SqlStore, log: SqliteLog) -> None:
     told, vector = await replayed_cdnow(store, log, exact_below=50_000)
     assert told["cutoffs"]["monetary"] == [
@@ -286,8 +283,6 @@ async def test_cdnow_replayed_gives_the_published_numbers(store: SqlStore, log: 
     assert float(told["ltv_predicted"]["total"]["amount"]) > 0
 
 
-@needs_cdnow
-@needs_vector
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 async def test_cdnow_in_bins_of_money_differs_by_less_than_half_a_percent_of_customers(
     store: SqlStore, log: SqliteLog

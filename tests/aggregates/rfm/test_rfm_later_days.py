@@ -6,7 +6,6 @@ lifetime value": churn .691, .745, .772 and LTV 105.80, 126.38, 166.25 as of 199
 and 1998-06-30.
 """
 
-import json
 import shutil
 from collections.abc import Iterator
 from datetime import date
@@ -28,7 +27,7 @@ from tests.aggregates.rfm.test_rfm_fold import (
     nonzero,
 )
 from tests.aggregates.rfm.test_scores import agrees
-from tests.support.cdnow import MASTER, VECTORS, cdnow_orders, needs_cdnow
+from tests.support.golden import CDNOW_MASTER, cdnow_orders, rfm_figures
 from tests.support.oracle_rfm import Order, rfm_of
 from tests.support.orders import order
 
@@ -47,10 +46,6 @@ def sqlite_store(tmp_path: Path, migrated_sqlite: Path) -> Iterator[SqlStore]:
     opened = SqlStore.open(f"sqlite:///{tmp_path / 'state.db'}")
     yield opened
     opened.close()
-
-
-def vectors() -> dict[str, dict[str, Any]]:
-    return dict(json.loads(VECTORS.read_text())["asof"]) if VECTORS.exists() else {}
 
 
 def told(store: SqlStore, today: int) -> tuple[Rfm, Churn, LtvSimple]:
@@ -97,10 +92,9 @@ def assert_meets_the_vector(
     assert simple.ltv / 100 == pytest.approx(vector["ltv_spec"])
 
 
-@needs_cdnow
 def test_cdnow_on_later_days_gives_the_published_churn_and_ltv(sqlite_store: SqlStore) -> None:
-    lines: list[Order] = sorted(cdnow_orders(MASTER), key=lambda each: each.day)
-    processor, done, expected = RfmProcessor({}), 0, vectors()
+    lines: list[Order] = sorted(cdnow_orders(CDNOW_MASTER), key=lambda each: each.day)
+    processor, done, expected = RfmProcessor({}), 0, rfm_figures()
     for text in sorted({*PUBLISHED, *expected}):
         today = (date.fromisoformat(text) - EPOCH).days
         due = [each for each in lines[done:] if each.day <= today]

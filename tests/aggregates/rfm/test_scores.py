@@ -1,6 +1,5 @@
 """RFM from cells: the published CDNOW numbers, the brute-force oracle on random shops, and what must hold for every shop."""
 
-import json
 from collections import defaultdict
 from datetime import date
 from math import floor, log
@@ -15,7 +14,7 @@ from aggregates.rfm.answer.churn import churn, ltv_simple
 from aggregates.rfm.answer.scores import TOO_FEW, Rfm, rfm, score_customer, values_at
 from aggregates.rfm.answer.segment_boxes import boxes
 from aggregates.rfm.answer.segments import SEGMENTS, SHOPIFY, cells_of, fm_score, segment_of
-from tests.support.cdnow import MASTER, VECTORS, cdnow_orders, needs_cdnow
+from tests.support.golden import CDNOW_MASTER, cdnow_orders, rfm_figures
 from tests.support.oracle_rfm import GRID, NAMES, Answer, Order, percentile_disc, rfm_of
 
 ASOF = 20_000
@@ -101,11 +100,9 @@ ORDERS = st.lists(
 )
 
 
-@needs_cdnow
-@pytest.mark.skipif(not VECTORS.exists(), reason="shared/vectors/rfm_cdnow.json is not here")
 def test_the_cdnow_master_file_gives_the_published_numbers_exactly() -> None:
-    orders = cdnow_orders(MASTER)
-    for day, expected in json.loads(VECTORS.read_text())["asof"].items():
+    orders = cdnow_orders(CDNOW_MASTER)
+    for day, expected in rfm_figures().items():
         asof = (date.fromisoformat(day) - date(1970, 1, 1)).days
         got = scored(orders, asof)
         assert got.cutoffs is not None

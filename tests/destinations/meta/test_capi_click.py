@@ -1,8 +1,5 @@
 """fbc and fbp, against Meta's parameter builder where it has an opinion."""
 
-import json
-from pathlib import Path
-
 import pytest
 from capi_param_builder import ParamBuilder
 from hypothesis import given
@@ -10,15 +7,13 @@ from hypothesis import strategies as st
 
 from destinations.meta import click
 from tests.support.capi_orders import FBCLID, NOW_MS
+from tests.support.golden import vectors
 
-VECTORS = Path(__file__).parents[4] / "shared" / "vectors" / "capi.json"
 MONTH_MS = 30 * click.DAY_MS
 
 
 def test_a_click_id_becomes_the_fbc_that_metas_builder_makes_but_for_its_appendix() -> None:
-    if not VECTORS.exists():
-        pytest.skip("the shared vectors are not beside this checkout")
-    for vector in json.loads(VECTORS.read_text())["vectors"]:
+    for vector in vectors("capi.json"):
         asked = vector["input"]
         if vector["field"] != "fbc" or asked["cookies"] or asked["referer"]:
             continue

@@ -1,7 +1,6 @@
-"""Answers of Graph's: every rule of the shared table, and what outranks what."""
+"""Answers of Graph's: every rule of the golden table, and what outranks what."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,8 +9,8 @@ from destinations.delivery.backoff import CAP_MS, probe_ms, retry_ms
 from destinations.delivery.verdict import ErrorClass
 from destinations.meta.errors import Action, classify, scrubbed
 from tests.support.capi_orders import TOKEN
+from tests.support.golden import golden_json
 
-RULES = Path(__file__).parents[4] / "shared" / "vectors" / "capi_errors.json"
 CLASSES = {"config": "configuration"}
 
 
@@ -22,11 +21,9 @@ def answer(code: int, subcode: int | None = None, **error: Any) -> bytes:
     ).encode()
 
 
-def test_every_rule_of_the_shared_table_gives_its_class() -> None:
-    if not RULES.exists():
-        pytest.skip("the shared vectors are not beside this checkout")
+def test_every_rule_of_the_table_gives_its_class() -> None:
     checked = 0
-    for rule in json.loads(RULES.read_text())["rules"]:
+    for rule in golden_json("capi_errors.json")["rules"]:
         if "code" not in rule:
             continue
         codes = rule["code"] if isinstance(rule["code"], list) else [rule["code"]]

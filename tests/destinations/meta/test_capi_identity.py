@@ -1,10 +1,8 @@
-"""Identity: the shared vectors, the table of differences to Meta's own libraries, agreement where all agree, and properties."""
+"""Identity: the golden vectors, the table of differences to Meta's own libraries, agreement where all agree, and properties."""
 
-import json
 import re
 import unicodedata
 from pathlib import Path
-from typing import Any
 
 import pytest
 from facebook_business.adobjects.serverside.normalize import Normalize
@@ -12,9 +10,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from destinations.meta.identity import NORMALISERS, digest, hashed, normalised
+from tests.support.golden import vectors
 
 ROOT = Path(__file__).parents[3]
-VECTORS = ROOT.parent / "shared" / "vectors"
 TABLE = ROOT / "docs/capi-identity.md"
 COUNTRY = {
     "v061": "GB",
@@ -27,14 +25,6 @@ COUNTRY = {
     "v051": "US",
 }
 """The address country of the inputs that Meta's libraries got without one; US where a rule needs one and none is named here."""
-
-
-def vectors(name: str) -> list[dict[str, Any]]:
-    path = VECTORS / name
-    if not path.exists():
-        pytest.skip("the shared vectors are not beside this checkout")
-    found: list[dict[str, Any]] = json.loads(path.read_text())["vectors"]
-    return found
 
 
 def test_every_identity_vector_gives_its_normalised_form_and_its_hash() -> None:
