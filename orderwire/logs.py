@@ -12,8 +12,12 @@ import traceback
 from collections.abc import Callable
 from typing import TextIO
 
+import stamina
 import structlog
+from stamina.instrumentation import RetryDetails
 from structlog.typing import EventDict, Processor, WrappedLogger
+
+from stream.rate_limit import Told
 
 SELDOM_S = 10.0
 _log = structlog.get_logger()
@@ -129,6 +133,19 @@ def configure(role: str = "") -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[libraries_handler(role, sys.stderr)])
     logging.captureWarnings(capture=True)
     threading.excepthook = _thread_ended
+    stamina.instrumentation.set_on_retry_hooks([_Retries()])
+
+
+class _Retries:
+    """Writes why something is tried again, each reason once a minute."""
+
+    def __init__(self) -> None:
+        self._told = Told(time.monotonic)
+
+    def __call__(self, details: RetryDetails) -> None:
+        reason = f"{type(details.caused_by).__name__}: {details.caused_by}"
+        if self._told.due(reason):
+            _log.warning("trying again", reason=reason)
 
 
 def _thread_ended(ended: threading.ExceptHookArgs) -> None:

@@ -4,11 +4,12 @@ Each is imported where it is opened: a role loads what it uses, and the receiver
 """
 
 import asyncio
-from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 import structlog
 
+from orderwire.serve.waiting import again, unless_stopped
 from orderwire.settings.program import Settings
 from stream.log.contract import Log, LogError, Unavailable
 from stream.log.sqlite.log import SqliteLog
@@ -32,9 +33,10 @@ async def open_log(settings: Settings) -> Log:
 
 
 async def open_receiving_log(settings: Settings) -> Log:
-    """The same for the receiver: Kafka with the spool in front. An embedded log needs none; if its disk fails, so would the spool's.
+    """The same for the receiver: Kafka with the spool in front.
 
-    A spool that cannot be used is told, and gone without: deliveries that Kafka takes are better than none.
+    An embedded log needs none; if its disk fails, so would the spool's. Where the spool cannot be
+    used, the receiver says so and does without: deliveries that Kafka takes are better than none.
     """
     source = await open_log(settings)
     if not settings.on_kafka:
@@ -56,20 +58,16 @@ def open_store(settings: Settings) -> "SqlStore":
 
 
 async def wait_for_store(settings: Settings, stop: asyncio.Event) -> "SqlStore | None":
-    """`open_store`, tried again while the database is away; None where `stop` came first. Raises StoreError for what no waiting mends.
+    """`open_store`, tried again while the database is away; None where `stop` came first.
 
-    A role that starts during the database's outage must not die of it: its deaths would take `serve` down, and the receiver with it.
+    A role that starts during the database's outage must not die of it: its deaths would take
+    `serve` down, and the receiver with it. Raises StoreError for what no waiting mends.
     """
-    told = False
-    while not stop.is_set():
-        try:
-            return await asyncio.to_thread(open_store, settings)
-        except StoreUnavailable as error:
-            if settings.store_file is not None:
-                raise  # A folder that cannot be written: whoever runs serve must see it.
-            if not told:
-                log.warning("waiting for the store", error=str(error))
-            told = True
-        with suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), AGAIN_S)
-    return None
+
+    def away(error: Exception) -> bool:
+        # A folder that cannot be written is for whoever runs serve to see.
+        return isinstance(error, StoreUnavailable) and settings.store_file is None
+
+    return await unless_stopped(
+        stop, again(AGAIN_S)(away, partial(asyncio.to_thread, open_store, settings))
+    )

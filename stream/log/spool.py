@@ -25,9 +25,9 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import structlog
+from filelock import FileLock, Timeout
 
 from stream.log.contract import Log, Reader, Span, Start, Unavailable
-from stream.log.file_lock import FileLock
 from stream.log.sqlite.file import PAGE_BYTES, LogFile
 from stream.log.sqlite.log import SqliteLog
 from stream.rate_limit import Told
@@ -102,7 +102,7 @@ class SpooledLog:
             order_for_s,
             clock,
         )
-        self._lock = FileLock(path.with_name(path.name + ".drain"))
+        self._lock = FileLock(path.with_name(path.name + ".drain"), thread_local=False)
         self._spooling = False
         self._reason = ""
         self._spooling_told = False
@@ -288,7 +288,7 @@ class SpooledLog:
         """One batch from the file to the log. False where the log takes nothing; None where another
         process is the one that drains."""
         try:
-            if not self._lock.take():
+            if not self._may_drain():
                 await asyncio.sleep(0.02)
                 return None
             entries = await self._spool.scan(_TOPIC, 0, await self._next(), BATCH_RECORDS)
@@ -309,6 +309,13 @@ class SpooledLog:
             _log.error("spool_drain_failed", error=type(error).__name__)
             return False
         return True
+
+    def _may_drain(self) -> bool:
+        """Whether this process has the lock of those that drain; never waits."""
+        if not self._lock.is_locked:
+            with contextlib.suppress(Timeout):
+                self._lock.acquire(blocking=False)
+        return self._lock.is_locked
 
     async def _span(self) -> Span:
         return (await self._spool.spans(_TOPIC))[0]

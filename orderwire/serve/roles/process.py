@@ -21,8 +21,8 @@ from destinations.meta.quality import QualityPoller
 from orderwire.serve.connections import open_log, wait_for_store
 from orderwire.serve.feeds import feeds, keeping_contacts, running
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
-from orderwire.serve.held import store_to_itself
 from orderwire.serve.registry import PROCESSORS, pixels, zones
+from orderwire.serve.store_lock import store_to_itself
 from orderwire.settings.program import Settings
 from processors.engine.parking import ParkLimit, TooMuchParked
 from processors.engine.runner import Runner

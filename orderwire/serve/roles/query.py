@@ -7,11 +7,11 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from aggregates.carts.answer.overview import CartSettings
+from orderwire.serve.address import listen, sockets
 from orderwire.serve.answer_settings import budget_settings, rfm_settings
 from orderwire.serve.connections import open_log, wait_for_store
 from orderwire.serve.feeds import feeds
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
-from orderwire.serve.held import listen, sockets
 from orderwire.settings.program import ConfigurationError, Settings
 from orderwire.settings.sources import shop_domain
 from processors.engine.feed import Feed
@@ -57,7 +57,7 @@ def api_settings(settings: Settings) -> ApiSettings:
 async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
     """Answer until `stop`."""
     told = api_settings(settings)
-    held = await sockets(settings.api_address, stop, shared=settings.store_file is None)
+    bound = await sockets(settings.api_address, stop, shared=settings.store_file is None)
     store = await wait_for_store(settings, stop)
     if store is None:
         return
@@ -76,7 +76,7 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     try:
         async with alive(Heartbeat(store, identity, registry, dict)):
             try:
-                await listen(runner, held)
+                await listen(runner, bound)
                 await stop.wait()
             finally:
                 await runner.cleanup()

@@ -12,9 +12,9 @@ from prometheus_client import CollectorRegistry
 from ingest.meta.webhooks import MetaApp
 from ingest.receiver.app import Receiver
 from ingest.receiver.body import Limits
+from orderwire.serve.address import listen, sockets
 from orderwire.serve.connections import open_receiving_log
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
-from orderwire.serve.held import listen, sockets
 from orderwire.settings.program import ConfigurationError, Settings
 from stream.log.contract import Unavailable
 from stream.metrics import ReceiverMetrics
@@ -30,7 +30,7 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
             "no shop is configured: set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET, or write orderwire.toml (see README.md)"
         )
     # On Kafka several receivers share the port, and the kernel spreads connections among them.
-    held = await sockets(settings.receiver_address, stop, shared=settings.on_kafka)
+    bound = await sockets(settings.receiver_address, stop, shared=settings.on_kafka)
     if stop.is_set():
         return
     log = await open_receiving_log(settings)
@@ -61,7 +61,7 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
             )
         ):
             try:
-                await listen(runner, held, backlog=1024)
+                await listen(runner, bound, backlog=1024)
                 await stop.wait()
                 receiver.ready = False
             finally:

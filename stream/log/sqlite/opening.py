@@ -4,8 +4,9 @@ Every refusal names the file and what to do; nothing is changed in a file before
 """
 
 import sqlite3
-import time
 from pathlib import Path
+
+import stamina
 
 from stream.log.contract import LogError
 from stream.log.sqlite.file import PAGE_BYTES, Transaction, unavailable
@@ -16,13 +17,17 @@ FORMAT = 1
 APPLICATION_ID = 0x6F776C67
 """'owlg': tells an orderwire log from any other SQLite file, such as the store's."""
 
-TOPICS = "CREATE TABLE topics (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, floor INTEGER NOT NULL DEFAULT 0)"
+TOPICS = (
+    "CREATE TABLE topics (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+    " floor INTEGER NOT NULL DEFAULT 0)"
+)
 
 
 def prepare(path: Path, *, timeout_s: float, setting: str) -> None:
-    """Make the file and its folder, or check that the file is a log which this code can write. `setting` is what names it.
+    """Make the file and its folder, or check that the file is a log which this code can write.
 
-    Raises LogError where only the operator can help, Unavailable where another process holds the file for `timeout_s`.
+    `setting` is what names it. Raises LogError where only the operator can help, Unavailable where
+    another process holds the file for `timeout_s`.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -30,19 +35,23 @@ def prepare(path: Path, *, timeout_s: float, setting: str) -> None:
         raise LogError(
             f"log {path}: its folder cannot be made ({error.strerror}); see {setting}"
         ) from error
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            return _prepare(path, timeout_s, setting)
-        except sqlite3.Error as error:
-            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
-                raise LogError(
-                    f"log {path}: {_advice(error)} ({error.sqlite_errorname}); see {setting}"
-                ) from error
-            # The switch to WAL does not always wait for its lock: processes that start together on a new file meet here.
-            if time.monotonic() >= deadline:
-                raise unavailable(path, error) from error
-            time.sleep(0.02)
+    # The switch to WAL does not always wait for its lock: processes that start together on a new
+    # file meet here.
+    again = stamina.RetryingCaller(
+        attempts=None, timeout=timeout_s, wait_initial=0.02, wait_max=0.1, wait_jitter=0.02
+    )
+    try:
+        again(_busy, _prepare, path, timeout_s, setting)
+    except sqlite3.Error as error:
+        if _busy(error):
+            raise unavailable(path, error) from error
+        raise LogError(
+            f"log {path}: {_advice(error)} ({error.sqlite_errorname}); see {setting}"
+        ) from error
+
+
+def _busy(error: Exception) -> bool:
+    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _prepare(path: Path, timeout_s: float, setting: str) -> None:
@@ -55,9 +64,8 @@ def _prepare(path: Path, timeout_s: float, setting: str) -> None:
             raise LogError(
                 f"log {path}: no WAL on its file system (journal mode stays {mode}); use a local disk"
             )
-        with Transaction(
-            db
-        ):  # takes the write lock, so it also finds a file that cannot be written
+        # Takes the write lock, so it also finds a file that cannot be written.
+        with Transaction(db):
             if _is_new(path, db, setting):
                 db.execute(TOPICS)
                 db.execute(f"PRAGMA application_id={APPLICATION_ID}")

@@ -1,4 +1,4 @@
-"""What a role holds before it opens anything, and how long one waits for another to let go."""
+"""A role's exclusive resources, and how long one process waits for another to release them."""
 
 import asyncio
 import os
@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from orderwire.serve.held import sockets, store_to_itself
+from orderwire.serve.address import sockets
+from orderwire.serve.store_lock import store_to_itself
 from orderwire.settings.program import Address, ConfigurationError
 from simulator.servers.broker import free_port
 
 HOLD = """
 import asyncio, pathlib, sys
-from orderwire.serve.held import store_to_itself
+from orderwire.serve.store_lock import store_to_itself
 lock = asyncio.run(store_to_itself(pathlib.Path(sys.argv[1]), asyncio.Event()))
 print("held", flush=True)
 sys.stdin.read()
@@ -67,7 +68,7 @@ async def test_an_address_in_use_is_refused_with_its_variable_and_had_as_soon_as
         with pytest.raises(
             ConfigurationError, match=f"ORDERWIRE_RECEIVER 127.0.0.1:{port}.*in use"
         ):
-            await sockets(address(f"127.0.0.1:{port}"), stop, shared=False, patience_s=0.0)
+            await sockets(address(f"127.0.0.1:{port}"), stop, shared=False, patience_s=0.001)
         waiting = asyncio.create_task(sockets(address(f"127.0.0.1:{port}"), stop, shared=False))
         await asyncio.sleep(0)
     (bound,) = await asyncio.wait_for(waiting, 10)
@@ -79,14 +80,14 @@ async def test_an_address_in_use_is_refused_with_its_variable_and_had_as_soon_as
 
 async def test_processes_may_share_an_address() -> None:
     here, stop = address(f"127.0.0.1:{free_port()}"), asyncio.Event()
-    for one in [await sockets(here, stop, shared=True, patience_s=0.0) for _ in range(2)]:
+    for one in [await sockets(here, stop, shared=True, patience_s=0.001) for _ in range(2)]:
         one[0].close()
 
 
 @pytest.mark.parametrize("host", ["no.such.host.invalid", "192.0.2.1"])
 async def test_an_address_that_is_not_this_machines_is_refused(host: str) -> None:
     with pytest.raises(ConfigurationError, match=f"ORDERWIRE_RECEIVER {host}:8081"):
-        await sockets(address(f"{host}:8081"), asyncio.Event(), shared=False, patience_s=0.0)
+        await sockets(address(f"{host}:8081"), asyncio.Event(), shared=False, patience_s=0.001)
 
 
 async def test_a_name_with_several_addresses_is_all_of_those_that_this_machine_has() -> None:

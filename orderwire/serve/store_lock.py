@@ -1,0 +1,51 @@
+"""The lock that makes one process role the only one on a SQLite store, taken before any side effect.
+
+The process before may be on its way out (orderwire/serve/address.py), so the lock is waited for.
+"""
+
+import asyncio
+from pathlib import Path
+
+import structlog
+from filelock import FileLock, Timeout
+
+from orderwire.settings.program import ConfigurationError
+
+PATIENCE_S = 60.0
+"""An orphaned process role finishes its batches and requests, with nobody to end it after 25 s."""
+
+log = structlog.get_logger()
+
+
+async def store_to_itself(
+    path: Path, stop: asyncio.Event, *, patience_s: float = PATIENCE_S
+) -> FileLock | None:
+    """The lock of the process role on the SQLite store at `path`; None where `stop` came first.
+
+    Raises ConfigurationError.
+    """
+    what = f"ORDERWIRE_STORE_URL {path}"
+    try:
+        lock = _lock_beside(path)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            log.warning("waiting for the store's lock", store=str(path), at_most_s=patience_s)
+            await asyncio.to_thread(lock.acquire, timeout=patience_s, cancel_check=stop.is_set)
+    except Timeout:
+        if stop.is_set():
+            return None
+        raise ConfigurationError(
+            f"{what}: another process role works on it: one `serve` per SQLite store"
+        ) from None
+    except OSError as error:
+        raise ConfigurationError(f"{what}: {error.strerror or error}") from None
+    return lock
+
+
+def _lock_beside(path: Path) -> FileLock:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # Whatever link the store is reached by, the lock's file is one and the same.
+    real = path.resolve()
+    # Taken in one thread and released in another.
+    return FileLock(real.with_name(real.name + ".process"), thread_local=False)
