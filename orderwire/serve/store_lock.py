@@ -14,6 +14,8 @@ from orderwire.settings.program import ConfigurationError
 PATIENCE_S = 60.0
 """An orphaned process role finishes its batches and requests, with nobody to end it after 25 s."""
 
+TAKEN = "another process role works on it"
+
 log = structlog.get_logger()
 
 
@@ -30,14 +32,12 @@ async def store_to_itself(
         try:
             lock.acquire(blocking=False)
         except Timeout:
-            log.warning("waiting for the store's lock", store=str(path), at_most_s=patience_s)
+            log.warning("waiting", what=what, reason=TAKEN, at_most_s=patience_s)
             await asyncio.to_thread(lock.acquire, timeout=patience_s, cancel_check=stop.is_set)
     except Timeout:
         if stop.is_set():
             return None
-        raise ConfigurationError(
-            f"{what}: another process role works on it: one `serve` per SQLite store"
-        ) from None
+        raise ConfigurationError(f"{what}: {TAKEN}: one `serve` per SQLite store") from None
     except OSError as error:
         raise ConfigurationError(f"{what}: {error.strerror or error}") from None
     return lock
