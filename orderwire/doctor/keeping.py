@@ -102,6 +102,14 @@ def work_lines(settings: Settings, kept: Kept) -> list[Line]:
         )
     else:
         lines.append(ok("parked", "none"))
+    lines += [
+        fix(
+            f"{each.shop}: subscription {each.topic}",
+            f"{each.records} deliveries were parked because they lack {each.missing}: add these"
+            " fields to its include_fields, or leave include_fields out",
+        )
+        for each in kept.filtered
+    ]
     for shop, capi in kept.capi.items():
         lines += capi_lines(shop, capi)
     return [*lines, spool_line(settings)]

@@ -15,7 +15,7 @@ from query.as_of import Lags, as_of, today
 from query.status import Role, processors_json, read_parked, read_roles, status_json, stopped
 from stream.log.contract import Log
 from stream.log.spool import SpoolState, read_state
-from stream.store.contract import Position, Store
+from stream.store.contract import Position, Snapshot, Store
 
 ROLE_SILENT_MS = 15_000
 """A role without a sign of life for this long is not alive; they give one every 2 s."""
@@ -24,12 +24,23 @@ LOG_TIMEOUT_S = 5.0
 Json = dict[str, Any]
 
 
+class Filtered(NamedTuple):
+    """A subscription whose `include_fields` leaves out what we need."""
+
+    shop: str
+    topic: str
+    """Shopify's name of it."""
+    missing: str
+    records: int
+
+
 class Kept(NamedTuple):
     """One state of the store."""
 
     positions: list[Position]
     roles: list[Role]
     parked: dict[str, int]
+    filtered: list[Filtered]
     capi: dict[str, Json]
     """By shop, as in `GET /v1/capi`."""
 
@@ -46,11 +57,23 @@ def read(settings: Settings, store: Store, now_ms: int) -> Kept:
             snapshot.positions(),
             read_roles(snapshot, now_ms, ROLE_SILENT_MS),
             read_parked(snapshot, None),
+            _filtered(snapshot),
             {
                 shop: capi(snapshot, shop, chosen.pixel_id, now_ms)
                 for shop, chosen in pixels(settings).items()
             },
         )
+
+
+def _filtered(snapshot: Snapshot) -> list[Filtered]:
+    found = snapshot.query(
+        "SELECT shop, source_topic, reason, COUNT(*) FROM parked"
+        " WHERE replayed = 0 AND reason LIKE 'missing_fields:%' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+    )
+    return [
+        Filtered(shop, topic, reason.partition(":")[2].replace(",", ", "), records)
+        for shop, topic, reason, records in found
+    ]
 
 
 def spool_state(settings: Settings) -> SpoolState:

@@ -7,7 +7,16 @@ from typing import Any
 import msgspec
 
 from processors.shopify.orders import exact_id, shop_amount
-from processors.shopify.tolerance import Rejected, currency_code, mapping, sequence, text, timestamp
+from processors.shopify.reading import read
+from processors.shopify.tolerance import (
+    Rejected,
+    currency_code,
+    lacking,
+    mapping,
+    sequence,
+    text,
+    timestamp,
+)
 from processors.shopify.version import Version, version_of
 from stream.record import Entry, Record
 
@@ -62,11 +71,10 @@ def _checkout(record: Record, body: dict[str, Any]) -> Checkout:
         raise Rejected("no_checkout_token", "the checkout has no token")
     created = timestamp(body.get("created_at"), "created_at")
     updated = timestamp(body.get("updated_at"), "updated_at") or created
-    if updated is None:
-        raise Rejected("no_checkout_time", "neither created_at nor updated_at is there")
     currency = currency_code(body.get("currency"), "currency")
-    if currency is None:
-        raise Rejected("no_currency", "the checkout names no currency")
+    told = body.get("total_price", body.get("total_price_set"))
+    if updated is None or currency is None or told is None:
+        raise lacking(created_at=updated, currency=currency, total_price=told)
     customer = mapping(body.get("customer"))
     email = text(body.get("email")) or text(customer.get("email"))
     return Checkout(
@@ -115,7 +123,7 @@ def _cart(record: Record, body: dict[str, Any]) -> Cart:
     created = timestamp(body.get("created_at"), "created_at")
     updated = timestamp(body.get("updated_at"), "updated_at") or created
     if updated is None:
-        raise Rejected("no_cart_time", "neither created_at nor updated_at is there")
+        raise lacking(created_at=None)
     return Cart(
         shop=record.headers["shop"],
         token=token,
@@ -127,17 +135,21 @@ def _cart(record: Record, body: dict[str, Any]) -> Cart:
 
 
 def decode_checkout(entry: Entry) -> CheckoutEvent | None:
-    """A record of the topic `checkouts` as an event. Raises Rejected."""
-    record = entry.record
+    """A record of the topic `checkouts` as an event; None where policy ignores it.
+
+    Raises Rejected.
+    """
+    return read(entry.record, _decode)
+
+
+KNOWN = frozenset({"checkouts/create", "checkouts/update", "carts/create", "carts/update"})
+
+
+def _decode(record: Record) -> CheckoutEvent | None:
     topic = record.headers.get("topic", "")
-    try:
-        body = _decoder.decode(record.body)
-    except msgspec.DecodeError:
-        raise Rejected(
-            "malformed_json", "the body is not the JSON object that its topic promises"
-        ) from None
+    body = _decoder.decode(record.body)
     if topic == "checkouts/delete":
         return _checkout_deleted(record, body)
-    if topic.startswith("carts/"):
-        return _cart(record, body)
-    return _checkout(record, body)
+    if topic not in KNOWN and "line_items" not in body:
+        return None  # Another topic of the family, and neither a cart nor a checkout.
+    return _cart(record, body) if topic.startswith("carts/") else _checkout(record, body)

@@ -12,10 +12,12 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from processors.shopify.reading import read
 from processors.shopify.tolerance import (
     Rejected,
     currency_code,
     identifier,
+    lacking,
     mapping,
     money,
     sequence,
@@ -115,7 +117,8 @@ class _Order(msgspec.Struct):
     total_price_set: Any = None
     current_total_price: Any = None
     current_total_price_set: Any = None
-    financial_status: Any = None
+    financial_status: Any = msgspec.UNSET
+    line_items: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     test: Any = None
     cancelled_at: Any = None
     refunds: Any = None
@@ -130,12 +133,12 @@ _order_decoder = msgspec.json.Decoder(_Order)
 _any_decoder = msgspec.json.Decoder(dict[str, Any])
 
 
-def shop_amount(plain: Any, amount_set: Any, currency: str, field: str) -> int | None:
+def shop_amount(plain: Any, amount_set: Any, currency: str | None, field: str) -> int | None:
     """An amount in shop money: the plain field, else `<field>_set.shop_money`
     (docs/facts/shopify.md, "Orders")."""
     if plain in (None, ""):
         plain = mapping(mapping(amount_set).get("shop_money")).get("amount")
-    return money(plain, currency, field)
+    return None if currency is None else money(plain, currency, field)
 
 
 WORTH = (
@@ -251,22 +254,26 @@ def order(record: Record, zones: Zones) -> Order:
     raw = _order_decoder.decode(record.body)
     shop = record.headers["shop"]
     order_id = exact_id(raw.id, raw.admin_graphql_api_id)
-    if order_id is None:
-        raise Rejected("no_order_id", "the body has neither id nor admin_graphql_api_id")
     created = timestamp(raw.created_at, "created_at")
     processed = timestamp(raw.processed_at, "processed_at") or created
-    if processed is None:
-        raise Rejected("no_order_time", "neither created_at nor processed_at is there")
-    updated = timestamp(raw.updated_at, "updated_at") or processed
     currency = currency_code(raw.currency, "currency") or currency_code(
         mapping(mapping(raw.total_price_set).get("shop_money")).get("currency_code"),
         "total_price_set",
     )
-    if currency is None:
-        raise Rejected("no_currency", "neither currency nor total_price_set is there")
+    told = raw.total_price if raw.total_price not in (None, "") else raw.total_price_set
     total = shop_amount(raw.total_price, raw.total_price_set, currency, "total_price")
-    if total is None:
-        raise Rejected("no_total_price", "neither total_price nor total_price_set is there")
+    # Whole orders have both keys, whatever is in them: this one would wipe out what is known.
+    filtered = raw.financial_status is msgspec.UNSET and raw.line_items is msgspec.UNSET
+    if order_id is None or processed is None or currency is None or total is None or filtered:
+        raise lacking(
+            id=order_id,
+            created_at=processed,
+            currency=currency,
+            total_price=told if currency is None else total,
+            financial_status=None if filtered else "",
+            line_items=None if filtered else "",
+        )
+    updated = timestamp(raw.updated_at, "updated_at") or processed
     current = shop_amount(
         raw.current_total_price, raw.current_total_price_set, currency, "current_total_price"
     )
@@ -368,36 +375,56 @@ def decode_order(entry: Entry, zones: Zones) -> OrderEvent | None:
             and its_zones == zones
         ):
             return event
-    event = _decode_order(record, zones)
+    event = read(record, lambda readable: _decode_order(readable, zones))
     _recent[place] = (record, zones, event)
     return event
 
 
+WHOLE_ORDERS = frozenset(
+    f"orders/{what}"
+    for what in ("create", "paid", "updated", "cancelled", "fulfilled", "partially_fulfilled")
+)
+"""Topics that promise a whole order, however much of it a subscription leaves out."""
+OF_AN_ORDER = frozenset({"total_price", "total_price_set", "financial_status"})
+"""Keys by one of which an order is known under any other topic."""
+
+
 def _decode_order(record: Record, zones: Zones) -> OrderEvent | None:
     topic = record.headers.get("topic", "")
-    try:
-        if topic == "refunds/create":
-            return _refund_created(record, _any_decoder.decode(record.body))
-        if topic == "orders/delete":
-            body = _any_decoder.decode(record.body)
-            if (
-                "created_at" not in body
-            ):  # Else it is an order that somebody sent again under another label: no header is signed.
-                order_id = identifier(body.get("id"))
-                if order_id is None:
-                    raise Rejected("no_order_id", "the deleted order has no id")
-                return OrderDeleted(shop=record.headers["shop"], order_id=order_id)
-        if topic == "orders/edited":
-            return None  # It names the lines changed but no totals; the orders/updated beside it carries the whole order.
-        if topic == "customers/merge":
-            body = _any_decoder.decode(record.body)
-            kept = identifier(body.get("admin_graphql_api_customer_kept_id"))
-            deleted = identifier(body.get("admin_graphql_api_customer_deleted_id"))
-            if kept is None or deleted is None:
-                raise Rejected("no_customer_id", "the merge does not name both customers")
-            return CustomersMerged(shop=record.headers["shop"], kept_id=kept, deleted_id=deleted)
+    if topic in WHOLE_ORDERS:
         return order(record, zones)
-    except msgspec.DecodeError:
-        raise Rejected(
-            "malformed_json", "the body is not the JSON object that its topic promises"
-        ) from None
+    body = _any_decoder.decode(record.body)
+    if topic == "refunds/create":
+        return _refund_created(record, body)
+    if topic == "customers/merge":
+        return _merged(record, body)
+    # No header is signed, so an order under another label is an order all the same.
+    if not OF_AN_ORDER.isdisjoint(body):
+        return order(record, zones)
+    if topic == "orders/delete":
+        order_id = exact_id(body.get("id"), body.get("admin_graphql_api_id"))
+        if order_id is None:
+            raise Rejected("no_order_id", "the deleted order has no id")
+        return OrderDeleted(shop=record.headers["shop"], order_id=order_id)
+    # orders/edited names changed lines without totals, and the orders/updated beside it carries the
+    # whole order; orders/risk_assessment_changed and its like are no orders at all.
+    return None
+
+
+MERGED = "completed"
+NOT_MERGED = frozenset({"requested", "in_progress", "failed"})
+"""`status` of a customers/merge (shopify.dev: admin-graphql, CustomerMergeRequestStatus)."""
+
+
+def _merged(record: Record, body: dict[str, Any]) -> CustomersMerged | None:
+    """A completed merge; None for one that is under way or failed. A merge is undone by nothing."""
+    status = (text(body.get("status")) or "").lower()
+    if status in NOT_MERGED:
+        return None
+    if status != MERGED:
+        raise Rejected("no_merge_status", "the merge does not say whether it was carried out")
+    kept = identifier(body.get("admin_graphql_api_customer_kept_id"))
+    deleted = identifier(body.get("admin_graphql_api_customer_deleted_id"))
+    if kept is None or deleted is None:
+        raise Rejected("no_customer_id", "the merge does not name both customers")
+    return CustomersMerged(shop=record.headers["shop"], kept_id=kept, deleted_id=deleted)

@@ -23,6 +23,17 @@ class Rejected(Exception):
         self.reason, self.detail = reason, detail
 
 
+def lacking(**needed: Any) -> Rejected:
+    """The rejection of a body that lacks some of `needed` (Shopify's names, None where absent).
+
+    The reason names them, so that whoever filters the subscription's fields knows which to add.
+    """
+    missing = [name for name, value in needed.items() if value is None]
+    if missing == ["id"]:
+        return Rejected("no_order_id", "the body has neither id nor admin_graphql_api_id")
+    return Rejected(f"missing_fields:{','.join(missing)}", "the subscription's include_fields?")
+
+
 def shape(value: Any) -> str:
     """What a value looks like, without saying what it is: for errors about personal data."""
     return (

@@ -236,8 +236,13 @@ async def test_stopped_processors_paused_pixels_and_parked_records_show(
         line.startswith(f"fix   {SHOP}: sending to Meta is paused since 1970") for line in lines
     )
     assert (
-        "hint  parked: 1 (1 no_order_time): `orderwire replay --parked --dry-run` says what can go back"
+        "hint  parked: 1 (1 missing_fields:created_at,currency,total_price,financial_status,line_items): `orderwire replay --parked --dry-run` says what can go back"
         in lines
+    )
+    assert (
+        f"fix   {SHOP}: subscription orders/paid: 1 deliveries were parked because they lack"
+        " created_at, currency, total_price, financial_status, line_items: add these fields to its"
+        " include_fields, or leave include_fields out" in lines
     )
 
 

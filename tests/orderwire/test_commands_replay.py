@@ -139,7 +139,10 @@ async def test_what_every_processor_would_reject_again_stays_and_is_counted_by_r
     )
     await fold_all(shop_settings, log, store)
     result = await run_replay(shop_settings, log, store)
-    assert (result.returned, result.left) == ({}, {"no_order_time": 3})
+    assert (result.returned, result.left) == (
+        {},
+        {"missing_fields:created_at,currency,total_price,financial_status,line_items": 3},
+    )
     assert (await log.spans("orders"))[0].next == 3
 
 

@@ -40,7 +40,12 @@ async def test_it_tells_lag_records_parked_and_outcomes_from_log_and_store(
     assert (processors["rfm"]["lag_records"], processors["rfm"]["records"]) == (len(orders) - 2, 3)
     assert processors["rfm"]["oldest_s"] != 0
     assert processors["capi"]["oldest_s"] == 0
-    assert told["parked"] == {"records": 1, "by_reason": {"no_order_time": 1}}
+    assert told["parked"] == {
+        "records": 1,
+        "by_reason": {
+            "missing_fields:created_at,currency,total_price,financial_status,line_items": 1
+        },
+    }
     assert told["capi"][SHOP]["pixel_id"] == PIXEL
     told_of = {
         json.loads(order.body)["id"]

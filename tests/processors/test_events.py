@@ -32,6 +32,12 @@ ORDER: dict[str, Any] = {
     "financial_status": "paid",
     "customer": {"id": 7},
 }
+NOON = "2026-11-22T12:00:00Z"
+MERGE = {
+    "admin_graphql_api_customer_kept_id": "gid://shopify/Customer/1",
+    "admin_graphql_api_customer_deleted_id": "gid://shopify/Customer/2",
+    "status": "completed",
+}
 
 
 def entry(topic: str, body: Any, **headers: str) -> Entry:
@@ -147,13 +153,14 @@ def test_timestamps_with_any_offset_and_precision_are_read(good: str) -> None:
 
 @pytest.mark.parametrize(("changes", "why"), [
     ({"id": None}, "no_order_id"),
-    ({"created_at": None}, "no_order_time"),
-    ({"currency": None}, "no_currency"),
+    ({"created_at": None}, "missing_fields:created_at"),
+    ({"currency": None}, "missing_fields:currency"),
+    ({"currency": None, "created_at": ""}, "missing_fields:created_at,currency"),
     ({"currency": "example string"}, "malformed_currency"),
     ({"currency": "XQQ"}, "unknown_currency"),
-    ({"total_price": None}, "no_total_price"),
+    ({"total_price": None}, "missing_fields:total_price"),
     ({"total_price": "example string"}, "malformed_money"),
-    ({"total_price": float("nan")}, "malformed_json"),
+    ({"total_price": float("nan")}, "missing_fields:total_price"),
     ({"updated_at": "2024-09-16T03:50:1500:00"}, "malformed_timestamp"),
 ])  # fmt: skip
 def test_what_cannot_be_understood_is_rejected_with_its_reason(
@@ -249,6 +256,7 @@ def test_the_cart_of_a_checkout_is_also_told_by_its_recovery_url(
         "cart_token": cart_token,
         "created_at": ORDER["created_at"],
         "currency": "USD",
+        "total_price": "1.00",
     }
     url = "https://shop.example/42/checkouts/ac/c2/recover?key=k"
     event = decode_checkout(entry("checkouts/create", told | {"abandoned_checkout_url": url}))
@@ -342,13 +350,76 @@ def test_topics_that_carry_no_whole_order() -> None:
         shop=SHOP, order_id="5"
     )
     assert decode_order(entry("orders/edited", {"order_edit": {"order_id": 5}}), {}) is None
-    merge = {
-        "admin_graphql_api_customer_kept_id": "gid://shopify/Customer/1",
-        "admin_graphql_api_customer_deleted_id": "gid://shopify/Customer/2",
-    }
-    assert decode_order(entry("customers/merge", merge), {}) == CustomersMerged(
+    assert decode_order(entry("customers/merge", MERGE), {}) == CustomersMerged(
         shop=SHOP, kept_id="1", deleted_id="2"
     )
+
+
+@pytest.mark.parametrize(
+    "topic",
+    ["orders/risk_assessment_changed", "orders/shopify_protect_eligibility_changed", "orders/next"],
+)
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"provider_id": 123, "risk_level": "low", "created_at": NOON, "order_id": "1721"},
+        {"order_id": 1721, "status": "active", "eligibility": {"status": "eligible"}},
+        {"id": 9, "order_id": 1721, "created_at": NOON, "updated_at": NOON},
+        {},
+    ],
+)
+def test_a_body_that_is_no_order_is_ignored_under_any_topic_of_the_family(
+    topic: str, body: dict[str, Any]
+) -> None:
+    assert decode_order(entry(topic, body), {}) is None
+
+
+def test_an_order_without_the_fields_that_a_subscription_left_out_is_parked_with_their_names() -> (
+    None
+):
+    left = {"id": 1671, "updated_at": NOON, "total_price": "100.00", "financial_status": "paid"}
+    assert reason("orders/updated", left) == "missing_fields:created_at,currency"
+    left = {"id": 1671, "updated_at": NOON, "customer": {"id": 1}}
+    assert reason("orders/create", left) == (
+        "missing_fields:created_at,currency,total_price,financial_status,line_items"
+    )
+    whole = {"id": 1671, "created_at": NOON, "currency": "USD", "total_price": "100.00"}
+    assert reason("orders/paid", whole) == "missing_fields:financial_status,line_items"
+    assert reason("orders/delete", whole) == "missing_fields:financial_status,line_items"
+    del whole["id"]
+    assert reason("orders/paid", whole | {"line_items": []}) == "no_order_id"
+
+
+def test_a_checkout_without_the_fields_that_a_subscription_left_out_is_parked_with_their_names() -> (
+    None
+):
+    with pytest.raises(Rejected) as caught:
+        decode_checkout(entry("checkouts/update", {"token": "t", "currency": "USD"}))
+    assert caught.value.reason == "missing_fields:created_at,total_price"
+
+
+def test_a_checkouts_topic_whose_body_is_no_checkout_is_ignored() -> None:
+    assert decode_checkout(entry("checkouts/next", {"id": 1, "status": "open"})) is None
+
+
+@pytest.mark.parametrize("status", ["failed", "in_progress", "requested", "FAILED"])
+def test_a_merge_that_is_not_carried_out_merges_nobody(status: str) -> None:
+    assert decode_order(entry("customers/merge", MERGE | {"status": status}), {}) is None
+
+
+@pytest.mark.parametrize("status", [None, "", "done"])
+def test_a_merge_that_does_not_say_whether_it_was_carried_out_is_parked(status: str | None) -> None:
+    assert reason("customers/merge", MERGE | {"status": status}) == "no_merge_status"
+
+
+@pytest.mark.parametrize("oddity", [b'"thanks \\ud83d"', b'"caf\xe9"', b'"a\nb"', b"NaN", b"1e999"])
+def test_an_oddity_in_a_field_that_nobody_reads_costs_no_order(oddity: bytes) -> None:
+    body = json.dumps(ORDER | {"note": "here"}).encode().replace(b'"here"', oddity)
+    headers = {"shop": SHOP, "topic": "orders/create"}
+    event = decode_order(Entry(Record("orders", "", "", 0, headers, body), 0, 0), {})
+    assert isinstance(event, Order)
+    assert event.total == order().total
+    assert json.loads(event.body)["id"] == ORDER["id"]
 
 
 def test_state_comes_from_the_body_whatever_the_unsigned_topic_says() -> None:

@@ -136,6 +136,7 @@ def payload(refunds: Sequence[dict[str, Any]], minute: int = 0, **changes: Any) 
         "updated_at": at,
         "currency": "USD",
         "total_price": "100.00",
+        "financial_status": "paid",
         "refunds": refunds,
         **changes,
     }

@@ -30,7 +30,13 @@ def entry(topic: str, shopify_topic: str, body: dict[str, Any]) -> Entry:
 
 
 def test_orders_that_say_nothing_about_checkouts_are_passed_over() -> None:
-    body = {"id": 1, "created_at": "2026-08-01T00:00:00Z", "currency": "USD", "total_price": "1.00"}
+    body = {
+        "id": 1,
+        "created_at": "2026-08-01T00:00:00Z",
+        "currency": "USD",
+        "total_price": "1.00",
+        "financial_status": "paid",
+    }
     processor = CartsOrders()
     assert isinstance(processor.decode(entry("orders", "orders/create", body)), Order)
     assert processor.decode(entry("orders", "orders/create", {**body, "test": True})) is None

@@ -224,6 +224,7 @@ def test_a_merge_moves_no_rows() -> None:
     merge = {
         "admin_graphql_api_customer_kept_id": "gid://shopify/Customer/1",
         "admin_graphql_api_customer_deleted_id": "gid://shopify/Customer/2",
+        "status": "completed",
     }
     entry = Entry(record(merge, topic="customers/merge"), 0, 0)
     assert ALLOWED.decode(entry) is None

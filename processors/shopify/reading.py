@@ -1,0 +1,30 @@
+"""Reads the JSON of a record, mended where a strict decoder refuses it for an oddity."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import msgspec
+
+from processors.shopify.tolerance import Rejected
+from stream.lenient_json import mended
+from stream.record import Record
+
+Event = TypeVar("Event")
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def read(record: Record, decode: Callable[[Record], Event]) -> Event:
+    """`decode(record)`, once more with a mended body where that fails. Raises Rejected."""
+    try:
+        if not record.body.isascii():
+            # msgspec skips text that it does not build, and a later reader may build more.
+            record.body.decode()
+        return decode(record)
+    except UNREADABLE:
+        pass
+    try:
+        return decode(msgspec.structs.replace(record, body=mended(record.body)))
+    except (ValueError, RecursionError):
+        raise Rejected(
+            "malformed_json", "the body is not the JSON object that its topic promises"
+        ) from None
