@@ -1,6 +1,6 @@
 """A shop's settings as its answers read them. `query` knows nothing of variables and tables, `orderwire.settings.program` nothing of NumPy."""
 
-from aggregates.budget.answer.kelly import Caution
+from aggregates.budget.advice.kelly import Caution
 from aggregates.budget.answer.overview import BudgetSettings
 from aggregates.rfm.answer.overview import RfmSettings
 from orderwire.settings.program import ShopSettings
@@ -30,5 +30,11 @@ def budget_settings(shop: ShopSettings) -> BudgetSettings:
         seed=ads.seed,
         currency=shop.currency,
         time_zone=None if shop.zone is None else shop.zone.key,
-        caution=Caution(kelly=ads.kelly, prior_days=ads.prior_days, prior_variance=ads.prior_sd**2),
+        caution=Caution(
+            kelly=ads.kelly,
+            prior_days=ads.prior_days,
+            prior_variance=ads.prior_sd**2,
+            horizon_days=ads.horizon_days,
+            cut_probability=ads.cut_probability,
+        ),
     )

@@ -34,6 +34,12 @@ class AdNumbers(BaseModel):
     """kappa: for how many days the account's own win rate counts in a campaign's."""
     prior_sd: float = Field(0.2, gt=0, le=5, description="a positive number, for example 0.2")
     """tau: how far campaigns' true mean daily returns lie apart."""
+    horizon_days: int = Field(30, ge=1, le=366, description="a whole number of days from 1 to 366")
+    """The bankroll of so many days is what risk is measured against."""
+    cut_probability: float = Field(
+        0.75, ge=0.5, lt=1, description="a probability from 0.5 up to below 1, for example 0.75"
+    )
+    """P(mean return < 0) from which a campaign's budget is cut."""
 
 
 class CustomerNumbers(BaseModel):

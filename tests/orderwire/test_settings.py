@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from aggregates.budget.answer.kelly import Caution
+from aggregates.budget.advice.kelly import Caution
 from aggregates.budget.answer.overview import BudgetSettings
 from aggregates.rfm.answer.overview import RfmSettings
 from orderwire.serve.registry import currencies

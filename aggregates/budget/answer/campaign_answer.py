@@ -1,18 +1,23 @@
-"""One campaign of `GET /v1/budget` as JSON, every null with its reason (docs/api.md, "GET
-/v1/budget"). Pure."""
+"""One campaign of `GET /v1/budget` as JSON, every null with its reason."""
 
-from collections import Counter
-from math import sqrt
+from collections.abc import Sequence
 from typing import Any, Final
 
-from aggregates.budget.answer.advice import Assessment, Evidence, Terms, Window
+from aggregates.budget.advice.evidence import Evidence
+from aggregates.budget.advice.kelly import MIN_DAYS, VARIANCE_FLOOR
+from aggregates.budget.answer.assessment import Assessment
 from aggregates.budget.answer.campaigns import Campaign
-from aggregates.budget.answer.kelly import MIN_DAYS, VARIANCE_FLOOR
+from aggregates.budget.answer.terms import Terms
+from aggregates.budget.answer.why import why
+from aggregates.budget.answer.window import Window, day_text, total
 from stream.money import money
 
 Json = dict[str, Any]
 
-NO_MARGIN: Final = "the contribution margin is not known: set AD_MARGIN (a fraction of revenue, above 0 and at most 1)"
+NO_MARGIN: Final = (
+    "the contribution margin is not known: set AD_MARGIN (a fraction of revenue, above 0 and at "
+    "most 1)"
+)
 NO_BANKROLL: Final = (
     "the ad bankroll per day is not known: set AD_BANKROLL (in the shop's currency)"
 )
@@ -20,7 +25,7 @@ NO_SPEND: Final = "no spend was reported for it"
 AMBIGUOUS: Final = (
     "several campaigns go by this name: put utm_id={{campaign.id}} into the ads' links"
 )
-PAUSE: Final = "consider a pause: the mean return is not above zero"
+PAUSE: Final = "consider a pause: the mean return is most likely below zero"
 BEYOND_STEP: Final = (
     "the bankroll is so far below today's budgets that the step down is larger than usual"
 )
@@ -30,50 +35,69 @@ def campaign_json(assessed: Assessment, terms: Terms) -> Json:
     """An item of `campaigns`; money and orders of the recent window, returns of the mature one."""
     campaign, found, advice = assessed.campaign, assessed.evidence, assessed.advice
     reason = _reason(assessed, terms)
-    spend, revenue = (
-        in_window(campaign.spend, terms.recent),
-        in_window(campaign.revenue, terms.recent),
-    )
-    spend_currency = terms.currency if campaign.spend_currency is None else campaign.spend_currency
+    spend, revenue = total(campaign.spend, terms.recent), total(campaign.revenue, terms.recent)
+    currency = terms.currency if campaign.spend_currency is None else campaign.spend_currency
     kelly = kelly_json(found, reason)
-    flags = (
-        (campaign.ambiguous, AMBIGUOUS),
-        (advice is not None and advice.pause, PAUSE),
-        (advice is not None and advice.beyond_step, BEYOND_STEP),
-    )
+    compared = terms.coverage.known(campaign.channel, terms.recent)
+    share = advice.target / terms.bankroll if advice and terms.bankroll else None
+    cap = assessed.saturation.cap if assessed.saturation else None
     return {
         "campaign_id": campaign.campaign_id,
         "name": campaign.name,
         "channel": campaign.channel or None,
-        "days": sum(campaign.spend[day] > 0 for day in terms.mature.days()),
-        "spend": money(spend, spend_currency) if spend_currency else None,
+        "days": assessed.judged_days,
+        "spend": money(spend, currency) if currency else None,
         "revenue": money(revenue, terms.currency),
-        "orders": in_window(campaign.orders, terms.recent),
-        "roas": revenue / spend if spend and spend_currency == terms.currency else None,
+        "orders": total(campaign.orders, terms.recent),
+        "roas": roas([campaign], compared) if currency == terms.currency else None,
+        "roas_days": len(compared),
         "daily_return": daily_return_json(found, reason),
-        "kelly": {
-            **kelly,
-            "shared_fraction": advice.fraction if advice else None,
-            "reason": kelly["reason"] or reason,
-        },
-        "saturation": money(assessed.saturation.cap, terms.currency)
-        if assessed.saturation and assessed.saturation.cap is not None
-        else None,
+        "kelly": {**kelly, "shared_fraction": share, "reason": kelly["reason"] or reason},
+        "saturation": None if cap is None else money(cap, terms.currency),
         "saturation_reason": assessed.saturation.reason if assessed.saturation else reason,
-        "current_budget": None
-        if assessed.current is None
-        else money(assessed.current, terms.currency),
-        "recommended_budget": money(advice.recommended, terms.currency) if advice else None,
+        "current_budget": _money(assessed.current, terms),
+        "recommended_budget": _money(advice.recommended if advice else None, terms),
+        "target_budget": _money(advice.target if advice else None, terms),
         "binding_constraint": advice.binding if advice else None,
-        "platform": _platform(campaign, spend_currency, terms.recent),
-        "issues": [text for raised, text in flags if raised],
+        "why": why(assessed, terms, reason),
+        "platform": _platform(campaign, currency, terms.recent),
+        "issues": _issues(assessed, terms),
         "reason": reason,
     }
 
 
-def in_window(by_day: Counter[int], window: Window) -> int:
-    """The sum over the days of `window`."""
-    return sum(amount for day, amount in by_day.items() if window.first <= day <= window.last)
+def roas(campaigns: Sequence[Campaign], days: Sequence[int]) -> float | None:
+    """Revenue per unit of spend over `days`, on which both are known; None without spend."""
+    spend = sum(each.spend[day] for each in campaigns for day in days)
+    revenue = sum(each.revenue[day] for each in campaigns for day in days)
+    return revenue / spend if spend else None
+
+
+def _money(units: int | None, terms: Terms) -> Json | None:
+    return None if units is None else {**money(units, terms.currency)}
+
+
+def _issues(assessed: Assessment, terms: Terms) -> list[str]:
+    campaign, advice = assessed.campaign, assessed.advice
+    issues = [AMBIGUOUS] if campaign.candidates else []
+    if advice is not None and advice.pause:
+        issues.append(PAUSE)
+    if advice is not None and advice.beyond_step:
+        issues.append(BEYOND_STEP)
+    if campaign.spend_currency is not None and (ended := stopped(campaign.channel, terms)):
+        issues.append(ended)
+    return issues
+
+
+def stopped(channel: str, terms: Terms) -> str | None:
+    """What to say of a channel whose spend reports are overdue."""
+    last = terms.coverage.stopped(channel, terms.recent.last, terms.immature_days)
+    if last is None:
+        return None
+    return (
+        f"the spend reports of {channel} stop at {day_text(last)}: later days are not judged, and "
+        "today's budgets are those of that day. Import what is missing (`orderwire spend --help`)"
+    )
 
 
 def _reason(assessed: Assessment, terms: Terms) -> str | None:
@@ -82,36 +106,47 @@ def _reason(assessed: Assessment, terms: Terms) -> str | None:
     if campaign.spend_currency is None:
         return NO_SPEND
     if campaign.spend_currency == "":
-        return f"its spend is reported in several currencies; the shop's is {terms.currency}, and none can be converted"
+        return (
+            "its spend is reported in several currencies; the shop's is "
+            f"{terms.currency}, and none can be converted"
+        )
     if campaign.spend_currency != terms.currency:
-        return f"its spend is in {campaign.spend_currency}, the shop's currency is {terms.currency}, and neither can be converted"
+        return (
+            f"its spend is in {campaign.spend_currency}, the shop's currency is {terms.currency}, "
+            "and neither can be converted"
+        )
     if found is None:
         return NO_MARGIN
     if assessed.current is None:
         return "it has no full day with spend yet, so today's budget is not known"
+    if assessed.withheld:
+        return "; ".join(assessed.withheld)
     if found.multiplier is None:
-        return f"{found.returns.n} mature days with spend, and advice needs {MIN_DAYS}: today's budget stays"
+        return (
+            f"{found.n} mature days on which spend and orders are known, and advice needs "
+            f"{MIN_DAYS}: today's budget stays"
+        )
     return NO_BANKROLL if terms.bankroll is None else None
 
 
 def daily_return_json(found: Evidence | None, reason: str | None) -> Json:
-    """Returns per unit of spend; `reason` where they cannot be told."""
+    """Returns per unit of spend; `reason` where they are not known."""
     if found is None:
         return {"mean": None, "sd": None, "shrunk_mean": None, "p_positive": None, "reason": reason}
-    told = found.returns
-    few = None if told.n >= 2 else f"{told.n} mature days with spend; a spread needs 2"
-    sd = None if told.var is None else sqrt(told.var)
+    few = None
+    if found.p_positive is None:
+        few = f"{found.n} judged days; a spread needs 2, and a probability {MIN_DAYS}"
     return {
-        "mean": told.mean,
-        "sd": sd,
-        "shrunk_mean": told.mu,
-        "p_positive": told.p_positive,
+        "mean": found.mean,
+        "sd": found.sd,
+        "shrunk_mean": found.shrunk_mean,
+        "p_positive": found.p_positive,
         "reason": few,
     }
 
 
 def kelly_json(found: Evidence | None, reason: str | None) -> Json:
-    """`continuous` is the full fraction, uncapped; times `multiplier` and capped at 1 it is `fraction`."""
+    """`continuous` is the full fraction, uncapped; by `multiplier`, capped at 1, `fraction`."""
     if found is None:
         binary = {"p": None, "b": None, "fraction": None, "reason": reason}
         return {
@@ -121,29 +156,27 @@ def kelly_json(found: Evidence | None, reason: str | None) -> Json:
             "fraction": None,
             "reason": reason,
         }
-    told, odds = found.returns, found.binary
-    full = (
-        None
-        if told.mu is None or told.v is None
-        else max(told.mu / max(told.v, VARIANCE_FLOOR), 0.0)
-    )
+    odds, full = found.binary, None
+    if found.shrunk_mean is not None and found.horizon_variance is not None:
+        full = max(found.shrunk_mean / max(found.horizon_variance, VARIANCE_FLOOR), 0.0)
+    few = None
+    if found.multiplier is None:
+        few = f"{found.n} judged days; a fraction needs {MIN_DAYS}"
     return {
         "binary": {"p": odds.p, "b": odds.b, "fraction": odds.fraction, "reason": odds.reason},
         "continuous": full,
         "multiplier": found.multiplier,
-        "fraction": told.fraction,
-        "reason": None
-        if found.multiplier is not None
-        else f"{told.n} mature days with spend; a fraction needs {MIN_DAYS}",
+        "fraction": found.fraction,
+        "reason": few,
     }
 
 
 def _platform(campaign: Campaign, currency: str, window: Window) -> Json:
-    """What the ad platform itself claims, beside what the shop's orders say; counts the same purchases in its own way."""
+    """What the ad platform itself reports; it counts the same purchases in its own way."""
     days = [campaign.platform[day] for day in window.days() if day in campaign.platform]
     revenue = sum(each.revenue for each in days)
     claimed = bool(currency) and any(each.revenue_reports for each in days)
-    spend = in_window(campaign.spend, window)
+    spend = total(campaign.spend, window)
     return {
         "impressions": sum(each.impressions for each in days),
         "clicks": sum(each.clicks for each in days),

@@ -52,13 +52,17 @@ class Platform:
 
 @dataclass(slots=True)
 class Campaign:
-    """Spend, revenue and orders by day. `spend_currency` is None where nothing was reported, "" where several currencies were."""
+    """Spend, revenue and orders by day.
+
+    `spend_currency` is None where no spend was reported, "" where several currencies were.
+    """
 
     channel: str
     campaign_id: str | None
     name: str | None
     spend_currency: str | None = None
-    ambiguous: bool = False
+    candidates: list["Campaign"] = field(default_factory=list)
+    """The reported campaigns that a label fits, where it fits several and so none for sure."""
     spend: Counter[int] = field(default_factory=Counter)
     revenue: Counter[int] = field(default_factory=Counter)
     orders: Counter[int] = field(default_factory=Counter)
@@ -83,12 +87,26 @@ class Account:
     """Orders by day in a currency other than the shop's: left out everywhere else."""
 
 
+def key_of(campaign: Campaign) -> tuple[str, str, str]:
+    """What tells a reported campaign from all others: its id, or its name where it has none."""
+    campaign_id = campaign.campaign_id or ""
+    return campaign.channel, campaign_id, "" if campaign_id else label(campaign.name or "")
+
+
 def label(name: str) -> str:
     """What two spellings of one campaign name have in common."""
     return " ".join(name.split()).casefold()
 
 
-def shop_currency(cells: Iterable[BudgetCell]) -> str | None:
+class CurrencyCount(NamedTuple):
+    """How often a shop uses a currency."""
+
+    currency: str
+    orders: int
+    reports: int
+
+
+def shop_currency(cells: Iterable[CurrencyCount]) -> str | None:
     """The currency of most orders; where there are none, of most spend reports; None where there is nothing."""
     orders, reports = Counter[str](), Counter[str]()
     for cell in cells:
@@ -160,7 +178,7 @@ def account(cells: Iterable[BudgetCell], currency: str) -> Account:
                 )
             )
             if len(found) > 1 and isinstance(into, Campaign):
-                into.ambiguous = True
+                into.candidates = found
         into.orders[cell.day] += cell.orders
         into.revenue[cell.day] += cell.revenue
     return Account([*reported.values(), *unmatched.values()], dict(buckets), others)

@@ -1,26 +1,24 @@
-"""`GET /v1/budget`: what each campaign cost and earned, and what to spend on it tomorrow
-(docs/api.md, "GET /v1/budget").
+"""`GET /v1/budget`: what each campaign cost and earned, and what to spend on it tomorrow.
 
-Money and orders are of the last `days` days, today among them. Returns and advice are of the last
-*mature* days of the settings, since revenue of the newest days is still arriving; so advice does
-not depend on `days`. `total` covers every order of the shop, its `attributed` part what campaigns
-earned. Every null has a reason beside it, in the campaign or in `reasons`.
+Money and orders are shown for the last `days` days that are asked for. Returns, and the advice that
+rests on them, are of the last mature days of the settings, whatever is asked. Every null has its
+reason: beside it, in the campaign's `reason`, or in the answer's `reasons`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
-from aggregates.budget.answer.advice import CAUTION, Assessment, Evidence, Terms, Window, assess
+from aggregates.budget.advice.evidence import CAUTION
+from aggregates.budget.advice.kelly import Caution
+from aggregates.budget.answer.assessment import Assessment, assess
 from aggregates.budget.answer.campaign_answer import (
     NO_BANKROLL,
-    NO_MARGIN,
     campaign_json,
     daily_return_json,
-    in_window,
     kelly_json,
+    stopped,
 )
 from aggregates.budget.answer.campaigns import (
     DIRECT,
@@ -31,7 +29,16 @@ from aggregates.budget.answer.campaigns import (
     account,
     shop_currency,
 )
-from aggregates.budget.answer.kelly import Caution
+from aggregates.budget.answer.coverage import coverage
+from aggregates.budget.answer.reading import (
+    read_account_zones,
+    read_cells,
+    read_currencies,
+    read_first_order_day,
+)
+from aggregates.budget.answer.terms import MEMORY_DAYS, Terms
+from aggregates.budget.answer.total_answer import missing, total_json
+from aggregates.budget.answer.window import Window, day_text, total
 from stream.money import minor, money
 from stream.store.contract import Snapshot
 
@@ -42,13 +49,13 @@ UNKNOWN_CURRENCY: Final = "neither an order nor spend in this time, so the curre
 
 @dataclass(frozen=True, slots=True)
 class BudgetSettings:
-    """What the merchant decides. Amounts are per day, in the shop's currency, as written (they become minor units once it is known)."""
+    """What the merchant decides. Amounts are per day, in the shop's currency, as written."""
 
     bankroll: Decimal | None = None
     margin: float | None = None
     """Contribution margin, a fraction of revenue."""
     days: int = 30
-    """How many mature days are judged, and how many are told where a question does not say."""
+    """How many mature days are judged, and how many are shown where a question does not say."""
     immature_days: int = 3
     """The newest days, today among them, whose revenue is not yet all in."""
     max_change: float = 0.3
@@ -62,39 +69,27 @@ class BudgetSettings:
     caution: Caution = CAUTION
 
 
-def read_cells(snapshot: Snapshot, shop: str, window: Window) -> list[BudgetCell]:
-    """The campaign-days of `window`."""
-    rows = snapshot.query(
-        f"SELECT {', '.join(BudgetCell._fields)} FROM budget_cell WHERE shop = :shop AND day >= :first AND day <= :last",
-        shop=shop, first=window.first, last=window.last,
-    )  # fmt: skip
-    return [BudgetCell(*row) for row in rows]
-
-
 def budget(
     snapshot: Snapshot, shop: str, today_day: int, settings: BudgetSettings, days: int | None = None
 ) -> Json:
-    """The answer without `shop` and `as_of`, which the API adds. `today_day` is the shop's, days since 1970-01-01.
+    """The answer without `shop` and `as_of`, which the API adds.
 
-    `days` to tell of, where it is not the setting.
+    `today_day` is the shop's, days since 1970-01-01. `days` to show, where it is not the setting.
     """
     recent = Window(today_day - (days or settings.days) + 1, today_day)
     last = today_day - settings.immature_days
     mature = Window(last - settings.days + 1, last)
-    everything = Window(min(recent.first, mature.first), today_day)
-    cells = read_cells(snapshot, shop, everything)
-    zones = snapshot.query(
-        "SELECT DISTINCT time_zone FROM budget_spend WHERE shop = :shop AND day >= :first AND day <= :last AND time_zone <> ''",
-        shop=shop, first=everything.first, last=everything.last,
-    )  # fmt: skip
+    shown = Window(min(recent.first, mature.first), today_day)
+    remembered = Window(mature.first - MEMORY_DAYS, mature.first - 1)
+    cells = read_cells(snapshot, shop, Window(min(shown.first, remembered.first), today_day))
     answer = {
         "days": days or settings.days,
         "window": _days(recent),
         "returns_window": {**_days(mature), "immature_days": settings.immature_days},
         "margin": settings.margin,
     }
-    currency = settings.currency or shop_currency(cells)
-    time_zones = _time_zones(settings.time_zone, sorted(row[0] for row in zones))
+    time_zones = _time_zones(settings.time_zone, read_account_zones(snapshot, shop, shown))
+    currency = settings.currency or shop_currency(read_currencies(snapshot, shop))
     if currency is None:
         return {**answer, **_nothing(settings), "time_zones": time_zones}
     bankroll = _positive(settings.bankroll, currency)
@@ -107,9 +102,38 @@ def budget(
         immature_days=settings.immature_days,
         recent=recent,
         mature=mature,
+        coverage=coverage(cells, today_day, read_first_order_day(snapshot, shop)),
+        order_value=_order_value(cells, currency, Window(remembered.first, mature.last)),
         caution=settings.caution,
     )
-    return {**answer, **_told(account(cells, currency), terms), "time_zones": time_zones}
+    told = account([each for each in cells if each.day >= shown.first], currency)
+    past = account([each for each in cells if each.day in remembered.days()], currency)
+    answer |= {"risk": _risk(terms)}
+    return {**answer, **_answered(told, past, terms), "time_zones": time_zones}
+
+
+def _order_value(cells: Sequence[BudgetCell], currency: str, window: Window) -> float:
+    """The shop's average order value, in minor units; 0 where it had no order."""
+    own = [each for each in cells if each.currency == currency and each.day in window.days()]
+    orders = sum(each.orders for each in own)
+    return sum(each.revenue for each in own) / orders if orders else 0.0
+
+
+def _risk(terms: Terms) -> Json:
+    """Against what risk is measured, plainly."""
+    days = terms.caution.horizon_days
+    whole = None if terms.bankroll is None else money(terms.bankroll * days, terms.currency)
+    return {
+        "horizon_days": days,
+        "bankroll": whole,
+        "note": (
+            f"Risk is measured against the bankroll of {days} days: what is at stake is what the "
+            "ads may spend in that time, not one day's budget. A budget is cut only where the mean "
+            f"return is below zero with a probability of {terms.caution.cut_probability:.0%} or "
+            "more."
+        ),
+        "reason": None if whole else NO_BANKROLL,
+    }
 
 
 def _positive(amount: Decimal | None, currency: str) -> int | None:
@@ -121,29 +145,29 @@ def _usable(margin: float | None) -> float | None:
     return margin if margin is not None and 0 < margin <= 1 else None
 
 
-def _told(told: Account, terms: Terms) -> Json:
-    assessed, together = assess(told.campaigns, terms)
+def _answered(told: Account, past: Account, terms: Terms) -> Json:
+    assessed, together = assess(told, terms, past.campaigns)
     items = [(each.campaign, campaign_json(each, terms)) for each in assessed]
     items.sort(
         key=lambda item: (
-            -in_window(item[0].spend, terms.recent),
-            -in_window(item[0].revenue, terms.recent),
+            -total(item[0].spend, terms.recent),
+            -total(item[0].revenue, terms.recent),
             str(item[1]["campaign_id"]),
         )
     )
-    total = _total(told, assessed, together, terms)
+    whole = total_json(told, assessed, together, terms)
     buckets = {
-        channel: _bucket(bucket, total["orders"], terms)
+        channel: _bucket(bucket, whole["orders"], terms)
         for channel, bucket in sorted(told.buckets.items())
     }
-    empty = _bucket(Bucket(), total["orders"], terms)
+    empty = _bucket(Bucket(), whole["orders"], terms)
     return {
         "bankroll_per_day": None
         if terms.bankroll is None
         else money(terms.bankroll, terms.currency),
         "margin": terms.margin,
-        "reasons": _reasons(told, terms),
-        "total": total,
+        "reasons": _reasons(told, assessed, terms),
+        "total": whole,
         "campaigns": [item for _, item in items],
         "unattributed": buckets.pop(UNATTRIBUTED, empty),
         "direct": buckets.pop(DIRECT, empty),
@@ -152,86 +176,42 @@ def _told(told: Account, terms: Terms) -> Json:
     }
 
 
-def _total(
-    told: Account, assessed: Sequence[Assessment], together: Evidence | None, terms: Terms
-) -> Json:
-    attributed_orders = sum(in_window(each.orders, terms.recent) for each in told.campaigns)
-    attributed = sum(in_window(each.revenue, terms.recent) for each in told.campaigns)
-    revenue = attributed + sum(
-        in_window(each.revenue, terms.recent) for each in told.buckets.values()
-    )
-    spend = sum(
-        in_window(each.spend, terms.recent)
-        for each in told.campaigns
-        if each.spend_currency == terms.currency
-    )
-    foreign = any(each.spend_currency not in (None, terms.currency) for each in told.campaigns)
-    comparable = bool(spend) and not foreign
-    reason = (
-        "spend in another currency cannot be added"
-        if foreign
-        else None
-        if spend
-        else "there is no spend"
-    )
-    currents = [each.current for each in assessed if each.current is not None]
-    advised = [each.advice.recommended for each in assessed if each.advice is not None]
-    return {
-        "spend": money(spend, terms.currency),
-        "revenue": money(revenue, terms.currency),
-        "orders": attributed_orders
-        + sum(in_window(each.orders, terms.recent) for each in told.buckets.values()),
-        "roas": revenue / spend if comparable else None,
-        "attributed": {
-            "orders": attributed_orders,
-            "revenue": money(attributed, terms.currency),
-            "roas": attributed / spend if comparable else None,
-            "reason": reason,
-        },
-        "daily_return": daily_return_json(together, NO_MARGIN),
-        "kelly": kelly_json(together, NO_MARGIN),
-        "current_budget": money(sum(currents), terms.currency) if currents else None,
-        "recommended_budget": money(sum(advised), terms.currency) if advised else None,
-        "reason": "; ".join(filter(None, (reason, None if advised else _unadvised(terms)))) or None,
-    }
-
-
-def _missing(margin: float | None, bankroll: Decimal | int | None) -> list[str]:
-    return [
-        reason for value, reason in ((margin, NO_MARGIN), (bankroll, NO_BANKROLL)) if value is None
-    ]
-
-
-def _unadvised(terms: Terms) -> str:
-    return (
-        "; ".join(_missing(terms.margin, terms.bankroll))
-        or "no campaign has a full day with spend in the shop's currency yet"
-    )
-
-
-def _reasons(told: Account, terms: Terms) -> list[str]:
-    reasons = _missing(terms.margin, terms.bankroll)
+def _reasons(told: Account, assessed: Sequence[Assessment], terms: Terms) -> list[str]:
+    reasons = missing(terms.margin, terms.bankroll)
     if not any(each.spend_currency is not None for each in told.campaigns):
         reasons.append(
-            "no spend was reported in this time, so there are no returns: see `orderwire spend --help`"
+            "no spend was reported in this time, so there are no returns: see "
+            "`orderwire spend --help`"
         )
     foreign = sorted(
         {each.spend_currency for each in told.campaigns} - {None, "", terms.currency}, key=str
     )
     if foreign:
         reasons.append(
-            f"spend in {', '.join(map(str, foreign))} is not in the totals: the shop's currency is {terms.currency}"
+            f"spend in {', '.join(map(str, foreign))} is not in the totals: the shop's currency "
+            f"is {terms.currency}"
         )
-    if left_out := in_window(told.other_currency_orders, terms.recent):
+    reasons += [
+        text
+        for channel in sorted({each.channel for each in told.campaigns if each.spend_currency})
+        if (text := stopped(channel, terms))
+    ]
+    if terms.coverage.orders_stopped and terms.coverage.orders:
+        reasons.append(
+            f"no order has arrived since {day_text(terms.coverage.orders.last)}, against what is "
+            "usual: later days are not judged. See `orderwire doctor`"
+        )
+    reasons += dict.fromkeys(text for each in assessed for text in each.withheld)
+    if left_out := total(told.other_currency_orders, terms.recent):
         reasons.append(f"{left_out} orders in another currency than {terms.currency} are left out")
     return reasons
 
 
 def _bucket(bucket: Bucket, orders: int, terms: Terms) -> Json:
-    count = in_window(bucket.orders, terms.recent)
+    count = total(bucket.orders, terms.recent)
     return {
         "orders": count,
-        "revenue": money(in_window(bucket.revenue, terms.recent), terms.currency),
+        "revenue": money(total(bucket.revenue, terms.recent), terms.currency),
         "share": count / orders if orders else None,
         "reason": None if orders else "no order in this time",
     }
@@ -245,10 +225,20 @@ def _nothing(settings: BudgetSettings) -> Json:
     bucket = {"orders": 0, "revenue": None, "share": None, **reason}
     return {
         "bankroll_per_day": None,
-        "reasons": [UNKNOWN_CURRENCY, *_missing(_usable(settings.margin), bankroll)],
+        "reasons": [UNKNOWN_CURRENCY, *missing(_usable(settings.margin), bankroll)],
         "total": {
-            **dict.fromkeys(("spend", "revenue", "roas", "current_budget", "recommended_budget")),
+            **dict.fromkeys(
+                (
+                    "spend",
+                    "revenue",
+                    "roas",
+                    "current_budget",
+                    "recommended_budget",
+                    "target_budget",
+                )
+            ),
             "orders": 0,
+            "roas_days": 0,
             "attributed": {"orders": 0, "revenue": None, "roas": None, **reason},
             "daily_return": daily_return_json(None, UNKNOWN_CURRENCY),
             "kelly": kelly_json(None, UNKNOWN_CURRENCY),
@@ -261,7 +251,7 @@ def _nothing(settings: BudgetSettings) -> Json:
 
 
 def _time_zones(shop: str | None, accounts: Sequence[str]) -> Json:
-    """Spend days are the ad account's and order days the shop's; nothing can move them together, so it is said."""
+    """Spend days are the ad account's and order days the shop's; nothing can move them together."""
     one = accounts[0] if len(accounts) == 1 else None
     note = None
     if not accounts:
@@ -271,10 +261,12 @@ def _time_zones(shop: str | None, accounts: Sequence[str]) -> Json:
     elif shop is None:
         note = "the shop's time zone is not set: its orders count on the day of their own offset"
     elif one != shop:
-        note = "spend counts on the ad account's days and orders on the shop's; a day's return mixes the hours between them"
+        note = (
+            "spend counts on the ad account's days and orders on the shop's; a day's return mixes "
+            "the hours between them"
+        )
     return {"shop": shop, "ad_account": one, "reason": note}
 
 
 def _days(window: Window) -> Json:
-    first, last = (date(1970, 1, 1) + timedelta(days=day) for day in (window.first, window.last))
-    return {"first_day": first.isoformat(), "last_day": last.isoformat()}
+    return {"first_day": day_text(window.first), "last_day": day_text(window.last)}

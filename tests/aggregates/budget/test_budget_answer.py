@@ -1,10 +1,9 @@
-"""`/v1/budget` on simulated shops: every number agrees with brute force, and every null has its reason."""
+"""`/v1/budget` on simulated shops: every number agrees with brute force, every null has a reason."""
 
 import json
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
-from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -12,16 +11,23 @@ from urllib.parse import quote, quote_plus
 import pytest
 
 from aggregates.budget.answer.campaign_answer import AMBIGUOUS, NO_BANKROLL, NO_MARGIN, PAUSE
-from aggregates.budget.answer.kelly import Caution
 from aggregates.budget.answer.overview import BudgetSettings, budget
-from aggregates.budget.fold.processors import BudgetOrders, BudgetSpend
-from stream.record import Entry, Record
+from stream.record import Entry
 from stream.store.sql.store import SqlStore
+from tests.support.budget_shop import (
+    HALF,
+    SHOP,
+    TODAY,
+    ask,
+    fold,
+    iso,
+    order_records,
+    report,
+    steady,
+)
 from tests.support.oracle_budget import DIGITS, Cost, Merchant, Sale, amount
 from tests.support.oracle_budget import budget as brute_force
 
-SHOP = "a.myshopify.com"
-TODAY = 20_779
 on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 """For what no database can change."""
 SOURCES = {
@@ -29,99 +35,6 @@ SOURCES = {
     "google": ("google", "adwords"),
     "tiktok": ("tiktok",),
 }
-
-
-def iso(day: int) -> str:
-    return (date(1970, 1, 1) + timedelta(days=day)).isoformat()
-
-
-def decimal(units: int, currency: str) -> str:
-    return str(Decimal(units).scaleb(-DIGITS[currency]))
-
-
-def entry(topic: str, body: dict[str, Any], label: str = "", time_ms: int = 0) -> Entry:
-    return Entry(
-        Record(topic, "k", "i", time_ms, {"shop": SHOP, "topic": label}, json.dumps(body).encode()),
-        0,
-        0,
-    )
-
-
-def report(cost: Cost, time_ms: int = 1, **changes: Any) -> Entry:
-    body = {
-        "date": iso(cost.day), "channel": cost.channel, "campaign_id": cost.campaign_id, "campaign_name": cost.name,
-        "currency": cost.currency, "spend": decimal(cost.spend, cost.currency), "impressions": 1000, "clicks": cost.clicks,
-        "platform_revenue": None if cost.platform_revenue is None else decimal(cost.platform_revenue, cost.currency),
-        "time_zone": "America/Los_Angeles",
-    }  # fmt: skip
-    return entry("spend", {**body, **changes}, time_ms=time_ms)
-
-
-def order_records(
-    number: int, sale: Sale, landing_site: str | None, refunded: int = 0, **changes: Any
-) -> list[Entry]:
-    """An order's deliveries: created, then updated and refunded, where money went back."""
-    total, at = decimal(sale.kept + refunded, sale.currency), f"{iso(sale.day)}T12:00:00-05:00"
-    body = {
-        "id": number, "created_at": at, "processed_at": at, "updated_at": at, "currency": sale.currency, "total_price": total,
-        "current_total_price": total, "landing_site": landing_site, "financial_status": "paid", "refunds": [],
-    }  # fmt: skip
-    found = [entry("orders", body, "orders/create")]
-    if refunded:
-        transaction = {
-            "kind": "refund",
-            "status": "success",
-            "amount": decimal(refunded, sale.currency),
-            "currency": sale.currency,
-        }
-        refund = {"id": number + 1, "order_id": number, "transactions": [transaction]}
-        later = {
-            **body,
-            "updated_at": f"{iso(sale.day + 1)}T12:00:00-05:00",
-            "refunds": [refund],
-            "financial_status": "partially_refunded",
-        }
-        found += [
-            entry("orders", refund, "refunds/create"),
-            entry("orders", later, "orders/updated"),
-        ]
-    if changes:
-        found.append(
-            entry(
-                "orders",
-                {**body, "updated_at": f"{iso(sale.day + 2)}T12:00:00-05:00", **changes},
-                "orders/updated",
-            )
-        )
-    return found
-
-
-def fold(store: SqlStore, entries: Sequence[Entry], batch: int = 200) -> None:
-    orders, spend = BudgetOrders({}), BudgetSpend()
-    for start in range(0, len(entries), batch):
-        some = entries[start : start + batch]
-        told = [
-            event
-            for each in some
-            if each.record.topic == "orders" and (event := orders.decode(each)) is not None
-        ]
-        reports = [spend.decode(each) for each in some if each.record.topic == "spend"]
-        with store.begin() as transaction:
-            orders.apply(transaction, told, 0)
-            spend.apply(transaction, reports, 0)
-
-
-def ask(store: SqlStore, merchant: Merchant, time_zone: str | None = None) -> dict[str, Any]:
-    def written(units: int | None) -> Decimal | None:
-        return None if units is None else Decimal(decimal(units, merchant.currency))
-
-    settings = BudgetSettings(
-        bankroll=written(merchant.bankroll), margin=merchant.margin, days=merchant.days, immature_days=merchant.immature,
-        max_change=merchant.step, seed=written(merchant.seed), time_zone=time_zone,
-        caution=Caution(kelly=merchant.kelly, prior_days=merchant.prior_days, prior_variance=merchant.prior_sd**2),
-    )  # fmt: skip
-    with store.snapshot() as snapshot:
-        return budget(snapshot, SHOP, TODAY, settings, merchant.shown)
 
 
 class Simulated:
@@ -259,7 +172,7 @@ def differing(expected: Any, answer: Any, path: str = "") -> Iterator[str]:
     """Where the answer lacks or contradicts what is expected; floats to 1e-6, budgets (roots of equations) to two minor units."""
     if isinstance(expected, dict) and isinstance(answer, dict):
         if (
-            path.endswith(("saturation", "recommended_budget"))
+            path.endswith(("saturation", "recommended_budget", "target_budget"))
             and expected["currency_code"] == answer["currency_code"]
         ):
             units = 10 ** DIGITS[expected["currency_code"]]
@@ -461,29 +374,6 @@ def test_spend_by_a_name_that_two_ids_have_is_a_campaign_of_its_own_but_for_the_
     } == dict.fromkeys(("1", "2", None), amount(100, "USD"))
 
 
-def steady(
-    days: range,
-    returns: Sequence[float],
-    spend: int = 10_000,
-    name: str = "Summer",
-    campaign_id: str = "1",
-) -> list[Entry]:
-    """A campaign whose revenue makes `returns` in turn at a margin of one half."""
-    found: list[Entry] = []
-    for day in days:
-        found.append(report(Cost(day, "meta", campaign_id, name, "USD", spend, 1, None)))
-        sale = Sale(
-            day, round(spend * (1 + returns[day % len(returns)]) / 0.5), "USD", ("", "", "")
-        )
-        found += order_records(
-            day * 1000 + int(campaign_id), sale, f"/?utm_id={campaign_id}&utm_source=fb"
-        )
-    return found
-
-
-HALF = Merchant("USD", bankroll=100_000, margin=0.5)
-
-
 @on_sqlite
 def test_below_seven_days_todays_budget_stays(store: SqlStore) -> None:
     fold(store, steady(range(TODAY - 8, TODAY + 1), (0.4, 0.2)))
@@ -510,7 +400,7 @@ def test_the_multiplier_follows_the_mature_days(
         ((-0.5, -0.3), 100_000, "zero_edge", 7_000),
         ((0.9, 0.7), 100_000, "step_up", 13_000),
         ((0.9, 0.7), 11_000, "bankroll", 11_000),
-        ((0.9, -0.8), 20_000, "step_down", 7_000),
+        ((0.9, -0.8), 20_000, "kelly", 10_000),
         ((0.9, 0.7), 4_000, "bankroll", 4_000),
     ],
 )
@@ -524,6 +414,46 @@ def test_what_binds_is_named(
         amount(recommended, "USD"),
     )
     assert (PAUSE in campaign["issues"]) == (binding == "zero_edge")
+
+
+@on_sqlite
+@pytest.mark.parametrize(
+    ("returns", "bankroll", "words"),
+    [
+        ((-0.5, -0.3), 100_000, ("Cut", "-40%", "loses money with P = 9")),
+        ((0.9, 0.7), 100_000, ("Raise towards 1000.00 USD a day", "+80%", "30 days")),
+        ((0.9, 0.7), 11_000, ("Raise towards 110.00 USD a day",)),
+        ((0.9, -0.8), 20_000, ("Keep", "+5%", "a cut needs 75%")),
+        ((0.9, 0.7), 4_000, ("Lower", "the bankroll is not enough")),
+    ],
+)
+def test_one_plain_sentence_says_why(
+    store: SqlStore, returns: tuple[float, ...], bankroll: int, words: tuple[str, ...]
+) -> None:
+    fold(store, steady(range(TODAY - 40, TODAY + 1), returns))
+    (campaign,) = ask(store, Merchant("USD", bankroll, 0.5))["campaigns"]
+    for word in words:
+        assert word in campaign["why"]
+    assert campaign["why"].endswith(".")
+
+
+@on_sqlite
+@pytest.mark.parametrize("merchant", [Merchant("USD", None, 0.5), Merchant("USD", 100_000, None)])
+def test_where_nothing_is_advised_the_sentence_says_why_not(
+    store: SqlStore, merchant: Merchant
+) -> None:
+    fold(store, steady(range(TODAY - 40, TODAY + 1), (0.9, 0.7)))
+    (campaign,) = ask(store, merchant)["campaigns"]
+    assert campaign["why"] == f"No change is advised: {campaign['reason']}."
+
+
+@on_sqlite
+def test_the_answer_says_against_what_risk_is_measured(store: SqlStore) -> None:
+    fold(store, steady(range(TODAY - 40, TODAY + 1), (0.9, 0.7)))
+    risk = ask(store, HALF)["risk"]
+    assert risk["horizon_days"] == 30
+    assert risk["bankroll"] == amount(30 * 100_000, "USD")
+    assert "the bankroll of 30 days" in risk["note"]
 
 
 @on_sqlite

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import linalg, optimize
 
 from aggregates.arrays import Floats
-from aggregates.budget.answer.kelly import VARIANCE_FLOOR
+from aggregates.budget.advice.kelly import VARIANCE_FLOOR
 
 MAX_CAMPAIGNS: Final = 50
 MAX_SIMULTANEOUS: Final = 12  # 2^12 outcomes

@@ -1,0 +1,102 @@
+"""Shares one bankroll among campaigns that together want more than it.
+
+Their means are compared after empirical-Bayes shrinkage towards the account's mean; the bankroll
+then goes to the joint optimum within each campaign's bounds, and all of it is used.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from aggregates.budget.advice.kelly import VARIANCE_FLOOR, Posterior, posterior, predictive_variance
+
+LEAST_SPREAD: Final = 1e-6
+"""Of the campaigns' true means: a variance above zero keeps the formulas finite."""
+ROUNDS: Final = 80
+"""Of bisection: the price is then exact to the last bit that matters."""
+
+
+class Claim(NamedTuple):
+    """What one campaign may get of the bankroll; budgets per day in minor units."""
+
+    low: float
+    high: float
+    edge: float
+    """lambda times the mean return."""
+    variance: float
+    """Of the mean return over the horizon."""
+
+
+def account_prior(means: Sequence[float], precisions: Sequence[float]) -> Posterior:
+    """Mean and variance of the campaigns' true means, estimated from the campaigns themselves.
+
+    Method of moments (DerSimonian & Laird 1986, "Meta-analysis in clinical trials", eq. 8): the
+    scatter of the means beyond what their own uncertainty explains. Campaigns that differ by
+    chance only are then the same, and the bankroll does not run after the luckiest.
+    """
+    total = sum(precisions)
+    mean = sum(w * x for w, x in zip(precisions, means, strict=True)) / total
+    scatter = sum(w * (x - mean) ** 2 for w, x in zip(precisions, means, strict=True))
+    unit = total - sum(w * w for w in precisions) / total
+    spread = (scatter - (len(means) - 1)) / unit if unit > 0 else 0.0
+    spread = max(spread, LEAST_SPREAD)
+    weights = [1.0 / (spread + 1.0 / w) for w in precisions]
+    centre = sum(w * x for w, x in zip(weights, means, strict=True)) / sum(weights)
+    return Posterior(centre, spread)
+
+
+def compared(means: Sequence[float], precisions: Sequence[float]) -> list[Posterior]:
+    """Each campaign's mean, shrunk towards the account's (Efron & Morris 1975, JASA 70)."""
+    prior = account_prior(means, precisions)
+    return [
+        posterior(x, w, 1.0 / prior.variance, prior.mean)
+        for x, w in zip(means, precisions, strict=True)
+    ]
+
+
+def claim(
+    low: float,
+    high: float,
+    mean: Posterior,
+    fraction: float,
+    day_variance: float,
+    horizon_days: int,
+) -> Claim:
+    """A campaign's claim; `fraction` is lambda."""
+    variance = predictive_variance(day_variance, mean.variance, horizon_days)
+    return Claim(low, high, fraction * mean.mean, max(variance, VARIANCE_FLOOR))
+
+
+def share(claims: Sequence[Claim], bankroll: float, available: float) -> list[float]:
+    """Budgets within the claims' bounds that add up to `available`, or less where all are at most.
+
+    max f'm - f'V f / 2 with a diagonal V, where f are fractions of `bankroll`, within bounds and
+    with sum f = available / bankroll (Thorp 2006, section 8; V diagonal since campaigns seldom
+    share enough days for their correlations to be more than noise). At the price nu of a unit of
+    bankroll every budget is clamp((m - nu) / v * bankroll, low, high), which falls with nu. Where
+    even the lower bounds do not fit, they are scaled.
+    """
+    if sum(each.high for each in claims) <= available:
+        return [each.high for each in claims]
+    lows = sum(each.low for each in claims)
+    if lows >= available:
+        return [each.low * available / lows if lows else 0.0 for each in claims]
+    dearest = max(each.edge - each.low * each.variance / bankroll for each in claims)
+    cheapest = min(each.edge - each.high * each.variance / bankroll for each in claims)
+
+    def budgets(price: float) -> list[float]:
+        return [
+            min(max((each.edge - price) / each.variance * bankroll, each.low), each.high)
+            for each in claims
+        ]
+
+    for _ in range(ROUNDS):
+        price = (cheapest + dearest) / 2.0
+        if sum(budgets(price)) > available:
+            cheapest = price
+        else:
+            dearest = price
+    found = budgets(dearest)
+    # What bisection leaves over (equal campaigns jump together) goes to all in proportion.
+    slack = sum(each.high - one for each, one in zip(claims, found, strict=True))
+    rest = (available - sum(found)) / slack if slack > 0 else 0.0
+    return [one + (each.high - one) * rest for each, one in zip(claims, found, strict=True)]

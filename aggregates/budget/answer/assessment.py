@@ -1,0 +1,129 @@
+"""What is known of each campaign of a shop, and what to spend on it tomorrow."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aggregates.budget.advice.evidence import Day, Evidence, Stakes, evidence, win_rate
+from aggregates.budget.advice.saturation import Saturation, saturation
+from aggregates.budget.advice.sizing import Advice, Bet, advise
+from aggregates.budget.answer.campaigns import Account, Campaign, key_of
+from aggregates.budget.answer.terms import Terms
+from aggregates.budget.answer.unassigned import withheld
+from aggregates.budget.answer.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """One campaign and what is known of it.
+
+    Evidence needs a margin, advice a bankroll and today's budget as well.
+    """
+
+    campaign: Campaign
+    judged_days: int = 0
+    """Days with spend, in the window of returns, on which spend and orders are known."""
+    current: int | None = None
+    evidence: Evidence | None = None
+    saturation: Saturation | None = None
+    withheld: tuple[str, ...] = ()
+    """Why nothing is advised although all else is known."""
+    advice: Advice | None = None
+
+
+def current_budget(campaign: Campaign, terms: Terms) -> int | None:
+    """Today's budget, minor units per day; None before the campaign's first full day.
+
+    It is the spend of the newest full day that is known. Where its channel reports on and the
+    campaign is missing for longer than the immature days, it is paused: zero.
+    """
+    today = terms.recent.last
+    days = [day for day in campaign.spend if day < today]
+    if not any(campaign.spend[day] > 0 for day in days):
+        return None
+    newest = terms.coverage.newest_report(campaign.channel, before=today)
+    own = max(days)
+    late = newest is None or newest - own <= terms.immature_days
+    return campaign.spend[own] if late else 0
+
+
+def assess(
+    account: Account, terms: Terms, past: Sequence[Campaign] = ()
+) -> tuple[list[Assessment], Evidence | None]:
+    """Every campaign assessed, and the evidence of all of them together (None without a margin).
+
+    Those with spend in another currency than the shop's are only listed. `past` are the same
+    campaigns on the days of `terms.remembered`.
+    """
+    own = [each for each in account.campaigns if each.spend_currency == terms.currency]
+    judged = [series(each, terms, terms.mature) for each in own]
+    before = {key_of(each): each for each in past if each.spend_currency == terms.currency}
+    evidences, saturations = dict[int, Evidence](), dict[int, Saturation]()
+    together: Evidence | None = None
+    if terms.margin is not None:
+        stakes = Stakes(
+            terms.margin,
+            terms.order_value,
+            terms.bankroll,
+            win_rate(judged, terms.margin),
+            terms.caution,
+        )
+        for index, (each, days) in enumerate(zip(own, judged, strict=True)):
+            old = before.get(key_of(each))
+            older = series(old, terms, terms.remembered) if old else []
+            evidences[index] = evidence(days, stakes, older)
+            saturations[index] = saturation(days, terms.margin, terms.caution.cut_probability)
+        together = evidence(_together(own, terms), stakes)
+    reasons = withheld(account, terms.coverage, terms.mature, terms.currency)
+    places = {id(each): index for index, each in enumerate(account.campaigns)}
+    kept_back = [tuple(reasons.get(places[id(each)], ())) for each in own]
+    currents = [current_budget(each, terms) for each in own]
+    bets = {
+        index: Bet(evidences[index], saturations[index], current)
+        for index, current in enumerate(currents)
+        if current is not None and index in evidences and not kept_back[index]
+    }
+    # A campaign on which nothing is advised goes on spending from the same bankroll.
+    spent = sum(current or 0 for index, current in enumerate(currents) if index not in bets)
+    advised: dict[int, Advice] = {}
+    if terms.limits is not None:
+        advised = dict(zip(bets, advise(list(bets.values()), terms.limits, spent), strict=True))
+    assessed = [
+        Assessment(
+            each,
+            len(judged[index]),
+            currents[index],
+            evidences.get(index),
+            saturations.get(index),
+            kept_back[index],
+            advised.get(index),
+        )
+        for index, each in enumerate(own)
+    ]
+    others = [each for each in account.campaigns if each.spend_currency != terms.currency]
+    return assessed + [Assessment(each) for each in others], together
+
+
+def series(campaign: Campaign, terms: Terms, window: Window) -> list[Day]:
+    """The judged days of `window`: those with spend on which spend and orders are known."""
+    return [
+        Day(campaign.spend[day], campaign.revenue[day], campaign.orders[day])
+        for day in terms.coverage.known(campaign.channel, window)
+        if campaign.spend[day] > 0
+    ]
+
+
+def _together(campaigns: Sequence[Campaign], terms: Terms) -> list[Day]:
+    """The judged days of several campaigns taken as one."""
+    days: defaultdict[int, list[Day]] = defaultdict(list)
+    for each in campaigns:
+        for day in terms.coverage.known(each.channel, terms.mature):
+            days[day].append(Day(each.spend[day], each.revenue[day], each.orders[day]))
+    return [
+        Day(
+            sum(one.spend for one in days[day]),
+            sum(one.revenue for one in days[day]),
+            sum(one.orders for one in days[day]),
+        )
+        for day in sorted(days)
+    ]

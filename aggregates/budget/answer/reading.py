@@ -1,0 +1,48 @@
+"""Reads what `GET /v1/budget` needs from the store."""
+
+from aggregates.budget.answer.campaigns import BudgetCell, CurrencyCount
+from aggregates.budget.answer.window import Window
+from stream.store.contract import Snapshot
+
+
+def read_cells(snapshot: Snapshot, shop: str, window: Window) -> list[BudgetCell]:
+    """The campaign-days of `window`."""
+    rows = snapshot.query(
+        f"SELECT {', '.join(BudgetCell._fields)} FROM budget_cell "
+        "WHERE shop = :shop AND day >= :first AND day <= :last",
+        shop=shop,
+        first=window.first,
+        last=window.last,
+    )
+    return [BudgetCell(*row) for row in rows]
+
+
+def read_currencies(snapshot: Snapshot, shop: str) -> list[CurrencyCount]:
+    """Orders and spend reports of each currency, over all days: an answer's days do not matter."""
+    rows = snapshot.query(
+        "SELECT currency, SUM(orders), SUM(reports) FROM budget_cell WHERE shop = :shop "
+        "GROUP BY currency",
+        shop=shop,
+    )
+    return [CurrencyCount(code, int(orders), int(reports)) for code, orders, reports in rows]
+
+
+def read_first_order_day(snapshot: Snapshot, shop: str) -> int | None:
+    """The shop's first day with an order."""
+    rows = snapshot.query(
+        "SELECT day FROM budget_cell WHERE shop = :shop AND orders > 0 ORDER BY day LIMIT 1",
+        shop=shop,
+    )
+    return rows[0][0] if rows else None
+
+
+def read_account_zones(snapshot: Snapshot, shop: str, window: Window) -> list[str]:
+    """Time zones that the spend reports of `window` name."""
+    rows = snapshot.query(
+        "SELECT DISTINCT time_zone FROM budget_spend WHERE shop = :shop "
+        "AND day >= :first AND day <= :last AND time_zone <> ''",
+        shop=shop,
+        first=window.first,
+        last=window.last,
+    )
+    return sorted(row[0] for row in rows)

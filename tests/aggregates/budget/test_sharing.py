@@ -1,0 +1,99 @@
+"""One bankroll among several campaigns: the joint optimum within bounds, and whose mean is better."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aggregates.budget.advice.allocation import several
+from aggregates.budget.advice.kelly import Posterior
+from aggregates.budget.advice.sharing import Claim, account_prior, claim, compared, share
+
+MEANS = st.lists(st.floats(-0.9, 3), min_size=2, max_size=10)
+CLAIMS = st.lists(
+    st.builds(
+        lambda low, more, edge, variance: Claim(low, low + more, edge, variance),
+        st.floats(0, 1e4),
+        st.floats(0, 1e4),
+        st.floats(-1, 1),
+        st.floats(1e-4, 1),
+    ),
+    min_size=1,
+    max_size=10,
+)
+
+
+@given(CLAIMS, st.floats(1, 1e5))
+def test_budgets_stay_within_bounds_and_use_all_that_is_there(
+    claims: list[Claim], available: float
+) -> None:
+    found = share(claims, 1e5, available)
+    lows, highs = sum(each.low for each in claims), sum(each.high for each in claims)
+    assert sum(found) == pytest.approx(min(available, highs), rel=1e-9, abs=1e-6)
+    for budget, each in zip(found, claims, strict=True):
+        assert budget <= each.high + 1e-6
+        assert budget >= each.low - 1e-6 or lows > available
+
+
+@settings(max_examples=50)
+@given(CLAIMS, st.integers(0, 1_000))
+def test_no_other_budgets_within_bounds_do_better(claims: list[Claim], seed: int) -> None:
+    bankroll = 1e4
+    low, high = np.array([(each.low, each.high) for each in claims]).T
+    available = float(low.sum() + high.sum()) / 2
+    edge, variance = np.array([(each.edge, each.variance) for each in claims]).T
+
+    def growth(budgets: np.ndarray) -> float:
+        f = budgets / bankroll
+        return float(edge @ f - variance @ f**2 / 2)
+
+    found = np.array(share(claims, bankroll, available))
+    rng = np.random.default_rng(seed)
+    for _ in range(50):
+        one, other = rng.integers(0, len(claims), 2)
+        moved = float(rng.random() * min(found[one] - low[one], high[other] - found[other]))
+        rival = found.copy()
+        rival[one] -= moved
+        rival[other] += moved
+        assert growth(rival) <= growth(found) + 1e-7 * (1 + abs(growth(found)))
+
+
+def test_without_bounds_it_is_the_joint_optimum_of_the_published_vectors() -> None:
+    edges, variances = [0.3, 0.2, -0.1], [0.25, 0.25, 0.1]
+    claims = [Claim(0.0, 100.0, m, v) for m, v in zip(edges, variances, strict=True)]
+    exact = several(np.array(edges), np.diag(variances))
+    assert share(claims, 100.0, 100.0) == pytest.approx(list(100 * exact), abs=1e-6)
+
+
+def test_lower_bounds_that_do_not_fit_are_scaled() -> None:
+    claims = [Claim(60.0, 90.0, 1.0, 0.1), Claim(20.0, 30.0, -1.0, 0.1)]
+    assert share(claims, 40.0, 40.0) == pytest.approx([30.0, 10.0])
+    assert share([Claim(0.0, 9.0, 1.0, 0.1)], 40.0, 0.0) == [0.0]
+
+
+def test_campaigns_that_differ_by_chance_only_get_the_same_mean() -> None:
+    """Five means whose scatter is what their precision of 100 explains."""
+    means = [0.32, 0.28, 0.35, 0.25, 0.30]
+    found = compared(means, [100.0] * 5)
+    assert max(each.mean for each in found) - min(each.mean for each in found) < 0.001
+
+
+def test_campaigns_that_truly_differ_keep_their_means() -> None:
+    found = compared([-0.3, 0.2, 2.0], [400.0, 400.0, 400.0])
+    assert [each.mean for each in found] == pytest.approx([-0.3, 0.2, 2.0], abs=0.01)
+
+
+@given(MEANS, st.data())
+def test_a_compared_mean_lies_between_its_own_and_the_accounts(
+    means: list[float], data: st.DataObject
+) -> None:
+    precisions = data.draw(st.lists(st.floats(0.5, 1e4), min_size=len(means), max_size=len(means)))
+    centre = account_prior(means, precisions).mean
+    for own, found in zip(means, compared(means, precisions), strict=True):
+        assert min(own, centre) - 1e-9 <= found.mean <= max(own, centre) + 1e-9
+
+
+def test_a_claim_weighs_the_horizon() -> None:
+    found = claim(1.0, 2.0, Posterior(0.4, 0.02), 0.5, 0.3, 30)
+    assert (found.low, found.high) == (1.0, 2.0)
+    assert (found.edge, found.variance) == pytest.approx((0.2, 0.03))
