@@ -11,8 +11,9 @@ demo: .venv/.run
 run: .venv/.run
 	$(BIN)/orderwire serve $(ARGS)
 
+# `make test ARGS=-n0` runs in one process, as a debugger wants it.
 test: .venv/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
 
 check: .venv/.dev
 	$(BIN)/ruff check .

@@ -29,6 +29,14 @@ settings.register_profile(
 settings.load_profile("without deadlines")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests of the broker stay with one worker of pytest-xdist: one broker, and none that another
+    worker's test kills."""
+    for item in items:
+        if "kafka_broker" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.xdist_group("kafka"))
+
+
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store file with the schema in it: migrating once is 0.3 s, copying it is nothing."""
