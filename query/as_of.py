@@ -75,7 +75,9 @@ def behind_by_partition(
     feed: Feed, positions: Iterable[Position], spans: Mapping[int, Span]
 ) -> dict[int, int]:
     """Records to read, by partition; a processor without a position starts at the first record kept."""
-    reached = {position.partition: position.next for position in positions if position[:2] == feed}
+    reached = {
+        position.partition: position.unread for position in positions if position[:2] == feed
+    }
     return {
         partition: max(0, span.next - max(reached.get(partition, 0), span.first))
         for partition, span in spans.items()

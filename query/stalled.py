@@ -34,7 +34,9 @@ class Standing:
             if feed.topic not in spans:
                 continue
             reached = {
-                position.partition: position.next for position in positions if position[:2] == feed
+                position.partition: position.unread
+                for position in positions
+                if position[:2] == feed
             }
             since_ms = now_ms
             for partition, behind in behind_by_partition(

@@ -114,7 +114,9 @@ async def oldest_s(
     """Age of the oldest record that the feed has not folded, seconds; 0 where there is none, None where the log did not tell."""
     if feed.topic not in spans:
         return None
-    reached = {position.partition: position.next for position in positions if position[:2] == feed}
+    reached = {
+        position.partition: position.unread for position in positions if position[:2] == feed
+    }
     oldest = 0.0
     for partition, behind in behind_by_partition(feed, positions, spans[feed.topic]).items():
         if not behind:

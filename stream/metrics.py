@@ -128,6 +128,7 @@ class ProcessorMetrics:
         self.retries = families.retries.labels(processor)
         self.batch_s = families.batch_s.labels(processor)
         self.event_time_s = families.event_time_s.labels(processor)
+        self.stopped_shops = families.stopped_shops.labels(processor)
 
 
 class _ProcessorFamilies(NamedTuple):
@@ -137,6 +138,7 @@ class _ProcessorFamilies(NamedTuple):
     retries: Counter
     batch_s: Histogram
     event_time_s: Gauge
+    stopped_shops: Gauge
 
 
 def _processor_families(registry: CollectorRegistry) -> _ProcessorFamilies:
@@ -170,6 +172,12 @@ def _processor_families(registry: CollectorRegistry) -> _ProcessorFamilies:
         Gauge(
             "orderwire_event_time_seconds",
             "Time of the newest record folded, Unix seconds",
+            label,
+            registry=registry,
+        ),
+        Gauge(
+            "orderwire_stopped_shops",
+            "Shops whose records this processor does not fold, most of them having failed",
             label,
             registry=registry,
         ),

@@ -20,6 +20,7 @@ from orderwire.operation.reading_topics import Progress, held, silent
 from orderwire.operation.telling import Refused
 from processors.engine.feed import Feed
 from processors.engine.parking import ParkedProcessor
+from processors.engine.stops import first_needed
 from stream.log.contract import Log, Span
 from stream.record import TOPICS, Entry, Record
 from stream.store.contract import Position, Store
@@ -30,11 +31,16 @@ _parked = ParkedProcessor()
 
 
 def unread_from(
-    spans: Mapping[int, Span], readers: Collection[str], topic: str, positions: Collection[Position]
+    spans: Mapping[int, Span],
+    readers: Collection[str],
+    topic: str,
+    positions: Collection[Position],
+    needed: Mapping[tuple[str, str, int], int],
 ) -> dict[int, int]:
-    """Where copying begins: by partition the lowest position of the topic's processors, the first record where one has none.
+    """Where copying begins: by partition the lowest offset that a processor of the topic needs.
 
-    Raises Refused where a position is not in this log.
+    That is the first record where one has no position, and earlier than its position where a shop is
+    behind. Raises Refused where a position is not in this log.
     """
     known = {(p.processor, p.partition): p.next for p in positions if p.topic == topic}
     strange = {partition for _, partition in known} - spans.keys()
@@ -45,7 +51,8 @@ def unread_from(
             raise Refused(
                 f"the store's positions on {topic} are not of this log: is --from-log the one that it was filled from?"
             )
-        starts[partition] = min(reached, default=span.first)
+        unread = [needed.get((reader, topic, partition), span.first) for reader in readers]
+        starts[partition] = max(span.first, min(unread, default=span.first))
     return starts
 
 
@@ -54,13 +61,12 @@ async def copy_unread(
 ) -> Counter[str]:
     """Append to `target` what of `source` must not be lost; how many records, by topic. Raises Refused, Unavailable, StoreError."""
     with store.snapshot() as snapshot:
-        positions = snapshot.positions()
+        positions, needed = snapshot.positions(), first_needed(snapshot)
     copied: Counter[str] = Counter()
     for topic in TOPICS:
         before = await source.spans(topic)
-        starts = unread_from(
-            before, [feed.processor for feed in feeds if feed.topic == topic], topic, positions
-        )
+        readers = [feed.processor for feed in feeds if feed.topic == topic]
+        starts = unread_from(before, readers, topic, positions, needed)
         waiting = await _waiting(source) if topic == "parked" else set()
         async for entries in held(source, topic, None if waiting else starts, progress):
             records = [
@@ -108,6 +114,7 @@ async def begin_at_first(target: Log, store: Store, feeds: Collection[Feed]) -> 
     with store.begin() as transaction:
         before = transaction.positions()
         transaction.execute("DELETE FROM positions")
+        transaction.execute("DELETE FROM stopped_shop")  # everybody reads what it needed
         for feed in sorted(feeds):
             mine = [position for position in before if position[:2] == feed]
             for number, (partition, span) in enumerate(sorted(spans[feed.topic].items())):

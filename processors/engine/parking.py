@@ -1,18 +1,15 @@
-"""Parked records: what could not be understood, kept whole on the topic `parked`, with its reason, until it is replayed.
+"""Parked records: what could not be understood, kept whole on the topic `parked` until a replay.
 
-A record is parked before the position that passes it is saved, so a crash between the two parks it twice under one id. The fold here
-keeps one row per id, and the counts that `/v1/status` shows; the body stays in the log only.
-
-`ParkLimit` stops a processor that parks too much: a bad deploy must not drain a topic into the parking place (after arroyo's DlqLimit).
+A record is parked before the position that passes it is saved, so a crash between the two parks it
+twice under one id. The fold here keeps one row per id, and the counts that `/v1/status` shows; the
+body stays in the log only. A row goes once the log's longest retention has passed its record.
 """
 
 import hashlib
-from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
-from processors.engine.processor import Projection, fold_entities
+from processors.engine.processor import Projection, fold_entities, in_shop
 from processors.shopify.tolerance import Rejected
 from stream.record import Entry, Record
 from stream.store.contract import Cells, Entities, Transaction
@@ -36,6 +33,9 @@ class ParkedRow(NamedTuple):
 
 
 LONGEST_ID = 512
+HOUR_MS = 3_600_000
+KEPT_MS = 31 * 24 * HOUR_MS
+"""A day more than the longest retention that may be set."""
 PARKED = Entities("parked", ParkedRow, 2)
 PARKED_CELLS = Cells("parked_cell", ("shop", "reason"), ("records",))
 
@@ -103,6 +103,9 @@ class ParkedProcessor:
     name = "parked"
     topic = "parked"
 
+    def __init__(self) -> None:
+        self._swept_hour = 0
+
     def decode(self, entry: Entry) -> ParkedRow:
         headers = entry.record.headers
         return ParkedRow(
@@ -124,7 +127,19 @@ class ParkedProcessor:
         )
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
-        """Time changes nothing here."""
+        """Once an hour, delete rows of records that were replayed and that no log holds any more.
+
+        Until then a row must stay: a topic read again would otherwise count its record as waiting.
+        """
+        if shop is None and now_ms // HOUR_MS == self._swept_hour:
+            return
+        here, of_shop = in_shop(shop)
+        transaction.execute(
+            f"DELETE FROM parked WHERE replayed = 1 AND time_ms < :old{here}",
+            old=now_ms - KEPT_MS,
+            **of_shop,
+        )
+        self._swept_hour = now_ms // HOUR_MS
 
 
 def fold(row: ParkedRow | None, event: ParkedRow) -> ParkedRow:
@@ -141,47 +156,3 @@ def fold(row: ParkedRow | None, event: ParkedRow) -> ParkedRow:
 def cells(row: ParkedRow) -> Projection:
     """A record counts by its reason until it is replayed."""
     return [] if row.replayed else [(PARKED_CELLS, (row.shop, row.reason), (1,))]
-
-
-class TooMuchParked(Exception):
-    """The limit is passed: the processor stops, its position stays, and somebody has to look."""
-
-
-@dataclass(slots=True)
-class ParkLimit:
-    """How much a processor may park before it stops.
-
-    `max_run` rejected records one after the other, or a share above `max_ratio` of the last `window` records (once that many were seen).
-    A shop may well send a few broken bodies; a decoder broken by a deploy rejects nearly everything.
-    """
-
-    max_run: int = 100
-    max_ratio: float = 0.2
-    window: int = 1_000
-
-    _seen: deque[bool] = field(init=False)
-    _rejected: int = field(init=False, default=0)
-    _run: int = field(init=False, default=0)
-
-    def __post_init__(self) -> None:
-        self._seen = deque(maxlen=self.window)
-
-    def copy(self) -> "ParkLimit":
-        """One that goes on from here by itself."""
-        other = replace(self)
-        other._seen, other._rejected, other._run = self._seen.copy(), self._rejected, self._run
-        return other
-
-    def note(self, *, rejected: bool) -> None:
-        """Take note of one record. Raises TooMuchParked."""
-        if len(self._seen) == self.window:
-            self._rejected -= self._seen[0]
-        self._seen.append(rejected)
-        self._rejected += rejected
-        self._run = self._run + 1 if rejected else 0
-        share = self._rejected / len(self._seen)
-        if self._run >= self.max_run or (len(self._seen) == self.window and share > self.max_ratio):
-            raise TooMuchParked(
-                f"{self._rejected} of the last {len(self._seen)} records could not be understood, {self._run} in a row; "
-                "see `orderwire status` for the reasons, and `orderwire replay --parked` once it is mended"
-            )

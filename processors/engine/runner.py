@@ -1,44 +1,53 @@
-"""read -> decode -> fence -> load, fold, save: the one place where a processor meets the log and
-the store.
+"""read -> decode -> fence -> load, fold, save: the one place where a processor meets log and store.
 
-A batch is one transaction. Its first statement moves the position by compare-and-set, so an owner
-that has lost the partition is Fenced, rolls back and loads again (docs/architecture.md, "Exactly
-once"). A record that cannot be understood is on the topic `parked` before the position passes it; a
-batch that fails for another reason than the database is halved until the bad record is found.
+A batch is one transaction. Its first statement moves the position by compare-and-set from where this
+owner loaded it, so whoever lost the partition is Fenced, rolls back, and loads again. How a batch is
+parked, limited and searched for what it fails on is in `settling`; a shop that fails too often falls
+behind by itself (`behind`), and the others read on.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 import structlog
 
-from processors.engine.parking import ParkLimit, parked
-from processors.engine.processor import Processor
-from processors.shopify.tolerance import Rejected
+from processors.engine import stops
+from processors.engine.behind import Behind
+from processors.engine.decoding import Decoded, decode_all
+from processors.engine.limits import Failures, ParkLimit, TooManyFailures
+from processors.engine.processor import Processor, ticks_of
+from processors.engine.settling import Settling
+from processors.engine.stops import ALL_SHOPS, StoppedShop
+from processors.engine.store_calls import StoreCalls
+from processors.engine.ticking import FailingTick, OneTick
+from processors.engine.work import Work
 from stream.log.contract import Log, Reader, Unavailable
 from stream.metrics import ProcessorMetrics
 from stream.record import Entry
-from stream.store.contract import Conflict, Fenced, Move, Store, StoreError, StoreUnavailable
+from stream.store.contract import Fenced, Move, Store, StoreUnavailable, Transaction
 
 Event = TypeVar("Event")
 BATCH = 500
-"""Records per transaction. Larger ones gain little and wait longer (docs/facts/streaming.md,
-"Batches")."""
+"""Records per transaction: 38-190 k records/s against 6-7 k with one each; larger ones gain little
+and wait longer."""
 TICK_S = 1.0
+FORGET_S = 10.0
 CHANGES_KEPT_MS = 60_000
 """How long readers may look away and still get differences only."""
-RETRY_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
-"""Waits after a StoreUnavailable; the last one repeats."""
+BACKLOG_MS = 1_000
+"""Records that came longer ago than this are a backlog: no pause before the next batch."""
+BAD_IN_A_BATCH = 8
+"""Bad records of one shop that a search among all finds; a shop with more falls behind."""
 
 log = structlog.get_logger()
 
 
 class Runner(Generic[Event]):
-    """One processor at work. `run` until stopped; whatever it raises ends the role, and the supervisor starts it again."""
+    """One processor at work. `run` until stopped; it may be run again after whatever it raised."""
 
     def __init__(
         self,
@@ -48,190 +57,169 @@ class Runner(Generic[Event]):
         *,
         metrics: ProcessorMetrics,
         limit: ParkLimit | None = None,
+        shops: Collection[str] = (),
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         committed: Callable[[Sequence[Event]], None] = lambda _: None,
         pace_s: float = 0.0,
     ) -> None:
-        """`committed` is called on the event loop after each batch, with the events that were
-        folded.
+        """`committed` is called on the event loop after each batch, with the events folded.
 
-        `pace_s`: minimum seconds between starts of partial batches. A transaction costs
-        milliseconds whatever it carries, so without it a few records a second, each in a batch of
-        its own, keep a core busy.
+        `shops`: whose ticks are asked one by one where the tick of all raises.
+        `pace_s`: minimum seconds between starts of partial batches. A transaction costs milliseconds
+        whatever it holds, so without a pace a few records a second keep a core busy.
         """
         self._processor, self._log, self._store, self._metrics = processor, source, store, metrics
-        self._limit, self._clock_ms, self._committed, self._pace_s = (
-            limit or ParkLimit(),
-            clock_ms,
-            committed,
-            pace_s,
-        )
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=processor.name)
+        self._clock_ms, self._pace_s = clock_ms, pace_s
+        failures = Failures(limit or ParkLimit())
+        self._settling = Settling(processor, source, store, failures, metrics, clock_ms, committed)
+        self._behind = Behind(self._settling, source, metrics, clock_ms())
+        self._ticks = [
+            OneTick(processor.name, name, tick, sorted(shops))
+            for name, tick in ticks_of(processor).items()
+        ]
+        self._ticked = self._forgot = 0.0
         self._loaded: dict[int, int] = {}
-        self._ticked = 0.0
-        self._stop = asyncio.Event()
-        self._log_away = self._store_away = False
+        self._owned: Collection[int] = ()
+        self._asked_to_go_on: dict[int, StoppedShop] = {}
+        """By partition: rows of this processor as a whole, while it reads on to `limited_from`."""
+        self._log_away = False
+
+    def failing_ticks(self) -> list[FailingTick]:
+        """Ticks that raised when they were last asked."""
+        return [failing for tick in self._ticks for failing in tick.failing()]
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Fold until `stop` is set; the batch begun is finished. Raises TooMuchParked, PositionLost, Stuck."""
-        reader: Reader | None = None
-        self._stop = stop
-        stopping = asyncio.ensure_future(stop.wait())
+        """Fold until `stop` is set; the batch begun is finished.
+
+        Raises TooManyFailures, LogError, StoreError, and what a mistake in the engine raises.
+        """
+        self._calls = StoreCalls(self._processor.name, self._metrics, stop)
+        self._decoder = ThreadPoolExecutor(1, thread_name_prefix=f"{self._processor.name} decode")
+        stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
         try:
             while not stop.is_set():
                 try:
-                    if reader is None:
-                        reader = await self._log.reader(
-                            self._processor.topic, self._processor.name, self._start
-                        )
-                    reading = asyncio.ensure_future(reader.read(BATCH, TICK_S))
-                    await asyncio.wait({reading, stopping}, return_when=asyncio.FIRST_COMPLETED)
-                    if not reading.done():
-                        reading.cancel()
-                        await asyncio.gather(
-                            reading, return_exceptions=True
-                        )  # below, the reader is closed with nobody inside it
-                        break
-                    started = time.monotonic()
-                    entries = reading.result()
-                    if self._log_away:
-                        self._log_away = False
-                        log.info("log available again", processor=self._processor.name)
-                    count = len(entries)
-                    if entries:
-                        await self._fold(reader, entries)
-                    del (
-                        reading,
-                        entries,
-                    )  # 4 MB of bodies at most: not to be held until the next ones are there
-                    await self._tick()
-                    if 0 < count < BATCH:
-                        await asyncio.wait(
-                            {stopping}, timeout=max(0.0, started + self._pace_s - time.monotonic())
-                        )
+                    await self._read_on(stop, stopping)
                 except Unavailable as error:
-                    if (
-                        not self._log_away
-                    ):  # Once: it is tried every second, and an outage may last for hours.
+                    if not self._log_away:  # said once: it is tried every second, maybe for hours
                         self._log_away = True
                         log.warning(
                             "log unavailable", processor=self._processor.name, error=str(error)
                         )
                     await asyncio.wait({stopping}, timeout=TICK_S)
-                    if reader is not None:
-                        await reader.close()
-                        reader = None
+        except TooManyFailures as error:
+            await self._calls.until_done(partial(self._write_stop, str(error)))
+            raise
         except StoreUnavailable:
             if not stop.is_set():
                 raise
         finally:
             stopping.cancel()
-            if reader is not None:
-                await reader.close()
-            self._thread.shutdown(wait=True)
+            self._calls.close()
+            self._decoder.shutdown(wait=True)
+
+    async def may_go_on(self) -> bool:
+        """After TooManyFailures: whether somebody has asked for it (`orderwire replay --resume`)."""
+        _, rows = await asyncio.to_thread(self._standing)
+        return not any(row.shop == ALL_SHOPS and row.stopped for row in rows)
+
+    async def _read_on(self, stop: asyncio.Event, stopping: "asyncio.Future[Any]") -> None:
+        """Batch after batch until `stop`. In a backlog the next is read while one commits."""
+        reader = await self._log.reader(self._processor.topic, self._processor.name, self._start)
+        ahead: asyncio.Future[list[Decoded[Event]]] | None = None
+        try:
+            while not stop.is_set():
+                if ahead is None:
+                    ahead = asyncio.ensure_future(self._next_batch(reader))
+                await asyncio.wait([ahead, stopping], return_when=asyncio.FIRST_COMPLETED)
+                if not ahead.done():
+                    return
+                started = time.monotonic()
+                batch, ahead = ahead.result(), None
+                if self._log_away:
+                    self._log_away = False
+                    log.info("log available again", processor=self._processor.name)
+                paced = 0 < len(batch) < BATCH and not self._is_backlog(batch)
+                if batch and not paced:
+                    ahead = asyncio.ensure_future(self._next_batch(reader))
+                try:
+                    if batch:
+                        await self._fold(reader, batch)
+                    del batch  # megabytes of bodies: not to be kept until the next ones are there
+                    await self._behind.step(self._calls, self._loaded)
+                except Fenced:
+                    self._metrics.fenced.inc()
+                    log.info("fenced", processor=self._processor.name)
+                    await _give_up(ahead)
+                    ahead = None
+                    await reader.reload()
+                await self._tick()
+                if paced:
+                    wait_s = max(0.0, started + self._pace_s - time.monotonic())
+                    await asyncio.wait({stopping}, timeout=wait_s)
+        finally:
+            await _give_up(ahead)  # the reader is closed with nobody inside it
+            await reader.close()
+
+    async def _next_batch(self, reader: Reader) -> list[Decoded[Event]]:
+        entries = await reader.read(BATCH, 0.0 if self._behind.catching_up() else TICK_S)
+        if not entries:
+            return []
+        return await asyncio.get_running_loop().run_in_executor(
+            self._decoder, decode_all, self._processor, entries
+        )
+
+    def _is_backlog(self, batch: Sequence[Decoded[Event]]) -> bool:
+        newest_ms = max(each.entry.record.time_ms for each in batch)
+        return self._clock_ms() - newest_ms > BACKLOG_MS
 
     async def _start(self, partitions: Collection[int]) -> Mapping[int, int]:
-        positions = await self._retried(self._positions)
+        positions, rows = await self._calls.until_done(self._standing)
+        self._owned = frozenset(partitions)
         for partition in partitions:
             self._loaded.pop(partition, None)
-        self._loaded.update(
-            {partition: positions[partition] for partition in partitions if partition in positions}
-        )
-        return {
-            partition: positions[partition] for partition in partitions if partition in positions
-        }
+        mine = {each: positions[each] for each in partitions if each in positions}
+        self._loaded.update(mine)
+        await self._take_over(rows)
+        return mine
 
-    def _positions(self) -> dict[int, int]:
+    def _standing(self) -> tuple[dict[int, int], list[StoppedShop]]:
+        name, topic = self._processor.name, self._processor.topic
         with self._store.snapshot() as snapshot:
-            return {
-                p.partition: p.next
-                for p in snapshot.positions(self._processor.name)
-                if p.topic == self._processor.topic
+            positions = {
+                each.partition: each.next
+                for each in snapshot.positions(name)
+                if each.topic == topic
             }
+            return positions, stops.stopped_shops(snapshot, name)
 
-    async def _fold(self, reader: Reader, entries: Sequence[Entry]) -> None:
-        decoded = await self._in_thread(self._decode, entries)
-        if any(isinstance(outcome, Rejected) for _, outcome in decoded):
-            trial = (
-                self._limit.copy()
-            )  # Too many are not parked at all: the position stays before them.
-            for _, outcome in decoded:
-                trial.note(rejected=isinstance(outcome, Rejected))
-        try:
-            await self._settle(decoded)
-        except Fenced:
-            self._metrics.fenced.inc()
-            log.info("fenced", processor=self._processor.name)
-            await reader.reload()
-            return
-        self._committed(
-            [
-                outcome
-                for _, outcome in decoded
-                if outcome is not None and not isinstance(outcome, Rejected)
-            ]
+    async def _take_over(self, rows: Collection[StoppedShop]) -> None:
+        owned = [row for row in rows if row.partition in self._owned]
+        self._asked_to_go_on = {row.partition: row for row in owned if row.shop == ALL_SHOPS}
+        if out_of_date := self._behind.take_over(owned, self._loaded):
+            await self._calls.until_done(partial(self._end, out_of_date))
+
+    async def _fold(self, reader: Reader, decoded: list[Decoded[Event]]) -> None:
+        """Fold what everybody reads; shops that are behind are left out. Raises Fenced."""
+        work = Work(
+            decoded,
+            BAD_IN_A_BATCH,
+            limited_from={each: row.limited_from for each, row in self._asked_to_go_on.items()},
         )
+        entries = [each.entry for each in decoded]
+        self._behind.leave_out(work)
+        started = time.perf_counter()
+        await self._settling.settle(work, self._calls, partial(self._save, entries=entries))
+        self._loaded.update({entry.partition: entry.offset + 1 for entry in entries})
+        self._metrics.records.inc(len(entries))
+        self._metrics.batch_s.observe(time.perf_counter() - started)
+        self._metrics.event_time_s.set(_newest_ms(entries) / 1000)
+        self._behind.note(self._behind.rows_for(work))
         await reader.report({entry.partition: self._loaded[entry.partition] for entry in entries})
 
-    def _decode(self, entries: Sequence[Entry]) -> list[tuple[Entry, Event | Rejected | None]]:
-        decoded: list[tuple[Entry, Event | Rejected | None]] = []
-        for entry in entries:
-            try:
-                decoded.append((entry, self._processor.decode(entry)))
-            except Rejected as rejected:
-                decoded.append((entry, rejected))
-            except Exception as error:
-                decoded.append((entry, Rejected(f"decode_failed_{type(error).__name__}")))
-        return decoded
-
-    async def _settle(self, decoded: Sequence[tuple[Entry, Event | Rejected | None]]) -> None:
-        """Park what is rejected, fold the rest. Raises Fenced."""
-        rejected = [
-            parked(entry, outcome) for entry, outcome in decoded if isinstance(outcome, Rejected)
-        ]
-        if rejected:
-            await self._log.append(rejected)
-            self._metrics.parked.inc(len(rejected))
-        events = [
-            outcome
-            for _, outcome in decoded
-            if outcome is not None and not isinstance(outcome, Rejected)
-        ]
-        try:
-            await self._retried(self._save, [entry for entry, _ in decoded], events)
-        except StoreError:
-            raise
-        except Exception as error:
-            if not events:
-                raise
-            if len(decoded) > 1:
-                middle = len(decoded) // 2
-                await self._settle(decoded[:middle])
-                await self._settle(decoded[middle:])
-                return
-            entry = decoded[0][0]
-            log.error(
-                "record could not be folded",
-                processor=self._processor.name,
-                place=entry.place,
-                error=type(error).__name__,
-            )
-            await self._settle(
-                [
-                    (
-                        entry,
-                        error
-                        if isinstance(error, Rejected)
-                        else Rejected(f"fold_failed_{type(error).__name__}"),
-                    )
-                ]
-            )
-            return
-        for _, outcome in decoded:
-            self._limit.note(rejected=isinstance(outcome, Rejected))
-
-    def _save(self, entries: Sequence[Entry], events: Sequence[Event]) -> None:
-        started = time.perf_counter()
+    def _save(
+        self, transaction: Transaction, work: Work[Event], *, entries: Sequence[Entry]
+    ) -> None:
         moves: dict[int, Move] = {}
         for entry in entries:
             move = moves.get(entry.partition)
@@ -239,54 +227,66 @@ class Runner(Generic[Event]):
             moves[entry.partition] = Move(
                 self._loaded.get(entry.partition), entry.offset + 1, records
             )
-        newest = max(entry.record.time_ms for entry in entries)
+        transaction.advance(self._processor.name, self._processor.topic, moves, _newest_ms(entries))
+        stops.begin(transaction, self._behind.rows_for(work))
+
+    def _write_stop(self, reason: str) -> None:
+        """Note that all shops are stopped where the positions are."""
         with self._store.begin() as transaction:
-            transaction.advance(self._processor.name, self._processor.topic, moves, newest)
-            if events:
-                self._processor.apply(transaction, events, self._clock_ms())
-        self._loaded.update({partition: move.next for partition, move in moves.items()})
-        self._metrics.records.inc(len(entries))
-        self._metrics.batch_s.observe(time.perf_counter() - started)
-        self._metrics.event_time_s.set(newest / 1000)
+            rows = [
+                StoppedShop(
+                    self._processor.name,
+                    self._processor.topic,
+                    partition,
+                    ALL_SHOPS,
+                    next=self._loaded.get(partition, 0),
+                    stopped=1,
+                    limited_from=0,
+                    reason=reason,
+                    since_ms=self._clock_ms(),
+                )
+                for partition in self._owned
+            ]
+            stops.begin(transaction, rows)
 
     async def _tick(self) -> None:
-        now = time.monotonic()
-        if now - self._ticked >= TICK_S:
-            self._ticked = now
-            await self._retried(self._tick_once)
+        now_s = time.monotonic()
+        if now_s - self._ticked < TICK_S:
+            return
+        self._ticked = now_s
+        for tick in self._ticks:
+            await self._calls.until_done(partial(tick.run, self._store, self._clock_ms(), now_s))
+        if now_s - self._forgot >= FORGET_S:
+            self._forgot = now_s
+            await self._calls.until_done(self._forget_changes)
+        read_past = [
+            row
+            for row in self._asked_to_go_on.values()
+            if self._loaded.get(row.partition, 0) >= row.limited_from
+        ]
+        if read_past:
+            await self._calls.until_done(partial(self._end, read_past))
+            for row in read_past:
+                self._asked_to_go_on.pop(row.partition, None)
+        if self._behind.anybody():
+            _, rows = await self._calls.until_done(self._standing)
+            await self._take_over(rows)
 
-    def _tick_once(self) -> None:
+    def _forget_changes(self) -> None:
         with self._store.begin() as transaction:
-            self._processor.tick(transaction, self._clock_ms())
             transaction.forget_changes(time.time_ns() // 1_000_000 - CHANGES_KEPT_MS)
 
-    async def _in_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call, *arguments)
+    def _end(self, rows: Collection[StoppedShop]) -> None:
+        with self._store.begin() as transaction:
+            for row in rows:
+                stops.end(transaction, row)
 
-    async def _retried(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """The database is away, busy or made us a deadlock's victim: nothing happened, so do it again until it works, or until `stop`."""
-        attempt = 0
-        while True:
-            try:
-                result = await self._in_thread(call, *arguments)
-            except Conflict:
-                self._metrics.retries.inc()
-            except StoreUnavailable as error:
-                self._metrics.retries.inc()
-                if self._stop.is_set():
-                    raise
-                if not self._store_away:
-                    self._store_away = True
-                    log.warning(
-                        "store unavailable", processor=self._processor.name, error=str(error)
-                    )
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(
-                        self._stop.wait(), RETRY_S[min(attempt, len(RETRY_S) - 1)]
-                    )
-                attempt += 1
-            else:
-                if self._store_away:
-                    self._store_away = False
-                    log.info("store available again", processor=self._processor.name)
-                return result
+
+def _newest_ms(entries: Sequence[Entry]) -> int:
+    return max(entry.record.time_ms for entry in entries)
+
+
+async def _give_up(task: "asyncio.Future[Any] | None") -> None:
+    if task is not None:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

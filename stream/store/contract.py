@@ -88,6 +88,11 @@ class Position(NamedTuple):
     """How many records it has folded in all."""
     event_time_ms: int
     """The newest time among them, Unix milliseconds."""
+    unread: int
+    """The first offset that is still to be folded: before `next` while a shop catches up by itself.
+
+    A shop that is stopped does not count (`processors/engine/stops.py`).
+    """
 
 
 class Changes(NamedTuple):

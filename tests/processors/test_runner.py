@@ -4,27 +4,40 @@ import asyncio
 import itertools
 import random
 import string
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
+from orderwire.operation.rewind import rewind
+from processors.engine.limits import ParkLimit, TooManyFailures
 from processors.engine.parking import (
     PARKED_CELLS,
     ParkedProcessor,
-    ParkLimit,
-    TooMuchParked,
     fold,
     replayed,
 )
 from processors.engine.parking import parked as parked_record
 from processors.engine.processor import Processor
 from processors.engine.runner import Runner
+from processors.engine.stops import StoppedShop, first_needed, go_on, stopped_shops
+from processors.engine.ticking import OneTick
 from processors.shopify.tolerance import Rejected
+from stream.log.contract import Reader, Start
 from stream.log.sqlite.log import SqliteLog
 from stream.metrics import ProcessorMetrics
 from stream.record import Entry, Record
-from stream.store.contract import Cells, Move, StoreBroken, StoreUnavailable, Transaction
+from stream.store.contract import (
+    Cells,
+    Fenced,
+    Move,
+    StoreBroken,
+    StoreUnavailable,
+    Transaction,
+)
 from stream.store.sql.store import SqlStore
 
 COUNTED = Cells(
@@ -60,14 +73,14 @@ class Counting:
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None: ...
 
 
-def records(*bodies: str) -> list[Record]:
+def records(*bodies: str, shop: str = "s") -> list[Record]:
     return [
         Record(
             "orders",
             "k",
             body,
             1_000 + number,
-            {"shop": "s", "topic": "orders/create"},
+            {"shop": shop, "topic": "orders/create"},
             body.encode(),
         )
         for number, body in enumerate(bodies)
@@ -82,6 +95,47 @@ def counted(store: SqlStore) -> dict[int, int]:
 def parked(store: SqlStore) -> dict[str, int]:
     with store.snapshot() as snapshot:
         return {row[1]: row[2] for row in snapshot.changes(PARKED_CELLS, None).rows if row[2]}
+
+
+def stopped(store: SqlStore) -> list[StoppedShop]:
+    with store.snapshot() as snapshot:
+        return stopped_shops(snapshot)
+
+
+async def parked_records(log: SqliteLog) -> list[Entry]:
+    return await log.scan("parked", 0, 0, 1_000)
+
+
+async def met(condition: Callable[[], bool]) -> None:
+    """Wait until it is. Raises TimeoutError."""
+    async with asyncio.timeout(60):
+        while not await asyncio.to_thread(condition):  # noqa: ASYNC110 - nothing to await
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def at_work(runner: Runner[str]) -> AsyncIterator[None]:
+    """Run while the block does. Raises what the runner raises."""
+    stop = asyncio.Event()
+    task = asyncio.create_task(runner.run(stop))
+    try:
+        yield
+    finally:
+        stop.set()
+        await task
+
+
+async def until(
+    reached: Callable[[], bool],
+    processor: Processor[str],
+    log: SqliteLog,
+    store: SqlStore,
+    limit: ParkLimit | None = None,
+) -> None:
+    """Run until `reached`. Raises what the runner raises, and TimeoutError."""
+    metrics = ProcessorMetrics(CollectorRegistry(), processor.name)
+    async with at_work(Runner(processor, log, store, metrics=metrics, limit=limit)):
+        await met(reached)
 
 
 async def run_to_end(
@@ -193,24 +247,139 @@ def test_a_replay_is_newer_than_what_it_replays_on_whatever_partition_it_lands()
     assert [row.replayed for row in rows] == [0, 1, 0]
 
 
-async def test_it_stops_loudly_when_nearly_everything_is_rejected_and_does_not_drain_the_topic(
+async def test_a_decoder_of_ours_that_fails_for_a_shop_stops_that_shop_and_parks_nothing_of_it(
     log: SqliteLog, store: SqlStore
 ) -> None:
-    await log.append(records(*["bad"] * 50))
-    with pytest.raises(TooMuchParked, match=r"20 in a row.*orderwire replay --parked"):
-        await run_to_end(Counting(), log, store, ParkLimit(max_run=20))
-    with store.snapshot() as snapshot:
-        assert snapshot.positions() == []
-    assert (await log.spans("parked")).get(0, (0, 0))[1] == 0
+    await log.append(records(*["broken"] * 50))
+    await run_to_end(Counting(), log, store, ParkLimit(max_run=20))
+    (row,) = stopped(store)
+    assert (row.shop, row.next, row.stopped) == ("s", 0, 1)
+    assert "20 in a row" in row.reason
+    assert "decode_failed_KeyError" in row.reason
+    assert await parked_records(log) == []
 
 
-async def test_it_stops_as_loudly_when_nothing_can_be_folded(
+async def test_bodies_that_lack_something_never_stop_anybody(
+    log: SqliteLog, store: SqlStore
+) -> None:
+    await log.append(records(*["bad"] * 700))
+    await run_to_end(Counting(), log, store, ParkLimit(max_run=20))
+    assert stopped(store) == []
+    assert len(await parked_records(log)) == 700
+
+
+async def test_a_shop_that_nothing_can_be_folded_of_stops_after_as_many_as_the_limit_allows(
     log: SqliteLog, store: SqlStore
 ) -> None:
     await log.append(records(*["poison"] * 150))
-    with pytest.raises(TooMuchParked, match="20 in a row"):
+    await run_to_end(Counting(), log, store, ParkLimit(max_run=100))
+    await until(lambda: any(row.stopped for row in stopped(store)), Counting(), log, store)
+    (row,) = stopped(store)
+    assert (row.next, row.stopped) == (64, 1)
+    assert len(await parked_records(log)) == 64
+
+
+@pytest.mark.parametrize("poison", ["poison", "broken"])
+async def test_the_poison_of_one_shop_holds_up_none_of_anothers_records(
+    log: SqliteLog, store: SqlStore, poison: str
+) -> None:
+    ours = records(*[str(number) for number in range(300)], shop="b")
+    for start in range(0, 300, 10):
+        await log.append([*records(*[poison] * 70, shop="a"), *ours[start : start + 10]])
+    processor = Counting()
+    await run_to_end(processor, log, store)
+    assert counted(store) == dict.fromkeys(range(300), 1)
+    await until(lambda: all(row.stopped for row in stopped(store)), Counting(), log, store)
+    assert [row.shop for row in stopped(store)] == ["a"]
+
+
+async def test_several_shops_that_fail_stop_the_processor_where_it_is(
+    log: SqliteLog, store: SqlStore
+) -> None:
+    await log.append(records("1", shop="a"))
+    await run_to_end(Counting(), log, store)
+    for shop in "abcdefgh":
+        await log.append(records(*["broken"] * 10, shop=shop))
+    with pytest.raises(TooManyFailures, match="40 in a row, of 4 shops"):
         await run_to_end(Counting(), log, store, ParkLimit(max_run=20))
-    assert (await log.spans("parked"))[0].next == 20
+    with store.snapshot() as snapshot:
+        assert [p.next for p in snapshot.positions()] == [1]
+    assert await parked_records(log) == []
+    assert [(row.shop, row.next, row.stopped) for row in stopped(store)] == [("", 1, 1)]
+
+
+class Mended(Counting):
+    """A later version of the program."""
+
+    def decode(self, entry: Entry) -> str | None:
+        return str(100 + entry.offset)
+
+
+async def test_a_stopped_shop_goes_on_with_the_next_start_and_misses_nothing(
+    log: SqliteLog, store: SqlStore
+) -> None:
+    await log.append(records(*["broken"] * 50, shop="a"))
+    await log.append(records("1", "2", shop="b"))
+    await run_to_end(Counting(), log, store, ParkLimit(max_run=20))
+    assert [row.shop for row in stopped(store)] == ["a"]
+    await log.append(records("broken", shop="a"))
+    await run_to_end(Counting(), log, store, ParkLimit(max_run=20))
+    await log.append(records("broken", shop="a"))
+    await until(lambda: not stopped(store), Mended(), log, store)
+    assert counted(store) == dict.fromkeys((1, 2, *range(100, 150), 152, 153), 1)
+
+
+async def test_a_stopped_shop_goes_on_when_asked_to_and_what_still_fails_is_parked(
+    log: SqliteLog, store: SqlStore
+) -> None:
+    await log.append(records(*["broken"] * 50, "1", shop="a"))
+    processor, limit = Counting(), ParkLimit(max_run=20)
+
+    def ask() -> bool:
+        for row in stopped(store):
+            if row.stopped:
+                with store.begin() as transaction:
+                    go_on(transaction, row, limited_from=51)
+        return counted(store) == {1: 1}
+
+    await until(ask, processor, log, store, limit)
+    assert stopped(store) == []
+    assert len(await parked_records(log)) == 50
+
+
+async def test_a_stopped_processor_goes_on_when_asked_to_and_what_still_fails_is_parked(
+    log: SqliteLog, store: SqlStore
+) -> None:
+    for shop in "abcdefgh":
+        await log.append(records(*["broken"] * 10, "1", shop=shop))
+    limit = ParkLimit(max_run=19)
+    with pytest.raises(TooManyFailures):
+        await run_to_end(Failing(), log, store, limit)
+    (row,) = stopped(store)
+    with store.begin() as transaction:
+        go_on(transaction, row, limited_from=88)
+    await until(lambda: not stopped(store), Failing(), log, store, limit)
+    assert len(await parked_records(log)) == 88
+
+
+class Failing(Counting):
+    def decode(self, entry: Entry) -> str | None:
+        raise KeyError
+
+
+async def test_a_batch_that_fails_although_each_shops_records_can_be_folded_is_folded_shop_by_shop(
+    log: SqliteLog, store: SqlStore
+) -> None:
+    class OneShopAtATime(Counting):
+        def apply(self, transaction: Transaction, events: Sequence[str], now_ms: int) -> None:
+            if len(events) > 2:
+                raise ZeroDivisionError
+            super().apply(transaction, events, now_ms)
+
+    await log.append([*records("1", "2", shop="a"), *records("3", "4", shop="b")])
+    await run_to_end(OneShopAtATime(), log, store)
+    assert counted(store) == {1: 1, 2: 1, 3: 1, 4: 1}
+    assert await parked_records(log) == []
 
 
 async def test_a_broken_database_stops_the_processor_and_parks_nothing(
@@ -254,15 +423,6 @@ async def test_a_record_with_an_id_longer_than_an_index_takes_is_parked_like_any
     )
     await asyncio.wait_for(runner.run(stop), 20)
     assert parked(store) == {"unknown_topic": 1}
-
-
-def test_a_share_of_bad_records_above_the_ratio_stops_too_but_a_few_do_not() -> None:
-    limit = ParkLimit(max_run=100, max_ratio=0.2, window=50)
-    for number in range(500):
-        limit.note(rejected=number % 6 == 0)
-    with pytest.raises(TooMuchParked):
-        for number in range(500):
-            limit.note(rejected=number % 3 == 0)
 
 
 async def test_an_owner_that_lost_its_partition_rolls_back_and_reloads(
@@ -334,3 +494,138 @@ async def test_batches_are_whole_transactions_of_up_to_500(log: SqliteLog, store
     assert sum(processor.batches) == 1_200
     assert max(processor.batches) <= 500
     assert len(processor.batches) < 12
+
+
+class Ticking(Counting):
+    """Two projections, of which one fails in some shops while `failing` names them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failing: set[str] = {"b"}
+        self.asked: list[tuple[str, str | None]] = []
+        self.ticks = {"one": partial(self._tick, "one"), "two": partial(self._tick, "two")}
+
+    def _tick(
+        self, name: str, transaction: Transaction, now_ms: int, shop: str | None = None
+    ) -> None:
+        self.asked.append((name, shop))
+        if name == "one" and (self.failing if shop is None else shop in self.failing):
+            raise ZeroDivisionError
+
+
+async def test_a_tick_that_fails_stops_neither_its_processor_nor_another_projections_tick(
+    log: SqliteLog, store: SqlStore
+) -> None:
+    processor = Ticking()
+    await log.append(records("1"))
+    metrics = ProcessorMetrics(CollectorRegistry(), processor.name)
+    runner = Runner(processor, log, store, metrics=metrics, shops=("a", "b"))
+    async with at_work(runner):
+        await met(lambda: [each.shop for each in runner.failing_ticks()] == [None, "b"])
+        await met(lambda: processor.asked.count(("two", None)) >= 2)
+        await log.append(records("2"))
+        await met(lambda: 2 in counted(store))
+
+
+def test_a_shop_whose_tick_fails_waits_longer_each_time_and_the_others_are_asked(
+    store: SqlStore,
+) -> None:
+    processor = Ticking()
+    tick = OneTick("counting", "one", processor.ticks["one"], ("a", "b", "c"))
+    for second in range(100):
+        tick.run(store, 1_000, float(second))
+    asked = [shop for _, shop in processor.asked]
+    assert asked.count("b") == 3  # at 0, 5 and 35 s
+    assert asked.count("a") == asked.count("c") == 100
+    processor.failing.clear()
+    for second in range(155, 160):
+        tick.run(store, 1_000, float(second))
+    assert tick.failing() == []
+    assert processor.asked[-1] == ("one", None), "all shops together again"
+
+
+def test_a_tick_asks_a_few_shops_at_a_time(store: SqlStore) -> None:
+    processor = Ticking()
+    shops = [f"s{number:04}" for number in range(1_000)]
+    processor.failing = {shops[500]}
+    tick = OneTick("counting", "one", processor.ticks["one"], shops)
+    tick.run(store, 1_000, 0.0)
+    assert len(processor.asked) == 21
+    for second in range(1, 50):
+        tick.run(store, 1_000, float(second))
+    assert {shop for _, shop in processor.asked} == {None, *shops}
+
+
+async def test_in_a_backlog_no_batch_waits_for_the_pace_however_few_records_a_read_gives(
+    log: SqliteLog, store: SqlStore
+) -> None:
+    for start in range(0, 1_000, 10):
+        await log.append(records(*map(str, range(start, start + 10))))
+
+    class TenAtATime:
+        """Bodies so large that a read is never full."""
+
+        def __init__(self, reader: Reader) -> None:
+            self._reader = reader
+
+        async def read(self, max_records: int, wait_s: float) -> list[Entry]:
+            return await self._reader.read(10, wait_s)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._reader, name)
+
+    class Narrow:
+        async def reader(self, topic: str, group: str, start: Start) -> Reader:
+            return TenAtATime(await log.reader(topic, group, start))
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(log, name)
+
+    processor = Counting()
+    metrics = ProcessorMetrics(CollectorRegistry(), processor.name)
+    async with at_work(Runner(processor, Narrow(), store, metrics=metrics, pace_s=60.0)):
+        await met(lambda: len(counted(store)) == 1_000)
+
+
+async def test_what_was_read_ahead_is_read_again_after_a_fence(
+    log: SqliteLog, store: SqlStore
+) -> None:
+    await log.append(records(*map(str, range(1_200))))
+    stolen = False
+
+    class Robbed(Counting):
+        def apply(self, transaction: Transaction, events: Sequence[str], now_ms: int) -> None:
+            nonlocal stolen
+            super().apply(transaction, events, now_ms)
+            if not stolen:
+                stolen = True
+                raise Fenced("another owner has moved the position")
+
+    processor = Robbed()
+    await run_to_end(processor, log, store)
+    assert counted(store) == dict.fromkeys(range(1_200), 1)
+
+
+async def test_a_position_moved_back_before_a_stopped_shops_takes_it_along(
+    log: SqliteLog, store: SqlStore
+) -> None:
+    await log.append(records("1", shop="b"))
+    await log.append(records(*["broken"] * 50, shop="a"))
+    await log.append(records("2", shop="b"))
+    await run_to_end(Counting(), log, store, ParkLimit(max_run=20))
+    assert [(row.shop, row.next) for row in stopped(store)] == [("a", 1)]
+    rewind(store, "orders", ["counting"], {0: 0}, await log.spans("orders"))
+    await until(lambda: counted(store).get(102) == 1, Mended(), log, store)
+    assert stopped(store) == []
+    assert counted(store) == dict.fromkeys((1, 2, *range(100, 152)), 1)
+
+
+async def test_retention_keeps_what_a_stopped_shop_has_yet_to_read(
+    log: SqliteLog, store: SqlStore
+) -> None:
+    await log.append(records("1", shop="b"))
+    await log.append(records(*["broken"] * 50, shop="a"))
+    await run_to_end(Counting(), log, store, ParkLimit(max_run=20))
+    with store.snapshot() as snapshot:
+        assert [p.next for p in snapshot.positions()] == [51]
+        assert first_needed(snapshot) == {("counting", "orders", 0): 1}

@@ -276,7 +276,7 @@ async def test_a_log_that_takes_too_long_tells_nothing() -> None:
 
 def test_lag_counts_from_the_first_record_kept_where_there_is_no_position() -> None:
     feeds, spans = (Feed("rfm", "orders"),), {"orders": {0: Span(10, 15), 1: Span(0, 4)}}
-    position = Position("rfm", "orders", 1, 6, 6, 0)
+    position = Position("rfm", "orders", 1, 6, 6, 0, 6)
     assert lag_records(feeds, [position], spans) == 5
     assert lag_records(feeds, [], {}) is None
     assert SETTINGS.role_silent_ms == 15_000

@@ -379,7 +379,7 @@ class System:
     async def _behind(self, store: SqlStore, log: Log, *, outbox: bool) -> list[str]:
         def read() -> tuple[dict[tuple[str, int], int], dict[str, int]]:
             with store.snapshot() as snapshot:
-                positions = {(p.processor, p.partition): p.next for p in snapshot.positions()}
+                positions = {(p.processor, p.partition): p.unread for p in snapshot.positions()}
                 waiting = "SELECT outcome, count(*) FROM capi_outbox WHERE outcome IN ('pending', 'sending', 'maybe_accepted') GROUP BY 1"
                 return positions, {row[0]: row[1] for row in snapshot.query(waiting)}
 

@@ -1,12 +1,13 @@
 """The role `process`: every processor of the registry at work, and the CAPI sender beside them.
 
-Each processor has its own position and thread. One that stops because too much had to be parked, or because its position was lost, is told
-in the log and by `/v1/status` and `/readyz`, and the others go on; any other failure ends the role, and the supervisor starts it again.
+Each processor has its own position and thread. Whatever ends one, or the sender, is reported in the
+log, by `/v1/status` and by `/readyz`; the others go on, and it is begun again (`isolation`).
 """
 
 import asyncio
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -21,16 +22,18 @@ from destinations.meta.quality import QualityPoller
 from orderwire.serve.connections import open_log, wait_for_store
 from orderwire.serve.feeds import feeds, keeping_contacts, running
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
+from orderwire.serve.isolation import Parts
 from orderwire.serve.registry import PROCESSORS, pixels, zones
 from orderwire.serve.store_lock import store_to_itself
 from orderwire.settings.program import Settings
-from processors.engine.parking import ParkLimit, TooMuchParked
+from processors.engine.limits import ParkLimit
 from processors.engine.runner import Runner
+from processors.engine.stops import first_needed
 from processors.shopify.orders import Order
-from stream.log.contract import Log, PositionLost, Unavailable
+from stream.log.contract import Log, Unavailable
 from stream.metrics import CapiMetrics, ProcessorMetrics
 from stream.record import TOPICS
-from stream.store.contract import Store, StoreBroken, StoreError
+from stream.store.contract import Store, StoreError
 
 if TYPE_CHECKING:
     from orderwire.serve.predicted_ltv import PredictedLtv
@@ -58,10 +61,12 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     await asyncio.to_thread(_forget_contacts, store, keeping_contacts(settings))
     source = await open_log(settings)
     registry = CollectorRegistry()
-    stopped: dict[str, str] = {}
+    parts = Parts(stop)
+    runners: dict[str, Runner[Any]] = {}
+    details = partial(_details, parts, runners)
     try:
-        async with alive(Heartbeat(store, identity, registry, lambda: {"stopped": stopped})):
-            await _work(settings, stop, store, source, registry, stopped)
+        async with alive(Heartbeat(store, identity, registry, details)):
+            await _work(settings, stop, store, source, registry, parts, runners)
     finally:
         await source.close()
         store.close()
@@ -75,19 +80,19 @@ async def _work(
     store: Store,
     source: Log,
     registry: CollectorRegistry,
-    stopped: dict[str, str],
+    parts: Parts,
+    runners: dict[str, Runner[Any]],
 ) -> None:
-    """Everything at work until `stop`, or until one of them fails; processors that stop themselves are told in `stopped`."""
+    """Everything at work until `stop`."""
     session = client_session()
     call = aiohttp_call(session)
     sender = Sender(store, pixels(settings), call, metrics=CapiMetrics(registry))
+    quality = QualityPoller(store, pixels(settings), call)
     asides = [
-        asyncio.create_task(
-            QualityPoller(store, pixels(settings), call).run(), name="capi quality"
-        ),
-        asyncio.create_task(_retain(source, store, settings), name="retention"),
+        asyncio.create_task(parts.keep("capi quality", quality.run)),
+        asyncio.create_task(parts.keep("retention", partial(_retain, source, store, settings))),
     ]
-    sending = asyncio.create_task(sender.run(), name="capi sender")
+    sending = asyncio.create_task(parts.keep("capi sender", sender.run))
     ltv = _predicted_ltv(settings, store)
 
     def wake(orders: Sequence[Order]) -> None:
@@ -99,7 +104,7 @@ async def _work(
         metrics = ProcessorMetrics(registry, name, shared=metrics)
         limit = ParkLimit(settings.park_max_run, settings.park_max_ratio)
         urgent = name == "capi"
-        runner = Runner(
+        runners[name] = runner = Runner(
             PROCESSORS[name](settings)
             if not urgent or ltv is None
             else CapiProcessor(pixels(settings), zones(settings), ltv),
@@ -107,17 +112,14 @@ async def _work(
             store,
             metrics=metrics,
             limit=limit,
+            shops=tuple(settings.shops),
             committed=wake if urgent else _nothing,
             pace_s=SALE_PACE_S if urgent else PACE_S,
         )
-        work.append(asyncio.create_task(_isolated(name, runner, stop, stopped), name=name))
+        running_it = parts.keep(name, partial(runner.run, stop), runner.may_go_on)
+        work.append(asyncio.create_task(running_it, name=name))
     try:
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait([stopping, sending, *work, *asides], return_when=asyncio.FIRST_COMPLETED)
-        for task in (sending, *work, *asides):
-            if task.done():
-                task.result()  # Raises what ended it; the rest is taken down below.
-        stopping.cancel()
+        await stop.wait()
     finally:
         stop.set()
         for aside in asides:
@@ -168,16 +170,16 @@ def _nothing(events: Sequence[Any]) -> None:
     """Nobody waits for this processor's batches."""
 
 
-async def _isolated(
-    name: str, runner: Runner[Any], stop: asyncio.Event, stopped: dict[str, str]
-) -> None:
-    """Run one processor; keep its failure from the others where only a person can mend it."""
-    try:
-        await runner.run(stop)
-    except (TooMuchParked, PositionLost, StoreBroken) as error:
-        stopped[name] = str(error)
-        log.error("processor stopped", processor=name, reason=str(error))
-        await stop.wait()
+def _details(parts: Parts, runners: Mapping[str, Runner[Any]]) -> dict[str, Any]:
+    """What the sign of life says of this role."""
+    return {
+        "stopped": parts.stopped,
+        "ticks": [
+            {"processor": name, **failing._asdict()}
+            for name, runner in runners.items()
+            for failing in runner.failing_ticks()
+        ],
+    }
 
 
 async def _retain(source: Log, store: Store, settings: Settings) -> None:
@@ -202,19 +204,21 @@ async def _retain(source: Log, store: Store, settings: Settings) -> None:
 async def _unread(
     source: Log, store: Store, topic: str, readers: Collection[str]
 ) -> dict[int, int]:
-    """Up to where all `readers` of `topic` have read, by partition; what nobody reads may go by age alone."""
+    """Up to where all `readers` of `topic` have read, by partition, stopped shops included.
+
+    What nobody reads may go by age.
+    """
     spans = await source.spans(topic)
 
-    def positions() -> dict[tuple[str, int], int]:
+    def needed() -> dict[tuple[str, str, int], int]:
         with store.snapshot() as snapshot:
-            return {
-                (p.processor, p.partition): p.next for p in snapshot.positions() if p.topic == topic
-            }
+            return first_needed(snapshot)
 
-    known = await asyncio.to_thread(positions)
+    known = await asyncio.to_thread(needed)
     return {
         partition: min(
-            (known.get((name, partition), span.first) for name in readers), default=span.next
+            (known.get((name, topic, partition), span.first) for name in readers),
+            default=span.next,
         )
         for partition, span in spans.items()
     }

@@ -30,6 +30,13 @@ MANY_CHANGES = 50_000
 _keys_decoder = msgspec.msgpack.Decoder(list[tuple[str | int, ...]])
 
 POSITION_COLUMNS = "processor, topic, partition, next, records, event_time_ms"
+CATCHING_UP = (
+    "(SELECT min(behind.next) FROM stopped_shop behind"
+    " WHERE behind.processor = positions.processor AND behind.topic = positions.topic"
+    " AND behind.partition = positions.partition"
+    " AND behind.stopped = 0 AND behind.next < positions.next)"
+)
+"""Where the shop is that is furthest behind its processor, and not stopped."""
 NEW_POSITION = f"INSERT INTO positions ({POSITION_COLUMNS}) VALUES (:processor, :topic, :partition, :next, :records, :at) ON CONFLICT DO NOTHING"
 MOVED = (
     "UPDATE positions SET next = :next, records = records + :records,"
@@ -48,7 +55,8 @@ class SqlReading:
     def positions(self, processor: str | None = None) -> list[Position]:
         where = "" if processor is None else "WHERE processor = :processor"
         rows = self.query(
-            f"SELECT {POSITION_COLUMNS} FROM positions {where} ORDER BY 1, 2, 3",
+            f"SELECT {POSITION_COLUMNS}, coalesce({CATCHING_UP}, next)"
+            f" FROM positions {where} ORDER BY 1, 2, 3",
             **({"processor": processor} if processor else {}),
         )
         return [Position(*row) for row in rows]

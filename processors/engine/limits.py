@@ -1,0 +1,117 @@
+"""When our own failures stop a shop, or a whole processor.
+
+A body that lacks what we need is the sender's: it is parked and never counted here. What counts is an
+exception of our decode or fold. A shop is stopped when nearly all of its records meet one; a
+processor only when several shops' records do, which is what a bad deploy looks like.
+"""
+
+from collections import Counter, deque
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import NamedTuple
+
+ONE_SHOPS_SHARE = 0.9
+"""Failures of which one shop has more than this share are that shop's, not the processor's."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParkLimit:
+    """How much of a shop may fail before the shop is stopped.
+
+    `max_run` failures one after the other, or more than `max_ratio` of the shop's last `window`
+    records (once that many were seen since its first failure). For a whole processor: twice as many,
+    from more than one shop.
+    """
+
+    max_run: int = 100
+    max_ratio: float = 0.2
+    window: int = 1_000
+
+    def twice(self) -> "ParkLimit":
+        """The limit over all shops: higher, so that a single shop reaches its own first."""
+        return ParkLimit(2 * self.max_run, self.max_ratio, 2 * self.window)
+
+
+class Passed(NamedTuple):
+    """A limit that was passed. `shop` None: of the processor."""
+
+    shop: str | None
+    reason: str
+
+
+class TooManyFailures(Exception):
+    """Several shops' records fail: the processor stops, and its position stays before them."""
+
+
+class _Window:
+    """The last records, each with the shop that it failed for, or None."""
+
+    def __init__(self, limit: ParkLimit) -> None:
+        self.limit, self.run = limit, 0
+        self.seen: deque[str | None] = deque()
+        self.failed: Counter[str] = Counter()
+
+    def note(self, failed: str | None) -> None:
+        if len(self.seen) == self.limit.window and (oldest := self.seen.popleft()) is not None:
+            self.failed[oldest] -= 1
+        self.seen.append(failed)
+        self.run = 0 if failed is None else self.run + 1
+        if failed is not None:
+            self.failed[failed] += 1
+
+    def passed(self) -> str | None:
+        """Why the limit is passed; None while it is not."""
+        failed, limit = self.failed.total(), self.limit
+        full = len(self.seen) == limit.window
+        if self.run < limit.max_run and not (full and failed / limit.window > limit.max_ratio):
+            return None
+        return f"{failed} of the last {len(self.seen)} records failed, {self.run} in a row"
+
+
+class Failures:
+    """Counts our own failures by shop. Holds nothing of shops that have none."""
+
+    def __init__(self, limit: ParkLimit) -> None:
+        self._limit = limit
+        self._shops: dict[str, _Window] = {}
+        self._all = _Window(limit.twice())
+
+    def trial(self) -> "Failures":
+        """A copy that goes on from here by itself."""
+        return deepcopy(self)
+
+    def note(self, shop: str, *, failed: bool) -> Passed | None:
+        """Count one record; which limit it passes, if any."""
+        window = self._shops.get(shop)
+        if window is None and failed:
+            window = self._shops[shop] = _Window(self._limit)
+        if window is not None:
+            window.note(shop if failed else None)
+            if not window.failed.total():
+                del self._shops[shop]
+        if self._shops or self._all.seen:
+            self._all.note(shop if failed else None)
+            if not self._all.failed.total():
+                self._all = _Window(self._all.limit)
+        if not failed or window is None:
+            return None
+        if (reason := window.passed()) is not None:
+            return Passed(shop, reason)
+        reason, worst = self._all.passed(), max(self._all.failed.values())
+        if reason is None or worst > ONE_SHOPS_SHARE * self._all.failed.total():
+            return None
+        return Passed(None, f"{reason}, of {sum(n > 0 for n in self._all.failed.values())} shops")
+
+    def forget(self, shop: str) -> None:
+        """The shop is stopped: when it goes on, it starts afresh, and until then it counts for nothing."""
+        self._shops.pop(shop, None)
+        self._all = _Window(self._all.limit)
+
+
+def first_passed(failures: Failures, records: Sequence[tuple[str, bool]]) -> Passed | None:
+    """The first limit that these records (shop, failed) pass; they are counted up to there."""
+    for shop, failed in records:
+        if (passed := failures.note(shop, failed=failed)) is not None:
+            return passed
+    return None

@@ -1,0 +1,117 @@
+"""Settles a batch: limits first, then parking, then one transaction; where that fails, a search.
+
+What is rejected is on the topic `parked` before the transaction that passes it commits. A crash
+between the two parks it twice under one id.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any, Generic, TypeVar
+
+import structlog
+
+from processors.engine.folding import Found, search
+from processors.engine.limits import Failures, TooManyFailures, first_passed
+from processors.engine.parking import parked
+from processors.engine.processor import Processor
+from processors.engine.store_calls import StoreCalls
+from processors.engine.work import Work
+from stream.log.contract import Log
+from stream.metrics import ProcessorMetrics
+from stream.store.contract import Store, StoreError, Transaction
+
+Event = TypeVar("Event")
+ATTEMPTS = 4
+"""Searches of one batch: each finds something, or the batch fails for no record's sake."""
+
+log = structlog.get_logger()
+
+
+class _RolledBack(Exception):
+    """Ends the transaction of a search."""
+
+
+class Settling(Generic[Event]):
+    """What all batches of one processor have in common, whoever reads them."""
+
+    def __init__(
+        self,
+        processor: Processor[Event],
+        source: Log,
+        store: Store,
+        failures: Failures,
+        metrics: ProcessorMetrics,
+        clock_ms: Callable[[], int],
+        committed: Callable[[Sequence[Event]], None],
+    ) -> None:
+        self.processor, self.store, self.clock_ms = processor, store, clock_ms
+        self._log, self._failures, self._metrics = source, failures, metrics
+        self._committed = committed
+
+    async def settle(
+        self,
+        work: Work[Event],
+        calls: StoreCalls,
+        save: Callable[[Transaction, Work[Event]], None],
+    ) -> None:
+        """Park and fold, with `save` (positions, rows) at the beginning of the transaction.
+
+        Raises TooManyFailures (nothing has happened then), StoreError, Unavailable.
+        """
+        for attempt in range(ATTEMPTS):
+            self._check_limits(work)
+            await self._park(work)
+            try:
+                await calls.until_done(partial(self._write, work, save))
+                break
+            except StoreError:
+                raise
+            except Exception as error:
+                if attempt == ATTEMPTS - 1 or not work.events():
+                    raise
+                log.warning(
+                    "batch failed",
+                    processor=self.processor.name,
+                    error=type(error).__name__,
+                    records=len(work.decoded),
+                )
+                work.take(await calls.until_done(partial(self._search, work)))
+        for shop, failed in work.counted():
+            self._failures.note(shop, failed=failed)
+        for shop in work.left_behind:
+            self._failures.forget(shop)
+        self._committed(work.events())
+
+    def _check_limits(self, work: Work[Event]) -> None:
+        while work.failed():
+            passed = first_passed(self._failures.trial(), work.counted())
+            if passed is None:
+                return
+            reason = f"{passed.reason}, the last with {work.last_failure(passed.shop)}"
+            if passed.shop is None:
+                raise TooManyFailures(reason)
+            work.leave_behind(passed.shop, reason)
+
+    async def _park(self, work: Work[Event]) -> None:
+        rejects = work.to_park()
+        if rejects:
+            await self._log.append([parked(entry, rejected) for entry, rejected in rejects])
+            work.parked |= {entry.place for entry, _ in rejects}
+            self._metrics.parked.inc(len(rejects))
+
+    def _write(self, work: Work[Event], save: Callable[[Transaction, Work[Event]], None]) -> None:
+        with self.store.begin() as transaction:
+            save(transaction, work)
+            for events in work.calls():
+                self.processor.apply(transaction, events, self.clock_ms())
+
+    def _search(self, work: Work[Event]) -> Found[Event]:
+        found: Found[Any] = Found()
+        try:
+            with self.store.begin() as transaction:
+                found = search(
+                    self.processor, transaction, work.decoded, self.clock_ms(), work.at_most
+                )
+                raise _RolledBack
+        except _RolledBack:
+            return found
