@@ -1,4 +1,4 @@
-"""The store's contract, as tests. A database passes it by handing `store` and `reopened` to the class (`tests/stream/test_sql_store.py`)."""
+"""The store's contract, as tests. A database passes it by handing `store` and `reopened` to the class (`tests/stream/store/sql/test_store.py`)."""
 
 import threading
 from collections.abc import Callable

@@ -2,7 +2,7 @@
 the spool.
 
 A record is on disk (fsynced WAL) when `append` returns. Tests: `tests/contracts/log.py`, and
-`tests/stream/test_sqlite_log.py` for `kill -9`, full disks and several processes.
+`tests/stream/log/sqlite/test_log.py` for `kill -9`, full disks and several processes.
 """
 
 import asyncio

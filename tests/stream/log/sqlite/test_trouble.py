@@ -57,7 +57,7 @@ def start_python(program: str, *args: object) -> "subprocess.Popen[str]":
         stdout=subprocess.PIPE,
         stdin=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[2],
+        cwd=Path(__file__).parents[4],
     )
 
 

@@ -1,4 +1,4 @@
-"""The embedded log keeps the contract; opening it, retention, batches. (Kills, full disks, other processes: `test_sqlite_log_trouble`.)"""
+"""The embedded log keeps the contract; opening it, retention, batches. (Kills, full disks, other processes: `test_trouble.py`.)"""
 
 import asyncio
 import os
