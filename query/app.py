@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Final
 
-import orjson
+import msgspec
 import structlog
 from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry
@@ -114,7 +114,7 @@ def _handler(route: Route, services: Services, tokens: Tokens) -> Handle:
         answer = await route.handler(asked)
         if isinstance(answer, web.StreamResponse):
             return answer
-        return web.Response(body=orjson.dumps(answer), content_type="application/json")
+        return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
 
     return handle
 

@@ -9,19 +9,42 @@ answer itself needs the store only.
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
-from typing import Any, Final
+from typing import Annotated, Final
+
+from msgspec import Meta, Struct
 
 from processors.engine.feed import Feed
 from stream.log.contract import Log, LogError, Span
 from stream.store.contract import Position, Reading
 from stream.times import EPOCH, day_text, instant
 
-Json = dict[str, Any]
 TIMEOUT_S: Final = 0.25
+AN_INSTANT: Final = "2026-11-22T15:00:00.123Z"
 
 
 Spans = Mapping[str, Mapping[int, Span]]
 """Topic -> partition -> what it holds. A topic is missing where the log did not answer."""
+
+
+class AsOf(Struct, frozen=True, kw_only=True):
+    """What an answer rests on."""
+
+    time: Annotated[str, Meta(description="When it was asked.", examples=[AN_INSTANT])]
+    event_time: Annotated[
+        str | None,
+        Meta(
+            description="The newest event that the answer counts; null before the first.",
+            examples=["2026-11-22T14:59:59.871Z"],
+        ),
+    ]
+    day: Annotated[str, Meta(description="Today in the shop.", examples=["2026-11-22"])]
+    lag_records: Annotated[
+        int | None,
+        Meta(
+            description="Records that wait to be counted; null where the log does not answer.",
+            examples=[0],
+        ),
+    ]
 
 
 class Lags:
@@ -94,14 +117,14 @@ def event_time(feeds: Collection[Feed], positions: Iterable[Position]) -> str | 
 
 def as_of(
     now_ms: int, day: int, feeds: Sequence[Feed], positions: Sequence[Position], spans: Spans
-) -> Json:
-    """The member `as_of` of an answer (docs/api.md, "Conventions")."""
-    return {
-        "time": instant(now_ms),
-        "event_time": event_time(feeds, positions),
-        "day": day_text(day),
-        "lag_records": lag_records(feeds, positions, spans),
-    }
+) -> AsOf:
+    """The member `as_of` of an answer."""
+    return AsOf(
+        time=instant(now_ms),
+        event_time=event_time(feeds, positions),
+        day=day_text(day),
+        lag_records=lag_records(feeds, positions, spans),
+    )
 
 
 def zone_of(reading: Reading, shop: str, configured: tzinfo | None) -> tzinfo | None:

@@ -25,6 +25,7 @@ from aggregates.rfm.answer.segments import SEGMENTS
 from aggregates.rfm.value.ltv import Purchases, customers_json, ltv_json
 from query.as_of import as_of, today
 from query.contacts import Contact, contacts
+from query.envelope import answered
 from query.export import header, lines
 from query.parameters import Parameter, choice, whole
 from query.problem import bad_parameter, not_found
@@ -87,11 +88,7 @@ async def rfm(asked: Asked) -> Json:
         return rfm_json(view, day, services.arrays.scores(view, day), settings, predicted)
 
     told = await asyncio.to_thread(answer)
-    return {
-        "shop": asked.shop,
-        "as_of": as_of(asked.now_ms, day, FEEDS, view.positions, spans),
-        **told,
-    }
+    return answered(asked.shop, as_of(asked.now_ms, day, FEEDS, view.positions, spans), told)
 
 
 async def rfm_customers(asked: Asked) -> Json | web.StreamResponse:
@@ -227,4 +224,4 @@ async def rfm_customer(asked: Asked) -> Json:
         )
     (predicted,) = await _predicted(asked, view, listing.day, [customer])
     rests_on = as_of(asked.now_ms, listing.day, FEEDS, view.positions, spans)
-    return {"shop": asked.shop, "as_of": rests_on, **customer_json(customer, predicted)}
+    return answered(asked.shop, rests_on, customer_json(customer, predicted))

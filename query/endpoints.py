@@ -2,7 +2,7 @@
 
 import asyncio
 from functools import partial
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 from aiohttp import hdrs, web
@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 from aggregates.rfm.answer.overview import FEEDS
 from destinations.delivery.answer import retry
 from processors.engine.feed import Feed
-from query.as_of import as_of, today, zone_of
+from query.as_of import AsOf, as_of, today, zone_of
 from query.customer_endpoints import (
     CUSTOMER_FIELDS,
     LISTED,
@@ -19,6 +19,7 @@ from query.customer_endpoints import (
     rfm_customer,
     rfm_customers,
 )
+from query.envelope import answered
 from query.merged_metrics import exposition
 from query.openapi import docs_page, index_page
 from query.parameters import text
@@ -28,15 +29,16 @@ from query.route import Asked, Route
 from query.services import services_of
 from query.status import (
     Role,
-    processors_json,
+    processors_status,
     read_metrics,
     read_parked,
     read_roles,
     spool,
     spool_fault,
-    status_json,
+    status_answer,
     stopped,
 )
+from query.status_schema import Health, Readiness, Status
 from stream.store.contract import Position, Reading, StoreError
 
 Json = dict[str, Any]
@@ -53,7 +55,7 @@ async def _aggregate(aggregate: Aggregate, asked: Asked) -> Json:
     services = services_of(asked)
     spans = await services.lags.spans({feed.topic for feed in aggregate.feeds})
 
-    def read() -> tuple[Json, Json]:
+    def read() -> tuple[Json | msgspec.Struct, AsOf]:
         with services.store.snapshot() as snapshot:
             positions, day = snapshot.positions(), _day(snapshot, asked)
             answer = aggregate.answer(
@@ -62,14 +64,22 @@ async def _aggregate(aggregate: Aggregate, asked: Asked) -> Json:
         return answer, as_of(asked.now_ms, day, aggregate.feeds, positions, spans)
 
     answer, rests_on = await asyncio.to_thread(read)
-    return {"shop": asked.shop, "as_of": rests_on, **answer}
+    return answered(asked.shop, rests_on, answer)
 
 
 class Retry(msgspec.Struct, forbid_unknown_fields=True):
     """Which events to send again; all that are dead where nothing is said."""
 
-    order_ids: list[str] | None = None
-    subcode: int | None = None
+    order_ids: Annotated[
+        list[str] | None,
+        msgspec.Meta(description="Only events of these orders.", examples=[["820982911946154508"]]),
+    ] = None
+    subcode: Annotated[
+        int | None,
+        msgspec.Meta(
+            description="Only events that Meta refused with this subcode.", examples=[2804009]
+        ),
+    ] = None
 
 
 async def capi_retry(asked: Asked) -> Json:
@@ -103,7 +113,7 @@ async def capi_retry(asked: Asked) -> Json:
 
     spans = await services.lags.spans({feed.topic for feed in CAPI})
     done, positions, day = await asyncio.to_thread(write)
-    return {"shop": asked.shop, "as_of": as_of(asked.now_ms, day, CAPI, positions, spans), **done}
+    return answered(asked.shop, as_of(asked.now_ms, day, CAPI, positions, spans), done)
 
 
 async def status(asked: Asked) -> Json:
@@ -134,14 +144,14 @@ async def status(asked: Asked) -> Json:
     ]
     further = {feed.topic for feed in feeds} - set(spans)
     spans |= await services.lags.spans(further) if further else {}
-    processors = await processors_json(
+    processors = await processors_status(
         services.log, feeds, positions, spans, stopped(roles), asked.now_ms
     )
-    return {
-        "shop": asked.shop or None,
-        "as_of": as_of(asked.now_ms, day, feeds, positions, spans),
-        **status_json(settings, services.store.dialect, roles, processors, parked),
-    }
+    return answered(
+        asked.shop or None,
+        as_of(asked.now_ms, day, feeds, positions, spans),
+        status_answer(settings, services.store.dialect, roles, processors, parked),
+    )
 
 
 async def metrics(asked: Asked) -> web.Response:
@@ -163,9 +173,9 @@ async def metrics(asked: Asked) -> web.Response:
     )
 
 
-async def healthz(_: Asked) -> Json:
+async def healthz(_: Asked) -> Health:
     """GET /healthz: the process answers."""
-    return {"ok": True}
+    return Health(ok=True)
 
 
 async def readyz(asked: Asked) -> web.Response:
@@ -200,7 +210,7 @@ async def readyz(asked: Asked) -> web.Response:
             for role in roles
             if not role.alive
         ]
-        if waiting := spool(roles)["records"]:
+        if waiting := spool(roles).records:
             notes.append(f"{waiting} records wait in the spool for the log")
         notes += [
             f"role {role.role} ({role.instance}): {fault}"
@@ -213,8 +223,10 @@ async def readyz(asked: Asked) -> web.Response:
         reasons.append("the log does not answer")
     if not services.arrays.loaded:
         reasons.append("cells are not in memory yet")
-    return web.json_response(
-        {"ready": not reasons, "reasons": reasons, "notes": notes}, status=503 if reasons else 200
+    return web.Response(
+        body=msgspec.json.encode(Readiness(ready=not reasons, reasons=reasons, notes=notes)),
+        status=503 if reasons else 200,
+        content_type="application/json",
     )
 
 
@@ -233,22 +245,6 @@ async def index(asked: Asked) -> web.Response:
     return index_page(services_of(asked).openapi)
 
 
-STATUS_FIELDS: Final = ("version", "log", "store", "roles", "processors", "spool", "parked")
-RETRY_BODY: Final[Json] = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "order_ids": {
-            "type": "array",
-            "items": {"type": "string"},
-            "description": "only events of these orders",
-        },
-        "subcode": {
-            "type": "integer",
-            "description": "only events that Meta refused with this subcode",
-        },
-    },
-}
 HTML: Final = ("text/html",)
 
 ROUTES: Final[tuple[Route, ...]] = (
@@ -300,7 +296,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "Send dead or paused events again, all or some",
         capi_retry,
         fields=("retried", "probed"),
-        body=RETRY_BODY,
+        body=Retry,
     ),
     Route(
         "GET",
@@ -308,7 +304,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "Roles, positions and lag per processor, spool, parked records",
         status,
         "status",
-        fields=STATUS_FIELDS,
+        answer=Status,
     ),
     Route(
         "GET",
@@ -318,14 +314,15 @@ ROUTES: Final[tuple[Route, ...]] = (
         "installation",
         media_types=("text/plain",),
     ),
-    Route("GET", "/healthz", "Whether this process answers", healthz, "open", fields=("ok",)),
+    Route("GET", "/healthz", "Whether this process answers", healthz, "open", answer=Health),
     Route(
         "GET",
         "/readyz",
         "Whether answers are complete and go on; 503 with reasons otherwise",
         readyz,
         "open",
-        fields=("ready", "reasons", "notes"),
+        answer=Readiness,
+        statuses=(200, 503),
     ),
     Route("GET", "/openapi.json", "This document", openapi, "open"),
     Route("GET", "/docs", "This document, to read", docs, "open", media_types=HTML),

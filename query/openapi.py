@@ -1,14 +1,19 @@
-"""The OpenAPI 3.1 document, made from the table of routes, and the two pages that show it without a script or another host."""
+"""The OpenAPI 3.1 document, made from the table of routes and the types of their answers; and two
+pages that show it without a script or another host.
+"""
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from hashlib import sha256
 from html import escape
 from typing import Any, Final
 
+import msgspec
 from aiohttp import web
+from msgspec import Struct
 
-from query.problem import CONTENT_TYPE, PROBLEMS
+from query.envelope import OfInstallation, OfShop
+from query.problem import CONTENT_TYPE, PROBLEMS, ProblemDocument
 from query.route import Route
 
 Json = dict[str, Any]
@@ -30,44 +35,25 @@ SHOP: Final[Json] = {
     "description": "shop domain; may be left out where one shop is within reach",
     "schema": {"type": "string"},
 }
-SCHEMAS: Final[Json] = {
-    "Money": {
-        "type": "object",
-        "required": ["amount", "currency_code"],
-        "properties": {
-            "amount": {"type": "string", "examples": ["35.11"]},
-            "currency_code": {"type": "string", "examples": ["USD"]},
-        },
-    },
-    "AsOf": {
-        "type": "object",
-        "description": "what the answer rests on; `lag_records` is null where the log did not tell",
-        "required": ["time", "event_time", "day", "lag_records"],
-        "properties": {
-            "time": {"type": "string", "format": "date-time"},
-            "event_time": {"type": ["string", "null"], "format": "date-time"},
-            "day": {"type": "string", "format": "date"},
-            "lag_records": {"type": ["integer", "null"]},
-        },
-    },
-    "Problem": {
-        "type": "object",
-        "required": ["type", "title", "status", "detail", "next_step"],
-        "properties": {
-            name: {"type": "string"}
-            for name in ("type", "title", "detail", "next_step", "instance")
-        }
-        | {"status": {"type": "integer"}, "parameter": {"type": "string"}, "allowed": {}},
-    },
-}
 
 
-def document(routes: Iterable[Route], version: str, *, secured: bool) -> Json:
+def document(routes: Sequence[Route], version: str, *, secured: bool) -> Json:
     """OpenAPI 3.1; `secured` where a bearer token is needed."""
+    types: dict[type[Struct], None] = dict.fromkeys([ProblemDocument, OfShop, OfInstallation])
+    for route in routes:
+        types |= dict.fromkeys(each for each in (route.answer, route.body) if each is not None)
+    references, schemas = msgspec.json.schema_components(
+        types, ref_template="#/components/schemas/{name}"
+    )
+    for schema in schemas.values():
+        for part in schema.get("properties", {}).values():
+            part.setdefault("examples", [example(part, schemas)])
+    schema_of = dict(zip(types, references, strict=True))
     paths: dict[str, Json] = {}
     for route in routes:
-        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route, secured=secured)
-    components: Json = {"schemas": SCHEMAS}
+        operation = _operation(route, schema_of, schemas, secured=secured)
+        paths.setdefault(route.path, {})[route.method.lower()] = operation
+    components: Json = {"schemas": schemas}
     if secured:
         components["securitySchemes"] = {"bearer": {"type": "http", "scheme": "bearer"}}
     return {
@@ -76,8 +62,9 @@ def document(routes: Iterable[Route], version: str, *, secured: bool) -> Json:
             "title": "orderwire",
             "version": version,
             "summary": "Orders in; Meta Purchase events and live aggregates out",
-            "description": "Money is a decimal string with its currency, times are RFC 3339 in UTC, days the shop's, "
-            "shares fractions of 1. What cannot be told is null, and a `reason` beside it says why.",
+            "description": "Money is a decimal string with its currency, times are RFC 3339 in UTC,"
+            " days the shop's, shares fractions of 1. What is not known is null, and a `reason`"
+            " beside it says why.",
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         "paths": paths,
@@ -85,7 +72,34 @@ def document(routes: Iterable[Route], version: str, *, secured: bool) -> Json:
     }
 
 
-def _operation(route: Route, *, secured: bool) -> Json:
+def example(schema: Json, schemas: Mapping[str, Json]) -> Any:
+    """The example that a schema gives, or one put together from its parts."""
+    if "examples" in schema:
+        return schema["examples"][0]
+    if "$ref" in schema:
+        return example(schemas[schema["$ref"].rpartition("/")[2]], schemas)
+    if "allOf" in schema:
+        return {
+            name: value
+            for each in schema["allOf"]
+            for name, value in example(each, schemas).items()
+        }
+    for several in ("anyOf", "enum"):
+        if several in schema:
+            first = schema[several][0]
+            return example(first, schemas) if several == "anyOf" else first
+    if schema.get("type") == "array":
+        return [example(schema["items"], schemas)] if "items" in schema else []
+    return {name: example(part, schemas) for name, part in schema.get("properties", {}).items()}
+
+
+def _operation(
+    route: Route,
+    schema_of: Mapping[type[Struct], Json],
+    schemas: Mapping[str, Json],
+    *,
+    secured: bool,
+) -> Json:
     parameters = [SHOP] if route.scope in ("shop", "status") else []
     parameters += [
         {
@@ -102,50 +116,53 @@ def _operation(route: Route, *, secured: bool) -> Json:
         "".join(part.strip("{}").replace(".", "_").title() for part in route.path.split("/"))
         or "Index"
     )
+    answer = {
+        "description": "the answer",
+        "content": {
+            media: _content(route, media, schema_of, schemas) for media in route.media_types
+        },
+    }
     operation: Json = {
         "operationId": route.method.lower() + name,
         "summary": route.summary,
         "parameters": parameters,
         "responses": {
-            "200": {
-                "description": "the answer",
-                "content": {media: _content(route, media) for media in route.media_types},
-            },
+            **{str(status): answer for status in route.statuses},
             "default": {
                 "description": "a problem (RFC 9457)",
-                "content": {CONTENT_TYPE: {"schema": _ref("Problem")}},
+                "content": {CONTENT_TYPE: {"schema": schema_of[ProblemDocument]}},
             },
         },
     }
     if route.body is not None:
         operation["requestBody"] = {
             "required": False,
-            "content": {"application/json": {"schema": route.body}},
+            "content": {"application/json": {"schema": schema_of[route.body]}},
         }
     if secured:
         operation["security"] = [] if route.scope == "open" else [{"bearer": []}]
     return operation
 
 
-def _content(route: Route, media: str) -> Json:
+def _content(
+    route: Route,
+    media: str,
+    schema_of: Mapping[type[Struct], Json],
+    schemas: Mapping[str, Json],
+) -> Json:
     if media != "application/json":
         return {"schema": {"type": "string"}}
-    envelope = (
-        {"shop": {"type": ["string", "null"]}, "as_of": _ref("AsOf")}
-        if route.scope in ("shop", "status")
-        else {}
+    if route.answer is None and not route.fields:
+        return {"schema": {"type": "object"}}
+    own = (
+        {"type": "object", "required": list(route.fields)}
+        if route.answer is None
+        else schema_of[route.answer]
     )
-    return {
-        "schema": {
-            "type": "object",
-            "required": [*envelope, *route.fields],
-            "properties": envelope | {each: {} for each in route.fields},
-        }
-    }
-
-
-def _ref(name: str) -> Json:
-    return {"$ref": f"#/components/schemas/{name}"}
+    envelopes = {"shop": OfShop, "status": OfInstallation}
+    if route.scope in envelopes:
+        own = {"allOf": [schema_of[envelopes[route.scope]], own]}
+    return {"schema": own, "example": example(own, schemas)}
 
 
 def docs_page(openapi: Mapping[str, Any]) -> web.Response:
@@ -165,16 +182,44 @@ def docs_page(openapi: Mapping[str, Any]) -> web.Response:
                 .get("application/json", {})
                 .get("schema", {})
             )
-            if schema.get("required"):
-                parts.append(
-                    f"<p>Answers {', '.join(f'<code>{escape(name)}</code>' for name in schema['required'])}.</p>"
-                )
+            parts += _fields(schema, openapi["components"]["schemas"])
     parts.append("<h1>Problems</h1>")
     parts += [
         f"<h2 id='{kind}'><code>{kind}</code></h2><p>{escape(about)}</p>"
         for kind, about in PROBLEMS.items()
     ]
     return _page("orderwire: API", "".join(parts))
+
+
+def _fields(schema: Json, schemas: Json) -> list[str]:
+    """A table of the answer's members, with those of its parts below it."""
+    tables, seen, waiting = list[str](), set[str](), [schema]
+    while waiting:
+        one = waiting.pop(0)
+        waiting += one.get("allOf", [])
+        waiting += [one["items"]] if "items" in one else []
+        waiting += one.get("anyOf", [])
+        name = one.get("$ref", "").rpartition("/")[2]
+        if not name or name in seen:
+            continue
+        seen.add(name)
+        properties = schemas[name]["properties"]
+        waiting += properties.values()
+        rows = "".join(
+            f"<tr><td><code>{escape(field)}</code></td><td>{escape(each['description'])}</td>"
+            f"<td><code>{escape(_shown(each['examples'][0]))}</code></td></tr>"
+            for field, each in properties.items()
+        )
+        tables.append(
+            f"<h3>{escape(name)}</h3><p>{escape(schemas[name]['description'])}</p>"
+            f"<table><tr><th>member</th><th>meaning</th><th>example</th></tr>{rows}</table>"
+        )
+    return tables
+
+
+def _shown(value: Any) -> str:
+    text = msgspec.json.encode(value).decode()
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _parameters(operation: Json) -> str:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
-import orjson
+import msgspec
 from aiohttp import web
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 CONTENT_TYPE: Final = "application/problem+json"
 
@@ -23,6 +24,37 @@ PROBLEMS: Final = {
 """Types (`/docs#...`), each with its status and when it comes."""
 
 
+class ProblemDocument(Struct, frozen=True, kw_only=True):
+    """What is wrong with a request, or with us (RFC 9457)."""
+
+    type: Annotated[
+        str,
+        Meta(
+            description="Which kind of problem: a place in `/docs`.", examples=["/docs#not-found"]
+        ),
+    ]
+    title: Annotated[str, Meta(description="The status in words.", examples=["Not Found"])]
+    status: Annotated[int, Meta(description="The HTTP status.", examples=[404])]
+    detail: Annotated[
+        str,
+        Meta(description="What is wrong.", examples=["no event was made of this order"]),
+    ]
+    next_step: Annotated[
+        str, Meta(description="What to do about it.", examples=["look at GET /v1/status"])
+    ]
+    instance: Annotated[
+        str, Meta(description="The path that was asked.", examples=["/v1/capi/orders/1"])
+    ]
+    parameter: Annotated[
+        str | UnsetType,
+        Meta(description="Which parameter is not what it may be.", examples=["days"]),
+    ] = UNSET
+    allowed: Annotated[
+        list[str] | str | UnsetType | None,
+        Meta(description="What may be sent: values, or a range.", examples=["7 to 366"]),
+    ] = UNSET
+
+
 class Problem(Exception):
     """Raise it anywhere behind a route; it becomes the answer."""
 
@@ -34,41 +66,41 @@ class Problem(Exception):
         next_step: str,
         *,
         headers: Mapping[Any, str] | None = None,
-        **members: Any,
+        parameter: str | UnsetType = UNSET,
+        allowed: list[str] | str | UnsetType | None = UNSET,
     ) -> None:
-        """`kind` is one of the types above; `members` are further members of the JSON object."""
+        """`kind` is one of the types above."""
         super().__init__(detail)
         self.status, self.kind, self.detail, self.next_step = status, kind, detail, next_step
-        self.headers, self.members = dict(headers or {}), members
+        self.headers, self.parameter, self.allowed = dict(headers or {}), parameter, allowed
 
     def response(self, instance: str) -> web.Response:
         """The answer; `instance` is the path that was asked."""
-        document = {
-            "type": f"/docs#{self.kind}",
-            "title": HTTPStatus(self.status).phrase,
-            "status": self.status,
-            "detail": self.detail,
-            "next_step": self.next_step,
-            "instance": instance,
-            **self.members,
-        }
+        document = ProblemDocument(
+            type=f"/docs#{self.kind}",
+            title=HTTPStatus(self.status).phrase,
+            status=self.status,
+            detail=self.detail,
+            next_step=self.next_step,
+            instance=instance,
+            parameter=self.parameter,
+            allowed=self.allowed,
+        )
         return web.Response(
             status=self.status,
-            body=orjson.dumps(document),
+            body=msgspec.json.encode(document),
             content_type=CONTENT_TYPE,
             headers=self.headers,
         )
 
 
-def bad_parameter(name: str, detail: str, allowed: Any = None) -> Problem:
-    """A parameter that is not what it may be; `allowed` lists values or tells the range."""
-    told = (
-        f": {', '.join(map(str, allowed))}"
-        if isinstance(allowed, list | tuple)
-        else f": {allowed}"
-        if allowed
-        else ""
-    )
+def bad_parameter(name: str, detail: str, allowed: Sequence[str] | str | None = None) -> Problem:
+    """A parameter that is not what it may be; `allowed` lists values or says the range."""
+    if isinstance(allowed, str) or allowed is None:
+        told = f": {allowed}" if allowed else ""
+    else:
+        allowed = list(allowed)
+        told = f": {', '.join(allowed)}" if allowed else ""
     return Problem(
         400,
         "bad-parameter",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from aiohttp import web
+from msgspec import Struct
 
 from query.api_settings import ShopSettings
 from query.auth import Reach
@@ -27,12 +28,16 @@ class Asked:
     now_ms: int
 
 
-Handler = Callable[[Asked], Awaitable[Json | web.StreamResponse]]
+Handler = Callable[[Asked], Awaitable[Json | Struct | web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`scope` says who may ask: anyone (`open`), any token (`shop`: one shop is named or goes without saying), or a token for all shops."""
+    """`scope` says who may ask.
+
+    Anyone (`open`), any token (`shop` and `status`: one shop is named or goes without saying), or
+    a token for all shops (`installation`).
+    """
 
     method: Literal["GET", "POST"]
     path: str
@@ -40,9 +45,12 @@ class Route:
     handler: Handler
     scope: Literal["open", "shop", "status", "installation"] = "shop"
     parameters: tuple[Parameter, ...] = ()
+    answer: type[Struct] | None = None
+    """The members of a 200 beyond `shop` and `as_of`; None where it is no JSON object of ours."""
     fields: tuple[str, ...] = ()
-    """Members that every 200 has, beyond `shop` and `as_of`."""
+    """The same by name, for answers that have no type yet."""
     media_types: tuple[str, ...] = ("application/json",)
-    body: Json | None = None
-    """Schema of the request's JSON body, which may be left out."""
-    about: str = ""
+    statuses: tuple[int, ...] = (200,)
+    """With which such an answer comes."""
+    body: type[Struct] | None = None
+    """The request's JSON body, which may be left out."""

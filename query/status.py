@@ -15,11 +15,11 @@ from typing import Any, Final
 from processors.engine.feed import Feed
 from query.api_settings import ApiSettings
 from query.as_of import Spans, behind_by_partition
+from query.status_schema import ParkedStatus, ProcessorStatus, RoleStatus, SpoolStatus, Status
 from stream.log.contract import Log, LogError
 from stream.store.contract import Position, Snapshot
 from stream.times import instant
 
-Json = dict[str, Any]
 SCAN_TIMEOUT_S: Final = 1.0
 
 
@@ -92,15 +92,18 @@ def stopped(roles: Sequence[Role]) -> dict[str, str]:
     }
 
 
-def spool(roles: Sequence[Role]) -> Json:
-    """What receivers keep aside while the log is away. It is on disk, so it counts whether its receiver is alive or not."""
+def spool(roles: Sequence[Role]) -> SpoolStatus:
+    """What receivers keep while the log is away.
+
+    It is on disk, so it counts whether its receiver is alive or not.
+    """
     spools = [role.details["spool"] for role in roles if role.details.get("spool")]
     ages = [each["oldest_s"] for each in spools if each.get("oldest_s") is not None]
-    return {
-        "records": sum(each.get("records", 0) for each in spools),
-        "bytes": sum(each.get("bytes", 0) for each in spools),
-        "oldest_s": max(ages, default=None),
-    }
+    return SpoolStatus(
+        records=sum(each.get("records", 0) for each in spools),
+        bytes=sum(each.get("bytes", 0) for each in spools),
+        oldest_s=max(ages, default=None),
+    )
 
 
 def spool_fault(role: Role) -> str | None:
@@ -136,59 +139,59 @@ async def oldest_s(
     return oldest
 
 
-async def processors_json(
+async def processors_status(
     log: Log,
     feeds: Sequence[Feed],
     positions: Sequence[Position],
     spans: Spans,
     why: Mapping[str, str],
     now_ms: int,
-) -> list[Json]:
+) -> list[ProcessorStatus]:
     """One entry per processor and topic."""
     ages = await asyncio.gather(*(oldest_s(log, feed, positions, spans, now_ms) for feed in feeds))
     return [
-        {
-            "name": feed.processor,
-            "topic": feed.topic,
-            "partitions": len(spans[feed.topic])
+        ProcessorStatus(
+            name=feed.processor,
+            topic=feed.topic,
+            partitions=len(spans[feed.topic])
             if feed.topic in spans
             else len({p.partition for p in positions if p[:2] == feed}),
-            "lag_records": sum(behind_by_partition(feed, positions, spans[feed.topic]).values())
+            lag_records=sum(behind_by_partition(feed, positions, spans[feed.topic]).values())
             if feed.topic in spans
             else None,
-            "oldest_s": age,
-            "records": sum(position.records for position in positions if position[:2] == feed),
-            "stopped": why.get(feed.processor),
-        }
+            oldest_s=age,
+            records=sum(position.records for position in positions if position[:2] == feed),
+            stopped=why.get(feed.processor),
+        )
         for feed, age in zip(feeds, ages, strict=True)
     ]
 
 
-def status_json(
+def status_answer(
     settings: ApiSettings,
     store_kind: str,
     roles: Sequence[Role],
-    processors: list[Json],
+    processors: list[ProcessorStatus],
     parked: Mapping[str, int],
-) -> Json:
+) -> Status:
     """The answer without `shop` and `as_of`."""
-    return {
-        "version": settings.version,
-        "log": settings.log_kind,
-        "store": store_kind,
-        "roles": [
-            {
-                "role": role.role,
-                "instance": role.instance,
-                "pid": role.pid,
-                "started_at": instant(role.started_ms),
-                "restarts": role.restarts,
-                "alive": role.alive,
-                "beat_at": instant(role.beat_ms),
-            }
+    return Status(
+        version=settings.version,
+        log=settings.log_kind,
+        store=store_kind,
+        roles=[
+            RoleStatus(
+                role=role.role,
+                instance=role.instance,
+                pid=role.pid,
+                started_at=instant(role.started_ms),
+                restarts=role.restarts,
+                alive=role.alive,
+                beat_at=instant(role.beat_ms),
+            )
             for role in roles
         ],
-        "processors": processors,
-        "spool": spool(roles),
-        "parked": {"records": sum(parked.values()), "by_reason": dict(parked)},
-    }
+        processors=processors,
+        spool=spool(roles),
+        parked=ParkedStatus(records=sum(parked.values()), by_reason=dict(parked)),
+    )

@@ -5,6 +5,8 @@ import asyncio
 import time
 from typing import Any, NamedTuple
 
+from msgspec import to_builtins
+
 from destinations.delivery.answer import capi
 from orderwire.serve.feeds import feeds as feeds_of
 from orderwire.serve.registry import pixels
@@ -12,7 +14,7 @@ from orderwire.settings.program import Settings
 from processors.engine.feed import Feed
 from query.api_settings import ApiSettings
 from query.as_of import Lags, as_of, today
-from query.status import Role, processors_json, read_parked, read_roles, status_json, stopped
+from query.status import Role, processors_status, read_parked, read_roles, status_answer, stopped
 from stream.log.contract import Log
 from stream.log.spool import SpoolState, read_state
 from stream.store.contract import Position, Snapshot, Store
@@ -88,16 +90,16 @@ async def standing(settings: Settings, log: Log, store: Store) -> Json:
     all_feeds = feeds(settings)
     spans = await Lags(log, LOG_TIMEOUT_S).spans({feed.topic for feed in all_feeds})
     kept = await asyncio.to_thread(read, settings, store, now_ms)
-    processors = await processors_json(
+    processors = await processors_status(
         log, all_feeds, kept.positions, spans, stopped(kept.roles), now_ms
     )
     api = ApiSettings(shops={}, log_kind="kafka" if settings.on_kafka else "sqlite")
-    answer = status_json(api, store.dialect, kept.roles, processors, kept.parked)
+    answer = to_builtins(status_answer(api, store.dialect, kept.roles, processors, kept.parked))
     here = spool_state(settings)
     if here.records:
         answer["spool"] = here._asdict()
     return {
         **answer,
         "capi": kept.capi,
-        "as_of": as_of(now_ms, today(now_ms, None), all_feeds, kept.positions, spans),
+        "as_of": to_builtins(as_of(now_ms, today(now_ms, None), all_feeds, kept.positions, spans)),
     }

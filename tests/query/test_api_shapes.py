@@ -427,8 +427,22 @@ async def test_the_openapi_document_tells_every_route_and_every_field(api: Api) 
         jsonschema.validate(await api.answer(path), resolver | schema)
     jsonschema.validate(
         await api.answer("/v1/nothing", status=404),
-        resolver | document["components"]["schemas"]["Problem"],
+        resolver | document["components"]["schemas"]["ProblemDocument"],
     )
+
+
+@ON_ONE_STORE
+async def test_every_member_of_a_typed_answer_has_a_sentence_and_an_example_that_fits(
+    api: Api,
+) -> None:
+    async with api.client.get("/openapi.json") as response:
+        components = (await response.json())["components"]
+    for name, schema in components["schemas"].items():
+        assert schema["description"], name
+        for member, part in schema["properties"].items():
+            assert re.fullmatch(r"[A-Z0-9`].*\.", part["description"]), f"{name}.{member}"
+            (example,) = part["examples"]
+            jsonschema.validate(example, {"components": components} | part)
 
 
 @ON_ONE_STORE

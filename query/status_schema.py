@@ -1,0 +1,126 @@
+"""The answers of `/v1/status`, `/readyz` and `/healthz`, field by field."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+
+class RoleStatus(Struct, frozen=True, kw_only=True):
+    """One process of `orderwire serve`."""
+
+    role: Annotated[
+        str, Meta(description="Its role: receive, process or query.", examples=["process"])
+    ]
+    instance: Annotated[
+        str, Meta(description="Name of the process: host and pid.", examples=["web-1:4242"])
+    ]
+    pid: Annotated[int, Meta(description="Process id on its host.", examples=[4242])]
+    started_at: Annotated[
+        str, Meta(description="When it started.", examples=["2026-11-22T09:00:00.000Z"])
+    ]
+    restarts: Annotated[
+        int, Meta(description="How often its supervisor has started it again.", examples=[0])
+    ]
+    alive: Annotated[
+        bool, Meta(description="Whether it has reported within 15 s.", examples=[True])
+    ]
+    beat_at: Annotated[
+        str, Meta(description="When it reported last.", examples=["2026-11-22T14:59:59.000Z"])
+    ]
+
+
+class ProcessorStatus(Struct, frozen=True, kw_only=True):
+    """How far a processor is on a topic."""
+
+    name: Annotated[str, Meta(description="The processor.", examples=["rfm"])]
+    topic: Annotated[str, Meta(description="The topic that it reads.", examples=["orders"])]
+    partitions: Annotated[int, Meta(description="Partitions of the topic.", examples=[8])]
+    lag_records: Annotated[
+        int | None,
+        Meta(
+            description="Records that it has not read; null where the log does not answer.",
+            examples=[0],
+        ),
+    ]
+    oldest_s: Annotated[
+        float | None,
+        Meta(
+            description="Age in seconds of the oldest record that it has not read; 0 where there"
+            " is none, null where the log does not answer.",
+            examples=[0.0],
+        ),
+    ]
+    records: Annotated[int, Meta(description="Records that it has read.", examples=[120384])]
+    stopped: Annotated[
+        str | None,
+        Meta(description="Why it has stopped; null while it works.", examples=[None]),
+    ]
+
+
+class SpoolStatus(Struct, frozen=True, kw_only=True):
+    """What receivers keep in their spool files while the log takes nothing."""
+
+    records: Annotated[int, Meta(description="Records in the files.", examples=[0])]
+    bytes: Annotated[int, Meta(description="Size of the files.", examples=[0])]
+    oldest_s: Annotated[
+        float | None,
+        Meta(description="Age in seconds of the oldest record; null without any.", examples=[None]),
+    ]
+
+
+class ParkedStatus(Struct, frozen=True, kw_only=True):
+    """Records that could not be understood and wait to be replayed."""
+
+    records: Annotated[int, Meta(description="How many wait.", examples=[3])]
+    by_reason: Annotated[
+        dict[str, int],
+        Meta(
+            description="How many wait for each reason.",
+            examples=[{"malformed_json": 2, "no_order_id": 1}],
+        ),
+    ]
+
+
+class Status(Struct, frozen=True, kw_only=True):
+    """The installation, and the records parked of the shops asked about."""
+
+    version: Annotated[str, Meta(description="The program's version.", examples=["0.1.0"])]
+    log: Annotated[str, Meta(description="What the log is: sqlite or kafka.", examples=["sqlite"])]
+    store: Annotated[
+        str, Meta(description="What the store is: sqlite or postgresql.", examples=["sqlite"])
+    ]
+    roles: Annotated[list[RoleStatus], Meta(description="Every process that has reported.")]
+    processors: Annotated[
+        list[ProcessorStatus],
+        Meta(description="Every processor, once for each topic that it reads."),
+    ]
+    spool: Annotated[SpoolStatus, Meta(description="What waits in spool files.")]
+    parked: Annotated[ParkedStatus, Meta(description="What could not be understood.")]
+
+
+class Health(Struct, frozen=True, kw_only=True):
+    """That the process answers."""
+
+    ok: Annotated[bool, Meta(description="Always true.", examples=[True])]
+
+
+class Readiness(Struct, frozen=True, kw_only=True):
+    """Whether answers are complete and go on."""
+
+    ready: Annotated[
+        bool, Meta(description="False with status 503, true with 200.", examples=[True])
+    ]
+    reasons: Annotated[
+        list[str],
+        Meta(
+            description="Why it is not ready.",
+            examples=[["the store does not answer"]],
+        ),
+    ]
+    notes: Annotated[
+        list[str],
+        Meta(
+            description="What is worth a look and no reason.",
+            examples=[["12 records wait in the spool for the log"]],
+        ),
+    ]
