@@ -17,7 +17,7 @@ thresholds would suit no shop and moving ones would move cells, so there are bin
 from typing import Final
 
 from aggregates.carts.fold.idle import HOUR_MS, MINUTE_MS, age_bin, before, parsed, pauses
-from aggregates.carts.fold.state import CheckoutRow
+from aggregates.carts.fold.state import CheckoutRow, value_bin
 from processors.engine.processor import Counted
 from stream.store.contract import Cells, Key
 
@@ -46,6 +46,9 @@ def cells(row: CheckoutRow | None) -> list[Counted]:
     """The cells of a settled row. `aggregate == sum(cells(row))` over all rows, always."""
     if row is None or not row.state:
         return []
+    # A foreign checkout takes its order's amount, so it tells nothing of how the two compare.
+    compared = row.revenue >= 0 and row.revenue_currency == row.currency
+    row = in_shop_money(row)
     shop, currency, direct = row.shop, row.currency, _direct(row)
     idle: list[tuple[int, int]] = []
     if row.runs.count(" ") > 1:
@@ -64,11 +67,7 @@ def cells(row: CheckoutRow | None) -> list[Counted]:
         counted.append((OPEN, key, (1, row.value)))
     else:
         idle.append((row.last_ms, row.closed_ms - row.last_ms))
-        known = (
-            (1, row.value, row.revenue)
-            if direct and row.revenue >= 0 and row.revenue_currency == currency
-            else (0, 0, 0)
-        )
+        known = (1, row.value, row.revenue) if direct and compared else (0, 0, 0)
         key = (shop, currency, row.state, row.value_bin, row.is_returning, row.contact)
         counted.append((CLOSED_CARTS, key, (1, row.value, *known, int(row.idled > 0))))
     counted += _spells(row, idle, direct=direct)
@@ -79,6 +78,18 @@ def cells(row: CheckoutRow | None) -> list[Counted]:
             (COHORTS, (shop, currency, abandoned_ms // HOUR_MS, _outcome(row, abandoned_ms)), (1,))
         )
     return counted
+
+
+def in_shop_money(row: CheckoutRow) -> CheckoutRow:
+    """A checkout in a foreign currency with its order's amount, once there is one.
+
+    A checkout tells its prices in the buyer's currency alone (`processors/shopify/checkouts.py`).
+    """
+    if row.revenue < 0 or row.revenue_currency == row.currency:
+        return row
+    return row._replace(
+        currency=row.revenue_currency, value=row.revenue, value_bin=value_bin(row.revenue)
+    )
 
 
 def _direct(row: CheckoutRow) -> bool:

@@ -2,17 +2,18 @@
 
 import re
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from processors.shopify.orders import exact_id, shop_amount
+from processors.shopify.orders import exact_id
 from processors.shopify.reading import read
 from processors.shopify.tolerance import (
     Rejected,
     currency_code,
     lacking,
     mapping,
+    money,
     sequence,
     text,
     timestamp,
@@ -22,7 +23,8 @@ from stream.record import Entry, Record
 
 
 class Checkout(msgspec.Struct, frozen=True, kw_only=True):
-    """A checkout as one delivery saw it. Money in minor units of `currency`."""
+    """A checkout as one delivery saw it. Money in minor units of `currency`, which is the shop's
+    wherever the delivery tells shop money, else the buyer's."""
 
     shop: str
     token: str
@@ -75,6 +77,7 @@ def _checkout(record: Record, body: dict[str, Any]) -> Checkout:
     told = body.get("total_price", body.get("total_price_set"))
     if updated is None or currency is None or told is None:
         raise lacking(created_at=updated, currency=currency, total_price=told)
+    total = _total(body, currency)
     customer = mapping(body.get("customer"))
     email = text(body.get("email")) or text(customer.get("email"))
     return Checkout(
@@ -89,13 +92,31 @@ def _checkout(record: Record, body: dict[str, Any]) -> Checkout:
         customer_id=exact_id(customer.get("id"), customer.get("admin_graphql_api_id")),
         email=email,
         has_contact=bool(email or text(body.get("phone")) or text(customer.get("phone"))),
-        currency=currency,
-        total=shop_amount(
-            body.get("total_price"), body.get("total_price_set"), currency, "total_price"
-        )
-        or 0,
+        currency=total.currency,
+        total=total.units,
         recovery_url=text(body.get("abandoned_checkout_url")),
     )
+
+
+class Money(NamedTuple):
+    """Minor units of `currency`."""
+
+    units: int
+    currency: str
+
+
+def _total(body: dict[str, Any], currency: str) -> Money:
+    """The checkout's total, in shop money where the body tells it.
+
+    Price fields are in the buyer's currency, while `currency` is the shop's (Shopify changelog,
+    24 October 2018: "Multi-currency checkouts"; docs/facts/shopify.md, "Checkouts").
+    """
+    in_shop_money = mapping(mapping(body.get("total_price_set")).get("shop_money"))
+    if in_shop_money.get("amount") not in (None, ""):
+        currency = currency_code(in_shop_money.get("currency_code"), "total_price_set") or currency
+        return Money(money(in_shop_money["amount"], currency, "total_price_set") or 0, currency)
+    buyer = currency_code(body.get("presentment_currency"), "presentment_currency") or currency
+    return Money(money(body.get("total_price"), buyer, "total_price") or 0, buyer)
 
 
 def _cart_token(recovery_url: str | None) -> str | None:

@@ -330,12 +330,21 @@ def _refund_created(record: Record, body: dict[str, Any]) -> RefundCreated:
     if order_id is None:
         raise Rejected("no_order_id", "the refund names no order_id")
     currency = _refund_currency(body)
+    if currency in NEVER_A_SHOP_S:
+        raise Rejected(
+            "refund_without_shop_money",
+            f"it is told in {currency} only; the order's next delivery tells it in shop money",
+        )
     found = refund(body, currency, taxes_included=None)
     if found is None:
         raise Rejected("no_refund_id", "the refund has no id")
     return RefundCreated(
         shop=record.headers["shop"], order_id=order_id, refund=found, currency=currency
     )
+
+
+NEVER_A_SHOP_S = frozenset({"USDC"})
+"""Currencies that buyers pay in and no shop counts in (docs/facts/shopify.md, "Orders")."""
 
 
 def _refund_currency(body: Mapping[str, Any]) -> str | None:

@@ -71,6 +71,7 @@ class ExpectedCheckout(NamedTuple):
     """By its own `completed_at`, or by an order that names it."""
     total: int
     currency: str
+    """The buyer's, in which a checkout tells its prices."""
     updated_at: datetime
 
 
@@ -233,8 +234,8 @@ def expected_checkouts(deliveries: Iterable[Delivery]) -> dict[str, ExpectedChec
         token: ExpectedCheckout(
             token,
             token in done,
-            minor(body["total_price"], body["currency"]),
-            body["currency"],
+            minor(body["total_price"], body["presentment_currency"]),
+            body["presentment_currency"],
             datetime.fromisoformat(body["updated_at"]),
         )
         for token, (_, body) in newest.items()

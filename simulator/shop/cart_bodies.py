@@ -63,7 +63,10 @@ def checkout(
     completed: datetime | None,
     attributes: Sequence[Json],
 ) -> Json:
-    """checkouts/create and checkouts/update. `contact`: the buyer has given email and address."""
+    """checkouts/create and checkouts/update, with all prices in the buyer's currency.
+
+    `contact`: the buyer has given email and address.
+    """
     prices = Prices(sale.currency, sale.presentment, sale.rate)
     person = sale.person if contact else None
     subtotal = sale.subtotal
@@ -113,8 +116,8 @@ def checkout(
                 "title": line.product.title,
                 "variant_id": line.product.variant_id,
                 "vendor": "Orderwire Demo",
-                "line_price": prices.text(line.worth(line.quantity)),
-                "price": prices.text(line.product.price),
+                "line_price": prices.shown(line.worth(line.quantity)),
+                "price": prices.shown(line.product.price),
             }
             for line in sale.lines
         ],
@@ -124,7 +127,7 @@ def checkout(
         "discount_codes": [],
         "tax_lines": [
             {
-                "price": prices.text(tax(subtotal)),
+                "price": prices.shown(tax(subtotal)),
                 "rate": TAX_PERCENT / 100,
                 "title": "Tax",
                 "channel_liable": False,
@@ -132,11 +135,11 @@ def checkout(
         ],
         "source_name": "web",
         "presentment_currency": sale.presentment,
-        "total_discounts": prices.text(sum(line.discount for line in sale.lines)),
-        "total_line_items_price": prices.text(subtotal),
-        "total_price": prices.text(sale.total),
-        "total_tax": prices.text(tax(subtotal)),
-        "subtotal_price": prices.text(subtotal),
+        "total_discounts": prices.shown(sum(line.discount for line in sale.lines)),
+        "total_line_items_price": prices.shown(subtotal),
+        "total_price": prices.shown(sale.total),
+        "total_tax": prices.shown(tax(subtotal)),
+        "subtotal_price": prices.shown(subtotal),
         "total_duties": None,
         "shipping_address": person.address if person else [],
     }

@@ -28,6 +28,11 @@ class Prices:
             told = self._texts[units] = amount(units, self.currency)
         return told
 
+    def shown(self, units: int) -> str:
+        """In the buyer's currency, as checkouts have all their prices."""
+        told: str = self.set(units)["presentment_money"]["amount"]
+        return told
+
     def set(self, units: int) -> Json:
         told = self._sets.get(units)
         if told is None:

@@ -14,6 +14,7 @@ from datetime import datetime
 from math import exp, floor, log
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from aggregates.carts.answer.recovery import recovery_potential
@@ -127,8 +128,11 @@ def _judged(
         ]
     if own:
         newest_order = max(own, key=lambda order: order.version)
-        if newest_order.currency == it.newest.currency:
-            it.revenue = 0 if newest_order.cancelled else newest_order.current_total
+        it.revenue = 0 if newest_order.cancelled else newest_order.current_total
+        if newest_order.currency != it.newest.currency:
+            it.newest = msgspec.structs.replace(
+                it.newest, currency=newest_order.currency, total=it.revenue
+            )
     last = it.visits[-1][1]
     deletes = [event for event in events if isinstance(event, CheckoutDeleted)]
     gone = [

@@ -1,8 +1,8 @@
 """A shop's carts as they stand at a moment: cells -> figures that `aggregates/carts/answer/overview.py` and `aggregates/carts/answer/open_carts.py` tell from.
 
 Value bands are thirds of all checkouts kept (90 days), drawn through bins of a quarter octave (`aggregates/carts/fold/state.py`): low holds the
-first third, and whatever shares the bin where it ends. A shop has one currency; checkouts in another (a shop that changed it) are left
-out of all sums of money, rates and bands, and counted in `other_currencies`.
+first third, and whatever shares the bin where it ends. A shop has one currency. Open checkouts in another (that of a foreign buyer) are
+left out of all sums of money, rates and bands, and counted in `other_currencies`; once ordered they count with the order's amount.
 """
 
 from dataclasses import dataclass
@@ -204,13 +204,17 @@ def figures(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) 
     )
 
 
+COUNTED_IN = "CASE WHEN revenue >= 0 AND revenue_currency <> currency THEN revenue_currency ELSE currency END"
+"""The currency of `aggregates.carts.cells.in_shop_money`, in SQL."""
+
+
 def _young(
     snapshot: Snapshot, scope: dict[str, Any], now_ms: int, after_ms: int
 ) -> tuple[int, int]:
     """Checkouts made less than T ago, and those with contact made less than 10 minutes ago: too young for the two rates."""
     rows = snapshot.query(
         "SELECT COUNT(*), SUM(CASE WHEN contact = 1 AND created_ms > :ten THEN 1 ELSE 0 END) FROM cart_checkout"
-        " WHERE created_ms > :after AND shop = :shop AND currency = :currency AND state <> ''",
+        f" WHERE created_ms > :after AND shop = :shop AND {COUNTED_IN} = :currency AND state <> ''",
         after=now_ms - after_ms,
         ten=now_ms - SHOPIFY_MINUTES * MINUTE_MS,
         **scope,

@@ -230,7 +230,7 @@ def test_an_order_of_a_known_customer_also_meets_the_checkouts_that_know_the_ema
     assert {row.token: row.is_returning for row in checkouts_in(store)} == {"a": 0, "b": 1, "c": 1}
 
 
-def test_an_order_in_another_currency_than_its_checkout_recovers_it_without_lending_its_amount(
+def test_a_checkout_in_the_buyer_s_currency_counts_with_its_order_s_amount_in_the_shop_s(
     store: SqlStore,
 ) -> None:
     fold(
@@ -251,7 +251,7 @@ def test_an_order_in_another_currency_than_its_checkout_recovers_it_without_lend
         for (table, key), measures in cells_in(store).items()
         if table == "cart_closed"
     ]
-    assert (key[1], measures) == ("JPY", (1, 15_000, 0, 0, 0, 1))
+    assert (key[1], measures) == ("USD", (1, 10_000, 0, 0, 0, 1))
 
 
 def test_a_checkout_expires_after_fourteen_days_and_is_forgotten_after_ninety(

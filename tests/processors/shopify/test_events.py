@@ -602,3 +602,56 @@ def test_an_example_order_is_read(payload: golden.Payload) -> None:
     assert isinstance(event, Order)
     read = (event.order_id, event.customer_id, event.total, event.cancelled, event.test)
     assert read == READ[payload.name]
+
+
+def foreign(**changes: Any) -> Checkout:
+    """A checkout of 15,000 yen in a shop that counts in dollars."""
+    body = {
+        "token": "t",
+        "created_at": NOON,
+        "currency": "USD",
+        "presentment_currency": "JPY",
+        "total_price": "15000",
+    }
+    event = decode_checkout(entry("checkouts/create", {**body, **changes}))
+    assert isinstance(event, Checkout)
+    return event
+
+
+def test_the_prices_of_a_checkout_are_in_the_buyer_s_currency() -> None:
+    assert (foreign().total, foreign().currency) == (15_000, "JPY")
+    cents = foreign(presentment_currency="KWD", total_price="15.125")
+    assert (cents.total, cents.currency) == (15_125, "KWD")
+
+
+@pytest.mark.parametrize("nothing", [None, "", "usd", "USD"])
+def test_a_checkout_without_another_currency_is_in_the_shop_s(nothing: str | None) -> None:
+    event = foreign(presentment_currency=nothing, total_price="150.00")
+    assert (event.total, event.currency) == (15_000, "USD")
+
+
+def test_a_checkout_that_tells_shop_money_counts_in_it() -> None:
+    both = {"shop_money": {"amount": "99.50", "currency_code": "USD"}}
+    assert (foreign(total_price_set=both).total, foreign(total_price_set=both).currency) == (
+        9950,
+        "USD",
+    )
+
+
+def test_a_refund_paid_in_a_currency_that_no_shop_has_counts_by_the_shop_money_beside_it() -> None:
+    usdc = {"kind": "refund", "status": "success", "amount": "30.00", "currency": "USDC"}
+    body = {"id": 9, "order_id": 5, "transactions": [usdc], "total_duties_set": None}
+    assert reason("refunds/create", body) == "refund_without_shop_money"
+
+    def both(amount: str) -> dict[str, Any]:
+        return {
+            "shop_money": {"amount": amount, "currency_code": "USD"},
+            "presentment_money": {"amount": amount, "currency_code": "USDC"},
+        }
+
+    told = {**body, "order_adjustments": [{"amount_set": both("-30.00")}]}
+    event = decode_order(entry("refunds/create", told), {})
+    assert isinstance(event, RefundCreated)
+    assert (event.refund, event.currency) == (Refund("9", 3000), "USD")
+    assert order(refunds=[told]).refunds == (Refund("9", 3000),)
+    assert order(refunds=[body]).refunds == (Refund("9", 0),)
