@@ -38,7 +38,8 @@ from query.status import (
     status_answer,
     stopped,
 )
-from query.status_schema import Health, Readiness, Status
+from query.status_schema import Health, Readiness, Status, StoppedShopStatus
+from query.stopped_shops import read_stopped_shops, without_any_shop
 from stream.store.contract import Position, Reading, StoreError
 
 Json = dict[str, Any]
@@ -121,10 +122,16 @@ async def status(asked: Asked) -> Json:
     services, settings = services_of(asked), services_of(asked).settings
     shops = {asked.shop} if asked.values["shop"] else asked.reach.shops
 
-    def read() -> tuple[list[Any], list[Any], dict[str, int], int]:
+    def read() -> tuple[list[Role], list[Position], dict[str, int], list[StoppedShopStatus], int]:
         with services.store.snapshot() as snapshot:
             roles = read_roles(snapshot, asked.now_ms, settings.role_silent_ms)
-            return roles, snapshot.positions(), read_parked(snapshot, shops), _day(snapshot, asked)
+            return (
+                roles,
+                snapshot.positions(),
+                read_parked(snapshot, shops),
+                read_stopped_shops(snapshot, roles, shops),
+                _day(snapshot, asked),
+            )
 
     known = dict.fromkeys(
         (
@@ -135,7 +142,7 @@ async def status(asked: Asked) -> Json:
         )
     )
     spans = await services.lags.spans({feed.topic for feed in known})
-    roles, positions, parked, day = await asyncio.to_thread(read)
+    roles, positions, parked, stopped_shops, day = await asyncio.to_thread(read)
     feeds = [
         *known,
         *dict.fromkeys(
@@ -150,7 +157,7 @@ async def status(asked: Asked) -> Json:
     return answered(
         asked.shop or None,
         as_of(asked.now_ms, day, feeds, positions, spans),
-        status_answer(settings, services.store.dialect, roles, processors, parked),
+        status_answer(settings, services.store.dialect, roles, processors, parked, stopped_shops),
     )
 
 
@@ -183,20 +190,27 @@ async def readyz(asked: Asked) -> web.Response:
     services, reasons, notes = services_of(asked), list[str](), list[str]()
     feeds = services.settings.processors
 
-    def read() -> tuple[list[Role], list[Position]]:
+    def read() -> tuple[list[Role], list[Position], list[StoppedShopStatus]]:
         with services.store.snapshot() as snapshot:
-            return read_roles(
-                snapshot, asked.now_ms, services.settings.role_silent_ms
-            ), snapshot.positions()
+            roles = read_roles(snapshot, asked.now_ms, services.settings.role_silent_ms)
+            return roles, snapshot.positions(), read_stopped_shops(snapshot, roles, None)
 
     if not services.ready:
         reasons.append("shutting down")
     spans = await services.lags.spans({"orders", *(feed.topic for feed in feeds)})
     try:
         async with asyncio.timeout(READY_TIMEOUT_S):
-            roles, positions = await asyncio.to_thread(read)
-        told = stopped(roles)
+            roles, positions, stopped_shops = await asyncio.to_thread(read)
+        told = without_any_shop(stopped_shops, services.settings.shops) | stopped(roles)
         reasons += [f"processor {name} stopped: {reason}" for name, reason in sorted(told.items())]
+        notes += [f"{name} stopped: {why}" for name, why in stopped(roles, "parts").items()]
+        notes += sorted(
+            {
+                f"processor {each.processor} goes without a shop: {each.reason}"
+                for each in stopped_shops
+                if each.state != "catching_up" and each.processor not in told
+            }
+        )
         still = services.standing.reasons(
             [feed for feed in feeds if feed.processor not in told], positions, spans, asked.now_ms
         )

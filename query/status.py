@@ -15,7 +15,14 @@ from typing import Any, Final
 from processors.engine.feed import Feed
 from query.api_settings import ApiSettings
 from query.as_of import Spans, behind_by_partition
-from query.status_schema import ParkedStatus, ProcessorStatus, RoleStatus, SpoolStatus, Status
+from query.status_schema import (
+    ParkedStatus,
+    ProcessorStatus,
+    RoleStatus,
+    SpoolStatus,
+    Status,
+    StoppedShopStatus,
+)
 from stream.log.contract import Log, LogError
 from stream.store.contract import Position, Snapshot
 from stream.times import instant
@@ -82,13 +89,13 @@ def read_parked(snapshot: Snapshot, shops: Collection[str] | None) -> dict[str, 
     return by_reason
 
 
-def stopped(roles: Sequence[Role]) -> dict[str, str]:
-    """Processors that stopped, by name, with their reason."""
+def stopped(roles: Sequence[Role], what: str = "stopped") -> dict[str, str]:
+    """Processors that stopped, by name, with their reason; `parts`: what else a role has."""
     return {
         name: str(reason)
         for role in roles
         if role.alive
-        for name, reason in (role.details.get("stopped") or {}).items()
+        for name, reason in (role.details.get(what) or {}).items()
     }
 
 
@@ -173,6 +180,7 @@ def status_answer(
     roles: Sequence[Role],
     processors: list[ProcessorStatus],
     parked: Mapping[str, int],
+    stopped_shops: list[StoppedShopStatus],
 ) -> Status:
     """The answer without `shop` and `as_of`."""
     return Status(
@@ -188,10 +196,12 @@ def status_answer(
                 restarts=role.restarts,
                 alive=role.alive,
                 beat_at=instant(role.beat_ms),
+                failed=role.details.get("failed"),
             )
             for role in roles
         ],
         processors=processors,
+        stopped_shops=stopped_shops,
         spool=spool(roles),
         parked=ParkedStatus(records=sum(parked.values()), by_reason=dict(parked)),
     )

@@ -1,6 +1,6 @@
 """The answers of `/v1/status`, `/readyz` and `/healthz`, field by field."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
@@ -26,6 +26,13 @@ class RoleStatus(Struct, frozen=True, kw_only=True):
     ]
     beat_at: Annotated[
         str, Meta(description="When it reported last.", examples=["2026-11-22T14:59:59.000Z"])
+    ]
+    failed: Annotated[
+        str | None,
+        Meta(
+            description="Why it ended last; null once it is up again.",
+            examples=["LogError: log data/log.db: not a SQLite database"],
+        ),
     ]
 
 
@@ -54,6 +61,48 @@ class ProcessorStatus(Struct, frozen=True, kw_only=True):
     stopped: Annotated[
         str | None,
         Meta(description="Why it has stopped; null while it works.", examples=[None]),
+    ]
+
+
+class StoppedShopStatus(Struct, frozen=True, kw_only=True):
+    """A shop that a processor goes without."""
+
+    processor: Annotated[str, Meta(description="The processor.", examples=["rfm"])]
+    shop: Annotated[
+        str | None,
+        Meta(
+            description="The shop's domain; null where all are meant.",
+            examples=["example.myshopify.com"],
+        ),
+    ]
+    state: Annotated[
+        Literal["stopped", "catching_up", "tick_failing"],
+        Meta(
+            description="How: `stopped` (most of its records fail), `catching_up` (read by itself"
+            " until it is where the others are), `tick_failing` (what time changes is not done).",
+            examples=["stopped"],
+        ),
+    ]
+    since: Annotated[
+        str | None,
+        Meta(
+            description="Since when; null where that is not known.",
+            examples=["2026-11-22T14:00:00.000Z"],
+        ),
+    ]
+    reason: Annotated[
+        str | None,
+        Meta(
+            description="Why; null while it catches up.",
+            examples=["100 of the last 100 records failed, 100 in a row"],
+        ),
+    ]
+    go_on: Annotated[
+        str | None,
+        Meta(
+            description="What lets it go on; null where it does so by itself.",
+            examples=["restart `orderwire serve` after an upgrade"],
+        ),
     ]
 
 
@@ -93,6 +142,10 @@ class Status(Struct, frozen=True, kw_only=True):
     processors: Annotated[
         list[ProcessorStatus],
         Meta(description="Every processor, once for each topic that it reads."),
+    ]
+    stopped_shops: Annotated[
+        list[StoppedShopStatus],
+        Meta(description="Shops that a processor goes without, of those asked about."),
     ]
     spool: Annotated[SpoolStatus, Meta(description="What waits in spool files.")]
     parked: Annotated[ParkedStatus, Meta(description="What could not be understood.")]

@@ -1,4 +1,5 @@
-"""`orderwire replay`: parked records back to their topics, or positions back to an earlier offset."""
+"""`orderwire replay`: parked records back to their topics, what has stopped back to work, or
+positions back to an earlier offset."""
 
 import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
@@ -11,8 +12,10 @@ if TYPE_CHECKING:
     from orderwire.settings.program import Settings
 
 EXAMPLES = (
-    "Examples: `orderwire replay --parked --dry-run`, `orderwire replay --parked --reason no_currency`, "
-    "`orderwire replay --topic orders --from earliest --processor capi`"
+    "Examples: `orderwire replay --parked --dry-run`,"
+    " `orderwire replay --parked --reason no_currency`,"
+    " `orderwire replay --resume --processor rfm --shop example.myshopify.com`,"
+    " `orderwire replay --topic orders --from earliest --processor capi`"
 )
 
 
@@ -22,6 +25,9 @@ def register(app: typer.Typer) -> None:
     @app.command(epilog=EXAMPLES)
     def replay(
         parked: Annotated[bool, typer.Option("--parked", help="Replay parked records.")] = False,
+        resume: Annotated[
+            bool, typer.Option("--resume", help="Let a stopped shop or processor go on.")
+        ] = False,
         reason: Annotated[
             str | None, typer.Option(help="With --parked: only those parked for this reason.")
         ] = None,
@@ -43,7 +49,10 @@ def register(app: typer.Typer) -> None:
         ] = None,
         processor: Annotated[
             str | None,
-            typer.Option(help="With --from: only this processor; all of the topic otherwise."),
+            typer.Option(help="With --from, --resume: only this processor; else all."),
+        ] = None,
+        shop: Annotated[
+            str | None, typer.Option(help="With --parked, --resume: only this shop; else all.")
         ] = None,
         partition: Annotated[
             int | None, typer.Option(help="With --from: only this partition of the topic.")
@@ -52,31 +61,43 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--dry-run", help="Say what would happen and change nothing.")
         ] = False,
     ) -> None:
-        """Send parked records to their topics again (--parked), or let processors read a topic again (--topic with --from).
+        """Send parked records back (--parked), let what has stopped go on (--resume), or let
+        processors read a topic again (--topic with --from).
 
-        **--parked** appends each parked record that would be understood now to its topic, and notes that it was replayed. What would be
-        rejected again stays parked and is counted with its reason. Run it after the cause is mended (an upgrade, a setting).
+        **--parked** appends each parked record that would be understood now to its topic, and notes
+        that it was replayed. What would be rejected again stays parked and is counted with its
+        reason. Run it after the cause is mended (an upgrade, a setting).
 
-        **--from** moves the position of the topic's processors back, by compare-and-set, so it is safe while they run. Reading a record
-        again changes nothing that was folded before (the newest version wins, and a sale is sent to Meta once, whatever happens), and
-        adds what was missed: after a lost position, or for a processor that should see older records. It does not compute anew what a
-        fold had got wrong. A running processor notices with its next batch; one that has stopped needs a restart of `orderwire serve`.
+        **--resume** lets a shop, or a processor, go on that has stopped because its records failed.
+        What still fails up to the end of the log, as it is now, is parked. A running processor
+        notices within a second. After an upgrade no command is needed: a restart tries again.
+
+        **--from** moves the position of the topic's processors back, by compare-and-set, so it is
+        safe while they run. Reading a record again changes nothing that was folded before (the newest
+        version wins, and a sale is sent to Meta once, whatever happens), and adds what was missed:
+        after a lost position, or for a processor that should see older records. It does not compute
+        anew what a fold had got wrong. A running processor notices with its next batch; one that has
+        lost its position looks again every few seconds.
         """
         from orderwire.operation.parked_replay import Filter
         from orderwire.operation.telling import failures_told
 
-        if parked == (since is not None):
+        if [parked, resume, since is not None].count(True) != 1:
             raise typer.BadParameter(
-                "choose one: --parked, or --topic with --from", param_hint="--parked / --from"
+                "choose one: --parked, --resume, or --topic with --from",
+                param_hint="--parked / --resume / --from",
             )
         with failures_told("replay"):
+            if resume:
+                asyncio.run(_resume(processor, shop, dry_run))
+                return
             if parked:
                 if discard and reason is None:
                     raise typer.BadParameter(
                         "--discard needs --reason, so that nothing is discarded unseen",
                         param_hint="--discard",
                     )
-                asyncio.run(_replay_parked(Filter(reason, topic), discard, dry_run))
+                asyncio.run(_replay_parked(Filter(reason, topic, shop), discard, dry_run))
                 return
             if topic is None:
                 raise typer.BadParameter("--from needs --topic", param_hint="--topic")
@@ -118,6 +139,35 @@ def _processors(settings: "Settings") -> dict[str, list[Any]]:
         made = PROCESSORS[name](settings)
         by_topic.setdefault(made.topic, []).append(made)
     return by_topic
+
+
+async def _resume(processor: str | None, shop: str | None, dry_run: bool) -> None:
+    from orderwire.operation.existing import open_existing_log, open_existing_store
+    from orderwire.operation.resume import find, resume
+    from orderwire.settings.program import Settings
+
+    settings = Settings.load()
+    store = await asyncio.to_thread(open_existing_store, settings)
+    log = await open_existing_log(settings)
+    try:
+        rows = find(store, processor, shop)
+        spans = {topic: await log.spans(topic) for topic in {row.topic for row in rows}}
+        if not dry_run:
+            resume(store, rows, spans)
+    finally:
+        await log.close()
+        store.close()
+    would = "would go" if dry_run else "goes"
+    for row in rows:
+        typer.echo(
+            f"{row.processor} {would} on with {row.shop or 'all shops'}"
+            f" from {row.next} of {row.topic}/{row.partition}"
+        )
+    typer.echo(
+        "What still fails up to the log's end of now is parked; see `orderwire replay --parked`."
+        if rows
+        else "nothing that fits has stopped"
+    )
 
 
 def _tell_parked(result: "Result", discard: bool, dry_run: bool) -> None:
@@ -183,5 +233,6 @@ def _tell_moved(topic: str, moved: "list[Moved]", dry_run: bool) -> None:
         typer.echo("every position is there already")
     elif not dry_run:
         typer.echo(
-            "Running processors notice with their next batch; those that had stopped need a restart of `orderwire serve`."
+            "Running processors notice with their next batch; one that lost its position looks"
+            " again within seconds."
         )

@@ -85,6 +85,17 @@ def _show(answer: Mapping[str, Any]) -> None:
         for p in answer["processors"]
     ]
     show("Processors", ("name", "topic", "lag", "oldest s", "records", "stopped because"), rows)
+    if answer["stopped_shops"]:
+        show(
+            "Shops that a processor goes without",
+            ("processor", "shop", "state", "since", "reason"),
+            [
+                (s["processor"], s["shop"] or "all", s["state"], s["since"], s["reason"])
+                for s in answer["stopped_shops"]
+            ],
+        )
+        for command in sorted({s["go_on"] for s in answer["stopped_shops"] if s["go_on"]}):
+            typer.echo(f"  {command}")
     for shop, capi in answer["capi"].items():
         counted = [(outcome, events) for outcome, events in capi["outcomes"].items()]
         show(

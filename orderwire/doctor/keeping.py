@@ -92,6 +92,18 @@ def work_lines(settings: Settings, kept: Kept) -> list[Line]:
         fix("processors", f"{name} stopped: {reason}")
         for name, reason in stopped(kept.roles).items()
     ]
+    lines += [
+        hint("process role", f"{name} stopped, and is tried again: {reason}")
+        for name, reason in stopped(kept.roles, "parts").items()
+    ]
+    lines += [
+        fix(
+            each.shop or "all shops",
+            f"{each.processor} goes without it: {each.reason}; {each.go_on or 'it is tried again'}",
+        )
+        for each in kept.stopped_shops
+        if each.state != "catching_up"
+    ]
     if parked := sum(kept.parked.values()):
         reasons = ", ".join(f"{count} {reason}" for reason, count in kept.parked.items())
         lines.append(

@@ -1,11 +1,11 @@
-"""Replaying parked records: each goes back to its topic once it would be understood, with a note on `parked` that it did.
+"""Replaying parked records: each goes back to its topic once it would be understood.
 
-What is pending is read from the topic `parked` itself, notes included, not from the store's table: so a replay works while no processor
-runs, and a second one right after it finds nothing to do. A record that would be rejected again stays where it is and is counted with its
-reason; replaying it would only park it once more, and `ParkLimit` counts those.
+What is pending is read from the topic `parked` itself, where a replay leaves its note, not from the
+store's table: so a replay works while no processor runs, and a second one right after it finds
+nothing to do. A record that would be rejected again stays where it is and is counted with its reason.
 
-A processor parks what it cannot decode or fold, and says of which topic it was. The receiver parks what it could not place; such a
-record is placed again by the rules of today.
+A processor parks what it cannot decode or fold, with the topic that it was on. The receiver parks
+what it could not place; such a record is placed again by the rules of today.
 """
 
 from collections import Counter
@@ -30,14 +30,17 @@ _parked = ParkedProcessor()
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which parked records: all, or those of a reason, and of a topic (ours or the sender's)."""
+    """Which parked records: all, or those of a reason, a topic (ours or the sender's), a shop."""
 
     reason: str | None = None
     topic: str | None = None
+    shop: str | None = None
 
     def takes(self, row: ParkedRow) -> bool:
-        return (self.reason is None or row.reason == self.reason) and (
-            self.topic is None or self.topic in (row.topic, row.source_topic)
+        return (
+            self.reason in (None, row.reason)
+            and self.topic in (None, row.topic, row.source_topic)
+            and self.shop in (None, row.shop)
         )
 
 

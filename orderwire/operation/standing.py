@@ -15,6 +15,8 @@ from processors.engine.feed import Feed
 from query.api_settings import ApiSettings
 from query.as_of import Lags, as_of, today
 from query.status import Role, processors_status, read_parked, read_roles, status_answer, stopped
+from query.status_schema import StoppedShopStatus
+from query.stopped_shops import read_stopped_shops
 from stream.log.contract import Log
 from stream.log.spool import SpoolState, read_state
 from stream.store.contract import Position, Snapshot, Store
@@ -42,6 +44,8 @@ class Kept(NamedTuple):
     positions: list[Position]
     roles: list[Role]
     parked: dict[str, int]
+    stopped_shops: list[StoppedShopStatus]
+    """As in `GET /v1/status`."""
     filtered: list[Filtered]
     capi: dict[str, Json]
     """By shop, as in `GET /v1/capi`."""
@@ -55,10 +59,12 @@ def feeds(settings: Settings) -> tuple[Feed, ...]:
 def read(settings: Settings, store: Store, now_ms: int) -> Kept:
     """Everything from one snapshot."""
     with store.snapshot() as snapshot:
+        roles = read_roles(snapshot, now_ms, ROLE_SILENT_MS)
         return Kept(
             snapshot.positions(),
-            read_roles(snapshot, now_ms, ROLE_SILENT_MS),
+            roles,
             read_parked(snapshot, None),
+            read_stopped_shops(snapshot, roles, None),
             _filtered(snapshot),
             {
                 shop: capi(snapshot, shop, chosen.pixel_id, now_ms)
@@ -94,7 +100,9 @@ async def standing(settings: Settings, log: Log, store: Store) -> Json:
         log, all_feeds, kept.positions, spans, stopped(kept.roles), now_ms
     )
     api = ApiSettings(shops={}, log_kind="kafka" if settings.on_kafka else "sqlite")
-    answer = to_builtins(status_answer(api, store.dialect, kept.roles, processors, kept.parked))
+    answer = to_builtins(
+        status_answer(api, store.dialect, kept.roles, processors, kept.parked, kept.stopped_shops)
+    )
     here = spool_state(settings)
     if here.records:
         answer["spool"] = here._asdict()

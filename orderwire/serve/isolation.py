@@ -7,8 +7,8 @@ from contextlib import suppress
 import structlog
 
 from orderwire.serve.waiting import unless_stopped
-from processors.engine.behind import resume_command
 from processors.engine.limits import TooManyFailures
+from processors.engine.stops import resume_command
 from stream.log.contract import LogError
 from stream.store.contract import StoreError
 

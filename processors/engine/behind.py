@@ -9,7 +9,7 @@ import structlog
 from processors.engine import stops
 from processors.engine.decoding import Decoded, decode_all, shop_of
 from processors.engine.settling import Settling
-from processors.engine.stops import ALL_SHOPS, StoppedShop
+from processors.engine.stops import ALL_SHOPS, StoppedShop, resume_command
 from processors.engine.store_calls import StoreCalls
 from processors.engine.work import CATCHES_UP, Work
 from stream.log.contract import Log
@@ -22,15 +22,6 @@ BAD_IN_A_STEP = 64
 """Records that a shop is given at a time once a step of it has failed: the others wait for a step."""
 
 log = structlog.get_logger()
-
-
-def resume_command(processor: str, shop: str = ALL_SHOPS) -> str:
-    """What lets it go on, for messages."""
-    named = f" --shop {shop}" if shop else ""
-    return (
-        "after an upgrade restart `orderwire serve`; to go on as it is, and park what fails, "
-        f"`orderwire replay --resume --processor {processor}{named}`"
-    )
 
 
 class Behind(Generic[Event]):

@@ -38,6 +38,15 @@ COLUMNS = ", ".join(StoppedShop._fields)
 KEY = "processor = :processor AND topic = :topic AND partition = :partition AND shop = :shop"
 
 
+def resume_command(processor: str, shop: str = ALL_SHOPS) -> str:
+    """What lets it go on, for messages."""
+    named = f" --shop {shop}" if shop else ""
+    return (
+        "after an upgrade restart `orderwire serve`; to go on as it is, and park what fails, "
+        f"`orderwire replay --resume --processor {processor}{named}`"
+    )
+
+
 def stopped_shops(reading: Reading, processor: str | None = None) -> list[StoppedShop]:
     """Rows of one processor, or of all."""
     where = "" if processor is None else "WHERE processor = :processor"
@@ -72,8 +81,10 @@ def begin(transaction: Transaction, rows: Collection[StoppedShop]) -> None:
 def move(transaction: Transaction, row: StoppedShop, to: StoppedShop) -> None:
     """Replace `row` by `to`. Raises Fenced where another owner has moved it."""
     changed = transaction.execute(
-        "UPDATE stopped_shop SET next = :next, stopped = :stopped, limited_from = :limited_from,"
-        f" reason = :reason, since_ms = :since_ms WHERE {KEY} AND next = :before",
+        "UPDATE stopped_shop SET next = :next, stopped = :stopped, reason = :reason,"
+        # Somebody may have asked to go on since the row was read.
+        " limited_from = CASE WHEN :stopped = 1 THEN 0 ELSE limited_from END,"
+        f" since_ms = :since_ms WHERE {KEY} AND next = :before",
         before=row.next,
         **to._asdict(),
     )

@@ -9,6 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from processors.engine.feed import Feed
 from processors.engine.parking import PARKED_CELLS
+from processors.engine.stops import StoppedShop, begin
 from query.as_of import Lags, lag_records
 from query.merged_metrics import exposition
 from query.services import SERVICES
@@ -95,6 +96,52 @@ async def test_a_processor_that_stopped_makes_it_unready_and_a_used_spool_is_tol
             each["name"]: each["stopped"] for each in (await api.answer("/v1/status"))["processors"]
         }["rfm"] == "too much parked"
         assert await api.answer("/healthz") == {"ok": True}
+
+
+def stop(store: SqlStore, shop: str, *, stopped: int = 1) -> None:
+    row = StoppedShop("rfm", "orders", 0, shop, 3, stopped, 0, "100 in a row", NOW_MS)
+    with store.begin() as transaction:
+        begin(transaction, [row])
+
+
+async def test_a_shop_that_a_processor_goes_without_is_shown_and_makes_nobody_unready(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    failing = {"processor": "carts", "tick": "carts", "shop": SHOP, "reason": "its tick failed"}
+    beat(store, "process", ticks=[failing])
+    stop(store, "other.myshopify.com")
+    async with serving(store, log) as api:
+        await api.answer("/v1/rfm")
+        told = await api.answer("/readyz")
+        assert told["ready"]
+        assert "processor rfm goes without a shop: 100 in a row" in told["notes"]
+        shown = (await api.answer("/v1/status"))["stopped_shops"]
+        assert [(each["processor"], each["shop"], each["state"]) for each in shown] == [
+            ("rfm", "other.myshopify.com", "stopped"),
+            ("carts", SHOP, "tick_failing"),
+        ]
+        assert "orderwire replay --resume --processor rfm --shop other" in shown[0]["go_on"]
+        one = (await api.answer("/v1/status", {"shop": SHOP}))["stopped_shops"]
+        assert [each["processor"] for each in one] == ["carts"]
+
+
+async def test_a_processor_that_goes_without_its_only_shop_makes_it_unready(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    stop(store, SHOP)
+    async with serving(store, log) as api:
+        await api.answer("/v1/rfm")
+        (reason,) = (await api.answer("/readyz", status=503))["reasons"]
+        assert reason.startswith("processor rfm stopped: 100 in a row; ")
+
+
+async def test_a_part_of_a_role_that_is_no_processor_is_a_note(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    beat(store, "process", parts={"retention": "KeyError"})
+    async with serving(store, log) as api:
+        await api.answer("/v1/rfm")
+        assert "retention stopped: KeyError" in (await api.answer("/readyz"))["notes"]
 
 
 async def test_a_spool_that_cannot_be_read_is_told(store: SqlStore, log: SqliteLog) -> None:

@@ -173,7 +173,8 @@ def _nothing(events: Sequence[Any]) -> None:
 def _details(parts: Parts, runners: Mapping[str, Runner[Any]]) -> dict[str, Any]:
     """What the sign of life says of this role."""
     return {
-        "stopped": parts.stopped,
+        "stopped": {name: why for name, why in parts.stopped.items() if name in runners},
+        "parts": {name: why for name, why in parts.stopped.items() if name not in runners},
         "ticks": [
             {"processor": name, **failing._asdict()}
             for name, runner in runners.items()

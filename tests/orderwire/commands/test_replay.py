@@ -20,12 +20,13 @@ from orderwire.serve.registry import PROCESSORS
 from orderwire.settings.program import Settings
 from processors.engine.parking import parked
 from processors.engine.runner import Runner
+from processors.engine.stops import stopped_shops
 from processors.shopify.tolerance import Rejected
 from stream.log.contract import PositionLost, Span
 from stream.log.sqlite.log import SqliteLog
 from stream.metrics import ProcessorMetrics
 from stream.record import Entry, Record
-from stream.store.contract import Move
+from stream.store.contract import Move, Transaction
 from stream.store.sql.store import SqlStore
 from tests.support.shop_world import (
     NOW_MS,
@@ -428,10 +429,53 @@ async def test_the_command_replays_and_tells_what_it_did(
     assert (nothing.exit_code, nothing.output) == (0, "nothing is parked that fits\n")
 
 
+async def test_resume_lets_a_stopped_shop_go_on_and_parks_what_still_fails(
+    shop_settings: Settings, store: SqlStore, log: SqliteLog
+) -> None:
+    class Failing:
+        name = "rfm"
+        topic = "orders"
+
+        def decode(self, entry: Entry) -> None:
+            raise KeyError
+
+        def apply(self, transaction: Transaction, events: object, now_ms: int) -> None: ...
+
+        def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None: ...
+
+    def rows() -> list[tuple[str, int]]:
+        with store.snapshot() as snapshot:
+            return [(row.shop, row.stopped) for row in stopped_shops(snapshot)]
+
+    async def come_to(wanted: list[tuple[str, int]]) -> None:
+        async with asyncio.timeout(60):
+            while await asyncio.to_thread(rows) != wanted:  # noqa: ASYNC110 - nothing to await
+                await asyncio.sleep(0.01)
+
+    order = next(record for record in records(deliveries(20)) if record.topic == "orders")
+    await log.append([order] * 150)
+    stop = asyncio.Event()
+    metrics = ProcessorMetrics(CollectorRegistry(), "rfm")
+    task = asyncio.create_task(Runner[None](Failing(), log, store, metrics=metrics).run(stop))
+    await come_to([(SHOP, 1)])
+    refused = await asyncio.to_thread(
+        runner.invoke, app, ["replay", "--resume", "--shop", "other.myshopify.com"]
+    )
+    assert refused.output == "nothing that fits has stopped\n"
+    command = ["replay", "--resume", "--processor", "rfm", "--shop", SHOP]
+    done = await asyncio.to_thread(runner.invoke, app, command)
+    assert done.output.startswith(f"rfm goes on with {SHOP} from 0 of orders/0\n")
+    await come_to([])
+    stop.set()
+    await task
+    assert (await log.spans("parked"))[0].next == 150
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ([], "choose one"),
+        (["--parked", "--resume"], "choose one"),
         (["--parked", "--topic", "orders", "--from", "earliest"], "choose one"),
         (["--parked", "--discard"], "--discard needs"),
         (["--from", "earliest"], "needs --topic"),
