@@ -68,7 +68,12 @@ def text(
             raise ValueError(f"{name} is empty, or longer than {longest} characters")
         return value
 
-    schema = {"type": "string", "maxLength": longest, "description": f"1 to {longest} characters"}
+    schema = {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": longest,
+        "description": f"1 to {longest} characters",
+    }
     return Parameter(name, about, schema, read, where=where)
 
 

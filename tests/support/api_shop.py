@@ -1,0 +1,41 @@
+"""A shop that every path of the API has something to say about."""
+
+from aggregates.budget.fold.processors import BudgetOrders
+from aggregates.carts.fold.processors import Carts
+from destinations.delivery.outbox import CapiProcessor
+from processors.engine.parking import PARKED_CELLS
+from stream.record import Entry
+from stream.store.contract import Move
+from stream.store.sql.store import SqlStore
+from tests.support import capi_orders
+from tests.support.api_client import NOW_MS, TODAY, fold
+from tests.support.cart_events import checkout
+from tests.support.orders import SHOP, order
+
+
+def fill(store: SqlStore) -> None:
+    """A shop with customers, a cart, a campaign, and an order on its way to Meta."""
+    bought = [
+        order(
+            f"{n}",
+            customer=f"{n % 40}",
+            day=TODAY - n % 50,
+            total=100 * n,
+            landing_site="/?utm_id=1&utm_source=fb",
+        )
+        for n in range(200)
+    ]
+    fold(store, [bought])
+    sent = capi_orders.record(capi_orders.body(1001))
+    capi = CapiProcessor({SHOP: capi_orders.settings()}, {})
+    with store.begin() as transaction:
+        transaction.advance("rfm", "orders", {0: Move(None, 5, 5)}, NOW_MS - 1_000)
+        BudgetOrders({}).apply(transaction, bought, NOW_MS)
+        Carts().apply(transaction, [checkout("c1", 0)], NOW_MS)
+        event = capi.decode(Entry(sent, 0, 0))
+        assert event is not None
+        capi.apply(transaction, [event], NOW_MS)
+        transaction.add(
+            PARKED_CELLS,
+            {(SHOP, "malformed_json"): (2,), (SHOP, "no_order_id"): (1,), ("other", "x"): (0,)},
+        )
