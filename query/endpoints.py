@@ -220,7 +220,9 @@ async def readyz(asked: Asked) -> web.Response:
             else still
         )
         notes += [
-            f"role {role.role} ({role.instance}) gives no sign of life"
+            f"role {role.role} ended and is started again: {role.failed}"
+            if role.failed
+            else f"role {role.role} ({role.instance}) gives no sign of life"
             for role in roles
             if not role.alive
         ]

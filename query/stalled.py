@@ -58,9 +58,11 @@ class Standing:
         return found
 
     def nobody_folds(self, roles: Iterable[Role], now_ms: int) -> bool:
-        """Whether no process role gives a sign of life. Told only when this process is up for long enough that one may be, too."""
+        """Whether no process role gives a sign of life, once this process is up for long enough
+        that one may be, too."""
         if now_ms - self._began_ms <= SILENT_MS:
             return False
         return not any(
-            role.role == "process" and now_ms - role.beat_ms <= SILENT_MS for role in roles
+            role.role == "process" and now_ms - role.beat_ms <= SILENT_MS and role.failed is None
+            for role in roles
         )

@@ -43,25 +43,34 @@ class Role:
     details: Mapping[str, Any]
     alive: bool
 
+    @property
+    def failed(self) -> str | None:
+        """Why it ended last; then this row is no sign of life."""
+        reason = self.details.get("failed")
+        return None if reason is None else str(reason)
+
 
 def read_roles(snapshot: Snapshot, now_ms: int, silent_ms: int) -> list[Role]:
     """All roles that ever reported, and whether they still do."""
     rows = snapshot.query(
         "SELECT role, instance, pid, started_ms, restarts, beat_ms, details FROM roles ORDER BY role, instance"
     )
-    return [
-        Role(
-            row.role,
-            row.instance,
-            row.pid,
-            row.started_ms,
-            row.restarts,
-            row.beat_ms,
-            _object(row.details),
-            now_ms - row.beat_ms <= silent_ms,
+    roles = []
+    for row in rows:
+        details = _object(row.details)
+        roles.append(
+            Role(
+                row.role,
+                row.instance,
+                row.pid,
+                row.started_ms,
+                row.restarts,
+                row.beat_ms,
+                details,
+                alive=now_ms - row.beat_ms <= silent_ms and "failed" not in details,
+            )
         )
-        for row in rows
-    ]
+    return roles
 
 
 def _object(text: str) -> dict[str, Any]:
@@ -196,7 +205,7 @@ def status_answer(
                 restarts=role.restarts,
                 alive=role.alive,
                 beat_at=instant(role.beat_ms),
-                failed=role.details.get("failed"),
+                failed=role.failed,
             )
             for role in roles
         ],

@@ -61,7 +61,7 @@ def _show(answer: Mapping[str, Any]) -> None:
     roles = [
         (
             r["role"],
-            "alive" if r["alive"] else "silent",
+            "alive" if r["alive"] else "failed" if r["failed"] else "silent",
             r["instance"],
             r["restarts"],
             r["started_at"],
@@ -71,6 +71,9 @@ def _show(answer: Mapping[str, Any]) -> None:
     ]
     if roles:
         show("Roles", ("role", "state", "instance", "restarts", "started", "last sign"), roles)
+        for r in answer["roles"]:
+            if r["failed"]:
+                typer.echo(f"  {r['role']} ended: {r['failed']}")
     else:
         typer.echo("Roles: none has reported; start them with `orderwire serve`")
     rows = [

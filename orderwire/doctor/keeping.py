@@ -89,6 +89,11 @@ def work_lines(settings: Settings, kept: Kept) -> list[Line]:
         else hint("roles", "none at work: `orderwire serve` starts them")
     )
     lines += [
+        fix("roles", f"{role.role} ended, and is started again: {role.failed}")
+        for role in kept.roles
+        if role.failed
+    ]
+    lines += [
         fix("processors", f"{name} stopped: {reason}")
         for name, reason in stopped(kept.roles).items()
     ]

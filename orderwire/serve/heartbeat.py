@@ -1,6 +1,8 @@
-"""A role's sign of life in the store: that it is there, what it counts, what is wrong with it. Displays read it; nothing depends on it.
+"""A role's sign of life in the store: that it is there, what it counts, what is wrong with it.
 
-So whatever goes wrong here, the role goes on and ends in good order: `alive` raises nothing of its own.
+Displays read it; nothing depends on it. So whatever goes wrong here, the role goes on and ends in good
+order: `alive` raises nothing of its own. A row goes when its role ends, else an hour after it was
+written last.
 """
 
 import asyncio
@@ -36,6 +38,11 @@ class Identity:
     instance: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
     started_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
 
+    @property
+    def failed_instance(self) -> str:
+        """Of the row that says why this role last failed here; one per role and host."""
+        return f"{socket.gethostname()} (failed)"
+
 
 class Writes(Protocol):
     """A store, as far as a sign of life needs one; any `stream.store.contract.Store` is."""
@@ -67,7 +74,7 @@ class Heartbeat:
             details,
         )
         self._turn = threading.Lock()
-        self._gone = False
+        self._gone = self._begun = False
         self._every_s = every_s
 
     async def run(self) -> None:
@@ -96,22 +103,10 @@ class Heartbeat:
         me = self._identity
         details, metrics = json.dumps(self._details()), generate_latest(self._registry).decode()
         with self._store.begin() as transaction:
-            transaction.execute(
-                "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details, metrics)"
-                " VALUES (:role, :instance, :pid, :started_ms, :restarts, :now, :details, :metrics)"
-                " ON CONFLICT (role, instance) DO UPDATE SET beat_ms = :now, details = :details, metrics = :metrics",
-                role=me.role,
-                instance=me.instance,
-                pid=os.getpid(),
-                started_ms=me.started_ms,
-                restarts=me.restarts,
-                now=now_ms,
-                details=details,
-                metrics=metrics,
-            )
-            transaction.execute(
-                "DELETE FROM roles WHERE beat_ms < :old", old=now_ms - FORGOTTEN_AFTER_MS
-            )
+            _write(transaction, me, me.instance, details, metrics, now_ms)
+            if not self._begun:
+                _forget(transaction, me.role, me.failed_instance)
+        self._begun = True
 
     def gone(self) -> None:
         """Take the sign of life away, at an orderly end."""
@@ -119,11 +114,44 @@ class Heartbeat:
         with self._turn:
             self._gone = True
             with self._store.begin() as transaction:
-                transaction.execute(
-                    "DELETE FROM roles WHERE role = :role AND instance = :instance",
-                    role=me.role,
-                    instance=me.instance,
-                )
+                _forget(transaction, me.role, me.instance)
+
+
+def report_failure(store: Writes, me: Identity, reason: str) -> None:
+    """Say why this role ends, until it is up again. Raises what the store raises."""
+    with store.begin() as transaction:
+        details = json.dumps({"failed": reason})
+        _write(transaction, me, me.failed_instance, details, "", time.time_ns() // 1_000_000)
+
+
+def _write(
+    transaction: Writing, me: Identity, instance: str, details: str, metrics: str, now_ms: int
+) -> None:
+    transaction.execute(
+        "INSERT INTO roles"
+        " (role, instance, pid, started_ms, restarts, beat_ms, details, metrics) VALUES"
+        " (:role, :instance, :pid, :started_ms, :restarts, :now, :details, :metrics)"
+        " ON CONFLICT (role, instance) DO UPDATE SET pid = :pid, started_ms = :started_ms,"
+        " restarts = :restarts, beat_ms = :now, details = :details, metrics = :metrics",
+        role=me.role,
+        instance=instance,
+        pid=os.getpid(),
+        started_ms=me.started_ms,
+        restarts=me.restarts,
+        now=now_ms,
+        details=details,
+        metrics=metrics,
+    )
+    # Rows of processes that nobody took away (killed, a machine that is gone).
+    transaction.execute("DELETE FROM roles WHERE beat_ms < :old", old=now_ms - FORGOTTEN_AFTER_MS)
+
+
+def _forget(transaction: Writing, role: str, instance: str) -> None:
+    transaction.execute(
+        "DELETE FROM roles WHERE role = :role AND instance = :instance",
+        role=role,
+        instance=instance,
+    )
 
 
 @asynccontextmanager

@@ -7,13 +7,15 @@ import importlib
 import os
 import signal
 import sys
+from contextlib import closing
 
 import structlog
 
 from orderwire import logs
-from orderwire.serve.heartbeat import Identity
+from orderwire.serve.heartbeat import Identity, report_failure
 from orderwire.settings.program import ConfigurationError, Settings
 from stream.store.contract import Incompatible
+from stream.store.sql.plain import PlainStore
 
 ROLES = ("receive", "process", "query")
 ORPHANED_S = 0.5
@@ -34,29 +36,38 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     logs.configure(arguments.role)
+    identity, settings = Identity(arguments.role, arguments.restarts), None
     try:
         settings = Settings.load()
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-            runner.run(
-                _run(
-                    arguments.role,
-                    settings,
-                    Identity(arguments.role, arguments.restarts),
-                    arguments.supervisor,
-                )
-            )
+            runner.run(_run(arguments.role, settings, identity, arguments.supervisor))
     except (ConfigurationError, Incompatible) as error:
         log.error("configuration", error=str(error))
+        _report(settings, identity, str(error))
         return 78
     except KeyboardInterrupt:
         return 0
     except Exception as error:
+        reason = type(error).__name__
         if _is_told(error):
-            log.error("role failed", error=f"{type(error).__name__}: {error}")
+            reason = f"{reason}: {error}"
+            log.error("role failed", error=reason)
         else:
             log.error("role failed", exc_info=error)
+        _report(settings, identity, reason)
         return 1
     return 0
+
+
+def _report(settings: Settings | None, identity: Identity, reason: str) -> None:
+    """Let `/v1/status` say why this role is not there, as far as the store can be reached."""
+    if settings is None:
+        return
+    try:
+        with closing(PlainStore(settings.store_url.get_secret_value())) as store:
+            report_failure(store, identity, reason)
+    except Exception as error:
+        log.warning("failure not reported in the store", error=type(error).__name__)
 
 
 def _is_told(error: Exception) -> bool:

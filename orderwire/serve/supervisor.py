@@ -1,13 +1,14 @@
 """`orderwire serve`: each role in a process of its own, started again when it dies.
 
-A role that dies is started again after a pause that grows; one that keeps dying takes all down, with its reason, so that whoever runs
-`serve` (systemd, Docker, Kubernetes) sees it. This process imports nothing heavy: it waits.
+A role that keeps dying is started again for ever, after pauses that grow, and takes no other role with
+it: the receiver takes deliveries whatever the others do. Only a configuration that cannot work is
+final, for that role; `serve` ends where it is for all of them. This process imports nothing heavy.
 
-| start again after death no. | 1 | 2 | 3 | 4 | 5 | 6 |
-|---|---|---|---|---|---|---|
-| pause | 0.2 s | 0.5 s | 1 s | 2 s | 5 s | given up |
+| start again after death no. | 1 | 2 | 3 | 4 | 5 | 6 | 7 | further |
+|---|---|---|---|---|---|---|---|---|
+| pause | 0.2 s | 0.5 s | 1 s | 2 s | 5 s | 10 s | 30 s | 60 s |
 
-Deaths more than `FORGIVEN_S` after a start are not counted.
+A death more than `FORGIVEN_S` after its start counts as the first.
 """
 
 import json
@@ -16,18 +17,21 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TextIO
 
-PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 FORGIVEN_S = 60.0
 STOP_S = 25.0
 """How long a role may take to finish what it began; then it is killed, which is safe, too."""
+SERIOUS_DEATHS = 5
+"""In a row: from here on the line is an error."""
 EX_CONFIG = 78
 SMALL = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
-"""For the roles: glibc keeps memory per thread, OpenBLAS starts a thread per core (and is slower for it on arrays of our size)."""
+"""For the roles: glibc keeps memory per thread, OpenBLAS starts a thread per core (and is slower for
+it on arrays of our size)."""
 
 
 @dataclass(slots=True)
@@ -39,11 +43,14 @@ class Child:
     started_s: float = 0.0
     restarts: int = 0
     deaths: int = 0
-    due_s: float = field(default=0.0)
+    due_s: float = 0.0
+    given_up: bool = False
+    """Its configuration cannot work."""
 
 
 def tell(level: str, event: str, stream: TextIO | None = None) -> None:
-    """A line on standard error, as `orderwire/logs.py` writes the roles': readable on a terminal, JSON elsewhere."""
+    """A line on standard error, as `orderwire/logs.py` writes the roles': readable on a terminal,
+    JSON elsewhere."""
     stream = sys.stderr if stream is None else stream
     if stream.isatty():
         line = f"orderwire serve: {event}"
@@ -53,23 +60,27 @@ def tell(level: str, event: str, stream: TextIO | None = None) -> None:
     print(line, file=stream, flush=True)
 
 
-class GaveUp(Exception):
-    """A role keeps dying; the message says which and how."""
-
-    def __init__(self, message: str, code: int) -> None:
-        super().__init__(message)
-        self.code = code
+def command_of(role: str, restarts: int) -> list[str]:
+    """What runs a role."""
+    command = [sys.executable, "-m", "orderwire.serve.role", role]
+    return [*command, "--restarts", str(restarts), "--supervisor", str(os.getpid())]
 
 
 class Supervisor:
-    """Runs roles until told to stop."""
+    """Runs roles until it is asked to stop."""
 
-    def __init__(self, roles: Sequence[str]) -> None:
+    def __init__(
+        self,
+        roles: Sequence[str],
+        command: Callable[[str, int], list[str]] = command_of,
+        pauses_s: Sequence[float] = PAUSES_S,
+    ) -> None:
         self._children = [Child(role) for role in roles]
+        self._command, self._pauses_s = command, pauses_s
         self._stopping = False
 
     def run(self) -> int:
-        """Block until SIGTERM or SIGINT, or until a role is given up (then 1, or 78 where the configuration is to blame)."""
+        """Block until SIGTERM or SIGINT; 78 where the configuration of every role cannot work."""
         for name, value in SMALL.items():
             os.putenv(name, value)
         previous = {
@@ -79,11 +90,10 @@ class Supervisor:
             while not self._stopping:
                 for child in self._children:
                     self._look(child)
+                if all(child.given_up for child in self._children):
+                    return EX_CONFIG
                 time.sleep(0.05)
             return 0
-        except GaveUp as error:
-            tell("error", str(error))
-            return error.code
         finally:
             self._end()
             for number, handler in previous.items():
@@ -94,34 +104,38 @@ class Supervisor:
 
     def _look(self, child: Child) -> None:
         now = time.monotonic()
+        if child.given_up:
+            return
         if child.process is None:
             if now >= child.due_s:
-                command = [sys.executable, "-m", "orderwire.serve.role", child.role]
-                command += ["--restarts", str(child.restarts), "--supervisor", str(os.getpid())]
+                command = self._command(child.role, child.restarts)
                 child.process, child.started_s = subprocess.Popen(command), now  # noqa: S603 - our own module
             return
         code = child.process.poll()
         if code is None:
             return
         child.process = None
-        child.deaths = 1 if now - child.started_s > FORGIVEN_S else child.deaths + 1
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         if code == EX_CONFIG:
-            raise GaveUp(
-                f"role {child.role} cannot start with this configuration (its reason is in the log above)",
-                EX_CONFIG,
+            child.given_up = True
+            tell(
+                "error",
+                f"role {child.role} cannot start with this configuration (its reason is in the log"
+                " above); the other roles go on, and this one is not started again",
             )
-        if child.deaths > len(PAUSES_S):
-            raise GaveUp(
-                f"role {child.role} died {child.deaths} times, last by {how}; its reason is in the log above",
-                1,
-            )
-        pause_s = PAUSES_S[child.deaths - 1]
+            return
+        child.deaths = 1 if now - child.started_s > FORGIVEN_S else child.deaths + 1
+        pause_s = self._pauses_s[min(child.deaths, len(self._pauses_s)) - 1]
         child.due_s, child.restarts = now + pause_s, child.restarts + 1
-        tell("warning", f"role {child.role} ended by {how}; starting it again in {pause_s} s")
+        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        again = f", death {child.deaths} in a row" if child.deaths > 1 else ""
+        tell(
+            "warning" if child.deaths < SERIOUS_DEATHS else "error",
+            f"role {child.role} ended by {how}{again}; starting it again in {pause_s:g} s",
+        )
 
     def _end(self) -> None:
-        """All at once: none needs another to finish what it began, and what comes in meanwhile waits in the log."""
+        """All together: none needs another to finish what it began, and what comes in meanwhile
+        waits in the log."""
         running = [child.process for child in self._children if child.process is not None]
         for process in running:
             process.terminate()

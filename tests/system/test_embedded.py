@@ -171,15 +171,30 @@ async def test_a_configuration_that_cannot_work_ends_serve_with_78_and_its_reaso
         assert_tells_no_secrets(system.output(), [])
 
 
-async def test_a_role_that_keeps_dying_takes_serve_down_with_its_reason(tmp_path: Path) -> None:
-    (tmp_path / "log.db").write_bytes(b"not a database" * 1_000)
+async def test_roles_that_keep_dying_never_take_the_receiver_with_them_and_are_back_once_mended(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "state.db").write_bytes(b"not a database" * 1_000)
     async with System(tmp_path) as system:
-        serve = system.launch()
-        assert await serve.ended() == 1
-        assert not serve.members(), "no role outlives its supervisor"
-        assert "died 6 times" in system.output()
-        assert "log.db: not a SQLite database" in system.output()
+        await system.start()
+        deliveries = traffic(system)
+        first = await system.send(islice(deliveries, 50))
+        assert not first.traffic.unexpected
+        assert system.serve is not None
+        async with asyncio.timeout(PATIENCE_S):
+            while "death 6 in a row" not in system.output():  # noqa: ASYNC110 - of another process
+                await asyncio.sleep(0.05)
+        sent = await system.send(islice(deliveries, 50))
+        assert not sent.traffic.unexpected
         assert "Traceback" not in system.output()
+        (tmp_path / "state.db").unlink()
+        sent.deliveries[:0], sent.traffic.acknowledged[:0] = (
+            first.deliveries,
+            first.traffic.acknowledged,
+        )
+        await system.settled()
+        assert await system.stop() == 0
+        await assert_all(system, sent)
 
 
 async def test_a_second_serve_by_mistake_ends_with_78_while_the_first_goes_on(

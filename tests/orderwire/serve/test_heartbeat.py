@@ -1,14 +1,18 @@
 """A sign of life is told as long as it can be, and never stands in the way of a role's work or of its orderly end."""
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from orderwire.serve.heartbeat import TOLD_WITH, Heartbeat, Identity, alive
+from orderwire.serve.heartbeat import TOLD_WITH, Heartbeat, Identity, alive, report_failure
 from orderwire.serve.roles import receive
+from query.stalled import Standing
+from query.status import read_roles
 from stream.store.sql.plain import PlainStore
 from stream.store.sql.store import SqlStore
 
@@ -72,3 +76,20 @@ def test_a_receiver_whose_spool_cannot_be_read_says_so_and_lives(tmp_path: Path)
         in receive.details(tmp_path / "spool.db")["spool"]["error"]
     )
     assert receive.details(None) == {}
+
+
+def test_why_a_role_failed_is_shown_until_it_is_up_again(store: SqlStore, store_url: str) -> None:
+    identity = Identity("process", restarts=7)
+    with closing(PlainStore(store_url)) as plain:
+        report_failure(plain, identity, "LogError: not a database")
+        report_failure(plain, identity, "LogError: not a database")
+    now_ms = time.time_ns() // 1_000_000
+    with store.snapshot() as snapshot:
+        (role,) = read_roles(snapshot, now_ms, 15_000)
+    assert (role.failed, role.restarts, role.alive) == ("LogError: not a database", 7, False)
+    assert Standing(now_ms - 60_000).nobody_folds([role], now_ms)
+    heartbeat = Heartbeat(store, identity, CollectorRegistry(), dict)
+    heartbeat._beat()
+    with store.snapshot() as snapshot:
+        (role,) = read_roles(snapshot, now_ms, 15_000)
+    assert (role.failed, role.instance) == (None, identity.instance)

@@ -1,0 +1,68 @@
+"""The supervisor with roles that are small programs of the test."""
+
+import sys
+import time
+from collections.abc import Callable
+
+import pytest
+
+from orderwire.serve.supervisor import EX_CONFIG, PAUSES_S, Supervisor
+
+LIVES = "import time; time.sleep(600)"
+DIES = "raise SystemExit(1)"
+CANNOT = f"raise SystemExit({EX_CONFIG})"
+
+
+def supervisor(**programs: str) -> Supervisor:
+    return Supervisor(
+        list(programs),
+        command=lambda role, restarts: [sys.executable, "-S", "-c", programs[role]],
+        pauses_s=(0.0, 0.01),
+    )
+
+
+def looked_at(one: Supervisor, until: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not until():
+        assert time.monotonic() < deadline
+        for child in one._children:
+            one._look(child)
+        time.sleep(0.01)
+
+
+def test_a_role_that_keeps_dying_is_started_again_for_ever_and_takes_nobody_with_it() -> None:
+    one = supervisor(receive=LIVES, process=DIES)
+    receive, process = one._children
+    try:
+        looked_at(one, lambda: process.restarts >= 12)
+        assert receive.process is not None
+        assert receive.process.poll() is None
+        assert receive.restarts == 0
+    finally:
+        one._end()
+
+
+def test_a_configuration_that_cannot_work_is_final_for_its_role_and_no_other(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    one = supervisor(receive=LIVES, query=CANNOT)
+    receive, query = one._children
+    try:
+        looked_at(one, lambda: query.given_up)
+        for _ in range(10):
+            one._look(query)
+        assert query.process is None
+        assert receive.process is not None
+        assert receive.process.poll() is None
+        assert "role query cannot start with this configuration" in capsys.readouterr().err
+    finally:
+        one._end()
+
+
+def test_serve_ends_where_no_roles_configuration_can_work() -> None:
+    assert supervisor(receive=CANNOT, query=CANNOT).run() == EX_CONFIG
+
+
+def test_pauses_grow_up_to_a_minute() -> None:
+    assert list(PAUSES_S) == sorted(PAUSES_S)
+    assert PAUSES_S[-1] == 60.0
