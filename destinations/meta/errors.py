@@ -3,20 +3,25 @@ translates them.
 
 | class | what matches | action |
 |---|---|---|
-| sent | 200 with `events_received` | done |
-| transient | no answer; 5xx; HTML, nothing of Graph's; `is_transient` (outranks everything); 1, 2, 341, 5000, 21009 | retry with backoff |
+| sent | 200 with `events_received` of 1 and more | done |
+| throttle | 4, 17, 32, 613, 800xx whatever `is_transient` says; HTTP 429 | wait |
+| transient | no answer; 5xx; nothing of Graph's; 200 with `events_received` 0 | retry |
+| transient | `is_transient`; 1, 2, 341, 5000, 21009 | retry |
 | transient_slow | 368 | retry, slower |
-| throttle | 4, 17, 32, 613, 80000, 80003, 80004, 80014; HTTP 429 | wait as the usage headers say |
-| configuration | 190, 102, 104, 10, 3, 200-299, 803, 2500, 2635; 100/33; 100 GraphMethodException alone; HTTP 401, 403 | pause the pixel |
-| permanent | every other 100, 105; any other 4xx (413: the batch is too large) | bisect, then dead; 2804001: take fbc away and send again |
+| configuration | 190, 101, 102, 104, 10, 3, 200-299, 803, 2500, 2635; HTTP 401, 403 | pause |
+| configuration | 100 with subcode 33; 100 GraphMethodException without subcode | pause |
+| permanent | every other 100, 105; any other 4xx (413: too large a batch) | bisect, then dead |
+| permanent | 2804001 | take fbc away, send again |
 
 Sources: docs/facts/meta.md, "Error classes" and "Subcodes". An unlisted code is transient with 5xx,
-permanent with 4xx. `ambiguous`: Meta may have taken the events all the same (no answer after the
-request was written, code 2, a gateway's time-out).
+permanent with 4xx. How long to wait is the longest of `Retry-After` and the usage headers; a
+transient error that names a time waits for it. `ambiguous`: Meta may have taken the events all the
+same (no answer after the request was written, code 2, a gateway's time-out).
 """
 
 import re
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
@@ -55,10 +60,11 @@ class GraphVerdict(NamedTuple):
 
 
 TRANSIENT = frozenset({1, 2, 341, 5000, 21009})
-THROTTLE = frozenset({4, 17, 32, 613, 80000, 80003, 80004, 80014})
-CONFIGURATION = frozenset({190, 102, 104, 10, 3, 803, 2500, 2635, *range(200, 300)})
-"""2500 (a path that Graph does not know) and 2635 (a version it has retired) are added here: they
-blame settings, not an event."""
+THROTTLE = frozenset({4, 17, 32, 613, *range(80_000, 80_100)})
+"""800xx are the limits of the business use cases; more of them are in use than are documented."""
+CONFIGURATION = frozenset({190, 101, 102, 104, 10, 3, 803, 2500, 2635, *range(200, 300)})
+"""101 (an unknown app), 2500 (a path that Graph does not know) and 2635 (a version it has retired)
+are added here: they blame settings, not an event."""
 BAD_FBC = 2804001
 MEANINGS = {
     2804001: "the click id is badly formatted",
@@ -97,12 +103,13 @@ def _says_transient(error: Mapping[str, Any]) -> bool:
 def _kind(
     status: int, error: Mapping[str, Any], code: int | None, subcode: int | None
 ) -> ErrorClass:
+    # First: Graph writes `is_transient` beside its rate limits, too.
+    if code in THROTTLE or status == 429:
+        return ErrorClass.THROTTLE
     if _says_transient(error) or code in TRANSIENT:
         return ErrorClass.TRANSIENT
     if code == 368:
         return ErrorClass.TRANSIENT_SLOW
-    if code in THROTTLE or status == 429:
-        return ErrorClass.THROTTLE
     if code in CONFIGURATION:
         return ErrorClass.CONFIGURATION
     if code == 100 and (
@@ -116,23 +123,40 @@ def _kind(
     return ErrorClass.PERMANENT if 400 <= status < 500 else ErrorClass.TRANSIENT
 
 
+USAGE = ("x-business-use-case-usage", "x-app-usage", "x-ad-account-usage")
+LONGEST_WAIT_S = 86_400
+"""A `Retry-After` of more than a day is not believed."""
+
+
 def regain_ms(headers: Mapping[str, str]) -> int | None:
-    """The longest `estimated_time_to_regain_access` of `X-Business-Use-Case-Usage`, given in minutes, as milliseconds; None without one."""
-    raw = next(
-        (value for name, value in headers.items() if name.lower() == "x-business-use-case-usage"),
-        None,
-    )
+    """How long the headers ask to wait, milliseconds; None where they do not say.
+
+    `Retry-After` is in seconds or a date (RFC 9110, 10.2.3), `estimated_time_to_regain_access` of
+    the usage headers in minutes (docs/facts/meta.md, "Rate limits").
+    """
+    found = {name.lower(): value for name, value in headers.items()}
+    waits = [_retry_after_s(found.get("retry-after", ""), found.get("date", ""))]
+    for name in USAGE:
+        try:
+            usage = mapping(orjson.loads(found.get(name) or b"{}"))
+        except orjson.JSONDecodeError:
+            continue
+        uses = (usage, *(mapping(use) for uses in usage.values() for use in sequence(uses)))
+        waits += [_minutes(use.get("estimated_time_to_regain_access")) * 60 for use in uses]
+    longest = max(waits)
+    return round(longest * 1000) if longest > 0 else None
+
+
+def _retry_after_s(value: str, date: str) -> float:
+    """Seconds, 0 for what is neither a number nor a date; a date counts from the answer's own."""
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(min(int(value[:9]), LONGEST_WAIT_S))
     try:
-        usage = mapping(orjson.loads(raw)) if raw else {}
-    except orjson.JSONDecodeError:
-        return None
-    minutes = [
-        _minutes(mapping(use).get("estimated_time_to_regain_access"))
-        for uses in usage.values()
-        for use in sequence(uses)
-    ]
-    longest = max(minutes, default=0.0)
-    return round(longest * 60_000) if longest > 0 else None
+        wait = parsedate_to_datetime(value) - parsedate_to_datetime(date)
+    except (TypeError, ValueError):
+        return 0.0
+    return min(max(wait.total_seconds(), 0.0), LONGEST_WAIT_S)
 
 
 def _minutes(value: Any) -> float:
@@ -161,11 +185,13 @@ def classify(http_status: int | None, headers: Mapping[str, str], body: bytes) -
         received = _integer(answer.get("events_received")) if isinstance(answer, dict) else None
         if 200 <= http_status < 300 and received is not None:
             trace = answer.get("fbtrace_id") if isinstance(answer, dict) else None
+            kind = ErrorClass.SENT if received > 0 else ErrorClass.TRANSIENT
             return GraphVerdict(
-                ErrorClass.SENT,
-                Action.DONE,
+                kind,
+                ACTIONS[kind],
                 http_status,
                 fbtrace_id=_trace(trace),
+                message="" if received > 0 else "Meta received none of the events",
                 received=received,
             )
         # Not Graph's: no judgement of an event. Only what a gateway says by its status alone is taken at its word.
@@ -173,20 +199,20 @@ def classify(http_status: int | None, headers: Mapping[str, str], body: bytes) -
             http_status in (401, 403) and isinstance(answer, dict)
         )
         kind = _kind(http_status, {}, None, None) if by_status else ErrorClass.TRANSIENT
-        # A 2xx that is not Graph's, or a gateway that gave up waiting: what happened behind it is not known.
+        # A 2xx that is not Graph's, or a gateway that gave up waiting: what happened behind it is
+        # not known.
         ambiguous = http_status < 300 or http_status in (502, 504)
-        return GraphVerdict(
-            kind, ACTIONS[kind], http_status, ambiguous=ambiguous, wait_ms=regain_ms(headers)
-        )
+        wait_ms = regain_ms(headers) if http_status in (429, 503) else None
+        action = Action.WAIT if wait_ms is not None else ACTIONS[kind]
+        return GraphVerdict(kind, action, http_status, ambiguous=ambiguous, wait_ms=wait_ms)
     code, subcode = _integer(error.get("code")), _integer(error.get("error_subcode"))
     kind = _kind(http_status, error, code, subcode)
-    action, wait_ms = (
-        ACTIONS[kind],
-        regain_ms(headers) if code in THROTTLE or kind is ErrorClass.THROTTLE else None,
-    )
+    action, wait_ms = ACTIONS[kind], None
+    if kind in (ErrorClass.THROTTLE, ErrorClass.TRANSIENT, ErrorClass.TRANSIENT_SLOW):
+        wait_ms = regain_ms(headers)
     if kind is ErrorClass.PERMANENT and subcode == BAD_FBC:
         action = Action.STRIP_FBC
-    elif kind is ErrorClass.TRANSIENT and wait_ms is not None:
+    elif wait_ms is not None:
         action = Action.WAIT
     message = error.get("message")
     return GraphVerdict(

@@ -70,13 +70,51 @@ def test_codes_that_come_as_strings_mean_the_same() -> None:
     assert classify(200, {}, b'{"events_received":"3"}').received == 3
 
 
-def test_a_throttle_that_calls_itself_transient_still_waits_for_what_the_header_says() -> None:
+@pytest.mark.parametrize("code", [4, 17, 32, 613, 80000, 80004, 80009, 80014, 80099])
+@pytest.mark.parametrize("transient", [True, False, "true"])
+def test_a_rate_limit_is_a_throttle_whatever_it_calls_itself(
+    code: int, transient: bool | str
+) -> None:
     usage = {
         "x-business-use-case-usage": json.dumps({"1": [{"estimated_time_to_regain_access": 2}]})
     }
-    told = classify(400, usage, answer(80004, is_transient=True))
-    assert (told.kind, told.action, told.wait_ms) == (ErrorClass.TRANSIENT, Action.WAIT, 2 * 60_000)
-    assert classify(400, {}, answer(80004, is_transient=True)).action is Action.RETRY
+    told = classify(400, usage, answer(code, is_transient=transient))
+    assert (told.kind, told.action, told.wait_ms) == (ErrorClass.THROTTLE, Action.WAIT, 120_000)
+    plain = classify(400, {}, answer(code, is_transient=transient))
+    assert (plain.kind, plain.action, plain.wait_ms) == (ErrorClass.THROTTLE, Action.WAIT, None)
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_ms"),
+    [
+        ({"Retry-After": "30"}, 30_000),
+        ({"retry-after": "30", "x-app-usage": '{"estimated_time_to_regain_access": 2}'}, 120_000),
+        (
+            {
+                "Retry-After": "Fri, 27 Nov 2026 12:01:00 GMT",
+                "Date": "Fri, 27 Nov 2026 12:00:00 GMT",
+            },
+            60_000,
+        ),
+        ({"Retry-After": "9" * 30}, 86_400_000),
+        ({"Retry-After": "Fri, 27 Nov 2026 12:01:00 GMT"}, None),
+        ({"Retry-After": "soon"}, None),
+        ({"Retry-After": "-5"}, None),
+        ({}, None),
+    ],
+)
+def test_retry_after_says_how_long_to_wait(headers: dict[str, str], wait_ms: int | None) -> None:
+    assert classify(400, headers, answer(4)).wait_ms == wait_ms
+    assert classify(429, headers, b"<html>").wait_ms == wait_ms
+    busy = classify(503, headers, b"<html>")
+    assert (busy.kind, busy.wait_ms) == (ErrorClass.TRANSIENT, wait_ms)
+    assert busy.action is (Action.RETRY if wait_ms is None else Action.WAIT)
+
+
+def test_a_success_that_took_nothing_is_none() -> None:
+    verdict = classify(200, {}, b'{"events_received":0,"messages":["dropped"],"fbtrace_id":"x"}')
+    assert (verdict.kind, verdict.action) == (ErrorClass.TRANSIENT, Action.RETRY)
+    assert (verdict.ambiguous, verdict.fbtrace_id) == (False, "x")
 
 
 def test_a_subcode_of_zero_is_none() -> None:
@@ -154,8 +192,8 @@ def test_a_usage_header_that_makes_no_sense_says_nothing(header: str) -> None:
     assert classify(400, {"X-Business-Use-Case-Usage": header}, answer(4)).wait_ms is None
 
 
-@pytest.mark.parametrize("code", [2500, 2635])
-def test_a_version_or_path_that_graph_does_not_know_is_a_setting_and_no_events_fault(
+@pytest.mark.parametrize("code", [101, 2500, 2635])
+def test_an_app_a_version_or_a_path_that_graph_does_not_know_is_a_setting_and_no_events_fault(
     code: int,
 ) -> None:
     assert classify(400, {}, answer(code, type="OAuthException")).action is Action.PAUSE
