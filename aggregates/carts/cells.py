@@ -1,22 +1,13 @@
-"""In which cells a checkout counts, and with how much. Everything that `aggregates/carts/answer/overview.py` tells comes from these sums.
+"""In which cells a checkout counts, and with how much. Carts are answered from these sums only.
 
-`cart_open`    (10-minute bucket of the last touch, value bin, is_returning, contact, idled): open checkouts and their value.
-`cart_closed`  (state, value bin, is_returning, contact): closed checkouts and their value; their orders known in the same currency, the
-               value of those checkouts and what the orders are worth; those that had ever been idle for 10 minutes.
-`cart_spell`   (value bin, is_returning, age bin): idle spells that ended at that age, by the order or otherwise.
-`cart_cohort`  (hour in which the checkout first counted as abandoned, how long after it was ordered): checkouts.
-
-Shop and currency come first in every key. `idled` is the row's, so of an open checkout without its present idleness: that is the bucket's,
-and time passing writes nothing. `cart_spell` and `cart_cohort` hold what is over, and the reader adds what the open ones have come to.
-
-Spells are what hazards are made of: each time a checkout was left lying is one trial, which ends in the order (at the age at which the
-buyer came back to make it), in a visit without order, in an order elsewhere, or undecided. Bands of value are not in the key: fixed
-thresholds would suit no shop and moving ones would move cells, so there are bins of fixed width and the reader draws the thirds.
+Shop and currency come first in every key. Time passing writes nothing: what is open counts by its
+last touch, and the reader adds how long that is ago. Value is kept in bins of fixed width; the
+reader draws bands through them, since bands that move would move cells.
 """
 
 from typing import Final
 
-from aggregates.carts.fold.idle import HOUR_MS, MINUTE_MS, age_bin, before, parsed, pauses
+from aggregates.carts.fold.idle import DAY_MS, HOUR_MS, MINUTE_MS, age_bin, before, parsed, pauses
 from aggregates.carts.fold.state import CheckoutRow, value_bin
 from processors.engine.processor import Counted
 from stream.store.contract import Cells, Key
@@ -26,20 +17,37 @@ OPEN: Final = Cells(
     ("shop", "currency", "bucket", "value_bin", "is_returning", "contact", "idled"),
     ("carts", "value"),
 )
+"""Open checkouts by the 10 minutes of their last touch. `idled` is without the present idleness."""
 CLOSED_CARTS: Final = Cells(
     "cart_closed",
     ("shop", "currency", "state", "value_bin", "is_returning", "contact"),
     ("carts", "value", "orders", "ordered", "revenue", "idled"),
 )
+"""Closed checkouts; their orders known in the same currency, the value of those checkouts and what
+the orders are worth; those that had ever been idle for 10 minutes."""
 SPELLS: Final = Cells(
     "cart_spell",
     ("shop", "currency", "value_bin", "is_returning", "age"),
-    ("completed", "censored"),
+    ("completed", "not_completed"),
 )
+"""Idle spells that are over, by their length: each time a checkout was left is one trial.
+
+A spell is completed where the checkout was ordered within `RECOVERY_MS` of the spell's begin,
+whatever visits and pauses lay between: a buyer who comes back may pause again before paying.
+"""
+LANDMARKS: Final = Cells(
+    "cart_landmark", ("shop", "currency", "day", "age"), ("carts", "completed")
+)
+"""Idle spells that are over, once for each midnight (UTC) they lay across, with their age there: what
+was open on that day, and how much of it was completed."""
 COHORTS: Final = Cells("cart_cohort", ("shop", "currency", "hour", "outcome"), ("carts",))
+"""Abandoned checkouts by the hour in which they first were, and how long after it they ordered."""
+RECOVERY_MS: Final = 7 * DAY_MS
+TABLES: Final = (OPEN, CLOSED_CARTS, SPELLS, LANDMARKS, COHORTS)
 MATURITY_H: Final = (1, 24, 72, 168)
 DIRECT_LATE, ASSISTED, NOT_RECOVERED = len(MATURITY_H), 10, 20
-"""Outcomes in `cart_cohort`: 0 to 3 ordered within 1, 24, 72, 168 h, 4 later; the same plus 10 for assisted; 20 not recovered so far."""
+"""Outcomes in `cart_cohort`: 0 to 3 ordered within 1, 24, 72, 168 h, 4 later; the same plus 10 for
+assisted; 20 not recovered so far."""
 
 
 def cells(row: CheckoutRow | None) -> list[Counted]:
@@ -93,7 +101,7 @@ def in_shop_money(row: CheckoutRow) -> CheckoutRow:
 
 
 def _direct(row: CheckoutRow) -> bool:
-    """Whether it was closed by its own order (a `completed` one may have been closed by the customer's order elsewhere)."""
+    """Whether it was closed by its own order: a `completed` one may have been by another order."""
     return row.state in ("completed", "recovered_direct") and row.closed_ms in (
         row.completed_ms,
         row.order_ms,
@@ -102,20 +110,17 @@ def _direct(row: CheckoutRow) -> bool:
 
 
 def _spells(row: CheckoutRow, idle: list[tuple[int, int]], *, direct: bool) -> list[Counted]:
-    ends = [(age_bin(length), False) for _, length in idle]
-    if direct:
-        ends[-1] = (ends[-1][0], True)
-        if len(ends) > 1 and ends[-1][0] == 0:
-            # The buyer came back and bought at once: that visit's pause before it ended in the order, too.
-            ends[-2] = (ends[-2][0], True)
-    return [
-        (
-            SPELLS,
-            (row.shop, row.currency, row.value_bin, row.is_returning, age),
-            (int(ordered), int(not ordered)),
-        )
-        for age, ordered in ends
-    ]
+    """The cells of idle times that are over: (since, how long) each."""
+    counted: list[Counted] = []
+    for since, length in idle:
+        completed = int(direct and row.closed_ms - since <= RECOVERY_MS)
+        key: Key = (row.shop, row.currency, row.value_bin, row.is_returning, age_bin(length))
+        counted.append((SPELLS, key, (completed, 1 - completed)))
+        until = since + min(length, RECOVERY_MS)
+        for midnight in range((since // DAY_MS + 1) * DAY_MS, until, DAY_MS):
+            key = (row.shop, row.currency, midnight // DAY_MS, age_bin(midnight - since))
+            counted.append((LANDMARKS, key, (1, completed)))
+    return counted
 
 
 def _outcome(row: CheckoutRow, abandoned_ms: int) -> int:

@@ -55,10 +55,7 @@ CELLS = (
     ),
     *(rfm_order.CURRENCY_CELLS, rfm_order.LEFT_OUT_CELLS),
     *(
-        cart_cells.OPEN,
-        cart_cells.CLOSED_CARTS,
-        cart_cells.SPELLS,
-        cart_cells.COHORTS,
+        *cart_cells.TABLES,
         cart_link.BEGUN,
     ),
     budget.CELLS,

@@ -7,7 +7,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from aggregates.carts.cells import CLOSED_CARTS, COHORTS, OPEN, SPELLS, cells
+from aggregates.carts import cells as cart_cells
+from aggregates.carts.cells import cells
 from aggregates.carts.fold.link import BEGUN, LINKS, LinkRow, begun
 from aggregates.carts.fold.processors import Carts, CartsOrders
 from aggregates.carts.fold.state import CHECKOUTS, CheckoutRow
@@ -20,7 +21,7 @@ EPOCH = datetime(2026, 8, 1, tzinfo=UTC)
 SHOP = "example.myshopify.com"
 DAY = 24 * 60
 Told = Checkout | CheckoutDeleted | Cart | Order
-TABLES: tuple[Cells, ...] = (OPEN, CLOSED_CARTS, SPELLS, COHORTS, BEGUN)
+TABLES: tuple[Cells, ...] = (*cart_cells.TABLES, BEGUN)
 
 
 def moment(minute: float) -> datetime:

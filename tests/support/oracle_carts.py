@@ -8,17 +8,19 @@ potential, which have tests of their own.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from math import exp, floor, log
+from math import floor, log
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from aggregates.carts.answer.common_factor import common_variance
+from aggregates.carts.answer.histogram import Open
 from aggregates.carts.answer.recovery import recovery_potential
-from aggregates.carts.answer.survival import GENERIC_HAZARDS
+from aggregates.carts.answer.survival import GENERIC_HAZARDS, Spells, hazards
 from processors.shopify.checkouts import Cart, Checkout, CheckoutDeleted
 from processors.shopify.orders import Order
 from stream.money import money
@@ -269,58 +271,59 @@ def _recovery(them: list[Seen], now: int, after: int, hours: int) -> dict[str, A
     }
 
 
-def _spell_ends(it: Seen) -> list[tuple[float, bool]]:
-    """(hours, ordered) of each idle time that is over."""
-    ends = [(length / HOUR, False) for _, length in it.idle]
-    if it.is_open:
-        return ends[:-1]
-    if it.direct:
-        ends[-1] = (ends[-1][0], True)
-        if ends[-1][0] < EDGES_H[1] and len(ends) > 1:
-            ends[-2] = (ends[-2][0], True)
-    return ends
+def _spells(it: Seen) -> list[tuple[int, float, bool]]:
+    """(since, hours, completed) of each idle time that is over.
+
+    Completed is one from whose begin it took 7 days at most to the checkout's own order, whatever
+    visits and pauses lay between.
+    """
+    over = it.idle[:-1] if it.is_open else it.idle
+    return [
+        (since, length / HOUR, it.direct and it.closed is not None and it.closed - since <= 7 * DAY)
+        for since, length in over
+    ]
 
 
 def _potential(them: list[Seen], now: int, currency: str) -> dict[str, Any]:
     bins = sorted(_bin(it.newest.total) for it in them)
     n = len(bins)
     low_end, mid_end = bins[-(-n // 3) - 1], bins[-(-2 * n // 3) - 1]
-    done, risk = np.zeros((6, 12), dtype=np.int64), np.zeros((6, 12), dtype=np.int64)
-    carts, value, squares = (
-        np.zeros((6, 2016), dtype=np.int64),
-        np.zeros((6, 2016), dtype=np.int64),
-        np.zeros((6, 2016)),
-    )
+    done, left, risk = np.zeros((6, 12)), np.zeros((6, 12)), np.zeros((6, 12))
+    carts, value = np.zeros((6, 2016), dtype=np.int64), np.zeros((6, 2016), dtype=np.int64)
     carted, paid, orders = np.zeros(6), np.zeros(6), 0
     strata = {}
     for it in them:
         band = (_bin(it.newest.total) > low_end) + (_bin(it.newest.total) > mid_end)
         s = strata[it.token] = 2 * band + it.returning
-        for hours, ordered in _spell_ends(it):
+        for _, hours, completed in _spells(it):
             for j in range(12):
-                if ordered and EDGES_H[j] <= hours < EDGES_H[j + 1]:
-                    done[s, j] += 1
-                    risk[s, j] += 1
-                elif hours >= EDGES_H[j + 1]:
-                    risk[s, j] += 1
+                if EDGES_H[j] <= hours < EDGES_H[j + 1]:
+                    done[s, j] += completed
+                    left[s, j] += not completed
+                risk[s, j] += hours >= EDGES_H[j]
         if it.is_open:
-            age = min(max(now // (10 * MINUTE) - it.idle[-1][0] // (10 * MINUTE), 0), 2015)
+            age = _age(it, now)
             carts[s, age] += 1
             value[s, age] += it.newest.total
-            squares[s, age] += it.newest.total**2
             for j in range(12):
-                risk[s, j] += age >= round(EDGES_H[j + 1] * 6)
+                width = EDGES_H[j + 1] - EDGES_H[j]
+                risk[s, j] += min(max(((age + 0.5) / 6 - EDGES_H[j]) / width, 0), 1)
         if it.direct and it.revenue is not None:
             carted[s] += it.newest.total
             paid[s] += it.revenue
             orders += 1
     rho = _rho(carted, paid, orders)
-    chance = _chance(done, risk)
+    chance = _chance(done, left, risk)
     expected = [
         rho[s] * sum(float(value[s, a]) * chance[s][a] for a in np.flatnonzero(carts[s]))
         for s in range(6)
     ]
-    spread = recovery_potential(done, risk, carts, value, np.array(rho), open_value_squared=squares)
+    spread = recovery_potential(
+        hazards(Spells(done, left, risk)),
+        _each_alone(them, strata, now),
+        np.array(rho),
+        common_variance(*_midnights(them, now)),
+    )
     return {
         "expected": sum(expected),
         "low": spread.low,
@@ -352,6 +355,45 @@ def _potential(them: list[Seen], now: int, currency: str) -> dict[str, Any]:
     }
 
 
+def _each_alone(them: list[Seen], strata: dict[str, int], now: int) -> Open:
+    """Open carts, each in a cell of its own."""
+    open_carts = [it for it in them if it.is_open]
+
+    def column(of: Callable[[Seen], int]) -> Any:
+        return np.array([of(it) for it in open_carts], dtype=np.int64)
+
+    return Open(
+        bucket=column(lambda it: it.idle[-1][0] // (10 * MINUTE)),
+        value_bin=column(lambda it: _bin(it.newest.total)),
+        returning=column(lambda it: int(it.returning)),
+        age=column(lambda it: _age(it, now)),
+        stratum=column(lambda it: strata[it.token]),
+        abandoned=column(lambda it: int(it.state == "abandoned")) == 1,
+        carts=column(lambda it: 1),
+        value=column(lambda it: it.newest.total),
+    )
+
+
+def _midnights(them: list[Seen], now: int) -> tuple[Any, Any]:
+    """Carts idle and carts completed, by midnight (7 to 87 days ago) and age there."""
+    idle, completed = np.zeros((80, 12), dtype=np.int64), np.zeros((80, 12), dtype=np.int64)
+    newest = (now - 7 * DAY) // DAY
+    for it in them:
+        spells = _spells(it)
+        if it.is_open:
+            since, length = it.idle[-1]
+            spells.append((since // (10 * MINUTE) * 10 * MINUTE, length / HOUR, False))
+        for since, hours, done in spells:
+            for row in range(80):
+                age = (newest - row) * DAY - since
+                if 0 < age < min(hours * HOUR, 7 * DAY):
+                    interval = sum(age >= edge * HOUR for edge in EDGES_H) - 1
+                    idle[row, interval] += 1
+                    completed[row, interval] += done
+    seen = idle.sum(axis=1) > 0
+    return idle[seen], completed[seen]
+
+
 def _age(it: Seen, now: int) -> int:
     return int(min(max(now // (10 * MINUTE) - it.idle[-1][0] // (10 * MINUTE), 0), 2015))
 
@@ -363,22 +405,33 @@ def _rho(carted: Any, paid: Any, orders: int) -> list[float]:
     return [min(1.0, (paid[s] + pseudo * shop) / (carted[s] + pseudo)) for s in range(6)]
 
 
-def _chance(done: Any, risk: Any) -> list[list[float]]:
-    """P(completes by 168 h | open at the middle of each bucket of 10 minutes), per stratum."""
+def _chance(done: Any, left: Any, risk: Any) -> list[list[float]]:
+    """P(ordered by 168 h | idle at the middle of each bucket of 10 minutes), per stratum."""
+    level = {}
+    for part in (range(3), range(3, 12)):
+        seen = sum(done[:, j].sum() for j in part)
+        expected = sum(risk[:, j].sum() * GENERIC_HAZARDS[j] for j in part)
+        level.update(dict.fromkeys(part, (seen + 4) / (expected + 4)))
+    weights = [risk[:, j].sum() + 200 for j in range(12)]
     pool = [
-        (done[:, j].sum() + 200 * GENERIC_HAZARDS[j]) / (risk[:, j].sum() + 200) for j in range(12)
+        (done[:, j].sum() + 200 * min(GENERIC_HAZARDS[j] * level[j], 0.5)) / weights[j]
+        for j in range(12)
     ]
+    pool_left = [left[:, j].sum() / weights[j] for j in range(12)]
     chances = []
     for s in range(6):
-        hazard = [(done[s, j] + 50 * pool[j]) / (risk[s, j] + 50) for j in range(12)]
+        ordered = [(done[s, j] + 50 * pool[j]) / (risk[s, j] + 50) for j in range(12)]
+        others = [(left[s, j] + 50 * pool_left[j]) / (risk[s, j] + 50) for j in range(12)]
         ahead = []
         for bucket in range(2016):
             age = (bucket + 0.5) / 6
-            rate = 0.0
+            p, idle = 0.0, 1.0
             for j in range(12):
                 until = min(EDGES_H[j + 1], 168)
                 share = max(0.0, until - max(EDGES_H[j], age)) / (EDGES_H[j + 1] - EDGES_H[j])
-                rate += -log(1 - min(hazard[j], 1 - 1e-12)) * share
-            ahead.append(1 - exp(-rate))
+                ends = 1 - (1 - min(ordered[j] + others[j], 1 - 1e-12)) ** share
+                p += idle * ends * ordered[j] / (ordered[j] + others[j])
+                idle *= 1 - ends
+            ahead.append(p)
         chances.append(ahead)
     return chances

@@ -1,8 +1,9 @@
-"""A shop's carts as they stand at a moment: cells -> figures that `aggregates/carts/answer/overview.py` and `aggregates/carts/answer/open_carts.py` tell from.
+"""A shop's carts as they stand at a moment: cells -> the figures that answers are made of.
 
-Value bands are thirds of all checkouts kept (90 days), drawn through bins of a quarter octave (`aggregates/carts/fold/state.py`): low holds the
-first third, and whatever shares the bin where it ends. A shop has one currency. Open checkouts in another (that of a foreign buyer) are
-left out of all sums of money, rates and bands, and counted in `other_currencies`; once ordered they count with the order's amount.
+Value bands are thirds of all checkouts kept (90 days), drawn through bins of a quarter octave: low
+holds the first third, and whatever shares the bin where it ends. A shop has one currency. Open
+checkouts in another (that of a foreign buyer) are left out of sums, rates and bands, and counted;
+once ordered they count with the order's amount.
 """
 
 from dataclasses import dataclass
@@ -17,16 +18,16 @@ from aggregates.carts.answer.histogram import (
     Open,
     columns,
     open_columns,
+    stratum_of,
     summed,
 )
 from aggregates.carts.answer.recovery import realised_share
+from aggregates.carts.answer.spells import spells
 from aggregates.carts.answer.survival import (
-    EDGES_H,
-    INTERVALS,
     OPEN_BUCKETS,
+    Hazards,
     completion_probability,
     hazards,
-    with_open_carts,
 )
 from aggregates.carts.cells import NOT_RECOVERED
 from aggregates.carts.fold.idle import BUCKET_MS, HOUR_MS, MINUTE_MS
@@ -34,7 +35,6 @@ from stream.store.contract import Snapshot
 
 ABANDONED_STATES: Final = ("recovered_direct", "recovered_assisted", "expired")
 CLOSED_STATES: Final = ("completed", *ABANDONED_STATES)
-"""Outcome in `cart_cohort`, `aggregates/carts/cells.py`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,7 @@ class Figures:
     cohort_outcome: Ints
     cohort_carts: Ints
     """Abandoned checkouts by hour of abandonment and outcome (`aggregates/carts/cells.py`)."""
-    completions: Ints
-    at_risk: Ints
-    """[strata, intervals], as `aggregates.carts.answer.survival` has them."""
+    hazard: Hazards
     rho: Floats
     """[strata]: paid over carted value of completed checkouts."""
     band_ends: tuple[int, int]
@@ -80,15 +78,16 @@ class Figures:
     open: Open
 
     def probability(self) -> Floats:
-        """[strata, buckets of age]: P(completes within 7 days | open at the bucket's middle age)."""
+        """[strata, buckets of age]: P(ordered within 7 days | idle at the bucket's middle age)."""
         age_h = (np.arange(OPEN_BUCKETS) + 0.5) * BUCKET_MS / HOUR_MS
-        return completion_probability(hazards(self.completions, self.at_risk), age_h)
+        return completion_probability(self.hazard, age_h)
 
 
 def currencies(snapshot: Snapshot, shop: str) -> dict[str, int]:
     """How many checkouts are in which currency, most first."""
     rows = snapshot.query(
-        "SELECT currency, CAST(SUM(carts) AS BIGINT) AS carts FROM (SELECT currency, carts FROM cart_open WHERE shop = :shop"
+        "SELECT currency, CAST(SUM(carts) AS BIGINT) AS carts"
+        " FROM (SELECT currency, carts FROM cart_open WHERE shop = :shop"
         " UNION ALL SELECT currency, carts FROM cart_closed WHERE shop = :shop) AS counted"
         " GROUP BY currency HAVING SUM(carts) > 0 ORDER BY 2 DESC, 1",
         shop=shop,
@@ -108,8 +107,8 @@ def figures(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) 
         open_columns(snapshot, scope, now_ms, after_ms)
     )
     closed = snapshot.query(
-        "SELECT state, value_bin, is_returning, contact, carts, value, orders, ordered, revenue, idled FROM cart_closed"
-        " WHERE shop = :shop AND currency = :currency AND carts > 0",
+        "SELECT state, value_bin, is_returning, contact, carts, value, orders, ordered, revenue,"
+        " idled FROM cart_closed WHERE shop = :shop AND currency = :currency AND carts > 0",
         **scope,
     )
     state = np.array([row[0] for row in closed], dtype=np.str_)
@@ -128,8 +127,8 @@ def figures(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) 
         np.concatenate((value_bin, closed_bin)), np.concatenate((carts, closed_carts))
     )
     stratum, closed_stratum = (
-        _stratum(value_bin, returning, band_ends),
-        _stratum(closed_bin, closed_returning, band_ends),
+        stratum_of(value_bin, returning, band_ends),
+        stratum_of(closed_bin, closed_returning, band_ends),
     )
 
     states = {
@@ -156,7 +155,8 @@ def figures(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) 
     first = (idled < 2) & (idle_t == 1)
     cohorts = columns(
         snapshot.query(
-            "SELECT hour, outcome, carts FROM cart_cohort WHERE shop = :shop AND currency = :currency AND carts > 0",
+            "SELECT hour, outcome, carts FROM cart_cohort"
+            " WHERE shop = :shop AND currency = :currency AND carts > 0",
             **scope,
         ),
         3,
@@ -173,9 +173,7 @@ def figures(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) 
         carts=carts[is_open],
         value=value[is_open],
     )
-    completions, at_risk = _hazard_counts(snapshot, scope, band_ends)
-    at_risk = with_open_carts(at_risk, hist.histogram(hist.carts))
-    at_risk += summed(stratum[is_over], carts[is_over], STRATA)[:, None]
+    expired_carts = summed(stratum[is_over], carts[is_over], STRATA)
     return Figures(
         currency=currency,
         other_currencies={code: n for code, n in found.items() if code != currency},
@@ -192,8 +190,7 @@ def figures(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) 
         cohort_hour=np.concatenate((cohorts[0], (bucket[first] * BUCKET_MS + after_ms) // HOUR_MS)),
         cohort_outcome=np.concatenate((cohorts[1], np.full(int(first.sum()), NOT_RECOVERED))),
         cohort_carts=np.concatenate((cohorts[2], carts[first])),
-        completions=completions,
-        at_risk=at_risk,
+        hazard=hazards(spells(snapshot, scope, band_ends, hist, expired_carts)),
         rho=realised_share(
             summed(closed_stratum[bought], ordered[bought], STRATA),
             summed(closed_stratum[bought], revenue[bought], STRATA),
@@ -211,10 +208,11 @@ COUNTED_IN = "CASE WHEN revenue >= 0 AND revenue_currency <> currency THEN reven
 def _young(
     snapshot: Snapshot, scope: dict[str, Any], now_ms: int, after_ms: int
 ) -> tuple[int, int]:
-    """Checkouts made less than T ago, and those with contact made less than 10 minutes ago: too young for the two rates."""
+    """Too young for the two rates: made less than T ago; with contact, less than 10 minutes ago."""
     rows = snapshot.query(
-        "SELECT COUNT(*), SUM(CASE WHEN contact = 1 AND created_ms > :ten THEN 1 ELSE 0 END) FROM cart_checkout"
-        f" WHERE created_ms > :after AND shop = :shop AND {COUNTED_IN} = :currency AND state <> ''",
+        "SELECT COUNT(*), SUM(CASE WHEN contact = 1 AND created_ms > :ten THEN 1 ELSE 0 END)"
+        " FROM cart_checkout WHERE created_ms > :after AND shop = :shop"
+        f" AND {COUNTED_IN} = :currency AND state <> ''",
         after=now_ms - after_ms,
         ten=now_ms - SHOPIFY_MINUTES * MINUTE_MS,
         **scope,
@@ -222,31 +220,7 @@ def _young(
     return int(rows[0][0]), int(rows[0][1] or 0)
 
 
-def _hazard_counts(
-    snapshot: Snapshot, scope: dict[str, Any], band_ends: tuple[int, int]
-) -> tuple[Ints, Ints]:
-    """Completions and at risk of the spells that are over: at risk in an interval are those that outlived it or completed in it."""
-    value_bin, returning, age, completed, censored = columns(
-        snapshot.query(
-            "SELECT value_bin, is_returning, age, completed, censored FROM cart_spell WHERE shop = :shop AND currency = :currency",
-            **scope,
-        ),
-        5,
-    )
-    cell = _stratum(value_bin, returning, band_ends) * len(EDGES_H) + age
-    size = STRATA * len(EDGES_H)
-    done = summed(cell, completed, size).reshape(STRATA, len(EDGES_H))
-    left = summed(cell, censored, size).reshape(STRATA, len(EDGES_H))
-    ended_from = (done + left)[:, ::-1].cumsum(axis=1)[:, ::-1]
-    return done[:, :INTERVALS], ended_from[:, :INTERVALS] - left[:, :INTERVALS]
-
-
 def _band_ends(value_bin: Ints, carts: Ints) -> tuple[int, int]:
     reached = np.cumsum(summed(value_bin, carts, 0))
     thirds = [-(-k * int(carts.sum()) // 3) for k in (1, 2)]
     return int(np.searchsorted(reached, thirds[0])), int(np.searchsorted(reached, thirds[1]))
-
-
-def _stratum(value_bin: Ints, returning: Ints, band_ends: tuple[int, int]) -> Ints:
-    band = (value_bin > band_ends[0]).astype(np.int64) + (value_bin > band_ends[1])
-    return 2 * band + returning

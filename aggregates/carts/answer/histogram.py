@@ -1,7 +1,8 @@
-"""Open checkouts as a histogram: 10-minute buckets of the last touch, by value bin and customer. Ageing writes nothing.
+"""Open checkouts as a histogram: 10-minute buckets of the last touch, by value bin and customer.
 
-Whether the checkouts of a bucket have been idle for 10 minutes, for T, or for 14 days follows from the bucket, except in the three buckets
-that such an edge cuts through: these are read from the checkouts themselves, by index, so every count is exact at any moment.
+Whether the checkouts of a bucket have been idle for 10 minutes, for T, or for 14 days follows from
+the bucket, except in the three buckets that such an edge cuts through. Those are read from the
+checkouts themselves, by index, so every count is exact at any moment.
 """
 
 from dataclasses import dataclass
@@ -105,3 +106,9 @@ def summed(cell: Ints, measure: Ints, size: int) -> Ints:
     """`measure` summed by cell number, [size]; exact below 2**53."""
     total: Floats = np.bincount(cell, measure, size).astype(np.float64)
     return np.rint(total).astype(np.int64)
+
+
+def stratum_of(value_bin: Ints, returning: Ints, band_ends: tuple[int, int]) -> Ints:
+    """The stratum of each cell; `band_ends` are the last value bins of low and mid."""
+    band = (value_bin > band_ends[0]).astype(np.int64) + (value_bin > band_ends[1])
+    return 2 * band + returning

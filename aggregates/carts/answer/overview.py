@@ -11,26 +11,25 @@ All numbers are of the checkouts begun in the last 90 days. T is `abandoned_afte
   `with_assisted` counts the customer's other orders too: an attribution, not an effect.
 - `recovered_revenue`: what the orders of `recovered_direct` are worth now; for one whose order was
   not told of, or not in the checkout's currency, the checkout's value.
-- `recovery_potential`: sum of value x P(completes within 7 days | still open at its age) x
-  paid/carted value over all open checkouts (`aggregates/carts/answer/recovery.py`), with bounds of
-  80 %. `abandoned` is the part of those idle for T; the rest is still shopping.
+- `recovery_potential`: sum of value x P(ordered within 7 days | idle at its age) x paid/carted
+  value over all open checkouts (`aggregates/carts/answer/recovery.py`), with bounds of 80 %.
+  `abandoned` is the part of those idle for T; the rest is still shopping.
 """
 
 from typing import Any, Final
 
-import numpy as np
-
+from aggregates.carts.answer.common_factor import common_variance
 from aggregates.carts.answer.figures import Abandoned, CartSettings, Figures, figures
 from aggregates.carts.answer.histogram import (
     BANDS,
     CUSTOMERS,
     SHOPIFY_MINUTES,
     STRATA,
-    Bools,
     bin_bounds,
 )
 from aggregates.carts.answer.open_carts import open_carts
 from aggregates.carts.answer.recovery import Potential, recovery_potential
+from aggregates.carts.answer.spells import landmarks
 from aggregates.carts.cells import ASSISTED, MATURITY_H
 from aggregates.carts.fold.idle import DAY_MS, HOUR_MS
 from aggregates.carts.fold.state import KEPT_MS
@@ -49,7 +48,14 @@ STATES: Final = (
     "expired",
 )
 KEPT_DAYS: Final = KEPT_MS // DAY_MS
-NO_CHECKOUTS: Final = "no checkout is known: either none was begun in the last 90 days, or checkouts/* webhooks do not arrive"
+NO_CHECKOUTS: Final = (
+    "no checkout is known: either none was begun in the last 90 days, or checkouts/* webhooks do"
+    " not arrive"
+)
+UNASKED: Final = (
+    "what comes back by itself, as carts of this shop have so far: not what a reminder or a"
+    " discount would add, which only a group without them can show"
+)
 
 
 def carts(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) -> Json:
@@ -67,14 +73,18 @@ def carts(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) ->
         if begun
         else None,
     }
-    return answer | (_nothing(settings) if now is None else _told(now, now_ms, settings))
+    if now is None:
+        return answer | _nothing(settings)
+    scope = {"shop": shop, "currency": now.currency}
+    common = common_variance(*landmarks(snapshot, scope, now.open, now_ms))
+    return answer | _known(now, now_ms, settings, common)
 
 
-def _told(now: Figures, now_ms: int, settings: CartSettings) -> Json:
-    currency, potential, abandoned = (
-        now.currency,
-        _potential(now),
-        _potential(now, now.open.abandoned),
+def _known(now: Figures, now_ms: int, settings: CartSettings, common: float) -> Json:
+    currency = now.currency
+    potential, abandoned = (
+        recovery_potential(now.hazard, now.open, now.rho, common, only)
+        for only in (None, now.open.abandoned)
     )
     return {
         "states": {
@@ -102,6 +112,7 @@ def _told(now: Figures, now_ms: int, settings: CartSettings) -> Json:
                 "open_carts": abandoned.open_carts,
                 "open_value": money(abandoned.open_value, currency),
             },
+            "note": UNASKED,
         },
         "strata": [_stratum(now, potential, stratum) for stratum in range(STRATA)],
         "value_bands": {
@@ -143,20 +154,6 @@ def _recovery(now: Figures, now_ms: int, index: int) -> Json:
         },
         "reason": None if cohort else f"no abandoned checkout has had its {hours} h yet",
     }
-
-
-def _potential(now: Figures, only: Bools | None = None) -> Potential:
-    cells = now.open
-    # Within a cell values differ by less than a quarter, so value² / carts is its sum of squares to 1.3 %.
-    squared = cells.value.astype(np.float64) ** 2 / cells.carts
-    return recovery_potential(
-        now.completions,
-        now.at_risk,
-        cells.histogram(cells.carts, only),
-        cells.histogram(cells.value, only),
-        now.rho,
-        open_value_squared=cells.histogram(squared.astype(np.int64), only).astype(np.float64),
-    )
 
 
 def _stratum(now: Figures, potential: Potential, stratum: int) -> Json:
@@ -206,6 +203,7 @@ def _nothing(settings: CartSettings) -> Json:
                 "open_carts": 0,
                 "open_value": zero,
             },
+            "note": UNASKED,
         },
         "strata": [],
         "value_bands": {},

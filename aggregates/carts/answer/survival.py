@@ -1,11 +1,12 @@
-"""P(an open cart is still completed), by its age: discrete hazards with two levels of shrinkage
-(docs/facts/analytics.md, "Recovery potential").
+"""P(an open cart is still ordered), by its age (docs/facts/analytics.md, "Recovery potential").
 
-Per stratum (value band x new/returning) and age interval, completions are counted of the carts at
-risk: open at its start, and followed to its end or to completion. Within an interval the hazard
-rate is constant; P(a) = 1 - S(168 h) / S(a), and 0 from 168 h on.
+Each time a cart was left idle is one spell. A spell ends with the next touch, with the order, or
+with an order elsewhere; it is completed where the cart was ordered within 7 days of the spell's
+begin. Ends of both kinds compete, so P(a) is a cumulative incidence (Kalbfleisch & Prentice 2002,
+"The Statistical Analysis of Failure Time Data", 8.2) with constant rates within age intervals.
 """
 
+from dataclasses import dataclass
 from math import log
 from typing import Final
 
@@ -19,8 +20,14 @@ EDGES_H: Final = np.array(
 )
 INTERVALS: Final = len(EDGES_H) - 1
 HORIZON_H: Final = 168.0
-POOL_WEIGHT: Final = 200.0  # carts that the generic curve counts for, over all strata
-STRATUM_WEIGHT: Final = 50.0  # carts that the pool counts for, in each stratum
+POOL_WEIGHT: Final = 200.0
+"""Spells that the generic curve's shape counts for, over all strata."""
+STRATUM_WEIGHT: Final = 50.0
+"""Spells that the pool counts for, in each stratum."""
+LEVEL_WEIGHT: Final = 4.0
+"""Completions that the generic curve's level counts for: it may be off by half."""
+LEVELS: Final = (slice(0, 3), slice(3, 12))
+"""The first hour and what comes after it are two processes, with a level each."""
 BUCKET_H: Final = 1 / 6  # the open histogram's buckets: 10 minutes
 OPEN_BUCKETS: Final = 2016  # of them: 14 days
 
@@ -43,7 +50,10 @@ def generic_cumulative_hazard(hours: Floats) -> Floats:
     week, total = HORIZON_H, -log(1.0 - COMPLETE_AFTER_1_H)
 
     def ratio_at(e: float) -> float:
-        """-ln of completing after 24 h over that after 1 h; both chances are small, so their ratio is the hazards'."""
+        """-ln of completing after 24 h over that after 1 h.
+
+        Both chances are small, so their ratio is that of the hazards.
+        """
         return float((24.0**-e - week**-e) / (1.0 - week**-e)) - CONVERSION_24_H_TO_1_H
 
     e = float(optimize.brentq(ratio_at, 1e-3, 2.0))
@@ -59,45 +69,96 @@ def generic_cumulative_hazard(hours: Floats) -> Floats:
 GENERIC_HAZARDS: Final[Floats] = -np.expm1(-np.diff(generic_cumulative_hazard(EDGES_H)))
 
 
-def pooled_hazards(completions: Ints, at_risk: Ints, prior: Floats = GENERIC_HAZARDS) -> Floats:
-    """h_j, [intervals], from completions and at risk of shape [strata, intervals]."""
-    pooled: Floats = (completions.sum(axis=0) + POOL_WEIGHT * prior) / (
-        at_risk.sum(axis=0) + POOL_WEIGHT
-    )
-    return pooled
+@dataclass(frozen=True, slots=True)
+class Spells:
+    """Idle spells by stratum and age interval, [strata, intervals] each."""
+
+    completed: Floats
+    """Ended in the interval, and completed."""
+    not_completed: Floats
+    """Ended in the interval, by a visit without an order to follow or by an order elsewhere."""
+    at_risk: Floats
+    """Reached the interval, and ended in or outlived it; those still in it count by their part."""
 
 
-def hazards(completions: Ints, at_risk: Ints, prior: Floats = GENERIC_HAZARDS) -> Floats:
-    """h_sj, [strata, intervals]; every value within 0..1 as long as completions do not exceed those at risk."""
-    pooled = pooled_hazards(completions, at_risk, prior)
-    return (completions + STRATUM_WEIGHT * pooled) / (at_risk + STRATUM_WEIGHT)
+@dataclass(frozen=True, slots=True)
+class Hazards:
+    """Chances, per interval and for those who reach it, [strata, intervals] each."""
+
+    completed: Floats
+    not_completed: Floats
+    completions: Floats
+    """How many completions each hazard rests on, of the stratum and lent by the pool."""
+    pool_share: Floats
+    """Weight of the pool in each hazard, [strata, intervals]."""
+    pool_completions: Floats
+    """The same of the pool, [intervals]."""
+    level_completions: Floats
+    """The same of the level, [intervals]."""
+    generic_share: Floats
+    """Weight of the generic curve in the pool, [intervals]."""
 
 
-def with_open_carts(at_risk: Ints, open_carts: Ints) -> Ints:
-    """`at_risk` of closed carts plus the intervals that carts still open have outlived.
+def spells_with_open(completed: Ints, not_completed: Ints, at_risk: Ints, carts: Ints) -> Spells:
+    """Spells that are over, and those of the open carts, [strata, buckets of 10 minutes of age].
 
-    A shop's first weeks have closed mostly the carts that completed; without the open ones its
-    hazards would be too high.
-
-    `open_carts` [strata, buckets of 10 minutes of age]: a bucket has outlived an interval that ends
-    by the bucket's start.
+    A shop's first weeks have closed mostly the carts that were ordered, so open ones must count.
     """
-    start = np.arange(open_carts.shape[1]) * BUCKET_H
-    outlived = (start[:, None] + 1e-9 >= EDGES_H[None, 1:]).astype(np.int64)
-    added: Ints = np.einsum("sb,bj->sj", open_carts, outlived)
-    return at_risk + added
+    age_h = (np.arange(carts.shape[1]) + 0.5) * BUCKET_H
+    outlived = np.clip((age_h[:, None] - EDGES_H[None, :-1]) / np.diff(EDGES_H)[None, :], 0.0, 1.0)
+    exposed: Floats = at_risk + np.einsum("sb,bj->sj", carts, outlived)
+    return Spells(completed.astype(np.float64), not_completed.astype(np.float64), exposed)
 
 
-def interval_share(age_h: Floats) -> Floats:
+def hazards(spells: Spells, prior: Floats = GENERIC_HAZARDS) -> Hazards:
+    """Three levels of shrinkage: stratum to pool, pool to the generic curve, its level to 1."""
+    completed, at_risk = spells.completed.sum(axis=0), spells.at_risk.sum(axis=0)
+    level, level_completions = np.empty(INTERVALS), np.empty(INTERVALS)
+    for part in LEVELS:
+        seen = completed[part].sum() + LEVEL_WEIGHT
+        level[part] = seen / ((at_risk[part] * prior[part]).sum() + LEVEL_WEIGHT)
+        level_completions[part] = seen
+    generic = np.minimum(prior * level, 0.5)
+    pool = (completed + POOL_WEIGHT * generic) / (at_risk + POOL_WEIGHT)
+    # The generic curve is of all completions, however many visits they take: it has no other ends.
+    pool_other = spells.not_completed.sum(axis=0) / (at_risk + POOL_WEIGHT)
+    weight = spells.at_risk + STRATUM_WEIGHT
+    own: Floats = (spells.completed + STRATUM_WEIGHT * pool) / weight
+    other: Floats = (spells.not_completed + STRATUM_WEIGHT * pool_other) / weight
+    return Hazards(
+        completed=own,
+        not_completed=other,
+        completions=spells.completed + STRATUM_WEIGHT * pool,
+        pool_share=STRATUM_WEIGHT / weight,
+        pool_completions=completed + POOL_WEIGHT * generic,
+        level_completions=level_completions,
+        generic_share=POOL_WEIGHT / (at_risk + POOL_WEIGHT),
+    )
+
+
+def completion_by_interval(hazard: Hazards, age_h: Floats) -> Floats:
+    """[strata, ages, intervals]: P(is completed, by a spell's end in that interval), up to 168 h.
+
+    Given that the cart is idle at `age_h` (hours).
+    """
+    total = np.minimum(hazard.completed + hazard.not_completed, 1.0 - 1e-12)
+    rates = -np.log1p(-total)
+    share = hazard.completed / np.maximum(hazard.completed + hazard.not_completed, 1e-300)
+    ending = np.einsum("sj,aj->saj", rates, _interval_share(age_h))
+    idle_until = np.exp(-(np.cumsum(ending, axis=2) - ending))
+    by_interval: Floats = idle_until * -np.expm1(-ending) * share[:, None, :]
+    return by_interval
+
+
+def completion_probability(hazard: Hazards, age_h: Floats) -> Floats:
+    """P(a), [strata, ages]: is ordered within 168 h of the last touch, given idle at `age_h`."""
+    probability: Floats = completion_by_interval(hazard, age_h).sum(axis=2)
+    return np.minimum(probability, 1.0)
+
+
+def _interval_share(age_h: Floats) -> Floats:
     """[ages, intervals]: the share of each interval that lies between an age and the horizon."""
     low, high = EDGES_H[:-1], np.minimum(EDGES_H[1:], HORIZON_H)
     ahead = np.clip(high[None, :] - np.maximum(low[None, :], age_h[:, None]), 0.0, None)
     share: Floats = ahead / (EDGES_H[1:] - low)
     return share
-
-
-def completion_probability(hazard: Floats, age_h: Floats) -> Floats:
-    """P(a), [strata, ages]: completes by 168 h of age, given still open at `age_h` (hours); `hazard` [strata, intervals]."""
-    rates = -np.log1p(-np.minimum(hazard, 1.0 - 1e-12))
-    cumulative: Floats = np.einsum("sj,aj->sa", rates, interval_share(age_h))
-    return -np.expm1(-cumulative)

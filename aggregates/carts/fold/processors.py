@@ -18,7 +18,7 @@ customer.
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any, Final
 
-from aggregates.carts.cells import CLOSED_CARTS, COHORTS, OPEN, SPELLS, cells
+from aggregates.carts.cells import TABLES, cells
 from aggregates.carts.fold.idle import BUCKET_MS, HOUR_MS
 from aggregates.carts.fold.link import (
     LINKS,
@@ -122,7 +122,7 @@ class Carts:
         )
         if now_ms // HOUR_MS != self._swept_hour:
             self._swept_hour = now_ms // HOUR_MS
-            for table in (OPEN, CLOSED_CARTS, SPELLS, COHORTS):
+            for table in TABLES:
                 transaction.sweep(table)
         if self._recount:
             more = _in_pages(
