@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from aggregates.rfm.fold.processor import RfmProcessor
 from orderwire.serve.role import settle_garbage_collector
 from processors.shopify.orders import Order
 from simulator.servers.postgres import Postgres
 from stream.store.sql.store import SqlStore
+from tests.support.folding import rfm_orders
 from tests.support.orders import DAY0, order
 
 BATCH = 500
@@ -54,7 +54,7 @@ def webhooks(count: int) -> list[Order]:
 def measure(url: str, events: list[Order], batch: int = BATCH) -> tuple[float, float]:
     """(events per second of wall clock, events per second of this process's CPU) into an empty store."""
     store = SqlStore.open(url)
-    processor = RfmProcessor({}, exact_below=10_000)
+    processor = rfm_orders({}, exact_below=10_000)
     settle_garbage_collector()
     wall, cpu = time.perf_counter(), time.process_time()
     now_ms = (events[-1].day + 1) * 86_400_000

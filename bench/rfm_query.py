@@ -36,7 +36,6 @@ from prometheus_client import CollectorRegistry
 from aggregates.arrays import Ints
 from aggregates.rfm.fold import customer as rfm_customer
 from aggregates.rfm.fold.customer import CUSTOMERS, DAYS, CustomerRow, DayRow
-from aggregates.rfm.fold.processor import RfmProcessor
 from aggregates.rfm.fold.shop import SHOPS, ShopRow
 from bench.refit import SPEND, TRUE
 from processors.engine.processor import Deltas
@@ -45,6 +44,7 @@ from query.app import make_app
 from stream.log.sqlite.log import SqliteLog
 from stream.store.contract import Move
 from stream.store.sql.store import SqlStore
+from tests.support.folding import rfm_orders
 
 SHOP, DAY0 = "example.myshopify.com", 20_000
 SPAN_DAYS = 730
@@ -123,7 +123,7 @@ def fold(url: str, customers: int) -> None:
         order,  # brings hypothesis, which the process that answers must not be charged with
     )
 
-    store, processor, rng = SqlStore.open(url), RfmProcessor({}), random.Random(7)
+    store, processor, rng = SqlStore.open(url), rfm_orders({}), random.Random(7)
     number, position, due = 0, None, time.perf_counter()
     size = EVENTS_PER_S // BATCHES_PER_S
     while True:

@@ -131,7 +131,7 @@ def zone_of(reading: Reading, shop: str, configured: tzinfo | None) -> tzinfo | 
     """The shop's time zone: as set, else how far its newest orders' own times are ahead of UTC; None where neither is known."""
     if configured is not None:
         return configured
-    found = reading.query("SELECT offset_s FROM rfm_shop WHERE shop = :shop", shop=shop)
+    found = reading.query("SELECT offset_s FROM order_shop WHERE shop = :shop", shop=shop)
     return timezone(timedelta(seconds=found[0][0])) if found else None
 
 

@@ -26,7 +26,7 @@ def contacts(reading: Reading, shop: str, customers: Collection[str]) -> dict[st
     among = ", ".join(f":{name}" for name in named)
     sql = (
         f"SELECT c.customer, {FOUND} FROM contact c WHERE c.shop = :shop AND c.customer IN ({among})"
-        f" UNION ALL SELECT a.kept, {FOUND} FROM rfm_alias a JOIN contact c ON c.shop = a.shop AND c.customer = a.deleted"
+        f" UNION ALL SELECT a.kept, {FOUND} FROM customer_alias a JOIN contact c ON c.shop = a.shop AND c.customer = a.deleted"
         f" WHERE a.shop = :shop AND a.kept IN ({among})"
     )
     newest: dict[tuple[str, str], tuple[int, str, str, str]] = {}

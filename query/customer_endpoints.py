@@ -213,7 +213,7 @@ async def rfm_customer(asked: Asked) -> Json:
     def read() -> tuple[RfmView, Listing, Customer | None]:
         with services.arrays.at_once(asked.shop) as (snapshot, view):
             listing = _listing(services, asked, view)
-            row = one(snapshot, asked.shop, asked.values["id"])
+            row = one(snapshot, view, asked.values["id"])
             return view, listing, row and scored(row, view, listing)
 
     view, listing, customer = await asyncio.to_thread(read)

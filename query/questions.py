@@ -46,8 +46,8 @@ class Aggregate:
     parameters: tuple[Parameter, ...] = ()
 
 
-CARTS: Final = (Feed("carts", "checkouts"), Feed("carts_orders", "orders"))
-BUDGET: Final = (Feed("budget_orders", "orders"), Feed("budget_spend", "spend"))
+CARTS: Final = (Feed("carts", "checkouts"), Feed("orders", "orders"))
+BUDGET: Final = (Feed("orders", "orders"), Feed("budget_spend", "spend"))
 CAPI: Final = (Feed("capi", "orders"),)
 CURSOR: Final = text("cursor", "`next_cursor` of the page before", longest=1_000)
 PIXEL: Final = text(

@@ -7,9 +7,10 @@ reader draws bands through them, since bands that move would move cells.
 
 from typing import Final
 
-from aggregates.carts.fold.idle import DAY_MS, HOUR_MS, MINUTE_MS, age_bin, before, parsed, pauses
-from aggregates.carts.fold.state import CheckoutRow, value_bin
-from processors.engine.processor import Counted
+from processors.checkouts.idle import DAY_MS, HOUR_MS, MINUTE_MS, age_bin, before, parsed, pauses
+from processors.checkouts.link import NEVER, LinkRow
+from processors.checkouts.state import CheckoutRow, value_bin
+from processors.engine.processor import Counted, Projection
 from stream.store.contract import Cells, Key
 
 OPEN: Final = Cells(
@@ -44,6 +45,8 @@ COHORTS: Final = Cells("cart_cohort", ("shop", "currency", "hour", "outcome"), (
 """Abandoned checkouts by the hour in which they first were, and how long after it they ordered."""
 RECOVERY_MS: Final = 7 * DAY_MS
 TABLES: Final = (OPEN, CLOSED_CARTS, SPELLS, LANDMARKS, COHORTS)
+BEGUN: Final = Cells("cart_begun", ("shop",), ("carts", "reached"))
+"""Carts that carts/* told of, and how many of them reached the checkout."""
 MATURITY_H: Final = (1, 24, 72, 168)
 DIRECT_LATE, ASSISTED, NOT_RECOVERED = len(MATURITY_H), 10, 20
 """Outcomes in `cart_cohort`: 0 to 3 ordered within 1, 24, 72, 168 h, 4 later; the same plus 10 for
@@ -131,3 +134,12 @@ def _outcome(row: CheckoutRow, abandoned_ms: int) -> int:
         (i for i, hours in enumerate(MATURITY_H) if waited_ms <= hours * HOUR_MS), DIRECT_LATE
     )
     return within + (ASSISTED if row.state == "recovered_assisted" else 0)
+
+
+def begun(row: LinkRow | None) -> Projection:
+    """The cells of `cart_begun` in which a link counts."""
+    return (
+        ()
+        if row is None or row.begun_ms == NEVER
+        else [(BEGUN, (row.shop,), (1, int(row.checkout != "")))]
+    )

@@ -4,15 +4,13 @@ from orderwire.settings.program import Settings
 
 FEEDS: dict[str, str] = {
     "capi": "orders",
-    "rfm": "orders",
+    "orders": "orders",
     "carts": "checkouts",
-    "carts_orders": "orders",
-    "budget_orders": "orders",
     "budget_spend": "spend",
     "contacts": "orders",
     "parked": "parked",
 }
-"""Topic by processor, in the order of `orderwire.serve.registry.PROCESSORS`."""
+"""Topic by processor, in the order of `orderwire/serve/registry.py`."""
 
 
 def keeping_contacts(settings: Settings) -> dict[str, str | None]:

@@ -60,7 +60,7 @@ class PredictedLtv:
             return None
         fitted, currency, day = known
         with self._store.snapshot() as snapshot:
-            row = one(snapshot, shop, customer_id)
+            row = one(snapshot, self._arrays.view(shop), customer_id)
         if row is None:
             return None
         purchases = Purchases(

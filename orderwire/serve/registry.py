@@ -1,20 +1,27 @@
-"""Every aggregate there is, one line each here and in `orderwire/serve/feeds.py`. `processors` knows how to fold, `query` how to answer; they
-meet in the store."""
+"""Every processor there is, one line each here and in `orderwire/serve/feeds.py`.
 
-from collections.abc import Callable
+Processors know no aggregate: here they are given the projections that the manifests name.
+"""
+
+from collections.abc import Callable, Mapping
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from aggregates.budget.fold.processors import BudgetOrders, BudgetSpend
-from aggregates.carts.fold.processors import Carts, CartsOrders
-from aggregates.rfm.fold.processor import RfmProcessor
+from aggregates import registry as aggregates
+from aggregates.budget.fold.spend import SPEND, Spend
+from aggregates.manifest import FoldSettings
 from destinations.delivery.outbox import CapiProcessor
 from destinations.meta.contacts import Contacts
 from destinations.meta.settings import CapiSettings
 from orderwire.serve.feeds import keeping_contacts
 from orderwire.settings.program import Settings
+from processors.checkouts.processor import Checkouts
+from processors.checkouts.state import CHECKOUTS
 from processors.engine.parking import ParkedProcessor
 from processors.engine.processor import Processor
+from processors.engine.projection import Projection
+from processors.orders.processor import Orders
+from processors.orders.row import ORDERS
 
 
 def zones(settings: Settings) -> dict[str, ZoneInfo]:
@@ -36,16 +43,51 @@ def pixels(settings: Settings) -> dict[str, CapiSettings]:
     return {domain: shop.capi for domain, shop in settings.shops.items() if shop.capi is not None}
 
 
+def fold_settings(settings: Settings) -> FoldSettings:
+    """What the aggregates' folds may depend on."""
+    return FoldSettings(
+        zones=zones(settings),
+        currencies=currencies(settings),
+        rfm_window_days=settings.rfm_window_days,
+        abandoned_after_minutes=settings.abandoned_after_minutes,
+    )
+
+
+def projections(settings: Settings) -> dict[str, Projection]:
+    """Every projection by name. One set serves all processors of a process, and its rebuilds."""
+    return aggregates.projections(fold_settings(settings))
+
+
+Projections = Mapping[str, Projection]
+
+
+def _checkouts(settings: Settings, made: Projections) -> Checkouts:
+    counting = aggregates.of_table(made, CHECKOUTS.table)
+    return Checkouts(counting, settings.abandoned_after_minutes)
+
+
+def _orders(settings: Settings, made: Projections) -> Orders:
+    follow = _checkouts(settings, made).follow
+    return Orders(zones(settings), aggregates.of_table(made, ORDERS.table), (follow,))
+
+
 # One line per processor: its name, and how to make it.
-PROCESSORS: dict[str, Callable[[Settings], Processor[Any]]] = {
-    "capi": lambda settings: CapiProcessor(pixels(settings), zones(settings)),
-    "rfm": lambda settings: RfmProcessor(
-        zones(settings), currencies(settings), window_days=settings.rfm_window_days
-    ),
-    "carts": lambda settings: Carts(settings.abandoned_after_minutes),
-    "carts_orders": lambda settings: CartsOrders(settings.abandoned_after_minutes, zones(settings)),
-    "budget_orders": lambda settings: BudgetOrders(zones(settings)),
-    "budget_spend": lambda _: BudgetSpend(),
-    "contacts": lambda settings: Contacts(keeping_contacts(settings)),
-    "parked": lambda _: ParkedProcessor(),
+_MAKE: dict[str, Callable[[Settings, Projections], Processor[Any]]] = {
+    "capi": lambda settings, _: CapiProcessor(pixels(settings), zones(settings)),
+    "orders": _orders,
+    "carts": _checkouts,
+    "budget_spend": lambda _, made: Spend(aggregates.of_table(made, SPEND.table)),
+    "contacts": lambda settings, _: Contacts(keeping_contacts(settings)),
+    "parked": lambda _, __: ParkedProcessor(),
 }
+
+
+def _maker(name: str) -> Callable[..., Processor[Any]]:
+    def make(settings: Settings, made: Projections | None = None) -> Processor[Any]:
+        return _MAKE[name](settings, projections(settings) if made is None else made)
+
+    return make
+
+
+PROCESSORS: dict[str, Callable[..., Processor[Any]]] = {name: _maker(name) for name in _MAKE}
+"""Name -> (settings, the process's projections where it shares them) -> processor."""

@@ -1,16 +1,29 @@
-"""Whose an order is: the customer's id, or a guest by the hash of the e-mail address."""
+"""Whose an order is: the customer's id, or a guest by the hash of the e-mail address.
+
+This is the one place where an address is normalised for aggregates. Destinations normalise as
+their vendor wants (`destinations/meta/identity.py`).
+"""
 
 import hashlib
 import unicodedata
+from functools import lru_cache
 
 from processors.shopify.orders import Order
 
+GUEST = "g:"
+
+
+@lru_cache(maxsize=1_024)
+def email_key(email: str | None) -> str:
+    """Half of the SHA-256 of the normalised address, as 32 hex digits; "" without an address."""
+    if not email:
+        return ""
+    address = unicodedata.normalize("NFC", email).strip().lower()
+    return hashlib.sha256(address.encode("utf-8", "replace")).hexdigest()[:32]
+
 
 def customer_key(order: Order) -> str:
-    """The customer's id; a guest's hashed e-mail address behind `g:`; "" where there is neither."""
+    """The customer's id; a guest's `email_key` behind `g:`; "" where there is neither."""
     if order.customer_id is not None:
         return order.customer_id
-    if order.email is None:
-        return ""
-    address = unicodedata.normalize("NFC", order.email).strip().lower()
-    return "g:" + hashlib.sha256(address.encode()).hexdigest()[:32]
+    return GUEST + email_key(order.email) if order.email else ""

@@ -23,54 +23,12 @@ snapshots have the same refund in shop money.
 """
 
 import json
-from collections.abc import Callable
-from typing import NamedTuple
 
+from processors.orders.customer import customer_key, email_key
+from processors.orders.row import OrderRow, blank
+from processors.shopify.landing import reduced
 from processors.shopify.orders import Order, OrderDeleted, OrderEvent, Refund, RefundCreated
-
-
-class OrderRow(NamedTuple):
-    """Columns of `rfm_order` and `budget_order`. Money in minor units of `currency`; no personal data."""
-
-    shop: str
-    order_id: str
-    subject: str
-    """For whom the order counts: a customer's key (RFM), an attribution (budget); "" where there is none."""
-    updated_us: int
-    """Version of the snapshot; -1 before any snapshot came."""
-    triggered: str
-    digest: str
-    deleted: int
-    valid: int
-    """`is_valid` of the snapshot."""
-    day: int
-    currency: str
-    total: int
-    current_total: int
-    refunds: str
-    """JSON object {"id currency": [money, worth returned, 1 where the snapshot knows it]}, keys sorted; "" where there are none.
-
-    Older rows have refunds under the id alone, all taken to be in the order's currency.
-    """
-
-
-VOID = frozenset({"voided"})
-
-
-def blank(shop: str, order_id: str) -> OrderRow:
-    """An order of which nothing is known yet."""
-    return OrderRow(shop, order_id, "", -1, "", "", 0, 0, 0, "", 0, 0, "")
-
-
-def is_valid(order: Order) -> bool:
-    """Whether an order in this state is a sale: neither test, cancelled nor voided
-    (docs/facts/analytics.md, "Which orders count")."""
-    return not (order.test or order.cancelled or order.financial_status in VOID)
-
-
-def counts(row: OrderRow | None) -> bool:
-    """Whether the order counts at all. Refunds never take that away; they lower its money only."""
-    return row is not None and row.updated_us >= 0 and bool(row.valid) and not row.deleted
+from processors.shopify.tolerance import micros
 
 
 def net(row: OrderRow) -> int:
@@ -113,33 +71,52 @@ def _merged_refunds(refunds: str, told: tuple[Refund, ...], currency: str, *, ne
     return json.dumps(known, sort_keys=True, separators=(",", ":"))
 
 
-def merge(row: OrderRow | None, event: OrderEvent, subject: Callable[[Order], str]) -> OrderRow:
-    """The order's next state. `subject` says for whom a snapshot counts. Commutative, associative and idempotent."""
+def fold(row: OrderRow | None, event: OrderEvent) -> OrderRow:
+    """The order's next state. Commutative, associative and idempotent."""
     if isinstance(event, Order):
         if row is not None and event.version <= (row.updated_us, row.triggered, row.digest):
             refunds = _merged_refunds(row.refunds, event.refunds, event.currency, newest=False)
             return row if refunds == row.refunds else row._replace(refunds=refunds)
-        deleted, known_refunds = (row.deleted, row.refunds) if row is not None else (0, "")
-        return OrderRow(
-            event.shop,
-            event.order_id,
-            subject(event),
-            *event.version,
-            deleted,
-            int(is_valid(event)),
-            event.day,
-            event.currency,
-            event.total,
-            event.current_total,
-            _merged_refunds(known_refunds, event.refunds, event.currency, newest=True),
-        )
+        return _snapshot(row, event)
     if isinstance(event, RefundCreated):
         row = row or blank(event.shop, event.order_id)
-        return row._replace(
-            refunds=_merged_refunds(
-                row.refunds, (event.refund,), event.currency or "", newest=False
-            )
-        )
+        currency = event.currency or ""
+        refunds = _merged_refunds(row.refunds, (event.refund,), currency, newest=False)
+        return row._replace(refunds=refunds)
     if isinstance(event, OrderDeleted):
         return (row or blank(event.shop, event.order_id))._replace(deleted=1)
     raise TypeError(f"{type(event).__name__} is not about one order")
+
+
+def _snapshot(row: OrderRow | None, event: Order) -> OrderRow:
+    """The newest snapshot, with the deletion and the refunds that are known already."""
+    deleted, refunds = (row.deleted, row.refunds) if row is not None else (0, "")
+    offset = event.processed_at.utcoffset()
+    return OrderRow(
+        shop=event.shop,
+        order_id=event.order_id,
+        updated_us=event.version.updated_us,
+        triggered=event.version.triggered,
+        digest=event.version.digest,
+        deleted=deleted,
+        test=int(event.test),
+        cancelled=int(event.cancelled),
+        financial_status=event.financial_status,
+        processed_ms=micros(event.processed_at) // 1000,
+        offset_s=0 if offset is None else round(offset.total_seconds()),
+        day=event.day,
+        currency=event.currency,
+        total=event.total,
+        current_total=event.current_total,
+        refunds=_merged_refunds(refunds, event.refunds, event.currency, newest=True),
+        customer=customer_key(event),
+        email=email_key(event.email),
+        checkout_token=event.checkout_token or "",
+        cart_token=event.cart_token or "",
+        name=event.name,
+        source_name=event.source_name or "",
+        country=event.country,
+        province=event.province,
+        landing=reduced(event.landing_site),
+        detail=event.detail,
+    )

@@ -12,6 +12,8 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
+from processors.shopify.facts import NO_FACTS, decoded, facts
+from processors.shopify.raw_order import RawOrder
 from processors.shopify.reading import read
 from processors.shopify.tolerance import (
     Rejected,
@@ -69,6 +71,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     source_name: str | None
     body: bytes
     received_ms: int
+    name: str = ""
+    """This and what follows is read for the row of facts only (`processors/shopify/facts.py`)."""
+    country: str = ""
+    province: str = ""
+    detail: bytes = b""
 
 
 class RefundCreated(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,35 +108,7 @@ Zones = Mapping[str, ZoneInfo]
 """Time zone of each shop that has one configured."""
 
 
-class _Order(msgspec.Struct):
-    """The keys of an order that aggregates read; all others are skipped without being built."""
-
-    id: Any = None
-    admin_graphql_api_id: Any = None
-    updated_at: Any = None
-    created_at: Any = None
-    processed_at: Any = None
-    customer: Any = None
-    email: Any = None
-    contact_email: Any = None
-    currency: Any = None
-    total_price: Any = None
-    total_price_set: Any = None
-    current_total_price: Any = None
-    current_total_price_set: Any = None
-    financial_status: Any = msgspec.UNSET
-    line_items: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
-    test: Any = None
-    cancelled_at: Any = None
-    refunds: Any = None
-    taxes_included: Any = None
-    checkout_token: Any = None
-    cart_token: Any = None
-    landing_site: Any = None
-    source_name: Any = None
-
-
-_order_decoder = msgspec.json.Decoder(_Order)
+_order_decoder = msgspec.json.Decoder(RawOrder)
 _any_decoder = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -249,9 +228,12 @@ def _taxes_were_added(body: Mapping[str, Any], paid: Mapping[str, Sequence[Any]]
     return abs(told - added) < abs(told - included)
 
 
-def order(record: Record, zones: Zones) -> Order:
-    """Decode any delivery that carries a whole order. Raises Rejected."""
-    raw = _order_decoder.decode(record.body)
+def order(record: Record, zones: Zones, *, with_facts: bool = False) -> Order:
+    """Decode any delivery that carries a whole order. Raises Rejected.
+
+    `with_facts` also reads what only the row of facts needs.
+    """
+    raw = decoded(record.body) if with_facts else _order_decoder.decode(record.body)
     shop = record.headers["shop"]
     order_id = exact_id(raw.id, raw.admin_graphql_api_id)
     created = timestamp(raw.created_at, "created_at")
@@ -292,6 +274,7 @@ def order(record: Record, zones: Zones) -> Order:
     }
     if current is None:
         current = max(0, total - sum(r.returned for r in refunds.values()))
+    name, country, province, detail = facts(raw, currency) if with_facts else NO_FACTS
     return Order(
         shop=shop,
         order_id=order_id,
@@ -314,6 +297,10 @@ def order(record: Record, zones: Zones) -> Order:
         source_name=text(raw.source_name),
         body=record.body,
         received_ms=record.time_ms,
+        name=name,
+        country=country,
+        province=province,
+        detail=detail,
     )
 
 
@@ -365,28 +352,9 @@ def _refund_currency(body: Mapping[str, Any]) -> str | None:
     return None
 
 
-RECENT = 1_024
-_recent: list[tuple[Record, Zones, OrderEvent | None] | None] = [None] * RECENT
-"""What was decoded last, by offset: several processors of one process decode the same record soon after each other, 27 us each time."""
-
-
-def decode_order(entry: Entry, zones: Zones) -> OrderEvent | None:
+def decode_order(entry: Entry, zones: Zones, *, with_facts: bool = False) -> OrderEvent | None:
     """A record of the topic `orders` as an event; None where policy ignores it. Raises Rejected."""
-    record, place = entry.record, entry.offset % RECENT
-    known = _recent[place]
-    if known is not None:
-        same, its_zones, event = known
-        # The record itself decides, not where it stands: a process may have several logs open.
-        if (
-            same.body == record.body
-            and same.time_ms == record.time_ms
-            and same.headers == record.headers
-            and its_zones == zones
-        ):
-            return event
-    event = read(record, lambda readable: _decode_order(readable, zones))
-    _recent[place] = (record, zones, event)
-    return event
+    return read(entry.record, lambda record: _decode_order(record, zones, with_facts))
 
 
 WHOLE_ORDERS = frozenset(
@@ -398,10 +366,10 @@ OF_AN_ORDER = frozenset({"total_price", "total_price_set", "financial_status"})
 """Keys by one of which an order is known under any other topic."""
 
 
-def _decode_order(record: Record, zones: Zones) -> OrderEvent | None:
+def _decode_order(record: Record, zones: Zones, with_facts: bool) -> OrderEvent | None:
     topic = record.headers.get("topic", "")
     if topic in WHOLE_ORDERS:
-        return order(record, zones)
+        return order(record, zones, with_facts=with_facts)
     body = _any_decoder.decode(record.body)
     if topic == "refunds/create":
         return _refund_created(record, body)
@@ -409,7 +377,7 @@ def _decode_order(record: Record, zones: Zones) -> OrderEvent | None:
         return _merged(record, body)
     # No header is signed, so an order under another label is an order all the same.
     if not OF_AN_ORDER.isdisjoint(body):
-        return order(record, zones)
+        return order(record, zones, with_facts=with_facts)
     if topic == "orders/delete":
         order_id = exact_id(body.get("id"), body.get("admin_graphql_api_id"))
         if order_id is None:

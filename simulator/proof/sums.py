@@ -10,19 +10,19 @@ from operator import add
 from pathlib import Path
 from typing import Any
 
-from aggregates.budget.fold import processors as budget
-from aggregates.carts import cells as cart_cells
-from aggregates.carts.fold import link as cart_link
-from aggregates.carts.fold import state as cart_state
-from aggregates.rfm.fold import customer as rfm_customer
-from aggregates.rfm.fold import merge as rfm_merge
-from aggregates.rfm.fold import order as rfm_order
-from aggregates.rfm.fold import processor as rfm
-from aggregates.rfm.fold import shop as rfm_shop
+from aggregates.manifest import FoldSettings
+from aggregates.registry import AGGREGATES, projections
 from destinations.delivery import rows as outbox
 from destinations.meta import contacts
+from processors.checkouts.link import LINKS
+from processors.checkouts.state import CHECKOUTS
 from processors.engine import parking
 from processors.engine.processor import Counted, Processor
+from processors.engine.projection import scopes_of, shop_of
+from processors.orders import currency
+from processors.orders.aliases import ALIASES
+from processors.orders.row import ORDERS
+from processors.orders.shop import SHOPS
 from processors.shopify.tolerance import Rejected
 from stream.record import Entry
 from stream.store.contract import Cells, Entities, Key, Reading, Store
@@ -32,33 +32,15 @@ Differences = list[str]
 BATCH = 500
 
 ENTITIES: tuple[Entities[Any], ...] = (
-    *(
-        rfm_shop.SHOPS,
-        rfm_order.ORDERS,
-        rfm.EARLY,
-        rfm_customer.DAYS,
-        rfm_customer.CUSTOMERS,
-        rfm_merge.ALIASES,
-    ),
-    *(cart_state.CHECKOUTS, cart_link.LINKS),
-    *(budget.ORDERS, budget.SPEND),
-    contacts.CONTACTS,
-    parking.PARKED,
+    *(SHOPS, ORDERS, ALIASES, CHECKOUTS, LINKS),
+    *(entities for manifest in AGGREGATES for entities in manifest.entities),
+    *(contacts.CONTACTS, parking.PARKED),
 )
-"""What is nothing but the fold of the log. The outbox is not among them: it also keeps what became of each request."""
-CELLS = (
-    *(
-        rfm_customer.RFM_CELLS,
-        rfm_customer.LAST_DAY_CELLS,
-        rfm_customer.BTYD_CELLS,
-        rfm_customer.SPEND_CELLS,
-    ),
-    *(rfm_order.CURRENCY_CELLS, rfm_order.LEFT_OUT_CELLS),
-    *(
-        *cart_cells.TABLES,
-        cart_link.BEGUN,
-    ),
-    budget.CELLS,
+"""What is nothing but the fold of the log. The outbox is not: it also keeps what became of each
+request."""
+CELLS: tuple[Cells, ...] = (
+    currency.CELLS,
+    *(cells for manifest in AGGREGATES for cells in manifest.cells),
     parking.PARKED_CELLS,
 )
 
@@ -82,19 +64,10 @@ def cells_differ(reading: Reading) -> Differences:
 
 def _counted(reading: Reading) -> Iterator[Counted]:
     """Where every entity counts, and with how much."""
-    shops = {shop.shop: shop for shop in _rows(reading, rfm_shop.SHOPS)}
-    for customer in _rows(reading, rfm_customer.CUSTOMERS):
-        yield from rfm_customer.cells(customer, exact=bool(shops[customer.shop].exact))
-    for order in _rows(reading, rfm_order.ORDERS):
-        yield from rfm_order.cells(order.shop, rfm_order.contribution(order, shops[order.shop]))
-    for order in _rows(reading, budget.ORDERS):
-        yield from budget.order_cells(order)
-    for report in _rows(reading, budget.SPEND):
-        yield from budget.spend_cells(report)
-    for checkout in _rows(reading, cart_state.CHECKOUTS):
-        yield from cart_cells.cells(checkout)
-    for link in _rows(reading, cart_link.LINKS):
-        yield from cart_link.begun(link)
+    for projection in projections(FoldSettings()).values():
+        for scope in scopes_of(reading, projection.name, projection.version):
+            for source in projection.sources:
+                yield from source.expected(reading, scope)
     for row in _rows(reading, parking.PARKED):
         yield from parking.cells(row)
     for event in _rows(reading, outbox.OUTBOX):
@@ -152,19 +125,29 @@ def _parked_id(entry: Entry) -> str:
     return entry.record.headers.get("parked_id", entry.place)
 
 
+def _plain(row: Any) -> Any:
+    """A row whose first column, the shop, does not say of which generation it is."""
+    return row._replace(shop=shop_of(row.shop))
+
+
+def _live(cells: Mapping[Key, Sequence[int]]) -> dict[Key, Sequence[int]]:
+    return {(shop_of(str(key[0])), *key[1:]): measures for key, measures in cells.items()}
+
+
 def stores_differ(reading: Reading, other: Reading) -> Differences:
     """Two stores hold the same entities and cells."""
     told = []
     for entities in ENTITIES:
         mine, others = (
-            {row[: entities.key]: row for row in _rows(one, entities)} for one in (reading, other)
+            {row[: entities.key]: row for row in map(_plain, _rows(one, entities))}
+            for one in (reading, other)
         )
         told += unequal(entities.table, mine, others, "a fold of the log from nothing")
     for cells in CELLS:
         told += unequal(
             cells.table,
-            _nonzero(_cells(reading, cells)),
-            _nonzero(_cells(other, cells)),
+            _nonzero(_live(_cells(reading, cells))),
+            _nonzero(_live(_cells(other, cells))),
             "a fold of the log from nothing",
         )
     return told

@@ -15,9 +15,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from aggregates.rfm.fold import processor as rfm
+from aggregates.rfm.fold import projection as rfm
 from processors.engine.feed import Feed
 from processors.engine.processor import Processor
+from processors.engine.projection import live_key
 from query.as_of import Spans, behind_by_partition
 from simulator.proof.oracle import ExpectedOrder, expected_orders, purchase
 from simulator.proof.sums import BATCH, CELLS, Differences, cells_differ, refolded, unequal
@@ -137,6 +138,7 @@ def oracle_differs(orders: Iterable[ExpectedOrder], reading: Reading, shop: str)
     """Customers' purchase days, customers and what is in the RFM window are what an oracle makes of the deliveries all at once."""
     days: defaultdict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
     left_out = [0, 0]
+    key = live_key(reading, shop, rfm.NAME)
     for order in orders:
         if order.counted:
             guest = f"g:{order.email_sha256[:32]}" if order.email_sha256 else None
@@ -148,19 +150,19 @@ def oracle_differs(orders: Iterable[ExpectedOrder], reading: Reading, shop: str)
         (customer, day): [bought, revenue]
         for customer, day, bought, revenue in reading.query(
             "SELECT customer, day, orders, revenue FROM rfm_customer_day WHERE shop = :shop",
-            shop=shop,
+            shop=key,
         )
     }
     told = unequal("rfm_customer_day", kept, dict(days), "the oracle")
     found = reading.query(
         "SELECT orders, revenue FROM rfm_left_out_cell WHERE shop = :shop AND reason = 'no_customer'",
-        shop=shop,
+        shop=key,
     )
     if [sum(row[0] for row in found), sum(row[1] for row in found)] != left_out:
         told.append(
             f"orders without a customer: {[tuple(row) for row in found]}, by the oracle {left_out}"
         )
-    as_of = reading.query("SELECT as_of_day FROM rfm_shop WHERE shop = :shop", shop=shop)
+    as_of = reading.query("SELECT as_of_day FROM rfm_shop WHERE shop = :shop", shop=key)
     first = as_of[0][0] - rfm.WINDOW_DAYS if as_of else 0
     inside: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0])
     for (customer, day), total in days.items():
@@ -168,7 +170,7 @@ def oracle_differs(orders: Iterable[ExpectedOrder], reading: Reading, shop: str)
             inside[customer] = [inside[customer][0] + total[0], inside[customer][1] + total[1]]
     rows = reading.query(
         "SELECT customer, orders, revenue FROM rfm_customer WHERE shop = :shop AND orders > 0",
-        shop=shop,
+        shop=key,
     )
     told += unequal(
         "rfm_customer", {row[0]: list(row[1:]) for row in rows}, dict(inside), "the oracle"
@@ -176,7 +178,7 @@ def oracle_differs(orders: Iterable[ExpectedOrder], reading: Reading, shop: str)
     expected = (len(inside), *(sum(total[part] for total in inside.values()) for part in (0, 1)))
     window = reading.query(
         "SELECT sum(customers), sum(order_count), sum(revenue) FROM rfm_cell WHERE shop = :shop",
-        shop=shop,
+        shop=key,
     )[0]
     if tuple(int(value or 0) for value in window) != expected:
         told.append(

@@ -163,6 +163,10 @@ class Transaction(Reading, Protocol):
         """Remove cells that are all zero; how many went. Readers are told, as of any change."""
         ...
 
+    def remove(self, table: Entities[Any] | Cells, shop: str, at_most: int) -> int:
+        """Remove up to `at_most` rows of a table whose key begins with this shop; how many went."""
+        ...
+
     def forget_changes(self, before_ms: int) -> None:
         """Forget which cells changed before this time (Unix ms). A reader that has not looked since gets whole tables next time."""
         ...

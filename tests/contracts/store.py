@@ -6,11 +6,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from processors.orders.state import OrderRow, blank
+from processors.orders.row import ORDERS, blank
 from stream.store.contract import (
     Cells,
     Changes,
-    Entities,
     Fenced,
     Move,
     Store,
@@ -18,7 +17,6 @@ from stream.store.contract import (
     Unstorable,
 )
 
-ORDERS = Entities("rfm_order", OrderRow, 2)
 CELLS = Cells(
     "rfm_cell", ("shop", "last_day", "orders", "monetary"), ("customers", "order_count", "revenue")
 )

@@ -2,18 +2,13 @@
 
 from multidict import CIMultiDict
 
-from aggregates.carts.fold import processors as carts
 from ingest.shopify.routing import RULES
 from ingest.shopify.webhooks import identify
 from orderwire.serve.feeds import FEEDS
 from stream import record
 
 
-def test_deliveries_with_a_body_of_their_own_are_on_the_topic_whose_processors_know_them() -> None:
-    orders = {topic for topic, rule in RULES.items() if rule.topic == FEEDS["carts_orders"]}
-    assert orders > carts.NOT_READ
-    whole = orders - carts.NOT_READ
-    assert all(topic.startswith("orders/") or topic == "refunds/*" for topic in whole)
+def test_checkouts_and_carts_are_on_the_topic_of_their_processor() -> None:
     checkouts = {topic for topic, rule in RULES.items() if rule.topic == FEEDS["carts"]}
     assert {topic.partition("/")[0] for topic in checkouts} == {"checkouts", "carts"}
 

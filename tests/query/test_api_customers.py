@@ -14,7 +14,6 @@ from aggregates.rfm.answer.overview import RfmSettings
 from aggregates.rfm.answer.segments import SEGMENTS
 from aggregates.rfm.fold.customer import MAX_ORDERS
 from aggregates.rfm.fold.money_bins import bin_edge
-from aggregates.rfm.fold.processor import RfmProcessor
 from destinations.meta.contacts import CONTACTS, ContactRow
 from destinations.meta.identity import hashed
 from processors.orders.customer import customer_key
@@ -24,6 +23,7 @@ from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
 from tests.support import oracle_rfm
 from tests.support.api_client import TODAY, Api, fold, serving
+from tests.support.folding import rfm_orders
 from tests.support.orders import SHOP, order
 
 Json = dict[str, Any]
@@ -74,7 +74,7 @@ def folded(store: SqlStore, orders: list[oracle_rfm.Order], exact_below: int) ->
         order(f"{number}", customer=each.customer, day=each.day, total=each.cents)
         for number, each in enumerate(orders)
     ]
-    fold(store, [told], processor=RfmProcessor({}, exact_below=exact_below))
+    fold(store, [told], processor=rfm_orders({}, exact_below=exact_below))
 
 
 async def everyone(api: Api, limit: int, **query: str) -> list[Json]:

@@ -101,6 +101,7 @@ def view(version: int, repeaters: int = 0) -> RfmView:
     btyd = columns(BTYD_CELLS, (1, 20_000, 20_010, repeaters, repeaters, 0, 0))
     return RfmView(
         "s",
+        "s",
         "USD",
         20_000,
         True,

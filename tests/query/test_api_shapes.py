@@ -137,7 +137,7 @@ async def test_as_of_tells_the_newest_event_the_day_and_what_waits(
     }
     fold(store, [[order("new", customer="new", day=TODAY)]])
     with store.begin() as transaction:
-        transaction.advance("rfm", "orders", {0: Move(5, 7, 2)}, NOW_MS)
+        transaction.advance("orders", "orders", {0: Move(5, 7, 2)}, NOW_MS)
     after = await api.answer("/v1/rfm")
     assert after["customers"]["ever"] == answer["customers"]["ever"] + 1
     assert after["as_of"]["lag_records"] == 0
@@ -195,7 +195,7 @@ async def test_answers_are_of_the_shops_day_where_its_orders_tell_its_time_zone(
     store: SqlStore, api: Api
 ) -> None:
     with store.begin() as transaction:
-        transaction.execute("UPDATE rfm_shop SET offset_s = :ahead", ahead=14 * 3_600)
+        transaction.execute("UPDATE order_shop SET offset_s = :ahead", ahead=14 * 3_600)
     answers = [await api.answer(path) for path in ("/v1/carts", "/v1/capi", "/v1/status")]
     answers.append(await api.answer("/v1/capi/retry", method="POST"))
     assert {answer["as_of"]["day"] for answer in answers} == {day_text(TODAY + 1)}

@@ -43,7 +43,7 @@ async def test_status_tells_roles_positions_lag_spool_and_parked(
     beat(store, "receive", spool={"records": 2, "bytes": 90, "oldest_s": 1.5})
     beat(store, "process", ago_ms=16_000)
     with store.begin() as transaction:
-        transaction.advance("rfm", "orders", {0: Move(None, 3, 3)}, NOW_MS)
+        transaction.advance("orders", "orders", {0: Move(None, 3, 3)}, NOW_MS)
         transaction.advance("odd", "ads", {0: Move(None, 1, 1)}, NOW_MS)
         transaction.add(PARKED_CELLS, {(SHOP, "malformed_json"): (2,), ("", "no_shop"): (1,)})
     async with serving(store, log) as api:
@@ -55,7 +55,7 @@ async def test_status_tells_roles_positions_lag_spool_and_parked(
         ("receive", 42, 1, True),
     ]
     processors = {(each["name"], each["topic"]): each for each in told["processors"]}
-    rfm = processors["rfm", "orders"]
+    rfm = processors["orders", "orders"]
     assert (rfm["partitions"], rfm["lag_records"], rfm["records"], rfm["oldest_s"]) == (
         1,
         2,
@@ -88,18 +88,18 @@ async def test_a_processor_that_stopped_makes_it_unready_and_a_used_spool_is_tol
         assert told["ready"]
         assert told["reasons"] == []
         assert "2 records wait in the spool" in told["notes"][0]
-        beat(store, "process", stopped={"rfm": "too much parked"})
+        beat(store, "process", stopped={"orders": "too much parked"})
         assert (await api.answer("/readyz", status=503))["reasons"] == [
-            "processor rfm stopped: too much parked"
+            "processor orders stopped: too much parked"
         ]
         assert {
             each["name"]: each["stopped"] for each in (await api.answer("/v1/status"))["processors"]
-        }["rfm"] == "too much parked"
+        }["orders"] == "too much parked"
         assert await api.answer("/healthz") == {"ok": True}
 
 
 def stop(store: SqlStore, shop: str, *, stopped: int = 1) -> None:
-    row = StoppedShop("rfm", "orders", 0, shop, 3, stopped, 0, "100 in a row", NOW_MS)
+    row = StoppedShop("orders", "orders", 0, shop, 3, stopped, 0, "100 in a row", NOW_MS)
     with store.begin() as transaction:
         begin(transaction, [row])
 
@@ -114,13 +114,13 @@ async def test_a_shop_that_a_processor_goes_without_is_shown_and_makes_nobody_un
         await api.answer("/v1/rfm")
         told = await api.answer("/readyz")
         assert told["ready"]
-        assert "processor rfm goes without a shop: 100 in a row" in told["notes"]
+        assert "processor orders goes without a shop: 100 in a row" in told["notes"]
         shown = (await api.answer("/v1/status"))["stopped_shops"]
         assert [(each["processor"], each["shop"], each["state"]) for each in shown] == [
-            ("rfm", "other.myshopify.com", "stopped"),
+            ("orders", "other.myshopify.com", "stopped"),
             ("carts", SHOP, "tick_failing"),
         ]
-        assert "orderwire replay --resume --processor rfm --shop other" in shown[0]["go_on"]
+        assert "orderwire replay --resume --processor orders --shop other" in shown[0]["go_on"]
         one = (await api.answer("/v1/status", {"shop": SHOP}))["stopped_shops"]
         assert [each["processor"] for each in one] == ["carts"]
 
@@ -132,7 +132,7 @@ async def test_a_processor_that_goes_without_its_only_shop_makes_it_unready(
     async with serving(store, log) as api:
         await api.answer("/v1/rfm")
         (reason,) = (await api.answer("/readyz", status=503))["reasons"]
-        assert reason.startswith("processor rfm stopped: 100 in a row; ")
+        assert reason.startswith("processor orders stopped: 100 in a row; ")
 
 
 async def test_a_part_of_a_role_that_is_no_processor_is_a_note(
@@ -155,7 +155,7 @@ async def test_a_spool_that_cannot_be_read_is_told(store: SqlStore, log: SqliteL
 async def test_what_a_role_said_before_it_died_no_longer_counts(
     store: SqlStore, log: SqliteLog
 ) -> None:
-    beat(store, "process", ago_ms=20_000, stopped={"rfm": "too much parked"})
+    beat(store, "process", ago_ms=20_000, stopped={"orders": "too much parked"})
     async with serving(store, log) as api:
         await api.answer("/v1/rfm")
         told = await api.answer("/readyz")
@@ -198,11 +198,11 @@ async def test_it_is_unready_while_a_processor_does_not_move_although_there_is_s
 
     def folds(loaded: int | None, following: int) -> None:
         with store.begin() as transaction:
-            transaction.advance("rfm", "orders", {0: Move(loaded, following, 1)}, now_ms)
+            transaction.advance("orders", "orders", {0: Move(loaded, following, 1)}, now_ms)
 
     beat(store, "process")
     async with serving(
-        store, log, clock=lambda: now_ms, processors=(Feed("rfm", "orders"),)
+        store, log, clock=lambda: now_ms, processors=(Feed("orders", "orders"),)
     ) as api:
         await api.answer("/v1/rfm")
         for _ in range(3):
@@ -224,7 +224,7 @@ async def test_it_is_unready_while_a_processor_does_not_move_although_there_is_s
         assert (await api.answer("/readyz"))["ready"], "it is behind, and moves"
         passes(3_600)
         assert (await api.answer("/readyz", status=503))["reasons"] == [
-            "processor rfm has not moved on orders for 3600 s"
+            "processor orders has not moved on orders for 3600 s"
         ]
         folds(1, 2)
         assert (await api.answer("/readyz"))["ready"]
@@ -322,8 +322,8 @@ async def test_a_log_that_takes_too_long_tells_nothing() -> None:
 
 
 def test_lag_counts_from_the_first_record_kept_where_there_is_no_position() -> None:
-    feeds, spans = (Feed("rfm", "orders"),), {"orders": {0: Span(10, 15), 1: Span(0, 4)}}
-    position = Position("rfm", "orders", 1, 6, 6, 0, 6)
+    feeds, spans = (Feed("orders", "orders"),), {"orders": {0: Span(10, 15), 1: Span(0, 4)}}
+    position = Position("orders", "orders", 1, 6, 6, 0, 6)
     assert lag_records(feeds, [position], spans) == 5
     assert lag_records(feeds, [], {}) is None
     assert SETTINGS.role_silent_ms == 15_000

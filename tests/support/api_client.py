@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
 
 from aggregates.rfm.answer.overview import RfmSettings
-from aggregates.rfm.fold.processor import RfmProcessor
+from processors.orders.processor import Orders
 from processors.shopify.orders import OrderEvent
 from query.api_settings import ApiSettings, ShopSettings
 from query.app import make_app
@@ -18,6 +18,7 @@ from query.route import Route
 from stream.log.contract import Log
 from stream.store.contract import Store
 from stream.store.sql.store import SqlStore
+from tests.support.folding import rfm_orders
 from tests.support.orders import DAY0, SHOP
 
 Json = dict[str, Any]
@@ -90,10 +91,10 @@ def fold(
     store: SqlStore,
     batches: Sequence[Sequence[OrderEvent]],
     day: int = TODAY,
-    processor: RfmProcessor | None = None,
-) -> RfmProcessor:
+    processor: Orders | None = None,
+) -> Orders:
     """Orders through the RFM fold, as the runner would do it, `day` being today."""
-    processor = processor or RfmProcessor({})
+    processor = processor or rfm_orders({})
     now_ms = day * 86_400_000 + 12 * 3_600_000
     for batch in batches:
         with store.begin() as transaction:

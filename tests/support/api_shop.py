@@ -1,7 +1,5 @@
 """A shop that every path of the API has something to say about."""
 
-from aggregates.budget.fold.processors import BudgetOrders
-from aggregates.carts.fold.processors import Carts
 from destinations.delivery.outbox import CapiProcessor
 from processors.engine.parking import PARKED_CELLS
 from stream.record import Entry
@@ -10,6 +8,7 @@ from stream.store.sql.store import SqlStore
 from tests.support import capi_orders
 from tests.support.api_client import NOW_MS, TODAY, fold
 from tests.support.cart_events import checkout
+from tests.support.folding import all_orders, carts_checkouts
 from tests.support.orders import SHOP, order
 
 
@@ -25,13 +24,12 @@ def fill(store: SqlStore) -> None:
         )
         for n in range(200)
     ]
-    fold(store, [bought])
+    fold(store, [bought], processor=all_orders())
     sent = capi_orders.record(capi_orders.body(1001))
     capi = CapiProcessor({SHOP: capi_orders.settings()}, {})
     with store.begin() as transaction:
-        transaction.advance("rfm", "orders", {0: Move(None, 5, 5)}, NOW_MS - 1_000)
-        BudgetOrders({}).apply(transaction, bought, NOW_MS)
-        Carts().apply(transaction, [checkout("c1", 0)], NOW_MS)
+        transaction.advance("orders", "orders", {0: Move(None, 5, 5)}, NOW_MS - 1_000)
+        carts_checkouts().apply(transaction, [checkout("c1", 0)], NOW_MS)
         event = capi.decode(Entry(sent, 0, 0))
         assert event is not None
         capi.apply(transaction, [event], NOW_MS)

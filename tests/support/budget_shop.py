@@ -8,9 +8,9 @@ from typing import Any
 
 from aggregates.budget.advice.kelly import Caution
 from aggregates.budget.answer.overview import BudgetSettings, budget
-from aggregates.budget.fold.processors import BudgetOrders, BudgetSpend
 from stream.record import Entry, Record
 from stream.store.sql.store import SqlStore
+from tests.support.folding import budget_orders, budget_spend
 from tests.support.oracle_budget import DIGITS, Cost, Merchant, Sale
 
 SHOP = "a.myshopify.com"
@@ -86,7 +86,7 @@ def order_records(
 
 def fold(store: SqlStore, entries: Sequence[Entry], batch: int = 200) -> None:
     """What the two processors make of the entries, in batches."""
-    orders, spend = BudgetOrders({}), BudgetSpend()
+    orders, spend = budget_orders({}), budget_spend()
     for start in range(0, len(entries), batch):
         some = entries[start : start + batch]
         told = [

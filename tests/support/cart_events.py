@@ -8,14 +8,14 @@ from typing import Any
 from hypothesis import strategies as st
 
 from aggregates.carts import cells as cart_cells
-from aggregates.carts.cells import cells
-from aggregates.carts.fold.link import BEGUN, LINKS, LinkRow, begun
-from aggregates.carts.fold.processors import Carts, CartsOrders
-from aggregates.carts.fold.state import CHECKOUTS, CheckoutRow
+from aggregates.carts.cells import BEGUN, begun, cells
+from processors.checkouts.link import LINKS, LinkRow
+from processors.checkouts.state import CHECKOUTS, CheckoutRow
 from processors.shopify.checkouts import Cart, Checkout, CheckoutDeleted
 from processors.shopify.orders import Order
 from processors.shopify.version import Version
 from stream.store.contract import Cells, Key, Store
+from tests.support.folding import carts_checkouts, carts_orders
 
 EPOCH = datetime(2026, 8, 1, tzinfo=UTC)
 SHOP = "example.myshopify.com"
@@ -206,16 +206,16 @@ def fold(store: Store, batch: Sequence[Told], now_ms: int, after_minutes: int = 
     orders = [event for event in batch if isinstance(event, Order)]
     if checkouts:
         with store.begin() as transaction:
-            Carts(after_minutes).apply(transaction, checkouts, now_ms)
+            carts_checkouts(after_minutes).apply(transaction, checkouts, now_ms)
     if orders:
         with store.begin() as transaction:
-            CartsOrders(after_minutes).apply(transaction, orders, now_ms)
+            carts_orders(after_minutes).apply(transaction, orders, now_ms)
 
 
 def tick(store: Store, now_ms: int, after_minutes: int = 60) -> None:
     """What a second later does."""
     with store.begin() as transaction:
-        Carts(after_minutes).tick(transaction, now_ms)
+        carts_checkouts(after_minutes).tick(transaction, now_ms)
 
 
 def emptied(store: Store) -> None:

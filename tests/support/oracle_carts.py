@@ -2,7 +2,7 @@
 kept in between.
 
 Written from the definitions (docs/facts/analytics.md, "Cart states",
-`aggregates/carts/fold/state.py`, `aggregates/carts/answer/overview.py`) in plain loops over
+`processors/checkouts/state.py`, `aggregates/carts/answer/overview.py`) in plain loops over
 checkouts; it shares no code with the fold or the query but the generic curve and the spread of the
 potential, which have tests of their own.
 """

@@ -20,7 +20,6 @@ from prometheus_client import CollectorRegistry
 from aggregates.rfm.answer.churn import churn, ltv_simple
 from aggregates.rfm.answer.scores import Rfm, rfm
 from aggregates.rfm.fold.customer import LAST_DAY_CELLS, RFM_CELLS
-from aggregates.rfm.fold.processor import RfmProcessor
 from ingest.shopify.webhooks import identify
 from processors.engine.runner import Runner
 from processors.shopify.orders import OrderEvent
@@ -32,6 +31,7 @@ from tests.aggregates.rfm.test_rfm_fold import (
     assert_cells_are_the_sum_of_customers_and_customers_of_orders,
 )
 from tests.aggregates.rfm.test_scores import agrees
+from tests.support.folding import rfm_orders
 from tests.support.golden import CALIBRATION_ENDS, CDNOW_MASTER, cdnow_orders, rfm_figures
 from tests.support.oracle_rfm import Order, rfm_of
 from tests.system.checks import cell_rows
@@ -94,7 +94,7 @@ async def replay(
             if snapshot.positions("rfm")[0].next == end:
                 stop.set()
 
-    processor = RfmProcessor({SHOP: ZONE})
+    processor = rfm_orders({SHOP: ZONE})
     metrics = ProcessorMetrics(CollectorRegistry(), "rfm")
     await Runner[OrderEvent](
         processor, log, store, metrics=metrics, clock_ms=lambda: evening_ms, committed=committed

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from aggregates.rfm.fold.order import ORDERS
 from orderwire.serve.feeds import running
 from orderwire.serve.registry import PROCESSORS
 from processors.engine.parking import PARKED
+from processors.orders.row import ORDERS
 from processors.shopify.tolerance import Rejected
 from simulator.shop.delivery import Delivery
 from stream.record import Entry

@@ -2,6 +2,8 @@
 
 from aggregates.budget.answer.campaigns import BudgetCell, CurrencyCount
 from aggregates.budget.answer.window import Window
+from aggregates.budget.projection import NAME
+from processors.engine.projection import live_key
 from stream.store.contract import Snapshot
 
 
@@ -10,7 +12,7 @@ def read_cells(snapshot: Snapshot, shop: str, window: Window) -> list[BudgetCell
     rows = snapshot.query(
         f"SELECT {', '.join(BudgetCell._fields)} FROM budget_cell "
         "WHERE shop = :shop AND day >= :first AND day <= :last",
-        shop=shop,
+        shop=live_key(snapshot, shop, NAME),
         first=window.first,
         last=window.last,
     )
@@ -22,7 +24,7 @@ def read_currencies(snapshot: Snapshot, shop: str) -> list[CurrencyCount]:
     rows = snapshot.query(
         "SELECT currency, SUM(orders), SUM(reports) FROM budget_cell WHERE shop = :shop "
         "GROUP BY currency",
-        shop=shop,
+        shop=live_key(snapshot, shop, NAME),
     )
     return [CurrencyCount(code, int(orders), int(reports)) for code, orders, reports in rows]
 
@@ -31,7 +33,7 @@ def read_first_order_day(snapshot: Snapshot, shop: str) -> int | None:
     """The shop's first day with an order."""
     rows = snapshot.query(
         "SELECT day FROM budget_cell WHERE shop = :shop AND orders > 0 ORDER BY day LIMIT 1",
-        shop=shop,
+        shop=live_key(snapshot, shop, NAME),
     )
     return rows[0][0] if rows else None
 

@@ -19,13 +19,16 @@ Visitors write this text: nothing here raises, and lengths are bounded.
 import re
 from functools import lru_cache
 from typing import Final, NamedTuple
-from urllib.parse import unquote_plus, urlsplit
 
-CHARACTERS_READ: Final = 16_384
-LABEL_CHARACTERS: Final = 400
-"""Longest campaign name kept; Meta allows 400."""
-NAME_CHARACTERS: Final = 100
-"""Longest id or channel kept."""
+from processors.shopify.landing import (
+    CHARACTERS_READ,
+    CLICK_IDS,
+    LABEL_CHARACTERS,
+    NAME_CHARACTERS,
+    clean,
+    parameters,
+    readable,
+)
 
 
 class Attribution(NamedTuple):
@@ -46,20 +49,6 @@ class Attribution(NamedTuple):
 DIRECT: Final = Attribution("(direct)", "", "")
 UNATTRIBUTED: Final = Attribution("(none)", "", "")
 
-CLICK_IDS: Final = {
-    "fbclid": "meta",
-    "gclid": "google",
-    "gbraid": "google",
-    "wbraid": "google",
-    "dclid": "google",
-    "ttclid": "tiktok",
-    "msclkid": "microsoft",
-    "epik": "pinterest",
-    "sccid": "snapchat",
-    "twclid": "x",
-    "li_fat_id": "linkedin",
-    "rdt_cid": "reddit",
-}
 SOURCES: Final = {
     **dict.fromkeys(
         (
@@ -91,35 +80,8 @@ SOURCES: Final = {
 """What links call a platform (Meta's own `{{site_source_name}}` says fb, ig, msg, an), after `_source_key`."""
 _PLATFORMS: Final = frozenset(SOURCES.values())
 PAID_MEDIUM: Final = re.compile(r"cpc|cpm|cpv|ppc|paid|ads?\b|display")
-
-_URL: Final = re.compile(r"[/?]|[a-z][a-z0-9+.-]*://|[\w-]+(\.[\w-]+)+([:/?#]|$)", re.IGNORECASE)
-_WALLET: Final = re.compile(
-    r"^(?:[a-z][a-z0-9+.-]*://[^/?#]*)?/+wallets?(?:[/?#.]|$)", re.IGNORECASE
-)
-_NOTHING: Final = re.compile(
-    r"\{.*\}|__[A-Za-z_]+__|\(?(?:not set|none|direct)\)?|null|undefined", re.IGNORECASE
-)
 _WORDS: Final = re.compile(r"[^\W_]+")
 _NOISE: Final = frozenset(("www", "com", "m", "l", "lm", "ad", "ads", "paid", "cpc", "ppc"))
-_READ: Final = frozenset(
-    (
-        *CLICK_IDS,
-        "utm_id",
-        "utm_campaign",
-        "utm_source",
-        "utm_medium",
-        "gad_campaignid",
-        "gad_source",
-    )
-)
-
-
-def clean(value: str, characters: int) -> str:
-    """At most `characters` of `value`, whitespace collapsed, without control characters and lone surrogates."""
-    value = " ".join(value[: 4 * characters].split())
-    if not value.isprintable():
-        value = "".join(character for character in value if character.isprintable())
-    return value[:characters].strip()
 
 
 @lru_cache(maxsize=4096)
@@ -136,59 +98,32 @@ def channel(source: str) -> str:
     )
 
 
-def _parameters(landing_site: str) -> dict[str, str]:
-    """The query parameters read here, by lower-case name; the first that says something counts. `&amp;` is a link copied out of HTML."""
-    found: dict[str, str] = {}
-    query = landing_site.partition("?")[2].partition("#")[0]
-    for pair in query.replace("?", "&").split("&"):
-        name, _, value = pair.partition("=")
-        name = name.strip().lower().removeprefix("amp;")
-        if name in _READ and value and name not in found:
-            if "%" in value or "+" in value:
-                value = unquote_plus(value, errors="replace")
-            value = value.strip()
-            if value and not _NOTHING.fullmatch(value):
-                found[name] = value
-    return found
-
-
-def _told_channel(parameters: dict[str, str]) -> str:
-    click = next((CLICK_IDS[name] for name in parameters if name in CLICK_IDS), "")
-    if not click and ("gad_campaignid" in parameters or "gad_source" in parameters):
+def _told_channel(found: dict[str, str]) -> str:
+    click = next((CLICK_IDS[name] for name in found if name in CLICK_IDS), "")
+    if not click and ("gad_campaignid" in found or "gad_source" in found):
         click = "google"
-    source = channel(parameters.get("utm_source", ""))
+    source = channel(found.get("utm_source", ""))
     if not source or (
         click
         and source not in _PLATFORMS
-        and PAID_MEDIUM.search(parameters.get("utm_medium", "").casefold())
+        and PAID_MEDIUM.search(found.get("utm_medium", "").casefold())
     ):
         return click
     return source
 
 
+@lru_cache(maxsize=4_096)
 def attribute(landing_site: str | None) -> Attribution:
     """Where the order that began at `landing_site` belongs (table above). Never raises."""
     if not landing_site:
         return UNATTRIBUTED
     landing_site = landing_site[:CHARACTERS_READ].strip()
-    parameters = _parameters(landing_site) if "?" in landing_site else {}
-    if parameters:
-        told = _told_channel(parameters)
+    if found := parameters(landing_site):
+        told = _told_channel(found)
         campaign_id = clean(
-            parameters.get("utm_id") or parameters.get("gad_campaignid") or "", NAME_CHARACTERS
+            found.get("utm_id") or found.get("gad_campaignid") or "", NAME_CHARACTERS
         )
-        campaign = clean(parameters.get("utm_campaign", ""), LABEL_CHARACTERS).casefold()
+        campaign = clean(found.get("utm_campaign", ""), LABEL_CHARACTERS).casefold()
         if told or campaign_id or campaign:
             return Attribution(told, campaign_id, campaign)
-    return DIRECT if _readable(landing_site) else UNATTRIBUTED
-
-
-def _readable(landing_site: str) -> bool:
-    """Whether it is a page that a visitor can have landed on."""
-    if _WALLET.match(landing_site) or not _URL.match(landing_site):
-        return False
-    try:
-        urlsplit(landing_site)
-    except ValueError:
-        return False
-    return True
+    return DIRECT if readable(landing_site) else UNATTRIBUTED

@@ -11,7 +11,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from aggregates.budget.fold.attribution import LABEL_CHARACTERS, NAME_CHARACTERS, channel, clean
+from aggregates.budget.fold.attribution import channel
+from processors.shopify.landing import LABEL_CHARACTERS, NAME_CHARACTERS, clean
 from processors.shopify.tolerance import (
     EPOCH_ORDINAL,
     Rejected,

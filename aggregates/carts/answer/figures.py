@@ -30,7 +30,9 @@ from aggregates.carts.answer.survival import (
     hazards,
 )
 from aggregates.carts.cells import NOT_RECOVERED
-from aggregates.carts.fold.idle import BUCKET_MS, HOUR_MS, MINUTE_MS
+from aggregates.carts.projection import NAME
+from processors.checkouts.idle import BUCKET_MS, HOUR_MS, MINUTE_MS
+from processors.engine.projection import live_key
 from stream.store.contract import Snapshot
 
 ABANDONED_STATES: Final = ("recovered_direct", "recovered_assisted", "expired")
@@ -90,7 +92,7 @@ def currencies(snapshot: Snapshot, shop: str) -> dict[str, int]:
         " FROM (SELECT currency, carts FROM cart_open WHERE shop = :shop"
         " UNION ALL SELECT currency, carts FROM cart_closed WHERE shop = :shop) AS counted"
         " GROUP BY currency HAVING SUM(carts) > 0 ORDER BY 2 DESC, 1",
-        shop=shop,
+        shop=live_key(snapshot, shop, NAME),
     )
     return {str(currency): int(carts) for currency, carts in rows}
 
@@ -103,13 +105,14 @@ def figures(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) 
         return None
     after_ms = settings.abandoned_after_minutes * MINUTE_MS
     scope: dict[str, Any] = {"shop": shop, "currency": currency}
+    counted = scope | {"shop": live_key(snapshot, shop, NAME)}
     bucket, value_bin, returning, contact, idled, idle_10, idle_t, expired, carts, value = (
-        open_columns(snapshot, scope, now_ms, after_ms)
+        open_columns(snapshot, scope, counted, now_ms, after_ms)
     )
     closed = snapshot.query(
         "SELECT state, value_bin, is_returning, contact, carts, value, orders, ordered, revenue,"
         " idled FROM cart_closed WHERE shop = :shop AND currency = :currency AND carts > 0",
-        **scope,
+        **counted,
     )
     state = np.array([row[0] for row in closed], dtype=np.str_)
     (
@@ -157,7 +160,7 @@ def figures(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) 
         snapshot.query(
             "SELECT hour, outcome, carts FROM cart_cohort"
             " WHERE shop = :shop AND currency = :currency AND carts > 0",
-            **scope,
+            **counted,
         ),
         3,
     )
@@ -190,7 +193,7 @@ def figures(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) 
         cohort_hour=np.concatenate((cohorts[0], (bucket[first] * BUCKET_MS + after_ms) // HOUR_MS)),
         cohort_outcome=np.concatenate((cohorts[1], np.full(int(first.sum()), NOT_RECOVERED))),
         cohort_carts=np.concatenate((cohorts[2], carts[first])),
-        hazard=hazards(spells(snapshot, scope, band_ends, hist, expired_carts)),
+        hazard=hazards(spells(snapshot, counted, band_ends, hist, expired_carts)),
         rho=realised_share(
             summed(closed_stratum[bought], ordered[bought], STRATA),
             summed(closed_stratum[bought], revenue[bought], STRATA),

@@ -13,8 +13,8 @@ import numpy.typing as npt
 
 from aggregates.arrays import Floats, Ints
 from aggregates.carts.answer.survival import OPEN_BUCKETS
-from aggregates.carts.fold.idle import BUCKET_MS, MINUTE_MS
-from aggregates.carts.fold.state import EXPIRES_MS
+from processors.checkouts.idle import BUCKET_MS, MINUTE_MS
+from processors.checkouts.state import EXPIRES_MS
 from stream.store.contract import Snapshot
 
 Bools = npt.NDArray[np.bool_]
@@ -57,7 +57,11 @@ def bin_bounds(value_bin: int) -> tuple[int, int]:
 
 
 def open_columns(
-    snapshot: Snapshot, scope: dict[str, Any], now_ms: int, after_ms: int
+    snapshot: Snapshot,
+    scope: dict[str, Any],
+    counted: dict[str, Any],
+    now_ms: int,
+    after_ms: int,
 ) -> list[Ints]:
     """Columns bucket, value_bin, returning, contact, idled, idle for 10 minutes, for T, for 14 days (0 or 1), carts, value."""
     cuts = [now_ms - SHOPIFY_MINUTES * MINUTE_MS, now_ms - after_ms, now_ms - EXPIRES_MS]
@@ -69,7 +73,7 @@ def open_columns(
         snapshot.query(
             "SELECT bucket, value_bin, is_returning, contact, idled, carts, value FROM cart_open"
             " WHERE shop = :shop AND currency = :currency AND carts > 0",
-            **scope,
+            **counted,
         ),
         7,
     )

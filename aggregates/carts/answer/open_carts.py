@@ -22,8 +22,8 @@ import numpy as np
 from aggregates.arrays import Floats, Ints
 from aggregates.carts.answer.figures import CartSettings, Figures, figures
 from aggregates.carts.answer.histogram import BANDS, CUSTOMERS, bin_bounds
-from aggregates.carts.fold.idle import MINUTE_MS
-from aggregates.carts.fold.state import EXPIRES_MS
+from processors.checkouts.idle import MINUTE_MS
+from processors.checkouts.state import EXPIRES_MS
 from stream.money import money
 from stream.store.contract import Snapshot
 

@@ -31,8 +31,10 @@ from aggregates.carts.answer.open_carts import open_carts
 from aggregates.carts.answer.recovery import Potential, recovery_potential
 from aggregates.carts.answer.spells import landmarks
 from aggregates.carts.cells import ASSISTED, MATURITY_H
-from aggregates.carts.fold.idle import DAY_MS, HOUR_MS
-from aggregates.carts.fold.state import KEPT_MS
+from aggregates.carts.projection import NAME
+from processors.checkouts.idle import DAY_MS, HOUR_MS
+from processors.checkouts.state import KEPT_MS
+from processors.engine.projection import live_key
 from stream.money import money
 from stream.store.contract import Snapshot
 
@@ -61,7 +63,10 @@ UNASKED: Final = (
 def carts(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) -> Json:
     """The answer without `shop` and `as_of`, which the API adds."""
     now = figures(snapshot, shop, now_ms, settings)
-    begun = snapshot.query("SELECT carts, reached FROM cart_begun WHERE shop = :shop", shop=shop)
+    begun = snapshot.query(
+        "SELECT carts, reached FROM cart_begun WHERE shop = :shop",
+        shop=live_key(snapshot, shop, NAME),
+    )
     answer: Json = {
         "abandoned_after_minutes": settings.abandoned_after_minutes,
         "kept_days": KEPT_DAYS,
@@ -75,7 +80,7 @@ def carts(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) ->
     }
     if now is None:
         return answer | _nothing(settings)
-    scope = {"shop": shop, "currency": now.currency}
+    scope = {"shop": live_key(snapshot, shop, NAME), "currency": now.currency}
     common = common_variance(*landmarks(snapshot, scope, now.open, now_ms))
     return answer | _known(now, now_ms, settings, common)
 

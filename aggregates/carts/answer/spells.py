@@ -14,7 +14,7 @@ from aggregates.carts.answer.histogram import (
 )
 from aggregates.carts.answer.survival import EDGES_H, INTERVALS, Spells, spells_with_open
 from aggregates.carts.cells import RECOVERY_MS
-from aggregates.carts.fold.idle import BUCKET_MS, DAY_MS, HOUR_MS
+from processors.checkouts.idle import BUCKET_MS, DAY_MS, HOUR_MS
 from stream.store.contract import Snapshot
 
 LANDMARK_DAYS: Final = 80

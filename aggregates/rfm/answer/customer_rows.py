@@ -349,4 +349,4 @@ def _query(
         f"SELECT {COLUMNS} FROM {source} WHERE c.shop = :shop AND {where}{behind}"
         f" ORDER BY {', '.join(f'{column} DESC' for column in order)} LIMIT :wanted"
     )
-    return [Row(*row) for row in snapshot.query(sql, shop=view.shop, wanted=wanted, **values)]
+    return [Row(*row) for row in snapshot.query(sql, shop=view.key, wanted=wanted, **values)]

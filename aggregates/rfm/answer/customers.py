@@ -65,17 +65,17 @@ def page(
     return [scored(row, view, listing) for row in rows[:limit]], end
 
 
-def one(snapshot: Snapshot, shop: str, customer: str) -> Row | None:
+def one(snapshot: Snapshot, view: RfmView, customer: str) -> Row | None:
     """The customer by id; whom they were merged into where that happened; None for an id never seen."""
     select = f"SELECT {COLUMNS} FROM rfm_customer c WHERE shop = :shop AND customer = :customer"
-    rows = snapshot.query(select, shop=shop, customer=customer)
+    rows = snapshot.query(select, shop=view.key, customer=customer)
     if not rows:
         kept = snapshot.query(
-            "SELECT kept FROM rfm_alias WHERE shop = :shop AND deleted = :customer",
-            shop=shop,
+            "SELECT kept FROM customer_alias WHERE shop = :shop AND deleted = :customer",
+            shop=view.shop,
             customer=customer,
         )
-        rows = snapshot.query(select, shop=shop, customer=kept[0][0]) if kept else []
+        rows = snapshot.query(select, shop=view.key, customer=kept[0][0]) if kept else []
     return Row(*rows[0]) if rows else None
 
 

@@ -16,14 +16,16 @@ from aggregates.rfm.answer.churn import churn, ltv_simple
 from aggregates.rfm.answer.scores import TOO_FEW, Rfm, rfm
 from aggregates.rfm.answer.segments import SEGMENTS, SHOPIFY, segment_of
 from aggregates.rfm.fold.customer import BTYD_CELLS, LAST_DAY_CELLS, RFM_CELLS, SPEND_CELLS
+from aggregates.rfm.fold.projection import NAME
 from processors.engine.feed import Feed
+from processors.engine.projection import live_keys
 from stream.money import amount, money
 from stream.store.contract import Position, Snapshot, Store
 
 Json = dict[str, Any]
 
 TABLES: Final = (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS)
-FEEDS: Final = (Feed("rfm", "orders"),)
+FEEDS: Final = (Feed("orders", "orders"),)
 
 NOTHING_YET: Final = (
     "no order that counts was folded for this shop yet: see /v1/status, then `orderwire doctor`"
@@ -51,6 +53,8 @@ class RfmView:
     """One shop at one moment; everything in it comes from one snapshot."""
 
     shop: str
+    key: str
+    """The column `shop` of its live generation's rows (`processors/engine/projection.py`)."""
     currency: str
     """Empty until an order was folded."""
     as_of_day: int | None
@@ -77,7 +81,9 @@ class RfmArrays:
 
     def view(self, shop: str) -> RfmView:
         """The shop as last refreshed."""
-        return self._views.get(shop) or self._view(shop, "", None, exact=True, left_out=(0, 0, 0))
+        return self._views.get(shop) or self._view(
+            shop, shop, "", None, exact=True, left_out=(0, 0, 0)
+        )
 
     def refresh(self) -> None:
         """Bring all shops up to date. Blocks; raises StoreUnavailable."""
@@ -122,37 +128,56 @@ class RfmArrays:
         }
         foreign = dict(
             snapshot.query(
-                "SELECT c.shop, CAST(SUM(c.orders) AS BIGINT) FROM rfm_currency_cell c"
-                " JOIN rfm_shop s ON s.shop = c.shop AND s.currency <> c.currency GROUP BY c.shop"
+                "SELECT s.shop, CAST(SUM(c.orders) AS BIGINT) FROM order_currency_cell c"
+                " JOIN projection p ON p.name = 'currency'"
+                " AND c.shop = p.shop || CASE WHEN p.live = 0 THEN '' ELSE '#' || p.live END"
+                " JOIN projection r ON r.name = 'rfm' AND r.shop = p.shop"
+                " JOIN rfm_shop s ON s.currency <> c.currency"
+                " AND s.shop = r.shop || CASE WHEN r.live = 0 THEN '' ELSE '#' || r.live END"
+                " GROUP BY s.shop"
             )
         )
+        live = live_keys(snapshot, NAME)
         self._positions = tuple(snapshot.positions(FEEDS[0].processor))
         self._views = {
-            shop: self._view(
-                shop,
+            live[key]: self._view(
+                live[key],
+                key,
                 currency,
                 day,
                 exact=bool(exact),
-                left_out=(*nobody.get(shop, (0, 0)), foreign.get(shop, 0)),
+                left_out=(*nobody.get(key, (0, 0)), foreign.get(key, 0)),
             )
-            for shop, currency, day, exact in snapshot.query(
+            for key, currency, day, exact in snapshot.query(
                 "SELECT shop, currency, as_of_day, exact FROM rfm_shop"
             )
+            if key in live
         }
         self.loaded = True
 
     def _view(
         self,
         shop: str,
+        key: str,
         currency: str,
         day: int | None,
         *,
         exact: bool,
         left_out: tuple[int, int, int],
     ) -> RfmView:
-        cells, last_days, btyd, spend = (arrays.of(shop) for arrays in self._arrays)
+        cells, last_days, btyd, spend = (arrays.of(key) for arrays in self._arrays)
         return RfmView(
-            shop, currency, day, exact, cells, last_days, btyd, spend, left_out, self._positions
+            shop,
+            key,
+            currency,
+            day,
+            exact,
+            cells,
+            last_days,
+            btyd,
+            spend,
+            left_out,
+            self._positions,
         )
 
 

@@ -1,7 +1,6 @@
 """What concerns all customers of a shop at once: its clock, its window, and the step from exact
 amounts to bins. Each takes the exclusive lock of the shop's row."""
 
-from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Final, NamedTuple
 
@@ -11,11 +10,9 @@ from aggregates.rfm.fold.day_bins import purchase_days
 from aggregates.rfm.fold.days import days_of
 from aggregates.rfm.fold.money_bins import bin_edge
 from processors.engine.processor import Deltas
-from processors.shopify.orders import Order
 from processors.shopify.tolerance import EPOCH_ORDINAL
 from stream.store.contract import Entities, Key, Transaction
 
-DAY_MS: Final = 86_400_000
 AT_ONCE: Final = 5_000
 """Customers that are in memory at a time."""
 
@@ -29,9 +26,6 @@ class ShopRow(NamedTuple):
     """The window ends with this day of the shop."""
     exact: int
     """1 while cells keep amounts and days exactly."""
-    offset_day: int = 0
-    offset_s: int = 0
-    """How far the shop is ahead of UTC, by the times of its newest orders, those of `offset_day`; where no time zone is set."""
     window_days: int = 365
     """The window that the shop's customers are counted by."""
 
@@ -39,25 +33,10 @@ class ShopRow(NamedTuple):
 SHOPS = Entities("rfm_shop", ShopRow, 1)
 
 
-def learned(shop: ShopRow, orders: Iterable[Order], now_ms: int) -> ShopRow:
-    """The shop with the offset that its newest orders' own times have: Shopify writes the shop's
-    (docs/facts/shopify.md, "Orders")."""
-    tomorrow = now_ms // DAY_MS + 1
-    newest = (shop.offset_day, shop.offset_s)
-    for day, offset in {(order.day, order.processed_at.utcoffset()) for order in orders}:
-        if newest[0] <= day <= tomorrow and offset is not None:
-            newest = max(newest, (day, round(offset.total_seconds())))
-    return shop._replace(offset_day=newest[0], offset_s=newest[1])
-
-
-def today(shop: ShopRow, zone: tzinfo | None, now_ms: int) -> int:
-    """The shop's day, days since 1970-01-01."""
-    return (
-        datetime.fromtimestamp(
-            now_ms / 1000, zone or timezone(timedelta(seconds=shop.offset_s))
-        ).toordinal()
-        - EPOCH_ORDINAL
-    )
+def today(zone: tzinfo | None, offset_s: int, now_ms: int) -> int:
+    """The shop's day, days since 1970-01-01; `offset_s` ahead of UTC where no zone is set."""
+    zone = zone or timezone(timedelta(seconds=offset_s))
+    return datetime.fromtimestamp(now_ms / 1000, zone).toordinal() - EPOCH_ORDINAL
 
 
 def move_window(

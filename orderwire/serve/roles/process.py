@@ -23,7 +23,8 @@ from orderwire.serve.connections import open_log, wait_for_store
 from orderwire.serve.feeds import feeds, keeping_contacts, running
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
 from orderwire.serve.isolation import Parts
-from orderwire.serve.registry import PROCESSORS, pixels, zones
+from orderwire.serve.rebuilding import rebuild
+from orderwire.serve.registry import PROCESSORS, pixels, projections, zones
 from orderwire.serve.store_lock import store_to_itself
 from orderwire.settings.program import Settings
 from processors.engine.limits import ParkLimit
@@ -84,6 +85,7 @@ async def _work(
     runners: dict[str, Runner[Any]],
 ) -> None:
     """Everything at work until `stop`."""
+    made = projections(settings)
     session = client_session()
     call = aiohttp_call(session)
     sender = Sender(store, pixels(settings), call, metrics=CapiMetrics(registry))
@@ -91,6 +93,7 @@ async def _work(
     asides = [
         asyncio.create_task(parts.keep("capi quality", quality.run)),
         asyncio.create_task(parts.keep("retention", partial(_retain, source, store, settings))),
+        asyncio.create_task(parts.keep("rebuild", partial(rebuild, store, made))),
     ]
     sending = asyncio.create_task(parts.keep("capi sender", sender.run))
     ltv = _predicted_ltv(settings, store)
@@ -105,7 +108,7 @@ async def _work(
         limit = ParkLimit(settings.park_max_run, settings.park_max_ratio)
         urgent = name == "capi"
         runners[name] = runner = Runner(
-            PROCESSORS[name](settings)
+            PROCESSORS[name](settings, made)
             if not urgent or ltv is None
             else CapiProcessor(pixels(settings), zones(settings), ltv),
             source,

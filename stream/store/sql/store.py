@@ -185,6 +185,16 @@ class SqlTransaction(SqlReading):
         self._changed.setdefault(cells.table, set()).update(tuple(row) for row in swept)
         return len(swept)
 
+    def remove(self, table: Entities[Any] | Cells, shop: str, at_most: int) -> int:
+        fields = table.key if isinstance(table, Cells) else _fields(table)[: table.key]
+        sql = f"SELECT {', '.join(fields)} FROM {table.table} WHERE shop = :shop LIMIT :at_most"
+        keys = sorted(tuple(row) for row in self.query(sql, shop=shop, at_most=at_most))
+        if keys:
+            self._dialect.delete(self._connection, table.table, fields, keys)
+            if isinstance(table, Cells):
+                self._changed.setdefault(table.table, set()).update(keys)
+        return len(keys)
+
     def forget_changes(self, before_ms: int) -> None:
         newest = self.query(
             "SELECT max(revision) FROM cell_changes WHERE at_ms < :before", before=before_ms

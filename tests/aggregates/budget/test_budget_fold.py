@@ -10,20 +10,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from aggregates.budget.fold.processors import (
-    CELLS,
-    ORDERS,
-    SPEND,
-    BudgetOrders,
-    BudgetSpend,
-    order_cells,
-    spend_cells,
-)
+from aggregates.budget.cells import CELLS, order_cells, spend_cells
+from aggregates.budget.fold.spend import SPEND
 from aggregates.budget.fold.spend_record import SpendRow
-from processors.orders.state import OrderRow
+from processors.orders.row import ORDERS, OrderRow
 from processors.shopify.orders import Order, OrderDeleted, Refund, RefundCreated
 from processors.shopify.version import Version
 from stream.store.sql.store import SqlStore
+from tests.support.folding import budget_orders, budget_spend
 
 OrderChange = Order | RefundCreated | OrderDeleted
 State = dict[tuple[Any, ...], tuple[Any, ...]]
@@ -187,10 +181,10 @@ def folded(
     for batch in batches:
         with store.begin() as transaction:
             own = [of_shop(shop, event) for event in batch]
-            BudgetOrders({}).apply(
+            budget_orders({}).apply(
                 transaction, [event for event in own if not isinstance(event, SpendRow)], 0
             )
-            BudgetSpend().apply(
+            budget_spend().apply(
                 transaction, [event for event in own if isinstance(event, SpendRow)], 0
             )
         if checked:

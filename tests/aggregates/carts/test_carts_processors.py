@@ -5,7 +5,8 @@ import random
 import threading
 from typing import Any
 
-from aggregates.carts.fold.processors import Carts, CartsOrders
+from processors.checkouts.processor import Checkouts
+from processors.orders.processor import Orders
 from processors.shopify.orders import Order
 from stream.record import Entry, Record
 from stream.store.contract import StoreUnavailable
@@ -22,6 +23,7 @@ from tests.support.cart_events import (
     fold,
     ms,
 )
+from tests.support.folding import carts_checkouts, carts_orders
 
 
 def entry(topic: str, shopify_topic: str, body: dict[str, Any]) -> Entry:
@@ -29,23 +31,26 @@ def entry(topic: str, shopify_topic: str, body: dict[str, Any]) -> Entry:
     return Entry(Record(topic, "k", "id", ms(0), headers, json.dumps(body).encode()), 0, 0)
 
 
-def test_orders_that_say_nothing_about_checkouts_are_passed_over() -> None:
+def test_a_test_order_completes_no_checkout(store: SqlStore) -> None:
     body = {
         "id": 1,
         "created_at": "2026-08-01T00:00:00Z",
         "currency": "USD",
         "total_price": "1.00",
         "financial_status": "paid",
+        "checkout_token": "t",
     }
-    processor = CartsOrders()
-    assert isinstance(processor.decode(entry("orders", "orders/create", body)), Order)
-    assert processor.decode(entry("orders", "orders/create", {**body, "test": True})) is None
-    for topic in ("refunds/create", "orders/delete", "orders/edited", "customers/merge"):
-        assert processor.decode(entry("orders", topic, {})) is None
+    processor = carts_orders()
+    for test, rows in ((True, 0), (False, 1)):
+        event = processor.decode(entry("orders", "orders/create", {**body, "test": test}))
+        assert isinstance(event, Order)
+        with store.begin() as transaction:
+            processor.apply(transaction, [event], ms(0))
+        assert len(checkouts_in(store)) == rows
 
 
 def test_examples_of_checkouts_and_carts_are_understood_and_counted(store: SqlStore) -> None:
-    processor, events = Carts(), []
+    processor, events = carts_checkouts(), []
     for payload in [*golden.payloads(), *golden.documented_payloads()]:
         if payload.topic.startswith(("checkouts/", "carts/")):
             told = json.loads(payload.body)
@@ -65,7 +70,7 @@ def test_both_processors_at_once_end_where_one_after_the_other_would(store: SqlS
     emptied(store)
     failures: list[BaseException] = []
 
-    def work(processor: Carts | CartsOrders, mine: list[Any], seed: int) -> None:
+    def work(processor: Checkouts | Orders, mine: list[Any], seed: int) -> None:
         random.Random(seed).shuffle(mine)
         try:
             for start in range(0, len(mine), 20):
@@ -83,10 +88,10 @@ def test_both_processors_at_once_end_where_one_after_the_other_would(store: SqlS
 
     orders = [event for event in events if isinstance(event, Order)]
     others = [event for event in events if not isinstance(event, Order)]
-    jobs: list[tuple[Carts | CartsOrders, list[Any]]] = [
-        (Carts(), others[::2]),
-        (Carts(), others[1::2]),
-        (CartsOrders(), orders),
+    jobs: list[tuple[Checkouts | Orders, list[Any]]] = [
+        (carts_checkouts(), others[::2]),
+        (carts_checkouts(), others[1::2]),
+        (carts_orders(), orders),
     ]
     threads = [threading.Thread(target=work, args=(*job, seed)) for seed, job in enumerate(jobs)]
     for thread in threads:

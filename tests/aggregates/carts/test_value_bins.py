@@ -6,7 +6,7 @@ import pytest
 
 from aggregates.carts.answer import survival
 from aggregates.carts.answer.histogram import bin_bounds
-from aggregates.carts.fold import idle, state
+from processors.checkouts import idle, state
 
 
 def test_bounds_of_value_bins_are_where_the_bins_begin_and_end() -> None:

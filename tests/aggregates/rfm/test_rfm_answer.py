@@ -10,13 +10,13 @@ from msgspec.structs import replace
 from aggregates.rfm.answer.overview import RfmSettings
 from aggregates.rfm.fold.customer import MAX_ORDERS
 from aggregates.rfm.fold.money_bins import bin_edge
-from aggregates.rfm.fold.processor import RfmProcessor
 from query.api_settings import ShopSettings
 from stream.log.sqlite.log import SqliteLog
 from stream.money import amount
 from stream.store.sql.store import SqlStore
 from tests.support import oracle_rfm
 from tests.support.api_client import SETTINGS, TODAY, fold, serving
+from tests.support.folding import rfm_orders
 from tests.support.golden import (
     CALIBRATION_ENDS,
     CDNOW_MASTER,
@@ -121,7 +121,7 @@ async def test_every_number_equals_brute_force(
     fold(
         store,
         events(orders),
-        processor=RfmProcessor({}, exact_below=exact_below, window_days=window_days),
+        processor=rfm_orders({}, exact_below=exact_below, window_days=window_days),
     )
     told = await rfm(store, log, RfmSettings(min_repeaters=50, window_days=window_days))
     round_money = bin_edge if exact_below == 1 else int
@@ -254,7 +254,7 @@ async def replayed_cdnow(store: SqlStore, log: SqliteLog, exact_below: int) -> t
     """(the answer, the vector) as of 1997-09-30, with everything compared that bins of money do not touch."""
     vector = rfm_figures()["1997-09-30"]
     orders = [each for each in cdnow_orders(CDNOW_MASTER) if each.day <= CALIBRATION_ENDS]
-    processor = RfmProcessor({}, exact_below=exact_below)
+    processor = rfm_orders({}, exact_below=exact_below)
     fold(store, events(orders, 2_000), CALIBRATION_ENDS, processor)
     told = await rfm(store, log, RfmSettings(), CALIBRATION_ENDS)
     customers = vector["customers_in_window"]

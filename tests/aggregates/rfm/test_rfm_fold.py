@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from aggregates.rfm.fold import customer as rfm_customer
+from aggregates.rfm.fold.batch import EARLY
 from aggregates.rfm.fold.customer import (
     BTYD_CELLS,
     CUSTOMERS,
@@ -23,18 +24,24 @@ from aggregates.rfm.fold.customer import (
     DayRow,
     from_days,
 )
-from aggregates.rfm.fold.order import CURRENCY_CELLS, LEFT_OUT_CELLS, ORDERS
-from aggregates.rfm.fold.processor import EARLY, RfmProcessor
+from aggregates.rfm.fold.order import LEFT_OUT_CELLS
 from aggregates.rfm.fold.shop import SHOPS, ShopRow
-from processors.orders.state import OrderRow, counts, net
+from processors.orders.currency import CELLS as CURRENCY_CELLS
+from processors.orders.processor import Orders
+from processors.orders.row import ORDERS, OrderRow, counts
+from processors.orders.state import net
 from processors.shopify.orders import CustomersMerged, OrderEvent, Refund, RefundCreated
 from stream.store.contract import Cells, Entities, Key
 from stream.store.sql.store import SqlStore
+from tests.support.folding import rfm_orders
 from tests.support.orders import DAY0, SHOP, distinct_versions, events, order
 
 OF_CUSTOMERS = (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS)
 CELLS = (*OF_CUSTOMERS, CURRENCY_CELLS, LEFT_OUT_CELLS)
-TABLES = ("rfm_early", "rfm_shop", "rfm_order", "rfm_customer_day", "rfm_customer", "rfm_alias")
+TABLES = (
+    *("rfm_early", "rfm_shop", "rfm_customer_day", "rfm_customer"),
+    *("shop_order", "order_shop", "customer_alias", "projection"),
+)
 NOON_MS = 12 * 3_600_000
 PROPERTY = settings(
     max_examples=25,
@@ -57,16 +64,16 @@ def fold(
     store: SqlStore,
     batches: Sequence[Sequence[OrderEvent]],
     day: int = DAY0 + 31,
-    processor: RfmProcessor | None = None,
-) -> RfmProcessor:
-    processor = processor or RfmProcessor({})
+    processor: Orders | None = None,
+) -> Orders:
+    processor = processor or rfm_orders({})
     for batch in batches:
         with store.begin() as transaction:
             processor.apply(transaction, batch, at(day))
     return processor
 
 
-def ticked(store: SqlStore, processor: RfmProcessor, day: int = DAY0 + 31) -> None:
+def ticked(store: SqlStore, processor: Orders, day: int = DAY0 + 31) -> None:
     with store.begin() as transaction:
         processor.tick(transaction, at(day))
 
@@ -100,10 +107,11 @@ def assert_cells_are_the_sum_of_customers_and_customers_of_orders(
         }
         rows = [
             OrderRow(*row)
-            for row in snapshot.query(f"SELECT {', '.join(OrderRow._fields)} FROM rfm_order")
+            for row in snapshot.query(f"SELECT {', '.join(OrderRow._fields)} FROM shop_order")
         ]
         aliases = {
-            (r[0], r[1]): r[2] for r in snapshot.query("SELECT shop, deleted, kept FROM rfm_alias")
+            (r[0], r[1]): r[2]
+            for r in snapshot.query("SELECT shop, deleted, kept FROM customer_alias")
         }
         customers = {
             CustomerRow(*r)[:2]: CustomerRow(*r)
@@ -113,19 +121,19 @@ def assert_cells_are_the_sum_of_customers_and_customers_of_orders(
     left_out: dict[tuple[str, str], tuple[int, int]] = {}
     currencies: dict[tuple[str, str], tuple[int]] = {}
     for row in filter(counts, rows):
-        if row.day > shops[row.shop].as_of_day:
-            continue
         currencies[row.shop, row.currency] = (
             currencies.get((row.shop, row.currency), (0,))[0] + 1,
         )
+        if row.day > shops[row.shop].as_of_day:
+            continue
         if row.currency != shops[row.shop].currency:
             continue
-        if not row.subject:
+        if not row.customer:
             orders, revenue = left_out.get((row.shop, "no_customer"), (0, 0))
             left_out[row.shop, "no_customer"] = orders + 1, revenue + net(row)
         else:
             total = days.setdefault(
-                (row.shop, aliases.get((row.shop, row.subject), row.subject), row.day), [0, 0]
+                (row.shop, aliases.get((row.shop, row.customer), row.customer), row.day), [0, 0]
             )
             total[0] += 1
             total[1] += net(row)
@@ -196,7 +204,7 @@ def test_the_equation_holds_after_every_event(store: SqlStore, drawn: list[Order
 
 def test_a_clock_advanced_day_by_day_for_400_days_equals_recomputation(store: SqlStore) -> None:
     rng = random.Random(7)
-    processor = RfmProcessor({})
+    processor = rfm_orders({})
     number = 0
     for day in range(DAY0, DAY0 + 400):
         if day < DAY0 + 60:
@@ -328,7 +336,7 @@ def test_guests_are_known_by_a_hash_and_orders_of_nobody_are_left_out_and_counte
     assert nonzero(store, LEFT_OUT_CELLS) == {(SHOP, "no_customer"): (1, 50)}
     with store.snapshot() as snapshot:
         assert "@" not in str(snapshot.query("SELECT * FROM rfm_customer")) + str(
-            snapshot.query("SELECT * FROM rfm_order")
+            snapshot.query("SELECT * FROM shop_order")
         )
 
 
@@ -364,7 +372,7 @@ def test_a_shop_s_currency_is_that_of_most_orders_that_count_whichever_came_firs
         order("3"),
         order("4", customer="2"),
     ]
-    processor = RfmProcessor({})
+    processor = rfm_orders({})
     for event in reversed(told) if backwards else told:
         fold(store, [[event]], processor=processor)
     ticked(store, processor)
@@ -396,7 +404,7 @@ def test_the_currency_that_is_set_wins_and_setting_it_recounts_what_is_there(
         order(f"{n}", customer=f"{n % 3}", currency="USD" if n % 4 else "EUR") for n in range(12)
     ]
     fold(store, [told[:6], told[6:]])
-    processor = RfmProcessor({}, {SHOP: "EUR"})
+    processor = rfm_orders({}, {SHOP: "EUR"})
     ticked(store, processor)
     assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
     recounted = state(store)
@@ -465,7 +473,7 @@ def test_a_shop_without_time_zone_has_its_midnight_where_its_orders_times_have_i
     moment = datetime(2024, 10, 4, 11, tzinfo=UTC)
     with store.begin() as transaction:
         told = replace(order("1", day=today), processed_at=moment.astimezone(zone))
-        RfmProcessor({}).apply(transaction, [told], round(moment.timestamp() * 1000))
+        rfm_orders({}).apply(transaction, [told], round(moment.timestamp() * 1000))
     with store.snapshot() as snapshot:
         assert snapshot.query("SELECT as_of_day FROM rfm_shop") == [(today,)]
 
@@ -478,7 +486,7 @@ def test_another_window_recounts_what_is_there(store: SqlStore, window_days: int
         for i in range(60)
     ]
     fold(store, [told], DAY0)
-    processor = RfmProcessor({}, window_days=window_days)
+    processor = rfm_orders({}, window_days=window_days)
     with store.begin() as transaction:
         processor.tick(transaction, at(DAY0))
     assert_cells_are_the_sum_of_customers_and_customers_of_orders(store, window_days)
@@ -488,7 +496,7 @@ def test_another_window_recounts_what_is_there(store: SqlStore, window_days: int
 
 def test_a_large_shop_steps_to_bins_and_stays_the_sum_of_its_customers(store: SqlStore) -> None:
     rng = random.Random(3)
-    processor = RfmProcessor({}, exact_below=40)
+    processor = rfm_orders({}, exact_below=40)
     for batch in range(8):
         told: list[OrderEvent] = [
             order(
@@ -523,7 +531,7 @@ def test_the_next_event_of_a_customer_with_50_000_orders_reads_no_more_than_any_
 
 
 def test_today_is_the_shop_s(store: SqlStore) -> None:
-    processor = RfmProcessor({SHOP: ZoneInfo("Pacific/Auckland")})
+    processor = rfm_orders({SHOP: ZoneInfo("Pacific/Auckland")})
     fold(store, [[order("1", day=DAY0)]], DAY0, processor)
     with store.snapshot() as snapshot:
         assert snapshot.query("SELECT as_of_day FROM rfm_shop") == [(DAY0 + 1,)]
@@ -547,7 +555,7 @@ def test_a_clock_that_was_far_ahead_and_is_put_right_leaves_nothing_behind(store
     ]
     told.append(order("early", customer="1", day=DAY0 + 3))
     fold(store, [told], DAY0)
-    processor = RfmProcessor({})
+    processor = rfm_orders({})
 
     def tick(day: int) -> None:
         with store.begin() as transaction:

@@ -18,7 +18,6 @@ import pytest
 from aggregates.rfm.answer.churn import Churn, LtvSimple, churn, ltv_simple
 from aggregates.rfm.answer.scores import Rfm, rfm
 from aggregates.rfm.fold.customer import LAST_DAY_CELLS, RFM_CELLS
-from aggregates.rfm.fold.processor import RfmProcessor
 from stream.store.sql.store import SqlStore
 from tests.aggregates.rfm.test_rfm_fold import (
     assert_cells_are_the_sum_of_customers_and_customers_of_orders,
@@ -27,6 +26,7 @@ from tests.aggregates.rfm.test_rfm_fold import (
     nonzero,
 )
 from tests.aggregates.rfm.test_scores import agrees
+from tests.support.folding import rfm_orders
 from tests.support.golden import CDNOW_MASTER, cdnow_orders, rfm_figures
 from tests.support.oracle_rfm import Order, rfm_of
 from tests.support.orders import order
@@ -94,7 +94,7 @@ def assert_meets_the_vector(
 
 def test_cdnow_on_later_days_gives_the_published_churn_and_ltv(sqlite_store: SqlStore) -> None:
     lines: list[Order] = sorted(cdnow_orders(CDNOW_MASTER), key=lambda each: each.day)
-    processor, done, expected = RfmProcessor({}), 0, rfm_figures()
+    processor, done, expected = rfm_orders({}), 0, rfm_figures()
     for text in sorted({*PUBLISHED, *expected}):
         today = (date.fromisoformat(text) - EPOCH).days
         due = [each for each in lines[done:] if each.day <= today]

@@ -244,7 +244,7 @@ async def test_another_log_takes_over_in_the_middle_and_the_aggregates_are_those
     await log.append(records(told[:third]))
     await fold_all(shop_settings, log, store)
     await log.append(records(told[third : 2 * third]))
-    await fold_all(shop_settings, log, store, only={"rfm", "carts", "parked"})
+    await fold_all(shop_settings, log, store, only={"orders", "carts", "parked"})
     copy(store, other)
     new = await SqliteLog.open(tmp_path / "new.db")
     await new.append(records(told[2 * third :]))
@@ -322,7 +322,7 @@ async def test_kafka_takes_over_from_the_embedded_log_partition_by_partition_and
     told: list[Delivery],
 ) -> None:
     await log.append(records(told))
-    await fold_all(shop_settings, log, store, only={"rfm"})
+    await fold_all(shop_settings, log, store, only={"orders"})
     new = await KafkaLog.open(
         kafka_broker.bootstrap, KafkaSettings(partitions=3, topic_prefix=f"m{uuid4().hex[:8]}-")
     )
@@ -352,7 +352,7 @@ async def test_a_log_that_the_store_was_not_filled_from_is_refused(
 ) -> None:
     with store.begin() as transaction:
         transaction.execute(
-            "INSERT INTO positions (processor, topic, partition, next, records, event_time_ms) VALUES ('rfm', 'orders', 0, 10, 10, 1)"
+            "INSERT INTO positions (processor, topic, partition, next, records, event_time_ms) VALUES ('orders', 'orders', 0, 10, 10, 1)"
         )
     wrong, new = (
         await SqliteLog.open(tmp_path / "wrong.db"),
@@ -375,7 +375,7 @@ async def test_the_command_moves_store_and_log_together(
     told: list[Delivery],
 ) -> None:
     await log.append(records(told))
-    await fold_all(shop_settings, log, store, only={"rfm"})
+    await fold_all(shop_settings, log, store, only={"orders"})
     new = f"sqlite:///{tmp_path / 'new.db'}"
     arguments = [
         "migrate-store",

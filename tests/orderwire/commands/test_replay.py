@@ -41,7 +41,7 @@ from tests.support.shop_world import (
 
 pytest_plugins = ("tests.support.shop_fixtures",)
 runner = CliRunner()
-READERS = ("capi", "rfm", "carts_orders", "budget_orders")
+READERS = ("capi", "orders")
 ORDERS_BY_SHOPIFY = {"source": "shopify", "shop": SHOP, "topic": "orders/paid"}
 
 
@@ -305,14 +305,14 @@ async def test_a_lost_position_goes_to_the_first_record_kept_and_says_what_is_go
         if record.topic == "orders"
     ]
     await log.append(told)
-    await fold_some(shop_settings, log, store, "rfm", at_most=2)
+    await fold_some(shop_settings, log, store, "orders", at_most=2)
     await log.retain("orders", 2_000, {0: len(told)})
     await log.append(told[:1])
     one = Runner(
-        PROCESSORS["rfm"](shop_settings),
+        PROCESSORS["orders"](shop_settings),
         log,
         store,
-        metrics=ProcessorMetrics(CollectorRegistry(), "rfm"),
+        metrics=ProcessorMetrics(CollectorRegistry(), "orders"),
     )
     with pytest.raises(PositionLost, match="orderwire replay --topic orders --from earliest"):
         await one.run(asyncio.Event())
@@ -320,12 +320,12 @@ async def test_a_lost_position_goes_to_the_first_record_kept_and_says_what_is_go
     done = await asyncio.to_thread(
         runner.invoke,
         app,
-        ["replay", "--topic", "orders", "--from", "earliest", "--processor", "rfm"],
+        ["replay", "--topic", "orders", "--from", "earliest", "--processor", "orders"],
     )
     assert done.exit_code == 0, done.output
-    assert f"rfm goes from 2 to {len(told)} of orders/0" in done.output
+    assert f"orders goes from 2 to {len(told)} of orders/0" in done.output
     assert f"{len(told) - 2} offsets before it are gone" in done.output
-    assert await fold_some(shop_settings, log, store, "rfm") == 1
+    assert await fold_some(shop_settings, log, store, "orders") == 1
 
 
 async def test_a_running_processor_is_fenced_and_reads_again_without_counting_twice(
@@ -334,17 +334,16 @@ async def test_a_running_processor_is_fenced_and_reads_again_without_counting_tw
     told = [record for record in records(deliveries(40)) if record.topic == "orders"]
     await log.append(told[:-1])
     stop = asyncio.Event()
-    metrics = ProcessorMetrics(CollectorRegistry(), "budget_orders")
+    metrics = ProcessorMetrics(CollectorRegistry(), "orders")
     task = asyncio.create_task(
-        Runner(PROCESSORS["budget_orders"](shop_settings), log, store, metrics=metrics).run(stop)
+        Runner(PROCESSORS["orders"](shop_settings), log, store, metrics=metrics).run(stop)
     )
 
     async def reached(offset: int, count: int) -> None:
         while not task.done():
             with store.snapshot() as snapshot:
                 if any(
-                    p.next == offset and p.records == count
-                    for p in snapshot.positions("budget_orders")
+                    p.next == offset and p.records == count for p in snapshot.positions("orders")
                 ):
                     return
             await asyncio.sleep(0.01)
@@ -354,7 +353,7 @@ async def test_a_running_processor_is_fenced_and_reads_again_without_counting_tw
     await reached(end, end)
     before = everything(store, aggregates=True)
     spans = await log.spans("orders")
-    (moved,) = rewind(store, "orders", {"budget_orders"}, targets(spans, None, None), spans)
+    (moved,) = rewind(store, "orders", {"orders"}, targets(spans, None, None), spans)
     assert (moved.before, moved.now, moved.lost) == (end, 0, 0)
     await log.append(told[-2:-1])  # one that it knows: it brings the fence, and changes nothing
     await reached(end + 1, 2 * end + 1)
@@ -368,7 +367,7 @@ async def test_a_processor_that_is_faster_is_looked_at_again(
 ) -> None:
     span = {0: Span(0, 100)}
     with store.begin() as transaction:
-        transaction.advance("rfm", "orders", {0: Move(None, 10, 10)}, 1)
+        transaction.advance("orders", "orders", {0: Move(None, 10, 10)}, 1)
 
     class Busy:
         """The store of somebody whose processor commits once between our look and our write."""
@@ -382,20 +381,20 @@ async def test_a_processor_that_is_faster_is_looked_at_again(
         def begin(self) -> Any:
             if commit := next(self.commits, None):
                 with store.begin() as transaction:
-                    transaction.advance("rfm", "orders", {0: Move(commit[0], commit[1], 10)}, 1)
+                    transaction.advance("orders", "orders", {0: Move(commit[0], commit[1], 10)}, 1)
             return store.begin()
 
         def close(self) -> None: ...
 
-    (moved,) = rewind(Busy(), "orders", {"rfm"}, {0: 5}, span)
+    (moved,) = rewind(Busy(), "orders", {"orders"}, {0: 5}, span)
     assert (moved.before, moved.now) == (30, 5)
 
 
 def test_going_forward_over_unread_records_is_refused(store: SqlStore) -> None:
     with store.begin() as transaction:
-        transaction.advance("rfm", "orders", {0: Move(None, 10, 10)}, 1)
+        transaction.advance("orders", "orders", {0: Move(None, 10, 10)}, 1)
     with pytest.raises(Refused, match="would skip records not yet read"):
-        rewind(store, "orders", {"rfm"}, {0: 11}, {0: Span(0, 100)})
+        rewind(store, "orders", {"orders"}, {0: 11}, {0: Span(0, 100)})
 
 
 def test_an_offset_outside_the_log_or_without_its_partition_is_refused() -> None:
@@ -495,7 +494,7 @@ def test_a_processor_or_topic_that_does_not_exist_is_answered_with_those_that_do
         app, ["replay", "--topic", "orders", "--from", "earliest", "--processor", "nobody"]
     )
     assert done.exit_code == 1
-    assert "rfm (orders)" in done.output
+    assert "orders (orders)" in done.output
 
 
 def test_without_a_log_it_makes_none(shop_settings: Settings, tmp_path: Any) -> None:

@@ -68,7 +68,7 @@ async def test_people_read_it_as_lines(
                 " VALUES ('process', :instance, 1, 1, 4, :beat_ms, :details, '')",
                 instance=instance,
                 beat_ms=beat_ms,
-                details='{"stopped": {"rfm": "too much was parked"}}',
+                details='{"stopped": {"orders": "too much was parked"}}',
             )
     done = await asyncio.to_thread(runner.invoke, app, ["status"])
     assert done.exit_code == 0, done.output

@@ -220,7 +220,7 @@ async def test_stopped_processors_paused_pixels_and_parked_records_show(
             "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details, metrics)"
             " VALUES ('process', 'here:1', 1, 1, 0, :now, :details, '')",
             now=time.time_ns() // 1_000_000,
-            details='{"stopped": {"rfm": "100 in a row"}}',
+            details='{"stopped": {"orders": "100 in a row"}}',
         )
         transaction.execute(
             "INSERT INTO capi_pixel (shop, pixel_id, paused_since_ms, paused_class, paused_code, paused_message, next_probe_ms, probes,"

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from processors.orders.state import OrderRow, counts, merge, net
+from processors.orders.row import OrderRow, counts
+from processors.orders.state import fold, net
 from processors.shopify.orders import (
     CustomersMerged,
     OrderEvent,
@@ -31,7 +32,7 @@ PROPERTY = settings(max_examples=100, deadline=None)
 def state(events: Sequence[OrderEvent]) -> OrderRow:
     row: OrderRow | None = None
     for event in events:
-        row = merge(row, event, lambda _: "1")
+        row = fold(row, event)
     assert row is not None
     return row
 
@@ -318,11 +319,8 @@ def test_a_row_kept_before_refunds_had_a_currency_is_read_as_it_was_meant() -> N
         refunds='{"r":[300,0,1]}'
     )
     assert net(row) == 700
-    again = merge(
-        row,
-        RefundCreated(shop=SHOP, order_id="1", refund=Refund("r", 300), currency="USD"),
-        lambda _: "1",
-    )
+    refund = RefundCreated(shop=SHOP, order_id="1", refund=Refund("r", 300), currency="USD")
+    again = fold(row, refund)
     assert net(again) == 700
 
 
@@ -340,9 +338,7 @@ def test_net_agrees_with_the_simulator_s_own_account(seed: int) -> None:
             Entry(Record("orders", "", str(offset), 0, headers, delivery.body), 0, offset), {}
         )
         if event is not None and not isinstance(event, CustomersMerged):
-            rows[event.order_id] = merge(
-                rows.get(event.order_id), event, lambda o: o.customer_id or ""
-            )
+            rows[event.order_id] = fold(rows.get(event.order_id), event)
     expected = expected_orders(deliveries)
     assert len(expected) > 50
     assert {key: net(row) if counts(row) else 0 for key, row in rows.items()} == {

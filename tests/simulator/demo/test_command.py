@@ -18,10 +18,7 @@ import pytest
 from rich.console import Console
 
 from aggregates.budget.answer.overview import BudgetSettings, budget
-from aggregates.budget.fold.processors import BudgetOrders
 from aggregates.carts.answer.overview import CartSettings, carts
-from aggregates.carts.fold.processors import Carts, CartsOrders
-from aggregates.rfm.fold.processor import RfmProcessor
 from ingest.shopify.webhooks import identify
 from simulator.demo import screen
 from simulator.demo.figures import Aggregates, Figures
@@ -32,6 +29,7 @@ from simulator.shop.delivery import Delivery
 from simulator.shop.shop import ShopSimulator
 from stream.record import Entry
 from stream.store.sql.store import SqlStore
+from tests.support.folding import all_orders, carts_checkouts
 
 SHOP, PIXEL = "demo.myshopify.com", "1234567890"
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
@@ -203,7 +201,7 @@ def deliveries() -> list[Delivery]:
 
 
 ZONES = {SHOP: ZoneInfo("Europe/Paris")}
-PROCESSORS: list[Any] = [RfmProcessor(ZONES), BudgetOrders(ZONES), Carts(), CartsOrders()]
+PROCESSORS: list[Any] = [all_orders(ZONES), carts_checkouts()]
 
 
 @pytest.fixture(scope="module")
@@ -242,8 +240,8 @@ def test_a_store_that_is_right_passes_every_check(
             {"cells", "fold", "oracle"},
         ),
         (
-            "UPDATE rfm_order SET digest = digest || 'x'",
-            "UPDATE rfm_order SET digest = rtrim(digest, 'x')",
+            "UPDATE shop_order SET digest = digest || 'x'",
+            "UPDATE shop_order SET digest = rtrim(digest, 'x')",
             {"fold"},
         ),
         (

@@ -108,7 +108,7 @@ async def run(name: str, settings: Settings, log: SqliteLog, store: FailingOnce)
     await task
 
 
-@pytest.mark.parametrize("name", ["rfm", "capi", "carts", "carts_orders", "budget_orders"])
+@pytest.mark.parametrize("name", ["orders", "capi", "carts"])
 async def test_whichever_statement_fails_the_state_is_the_same(
     name: str, settings: Settings, tmp_path: Path, migrated_sqlite: Path
 ) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from aggregates.rfm.fold.merge import ALIASES, AliasRow
 from processors.engine.parking import PARKED, ParkedRow
+from processors.orders.aliases import ALIASES, AliasRow
 from stream.store.contract import StoreBroken, StoreUnavailable, Unstorable
 from stream.store.sql.store import SqlStore
 

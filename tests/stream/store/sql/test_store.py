@@ -10,14 +10,14 @@ import psycopg
 import pytest
 from sqlalchemy.exc import DataError
 
-from processors.orders.state import blank
+from processors.orders.row import ORDERS, blank
 from simulator.servers.postgres import Postgres
 from stream.log.sqlite.log import SqliteLog
 from stream.store.contract import Fenced, Incompatible, Move, Store, StoreUnavailable
 from stream.store.migrations.run import head
 from stream.store.sql import dialect as sql_dialect
 from stream.store.sql.store import SqlStore
-from tests.contracts.store import CELL, CELLS, ORDERS, StoreContract, cells
+from tests.contracts.store import CELL, CELLS, StoreContract, cells
 
 
 class TestSqlStore(StoreContract):

@@ -29,8 +29,8 @@ from collections.abc import Callable
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
-from aggregates.carts.fold.idle import BUCKET_MS, DAY_MS, MINUTE_MS, before, parsed, pauses, touched
-from aggregates.carts.fold.link import (
+from processors.checkouts.idle import BUCKET_MS, DAY_MS, MINUTE_MS, before, parsed, pauses, touched
+from processors.checkouts.link import (
     NEVER,
     LinkRow,
     cart_subject,
@@ -38,7 +38,7 @@ from aggregates.carts.fold.link import (
     earliest,
     order_time_ms,
 )
-from processors.orders.state import VOID
+from processors.orders.row import VOID
 from processors.shopify.checkouts import Checkout, CheckoutDeleted
 from processors.shopify.orders import Order
 from processors.shopify.tolerance import micros

@@ -14,7 +14,7 @@ from stream.store.contract import Entities, Transaction
 
 
 class AliasRow(NamedTuple):
-    """Columns of `rfm_alias`: customer ids, nothing else."""
+    """Columns of `customer_alias`: customer ids, nothing else."""
 
     shop: str
     deleted: str
@@ -23,7 +23,7 @@ class AliasRow(NamedTuple):
     """1 where a merge deleted it; 0 for one of several that none did."""
 
 
-ALIASES = Entities("rfm_alias", AliasRow, 2)
+ALIASES = Entities("customer_alias", AliasRow, 2)
 
 
 class Aliases:
@@ -34,7 +34,7 @@ class Aliases:
         self._kept: dict[str, str] = {}
         # Most shops have none at all.
         self._any = bool(
-            transaction.query("SELECT 1 FROM rfm_alias WHERE shop = :shop LIMIT 1", shop=shop)
+            transaction.query("SELECT 1 FROM customer_alias WHERE shop = :shop LIMIT 1", shop=shop)
         )
 
     def look_up(self, customers: Collection[str]) -> None:
@@ -56,7 +56,7 @@ class Aliases:
         self.look_up((event.kept_id, event.deleted_id))
         heads = {self.kept(event.kept_id), self.kept(event.deleted_id)}
         found = self._transaction.query(
-            "SELECT deleted, told FROM rfm_alias WHERE shop = :shop AND kept IN (:one, :other)",
+            "SELECT deleted, told FROM customer_alias WHERE shop = :shop AND kept IN (:one, :other)",
             shop=self._shop, one=min(heads), other=max(heads),
         )  # fmt: skip
         members = heads | {row[0] for row in found}

@@ -12,15 +12,14 @@ A guest is the SHA-256 of the e-mail address; an order counts for customer and g
 checkout may have been begun as a guest's.
 """
 
-import hashlib
 from typing import Final, NamedTuple
 
-from aggregates.carts.fold.idle import HOUR_MS
-from processors.engine.processor import Projection
+from processors.checkouts.idle import HOUR_MS
+from processors.orders.customer import email_key
 from processors.shopify.checkouts import Cart, Checkout, CheckoutDeleted
 from processors.shopify.orders import Order
 from processors.shopify.tolerance import micros
-from stream.store.contract import Cells, Entities, Key
+from stream.store.contract import Entities, Key
 
 NEVER: Final = -1
 RECENT_ORDERS: Final = 64
@@ -48,15 +47,13 @@ class LinkRow(NamedTuple):
 
 
 LINKS: Final = Entities("cart_link", LinkRow, 2)
-BEGUN: Final = Cells("cart_begun", ("shop",), ("carts", "reached"))
-"""Carts that carts/* told of, and how many of them reached the checkout."""
 
 
 def customer_subject(customer_id: str | None, email: str | None) -> str:
     """Who orders or checks out; "" where nobody is known."""
     if customer_id:
         return f"customer:{customer_id}"
-    return f"email:{hashlib.sha256(email.strip().lower().encode()).hexdigest()}" if email else ""
+    return f"email:{email_key(email)}" if email else ""
 
 
 def cart_subject(cart_token: str | None) -> str:
@@ -130,13 +127,4 @@ def _ordered(row: LinkRow, order_ms: int) -> LinkRow:
     return row._replace(
         first_order_ms=earliest(row.first_order_ms, order_ms),
         orders=with_order(row.orders, order_ms),
-    )
-
-
-def begun(row: LinkRow | None) -> Projection:
-    """The cells of `cart_begun` in which a link counts."""
-    return (
-        ()
-        if row is None or row.begun_ms == NEVER
-        else [(BEGUN, (row.shop,), (1, int(row.checkout != "")))]
     )

@@ -1,0 +1,18 @@
+"""What campaigns cost and earn, and the budgets that follow."""
+
+from typing import Final
+
+from aggregates.budget.cells import CELLS
+from aggregates.budget.fold.spend import SPEND
+from aggregates.budget.projection import NAME, projection
+from aggregates.manifest import Manifest
+from processors.engine.feed import Feed
+
+MANIFEST: Final = Manifest(
+    name=NAME,
+    feeds=(Feed("orders", "orders"), Feed("budget_spend", "spend")),
+    projection=lambda _: projection(),
+    entities=(SPEND,),
+    cells=(CELLS,),
+    answers="aggregates.budget.answers",
+)

@@ -1,0 +1,16 @@
+"""Abandoned carts, and what can still be recovered from them."""
+
+from typing import Final
+
+from aggregates.carts.projection import NAME, TABLES, projection
+from aggregates.manifest import Manifest
+from processors.engine.feed import Feed
+
+MANIFEST: Final = Manifest(
+    name=NAME,
+    feeds=(Feed("carts", "checkouts"), Feed("orders", "orders")),
+    projection=lambda _: projection(),
+    entities=(),
+    cells=TABLES,
+    answers="aggregates.carts.answers",
+)

@@ -1,0 +1,224 @@
+"""RFM and LTV, per customer and shop, kept up to date with every order.
+
+order -> purchase day -> customer -> cells. An order adds one to a day of a customer and its net
+money to it; the days make the customer; the customer counts in cells. Only differences travel.
+
+The window ends with the shop's day `as_of_day`, which moves on at the shop's midnight: that
+touches only customers with a day that leaves. An order of a later day (a clock that is ahead)
+counts when its day has come. A batch reads the row of `rfm_shop`, shared; midnight, a merge of
+customers, another currency, and the step from exact amounts to bins lock it exclusively.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from aggregates.rfm.fold import customer as rfm_customer
+from aggregates.rfm.fold import order as rfm_order
+from aggregates.rfm.fold.batch import EARLY, Batch, EarlyRow, orders_of
+from aggregates.rfm.fold.customer import (
+    BTYD_CELLS,
+    CUSTOMERS,
+    DAYS,
+    LAST_DAY_CELLS,
+    RFM_CELLS,
+    SPEND_CELLS,
+)
+from aggregates.rfm.fold.order import LEFT_OUT_CELLS, contribution
+from aggregates.rfm.fold.shop import SHOPS, ShopRow, move_window, to_bins, today
+from processors.engine.processor import Counted
+from processors.engine.projection import Change, Projection, Scope, Source, rows, scopes_of
+from processors.orders.currency import currency_of_most
+from processors.orders.row import ORDERS, OrderRow, counts
+from processors.orders.shop import offsets
+from stream.store.contract import Reading, Transaction
+
+NAME: Final = "rfm"
+VERSION: Final = 1
+WINDOW_DAYS: Final = 365
+EXACT_BELOW: Final = 50_000
+"""Customers ever, below which amounts are kept exactly."""
+SHOPS_AT_ONCE: Final = 50
+"""Shops that one tick takes over midnight: each is a lock, and more have theirs at that time."""
+OF_CUSTOMERS: Final = (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS)
+TABLES: Final = (SHOPS, EARLY, DAYS, CUSTOMERS, *OF_CUSTOMERS, LEFT_OUT_CELLS)
+
+
+@dataclass(slots=True)
+class Rfm:
+    """The fold. `zones` and `currencies` are of the shops that have one set."""
+
+    zones: Mapping[str, ZoneInfo] = field(default_factory=dict)
+    currencies: Mapping[str, str] = field(default_factory=dict)
+    window_days: int = WINDOW_DAYS
+    exact_below: int = EXACT_BELOW
+    version: int = VERSION
+    _grown: set[str] = field(default_factory=set, init=False)
+    _to_sweep: bool = field(default=False, init=False)
+
+    def projection(self) -> Projection:
+        """As the orders processor and a rebuild use it."""
+        source = Source(ORDERS, self.apply, self.expected)
+        return Projection(NAME, self.version, (source,), TABLES, merged=self.merged, tick=self.tick)
+
+    def apply(
+        self,
+        transaction: Transaction,
+        work: Mapping[Scope, Sequence[Change[OrderRow]]],
+        now_ms: int,
+    ) -> None:
+        """Count changed orders in each generation."""
+        ahead = offsets(transaction, {scope.shop for scope in work} - self.zones.keys())
+        for scope in sorted(work, key=lambda scope: scope.key):
+            changes = work[scope]
+            shop = self._shop(transaction, scope, changes, ahead, now_ms)
+            batch = Batch(transaction, scope, shop)
+            batch.orders(changes)
+            batch.save()
+            self._grown.add(scope.key)
+
+    def merged(
+        self, transaction: Transaction, scope: Scope, customers: Sequence[tuple[str, str]]
+    ) -> None:
+        """Customers (gone, kept) were merged."""
+        shop = transaction.load(SHOPS, [(scope.key,)]).get((scope.key,))
+        if shop is None:  # Nothing is counted yet, so nothing moves.
+            return
+        batch = Batch(transaction, scope, shop)
+        for gone, kept in customers:
+            batch.merge(gone, kept)
+        batch.save()
+
+    def expected(self, reading: Reading, scope: Scope) -> Iterator[Counted]:
+        """All cells of a generation, from its orders and customers as they are."""
+        found = reading.query(
+            f"SELECT {', '.join(ShopRow._fields)} FROM rfm_shop WHERE shop = :shop", shop=scope.key
+        )
+        if not found:
+            return
+        shop = ShopRow(*found[0])
+        for customer in rows(reading, CUSTOMERS, scope.key):
+            yield from rfm_customer.cells(customer, exact=bool(shop.exact))
+        for order in rows(reading, ORDERS, scope.shop):
+            if scope.covers(0, (order.shop, order.order_id)):
+                yield from rfm_order.cells(scope.key, contribution(order, shop))
+
+    def _shop(
+        self,
+        transaction: Transaction,
+        scope: Scope,
+        changes: Sequence[Change[OrderRow]],
+        ahead: Mapping[str, int],
+        now_ms: int,
+    ) -> ShopRow:
+        """The shop as this batch counts by it; locked exclusively only where the batch changes it."""
+        key = scope.key
+        day = today(self.zones.get(scope.shop), ahead.get(scope.shop, 0), now_ms)
+        found = transaction.query(
+            f"SELECT {', '.join(ShopRow._fields)} FROM rfm_shop WHERE shop = :shop", shop=key
+        )
+        known = ShopRow(*found[0]) if found else None
+        if known is None or known.as_of_day < day or not known.currency:
+            known = transaction.load(SHOPS, [(key,)]).get((key,))
+            if known is None:
+                currency = self._first_currency(scope.shop, changes)
+                transaction.save(SHOPS, [ShopRow(key, currency, day, 1, self.window_days)])
+            else:
+                if not known.currency:
+                    known = known._replace(currency=self._first_currency(scope.shop, changes))
+                self._advance(
+                    transaction, scope, known, max(known.as_of_day, day), known.window_days
+                )
+        return transaction.load(SHOPS, [(key,)], shared=True)[(key,)]
+
+    def _first_currency(self, shop: str, changes: Iterable[Change[OrderRow]]) -> str:
+        """The currency until the next tick knows the one of most orders."""
+        sales = (new.currency for _, new in changes if new is not None and counts(new))
+        return self.currencies.get(shop) or next(sales, "")
+
+    def _advance(
+        self,
+        transaction: Transaction,
+        scope: Scope,
+        shop: ShopRow,
+        as_of_day: int,
+        window_days: int,
+    ) -> None:
+        """Move the window of an exclusively locked shop; count the orders whose day has come."""
+        moved = move_window(transaction, shop, as_of_day, window_days)
+        batch = Batch(transaction, scope, moved)
+        batch.due(shop.as_of_day)
+        batch.save()
+
+    def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
+        """Midnight, another window or currency, the step to bins, and cells that became zero."""
+        active = {scope.key: scope for scope in scopes_of(transaction, NAME, self.version, shop)}
+        grown = self._grown & active.keys()
+        looked_at = set(grown)  # Forgotten at the end, for a tick that raises is done again.
+        left = SHOPS_AT_ONCE
+        ahead = offsets(transaction, {scope.shop for scope in active.values()})
+        for found in transaction.query(
+            f"SELECT {', '.join(ShopRow._fields)} FROM rfm_shop ORDER BY shop"
+        ):
+            row = ShopRow(*found)
+            scope = active.get(row.shop)
+            if scope is None:
+                continue
+            day = today(self.zones.get(scope.shop), ahead.get(scope.shop, 0), now_ms)
+            # One day may be an offset that was learned; more is a clock that was wrong.
+            put_back = row.as_of_day > day + 1
+            moves = day > row.as_of_day or put_back or row.window_days != self.window_days
+            if left and moves:
+                left, self._to_sweep = left - 1, True
+                row = transaction.load(SHOPS, [(row.shop,)])[(row.shop,)]
+                if put_back:
+                    row = _put_back(transaction, scope, row, day)
+                self._advance(transaction, scope, row, max(row.as_of_day, day), self.window_days)
+                grown.add(row.shop)
+            self._currency(transaction, scope, row, looked_up=row.shop in grown)
+            if row.exact and row.shop in grown:
+                sql = "SELECT sum(customers) FROM rfm_last_day_cell WHERE shop = :shop"
+                if (transaction.query(sql, shop=row.shop)[0][0] or 0) >= self.exact_below:
+                    to_bins(transaction, row.shop)
+        if self._to_sweep and left == SHOPS_AT_ONCE:
+            self._to_sweep = False
+            for cells in OF_CUSTOMERS:
+                transaction.sweep(cells)
+        self._grown -= looked_at
+
+    def _currency(
+        self, transaction: Transaction, scope: Scope, shop: ShopRow, *, looked_up: bool
+    ) -> None:
+        """Count the shop in another currency where that is set, or has become that of most."""
+        currency = self.currencies.get(scope.shop)
+        if not currency:
+            currency = currency_of_most(transaction, scope.shop) if looked_up else shop.currency
+        if currency != shop.currency:
+            self._to_sweep = True
+            shop = transaction.load(SHOPS, [(scope.key,)])[(scope.key,)]
+            _recount(transaction, scope, shop, currency)
+
+
+def _recount(transaction: Transaction, scope: Scope, shop: ShopRow, currency: str) -> None:
+    """Count an exclusively locked shop in another currency."""
+    now = shop._replace(currency=currency)
+    transaction.save(SHOPS, [now])
+    batch = Batch(transaction, scope, now)
+    where = "currency IN (:was, :now)"
+    for found in orders_of(transaction, scope, where, was=shop.currency, now=currency):
+        batch.move([(contribution(row, shop), contribution(row, now)) for row in found])
+    batch.save()
+
+
+def _put_back(transaction: Transaction, scope: Scope, shop: ShopRow, day: int) -> ShopRow:
+    """Let an exclusively locked shop's window end with `day`, before its `as_of_day`.
+
+    What came after waits for its day again.
+    """
+    batch = Batch(transaction, scope, shop)
+    for found in orders_of(transaction, scope, "day > :day", day=day):
+        transaction.save(EARLY, [EarlyRow(scope.key, row.day, row.order_id) for row in found])
+        batch.move([(contribution(row, shop), None) for row in found])
+    batch.save()
+    return move_window(transaction, shop, day, shop.window_days)

@@ -1,0 +1,66 @@
+"""`orderwire rebuild`: an aggregate's stored numbers, made anew from the facts."""
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from processors.engine.projection import Projection
+    from stream.store.contract import Store
+
+EXAMPLE = "Example: `orderwire rebuild rfm --shop your-shop.myshopify.com`"
+BUSY_S = 0.2
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+
+    @app.command(epilog=EXAMPLE)
+    def rebuild(
+        name: Annotated[str, typer.Argument(help="rfm, carts, budget or currency; all for each.")],
+        shop: Annotated[str, typer.Option(help="Only this shop; else every shop.")] = "",
+    ) -> None:
+        """Count an aggregate anew from the stored facts, beside whatever runs.
+
+        Answers stay as they are until the new numbers are complete. Stopped half-way, it goes on
+        where it was as soon as `orderwire serve` runs or this command is given again.
+        """
+        from orderwire.operation.existing import open_existing_store
+        from orderwire.operation.telling import Refused, failures_told
+        from orderwire.serve.registry import projections
+        from orderwire.settings.program import Settings
+
+        with failures_told("rebuild"):
+            settings = Settings.load()
+            known = projections(settings)
+            if name != "all" and name not in known:
+                raise Refused(f"{name!r} is no aggregate: write {', '.join(known)} or all")
+            chosen = list(known.values()) if name == "all" else [known[name]]
+            store = open_existing_store(settings)
+            try:
+                rebuilt = _rebuild(store, chosen, shop)
+            finally:
+                store.close()
+            if not rebuilt:
+                raise Refused("nothing is stored of that shop yet; see `orderwire status`")
+            typer.echo(f"counted anew: {rebuilt} (shops times aggregates)")
+
+
+def _rebuild(store: "Store", chosen: "list[Projection]", shop: str) -> int:
+    from orderwire.operation.telling import progress
+    from processors.engine.rebuild import counted, request_all, run
+    from stream.store.contract import StoreUnavailable
+
+    known = {projection.name: projection for projection in chosen}
+    wanted = request_all(store, chosen, shop, time.time_ns() // 1_000_000)
+    for each, entities in wanted.items():
+        with progress(f"{each.name} of {each.shop}") as advance:
+            while True:
+                try:
+                    if not run(store, known[each.name], each.shop, time.time_ns() // 1_000_000):
+                        break
+                except StoreUnavailable:
+                    time.sleep(BUSY_S)  # A fold or another rebuilder has the lock.
+                advance(counted(store, each), entities)
+    return len(wanted)

@@ -1,0 +1,72 @@
+"""Rebuilds projections beside the folds of a process role, one page after the other.
+
+Projections of another version, rebuilds that were requested, and generations that were replaced
+are found in the store, so any process may begin, go on with, or finish what another has begun.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import structlog
+
+from processors.engine.projection import Projection
+from processors.engine.rebuild import Pending, pending, register, run
+from stream.store.contract import Store, StoreBroken, StoreUnavailable
+
+LOOK_EVERY_S: Final = 1.0
+REST: Final = 0.2
+"""Share of a step's duration that the next one waits, so that folds of the same shop get the lock."""
+PAUSE_S: Final = 60.0
+"""How long a shop's projection waits after a step of it failed."""
+log = structlog.get_logger()
+
+
+async def rebuild(
+    store: Store,
+    projections: Mapping[str, Projection],
+    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+) -> None:
+    """Rebuild what has to be, until cancelled. One shop's failure pauses that shop alone."""
+    not_before_s: dict[Pending, float] = {}
+    registered = False
+    while True:
+        try:
+            if not registered:
+                await asyncio.to_thread(_register, store, projections)
+                registered = True
+            found = await asyncio.to_thread(_pending, store, projections)
+        except (StoreUnavailable, StoreBroken):
+            await asyncio.sleep(LOOK_EVERY_S)
+            continue
+        due = [each for each in found if time.monotonic() >= not_before_s.get(each, 0.0)]
+        for each in due:
+            started_s = time.monotonic()
+            projection = projections[each.name]
+            try:
+                await asyncio.to_thread(run, store, projection, each.shop, clock_ms())
+            except StoreUnavailable:
+                await asyncio.sleep(LOOK_EVERY_S)
+            except Exception as error:  # Ours: the shop's past cannot be counted by this program.
+                not_before_s[each] = time.monotonic() + PAUSE_S
+                log.error(
+                    "rebuild failed",
+                    projection=each.name,
+                    shop=each.shop,
+                    error=type(error).__name__,
+                    next_step="upgrade orderwire; it is tried again every minute",
+                )
+            await asyncio.sleep(REST * (time.monotonic() - started_s))
+        if not due:
+            await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _register(store: Store, projections: Mapping[str, Projection]) -> None:
+    with store.begin() as transaction:
+        register(transaction, projections.values())
+
+
+def _pending(store: Store, projections: Mapping[str, Projection]) -> list[Pending]:
+    with store.snapshot() as snapshot:
+        return pending(snapshot, projections.values())

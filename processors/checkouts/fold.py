@@ -1,0 +1,153 @@
+"""Events -> links -> checkouts: what one batch changes, as one load and one save per table.
+
+Links are always locked before checkouts, so that owners of different partitions do not deadlock.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any, Final
+
+from processors.checkouts.link import (
+    LINKS,
+    MANY,
+    LinkRow,
+    cart_subject,
+    customer_subject,
+    linked,
+)
+from processors.checkouts.state import (
+    CHECKOUTS,
+    CheckoutRow,
+    folded,
+    links_of,
+    relinked,
+    settled,
+)
+from processors.engine.projection import Change, Work
+from processors.shopify.checkouts import Cart, CheckoutDeleted, CheckoutEvent
+from processors.shopify.orders import Order
+from stream.store.contract import Key, Transaction
+
+UNDECIDED: Final = " AND completed_ms = -1 AND order_ms = -1"
+"""The condition of the index `cart_checkout_undecided`: a till's customer has thousands of
+checkouts, nearly all of them ordered."""
+
+
+def fold(
+    transaction: Transaction,
+    work: Work,
+    events: Sequence[CheckoutEvent] | Sequence[Order],
+    now_ms: int,
+    after_minutes: int,
+) -> None:
+    """Fold `events`, and their rows' changes into every projection."""
+    of_links: dict[Key, list[Any]] = {}
+    of_checkouts: dict[Key, list[Any]] = {}
+    for event in events:
+        for subject in _subjects(event):
+            of_links.setdefault((event.shop, subject), []).append(event)
+        token = _token(event)
+        if token:
+            of_checkouts.setdefault((event.shop, token), []).append(event)
+    links, changed = _links(transaction.load(LINKS, of_links), of_links)
+    refreshed = [
+        (old, new)
+        for old, new in changed
+        if old is not None and new is not None and _copied(old) != _copied(new)
+    ]
+    following = [new for old, new in refreshed if _only_orders(old, new)]
+    everything = [new for old, new in refreshed if not _only_orders(old, new)]
+    keys = {
+        *of_checkouts,
+        *_checkouts_of(transaction, everything),
+        *_checkouts_of(transaction, following, UNDECIDED),
+    }
+    rows_before = transaction.load(CHECKOUTS, keys)
+    moved: list[Change[CheckoutRow]] = []
+    for key in keys:
+        old = row = rows_before.get(key)
+        for event in of_checkouts.get(key, ()):
+            row = folded(row, key, event)
+        if row is not None:
+            customer, cart = links_of(row)
+            row = relinked(row, links.get(customer), links.get(cart))
+            row = settled(row, now_ms, after_minutes)
+            if row != old:
+                moved.append(Change(old, row))
+    transaction.save(LINKS, [new for _, new in changed if new is not None])
+    transaction.save(CHECKOUTS, [new for _, new in moved if new is not None])
+    work.apply(LINKS, changed, now_ms)
+    work.apply(CHECKOUTS, moved, now_ms)
+
+
+def _subjects(event: CheckoutEvent | Order) -> tuple[str, ...]:
+    """The links that an event touches."""
+    if isinstance(event, Cart):
+        return (cart_subject(event.token),)
+    if isinstance(event, CheckoutDeleted):
+        return () if event.token else (cart_subject(event.cart_token),)
+    told = [customer_subject(event.customer_id, event.email), cart_subject(event.cart_token)]
+    if isinstance(event, Order) and event.customer_id:
+        # A checkout may know its buyer by the e-mail address alone, before they have logged in.
+        told.append(customer_subject(None, event.email))
+    return tuple(subject for subject in told if subject)
+
+
+def _token(event: CheckoutEvent | Order) -> str | None:
+    """The checkout that an event is about."""
+    if isinstance(event, Order):
+        return event.checkout_token
+    return None if isinstance(event, Cart) else event.token
+
+
+def _links(
+    before: dict[Key, LinkRow], events: dict[Key, list[Any]]
+) -> tuple[dict[Key, LinkRow], list[Change[LinkRow]]]:
+    """All links of the batch as they are now, and those that are new or changed."""
+    links: dict[Key, LinkRow] = {}
+    changed: list[Change[LinkRow]] = []
+    for key, its_events in events.items():
+        old = row = before.get(key)
+        for event in its_events:
+            row = linked(row, key, event)
+        if row is None:
+            continue
+        links[key] = row
+        if row != old:
+            changed.append(Change(old, row))
+    return links, changed
+
+
+def _copied(row: LinkRow) -> tuple[int, str, int]:
+    """What checkouts copy of a link."""
+    return row.first_order_ms, row.orders, row.deleted_ms
+
+
+def _only_orders(before: LinkRow, after: LinkRow) -> bool:
+    """Whether only further orders came to a link: checkouts with an order of their own do not copy those (`cart_state.relinked`)."""
+    return (before.first_order_ms, before.deleted_ms) == (after.first_order_ms, after.deleted_ms)
+
+
+def _checkouts_of(
+    transaction: Transaction, links: Collection[LinkRow], where: str = ""
+) -> Iterable[Key]:
+    """Keys of the checkouts under these links; where one has several, by index, with one statement per shop and kind."""
+    wanted: dict[tuple[str, str], list[str]] = {}
+    for link in links:
+        if link.checkout == MANY:
+            kind, _, cart_token = link.subject.partition(":")
+            column, value = (
+                ("cart_token", cart_token) if kind == "cart" else ("customer", link.subject)
+            )
+            wanted.setdefault((link.shop, column), []).append(value)
+        elif link.checkout:
+            yield link.shop, link.checkout
+    for (shop, column), values in wanted.items():
+        # Filled up to a power of two, so that few different statements are ever prepared.
+        size = 1 << (len(values) - 1).bit_length()
+        names = {f"v{i}": values[min(i, len(values) - 1)] for i in range(size)}
+        found = transaction.query(
+            f"SELECT token FROM cart_checkout WHERE shop = :shop AND {column} IN ({', '.join(f':{name}' for name in names)}){where}",
+            shop=shop,
+            **names,
+        )
+        yield from ((shop, token) for (token,) in found)

@@ -1,0 +1,180 @@
+"""The one processor of checkouts and carts: record -> event -> rows -> every aggregate, at once.
+
+Orders change the same rows: they reach their own checkout by `checkout_token`, those of their cart
+by `cart_token` where they name no checkout, and their customer's others by that customer's link.
+A checkout copies its links, so its row is a function of what came, never of the order in which it
+came. Rows are kept for 90 days from `created_at`, as in Shopify's admin
+(docs/facts/analytics.md, "Cart states"); those of customers stay.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Any, Final
+
+from processors.checkouts.fold import fold
+from processors.checkouts.idle import BUCKET_MS
+from processors.checkouts.link import LINKS
+from processors.checkouts.state import CHECKOUTS, EXPIRES_MS, KEPT_MS, CheckoutRow, settled
+from processors.engine.processor import Tick, in_shop
+from processors.engine.projection import Change, Projection, Projector, ticks_of_projections
+from processors.shopify.checkouts import CheckoutEvent, decode_checkout
+from processors.shopify.orders import Order
+from stream.record import Entry
+from stream.store.contract import Entities, Key, Row, Transaction
+
+NAME: Final = "carts"
+AFTER_MINUTES: Final = 60
+PAGE: Final = 500
+"""Rows that one step of a tick touches; a tick takes as many steps as there is work, up to PAGES."""
+PAGES: Final = 20
+OLD_CHECKOUTS: Final = """
+    WITH RECURSIVE shops (shop) AS (
+        SELECT MIN(shop) FROM cart_checkout
+        UNION ALL
+        SELECT (SELECT MIN(c.shop) FROM cart_checkout c WHERE c.shop > shops.shop)
+        FROM shops WHERE shops.shop IS NOT NULL
+    )
+    SELECT c.shop, c.token FROM shops CROSS JOIN cart_checkout c
+    WHERE c.shop = shops.shop AND c.created_ms < :old{here} LIMIT :page
+"""
+"""From shop to shop by the index on (shop, created_ms), as neither database would by itself."""
+
+
+class Checkouts:
+    """A `processors.engine.processor.Processor` of checkouts/* and carts/*.
+
+    `follow` is what orders do to checkouts, in the transaction of the orders processor.
+    """
+
+    name = NAME
+    topic = "checkouts"
+
+    def __init__(
+        self,
+        projections: Collection[Projection] = (),
+        abandoned_after_minutes: int = AFTER_MINUTES,
+    ) -> None:
+        """`abandoned_after_minutes`: idle for so long, a checkout is abandoned.
+
+        Whole tens, since idleness is counted in steps of ten. After a change the `tick` settles
+        existing rows anew. Raises ValueError.
+        """
+        self._after_minutes = checked_minutes(abandoned_after_minutes)
+        self._projections = tuple(projections)
+        self._projector = Projector(self._projections)
+        self._resettle = True
+
+    def decode(self, entry: Entry) -> CheckoutEvent | None:
+        """A checkout's or cart's event. Raises Rejected."""
+        return decode_checkout(entry)
+
+    def apply(self, transaction: Transaction, events: Sequence[CheckoutEvent], now_ms: int) -> None:
+        """Fold `events` into checkouts and links, and their changes into every aggregate."""
+        self._fold(transaction, events, now_ms)
+
+    def follow(self, transaction: Transaction, orders: Sequence[Order], now_ms: int) -> None:
+        """Fold snapshots of orders likewise. Test orders complete nothing."""
+        self._fold(transaction, [order for order in orders if not order.test], now_ms)
+
+    def _fold(
+        self,
+        transaction: Transaction,
+        events: Sequence[CheckoutEvent] | Sequence[Order],
+        now_ms: int,
+    ) -> None:
+        if events:
+            work = self._projector.begin(transaction, {event.shop for event in events})
+            fold(transaction, work, events, now_ms, self._after_minutes)
+
+    @property
+    def ticks(self) -> Mapping[str, Tick]:
+        """Of the rows, and of each projection: one that fails stops no other."""
+        return {"rows": self._tick, **ticks_of_projections(self._projections)}
+
+    def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
+        """All `ticks`, one after the other."""
+        for tick in self.ticks.values():
+            tick(transaction, now_ms, shop)
+
+    def _tick(self, transaction: Transaction, now_ms: int, shop: str | None) -> None:
+        """Expire what has been idle for 14 days, remove what is 90 days old.
+
+        After a start, settle rows that were settled by another `abandoned_after_minutes`.
+        """
+        edge, old_ms = (now_ms - EXPIRES_MS) // BUCKET_MS, now_ms - KEPT_MS
+        here, of_shop = in_shop(shop)
+        expired = (
+            "SELECT shop, token FROM cart_checkout WHERE open_bucket >= 0"
+            " AND (open_bucket < :edge OR (open_bucket = :edge AND last_ms <= :idle))"
+            f"{here} LIMIT :page"
+        )
+        old = OLD_CHECKOUTS.format(here=in_shop(shop, "c.shop")[0])
+        idle_ms = now_ms - EXPIRES_MS
+
+        def resettle(keys: list[Key]) -> None:
+            self._settle(transaction, keys, now_ms)
+
+        _in_pages(
+            lambda: transaction.query(expired, edge=edge, idle=idle_ms, page=PAGE, **of_shop),
+            resettle,
+        )
+        _in_pages(
+            lambda: transaction.query(old, old=old_ms, page=PAGE, **of_shop),
+            lambda keys: self._remove(transaction, CHECKOUTS, keys, now_ms),
+        )
+        old_links = (
+            "SELECT shop, subject FROM cart_link"
+            f" WHERE kept_from_ms >= 0 AND kept_from_ms < :old{here} LIMIT :page"
+        )
+        _in_pages(
+            lambda: transaction.query(old_links, old=old_ms, page=PAGE, **of_shop),
+            lambda keys: self._remove(transaction, LINKS, keys, now_ms),
+        )
+        if self._resettle:
+            others = (
+                "SELECT shop, token FROM cart_checkout"
+                f" WHERE after_minutes <> :after{here} LIMIT :page"
+            )
+            after = self._after_minutes
+            more = _in_pages(
+                lambda: transaction.query(others, after=after, page=PAGE, **of_shop), resettle
+            )
+            self._resettle = more or shop is not None
+
+    def _settle(self, transaction: Transaction, keys: list[Key], now_ms: int) -> None:
+        work = self._projector.begin(transaction, {str(shop) for shop, _ in keys})
+        changes: list[Change[CheckoutRow]] = []
+        for old in transaction.load(CHECKOUTS, keys).values():
+            new = settled(old, now_ms, self._after_minutes)
+            if new != old:
+                changes.append(Change(old, new))
+        transaction.save(CHECKOUTS, [new for _, new in changes if new is not None])
+        work.apply(CHECKOUTS, changes, now_ms)
+
+    def _remove(
+        self, transaction: Transaction, entities: Entities[Row], keys: list[Key], now_ms: int
+    ) -> None:
+        work = self._projector.begin(transaction, {str(shop) for shop, _ in keys})
+        found = transaction.load(entities, keys)
+        transaction.delete(entities, list(found))
+        work.apply(entities, [Change(row, None) for row in found.values()], now_ms)
+
+
+def checked_minutes(abandoned_after_minutes: int) -> int:
+    """The setting, where it can be used. Raises ValueError."""
+    if not 10 <= abandoned_after_minutes <= 7 * 24 * 60 or abandoned_after_minutes % 10:
+        raise ValueError(
+            f"abandoned_after_minutes is {abandoned_after_minutes}: it must be a multiple of 10,"
+            " up to a week (10080)"
+        )
+    return abandoned_after_minutes
+
+
+def _in_pages(find: Callable[[], list[Any]], change: Callable[[list[Key]], None]) -> bool:
+    """Do `change` to what `find` finds, page by page. True where something may be left."""
+    for _ in range(PAGES):
+        keys: list[Key] = [tuple(row) for row in find()]
+        if keys:
+            change(keys)
+        if len(keys) < PAGE:
+            return False
+    return True

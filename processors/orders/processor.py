@@ -1,0 +1,141 @@
+"""The one processor of orders: record -> event -> row of facts -> every aggregate, at once.
+
+It reads and decodes a record once, folds it into the order's row, and hands the change to the
+projections that the composition root names; it knows none of them.
+"""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import Final
+
+from processors.engine.processor import Tick
+from processors.engine.projection import (
+    Change,
+    Projection,
+    Projector,
+    Work,
+    ticks_of_projections,
+)
+from processors.orders.aliases import Aliases
+from processors.orders.row import ORDERS, OrderRow
+from processors.orders.shop import SHOPS, ShopRow, learned
+from processors.orders.state import fold
+from processors.shopify.orders import (
+    CustomersMerged,
+    Order,
+    OrderDeleted,
+    OrderEvent,
+    RefundCreated,
+    Zones,
+    decode_order,
+)
+from stream.record import Entry
+from stream.store.contract import Key, Transaction
+
+NAME: Final = "orders"
+Follow = Callable[[Transaction, Sequence[Order], int], None]
+"""(transaction, snapshots of orders, now in Unix ms): entities that orders change, too."""
+
+
+class Orders:
+    """A `processors.engine.processor.Processor`. `zones` are of the shops that have one set."""
+
+    name = NAME
+    topic = "orders"
+
+    def __init__(
+        self,
+        zones: Zones,
+        projections: Collection[Projection] = (),
+        followers: Collection[Follow] = (),
+    ) -> None:
+        self._zones, self._followers = zones, tuple(followers)
+        self._projections = tuple(projections)
+        self._projector = Projector(self._projections)
+
+    def decode(self, entry: Entry) -> OrderEvent | None:
+        """An order's event, or a merge of customers. Raises Rejected."""
+        return decode_order(entry, self._zones, with_facts=True)
+
+    def apply(self, transaction: Transaction, events: Sequence[OrderEvent], now_ms: int) -> None:
+        """Fold `events` into rows, and the rows' changes into every aggregate."""
+        by_shop: dict[str, list[OrderEvent]] = {}
+        for event in events:
+            by_shop.setdefault(event.shop, []).append(event)
+        work = self._projector.begin(transaction, by_shop)
+        self._shops(transaction, by_shop, now_ms)
+        for shop in sorted(by_shop):
+            _merge(transaction, work, shop, by_shop[shop])
+        changes = _folded(transaction, events)
+        if changes:
+            work.apply(ORDERS, changes, now_ms)
+        orders = [event for event in events if isinstance(event, Order)]
+        if orders:
+            for follow in self._followers:
+                follow(transaction, orders, now_ms)
+
+    def _shops(
+        self, transaction: Transaction, by_shop: Mapping[str, Sequence[OrderEvent]], now_ms: int
+    ) -> None:
+        """Lock the shops: exclusively where customers are merged or the shop's offset changes."""
+        names = {f"shop{number}": shop for number, shop in enumerate(sorted(by_shop))}
+        sql = f"SELECT {', '.join(ShopRow._fields)} FROM order_shop WHERE shop IN ({', '.join(f':{name}' for name in names)})"
+        known = {row[0]: ShopRow(*row) for row in transaction.query(sql, **names)}
+        changing = [
+            shop
+            for shop, events in by_shop.items()
+            if shop not in known
+            or self._learned(known[shop], events, now_ms) != known[shop]
+            or any(isinstance(event, CustomersMerged) for event in events)
+        ]
+        if changing:
+            found = transaction.load(SHOPS, [(shop,) for shop in sorted(changing)])
+            rows = [
+                self._learned(found.get((shop,), ShopRow(shop)), by_shop[shop], now_ms)
+                for shop in sorted(changing)
+            ]
+            transaction.save(SHOPS, [row for row in rows if found.get((row.shop,)) != row])
+        rest = [(shop,) for shop in sorted(by_shop.keys() - set(changing))]
+        transaction.load(SHOPS, rest, shared=True)
+
+    def _learned(self, shop: ShopRow, events: Sequence[OrderEvent], now_ms: int) -> ShopRow:
+        if shop.shop in self._zones:
+            return shop
+        return learned(shop, (event for event in events if isinstance(event, Order)), now_ms)
+
+    @property
+    def ticks(self) -> Mapping[str, Tick]:
+        """What time alone changes, by projection: one that fails stops no other."""
+        return ticks_of_projections(self._projections)
+
+    def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
+        """All `ticks`, one after the other."""
+        for tick in self.ticks.values():
+            tick(transaction, now_ms, shop)
+
+
+def _merge(transaction: Transaction, work: Work, shop: str, events: Sequence[OrderEvent]) -> None:
+    merges = [event for event in events if isinstance(event, CustomersMerged)]
+    if not merges:
+        return
+    aliases = Aliases(transaction, shop)
+    for event in merges:
+        gone = aliases.merge(event)
+        work.merged(shop, [(customer, aliases.kept(customer)) for customer in gone])
+
+
+def _folded(transaction: Transaction, events: Sequence[OrderEvent]) -> list[Change[OrderRow]]:
+    """Fold events into rows, and save those that changed."""
+    by_order: dict[Key, list[Order | RefundCreated | OrderDeleted]] = {}
+    for event in events:
+        if not isinstance(event, CustomersMerged):
+            by_order.setdefault((event.shop, event.order_id), []).append(event)
+    before = transaction.load(ORDERS, by_order)
+    changes = []
+    for key, its_events in by_order.items():
+        old = new = before.get(key)
+        for event in its_events:
+            new = fold(new, event)
+        if new is not None and new != old:
+            changes.append(Change(old, new))
+    transaction.save(ORDERS, [new for _, new in changes if new is not None])
+    return changes

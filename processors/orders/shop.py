@@ -1,0 +1,39 @@
+"""What orders say of their shop as a whole: how far it is ahead of UTC."""
+
+from collections.abc import Collection, Iterable
+from typing import Final, NamedTuple
+
+from processors.shopify.orders import Order
+from stream.store.contract import Entities, Reading
+
+DAY_MS: Final = 86_400_000
+
+
+class ShopRow(NamedTuple):
+    """Columns of `order_shop`. Whoever changes what all orders of a shop depend on locks its row."""
+
+    shop: str
+    offset_day: int = 0
+    offset_s: int = 0
+    """How far the shop is ahead of UTC, by the times of its newest orders, those of `offset_day`;
+    where no time zone is set. Shopify writes order times in the shop's own offset."""
+
+
+SHOPS: Final = Entities("order_shop", ShopRow, 1)
+
+
+def learned(shop: ShopRow, orders: Iterable[Order], now_ms: int) -> ShopRow:
+    """The shop with the offset of its newest orders. Test orders may be older than its settings."""
+    tomorrow = now_ms // DAY_MS + 1
+    newest = (shop.offset_day, shop.offset_s)
+    seen = {(order.day, order.processed_at.utcoffset()) for order in orders if not order.test}
+    for day, offset in seen:
+        if newest[0] <= day <= tomorrow and offset is not None:
+            newest = max(newest, (day, round(offset.total_seconds())))
+    return shop._replace(offset_day=newest[0], offset_s=newest[1])
+
+
+def offsets(reading: Reading, shops: Collection[str]) -> dict[str, int]:
+    """Seconds ahead of UTC by shop, of those that orders have come of."""
+    found = reading.query("SELECT shop, offset_s FROM order_shop")
+    return {shop: offset_s for shop, offset_s in found if shop in shops}

@@ -1,0 +1,111 @@
+"""What the row of facts keeps of an order beyond what decides its state.
+
+Nothing here rejects an order: a fact that cannot be read is absent.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from processors.orders.row import Detail, Line, encoded
+from processors.shopify.landing import clean
+from processors.shopify.raw_order import RawFacts, RawLine, RawOrder, RawPlace
+from processors.shopify.tolerance import Rejected, identifier, mapping, money, text
+
+LINES: Final = 250
+CODES: Final = 20
+CHARACTERS: Final = 100
+_decoder = msgspec.json.Decoder(RawFacts)
+_tolerant_decoder = msgspec.json.Decoder(RawOrder)
+
+
+class Facts(NamedTuple):
+    """Fields of `processors.shopify.orders.Order`."""
+
+    name: str
+    country: str
+    province: str
+    detail: bytes
+
+
+NO_FACTS: Final = Facts("", "", "", b"")
+
+
+def decoded(body: bytes) -> RawOrder:
+    """The body; without its facts where one of them has a shape that no order has.
+
+    Raises msgspec.DecodeError.
+    """
+    try:
+        return _decoder.decode(body)
+    except msgspec.ValidationError:
+        return _tolerant_decoder.decode(body)
+
+
+def facts(raw: RawOrder, currency: str) -> Facts:
+    """The facts of an order's body; empty ones where `decoded` had to do without."""
+    if not isinstance(raw, RawFacts):
+        return NO_FACTS
+    place = raw.shipping_address or raw.billing_address or RawPlace()
+    shipping = mapping(mapping(raw.total_shipping_price_set).get("shop_money")).get("amount")
+    detail = Detail(
+        subtotal=_money(raw.subtotal_price, raw.subtotal_price_set, currency),
+        discount=_money(raw.total_discounts, raw.total_discounts_set, currency),
+        shipping=_money(shipping, None, currency),
+        tax=_money(raw.total_tax, raw.total_tax_set, currency),
+        discount_codes=tuple(
+            label for each in (raw.discount_codes or ())[:CODES] if (label := _text(each.code))
+        ),
+        lines=tuple(_lines(_given(raw.line_items), currency)),
+    )
+    return Facts(
+        name=_text(raw.name),
+        country=_code(place.country_code),
+        province=_code(place.province_code),
+        detail=encoded(detail),
+    )
+
+
+def _given(lines: list[RawLine] | msgspec.UnsetType | None) -> Sequence[RawLine]:
+    return lines if isinstance(lines, list) else ()
+
+
+def _lines(lines: Iterable[RawLine], currency: str) -> Iterable[Line]:
+    for number, line in enumerate(lines):
+        if number == LINES:
+            return
+        quantity = _count(line.quantity)
+        current = quantity if line.current_quantity is None else _count(line.current_quantity)
+        yield Line(
+            product_id=identifier(line.product_id) or "",
+            variant_id=identifier(line.variant_id) or "",
+            sku=_text(line.sku),
+            quantity=quantity,
+            current_quantity=current,
+            unit_price=_money(line.price, line.price_set, currency),
+        )
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and 0 <= value < 1 << 31 else 0
+
+
+def _text(value: Any) -> str:
+    found = text(value)
+    return clean(found, CHARACTERS) if found else ""
+
+
+def _code(value: Any) -> str:
+    """An ISO code in capitals; "" for what is none."""
+    code = _text(value).upper()
+    return code if len(code) <= 6 and code.isascii() and code.replace("-", "").isalnum() else ""
+
+
+def _money(plain: Any, amount_set: Any, currency: str) -> int | None:
+    if plain in (None, ""):
+        plain = mapping(mapping(amount_set).get("shop_money")).get("amount")
+    try:
+        return money(plain, currency, "")
+    except Rejected:
+        return None

@@ -1,0 +1,100 @@
+"""What a landing site says about where a visitor came from, and the part of it worth keeping.
+
+Visitors write this text: nothing here raises, whatever it is, and lengths are bounded.
+"""
+
+import re
+from typing import Final
+from urllib.parse import quote_plus, unquote_plus, urlsplit
+
+CHARACTERS_READ: Final = 16_384
+LABEL_CHARACTERS: Final = 400
+"""Longest value kept; Meta allows 400 for a campaign's name."""
+NAME_CHARACTERS: Final = 100
+"""Longest id or channel kept."""
+UNREADABLE: Final = "-"
+"""Stands for a landing site that is no page of the shop, before its parameters."""
+CLICK_IDS: Final = {
+    "fbclid": "meta",
+    "gclid": "google",
+    "gbraid": "google",
+    "wbraid": "google",
+    "dclid": "google",
+    "ttclid": "tiktok",
+    "msclkid": "microsoft",
+    "epik": "pinterest",
+    "sccid": "snapchat",
+    "twclid": "x",
+    "li_fat_id": "linkedin",
+    "rdt_cid": "reddit",
+}
+_READ: Final = frozenset(
+    (
+        *CLICK_IDS,
+        *("utm_id", "utm_campaign", "utm_source", "utm_medium", "utm_term", "utm_content"),
+        *("gad_campaignid", "gad_source"),
+    )
+)
+_URL: Final = re.compile(r"[/?]|[a-z][a-z0-9+.-]*://|[\w-]+(\.[\w-]+)+([:/?#]|$)", re.IGNORECASE)
+_WALLET: Final = re.compile(
+    r"^(?:[a-z][a-z0-9+.-]*://[^/?#]*)?/+wallets?(?:[/?#.]|$)", re.IGNORECASE
+)
+_NOTHING: Final = re.compile(
+    r"\{.*\}|__[A-Za-z_]+__|\(?(?:not set|none|direct)\)?|null|undefined", re.IGNORECASE
+)
+
+
+def clean(value: str, characters: int) -> str:
+    """At most `characters`, white space collapsed, no control characters, no lone surrogates."""
+    value = " ".join(value[: 4 * characters].split())
+    if not value.isprintable():
+        value = "".join(character for character in value if character.isprintable())
+    return value[:characters].strip()
+
+
+def parameters(landing_site: str) -> dict[str, str]:
+    """The query parameters read, by lower-case name; the first that says something counts.
+
+    `&amp;` is a link copied out of HTML.
+    """
+    found: dict[str, str] = {}
+    query = landing_site.partition("?")[2].partition("#")[0]
+    for pair in query.replace("?", "&").split("&"):
+        name, _, value = pair.partition("=")
+        name = name.strip().lower().removeprefix("amp;")
+        if name in _READ and value and name not in found:
+            if "%" in value or "+" in value:
+                value = unquote_plus(value, errors="replace")
+            value = clean(value, LABEL_CHARACTERS)
+            if value and not _NOTHING.fullmatch(value):
+                found[name] = value
+    return found
+
+
+def readable(landing_site: str) -> bool:
+    """Whether it is a page that a visitor can have landed on, and not a wallet's own path."""
+    if _WALLET.match(landing_site) or not _URL.match(landing_site):
+        return False
+    try:
+        urlsplit(landing_site)
+    except ValueError:
+        return False
+    return True
+
+
+def reduced(landing_site: str | None) -> str:
+    """The landing site without what is not read: no path, and of click ids only that there is one.
+
+    Attribution of the reduced one equals that of the whole. "" where it says nothing at all.
+    """
+    if not landing_site:
+        return ""
+    landing_site = landing_site[:CHARACTERS_READ].strip()
+    page = "/" if readable(landing_site) else UNREADABLE
+    kept = [
+        f"{name}={1 if name in CLICK_IDS else quote_plus(value)}"
+        for name, value in parameters(landing_site).items()
+    ]
+    if kept:
+        return f"{page}?{'&'.join(kept)}"
+    return "" if page == UNREADABLE else page

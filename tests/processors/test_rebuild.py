@@ -1,0 +1,287 @@
+"""A rebuild ends in the state of a fold from nothing, whatever arrives meanwhile."""
+
+import random
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from aggregates.rfm.fold.projection import Rfm
+from processors.engine import rebuild
+from processors.engine.projection import (
+    PROJECTIONS,
+    Change,
+    NewerVersion,
+    Projection,
+    Projector,
+    Scope,
+    live_key,
+)
+from processors.orders.currency import CURRENCY
+from processors.orders.processor import Orders
+from processors.shopify.orders import OrderEvent
+from stream.store.contract import Cells, Reading, StoreUnavailable, Transaction
+from stream.store.sql.store import SqlStore
+from tests.support.orders import DAY0, SHOP, distinct_versions, events, order
+
+NOW_MS = (DAY0 + 31) * 86_400_000
+PROPERTY = settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+
+
+def rfm(version: int = 1, factor: int = 1) -> Projection:
+    """RFM whose formula, in this version, counts every order's money `factor` times."""
+    fold = Rfm(version=version)
+    made = fold.projection()
+    if factor == 1:
+        return made
+
+    def wrong(
+        transaction: Transaction, work: Mapping[Scope, Sequence[Change[Any]]], now_ms: int
+    ) -> None:
+        fold.apply(
+            transaction,
+            {
+                scope: [Change(_times(old, factor), _times(new, factor)) for old, new in changes]
+                for scope, changes in work.items()
+            },
+            now_ms,
+        )
+
+    return replace(made, sources=(replace(made.sources[0], apply=wrong),))
+
+
+def _times(row: Any, factor: int) -> Any:
+    if row is None:
+        return None
+    return row._replace(total=row.total * factor, current_total=row.current_total * factor)
+
+
+def program(projection: Projection) -> Orders:
+    return Orders({}, (CURRENCY, projection))
+
+
+def fold(store: SqlStore, processor: Orders, batch: Sequence[OrderEvent]) -> None:
+    with store.begin() as transaction:
+        processor.apply(transaction, batch, NOW_MS)
+
+
+def emptied(store: SqlStore) -> None:
+    tables = [table.table for table in (*rfm().tables, *CURRENCY.tables)]
+    with store.begin() as transaction:
+        for table in (*tables, "shop_order", "order_shop", "customer_alias", "projection"):
+            transaction.execute(f"DELETE FROM {table}")
+
+
+def rows(reading: Reading, table: Any, key: str) -> list[tuple[Any, ...]]:
+    fields = (*table.key, *table.measures) if isinstance(table, Cells) else table.row._fields
+    found = reading.query(
+        f"SELECT {', '.join(fields[1:])} FROM {table.table} WHERE shop = :shop", shop=key
+    )
+    kept = [tuple(row) for row in found]
+    size = len(fields) - 1 - len(table.measures) if isinstance(table, Cells) else 0
+    return sorted(row for row in kept if not isinstance(table, Cells) or any(row[size:]))
+
+
+def numbers(store: SqlStore) -> dict[str, list[tuple[Any, ...]]]:
+    """All that answers are made from."""
+    with store.snapshot() as snapshot:
+        key = live_key(snapshot, SHOP, "rfm")
+        return {table.table: rows(snapshot, table, key) for table in rfm().tables}
+
+
+def ticked(store: SqlStore, processor: Orders) -> None:
+    """The shop's currency is that of most orders from the next second on."""
+    with store.begin() as transaction:
+        processor.tick(transaction, NOW_MS)
+
+
+def finish(store: SqlStore, projection: Projection) -> None:
+    while rebuild.run(store, projection, SHOP, NOW_MS):
+        pass
+
+
+def assert_nothing_is_left_of_other_generations(store: SqlStore) -> None:
+    with store.snapshot() as snapshot:
+        key = live_key(snapshot, SHOP, "rfm")
+        for table in rfm().tables:
+            found = snapshot.query(f"SELECT DISTINCT shop FROM {table.table}")
+            assert {row[0] for row in found} <= {key}
+        (state,) = snapshot.query("SELECT building, stale FROM projection WHERE name = 'rfm'")
+        assert tuple(state) == (-1, -1)
+
+
+@pytest.fixture(autouse=True)
+def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rebuild, "PAGE", 2)
+    monkeypatch.setattr(rebuild, "REMOVED", 3)
+
+
+@PROPERTY
+@given(told=st.lists(events(), min_size=1, max_size=25), seed=st.integers(0, 2**32))
+def test_a_rebuild_beside_folding_ends_where_folding_alone_does(
+    store: SqlStore, told: list[OrderEvent], seed: int
+) -> None:
+    told, rng = distinct_versions(told), random.Random(seed)
+    emptied(store)
+    fold_alone = program(rfm())
+    for event in told:
+        fold(store, fold_alone, [event])
+    ticked(store, fold_alone)
+    expected = numbers(store)
+    emptied(store)
+    projection = rfm()
+    processor, left = program(projection), list(told)
+    while left:
+        choice = rng.random()
+        if choice < 0.4:
+            size = rng.randint(1, 4)
+            fold(store, processor, left[:size])
+            left = left[size:]
+        elif choice < 0.6:
+            with store.begin() as transaction:
+                rebuild.request(transaction, projection, SHOP, NOW_MS)
+        else:
+            rebuild.run(store, projection, SHOP, NOW_MS)
+    finish(store, projection)
+    ticked(store, processor)
+    assert numbers(store) == expected
+    assert_nothing_is_left_of_other_generations(store)
+
+
+@PROPERTY
+@given(told=st.lists(events(), min_size=1, max_size=20), seed=st.integers(0, 2**32))
+def test_a_mended_formula_mends_what_the_wrong_one_has_stored(
+    store: SqlStore, told: list[OrderEvent], seed: int
+) -> None:
+    told, rng = distinct_versions(told), random.Random(seed)
+    emptied(store)
+    right = program(rfm())
+    for event in told:
+        fold(store, right, [event])
+    ticked(store, right)
+    expected = numbers(store)
+    emptied(store)
+    half = len(told) // 2
+    wrong = program(rfm(version=1, factor=2))
+    for event in told[:half]:
+        fold(store, wrong, [event])
+    mended = rfm(version=2)
+    processor, left = program(mended), told[half:]
+    with store.begin() as transaction:
+        rebuild.register(transaction, [mended])
+    while left:
+        if rng.random() < 0.5:
+            fold(store, processor, [left.pop(0)])
+        else:
+            rebuild.run(store, mended, SHOP, NOW_MS)
+    finish(store, mended)
+    ticked(store, processor)
+    assert numbers(store) == expected
+    assert_nothing_is_left_of_other_generations(store)
+
+
+def test_answers_stand_still_and_stay_whole_while_a_mended_formula_is_rebuilt(
+    store: SqlStore,
+) -> None:
+    wrong, mended = program(rfm(version=1, factor=2)), rfm(version=2)
+    for number in range(9):
+        fold(store, wrong, [order(f"{number}", customer=f"{number}", total=100)])
+    before = numbers(store)
+    for number in range(20, 24):
+        rebuild.run(store, mended, SHOP, NOW_MS)
+        fold(store, program(mended), [order(f"{number}", customer=f"{number}", total=100)])
+        assert numbers(store) == before
+    finish(store, mended)
+    customers = numbers(store)["rfm_customer"]
+    assert len(customers) == 13
+    assert {row[6] for row in customers} == {100}
+
+
+def test_an_aggregate_that_is_new_fills_itself_with_the_shops_past(store: SqlStore) -> None:
+    told = [order(f"{number}", customer=f"{number % 3}", total=100) for number in range(7)]
+    fold(store, Orders({}, (CURRENCY,)), told)
+    projection = rfm()
+    fold(store, program(projection), [order("99", customer="9")])
+    assert numbers(store)["rfm_customer"] == []
+    finish(store, projection)
+    assert len(numbers(store)["rfm_customer"]) == 4
+
+
+def test_a_program_with_an_older_formula_counts_nothing(store: SqlStore) -> None:
+    fold(store, program(rfm(version=2)), [order("1")])
+    with pytest.raises(NewerVersion, match="orderwire rebuild rfm"):
+        fold(store, program(rfm(version=1)), [order("2")])
+    with store.begin() as transaction:
+        rebuild.request(transaction, rfm(version=1), SHOP, NOW_MS)
+    finish(store, rfm(version=1))
+    fold(store, program(rfm(version=1)), [order("2", customer="2")])
+    assert len(numbers(store)["rfm_customer"]) == 2
+
+
+def test_folds_and_two_rebuilders_at_once_lose_and_double_nothing(store: SqlStore) -> None:
+    told = [
+        order(f"{number % 60}", version=number, customer=f"{number % 7}", total=number)
+        for number in range(240)
+    ]
+    fold(store, program(rfm()), told)
+    expected = numbers(store)
+    emptied(store)
+    failures: list[BaseException] = []
+    done = threading.Event()
+    first = rfm()
+    fold(store, program(first), told[:1])
+
+    def folding() -> None:
+        processor = program(rfm())
+        for start in range(1, len(told), 6):
+            again(lambda start=start: fold(store, processor, told[start : start + 6]))
+        done.set()
+
+    def rebuilding() -> None:
+        projection = rfm()
+        while not done.is_set():
+            again(lambda: request(store, projection))
+            again(lambda: finish(store, projection))
+
+    def again(work: Any) -> None:
+        for _ in range(200):
+            try:
+                work()
+                return
+            except StoreUnavailable:
+                continue
+            except BaseException as error:
+                failures.append(error)
+                raise
+        failures.append(AssertionError("no attempt got through"))
+
+    threads = [threading.Thread(target=work) for work in (folding, rebuilding, rebuilding)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    assert failures == []
+    finish(store, first)
+    assert numbers(store) == expected
+
+
+def request(store: SqlStore, projection: Projection) -> None:
+    with store.begin() as transaction:
+        rebuild.request(transaction, projection, SHOP, NOW_MS)
+
+
+def test_a_shop_that_is_met_for_the_first_time_is_counted_from_its_first_order(
+    store: SqlStore,
+) -> None:
+    with store.begin() as transaction:
+        Projector([rfm()]).begin(transaction, [SHOP])
+        (state,) = transaction.load(PROJECTIONS, [(SHOP, "rfm")]).values()
+    assert (state.version, state.live, state.building) == (1, 0, -1)

@@ -1,0 +1,50 @@
+"""Processors with the projections that a test looks at."""
+
+from collections.abc import Mapping
+from zoneinfo import ZoneInfo
+
+from aggregates.budget import projection as budget
+from aggregates.budget.fold.spend import Spend
+from aggregates.carts import projection as carts
+from aggregates.rfm.fold.projection import EXACT_BELOW, WINDOW_DAYS, Rfm
+from processors.checkouts.processor import AFTER_MINUTES, Checkouts
+from processors.orders.currency import CURRENCY
+from processors.orders.processor import Orders
+
+
+def rfm_orders(
+    zones: Mapping[str, ZoneInfo] | None = None,
+    currencies: Mapping[str, str] | None = None,
+    *,
+    window_days: int = WINDOW_DAYS,
+    exact_below: int = EXACT_BELOW,
+) -> Orders:
+    """Orders that count in RFM."""
+    fold = Rfm(zones or {}, currencies or {}, window_days, exact_below)
+    return Orders(zones or {}, (CURRENCY, fold.projection()))
+
+
+def all_orders(zones: Mapping[str, ZoneInfo] | None = None) -> Orders:
+    """Orders that count everywhere."""
+    counting = (CURRENCY, Rfm(zones or {}).projection(), budget.projection())
+    return Orders(zones or {}, counting, (carts_checkouts().follow,))
+
+
+def budget_orders(zones: Mapping[str, ZoneInfo] | None = None) -> Orders:
+    """Orders that count in campaign-days."""
+    return Orders(zones or {}, (CURRENCY, budget.projection()))
+
+
+def budget_spend() -> Spend:
+    """Spend reports that count in campaign-days."""
+    return Spend((budget.projection(),))
+
+
+def carts_checkouts(after_minutes: int = AFTER_MINUTES) -> Checkouts:
+    """Checkouts and carts that count in abandoned carts."""
+    return Checkouts((carts.projection(),), after_minutes)
+
+
+def carts_orders(after_minutes: int = AFTER_MINUTES) -> Orders:
+    """Orders that change checkouts, which count in abandoned carts."""
+    return Orders({}, (CURRENCY,), (carts_checkouts(after_minutes).follow,))
