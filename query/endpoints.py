@@ -302,6 +302,7 @@ ROUTES: Final[tuple[Route, ...]] = (
             each.summary,
             partial(_aggregate, each),
             parameters=each.parameters,
+            answer=each.schema,
             fields=each.fields,
         )
         for each in AGGREGATES

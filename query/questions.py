@@ -4,7 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from msgspec import Struct
+
 from aggregates.budget.answer.overview import budget
+from aggregates.budget.answer.schema import Budget
 from aggregates.carts.answer.histogram import BANDS, CUSTOMERS
 from aggregates.carts.answer.open_carts import LIMIT, MOST, OPEN_STATES, open_carts
 from aggregates.carts.answer.overview import carts
@@ -41,9 +44,12 @@ class Aggregate:
     path: str
     summary: str
     feeds: tuple[Feed, ...]
-    answer: Callable[[Question], Json]
-    fields: tuple[str, ...]
+    answer: Callable[[Question], Json | Struct]
+    fields: tuple[str, ...] = ()
+    """Members of an answer that has no type yet."""
     parameters: tuple[Parameter, ...] = ()
+    schema: type[Struct] | None = None
+    """Of the answer."""
 
 
 CARTS: Final = (Feed("carts", "checkouts"), Feed("orders", "orders"))
@@ -73,7 +79,7 @@ def _open_carts(question: Question) -> Json:
         ) from None
 
 
-def _budget(question: Question) -> Json:
+def _budget(question: Question) -> Budget:
     return budget(
         question.reading,
         question.shop,
@@ -150,19 +156,7 @@ AGGREGATES: Final = (
         "Ad campaigns: what each cost and earned, Kelly fraction, and the daily budget it should get",
         BUDGET,
         _budget,
-        (
-            "days",
-            "bankroll_per_day",
-            "margin",
-            "reasons",
-            "total",
-            "campaigns",
-            "unattributed",
-            "direct",
-            "meta_unassigned",
-            "time_zones",
-        ),
-        (
+        parameters=(
             whole(
                 "days",
                 "days of money and orders to tell; returns and advice keep to the setting, which is the default",
@@ -170,6 +164,7 @@ AGGREGATES: Final = (
                 366,
             ),
         ),
+        schema=Budget,
     ),
     Aggregate(
         "/v1/capi",

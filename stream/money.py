@@ -7,9 +7,10 @@ even.
 
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from functools import lru_cache
-from typing import Final, TypedDict
+from typing import Annotated, Final, TypedDict
 
 from babel.numbers import is_currency
+from msgspec import Meta
 
 _NO_DIGITS: Final = (
     *("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG"),
@@ -38,10 +39,16 @@ MOST_DIGITS = 15
 
 
 class MoneyJson(TypedDict):
-    """Shopify's shape of money."""
+    """An amount of money, in Shopify's shape."""
 
-    amount: str
-    currency_code: str
+    amount: Annotated[
+        str,
+        Meta(
+            description="A decimal number with the currency's own number of digits.",
+            examples=["35.11"],
+        ),
+    ]
+    currency_code: Annotated[str, Meta(description="ISO 4217 code.", examples=["USD"])]
 
 
 @lru_cache(maxsize=512)

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from aggregates.budget.answer.overview import budget
+from aggregates.budget.answer.schema import Budget
 from aggregates.carts.answer.overview import carts
 from aggregates.rfm.answer.overview import RfmArrays
 from aggregates.rfm.answer.segments import SEGMENTS
@@ -18,6 +19,7 @@ from processors.engine.feed import Feed
 from query.api_settings import ShopSettings
 from query.as_of import Spans, lag_records, today
 from simulator.shop.sender import Traffic
+from stream.money import MoneyJson
 from stream.store.contract import Reading, Store
 
 Json = dict[str, Any]
@@ -41,7 +43,7 @@ class Aggregates:
     segments: tuple[tuple[str, int], ...]
     """Most customers first."""
     carts: Json
-    budget: Json
+    budget: Budget
     parked: tuple[tuple[str, int], ...]
 
 
@@ -128,6 +130,6 @@ def recent_percentiles(traffic: Traffic) -> tuple[float | None, float | None]:
     return ordered[len(ordered) // 2], ordered[int(0.99 * len(ordered))]
 
 
-def money_text(value: Mapping[str, str] | None) -> str:
+def money_text(value: MoneyJson | None) -> str:
     """`{"amount": "1234.50", "currency_code": "USD"}` -> `1,234.50 USD`."""
     return "-" if value is None else f"{Decimal(value['amount']):,} {value['currency_code']}"

@@ -22,6 +22,7 @@ from simulator.demo.figures import Aggregates, Figures, money_text
 from simulator.demo.stage import SHOP, Ports
 from simulator.proof.verify import Check
 from simulator.shop.delivery import Delivery
+from stream.money import MoneyJson
 
 Row = tuple[str, str | Text]
 BAR = 14
@@ -84,7 +85,7 @@ def line(now: Figures) -> str:
                 or "none yet"
             ),
             f"carts: {told.carts['states']['abandoned']['carts']:,} abandoned",
-            f"ROAS {_number(told.budget['total']['roas'])}",
+            f"ROAS {_number(told.budget.total.roas)}",
             f"{_parked(told):,} parked",
             f"lag {_lag(told)}",
         ]
@@ -205,12 +206,12 @@ def _carts(told: Aggregates) -> list[Row]:
 
 
 def _budget(told: Aggregates) -> list[Row]:
-    total = told.budget["total"]
+    total = told.budget.total
     return [
-        ("spend / ROAS", f"{money_text(total['spend'])} / {_number(total['roas'])}"),
+        ("spend / ROAS", f"{money_text(total.spend)} / {_number(total.roas)}"),
         (
             "a day: now / advised",
-            f"{_amount(total['current_budget'])} / {money_text(total['recommended_budget'])}",
+            f"{_amount(total.current_budget)} / {money_text(total.recommended_budget)}",
         ),
     ]
 
@@ -247,7 +248,7 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.2f}"
 
 
-def _amount(value: dict[str, str] | None) -> str:
+def _amount(value: MoneyJson | None) -> str:
     return money_text(value).partition(" ")[0]
 
 

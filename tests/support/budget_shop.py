@@ -6,6 +6,8 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+from msgspec import to_builtins
+
 from aggregates.budget.advice.kelly import Caution
 from aggregates.budget.answer.overview import BudgetSettings, budget
 from stream.record import Entry, Record
@@ -123,7 +125,10 @@ def ask(store: SqlStore, merchant: Merchant, time_zone: str | None = None) -> di
         ),
     )
     with store.snapshot() as snapshot:
-        return budget(snapshot, SHOP, TODAY, settings, merchant.shown)
+        answer: dict[str, Any] = to_builtins(
+            budget(snapshot, SHOP, TODAY, settings, merchant.shown)
+        )
+    return answer
 
 
 def spending(

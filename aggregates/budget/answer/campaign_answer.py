@@ -1,18 +1,17 @@
-"""One campaign of `GET /v1/budget` as JSON, every null with its reason."""
+"""One campaign of `GET /v1/budget`, every null with its reason."""
 
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
 from aggregates.budget.advice.evidence import Evidence
 from aggregates.budget.advice.kelly import MIN_DAYS, VARIANCE_FLOOR
+from aggregates.budget.answer import schema
 from aggregates.budget.answer.assessment import Assessment
 from aggregates.budget.answer.campaigns import Campaign
 from aggregates.budget.answer.terms import Terms
 from aggregates.budget.answer.why import why
 from aggregates.budget.answer.window import Window, day_text, total
-from stream.money import money
-
-Json = dict[str, Any]
+from stream.money import MoneyJson, money
 
 NO_MARGIN: Final = (
     "the contribution margin is not known: set AD_MARGIN (a fraction of revenue, above 0 and at "
@@ -31,39 +30,46 @@ BEYOND_STEP: Final = (
 )
 
 
-def campaign_json(assessed: Assessment, terms: Terms) -> Json:
+def campaign_answer(assessed: Assessment, terms: Terms) -> schema.Campaign:
     """An item of `campaigns`; money and orders of the recent window, returns of the mature one."""
     campaign, found, advice = assessed.campaign, assessed.evidence, assessed.advice
     reason = _reason(assessed, terms)
     spend, revenue = total(campaign.spend, terms.recent), total(campaign.revenue, terms.recent)
     currency = terms.currency if campaign.spend_currency is None else campaign.spend_currency
-    kelly = kelly_json(found, reason)
+    kelly = kelly_answer(found, reason)
     compared = terms.coverage.known(campaign.channel, terms.recent)
     share = advice.target / terms.bankroll if advice and terms.bankroll else None
     cap = assessed.saturation.cap if assessed.saturation else None
-    return {
-        "campaign_id": campaign.campaign_id,
-        "name": campaign.name,
-        "channel": campaign.channel or None,
-        "days": assessed.judged_days,
-        "spend": money(spend, currency) if currency else None,
-        "revenue": money(revenue, terms.currency),
-        "orders": total(campaign.orders, terms.recent),
-        "roas": roas([campaign], compared) if currency == terms.currency else None,
-        "roas_days": len(compared),
-        "daily_return": daily_return_json(found, reason),
-        "kelly": {**kelly, "shared_fraction": share, "reason": kelly["reason"] or reason},
-        "saturation": None if cap is None else money(cap, terms.currency),
-        "saturation_reason": assessed.saturation.reason if assessed.saturation else reason,
-        "current_budget": _money(assessed.current, terms),
-        "recommended_budget": _money(advice.recommended if advice else None, terms),
-        "target_budget": _money(advice.target if advice else None, terms),
-        "binding_constraint": advice.binding if advice else None,
-        "why": why(assessed, terms, reason),
-        "platform": _platform(campaign, currency, terms.recent),
-        "issues": _issues(assessed, terms),
-        "reason": reason,
-    }
+    return schema.Campaign(
+        campaign_id=campaign.campaign_id,
+        name=campaign.name,
+        channel=campaign.channel or None,
+        days=assessed.judged_days,
+        spend=money(spend, currency) if currency else None,
+        revenue=money(revenue, terms.currency),
+        orders=total(campaign.orders, terms.recent),
+        roas=roas([campaign], compared) if currency == terms.currency else None,
+        roas_days=len(compared),
+        daily_return=daily_return(found, reason),
+        kelly=schema.CampaignKelly(
+            binary=kelly.binary,
+            continuous=kelly.continuous,
+            multiplier=kelly.multiplier,
+            fraction=kelly.fraction,
+            shared_fraction=share,
+            reason=kelly.reason or reason,
+        ),
+        saturation=None if cap is None else money(cap, terms.currency),
+        saturation_reason=assessed.saturation.reason if assessed.saturation else reason,
+        current_budget=_money(assessed.current, terms),
+        recommended_budget=_money(advice.recommended if advice else None, terms),
+        target_budget=_money(advice.target if advice else None, terms),
+        binding_constraint=advice.binding if advice else None,
+        why=why(assessed, terms, reason),
+        platform=_platform(campaign, currency, terms.recent),
+        issues=_issues(assessed, terms),
+        reason=reason,
+    )
 
 
 def roas(campaigns: Sequence[Campaign], days: Sequence[int]) -> float | None:
@@ -73,8 +79,8 @@ def roas(campaigns: Sequence[Campaign], days: Sequence[int]) -> float | None:
     return revenue / spend if spend else None
 
 
-def _money(units: int | None, terms: Terms) -> Json | None:
-    return None if units is None else {**money(units, terms.currency)}
+def _money(units: int | None, terms: Terms) -> MoneyJson | None:
+    return None if units is None else money(units, terms.currency)
 
 
 def _issues(assessed: Assessment, terms: Terms) -> list[str]:
@@ -129,59 +135,60 @@ def _reason(assessed: Assessment, terms: Terms) -> str | None:
     return NO_BANKROLL if terms.bankroll is None else None
 
 
-def daily_return_json(found: Evidence | None, reason: str | None) -> Json:
+def daily_return(found: Evidence | None, reason: str | None) -> schema.DailyReturn:
     """Returns per unit of spend; `reason` where they are not known."""
     if found is None:
-        return {"mean": None, "sd": None, "shrunk_mean": None, "p_positive": None, "reason": reason}
+        return schema.DailyReturn(
+            mean=None, sd=None, shrunk_mean=None, p_positive=None, reason=reason
+        )
     few = None
     if found.p_positive is None:
         few = f"{found.n} judged days; a spread needs 2, and a probability {MIN_DAYS}"
-    return {
-        "mean": found.mean,
-        "sd": found.sd,
-        "shrunk_mean": found.shrunk_mean,
-        "p_positive": found.p_positive,
-        "reason": few,
-    }
+    return schema.DailyReturn(
+        mean=found.mean,
+        sd=found.sd,
+        shrunk_mean=found.shrunk_mean,
+        p_positive=found.p_positive,
+        reason=few,
+    )
 
 
-def kelly_json(found: Evidence | None, reason: str | None) -> Json:
+def kelly_answer(found: Evidence | None, reason: str | None) -> schema.Kelly:
     """`continuous` is the full fraction, uncapped; by `multiplier`, capped at 1, `fraction`."""
     if found is None:
-        binary = {"p": None, "b": None, "fraction": None, "reason": reason}
-        return {
-            "binary": binary,
-            "continuous": None,
-            "multiplier": None,
-            "fraction": None,
-            "reason": reason,
-        }
+        return schema.Kelly(
+            binary=schema.BinaryKelly(p=None, b=None, fraction=None, reason=reason),
+            continuous=None,
+            multiplier=None,
+            fraction=None,
+            reason=reason,
+        )
     odds, full = found.binary, None
     if found.shrunk_mean is not None and found.horizon_variance is not None:
         full = max(found.shrunk_mean / max(found.horizon_variance, VARIANCE_FLOOR), 0.0)
     few = None
     if found.multiplier is None:
         few = f"{found.n} judged days; a fraction needs {MIN_DAYS}"
-    return {
-        "binary": {"p": odds.p, "b": odds.b, "fraction": odds.fraction, "reason": odds.reason},
-        "continuous": full,
-        "multiplier": found.multiplier,
-        "fraction": found.fraction,
-        "reason": few,
-    }
+    return schema.Kelly(
+        binary=schema.BinaryKelly(p=odds.p, b=odds.b, fraction=odds.fraction, reason=odds.reason),
+        continuous=full,
+        multiplier=found.multiplier,
+        fraction=found.fraction,
+        reason=few,
+    )
 
 
-def _platform(campaign: Campaign, currency: str, window: Window) -> Json:
+def _platform(campaign: Campaign, currency: str, window: Window) -> schema.Platform:
     """What the ad platform itself reports; it counts the same purchases in its own way."""
     days = [campaign.platform[day] for day in window.days() if day in campaign.platform]
     revenue = sum(each.revenue for each in days)
     claimed = bool(currency) and any(each.revenue_reports for each in days)
     spend = total(campaign.spend, window)
-    return {
-        "impressions": sum(each.impressions for each in days),
-        "clicks": sum(each.clicks for each in days),
-        "orders": sum(each.orders for each in days),
-        "revenue": money(revenue, currency) if claimed else None,
-        "roas": revenue / spend if claimed and spend else None,
-        "reason": None if claimed else "the reports name no platform_revenue in one currency",
-    }
+    return schema.Platform(
+        impressions=sum(each.impressions for each in days),
+        clicks=sum(each.clicks for each in days),
+        orders=sum(each.orders for each in days),
+        revenue=money(revenue, currency) if claimed else None,
+        roas=revenue / spend if claimed and spend else None,
+        reason=None if claimed else "the reports name no platform_revenue in one currency",
+    )

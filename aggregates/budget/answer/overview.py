@@ -8,16 +8,17 @@ reason: beside it, in the campaign's `reason`, or in the answer's `reasons`.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Final
+from typing import Final, NamedTuple, TypedDict
 
 from aggregates.budget.advice.evidence import CAUTION
 from aggregates.budget.advice.kelly import Caution
+from aggregates.budget.answer import schema
 from aggregates.budget.answer.assessment import Assessment, assess
 from aggregates.budget.answer.campaign_answer import (
     NO_BANKROLL,
-    campaign_json,
-    daily_return_json,
-    kelly_json,
+    campaign_answer,
+    daily_return,
+    kelly_answer,
     stopped,
 )
 from aggregates.budget.answer.campaigns import (
@@ -37,12 +38,26 @@ from aggregates.budget.answer.reading import (
     read_first_order_day,
 )
 from aggregates.budget.answer.terms import MEMORY_DAYS, Terms
-from aggregates.budget.answer.total_answer import missing, total_json
+from aggregates.budget.answer.total_answer import missing, total_answer
 from aggregates.budget.answer.window import Window, day_text, total
-from stream.money import minor, money
+from stream.money import MoneyJson, minor, money
 from stream.store.contract import Snapshot
 
-Json = dict[str, Any]
+
+class Dated(NamedTuple):
+    """The days of an answer."""
+
+    days: int
+    window: schema.Days
+    returns_window: schema.ReturnsWindow
+
+
+class _Counted(TypedDict):
+    orders: int
+    revenue: MoneyJson
+    share: float | None
+    reason: str | None
+
 
 UNKNOWN_CURRENCY: Final = "neither an order nor spend in this time, so the currency is not known"
 
@@ -71,7 +86,7 @@ class BudgetSettings:
 
 def budget(
     snapshot: Snapshot, shop: str, today_day: int, settings: BudgetSettings, days: int | None = None
-) -> Json:
+) -> schema.Budget:
     """The answer without `shop` and `as_of`, which the API adds.
 
     `today_day` is the shop's, days since 1970-01-01. `days` to show, where it is not the setting.
@@ -82,16 +97,19 @@ def budget(
     shown = Window(min(recent.first, mature.first), today_day)
     remembered = Window(mature.first - MEMORY_DAYS, mature.first - 1)
     cells = read_cells(snapshot, shop, Window(min(shown.first, remembered.first), today_day))
-    answer = {
-        "days": days or settings.days,
-        "window": _days(recent),
-        "returns_window": {**_days(mature), "immature_days": settings.immature_days},
-        "margin": settings.margin,
-    }
+    dated = Dated(
+        days or settings.days,
+        schema.Days(first_day=day_text(recent.first), last_day=day_text(recent.last)),
+        schema.ReturnsWindow(
+            first_day=day_text(mature.first),
+            last_day=day_text(mature.last),
+            immature_days=settings.immature_days,
+        ),
+    )
     time_zones = _time_zones(settings.time_zone, read_account_zones(snapshot, shop, shown))
     currency = settings.currency or shop_currency(read_currencies(snapshot, shop))
     if currency is None:
-        return {**answer, **_nothing(settings), "time_zones": time_zones}
+        return _nothing(settings, dated, time_zones)
     bankroll = _positive(settings.bankroll, currency)
     terms = Terms(
         currency=currency,
@@ -108,8 +126,7 @@ def budget(
     )
     told = account([each for each in cells if each.day >= shown.first], currency)
     past = account([each for each in cells if each.day in remembered.days()], currency)
-    answer |= {"risk": _risk(terms)}
-    return {**answer, **_answered(told, past, terms), "time_zones": time_zones}
+    return _answered(told, past, terms, dated, time_zones)
 
 
 def _order_value(cells: Sequence[BudgetCell], currency: str, window: Window) -> float:
@@ -119,21 +136,19 @@ def _order_value(cells: Sequence[BudgetCell], currency: str, window: Window) -> 
     return sum(each.revenue for each in own) / orders if orders else 0.0
 
 
-def _risk(terms: Terms) -> Json:
-    """Against what risk is measured, plainly."""
-    days = terms.caution.horizon_days
-    whole = None if terms.bankroll is None else money(terms.bankroll * days, terms.currency)
-    return {
-        "horizon_days": days,
-        "bankroll": whole,
-        "note": (
+def _risk(bankroll: MoneyJson | None, caution: Caution) -> schema.Risk:
+    """`bankroll` is that of the whole horizon."""
+    days = caution.horizon_days
+    return schema.Risk(
+        horizon_days=days,
+        bankroll=bankroll,
+        note=(
             f"Risk is measured against the bankroll of {days} days: what is at stake is what the "
             "ads may spend in that time, not one day's budget. A budget is cut only where the mean "
-            f"return is below zero with a probability of {terms.caution.cut_probability:.0%} or "
-            "more."
+            f"return is below zero with a probability of {caution.cut_probability:.0%} or more."
         ),
-        "reason": None if whole else NO_BANKROLL,
-    }
+        reason=None if bankroll else NO_BANKROLL,
+    )
 
 
 def _positive(amount: Decimal | None, currency: str) -> int | None:
@@ -145,35 +160,46 @@ def _usable(margin: float | None) -> float | None:
     return margin if margin is not None and 0 < margin <= 1 else None
 
 
-def _answered(told: Account, past: Account, terms: Terms) -> Json:
+def _answered(
+    told: Account, past: Account, terms: Terms, dated: Dated, time_zones: schema.TimeZones
+) -> schema.Budget:
     assessed, together = assess(told, terms, past.campaigns)
-    items = [(each.campaign, campaign_json(each, terms)) for each in assessed]
+    items = [(each.campaign, campaign_answer(each, terms)) for each in assessed]
     items.sort(
         key=lambda item: (
             -total(item[0].spend, terms.recent),
             -total(item[0].revenue, terms.recent),
-            str(item[1]["campaign_id"]),
+            str(item[1].campaign_id),
         )
     )
-    whole = total_json(told, assessed, together, terms)
-    buckets = {
-        channel: _bucket(bucket, whole["orders"], terms)
-        for channel, bucket in sorted(told.buckets.items())
-    }
-    empty = _bucket(Bucket(), whole["orders"], terms)
-    return {
-        "bankroll_per_day": None
-        if terms.bankroll is None
-        else money(terms.bankroll, terms.currency),
-        "margin": terms.margin,
-        "reasons": _reasons(told, assessed, terms),
-        "total": whole,
-        "campaigns": [item for _, item in items],
-        "unattributed": buckets.pop(UNATTRIBUTED, empty),
-        "direct": buckets.pop(DIRECT, empty),
-        "meta_unassigned": buckets.pop("meta", empty),
-        "unassigned": [{"channel": channel, **bucket} for channel, bucket in buckets.items()],
-    }
+    whole = total_answer(told, assessed, together, terms)
+    buckets = dict(sorted(told.buckets.items()))
+
+    def taken(channel: str) -> schema.Unassigned:
+        return schema.Unassigned(**_bucket(buckets.pop(channel, Bucket()), whole.orders, terms))
+
+    bankroll, days = terms.bankroll, terms.caution.horizon_days
+    return schema.Budget(
+        days=dated.days,
+        window=dated.window,
+        returns_window=dated.returns_window,
+        margin=terms.margin,
+        bankroll_per_day=None if bankroll is None else money(bankroll, terms.currency),
+        reasons=_reasons(told, assessed, terms),
+        risk=_risk(
+            None if bankroll is None else money(bankroll * days, terms.currency), terms.caution
+        ),
+        total=whole,
+        campaigns=[item for _, item in items],
+        unattributed=taken(UNATTRIBUTED),
+        direct=taken(DIRECT),
+        meta_unassigned=taken("meta"),
+        unassigned=[
+            schema.UnassignedOfChannel(channel=channel, **_bucket(bucket, whole.orders, terms))
+            for channel, bucket in buckets.items()
+        ],
+        time_zones=time_zones,
+    )
 
 
 def _reasons(told: Account, assessed: Sequence[Assessment], terms: Terms) -> list[str]:
@@ -207,7 +233,7 @@ def _reasons(told: Account, assessed: Sequence[Assessment], terms: Terms) -> lis
     return reasons
 
 
-def _bucket(bucket: Bucket, orders: int, terms: Terms) -> Json:
+def _bucket(bucket: Bucket, orders: int, terms: Terms) -> _Counted:
     count = total(bucket.orders, terms.recent)
     return {
         "orders": count,
@@ -217,40 +243,45 @@ def _bucket(bucket: Bucket, orders: int, terms: Terms) -> Json:
     }
 
 
-def _nothing(settings: BudgetSettings) -> Json:
+def _nothing(settings: BudgetSettings, dated: Dated, time_zones: schema.TimeZones) -> schema.Budget:
     bankroll = (
         settings.bankroll if settings.bankroll is not None and settings.bankroll > 0 else None
     )
-    reason = {"reason": UNKNOWN_CURRENCY}
-    bucket = {"orders": 0, "revenue": None, "share": None, **reason}
-    return {
-        "bankroll_per_day": None,
-        "reasons": [UNKNOWN_CURRENCY, *missing(_usable(settings.margin), bankroll)],
-        "total": {
-            **dict.fromkeys(
-                (
-                    "spend",
-                    "revenue",
-                    "roas",
-                    "current_budget",
-                    "recommended_budget",
-                    "target_budget",
-                )
+    nobody = schema.Unassigned(orders=0, revenue=None, share=None, reason=UNKNOWN_CURRENCY)
+    return schema.Budget(
+        days=dated.days,
+        window=dated.window,
+        returns_window=dated.returns_window,
+        margin=settings.margin,
+        bankroll_per_day=None,
+        reasons=[UNKNOWN_CURRENCY, *missing(_usable(settings.margin), bankroll)],
+        risk=_risk(None, settings.caution),
+        total=schema.Total(
+            spend=None,
+            revenue=None,
+            orders=0,
+            roas=None,
+            roas_days=0,
+            attributed=schema.Attributed(
+                orders=0, revenue=None, roas=None, reason=UNKNOWN_CURRENCY
             ),
-            "orders": 0,
-            "roas_days": 0,
-            "attributed": {"orders": 0, "revenue": None, "roas": None, **reason},
-            "daily_return": daily_return_json(None, UNKNOWN_CURRENCY),
-            "kelly": kelly_json(None, UNKNOWN_CURRENCY),
-            **reason,
-        },
-        "campaigns": [],
-        **dict.fromkeys(("unattributed", "direct", "meta_unassigned"), bucket),
-        "unassigned": [],
-    }
+            daily_return=daily_return(None, UNKNOWN_CURRENCY),
+            kelly=kelly_answer(None, UNKNOWN_CURRENCY),
+            current_budget=None,
+            recommended_budget=None,
+            target_budget=None,
+            reason=UNKNOWN_CURRENCY,
+        ),
+        campaigns=[],
+        unattributed=nobody,
+        direct=nobody,
+        meta_unassigned=nobody,
+        unassigned=[],
+        time_zones=time_zones,
+    )
 
 
-def _time_zones(shop: str | None, accounts: Sequence[str]) -> Json:
+def _time_zones(shop: str | None, accounts: Sequence[str]) -> schema.TimeZones:
     """Spend days are the ad account's and order days the shop's; nothing can move them together."""
     one = accounts[0] if len(accounts) == 1 else None
     note = None
@@ -265,8 +296,4 @@ def _time_zones(shop: str | None, accounts: Sequence[str]) -> Json:
             "spend counts on the ad account's days and orders on the shop's; a day's return mixes "
             "the hours between them"
         )
-    return {"shop": shop, "ad_account": one, "reason": note}
-
-
-def _days(window: Window) -> Json:
-    return {"first_day": day_text(window.first), "last_day": day_text(window.last)}
+    return schema.TimeZones(shop=shop, ad_account=one, reason=note)

@@ -5,15 +5,15 @@ Its ROAS is blended: every order of the shop counts. What campaigns earned is `a
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any
 
 from aggregates.budget.advice.evidence import Evidence
+from aggregates.budget.answer import schema
 from aggregates.budget.answer.assessment import Assessment
 from aggregates.budget.answer.campaign_answer import (
     NO_BANKROLL,
     NO_MARGIN,
-    daily_return_json,
-    kelly_json,
+    daily_return,
+    kelly_answer,
     roas,
 )
 from aggregates.budget.answer.campaigns import Account
@@ -21,12 +21,10 @@ from aggregates.budget.answer.terms import Terms
 from aggregates.budget.answer.window import total
 from stream.money import money
 
-Json = dict[str, Any]
 
-
-def total_json(
+def total_answer(
     told: Account, assessed: Sequence[Assessment], together: Evidence | None, terms: Terms
-) -> Json:
+) -> schema.Total:
     """`together` is the evidence of all campaigns with spend taken as one."""
     attributed_orders = sum(total(each.orders, terms.recent) for each in told.campaigns)
     attributed = sum(total(each.revenue, terms.recent) for each in told.campaigns)
@@ -55,29 +53,27 @@ def total_json(
     advised = [each.advice for each in assessed if each.advice is not None]
     recommended = sum(each.recommended for each in advised)
     target = sum(each.target for each in advised)
-    return {
-        "spend": money(spend, terms.currency),
-        "revenue": money(revenue, terms.currency),
-        "orders": attributed_orders
+    return schema.Total(
+        spend=money(spend, terms.currency),
+        revenue=money(revenue, terms.currency),
+        orders=attributed_orders
         + sum(total(each.orders, terms.recent) for each in told.buckets.values()),
-        "roas": everything / compared if compared and not foreign else None,
-        "roas_days": len(days),
-        "attributed": {
-            "orders": attributed_orders,
-            "revenue": money(attributed, terms.currency),
-            "roas": attributed_roas,
-            "reason": reason,
-        },
-        "daily_return": daily_return_json(together, NO_MARGIN),
-        "kelly": kelly_json(together, NO_MARGIN),
-        "current_budget": money(sum(currents), terms.currency) if currents else None,
-        "recommended_budget": money(recommended, terms.currency) if advised else None,
-        "target_budget": money(target, terms.currency) if advised else None,
-        "reason": "; ".join(
-            filter(None, (reason, None if advised else _unadvised(assessed, terms)))
-        )
+        roas=everything / compared if compared and not foreign else None,
+        roas_days=len(days),
+        attributed=schema.Attributed(
+            orders=attributed_orders,
+            revenue=money(attributed, terms.currency),
+            roas=attributed_roas,
+            reason=reason,
+        ),
+        daily_return=daily_return(together, NO_MARGIN),
+        kelly=kelly_answer(together, NO_MARGIN),
+        current_budget=money(sum(currents), terms.currency) if currents else None,
+        recommended_budget=money(recommended, terms.currency) if advised else None,
+        target_budget=money(target, terms.currency) if advised else None,
+        reason="; ".join(filter(None, (reason, None if advised else _unadvised(assessed, terms))))
         or None,
-    }
+    )
 
 
 def missing(margin: float | None, bankroll: Decimal | int | None) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote, quote_plus
 
 import pytest
+from msgspec import to_builtins
 
 from aggregates.budget.answer.campaign_answer import AMBIGUOUS, NO_BANKROLL, NO_MARGIN, PAUSE
 from aggregates.budget.answer.overview import BudgetSettings, budget
@@ -286,11 +287,13 @@ def test_a_shop_of_which_nothing_is_known_yet_says_so(
     store: SqlStore, currency: str | None
 ) -> None:
     with store.snapshot() as snapshot:
-        answer = budget(
-            snapshot,
-            SHOP,
-            TODAY,
-            BudgetSettings(bankroll=Decimal(100), margin=0.4, currency=currency),
+        answer = to_builtins(
+            budget(
+                snapshot,
+                SHOP,
+                TODAY,
+                BudgetSettings(bankroll=Decimal(100), margin=0.4, currency=currency),
+            )
         )
     assert answer["campaigns"] == []
     assert answer["reasons"]
@@ -304,7 +307,7 @@ def test_a_shop_of_which_nothing_is_known_yet_says_so(
 def test_without_any_data_the_settings_that_are_missing_are_told_as_well(store: SqlStore) -> None:
     with store.snapshot() as snapshot:
         assert {NO_MARGIN, NO_BANKROLL} < set(
-            budget(snapshot, SHOP, TODAY, BudgetSettings())["reasons"]
+            budget(snapshot, SHOP, TODAY, BudgetSettings()).reasons
         )
 
 
