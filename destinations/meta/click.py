@@ -1,41 +1,108 @@
-"""fbc and fbp, the ids of click and browser: sent as they were found, byte for byte, or not at all.
+"""fbc and fbp, the ids of click and browser: which one an order's event carries.
 
     fbc = fb.{subdomain index}.{ms when the click was first seen}.{fbclid}
     fbp = fb.{index}.{ms}.{random number}
 
-An fbc older than 90 days is refused, and a malformed one costs the whole batch (docs/facts/meta.md,
-"Click and browser").
+Sent byte for byte, or not at all: an fbc older than 90 days is refused, and a malformed one costs
+the whole batch (docs/facts/meta.md, "Click and browser").
+
+| the cart's cookie and the click id of a URL | fbc |
+|---|---|
+| only one of them | that cookie, or an fbc built from the click id |
+| the same click | the cookie |
+| the same click, the cookie's damaged in case or cut short | the cookie's time, the URL's click id |
+| another click, the cookie up to 30 minutes older, or younger | the cookie: a later click |
+| another click, the cookie older | built from the click id: the visit that led to the order |
 """
 
 import re
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
+from typing import NamedTuple
 from urllib.parse import unquote
 
 FBC_DAYS = 90
 DAY_MS = 86_400_000
 CLOCK_SKEW_MS = 60_000
+VISIT_MS = 30 * 60_000
+"""A visit lasts as long: a shop's landing page is that of the visit, and a later click within it
+changes the cookie only (Shopify: cookie `_shopify_s`, 30 minutes)."""
+SHORTEST_CUT = 12
+"""Characters that a damaged click id must have left, to be told from another click."""
 # What Meta's parameter builder appends: 8 characters, or one of its first 2-letter ones.
 _APPENDIX = r"(?:\.(?:[A-Za-z0-9_-]{8}|AQ|Ag|Aw|BA|BQ|Bg))?"
-_fbc = re.compile(rf"fb\.\d\.(\d{{13}})\.([A-Za-z0-9_-]{{1,1000}}){_APPENDIX}").fullmatch
+_fbc = re.compile(
+    rf"fb\.(?P<index>\d)\.(?P<ms>\d{{13}})\.(?P<click>[A-Za-z0-9_-]{{1,1000}}){_APPENDIX}"
+).fullmatch
 _fbp = re.compile(rf"fb\.\d\.\d{{10,13}}\.\d{{1,20}}{_APPENDIX}").fullmatch
 _fbclid = re.compile(r"[A-Za-z0-9_-]{1,1000}").fullmatch
 
 
+class Cookie(NamedTuple):
+    """A well-formed fbc of any age."""
+
+    index: str
+    seen_ms: int
+    click_id: str
+    text: str
+
+    def fresh(self, now_ms: int) -> bool:
+        """Whether Meta takes it at `now_ms`."""
+        return now_ms - FBC_DAYS * DAY_MS < self.seen_ms <= now_ms + CLOCK_SKEW_MS
+
+
+def cookie(value: str | None) -> Cookie | None:
+    """`value` as an fbc; None where it is malformed. An `FB` in capitals is damage, and mended."""
+    value = value and "fb" + value[2:] if (value or "")[:2].lower() == "fb" else None
+    matched = _fbc(value) if value else None
+    if matched is None or value is None:
+        return None
+    return Cookie(matched["index"], int(matched["ms"]), matched["click"], value)
+
+
 def fbc(value: str | None, now_ms: int) -> str | None:
     """`value` where it is a well-formed fbc of the last 90 days, else None."""
-    matched = _fbc(value) if value else None
-    if (
-        matched is None
-        or not now_ms - FBC_DAYS * DAY_MS < int(matched[1]) <= now_ms + CLOCK_SKEW_MS
-    ):
-        return None
-    return value
+    found = cookie(value)
+    return found.text if found is not None and found.fresh(now_ms) else None
 
 
 def cookie_ms(value: str | None, click_id: str) -> int | None:
-    """When the well-formed fbc `value`, of whatever age, first saw `click_id`; None where it is of another click."""
-    matched = _fbc(value) if value else None
-    return int(matched[1]) if matched is not None and matched[2] == click_id else None
+    """When the well-formed fbc `value`, of any age, first saw `click_id`; None where it is of
+    another click."""
+    found = cookie(value)
+    return found.seen_ms if found is not None and same(found.click_id, click_id) else None
+
+
+def same(one: str, other: str) -> bool:
+    """Whether two click ids are of one click, as far as damage in case or length lets tell."""
+    short, long = sorted((one.lower(), other.lower()), key=len)
+    return short == long or (len(short) >= SHORTEST_CUT and long.startswith(short))
+
+
+def chosen(
+    cookies: Iterable[Cookie], click_id: str | None, clicked_ms: int, now_ms: int
+) -> str | None:
+    """The fbc to send (see the module). `clicked_ms`: when the URL's click was first seen."""
+    there = sorted(
+        (each for each in cookies if each.seen_ms <= now_ms + CLOCK_SKEW_MS),
+        key=lambda each: each.seen_ms,
+    )
+    if click_id is not None:
+        there = [_mended(each, click_id) for each in there]
+        later = bool(there) and there[-1].seen_ms > clicked_ms - VISIT_MS
+        if not later and not (there and same(there[-1].click_id, click_id)):
+            there.append(Cookie("1", clicked_ms, click_id, built(click_id, clicked_ms)))
+    return next((each.text for each in reversed(there) if each.fresh(now_ms)), None)
+
+
+def _mended(found: Cookie, click_id: str) -> Cookie:
+    """The cookie with the whole click id, where its own is a damaged one of the same click."""
+    if found.click_id == click_id or not same(found.click_id, click_id):
+        return found
+    if len(found.click_id) > len(click_id):
+        return found  # It is the URL that was cut.
+    text = f"fb.{found.index}.{found.seen_ms}.{click_id}"
+    return Cookie(found.index, found.seen_ms, click_id, text)
 
 
 def fbp(value: str | None) -> str | None:
@@ -43,14 +110,31 @@ def fbp(value: str | None) -> str | None:
     return value if value and _fbp(value) else None
 
 
-def fbclid(landing_site: str | None) -> str | None:
-    """The `fbclid` in a URL's query, case untouched; the first one where there are several, None where it is malformed."""
-    query = (landing_site or "").partition("#")[0].partition("?")[2]
+def fbclid(url: str | None) -> str | None:
+    """The `fbclid` in a URL's query, case untouched; the first one where there are several, None
+    where it is malformed."""
+    query = (url or "").partition("#")[0].partition("?")[2]
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
         if name == "fbclid":
             value = unquote(value)
             return value if _fbclid(value) else None
+    return None
+
+
+def click_id(urls: Sequence[str | None], attributes: Iterable[str | None]) -> str | None:
+    """The click that led to an order: of its URLs, best first, else what cart attributes hold.
+
+    An attribute holds a URL with an `fbclid`, or the click id itself.
+    """
+    for url in urls:
+        if (found := fbclid(url)) is not None:
+            return found
+    for value in attributes:
+        if (found := fbclid(value)) is not None:
+            return found
+        if value and len(value) >= SHORTEST_CUT and _fbclid(value):
+            return value
     return None
 
 

@@ -78,8 +78,83 @@ def test_the_click_id_is_read_from_the_landing_sites_query_case_untouched(
     assert click.fbclid(landing_site) == expected
 
 
+OTHER = "IwAR0otherClick_of-anotherDay"
+NOON_MS = NOW_MS - 2 * 3_600_000
+"""When the order's own click was first seen."""
+
+
+def cookies(*values: str) -> list[click.Cookie]:
+    found = [click.cookie(value) for value in values]
+    assert None not in found
+    return [each for each in found if each is not None]
+
+
+def fbc_of(click_id: str | None, *values: str) -> str | None:
+    return click.chosen(cookies(*values), click_id, NOON_MS, NOW_MS)
+
+
+def at(days: float, click_id: str = FBCLID) -> str:
+    """A cookie of some days before the order."""
+    return click.built(click_id, NOON_MS - round(days * click.DAY_MS))
+
+
+def test_the_newest_valid_click_wins() -> None:
+    built = click.built(FBCLID, NOON_MS)
+    assert fbc_of(FBCLID) == built
+    assert fbc_of(FBCLID, at(30, OTHER)) == built
+    assert fbc_of(FBCLID, at(100, OTHER)) == built
+    assert fbc_of(FBCLID, at(0.01, OTHER)) == at(0.01, OTHER)
+    assert fbc_of(None, at(30, OTHER), at(3)) == at(3)
+    assert fbc_of(None, at(3), at(30, OTHER)) == at(3)
+    assert fbc_of(None, at(100)) is None
+    assert fbc_of(None) is None
+
+
+def test_a_cookie_of_the_same_click_is_sent_as_it_is_with_its_own_time_and_appendix() -> None:
+    assert fbc_of(FBCLID, at(3)) == at(3)
+    assert fbc_of(FBCLID, at(3) + ".AQIBAQAB") == at(3) + ".AQIBAQAB"
+    assert fbc_of(FBCLID, at(100)) is None, "it was clicked too long ago"
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        at(3).lower(),
+        at(3).upper(),
+        at(3)[:-5],
+        at(3)[:-5].lower(),
+        at(3, FBCLID.swapcase()),
+    ],
+)
+def test_a_cookie_damaged_in_case_or_cut_is_mended_from_the_url_s_click(damaged: str) -> None:
+    assert fbc_of(FBCLID, damaged) == at(3)
+
+
+def test_a_url_that_was_cut_damages_no_cookie() -> None:
+    assert fbc_of(FBCLID[:-5], at(3)) == at(3)
+
+
+def test_a_few_letters_in_common_are_not_the_same_click() -> None:
+    assert fbc_of(FBCLID, at(3, FBCLID[:5])) == click.built(FBCLID, NOON_MS)
+
+
+def test_a_cookie_of_the_future_hides_no_click() -> None:
+    assert fbc_of(FBCLID, at(-30, OTHER)) == click.built(FBCLID, NOON_MS)
+
+
+def test_a_click_id_is_found_in_the_landing_page_the_referrer_or_a_cart_attribute() -> None:
+    landing, referring = f"/?fbclid={FBCLID}", f"https://l.facebook.com/?fbclid={OTHER}"
+    assert click.click_id((landing, referring), ()) == FBCLID
+    assert click.click_id(("/", referring), ()) == OTHER
+    assert click.click_id((None, None), (None, FBCLID)) == FBCLID
+    assert click.click_id((None, None), (f"https://shop.example/?fbclid={FBCLID}",)) == FBCLID
+    assert click.click_id(("/", "https://l.facebook.com/"), ("yes", at(3))) is None
+
+
 @given(st.text(max_size=80))
 def test_nothing_that_a_visitor_writes_raises(text: str) -> None:
     click.fbclid("/?fbclid=" + text)
     click.fbc(text, NOW_MS)
     click.fbp(text)
+    found = click.cookie(text)
+    click.chosen([] if found is None else [found], click.click_id((text,), (text,)), 0, NOW_MS)
