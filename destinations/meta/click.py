@@ -41,7 +41,7 @@ _fbclid = re.compile(r"[A-Za-z0-9_-]{1,1000}").fullmatch
 class Cookie(NamedTuple):
     """A well-formed fbc of any age."""
 
-    index: str
+    subdomain: str
     seen_ms: int
     click_id: str
     text: str
@@ -101,8 +101,8 @@ def _mended(found: Cookie, click_id: str) -> Cookie:
         return found
     if len(found.click_id) > len(click_id):
         return found  # It is the URL that was cut.
-    text = f"fb.{found.index}.{found.seen_ms}.{click_id}"
-    return Cookie(found.index, found.seen_ms, click_id, text)
+    text = f"fb.{found.subdomain}.{found.seen_ms}.{click_id}"
+    return Cookie(found.subdomain, found.seen_ms, click_id, text)
 
 
 def fbp(value: str | None) -> str | None:

@@ -4,7 +4,6 @@ A field that makes no sense is as if absent: null, "", [] and nothing become Non
 """
 
 from collections.abc import Mapping
-from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
@@ -41,6 +40,8 @@ class Item(NamedTuple):
     quantity: int
     price: Money | None
     requires_shipping: bool
+    properties: Mapping[str, str]
+    """What the storefront put on the line, by name."""
 
 
 class _Body(msgspec.Struct):
@@ -54,6 +55,7 @@ class _Body(msgspec.Struct):
     shipping_address: Any = None
     client_details: Any = None
     browser_ip: Any = None
+    user_id: Any = None
     landing_site: Any = None
     referring_site: Any = None
     order_status_url: Any = None
@@ -89,6 +91,8 @@ class Detail(NamedTuple):
     """First and last, of one source."""
     addresses: tuple[Address, ...]
     """Billing, shipping, the customer's own: those that are there, in this order."""
+    user_id: str | None
+    """The member of staff who entered the order: user agent and IP address are theirs."""
     user_agent: str | None
     ip_addresses: tuple[str, ...]
     landing_site: str | None
@@ -208,7 +212,20 @@ def _item(raw: dict[str, Any], currency: Any, side: str) -> Item:
         else 0,
         price=_money(raw.get("price"), raw.get("price_set"), currency, side),
         requires_shipping=raw.get("requires_shipping") is True,
+        properties=_pairs(raw.get("properties")),
     )
+
+
+def _pairs(value: Any) -> dict[str, str]:
+    """A list of `{name, value}`, as cart attributes and line item properties are, by name."""
+    found: dict[str, str] = {}
+    for pair in map(mapping, sequence(value)):
+        name, told = text(pair.get("name")), text(pair.get("value"))
+        if isinstance(pair.get("value"), bool):
+            told = str(pair["value"]).lower()
+        if name and told:
+            found[name] = told
+    return found
 
 
 def _distinct(*values: str | None) -> tuple[str, ...]:
@@ -222,13 +239,6 @@ def detail(body: bytes, side: str = "shop") -> Detail:
     billing, shipping = _address(raw.billing_address), _address(raw.shipping_address)
     own = _address(customer.get("default_address"))
     addresses = tuple(address for address in (billing, shipping, own) if address is not None)
-    attributes: dict[str, str] = {}
-    for pair in map(mapping, sequence(raw.note_attributes)):
-        name, value = text(pair.get("name")), text(pair.get("value"))
-        if isinstance(pair.get("value"), bool):
-            value = str(pair["value"]).lower()
-        if name and value:
-            attributes[name] = value
     amounts = {
         (kind, which): money
         for kind, plain, amount_set in (
@@ -251,12 +261,13 @@ def detail(body: bytes, side: str = "shop") -> Detail:
         other_phones=_distinct(*(address.phone for address in (shipping, own) if address)),
         names=_names(customer, billing, shipping, own),
         addresses=addresses,
+        user_id=identifier(raw.user_id),
         user_agent=text(client.get("user_agent")),
         ip_addresses=_distinct(text(client.get("browser_ip")), text(raw.browser_ip)),
         landing_site=text(raw.landing_site),
         referring_site=text(raw.referring_site),
         order_status_url=text(raw.order_status_url),
-        attributes=attributes,
+        attributes=_pairs(raw.note_attributes),
         items=tuple(_item(mapping(item), raw.currency, side) for item in sequence(raw.line_items)),
         tags=frozenset(tag.strip() for tag in (text(raw.tags) or "").split(",") if tag.strip()),
         amounts=amounts,
@@ -275,8 +286,3 @@ def field_at(body: bytes, path: str) -> Any:
     for step in path.split("."):
         value = mapping(value).get(step)
     return value
-
-
-def share(money: Money, fraction: Decimal) -> Money:
-    """`fraction` of an amount, to the minor unit."""
-    return Money(round(money.units * fraction), money.currency)

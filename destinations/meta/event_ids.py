@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from destinations.delivery.rows import LAST_US, NO_CONSENT, SKIPPED
 from destinations.meta import payload
-from destinations.meta.detail import field_at
-from destinations.meta.settings import CapiSettings
+from destinations.meta.detail import detail, field_at
+from destinations.meta.settings import ATTRIBUTE, CapiSettings, placeholders
 from processors.shopify.orders import Order, OrderDeleted
 from processors.shopify.tolerance import text
 from stream.store.contract import Key, Reading
@@ -84,7 +84,7 @@ def key_of(
         elif isinstance(order, OrderDeleted):
             ids[order_key] = OWN_ID + order.order_id
         else:
-            event_id = payload.event_id(settings.event_id, _fields(order, settings.event_id))
+            event_id = payload.filled(settings.event_id, _fields(order, settings.event_id))
             if event_id is None:
                 return (*place, OWN_ID + order.order_id)
             ids[order_key] = event_id
@@ -104,5 +104,11 @@ def _fields(order: Order, template: str) -> dict[str, str | None]:
         "checkout_token": order.checkout_token,
         "cart_token": order.cart_token,
     }
-    others = [name for name in payload.placeholders(template) if name not in fields]
-    return fields | {name: text(field_at(order.body, name)) for name in others}
+    others = [name for name in placeholders(template) if name not in fields]
+    attributes = [name for name in others if name.startswith(ATTRIBUTE)]
+    if attributes:
+        told = detail(order.body).attributes
+        fields |= {name: told.get(name.removeprefix(ATTRIBUTE)) for name in attributes}
+    return fields | {
+        name: text(field_at(order.body, name)) for name in others if name not in attributes
+    }

@@ -66,10 +66,18 @@ def email(value: str, *countries: str | None) -> str | None:
     return text if _email(text) else None
 
 
-def _readings(text: str) -> Iterator[str]:
-    """As it is, then with a plus where it can only have its country code: 00 before it (any country), or 11 digits and more.
+_mexican = re.compile(r"(?:\+|00|\+00)?521(?P<number>[0-9]{10})").fullmatch
+_mexican_domestic = re.compile(r"0(?:44|45|1)(?P<number>[0-9]{10})").fullmatch
+"""Until 2019 a Mexican mobile had a 1 behind the country code, 044 or 045 in front at home, and a
+fixed line 01 (IFT, numbering plan of 3 August 2019). People still write them."""
 
-    However it is grouped, but for a slash: what follows one may be a second number. Ten digits are more likely a mistyped local number.
+
+def _readings(text: str, countries: tuple[str | None, ...]) -> Iterator[str]:
+    """`text` as it is, then in the forms in which it can only be meant, however it is grouped.
+
+    With a plus where it can only have its country code: 00 before it (any country), or 11 digits
+    and more; ten digits are more likely a mistyped local number. Not across a slash: what follows
+    one may be a second number. Mexican numbers without the prefixes that they lost.
     """
     yield text
     text = _grouping.sub("", text)
@@ -77,17 +85,22 @@ def _readings(text: str) -> Iterator[str]:
         yield "+" + text.removeprefix("+")[2:]
     elif len(text) >= 11 and text.isascii() and text.isdigit():
         yield "+" + text
+    found = _mexican(text) or (_mexican_domestic(text) if "MX" in countries else None)
+    if found:
+        yield f"+52{found['number']}"
 
 
 def phone(value: str, *countries: str | None) -> str | None:
-    """E.164 digits without the plus. A number without country code is from the first of `countries` (ISO 3166) in which it is valid."""
+    """E.164 digits without the plus. A number without country code is from the first of `countries`
+    (ISO 3166) in which it is valid."""
     text = _visible(value).strip()
     if len(text) > 64:
         return None
-    for reading in _readings(text):
-        for country in countries or (None,):
+    places = tuple(country.upper() if country else None for country in countries) or (None,)
+    for reading in _readings(text, places):
+        for place in places:
             try:
-                number = phonenumbers.parse(reading, country.upper() if country else None)
+                number = phonenumbers.parse(reading, place)
             except NumberParseException:
                 continue
             if phonenumbers.is_valid_number(number):

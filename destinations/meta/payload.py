@@ -5,18 +5,18 @@ Money is what the order says, in the currency it says; there is no default curre
 the lines that have an id, since an item without one costs the batch (2804008).
 """
 
-import re
+from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 from urllib.parse import urlsplit
 
 from destinations.meta import click
-from destinations.meta.detail import Address, Detail, Money, countries, share
+from destinations.meta.detail import Address, Detail, Item, Money, countries
 from destinations.meta.identity import hashed
 from destinations.meta.policy import Decision
-from destinations.meta.settings import CapiSettings
+from destinations.meta.settings import PLACEHOLDER, CapiSettings, placeholders
 from processors.shopify.orders import Order
-from stream.money import amount
+from stream.money import amount, minor
 
 EVENT_NAME = "Purchase"
 TOO_LITTLE = (
@@ -35,15 +35,14 @@ LDU_STATES = {
     "OR": 1004,
     "TX": 1005,
     "MT": 1006,
-    "DE": 1007,
-    "NE": 1008,
-    "NH": 1009,
-    "NJ": 1010,
-    "MN": 1011,
-    "MD": 1012,
-    "RI": 1013,
 }
-"""`data_processing_options_state` (docs/facts/meta.md, "Limited Data Use")."""
+"""`data_processing_options_state` of the states whose code a page of Meta's confirms; elsewhere Meta
+is asked to locate the buyer itself (docs/facts/meta.md, "Limited Data Use")."""
+_STATES = (
+    "AL AK AZ AR CA CO CT DE DC FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ"
+    " NM NY NC ND OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY"
+)
+US_STATES = frozenset(_STATES.split())
 INSIDE = tuple(
     map(
         ip_network,
@@ -61,21 +60,16 @@ INSIDE = tuple(
 )
 """Addresses of private networks, a carrier's NAT, a link or a site: another machine everywhere (RFC 1918, 6598, 3927, 4193, 4291)."""
 MAX_CONTENTS = 500
-_placeholder = re.compile(r"\{(\w+)\}")
 
 
-def event_id(template: str, fields: dict[str, str | None]) -> str | None:
-    """The template with each `{field}` filled in; None where one is missing, or the result is empty or over 255 characters."""
-    names = _placeholder.findall(template)
+def filled(template: str, fields: Mapping[str, str | None]) -> str | None:
+    """The template with each `{field}` filled in; None where one is missing, or the result is empty
+    or over 255 characters."""
+    names = placeholders(template)
     if any(not fields.get(name) for name in names):
         return None
-    text = _placeholder.sub(lambda found: fields[found[1]] or "", template)
+    text = PLACEHOLDER.sub(lambda found: fields[found[1]] or "", template)
     return text if 0 < len(text) <= 255 else None
-
-
-def placeholders(template: str) -> tuple[str, ...]:
-    """The fields that a template names."""
-    return tuple(_placeholder.findall(template))
 
 
 def ip(addresses: tuple[str, ...]) -> str | None:
@@ -112,19 +106,22 @@ def _inside(address: IPv4Address | IPv6Address) -> bool:
 
 
 def _place(addresses: tuple[Address, ...]) -> Address | None:
-    """The address that tells where the buyer is: billing, else shipping, else the customer's, the first with a city or a zip code in it.
-
-    One that has only a country counts where none has more.
-    """
-    return next((a for a in addresses if a.city or a.zip), None) or next(
-        (a for a in addresses if a.country), None
+    """The address that says where the buyer is: billing, else shipping, else the customer's, the
+    first with a city or a zip code in it, else with a province, else with a country."""
+    return (
+        next((a for a in addresses if a.city or a.zip), None)
+        or next((a for a in addresses if a.province), None)
+        or next((a for a in addresses if a.country), None)
     )
 
 
 def user_data(
-    order: Order, detail: Detail, settings: CapiSettings, fbc: str | None
+    order: Order, detail: Detail, settings: CapiSettings, fbc: str | None, *, by_staff: bool = False
 ) -> dict[str, Any]:
-    """Who bought: hashes (each in a list), and what is never hashed. Only fields that are there."""
+    """Who bought: hashes (each in a list), and what is never hashed. Only fields that are there.
+
+    `by_staff`: IP address and user agent are not the buyer's, and left out.
+    """
     place = _place(detail.addresses)
     places = countries(detail, settings.country)
     data: dict[str, Any] = {}
@@ -150,8 +147,8 @@ def user_data(
     put("external_id", order.customer_id)
     attributes = detail.attributes
     plain = {
-        "client_ip_address": ip(detail.ip_addresses),
-        "client_user_agent": detail.user_agent,
+        "client_ip_address": None if by_staff else ip(detail.ip_addresses),
+        "client_user_agent": None if by_staff else detail.user_agent,
         "fbc": fbc,
         "fbp": next(
             (
@@ -170,6 +167,14 @@ def identifies(data: dict[str, Any]) -> bool:
     """Whether Meta will take `user_data` as saying enough."""
     keys = frozenset(data)
     return bool(keys) and not any(keys <= few for few in TOO_LITTLE)
+
+
+def too_little(data: dict[str, Any], *, by_staff: bool) -> str:
+    """Why Meta would refuse `user_data`, behind its subcode; "" where it says enough."""
+    if identifies(data):
+        return ""
+    staff = "; IP address and browser are those of staff or a till" if by_staff else ""
+    return f"2804050: too little customer information{staff}"
 
 
 def value(order: Order, detail: Detail, settings: CapiSettings) -> Money:
@@ -209,14 +214,39 @@ def _number(money: Money) -> float:
     return float(amount(*money))
 
 
+SHOPIFY_FEED = "shopify_{country}_{product_id}_{variant_id}"
+"""Ids of the catalogue that Shopify's Facebook & Instagram app feeds."""
+
+
+def _id_template(settings: CapiSettings) -> str:
+    named = {
+        "variant": "{variant_id}",
+        "product": "{product_id}",
+        "sku": "{sku}",
+        "shopify": SHOPIFY_FEED,
+    }
+    return named.get(settings.content_id, settings.content_id)
+
+
+def _content_id(item: Item, settings: CapiSettings) -> str | None:
+    """The catalogue's id of an item; None where a part of it is missing."""
+    return filled(
+        _id_template(settings),
+        {
+            "variant_id": item.variant_id,
+            "product_id": item.product_id,
+            "sku": item.sku,
+            "country": (settings.country or "").upper() or None,
+        },
+    )
+
+
 def _contents(
     detail: Detail, settings: CapiSettings, currency: str, source: str
 ) -> list[dict[str, Any]]:
     contents = []
     for item in detail.items[:MAX_CONTENTS]:
-        item_id = {"variant": item.variant_id, "product": item.product_id, "sku": item.sku}[
-            settings.content_id
-        ]
+        item_id = _content_id(item, settings)
         if item_id is None or item.quantity < 1:
             continue
         content: dict[str, Any] = {"id": item_id, "quantity": item.quantity}
@@ -228,6 +258,22 @@ def _contents(
             content["delivery_category"] = "home_delivery"
         contents.append(content)
     return contents
+
+
+def net_revenue(worth: Money, items: Sequence[Item], settings: CapiSettings) -> Money | None:
+    """`value` less what the items cost the shop; None where one of them has no cost.
+
+    A constant share of the value would tell Meta nothing that `value` does not.
+    """
+    bought = [item for item in items if item.quantity]
+    costs = [item.properties.get(settings.cost_property or "") for item in bought]
+    units = worth.units
+    for item, cost in zip(bought, costs, strict=True):
+        try:
+            units -= item.quantity * minor(cost or "", worth.currency)
+        except ValueError:
+            return None
+    return Money(units, worth.currency) if bought else None
 
 
 def custom_data(
@@ -242,11 +288,13 @@ def custom_data(
     }
     if contents := _contents(detail, settings, worth.currency, source):
         data["contents"] = contents
-        data["content_type"] = "product_group" if settings.content_id == "product" else "product"
+        # Of Meta's two kinds an item is a variant, a group a product.
+        groups = set(placeholders(_id_template(settings))).isdisjoint({"variant_id", "sku"})
+        data["content_type"] = "product_group" if groups else "product"
     if units := sum(item.quantity for item in detail.items):
         data["num_items"] = units
-    if settings.net_revenue_margin is not None:
-        data["net_revenue"] = _number(share(worth, settings.net_revenue_margin))
+    if (profit := net_revenue(worth, detail.items, settings)) is not None:
+        data["net_revenue"] = _number(profit)
     if (
         predicted_ltv is not None
         and predicted_ltv.currency == worth.currency
@@ -257,22 +305,28 @@ def custom_data(
 
 
 def limited_data_use(detail: Detail, states: tuple[str, ...] | None) -> dict[str, Any]:
-    """LDU where any address of the order is in one of `states` of the US; `[]` (no LDU) elsewhere; nothing without the setting."""
+    """LDU where any address of the order is in one of `states` of the US; `[]` (no LDU) elsewhere;
+    nothing without the setting."""
     if states is None:
         return {}
+    wanted = frozenset(map(str.upper, states))
     for address in detail.addresses:
         province = (address.province or "").upper()
-        if (address.country or "").upper() == "US" and (
-            "*" in states or province in map(str.upper, states)
-        ):
+        if _in_us(address) and ("*" in wanted or province in wanted):
             state = LDU_STATES.get(province, 0)
-            # Without a state of Meta's list, Meta is asked to tell the place itself: country 0, state 0.
             options = {
                 "data_processing_options_country": 1 if state else 0,
                 "data_processing_options_state": state,
             }
             return {"data_processing_options": ["LDU"], **options}
     return {"data_processing_options": []}
+
+
+def _in_us(address: Address) -> bool:
+    """Whether an address is in the US: by its country, else by the code of a state."""
+    if address.country:
+        return address.country.upper() == "US"
+    return (address.province or "").upper() in US_STATES
 
 
 def source_url(order: Order, detail: Detail, settings: CapiSettings) -> str:
@@ -311,7 +365,7 @@ def event(
         built["event_source_url"] = source_url(order, detail, settings)
         if (referrer := _host(detail.referring_site)) is not None:
             built["referrer_url"] = f"https://{referrer}/"
-    built["user_data"] = user_data(order, detail, settings, fbc)
+    built["user_data"] = user_data(order, detail, settings, fbc, by_staff=decision.by_staff)
     built["custom_data"] = custom_data(
         order, detail, settings, decision.action_source, predicted_ltv
     )

@@ -1,16 +1,21 @@
-"""Whether an order is a sale that Meta should hear of, and as what: decided here, before anything is built.
+"""Whether an order is a sale that Meta should hear of, and as what: decided before anything is built.
 
 | rule, the first that applies | outcome |
 |---|---|
-| test, cancelled, voided, pending, expired; with trigger `paid` also authorized and partially_paid | skipped |
+| test, cancelled, voided, expired | skipped |
+| with trigger `paid`: not paid (yet) | skipped, and `waits` where nothing else forbids it |
 | its source's policy is `skip` | skipped |
-| a consent setting, and the order does not carry it, or carries no clear yes | no_consent |
+| a consent setting, and the order carries no clear yes to it | no_consent |
+| `late_payment` is `skip`, and it was paid more than 48 hours after it was made | skipped |
 | older than 7 days when it was first seen to be a sale, 62 for physical_store | too_old |
 | none of these | pending |
 
-Refunded orders were paid once: Meta takes no corrections, and in whichever order the deliveries come the answer must be the same.
-`source_name` is free text (Shopify: web, pos, shopify_draft_order, subscription_contract*, an app's id): what is not known counts as the
-web where the order carries a browser's user agent, and as `source_other` where it does not (marketplaces, imports, the API).
+A refunded order was paid once: Meta takes no corrections. A partially paid one may have been paid
+and then edited up, so it takes nothing back (`waits`).
+
+`source_name` is free text (Shopify: web, pos, shopify_draft_order, subscription_contract*, an app's
+id). An unknown one counts as the web where the order carries a buyer's user agent, and as
+`source_other` where it does not (marketplaces, imports, the API).
 """
 
 import re
@@ -21,10 +26,14 @@ from destinations.meta.settings import ANY, DAY_S, SKIP, CapiSettings, max_age_s
 from processors.shopify.orders import Order
 
 PAID = frozenset({"paid", "partially_refunded", "refunded"})
-CREATED = PAID | {"authorized", "partially_paid"}
+OVER = {"voided": "the payment was voided", "expired": "the payment expired"}
 POS = frozenset({"pos", "iphone", "android"})
 DRAFT = frozenset({"shopify_draft_order", "draft_order"})
 PHONE = frozenset({"phone", "phone_order"})
+ENTERED = frozenset({"physical_store", "phone_call"})
+"""Action sources of orders that staff enter."""
+DEDUPLICATED_S = 48 * 3_600
+"""Meta tells a repeat of the browser's event for as long (docs/facts/meta.md, "Deduplication")."""
 _gaps = re.compile(r"[\s_-]+")
 
 
@@ -35,6 +44,12 @@ class Decision(NamedTuple):
     reason: str
     action_source: str
     event_time_s: int
+    by_staff: bool = False
+    """IP address and user agent are those of staff or a till, never the buyer's."""
+    waits: bool = False
+    """Skipped for want of payment alone: a later state may send it, and an earlier one may have."""
+    late: bool = False
+    """Paid so late that Meta no longer tells the browser's event of the checkout from this one."""
 
 
 def action_source(source_name: str | None, detail: Detail, settings: CapiSettings) -> str:
@@ -53,7 +68,15 @@ def action_source(source_name: str | None, detail: Detail, settings: CapiSetting
         return settings.source_draft
     if name in PHONE:
         return settings.source_phone
-    return settings.source_web if detail.user_agent else settings.source_other
+    browser = detail.user_agent and detail.user_id is None
+    return settings.source_web if browser else settings.source_other
+
+
+def by_staff(source_name: str | None, detail: Detail, source: str) -> bool:
+    """Whether the order was entered by staff: in the admin, by phone, at a till."""
+    name = (source_name or "").lower()
+    till = (detail.user_agent or "").lower().startswith("shopify pos")
+    return detail.user_id is not None or name in POS | DRAFT | PHONE or source in ENTERED or till
 
 
 def _folded(value: str) -> str:
@@ -62,10 +85,8 @@ def _folded(value: str) -> str:
 
 
 def _yes(value: Any, accepted: tuple[str, ...]) -> bool:
-    if (
-        isinstance(value, dict) and "state" in value
-    ):  # Shopify's email_marketing_consent and its like.
-        value = value["state"]
+    if isinstance(value, dict) and "state" in value:
+        value = value["state"]  # Shopify's email_marketing_consent and its like.
     if isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str | int) or not str(value).strip():
@@ -74,49 +95,78 @@ def _yes(value: Any, accepted: tuple[str, ...]) -> bool:
 
 
 def has_consent(order: Order, detail: Detail, where: str, accepted: tuple[str, ...]) -> bool:
-    """Whether cart attribute `where`, else the order's (or its customer's) field of that name or path, is there and a clear yes."""
+    """Whether cart attribute `where`, else the order's (or its customer's) field of that name or
+    path, is there and a clear yes."""
     if where in detail.attributes:
         return _yes(detail.attributes[where], accepted)
     return any(_yes(field_at(order.body, path), accepted) for path in (where, f"customer.{where}"))
 
 
-def _not_a_sale(order: Order, settings: CapiSettings) -> str | None:
+def _not_a_sale(order: Order) -> str:
     if order.test:
         return "a test order"
     if order.cancelled:
         return "the order is cancelled"
-    if order.financial_status not in (PAID if settings.trigger == "paid" else CREATED):
-        return f"financial_status is {order.financial_status[:32] or 'not told'}"
-    return None
+    return OVER.get(order.financial_status, "")
 
 
 def decide(order: Order, detail: Detail, settings: CapiSettings) -> Decision:
-    """What becomes of `order` as this delivery saw it. Pure: age is measured when the delivery was received.
+    """What becomes of `order` as this delivery saw it. Pure: age is measured when the delivery was
+    received.
 
-    An `event_time` ahead of our clock is brought back to it: the sale is real, and Meta refuses the future (2804004).
+    An `event_time` ahead of our clock is brought back to it: the sale is real, and Meta refuses the
+    future (2804004).
     """
     received_s = order.received_ms // 1000
-    event_time_s = min(int(order.processed_at.timestamp()), received_s)
+    ordered_s = min(int(order.processed_at.timestamp()), received_s)
+    is_paid = order.financial_status in PAID
+    # Nothing in the body says when it was paid: the first state that is paid does.
+    paid_s = max(ordered_s, min(order.version.updated_us // 1_000_000, received_s))
+    late = is_paid and settings.trigger == "paid" and paid_s - ordered_s > DEDUPLICATED_S
+    at_payment = settings.event_time == "payment" and is_paid
     source = action_source(order.source_name, detail, settings)
-    outcome, reason = "pending", ""
-    if (not_a_sale := _not_a_sale(order, settings)) is not None:
-        outcome, reason = "skipped", not_a_sale
-    elif source == SKIP:
-        outcome, reason = (
-            "skipped",
-            f"orders from {(order.source_name or 'an unknown source')[:64]} are not sent, by setting",
+    decision = Decision(
+        "pending",
+        "",
+        source,
+        paid_s if at_payment else ordered_s,
+        by_staff(order.source_name, detail, source),
+        late=late,
+    )
+    if reason := _not_a_sale(order):
+        return decision._replace(outcome="skipped", reason=reason)
+    outcome, reason = _forbidden(order, detail, settings, source)
+    if settings.trigger == "paid" and not is_paid:
+        status = order.financial_status[:32] or "not told"
+        return decision._replace(
+            outcome="skipped", reason=f"financial_status is {status}", waits=not outcome
         )
-    elif settings.consent is not None and not has_consent(
-        order, detail, settings.consent, settings.consent_values
-    ):
-        outcome, reason = (
-            "no_consent",
-            f"{settings.consent} is not there, or none of the values that mean yes (META_CONSENT_VALUES)",
+    if not outcome and late and settings.late_payment == "skip":
+        outcome = "skipped"
+        reason = (
+            f"the order was paid {(paid_s - ordered_s) // 3600} hours after it was made; Meta deduplicates"
+            " for 48 (META_LATE_PAYMENT)"
         )
-    elif event_time_s + max_age_s(source) <= received_s:
-        age, most = (received_s - event_time_s) // DAY_S, max_age_s(source) // DAY_S
-        outcome, reason = (
-            "too_old",
-            f"the order was {age} days old when it was first seen to be a sale; Meta takes none older than {most}",
+    age_s, most_s = received_s - decision.event_time_s, max_age_s(source)
+    if not outcome and age_s >= most_s:
+        outcome = "too_old"
+        reason = (
+            f"the order was {age_s // DAY_S} days old when it was first seen to be a sale; Meta takes none"
+            f" older than {most_s // DAY_S}"
         )
-    return Decision(outcome, reason, source, event_time_s)
+        if late and not at_payment:
+            reason += " (META_EVENT_TIME=payment counts from the payment)"
+    return decision._replace(outcome=outcome or "pending", reason=reason)
+
+
+def _forbidden(
+    order: Order, detail: Detail, settings: CapiSettings, source: str
+) -> tuple[str, str]:
+    """(outcome, reason) where the shop's policy keeps a sale back; ("", "") where it does not."""
+    if source == SKIP:
+        name = (order.source_name or "an unknown source")[:64]
+        return "skipped", f"orders from {name} are not sent, by setting"
+    where = settings.consent
+    if where is not None and not has_consent(order, detail, where, settings.consent_values):
+        return "no_consent", f"{where} is not there, or no clear yes (META_CONSENT_VALUES)"
+    return "", ""

@@ -4,9 +4,10 @@ Secrets are kept out of `repr`, so that no log or error shows them by accident.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from difflib import get_close_matches
 from typing import Literal
 
 ACTION_SOURCES = frozenset(
@@ -56,6 +57,20 @@ CONSENT_VALUES = (
 )
 """Clear words for yes. `pending` is none (Shopify: not confirmed yet), nor is a word of another language: `consent_values` can add it."""
 
+PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
+ATTRIBUTE = "note_attributes."
+_FIELDS = (
+    "order_id id admin_graphql_api_id name number order_number token checkout_token cart_token"
+    " checkout_id confirmation_number reference source_identifier po_number"
+)
+EVENT_ID_FIELDS = frozenset(_FIELDS.split())
+"""What tells orders apart at the top of an order's body (Shopify: Order webhooks, 2023-10 to
+2026-10); `order_id` is its `id`."""
+SHOP_FIELDS = frozenset({"name", "number", "order_number"})
+"""Those that two shops count alike, each from its own first order."""
+CONTENT_IDS = frozenset({"variant", "product", "sku", "shopify"})
+CONTENT_ID_FIELDS = frozenset({"variant_id", "product_id", "sku", "country"})
+
 ValueBasis = Literal[
     "total", "without_shipping", "without_tax", "without_shipping_and_tax", "net_of_discounts"
 ]
@@ -74,16 +89,25 @@ class CapiSettings:
     access_token: str = field(repr=False)
     app_secret: str | None = field(default=None, repr=False)
     graph_url: str = "https://graph.facebook.com"
-    graph_version: str = "v26.0"
+    graph_version: str = "v27.0"
     partner_agent: str = "orderwire"
     test_event_code: str | None = None
     test_hours: int = 24
     """How long a test event code may be in use, from its first use; then the pixel pauses until the code is taken away. At most 72."""
 
     trigger: Literal["paid", "created"] = "paid"
-    """`paid`: the first time that an order is seen paid. `created`: as soon as it is there and not pending (authorized counts)."""
+    """`paid`: the first time that an order is seen paid. `created`: as soon as it is there, paid or
+    not, for shops that sell cash on delivery; orders that are never paid are sent as well."""
+    event_time: Literal["order", "payment"] = "order"
+    """`order`: when the order was made, as the browser's event says. A payment more than 7 days later
+    is too old for Meta. `payment`: when it was first seen paid, so that any payment is in time."""
+    late_payment: Literal["send", "skip"] = "send"
+    """Of orders paid more than 48 hours after they were made (bank transfer, invoice): Meta no longer
+    tells the browser's event of the checkout from this one, so a shop whose pixel reports orders at
+    checkout counts them twice. `send` them, and warn; `skip` where the pixel has reported them."""
     event_id: str = "{order_id}"
-    """Template of the event id: `{order_id}`, `{checkout_token}` or any field at the top of the order. The browser's must equal it.
+    """Template of the event id, which the browser's must equal: `{order_id}`, `{checkout_token}`, any
+    other field at the top of the order, or `{note_attributes.NAME}`, a cart attribute.
 
     An order that lacks the field, or has another order's, is sent as `order:<order id>`."""
 
@@ -103,9 +127,15 @@ class CapiSettings:
     """`total`: all that the buyer paid. `without_shipping`: less what was paid for shipping, its tax too. `without_tax`: less
     all taxes. `net_of_discounts`: Shopify's subtotal, the items after discounts, with taxes only where the shop's prices hold them."""
     currency: Literal["shop", "presentment"] = "shop"
-    content_id: Literal["variant", "product", "sku"] = "variant"
+    content_id: str = "variant"
+    """The catalogue's ids: `variant`, `product`, `sku`; `shopify` for `shopify_<country>_<product
+    id>_<variant id>`, as Shopify's own app feeds them (with `country`); or a template of
+    `{variant_id}`, `{product_id}`, `{sku}` and `{country}`."""
     net_revenue_margin: Decimal | None = None
-    """Share of the value that is margin: `net_revenue` is sent where it is known."""
+    """Without effect: a constant share of the value tells Meta nothing. See `cost_property`."""
+    cost_property: str | None = None
+    """Line item property with what one unit costs the shop, in the currency of `value`: where every
+    item has it, `net_revenue` is sent."""
     send_predicted_ltv: bool = False
     dry_run: bool = False
     """True: every event is built and judged, its outcome is `dry_run`, and none is sent."""
@@ -115,6 +145,7 @@ class CapiSettings:
     event_source_url: str | None = None
     """The storefront; default: the host of the order's status page, else the shop's domain."""
     fbc_attributes: tuple[str, ...] = ("_fbc", "fbc")
+    fbclid_attributes: tuple[str, ...] = ("fbclid", "_fbclid")
     fbp_attributes: tuple[str, ...] = ("_fbp", "fbp")
     consent: str | None = None
     """Cart attribute, or path in the order (`customer.email_marketing_consent.state`), that must be there and say yes."""
@@ -140,10 +171,7 @@ class CapiSettings:
             raise SettingsError(
                 "pixel_id must be digits, as Meta's Events Manager shows it (Dataset ID)"
             )
-        if not re.search(r"\{\w+\}", self.event_id):
-            raise SettingsError(
-                f"event_id is {self.event_id!r}, the same for every order: write a field in braces, as {{order_id}}"
-            )
+        self._check_templates()
         if (
             not self.access_token
             or not self.access_token.isascii()
@@ -165,6 +193,39 @@ class CapiSettings:
             raise SettingsError(
                 "partner_agent must have fewer than 23 characters, at least 2 of them letters"
             )
+
+    def _check_templates(self) -> None:
+        names = placeholders(self.event_id)
+        if not names:
+            raise SettingsError(
+                f"event_id is {self.event_id!r}, the same for every order: write a field in braces,"
+                " as {order_id}"
+            )
+        for name in names:
+            if name not in EVENT_ID_FIELDS and not name.startswith(ATTRIBUTE):
+                raise SettingsError(
+                    f"event_id names {{{name}}}, which no order has{_nearest(name, EVENT_ID_FIELDS)};"
+                    f" a cart attribute is {{{ATTRIBUTE}NAME}}"
+                )
+        named = set(placeholders(self.content_id))
+        if self.content_id in CONTENT_IDS or (named and named <= CONTENT_ID_FIELDS):
+            if (self.content_id == "shopify" or "country" in named) and not self.country:
+                raise SettingsError("content_id needs the shop's country: write country, as US")
+            return
+        raise SettingsError(
+            f"content_id is {self.content_id!r}: write one of {', '.join(sorted(CONTENT_IDS))}, or a"
+            f" template of {', '.join(f'{{{name}}}' for name in sorted(CONTENT_ID_FIELDS))}"
+        )
+
+
+def placeholders(template: str) -> tuple[str, ...]:
+    """The fields that a template names."""
+    return tuple(PLACEHOLDER.findall(template))
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    found = get_close_matches(name, known, 1)
+    return f" (did you mean {{{found[0]}}}?)" if found else ""
 
 
 def max_age_s(action_source: str) -> int:

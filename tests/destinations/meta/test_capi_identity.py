@@ -210,6 +210,28 @@ def test_normalising_twice_is_normalising_once(field: str, value: str, country: 
         assert NORMALISERS[field](("+" if field == "ph" else "") + once, country) == once
 
 
+@pytest.mark.parametrize(
+    "told",
+    [
+        "+52 1 55 1234 5678",
+        "+5215512345678",
+        "0052 1 55 1234 5678",
+        "5215512345678",
+        "044 55 1234 5678",
+        "045 55 1234 5678",
+        "01 55 1234 5678",
+        "55 1234 5678",
+    ],
+)
+def test_a_mexican_number_loses_the_prefixes_that_were_given_up(told: str) -> None:
+    assert normalised("ph", told, "MX") == "525512345678"
+
+
+@pytest.mark.parametrize("told", ["+521551234567", "+52155123456789"])
+def test_a_mexican_number_of_another_length_is_none(told: str) -> None:
+    assert normalised("ph", told, "MX") is None
+
+
 @given(st.integers(2_000_000, 9_999_999))
 def test_a_phone_reads_the_same_however_it_is_written(local: int) -> None:
     text = str(local)

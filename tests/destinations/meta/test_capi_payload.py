@@ -95,6 +95,12 @@ def test_a_billing_address_with_only_a_country_does_not_hide_the_place_in_anothe
     assert (alone["country"], alone.keys() & {"ct", "st", "zp"}) == ([digest("ch")], set())
 
 
+def test_a_province_is_sent_without_anything_else_of_the_address() -> None:
+    alone = {"province_code": "ARA"}
+    found = seen(billing_address=alone, shipping_address=None, customer=None)
+    assert event(found, settings())["user_data"]["st"] == [digest("ara")]
+
+
 def test_a_phone_number_is_from_whichever_country_of_the_order_it_is_valid_in() -> None:
     places: dict[str, Any] = {"billing_address": {"country_code": "US"}, "shipping_address": FRENCH}
     assert event(seen(phone="06 12 34 56 78", **places), settings())["user_data"]["ph"] == [
@@ -171,10 +177,111 @@ def test_an_order_that_is_paid_late_is_not_said_to_have_come_late() -> None:
     )
 
 
-def test_with_the_trigger_created_an_authorized_order_is_sent_and_a_pending_one_is_not() -> None:
+@pytest.mark.parametrize("status", ["pending", "authorized", "partially_paid", "paid", None])
+def test_with_the_trigger_created_an_order_is_sent_paid_or_not(status: str | None) -> None:
     chosen = settings(trigger="created")
-    assert decision(seen(financial_status="authorized"), chosen).outcome == "pending"
-    assert decision(seen(financial_status="pending"), chosen).outcome == "skipped"
+    assert decision(seen(financial_status=status), chosen).outcome == "pending"
+
+
+@pytest.mark.parametrize("trigger", ["paid", "created"])
+@pytest.mark.parametrize("status", ["voided", "expired"])
+def test_an_order_whose_payment_is_over_is_no_sale(trigger: str, status: str) -> None:
+    decided = decision(seen(financial_status=status), settings(trigger=trigger))
+    assert (decided.outcome, decided.waits) == ("skipped", False)
+
+
+@pytest.mark.parametrize("status", ["pending", "authorized", "partially_paid", None])
+def test_an_order_that_only_lacks_payment_waits(status: str | None) -> None:
+    waiting = seen(financial_status=status)
+    assert decision(waiting, settings()).waits
+    assert not decision(waiting, settings(consent="marketing")).waits
+    assert not decision(waiting, settings(source_web="skip")).waits
+
+
+DAY = timedelta(days=1)
+
+
+def paid_after(days: float, **changes: Any) -> Order:
+    """An order that was paid now, some days after it was made."""
+    return seen(made=NOW - days * DAY, updated_at=NOW.isoformat(), **changes)
+
+
+def test_an_order_paid_late_is_sent_with_its_own_time_and_known_to_be_late() -> None:
+    decided = decision(paid_after(3), settings())
+    assert (decided.outcome, decided.late) == ("pending", True)
+    assert decided.event_time_s == NOW_MS // 1000 - 3 * 86_400
+    assert not decision(paid_after(1.9), settings()).late
+    assert not decision(paid_after(3), settings(trigger="created")).late
+
+
+def test_an_order_paid_after_meta_s_seven_days_is_too_old_unless_the_payment_s_time_counts() -> (
+    None
+):
+    decided = decision(paid_after(8), settings())
+    assert decided.outcome == "too_old"
+    assert decided.reason.endswith("(META_EVENT_TIME=payment counts from the payment)")
+    decided = decision(paid_after(8), settings(event_time="payment"))
+    assert (decided.outcome, decided.event_time_s) == ("pending", NOW_MS // 1000)
+
+
+def test_a_shop_whose_pixel_reports_at_checkout_can_skip_what_is_paid_late() -> None:
+    chosen = settings(late_payment="skip")
+    decided = decision(paid_after(3), chosen)
+    assert (decided.outcome, decided.waits) == ("skipped", False)
+    assert decided.reason.startswith("the order was paid 72 hours after it was made")
+    assert decision(paid_after(1.9), chosen).outcome == "pending"
+    by_payment = settings(late_payment="skip", event_time="payment")
+    assert decision(paid_after(3), by_payment).outcome == "skipped"
+
+
+STAFF_S = {"browser_ip": "198.51.100.7", "user_agent": "Mozilla/5.0 (X11; Linux x86_64)"}
+NOBODY: dict[str, Any] = {
+    "email": "",
+    "customer": None,
+    "billing_address": None,
+    "shipping_address": None,
+    "landing_site": None,
+    "note_attributes": [],
+}
+
+
+@pytest.mark.parametrize(
+    "entered",
+    [
+        {"source_name": "shopify_draft_order"},
+        {"source_name": "pos"},
+        {"source_name": "web", "user_id": 94873289014},
+        {"source_name": "580111", "user_id": 94873289014},
+        {"source_name": "phone"},
+    ],
+)
+def test_the_browser_of_staff_is_not_sent_as_the_buyer_s(entered: dict[str, Any]) -> None:
+    data = event(seen(**entered, client_details=STAFF_S), settings())["user_data"]
+    assert data.keys() >= {"em", "ph", "external_id"}
+    assert data.keys().isdisjoint({"client_ip_address", "client_user_agent"})
+
+
+def test_a_till_is_known_by_its_user_agent_and_by_what_the_shop_calls_its_source() -> None:
+    till = {"browser_ip": "81.2.69.160", "user_agent": "Shopify POS/9.30.0 (iPad)"}
+    assert decision(seen(source_name="580111", client_details=till), settings()).by_staff
+    own_till = settings(sources={"580111": "physical_store"})
+    assert decision(seen(source_name="580111"), own_till).by_staff
+    assert not decision(seen(source_name="580111"), settings()).by_staff
+    assert not decision(seen(), settings()).by_staff
+
+
+def test_an_app_s_order_with_the_browser_of_staff_is_no_web_order() -> None:
+    assert decision(seen(source_name="580111", user_id=5), settings()).action_source == "other"
+
+
+def test_a_sale_whose_only_identity_is_staff_s_says_so() -> None:
+    found = seen(source_name="shopify_draft_order", client_details=STAFF_S, **NOBODY)
+    decided = decision(found, settings())
+    assert decided.by_staff
+    data = event(found, settings())["user_data"]
+    refused = payload.too_little(data, by_staff=decided.by_staff)
+    assert refused.startswith("2804050: ")
+    assert "staff" in refused
 
 
 @pytest.mark.parametrize(
@@ -405,11 +512,38 @@ def test_what_rfm_expects_of_the_customer_is_sent_in_the_same_currency_only() ->
     assert "predicted_ltv" not in event(seen(), settings(), ltv=Money(12345, "USD"))["custom_data"]
 
 
-def test_net_revenue_is_the_margins_share_of_the_value() -> None:
-    assert (
-        event(seen(), settings(net_revenue_margin=Decimal("0.4")))["custom_data"]["net_revenue"]
-        == 23.96
-    )
+def costing(*costs: str | None) -> Order:
+    """The order of two lines, two units and one, with what a unit costs the shop."""
+    lines = body()["line_items"]
+    for line, cost in zip(lines, costs, strict=True):
+        line["properties"] = [{"name": "_cost", "value": cost}]
+    return seen(line_items=lines)
+
+
+def test_net_revenue_is_the_value_less_what_the_items_cost() -> None:
+    chosen = settings(cost_property="_cost")
+    assert event(costing("8.00", "5.50"), chosen)["custom_data"]["net_revenue"] == 38.4
+    for unknown in (costing("8.00", None), costing("8.00", "much"), seen()):
+        assert "net_revenue" not in event(unknown, chosen)["custom_data"]
+    constant = settings(net_revenue_margin=Decimal("0.4"))
+    assert "net_revenue" not in event(costing("8.00", "5.50"), constant)["custom_data"]
+
+
+@pytest.mark.parametrize(
+    ("chosen", "ids"),
+    [
+        ("variant", ["41", "42"]),
+        ("product", ["4", "4"]),
+        ("sku", ["A-1", "A-2"]),
+        ("shopify", ["shopify_FR_4_41", "shopify_FR_4_42"]),
+        ("shopify_US_{product_id}_{variant_id}", ["shopify_US_4_41", "shopify_US_4_42"]),
+        ("{country}-{sku}", ["FR-A-1", "FR-A-2"]),
+    ],
+)
+def test_items_carry_the_ids_of_the_catalogue(chosen: str, ids: list[str]) -> None:
+    data = event(seen(), settings(content_id=chosen, country="fr"))["custom_data"]
+    assert [item["id"] for item in data["contents"]] == ids
+    assert data["content_type"] == ("product_group" if chosen == "product" else "product")
 
 
 @pytest.mark.parametrize(
@@ -421,11 +555,14 @@ def test_net_revenue_is_the_margins_share_of_the_value() -> None:
         (("CA",), ("FR", "CA"), ([], None, None)),
         (("ca",), ("us", "ca"), (["LDU"], 1, 1000)),
         (("*",), ("US", "NY"), (["LDU"], 0, 0)),
-        (("*",), ("US", "RI"), (["LDU"], 1, 1013)),
+        (("*",), ("US", "RI"), (["LDU"], 0, 0)),
+        (("RI",), ("US", "RI"), (["LDU"], 0, 0)),
+        (("CA",), (None, "CA"), (["LDU"], 1, 1000)),
+        (("*",), (None, "ARA"), ([], None, None)),
     ],
 )
 def test_limited_data_use_follows_state_and_country(
-    states: tuple[str, ...] | None, place: tuple[str, str], expected: Any
+    states: tuple[str, ...] | None, place: tuple[str | None, str], expected: Any
 ) -> None:
     address = {"country_code": place[0], "province_code": place[1]}
     built = event(seen(billing_address=address, shipping_address=None), settings(ldu_states=states))
@@ -490,15 +627,27 @@ def test_too_little_identity_is_known_before_meta_says_so(data: set[str], enough
 
 def test_the_event_id_is_a_template_of_order_fields() -> None:
     fields: dict[str, str | None] = {"order_id": "1", "checkout_token": "c", "name": None}
-    assert payload.event_id("{order_id}", fields) == "1"
-    assert payload.event_id("purchase_{checkout_token}_{order_id}", fields) == "purchase_c_1"
-    assert payload.event_id("{name}", fields) is None
+    assert payload.filled("{order_id}", fields) == "1"
+    assert payload.filled("purchase_{checkout_token}_{order_id}", fields) == "purchase_c_1"
+    assert payload.filled("{name}", fields) is None
+
+
+def test_a_template_that_no_order_can_fill_is_refused_with_the_name_that_was_meant() -> None:
+    with pytest.raises(SettingsError, match=r"\{checkout_tokn\}.*\{checkout_token\}"):
+        settings(event_id="{checkout_tokn}")
+    assert settings(event_id="web_{note_attributes._event_id}").event_id
 
 
 def test_bad_settings_are_refused_with_what_to_do_and_without_secrets() -> None:
     for changes in (
         {"test_hours": 100},
         {"event_id": "purchase"},
+        {"event_id": "{checkout_tokn}"},
+        {"event_id": "{line_items}"},
+        {"content_id": "shopify"},
+        {"content_id": "{country}_{sku}"},
+        {"content_id": "variants"},
+        {"content_id": "{varient_id}"},
         {"source_pos": "shop"},
         {"pixel_id": "abc"},
         {"partner_agent": "x"},

@@ -43,7 +43,7 @@ async def test_what_is_due_goes_out_in_one_request_with_the_token_in_the_header_
     await bench.sender(graph).drain()
     assert [sorted(batch) for batch in graph.batches] == [["1", "2", "3", "4", "5"]]
     ((method, url, headers),) = graph.asked
-    assert (method, url) == ("POST", f"https://graph.facebook.com/v26.0/{PIXEL}/events")
+    assert (method, url) == ("POST", f"https://graph.facebook.com/v27.0/{PIXEL}/events")
     assert headers["Authorization"] == f"Bearer {TOKEN}"
     assert graph.bodies[0]["appsecret_proof"] == appsecret_proof(SECRET, TOKEN)
     assert TOKEN not in json.dumps(graph.bodies)
