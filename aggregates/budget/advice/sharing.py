@@ -11,8 +11,6 @@ from aggregates.budget.advice.kelly import VARIANCE_FLOOR, Posterior, posterior,
 
 LEAST_SPREAD: Final = 1e-6
 """Of the campaigns' true means: a variance above zero keeps the formulas finite."""
-ROUNDS: Final = 80
-"""Of bisection: the price is then exact to the last bit that matters."""
 
 
 class Claim(NamedTuple):
@@ -80,8 +78,14 @@ def share(claims: Sequence[Claim], bankroll: float, available: float) -> list[fl
     lows = sum(each.low for each in claims)
     if lows >= available:
         return [each.low * available / lows if lows else 0.0 for each in claims]
-    dearest = max(each.edge - each.low * each.variance / bankroll for each in claims)
-    cheapest = min(each.edge - each.high * each.variance / bankroll for each in claims)
+    # The sum is piecewise linear in the price, with a corner where a budget meets a bound.
+    corners = sorted(
+        {
+            each.edge - bound * each.variance / bankroll
+            for each in claims
+            for bound in (each.low, each.high)
+        }
+    )
 
     def budgets(price: float) -> list[float]:
         return [
@@ -89,14 +93,15 @@ def share(claims: Sequence[Claim], bankroll: float, available: float) -> list[fl
             for each in claims
         ]
 
-    for _ in range(ROUNDS):
-        price = (cheapest + dearest) / 2.0
-        if sum(budgets(price)) > available:
-            cheapest = price
+    cheap, dear = 0, len(corners) - 1
+    while dear - cheap > 1:
+        middle = (cheap + dear) // 2
+        if sum(budgets(corners[middle])) > available:
+            cheap = middle
         else:
-            dearest = price
-    found = budgets(dearest)
-    # What bisection leaves over (equal campaigns jump together) goes to all in proportion.
-    slack = sum(each.high - one for each, one in zip(claims, found, strict=True))
-    rest = (available - sum(found)) / slack if slack > 0 else 0.0
-    return [one + (each.high - one) * rest for each, one in zip(claims, found, strict=True)]
+            dear = middle
+    # At the outer corners all are at a bound; said so, since a float may miss it by rounding.
+    more = [each.high for each in claims] if cheap == 0 else budgets(corners[cheap])
+    less = [each.low for each in claims] if dear == len(corners) - 1 else budgets(corners[dear])
+    part = (available - sum(less)) / (sum(more) - sum(less))
+    return [low + (high - low) * part for low, high in zip(less, more, strict=True)]

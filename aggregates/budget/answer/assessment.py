@@ -1,7 +1,6 @@
 """What is known of each campaign of a shop, and what to spend on it tomorrow."""
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aggregates.budget.advice.evidence import Day, Evidence, Stakes, evidence, win_rate
@@ -10,7 +9,6 @@ from aggregates.budget.advice.sizing import Advice, Bet, advise
 from aggregates.budget.answer.campaigns import Account, Campaign, key_of
 from aggregates.budget.answer.terms import Terms
 from aggregates.budget.answer.unassigned import withheld
-from aggregates.budget.answer.window import Window
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +54,15 @@ def assess(
     campaigns on the days of `terms.remembered`.
     """
     own = [each for each in account.campaigns if each.spend_currency == terms.currency]
-    judged = [series(each, terms, terms.mature) for each in own]
-    before = {key_of(each): each for each in past if each.spend_currency == terms.currency}
+    channels = {each.channel for each in own}
+    mature = {name: terms.coverage.known(name, terms.mature) for name in channels}
+    remembered = {name: terms.coverage.known(name, terms.remembered) for name in channels}
+    judged = [series(each, mature[each.channel]) for each in own]
+    before = {
+        key_of(each): series(each, remembered[each.channel])
+        for each in past
+        if each.spend_currency == terms.currency and each.channel in remembered
+    }
     evidences, saturations = dict[int, Evidence](), dict[int, Saturation]()
     together: Evidence | None = None
     if terms.margin is not None:
@@ -69,11 +74,9 @@ def assess(
             terms.caution,
         )
         for index, (each, days) in enumerate(zip(own, judged, strict=True)):
-            old = before.get(key_of(each))
-            older = series(old, terms, terms.remembered) if old else []
-            evidences[index] = evidence(days, stakes, older)
+            evidences[index] = evidence(days, stakes, before.get(key_of(each), ()))
             saturations[index] = saturation(days, terms.margin, terms.caution.cut_probability)
-        together = evidence(_together(own, terms), stakes)
+        together = evidence(_together(own, mature), stakes)
     reasons = withheld(account, terms.coverage, terms.mature, terms.currency)
     places = {id(each): index for index, each in enumerate(account.campaigns)}
     kept_back = [tuple(reasons.get(places[id(each)], ())) for each in own]
@@ -104,26 +107,24 @@ def assess(
     return assessed + [Assessment(each) for each in others], together
 
 
-def series(campaign: Campaign, terms: Terms, window: Window) -> list[Day]:
-    """The judged days of `window`: those with spend on which spend and orders are known."""
+def series(campaign: Campaign, days: Sequence[int]) -> list[Day]:
+    """Those of the known `days` on which the campaign spent."""
     return [
         Day(campaign.spend[day], campaign.revenue[day], campaign.orders[day])
-        for day in terms.coverage.known(campaign.channel, window)
+        for day in days
         if campaign.spend[day] > 0
     ]
 
 
-def _together(campaigns: Sequence[Campaign], terms: Terms) -> list[Day]:
-    """The judged days of several campaigns taken as one."""
-    days: defaultdict[int, list[Day]] = defaultdict(list)
+def _together(campaigns: Sequence[Campaign], known: Mapping[str, Sequence[int]]) -> list[Day]:
+    """The days of several campaigns taken as one; `known` days by channel."""
+    sums: dict[int, tuple[int, int, int]] = {}
     for each in campaigns:
-        for day in terms.coverage.known(each.channel, terms.mature):
-            days[day].append(Day(each.spend[day], each.revenue[day], each.orders[day]))
-    return [
-        Day(
-            sum(one.spend for one in days[day]),
-            sum(one.revenue for one in days[day]),
-            sum(one.orders for one in days[day]),
-        )
-        for day in sorted(days)
-    ]
+        for day in known[each.channel]:
+            spend, revenue, orders = sums.get(day, (0, 0, 0))
+            sums[day] = (
+                spend + each.spend[day],
+                revenue + each.revenue[day],
+                orders + each.orders[day],
+            )
+    return [Day(*sums[day]) for day in sorted(sums)]

@@ -71,6 +71,11 @@ def test_lower_bounds_that_do_not_fit_are_scaled() -> None:
     assert share([Claim(0.0, 9.0, 1.0, 0.1)], 40.0, 0.0) == [0.0]
 
 
+def test_budgets_too_small_for_their_prices_to_differ_are_shared_in_proportion() -> None:
+    claims = [Claim(0.0, 10.0, 0.5, 1e-4), Claim(0.0, 30.0, 0.5, 1e-4)]
+    assert share(claims, 1e15, 20.0) == pytest.approx([5.0, 15.0])
+
+
 def test_campaigns_that_differ_by_chance_only_get_the_same_mean() -> None:
     """Five means whose scatter is what their precision of 100 explains."""
     means = [0.32, 0.28, 0.35, 0.25, 0.30]
