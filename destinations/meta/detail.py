@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from processors.shopify import bought
+from processors.shopify.refunds import Side
 from processors.shopify.tolerance import identifier, mapping, sequence, text
 from stream.money import minor
 
@@ -32,7 +34,8 @@ class Address(NamedTuple):
 
 
 class Item(NamedTuple):
-    """A line of the order; `quantity` in units, `price` of one unit."""
+    """A line of the order; `quantity` in units bought (`processors/shopify/bought.py`), `price` of
+    one unit."""
 
     variant_id: str | None
     product_id: str | None
@@ -70,6 +73,13 @@ class _Body(msgspec.Struct):
     subtotal_price_set: Any = None
     total_tax: Any = None
     total_tax_set: Any = None
+    current_total_price: Any = None
+    current_total_price_set: Any = None
+    current_subtotal_price: Any = None
+    current_subtotal_price_set: Any = None
+    current_total_tax: Any = None
+    current_total_tax_set: Any = None
+    refunds: Any = None
     total_shipping_price_set: Any = None
     shipping_lines: Any = None
     taxes_included: Any = None
@@ -102,7 +112,8 @@ class Detail(NamedTuple):
     items: tuple[Item, ...]
     tags: frozenset[str]
     amounts: "Mapping[tuple[str, str], Money]"
-    """(`total`|`subtotal`|`tax`|`shipping`|`shipping_tax`, `shop`|`presentment`) -> money, where told.
+    """(`total`|`subtotal`|`tax`|`shipping`|`shipping_tax`, `shop`|`presentment`) -> money, where told;
+    the first three of what was bought.
 
     `shipping` is what the buyer paid for it, discounts off and taxes in; `shipping_tax` is the tax in it.
     """
@@ -201,19 +212,92 @@ def _names(
     return next(filter(all, told), None) or next(filter(any, told), last_resort)
 
 
-def _item(raw: dict[str, Any], currency: Any, side: str) -> Item:
-    quantity = raw.get("quantity")
+class _Refunds(NamedTuple):
+    """An order's refund objects: edits of what was never paid, and refunds."""
+
+    edits: list[dict[str, Any]]
+    refunds: list[dict[str, Any]]
+    taxes_included: bool
+
+    def taken(self, side: Side) -> tuple[bought.Taken, bought.Taken]:
+        """By edits, and by refunds."""
+        edited, refunded = (
+            bought.taken(each, side, taxes_included=self.taxes_included)
+            for each in (self.edits, self.refunds)
+        )
+        return edited, refunded
+
+
+def _refunds(raw: _Body) -> _Refunds:
+    found = _Refunds([], [], raw.taxes_included is True)
+    currency = (text(raw.currency) or "").upper()
+    for each in map(mapping, sequence(raw.refunds)):
+        (found.refunds if bought.gave_money(each, currency) else found.edits).append(each)
+    return found
+
+
+def _bought(raw: _Body, refunds: _Refunds, side: str) -> dict[str, Money]:
+    """`total`, `subtotal` and `tax` of what was bought, where told."""
+    found = {}
+    for kind, names in (
+        ("total", ("total_price", "current_total_price")),
+        ("subtotal", ("subtotal_price", "current_subtotal_price")),
+        ("tax", ("total_tax", "current_total_tax")),
+    ):
+        original, current = (
+            _money(getattr(raw, name), getattr(raw, f"{name}_set"), raw.currency, side)
+            for name in names
+        )
+        told = current or original
+        if told is None:
+            continue
+        edited, refunded = refunds.taken(Side(f"{side}_money", told.currency))
+        units = bought.amount(
+            original.units if original else None,
+            current.units if current else None,
+            getattr(edited, kind),
+            getattr(refunded, kind),
+        )
+        found[kind] = told._replace(units=units or 0)
+    return found
+
+
+def _items(raw: _Body, refunds: _Refunds, side: str) -> tuple[Item, ...]:
+    edited, refunded = bought.units(refunds.edits), bought.units(refunds.refunds)
+    return tuple(
+        _item(line, raw.currency, side, edited, refunded)
+        for line in map(mapping, sequence(raw.line_items))
+    )
+
+
+def _item(
+    raw: dict[str, Any],
+    currency: Any,
+    side: str,
+    edited: Mapping[str, int],
+    refunded: Mapping[str, int],
+) -> Item:
+    line = identifier(raw.get("id")) or ""
+    current = raw.get("current_quantity")
     return Item(
         variant_id=identifier(raw.get("variant_id")),
         product_id=identifier(raw.get("product_id")),
         sku=text(raw.get("sku")),
-        quantity=quantity
-        if isinstance(quantity, int) and not isinstance(quantity, bool) and 0 < quantity < 1_000_000
-        else 0,
+        quantity=bought.quantity(
+            _count(raw.get("quantity")),
+            None if current is None else _count(current),
+            edited.get(line, 0),
+            refunded.get(line, 0),
+        ),
         price=_money(raw.get("price"), raw.get("price_set"), currency, side),
         requires_shipping=raw.get("requires_shipping") is True,
         properties=_pairs(raw.get("properties")),
     )
+
+
+def _count(value: Any) -> int:
+    good = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1_000_000
+    return value if good else 0
 
 
 def _pairs(value: Any) -> dict[str, str]:
@@ -239,15 +323,11 @@ def detail(body: bytes, side: str = "shop") -> Detail:
     billing, shipping = _address(raw.billing_address), _address(raw.shipping_address)
     own = _address(customer.get("default_address"))
     addresses = tuple(address for address in (billing, shipping, own) if address is not None)
+    refunds = _refunds(raw)
     amounts = {
-        (kind, which): money
-        for kind, plain, amount_set in (
-            ("total", raw.total_price, raw.total_price_set),
-            ("subtotal", raw.subtotal_price, raw.subtotal_price_set),
-            ("tax", raw.total_tax, raw.total_tax_set),
-        )
+        (kind, which): found
         for which in {"shop", side}
-        if (money := _money(plain, amount_set, raw.currency, which)) is not None
+        for kind, found in _bought(raw, refunds, which).items()
     }
     for which in {"shop", side}:
         for kind, found in zip(("shipping", "shipping_tax"), _shipping(raw, which), strict=True):
@@ -268,7 +348,7 @@ def detail(body: bytes, side: str = "shop") -> Detail:
         referring_site=text(raw.referring_site),
         order_status_url=text(raw.order_status_url),
         attributes=_pairs(raw.note_attributes),
-        items=tuple(_item(mapping(item), raw.currency, side) for item in sequence(raw.line_items)),
+        items=_items(raw, refunds, side),
         tags=frozenset(tag.strip() for tag in (text(raw.tags) or "").split(",") if tag.strip()),
         amounts=amounts,
         taxes_included=raw.taxes_included is True,

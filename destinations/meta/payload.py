@@ -178,13 +178,14 @@ def too_little(data: dict[str, Any], *, by_staff: bool) -> str:
 
 
 def value(order: Order, detail: Detail, settings: CapiSettings) -> Money:
-    """What the sale is worth on the setting's basis; never negative. In shop money where the payload has no presentment money.
+    """What was bought is worth on the setting's basis; never negative. In shop money where the
+    payload has no presentment money.
 
-    Shipping goes with its tax; `net_of_discounts` is Shopify's subtotal: the items after discounts, with taxes only where prices hold them.
+    Shipping goes with its tax. `net_of_discounts` is Shopify's subtotal: the items after discounts,
+    with taxes only where prices hold them.
     """
     side = settings.currency if ("total", settings.currency) in detail.amounts else "shop"
-    total = detail.amounts.get(("total", side)) if side != "shop" else None
-    total = total or Money(order.total, order.currency)
+    total = detail.amounts.get(("total", side)) or Money(order.current_total, order.currency)
 
     def part(kind: str) -> int:
         found = detail.amounts.get((kind, side))
@@ -203,7 +204,7 @@ def value(order: Order, detail: Detail, settings: CapiSettings) -> Money:
     elif (
         basis == "net_of_discounts" and subtotal is not None and subtotal.currency == total.currency
     ):
-        units = subtotal.units
+        units = min(subtotal.units, total.units)
     elif basis == "net_of_discounts":
         units -= part("shipping") + (0 if detail.taxes_included else item_tax)
     return Money(max(units, 0), total.currency)

@@ -5,9 +5,9 @@ State is derived from the body; the topic label is not signed and only says whic
 attributes) from `Order.body`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -15,6 +15,8 @@ import msgspec
 from processors.shopify.facts import NO_FACTS, decoded, facts
 from processors.shopify.raw_order import RawOrder
 from processors.shopify.reading import read
+from processors.shopify.refunds import Refund as Refund
+from processors.shopify.refunds import refund, refund_currency
 from processors.shopify.tolerance import (
     Rejected,
     currency_code,
@@ -29,17 +31,6 @@ from processors.shopify.tolerance import (
 )
 from processors.shopify.version import Version, progress, version_of
 from stream.record import Entry, Record
-
-
-class Refund(NamedTuple):
-    """Money given back: successful refund transactions only, in minor units (docs/facts/shopify.md,
-    "Refunds")."""
-
-    id: str
-    amount: int
-    returned: int = 0
-    """What the goods, shipping and duties that came off the order were worth, taxes included; more
-    or less than the money."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -118,114 +109,6 @@ def shop_amount(plain: Any, amount_set: Any, currency: str | None, field: str) -
     if plain in (None, ""):
         plain = mapping(mapping(amount_set).get("shop_money")).get("amount")
     return None if currency is None else money(plain, currency, field)
-
-
-WORTH = (
-    ("refund_line_items", ("subtotal_set", "total_tax_set")),
-    ("refund_shipping_lines", ("subtotal_amount_set", "tax_amount_set")),
-)
-"""What a refund took back: lists of its body, and in each entry the worth and the tax on it."""
-ADJUSTMENTS = ("order_adjustments", ("amount_set", "tax_amount_set"))
-"""How the money differed from the worth, in the same form."""
-
-
-class _Side(NamedTuple):
-    """Which of the two amounts in each `*_set` is read."""
-
-    name: str
-    """`shop_money` or `presentment_money`."""
-    currency: str
-
-
-def _amount_of(entry: Mapping[str, Any], field: str, side: _Side) -> int:
-    return (
-        money(mapping(mapping(entry.get(field)).get(side.name)).get("amount"), side.currency, field)
-        or 0
-    )
-
-
-def _worth(body: Mapping[str, Any], side: _Side, *, taxes: bool) -> int:
-    """What a refund took back, in one currency; `taxes`: add them, since the prices lack them."""
-    total = _amount_of(body, "total_duties_set", side)
-    for name, (subtotal, tax) in WORTH:
-        for entry in map(mapping, sequence(body.get(name))):
-            total += _amount_of(entry, subtotal, side)
-            total += _amount_of(entry, tax, side) if taxes else 0
-    return total
-
-
-def _adjusted(body: Mapping[str, Any], side: _Side) -> int:
-    """How much less money than worth was given back: negative where it was more."""
-    name, fields = ADJUSTMENTS
-    # Up to version 2024-07 given-back shipping was an adjustment; since then it has lines of its
-    # own, and some bodies have it in both places.
-    in_lines = bool(sequence(body.get("refund_shipping_lines")))
-    return sum(
-        _amount_of(entry, field, side)
-        for entry in map(mapping, sequence(body.get(name)))
-        if not (in_lines and entry.get("kind") == "shipping_refund")
-        for field in fields
-    )
-
-
-def _paid_back(body: Mapping[str, Any], currency: str) -> dict[str, list[Any]]:
-    """Amounts of the successful refund transactions, by currency; `currency` where one names none."""
-    paid: dict[str, list[Any]] = {}
-    for transaction in map(mapping, sequence(body.get("transactions"))):
-        if transaction.get("kind") == "refund" and transaction.get("status") == "success":
-            code = (text(transaction.get("currency")) or currency).upper()
-            paid.setdefault(code, []).append(transaction.get("amount"))
-    return paid
-
-
-def _sum(amounts: Sequence[Any], currency: str) -> int:
-    return sum(money(each, currency, "refund transaction amount") or 0 for each in amounts)
-
-
-def refund(
-    body: Mapping[str, Any], currency: str | None, *, taxes_included: bool | None
-) -> Refund | None:
-    """One refund object in `currency`, the shop's (None: not known, and so is the money).
-
-    None without an id. `taxes_included`: whether the shop's prices hold their taxes, as the order
-    says; then a line's subtotal holds its tax, and `total_tax` is a part of it (Shopify: Order
-    `taxes_included`). None where no order says it (`refunds/create`): then the money tells.
-
-    The money is the sum of the successful refund transactions. Those are in the buyer's currency
-    where that is not the shop's; then it is the worth in shop money less the adjustments: Shopify
-    writes one for every difference between worth and money, negative where more was given back
-    (Shopify: Refund `order_adjustments`).
-    """
-    refund_id = identifier(body.get("id")) or identifier(body.get("admin_graphql_api_id"))
-    if refund_id is None or currency is None:
-        return None if refund_id is None else Refund(refund_id, 0)
-    shop = _Side("shop_money", currency)
-    paid = _paid_back(body, currency)
-    taxes = _taxes_were_added(body, paid) if taxes_included is None else not taxes_included
-    returned = _worth(body, shop, taxes=taxes)
-    if set(paid) <= {currency}:
-        paid_back = _sum(paid.get(currency, ()), currency)
-    else:
-        paid_back = returned - _adjusted(body, shop)
-    return Refund(refund_id, max(paid_back, 0), returned)
-
-
-def _taxes_were_added(body: Mapping[str, Any], paid: Mapping[str, Sequence[Any]]) -> bool:
-    """Whether the money is nearer to the worth with taxes added than to the worth without.
-
-    False where nothing tells: too small a worth is mended by the order's own snapshot, of two
-    tellings the larger one counts.
-    """
-    if not paid:
-        return False
-    buyer, amounts = next(iter(paid.items()))
-    side = _Side("presentment_money", buyer)
-    try:
-        told = _sum(amounts, buyer) + _adjusted(body, side)
-        added, included = (_worth(body, side, taxes=taxes) for taxes in (True, False))
-    except Rejected:
-        return False  # A currency or an amount that nothing else depends on.
-    return abs(told - added) < abs(told - included)
 
 
 def order(record: Record, zones: Zones, *, with_facts: bool = False) -> Order:
@@ -316,7 +199,7 @@ def _refund_created(record: Record, body: dict[str, Any]) -> RefundCreated:
     order_id = identifier(body.get("order_id"))
     if order_id is None:
         raise Rejected("no_order_id", "the refund names no order_id")
-    currency = _refund_currency(body)
+    currency = refund_currency(body)
     if currency in NEVER_A_SHOP_S:
         raise Rejected(
             "refund_without_shop_money",
@@ -332,24 +215,6 @@ def _refund_created(record: Record, body: dict[str, Any]) -> RefundCreated:
 
 NEVER_A_SHOP_S = frozenset({"USDC"})
 """Currencies that buyers pay in and no shop counts in (docs/facts/shopify.md, "Orders")."""
-
-
-def _refund_currency(body: Mapping[str, Any]) -> str | None:
-    """A refund names no currency at its top, but wherever it has shop money that says the shop's; else its transactions' is told."""
-    told = [
-        (entry.get(amount), amount)
-        for name, (amount, *_) in (*WORTH, ADJUSTMENTS)
-        for entry in map(mapping, sequence(body.get(name)))
-    ]
-    for amounts, field in (*told, (body.get("total_duties_set"), "total_duties_set")):
-        if code := currency_code(
-            mapping(mapping(amounts).get("shop_money")).get("currency_code"), field
-        ):
-            return code
-    for transaction in map(mapping, sequence(body.get("transactions"))):
-        if code := currency_code(transaction.get("currency"), "transaction currency"):
-            return code
-    return None
 
 
 def decode_order(entry: Entry, zones: Zones, *, with_facts: bool = False) -> OrderEvent | None:
