@@ -61,6 +61,8 @@ class Orders:
         by_shop: dict[str, list[OrderEvent]] = {}
         for event in events:
             by_shop.setdefault(event.shop, []).append(event)
+        if not by_shop:
+            return
         work = self._projector.begin(transaction, by_shop)
         self._shops(transaction, by_shop, now_ms)
         for shop in sorted(by_shop):

@@ -1,0 +1,172 @@
+"""A store written by an older program is upgraded in place, its numbers unchanged."""
+
+import base64
+import gzip
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+
+from aggregates.manifest import FoldSettings
+from aggregates.registry import projections
+from processors.engine import rebuild
+from processors.engine.projection import live_key
+from simulator.proof.sums import cells_differ
+from stream.store.sql.dialect import dialect_of
+from stream.store.sql.store import SqlStore
+from tests.support.folding import carts_checkouts
+
+Rows = list[dict[str, Any]]
+STORED = Path(__file__).parents[2] / "golden" / "stores" / "0013.json.gz"
+SHOP = "demo.myshopify.com"
+NOW_MS = 1_795_348_800_000
+KEPT = (
+    *("rfm_cell", "rfm_last_day_cell", "rfm_btyd_cell", "rfm_spend_cell", "rfm_left_out_cell"),
+    *("rfm_customer", "rfm_customer_day", "rfm_early", "budget_cell", "budget_spend"),
+    *("cart_begun", "parked_cell", "contact"),
+)
+"""Tables whose rows mean now what they meant then."""
+
+
+def stored() -> dict[str, Rows]:
+    tables: dict[str, Rows] = json.loads(gzip.decompress(STORED.read_bytes()))
+    return tables
+
+
+def value(kept: Any) -> Any:
+    return base64.b64decode(kept["base64"]) if isinstance(kept, dict) else kept
+
+
+def write(url: str, tables: Mapping[str, Rows]) -> None:
+    """A store at revision 0013 with these rows."""
+    engine = sa.create_engine(dialect_of(url).engine_url(url))
+    config = Config()
+    with resources.as_file(resources.files("stream.store.migrations")) as folder:
+        config.set_main_option("script_location", str(folder).replace("%", "%%"))
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "0013")
+        with engine.begin() as connection:
+            for table, rows in tables.items():
+                for row in rows:
+                    names = ", ".join(row)
+                    parameters = ", ".join(f":{name}" for name in row)
+                    insert = sa.text(f"INSERT INTO {table} ({names}) VALUES ({parameters})")
+                    connection.execute(insert, {name: value(kept) for name, kept in row.items()})
+    engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of an empty database without a schema."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'state.db'}"
+    found: str = request.getfixturevalue("postgres_url")
+    return found
+
+
+def numbers(rows: Rows, columns: Sequence[str]) -> list[tuple[Any, ...]]:
+    """Rows by these columns, without cells that count nothing."""
+    found = [tuple(row.get(name) for name in columns) for row in rows]
+    return sorted(found, key=repr)
+
+
+def of_table(store: SqlStore, table: str) -> Rows:
+    with store.snapshot() as snapshot:
+        return [dict(row._mapping) for row in snapshot.query(f"SELECT * FROM {table}")]
+
+
+def test_every_table_of_the_old_store_had_rows() -> None:
+    assert [table for table, rows in stored().items() if not rows] == []
+
+
+def test_an_old_stores_numbers_are_unchanged_after_the_upgrade(url: str) -> None:
+    before = stored()
+    write(url, before)
+    store = SqlStore.open(url)
+    try:
+        for table in KEPT:
+            columns = list(before[table][0])
+            assert numbers(of_table(store, table), columns) == numbers(before[table], columns)
+        assert len(of_table(store, "shop_order")) == len(before["rfm_order"])
+        assert len(of_table(store, "customer_alias")) == len(before["rfm_alias"])
+        (position,) = [
+            each["next"] for each in of_table(store, "positions") if each["processor"] == "orders"
+        ]
+        assert position == min(
+            each["next"]
+            for each in before["positions"]
+            if each["processor"] in ("rfm", "budget_orders", "carts_orders")
+        )
+        with store.begin() as transaction:
+            carts_checkouts().tick(transaction, NOW_MS)
+        with store.snapshot() as snapshot:
+            assert cells_differ(snapshot) == []
+    finally:
+        store.close()
+
+
+def test_an_upgraded_store_is_rebuilt_to_the_same_numbers(url: str) -> None:
+    before = stored()
+    write(url, before)
+    store = SqlStore.open(url)
+    try:
+        with store.begin() as transaction:
+            carts_checkouts().tick(transaction, NOW_MS)
+        made = list(projections(FoldSettings()).values())
+        wanted = rebuild.request_all(store, made, SHOP, NOW_MS)
+        for each in wanted:
+            projection = next(one for one in made if one.name == each.name)
+            while rebuild.run(store, projection, each.shop, NOW_MS):
+                pass
+        for name, table in (
+            ("rfm", "rfm_customer"),
+            ("rfm", "rfm_cell"),
+            ("budget", "budget_cell"),
+        ):
+            with store.snapshot() as snapshot:
+                key = live_key(snapshot, SHOP, name)
+            assert key != SHOP
+            columns = list(before[table][0])
+            now = [row | {"shop": SHOP} for row in of_table(store, table) if row["shop"] == key]
+            measured = [row for row in before[table] if any(_measures(table, row))]
+            assert numbers(now, columns) == numbers(measured, columns)
+        with store.snapshot() as snapshot:
+            assert cells_differ(snapshot) == []
+    finally:
+        store.close()
+
+
+def _measures(table: str, row: Mapping[str, Any]) -> list[Any]:
+    cells = {"rfm_cell": ("customers",), "budget_cell": ("orders", "reports")}
+    return [row[name] for name in cells.get(table, ("days",))]
+
+
+def test_aggregates_that_had_read_to_different_places_are_rebuilt(url: str) -> None:
+    before = stored()
+    behind = before["budget_order"].pop()
+    for position in before["positions"]:
+        if position["processor"] == "budget_orders":
+            position["next"] -= 1
+    write(url, before)
+    store = SqlStore.open(url)
+    try:
+        with store.snapshot() as snapshot:
+            found = {
+                (row[0], row[1])
+                for row in rebuild.pending(snapshot, projections(FoldSettings()).values())
+            }
+            assert found == {(SHOP, "rfm"), (SHOP, "budget")}
+            (order,) = snapshot.query(
+                "SELECT updated_us FROM shop_order WHERE order_id = :order_id",
+                order_id=behind["order_id"],
+            )
+            assert order[0] == -1
+    finally:
+        store.close()
