@@ -100,6 +100,28 @@ ORDERS = st.lists(
 )
 
 
+@pytest.mark.parametrize(
+    ("day", "rate", "value"),
+    [("1997-09-30", 0.691, 105.80), ("1998-01-31", 0.745, 126.38), ("1998-06-30", 0.772, 166.25)],
+)
+def test_the_cdnow_master_file_gives_the_churn_and_simple_value_written_down(
+    day: str, rate: float, value: float
+) -> None:
+    """docs/facts/analytics.md, "Simple lifetime value"."""
+    asof = (date.fromisoformat(day) - date(1970, 1, 1)).days
+    orders = [each for each in cdnow_orders(CDNOW_MASTER) if each.day <= asof]
+    last_bought: dict[str, int] = {}
+    for each in orders:
+        last_bought[each.customer] = max(each.day, last_bought.get(each.customer, each.day))
+    days, customers = np.unique(list(last_bought.values()), return_counts=True)
+    lapsed = churn(days, customers, asof)
+    got = scored(orders, asof)
+    simple = ltv_simple(got.customers, got.orders, got.revenue, lapsed.rate)
+    assert lapsed.rate is not None
+    assert simple is not None
+    assert (round(lapsed.rate, 3), round(simple.ltv / 100, 2)) == (rate, value)
+
+
 def test_the_cdnow_master_file_gives_the_published_numbers_exactly() -> None:
     orders = cdnow_orders(CDNOW_MASTER)
     for day, expected in rfm_figures().items():
