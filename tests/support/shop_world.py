@@ -98,6 +98,12 @@ async def fold_some(
     return len(entries)
 
 
+async def filled(settings: Settings, store: SqlStore, log: SqliteLog, sent: list[Delivery]) -> None:
+    """`sent` in the log, and folded by every processor."""
+    await log.append(records(sent))
+    await fold_all(settings, log, store)
+
+
 def everything(store: SqlStore, *, aggregates: bool = False) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table. With `aggregates` only what a fold of the same records must agree on, whatever their order and number:
     no positions and places, no cells that count nothing, of the outbox which events there are and what became of them."""

@@ -22,8 +22,9 @@ from tests.system.checks import (
     entity_rows,
     whole,
 )
-from tests.system.harness import ACCESS_TOKEN, PATIENCE_S, System, needs_proc
+from tests.system.harness import ACCESS_TOKEN, System
 from tests.system.load import Load, traffic
+from tests.system.serve_process import PATIENCE_S, needs_proc
 
 pytestmark = needs_proc
 

@@ -25,7 +25,8 @@ from tests.system.checks import (
     entity_rows,
     whole,
 )
-from tests.system.harness import Sent, System, needs_proc
+from tests.system.harness import Sent, System
+from tests.system.serve_process import needs_proc
 
 pytestmark = needs_proc
 

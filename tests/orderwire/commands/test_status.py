@@ -16,7 +16,6 @@ from stream.record import Record
 from stream.store.sql.store import SqlStore
 from tests.support.shop_world import NOW_MS, PIXEL, SHOP, deliveries, fold_all, fold_some, records
 
-pytest_plugins = ("tests.support.shop_fixtures",)
 runner = CliRunner()
 
 

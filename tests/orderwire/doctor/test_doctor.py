@@ -26,7 +26,6 @@ from stream.store.migrations.run import head
 from stream.store.sql.store import SqlStore
 from tests.support.shop_world import NOW_MS, PIXEL, SECRET, SHOP, TOKEN, VARIABLES, fold_all
 
-pytest_plugins = ("tests.support.shop_fixtures",)
 runner = CliRunner()
 APP_SECRET, API_TOKEN, ADMIN_TOKEN = "0123456789abcdef-app", "an api token", "shpat_very_secret"
 

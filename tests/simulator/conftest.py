@@ -1,0 +1,19 @@
+"""What tests of the simulator may ask for: a store with a simulated shop folded into it."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from simulator.proof import sums
+from stream.record import Entry
+from stream.store.sql.store import SqlStore
+from tests.support.folded_shop import NOW, PROCESSORS, deliveries, entries
+
+
+@pytest.fixture(scope="module")
+def folded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[SqlStore, list[Entry]]]:
+    store = SqlStore.open(f"sqlite:///{tmp_path_factory.mktemp('verify') / 'state.db'}")
+    log = entries(deliveries())
+    sums.fold(log, PROCESSORS, store, int(NOW.timestamp() * 1000))
+    yield store, log
+    store.close()
