@@ -4,13 +4,21 @@ A field that makes no sense is as if absent: null, "", [] and nothing become Non
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
 
 from processors.shopify import bought
 from processors.shopify.refunds import Side
-from processors.shopify.tolerance import identifier, mapping, sequence, text
+from processors.shopify.tolerance import (
+    Rejected,
+    identifier,
+    mapping,
+    sequence,
+    text,
+    timestamp,
+)
 from stream.money import minor
 
 
@@ -101,6 +109,8 @@ class Detail(NamedTuple):
     """First and last, of one source."""
     addresses: tuple[Address, ...]
     """Billing, shipping, the customer's own: those that are there, in this order."""
+    customer_since: datetime | None
+    """When Shopify made the customer."""
     user_id: str | None
     """The member of staff who entered the order: user agent and IP address are theirs."""
     user_agent: str | None
@@ -312,6 +322,13 @@ def _pairs(value: Any) -> dict[str, str]:
     return found
 
 
+def _moment(value: Any) -> datetime | None:
+    try:
+        return timestamp(value, "")
+    except Rejected:
+        return None
+
+
 def _distinct(*values: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(value for value in values if value))
 
@@ -341,6 +358,7 @@ def detail(body: bytes, side: str = "shop") -> Detail:
         other_phones=_distinct(*(address.phone for address in (shipping, own) if address)),
         names=_names(customer, billing, shipping, own),
         addresses=addresses,
+        customer_since=_moment(customer.get("created_at")),
         user_id=identifier(raw.user_id),
         user_agent=text(client.get("user_agent")),
         ip_addresses=_distinct(text(client.get("browser_ip")), text(raw.browser_ip)),

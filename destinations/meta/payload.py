@@ -16,7 +16,7 @@ from destinations.meta.identity import hashed
 from destinations.meta.policy import Decision
 from destinations.meta.settings import PLACEHOLDER, CapiSettings, placeholders
 from processors.shopify.orders import Order
-from stream.money import amount, minor
+from stream.money import amount, is_iso_4217, minor
 
 EVENT_NAME = "Purchase"
 TOO_LITTLE = (
@@ -163,18 +163,22 @@ def user_data(
     return data
 
 
-def identifies(data: dict[str, Any]) -> bool:
+def identifies(data: Mapping[str, Any]) -> bool:
     """Whether Meta will take `user_data` as saying enough."""
     keys = frozenset(data)
     return bool(keys) and not any(keys <= few for few in TOO_LITTLE)
 
 
-def too_little(data: dict[str, Any], *, by_staff: bool) -> str:
-    """Why Meta would refuse `user_data`, behind its subcode; "" where it says enough."""
-    if identifies(data):
-        return ""
-    staff = "; IP address and browser are those of staff or a till" if by_staff else ""
-    return f"2804050: too little customer information{staff}"
+def refusal(event: Mapping[str, Any], *, by_staff: bool) -> str:
+    """Why Meta would refuse an event, behind its subcode or the field's name; "" where it would
+    not."""
+    if not identifies(event["user_data"]):
+        staff = "; IP address and browser are those of staff or a till" if by_staff else ""
+        return f"2804050: too little customer information{staff}"
+    currency = event["custom_data"]["currency"]
+    if not is_iso_4217(currency):
+        return f"currency: Meta takes codes of ISO 4217, and {currency} is none"
+    return ""
 
 
 def value(order: Order, detail: Detail, settings: CapiSettings) -> Money:
@@ -278,9 +282,14 @@ def net_revenue(worth: Money, items: Sequence[Item], settings: CapiSettings) -> 
 
 
 def custom_data(
-    order: Order, detail: Detail, settings: CapiSettings, source: str, predicted_ltv: Money | None
+    order: Order,
+    detail: Detail,
+    settings: CapiSettings,
+    source: str,
+    predicted_ltv: Money | None,
+    segment: str | None,
 ) -> dict[str, Any]:
-    """What was bought."""
+    """What was bought, and by whom as a customer."""
     worth = value(order, detail, settings)
     data: dict[str, Any] = {
         "value": _number(worth),
@@ -294,6 +303,8 @@ def custom_data(
         data["content_type"] = "product_group" if groups else "product"
     if units := sum(item.quantity for item in detail.items):
         data["num_items"] = units
+    if segment is not None:
+        data["customer_segmentation"] = segment
     if (profit := net_revenue(worth, detail.items, settings)) is not None:
         data["net_revenue"] = _number(profit)
     if (
@@ -354,6 +365,7 @@ def event(
     event_id: str,
     fbc: str | None,
     predicted_ltv: Money | None = None,
+    segment: str | None = None,
 ) -> dict[str, Any]:
     """The Purchase event of an order: JSON-serialisable, its keys Meta's."""
     built: dict[str, Any] = {
@@ -368,7 +380,7 @@ def event(
             built["referrer_url"] = f"https://{referrer}/"
     built["user_data"] = user_data(order, detail, settings, fbc, by_staff=decision.by_staff)
     built["custom_data"] = custom_data(
-        order, detail, settings, decision.action_source, predicted_ltv
+        order, detail, settings, decision.action_source, predicted_ltv, segment
     )
     if settings.opt_out:
         built["opt_out"] = True

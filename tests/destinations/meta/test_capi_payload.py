@@ -278,10 +278,16 @@ def test_a_sale_whose_only_identity_is_staff_s_says_so() -> None:
     found = seen(source_name="shopify_draft_order", client_details=STAFF_S, **NOBODY)
     decided = decision(found, settings())
     assert decided.by_staff
-    data = event(found, settings())["user_data"]
-    refused = payload.too_little(data, by_staff=decided.by_staff)
+    refused = payload.refusal(event(found, settings()), by_staff=decided.by_staff)
     assert refused.startswith("2804050: ")
     assert "staff" in refused
+
+
+def test_a_currency_that_only_shopify_has_is_known_to_be_refused() -> None:
+    jersey = event(seen(currency="JEP", total_price_set=None), settings())
+    assert jersey["custom_data"]["currency"] == "JEP"
+    assert payload.refusal(jersey, by_staff=False).startswith("currency: ")
+    assert payload.refusal(event(seen(), settings()), by_staff=False) == ""
 
 
 @pytest.mark.parametrize(
