@@ -35,6 +35,7 @@ def order(
     shop: str = SHOP,
     landing_site: str | None = None,
     currency: str = "USD",
+    checkout_token: str | None = None,
 ) -> Order:
     """An order as a delivery would tell it; everything that does not matter to a test has a value."""
     moment = datetime(1970, 1, 1, 12, tzinfo=UTC) + timedelta(days=day)
@@ -54,7 +55,7 @@ def order(
         test=test,
         cancelled=cancelled,
         refunds=refunds,
-        checkout_token=None,
+        checkout_token=checkout_token,
         cart_token=None,
         landing_site=landing_site,
         source_name="web",
