@@ -46,6 +46,8 @@ _NOTHING: Final = re.compile(
 
 def clean(value: str, characters: int) -> str:
     """At most `characters`, white space collapsed, no control characters, no lone surrogates."""
+    if value.isalnum() and len(value) <= characters:
+        return value
     value = " ".join(value[: 4 * characters].split())
     if not value.isprintable():
         value = "".join(character for character in value if character.isprintable())
@@ -75,11 +77,17 @@ def readable(landing_site: str) -> bool:
     """Whether it is a page that a visitor can have landed on, and not a wallet's own path."""
     if _WALLET.match(landing_site) or not _URL.match(landing_site):
         return False
+    if landing_site.isascii() and "[" not in landing_site and "]" not in landing_site:
+        return True  # Nothing else makes `urlsplit` raise.
     try:
         urlsplit(landing_site)
     except ValueError:
         return False
     return True
+
+
+def _quoted(value: str) -> str:
+    return value if value.isascii() and value.isalnum() else quote_plus(value)
 
 
 def reduced(landing_site: str | None) -> str:
@@ -92,7 +100,7 @@ def reduced(landing_site: str | None) -> str:
     landing_site = landing_site[:CHARACTERS_READ].strip()
     page = "/" if readable(landing_site) else UNREADABLE
     kept = [
-        f"{name}={1 if name in CLICK_IDS else quote_plus(value)}"
+        f"{name}={1 if name in CLICK_IDS else _quoted(value)}"
         for name, value in parameters(landing_site).items()
     ]
     if kept:
