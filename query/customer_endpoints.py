@@ -14,15 +14,16 @@ from aggregates.rfm.answer.customers import (
     Customer,
     Place,
     cursor,
-    customer_json,
+    customer_answer,
     one,
     page,
     place_of,
     scored,
 )
-from aggregates.rfm.answer.overview import FEEDS, RfmView, rfm_json
+from aggregates.rfm.answer.overview import FEEDS, RfmView, overview
+from aggregates.rfm.answer.schema import CustomerLtv, RfmCustomers, RfmOverview
 from aggregates.rfm.answer.segments import SEGMENTS
-from aggregates.rfm.value.ltv import Purchases, customers_json, ltv_json
+from aggregates.rfm.value.ltv import Purchases, customers_ltv, predicted_ltv
 from query.as_of import as_of, today
 from query.contacts import Contact, contacts
 from query.envelope import answered
@@ -50,24 +51,6 @@ LISTED: Final[tuple[Parameter, ...]] = (
         ("json", "csv", "meta"),
     ),
 )
-CUSTOMER_FIELDS: Final = (
-    *("id", "guest", "recency_days", "frequency", "monetary", "r", "f", "m", "fm", "segment"),
-    *("first_order_day", "last_order_day", "ltv_predicted"),
-)
-RFM_FIELDS: Final = (
-    *(
-        "window_days",
-        "customers",
-        "orders",
-        "revenue",
-        "cutoffs",
-        "scores",
-        "grid",
-        "segments",
-        "churn",
-    ),
-    *("ltv_simple", "ltv_predicted"),
-)
 
 
 def _day(asked: Asked, view: RfmView) -> int:
@@ -83,9 +66,9 @@ async def rfm(asked: Asked) -> Json:
     day = _day(asked, view)
     fitted = await services.fits.current(view, day, settings)
 
-    def answer() -> Json:
-        predicted = ltv_json(fitted, settings, view.currency)
-        return rfm_json(view, day, services.arrays.scores(view, day), settings, predicted)
+    def answer() -> RfmOverview:
+        predicted = predicted_ltv(fitted, settings, view.currency)
+        return overview(view, day, services.arrays.scores(view, day), settings, predicted)
 
     told = await asyncio.to_thread(answer)
     return answered(asked.shop, as_of(asked.now_ms, day, FEEDS, view.positions, spans), told)
@@ -109,15 +92,18 @@ async def rfm_customers(asked: Asked) -> Json | web.StreamResponse:
     )
     predicted = await _predicted(asked, view, listing.day, customers)
     items = [
-        customer_json(customer, value) for customer, value in zip(customers, predicted, strict=True)
+        customer_answer(customer, value)
+        for customer, value in zip(customers, predicted, strict=True)
     ]
-    return {
-        "shop": asked.shop,
-        "as_of": as_of(asked.now_ms, listing.day, FEEDS, view.positions, spans),
-        "items": items,
-        "next_cursor": end and cursor(end),
-        "reason": services.arrays.scores(view, listing.day).reason,
-    }
+    return answered(
+        asked.shop,
+        as_of(asked.now_ms, listing.day, FEEDS, view.positions, spans),
+        RfmCustomers(
+            items=items,
+            next_cursor=None if end is None else cursor(end),
+            reason=services.arrays.scores(view, listing.day).reason,
+        ),
+    )
 
 
 def _listing(services: Services, asked: Asked, view: RfmView) -> Listing:
@@ -143,7 +129,7 @@ def _page(
 
 async def _predicted(
     asked: Asked, view: RfmView, day: int, customers: Sequence[Customer]
-) -> list[Json]:
+) -> list[CustomerLtv]:
     fitted = await services_of(asked).fits.current(view, day, asked.settings.rfm)
     rows = [each.row for each in customers]
     purchases = [
@@ -153,7 +139,7 @@ async def _predicted(
         for row in rows
     ]
     return await asyncio.to_thread(
-        customers_json, fitted, asked.settings.rfm, view.currency, day, purchases
+        customers_ltv, fitted, asked.settings.rfm, view.currency, day, purchases
     )
 
 
@@ -224,4 +210,4 @@ async def rfm_customer(asked: Asked) -> Json:
         )
     (predicted,) = await _predicted(asked, view, listing.day, [customer])
     rests_on = as_of(asked.now_ms, listing.day, FEEDS, view.positions, spans)
-    return answered(asked.shop, rests_on, customer_json(customer, predicted))
+    return answered(asked.shop, rests_on, customer_answer(customer, predicted))

@@ -8,13 +8,12 @@ import msgspec
 from aiohttp import hdrs, web
 
 from aggregates.rfm.answer.overview import FEEDS
+from aggregates.rfm.answer.schema import RfmCustomer, RfmCustomers, RfmOverview
 from destinations.delivery.answer import retry
 from processors.engine.feed import Feed
 from query.as_of import AsOf, as_of, today, zone_of
 from query.customer_endpoints import (
-    CUSTOMER_FIELDS,
     LISTED,
-    RFM_FIELDS,
     rfm,
     rfm_customer,
     rfm_customers,
@@ -269,7 +268,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "/v1/rfm",
         "Customers by recency, frequency and monetary; churn; lifetime value",
         rfm,
-        fields=RFM_FIELDS,
+        answer=RfmOverview,
     ),
     Route(
         "GET",
@@ -277,7 +276,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "Customers with an order in the window, by segment, a page at a time; CSV of all pages with `Accept: text/csv`",
         rfm_customers,
         parameters=LISTED,
-        fields=("items", "next_cursor"),
+        answer=RfmCustomers,
         media_types=("application/json", "text/csv"),
     ),
     Route(
@@ -293,7 +292,7 @@ ROUTES: Final[tuple[Route, ...]] = (
                 where="path",
             ),
         ),
-        fields=CUSTOMER_FIELDS,
+        answer=RfmCustomer,
     ),
     *(
         Route(

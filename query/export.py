@@ -13,10 +13,10 @@ from hashlib import sha256
 from typing import Any, Final, Literal
 
 from aggregates.rfm.answer.customers import Customer
+from aggregates.rfm.answer.schema import CustomerLtv
 from query.contacts import NOTHING, Contact
 from stream.times import day_text
 
-Json = dict[str, Any]
 Layout = Literal["csv", "meta"]
 
 FULL: Final = (
@@ -45,7 +45,7 @@ def header(layout: Layout) -> bytes:
 def lines(
     layout: Layout,
     customers: Sequence[Customer],
-    predicted: Sequence[Json],
+    predicted: Sequence[CustomerLtv],
     contacts: Mapping[str, Contact],
 ) -> bytes:
     """One line per customer, CRLF (RFC 4180). `contacts` by customer, for the layout `meta`."""
@@ -58,7 +58,7 @@ def lines(
     return _lines(line for line in told if any(line[:3]))
 
 
-def _full(customer: Customer, predicted: Json) -> Sequence[Any]:
+def _full(customer: Customer, predicted: CustomerLtv) -> Sequence[Any]:
     row = customer.row
     return (
         *(
@@ -72,20 +72,20 @@ def _full(customer: Customer, predicted: Json) -> Sequence[Any]:
         *(customer.scores or (None,) * 4),
         *(customer.segment, day_text(row.first_day), day_text(row.last_day)),
         *(
-            predicted["p_alive"],
-            predicted["expected_orders"],
-            predicted["value"] and predicted["value"]["amount"],
+            predicted.p_alive,
+            predicted.expected_orders,
+            predicted.value and predicted.value["amount"],
         ),
     )
 
 
-def _meta(customer: Customer, predicted: Json, contact: Contact) -> Sequence[Any]:
+def _meta(customer: Customer, predicted: CustomerLtv, contact: Contact) -> Sequence[Any]:
     extern_id = (
         ""
         if customer.row.guest
         else sha256(customer.row.customer.strip().lower().encode()).hexdigest()
     )
-    return *contact, extern_id, predicted["value"] and predicted["value"]["amount"]
+    return *contact, extern_id, predicted.value and predicted.value["amount"]
 
 
 def _lines(rows: Iterable[Sequence[Any]]) -> bytes:

@@ -14,7 +14,7 @@ import structlog
 from aggregates.rfm.answer.customers import one
 from aggregates.rfm.answer.overview import RfmArrays, RfmSettings
 from aggregates.rfm.value.fit import Fit, fit
-from aggregates.rfm.value.ltv import Purchases, customers_json
+from aggregates.rfm.value.ltv import Purchases, customers_ltv
 from destinations.meta.detail import Money
 from stream.money import minor
 from stream.store.contract import Store, StoreUnavailable
@@ -66,10 +66,10 @@ class PredictedLtv:
         purchases = Purchases(
             row.days - 1, row.first_day, row.last_day, row.revenue_ever - row.first_day_revenue
         )
-        (answer,) = customers_json(
+        (answer,) = customers_ltv(
             fitted, self._shops[shop], currency, max(day, row.last_day), [purchases]
         )
-        value = answer["value"]
+        value = answer.value
         return None if value is None else Money(minor(Decimal(value["amount"]), currency), currency)
 
     def _keep(self) -> None:

@@ -7,20 +7,20 @@ item's place, so nobody comes twice unless they ordered in between.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
 from aggregates.bad_parameter import BadParameter
 from aggregates.rfm.answer.customer_rows import COLUMNS, Listing, Row, rows_behind
 from aggregates.rfm.answer.overview import RfmView
+from aggregates.rfm.answer.schema import CustomerLtv, RfmCustomer
 from aggregates.rfm.answer.scores import TOO_FEW, score_customer
 from aggregates.rfm.answer.segments import Segment
 from stream.money import MoneyJson, money
 from stream.store.contract import Snapshot
 from stream.times import day_text
 
-Json = dict[str, Any]
 LIMIT: Final = 50
 MOST: Final = 1_000
 
@@ -99,26 +99,26 @@ def scored(row: Row, view: RfmView, listing: Listing) -> Customer:
     )
 
 
-def customer_json(customer: Customer, predicted: Json) -> Json:
+def customer_answer(customer: Customer, predicted: CustomerLtv) -> RfmCustomer:
     """An item of `GET /v1/rfm/customers`; `predicted` is its `ltv_predicted`."""
     row = customer.row
     r, f, m, fm = customer.scores or (None, None, None, None)
-    return {
-        "id": row.customer,
-        "guest": bool(row.guest),
-        "recency_days": customer.recency_days,
-        "frequency": row.orders,
-        "monetary": customer.monetary,
-        "r": r,
-        "f": f,
-        "m": m,
-        "fm": fm,
-        "segment": customer.segment,
-        "first_order_day": day_text(row.first_day),
-        "last_order_day": day_text(row.last_day),
-        "ltv_predicted": predicted,
-        "reason": customer.reason,
-    }
+    return RfmCustomer(
+        id=row.customer,
+        guest=bool(row.guest),
+        recency_days=customer.recency_days,
+        frequency=row.orders,
+        monetary=customer.monetary,
+        r=r,
+        f=f,
+        m=m,
+        fm=fm,
+        segment=customer.segment,
+        first_order_day=day_text(row.first_day),
+        last_order_day=day_text(row.last_day),
+        ltv_predicted=predicted,
+        reason=customer.reason,
+    )
 
 
 def cursor(place: Place) -> str:

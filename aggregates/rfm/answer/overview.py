@@ -9,20 +9,19 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from aggregates.rfm.answer import schema
 from aggregates.rfm.answer.cell_arrays import CellArrays, Columns
-from aggregates.rfm.answer.churn import churn, ltv_simple
+from aggregates.rfm.answer.churn import Churn, churn, ltv_simple
 from aggregates.rfm.answer.scores import TOO_FEW, Rfm, rfm
 from aggregates.rfm.answer.segments import SEGMENTS, SHOPIFY, segment_of
 from aggregates.rfm.fold.customer import BTYD_CELLS, LAST_DAY_CELLS, RFM_CELLS, SPEND_CELLS
 from aggregates.rfm.fold.projection import NAME
 from processors.engine.feed import Feed
 from processors.engine.projection import live_keys
-from stream.money import amount, money
+from stream.money import MoneyJson, amount, money
 from stream.store.contract import Position, Snapshot, Store
-
-Json = dict[str, Any]
 
 TABLES: Final = (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS)
 FEEDS: Final = (Feed("orders", "orders"),)
@@ -181,104 +180,131 @@ class RfmArrays:
         )
 
 
-def rfm_json(view: RfmView, day: int, scored: Rfm, settings: RfmSettings, predicted: Json) -> Json:
+def overview(
+    view: RfmView,
+    day: int,
+    scored: Rfm,
+    settings: RfmSettings,
+    predicted: schema.PredictedLtv,
+) -> schema.RfmOverview:
     """The answer without `shop` and `as_of`; `predicted` is its `ltv_predicted`."""
     currency = view.currency
     guest, last_day = view.last_days.key
     (customers,) = view.last_days.measures
     churned = churn(last_day, customers, day, settings.churn_after_days)
-    simple = ltv_simple(
-        scored.customers, scored.orders, scored.revenue, churned.rate, settings.window_days
-    )
     guests = guest == 1
     reason = scored.reason
     if not scored.customers:
         reason = NONE_IN_WINDOW if currency else NOTHING_YET
-    return {
-        "window_days": settings.window_days,
-        "customers": {
-            "ever": churned.of,
-            "in_window": scored.customers,
-            "guests": int(customers[guests].sum()),
-            "guests_in_window": int(
-                customers[guests & (last_day > day - settings.window_days)].sum()
-            ),
-        },
-        "orders": scored.orders,
-        "revenue": _money(scored.revenue, currency),
-        "left_out": {
-            "orders": view.left_out[0],
-            "revenue": _money(view.left_out[1], currency),
-            "reason": "no customer and no email",
-        },
-        "other_currency_orders": view.left_out[2],
-        "amounts": "exact" if view.exact else "bins of 2 %",
-        **_scores_json(scored, currency),
-        "churn": {
-            "after_days": churned.after_days,
-            "customers": churned.customers,
-            "of": churned.of,
-            "rate": churned.rate,
-        },
-        "ltv_simple": simple
-        and {
-            "average_order_value": money(simple.average_order_value, currency),
-            "average_frequency": simple.average_frequency,
-            "lifespan_years": simple.lifespan_years,
-            "ltv": money(simple.ltv, currency),
-            "capped": {
-                "lifespan_years": simple.capped_lifespan_years,
-                "ltv": money(simple.capped_ltv, currency),
-            },
-            "note": simple.note,
-        },
-        "ltv_predicted": predicted,
-        "reason": reason,
-    }
+    return schema.RfmOverview(
+        window_days=settings.window_days,
+        customers=schema.Customers(
+            ever=churned.of,
+            in_window=scored.customers,
+            guests=int(customers[guests].sum()),
+            guests_in_window=int(customers[guests & (last_day > day - settings.window_days)].sum()),
+        ),
+        orders=scored.orders,
+        revenue=_money(scored.revenue, currency),
+        left_out=schema.LeftOut(
+            orders=view.left_out[0],
+            revenue=_money(view.left_out[1], currency),
+            reason="no customer and no email",
+        ),
+        other_currency_orders=view.left_out[2],
+        amounts="exact" if view.exact else "bins of 2 %",
+        cutoffs=_cutoffs(scored, currency),
+        scores=_scores(scored),
+        grid=_grid(scored, currency),
+        segments=_segments(scored, currency),
+        churn=schema.ChurnRate(
+            after_days=churned.after_days,
+            customers=churned.customers,
+            of=churned.of,
+            rate=churned.rate,
+        ),
+        ltv_simple=_simple(scored, churned, settings, currency),
+        ltv_predicted=predicted,
+        reason=reason,
+    )
 
 
-def _scores_json(scored: Rfm, currency: str) -> Json:
-    if scored.cutoffs is None or scored.grid is None or scored.segments is None:
-        return dict.fromkeys(("cutoffs", "scores", "grid", "segments"))
-    cutoffs, grid = scored.cutoffs, scored.grid
-    return {
-        "cutoffs": {
-            "recency_days": list(cutoffs.recency_days),
-            "frequency": list(cutoffs.frequency),
-            "monetary": [amount(cut, currency) for cut in cutoffs.monetary],
-        },
-        "scores": {
-            "recency": scored.recency,
-            "frequency": scored.frequency,
-            "monetary": scored.monetary,
-        },
-        "grid": [
-            {
-                "r": r,
-                "fm": fm,
-                "segment": segment_of(r, fm),
-                "customers": grid[r - 1][fm - 1].customers,
-                "revenue": money(grid[r - 1][fm - 1].revenue, currency),
-            }
-            for r in range(5, 0, -1)
-            for fm in range(5, 0, -1)
-        ],
-        "segments": [
-            {
-                "segment": segment,
-                "shopify": SHOPIFY[segment],
-                "customers": tally.customers,
-                "share": tally.customers / scored.customers,
-                "revenue": money(tally.revenue, currency),
-                "revenue_share": tally.revenue / scored.revenue if scored.revenue else None,
-            }
-            for segment, tally in ((segment, scored.segments[segment]) for segment in SEGMENTS)
-        ],
-    }
+def _simple(
+    scored: Rfm, churned: Churn, settings: RfmSettings, currency: str
+) -> schema.SimpleLtv | None:
+    simple = ltv_simple(
+        scored.customers, scored.orders, scored.revenue, churned.rate, settings.window_days
+    )
+    if simple is None:
+        return None
+    return schema.SimpleLtv(
+        average_order_value=money(simple.average_order_value, currency),
+        average_frequency=simple.average_frequency,
+        lifespan_years=simple.lifespan_years,
+        ltv=money(simple.ltv, currency),
+        capped=schema.CappedLtv(
+            lifespan_years=simple.capped_lifespan_years, ltv=money(simple.capped_ltv, currency)
+        ),
+        note=simple.note,
+    )
 
 
-def _money(units: int, currency: str) -> Json | None:
-    return dict(money(units, currency)) if currency else None
+def _cutoffs(scored: Rfm, currency: str) -> schema.Cutoffs | None:
+    cutoffs = scored.cutoffs
+    if cutoffs is None:
+        return None
+    return schema.Cutoffs(
+        recency_days=list(cutoffs.recency_days),
+        frequency=list(cutoffs.frequency),
+        monetary=[amount(cut, currency) for cut in cutoffs.monetary],
+    )
+
+
+def _scores(scored: Rfm) -> schema.Scores | None:
+    if scored.recency is None or scored.frequency is None or scored.monetary is None:
+        return None
+    return schema.Scores(
+        recency=list(scored.recency),
+        frequency=list(scored.frequency),
+        monetary=list(scored.monetary),
+    )
+
+
+def _grid(scored: Rfm, currency: str) -> list[schema.Box] | None:
+    grid = scored.grid
+    if grid is None:
+        return None
+    return [
+        schema.Box(
+            r=r,
+            fm=fm,
+            segment=segment_of(r, fm),
+            customers=grid[r - 1][fm - 1].customers,
+            revenue=money(grid[r - 1][fm - 1].revenue, currency),
+        )
+        for r in range(5, 0, -1)
+        for fm in range(5, 0, -1)
+    ]
+
+
+def _segments(scored: Rfm, currency: str) -> list[schema.SegmentTally] | None:
+    if scored.segments is None:
+        return None
+    return [
+        schema.SegmentTally(
+            segment=segment,
+            shopify=SHOPIFY[segment],
+            customers=tally.customers,
+            share=tally.customers / scored.customers,
+            revenue=money(tally.revenue, currency),
+            revenue_share=tally.revenue / scored.revenue if scored.revenue else None,
+        )
+        for segment, tally in ((segment, scored.segments[segment]) for segment in SEGMENTS)
+    ]
+
+
+def _money(units: int, currency: str) -> MoneyJson | None:
+    return money(units, currency) if currency else None
 
 
 __all__ = [
@@ -289,5 +315,5 @@ __all__ = [
     "RfmArrays",
     "RfmSettings",
     "RfmView",
-    "rfm_json",
+    "overview",
 ]

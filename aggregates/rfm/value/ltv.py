@@ -1,19 +1,19 @@
 """`ltv_predicted` in answers: of a shop, and of single customers."""
 
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
+from aggregates.rfm.answer import schema
 from aggregates.rfm.answer.overview import RfmSettings
-from aggregates.rfm.value.btyd import expected_purchases, p_alive
+from aggregates.rfm.value.btyd import BgNbd, expected_purchases, p_alive
 from aggregates.rfm.value.fit import Fit, margin
 from aggregates.rfm.value.history import DAYS_PER_WEEK, history_from_days
 from aggregates.rfm.value.spend import Spend
 from stream.money import digits, money
 from stream.times import instant
 
-Json = dict[str, Any]
 NO_NUMBER: Final = (
     "the models have no number for this customer: they are at the edge of what this shop's orders"
     " can tell"
@@ -34,59 +34,70 @@ class Purchases(NamedTuple):
     """On repeat days."""
 
 
-def ltv_json(fitted: Fit, settings: RfmSettings, currency: str) -> Json:
+def predicted_ltv(fitted: Fit, settings: RfmSettings, currency: str) -> schema.PredictedLtv:
     """`ltv_predicted` of the shop: `ltv` per customer ever, `total` of all."""
     unit = 10 ** digits(currency) if currency else 1
-    purchase, spend, value = fitted.purchase, fitted.spend, fitted.value
-    return {
-        "horizon_days": settings.horizon_days,
-        "margin": margin(settings),
-        "ltv": value and money(value.per_customer * unit, currency),
-        "total": value and money(value.total * unit, currency),
-        "expected_orders": value and value.expected_orders,
-        "bg_nbd": purchase
-        and {
-            "r": purchase.r,
-            "alpha": purchase.alpha,
-            "a": purchase.a,
-            "b": purchase.b,
-            "log_likelihood": purchase.log_likelihood,
-        },
-        **_spend_json(spend, unit, currency),
-        "time_unit": "week",
-        "fitted_at": instant(fitted.fitted_ms),
-        "reason": fitted.reason,
-    }
+    value = fitted.value
+    return schema.PredictedLtv(
+        horizon_days=settings.horizon_days,
+        margin=margin(settings),
+        ltv=None if value is None else money(value.per_customer * unit, currency),
+        total=None if value is None else money(value.total * unit, currency),
+        expected_orders=None if value is None else value.expected_orders,
+        bg_nbd=_bg_nbd(fitted.purchase),
+        gamma_gamma=_gamma_gamma(fitted.spend),
+        spend_per_order=_spend_per_order(fitted.spend, unit, currency),
+        time_unit="week",
+        fitted_at=instant(fitted.fitted_ms),
+        reason=fitted.reason,
+    )
 
 
-def _spend_json(spend: Spend | None, unit: int, currency: str) -> Json:
-    """The model, and what it comes to: what a customer without repeat orders spends per order."""
-    fitted = spend and spend.fitted
-    return {
-        "gamma_gamma": fitted
-        and {
-            "p": fitted.p,
-            "q": fitted.q,
-            "v": fitted.v,
-            "log_likelihood": fitted.log_likelihood,
-            "correlation": fitted.correlation,
-        },
-        "spend_per_order": spend
-        and {
-            "mean": money(spend.mean * unit, currency),
-            "counts_for_orders": spend.orders if np.isfinite(spend.orders) else None,
-            "note": spend.note,
-        },
-    }
+def _bg_nbd(purchase: BgNbd | None) -> schema.BgNbdFit | None:
+    if purchase is None:
+        return None
+    return schema.BgNbdFit(
+        r=purchase.r,
+        alpha=purchase.alpha,
+        a=purchase.a,
+        b=purchase.b,
+        log_likelihood=purchase.log_likelihood,
+    )
 
 
-def customers_json(
+def _gamma_gamma(spend: Spend | None) -> schema.GammaGammaFit | None:
+    if spend is None or spend.fitted is None:
+        return None
+    fitted = spend.fitted
+    return schema.GammaGammaFit(
+        p=fitted.p,
+        q=fitted.q,
+        v=fitted.v,
+        log_likelihood=fitted.log_likelihood,
+        correlation=_finite(fitted.correlation),
+    )
+
+
+def _spend_per_order(spend: Spend | None, unit: int, currency: str) -> schema.SpendPerOrder | None:
+    """What a customer without repeat orders spends per order."""
+    if spend is None:
+        return None
+    return schema.SpendPerOrder(
+        mean=money(spend.mean * unit, currency),
+        counts_for_orders=_finite(spend.orders),
+        note=spend.note,
+    )
+
+
+def customers_ltv(
     fitted: Fit, settings: RfmSettings, currency: str, day: int, customers: Sequence[Purchases]
-) -> list[Json]:
+) -> list[schema.CustomerLtv]:
     """`ltv_predicted` of each of some customers."""
-    nothing = dict.fromkeys(("p_alive", "expected_orders", "value", "note"))
     if fitted.purchase is None or not customers:
-        return [nothing | {"reason": fitted.reason} for _ in customers]
+        nothing = schema.CustomerLtv(
+            p_alive=None, expected_orders=None, value=None, note=None, reason=fitted.reason
+        )
+        return [nothing for _ in customers]
     unit = 10 ** digits(currency)
     x, first_day, last_day, repeat_spend = (
         np.array(column, dtype=np.int64) for column in zip(*customers, strict=True)
@@ -108,13 +119,13 @@ def customers_json(
     ):
         reason = fitted.reason or (NO_NUMBER if None in (p, n, value) else None)
         found.append(
-            {
-                "p_alive": p,
-                "expected_orders": n,
-                "value": None if value is None else money(value, currency),
-                "note": None if customer.x else ONE_ORDER,
-                "reason": reason,
-            }
+            schema.CustomerLtv(
+                p_alive=p,
+                expected_orders=n,
+                value=None if value is None else money(value, currency),
+                note=None if customer.x else ONE_ORDER,
+                reason=reason,
+            )
         )
     return found
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from aggregates.arrays import Floats, Ints
 from aggregates.rfm.answer.overview import RfmSettings
+from aggregates.rfm.answer.schema import CustomerLtv
 from aggregates.rfm.value.btyd import (
     BgNbd,
     CannotTell,
@@ -28,7 +29,7 @@ from aggregates.rfm.value.gamma_gamma import (
 )
 from aggregates.rfm.value.history import History, history_from_days
 from aggregates.rfm.value.lifetime_value import LifetimeValue, lifetime_value
-from aggregates.rfm.value.ltv import NO_NUMBER, Purchases, customers_json
+from aggregates.rfm.value.ltv import NO_NUMBER, Purchases, customers_ltv
 from aggregates.rfm.value.spend import model_spend
 from bench.refit import SPEND, TRUE, purchase_cells, simulate
 from tests.support.golden import CALIBRATION_ENDS, CDNOW_MASTER, CDNOW_SAMPLE, cdnow_orders
@@ -258,9 +259,10 @@ def test_a_customer_for_whom_the_models_have_no_number_is_told_a_reason_not_a_nu
     purchase = BgNbd(0.03, 43.0, float("nan"), 6.3, -1.0)
     spend = model_spend(GammaGamma(6.0, 4.0, 15.0, -1.0, 0.0))
     fitted = Fit(Basis(1000, 0, 0), 0, purchase, spend, LifetimeValue(1, 1.0, 1.0, 1.0), None)
-    (told,) = customers_json(fitted, RfmSettings(), "USD", 1000, [Purchases(1, 749, 750, 1000)])
-    nothing = dict.fromkeys(("p_alive", "expected_orders", "value", "note"))
-    assert told == {**nothing, "reason": NO_NUMBER}
+    (told,) = customers_ltv(fitted, RfmSettings(), "USD", 1000, [Purchases(1, 749, 750, 1000)])
+    assert told == CustomerLtv(
+        p_alive=None, expected_orders=None, value=None, note=None, reason=NO_NUMBER
+    )
 
 
 @pytest.mark.parametrize("a", [413.0, 700.0, 3e3, 1e5])
