@@ -117,10 +117,10 @@ def advised(
         order_value=revenue / orders if orders else 0.0,
     )
     account = Account(list(campaigns), {}, Counter())
-    assessed, _ = assess(account, terms, campaigns)
+    assessed = assess(account, terms, campaigns)
     return [
         each.advice.recommended if each.advice else budget
-        for each, budget in zip(assessed, budgets, strict=True)
+        for each, budget in zip(assessed.campaigns, budgets, strict=True)
     ]
 
 

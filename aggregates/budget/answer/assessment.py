@@ -1,7 +1,7 @@
 """What is known of each campaign of a shop, and what to spend on it tomorrow."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aggregates.budget.advice.evidence import Day, Evidence, Stakes, evidence, win_rate
 from aggregates.budget.advice.saturation import Saturation, saturation
@@ -45,13 +45,30 @@ def current_budget(campaign: Campaign, terms: Terms) -> int | None:
     return campaign.spend[own] if late else 0
 
 
-def assess(
-    account: Account, terms: Terms, past: Sequence[Campaign] = ()
-) -> tuple[list[Assessment], Evidence | None]:
-    """Every campaign assessed, and the evidence of all of them together (None without a margin).
+@dataclass(frozen=True, slots=True)
+class Assessed:
+    """All campaigns with spend in the shop's currency."""
 
-    Those with spend in another currency than the shop's are only listed. `past` are the same
-    campaigns on the days of `terms.remembered`.
+    campaigns: list[Assessment]
+    together: Evidence | None
+    """All of them taken as one; None without a margin."""
+
+    def shown(self, account: Account, currency: str) -> list[Assessment]:
+        """The campaigns of `account`, whose days may be others, each with what is known of it."""
+        found = {key_of(each.campaign): each for each in self.campaigns}
+        return [
+            replace(found[key_of(each)], campaign=each)
+            if each.spend_currency == currency and key_of(each) in found
+            else Assessment(each)
+            for each in account.campaigns
+        ]
+
+
+def assess(account: Account, terms: Terms, past: Sequence[Campaign] = ()) -> Assessed:
+    """Every campaign assessed that spent in the shop's currency.
+
+    `account` holds the days from `terms.mature` on, `past` the same campaigns on those of
+    `terms.remembered`.
     """
     own = [each for each in account.campaigns if each.spend_currency == terms.currency]
     channels = {each.channel for each in own}
@@ -91,7 +108,7 @@ def assess(
     advised: dict[int, Advice] = {}
     if terms.limits is not None:
         advised = dict(zip(bets, advise(list(bets.values()), terms.limits, spent), strict=True))
-    assessed = [
+    assessments = [
         Assessment(
             each,
             len(judged[index]),
@@ -103,8 +120,7 @@ def assess(
         )
         for index, each in enumerate(own)
     ]
-    others = [each for each in account.campaigns if each.spend_currency != terms.currency]
-    return assessed + [Assessment(each) for each in others], together
+    return Assessed(assessments, together)
 
 
 def series(campaign: Campaign, days: Sequence[int]) -> list[Day]:

@@ -121,8 +121,10 @@ def _reason(assessed: Assessment, terms: Terms) -> str | None:
             f"its spend is in {campaign.spend_currency}, the shop's currency is {terms.currency}, "
             "and neither can be converted"
         )
-    if found is None:
+    if terms.margin is None:
         return NO_MARGIN
+    if found is None:
+        return "it has no spend in the days that are judged"
     if assessed.current is None:
         return "it has no full day with spend yet, so today's budget is not known"
     if assessed.withheld:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple, TypedDict
 from aggregates.budget.advice.evidence import CAUTION
 from aggregates.budget.advice.kelly import Caution
 from aggregates.budget.answer import schema
-from aggregates.budget.answer.assessment import Assessment, assess
+from aggregates.budget.answer.assessment import Assessed, Assessment, assess
 from aggregates.budget.answer.campaign_answer import (
     NO_BANKROLL,
     campaign_answer,
@@ -125,8 +125,11 @@ def budget(
         caution=settings.caution,
     )
     told = account([each for each in cells if each.day >= shown.first], currency)
+    # Which label means which campaign depends on the days read, so advice has days of its own.
+    judged = account([each for each in cells if each.day >= mature.first], currency)
     past = account([each for each in cells if each.day in remembered.days()], currency)
-    return _answered(told, past, terms, dated, time_zones)
+    assessed = assess(judged, terms, past.campaigns)
+    return _answered(told, assessed, terms, dated, time_zones)
 
 
 def _order_value(cells: Sequence[BudgetCell], currency: str, window: Window) -> float:
@@ -161,9 +164,13 @@ def _usable(margin: float | None) -> float | None:
 
 
 def _answered(
-    told: Account, past: Account, terms: Terms, dated: Dated, time_zones: schema.TimeZones
+    told: Account,
+    judged: Assessed,
+    terms: Terms,
+    dated: Dated,
+    time_zones: schema.TimeZones,
 ) -> schema.Budget:
-    assessed, together = assess(told, terms, past.campaigns)
+    assessed, together = judged.shown(told, terms.currency), judged.together
     items = [(each.campaign, campaign_answer(each, terms)) for each in assessed]
     items.sort(
         key=lambda item: (

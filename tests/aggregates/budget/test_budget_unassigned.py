@@ -1,5 +1,6 @@
 """Revenue without a campaign: where there is much of it, advice is withheld and says what to mend."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -113,6 +114,18 @@ def test_late_orders_of_a_campaign_that_ended_are_its_own(store: SqlStore) -> No
     ]
     campaign = only(shop(store, *other), campaign_id="1")
     assert campaign["recommended_budget"] == amount(13_000, "USD")
+
+
+@pytest.mark.parametrize("shown", [7, 366])
+def test_a_name_that_another_campaign_had_long_ago_does_not_matter(
+    store: SqlStore, shown: int
+) -> None:
+    long_ago = spending(range(TODAY - 200, TODAY - 190), name="Summer", campaign_id="2")
+    named = selling(DAYS, "/?utm_source=fb&utm_campaign=summer", revenue=12_000, number=2)
+    fold(store, [*spending(DAYS), *selling(DAYS, BY_ID), *named, *long_ago])
+    campaign = only(ask(store, replace(HALF, shown=shown)), campaign_id="1")
+    assert campaign["recommended_budget"] == amount(13_000, "USD")
+    assert campaign["daily_return"]["mean"] == pytest.approx(1.0)
 
 
 def test_what_withheld_campaigns_spend_is_not_given_to_others(store: SqlStore) -> None:
