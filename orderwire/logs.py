@@ -17,27 +17,25 @@ import structlog
 from stamina.instrumentation import RetryDetails
 from structlog.typing import EventDict, Processor, WrappedLogger
 
-from stream.rate_limit import Told
+from stream.rate_limit import RateLimit
 
 SELDOM_S = 10.0
 _log = structlog.get_logger()
 
 
 class Seldom(logging.Filter):
-    """Passes each kind of line once in `SELDOM_S`. aiokafka says the same hundreds of times a second while a broker is away."""
+    """Passes each kind of line once in `SELDOM_S`: the logger, and its message before its values.
+
+    aiokafka writes the same line hundreds of times a second while a broker is away.
+    """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
-        self._clock = clock
-        self._last_s: dict[tuple[str, str], float] = {}
+        self._limit = RateLimit(clock, SELDOM_S)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        """Whether this line is written; the kind is the logger with the first line of its message before its values."""
-        kind, now_s = (record.name, str(record.msg).partition("\n")[0]), self._clock()
-        if now_s - self._last_s.get(kind, -SELDOM_S) < SELDOM_S:
-            return False
-        self._last_s[kind] = now_s
-        return True
+        """Whether this line is written."""
+        return self._limit.due((record.name, str(record.msg).partition("\n")[0]))
 
 
 def without_values(error: BaseException) -> str:
@@ -140,11 +138,11 @@ class _Retries:
     """Writes why something is tried again, each reason once a minute."""
 
     def __init__(self) -> None:
-        self._told = Told(time.monotonic)
+        self._limit = RateLimit(time.monotonic)
 
     def __call__(self, details: RetryDetails) -> None:
         reason = f"{type(details.caused_by).__name__}: {details.caused_by}"
-        if self._told.due(reason):
+        if self._limit.due(reason):
             _log.warning("trying again", reason=reason)
 
 

@@ -227,6 +227,10 @@ async def readyz(asked: Asked) -> web.Response:
         ]
         if waiting := spool(roles).records:
             notes.append(f"{waiting} records wait in the spool for the log")
+        if refused := spool(roles).set_aside:
+            notes.append(
+                f"{refused} records were refused by the log: `orderwire replay --set-aside`"
+            )
         notes += [
             f"role {role.role} ({role.instance}): {fault}"
             for role in roles

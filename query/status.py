@@ -119,6 +119,7 @@ def spool(roles: Sequence[Role]) -> SpoolStatus:
         records=sum(each.get("records", 0) for each in spools),
         bytes=sum(each.get("bytes", 0) for each in spools),
         oldest_s=max(ages, default=None),
+        set_aside=sum(each.get("set_aside", 0) for each in spools),
     )
 
 

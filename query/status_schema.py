@@ -115,6 +115,14 @@ class SpoolStatus(Struct, frozen=True, kw_only=True):
         float | None,
         Meta(description="Age in seconds of the oldest record; null without any.", examples=[None]),
     ]
+    set_aside: Annotated[
+        int,
+        Meta(
+            description="Records that the log has refused for good; `orderwire replay --set-aside`"
+            " tries them again.",
+            examples=[0],
+        ),
+    ]
 
 
 class ParkedStatus(Struct, frozen=True, kw_only=True):

@@ -15,8 +15,8 @@ import structlog
 
 from ingest.receiver.body import Budget
 from ingest.receiver.outcome import Outcome
-from stream.log.contract import Unavailable
-from stream.rate_limit import Told
+from stream.log.contract import RecordsRefused, Unavailable
+from stream.rate_limit import RateLimit
 from stream.record import Record
 
 _log = structlog.get_logger(__name__)
@@ -35,7 +35,7 @@ class Acks:
         self._log = log
         self._budget = budget
         self._timeout_s = timeout_s
-        self._told = Told(time.monotonic)
+        self._warnings = RateLimit(time.monotonic)
         self._next = _Batch()
         self._writing = set[asyncio.Task[None]]()
 
@@ -54,12 +54,16 @@ class Acks:
 
     async def _log_append(self, batch: "_Batch") -> None:
         overdue = asyncio.get_running_loop().call_later(self._timeout_s, self._overdue, batch)
-        outcome = Outcome.UNAVAILABLE
+        outcome, refused = Outcome.UNAVAILABLE, tuple[Record, ...]()
         try:
             await self._log.append(batch.records)
             outcome = Outcome.ACCEPTED
         except Unavailable as error:
             self._tell(str(error))
+        except RecordsRefused as error:
+            # There is nowhere to keep these; the rest of the batch is durable.
+            self._tell(str(error))
+            outcome, refused = Outcome.ACCEPTED, error.records
         except Exception as error:
             # Not in the log's contract, so a fault of ours; the sender comes again and nothing is lost. Its message stays out of
             # our logs, since a database's quotes the values it was given.
@@ -70,7 +74,7 @@ class Acks:
         finally:
             overdue.cancel()
             self._budget.give(batch.charged)
-            batch.answer(outcome)
+            batch.answer(outcome, refused)
 
     def _overdue(self, batch: "_Batch") -> None:
         self._tell(f"no answer within {self._timeout_s:g} s")
@@ -78,7 +82,7 @@ class Acks:
 
     def _tell(self, reason: str) -> None:
         """Why deliveries are answered 503."""
-        if self._told.due(reason):
+        if self._warnings.due(reason):
             _log.warning("log_unavailable", reason=reason)
 
 
@@ -98,7 +102,9 @@ class _Batch:
         self.charged += charged
         return answer
 
-    def answer(self, outcome: Outcome) -> None:
-        for answer in self.answers:
+    def answer(self, outcome: Outcome, refused: Sequence[Record] = ()) -> None:
+        """Every record ends with `outcome`, those refused as unavailable."""
+        for record, answer in zip(self.records, self.answers, strict=True):
             if not answer.done():
-                answer.set_result(outcome)
+                lost = any(record is each for each in refused)
+                answer.set_result(Outcome.UNAVAILABLE if lost else outcome)

@@ -11,6 +11,7 @@ from functools import partial
 from http import HTTPStatus
 from time import perf_counter
 
+import structlog
 from aiohttp import hdrs, web
 
 from ingest.meta import webhooks as meta_webhooks
@@ -19,11 +20,12 @@ from ingest.receiver.accepted import Accepted
 from ingest.receiver.ack import Acks, Appends
 from ingest.receiver.body import Budget, Limits, read_body
 from ingest.receiver.delivery import Delivery, Identify
-from ingest.receiver.notices import Notices
 from ingest.receiver.outcome import CLOSES, STATUS, Outcome
 from ingest.shopify import webhooks as shopify
 from stream.metrics import ReceiverMetrics
+from stream.rate_limit import RateLimit
 
+_log = structlog.get_logger(__name__)
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
@@ -56,7 +58,7 @@ class Receiver:
         self._metrics = metrics
         self._budget = Budget(limits.max_in_flight_bytes)
         self._acks = Acks(log, self._budget, limits.ack_timeout_s)
-        self._notices = Notices(clock)
+        self._warnings = RateLimit(lambda: clock() / 1000)
         metrics.watch_in_flight(lambda: self._budget.used)
 
     def server(self) -> web.Server:
@@ -103,7 +105,7 @@ class Receiver:
         """GET /webhooks/meta: the challenge as sent, 403 where it is not for us."""
         answer = meta_webhooks.challenge(self._meta_apps, request.query)
         if answer is None:
-            self._notices.tell(
+            self._warn(
                 "meta_handshake_refused",
                 "",
                 hint="the verify token in Meta's dashboard is not META_VERIFY_TOKEN",
@@ -148,20 +150,20 @@ class Receiver:
         if outcome is Outcome.UNSIGNED and sender == "shopify":
             shop = shopify.header(request.headers, shopify.SHOP).lower()
             known = shop in self._shops
-            self._notices.tell(
+            self._warn(
                 "delivery_unsigned",
                 shop if known else "",
                 shop_header=shop[:80],
                 shop_configured=known,
             )
         else:
-            self._notices.tell(f"delivery_{outcome.value}", sender, sender=sender)
+            self._warn(f"delivery_{outcome.value}", sender, sender=sender)
         return self._answer(request, sender, "", outcome)
 
     def _tell(self, sender: str, delivery: Delivery, outcome: Outcome) -> None:
         headers = delivery.record.headers
         reason = headers.get("parked_reason", "")
-        self._notices.tell(
+        self._warn(
             f"delivery_{outcome.value}",
             f"{headers['shop']} {delivery.label} {reason}",
             sender=sender,
@@ -170,6 +172,14 @@ class Receiver:
             delivery=delivery.record.id[:80],
             reason=reason,
         )
+
+    def _warn(self, event: str, about: str, **fields: object) -> None:
+        """Log `event` for `about`, which is one of few and never a sender's own word, once a minute.
+
+        Never in a line: a body, an id of a person, a secret.
+        """
+        if self._warnings.due((event, about)):
+            _log.warning(event, not_shown=self._warnings.left_out, **fields)
 
     def _answer(
         self, request: web.BaseRequest, sender: str, label: str, outcome: Outcome

@@ -28,6 +28,10 @@ def register(app: typer.Typer) -> None:
         resume: Annotated[
             bool, typer.Option("--resume", help="Let a stopped shop or processor go on.")
         ] = False,
+        set_aside: Annotated[
+            bool,
+            typer.Option("--set-aside", help="Replay what Kafka refused, from this spool."),
+        ] = False,
         reason: Annotated[
             str | None, typer.Option(help="With --parked: only those parked for this reason.")
         ] = None,
@@ -38,7 +42,8 @@ def register(app: typer.Typer) -> None:
         discard: Annotated[
             bool,
             typer.Option(
-                "--discard", help="With --parked --reason: settle them without replaying."
+                "--discard",
+                help="With --parked --reason, or --set-aside: settle them without replaying.",
             ),
         ] = False,
         since: Annotated[
@@ -72,6 +77,9 @@ def register(app: typer.Typer) -> None:
         What still fails up to the end of the log, as it is now, is parked. A running processor
         notices within a second. After an upgrade no command is needed: a restart tries again.
 
+        **--set-aside** appends to Kafka again what it has refused (a record too large for its topic, a
+        topic that we may not write), from the spool of this machine. What is refused again stays.
+
         **--from** moves the position of the topic's processors back, by compare-and-set, so it is
         safe while they run. Reading a record again changes nothing that was folded before (the newest
         version wins, and a sale is sent to Meta once, whatever happens), and adds what was missed:
@@ -82,14 +90,17 @@ def register(app: typer.Typer) -> None:
         from orderwire.operation.parked_replay import Filter
         from orderwire.operation.telling import failures_told
 
-        if [parked, resume, since is not None].count(True) != 1:
+        if [parked, resume, set_aside, since is not None].count(True) != 1:
             raise typer.BadParameter(
-                "choose one: --parked, --resume, or --topic with --from",
-                param_hint="--parked / --resume / --from",
+                "choose one: --parked, --resume, --set-aside, or --topic with --from",
+                param_hint="--parked / --resume / --set-aside / --from",
             )
         with failures_told("replay"):
             if resume:
                 asyncio.run(_resume(processor, shop, dry_run))
+                return
+            if set_aside:
+                asyncio.run(_replay_set_aside(discard, dry_run))
                 return
             if parked:
                 if discard and reason is None:
@@ -168,6 +179,28 @@ async def _resume(processor: str | None, shop: str | None, dry_run: bool) -> Non
         if rows
         else "nothing that fits has stopped"
     )
+
+
+async def _replay_set_aside(discard: bool, dry_run: bool) -> None:
+    from orderwire.operation.existing import open_existing_log
+    from orderwire.operation.set_aside_replay import replay
+    from orderwire.settings.program import Settings
+
+    settings = Settings.load()
+    log = await open_existing_log(settings)
+    try:
+        result = await replay(log, settings.spool, discard=discard, dry_run=dry_run)
+    finally:
+        await log.close()
+    for topic, count in sorted(result.returned.items()):
+        typer.echo(f"{count} replayed to {topic}")
+    if result.discarded:
+        would = "would be " if dry_run else ""
+        typer.echo(f"{result.discarded} {would}discarded")
+    for reason, count in sorted(result.left.items()):
+        typer.echo(f"{count} {'wait' if dry_run else 'refused again'}: {reason}")
+    if not (result.returned or result.discarded or result.left):
+        typer.echo("nothing is set aside")
 
 
 def _tell_parked(result: "Result", discard: bool, dry_run: bool) -> None:

@@ -124,6 +124,10 @@ def _show(answer: Mapping[str, Any]) -> None:
         else f", {spool['bytes']} bytes, the oldest {spool['oldest_s']:.0f} s old"
     )
     typer.echo(f"Spool: {spool['records']} records{age}")
+    if spool["set_aside"]:
+        typer.echo(
+            f"Refused by the log: {spool['set_aside']} records, see `orderwire doctor` for the cause"
+        )
 
 
 def _or_unknown(value: object) -> object:

@@ -10,6 +10,7 @@ from orderwire.operation.standing import Kept, spool_state
 from orderwire.settings.program import ConfigurationError, Settings
 from query.status import stopped
 from stream.log.contract import LogError, Unavailable
+from stream.log.spool import read_set_aside
 from stream.record import TOPICS
 from stream.store.contract import Store, StoreError
 from stream.store.migrations.run import head
@@ -129,7 +130,7 @@ def work_lines(settings: Settings, kept: Kept) -> list[Line]:
     ]
     for shop, capi in kept.capi.items():
         lines += capi_lines(shop, capi)
-    return [*lines, spool_line(settings)]
+    return [*lines, spool_line(settings), *set_aside_lines(settings)]
 
 
 def capi_lines(shop: str, capi: dict[str, object]) -> list[Line]:
@@ -150,6 +151,29 @@ def capi_lines(shop: str, capi: dict[str, object]) -> list[Line]:
             )
         )
     return lines
+
+
+def set_aside_lines(settings: Settings) -> list[Line]:
+    """What Kafka has refused for good, and the receivers of this machine keep."""
+    if not settings.on_kafka:
+        return []
+    try:
+        found = read_set_aside(settings.spool)
+    except Unavailable:
+        return []  # said by the line before
+    causes = {
+        "too_large": "raise max.message.bytes of the topic",
+        "not_authorised": "give orderwire the right to write the topic",
+    }
+    return [
+        fix(
+            "spool",
+            f"Kafka refused {count} records for {topic} ({reason}):"
+            f" {causes.get(reason, 'see the receiver log for what it said')}, then"
+            " `orderwire replay --set-aside`",
+        )
+        for (topic, reason), count in sorted(found.items())
+    ]
 
 
 def spool_line(settings: Settings) -> Line:

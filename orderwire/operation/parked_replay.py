@@ -13,10 +13,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec import structs
+
 from ingest.meta import webhooks as meta
 from ingest.shopify import routing
 from orderwire.operation.reading_topics import Progress, held, silent
-from processors.engine.parking import PARKED, ParkedProcessor, ParkedRow, cells, fold, replayed
+from processors.engine.parking import (
+    PARKED,
+    ParkedProcessor,
+    ParkedRow,
+    body_at,
+    cells,
+    fold,
+    replayed,
+)
 from processors.engine.processor import Deltas, Processor
 from processors.shopify.tolerance import Rejected
 from stream.log.contract import Log
@@ -25,6 +35,8 @@ from stream.store.contract import Key, Store
 
 Processors = Mapping[str, Sequence[Processor[Any]]]
 """By topic: who would read a record there."""
+BODY_GONE = "body_gone"
+"""The record's body was only on its own topic, whose retention has passed it."""
 _parked = ParkedProcessor()
 
 
@@ -85,7 +97,7 @@ async def replay(
                     records.append(replayed(entry)[1])
                     result.discarded += 1
                     continue
-                outcome = again(entry, processors)
+                outcome = await _again(log, entry, processors)
                 if isinstance(outcome, str):
                     result.left[outcome] += 1
                 else:
@@ -103,6 +115,18 @@ async def replay(
     if discard and gone and not dry_run:
         _settle(store, gone)
     return result
+
+
+async def _again(log: Log, entry: Entry, processors: Processors) -> list[Record] | str:
+    place = body_at(entry)
+    if place is None:
+        return again(entry, processors)
+    topic, partition, offset = place
+    found = await log.scan(topic, partition, offset, 1)
+    if not found or found[0].offset != offset or found[0].record.id != entry.record.id:
+        return BODY_GONE
+    whole = structs.replace(entry.record, body=found[0].record.body)
+    return again(structs.replace(entry, record=whole), processors)
 
 
 async def last_states(log: Log) -> dict[Key, ParkedRow]:

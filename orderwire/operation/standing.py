@@ -104,7 +104,7 @@ async def standing(settings: Settings, log: Log, store: Store) -> Json:
         status_answer(api, store.dialect, kept.roles, processors, kept.parked, kept.stopped_shops)
     )
     here = spool_state(settings)
-    if here.records:
+    if here.records or here.set_aside:
         answer["spool"] = here._asdict()
     return {
         **answer,

@@ -32,6 +32,8 @@ class ParkedRow(NamedTuple):
     replayed: int
 
 
+BODY_AT = "parked_body_at"
+"""Header of a parked record whose body is only where it came from."""
 LONGEST_ID = 512
 HOUR_MS = 3_600_000
 KEPT_MS = 31 * 24 * HOUR_MS
@@ -54,13 +56,28 @@ def parked(entry: Entry, rejected: Rejected) -> Record:
     return Record("parked", record.key, record.id, record.time_ms, headers, record.body)
 
 
+def without_body(record: Record) -> Record:
+    """A record to park where the topic `parked` does not take its body."""
+    headers = {**record.headers, BODY_AT: record.headers["parked_from"]}
+    return Record(record.topic, record.key, record.id, record.time_ms, headers, b"")
+
+
+def body_at(entry: Entry) -> tuple[str, int, int] | None:
+    """Topic, partition and offset of a parked record's body; None where it is in the record."""
+    place = entry.record.headers.get(BODY_AT)
+    if place is None:
+        return None
+    topic, partition, offset = place.split("/")
+    return topic, int(partition), int(offset)
+
+
 def replayed(entry: Entry) -> list[Record]:
     """What a replay of a parked entry appends: the record on its own topic again, and the note that it was replayed."""
     record = entry.record
     headers = {
         k: v
         for k, v in record.headers.items()
-        if k not in ("parked_reason", "parked_from", "parked_topic")
+        if k not in ("parked_reason", "parked_from", "parked_topic", BODY_AT)
     }
     headers |= {"parked_id": _id(entry), "parked_turn": str(_turn(entry) + 1)}
     again = Record(

@@ -12,11 +12,11 @@ import structlog
 
 from processors.engine.folding import Found, search
 from processors.engine.limits import Failures, TooManyFailures, first_passed
-from processors.engine.parking import parked
+from processors.engine.parking import parked, without_body
 from processors.engine.processor import Processor
 from processors.engine.store_calls import StoreCalls
 from processors.engine.work import Work
-from stream.log.contract import Log
+from stream.log.contract import Log, RecordsRefused
 from stream.metrics import ProcessorMetrics
 from stream.store.contract import Store, StoreError, Transaction
 
@@ -94,10 +94,23 @@ class Settling(Generic[Event]):
 
     async def _park(self, work: Work[Event]) -> None:
         rejects = work.to_park()
-        if rejects:
+        if not rejects:
+            return
+        try:
             await self._log.append([parked(entry, rejected) for entry, rejected in rejects])
-            work.parked |= {entry.place for entry, _ in rejects}
-            self._metrics.parked.inc(len(rejects))
+        except RecordsRefused as refused:
+            await self._park_without_body(work, refused)
+        work.parked |= {entry.place for entry, _ in rejects}
+        self._metrics.parked.inc(len(rejects))
+
+    async def _park_without_body(self, work: Work[Event], refused: RecordsRefused) -> None:
+        """The topic `parked` takes less than the record's own: its body stays there, where a replay
+        reads it. Where nothing can be parked, the shops wait, and nothing is passed."""
+        try:
+            await self._log.append([without_body(record) for record in refused.records])
+        except RecordsRefused as again:
+            for shop in {record.headers.get("shop", "") for record in again.records}:
+                work.leave_behind(shop, f"its records cannot be parked: {again.detail}")
 
     def _write(self, work: Work[Event], save: Callable[[Transaction, Work[Event]], None]) -> None:
         with self.store.begin() as transaction:

@@ -1,21 +1,25 @@
-"""The log: append-only topics with partitions and offsets. This file is the contract; `sqlite_log`, `kafka_log` implement it,
-and `spool`, which stands in front of either.
+"""The log: append-only topics with partitions and offsets. This file is the contract; `sqlite` and
+`kafka` implement it, and `spool` stands in front of either.
 
-    LogError
-    ├── Unavailable      try again later: the log cannot take or give records now
-    ├── PositionLost     a position points outside what the log still holds; never jumped over silently
-    └── Stuck            there is lag, yet no record arrived for too long: end the role, the supervisor starts it again
+    LogError             base class of log errors
+    ├── Unavailable      the log cannot take or give records now: try again later
+    ├── RecordsRefused   the log will never take these records: keep them elsewhere
+    ├── PositionLost     a position points outside what the log still holds; never jumped over
+    └── Stuck            there is lag, yet no record arrived for too long: open a new reader
 
 Rules that every implementation keeps, and `tests/contracts/log.py` checks:
 
-- `append` returns once every record given to it is durable (fsynced, or acknowledged by all in-sync replicas). When it raises, any
-  of them may be in the log none the less: the sender tries again, and nobody behind the log may notice a record twice.
+- `append` returns once every record given to it is durable (fsynced, or acknowledged by all in-sync
+  replicas). When it raises Unavailable, any of them may be in the log all the same: the sender tries
+  again, and nobody behind the log may notice a record twice. When it raises RecordsRefused, all
+  other records are durable.
 - Cancelling `append` never cancels the write.
 - Records with one key go to one partition, in the order in which their appends were called.
 - Offsets of a partition ascend, may have gaps, and are never used twice, not even after retention.
-- A reader of a group owns some partitions, all of them where it is alone. It starts each at the position that the caller's
-  `Start` names (kept in the store, not in the log) and reads in offset order.
-- A reader learns of a new record within 10 ms (SQLite) or one fetch (Kafka) and costs under 1 % of a core when idle.
+- A reader of a group owns some partitions, all of them where it is the only one. It starts each at the
+  position that the caller's `Start` names (kept in the store, not in the log) and reads in offset order.
+- A reader learns of a new record within 10 ms (SQLite) or one fetch (Kafka) and costs under 1 % of a
+  core when idle.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -25,11 +29,21 @@ from stream.record import Entry, Record
 
 
 class LogError(Exception):
-    """Anything the log has to say."""
+    """Base class of log errors."""
 
 
 class Unavailable(LogError):
-    """The log cannot do this now; trying again later may work. A record handed over may have been kept none the less."""
+    """The log cannot do this now; trying again later may work. A record handed over may have been
+    kept all the same."""
+
+
+class RecordsRefused(LogError):
+    """The log will never take `records` (too large for it, no right to write their topic); the other
+    records of the same append are durable. `reason`: one of a few words, for counts."""
+
+    def __init__(self, reason: str, detail: str, records: Sequence[Record]) -> None:
+        super().__init__(f"{len(records)} records refused: {detail}")
+        self.reason, self.detail, self.records = reason, detail, tuple(records)
 
 
 class PositionLost(LogError):
@@ -86,7 +100,10 @@ class Log(Protocol):
     """Topics of records. One object per process; `close` it once."""
 
     async def append(self, records: Sequence[Record]) -> None:
-        """Make `records` durable, then return. Raises Unavailable; ValueError where a string is no Unicode text (a lone surrogate)."""
+        """Make `records` durable, then return.
+
+        Raises Unavailable, RecordsRefused; ValueError where a string is no Unicode text (a lone surrogate).
+        """
         ...
 
     async def reader(self, topic: str, group: str, start: Start) -> Reader:

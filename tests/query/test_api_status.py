@@ -40,7 +40,8 @@ async def test_status_tells_roles_positions_lag_spool_and_parked(
             for n in range(5)
         ]
     )
-    beat(store, "receive", spool={"records": 2, "bytes": 90, "oldest_s": 1.5})
+    spool = {"records": 2, "bytes": 90, "oldest_s": 1.5, "set_aside": 3}
+    beat(store, "receive", spool=spool)
     beat(store, "process", ago_ms=16_000)
     with store.begin() as transaction:
         transaction.advance("orders", "orders", {0: Move(None, 3, 3)}, NOW_MS)
@@ -64,7 +65,7 @@ async def test_status_tells_roles_positions_lag_spool_and_parked(
     )
     assert processors["capi", "orders"]["lag_records"] == 5
     assert processors["odd", "ads"]["records"] == 1
-    assert told["spool"] == {"records": 2, "bytes": 90, "oldest_s": 1.5}
+    assert told["spool"] == spool
     assert told["parked"] == {"records": 3, "by_reason": {"malformed_json": 2, "no_shop": 1}}
     assert (told["log"], told["store"], told["shop"]) == ("sqlite", store.dialect, SHOP)
     assert told["version"]

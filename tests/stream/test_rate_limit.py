@@ -1,13 +1,25 @@
-"""A reason is told once in a while, others beside it."""
+"""A line is logged once in a while, others beside it."""
 
-from stream.rate_limit import EVERY_S, Told
+from stream.rate_limit import EVERY_S, FORGOTTEN_AFTER, RateLimit
 
 
-def test_each_reason_is_due_once_in_a_while() -> None:
+def test_each_kind_is_due_once_in_a_while_with_how_many_were_left_out() -> None:
     now_s = 0.0
-    told = Told(lambda: now_s)
-    assert [told.due("disk full"), told.due("disk full"), told.due("locked")] == [True, False, True]
+    limit = RateLimit(lambda: now_s)
+    due = [limit.due(kind) for kind in ("disk full", "disk full", "locked")]
+    assert (due, limit.left_out) == ([True, False, True], 0)
     now_s = EVERY_S - 1
-    assert not told.due("disk full")
+    assert not limit.due("disk full")
     now_s = EVERY_S
-    assert [told.due("disk full"), told.due("disk full")] == [True, False]
+    assert [limit.due("disk full"), limit.due("disk full")] == [True, False]
+    assert limit.left_out == 2
+
+
+def test_a_kind_that_is_not_met_again_is_forgotten() -> None:
+    now_s = 0.0
+    limit = RateLimit(lambda: now_s)
+    for number in range(100):
+        limit.due(f"{number} bytes wait")
+    now_s = FORGOTTEN_AFTER * EVERY_S
+    limit.due("disk full")
+    assert len(limit._lines) == 1

@@ -88,4 +88,4 @@ def details(spool: Path | None) -> dict[str, Any]:
         state = read_state(spool)
     except Unavailable as error:
         return {"spool": {"error": str(error)}}
-    return {"spool": {"records": state.records, "bytes": state.bytes, "oldest_s": state.oldest_s}}
+    return {"spool": state._asdict()}

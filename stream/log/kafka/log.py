@@ -10,11 +10,12 @@ from typing import Self
 
 import structlog
 
-from stream.log.contract import Reader, Span, Start
+from stream.log.contract import Reader, RecordsRefused, Span, Start
 from stream.log.kafka import topics as kafka_topics
 from stream.log.kafka.producer import Producer
 from stream.log.kafka.reader import KafkaReader
 from stream.log.kafka.records import encode
+from stream.log.kafka.refusals import RefusedMessages
 from stream.log.kafka.scan import Scanner
 from stream.log.kafka.settings import KafkaSettings
 from stream.record import TOPICS, Entry, Record
@@ -28,8 +29,7 @@ class KafkaLog:
     def __init__(self, bootstrap: str, settings: KafkaSettings, topics: Sequence[str]) -> None:
         """Use `open`."""
         self._bootstrap, self._settings, self._topics = bootstrap, settings, tuple(topics)
-        names = [settings.topic_prefix + topic for topic in topics]
-        self._producer = Producer(bootstrap, settings, names, self._ensure_topics)
+        self._producer = Producer(bootstrap, settings, self._ensure_topics)
         self._scanner = Scanner(bootstrap, settings)
         self.differences: list[str] = []
         """How the topics found differ from those set, as of the first connection; `doctor` asks
@@ -56,7 +56,22 @@ class KafkaLog:
     async def append(self, records: Sequence[Record]) -> None:
         """As `stream.log.contract.Log.append`; Unavailable at the latest after `ack_timeout_s`."""
         prefix = self._settings.topic_prefix
-        await self._producer.append([encode(record, prefix) for record in records])
+        messages = [encode(record, prefix) for record in records]
+        if not messages:
+            return
+        try:
+            await self._producer.append(messages)
+        except RefusedMessages as refused:
+            found = {id(message) for message in refused.messages}
+            raise RecordsRefused(
+                refused.reason,
+                refused.detail,
+                [
+                    record
+                    for record, message in zip(records, messages, strict=True)
+                    if id(message) in found
+                ],
+            ) from None
 
     async def reader(self, topic: str, group: str, start: Start) -> Reader:
         """A member of the consumer group `<prefix>orderwire-<group>`."""

@@ -16,6 +16,7 @@ from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from stream.log.contract import Unavailable
 from stream.log.kafka.errors import FAILURES, unavailable
+from stream.log.kafka.refusals import is_refusal
 from stream.log.kafka.settings import RECORD_BYTES_MAX, KafkaSettings
 
 DAY_MS = 86_400_000
@@ -73,11 +74,13 @@ def compare(
 
 
 async def ensure(bootstrap: str, settings: KafkaSettings, topics: Iterable[str]) -> list[str]:
-    """Make the `topics` (without prefix) that are not there yet; what differs in those that are. Raises Unavailable."""
+    """Make the `topics` (without prefix) that are not there yet; what differs in those that are, and
+    which we may not make. Raises Unavailable."""
     async with Admin(bootstrap, settings) as admin:
         names = [settings.topic_prefix + topic for topic in topics]
-        made = await admin.create(names)
-        return await admin.differences([name for name in names if name not in made])
+        made, refused = await admin.create(names)
+        known = [name for name in names if name not in made and name not in refused]
+        return [*refused.values(), *await admin.differences(known)]
 
 
 async def differences(bootstrap: str, settings: KafkaSettings, topics: Iterable[str]) -> list[str]:
@@ -116,12 +119,16 @@ class Admin:
         if isinstance(error, FAILURES):
             raise unavailable("Kafka does not answer", error) from error
 
-    async def create(self, names: Collection[str]) -> set[str]:
-        """Make those that do not exist, and wait until all can be written to. The names that were made here."""
+    async def create(self, names: Collection[str]) -> tuple[set[str], dict[str, str]]:
+        """Make those that do not exist, and wait until all can be written to.
+
+        The names that were made here, and those that are refused for good, each with a sentence: one
+        topic that we have no right to is no reason to go without the others.
+        """
         want = wanted(self._settings, await self._brokers())
         existing = set(await self._client.list_topics())
         absent = [name for name in names if name not in existing]
-        made = set()
+        made, refused = set[str](), dict[str, str]()
         if absent:
             new = [
                 NewTopic(
@@ -134,12 +141,14 @@ class Admin:
                 error = for_code(code)
                 if code == 0:
                     made.add(name)
+                elif is_refusal(error()):
+                    refused[name] = f"topic {name} cannot be made: {message or error.__name__}"
                 elif error is not TopicAlreadyExistsError:  # another process was faster
                     raise Unavailable(
                         f"Kafka did not make topic {name}: {message or error.__name__}"
                     )
-            await self._wait_for_leaders(absent)
-        return made
+            await self._wait_for_leaders([name for name in absent if name not in refused])
+        return made, refused
 
     async def differences(self, names: Collection[str]) -> list[str]:
         """As `compare`, for several topics."""

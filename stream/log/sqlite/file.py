@@ -219,6 +219,18 @@ class LogFile:
                 self._db.execute(RAISE_FLOOR, (lasts[-1][0] + 1, table))
         return went
 
+    def topics(self) -> list[str]:
+        """The names of all topics that ever had a record."""
+        return [row[0] for row in self._db.execute("SELECT name FROM topics ORDER BY name")]
+
+    def bytes_of(self, topic: str) -> int:
+        """What a topic's records take."""
+        table = self._find(topic)
+        if table is None:
+            return 0
+        size = self._db.execute(f"SELECT coalesce(sum(length(records)), 0) FROM batches_{table:d}")
+        return int(size.fetchone()[0])
+
     def version(self) -> int:
         """Changes when another connection, of this process or another, has committed."""
         return int(self._db.execute("PRAGMA data_version").fetchone()[0])

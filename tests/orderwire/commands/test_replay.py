@@ -2,6 +2,8 @@
 
 import asyncio
 import random
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -10,13 +12,16 @@ from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
 from orderwire.cli import app
+from orderwire.operation import set_aside_replay
 from orderwire.operation.parked_replay import Filter, Result, again, replay
 from orderwire.serve.registry import PROCESSORS
 from orderwire.settings.program import Settings
-from processors.engine.parking import parked
+from processors.engine.parking import BODY_AT, parked, without_body
 from processors.engine.runner import Runner
 from processors.engine.stops import stopped_shops
 from processors.shopify.tolerance import Rejected
+from stream.log.contract import RecordsRefused
+from stream.log.spool import SpooledLog, read_set_aside
 from stream.log.sqlite.log import SqliteLog
 from stream.metrics import ProcessorMetrics
 from stream.record import Entry, Record
@@ -275,6 +280,61 @@ async def test_the_command_replays_and_tells_what_it_did(
     assert settled.output == "1 discarded\n"
     nothing = await asyncio.to_thread(runner.invoke, app, ["replay", "--parked"])
     assert (nothing.exit_code, nothing.output) == (0, "nothing is parked that fits\n")
+
+
+async def test_a_parked_record_whose_body_stayed_on_its_topic_is_replayed_with_it(
+    shop_settings: Settings, store: SqlStore, log: SqliteLog
+) -> None:
+    orders = [record for record in records(deliveries(20)) if record.topic == "orders"]
+    await log.append(orders)
+    entry = (await log.scan("orders", 0, 3, 1))[0]
+    rejected = Rejected("decode_failed_X")
+    await log.append([without_body(parked(entry, rejected))])
+    gone = Entry(orders[5], 0, 9_999)
+    await log.append([without_body(parked(gone, rejected))])
+    result = await run_replay(shop_settings, log, store)
+    assert (result.returned, result.left) == ({"orders": 1}, {"body_gone": 1})
+    again = (await log.scan("orders", 0, len(orders), 1))[0].record
+    assert (again.body, again.id) == (entry.record.body, entry.record.id)
+    assert BODY_AT not in again.headers
+
+
+async def test_what_the_log_refused_is_replayed_once_it_takes_it_and_stays_where_it_does_not(
+    log: SqliteLog, tmp_path: Path
+) -> None:
+    class Picky:
+        """Refuses what is longer than `largest`."""
+
+        largest = 0
+
+        async def append(self, records: Sequence[Record]) -> None:
+            refused = [each for each in records if len(each.body) > self.largest]
+            await log.append([each for each in records if each not in refused])
+            if refused:
+                raise RecordsRefused("too_large", "more than this topic takes", refused)
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(log, name)
+
+    picky, path = Picky(), tmp_path / "spool.db"
+    told = [
+        Record("orders", "k", f"w{n}", NOW_MS, ORDERS_BY_SHOPIFY, b"x" * (100 * n))
+        for n in range(1, 11)
+    ]
+    spooled = await SpooledLog.open(picky, path)
+    await spooled.append(told)
+    assert read_set_aside(path) == {("orders", "too_large"): 10}
+    dry = await set_aside_replay.replay(picky, path, dry_run=True)
+    assert dry.left == {"too_large": 10}
+    picky.largest = 500
+    result = await set_aside_replay.replay(picky, path)
+    assert (result.returned, result.left) == ({"orders": 5}, {"too_large": 5})
+    assert [entry.record for entry in await log.scan("orders", 0, 0, 100)] == told[:5]
+    assert read_set_aside(path) == {("orders", "too_large"): 5}
+    result = await set_aside_replay.replay(picky, path, discard=True)
+    assert (result.discarded, read_set_aside(path)) == (5, {})
+    await set_aside_replay.replay(picky, tmp_path / "no spool.db")
+    await spooled.close()
 
 
 async def test_resume_lets_a_stopped_shop_go_on_and_parks_what_still_fails(

@@ -17,6 +17,7 @@ from processors.engine.limits import ParkLimit, TooManyFailures
 from processors.engine.parking import (
     PARKED_CELLS,
     ParkedProcessor,
+    body_at,
     fold,
     replayed,
 )
@@ -26,7 +27,7 @@ from processors.engine.runner import Runner
 from processors.engine.stops import StoppedShop, first_needed, go_on, stopped_shops
 from processors.engine.ticking import OneTick
 from processors.shopify.tolerance import Rejected
-from stream.log.contract import Reader, Start
+from stream.log.contract import Reader, RecordsRefused, Start
 from stream.log.sqlite.log import SqliteLog
 from stream.metrics import ProcessorMetrics
 from stream.record import Entry, Record
@@ -574,7 +575,7 @@ async def test_in_a_backlog_no_batch_waits_for_the_pace_however_few_records_a_re
         def __getattr__(self, name: str) -> Any:
             return getattr(self._reader, name)
 
-    class Narrow:
+    class FewAtATime:
         async def reader(self, topic: str, group: str, start: Start) -> Reader:
             return TenAtATime(await log.reader(topic, group, start))
 
@@ -583,7 +584,7 @@ async def test_in_a_backlog_no_batch_waits_for_the_pace_however_few_records_a_re
 
     processor = Counting()
     metrics = ProcessorMetrics(CollectorRegistry(), processor.name)
-    async with at_work(Runner(processor, Narrow(), store, metrics=metrics, pace_s=60.0)):
+    async with at_work(Runner(processor, FewAtATime(), store, metrics=metrics, pace_s=60.0)):
         await met(lambda: len(counted(store)) == 1_000)
 
 
@@ -629,3 +630,42 @@ async def test_retention_keeps_what_a_stopped_shop_has_yet_to_read(
     with store.snapshot() as snapshot:
         assert [p.next for p in snapshot.positions()] == [51]
         assert first_needed(snapshot) == {("counting", "orders", 0): 1}
+
+
+class Narrow:
+    """A log whose topic `parked` refuses records: larger ones, or all."""
+
+    def __init__(self, log: SqliteLog, largest: int) -> None:
+        self._log, self.largest = log, largest
+
+    async def append(self, records: Sequence[Record]) -> None:
+        refused = [each for each in records if len(each.body) > self.largest]
+        await self._log.append([each for each in records if each not in refused])
+        if refused:
+            raise RecordsRefused("too_large", "more than parked takes", refused)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+
+async def test_a_record_too_large_for_the_topic_parked_is_parked_without_its_body(
+    log: SqliteLog, store: SqlStore
+) -> None:
+    await log.append(records("1", "bad", "2"))
+    await run_to_end(Counting(), Narrow(log, 2), store)  # type: ignore[arg-type]
+    assert counted(store) == {1: 1, 2: 1}
+    (entry,) = await parked_records(log)
+    assert (entry.record.body, body_at(entry)) == (b"", ("orders", 0, 1))
+
+
+async def test_a_shop_whose_records_can_in_no_way_be_parked_waits_and_the_others_go_on(
+    log: SqliteLog, store: SqlStore
+) -> None:
+    await log.append([*records("1", shop="b"), *records("bad", shop="a"), *records("2", shop="b")])
+    await run_to_end(Counting(), Narrow(log, -1), store)  # type: ignore[arg-type]
+    assert counted(store) == {1: 1, 2: 1}
+    (row,) = stopped(store)
+    assert (row.shop, row.next, row.stopped) == ("a", 1, 1)
+    assert "cannot be parked" in row.reason
+    await until(lambda: not stopped(store), Counting(), log, store)
+    assert len(await parked_records(log)) == 1

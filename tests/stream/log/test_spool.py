@@ -7,11 +7,12 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
+import msgspec
 import pytest
 import structlog
 
-from stream.log.contract import Log, LogError, Reader, Span, Start, Unavailable
-from stream.log.spool import SpooledLog, SpoolState, read_state
+from stream.log.contract import Log, LogError, Reader, RecordsRefused, Span, Start, Unavailable
+from stream.log.spool import SpooledLog, SpoolState, read_set_aside, read_state
 from stream.log.sqlite.log import SqliteLog
 from stream.record import Entry, Record
 from tests.contracts.log import LogContract
@@ -31,18 +32,25 @@ BOUND_S, FOR_EVER_S = 0.2, 600.0
 
 
 class Outage:
-    """A log whose appends can be made to fail (`refusing`) or to give no answer though they land (`silent`)."""
+    """A log whose appends can be made to fail (`refusing`, or those of `closed_topics`), to give no
+    answer though they land (`silent`), or to be refused for good where they are larger than `largest`."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
         self.refusing = self.silent = False
+        self.closed_topics: set[str] = set()
+        self.largest: int | None = None
         self.asked = 0
 
     async def append(self, records: Sequence[Record]) -> None:
         self.asked += 1
-        if self.refusing:
+        if self.refusing or any(record.topic in self.closed_topics for record in records):
             raise Unavailable("away for a while")
-        await self._log.append(records)
+        largest = self.largest
+        refused = [r for r in records if largest is not None and len(r.body) > largest]
+        await self._log.append([record for record in records if record not in refused])
+        if refused:
+            raise RecordsRefused("too_large", "more than this topic takes", refused)
         if self.silent:
             await asyncio.Event().wait()
 
@@ -363,3 +371,100 @@ async def test_a_file_that_is_no_spool_is_told_with_the_setting_that_names_it(
     with pytest.raises(LogError, match=r"spool\.db: not a SQLite database .*see ORDERWIRE_SPOOL"):
         await SpooledLog.open(outage, tmp_path / "spool.db")
     await outage.close()
+
+
+LARGE = b"x" * 20_000
+
+
+async def test_what_the_log_refuses_for_good_is_set_aside_and_the_rest_of_the_append_is_there(
+    log: SpooledLog, outage: Outage, tmp_path: Path
+) -> None:
+    outage.largest = 10_000
+    with structlog.testing.capture_logs() as lines:
+        for n in range(0, 30, 3):
+            await log.append(
+                [a_record("orders", n), a_record("orders", n + 1, body=LARGE), a_record("ads", n)]
+            )
+    assert not log.spooling
+    assert numbers(await scan_all(log, "orders")) == list(range(0, 30, 3))
+    assert numbers(await scan_all(log, "ads")) == list(range(0, 30, 3))
+    assert log.spool_state() == SpoolState(0, 0, None, set_aside=10)
+    assert read_set_aside(tmp_path / "spool.db") == {("orders", "too_large"): 10}
+    (line,) = [line for line in lines if line["event"] == "records_set_aside"]
+    assert (line["topic"], line["shops"]) == ("orders", ["example.myshopify.com"])
+    assert "orderwire replay --set-aside" in line["go_on"]
+
+
+async def test_a_refused_record_in_the_spool_lets_the_others_pass_and_nothing_is_twice(
+    log: SpooledLog, outage: Outage
+) -> None:
+    outage.refusing, outage.largest = True, 10_000
+    large = {7, 8, 300}
+    for n in range(400):
+        await log.append([a_record("orders", n, body=LARGE if n in large else None)])
+    outage.refusing = False
+    await direct_again(log)
+    kept = [n for n in range(400) if n not in large]
+    assert numbers(await scan_all(log, "orders")) == kept
+    assert log.spool_state().set_aside == len(large)
+
+
+async def test_a_topic_that_takes_nothing_holds_up_no_other_topic(
+    log: SpooledLog, outage: Outage
+) -> None:
+    outage.refusing = True
+    for n in range(50):
+        await log.append([a_record("ads", n), a_record("orders", n)])
+    outage.closed_topics, outage.refusing = {"ads"}, False
+    await turns_until(lambda: log.spool_state().records == 50)
+    assert numbers(await scan_all(log, "orders")) == list(range(50))
+    await log.append([a_record("orders", 50), a_record("ads", 50)])
+    outage.closed_topics = set()
+    await direct_again(log)
+    assert numbers(await scan_all(log, "ads")) == list(range(51))
+    assert numbers(await scan_all(log, "orders")) == list(range(51))
+
+
+async def test_a_log_that_keeps_what_it_does_not_acknowledge_gets_one_copy_at_a_time(
+    impatient: SpooledLog, outage: Outage
+) -> None:
+    outage.refusing = True
+    await impatient.append([a_record("orders", n) for n in range(500)])
+    outage.refusing, outage.silent = False, True
+    before = outage.asked
+    await turns_until(lambda: outage.asked >= before + 4)
+    outage.silent = False
+    await direct_again(impatient)
+    held = numbers(await scan_all(impatient, "orders"))
+    assert set(held) == set(range(500))
+    assert len(held) <= 500 + 2 * (outage.asked - before)
+
+
+async def test_what_cannot_be_forwarded_takes_a_quarter_of_the_file_at_most(
+    outage: Outage, tmp_path: Path
+) -> None:
+    log = await SpooledLog.open(outage, tmp_path / "spool.db", max_bytes=4 << 20)
+    outage.largest = 10_000
+    with pytest.raises(RecordsRefused) as caught:
+        for n in range(1_000):
+            await log.append([a_record("orders", n, body=LARGE), a_record("orders", n)])
+    assert 40 < log.spool_state().set_aside < 60
+    (record,) = caught.value.records
+    assert record.body == LARGE
+    assert numbers(await scan_all(log, "orders"))[-1] == int(record.id.partition("-")[2])
+    await log.close()
+
+
+async def test_a_spool_of_an_earlier_version_is_drained(outage: Outage, tmp_path: Path) -> None:
+    before = await SqliteLog.open(tmp_path / "spool.db")
+    for n in range(20):
+        record = a_record("orders" if n % 2 else "ads", n)
+        headers = {**record.headers, "spool_topic": record.topic}
+        await before.append([msgspec.structs.replace(record, topic="spool", headers=headers)])
+    await before.close()
+    log = await SpooledLog.open(outage, tmp_path / "spool.db", probe_every_s=0.02)
+    await direct_again(log)
+    assert numbers(await scan_all(log, "orders")) == list(range(1, 20, 2))
+    assert numbers(await scan_all(log, "ads")) == list(range(0, 20, 2))
+    assert log.spool_state() == SpoolState(0, 0, None)
+    await log.close()

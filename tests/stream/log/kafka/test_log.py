@@ -17,7 +17,7 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.structs import TopicPartition
 
 from simulator.servers.broker import KafkaBroker
-from stream.log.contract import Log, Reader, Stuck, Unavailable
+from stream.log.contract import Log, Reader, RecordsRefused, Stuck, Unavailable
 from stream.log.kafka import topics as kafka_topics
 from stream.log.kafka.log import KafkaLog
 from stream.log.kafka.settings import KafkaSettings
@@ -346,3 +346,54 @@ async def test_a_broker_killed_under_load_loses_nothing_that_it_acknowledged_and
         assert first_seen == sorted(first_seen), key
     assert spooled.spool_state() == SpoolState(0, 0, None)
     await asyncio.gather(bare.close(), spooled.close(), opened_during_outage.close())
+
+
+async def topic_of_small_records(broker: KafkaBroker, name: str, max_bytes: int) -> None:
+    """As an operator may have made it."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=broker.bootstrap)
+    await admin.start()
+    configs = {"max.message.bytes": str(max_bytes)}
+    await admin.create_topics([NewTopic(name, 3, 1, topic_configs=configs)])
+    await admin.close()
+
+
+async def test_records_too_large_for_their_topic_are_refused_and_all_others_are_there_once(
+    kafka_broker: KafkaBroker, settings: KafkaSettings
+) -> None:
+    await topic_of_small_records(kafka_broker, settings.topic_prefix + "orders", 50_000)
+    log = await KafkaLog.open(kafka_broker.bootstrap, settings, topics=["orders", "ads"])
+    large = {n for n in range(400) if n % 10 == 3}
+    told: dict[int, RecordsRefused] = {}
+
+    async def one(n: int) -> None:
+        body = b"x" * (100_000 if n in large else 1_000)
+        try:
+            await log.append(
+                [a_record("orders", n, key=f"k{n % 5}", body=body), a_record("ads", n)]
+            )
+        except RecordsRefused as refused:
+            told[n] = refused
+
+    for start in range(0, 400, 100):
+        await asyncio.gather(*(one(n) for n in range(start, start + 100)))
+    assert set(told) == large
+    assert {refused.reason for refused in told.values()} == {"too_large"}
+    assert {len(refused.records) for refused in told.values()} == {1}
+    held = await scan_all(log, "orders")
+    small = [n for n in range(400) if n not in large]
+    assert sorted(numbers(held)) == small
+    # Before that is known, a batch that came behind one that was refused may overtake its halves.
+    known = {key: [n for n in found if n >= 100] for key, found in by_key(held).items()}
+    assert known == {f"k{k}": [n for n in small if n % 5 == k and n >= 100] for k in range(5)}
+    assert sorted(numbers(await scan_all(log, "ads"))) == list(range(400))
+    await log.close()
+
+
+async def test_a_batch_larger_than_its_topic_takes_goes_in_parts(
+    kafka_broker: KafkaBroker, settings: KafkaSettings
+) -> None:
+    await topic_of_small_records(kafka_broker, settings.topic_prefix + "orders", 20_000)
+    log = await KafkaLog.open(kafka_broker.bootstrap, settings, topics=["orders"])
+    await log.append([a_record("orders", n, key="k", body=b"x" * 1_000) for n in range(500)])
+    assert numbers(await scan_all(log, "orders")) == list(range(500))
+    await log.close()

@@ -1,0 +1,485 @@
+"""Appends to one topic: acknowledged by all in-sync replicas, in order per key, never waited for
+without end.
+
+After the first record that is not acknowledged within `ack_timeout_s` the producer is *down*. All
+waiting appends fail with Unavailable, nothing more is handed to aiokafka, and a probe looks every
+`probe_every_s`:
+
+| the producer | the probe |
+|---|---|
+| still owes batches | waits: their delivery proves that writing works again |
+| owes some for longer than `request_timeout_s` | replaces it as soon as a new one connects |
+| failed a batch for good | connects a new one |
+| never connected | connects |
+
+A record that failed with Unavailable may be in the log all the same, because aiokafka's idempotent
+producer never times a batch out (docs/facts/streaming.md, "Kafka producer").
+
+A batch that the broker refuses for good (`refusals`) is sent again in halves, which a batch behind it
+may overtake: folds decide by version. A single record that it refuses is the appender's to keep. After a refusal the client is renewed before anything
+else of the topic is sent: its sequence numbers are one batch ahead of the broker's (aio-libs/aiokafka
+issue 1017).
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any
+
+import structlog
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import OutOfOrderSequenceNumber, ProducerClosed, UnknownProducerId
+from aiokafka.structs import RecordMetadata
+
+from stream.log.contract import Unavailable
+from stream.log.kafka.errors import FAILURES, let_go, unavailable
+from stream.log.kafka.records import Message, partition_of
+from stream.log.kafka.refusals import (
+    Refusals,
+    RefusedMessages,
+    is_refusal,
+    is_unauthorised,
+    reason_of,
+)
+from stream.log.kafka.settings import KafkaSettings
+from stream.rate_limit import RateLimit
+
+BATCH_BYTES = 1 << 20
+"""aiokafka's default of 16 KiB wakes its waiters quadratically under load
+(docs/facts/streaming.md, "Kafka producer"). One larger record still fits by itself."""
+
+_FAILURES = (*FAILURES, AssertionError)
+"""AssertionError: aiokafka's word for a partition that it does not know (the topic was made anew
+with fewer)."""
+
+_log = structlog.get_logger("orderwire.kafka")
+
+
+class _Ticket:
+    """One append: answered when its last record is acknowledged or refused."""
+
+    __slots__ = ("deadline", "done", "left", "open", "refused", "size")
+
+    def __init__(self, done: "asyncio.Future[None]", left: int, size: int, deadline: float) -> None:
+        self.done, self.left, self.size, self.deadline = done, left, size, deadline
+        self.open = True
+        self.refused: RefusedMessages | None = None
+
+
+_Waiting = tuple[Message, _Ticket]
+
+
+class _Lane:
+    """What waits for one partition, and whether its task runs.
+
+    A lane has at most one task, so batches of a partition leave in the order of the appends.
+    """
+
+    __slots__ = ("moving", "returned", "waiting")
+
+    def __init__(self) -> None:
+        self.waiting: deque[_Waiting] = deque()
+        self.returned: list[_Waiting] = []
+        """Of batches that were refused, or came behind one: sent again by a new client."""
+        self.moving = False
+
+
+class TopicProducer:
+    """The one producer of `topic` (with its prefix) in this process. `prepare` is awaited before a
+    connection counts."""
+
+    def __init__(
+        self,
+        bootstrap: str,
+        settings: KafkaSettings,
+        topic: str,
+        prepare: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._bootstrap, self._settings, self._topic, self._prepare = (
+            bootstrap,
+            settings,
+            topic,
+            prepare,
+        )
+        self._loop = asyncio.get_running_loop()
+        self._client: Any = None
+        self._down: str | None = "not connected yet"
+        self._limit = RateLimit(self._loop.time)
+        self._down_since = self._loop.time()
+        self._closed = False
+        self._lanes: dict[int, _Lane] = {}
+        self._early: list[_Waiting] | None = None
+        """What waits for the first connection, while that is under way."""
+        self._partitions = 0
+        self._tickets: deque[_Ticket] = deque()
+        self._queued_bytes = 0
+        self._owed = 0
+        self._refusals = Refusals(topic, self._loop.time)
+        self._renewing = False
+        self._batch_bytes = BATCH_BYTES
+        self._timer: asyncio.TimerHandle | None = None
+        self._probe: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connecting: set[asyncio.Task[None]] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    @property
+    def down(self) -> str | None:
+        """Why nothing is handed over now; None while all is well."""
+        return self._down
+
+    def start(self) -> None:
+        """Begin to connect; where that fails the probe goes on trying. What is appended meanwhile
+        waits, as for an acknowledgement."""
+        self._early = []
+        self._spawn(self._connect(), self._connecting)
+
+    async def _connect(self) -> None:
+        try:
+            await self._replace()
+        except Unavailable as error:
+            self._early = None
+            self._refuse(str(error))
+            self._tell(error)
+            self._start_probe()
+            return
+        early, self._early = self._early or [], None
+        for each in early:
+            self._line_up(*each)
+
+    async def append(self, messages: Sequence[Message]) -> None:
+        """Hand over and wait for every acknowledgement. Cancelling cancels the waiting only. Raises
+        Unavailable, RefusedMessages."""
+        refused = self._refusals.known(messages)
+        if refused is not None and len(refused.messages) == len(messages):
+            raise refused
+        connecting = self._early is not None
+        if self._down is None and not self._closed and not self._count():
+            await self._learn()
+        if self._closed:
+            raise Unavailable("the Kafka log is closed")
+        if self._down is not None and not connecting:
+            raise Unavailable(self._down)
+        taken = messages if refused is None else refused.others(messages)
+        size = sum([message.size for message in taken])
+        if self._queued_bytes and self._queued_bytes + size > self._settings.queue_bytes:
+            raise Unavailable(
+                f"{self._queued_bytes} bytes wait for Kafka, limit {self._settings.queue_bytes}"
+            )
+        if not taken:
+            return
+        done = self._loop.create_future()
+        ticket = _Ticket(done, len(taken), size, self._loop.time() + self._settings.ack_timeout_s)
+        ticket.refused = refused
+        self._queued_bytes += size
+        self._tickets.append(ticket)
+        if self._timer is None:
+            self._timer = self._loop.call_at(ticket.deadline, self._check_deadlines)
+        for message in taken:
+            if self._early is not None:
+                self._early.append((message, ticket))
+            else:
+                self._line_up(message, ticket)
+        await done
+
+    def _line_up(self, message: Message, ticket: _Ticket) -> None:
+        partition = partition_of(message.key, self._count())
+        lane = self._lanes.get(partition)
+        if lane is None:
+            lane = self._lanes[partition] = _Lane()
+        lane.waiting.append((message, ticket))
+        if not lane.moving:
+            self._begin_to_move(partition, lane)
+
+    async def close(self) -> None:
+        """Wait for what is under way, `ack_timeout_s` at most, then let go. Appends are refused
+        from now on."""
+        self._closed = True
+        if connecting := [*self._connecting]:
+            await asyncio.wait(connecting, timeout=self._settings.ack_timeout_s)
+            for task in connecting:
+                task.cancel()
+            await asyncio.gather(*connecting, return_exceptions=True)
+        moving = [*self._tasks]
+        if moving and self._down is None:
+            await asyncio.wait(moving, timeout=self._settings.ack_timeout_s)
+        if self._client is not None and self._down is None and self._owed:
+            await asyncio.wait(
+                [asyncio.ensure_future(self._client.flush())], timeout=self._settings.ack_timeout_s
+            )
+        self._refuse("the Kafka log is closed")
+        if self._probe is not None:
+            self._probe.cancel()
+            await asyncio.gather(self._probe, return_exceptions=True)
+        for task in [*self._tasks]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        client, self._client = self._client, None
+        if client is not None:
+            await _discard(client)
+        await asyncio.gather(*self._leaving)
+
+    def _count(self) -> int:
+        """How many partitions there are, 0 where that is not known (yet)."""
+        if not self._partitions:
+            cluster = self._client.client.cluster
+            self._partitions = len(cluster.partitions_for_topic(self._topic) or ())
+        return self._partitions
+
+    def _metadata_changed(self, _: object) -> None:
+        self._partitions = 0
+
+    async def _learn(self) -> None:
+        try:
+            async with asyncio.timeout(self._settings.ack_timeout_s):
+                while self._down is None and not self._count():
+                    if self._client is not None:
+                        await self._client.partitions_for(self._topic)
+        except _FAILURES as error:
+            raise unavailable(f"Kafka tells no partitions of {self._topic}", error) from error
+
+    def _begin_to_move(self, partition: int, lane: _Lane) -> None:
+        lane.moving = True
+        self._spawn(self._move(partition, lane, self._client), self._tasks)
+
+    async def _move(self, partition: int, lane: _Lane, client: Any) -> None:
+        """A lane's task: batch after batch until nothing waits."""
+        try:
+            while (
+                lane.waiting
+                and client is self._client
+                and self._down is None
+                and not self._renewing
+            ):
+                batch, entries = client.create_batch(), list[_Waiting]()
+                size = 0
+                while lane.waiting:
+                    message, ticket = lane.waiting[0]
+                    size += message.size
+                    if entries and size > self._batch_bytes:
+                        break
+                    if (
+                        batch.append(
+                            timestamp=None,
+                            key=message.key,
+                            value=message.value,
+                            headers=message.headers,
+                        )
+                        is None
+                    ):
+                        break
+                    lane.waiting.popleft()
+                    entries.append((message, ticket))
+                batch.close()
+                self._owed += 1
+                try:
+                    delivery = await client.send_batch(batch, self._topic, partition=partition)
+                except _FAILURES as error:
+                    if client is self._client:
+                        where = f"{self._topic}/{partition}"
+                        self._give_up(str(unavailable(f"Kafka takes nothing for {where}", error)))
+                    return
+                delivery.add_done_callback(partial(self._delivered, client, lane, entries))
+        finally:
+            lane.moving = False
+
+    def _delivered(
+        self,
+        client: Any,
+        lane: _Lane,
+        entries: list[_Waiting],
+        delivery: "asyncio.Future[RecordMetadata]",
+    ) -> None:
+        error = None if delivery.cancelled() else delivery.exception()
+        if client is not self._client:
+            return
+        if error is None:
+            for _, ticket in entries:
+                self._settled(ticket)
+        elif is_refusal(error):
+            self._take_back(lane, entries, error)
+        elif self._renewing and isinstance(error, OutOfOrderSequenceNumber | UnknownProducerId):
+            lane.returned += entries  # it came behind one that was refused, and is not in the log
+        else:
+            self._give_up(f"Kafka refused a batch: {type(error).__name__}")
+            return
+        self._owed -= 1
+        if self._renewing and not self._owed:
+            self._spawn(self._renew(), self._connecting)
+
+    def _settled(self, ticket: _Ticket) -> None:
+        ticket.left -= 1
+        if ticket.left or not ticket.open:
+            return
+        ticket.open = False
+        self._queued_bytes -= ticket.size
+        if ticket.done.done():
+            return
+        if ticket.refused is None:
+            ticket.done.set_result(None)
+        else:
+            ticket.done.set_exception(ticket.refused)
+
+    def _take_back(self, lane: _Lane, entries: list[_Waiting], error: BaseException) -> None:
+        """The broker will never take this batch as it is."""
+        self._renewing = True
+        if is_unauthorised(error):
+            self._refusals.unauthorised(error)
+            for each in self._lanes.values():
+                entries = [*entries, *each.waiting]
+                each.waiting.clear()
+        elif len(entries) > 1:
+            self._batch_bytes = sum(message.size for message, _ in entries) // 2
+            lane.returned += entries
+            return
+        else:
+            self._refusals.too_large(entries[0][0], error)
+        for message, ticket in entries:
+            refused = RefusedMessages(reason_of(error), self._refusals.told(error), [message])
+            ticket.refused = refused if ticket.refused is None else ticket.refused.and_also(refused)
+            self._settled(ticket)
+
+    async def _renew(self) -> None:
+        """A new client, once the old one owes nothing any more."""
+        lanes = self._lanes
+        try:
+            await self._replace()
+        except Unavailable as error:
+            self._give_up(str(error))
+            return
+        finally:
+            self._renewing = False
+        self._lanes = lanes
+        for partition, lane in lanes.items():
+            lane.waiting.extendleft(reversed(lane.returned))
+            lane.returned = []
+            if lane.waiting and not lane.moving:
+                self._begin_to_move(partition, lane)
+
+    def _check_deadlines(self) -> None:
+        self._timer = None
+        while self._tickets and not self._tickets[0].open:
+            self._tickets.popleft()
+        if not self._tickets:
+            return
+        if self._tickets[0].deadline <= self._loop.time():
+            self._refuse(f"Kafka did not acknowledge within {self._settings.ack_timeout_s:g} s")
+        else:
+            self._timer = self._loop.call_at(self._tickets[0].deadline, self._check_deadlines)
+
+    def _refuse(self, reason: str) -> None:
+        """Go down: answer everybody, keep nothing, look for better times."""
+        for ticket in self._tickets:
+            if ticket.open and not ticket.done.done():
+                ticket.done.set_exception(Unavailable(reason))
+            ticket.open = False
+        self._tickets.clear()
+        for lane in self._lanes.values():
+            lane.waiting.clear()
+            lane.returned.clear()
+        if self._early is not None:
+            self._early.clear()
+        self._queued_bytes = 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._down is None:
+            self._down, self._down_since = reason, self._loop.time()
+            if not self._closed:
+                _log.warning("kafka_down", topic=self._topic, reason=reason)
+                self._start_probe()
+
+    def _give_up(self, reason: str) -> None:
+        """A batch failed for good: go down, and discard the producer before it delivers more.
+
+        Every later batch would fail with OutOfOrderSequenceNumber (aio-libs/aiokafka issue 1017),
+        or be delivered out of order although its append was answered Unavailable.
+        """
+        client, self._client, self._owed = self._client, None, 0
+        self._refuse(reason)
+        self._spawn(_discard(client), self._leaving)
+
+    def _tell(self, error: Unavailable) -> None:
+        self._down = str(error)
+        if self._limit.due(self._down):
+            _log.warning("kafka_down", topic=self._topic, reason=self._down)
+
+    def _start_probe(self) -> None:
+        if self._probe is None or self._probe.done():
+            self._probe = self._loop.create_task(self._look())
+
+    async def _look(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.probe_every_s)
+            waited = self._loop.time() - self._down_since
+            # A producer can stick without an error (aio-libs/aiokafka issue 1154).
+            if self._renewing or self._refusals.all_s() > 0:
+                continue
+            if self._client is None or (self._owed and waited > self._settings.request_timeout_s):
+                try:
+                    await self._replace()
+                except Unavailable as error:
+                    self._tell(error)
+                    continue
+            elif self._owed:
+                continue
+            # Nothing may be awaited from here on: who goes down again starts a probe only where none runs.
+            self._down = None
+            _log.info("kafka_up", topic=self._topic, after_s=round(waited, 1))
+            return
+
+    async def _replace(self) -> None:
+        """A new producer in place of the old one. Raises Unavailable and leaves the old one."""
+        settings = self._settings
+        fresh: Any = None
+        try:
+            await self._prepare()
+            fresh = AIOKafkaProducer(
+                bootstrap_servers=self._bootstrap,
+                acks="all",
+                enable_idempotence=True,
+                linger_ms=0,
+                max_batch_size=BATCH_BYTES,
+                compression_type=settings.compression,
+                request_timeout_ms=int(settings.request_timeout_s * 1000),
+                **settings.security.options(),
+            )
+            async with asyncio.timeout(settings.request_timeout_s):
+                await fresh.start()
+                await fresh.partitions_for(self._topic)
+        except BaseException as error:
+            if fresh is not None:
+                await _discard(fresh)
+            if is_unauthorised(error):
+                self._refusals.unauthorised(error)
+            if isinstance(error, _FAILURES):
+                raise unavailable("no connection to Kafka", error) from error
+            raise
+        old, self._client = self._client, fresh
+        fresh.client.cluster.add_listener(self._metadata_changed)
+        self._partitions = 0
+        self._lanes = {}
+        self._owed, self._down = 0, None
+        if old is not None:
+            self._spawn(_discard(old), self._leaving)
+
+    def _spawn(self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
+        task = self._loop.create_task(work)
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+
+async def _discard(client: Any) -> None:
+    """Stop a producer without waiting for brokers: what it still owes was answered Unavailable.
+    `stop` alone waits for ever for that."""
+    accumulator = client._message_accumulator
+    owed = [
+        *accumulator._pending_batches,
+        *(batch for batches in accumulator._batches.values() for batch in batches),
+    ]
+    accumulator.fail_all(ProducerClosed())
+    for future in [future for batch in owed for future in (batch.future, batch._drain_waiter)]:
+        if future.done() and not future.cancelled():
+            future.exception()  # known; asyncio would report it as never retrieved
+    await let_go(client.stop(), client.client.close())
