@@ -7,6 +7,7 @@ from typing import Any, Final
 import structlog
 from aiohttp import hdrs, web
 
+from aggregates.parameters import CURSOR, Parameter, choice, whole
 from aggregates.rfm.answer.customer_rows import SORTS, Listing
 from aggregates.rfm.answer.customers import (
     LIMIT,
@@ -28,9 +29,7 @@ from query.as_of import as_of, today
 from query.contacts import Contact, contacts
 from query.envelope import answered
 from query.export import header, lines
-from query.parameters import Parameter, choice, whole
 from query.problem import bad_parameter, not_found
-from query.questions import CURSOR
 from query.route import Asked
 from query.services import Services, services_of
 from stream.store.contract import StoreError

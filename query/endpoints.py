@@ -7,6 +7,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from aiohttp import hdrs, web
 
+from aggregates.parameters import text
+from aggregates.question import Answer, Question
 from aggregates.rfm.answer.overview import FEEDS
 from aggregates.rfm.answer.schema import RfmCustomer, RfmCustomers, RfmOverview
 from destinations.delivery.answer import retry
@@ -21,9 +23,8 @@ from query.customer_endpoints import (
 from query.envelope import answered
 from query.merged_metrics import exposition
 from query.openapi import docs_page, index_page
-from query.parameters import text
 from query.problem import bad_parameter
-from query.questions import AGGREGATES, CAPI, Aggregate, Question
+from query.questions import CAPI, answers
 from query.route import Asked, Route
 from query.services import services_of
 from query.status import (
@@ -51,20 +52,20 @@ def _day(reading: Reading, asked: Asked) -> int:
     return today(asked.now_ms, zone_of(reading, asked.shop, asked.settings.zone))
 
 
-async def _aggregate(aggregate: Aggregate, asked: Asked) -> Json:
+async def _answer(answer: Answer, feeds: tuple[Feed, ...], asked: Asked) -> Json:
     services = services_of(asked)
-    spans = await services.lags.spans({feed.topic for feed in aggregate.feeds})
+    spans = await services.lags.spans({feed.topic for feed in feeds})
 
     def read() -> tuple[Json | msgspec.Struct, AsOf]:
         with services.store.snapshot() as snapshot:
             positions, day = snapshot.positions(), _day(snapshot, asked)
-            answer = aggregate.answer(
+            found = answer.answer(
                 Question(snapshot, asked.shop, asked.now_ms, day, asked.values, asked.settings)
             )
-        return answer, as_of(asked.now_ms, day, aggregate.feeds, positions, spans)
+        return found, as_of(asked.now_ms, day, feeds, positions, spans)
 
-    answer, rests_on = await asyncio.to_thread(read)
-    return answered(asked.shop, rests_on, answer)
+    members, rests_on = await asyncio.to_thread(read)
+    return answered(asked.shop, rests_on, members)
 
 
 class Retry(msgspec.Struct, forbid_unknown_fields=True):
@@ -135,7 +136,7 @@ async def status(asked: Asked) -> Json:
     known = dict.fromkeys(
         (
             *FEEDS,
-            *(feed for each in AGGREGATES for feed in each.feeds),
+            *(feed for _, feeds in answers() for feed in feeds),
             PARKED,
             *settings.processors,
         )
@@ -303,12 +304,12 @@ ROUTES: Final[tuple[Route, ...]] = (
             "GET",
             each.path,
             each.summary,
-            partial(_aggregate, each),
+            partial(_answer, each, feeds),
             parameters=each.parameters,
             answer=each.schema,
             fields=each.fields,
         )
-        for each in AGGREGATES
+        for each, feeds in answers()
     ),
     Route(
         "POST",

@@ -1,92 +1,37 @@
-"""The registry of answers that are one function of a snapshot: a new aggregate is one line here."""
+"""The answers that are one function of a snapshot: those of the manifests, and CAPI's."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Iterator
+from importlib import import_module
 from typing import Any, Final
 
-from msgspec import Struct
-
-from aggregates.budget.answer.overview import budget
-from aggregates.budget.answer.schema import Budget
-from aggregates.carts.answer.histogram import BANDS, CUSTOMERS
-from aggregates.carts.answer.open_carts import LIMIT, MOST, OPEN_STATES, open_carts
-from aggregates.carts.answer.overview import carts
+from aggregates.parameters import text
+from aggregates.question import Answer, Question
+from aggregates.registry import AGGREGATES
 from destinations.delivery.answer import capi, capi_order, has_pixel
 from destinations.delivery.rows import MATCH_KEYS, OUTCOMES
 from processors.engine.feed import Feed
-from query.api_settings import ShopSettings
-from query.parameters import Parameter, choice, text, whole
-from query.problem import bad_parameter, not_found
-from stream.store.contract import Snapshot
+from query.problem import not_found
 
 Json = dict[str, Any]
 NO_PIXEL: Final = "no pixel is configured for this shop: set META_PIXEL_ID and META_ACCESS_TOKEN"
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What an aggregate may go by."""
-
-    reading: Snapshot
-    shop: str
-    now_ms: int
-    today: int
-    """The shop's day, days since 1970-01-01."""
-    values: Json
-    settings: ShopSettings
+def answers() -> Iterator[tuple[Answer, tuple[Feed, ...]]]:
+    """Every answer that is one function of a snapshot, with the processors that it rests on."""
+    for manifest in AGGREGATES:
+        if manifest.answers:
+            for answer in import_module(manifest.answers).ANSWERS:
+                yield answer, manifest.feeds
+    for answer in CAPI_ANSWERS:
+        yield answer, CAPI
 
 
-@dataclass(frozen=True, slots=True)
-class Aggregate:
-    """`answer` has the members of docs/api.md but `shop` and `as_of`; `feeds` are the processors
-    that it rests on."""
-
-    path: str
-    summary: str
-    feeds: tuple[Feed, ...]
-    answer: Callable[[Question], Json | Struct]
-    fields: tuple[str, ...] = ()
-    """Members of an answer that has no type yet."""
-    parameters: tuple[Parameter, ...] = ()
-    schema: type[Struct] | None = None
-    """Of the answer."""
-
-
-CARTS: Final = (Feed("carts", "checkouts"), Feed("orders", "orders"))
-BUDGET: Final = (Feed("orders", "orders"), Feed("budget_spend", "spend"))
 CAPI: Final = (Feed("capi", "orders"),)
-CURSOR: Final = text("cursor", "`next_cursor` of the page before", longest=1_000)
 PIXEL: Final = text(
     "pixel",
     "which pixel, where the shop has several; the first one configured otherwise",
     longest=40,
 )
-
-
-def _open_carts(question: Question) -> Json:
-    values = dict(question.values)
-    try:
-        return open_carts(
-            question.reading,
-            question.shop,
-            question.now_ms,
-            settings=question.settings.carts,
-            **values,
-        )
-    except ValueError as error:
-        raise bad_parameter(
-            "cursor", str(error), "the next_cursor of the page before, or none"
-        ) from None
-
-
-def _budget(question: Question) -> Budget:
-    return budget(
-        question.reading,
-        question.shop,
-        question.today,
-        question.settings.budget,
-        question.values["days"],
-    )
 
 
 def _capi(question: Question) -> Json:
@@ -118,66 +63,17 @@ def _capi_order(question: Question) -> Json:
     return answer
 
 
-AGGREGATES: Final = (
-    Aggregate(
-        "/v1/carts",
-        "Abandoned carts: states, rates by matured cohort, and what open carts are still worth",
-        CARTS,
-        lambda question: carts(
-            question.reading, question.shop, question.now_ms, question.settings.carts
-        ),
-        (
-            "abandoned_after_minutes",
-            "states",
-            "abandonment_rate",
-            "abandonment_rate_shopify",
-            "recovery_rate",
-            "recovered_revenue",
-            "recovery_potential",
-            "strata",
-        ),
-    ),
-    Aggregate(
-        "/v1/carts/open",
-        "Open carts by expected recoverable value, with recovery URL",
-        CARTS,
-        _open_carts,
-        ("items", "next_cursor"),
-        (
-            choice("state", "only carts in this state", OPEN_STATES),
-            choice("value_band", "only carts of this third of values", BANDS),
-            choice("customer", "only carts of new or of returning customers", CUSTOMERS),
-            whole("limit", "items on a page", 1, MOST, LIMIT),
-            CURSOR,
-        ),
-    ),
-    Aggregate(
-        "/v1/budget",
-        "Ad campaigns: what each cost and earned, Kelly fraction, and the daily budget it should get",
-        BUDGET,
-        _budget,
-        parameters=(
-            whole(
-                "days",
-                "days of money and orders to tell; returns and advice keep to the setting, which is the default",
-                7,
-                366,
-            ),
-        ),
-        schema=Budget,
-    ),
-    Aggregate(
+CAPI_ANSWERS: Final = (
+    Answer(
         "/v1/capi",
         "Purchase events to Meta: outcomes, latency, coverage of match keys",
-        CAPI,
         _capi,
         ("pixel_id", "state", "paused", "outcomes", "latency_ms", "oldest_unsent_s", "match_keys"),
         (PIXEL,),
     ),
-    Aggregate(
+    Answer(
         "/v1/capi/orders/{order_id}",
         "One order's delivery to Meta, attempt by attempt",
-        CAPI,
         _capi_order,
         (
             "order_id",

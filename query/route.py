@@ -7,9 +7,9 @@ from typing import Any, Literal
 from aiohttp import web
 from msgspec import Struct
 
+from aggregates.parameters import Parameter
 from query.api_settings import ShopSettings
 from query.auth import Reach
-from query.parameters import Parameter
 
 Json = dict[str, Any]
 

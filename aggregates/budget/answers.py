@@ -1,0 +1,36 @@
+"""The path of the API that is answered from campaign-days."""
+
+from typing import Final
+
+from aggregates.budget.answer.overview import budget
+from aggregates.budget.answer.schema import Budget
+from aggregates.parameters import whole
+from aggregates.question import Answer, Question
+
+
+def _budget(question: Question) -> Budget:
+    return budget(
+        question.reading,
+        question.shop,
+        question.today,
+        question.settings.budget,
+        question.values["days"],
+    )
+
+
+ANSWERS: Final = (
+    Answer(
+        "/v1/budget",
+        "Ad campaigns: what each cost and earned, Kelly fraction, and the daily budget it should get",
+        _budget,
+        parameters=(
+            whole(
+                "days",
+                "days of money and orders to tell; returns and advice keep to the setting, which is the default",
+                7,
+                366,
+            ),
+        ),
+        schema=Budget,
+    ),
+)

@@ -1,0 +1,62 @@
+"""The paths of the API that are answered from carts."""
+
+from typing import Any, Final
+
+from aggregates.bad_parameter import BadParameter
+from aggregates.carts.answer.histogram import BANDS, CUSTOMERS
+from aggregates.carts.answer.open_carts import LIMIT, MOST, OPEN_STATES, open_carts
+from aggregates.carts.answer.overview import carts
+from aggregates.parameters import CURSOR, choice, whole
+from aggregates.question import Answer, Question
+
+Json = dict[str, Any]
+
+
+def _open_carts(question: Question) -> Json:
+    values = dict(question.values)
+    try:
+        return open_carts(
+            question.reading,
+            question.shop,
+            question.now_ms,
+            settings=question.settings.carts,
+            **values,
+        )
+    except ValueError as error:
+        raise BadParameter(
+            "cursor", str(error), "the next_cursor of the page before, or none"
+        ) from None
+
+
+ANSWERS: Final = (
+    Answer(
+        "/v1/carts",
+        "Abandoned carts: states, rates by matured cohort, and what open carts are still worth",
+        lambda question: carts(
+            question.reading, question.shop, question.now_ms, question.settings.carts
+        ),
+        (
+            "abandoned_after_minutes",
+            "states",
+            "abandonment_rate",
+            "abandonment_rate_shopify",
+            "recovery_rate",
+            "recovered_revenue",
+            "recovery_potential",
+            "strata",
+        ),
+    ),
+    Answer(
+        "/v1/carts/open",
+        "Open carts by expected recoverable value, with recovery URL",
+        _open_carts,
+        ("items", "next_cursor"),
+        (
+            choice("state", "only carts in this state", OPEN_STATES),
+            choice("value_band", "only carts of this third of values", BANDS),
+            choice("customer", "only carts of new or of returning customers", CUSTOMERS),
+            whole("limit", "items on a page", 1, MOST, LIMIT),
+            CURSOR,
+        ),
+    ),
+)
