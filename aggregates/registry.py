@@ -1,19 +1,20 @@
-"""Every aggregate there is: a new one is one line in `AGGREGATES`."""
+"""Every aggregate there is: a new one is one line in `NAMES`, the name of its folder."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Final
 
-from aggregates.budget.manifest import MANIFEST as BUDGET
-from aggregates.carts.manifest import MANIFEST as CARTS
 from aggregates.manifest import FoldSettings, Manifest
-from aggregates.rfm.manifest import MANIFEST as RFM
 from processors.engine.projection import Projection
 from processors.orders.currency import CURRENCY
 
-AGGREGATES: Final[tuple[Manifest, ...]] = (
-    RFM,
-    CARTS,
-    BUDGET,
+NAMES: Final = (
+    "rfm",
+    "carts",
+    "budget",
+)
+AGGREGATES: Final[tuple[Manifest, ...]] = tuple(
+    import_module(f"aggregates.{name}.manifest").MANIFEST for name in NAMES
 )
 
 

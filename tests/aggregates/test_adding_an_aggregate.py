@@ -1,0 +1,118 @@
+"""docs/adding-an-aggregate.md, followed word for word, adds an aggregate that fills itself."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from stream.store.migrations.run import head
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/adding-an-aggregate.md"
+ROOMS = (
+    *("ingest", "stream", "processors", "aggregates", "destinations", "query"),
+    *("orderwire", "simulator", "tests"),
+)
+BLOCK = re.compile(r"`([\w/]+\.py)`:\n\n```python\n(.*?)```", re.DOTALL)
+REGISTERED = re.compile(r"`NAMES`:\n\n```text\n(.*?)```", re.DOTALL)
+
+FOLD = """
+import sys
+from aggregates.manifest import FoldSettings
+from aggregates.registry import of_table, projections
+from processors.orders.processor import Orders
+from processors.orders.row import ORDERS
+from stream.store.sql.store import SqlStore
+from tests.support.orders import order
+from msgspec.structs import replace
+
+store = SqlStore.open(sys.argv[1])
+processor = Orders({}, of_table(projections(FoldSettings()), ORDERS.table))
+numbers = range(int(sys.argv[2]), int(sys.argv[3]))
+told = [
+    replace(order(f"{n}", customer=f"{n}", total=100 + n, status="voided" if n % 7 == 0 else "paid",
+                  day=20_000 + n % 3), country="FR" if n % 2 else "DE")
+    for n in numbers
+]
+with store.begin() as transaction:
+    processor.apply(transaction, told, 20_010 * 86_400_000)
+store.close()
+"""
+FILL = """
+import json
+import sys
+from aggregates.manifest import FoldSettings
+from aggregates.registry import projections
+from aggregates.question import Question
+from processors.engine import rebuild
+from query.openapi import document
+from query.questions import answers
+from simulator.proof.sums import cells_differ
+from stream.store.sql.store import SqlStore
+from tests.support.orders import SHOP
+
+store = SqlStore.open(sys.argv[1])
+made = projections(FoldSettings())
+with store.begin() as transaction:
+    rebuild.register(transaction, made.values())
+with store.snapshot() as snapshot:
+    todo = rebuild.pending(snapshot, made.values())
+for each in todo:
+    while rebuild.run(store, made[each.name], each.shop, 0):
+        pass
+(answer,) = [answer for answer, _ in answers() if answer.path == "/v1/countries"]
+with store.snapshot() as snapshot:
+    found = answer.answer(Question(snapshot, SHOP, 0, 20_010, {}, None))
+    print(json.dumps({
+        "todo": [each.name for each in todo],
+        "differ": cells_differ(snapshot),
+        "items": [[i.country, i.day, i.orders, i.revenue] for i in found.items],
+    }))
+store.close()
+"""
+
+
+def run(folder: Path, program: str, *arguments: str) -> str:
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(
+        command, cwd=folder, env={"PYTHONPATH": str(folder)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_page_adds_an_aggregate_that_fills_itself_with_the_past(tmp_path: Path) -> None:
+    for room in ROOMS:
+        shutil.copytree(
+            ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__", "golden")
+        )
+    url = f"sqlite:///{tmp_path / 'state.db'}"
+    run(tmp_path, FOLD, url, "0", "40")
+    page = PAGE.read_text()
+    following = f"{int(head()) + 1:04}"
+    blocks = dict(BLOCK.findall(page))
+    assert len(blocks) == 4
+    for name, code in blocks.items():
+        path = tmp_path / name.replace("NNNN", following)
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(code.replace("NNNN", following).replace("PPPP", head()))
+    (tmp_path / "aggregates" / "country_days" / "__init__.py").touch()
+    (line,) = REGISTERED.findall(page)
+    registry = tmp_path / "aggregates" / "registry.py"
+    registry.write_text(registry.read_text().replace('    "budget",\n', f'    "budget",\n{line}'))
+    run(tmp_path, FOLD, url, "40", "60")
+    told = json.loads(run(tmp_path, FILL, url))
+    expected: dict[tuple[str, int], list[int]] = {}
+    for number in range(60):
+        if number % 7:
+            total = expected.setdefault(("FR" if number % 2 else "DE", number % 3), [0, 0])
+            total[0] += 1
+            total[1] += 100 + number
+    assert told["todo"] == ["country_days"]
+    assert told["differ"] == []
+    days = {0: "2024-10-04", 1: "2024-10-05", 2: "2024-10-06"}
+    assert sorted(told["items"]) == sorted(
+        [country, days[day], *total] for (country, day), total in expected.items()
+    )
