@@ -1,18 +1,17 @@
 """The paths of the API that are answered from carts."""
 
-from typing import Any, Final
+from typing import Final
 
 from aggregates.bad_parameter import BadParameter
 from aggregates.carts.answer.histogram import BANDS, CUSTOMERS
 from aggregates.carts.answer.open_carts import LIMIT, MOST, OPEN_STATES, open_carts
 from aggregates.carts.answer.overview import carts
+from aggregates.carts.answer.schema import CartsOverview, OpenCartPage
 from aggregates.parameters import CURSOR, choice, whole
 from aggregates.question import Answer, Question
 
-Json = dict[str, Any]
 
-
-def _open_carts(question: Question) -> Json:
+def _open_carts(question: Question) -> OpenCartPage:
     values = dict(question.values)
     try:
         return open_carts(
@@ -35,28 +34,19 @@ ANSWERS: Final = (
         lambda question: carts(
             question.reading, question.shop, question.now_ms, question.settings.carts
         ),
-        (
-            "abandoned_after_minutes",
-            "states",
-            "abandonment_rate",
-            "abandonment_rate_shopify",
-            "recovery_rate",
-            "recovered_revenue",
-            "recovery_potential",
-            "strata",
-        ),
+        schema=CartsOverview,
     ),
     Answer(
         "/v1/carts/open",
         "Open carts by expected recoverable value, with recovery URL",
         _open_carts,
-        ("items", "next_cursor"),
-        (
+        parameters=(
             choice("state", "only carts in this state", OPEN_STATES),
             choice("value_band", "only carts of this third of values", BANDS),
             choice("customer", "only carts of new or of returning customers", CUSTOMERS),
             whole("limit", "items on a page", 1, MOST, LIMIT),
             CURSOR,
         ),
+        schema=OpenCartPage,
     ),
 )

@@ -12,6 +12,7 @@ from typing import Any
 from aggregates.budget.answer.overview import budget
 from aggregates.budget.answer.schema import Budget
 from aggregates.carts.answer.overview import carts
+from aggregates.carts.answer.schema import CartsOverview
 from aggregates.rfm.answer.overview import RfmArrays
 from aggregates.rfm.answer.segments import SEGMENTS
 from destinations.delivery.answer import capi, percentile
@@ -42,7 +43,7 @@ class Aggregates:
     orders: int
     segments: tuple[tuple[str, int], ...]
     """Most customers first."""
-    carts: Json
+    carts: CartsOverview
     budget: Budget
     parked: tuple[tuple[str, int], ...]
 

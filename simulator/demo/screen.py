@@ -10,7 +10,6 @@ import termios
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -18,6 +17,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
+from aggregates.carts.answer.schema import States
 from simulator.demo.figures import Aggregates, Figures, money_text
 from simulator.demo.stage import SHOP, Ports
 from simulator.proof.verify import Check
@@ -84,7 +84,7 @@ def line(now: Figures) -> str:
                 ", ".join(f"{count:,} {_words(name)}" for name, count in told.segments[:3])
                 or "none yet"
             ),
-            f"carts: {told.carts['states']['abandoned']['carts']:,} abandoned",
+            f"carts: {told.carts.states.abandoned.carts:,} abandoned",
             f"ROAS {_number(told.budget.total.roas)}",
             f"{_parked(told):,} parked",
             f"lag {_lag(told)}",
@@ -197,11 +197,11 @@ def _segments(told: Aggregates) -> list[Row]:
 
 
 def _carts(told: Aggregates) -> list[Row]:
-    states, potential = told.carts["states"], told.carts["recovery_potential"]
+    states, potential = told.carts.states, told.carts.recovery_potential
     return [
-        ("active / abandoned", f"{states['active']['carts']:,} / {states['abandoned']['carts']:,}"),
-        ("completed / recovered", f"{states['completed']['carts']:,} / {_recovered(states):,}"),
-        ("recovery potential", money_text(potential["expected"])),
+        ("active / abandoned", f"{states.active.carts:,} / {states.abandoned.carts:,}"),
+        ("completed / recovered", f"{states.completed.carts:,} / {_recovered(states):,}"),
+        ("recovery potential", money_text(potential.expected)),
     ]
 
 
@@ -216,8 +216,8 @@ def _budget(told: Aggregates) -> list[Row]:
     ]
 
 
-def _recovered(states: dict[str, Any]) -> int:
-    return int(states["recovered_direct"]["carts"] + states["recovered_assisted"]["carts"])
+def _recovered(states: States) -> int:
+    return states.recovered_direct.carts + states.recovered_assisted.carts
 
 
 def _rejected(now: Figures) -> int:

@@ -22,12 +22,12 @@ import numpy as np
 from aggregates.arrays import Floats, Ints
 from aggregates.carts.answer.figures import CartSettings, Figures, figures
 from aggregates.carts.answer.histogram import BANDS, CUSTOMERS, bin_bounds
+from aggregates.carts.answer.schema import OpenCart, OpenCartPage
 from processors.checkouts.idle import MINUTE_MS
 from processors.checkouts.state import EXPIRES_MS
 from stream.money import money
 from stream.store.contract import Snapshot
 
-Json = dict[str, Any]
 LIMIT: Final = 50
 MOST: Final = 500
 CELLS_AT_ONCE: Final = 40
@@ -75,8 +75,11 @@ def open_carts(
     state: str | None = None,
     value_band: str | None = None,
     customer: str | None = None,
-) -> Json:
-    """A page of items, without `as_of`. Raises ValueError for a cursor or a filter that is none of ours."""
+) -> OpenCartPage:
+    """A page of items, without `as_of`.
+
+    Raises ValueError for a cursor or a filter that is none of ours.
+    """
     settings = settings or CartSettings()
     limit = min(max(limit, 1), MOST)
     for name, value, known in (
@@ -90,7 +93,7 @@ def open_carts(
     now_ms = after.now_ms if after else now_ms
     now = figures(snapshot, shop, now_ms, settings)
     if now is None:
-        return {"items": [], "next_cursor": None}
+        return OpenCartPage(items=[], next_cursor=None)
     start = Place(after.minus_expected, after.minus_bucket, after.token) if after else None
     page = _page(
         snapshot,
@@ -109,7 +112,7 @@ def open_carts(
             .decode()
             .rstrip("=")
         )
-    return {"items": items, "next_cursor": following}
+    return OpenCartPage(items=items, next_cursor=following)
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,24 +234,23 @@ def _checkouts(
 
 def _item(
     now: Figures, now_ms: int, settings: CartSettings, place: Place, row: Any, probability: float
-) -> Json:
+) -> OpenCart:
     idle_ms = now_ms - row.last_ms
     band = int(row.value_bin > now.band_ends[0]) + int(row.value_bin > now.band_ends[1])
-    return {
-        "token": row.token,
-        "cart_token": row.cart_token or None,
-        "value": money(row.value, now.currency),
-        "updated_at": datetime.fromtimestamp(row.last_ms / 1000, UTC)
-        .isoformat(timespec="milliseconds")
-        .replace("+00:00", "Z"),
-        "age_minutes": max(0, idle_ms // MINUTE_MS),
-        "state": _state(idle_ms, settings),
-        "value_band": BANDS[band],
-        "customer": CUSTOMERS[row.is_returning],
-        "probability": probability,
-        "expected": money(-place.minus_expected, now.currency),
-        "recovery_url": row.recovery_url or None,
-    }
+    updated = datetime.fromtimestamp(row.last_ms / 1000, UTC).isoformat(timespec="milliseconds")
+    return OpenCart(
+        token=row.token,
+        cart_token=row.cart_token or None,
+        value=money(row.value, now.currency),
+        updated_at=updated.replace("+00:00", "Z"),
+        age_minutes=max(0, idle_ms // MINUTE_MS),
+        state=_state(idle_ms, settings),
+        value_band=BANDS[band],
+        customer=CUSTOMERS[row.is_returning],
+        probability=probability,
+        expected=money(-place.minus_expected, now.currency),
+        recovery_url=row.recovery_url or None,
+    )
 
 
 def _cursor(cursor: str) -> Cursor:

@@ -16,8 +16,10 @@ All numbers are of the checkouts begun in the last 90 days. T is `abandoned_afte
   `abandoned` is the part of those idle for T; the rest is still shopping.
 """
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Final
 
+from aggregates.carts.answer import schema
 from aggregates.carts.answer.common_factor import common_variance
 from aggregates.carts.answer.figures import Abandoned, CartSettings, Figures, figures
 from aggregates.carts.answer.histogram import (
@@ -40,7 +42,6 @@ from stream.store.contract import Snapshot
 
 __all__ = ["CartSettings", "carts", "open_carts"]
 
-Json = dict[str, Any]
 STATES: Final = (
     "active",
     "abandoned",
@@ -60,87 +61,107 @@ UNASKED: Final = (
 )
 
 
-def carts(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) -> Json:
+def carts(
+    snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings
+) -> schema.CartsOverview:
     """The answer without `shop` and `as_of`, which the API adds."""
     now = figures(snapshot, shop, now_ms, settings)
     begun = snapshot.query(
         "SELECT carts, reached FROM cart_begun WHERE shop = :shop",
         shop=live_key(snapshot, shop, NAME),
     )
-    answer: Json = {
-        "abandoned_after_minutes": settings.abandoned_after_minutes,
-        "kept_days": KEPT_DAYS,
-        "reason": NO_CHECKOUTS if now is None else None,
-        "online_carts": {
-            "begun": int(begun[0][0]),
-            "without_checkout": int(begun[0][0] - begun[0][1]),
-        }
-        if begun
-        else None,
-    }
+    online = None
+    if begun:
+        ((count, reached),) = begun
+        online = schema.OnlineCarts(begun=int(count), without_checkout=int(count - reached))
     if now is None:
-        return answer | _nothing(settings)
+        return _nothing(settings, online)
     scope = {"shop": live_key(snapshot, shop, NAME), "currency": now.currency}
     common = common_variance(*landmarks(snapshot, scope, now.open, now_ms))
-    return answer | _known(now, now_ms, settings, common)
+    return _known(now, now_ms, settings, common, online)
 
 
-def _known(now: Figures, now_ms: int, settings: CartSettings, common: float) -> Json:
+def _known(
+    now: Figures,
+    now_ms: int,
+    settings: CartSettings,
+    common: float,
+    online: schema.OnlineCarts | None,
+) -> schema.CartsOverview:
     currency = now.currency
     potential, abandoned = (
         recovery_potential(now.hazard, now.open, now.rho, common, only)
         for only in (None, now.open.abandoned)
     )
-    return {
-        "states": {
-            name: {"carts": now.states[name][0], "value": money(now.states[name][1], currency)}
-            for name in STATES
-        },
-        "abandonment_rate": _rate(now.abandoned, settings.abandoned_after_minutes, "checkout"),
-        "abandonment_rate_shopify": _rate(
+    return schema.CartsOverview(
+        abandoned_after_minutes=settings.abandoned_after_minutes,
+        kept_days=KEPT_DAYS,
+        reason=None,
+        online_carts=online,
+        states=_states(
+            {
+                name: schema.Carts(
+                    carts=now.states[name][0], value=money(now.states[name][1], currency)
+                )
+                for name in STATES
+            }
+        ),
+        abandonment_rate=_rate(now.abandoned, settings.abandoned_after_minutes, "checkout"),
+        abandonment_rate_shopify=_rate(
             now.abandoned_shopify, SHOPIFY_MINUTES, "checkout with contact"
         ),
-        "recovery_rate": [_recovery(now, now_ms, index) for index in range(len(MATURITY_H))],
-        "recovered_revenue": money(now.recovered_revenue, currency),
-        "recovery_potential": {
-            "expected": money(potential.expected, currency),
-            "low": money(potential.low, currency),
-            "high": money(potential.high, currency),
-            "open_carts": potential.open_carts,
-            "open_value": money(potential.open_value, currency),
-            "prior_driven": potential.prior_driven,
-            "prior_weight": round(potential.prior_weight, 4),
-            "abandoned": {
-                "expected": money(abandoned.expected, currency),
-                "low": money(abandoned.low, currency),
-                "high": money(abandoned.high, currency),
-                "open_carts": abandoned.open_carts,
-                "open_value": money(abandoned.open_value, currency),
-            },
-            "note": UNASKED,
-        },
-        "strata": [_stratum(now, potential, stratum) for stratum in range(STRATA)],
-        "value_bands": {
-            name: {"up_to": money(bin_bounds(end)[1], currency)}
+        recovery_rate=[_recovery(now, now_ms, index) for index in range(len(MATURITY_H))],
+        recovered_revenue=money(now.recovered_revenue, currency),
+        recovery_potential=schema.RecoveryPotential(
+            expected=money(potential.expected, currency),
+            low=money(potential.low, currency),
+            high=money(potential.high, currency),
+            open_carts=potential.open_carts,
+            open_value=money(potential.open_value, currency),
+            prior_driven=potential.prior_driven,
+            prior_weight=round(potential.prior_weight, 4),
+            abandoned=schema.AbandonedPotential(
+                expected=money(abandoned.expected, currency),
+                low=money(abandoned.low, currency),
+                high=money(abandoned.high, currency),
+                open_carts=abandoned.open_carts,
+                open_value=money(abandoned.open_value, currency),
+            ),
+            note=UNASKED,
+        ),
+        strata=[_stratum(now, potential, stratum) for stratum in range(STRATA)],
+        value_bands={
+            name: schema.Band(up_to=money(bin_bounds(end)[1], currency))
             for name, end in zip(BANDS[:2], now.band_ends, strict=True)
         },
-        "other_currencies": now.other_currencies,
-    }
+        other_currencies=now.other_currencies,
+    )
 
 
-def _rate(abandoned: Abandoned, after_minutes: int, what: str) -> Json:
+def _states(counted: Mapping[str, schema.Carts]) -> schema.States:
+    return schema.States(
+        active=counted["active"],
+        abandoned=counted["abandoned"],
+        recovered_direct=counted["recovered_direct"],
+        recovered_assisted=counted["recovered_assisted"],
+        completed=counted["completed"],
+        expired=counted["expired"],
+    )
+
+
+def _rate(abandoned: Abandoned, after_minutes: int, what: str) -> schema.AbandonmentRate:
     reason = None if abandoned.of else f"no {what} is {after_minutes} minutes old yet"
     value = abandoned.carts / abandoned.of if abandoned.of else None
-    return {
-        "value": value,
-        "carts": abandoned.of,
-        "abandoned": abandoned.carts,
-        "after_minutes": after_minutes,
-        "reason": reason,
-    }
+    return schema.AbandonmentRate(
+        value=value,
+        carts=abandoned.of,
+        abandoned=abandoned.carts,
+        after_minutes=after_minutes,
+        reason=reason,
+    )
 
 
-def _recovery(now: Figures, now_ms: int, index: int) -> Json:
+def _recovery(now: Figures, now_ms: int, index: int) -> schema.RecoveryRate:
     hours = MATURITY_H[index]
     matured = (now.cohort_hour + 1 + hours) * HOUR_MS <= now_ms
     direct = matured & (now.cohort_outcome <= index)
@@ -148,69 +169,70 @@ def _recovery(now: Figures, now_ms: int, index: int) -> Json:
     cohort, recovered, others = (
         int(now.cohort_carts[chosen].sum()) for chosen in (matured, direct, assisted)
     )
-    return {
-        "within_hours": hours,
-        "value": recovered / cohort if cohort else None,
-        "recovered": recovered,
-        "cohort": cohort,
-        "with_assisted": {
-            "value": (recovered + others) / cohort if cohort else None,
-            "recovered": recovered + others,
-        },
-        "reason": None if cohort else f"no abandoned checkout has had its {hours} h yet",
-    }
+    return schema.RecoveryRate(
+        within_hours=hours,
+        value=recovered / cohort if cohort else None,
+        recovered=recovered,
+        cohort=cohort,
+        with_assisted=schema.WithAssisted(
+            value=(recovered + others) / cohort if cohort else None,
+            recovered=recovered + others,
+        ),
+        reason=None if cohort else f"no abandoned checkout has had its {hours} h yet",
+    )
 
 
-def _stratum(now: Figures, potential: Potential, stratum: int) -> Json:
+def _stratum(now: Figures, potential: Potential, stratum: int) -> schema.Stratum:
     probability = potential.strata_probability[stratum]
-    return {
-        "value_band": BANDS[stratum // 2],
-        "customer": CUSTOMERS[stratum % 2],
-        "open_carts": potential.strata_carts[stratum],
-        "open_value": money(potential.strata_value[stratum], now.currency),
-        "expected": money(potential.strata_expected[stratum], now.currency),
-        "probability": probability,
-        "reason": "no open cart in this stratum" if probability is None else None,
-    }
+    return schema.Stratum(
+        value_band=BANDS[stratum // 2],
+        customer=CUSTOMERS[stratum % 2],
+        open_carts=potential.strata_carts[stratum],
+        open_value=money(potential.strata_value[stratum], now.currency),
+        expected=money(potential.strata_expected[stratum], now.currency),
+        probability=probability,
+        reason="no open cart in this stratum" if probability is None else None,
+    )
 
 
-def _nothing(settings: CartSettings) -> Json:
+def _nothing(settings: CartSettings, online: schema.OnlineCarts | None) -> schema.CartsOverview:
     zero = money(0, settings.currency) if settings.currency else None
     none = Abandoned(0, 0)
-    return {
-        "states": {name: {"carts": 0, "value": zero} for name in STATES},
-        "abandonment_rate": _rate(none, settings.abandoned_after_minutes, "checkout"),
-        "abandonment_rate_shopify": _rate(none, SHOPIFY_MINUTES, "checkout with contact"),
-        "recovery_rate": [
-            {
-                "within_hours": hours,
-                "value": None,
-                "recovered": 0,
-                "cohort": 0,
-                "with_assisted": {"value": None, "recovered": 0},
-                "reason": NO_CHECKOUTS,
-            }
+    no_carts = schema.AbandonedPotential(
+        expected=zero, low=zero, high=zero, open_carts=0, open_value=zero
+    )
+    return schema.CartsOverview(
+        abandoned_after_minutes=settings.abandoned_after_minutes,
+        kept_days=KEPT_DAYS,
+        reason=NO_CHECKOUTS,
+        online_carts=online,
+        states=_states(dict.fromkeys(STATES, schema.Carts(carts=0, value=zero))),
+        abandonment_rate=_rate(none, settings.abandoned_after_minutes, "checkout"),
+        abandonment_rate_shopify=_rate(none, SHOPIFY_MINUTES, "checkout with contact"),
+        recovery_rate=[
+            schema.RecoveryRate(
+                within_hours=hours,
+                value=None,
+                recovered=0,
+                cohort=0,
+                with_assisted=schema.WithAssisted(value=None, recovered=0),
+                reason=NO_CHECKOUTS,
+            )
             for hours in MATURITY_H
         ],
-        "recovered_revenue": zero,
-        "recovery_potential": {
-            "expected": zero,
-            "low": zero,
-            "high": zero,
-            "open_carts": 0,
-            "open_value": zero,
-            "prior_driven": True,
-            "prior_weight": 1.0,
-            "abandoned": {
-                "expected": zero,
-                "low": zero,
-                "high": zero,
-                "open_carts": 0,
-                "open_value": zero,
-            },
-            "note": UNASKED,
-        },
-        "strata": [],
-        "value_bands": {},
-        "other_currencies": {},
-    }
+        recovered_revenue=zero,
+        recovery_potential=schema.RecoveryPotential(
+            expected=zero,
+            low=zero,
+            high=zero,
+            open_carts=0,
+            open_value=zero,
+            prior_driven=True,
+            prior_weight=1.0,
+            abandoned=no_carts,
+            note=UNASKED,
+        ),
+        strata=[],
+        value_bands={},
+        other_currencies={},
+    )

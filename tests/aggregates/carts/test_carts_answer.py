@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec import to_builtins
 
 from aggregates.carts.answer.overview import CartSettings, carts, open_carts
 from stream.store.sql.store import SqlStore
@@ -144,7 +145,8 @@ def assert_told(told: dict[str, Any], expected: dict[str, Any]) -> None:
 
 def asked(store: SqlStore, now_ms: int, settings: CartSettings) -> dict[str, Any]:
     with store.snapshot() as snapshot:
-        return carts(snapshot, SHOP, now_ms, settings)
+        answer: dict[str, Any] = to_builtins(carts(snapshot, SHOP, now_ms, settings))
+    return answer
 
 
 def pages(store: SqlStore, now_ms: int, limit: int, **filters: str) -> list[dict[str, Any]]:
@@ -152,7 +154,9 @@ def pages(store: SqlStore, now_ms: int, limit: int, **filters: str) -> list[dict
     cursor = None
     with store.snapshot() as snapshot:
         while True:
-            page = open_carts(snapshot, SHOP, now_ms, limit, cursor, **filters)  # type: ignore[arg-type]
+            page = to_builtins(
+                open_carts(snapshot, SHOP, now_ms, limit, cursor, **filters)  # type: ignore[arg-type]
+            )
             assert len(page["items"]) <= limit
             items += page["items"]
             cursor = page["next_cursor"]
