@@ -1,0 +1,84 @@
+"""A rebuild that is killed at any moment goes on where it was, while orders arrive."""
+
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from processors.engine import rebuild
+from stream.store.contract import StoreUnavailable
+from stream.store.sql.store import SqlStore
+from tests.processors.test_rebuild import NOW_MS, finish, fold, numbers, program, rfm, ticked
+from tests.support.orders import SHOP, order
+
+KILLS = 10
+ORDERS = 400
+REBUILDER = """
+import sys
+from processors.engine import rebuild
+from stream.store.contract import StoreUnavailable
+from stream.store.sql.store import SqlStore
+from tests.processors.test_rebuild import NOW_MS, rfm
+from tests.support.orders import SHOP
+
+rebuild.PAGE = rebuild.REMOVED = 7
+store, projection = SqlStore.open(sys.argv[1]), rfm()
+print("open", flush=True)
+while True:
+    try:
+        with store.begin() as transaction:
+            rebuild.request(transaction, projection, SHOP, NOW_MS)
+        while rebuild.run(store, projection, SHOP, NOW_MS):
+            pass
+    except StoreUnavailable:
+        pass
+"""
+
+
+def test_a_rebuild_killed_in_ten_places_ends_in_the_numbers_of_folding_alone(
+    store: SqlStore, store_url: str
+) -> None:
+    rng = random.Random(7)
+    told = [
+        order(f"{n % 150}", version=n, customer=f"{n % 40}", total=100 + n) for n in range(ORDERS)
+    ]
+    processor = program(rfm())
+    fold(store, processor, told[:100])
+    left = told[100:]
+    for _ in range(KILLS):
+        child = subprocess.Popen(
+            [sys.executable, "-c", REBUILDER, store_url],
+            cwd=Path(__file__).parents[2],
+            stdout=subprocess.PIPE,
+        )
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"open\n"
+        until_s = time.monotonic() + rng.uniform(0.02, 0.3)
+        while time.monotonic() < until_s or not left:
+            if not left:
+                break
+            try:
+                fold(store, processor, left[:5])
+                left = left[5:]
+            except StoreUnavailable:
+                continue
+        child.kill()
+        child.wait()
+        child.stdout.close()
+    while left:
+        fold(store, processor, left[:5])
+        left = left[5:]
+    projection = rfm()
+    with store.begin() as transaction:
+        rebuild.request(transaction, projection, SHOP, NOW_MS)
+    finish(store, projection)
+    ticked(store, processor)
+    rebuilt = numbers(store)
+    with store.begin() as transaction:
+        for table in [*(each.table for each in projection.tables), "shop_order", "projection"]:
+            transaction.execute(f"DELETE FROM {table}")
+    again = program(rfm())
+    fold(store, again, told)
+    ticked(store, again)
+    assert rebuilt == numbers(store)
