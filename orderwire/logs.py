@@ -1,7 +1,8 @@
-"""Logging: readable lines on a terminal, one JSON object a line elsewhere. Never a body, a key of a record, or a secret.
+"""Logging: readable lines on a terminal, one JSON object a line elsewhere, libraries' lines too.
 
-Libraries' lines look like our own. Of an exception is told what it was and where it passed, never its message: aiohttp's quotes the bytes
-that a stranger sent, a database's the values that it was given. Who raises an error that says what to do puts its message into the line.
+No line has a body, a key of a record, or a secret. Of an exception it has types and places, never
+its message: aiohttp's quotes what a stranger sent, a database's the values that it was given. An
+error of ours that says what to do is logged with its message.
 """
 
 import logging
@@ -39,7 +40,7 @@ class Seldom(logging.Filter):
 
 
 def without_values(error: BaseException) -> str:
-    """Types and places of an exception and of what caused it, the outermost first: its traceback without a message."""
+    """The traceback of an exception and of what caused it, without any message."""
     told, follows = [], error
     while True:
         told.append(
@@ -62,14 +63,15 @@ def _exceptions(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def _first_line(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    # asyncio's message about an exception that nobody asked for goes on with the task and the exception's own words.
+    # asyncio's message about an exception that nobody awaited has the exception's own words below.
     if event.get("exc_info"):
         event["event"] = str(event["event"]).partition("\n")[0]
     return event
 
 
 def _retried(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-    # aiokafka calls an error what it tries again, such as a coordinator that is being elected; what it gives up raises, and is told by us.
+    # aiokafka logs as errors what it tries again, such as a coordinator that is being elected.
+    # What it gives up it raises, and we log that.
     if event["level"] == "error" and event["logger"].startswith("aiokafka"):
         event["level"] = "warning"
     return event
@@ -98,7 +100,7 @@ def renderer(stream: TextIO) -> Processor:
 
 
 def libraries_handler(role: str, stream: TextIO) -> logging.Handler:
-    """Writes the lines of libraries, which go to the standard library's loggers, as our own are written."""
+    """Writes lines of the standard library's loggers as our own are written."""
     handler = logging.StreamHandler(stream)
     handler.addFilter(Seldom())
     handler.setFormatter(

@@ -19,10 +19,14 @@ from query.route import Route
 Json = dict[str, Any]
 
 STYLE: Final = (
-    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#1b1f24;background:#fff}"
-    "code{background:#f2f4f7;padding:.1rem .3rem;border-radius:.2rem}table{border-collapse:collapse;width:100%}"
-    "td,th{border-bottom:1px solid #d9dee5;padding:.3rem .5rem;text-align:left;vertical-align:top}h2{margin-top:2.5rem;font-size:1.15rem}"
-    "@media(prefers-color-scheme:dark){body{color:#e6e9ee;background:#14171b}code{background:#242931}td,th{border-color:#3a414b}}"
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;"
+    "color:#1b1f24;background:#fff}"
+    "code{background:#f2f4f7;padding:.1rem .3rem;border-radius:.2rem}"
+    "table{border-collapse:collapse;width:100%}"
+    "td,th{border-bottom:1px solid #d9dee5;padding:.3rem .5rem;text-align:left;vertical-align:top}"
+    "h2{margin-top:2.5rem;font-size:1.15rem}"
+    "@media(prefers-color-scheme:dark){body{color:#e6e9ee;background:#14171b}"
+    "code{background:#242931}td,th{border-color:#3a414b}}"
 )
 POLICY: Final = (
     f"default-src 'none'; style-src 'sha256-{b64encode(sha256(STYLE.encode()).digest()).decode()}';"
@@ -168,13 +172,15 @@ def _content(
 def docs_page(openapi: Mapping[str, Any]) -> web.Response:
     """`/docs`: every route with its parameters, and every problem under its anchor."""
     parts = [
-        f"<h1>orderwire {escape(openapi['info']['version'])}</h1><p>{escape(openapi['info']['description'])}</p>"
+        f"<h1>orderwire {escape(openapi['info']['version'])}</h1>",
+        f"<p>{escape(openapi['info']['description'])}</p>",
     ]
     parts.append("<p>As a document for tools: <a href='/openapi.json'>/openapi.json</a></p>")
     for path, operations in openapi["paths"].items():
         for method, operation in operations.items():
             parts.append(
-                f"<h2 id='{escape(operation['operationId'])}'><code>{method.upper()} {escape(path)}</code></h2>"
+                f"<h2 id='{escape(operation['operationId'])}'>"
+                f"<code>{method.upper()} {escape(path)}</code></h2>"
             )
             parts.append(f"<p>{escape(operation['summary'])}</p>{_parameters(operation)}")
             schema = (
@@ -226,7 +232,8 @@ def _parameters(operation: Json) -> str:
     if not operation["parameters"]:
         return ""
     rows = "".join(
-        f"<tr><td><code>{escape(each['name'])}</code></td><td>{escape(each['description'])}</td><td>{_allowed(each['schema'])}</td></tr>"
+        f"<tr><td><code>{escape(each['name'])}</code></td><td>{escape(each['description'])}</td>"
+        f"<td>{_allowed(each['schema'])}</td></tr>"
         for each in operation["parameters"]
     )
     return f"<table><tr><th>parameter</th><th>meaning</th><th>may be</th></tr>{rows}</table>"
@@ -243,7 +250,8 @@ def _allowed(schema: Json) -> str:
 def index_page(openapi: Mapping[str, Any]) -> web.Response:
     """`/`: links to what can be opened as it stands."""
     links = "".join(
-        f"<tr><td><a href='{escape(path)}'>{escape(path)}</a></td><td>{escape(operations['get']['summary'])}</td></tr>"
+        f"<tr><td><a href='{escape(path)}'>{escape(path)}</a></td>"
+        f"<td>{escape(operations['get']['summary'])}</td></tr>"
         for path, operations in openapi["paths"].items()
         if "get" in operations and "{" not in path and path != "/"
     )
@@ -252,7 +260,8 @@ def index_page(openapi: Mapping[str, Any]) -> web.Response:
 
 def _page(title: str, body: str) -> web.Response:
     html = (
-        f"<!doctype html><html lang='en'><meta charset='utf-8'><meta name='viewport' content='width=device-width'><title>{title}</title>"
+        "<!doctype html><html lang='en'><meta charset='utf-8'>"
+        f"<meta name='viewport' content='width=device-width'><title>{title}</title>"
         f"<style>{STYLE}</style><body>{body}</body></html>"
     )
     return web.Response(

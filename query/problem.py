@@ -1,4 +1,4 @@
-"""What the API answers when it cannot: RFC 9457 problem+json, every one with what to do next. `PROBLEMS` lists them."""
+"""Errors of the API: RFC 9457 problem documents, each with a next step. `PROBLEMS` lists them."""
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -11,14 +11,17 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 CONTENT_TYPE: Final = "application/problem+json"
 
 PROBLEMS: Final = {
-    "bad-parameter": "400: a parameter, cursor or body is not what it may be; `parameter` and `allowed` say which and what",
+    "bad-parameter": "400: a parameter, cursor or body is not what it may be; `parameter` and"
+    " `allowed` say which and what",
     "which-shop": "400: several shops are within reach and none was named; `allowed` lists them",
-    "not-allowed": "401 or 403: the token is missing, wrong or does not reach that far, or the request is another web page's",
+    "not-allowed": "401 or 403: the token is missing, wrong or does not reach that far, or the"
+    " request is another web page's",
     "unknown-shop": "404: no shop of that name is configured",
     "not-found": "404: no such path, customer, order or pixel",
     "method-not-allowed": "405: `Allow` lists the methods there are",
     "too-large": "413: the request's body is larger than any that means something",
-    "store-unavailable": "503: the database does not answer now; ask again after `Retry-After` seconds",
+    "store-unavailable": "503: the database does not answer now; ask again after `Retry-After`"
+    " seconds",
     "internal": "500: our mistake; the log of the query role has it",
 }
 """Types (`/docs#...`), each with its status and when it comes."""

@@ -1,4 +1,4 @@
-"""A route of the API: one entry serves the router, the reading of parameters, authorisation and OpenAPI."""
+"""A route of the API: one entry for router, parameters, authorisation and OpenAPI."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass

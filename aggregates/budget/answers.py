@@ -21,12 +21,13 @@ def _budget(question: Question) -> Budget:
 ANSWERS: Final = (
     Answer(
         "/v1/budget",
-        "Ad campaigns: what each cost and earned, Kelly fraction, and the daily budget it should get",
+        "Ad campaigns: cost, earnings, Kelly fraction, and the daily budget each should get",
         _budget,
         parameters=(
             whole(
                 "days",
-                "days of money and orders to tell; returns and advice keep to the setting, which is the default",
+                "days of money and orders to show; returns and advice keep to the setting, which"
+                " is the default",
                 7,
                 366,
             ),

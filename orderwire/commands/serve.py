@@ -34,7 +34,8 @@ def register(app: typer.Typer) -> None:
             )
         # Replace this process: the supervisor stays for as long as the shop sells, and needs
         # nothing of what the command line has loaded.
-        os.execv(sys.executable, [sys.executable, "-m", "orderwire.serve.supervisor", *wanted])  # noqa: S606 - our own module
+        command = [sys.executable, "-m", "orderwire.serve.supervisor", *wanted]
+        os.execv(sys.executable, command)  # noqa: S606 - our own module
 
 
 def _configured() -> str:

@@ -1,6 +1,6 @@
 """From URLs to a log and a store. The only place that knows which implementations there are.
 
-Each is imported where it is opened: a role loads what it uses, and the receiver opens no store at all.
+Each is imported where it is opened: a role loads what it uses, and the receiver opens no store.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The lock that makes one process role the only one on a SQLite store, taken before any side effect.
+"""The lock of the only process role on a SQLite store, taken before any side effect.
 
 The process before may be on its way out (orderwire/serve/address.py), so the lock is waited for.
 """

@@ -34,7 +34,10 @@ NONE_IN_WINDOW: Final = "no customer ordered in the window"
 
 @dataclass(frozen=True, slots=True)
 class RfmSettings:
-    """What the merchant decides. `margin` is the contribution margin, a fraction of revenue; 1 where not set."""
+    """What the merchant decides.
+
+    `margin` is the contribution margin, a fraction of revenue; 1 where not set.
+    """
 
     window_days: int = 365
     horizon_days: int = 365
@@ -63,7 +66,8 @@ class RfmView:
     btyd: Columns
     spend: Columns
     left_out: tuple[int, int, int]
-    """Orders without customer and e-mail address, their revenue in minor units, and orders in another currency."""
+    """Orders without customer and e-mail address, their revenue in minor units, and orders in
+    another currency."""
     positions: tuple[Position, ...]
 
 

@@ -65,7 +65,7 @@ class Cutoffs(Struct, frozen=True, kw_only=True):
     monetary: Annotated[
         list[str],
         Meta(
-            description="Revenue in the window, in the shop's currency: up to the first is score 1.",
+            description="Revenue in the window: up to the first is score 1.",
             examples=[["14.96", "27.94", "46.93", "93.96"]],
         ),
     ]

@@ -70,7 +70,7 @@ def test_the_example_asks_for_the_shop_and_what_compose_asks_for_and_holds_no_va
 def test_the_whole_example_can_be_taken_as_it_is(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the # taken away from every value shown: so no default is written in a way that the reader would refuse."""
+    """With the # taken away from every value shown: the reader refuses no default."""
     written = re.sub(r"^#([A-Z_]+=.+)$", r"\1", EXAMPLE, flags=re.MULTILINE)
     for name in setting_names():
         monkeypatch.delenv(name, raising=False)
