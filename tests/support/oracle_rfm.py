@@ -73,6 +73,8 @@ class Answer:
     grid: dict[tuple[int, int], tuple[int, int]] | None = None  # (r, fm) -> customers, revenue
     segments: dict[str, tuple[int, int]] | None = None
     scored: dict[str, Scored] = field(default_factory=dict)
+    first_ever: dict[str, int] = field(default_factory=dict)
+    """By customer, whenever it was."""
 
 
 def percentile_disc(values: Iterable[int]) -> list[int]:
@@ -126,6 +128,9 @@ def rfm_of(
     frequency = {who: min(len(own), orders_cap or len(own)) for who, own in recent.items()}
     spent = {who: sum(order.cents for order in own) for who, own in recent.items()}
     monetary = {who: round_money(cents) for who, cents in spent.items()}
+    first_ever: dict[str, int] = {}
+    for order in happened:
+        first_ever[order.customer] = min(order.day, first_ever.get(order.customer, order.day))
     cut_r, cut_f, cut_m = (percentile_disc(by.values()) for by in (recency, frequency, monetary))
     for who in recent:
         r = 6 - (1 + sum(recency[who] > cut for cut in cut_r))
@@ -133,6 +138,9 @@ def rfm_of(
         m = 1 + sum(monetary[who] > cut for cut in cut_m)
         fm = ceil(Fraction(f + m, 2))
         segment = GRID[r].split()[fm - 1]
+        since_first = asof_day - first_ever[who]
+        if segment == "new" and (recency[who] > 60 or since_first - recency[who] > 30):
+            segment = "promising"
         answer.scored[who] = Scored(
             recency[who], len(recent[who]), spent[who], r, f, m, fm, segment
         )
@@ -145,6 +153,7 @@ def rfm_of(
         for r in range(1, 6)
         for fm in range(1, 6)
     }
+    answer.first_ever = first_ever
     answer.segments = {
         name: _total(each for each in answer.scored.values() if each.segment == name)
         for name in NAMES

@@ -105,10 +105,8 @@ async def replay(
 
 def scores(store: SqlStore, today: int) -> Rfm:
     """What `/v1/rfm` is made of."""
-    last_day, orders, monetary, customers, count, revenue = np.array(
-        [row[1:] for row in cell_rows(store, RFM_CELLS)], dtype=np.int64
-    ).T
-    return rfm(last_day, orders, monetary, customers, count, revenue, today)
+    columns = np.array([row[1:] for row in cell_rows(store, RFM_CELLS)], dtype=np.int64).T
+    return rfm(*columns, asof_day=today)
 
 
 async def test_cdnow_told_in_webhooks_gives_the_published_numbers(tmp_path: Path) -> None:

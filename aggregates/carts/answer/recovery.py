@@ -15,11 +15,11 @@ from aggregates.arrays import Floats, Ints
 from aggregates.carts.answer.histogram import STRATA, Bools, Open
 from aggregates.carts.answer.survival import (
     BUCKET_H,
-    INTERVALS,
     LEVELS,
     OPEN_BUCKETS,
     Hazards,
-    completion_by_interval,
+    completion_probability,
+    worth_by_interval,
 )
 from aggregates.carts.answer.total_distribution import interval
 
@@ -75,13 +75,11 @@ def recovery_potential(
     carts, value = open_carts.carts[chosen], open_carts.value[chosen].astype(np.float64)
     # Carts of a bucket count at its middle age.
     age_h = (np.arange(OPEN_BUCKETS, dtype=np.float64) + 0.5) * BUCKET_H
-    by_interval = completion_by_interval(hazard, age_h)
-    cells = by_interval[stratum, age]
-    chance, paid = np.minimum(cells.sum(axis=1), 1.0), value * rho[stratum]
+    chance = completion_probability(hazard, age_h)[stratum, age]
+    paid = value * rho[stratum]
     strata_expected = np.bincount(stratum, paid * chance, STRATA)
     expected = float(strata_expected.sum())
-    worth = np.zeros((STRATA, INTERVALS))
-    np.add.at(worth, stratum, paid[:, None] * cells)
+    worth = worth_by_interval(hazard, stratum, age_h[age], paid)
     variance = common_variance
     if expected > 0.0:
         variance += _ignorance(worth / expected, hazard)

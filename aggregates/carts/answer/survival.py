@@ -8,7 +8,7 @@ begin. Ends of both kinds compete, so P(a) is a cumulative incidence (Kalbfleisc
 
 from dataclasses import dataclass
 from math import log
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from scipy import optimize
@@ -136,29 +136,80 @@ def hazards(spells: Spells, prior: Floats = GENERIC_HAZARDS) -> Hazards:
     )
 
 
-def completion_by_interval(hazard: Hazards, age_h: Floats) -> Floats:
-    """[strata, ages, intervals]: P(is completed, by a spell's end in that interval), up to 168 h.
+class Ahead(NamedTuple):
+    """What lies before carts of some ages; `stratum` and age give one entry each."""
 
-    Given that the cart is idle at `age_h` (hours).
-    """
-    total = np.minimum(hazard.completed + hazard.not_completed, 1.0 - 1e-12)
-    rates = -np.log1p(-total)
-    share = hazard.completed / np.maximum(hazard.completed + hazard.not_completed, 1e-300)
-    ending = np.einsum("sj,aj->saj", rates, _interval_share(age_h))
-    idle_until = np.exp(-(np.cumsum(ending, axis=2) - ending))
-    by_interval: Floats = idle_until * -np.expm1(-ending) * share[:, None, :]
-    return by_interval
+    interval: Ints
+    by_its_end: Floats
+    """P(the spell is over by the end of the interval that the age lies in, and completed)."""
+    beyond: Floats
+    """P(the cart is idle still at that end)."""
+
+
+def ahead(hazard: Hazards, stratum: Ints, age_h: Floats) -> Ahead:
+    """For each cart of `stratum` that is idle at `age_h` (hours)."""
+    interval = np.clip(np.searchsorted(EDGES_H, age_h, side="right") - 1, 0, INTERVALS - 1)
+    until = np.minimum(EDGES_H[interval + 1], HORIZON_H)
+    share = np.clip(until - age_h, 0.0, None) / np.diff(EDGES_H)[interval]
+    ending = _rates(hazard)[stratum, interval] * share
+    completed = -np.expm1(-ending) * _completed_part(hazard)[stratum, interval]
+    return Ahead(interval, completed, np.exp(-ending))
 
 
 def completion_probability(hazard: Hazards, age_h: Floats) -> Floats:
     """P(a), [strata, ages]: is ordered within 168 h of the last touch, given idle at `age_h`."""
-    probability: Floats = completion_by_interval(hazard, age_h).sum(axis=2)
-    return np.minimum(probability, 1.0)
+    strata = len(hazard.completed)
+    stratum = np.repeat(np.arange(strata), len(age_h))
+    found = ahead(hazard, stratum, np.tile(age_h, strata))
+    later = _from_edges(hazard)[stratum, found.interval + 1]
+    probability: Floats = np.minimum(found.by_its_end + found.beyond * later, 1.0)
+    return probability.reshape(strata, len(age_h))
 
 
-def _interval_share(age_h: Floats) -> Floats:
-    """[ages, intervals]: the share of each interval that lies between an age and the horizon."""
-    low, high = EDGES_H[:-1], np.minimum(EDGES_H[1:], HORIZON_H)
-    ahead = np.clip(high[None, :] - np.maximum(low[None, :], age_h[:, None]), 0.0, None)
-    share: Floats = ahead / (EDGES_H[1:] - low)
-    return share
+def worth_by_interval(hazard: Hazards, stratum: Ints, age_h: Floats, paid: Floats) -> Floats:
+    """[strata, intervals]: of carts worth `paid`, what is expected by spells that end there."""
+    strata = len(hazard.completed)
+    found = ahead(hazard, stratum, age_h)
+    cell = stratum * INTERVALS + found.interval
+    worth, beyond = (
+        np.bincount(cell, paid * each, strata * INTERVALS)
+        .astype(np.float64)  # where there is no cell at all, it counts in whole numbers
+        .reshape(strata, INTERVALS)
+        for each in (found.by_its_end, found.beyond)
+    )
+    ending = _rates(hazard) * _WHOLE
+    completed = -np.expm1(-ending) * _completed_part(hazard)
+    reaching = np.zeros(strata)
+    for j in range(INTERVALS):
+        worth[:, j] += reaching * completed[:, j]
+        reaching = reaching * np.exp(-ending[:, j]) + beyond[:, j]
+    return worth
+
+
+def _from_edges(hazard: Hazards) -> Floats:
+    """P at each edge, [strata, edges]."""
+    ending = _rates(hazard) * _WHOLE
+    completed = -np.expm1(-ending) * _completed_part(hazard)
+    found = np.zeros((len(ending), INTERVALS + 1))
+    for j in reversed(range(INTERVALS)):
+        found[:, j] = completed[:, j] + np.exp(-ending[:, j]) * found[:, j + 1]
+    return found
+
+
+_WHOLE: Final[Floats] = np.clip(
+    (np.minimum(EDGES_H[1:], HORIZON_H) - EDGES_H[:-1]) / np.diff(EDGES_H), 0.0, None
+)
+"""The part of each interval that lies before the horizon."""
+
+
+def _rates(hazard: Hazards) -> Floats:
+    """Cumulative rate of both ends over each interval."""
+    total = np.minimum(hazard.completed + hazard.not_completed, 1.0 - 1e-12)
+    rates: Floats = -np.log1p(-total)
+    return rates
+
+
+def _completed_part(hazard: Hazards) -> Floats:
+    """Of spells that end in an interval, the part that is completed."""
+    part: Floats = hazard.completed / np.maximum(hazard.completed + hazard.not_completed, 1e-300)
+    return part

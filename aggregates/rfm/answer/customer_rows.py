@@ -1,14 +1,18 @@
 """Which rows of `rfm_customer` a page of a list reads: never the shop's, however rare the segment.
 
-The cells in memory, seen in the same snapshot as the rows, say where the listed customers are and how many:
+The cells in memory, seen in the same snapshot as the rows, say where the listed customers are and
+how many.
 
-- `recency` (last day, then orders) and `frequency` (orders, then last day) go through groups of customers with the same last day and
-  orders: in one statement as many whole groups as still fit on the page, then a part of the next. Within a group R and F are the same
-  for all, so a segment is a range of money there. Cells hold orders capped at 32; what lies beyond is one block, sorted when read.
-- `monetary` reads the stretch of the money index that holds the page, or, where a rare segment would make that stretch long, the groups
-  that the segment's cells name: whichever is fewer rows.
+- `recency` (last day, then orders) and `frequency` (orders, then last day) go through groups of
+  customers with the same last day and orders: in one statement as many whole groups as still fit on
+  the page, then a part of the next. Within a group R and F are the same for all, so a segment is a
+  range of money there, of newcomers or of everybody. Cells hold orders capped at 32; what lies
+  beyond is one block, sorted when read.
+- `monetary` reads the stretch of the money index that holds the page, or, where a rare segment
+  would make that stretch long, the groups that the segment's cells name: whichever is fewer rows.
 
-A plus before a column (`+c.revenue`) keeps both databases from choosing its index: which one is right is known here, and SQLite guesses.
+A plus before a column (`+c.revenue`) keeps both databases from choosing its index: which one is
+right is known here, and SQLite guesses.
 """
 
 from collections.abc import Sequence
@@ -23,15 +27,19 @@ from aggregates.rfm.answer.overview import RfmView
 from aggregates.rfm.answer.scores import Cutoffs
 from aggregates.rfm.answer.segment_boxes import Box, Range, boxes
 from aggregates.rfm.answer.segments import Segment
-from aggregates.rfm.fold.customer import MAX_ORDERS
+from aggregates.rfm.fold.customer import MAX_ORDERS, NEWCOMER_DAYS
 from stream.store.contract import Snapshot
 
 Sort: TypeAlias = Literal["recency", "frequency", "monetary"]
 SORTS: Final[tuple[Sort, ...]] = get_args(Sort)
 Start: TypeAlias = tuple[int, int, str]
-"""The last item's place: two numbers in the order of the sort (the second 0 for monetary), and the customer."""
+"""The last item's place: two numbers in the order of the sort (the second 0 for monetary), and the
+customer."""
 
-COLUMNS: Final = "c.customer, c.guest, c.first_day, c.last_day, c.days, c.first_day_revenue, c.revenue_ever, c.orders, c.revenue"
+COLUMNS: Final = (
+    "c.customer, c.guest, c.first_day, c.last_day, c.days, c.first_day_revenue, c.revenue_ever,"
+    " c.orders, c.revenue"
+)
 ORDER: Final[dict[Sort, tuple[str, ...]]] = {
     "recency": ("c.last_day", "c.orders", "c.customer"),
     "frequency": ("c.orders", "c.last_day", "c.customer"),
@@ -39,13 +47,19 @@ ORDER: Final[dict[Sort, tuple[str, ...]]] = {
 }
 GROUPS_AT_ONCE: Final = 200
 MOST_GROUPS: Final = 4_000
-"""Groups that one statement may name: five parameters each, and SQLite takes 32,766."""
+"""Groups that one statement may name: six parameters each, and SQLite takes 32,766."""
 ALL: Final = 2**62
+EVERYBODY: Final = -1
+"""Where newcomers (1) and others (0) are not told apart."""
+IS_NEWCOMER: Final = f"CASE WHEN +c.last_day - c.first_day <= {NEWCOMER_DAYS} THEN 1 ELSE 0 END"
 ANYONE: Final = Box((None, None), (None, None), (None, None))
 
 
 class Row(NamedTuple):
-    """Columns of `rfm_customer`; days since 1970-01-01, minor units. `orders` and `revenue` are of the window."""
+    """Columns of `rfm_customer`; days since 1970-01-01, minor units.
+
+    `orders` and `revenue` are of the window.
+    """
 
     customer: str
     guest: int
@@ -60,7 +74,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What is listed, under the cut-offs of the moment when a list began: an export keeps to one definition of its segment."""
+    """What is listed, under the cut-offs of the moment when the list began."""
 
     sort: Sort
     segment: Segment | None
@@ -69,7 +83,7 @@ class Listing:
     cutoffs: Cutoffs | None
 
     def boxes(self) -> list[Box]:
-        """Disjoint ranges that hold the listed customers; a cut-off at the cap of orders is one that nobody passes."""
+        """Disjoint ranges that hold the listed customers; nobody passes a cut-off at the cap."""
         if self.segment is None or self.cutoffs is None:
             return [ANYONE]
         return [
@@ -90,12 +104,14 @@ class Listing:
 
 
 class _Members(NamedTuple):
-    """Cells of the listed customers; the segment is `low < money <= high` in each."""
+    """Cells of the listed customers; the segment is `low < money <= high` in each, of `newcomer`."""
 
     last_day: Ints
     orders: Ints
     money: Ints
     customers: Ints
+    newcomer: Ints
+    """0, 1 or `EVERYBODY`: whom of the cell's last day and orders the segment holds."""
     low: Ints
     high: Ints
 
@@ -114,15 +130,20 @@ def rows_behind(
 
 
 def _members(view: RfmView, listing: Listing) -> _Members:
-    last_day, orders, money = view.cells.key
+    last_day, orders, newcomer, money = view.cells.key
     low, high = np.full(len(money), ALL), np.full(len(money), -1)
+    wanted = np.full(len(money), EVERYBODY)
     for box in listing.boxes():
         inside = _within(listing.day - last_day, box.recency_days) & _within(orders, box.orders)
         if listing.segment is not None:
             inside &= _within(money, box.cents)
+        if box.newcomer is not None:
+            inside &= newcomer == box.newcomer
+            wanted[inside] = box.newcomer
         low[inside] = -1 if box.cents[0] is None else box.cents[0]
         high[inside] = ALL if box.cents[1] is None else box.cents[1]
-    return _Members(last_day, orders, money, view.cells.measures[0], low, high).only(high >= 0)
+    members = _Members(last_day, orders, money, view.cells.measures[0], wanted, low, high)
+    return members.only(high >= 0)
 
 
 def _within(values: Ints, limits: Range) -> npt.NDArray[np.bool_]:
@@ -194,17 +215,18 @@ def _by_money(
     wanted: int,
     after: Start | None,
 ) -> list[Row]:
-    """The stretch of money that holds the page: by the money index, or by the groups of its cells."""
-    all_money, everybody = view.cells.key[2], view.cells.measures[0]
+    """The stretch of money that holds the page: by the money index, or by its cells' groups."""
+    all_money, everybody = view.cells.key[3], view.cells.measures[0]
     highest = int(members.money.max(initial=-1)) if after is None else after[0]
-    # The bin that `highest` falls in ends at the first edge not below it; nobody is between neighbouring edges that cells have.
+    # The bin that `highest` falls in ends at the first edge not below it; nobody is between
+    # neighbouring edges that cells have.
     top = int(all_money[all_money >= highest].min(initial=ALL))
     members = members.only(members.money <= top)
     if not len(members.money):
         return []
     order = np.argsort(-members.money, kind="stable")
     money = members.money[order]
-    # What stands at the top edge may have been on pages before: it does not count for filling this one.
+    # What stands at the top edge may have been on pages before: it does not help to fill this one.
     reached = np.cumsum(np.where(money < top, members.customers[order], 0))
     bottom = int(money[min(int(np.searchsorted(reached, wanted)), len(money) - 1)])
     floor = int(all_money[all_money < bottom].max(initial=-1))
@@ -264,10 +286,10 @@ def _down_the_index(
         above, upto = box.recency_days
         limits += [bound("+c.last_day <", listing.day - above)] if above is not None else []
         limits += [bound("+c.last_day >=", listing.day - upto)] if upto is not None else []
+        limits += [f"{IS_NEWCOMER} = {box.newcomer}"] if box.newcomer is not None else []
         terms.append(f"({' AND '.join(limits)})")
-    most = (
-        "c.revenue <= :highest AND" if after is None else ""
-    )  # the place says it, and customers of equal money as well
+    # Behind a place, the place says it, and customers of equal money as well.
+    most = "c.revenue <= :highest AND" if after is None else ""
     where = f"c.revenue > :floor AND {most} +c.last_day > :cutoff AND ({' OR '.join(terms)})"
     return _query(snapshot, view, listing, "rfm_customer c", where, values, wanted, after)
 
@@ -281,17 +303,25 @@ def _select(
     after: Start | None,
 ) -> list[Row]:
     """Rows of the groups, in order."""
-    names = ("d", "low_orders", "high_orders", "low", "high")
+    names = ("d", "low_orders", "high_orders", "low", "high", "newcomer")
     ranges = [
-        (last_day, orders, orders if orders < MAX_ORDERS else ALL, low, high)
-        for last_day, orders, low, high in zip(
-            *(getattr(groups, name).tolist() for name in ("last_day", "orders", "low", "high")),
+        (last_day, orders, orders if orders < MAX_ORDERS else ALL, low, high, newcomer)
+        for last_day, orders, low, high, newcomer in zip(
+            *(
+                getattr(groups, name).tolist()
+                for name in ("last_day", "orders", "low", "high", "newcomer")
+            ),
             strict=True,
         )
     ]
-    on = "c.last_day = {d} AND c.orders >= {low_orders} AND c.orders <= {high_orders} AND +c.revenue > {low} AND +c.revenue <= {high}"
+    on = (
+        "c.last_day = {d} AND c.orders >= {low_orders} AND c.orders <= {high_orders}"
+        " AND +c.revenue > {low} AND +c.revenue <= {high}"
+        f" AND ({{newcomer}} = {EVERYBODY} OR {{newcomer}} = {IS_NEWCOMER})"
+    )
     if len(ranges) == 1 and ranges[0][1] < MAX_ORDERS:
-        # Equality with values, not with columns of another table: the index gives the order as well, whatever the group's size.
+        # Equality with values, not with columns of another table: the index gives the order as
+        # well, whatever the group's size.
         values: dict[str, Any] = dict(zip(names, ranges[0], strict=True))
         del values["high_orders"]
         where = on.replace(

@@ -17,6 +17,7 @@ from aggregates.rfm.answer.overview import RfmView
 from aggregates.rfm.answer.schema import CustomerLtv, RfmCustomer
 from aggregates.rfm.answer.scores import TOO_FEW, score_customer
 from aggregates.rfm.answer.segments import Segment
+from aggregates.rfm.fold.customer import is_newcomer
 from stream.money import MoneyJson, money
 from stream.store.contract import Snapshot
 from stream.times import day_text
@@ -93,7 +94,13 @@ def scored(row: Row, view: RfmView, listing: Listing) -> Customer:
         )
     if listing.cutoffs is None:
         return Customer(row, view.currency, recency_days, None, None, TOO_FEW)
-    score = score_customer(listing.cutoffs, recency_days, row.orders, row.revenue)
+    score = score_customer(
+        listing.cutoffs,
+        recency_days,
+        row.orders,
+        row.revenue,
+        newcomer=is_newcomer(row.first_day, row.last_day),
+    )
     return Customer(
         row, view.currency, recency_days, (score.r, score.f, score.m, score.fm), score.segment, None
     )

@@ -15,7 +15,7 @@ from aggregates.rfm.answer import schema
 from aggregates.rfm.answer.cell_arrays import CellArrays, Columns
 from aggregates.rfm.answer.churn import Churn, churn, ltv_simple
 from aggregates.rfm.answer.scores import TOO_FEW, Rfm, rfm
-from aggregates.rfm.answer.segments import SEGMENTS, SHOPIFY, segment_of
+from aggregates.rfm.answer.segments import NEW, SEGMENTS, SHOPIFY, grid_segment
 from aggregates.rfm.fold.customer import BTYD_CELLS, LAST_DAY_CELLS, RFM_CELLS, SPEND_CELLS
 from aggregates.rfm.fold.projection import NAME
 from processors.engine.feed import Feed
@@ -108,15 +108,8 @@ class RfmArrays:
         """Scores of the shop at the end of `day`, from memory where its cells have not changed."""
         known = self._scores.get(view.shop)
         if known is None or known[0] is not view.cells or known[1] != day:
-            (last_day, orders, monetary), (customers, order_count, revenue) = (
-                view.cells.key,
-                view.cells.measures,
-            )
-            known = (
-                view.cells,
-                day,
-                rfm(last_day, orders, monetary, customers, order_count, revenue, day),
-            )
+            scored = rfm(*view.cells.key, *view.cells.measures, asof_day=day)
+            known = view.cells, day, scored
             self._scores[view.shop] = known
         return known[2]
 
@@ -275,14 +268,15 @@ def _scores(scored: Rfm) -> schema.Scores | None:
 
 
 def _grid(scored: Rfm, currency: str) -> list[schema.Box] | None:
-    grid = scored.grid
-    if grid is None:
+    grid, segments = scored.grid, scored.segments
+    if grid is None or segments is None:
         return None
     return [
         schema.Box(
             r=r,
             fm=fm,
-            segment=segment_of(r, fm),
+            segment=grid_segment(r, fm),
+            of_them_new=segments[NEW].customers if grid_segment(r, fm) == NEW else None,
             customers=grid[r - 1][fm - 1].customers,
             revenue=money(grid[r - 1][fm - 1].revenue, currency),
         )

@@ -94,6 +94,13 @@ class Box(Struct, frozen=True, kw_only=True):
     r: Annotated[int, Meta(description="Recency score.", examples=[5])]
     fm: Annotated[int, Meta(description="Mean of frequency and monetary score.", examples=[5])]
     segment: Segment
+    of_them_new: Annotated[
+        int | None,
+        Meta(
+            description="At `new`: those whose first order is recent; the others are promising.",
+            examples=[None],
+        ),
+    ]
     customers: Annotated[int, Meta(description="Customers in it.", examples=[3012])]
     revenue: Annotated[MoneyJson, Meta(description="Their revenue in the window.")]
 

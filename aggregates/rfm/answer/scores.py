@@ -19,7 +19,17 @@ import numpy as np
 import numpy.typing as npt
 
 from aggregates.arrays import Floats, Ints
-from aggregates.rfm.answer.segments import SEGMENTS, Segment, fm_score, segment_of
+from aggregates.rfm.answer.segments import (
+    NEW,
+    NEW_RECENCY_DAYS,
+    RETURNED,
+    SEGMENTS,
+    Segment,
+    fm_score,
+    grid_segment,
+    is_new,
+    segment_of,
+)
 from aggregates.rfm.fold.customer import MAX_ORDERS
 
 MIN_CUSTOMERS: Final = 5
@@ -36,7 +46,7 @@ _BELOW_ONE: Final = (int(np.float64(1.0).view(np.int64)) >> _LEADING_BITS) - 1
 
 @dataclass(frozen=True, slots=True)
 class Cutoffs:
-    """Four ascending values per measure: the last values of the lowest, second, third and fourth fifth."""
+    """Four ascending values per measure: the last of the lowest, second, third and fourth fifth."""
 
     recency_days: tuple[int, ...]
     frequency: tuple[int, ...]
@@ -53,10 +63,10 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Rfm:
-    """A shop's RFM. Without cut-offs (`reason` says why) scores and grid are None and only the totals are told.
+    """A shop's RFM. Without cut-offs (`reason` says why) scores and grid are None.
 
-    `recency`, `frequency`, `monetary` count customers by score 1 to 5; `grid[r - 1][fm - 1]` and `segments` add up to the
-    totals.
+    `recency`, `frequency`, `monetary` count customers by score 1 to 5; `grid[r - 1][fm - 1]` and
+    `segments` add up to the totals.
     """
 
     customers: int
@@ -85,17 +95,20 @@ class Score:
 def rfm(
     last_day: Ints,
     orders: Ints,
+    newcomer: Ints,
     monetary: Ints,
     customers: Ints,
     order_count: Ints,
     revenue: Ints,
+    *,
     asof_day: int,
 ) -> Rfm:
     """RFM of the cells at the end of day `asof_day`.
 
-    Arrays of one length, one entry per cell: key `last_day` (days since 1970-01-01), `orders` (capped at 32), `monetary`
-    (minor units: exact, or the upper edge of the money bin); measures `customers`, `order_count` (uncapped), `revenue`
-    (minor units). The cells hold only customers with an order in the window: the fold has expired the others.
+    Arrays of one length, one entry per cell: key `last_day` (days since 1970-01-01), `orders`
+    (capped at 32), `newcomer` (0 or 1), `monetary` (minor units: exact, or the upper edge of the
+    money bin); measures `customers`, `order_count` (uncapped), `revenue` (minor units). The cells
+    hold only customers with an order in the window: the fold has expired the others.
     """
     n, total_orders, total_revenue = (
         int(customers.sum()),
@@ -115,7 +128,8 @@ def rfm(
     reached = np.cumsum(by_orders)
     counts = tuple(int(np.searchsorted(reached, rank)) for rank in ranks)
     money = tuple(values_at(monetary, customers, ranks))
-    # One index per cell: 25 (R - 1) + 5 (F - 1) + (M - 1), in bytes until it is used. R falls as recency rises.
+    # One index per cell: 25 (R - 1) + 5 (F - 1) + (M - 1), in bytes until it is used. R falls as
+    # recency rises.
     cube = np.full(len(last_day), 100, dtype=np.int8)
     step = np.empty_like(cube)
     for k in range(4):
@@ -125,6 +139,9 @@ def rfm(
     people = _whole(_counted(lambda block: cube[block], customers, 125)).reshape(5, 5, 5)
     taken = _whole(_counted(lambda block: cube[block], revenue, 125)).reshape(5, 5, 5)
     grid = tuple(tuple(_by_fm(people[r], taken[r])) for r in range(5))
+    # Only where R is 5 and F and M are 1 it matters when the first order ever was.
+    new = (cube == 100) & (newcomer == 1) & (last_day >= asof_day - NEW_RECENCY_DAYS)
+    who_are_new = Tally(int(customers[new].sum()), int(revenue[new].sum()))
     return Rfm(
         customers=n,
         orders=total_orders,
@@ -134,22 +151,24 @@ def rfm(
         frequency=_tuple(people.sum(axis=(0, 2))),
         monetary=_tuple(people.sum(axis=(0, 1))),
         grid=grid,
-        segments=_by_segment(grid),
+        segments=_by_segment(grid, who_are_new),
         reason=None,
     )
 
 
-def score_customer(cutoffs: Cutoffs, recency_days: int, orders: int, cents: int) -> Score:
-    """Scores of one customer under a shop's cut-offs; `cents` is the value its cell carries (or exact, if cells are)."""
+def score_customer(
+    cutoffs: Cutoffs, recency_days: int, orders: int, cents: int, *, newcomer: bool
+) -> Score:
+    """Scores of one customer under a shop's cut-offs; `cents` exact, or as its cell has it."""
     r = 5 - sum(recency_days > c for c in cutoffs.recency_days)
     f = 1 + sum(min(orders, MAX_ORDERS) > c for c in cutoffs.frequency)
     m = 1 + sum(cents > c for c in cutoffs.monetary)
     fm = fm_score(f, m)
-    return Score(r, f, m, fm, segment_of(r, fm))
+    return Score(r, f, m, fm, segment_of(r, fm, new=is_new(newcomer, recency_days)))
 
 
 def _marginals(last_day: Ints, orders: Ints, customers: Ints) -> tuple[Floats, Floats]:
-    """Customers by day from the first one on, and by number of orders from zero on; one joint count serves both."""
+    """Customers by day from the first one on, and by number of orders from zero on."""
     first_day, width = int(last_day.min()), int(orders.max()) + 1
     offset, height = first_day * width, int(last_day.max()) - first_day + 1
     joint = _counted(
@@ -160,7 +179,7 @@ def _marginals(last_day: Ints, orders: Ints, customers: Ints) -> tuple[Floats, F
 
 
 def values_at(values: Ints, weights: Ints, ranks: Sequence[int]) -> list[int]:
-    """The `rank`-th smallest of `values` for each rank (from 1), each value standing for `weights` customers."""
+    """The `rank`-th smallest of `values` for each rank (from 1), each one of `weights` customers."""
     lowest = int(values.min())
     reached = np.cumsum(_counted(lambda block: _buckets(values[block] - lowest), weights, _BUCKETS))
     found = []
@@ -178,7 +197,7 @@ def values_at(values: Ints, weights: Ints, ranks: Sequence[int]) -> list[int]:
 
 
 def _buckets(values: Ints) -> Ints:
-    """Bucket 0 for zero, then 64 buckets per doubling from one upwards, in the order of the values (none negative)."""
+    """Bucket 0 for zero, then 64 buckets per doubling, in the order of the values (none negative)."""
     bits = values.astype(np.float64).view(np.int64)
     bits >>= _LEADING_BITS
     bits -= _BELOW_ONE
@@ -195,7 +214,7 @@ def _edge(bucket: int) -> int:
 
 
 def _counted(indices: Callable[[slice], IntArray], weights: Ints, size: int) -> Floats:
-    """bincount block by block: temporaries stay in cache, and fresh pages would cost more than the counting."""
+    """bincount block by block: temporaries stay in cache, since fresh pages cost more."""
     total = np.zeros(size)
     for start in range(0, len(weights), _BLOCK):
         block = slice(start, start + _BLOCK)
@@ -208,12 +227,15 @@ def _by_fm(people: Ints, taken: Ints) -> list[Tally]:
     return [Tally(int(n), int(money)) for n, money in zip(customers, revenue, strict=True)]
 
 
-def _by_segment(grid: tuple[tuple[Tally, ...], ...]) -> dict[Segment, Tally]:
+def _by_segment(grid: tuple[tuple[Tally, ...], ...], new: Tally) -> dict[Segment, Tally]:
     customers, revenue = dict.fromkeys(SEGMENTS, 0), dict.fromkeys(SEGMENTS, 0)
     for r, row in enumerate(grid, 1):
         for fm, tally in enumerate(row, 1):
-            customers[segment_of(r, fm)] += tally.customers
-            revenue[segment_of(r, fm)] += tally.revenue
+            customers[grid_segment(r, fm)] += tally.customers
+            revenue[grid_segment(r, fm)] += tally.revenue
+    customers[RETURNED] += customers[NEW] - new.customers
+    revenue[RETURNED] += revenue[NEW] - new.revenue
+    customers[NEW], revenue[NEW] = new.customers, new.revenue
     return {segment: Tally(customers[segment], revenue[segment]) for segment in SEGMENTS}
 
 

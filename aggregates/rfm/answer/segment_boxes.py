@@ -1,32 +1,45 @@
-"""A segment as ranges of recency, orders and money: the predicate for listing its customers without scoring everyone.
+"""A segment as ranges of recency, orders and money, to list its customers without scoring everyone.
 
-The cut-offs divide each measure into five ranges; a segment is a union of (R, F, M) cells, hence of boxes. For one R and one F
-the M scores that lead to a segment are consecutive, since FM grows with M, so a segment has at most 25 boxes; boxes that ties
-between cut-offs leave empty are left out.
+The cut-offs divide each measure into five ranges, and a segment is a union of (R, F, M) cells,
+hence of boxes. For one R and one F the M scores of a segment are consecutive, since FM grows with
+M, so it has at most 25 boxes, and one or two more where new customers are told from returned ones.
 """
 
 from itertools import product
 from typing import NamedTuple, TypeAlias
 
 from aggregates.rfm.answer.scores import Cutoffs
-from aggregates.rfm.answer.segments import Segment, fm_score, segment_of
+from aggregates.rfm.answer.segments import (
+    NEW,
+    NEW_RECENCY_DAYS,
+    Segment,
+    fm_score,
+    grid_segment,
+    segment_of,
+)
 
 Range: TypeAlias = tuple[int | None, int | None]  # above, up to and including; None: without limit
 
 
 class Box(NamedTuple):
-    """Customers with above < value <= upto in each measure; `orders` as capped at 32, `cents` as cells carry them."""
+    """Customers with above < value <= upto in each measure.
+
+    `orders` are capped as in cells, `cents` are as cells have them. `newcomer` is 0 or 1 where only
+    such customers are meant. All cells of one last day and one number of orders that a segment
+    holds ask for the same.
+    """
 
     recency_days: Range
     orders: Range
     cents: Range
+    newcomer: int | None = None
 
 
 def boxes(cutoffs: Cutoffs, segment: Segment) -> list[Box]:
     """Disjoint boxes that hold exactly the segment's customers."""
-    found = []
+    found: list[Box] = []
     for r, f in product(range(1, 6), range(1, 6)):
-        m = [m for m in range(1, 6) if segment_of(r, fm_score(f, m)) == segment]
+        m = [m for m in range(1, 6) if _may_be(r, fm_score(f, m), segment)]
         if not m:
             continue
         box = Box(
@@ -34,9 +47,28 @@ def boxes(cutoffs: Cutoffs, segment: Segment) -> list[Box]:
             _range(cutoffs.frequency, f, f),
             _range(cutoffs.monetary, m[0], m[-1]),
         )
-        if all(above is None or upto is None or above < upto for above, upto in box):
-            found.append(box)
-    return found
+        found += _parts(box, segment) if grid_segment(r, fm_score(f, m[0])) == NEW else [box]
+    return [
+        box
+        for box in found
+        if all(above is None or upto is None or above < upto for above, upto in box[:3])
+    ]
+
+
+def _may_be(r: int, fm: int, segment: Segment) -> bool:
+    """Whether customers with these scores may be of the segment."""
+    return segment in {segment_of(r, fm, new=new) for new in (True, False)}
+
+
+def _parts(box: Box, segment: Segment) -> list[Box]:
+    """Of the box of the grid's new customers, those who are, or those who have come back."""
+    above, upto = box.recency_days
+    lately = upto if upto is not None and upto < NEW_RECENCY_DAYS else NEW_RECENCY_DAYS
+    recent = box._replace(recency_days=(above, lately), newcomer=int(segment == NEW))
+    if segment == NEW:
+        return [recent]
+    long_ago = NEW_RECENCY_DAYS if above is None else max(above, NEW_RECENCY_DAYS)
+    return [recent, box._replace(recency_days=(long_ago, upto))]
 
 
 def _range(cuts: tuple[int, ...], first: int, last: int) -> Range:

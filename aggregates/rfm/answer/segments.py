@@ -37,6 +37,11 @@ SHOPIFY: Final[dict[Segment, str]] = {
     "lost": "DORMANT",
 }
 
+NEW: Final[Segment] = "new"
+RETURNED: Final[Segment] = "promising"
+NEW_RECENCY_DAYS: Final = 60
+"""With a first order at most 30 days before the last, a new customer's is at most 90 days ago."""
+
 # Row: R from 1 to 5; column: FM from 1 to 5.
 _GRID: Final[tuple[tuple[Segment, ...], ...]] = (
     ("lost", "lost", "at_risk", "at_risk", "cant_lose"),
@@ -52,11 +57,27 @@ def fm_score(f: int, m: int) -> int:
     return (f + m + 1) // 2
 
 
-def segment_of(r: int, fm: int) -> Segment:
-    """The segment of scores R and FM, each 1 to 5."""
+def grid_segment(r: int, fm: int) -> Segment:
+    """The segment of scores R and FM, each 1 to 5; of customers at `new`, those who are new."""
     return _GRID[r - 1][fm - 1]
 
 
+def segment_of(r: int, fm: int, *, new: bool) -> Segment:
+    """The segment of a customer with scores R and FM; `new` as `is_new` has it.
+
+    Who comes back after a long time has scores of a new customer in the window, and is promising.
+    """
+    segment = grid_segment(r, fm)
+    return RETURNED if segment == NEW and not new else segment
+
+
+def is_new(newcomer: bool, recency_days: int) -> bool:
+    """Whether the first order ever is recent; `newcomer` as the fold's `is_newcomer` has it."""
+    return newcomer and recency_days <= NEW_RECENCY_DAYS
+
+
 def cells_of(segment: Segment) -> tuple[tuple[int, int], ...]:
-    """The (R, FM) pairs of one segment, ascending."""
-    return tuple((r, fm) for r in range(1, 6) for fm in range(1, 6) if segment_of(r, fm) == segment)
+    """The (R, FM) pairs of one segment in the grid, ascending."""
+    return tuple(
+        (r, fm) for r in range(1, 6) for fm in range(1, 6) if grid_segment(r, fm) == segment
+    )

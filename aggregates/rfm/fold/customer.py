@@ -18,7 +18,9 @@ from stream.store.contract import Cells, Entities
 
 NEVER = 2**62
 MAX_ORDERS = 32
-"""Orders in the window are capped at this in cells: the frequency cut-offs of a real shop lie far below."""
+"""Orders in the window are capped at this in cells: frequency cut-offs lie far below."""
+NEWCOMER_DAYS = 30
+"""A customer is a newcomer while the last order is at most this long after the first ever."""
 
 
 class DayRow(NamedTuple):
@@ -55,7 +57,9 @@ DAYS = Entities("rfm_customer_day", DayRow, 3)
 CUSTOMERS = Entities("rfm_customer", CustomerRow, 2)
 
 RFM_CELLS = Cells(
-    "rfm_cell", ("shop", "last_day", "orders", "monetary"), ("customers", "order_count", "revenue")
+    "rfm_cell",
+    ("shop", "last_day", "orders", "newcomer", "monetary"),
+    ("customers", "order_count", "revenue"),
 )
 LAST_DAY_CELLS = Cells("rfm_last_day_cell", ("shop", "guest", "last_day"), ("customers",))
 BTYD_CELLS = Cells(
@@ -65,6 +69,11 @@ BTYD_CELLS = Cells(
 )
 """Offsets: the sum over customers of how far their own days lie after the cell's (`day_bins`)."""
 SPEND_CELLS = Cells("rfm_spend_cell", ("shop", "x", "spend"), ("customers", "revenue"))
+
+
+def is_newcomer(first_day: int, last_day: int) -> bool:
+    """Whether the first order ever was not long before the last one."""
+    return last_day - first_day <= NEWCOMER_DAYS
 
 
 def is_guest(customer: str) -> bool:
@@ -104,6 +113,7 @@ def cells(row: CustomerRow | None, *, exact: bool) -> Projection:
             shop,
             last_day,
             orders if orders < MAX_ORDERS else MAX_ORDERS,
+            int(is_newcomer(first_day, last_day)),
             revenue if exact else bin_edge(revenue),
         )
         counted.append((RFM_CELLS, key, (1, orders, revenue)))

@@ -247,7 +247,7 @@ def test_midnight_touches_only_customers_whose_orders_leave(store: SqlStore) -> 
     assert nonzero(store, RFM_CELLS) == before
     with store.begin() as transaction:
         processor.tick(transaction, at(DAY0 + 365))
-    assert set(nonzero(store, RFM_CELLS)) == {(SHOP, DAY0 + 1, 1, 1000)}
+    assert set(nonzero(store, RFM_CELLS)) == {(SHOP, DAY0 + 1, 1, 1, 1000)}
     assert sum(n for (n,) in nonzero(store, LAST_DAY_CELLS).values()) == 2
 
 
@@ -259,7 +259,7 @@ def test_refunds_lower_money_only_and_are_counted_once_however_they_are_told(
     )
     assert nonzero(store, RFM_CELLS) == {}
     fold(store, [[order("1", total=1000)]])
-    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0, 1, 700): (1, 1, 700)}
+    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0, 1, 1, 700): (1, 1, 700)}
     fold(
         store,
         [
@@ -275,7 +275,7 @@ def test_refunds_lower_money_only_and_are_counted_once_however_they_are_told(
             ]
         ],
     )
-    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0, 1, 700): (1, 1, 700)}
+    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0, 1, 1, 700): (1, 1, 700)}
     fold(
         store,
         [
@@ -291,7 +291,7 @@ def test_refunds_lower_money_only_and_are_counted_once_however_they_are_told(
             ]
         ],
     )
-    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0, 1, 0): (1, 1, 0)}
+    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0, 1, 1, 0): (1, 1, 0)}
 
 
 def test_an_order_may_change_its_customer(store: SqlStore) -> None:
@@ -303,7 +303,10 @@ def test_an_order_may_change_its_customer(store: SqlStore) -> None:
         ],
     )
     assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
-    assert set(nonzero(store, RFM_CELLS)) == {(SHOP, DAY0, 1, 1000), (SHOP, DAY0 + 2, 1, 1000)}
+    assert set(nonzero(store, RFM_CELLS)) == {
+        (SHOP, DAY0, 1, 1, 1000),
+        (SHOP, DAY0 + 2, 1, 1, 1000),
+    }
 
 
 def test_a_merge_joins_two_customers_whenever_it_comes(store: SqlStore) -> None:
@@ -316,7 +319,7 @@ def test_a_merge_joins_two_customers_whenever_it_comes(store: SqlStore) -> None:
             [order("2", customer="2", day=DAY0 + 1), order("3", customer="1", day=DAY0 + 2)],
         ],
     )
-    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0 + 2, 3, 3000): (1, 3, 3000)}
+    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0 + 2, 3, 1, 3000): (1, 3, 3000)}
 
 
 def test_guests_are_known_by_a_hash_and_orders_of_nobody_are_left_out_and_counted(
@@ -352,7 +355,7 @@ def test_orders_in_another_currency_cannot_be_added_so_they_are_left_out_and_cou
         ],
     )
     assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
-    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0, 1, 1000): (1, 1, 1000)}
+    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0, 1, 1, 1000): (1, 1, 1000)}
     assert nonzero(store, CURRENCY_CELLS) == {(SHOP, "USD"): (1,), (SHOP, "EUR"): (2,)}
     assert nonzero(store, LEFT_OUT_CELLS) == {}
 
@@ -378,7 +381,7 @@ def test_a_shop_s_currency_is_that_of_most_orders_that_count_whichever_came_firs
     ticked(store, processor)
     assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
     assert currency_of(store) == "USD"
-    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0, 1, 1000): (2, 2, 2000)}
+    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0, 1, 1, 1000): (2, 2, 2000)}
 
 
 def test_a_shop_with_nothing_but_a_cancelled_order_has_no_currency_until_one_counts(
@@ -393,7 +396,7 @@ def test_a_shop_with_nothing_but_a_cancelled_order_has_no_currency_until_one_cou
     ticked(store, fold(store, [[order("2")]], processor=processor))
     assert (currency_of(store), nonzero(store, RFM_CELLS)) == (
         "USD",
-        {(SHOP, DAY0, 1, 1000): (1, 1, 1000)},
+        {(SHOP, DAY0, 1, 1, 1000): (1, 1, 1000)},
     )
 
 
@@ -451,15 +454,15 @@ def test_merges_that_contradict_each_other_make_one_customer_of_all_they_name(
 
 def test_an_order_of_a_day_that_has_not_begun_counts_once_it_has(store: SqlStore) -> None:
     processor = fold(store, [[order("1", day=DAY0 + 2), order("2", day=DAY0, total=1)]], DAY0)
-    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0, 1, 1): (1, 1, 1)}
+    assert nonzero(store, RFM_CELLS) == {(SHOP, DAY0, 1, 1, 1): (1, 1, 1)}
     fold(store, [[order("3", customer="2", day=DAY0 + 1)]], DAY0 + 1, processor)
     assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
     with store.begin() as transaction:
         processor.tick(transaction, at(DAY0 + 2))
     assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
     assert nonzero(store, RFM_CELLS) == {
-        (SHOP, DAY0 + 1, 1, 1000): (1, 1, 1000),
-        (SHOP, DAY0 + 2, 2, 1001): (1, 2, 1001),
+        (SHOP, DAY0 + 1, 1, 1, 1000): (1, 1, 1000),
+        (SHOP, DAY0 + 2, 2, 1, 1001): (1, 2, 1001),
     }
 
 

@@ -42,10 +42,8 @@ def sqlite_store(tmp_path: Path, migrated_sqlite: Path) -> Iterator[SqlStore]:
 def told(store: SqlStore, today: int) -> tuple[Rfm, Churn]:
     """What `/v1/rfm` is made of."""
     cells, days = nonzero(store, RFM_CELLS), nonzero(store, LAST_DAY_CELLS)
-    last_day, orders, monetary, customers, count, revenue = np.array(
-        [(*key[1:], *n) for key, n in cells.items()], dtype=np.int64
-    ).T
-    scored = rfm(last_day, orders, monetary, customers, count, revenue, today)
+    columns = np.array([(*key[1:], *n) for key, n in cells.items()], dtype=np.int64).T
+    scored = rfm(*columns, asof_day=today)
     last_days, everybody = np.array([(key[2], *n) for key, n in days.items()], dtype=np.int64).T
     return scored, churn(last_days, everybody, today)
 

@@ -11,9 +11,18 @@ from hypothesis import strategies as st
 
 from aggregates.arrays import Ints
 from aggregates.rfm.answer.churn import churn, ltv_simple
-from aggregates.rfm.answer.scores import TOO_FEW, Rfm, rfm, score_customer, values_at
+from aggregates.rfm.answer.scores import TOO_FEW, Rfm, Score, rfm, score_customer, values_at
 from aggregates.rfm.answer.segment_boxes import boxes
-from aggregates.rfm.answer.segments import SEGMENTS, SHOPIFY, cells_of, fm_score, segment_of
+from aggregates.rfm.answer.segments import (
+    NEW_RECENCY_DAYS,
+    SEGMENTS,
+    SHOPIFY,
+    cells_of,
+    fm_score,
+    grid_segment,
+    is_new,
+    segment_of,
+)
 from tests.support.golden import CDNOW_MASTER, cdnow_orders, rfm_figures
 from tests.support.oracle_rfm import GRID, NAMES, Answer, Order, percentile_disc, rfm_of
 
@@ -32,30 +41,34 @@ def bin_edge(cents: int) -> int:
 def cells(
     orders: list[Order], asof_day: int, *, exact: bool = True, window_days: int = 365
 ) -> tuple[Ints, ...]:
-    """What the fold would hold: one row per (last day, orders capped, money) with customers, orders and revenue."""
+    """What the fold would hold: rows of `RFM_CELLS` without the shop."""
     own: dict[str, list[Order]] = defaultdict(list)
+    first: dict[str, int] = {}
     for order in orders:
+        if order.day <= asof_day:
+            first[order.customer] = min(order.day, first.get(order.customer, order.day))
         if asof_day - window_days < order.day <= asof_day:
             own[order.customer].append(order)
-    counted: dict[tuple[int, int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
-    for bought in own.values():
+    counted: dict[tuple[int, int, int, int], list[int]] = defaultdict(lambda: [0, 0, 0])
+    for who, bought in own.items():
         cents = sum(order.cents for order in bought)
+        last_day = max(order.day for order in bought)
         key = (
-            max(order.day for order in bought),
+            last_day,
             min(len(bought), 32),
+            int(last_day - first[who] <= 30),
             cents if exact else bin_edge(cents),
         )
         for at, amount in enumerate((1, len(bought), cents)):
             counted[key][at] += amount
     table = np.array([(*key, *values) for key, values in counted.items()], dtype=np.int64).reshape(
-        -1, 6
+        -1, 7
     )
     return tuple(table.T)
 
 
 def scored(orders: list[Order], asof_day: int, *, exact: bool = True) -> Rfm:
-    last_day, n, money, customers, count, revenue = cells(orders, asof_day, exact=exact)
-    return rfm(last_day, n, money, customers, count, revenue, asof_day)
+    return rfm(*cells(orders, asof_day, exact=exact), asof_day=asof_day)
 
 
 def agrees(got: Rfm, expected: Answer) -> None:
@@ -194,8 +207,9 @@ def test_one_customer_is_scored_as_its_cell_is(orders: list[Order]) -> None:
         return
     cutoffs = scored(orders, ASOF).cutoffs
     assert cutoffs is not None
-    for each in answer.scored.values():
-        got = score_customer(cutoffs, each.recency_days, each.orders, each.cents)
+    for who, each in answer.scored.items():
+        newcomer = ASOF - each.recency_days - answer.first_ever[who] <= 30
+        got = score_customer(cutoffs, each.recency_days, each.orders, each.cents, newcomer=newcomer)
         assert (got.r, got.f, got.m, got.fm, got.segment) == (
             each.r,
             each.f,
@@ -218,10 +232,14 @@ def test_the_boxes_of_the_segments_hold_each_customer_exactly_once(orders: list[
         above, upto = limits
         return (above is None or value > above) and (upto is None or value <= upto)
 
-    for each in answer.scored.values():
+    for who, each in answer.scored.items():
         own = (each.recency_days, min(each.orders, 32), each.cents)
+        newcomer = int(ASOF - each.recency_days - answer.first_ever[who] <= 30)
         found = [
-            name for name in SEGMENTS for box in boxes(cutoffs, name) if all(map(within, own, box))
+            name
+            for name in SEGMENTS
+            for box in boxes(cutoffs, name)
+            if all(map(within, own, box[:3])) and box.newcomer in (None, newcomer)
         ]
         assert found == [each.segment]
 
@@ -231,10 +249,14 @@ def test_the_boxes_of_the_segments_hold_each_customer_exactly_once(orders: list[
 def test_scores_are_monotone(orders: list[Order], recency: int, count: int, cents: int) -> None:
     if not cells(orders, ASOF)[0].size or (cutoffs := scored(orders, ASOF).cutoffs) is None:
         return
-    here = score_customer(cutoffs, recency, count, cents)
-    assert score_customer(cutoffs, recency + 7, count, cents).r <= here.r
-    assert score_customer(cutoffs, recency, count + 1, cents).f >= here.f
-    assert score_customer(cutoffs, recency, count, cents + 100).m >= here.m
+
+    def score(recency_days: int, orders: int, cents: int) -> Score:
+        return score_customer(cutoffs, recency_days, orders, cents, newcomer=True)
+
+    here = score(recency, count, cents)
+    assert score(recency + 7, count, cents).r <= here.r
+    assert score(recency, count + 1, cents).f >= here.f
+    assert score(recency, count, cents + 100).m >= here.m
 
 
 def test_customers_who_did_the_same_share_every_score() -> None:
@@ -245,7 +267,8 @@ def test_customers_who_did_the_same_share_every_score() -> None:
     got = scored(alike + apart, ASOF)
     assert got.frequency is not None
     assert got.frequency[0] == 50
-    assert score_customer(got.cutoffs, 10, 1, 500).f == 1 if got.cutoffs else False
+    assert got.cutoffs is not None
+    assert score_customer(got.cutoffs, 10, 1, 500, newcomer=True).f == 1
 
 
 @settings(max_examples=40, deadline=None)
@@ -256,9 +279,7 @@ def test_the_clock_alone_changes_recency_by_days_and_no_score(
     arrays = cells(orders, ASOF)
     if not arrays[0].size:
         return
-    last_day, n, money, customers, count, revenue = arrays
-    now = rfm(last_day, n, money, customers, count, revenue, ASOF)
-    then = rfm(last_day, n, money, customers, count, revenue, ASOF + later)
+    now, then = rfm(*arrays, asof_day=ASOF), rfm(*arrays, asof_day=ASOF + later)
     assert now.grid == then.grid
     if now.cutoffs and then.cutoffs:
         assert tuple(day + later for day in now.cutoffs.recency_days) == then.cutoffs.recency_days
@@ -271,7 +292,7 @@ def test_four_customers_have_totals_but_no_scores_and_it_says_so() -> None:
     assert got.segments is None
     assert got.reason == TOO_FEW
     empty = np.zeros(0, dtype=np.int64)
-    assert rfm(empty, empty, empty, empty, empty, empty, ASOF).customers == 0
+    assert rfm(*[empty] * 7, asof_day=ASOF).customers == 0
 
 
 @settings(max_examples=200)
@@ -301,8 +322,30 @@ def test_eleven_segments_cover_the_grid_once_and_each_has_a_shopify_name() -> No
         (r, fm) for r in range(1, 6) for fm in range(1, 6)
     ]
     for r, row in GRID.items():
-        assert [segment_of(r, fm) for fm in range(1, 6)] == row.split()
+        assert [grid_segment(r, fm) for fm in range(1, 6)] == row.split()
     assert [fm_score(1, 2), fm_score(1, 1), fm_score(5, 4), fm_score(5, 5)] == [2, 1, 5, 5]
+
+
+def test_new_are_only_those_whose_first_order_is_recent() -> None:
+    """Who comes back after a year has the scores of a new customer in the window, and is none."""
+    often = [
+        Order(f"often-{who}", ASOF - 30 - who, 5_000 - 100 * who)
+        for who in range(40)
+        for _ in range(3)
+    ]
+    once = [Order("fresh", ASOF - 3, 100)]
+    back = [Order("back", ASOF - 400, 5_000), Order("back", ASOF - 3, 100)]
+    got = scored(often + once + back, ASOF)
+    assert got.grid is not None
+    assert got.segments is not None
+    assert got.grid[4][0].customers == 2
+    assert (got.segments["new"].customers, got.segments["promising"].customers) == (1, 1)
+    assert segment_of(5, 1, new=True) == "new"
+    assert segment_of(5, 1, new=False) == "promising"
+    assert segment_of(5, 2, new=False) == segment_of(5, 2, new=True) == "potential_loyalist"
+    assert is_new(True, NEW_RECENCY_DAYS)
+    assert not is_new(True, NEW_RECENCY_DAYS + 1)  # in a shop whose newest fifth is old
+    assert not is_new(False, 0)
 
 
 def test_churn_counts_more_than_180_days_over_everyone_ever() -> None:
