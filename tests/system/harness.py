@@ -90,6 +90,7 @@ class System:
         store_url: str | None = None,
         script: Script | None = None,
         shop: Mapping[str, str | float] | None = None,
+        other_shops: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """`log_url` and `store_url` default to SQLite files in `folder`. `script` is Meta's mood (`graph_replies.Weather(...).script()`).
@@ -99,7 +100,7 @@ class System:
         self.now = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=30)
         """When the simulated shop's traffic begins: what it tells stays in the past, however fast it is sent."""
         self.graph = GraphStandIn(script, tokens={ACCESS_TOKEN: [PIXEL]})
-        self._shop = dict(shop or {})
+        self._shop, self._other_shops = dict(shop or {}), tuple(other_shops)
         self._receiver, self._api = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         self._variables = {
             "ORDERWIRE_LOG_URL": log_url or f"sqlite:///{folder / 'log.db'}",
@@ -128,7 +129,10 @@ class System:
             "graph_url": self.graph.url,
         } | self._shop
         lines = [f"{name} = {orjson.dumps(value).decode()}" for name, value in shop.items()]
-        (self.folder / "orderwire.toml").write_text("\n".join([f'[shops."{SHOP}"]', *lines, ""]))
+        tables = [f'[shops."{SHOP}"]', *lines]
+        for other in self._other_shops:
+            tables += [f'[shops."{other}"]', f'webhook_secret = "{SECRET}"']
+        (self.folder / "orderwire.toml").write_text("\n".join([*tables, ""]))
         return self
 
     async def __aexit__(

@@ -1,0 +1,119 @@
+"""Two shops: whatever one of them sends, the other's orders are counted and sent as if it were not there."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+
+import orjson
+import pytest
+
+from orderwire.operation.parked_replay import Filter, replay
+from orderwire.serve.registry import PROCESSORS
+from processors.engine.parking import PARKED
+from processors.engine.stops import stopped_shops
+from processors.orders.row import ORDERS
+from simulator.proof.oracle import ExpectedOrder, expected_orders
+from simulator.proof.verify import meta_differs
+from simulator.shop.delivery import Delivery
+from tests.system.checks import assert_aggregates_are_sums, entity_rows
+from tests.system.harness import PIXEL, SHOP, System
+from tests.system.serve_process import PATIENCE_S, needs_proc
+
+pytestmark = needs_proc
+
+NOISY = "noisy.myshopify.com"
+NO_CURRENCY, UNKNOWN_SHAPE, MIXED = 2_000, 2_000, 1_350
+ORDERS_READERS = ("orders", "capi")
+
+
+def noise(system: System) -> Iterator[Delivery]:
+    """Bodies that lack what we need, of no shape that we know, and a third of no order at all."""
+
+    def delivery(topic: str, body: object, name: str) -> Delivery:
+        return system.delivery(topic, orjson.dumps(body), name, shop=NOISY)
+
+    order = {
+        "created_at": system.now.isoformat(),
+        "updated_at": system.now.isoformat(),
+        "total_price": "10.00",
+        "financial_status": "paid",
+        "line_items": [],
+    }
+    for n in range(NO_CURRENCY):
+        yield delivery("orders/create", order | {"id": 1_000_000 + n}, f"currency-{n}")
+        yield delivery("orders/updated", {"data": [{"n": n}], "id": {"n": n}}, f"shape-{n}")
+    for n in range(MIXED):
+        if n % 3:
+            body = order | {"id": 2_000_000 + n, "currency": "EUR"}
+            yield delivery("orders/paid", body, f"order-{n}")
+        else:
+            body = {"order_id": str(n), "risk_level": "low", "provider_title": "Shopify"}
+            yield delivery("orders/risk_assessment_changed", body, f"risk-{n}")
+
+
+async def readiness(system: System, seen: list[object]) -> None:
+    """What /readyz says once it has been ready."""
+    ready = False
+    while True:
+        with suppress(OSError):
+            status, answer = await system.api("/readyz")
+            ready = ready or status == 200
+            if ready and status != 200:
+                seen.append(answer)
+        await asyncio.sleep(0.2)
+
+
+def accepted(system: System, orders: Mapping[str, ExpectedOrder]) -> bool:
+    """Whether Meta has every sale of these orders."""
+    now = datetime.now(UTC)
+    summary = system.graph.account.summary(events=True)
+    return meta_differs(summary, orders.values(), PIXEL, now, now) == []
+
+
+async def assert_replayable(system: System) -> None:
+    """Every parked record of the noisy shop is there with its body, and would be parked again only for
+    what its body lacks."""
+    settings = system.settings
+    processors = {"orders": [PROCESSORS[name](settings) for name in ORDERS_READERS]}
+    async with system.log() as log:
+        with system.store() as store:
+            result = await replay(log, store, processors, Filter(shop=NOISY), dry_run=True)
+    assert (result.gone, result.discarded) == (0, 0)
+    assert result.left.total() + result.returned.total() == NO_CURRENCY + UNKNOWN_SHAPE
+    assert not any("failed" in reason for reason in result.left)
+
+
+@pytest.mark.timeout(900)
+async def test_a_shop_that_sends_nothing_but_trouble_holds_up_no_other_shop(
+    tmp_path: Path,
+) -> None:
+    roles = ("receive", "process", "query")
+    async with System(tmp_path, roles=roles, other_shops=[NOISY]) as system:
+        await system.start()
+        unready: list[object] = []
+        asking = asyncio.create_task(readiness(system, unready))
+        flood = asyncio.create_task(system.send(noise(system), connections=4))
+        sent = await system.send(islice(system.shop().stream(system.now, 50), 300), rate=60)
+        orders = expected_orders(sent.deliveries)
+        async with asyncio.timeout(PATIENCE_S):
+            while not await asyncio.to_thread(accepted, system, orders):  # noqa: ASYNC110 - a stand-in
+                await asyncio.sleep(0.1)
+        noisy = await flood
+        assert not noisy.traffic.unexpected
+        await system.settled()
+        asking.cancel()
+        assert unready == []
+        with system.store() as store:
+            with store.snapshot() as snapshot:
+                assert stopped_shops(snapshot) == []
+            assert_aggregates_are_sums(store)
+            counted = {row.order_id for row in entity_rows(store, ORDERS) if row.shop == SHOP}
+            parked = Counter(row.shop for row in entity_rows(store, PARKED))
+        assert counted == set(orders)
+        assert parked == {NOISY: NO_CURRENCY + UNKNOWN_SHAPE}
+        await assert_replayable(system)
+        assert await system.stop() == 0
