@@ -91,11 +91,11 @@ async def replay(
 
     def committed(_: Sequence[OrderEvent]) -> None:
         with store.snapshot() as snapshot:
-            if snapshot.positions("rfm")[0].next == end:
+            if snapshot.positions("orders")[0].next == end:
                 stop.set()
 
     processor = rfm_orders({SHOP: ZONE})
-    metrics = ProcessorMetrics(CollectorRegistry(), "rfm")
+    metrics = ProcessorMetrics(CollectorRegistry(), "orders")
     await Runner[OrderEvent](
         processor, log, store, metrics=metrics, clock_ms=lambda: evening_ms, committed=committed
     ).run(stop)

@@ -26,7 +26,7 @@ async def test_it_tells_lag_records_parked_and_outcomes_from_log_and_store(
     headers = {"source": "shopify", "shop": SHOP, "topic": "orders/paid"}
     await log.append([*orders, Record("orders", f"{SHOP}:1", "w", NOW_MS, headers, b'{"id": 1}')])
     await fold_all(shop_settings, log, store, only={"capi", "parked"})
-    await fold_some(shop_settings, log, store, "rfm", at_most=3)
+    await fold_some(shop_settings, log, store, "orders", at_most=3)
     done = await asyncio.to_thread(runner.invoke, app, ["status", "--json"])
     assert done.exit_code == 0, done.output
     told = json.loads(done.output)
@@ -36,8 +36,11 @@ async def test_it_tells_lag_records_parked_and_outcomes_from_log_and_store(
         0,
         len(orders) + 1,
     )
-    assert (processors["rfm"]["lag_records"], processors["rfm"]["records"]) == (len(orders) - 2, 3)
-    assert processors["rfm"]["oldest_s"] != 0
+    assert (processors["orders"]["lag_records"], processors["orders"]["records"]) == (
+        len(orders) - 2,
+        3,
+    )
+    assert processors["orders"]["oldest_s"] != 0
     assert processors["capi"]["oldest_s"] == 0
     assert told["parked"] == {
         "records": 1,
@@ -53,7 +56,7 @@ async def test_it_tells_lag_records_parked_and_outcomes_from_log_and_store(
     }
     assert sum(told["capi"][SHOP]["outcomes"].values()) == len(told_of)
     assert (told["log"], told["store"], told["roles"]) == ("sqlite", store.dialect, [])
-    assert told["spool"] == {"records": 0, "bytes": 0, "oldest_s": None}
+    assert told["spool"] == {"records": 0, "bytes": 0, "oldest_s": None, "set_aside": 0}
 
 
 async def test_people_read_it_as_lines(
@@ -74,7 +77,7 @@ async def test_people_read_it_as_lines(
     lines = [" ".join(line.split()) for line in done.output.splitlines()]
     assert any(line.startswith("process alive here:1 4") for line in lines)
     assert any(line.startswith("process silent there:2 4") for line in lines)
-    assert "rfm orders 0 0.0 0 too much was parked" in lines
+    assert "orders orders 0 0.0 0 too much was parked" in lines
     assert "Parked: none" in lines
 
 
