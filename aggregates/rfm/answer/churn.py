@@ -15,8 +15,13 @@ from aggregates.arrays import Ints
 MAX_LIFESPAN_YEARS: Final = 3.0
 YEAR_DAYS: Final = 365
 NOTE: Final = (
-    "lifespan = 1 / churn rate as specified grows without bound as churn nears zero; "
-    "'capped' is the same with a lifespan of at most 3 years, and differs only while under 1/3 of customers have churned"
+    "lifespan = 1 / churn rate as specified grows without bound as churn nears zero; 'capped' is the"
+    " same with a lifespan of at most 3 years, and differs only while under 1/3 of customers have"
+    " churned"
+)
+SHORT: Final = (
+    "; orders are known for {known} of the {window} days of the window only, so the frequency and"
+    " the value are too low, and nobody can have churned who was not there"
 )
 
 
@@ -40,7 +45,7 @@ class LtvSimple:
     ltv: float
     capped_lifespan_years: float
     capped_ltv: float
-    note: str = NOTE
+    note: str
 
 
 def churn(last_days: Ints, counts: Ints, asof_day: int, after_days: int = 180) -> Churn:
@@ -56,10 +61,12 @@ def ltv_simple(
     revenue: int,
     churn_rate: float | None,
     window_days: int = YEAR_DAYS,
+    history_days: int | None = None,
 ) -> LtvSimple | None:
-    """The specified formula on totals of the window (`revenue` in minor units); None where nobody ordered in it.
+    """The specified formula on totals of the window; None where nobody ordered in it.
 
-    `average_frequency` is told as it is, orders per customer in the window.
+    `revenue` in minor units. `average_frequency` is orders per customer in the window. The note
+    says where the shop's orders are known for less than the window.
     """
     if not customers or not orders:
         return None
@@ -67,6 +74,15 @@ def ltv_simple(
     lifespan = 1 / churn_rate if churn_rate else MAX_LIFESPAN_YEARS
     capped = min(lifespan, MAX_LIFESPAN_YEARS)
     yearly = average_order_value * average_frequency * YEAR_DAYS / window_days
+    note = NOTE
+    if history_days is not None and history_days < window_days:
+        note += SHORT.format(known=history_days, window=window_days)
     return LtvSimple(
-        average_order_value, average_frequency, lifespan, yearly * lifespan, capped, yearly * capped
+        average_order_value,
+        average_frequency,
+        lifespan,
+        yearly * lifespan,
+        capped,
+        yearly * capped,
+        note,
     )

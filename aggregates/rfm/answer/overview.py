@@ -11,6 +11,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from aggregates.rfm.answer import schema
 from aggregates.rfm.answer.cell_arrays import CellArrays, Columns
 from aggregates.rfm.answer.churn import Churn, churn, ltv_simple
@@ -28,6 +30,11 @@ FEEDS: Final = (Feed("orders", "orders"),)
 
 NOTHING_YET: Final = (
     "no order that counts was folded for this shop yet: see /v1/status, then `orderwire doctor`"
+)
+RULES_FROM: Final = 0.25
+RULED: Final = (
+    "one customer brings {share:.0%} of the revenue: averages and predictions follow what this one"
+    " does"
 )
 NONE_IN_WINDOW: Final = "no customer ordered in the window"
 
@@ -220,17 +227,23 @@ def overview(
             of=churned.of,
             rate=churned.rate,
         ),
-        ltv_simple=_simple(scored, churned, settings, currency),
+        largest_customer=_largest(view, scored),
+        ltv_simple=_simple(scored, churned, settings, currency, _history_days(view, day)),
         ltv_predicted=predicted,
         reason=reason,
     )
 
 
 def _simple(
-    scored: Rfm, churned: Churn, settings: RfmSettings, currency: str
+    scored: Rfm, churned: Churn, settings: RfmSettings, currency: str, history_days: int | None
 ) -> schema.SimpleLtv | None:
     simple = ltv_simple(
-        scored.customers, scored.orders, scored.revenue, churned.rate, settings.window_days
+        scored.customers,
+        scored.orders,
+        scored.revenue,
+        churned.rate,
+        settings.window_days,
+        history_days,
     )
     if simple is None:
         return None
@@ -242,7 +255,28 @@ def _simple(
         capped=schema.CappedLtv(
             lifespan_years=simple.capped_lifespan_years, ltv=money(simple.capped_ltv, currency)
         ),
+        history_days=history_days,
         note=simple.note,
+    )
+
+
+def _history_days(view: RfmView, day: int) -> int | None:
+    """Since the first purchase that is known, today included."""
+    first_days = view.btyd.key[1]
+    return int(day - first_days.min()) + 1 if len(first_days) else None
+
+
+def _largest(view: RfmView, scored: Rfm) -> schema.LargestCustomer | None:
+    """The customer with most revenue in the window; in bins, the mean of the highest cell."""
+    customers, _, revenue = view.cells.measures
+    if not scored.revenue:
+        return None
+    most = float((revenue / np.maximum(customers, 1)).max())
+    share = most / scored.revenue
+    return schema.LargestCustomer(
+        revenue=money(most, view.currency),
+        share=share,
+        note=RULED.format(share=share) if share >= RULES_FROM else None,
     )
 
 

@@ -135,6 +135,17 @@ class ChurnRate(Struct, frozen=True, kw_only=True):
     ]
 
 
+class LargestCustomer(Struct, frozen=True, kw_only=True):
+    """The customer with most revenue in the window."""
+
+    revenue: Annotated[MoneyJson, Meta(description="Theirs in the window.")]
+    share: Annotated[float, Meta(description="Its share of all revenue.", examples=[0.0031])]
+    note: Annotated[
+        str | None,
+        Meta(description="Where it is so large that averages follow it.", examples=[None]),
+    ]
+
+
 class CappedLtv(Struct, frozen=True, kw_only=True):
     """The same with a bounded lifespan."""
 
@@ -154,6 +165,9 @@ class SimpleLtv(Struct, frozen=True, kw_only=True):
     ]
     ltv: Annotated[MoneyJson, Meta(description="What a customer is worth by that.")]
     capped: Annotated[CappedLtv, Meta(description="The same with a bounded lifespan.")]
+    history_days: Annotated[
+        int | None, Meta(description="Days since the first order that is known.", examples=[700])
+    ]
     note: Annotated[
         str,
         Meta(
@@ -272,6 +286,10 @@ class RfmOverview(Struct, frozen=True, kw_only=True):
         Meta(description="All 11 segments; null with too few customers."),
     ]
     churn: Annotated[ChurnRate, Meta(description="Customers who are taken to be lost.")]
+    largest_customer: Annotated[
+        LargestCustomer | None,
+        Meta(description="The customer with most revenue; null without revenue."),
+    ]
     ltv_simple: Annotated[
         SimpleLtv | None, Meta(description="By the plain formula; null without an order.")
     ]

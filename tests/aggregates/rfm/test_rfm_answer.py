@@ -187,6 +187,19 @@ async def test_too_few_repeaters_are_told_instead_of_numbers(
     assert "500" in told["reason"]
 
 
+async def test_a_short_history_and_a_customer_who_rules_the_averages_are_said(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    small = [order(f"{number}", customer=f"{number}", day=TODAY - 20) for number in range(9)]
+    fold(store, [[*small, order("big", customer="big", day=TODAY, total=90_000)]])
+    told = await rfm(store, log)
+    assert told["ltv_simple"]["history_days"] == 21
+    assert "21 of the 365 days" in told["ltv_simple"]["note"]
+    assert told["largest_customer"]["revenue"] == money(90_000)
+    assert told["largest_customer"]["share"] == pytest.approx(90_000 / 99_000)
+    assert "91%" in told["largest_customer"]["note"]
+
+
 async def test_fewer_than_five_customers_have_no_scores_and_it_is_said_why(
     store: SqlStore, log: SqliteLog
 ) -> None:
