@@ -286,6 +286,7 @@ async def replayed_cdnow(store: SqlStore, log: SqliteLog, exact_below: int) -> t
     return told, vector
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 async def test_cdnow_replayed_gives_the_published_numbers(store: SqlStore, log: SqliteLog) -> None:
     told, vector = await replayed_cdnow(store, log, exact_below=50_000)
     assert told["cutoffs"]["monetary"] == [
