@@ -140,7 +140,7 @@ def fold(url: str, customers: int) -> None:
                 )
             )
         with store.begin() as transaction:
-            transaction.advance("rfm", "orders", {0: Move(position, number, size)}, NOW_MS)
+            transaction.advance("orders", "orders", {0: Move(position, number, size)}, NOW_MS)
             processor.apply(transaction, batch, NOW_MS)
             transaction.forget_changes(time.time_ns() // 1_000_000 - 60_000)
         position = number

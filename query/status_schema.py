@@ -39,7 +39,7 @@ class RoleStatus(Struct, frozen=True, kw_only=True):
 class ProcessorStatus(Struct, frozen=True, kw_only=True):
     """How far a processor is on a topic."""
 
-    name: Annotated[str, Meta(description="The processor.", examples=["rfm"])]
+    name: Annotated[str, Meta(description="The processor.", examples=["orders"])]
     topic: Annotated[str, Meta(description="The topic that it reads.", examples=["orders"])]
     partitions: Annotated[int, Meta(description="Partitions of the topic.", examples=[8])]
     lag_records: Annotated[
@@ -67,7 +67,7 @@ class ProcessorStatus(Struct, frozen=True, kw_only=True):
 class StoppedShopStatus(Struct, frozen=True, kw_only=True):
     """A shop that a processor goes without."""
 
-    processor: Annotated[str, Meta(description="The processor.", examples=["rfm"])]
+    processor: Annotated[str, Meta(description="The processor.", examples=["orders"])]
     shop: Annotated[
         str | None,
         Meta(
