@@ -211,7 +211,7 @@ class Installation:
             await asyncio.sleep(0.02)
         phase.seconds = time.monotonic() - began_s
         with store.snapshot() as snapshot:
-            sql = "SELECT sent_ms - received_ms FROM capi_outbox WHERE received_ms >= :since AND sent_ms > 0"
+            sql = "SELECT sent_ms - received_ms FROM outbox WHERE received_ms >= :since AND sent_ms > 0"
             rows = snapshot.query(sql, since=began_ms)
         phase.wire_ms = sorted(row[0] for row in rows)
         return phase
@@ -227,9 +227,9 @@ class Installation:
     async def _lag_s(self, log: Log, store: Store) -> float:
         def read() -> tuple[dict[tuple[str, int], int], int | None]:
             with store.snapshot() as snapshot:
-                waiting = snapshot.query(
-                    f"SELECT min(received_ms) FROM capi_outbox WHERE {UNSETTLED}"
-                )[0][0]
+                waiting = snapshot.query(f"SELECT min(received_ms) FROM outbox WHERE {UNSETTLED}")[
+                    0
+                ][0]
                 return {(p.processor, p.partition): p.next for p in snapshot.positions()}, waiting
 
         positions, oldest_ms = await asyncio.to_thread(read)

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from aggregates.budget.answer.overview import BudgetSettings
 from aggregates.carts.answer.overview import CartSettings
 from aggregates.rfm.answer.overview import RfmSettings
+from destinations.delivery.answer import Shown
 from processors.engine.feed import Feed
 from query.auth import Reach
 
@@ -24,7 +25,8 @@ class ShopSettings:
     """One shop's."""
 
     zone: ZoneInfo | None = None
-    pixel_ids: tuple[str, ...] = ()
+    accounts: tuple[Shown, ...] = ()
+    """Who receives its events."""
     rfm: RfmSettings = field(default_factory=RfmSettings)
     carts: CartSettings = field(default_factory=CartSettings)
     budget: BudgetSettings = field(default_factory=BudgetSettings)

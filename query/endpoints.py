@@ -2,7 +2,7 @@
 
 import asyncio
 from functools import partial
-from typing import Annotated, Any, Final
+from typing import Any, Final
 
 import msgspec
 from aiohttp import hdrs, web
@@ -11,7 +11,6 @@ from aggregates.parameters import text
 from aggregates.question import Answer, Question
 from aggregates.rfm.answer.overview import FEEDS
 from aggregates.rfm.answer.schema import RfmCustomer, RfmCustomers, RfmOverview
-from destinations.delivery.answer import retry
 from processors.engine.feed import Feed
 from query.as_of import AsOf, as_of, today, zone_of
 from query.customer_endpoints import (
@@ -20,11 +19,12 @@ from query.customer_endpoints import (
     rfm_customer,
     rfm_customers,
 )
+from query.destinations import DESTINATIONS, RETRIES
+from query.destinations import feeds as destination_feeds
 from query.envelope import answered
 from query.merged_metrics import exposition
 from query.openapi import docs_page, index_page
-from query.problem import bad_parameter
-from query.questions import CAPI, answers
+from query.questions import answers
 from query.route import Asked, Route
 from query.services import services_of
 from query.status import (
@@ -68,55 +68,6 @@ async def _answer(answer: Answer, feeds: tuple[Feed, ...], asked: Asked) -> Json
     return answered(asked.shop, rests_on, members)
 
 
-class Retry(msgspec.Struct, forbid_unknown_fields=True):
-    """Which events to send again; all that are dead where nothing is said."""
-
-    order_ids: Annotated[
-        list[str] | None,
-        msgspec.Meta(description="Only events of these orders.", examples=[["820982911946154508"]]),
-    ] = None
-    subcode: Annotated[
-        int | None,
-        msgspec.Meta(
-            description="Only events that Meta refused with this subcode.", examples=[2804009]
-        ),
-    ] = None
-
-
-async def capi_retry(asked: Asked) -> Json:
-    """POST /v1/capi/retry."""
-    services, body = services_of(asked), await asked.request.read()
-    try:
-        wanted = msgspec.json.decode(body, type=Retry) if body.strip() else Retry()
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise bad_parameter(
-            "body",
-            f"the body is not the JSON it may be: {error}",
-            '{"order_ids": ["..."], "subcode": 123}, or nothing',
-        ) from None
-    if wanted.order_ids is not None and (
-        len(wanted.order_ids) > 10_000 or any("\0" in order_id for order_id in wanted.order_ids)
-    ):
-        raise bad_parameter(
-            "order_ids", "order_ids are too many or none that Shopify has", "at most 10000 ids"
-        )
-
-    def write() -> tuple[Json, list[Position], int]:
-        with services.store.begin() as transaction:
-            done = retry(
-                transaction,
-                asked.shop,
-                asked.now_ms,
-                order_ids=wanted.order_ids,
-                subcode=wanted.subcode,
-            )
-            return dict(done), transaction.positions(), _day(transaction, asked)
-
-    spans = await services.lags.spans({feed.topic for feed in CAPI})
-    done, positions, day = await asyncio.to_thread(write)
-    return answered(asked.shop, as_of(asked.now_ms, day, CAPI, positions, spans), done)
-
-
 async def status(asked: Asked) -> Json:
     """GET /v1/status: of the installation; records parked are those of the shop, or of all shops within reach."""
     services, settings = services_of(asked), services_of(asked).settings
@@ -137,6 +88,7 @@ async def status(asked: Asked) -> Json:
         (
             *FEEDS,
             *(feed for _, feeds in answers() for feed in feeds),
+            *destination_feeds(asked.settings),
             PARKED,
             *settings.processors,
         )
@@ -311,14 +263,8 @@ ROUTES: Final[tuple[Route, ...]] = (
         )
         for each, feeds in answers()
     ),
-    Route(
-        "POST",
-        "/v1/capi/retry",
-        "Send dead or paused events again, all or some",
-        capi_retry,
-        fields=("retried", "probed"),
-        body=Retry,
-    ),
+    *DESTINATIONS,
+    *RETRIES,
     Route(
         "GET",
         "/v1/status",

@@ -184,49 +184,56 @@ def _processor_families(registry: CollectorRegistry) -> _ProcessorFamilies:
     )
 
 
-class CapiMetrics:
-    """What the CAPI sender has told Meta."""
+class DeliveryMetrics:
+    """What the sender has sent, by kind of destination."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._requests = Counter(
-            "orderwire_capi_requests",
-            "Requests to Meta, by what came of them",
-            ("class",),
+            "orderwire_delivery_requests",
+            "Requests to destinations, by what came of them",
+            ("kind", "class"),
             registry=registry,
         )
         self._events = Counter(
-            "orderwire_capi_events", "Events in those requests", ("class",), registry=registry
+            "orderwire_delivery_events",
+            "Events in those requests",
+            ("kind", "class"),
+            registry=registry,
         )
         self._request_seconds = Histogram(
-            "orderwire_capi_request_seconds", "From request to answer", registry=registry
+            "orderwire_delivery_request_seconds",
+            "From request to answer",
+            ("kind",),
+            registry=registry,
         )
         self._delivery_seconds = Histogram(
-            "orderwire_capi_delivery_seconds",
-            "From a webhook's arrival to the request that Meta took its event from, on the wire",
+            "orderwire_delivery_seconds",
+            "From a webhook's arrival to the request, on the wire, that took its event",
+            ("kind",),
             buckets=DELIVERY_BUCKETS_S,
             registry=registry,
         )
         self._paused = Gauge(
-            "orderwire_capi_paused",
-            "1 while a pixel is paused, its token, grant or id refused",
-            ("pixel",),
+            "orderwire_delivery_paused",
+            "1 while an account is paused: its token, grant, id or address was refused",
+            ("kind", "account"),
             registry=registry,
         )
 
-    def requested(self, kind: str, events: int, seconds: float) -> None:
-        """One request ended; `kind` is its error class, or `sent`."""
-        self._requests.labels(kind).inc()
-        self._events.labels(kind).inc(events)
-        self._request_seconds.observe(seconds)
+    def requested(self, kind: str, outcome: str, events: int, seconds: float) -> None:
+        """One request ended; `outcome` is its error class, or `each` where its events differ."""
+        self._requests.labels(kind, outcome).inc()
+        self._events.labels(kind, outcome).inc(events)
+        self._request_seconds.labels(kind).observe(seconds)
 
-    def delivered(self, seconds: Iterable[float]) -> None:
-        """Meta took these events, each so long after its webhook came."""
+    def delivered(self, kind: str, seconds: Iterable[float]) -> None:
+        """These events were taken, each so long after its webhook came."""
         for latency in seconds:
-            self._delivery_seconds.observe(latency)
+            self._delivery_seconds.labels(kind).observe(latency)
 
-    def paused(self, pixel_id: str, paused: bool) -> None:
-        """Whether a pixel is paused; `pixel_id` is one of the configured few."""
-        self._paused.labels(pixel_id).set(paused)
+    def paused(self, kind: str, account: str, paused: bool) -> None:
+        """Whether an account is paused; `account` is one of the configured few."""
+        self._paused.labels(kind, account).set(paused)
 
 
 class ApiMetrics:

@@ -1,76 +1,83 @@
-"""The state of a destination that all its senders share: paused, throttled, in test mode. Functions on a transaction.
+"""The state of an account that all its senders share: paused, throttled, failing.
 
-A pixel pauses when Meta refuses its token, its grant or its id. Nothing is lost meanwhile: rows stay pending. One real row is sent as a
-probe, first after 15 s, then ever more seldom; when Meta takes it (or finds fault with that row alone), sending goes on by itself.
-A throttle is kept here too, so that neither another sender nor a restart asks sooner than Meta said.
+An account pauses when its vendor refuses the token, the grant or the address. Rows stay pending
+meanwhile. One real row is sent as a probe, first after 15 s, then ever more seldom; when it is
+taken, or that row only is at fault, sending goes on by itself. A receiver that wants nothing more
+(`disabled`) is not probed: a user asks for it (`answer.retry`). A pause by the destination's own
+rule ends when the rule says so. A throttle is kept here too, so that neither another sender nor a
+restart asks sooner than the vendor said.
 """
 
-from destinations.delivery.backoff import THROTTLE_TOLD_CAP_MS, probe_ms
+from destinations.delivery.backoff import THROTTLE_NAMED_CAP_MS, probe_ms
 from destinations.delivery.ledger import register
-from destinations.delivery.rows import PIXELS, PixelRow
-from destinations.meta.errors import GraphVerdict, scrubbed
-from destinations.meta.settings import CapiSettings
+from destinations.delivery.protocol import Destination
+from destinations.delivery.rows import ACCOUNTS, AccountRow
+from destinations.delivery.verdict import ErrorClass, Verdict
 from stream.store.contract import Transaction
 
-MINUTE_MS = 60_000
-HOUR_MS = 60 * MINUTE_MS
-TEST_BREAK_MS = 24 * HOUR_MS
-"""So long without a test event code ends test mode; after that it may begin anew."""
-TEST_MODE = "test_event_code"
-"""`paused_code` of a pixel whose test event code has been in use for too long."""
+ANSWER, RULE = "answer", "rule"
 
 
-def pause(
-    transaction: Transaction,
-    settings: CapiSettings,
-    verdict: GraphVerdict,
-    now_ms: int,
-    *,
-    probe: bool,
-) -> PixelRow:
-    """Stop sending, say why, and plan the next probe; one that failed (`probe`) puts off the next for longer.
-
-    Requests that were in flight beside the first that was refused are no probes: they change nothing.
-    """
-    row = register(transaction, settings.shop, settings.pixel_id)
-    if row.paused_since_ms is not None and not probe:
-        return row
-    row = row._replace(
-        paused_since_ms=row.paused_since_ms if row.paused_since_ms is not None else now_ms,
-        paused_class=verdict.kind.value,
-        paused_code="" if verdict.code is None else str(verdict.code),
-        paused_message=scrubbed(verdict.message, settings.access_token, settings.app_secret),
-        next_probe_ms=now_ms + probe_ms(row.probes),
-        probes=row.probes + 1,
-    )
-    transaction.save(PIXELS, [row])
-    return row
-
-
-def resume(transaction: Transaction, shop: str, pixel_id: str) -> PixelRow:
-    """Sending works (again)."""
-    row = register(transaction, shop, pixel_id)
-    row = row._replace(
+def _running(row: AccountRow) -> AccountRow:
+    """The account, not paused."""
+    return row._replace(
         paused_since_ms=None,
         paused_class="",
         paused_code="",
         paused_message="",
-        next_probe_ms=0,
+        paused_by="",
+        next_probe_ms=None,
         probes=0,
     )
-    transaction.save(PIXELS, [row])
+
+
+def pause(
+    transaction: Transaction,
+    shop: str,
+    destination: str,
+    verdict: Verdict,
+    now_ms: int,
+    *,
+    probe: bool,
+) -> AccountRow:
+    """Stop sending, say why, and plan the next probe; one that failed (`probe`) puts off the next for longer.
+
+    Requests that were in flight beside the first that was refused are no probes: they change nothing.
+    """
+    row = register(transaction, shop, destination)
+    if row.paused_since_ms is not None and not probe:
+        return row
+    probed = verdict.kind is not ErrorClass.DISABLED
+    row = row._replace(
+        paused_since_ms=row.paused_since_ms if row.paused_since_ms is not None else now_ms,
+        paused_class=verdict.kind.value,
+        paused_code="" if verdict.code is None else str(verdict.code),
+        paused_message=verdict.message,
+        paused_by=ANSWER,
+        next_probe_ms=now_ms + probe_ms(row.probes) if probed else None,
+        probes=row.probes + 1,
+    )
+    transaction.save(ACCOUNTS, [row])
     return row
 
 
-def take_probe(transaction: Transaction, shop: str, pixel_id: str, now_ms: int) -> bool:
-    """Whether this sender, of all, may try the paused pixel now."""
+def resume(transaction: Transaction, shop: str, destination: str) -> AccountRow:
+    """Sending works (again)."""
+    row = _running(register(transaction, shop, destination))
+    row = row._replace(failing_since_ms=None, failing_cause="")
+    transaction.save(ACCOUNTS, [row])
+    return row
+
+
+def take_probe(transaction: Transaction, shop: str, destination: str, now_ms: int) -> bool:
+    """Whether this sender, of all, may try the paused account now."""
     return (
         transaction.execute(
-            "UPDATE capi_pixel SET next_probe_ms = :then WHERE shop = :shop AND pixel_id = :pixel_id"
-            " AND paused_since_ms IS NOT NULL AND next_probe_ms <= :now",
+            "UPDATE destination_account SET next_probe_ms = :then WHERE shop = :shop"
+            " AND destination = :destination AND paused_since_ms IS NOT NULL AND next_probe_ms <= :now",
             then=now_ms + probe_ms(0),
             shop=shop,
-            pixel_id=pixel_id,
+            destination=destination,
             now=now_ms,
         )
         == 1
@@ -78,49 +85,45 @@ def take_probe(transaction: Transaction, shop: str, pixel_id: str, now_ms: int) 
 
 
 def throttle(
-    transaction: Transaction, shop: str, pixel_id: str, wait_ms: int, now_ms: int
-) -> PixelRow:
-    """Send nothing until Meta's time is over; never longer than a day without asking again."""
-    row = register(transaction, shop, pixel_id)
-    until = now_ms + min(wait_ms, THROTTLE_TOLD_CAP_MS)
+    transaction: Transaction, shop: str, destination: str, wait_ms: int, now_ms: int
+) -> AccountRow:
+    """Send nothing for so long; never longer than a day without asking again."""
+    row = register(transaction, shop, destination)
+    until = now_ms + min(wait_ms, THROTTLE_NAMED_CAP_MS)
     row = row._replace(throttled_until_ms=max(row.throttled_until_ms, until))
-    transaction.save(PIXELS, [row])
+    transaction.save(ACCOUNTS, [row])
     return row
 
 
-def guard_test_mode(transaction: Transaction, settings: CapiSettings, now_ms: int) -> PixelRow:
-    """Note since when test event codes are in use; pause once that is too long, resume once there is none.
+def failing(
+    transaction: Transaction, shop: str, destination: str, since_ms: int | None, cause: str = ""
+) -> AccountRow:
+    """Note since when requests fail and why, for whoever asks; `since_ms` None: they do not."""
+    row = register(transaction, shop, destination)
+    if since_ms is not None and row.failing_since_ms is not None:
+        since_ms = row.failing_since_ms
+    new = row._replace(failing_since_ms=since_ms, failing_cause=cause)
+    if new != row:
+        transaction.save(ACCOUNTS, [new])
+    return new
 
-    Another code changes nothing, nor does a break of less than a day: Meta counts the events of every code.
-    """
-    row = register(transaction, settings.shop, settings.pixel_id)
-    before = row
-    if settings.test_event_code:
-        if now_ms - row.test_seen_ms >= TEST_BREAK_MS:
-            row = row._replace(test_since_ms=now_ms)
-        if now_ms - row.test_seen_ms >= MINUTE_MS:
-            row = row._replace(test_seen_ms=now_ms)
-    elif row.paused_code == TEST_MODE:
-        row = row._replace(
-            paused_since_ms=None,
-            paused_class="",
-            paused_code="",
-            paused_message="",
-            next_probe_ms=0,
-            probes=0,
-        )
-    used_up = now_ms - row.test_since_ms >= settings.test_hours * HOUR_MS
-    if settings.test_event_code and used_up and row.paused_since_ms is None:
-        message = (
-            f"test event codes have been in use for {settings.test_hours} hours, and Meta counts test events as real ones: "
-            "remove META_TEST_EVENT_CODE and start again; nothing is lost, the events wait"
-        )
+
+def guarded(transaction: Transaction, destination: Destination, now_ms: int) -> AccountRow:
+    """The account, registered, and paused or resumed as the destination's own rule says."""
+    row = before = register(
+        transaction, destination.shop, destination.name, destination.kind, destination.account
+    )
+    rule = destination.held(transaction, now_ms)
+    if rule is None and row.paused_by == RULE:
+        row = _running(row)
+    elif rule is not None and row.paused_since_ms is None:
         row = row._replace(
             paused_since_ms=now_ms,
-            paused_class="configuration",
-            paused_code=TEST_MODE,
-            paused_message=message,
+            paused_class=ErrorClass.CONFIGURATION.value,
+            paused_code=str(rule.code or ""),
+            paused_message=rule.message,
+            paused_by=RULE,
         )
     if row != before:
-        transaction.save(PIXELS, [row])
+        transaction.save(ACCOUNTS, [row])
     return row

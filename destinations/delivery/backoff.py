@@ -1,4 +1,6 @@
-"""When a failed row is tried again: exponential, capped, with full jitter above one half.
+"""When a failed row is tried again, a paused account is probed, and a throttled one is asked again.
+
+Growing waits, the default schedule; what a row's wait is cut by is drawn anew each time:
 
 | attempt that failed | wait before the next (middle of the jitter) | since the first |
 |---|---|---|
@@ -12,29 +14,61 @@
 | 8 | 96 s | 3.2 min |
 | 9 | 3.2 min | 6.4 min |
 | 10 | 6.4 min | 12.8 min |
-| 11 and later | 11.25 min | + 11.25 min each, until the event is 7 days old |
+| 11 and later | 11.25 min | + 11.25 min each, until the event expires |
 
-The slow class (code 368, Meta's 'temporarily blocked') starts at 5 minutes and ends at 1 hour. A paused pixel is probed after 15, 30, 60
-seconds, 2, 4 and then every 5 minutes. A throttle that names no time to wait lasts 5 s, then 10, 20, ... and at most 5 minutes.
+Its slow waits start at 5 minutes and end at 1 hour. A paused account is probed after 15, 30, 60
+seconds, 2, 4 and then every 5 minutes. A throttle that names no time to wait lasts 5 s, then 10, 20
+and so on, at most 5 minutes.
 """
 
-BASE_MS = 1_000
-CAP_MS = 15 * 60_000
-SLOW_BASE_MS = 5 * 60_000
-SLOW_CAP_MS = 60 * 60_000
+from typing import NamedTuple
+
 PROBE_BASE_MS = 15_000
 PROBE_CAP_MS = 5 * 60_000
 THROTTLE_BASE_MS = 5_000
 THROTTLE_MAX_MS = 5 * 60_000
-THROTTLE_TOLD_CAP_MS = 24 * 60 * 60_000
-"""However long Meta says: after a day it is asked again, before the events are too old."""
+THROTTLE_NAMED_CAP_MS = 24 * 60 * 60_000
+"""However long the vendor says: after a day it is asked again, before the events are too old."""
 
 
-def retry_ms(tries: int, jitter: float, *, slow: bool = False) -> int:
-    """Milliseconds until the next attempt after `tries` failures (1 or more); `jitter` is uniform in [0, 1)."""
-    base, cap = (SLOW_BASE_MS, SLOW_CAP_MS) if slow else (BASE_MS, CAP_MS)
-    full: int = min(base << min(tries - 1, 20), cap)
-    return round(full * (0.5 + 0.5 * jitter))
+class Schedule(NamedTuple):
+    """The waits between a row's attempts, in milliseconds."""
+
+    waits_ms: tuple[int, ...]
+    slow_waits_ms: tuple[int, ...] = ()
+    """After a failure of the class `transient_slow`; empty: as after any other."""
+    jitter: float = 0.5
+    """The share by which a wait may be shorter: many rows that failed together do not come together."""
+    ends: bool = False
+    """A row is dead when it failed once more than there are waits; else the last wait repeats."""
+
+    def retry_ms(self, tries: int, chance: float, *, slow: bool = False) -> int | None:
+        """Milliseconds until the next attempt after `tries` failures (1 or more), or None: no more.
+
+        `chance` is uniform in [0, 1).
+        """
+        if self.ends and tries > len(self.waits_ms):
+            return None
+        waits = (self.slow_waits_ms if slow else ()) or self.waits_ms
+        return round(waits[min(tries, len(waits)) - 1] * (1 - self.jitter + self.jitter * chance))
+
+
+def doubling(first_ms: int, last_ms: int) -> tuple[int, ...]:
+    """Waits that double from `first_ms` up to `last_ms`."""
+    waits = []
+    while first_ms < last_ms:
+        waits.append(first_ms)
+        first_ms *= 2
+    return (*waits, last_ms)
+
+
+GROWING = Schedule(doubling(1_000, 15 * 60_000), doubling(5 * 60_000, 60 * 60_000))
+"""See the module."""
+
+
+def again_ms(tries: int, chance: float) -> int:
+    """Milliseconds to wait after `tries` failures that are no row's: of the store, or of a lane."""
+    return GROWING.retry_ms(tries, chance) or 0
 
 
 def throttle_ms(tries: int) -> int:
@@ -43,5 +77,5 @@ def throttle_ms(tries: int) -> int:
 
 
 def probe_ms(probes: int) -> int:
-    """Milliseconds until a paused pixel is probed again, after `probes` probes that failed."""
+    """Milliseconds until a paused account is probed again, after `probes` probes that failed."""
     return int(min(PROBE_BASE_MS << min(probes, 20), PROBE_CAP_MS))

@@ -1,12 +1,14 @@
-"""What becomes of one claim: send it, and do with the answer what `errors` says, until every row of it is settled.
+"""What becomes of one claim: send it, and do with each answer what its verdict says, until every
+row of it is settled.
 
-A batch that Meta refuses for one of its events is halved, with the same event ids, until the bad ones are alone. One that Meta took in
-part is halved too: which part is not known, so its rows count as maybe accepted meanwhile. Where the lane must stop (throttle, pause,
-failure), and where half of the lease is over, what is left goes back to waiting.
+A batch that is refused for one of its events is halved, with the same event ids, until the bad ones
+are single. One that was taken in part is halved too: which part is not known, so its rows count as
+maybe accepted meanwhile. Where the lane must stop (throttle, pause, failure), and where half of the
+lease is over, what is left goes back to waiting.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol, TypeVar
 
 import structlog
@@ -14,6 +16,7 @@ import structlog
 from destinations.delivery import accounts
 from destinations.delivery.backoff import throttle_ms
 from destinations.delivery.ledger import ClaimLost, settle, settle_sent
+from destinations.delivery.protocol import Destination
 from destinations.delivery.results import (
     Attempt,
     appended,
@@ -22,19 +25,21 @@ from destinations.delivery.results import (
     failed,
     sent,
     waiting,
-    without_fbc,
 )
-from destinations.delivery.rows import OutboxRow, PixelRow
-from destinations.delivery.transport import Call, NoAnswer, NotSent
-from destinations.delivery.verdict import ErrorClass
-from destinations.meta.errors import Action, GraphVerdict, classify
-from destinations.meta.graph import events_body, events_url, headers
-from destinations.meta.settings import CapiSettings
-from stream.metrics import CapiMetrics
+from destinations.delivery.rows import AccountRow, OutboxRow
+from destinations.delivery.transport import Call, NoAnswer, NotPublic, NotSent
+from destinations.delivery.verdict import ErrorClass, Verdict
+from stream.metrics import DeliveryMetrics
 from stream.store.contract import Transaction
 
 T = TypeVar("T")
 Rows = Sequence[OutboxRow]
+PAUSES = frozenset({ErrorClass.CONFIGURATION, ErrorClass.DISABLED})
+NOT_PUBLIC = Verdict(
+    ErrorClass.CONFIGURATION,
+    code="not_public",
+    message="the host has no public address, and only such are called: see its settings",
+)
 log = structlog.get_logger()
 
 
@@ -45,10 +50,10 @@ class Write(Protocol):
 
 
 @dataclass(slots=True)
-class Delivery:
+class Dispatch:
     """One claim on its way."""
 
-    settings: CapiSettings
+    destination: Destination
     dialect: str
     claim_id: str
     give_up_ms: int
@@ -58,159 +63,243 @@ class Delivery:
     write: Write
     clock_ms: Callable[[], int]
     chance: Callable[[], float]
-    metrics: CapiMetrics | None
+    metrics: DeliveryMetrics | None
     paused: bool
-    """The claim is a probe of a paused pixel."""
-    pixel: PixelRow | None = None
-    """The pixel's state, where this delivery changed it."""
-    failed: bool = False
-    """The last request failed in a way that says something about Meta's end, not about a row."""
+    """The claim is a probe of a paused account."""
+    account: AccountRow | None = None
+    """The account's state, where this dispatch changed it."""
+    failed: str = ""
+    """Why the last request failed, where that says something about the vendor's end, not about a row."""
 
     async def run(self, rows: Rows) -> None:
         """Send `rows`, as claimed, and settle every one. Raises StoreUnavailable."""
-        stack: list[Rows] = [rows]
-        fresh = True
+        stack: list[Rows] = (
+            [rows] if self.destination.limits.body_bytes is None else self._cut(rows)
+        )
+        fresh = len(stack) == 1
         while stack:
             batch = stack.pop()
             if self.clock_ms() >= self.give_up_ms:
-                await self._release(
-                    [*batch, *(row for rest in stack for row in rest)], self.clock_ms()
-                )
+                await self._release([*batch, *(row for rest in stack for row in rest)])
                 return
-            verdict, made = await self._send(batch)
-            if verdict.action is Action.DONE and verdict.received < len(batch):
-                batch, verdict = _in_part(batch, verdict, made)
-            if verdict.action is Action.DONE:
-                await self._sent(batch, made, whole=fresh)
-            elif verdict.action in (Action.BISECT, Action.STRIP_FBC):
-                stack += await self._refused(batch, verdict, made)
+            judged, made = await self._send(batch)
+            if not isinstance(judged, Verdict):
+                again, stopped = await self._each(batch, judged, made)
+                stack += again
+                if stopped is not None:
+                    await self._stop(*stopped, [row for rest in stack for row in rest])
+                    return
+            elif judged.kind is ErrorClass.SENT:
+                await self._sent(batch, made[0], whole=fresh)
+            elif judged.split and len(batch) > 1:
+                stack += self._halved(batch, made[0], ambiguous=judged.ambiguous)
+            elif judged.kind is ErrorClass.PERMANENT:
+                stack += await self._refused(batch, judged, made[0])
             else:
-                await self._stop(batch, verdict, made, [row for rest in stack for row in rest])
+                await self._stop(batch, judged, made[0], [row for rest in stack for row in rest])
                 return
             fresh = False
 
-    async def _send(self, batch: Rows) -> tuple[GraphVerdict, Attempt]:
-        body = events_body(self.settings, [row.payload for row in batch])
+    def _cut(self, rows: Rows) -> list[Rows]:
+        """Requests that keep to the limit of bytes, the first one last."""
+        most, batches = self.destination.limits.body_bytes or 0, [list[OutboxRow]()]
+        size = 0
+        for row in rows:
+            if batches[-1] and size + len(row.payload) > most:
+                batches.append([])
+                size = 0
+            batches[-1].append(row)
+            size += len(row.payload)
+        return list(reversed(batches))
+
+    async def _send(self, batch: Rows) -> tuple[Verdict | Sequence[Verdict], list[Attempt]]:
+        """The verdict on a batch, or on each of its rows, and the records of the attempt."""
         at_ms = self.clock_ms()
+        judged: Verdict | Sequence[Verdict]
         try:
             answer = await self.call(
-                "POST", events_url(self.settings), headers(self.settings), body, self.timeout_s
+                *self.destination.request(batch, at_ms), timeout_s=self.timeout_s
             )
-            verdict = classify(answer.status, answer.headers, answer.body)
-        except NotSent:
-            verdict = GraphVerdict(ErrorClass.TRANSIENT, Action.RETRY)
-        except NoAnswer:
-            verdict = classify(None, {}, b"")
-        made = attempt(verdict, at_ms, max(self.clock_ms() - at_ms, 0))
-        if self.metrics is not None:
-            self.metrics.requested(made.kind, len(batch), made.duration_ms / 1000)
-            if verdict.action is Action.DONE and verdict.received >= len(batch):
-                self.metrics.delivered([(at_ms - row.received_ms) / 1000 for row in batch])
-        return verdict, made
+            judged = self.destination.judge(answer, batch)
+        except NotPublic:
+            judged = NOT_PUBLIC
+        except NotSent as error:
+            judged = Verdict(ErrorClass.TRANSIENT, message=f"no connection ({error})")
+        except NoAnswer as error:
+            judged = self.destination.judge(None, batch)
+            if isinstance(judged, Verdict) and not judged.message:
+                judged = replace(judged, message=f"no answer ({error})")
+        took_ms = max(self.clock_ms() - at_ms, 0)
+        verdicts = [judged] if isinstance(judged, Verdict) else judged
+        made = [attempt(verdict, at_ms, took_ms) for verdict in verdicts]
+        self._measure(batch, verdicts, made)
+        return judged, made
+
+    def _measure(self, batch: Rows, verdicts: Sequence[Verdict], made: Sequence[Attempt]) -> None:
+        if self.metrics is None:
+            return
+        kind, whole = self.destination.kind, len(verdicts) == 1
+        self.metrics.requested(
+            kind, made[0].kind if whole else "each", len(batch), made[0].duration_ms / 1000
+        )
+        each = list(verdicts) * len(batch) if whole else verdicts
+        self.metrics.delivered(
+            kind,
+            [
+                (made[0].at_ms - row.received_ms) / 1000
+                for row, verdict in zip(batch, each, strict=True)
+                if verdict.kind is ErrorClass.SENT
+            ],
+        )
 
     async def _sent(self, batch: Rows, made: Attempt, *, whole: bool) -> None:
-        self.failed = False
-        if self.paused:
-            self.paused = False
-            self.pixel = await self.write(
-                lambda t: accounts.resume(t, self.settings.shop, self.settings.pixel_id)
-            )
-            log.info("capi_pixel_resumed", shop=self.settings.shop, pixel_id=self.settings.pixel_id)
+        self.failed = ""
+        await self._resume()
         if whole:
             try:
                 await self.write(lambda t: settle_sent(t, self.dialect, batch, made))
             except ClaimLost as lost:
-                log.warning("capi_claim_lost", shop=self.settings.shop, detail=str(lost))
+                log.warning("claim lost", **self._names(), detail=str(lost))
             else:
                 return
         await self._settle([sent(row, made) for row in batch])
 
-    async def _refused(self, batch: Rows, verdict: GraphVerdict, made: Attempt) -> list[Rows]:
-        """Batches still to be sent after a permanent error."""
-        if self.paused:  # Whatever is wrong with this row, the pixel takes requests again.
-            self.paused = False
-            self.pixel = await self.write(
-                lambda t: accounts.resume(t, self.settings.shop, self.settings.pixel_id)
+    async def _each(
+        self, batch: Rows, verdicts: Sequence[Verdict], made: Sequence[Attempt]
+    ) -> tuple[list[Rows], tuple[Rows, Verdict, Attempt] | None]:
+        """Settle each row by its own verdict: what is to be sent again now, and why the lane stops."""
+        again: list[Rows] = []
+        done: list[OutboxRow] = []
+        held: list[OutboxRow] = []
+        why: tuple[Verdict, Attempt] | None = None
+        for row, verdict, its in zip(batch, verdicts, made, strict=True):
+            if verdict.kind is ErrorClass.SENT:
+                await self._resume()
+                done.append(sent(row, its))
+            elif verdict.kind is ErrorClass.PERMANENT:
+                again += await self._refused([row], verdict, its)
+            elif verdict.kind is ErrorClass.THROTTLE or verdict.kind in PAUSES:
+                held.append(row)
+                why = (verdict, its)
+            else:
+                done.append(self._again(row, its, verdict))
+        if done:
+            self.failed = ""
+            await self._settle(done)
+        return again, None if why is None else (held, *why)
+
+    def _halved(self, batch: Rows, made: Attempt, *, ambiguous: bool) -> list[Rows]:
+        """Two batches, to be sent at once."""
+        noted = [
+            row._replace(
+                attempts=appended(row.attempts, made.line()),
+                ambiguous_ms=row.ambiguous_ms or (made.at_ms if ambiguous else None),
             )
+            for row in batch
+        ]
+        half = len(noted) // 2
+        return [noted[half:], noted[:half]]
+
+    async def _refused(self, batch: Rows, verdict: Verdict, made: Attempt) -> list[Rows]:
+        """Batches still to be sent after a permanent error."""
+        # Whatever is wrong with an event, the account takes requests again.
+        await self._resume()
         if len(batch) > 1:
-            batch = [row._replace(attempts=appended(row.attempts, made.line())) for row in batch]
-            half = len(batch) // 2
-            return [batch[half:], batch[:half]]
+            return self._halved(batch, made, ambiguous=False)
         row = batch[0]
-        if verdict.action is Action.STRIP_FBC and "fbc" in row.match_keys.split(","):
-            return [[without_fbc(row)._replace(attempts=appended(row.attempts, made.line()))]]
+        repaired = self.destination.repaired(row, verdict)
+        if repaired is not None and repaired.payload != row.payload:
+            return [[repaired._replace(attempts=appended(row.attempts, made.line()))]]
         log.warning(
-            "capi_event_dead",
-            shop=row.shop,
+            "event refused",
+            **self._names(),
             order_id=row.order_id,
-            code=verdict.code,
-            subcode=verdict.subcode,
+            event_name=row.event_name,
+            **verdict.details,
         )
-        await self._settle([dead(row, made, verdict)])
+        await self._settle([dead(row, made, verdict.reason)])
         return []
 
-    async def _stop(self, batch: Rows, verdict: GraphVerdict, made: Attempt, rest: Rows) -> None:
+    async def _stop(self, batch: Rows, verdict: Verdict, made: Attempt, rest: Rows) -> None:
         """The lane cannot go on now: batch and rest wait, each as long as the answer says."""
         now_ms = self.clock_ms()
-        shop, pixel_id = self.settings.shop, self.settings.pixel_id
-        if verdict.action is Action.WAIT:
-            wait_ms = (
-                verdict.wait_ms
-                if verdict.wait_ms is not None
-                else throttle_ms(max(row.tries for row in batch) + 1)
+        place = (self.destination.shop, self.destination.name)
+        if verdict.kind is ErrorClass.THROTTLE or (
+            verdict.wait_ms is not None and verdict.kind not in PAUSES
+        ):
+            wait_ms = verdict.wait_ms
+            if wait_ms is None:
+                wait_ms = throttle_ms(max(row.tries for row in batch) + 1)
+            account = await self.write(lambda t: accounts.throttle(t, *place, wait_ms, now_ms))
+            self.account, due_ms = account, account.throttled_until_ms
+            log.warning("throttled", **self._names(), code=verdict.code, until_ms=due_ms)
+            unsure_ms = made.at_ms if verdict.ambiguous else None
+            again = [
+                self._wait(row, due_ms, made, tries=row.tries + 1, ambiguous_ms=unsure_ms)
+                for row in batch
+            ]
+            await self._settle(again + [self._wait(row, due_ms, tries=row.tries) for row in rest])
+        elif verdict.kind in PAUSES:
+            self.account = await self.write(
+                lambda t: accounts.pause(t, *place, verdict, now_ms, probe=self.paused)
             )
-            pixel = await self.write(
-                lambda t: accounts.throttle(t, shop, pixel_id, wait_ms, now_ms)
-            )
-            log.warning(
-                "capi_throttled",
-                shop=shop,
-                pixel_id=pixel_id,
-                code=verdict.code,
-                until_ms=pixel.throttled_until_ms,
-            )
-            self.pixel = pixel
-            due_ms = pixel.throttled_until_ms
-            again = [waiting(row, due_ms, made, tries=row.tries + 1) for row in batch]
+            reason = self.account.paused_message
+            log.error("account paused", **self._names(), **verdict.details, reason=reason)
             await self._settle(
-                again + [waiting(row, due_ms, None, tries=row.tries) for row in rest]
+                [self._wait(row, now_ms, made) for row in batch]
+                + [self._wait(row, now_ms) for row in rest]
             )
-            return
-        if verdict.action is Action.PAUSE:
-            pixel = await self.write(
-                lambda t: accounts.pause(t, self.settings, verdict, now_ms, probe=self.paused)
-            )
-            log.error(
-                "capi_pixel_paused",
-                shop=shop,
-                pixel_id=pixel_id,
-                code=verdict.code,
-                subcode=verdict.subcode,
-                reason=pixel.paused_message,
-            )
-            self.pixel = pixel
-            await self._settle(
-                [waiting(row, now_ms, made) for row in batch]
-                + [waiting(row, now_ms, None) for row in rest]
-            )
-            return
-        self.failed = True
-        again = [failed(row, made, verdict, self.chance()) for row in batch]
-        await self._settle(again + [waiting(row, now_ms, None, tries=row.tries) for row in rest])
+        else:
+            self.failed = verdict.message or f"HTTP {verdict.http_status}"
+            again = [self._again(row, made, verdict) for row in batch]
+            await self._settle(again + [self._wait(row, now_ms, tries=row.tries) for row in rest])
 
-    async def _release(self, rows: Rows, due_ms: int) -> None:
-        await self._settle([waiting(row, due_ms, None, tries=row.tries) for row in rows])
+    async def _resume(self) -> None:
+        """A probe went through."""
+        if self.paused:
+            self.paused = False
+            self.account = await self.write(
+                lambda t: accounts.resume(t, self.destination.shop, self.destination.name)
+            )
+            log.info("account resumed", **self._names())
+
+    async def _release(self, rows: Rows) -> None:
+        now_ms = self.clock_ms()
+        await self._settle([self._wait(row, now_ms, tries=row.tries) for row in rows])
+
+    def _wait(
+        self,
+        row: OutboxRow,
+        due_ms: int,
+        made: Attempt | None = None,
+        *,
+        tries: int = 0,
+        ambiguous_ms: int | None = None,
+    ) -> OutboxRow:
+        return waiting(
+            row,
+            due_ms,
+            made,
+            repeat_ms=self.destination.repeat_ms,
+            tries=tries,
+            ambiguous_ms=ambiguous_ms,
+        )
+
+    def _again(self, row: OutboxRow, made: Attempt, verdict: Verdict) -> OutboxRow:
+        return failed(
+            row,
+            made,
+            verdict,
+            self.chance(),
+            self.destination.schedule,
+            self.destination.repeat_ms,
+        )
 
     async def _settle(self, rows: Rows) -> None:
         written = await self.write(lambda t: settle(t, self.claim_id, rows))
         if written != len(rows):
-            log.warning("capi_claim_lost", shop=self.settings.shop, rows=len(rows) - written)
+            log.warning("claim lost", **self._names(), rows=len(rows) - written)
 
-
-def _in_part(batch: Rows, verdict: GraphVerdict, made: Attempt) -> tuple[Rows, GraphVerdict]:
-    """Meta took fewer events than it was sent. Alone, an event that was not taken is tried again later."""
-    if len(batch) == 1:
-        return batch, verdict._replace(kind=ErrorClass.TRANSIENT, action=Action.RETRY)
-    return [
-        row._replace(ambiguous_ms=row.ambiguous_ms or made.at_ms) for row in batch
-    ], verdict._replace(kind=ErrorClass.TRANSIENT, action=Action.BISECT)
+    def _names(self) -> dict[str, str]:
+        """Where a log line is about."""
+        return {"shop": self.destination.shop, "destination": self.destination.name}

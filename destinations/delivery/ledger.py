@@ -1,37 +1,38 @@
-"""What is done to rows of the outbox, as functions on a transaction. Each keeps the cells equal to the sum over the rows.
+"""Claims, leases and settlement of outbox rows, as functions on a transaction.
 
-Claiming is one UPDATE that takes a lease, so that several senders share the work: on PostgreSQL it passes over rows that another sender
-is just taking (SKIP LOCKED), on SQLite there is one writer at a time. All that a sender holds is a claim id and the lease's end; whoever
-comes later than that has lost the rows (`settle` leaves them alone), and the next claim calls them `maybe_accepted`: the sender died, or
-hung, after it may have sent them.
+Each keeps the cells equal to the sum over the rows. Claiming is one UPDATE that takes a lease, so
+that several senders share the work: on PostgreSQL it passes over rows that another sender is just
+taking (SKIP LOCKED), on SQLite there is one writer at a time. A sender that settles after its lease
+has lost the rows (`settle` leaves them as they are); the next claim makes them `maybe_accepted`,
+since they may have been sent.
 """
 
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
+from destinations.delivery.life import FULL_MS, with_life
 from destinations.delivery.results import Attempt, expired, settled, waiting
 from destinations.delivery.rows import (
+    ACCOUNTS,
     CELLS,
     MAYBE_ACCEPTED,
     OUTBOX,
     PENDING,
-    PIXELS,
     SENDING,
     SENT,
+    AccountRow,
     OutboxRow,
-    PixelRow,
     cells,
     latency_bucket,
 )
-from destinations.meta.click import DAY_MS, FBC_DAYS
 from processors.engine.processor import Deltas, in_shop
 from stream.store.contract import Key, Reading, Transaction
 
 CHUNK = 1_000
 COLUMNS = ", ".join(OutboxRow._fields)
-KEY = "shop, pixel_id, event_name, event_id"
+KEY = "shop, destination, event_name, event_id"
 HELD = "(paused_since_ms IS NOT NULL OR throttled_until_ms > :now)"
-"""The condition under which a pixel gets nothing now."""
+"""The condition under which an account gets nothing now."""
 
 
 class ClaimLost(Exception):
@@ -39,37 +40,42 @@ class ClaimLost(Exception):
 
 
 class Due(NamedTuple):
-    """A pixel, and what its rows want now."""
+    """An account, and what its rows want now."""
 
-    pixel: PixelRow
+    account: AccountRow
     due: bool
     """To be sent."""
     lapsed: bool
     """To be taken back: their lease is over."""
 
 
-def register(transaction: Transaction, shop: str, pixel_id: str) -> PixelRow:
-    """The pixel's row, made where it is not there yet."""
-    row = transaction.load(PIXELS, [(shop, pixel_id)]).get((shop, pixel_id))
-    if row is None:
-        row = PixelRow(shop, pixel_id)
-        transaction.save(PIXELS, [row])
-    return row
+def register(
+    transaction: Transaction, shop: str, destination: str, kind: str = "", account: str = ""
+) -> AccountRow:
+    """The account's row, made where it is not there yet, with the vendor's id as it is configured now."""
+    key = (shop, destination)
+    row = transaction.load(ACCOUNTS, [key]).get(key)
+    new = row or AccountRow(shop, destination)
+    if kind:
+        new = new._replace(kind=kind, account=account)
+    if new != row:
+        transaction.save(ACCOUNTS, [new])
+    return new
 
 
-def due_pixels(reading: Reading, now_ms: int) -> list[Due]:
-    """Every registered pixel. Costs one index probe per pixel and state, whatever waits."""
+def due_accounts(reading: Reading, now_ms: int) -> list[Due]:
+    """Every registered account. Costs one index probe per account and state, whatever waits."""
     pending, maybe, lapsed = (
-        "EXISTS (SELECT 1 FROM capi_outbox o WHERE o.shop = p.shop AND o.pixel_id = p.pixel_id"
+        "EXISTS (SELECT 1 FROM outbox o WHERE o.shop = a.shop AND o.destination = a.destination"
         f" AND o.outcome = '{outcome}' AND o.due_ms <= :now)"
         for outcome in (PENDING, MAYBE_ACCEPTED, SENDING)
     )
-    columns = ", ".join(f"p.{name}" for name in PixelRow._fields)
+    columns = ", ".join(f"a.{name}" for name in AccountRow._fields)
     rows = reading.query(
-        f"SELECT {columns}, {pending} OR {maybe}, {lapsed} FROM capi_pixel p ORDER BY 1, 2",
+        f"SELECT {columns}, {pending} OR {maybe}, {lapsed} FROM destination_account a ORDER BY 1, 2",
         now=now_ms,
     )
-    return [Due(PixelRow(*row[:-2]), bool(row[-2]), bool(row[-1])) for row in rows]
+    return [Due(AccountRow(*row[:-2]), bool(row[-2]), bool(row[-1])) for row in rows]
 
 
 def change(
@@ -82,6 +88,7 @@ def change(
     for old in transaction.load(OUTBOX, keys).values():
         new = next_state(old)
         if new is not None and new != old:
+            new = with_life(new)
             deltas.move(cells(old), cells(new))
             changed.append(new)
     transaction.save(OUTBOX, changed)
@@ -92,26 +99,35 @@ def change(
 def end_leases(transaction: Transaction, now_ms: int) -> int:
     """End every lease now: for whoever knows that no other sender lives, so that nothing waits for a dead one's. How many rows."""
     return transaction.execute(
-        f"UPDATE capi_outbox SET due_ms = :now WHERE outcome = '{SENDING}' AND due_ms > :now",
+        f"UPDATE outbox SET due_ms = :now WHERE outcome = '{SENDING}' AND due_ms > :now",
         now=now_ms,
     )
 
 
-def take_back(transaction: Transaction, shop: str, pixel_id: str, now_ms: int) -> int:
-    """Rows whose sender is gone become `maybe_accepted`, due now: Meta may have them since the lease, however late it is now. How many."""
+def take_back(
+    transaction: Transaction, shop: str, destination: str, now_ms: int, repeat_ms: int | None
+) -> int:
+    """Rows whose sender is gone become `maybe_accepted`, due now; how many.
+
+    They may have been taken since the lease, however late it is now. `repeat_ms` is as in
+    `results.waiting`.
+    """
     keys = transaction.query(
-        f"SELECT {KEY} FROM capi_outbox WHERE shop = :shop AND pixel_id = :pixel_id AND outcome = '{SENDING}'"
+        f"SELECT {KEY} FROM outbox WHERE shop = :shop AND destination = :destination AND outcome = '{SENDING}'"
         f" AND due_ms <= :now LIMIT {CHUNK}",
         shop=shop,
-        pixel_id=pixel_id,
+        destination=destination,
         now=now_ms,
     )
-    lost = Attempt(now_ms, 0, "lost", None, None, None, None)
+    lost = Attempt(now_ms, 0, "lost")
 
     def back(row: OutboxRow) -> OutboxRow | None:
         if row.outcome != SENDING or row.due_ms is None or row.due_ms > now_ms:
             return None
-        return settled(row, waiting(row, now_ms, lost, tries=row.tries, ambiguous_ms=row.due_ms))
+        again = waiting(
+            row, now_ms, lost, repeat_ms=repeat_ms, tries=row.tries, ambiguous_ms=row.due_ms
+        )
+        return settled(row, again)
 
     return len(change(transaction, [tuple(key) for key in keys], back)) if keys else 0
 
@@ -120,7 +136,7 @@ def claim(
     transaction: Transaction,
     dialect: str,
     shop: str,
-    pixel_id: str,
+    destination: str,
     claim_id: str,
     now_ms: int,
     lease_ms: int,
@@ -130,28 +146,28 @@ def claim(
 ) -> list[OutboxRow]:
     """Up to `limit` due rows, oldest first, leased to `claim_id` for `lease_ms`; nobody else gets them meanwhile.
 
-    None of a pixel that may not be sent to now, whoever found that out; a `probe` is for one that is paused.
+    None of an account that may not be sent to now, whoever found that out; a `probe` is for one that is paused.
     """
     may = (
         "TRUE"
         if probe
-        else f"NOT EXISTS (SELECT 1 FROM capi_pixel WHERE shop = :shop AND pixel_id = :pixel_id AND {HELD})"
+        else f"NOT EXISTS (SELECT 1 FROM destination_account WHERE shop = :shop AND destination = :destination AND {HELD})"
     )
     # A plan may run a subquery once per row, and then its LIMIT limits nothing; a materialized one runs once.
     wanted, lock = ("rowid", "") if dialect == "sqlite" else (KEY, "FOR UPDATE SKIP LOCKED")
     waiting_as = [
-        f"SELECT * FROM (SELECT {wanted} FROM capi_outbox WHERE shop = :shop AND pixel_id = :pixel_id AND outcome = '{outcome}'"
+        f"SELECT * FROM (SELECT {wanted} FROM outbox WHERE shop = :shop AND destination = :destination AND outcome = '{outcome}'"
         f" AND due_ms <= :now AND expires_ms > :now AND {may} ORDER BY due_ms LIMIT :limit {lock}) AS {outcome}"
         for outcome in (MAYBE_ACCEPTED, PENDING)
     ]
     found = transaction.query(
         f"WITH due AS MATERIALIZED ({' UNION ALL '.join(waiting_as)} LIMIT :limit)"
-        f" UPDATE capi_outbox SET outcome = '{SENDING}', claimed_by = :claim_id, due_ms = :until WHERE ({wanted}) IN (SELECT * FROM due)"
+        f" UPDATE outbox SET outcome = '{SENDING}', claimed_by = :claim_id, due_ms = :until WHERE ({wanted}) IN (SELECT * FROM due)"
         f" RETURNING {COLUMNS}",
         claim_id=claim_id,
         until=now_ms + lease_ms,
         shop=shop,
-        pixel_id=pixel_id,
+        destination=destination,
         now=now_ms,
         limit=limit,
     )
@@ -160,7 +176,7 @@ def claim(
     outcomes = {MAYBE_ACCEPTED: -maybe, PENDING: maybe - len(rows), SENDING: len(rows)}
     transaction.add(
         CELLS,
-        {(shop, pixel_id, "outcome", outcome): (count,) for outcome, count in outcomes.items()},
+        {(shop, destination, "outcome", outcome): (count,) for outcome, count in outcomes.items()},
     )
     return rows
 
@@ -182,32 +198,32 @@ def settle(transaction: Transaction, claim_id: str, rows: Sequence[OutboxRow]) -
 def settle_sent(
     transaction: Transaction, dialect: str, rows: Sequence[OutboxRow], made: Attempt
 ) -> None:
-    """A whole claim, as it was claimed, was taken by Meta: one UPDATE for all its rows. Raises ClaimLost (roll back, then `settle`)."""
+    """A whole claim, as it was claimed, was taken: one UPDATE for all its rows. Raises ClaimLost (roll back, then `settle`)."""
     first = rows[0]
-    mine = f"shop = :shop AND pixel_id = :pixel_id AND outcome = '{SENDING}' AND due_ms = :until AND claimed_by = :claim_id"
+    mine = f"shop = :shop AND destination = :destination AND outcome = '{SENDING}' AND due_ms = :until AND claimed_by = :claim_id"
     locked = ""
     if (
         dialect == "postgresql"
     ):  # In key order, as the fold locks them: no deadlock with a delivery of orders that are just being sent.
-        locked = f"WITH mine AS MATERIALIZED (SELECT {KEY} FROM capi_outbox WHERE {mine} ORDER BY {KEY} FOR UPDATE)"
+        locked = f"WITH mine AS MATERIALIZED (SELECT {KEY} FROM outbox WHERE {mine} ORDER BY {KEY} FOR UPDATE)"
         mine = f"({KEY}) IN (SELECT * FROM mine)"
     touched = transaction.execute(
-        f"{locked} UPDATE capi_outbox SET outcome = '{SENT}', reason = '', payload = :empty, sent_ms = :sent_ms, due_ms = NULL,"
-        f" expires_ms = NULL, claimed_by = '', tries = 0, attempts = attempts || :line WHERE {mine}",
+        f"{locked} UPDATE outbox SET outcome = '{SENT}', reason = '', payload = :empty, sent_ms = :sent_ms, due_ms = NULL,"
+        f" expires_ms = NULL, tidy_ms = received_ms + {FULL_MS}, claimed_by = '', tries = 0, attempts = attempts || :line WHERE {mine}",
         empty=b"",
         sent_ms=made.at_ms,
         line=made.line(),
         shop=first.shop,
-        pixel_id=first.pixel_id,
+        destination=first.destination,
         until=first.due_ms,
         claim_id=first.claimed_by,
     )
     if touched != len(rows):
         raise ClaimLost(f"{len(rows) - touched} of {len(rows)} rows are somebody else's by now")
-    outcome = (first.shop, first.pixel_id, "outcome")
+    outcome = (first.shop, first.destination, "outcome")
     deltas: dict[Key, tuple[int]] = {(*outcome, SENDING): (-touched,), (*outcome, SENT): (touched,)}
     for row in rows:
-        key = (row.shop, row.pixel_id, "latency", latency_bucket(made.at_ms - row.received_ms))
+        key = (row.shop, row.destination, "latency", latency_bucket(made.at_ms - row.received_ms))
         deltas[key] = (deltas.get(key, (0,))[0] + 1,)
     transaction.add(CELLS, deltas)
 
@@ -219,7 +235,7 @@ def expire(transaction: Transaction, now_ms: int, shop: str | None = None) -> in
     """
     here, of_shop = in_shop(shop)
     keys = transaction.query(
-        f"SELECT {KEY} FROM capi_outbox WHERE expires_ms <= :now{here} LIMIT {CHUNK}",
+        f"SELECT {KEY} FROM outbox WHERE expires_ms <= :now{here} LIMIT {CHUNK}",
         now=now_ms,
         **of_shop,
     )
@@ -236,16 +252,6 @@ def expire(transaction: Transaction, now_ms: int, shop: str | None = None) -> in
     return len(change(transaction, [tuple(key) for key in keys], late)) if keys else 0
 
 
-def forget_clicks(transaction: Transaction, now_ms: int, shop: str | None = None) -> int:
-    """Delete click ids older than any fbc may be, of `shop` or of all; how many."""
-    here, of_shop = in_shop(shop)
-    return transaction.execute(
-        f"DELETE FROM capi_click WHERE seen_ms < :before{here}",
-        before=now_ms - FBC_DAYS * DAY_MS,
-        **of_shop,
-    )
-
-
 def forget_orders(transaction: Transaction, shop: str, order_ids: Collection[str]) -> int:
     """A customer's data is to go: payloads of these orders are removed, and what was not sent yet is not sent. How many rows."""
     keys: list[Key] = []
@@ -253,7 +259,7 @@ def forget_orders(transaction: Transaction, shop: str, order_ids: Collection[str
         keys += map(
             tuple,
             transaction.query(
-                f"SELECT {KEY} FROM capi_outbox WHERE shop = :s AND order_id = :o",
+                f"SELECT {KEY} FROM outbox WHERE shop = :s AND order_id = :o",
                 s=shop,
                 o=order_id,
             ),

@@ -1,14 +1,16 @@
 """What an attempt makes of an outbox row: pure functions from the claimed row and a verdict to the
 row's next state."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import msgspec
 import orjson
 
-from destinations.delivery.backoff import retry_ms
+from destinations.delivery.backoff import Schedule
 from destinations.delivery.rows import (
     DEAD,
+    DRY_RUN,
     EXPIRED,
     HELD,
     MAYBE_ACCEPTED,
@@ -18,14 +20,16 @@ from destinations.delivery.rows import (
     SENT,
     OutboxRow,
 )
-from destinations.delivery.verdict import ErrorClass
-from destinations.meta.errors import GraphVerdict, meaning
+from destinations.delivery.verdict import Detail, ErrorClass, Verdict
 
-AMBIGUOUS_MS = 48 * 3_600_000
-"""Meta deduplicates for 48 hours after it first had the event (docs/facts/meta.md,
-"Deduplication"); later, sending again may count twice."""
 FIRST_ATTEMPTS, LAST_ATTEMPTS = 5, 25
 """Attempts that a row remembers: how it began, and how it is now."""
+UNANSWERED = "sent, but no answer said whether it was taken; sent again with the same event id"
+NEVER_ANSWERED = (
+    "no answer said whether it was taken, and by now a repeat may count twice, or is too old"
+)
+TOO_LATE = "it could not be sent before it was too old for its receiver"
+MAY_BE_TAKEN = "; it was sent before, and may have been taken"
 
 
 class Attempt(NamedTuple):
@@ -34,37 +38,26 @@ class Attempt(NamedTuple):
     at_ms: int
     duration_ms: int
     kind: str
-    http_status: int | None
-    code: int | None
-    subcode: int | None
-    fbtrace_id: str | None
+    """An error class; `ambiguous` without an answer, `lost` where the sender died."""
+    http_status: int | None = None
+    details: Mapping[str, Detail] = {}
 
     def line(self) -> str:
         """As it is kept in `OutboxRow.attempts`."""
-        told = {
+        kept = {
             "at_ms": self.at_ms,
             "duration_ms": self.duration_ms,
             "class": self.kind,
             "http_status": self.http_status,
-            "code": self.code,
-            "subcode": self.subcode,
-            "fbtrace_id": self.fbtrace_id,
+            **self.details,
         }
-        return orjson.dumps(told).decode() + "\n"
+        return orjson.dumps(kept).decode() + "\n"
 
 
-def attempt(verdict: GraphVerdict, at_ms: int, duration_ms: int) -> Attempt:
+def attempt(verdict: Verdict, at_ms: int, duration_ms: int) -> Attempt:
     """The record of a request."""
     kind = "ambiguous" if verdict.ambiguous and verdict.http_status is None else verdict.kind.value
-    return Attempt(
-        at_ms,
-        duration_ms,
-        kind,
-        verdict.http_status,
-        verdict.code,
-        verdict.subcode,
-        verdict.fbtrace_id,
-    )
+    return Attempt(at_ms, duration_ms, kind, verdict.http_status, verdict.details)
 
 
 def appended(attempts: str, line: str) -> str:
@@ -93,13 +86,7 @@ def forbidden(row: OutboxRow, outcome: str, reason: str) -> OutboxRow:
         return row._replace(veto=outcome, reason=reason)
     if row.outcome not in OPEN | HELD:
         return row
-    return _final(
-        row,
-        outcome,
-        reason
-        if row.ambiguous_ms is None
-        else f"{reason}; it was sent before, and Meta may have taken it",
-    )
+    return _final(row, outcome, reason + MAY_BE_TAKEN * (row.ambiguous_ms is not None))
 
 
 def settled(now: OutboxRow, new: OutboxRow) -> OutboxRow:
@@ -111,17 +98,17 @@ def settled(now: OutboxRow, new: OutboxRow) -> OutboxRow:
 
 
 def sent(row: OutboxRow, made: Attempt) -> OutboxRow:
-    """Meta took it. `sent_ms` is when the request was put on the wire."""
+    """It was taken. `sent_ms` is when the request was put on the wire."""
     return _final(row, SENT)._replace(
         sent_ms=made.at_ms, attempts=appended(row.attempts, made.line()), tries=0
     )
 
 
-def dead(row: OutboxRow, made: Attempt, verdict: GraphVerdict) -> OutboxRow:
-    """Meta will never take it as it is. The payload stays until the event is too old, so that a user can have it tried again."""
+def dead(row: OutboxRow, made: Attempt, reason: str) -> OutboxRow:
+    """It will never be taken as it is. The payload stays until the event expires, so that a user can have it tried again."""
     return row._replace(
         outcome=DEAD,
-        reason=meaning(verdict),
+        reason=reason,
         due_ms=None,
         claimed_by="",
         tries=0,
@@ -134,19 +121,22 @@ def waiting(
     due_ms: int,
     made: Attempt | None,
     *,
+    repeat_ms: int | None,
     tries: int = 0,
     ambiguous_ms: int | None = None,
 ) -> OutboxRow:
-    """To be sent (again) at `due_ms`; `maybe_accepted` from the first attempt on of which nobody knows what became of it."""
+    """To be sent (again) at `due_ms`; `maybe_accepted` from the first attempt on of which nobody knows what became of it.
+
+    From then on it is worth sending for `repeat_ms` only, the time in which its receiver recognises
+    a repeat (None: for ever).
+    """
     first = row.ambiguous_ms if row.ambiguous_ms is not None else ambiguous_ms
     expires = row.expires_ms
-    if first is not None:
-        expires = min(expires or first + AMBIGUOUS_MS, first + AMBIGUOUS_MS)
+    if first is not None and repeat_ms is not None:
+        expires = min(expires or first + repeat_ms, first + repeat_ms)
     return row._replace(
         outcome=PENDING if first is None else MAYBE_ACCEPTED,
-        reason=""
-        if first is None
-        else "sent, but no answer told whether Meta took it; sent again with the same event id",
+        reason="" if first is None else UNANSWERED,
         due_ms=due_ms,
         expires_ms=expires,
         ambiguous_ms=first,
@@ -156,35 +146,36 @@ def waiting(
     )
 
 
-def failed(row: OutboxRow, made: Attempt, verdict: GraphVerdict, jitter: float) -> OutboxRow:
-    """A transient failure: again after a while, longer each time."""
+def failed(
+    row: OutboxRow,
+    made: Attempt,
+    verdict: Verdict,
+    chance: float,
+    schedule: Schedule,
+    repeat_ms: int | None,
+) -> OutboxRow:
+    """A transient failure: again after a while as `schedule` says, or dead where that is at its end."""
     tries = row.tries + 1
-    ended_ms = made.at_ms + made.duration_ms
-    due = ended_ms + retry_ms(tries, jitter, slow=verdict.kind is ErrorClass.TRANSIENT_SLOW)
+    slow = verdict.kind is ErrorClass.TRANSIENT_SLOW
+    wait_ms = schedule.retry_ms(tries, chance, slow=slow)
+    if wait_ms is None:
+        status = "no answer" if verdict.http_status is None else f"HTTP {verdict.http_status}"
+        return dead(row, made, f"given up after {tries} attempts, the last one with {status}")
     return waiting(
-        row, due, made, tries=tries, ambiguous_ms=made.at_ms if verdict.ambiguous else None
+        row,
+        made.at_ms + made.duration_ms + wait_ms,
+        made,
+        repeat_ms=repeat_ms,
+        tries=tries,
+        ambiguous_ms=made.at_ms if verdict.ambiguous else None,
     )
 
 
-def without_fbc(row: OutboxRow) -> OutboxRow:
-    """The same event without its click id, which Meta calls badly formatted."""
-    event = orjson.loads(row.payload)
-    event["user_data"].pop("fbc", None)
-    keys = ",".join(key for key in row.match_keys.split(",") if key != "fbc")
-    return row._replace(payload=orjson.dumps(event), match_keys=keys)
-
-
 def expired(row: OutboxRow) -> OutboxRow:
-    """Too late, visibly: what a row becomes at its `expires_ms`. A dead one stays dead and loses its payload."""
-    if row.outcome == DEAD:
+    """Too late, visibly: what a row becomes at its `expires_ms`. A dead one and a dry run only lose their payload."""
+    if row.outcome in (DEAD, DRY_RUN):
         return row._replace(payload=b"", expires_ms=None)
-    if row.ambiguous_ms is not None:
-        return _final(
-            row,
-            EXPIRED,
-            "no answer told whether Meta took it, and by now a repeat may count twice (48 hours), or is too old",
-        )
-    return _final(row, EXPIRED, "it could not be sent before the event was too old for Meta")
+    return _final(row, EXPIRED, TOO_LATE if row.ambiguous_ms is None else NEVER_ANSWERED)
 
 
 def parsed(attempts: str) -> list[dict[str, object]]:

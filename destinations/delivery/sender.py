@@ -1,30 +1,31 @@
-"""Sends outbox rows to Meta: one `Sender` per process, any number of processes, one lane per pixel.
+"""Sends outbox rows: one `Sender` per process, any number of processes, one lane per account.
 
-Idle, nothing is delayed: `wake` leads straight to a claim. Under load claims of one pixel are at
-least `spacing_ms` apart, so that rows gather into batches. Rows that other processes wrote, retries
-that fell due and claims of dead senders are found within `poll_s`. Time, sleeping, chance, ids and
-the HTTP call are parameters.
+Idle, nothing is delayed: `wake` leads straight to a claim. Under load claims of one account are at
+least its `spacing_ms` apart, so that rows gather into batches. Rows that other processes wrote,
+retries that fell due and claims of dead senders are found within `poll_s`. Time, sleeping, chance,
+ids and the HTTP call are parameters.
 """
 
 import asyncio
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
 
-from destinations.delivery.accounts import TEST_MODE, guard_test_mode, take_probe
-from destinations.delivery.backoff import retry_ms
-from destinations.delivery.dispatch import Delivery
-from destinations.delivery.ledger import Due, claim, due_pixels, register, take_back
-from destinations.delivery.rows import OutboxRow, PixelRow
+from destinations.delivery.accounts import RULE, failing, guarded, take_probe
+from destinations.delivery.backoff import again_ms
+from destinations.delivery.dispatch import Dispatch
+from destinations.delivery.lane import Lane
+from destinations.delivery.ledger import Due, claim, due_accounts, take_back
+from destinations.delivery.protocol import Destination, Limits
+from destinations.delivery.rows import AccountRow, OutboxRow
 from destinations.delivery.transport import Call
-from destinations.meta.settings import CapiSettings
-from stream.metrics import CapiMetrics
+from stream.metrics import DeliveryMetrics
 from stream.store.contract import Store, StoreUnavailable, Transaction
 
 T = TypeVar("T")
@@ -33,39 +34,28 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """How much at once, and how often."""
+    """How often, and for how long; a destination's own limits where nothing else is said."""
 
-    batch: int = 1_000
-    """Events per request; Meta takes no more (docs/facts/meta.md, "Request")."""
-    in_flight: int = 4
-    """Requests of one pixel at a time."""
-    spacing_ms: int = 20
+    batch: int | None = None
+    """Events per request, at most the destination's."""
+    in_flight: int | None = None
+    spacing_ms: int | None = None
+    timeout_s: float | None = None
     poll_s: float = 1.0
-    timeout_s: float = 10.0
-    """For one request. Meta's advice is 1.5 s for one event; giving up early makes an ambiguous row, so a batch gets longer."""
     lease_ms: int = 30_000
-    """No request starts after half of it, and none lasts longer than `timeout_s`: it is over before the lease is."""
+    """No request starts after half of it, and none lasts longer than its time-out: it is over before the lease is."""
     hold_after: int = 3
-    """Failures in a row after which the lane backs off."""
+    """Failures in a row after which the lane backs off, and the account is said to be failing."""
     hold_cap_ms: int = 30_000
 
-
-@dataclass(slots=True)
-class Lane:
-    """One pixel, as this sender sees it."""
-
-    settings: CapiSettings
-    pixel: PixelRow
-    slots: asyncio.Semaphore
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
-    driver: asyncio.Task[None] | None = None
-    again: bool = False
-    """Somebody called while the driver was running."""
-    emptied: bool = False
-    """The last claim got less than it asked for: there is no more until somebody calls."""
-    next_claim_ms: int = 0
-    failures: int = 0
-    held_until_ms: int = 0
+    def limits(self, of: Limits) -> Limits:
+        """A destination's limits with what is said here."""
+        return of._replace(
+            events=of.events if self.batch is None else min(self.batch, of.events),
+            in_flight=of.in_flight if self.in_flight is None else self.in_flight,
+            spacing_ms=of.spacing_ms if self.spacing_ms is None else self.spacing_ms,
+            timeout_s=of.timeout_s if self.timeout_s is None else self.timeout_s,
+        )
 
 
 class Sender:
@@ -74,21 +64,26 @@ class Sender:
     def __init__(
         self,
         store: Store,
-        shops: Mapping[str, CapiSettings],
+        destinations: Sequence[Destination],
         call: Call,
         *,
-        metrics: CapiMetrics | None = None,
+        public_call: Call | None = None,
+        metrics: DeliveryMetrics | None = None,
         tuning: Tuning | None = None,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
-        self._store, self._shops, self._call, self._metrics = store, shops, call, metrics
+        """`public_call` reaches public addresses only; it serves destinations that ask for that."""
+        self._store, self._call, self._metrics = store, call, metrics
+        self._public_call = public_call or call
+        self._destinations = {(each.shop, each.name): each for each in destinations}
         self._tuning, self._clock_ms, self._sleep = tuning or Tuning(), clock_ms, sleep
         self._chance, self._new_id = chance, new_id
         self._lanes: dict[tuple[str, str], Lane] = {}
-        self._threads = ThreadPoolExecutor(1 if store.dialect == "sqlite" else 4, "capi-store")
+        self._by_shop: dict[str, list[Lane]] = {}
+        self._threads: ThreadPoolExecutor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken = asyncio.Event()
         self._stopping = False
@@ -101,7 +96,7 @@ class Sender:
             if shops is None:
                 self._loop.call_soon_threadsafe(self._woken.set)
             else:
-                self._loop.call_soon_threadsafe(self._kick_shops, shops)
+                self._loop.call_soon_threadsafe(self._kick_shops, frozenset(shops))
 
     def stop(self) -> None:
         """Claim nothing more; `run` returns when what is in flight has been settled. Safe from any thread."""
@@ -117,13 +112,12 @@ class Sender:
                 for lane in await self._due():
                     self._kick(lane)
                 try:
-                    async with asyncio.timeout(
-                        self._tuning.poll_s
-                    ):  # `wait_for` would forget a cancellation that comes with the waking.
+                    # `wait_for` would forget a cancellation that comes with the waking.
+                    async with asyncio.timeout(self._tuning.poll_s):
                         await self._woken.wait()
                 except TimeoutError:
                     continue
-            # Drivers first: one that is just claiming starts a delivery more.
+            # Drivers first: one that is just claiming starts a dispatch more.
             await asyncio.gather(
                 *(lane.driver for lane in self._lanes.values() if lane.driver),
                 return_exceptions=True,
@@ -136,7 +130,9 @@ class Sender:
             for lane in self._lanes.values():
                 for task in (*lane.tasks, *([lane.driver] if lane.driver else [])):
                     task.cancel()
-            self._threads.shutdown(wait=False)
+            if self._threads is not None:
+                self._threads.shutdown(wait=False)
+                self._threads = None
 
     async def drain(self) -> None:
         """Send until nothing is due now, or every lane that has something is paused, throttled or backing off."""
@@ -154,16 +150,18 @@ class Sender:
             await self._register()
             due = await self._in_thread(self._look)
         except StoreUnavailable as error:
-            log.warning("capi_store_unavailable", detail=str(error))
+            log.warning("store unavailable to the sender", detail=str(error))
             return []
         found = []
         for each in due:
-            pixel = each.pixel
-            lane = self._lanes.get((pixel.shop, pixel.pixel_id))
+            account = each.account
+            lane = self._lanes.get((account.shop, account.destination))
             if lane is not None:
-                lane.pixel = pixel
+                lane.account = account
                 if self._metrics is not None:
-                    self._metrics.paused(pixel.pixel_id, pixel.paused_since_ms is not None)
+                    self._metrics.paused(
+                        lane.destination.kind, account.account, account.paused_since_ms is not None
+                    )
                 if each.due or each.lapsed:
                     found.append(lane)
         return found
@@ -172,30 +170,34 @@ class Sender:
         """What is due in every lane, after rows whose lease is over were taken back."""
         now_ms = self._clock_ms()
         with self._store.snapshot() as snapshot:
-            due = due_pixels(snapshot, now_ms)
-        for lapsed in [(each.pixel.shop, each.pixel.pixel_id) for each in due if each.lapsed]:
+            due = due_accounts(snapshot, now_ms)
+        for place in [(each.account.shop, each.account.destination) for each in due if each.lapsed]:
+            known = self._destinations.get(place)
             with self._store.begin() as transaction:
-                take_back(transaction, *lapsed, now_ms)
+                # Of an account that is configured no longer nothing is sent, and nothing repeated.
+                take_back(transaction, *place, now_ms, known.repeat_ms if known else 0)
         return due
 
     async def _register(self) -> None:
-        """A lane for every shop that has none yet: all at the start, the rest later where the store failed meanwhile."""
-        for settings in self._shops.values():
-            if (settings.shop, settings.pixel_id) in self._lanes:
+        """A lane for every account that has none yet: all at the start, the rest later where the store failed meanwhile."""
+        for place, destination in self._destinations.items():
+            if place in self._lanes:
                 continue
 
-            def make(transaction: Transaction, settings: CapiSettings = settings) -> PixelRow:
-                register(transaction, settings.shop, settings.pixel_id)
-                return guard_test_mode(transaction, settings, self._clock_ms())
+            def make(
+                transaction: Transaction, destination: Destination = destination
+            ) -> AccountRow:
+                return guarded(transaction, destination, self._clock_ms())
 
-            pixel = await self._write(make)
-            lane = Lane(settings, pixel, asyncio.Semaphore(self._tuning.in_flight))
-            self._lanes[settings.shop, settings.pixel_id] = lane
+            account = await self._write(make)
+            limits = self._tuning.limits(destination.limits)
+            lane = Lane(destination, limits, account, asyncio.Semaphore(limits.in_flight))
+            self._lanes[place] = lane
+            self._by_shop.setdefault(destination.shop, []).append(lane)
 
     def _kick_shops(self, shops: Collection[str]) -> None:
         """Lanes that are not there yet find by themselves what waits for them."""
-        places = [(shop, self._shops[shop].pixel_id) for shop in shops if shop in self._shops]
-        for lane in [self._lanes[place] for place in places if place in self._lanes]:
+        for lane in [lane for shop in shops for lane in self._by_shop.get(shop, ())]:
             if not self._stopping:
                 self._kick(lane)
 
@@ -212,9 +214,9 @@ class Sender:
             try:
                 await self._drive(lane)
             except StoreUnavailable as error:
-                log.warning("capi_store_unavailable", detail=str(error))
+                log.warning("store unavailable to the sender", detail=str(error))
             except Exception as error:  # Ours; the next poll tries again.
-                log.error("capi_lane_broke", shop=lane.settings.shop, error=type(error).__name__)
+                log.error("lane broke", **lane.names, error=type(error).__name__)
 
     async def _drive(self, lane: Lane) -> None:
         """Claim and send until nothing is left, or the lane may not."""
@@ -231,33 +233,30 @@ class Sender:
                 return
 
     async def _next(self, lane: Lane) -> bool:
-        """Claim a batch and start its delivery. False where nothing is to be claimed, or nothing may be sent now."""
+        """Claim a batch and start its dispatch. False where nothing is to be claimed, or nothing may be sent now."""
         now_ms = self._clock_ms()
         if lane.next_claim_ms > now_ms:
             await self._sleep((lane.next_claim_ms - now_ms) / 1000)
             now_ms = self._clock_ms()
-        settings = lane.settings
-        if settings.test_event_code:
-            lane.pixel = await self._write(
-                lambda transaction: guard_test_mode(transaction, settings, now_ms)
+        destination = lane.destination
+        place = (destination.shop, destination.name)
+        if destination.may_hold:
+            lane.account = await self._write(
+                lambda transaction: guarded(transaction, destination, now_ms)
             )
-        if now_ms < max(lane.held_until_ms, lane.pixel.throttled_until_ms):
+        if now_ms < max(lane.held_until_ms, lane.account.throttled_until_ms):
             return False
-        limit, probe = self._tuning.batch, False
-        if lane.pixel.paused_since_ms is not None:
-            if lane.pixel.paused_code == TEST_MODE or now_ms < lane.pixel.next_probe_ms:
+        limit, probe = lane.limits.events, False
+        if lane.account.paused_since_ms is not None:
+            next_probe_ms = lane.account.next_probe_ms
+            if lane.account.paused_by == RULE or next_probe_ms is None or now_ms < next_probe_ms:
                 return False
-            if not await self._write(
-                lambda transaction: take_probe(
-                    transaction, settings.shop, settings.pixel_id, now_ms
-                )
-            ):
+            if not await self._write(lambda transaction: take_probe(transaction, *place, now_ms)):
                 return False
-            lane.pixel = lane.pixel._replace(next_probe_ms=now_ms + 1)
+            lane.account = lane.account._replace(next_probe_ms=now_ms + 1)
             limit, probe = 1, True
-        lane.next_claim_ms = now_ms + self._tuning.spacing_ms
+        lane.next_claim_ms = now_ms + lane.limits.spacing_ms
         claim_id = self._new_id()
-        place = (settings.shop, settings.pixel_id)
         rows = await self._write(
             lambda transaction: claim(
                 transaction,
@@ -273,24 +272,24 @@ class Sender:
         if not rows:
             return False
         self.claims += 1
-        lane.emptied = limit > 1 and len(rows) < limit
-        delivery = Delivery(
-            settings=settings,
+        lane.emptied = not probe and len(rows) < limit
+        dispatch = Dispatch(
+            destination=destination,
             dialect=self._store.dialect,
             claim_id=claim_id,
             give_up_ms=now_ms + self._tuning.lease_ms // 2,
-            timeout_s=self._tuning.timeout_s,
-            call=self._call,
+            timeout_s=lane.limits.timeout_s,
+            call=self._public_call if destination.public_only else self._call,
             write=self._write_surely,
             clock_ms=self._clock_ms,
             chance=self._chance,
             metrics=self._metrics,
-            paused=lane.pixel.paused_since_ms is not None,
+            paused=lane.account.paused_since_ms is not None,
         )
-        task = asyncio.create_task(self._deliver(lane, delivery, rows))
+        task = asyncio.create_task(self._deliver(lane, dispatch, rows))
         lane.tasks.add(task)
         task.add_done_callback(lambda done: self._done(lane, done))
-        if limit == 1:
+        if probe:
             await asyncio.wait([task])
         return True
 
@@ -298,36 +297,53 @@ class Sender:
         lane.tasks.discard(task)
         lane.slots.release()
 
-    async def _deliver(self, lane: Lane, delivery: Delivery, rows: list[OutboxRow]) -> None:
+    async def _deliver(self, lane: Lane, dispatch: Dispatch, rows: list[OutboxRow]) -> None:
         try:
-            await delivery.run(rows)
+            await dispatch.run(rows)
         except StoreUnavailable as error:
-            log.error(
-                "capi_results_lost", shop=lane.settings.shop, rows=len(rows), detail=str(error)
-            )
-        except Exception as error:  # Ours. Its text may quote a row, so only its type is told; the rows come back with their lease.
-            log.error(
-                "capi_delivery_broke",
-                shop=lane.settings.shop,
-                rows=len(rows),
-                error=type(error).__name__,
-            )
-            delivery.failed = True
-        if delivery.pixel is not None:
-            lane.pixel = delivery.pixel
-        lane.failures = lane.failures + 1 if delivery.failed else 0
+            log.error("results lost", **lane.names, rows=len(rows), detail=str(error))
+        except Exception as error:
+            # Ours. Its text may quote a row, so only its type is logged; the rows come back with their lease.
+            log.error("dispatch broke", **lane.names, rows=len(rows), error=type(error).__name__)
+            dispatch.failed = f"our own failure, {type(error).__name__}"
+        if dispatch.account is not None:
+            lane.account = dispatch.account
+        await self._judge_lane(lane, dispatch.failed)
+
+    async def _judge_lane(self, lane: Lane, failed: str) -> None:
+        """Back off where requests fail one after the other; keep since when they do, for whoever asks."""
+        now_ms = self._clock_ms()
+        lane.failures = lane.failures + 1 if failed else 0
+        if lane.failures == 1:
+            lane.failing_since_ms = now_ms
         if lane.failures >= self._tuning.hold_after:
-            hold_ms = retry_ms(lane.failures - self._tuning.hold_after + 1, self._chance())
-            lane.held_until_ms = self._clock_ms() + min(hold_ms, self._tuning.hold_cap_ms)
+            hold_ms = again_ms(lane.failures - self._tuning.hold_after + 1, self._chance())
+            lane.held_until_ms = now_ms + min(hold_ms, self._tuning.hold_cap_ms)
+        fails = lane.failures >= self._tuning.hold_after
+        if (failed and not fails) or fails == (lane.account.failing_since_ms is not None):
+            return
+        since_ms = lane.failing_since_ms if fails else None
+        place = (lane.destination.shop, lane.destination.name)
+        try:
+            lane.account = await self._write(
+                lambda transaction: failing(transaction, *place, since_ms, failed)
+            )
+        except StoreUnavailable as error:
+            log.warning("store unavailable to the sender", detail=str(error))
+            return
+        if fails:
+            log.warning("requests fail", **lane.names, cause=failed, failures=lane.failures)
+        else:
+            log.info("requests work again", **lane.names)
 
     async def _write_surely(self, work: Callable[[Transaction], T]) -> T:
-        """`_write`, again and again for about 6 s: what Meta answered must not be forgotten."""
+        """`_write`, again and again for about 6 s: what was answered must not be forgotten."""
         for attempt in range(1, 4):
             try:
                 return await self._write(work)
             except StoreUnavailable as error:
-                log.warning("capi_store_unavailable", detail=str(error))
-                await self._sleep(retry_ms(attempt, self._chance()) / 1000)
+                log.warning("store unavailable to the sender", detail=str(error))
+                await self._sleep(again_ms(attempt, self._chance()) / 1000)
         return await self._write(work)
 
     async def _write(self, work: Callable[[Transaction], T]) -> T:
@@ -340,4 +356,7 @@ class Sender:
         return await self._in_thread(transact)
 
     async def _in_thread(self, work: Callable[[], T]) -> T:
+        if self._threads is None:
+            writers = 1 if self._store.dialect == "sqlite" else 4
+            self._threads = ThreadPoolExecutor(writers, "delivery-store")
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)

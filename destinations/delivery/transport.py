@@ -1,24 +1,27 @@
 """One HTTP request to a vendor: an answer comes back, or an exception says what is known of it.
 
-CallFailed
-├── NotSent     nothing was written: no connection, no address. The vendor has nothing
-└── NoAnswer    written, at least in part, and no answer came: the vendor may have it
+    CallFailed
+    ├── NotSent        nothing was written: no connection, no address. The vendor has nothing
+    │   └── NotPublic  the name stands for no public address, and only such may be called
+    └── NoAnswer       written, at least in part, and no answer came: the vendor may have it
 
 Redirects are not followed: they would take a token along.
 """
 
 from collections.abc import Mapping
+from ipaddress import IPv6Address, ip_address
+from socket import AF_INET, AddressFamily
 from typing import NamedTuple, Protocol
 
 import aiohttp
+from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 CONNECT_TIMEOUT_S = 3.0
 KEEP_ALIVE_S = 10.0
 """Shorter than any proxy's, so that a request is not written into a connection that is just being closed (NoAnswer for nothing)."""
-
-
 MAX_ANSWER_BYTES = 1 << 20
-"""Graph's answers have some hundred bytes; of what a broken proxy may say without end this much is read."""
+"""Answers have some hundred bytes; of what a broken proxy may say without end this much is read."""
 
 
 class CallFailed(Exception):
@@ -27,6 +30,10 @@ class CallFailed(Exception):
 
 class NotSent(CallFailed):
     """Nothing was written."""
+
+
+class NotPublic(NotSent):
+    """The address is not public, and was not called."""
 
 
 class NoAnswer(CallFailed):
@@ -54,12 +61,14 @@ class Call(Protocol):
     ) -> Answer: ...
 
 
-def aiohttp_call(session: aiohttp.ClientSession) -> Call:
-    """A `Call` over a session (make it with `client_session`)."""
+def aiohttp_call(session: aiohttp.ClientSession, *, public_only: bool = False) -> Call:
+    """A `Call` over a session (make both with the same `public_only`)."""
 
     async def call(
         method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
     ) -> Answer:
+        if public_only and _is_private(url):
+            raise NotPublic("the URL holds an address that is not public")
         timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
         try:
             async with session.request(
@@ -71,6 +80,8 @@ def aiohttp_call(session: aiohttp.ClientSession) -> Call:
             aiohttp.ConnectionTimeoutError,
             aiohttp.InvalidURL,
         ) as error:
+            if isinstance(getattr(error, "os_error", None), _PrivateAddress):
+                raise NotPublic("no address of the host is public") from None
             raise NotSent(type(error).__name__) from None
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
             raise NoAnswer(type(error).__name__) from None
@@ -89,7 +100,59 @@ async def _start(response: aiohttp.ClientResponse) -> bytes:
     return b"".join(parts)
 
 
-def client_session(in_flight: int = 256) -> aiohttp.ClientSession:
-    """A session for all pixels; open it inside the event loop, close it at the end."""
-    connector = aiohttp.TCPConnector(limit=in_flight, keepalive_timeout=KEEP_ALIVE_S)
+def client_session(in_flight: int = 256, *, public_only: bool = False) -> aiohttp.ClientSession:
+    """A session for all accounts; open it inside the event loop, close it at the end.
+
+    With `public_only` names resolve to public addresses only, and the connection goes to the very
+    address that was looked at.
+    """
+    connector = aiohttp.TCPConnector(
+        limit=in_flight,
+        keepalive_timeout=KEEP_ALIVE_S,
+        resolver=PublicResolver() if public_only else None,
+    )
     return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+def is_public(address: str) -> bool:
+    """Whether an IP address is one of the public internet. Raises ValueError for what is none."""
+    found = ip_address(address)
+    if isinstance(found, IPv6Address):
+        inner = found.ipv4_mapped or found.sixtofour or (found.teredo or (None, None))[1]
+        if inner is not None:
+            return inner.is_global and not inner.is_multicast
+    return found.is_global and not found.is_multicast
+
+
+def _is_private(url: str) -> bool:
+    """Whether the URL holds an address, which no resolver is asked for, that is not public."""
+    host = URL(url).host or ""
+    try:
+        return not is_public(host.partition("%")[0])
+    except ValueError:
+        return False
+
+
+class _PrivateAddress(OSError):
+    """A name stands for addresses that are not public."""
+
+
+class PublicResolver(AbstractResolver):
+    """Resolves names as usual, and leaves out every address that is not public."""
+
+    def __init__(self) -> None:
+        self._usual = aiohttp.DefaultResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: AddressFamily = AF_INET
+    ) -> list[ResolveResult]:
+        """Addresses of `host`. Raises OSError where there is none."""
+        found = await self._usual.resolve(host, port, family)
+        public = [each for each in found if is_public(each["host"].partition("%")[0])]
+        if found and not public:
+            raise _PrivateAddress("no address of the host is public")
+        return public
+
+    async def close(self) -> None:
+        """Close the usual resolver."""
+        await self._usual.close()

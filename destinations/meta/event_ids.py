@@ -19,7 +19,10 @@ from stream.store.contract import Key, Reading
 OWN_ID = "order:"
 BY_ORDER_ID = "{order_id}"
 """The template that every order can fill in, and no other order can."""
-OTHER_IDS = "SELECT 1 FROM capi_outbox WHERE shop = :shop AND event_id <> order_id ORDER BY order_id LIMIT 1"
+OTHER_IDS = (
+    "SELECT 1 FROM outbox WHERE shop = :shop AND destination = :destination"
+    " AND event_id <> order_id ORDER BY order_id LIMIT 1"
+)
 
 
 class Known(NamedTuple):
@@ -32,30 +35,36 @@ class Known(NamedTuple):
 
 
 def known(
-    reading: Reading, orders: Collection[Order | OrderDeleted], shops: Mapping[str, CapiSettings]
+    reading: Reading,
+    orders: Collection[Order | OrderDeleted],
+    shops: Mapping[str, CapiSettings],
+    destination: str,
 ) -> Known:
-    """One query per shop; a mere probe where no template but the default ever was."""
+    """What the outbox has of `orders` for the accounts of this name.
+
+    One query per shop; a mere probe where no template but the default ever was.
+    """
     found = Known({}, set())
     by_shop: dict[str, dict[str, None]] = {}
     for order in orders:
         by_shop.setdefault(order.shop, {})[order.order_id] = None
     for shop, order_ids in by_shop.items():
-        if shops[shop].event_id == BY_ORDER_ID and not reading.query(OTHER_IDS, shop=shop):
+        if shops[shop].event_id == BY_ORDER_ID and not reading.query(
+            OTHER_IDS, shop=shop, destination=destination
+        ):
             continue
         asked = list(order_ids)
         asked += asked[:1] * (
             (1 << (len(asked) - 1).bit_length()) - len(asked)
         )  # Few lengths: a statement is parsed once.
         names = {f"order_{number}": order_id for number, order_id in enumerate(asked)}
-        # Without pixel_id, for which SQLite would walk the whole ledger by its primary key.
+        # Without destination, for which SQLite would walk the whole ledger by its primary key.
         sql = (
-            "SELECT pixel_id, event_name, event_id, order_id, outcome, updated_us FROM capi_outbox"
+            "SELECT destination, event_name, event_id, order_id, outcome, updated_us FROM outbox"
             f" WHERE shop = :shop AND order_id IN ({', '.join(f':{name}' for name in names)})"
         )
         rows = [
-            row
-            for row in reading.query(sql, shop=shop, **names)
-            if row.pixel_id == shops[shop].pixel_id
+            row for row in reading.query(sql, shop=shop, **names) if row.destination == destination
         ]
         # An order may have several rows, of older templates: the one that went furthest counts, so it comes last.
         for row in sorted(
@@ -66,17 +75,20 @@ def known(
                 and row.outcome in (SKIPPED, NO_CONSENT)
                 and row.updated_us != LAST_US
             ):
-                found.yielding.add((shop, row.pixel_id, row.event_name, row.event_id))
+                found.yielding.add((shop, destination, row.event_name, row.event_id))
             else:
                 found.ids[shop, row.order_id] = row.event_id
     return found
 
 
 def key_of(
-    order: Order | OrderDeleted, settings: CapiSettings, ids: dict[tuple[str, str], str]
+    order: Order | OrderDeleted,
+    settings: CapiSettings,
+    ids: dict[tuple[str, str], str],
+    destination: str,
 ) -> Key:
-    """The order's row. What is decided here is added to `ids`, for its later deliveries."""
-    place = (order.shop, settings.pixel_id, payload.EVENT_NAME)
+    """The order's row for an account. What is decided here is added to `ids`, for its later deliveries."""
+    place = (order.shop, destination, payload.EVENT_NAME)
     order_key = (order.shop, order.order_id)
     if order_key not in ids:
         if settings.event_id == BY_ORDER_ID:

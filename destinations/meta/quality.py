@@ -8,16 +8,16 @@ demands proofs cannot poll, and the answer says so.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
 import orjson
 import structlog
 
-from destinations.delivery.ledger import register
-from destinations.delivery.rows import PIXELS
+from destinations.delivery.account import Account
 from destinations.delivery.transport import Call, CallFailed
+from destinations.meta.account import META_ACCOUNTS, load
 from destinations.meta.errors import classify, scrubbed
 from destinations.meta.graph import headers
 from destinations.meta.settings import CapiSettings
@@ -64,15 +64,15 @@ class QualityPoller:
     def __init__(
         self,
         store: Store,
-        shops: Mapping[str, CapiSettings],
+        accounts: Sequence[Account],
         call: Call,
         *,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        self._store, self._shops, self._call, self._clock_ms, self._sleep = (
+        self._store, self._accounts, self._call, self._clock_ms, self._sleep = (
             store,
-            shops,
+            accounts,
             call,
             clock_ms,
             sleep,
@@ -81,17 +81,18 @@ class QualityPoller:
     async def run(self) -> None:
         """Poll each pixel when its last answer is six hours old, whichever process got it."""
         while True:
-            for settings in self._shops.values():
+            for account in self._accounts:
                 try:
-                    await self.poll(settings)
+                    await self.poll(account)
                 except StoreUnavailable as error:
-                    log.warning("capi_quality_not_kept", shop=settings.shop, detail=str(error))
+                    log.warning("match quality not kept", shop=account.shop, detail=str(error))
             await self._sleep(EVERY_MS / 24_000)
 
-    async def poll(self, settings: CapiSettings) -> bool:
+    async def poll(self, account: Account) -> bool:
         """Ask for one pixel where that is due. Whether it was."""
+        settings: CapiSettings = account.settings
         now_ms = self._clock_ms()
-        if not await asyncio.to_thread(self._keep, settings, None, now_ms):
+        if not await asyncio.to_thread(self._keep, account, None, now_ms):
             return False
         answer: dict[str, Any]
         try:
@@ -109,23 +110,19 @@ class QualityPoller:
             answer = {"events": {}, "reason": f"Meta could not be asked: {error}"}
         except orjson.JSONDecodeError:
             answer = {"events": {}, "reason": "Meta's answer was not JSON"}
-        await asyncio.to_thread(self._keep, settings, orjson.dumps(answer).decode(), now_ms)
+        await asyncio.to_thread(self._keep, account, orjson.dumps(answer).decode(), now_ms)
         return True
 
-    def _keep(self, settings: CapiSettings, quality: str | None, now_ms: int) -> bool:
+    def _keep(self, account: Account, quality: str | None, now_ms: int) -> bool:
         """Take the turn (None), or keep the answer."""
         with self._store.begin() as transaction:
-            return _kept(transaction, settings, quality, now_ms)
+            return _kept(transaction, account, quality, now_ms)
 
 
-def _kept(
-    transaction: Transaction, settings: CapiSettings, quality: str | None, now_ms: int
-) -> bool:
-    row = register(transaction, settings.shop, settings.pixel_id)
+def _kept(transaction: Transaction, account: Account, quality: str | None, now_ms: int) -> bool:
+    row = load(transaction, account.shop, account.name)
     if quality is None and now_ms - row.quality_ms < EVERY_MS:
         return False
-    transaction.save(
-        PIXELS,
-        [row._replace(quality=row.quality if quality is None else quality, quality_ms=now_ms)],
-    )
+    kept = row.quality if quality is None else quality
+    transaction.save(META_ACCOUNTS, [row._replace(quality=kept, quality_ms=now_ms)])
     return True

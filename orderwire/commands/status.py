@@ -17,7 +17,8 @@ def register(app: typer.Typer) -> None:
         as_json: Annotated[
             bool,
             typer.Option(
-                "--json", help="The answer of GET /v1/status, with `capi` by shop beside it."
+                "--json",
+                help="The answer of GET /v1/status, with `capi` and `destinations` by shop beside it.",
             ),
         ] = False,
     ) -> None:
@@ -99,17 +100,22 @@ def _show(answer: Mapping[str, Any]) -> None:
         )
         for command in sorted({s["go_on"] for s in answer["stopped_shops"] if s["go_on"]}):
             typer.echo(f"  {command}")
-    for shop, capi in answer["capi"].items():
-        counted = [(outcome, events) for outcome, events in capi["outcomes"].items()]
+    accounts = [
+        (shop, account) for shop, its in answer["destinations"].items() for account in its.values()
+    ]
+    for shop, account in accounts:
+        counted = [(outcome, events) for outcome, events in account["outcomes"].items()]
         show(
-            f"Purchase events of {shop}, pixel {capi['pixel_id']}: {capi['state']}",
+            f"Events of {shop} to {account['name']} ({account['account']}): {account['state']}",
             ("outcome", "events"),
             counted,
         )
-        if capi["paused"]:
-            typer.echo(
-                f"  {capi['paused']['class']} since {capi['paused']['since']}: {capi['paused']['message']}"
-            )
+        if account["paused"]:
+            paused = account["paused"]
+            typer.echo(f"  {paused['class']} since {paused['since']}: {paused['message']}")
+        if account["failing"]:
+            failing = account["failing"]
+            typer.echo(f"  failing since {failing['since']}: {failing['cause']}")
     if answer["parked"]["by_reason"]:
         show("Parked", ("reason", "records"), list(answer["parked"]["by_reason"].items()))
         typer.echo(

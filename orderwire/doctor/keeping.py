@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from typing import Any
 
 from orderwire.doctor import Line, fix, hint, ok
 from orderwire.operation.existing import open_existing_log, sqlite_path, store_revision
@@ -128,26 +129,32 @@ def work_lines(settings: Settings, kept: Kept) -> list[Line]:
         )
         for each in kept.filtered
     ]
-    for shop, capi in kept.capi.items():
-        lines += capi_lines(shop, capi)
+    for shop, accounts in kept.accounts.items():
+        for account in accounts.values():
+            lines += account_lines(shop, account)
     return [*lines, spool_line(settings), *set_aside_lines(settings)]
 
 
-def capi_lines(shop: str, capi: dict[str, object]) -> list[Line]:
-    """What waits for Meta, or was refused. `capi` is as in `GET /v1/capi`."""
-    lines, outcomes, paused = [], capi["outcomes"], capi["paused"]
-    if isinstance(paused, dict) and capi["state"] == "paused":
+def account_lines(shop: str, account: dict[str, Any]) -> list[Line]:
+    """What waits for an account, or was refused; it is as in `GET /v1/destinations/{name}`."""
+    lines, name = list[Line](), account["name"]
+    paused, failing = account["paused"], account["failing"]
+    if account["state"] == "paused":
         lines.append(
             fix(
                 shop,
-                f"sending to Meta is paused since {paused['since']} ({paused['class']} {paused['code']}): {paused['message']}",
+                f"sending to {name} is paused since {paused['since']} ({paused['class']} {paused['code']}): {paused['message']}",
             )
         )
-    if isinstance(outcomes, dict) and outcomes["dead"]:
+    if failing is not None:
+        lines.append(
+            fix(shop, f"requests to {name} fail since {failing['since']}: {failing['cause']}")
+        )
+    if dead := account["outcomes"]["dead"]:
         lines.append(
             hint(
                 shop,
-                f"Meta refused {outcomes['dead']} events; once mended, POST /v1/capi/retry sends those not too old again",
+                f"{name} refused {dead} events; once mended, POST /v1/destinations/{name}/retry sends those not too old again",
             )
         )
     return lines

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from msgspec import to_builtins
 
-from destinations.delivery.answer import capi
+from destinations.delivery.answer import account
+from orderwire.serve.accounts import shown
 from orderwire.serve.feeds import feeds as feeds_of
-from orderwire.serve.registry import pixels
 from orderwire.settings.program import Settings
 from processors.engine.feed import Feed
 from query.api_settings import ApiSettings
@@ -47,8 +47,8 @@ class Kept(NamedTuple):
     stopped_shops: list[StoppedShopStatus]
     """As in `GET /v1/status`."""
     filtered: list[Filtered]
-    capi: dict[str, Json]
-    """By shop, as in `GET /v1/capi`."""
+    accounts: dict[str, dict[str, Json]]
+    """By shop and name, as in `GET /v1/destinations/{name}`."""
 
 
 def feeds(settings: Settings) -> tuple[Feed, ...]:
@@ -67,8 +67,8 @@ def read(settings: Settings, store: Store, now_ms: int) -> Kept:
             read_stopped_shops(snapshot, roles, None),
             _filtered(snapshot),
             {
-                shop: capi(snapshot, shop, chosen.pixel_id, now_ms)
-                for shop, chosen in pixels(settings).items()
+                domain: {each.name: account(snapshot, each, now_ms) for each in shown(shop)}
+                for domain, shop in settings.shops.items()
             },
         )
 
@@ -90,7 +90,8 @@ def spool_state(settings: Settings) -> SpoolState:
 
 
 async def standing(settings: Settings, log: Log, store: Store) -> Json:
-    """`/v1/status` (docs/api.md, "GET /v1/status") with `capi` by shop beside it. Lags are null
+    """`/v1/status` (docs/api.md, "GET /v1/status") with `capi` and
+    `destinations` by shop beside it. Lags are null
     where the log does not answer. Raises StoreError, Unavailable."""
     now_ms = time.time_ns() // 1_000_000
     all_feeds = feeds(settings)
@@ -108,6 +109,7 @@ async def standing(settings: Settings, log: Log, store: Store) -> Json:
         answer["spool"] = here._asdict()
     return {
         **answer,
-        "capi": kept.capi,
+        "capi": {shop: its["meta"] for shop, its in kept.accounts.items() if "meta" in its},
+        "destinations": kept.accounts,
         "as_of": to_builtins(as_of(now_ms, today(now_ms, None), all_feeds, kept.positions, spans)),
     }

@@ -1,9 +1,11 @@
 """Which processors run, and which topic each reads: what the other roles need to know of them, without loading what folds (10 MB)."""
 
+from destinations.registry import KINDS
+from orderwire.serve.accounts import accounts
 from orderwire.settings.program import Settings
 
 FEEDS: dict[str, str] = {
-    "capi": "orders",
+    **{kind.processor: "orders" for kind in KINDS.values()},
     "orders": "orders",
     "carts": "checkouts",
     "budget_spend": "spend",
@@ -11,6 +13,9 @@ FEEDS: dict[str, str] = {
     "parked": "parked",
 }
 """Topic by processor, in the order of `orderwire/serve/registry.py`."""
+
+ALWAYS = "meta"
+"""Its processor reads without an account too: a shop's first pixel is not sent the orders of before."""
 
 
 def keeping_contacts(settings: Settings) -> dict[str, str | None]:
@@ -24,7 +29,14 @@ def keeping_contacts(settings: Settings) -> dict[str, str | None]:
 
 def running(settings: Settings) -> tuple[str, ...]:
     """The processors that these settings ask for, in the order above: every one costs time per record, so none runs in vain."""
-    return tuple(name for name in FEEDS if name != "contacts" or keeping_contacts(settings))
+    idle = {
+        kind.processor
+        for kind in KINDS.values()
+        if kind.name != ALWAYS and not accounts(settings, kind.name)
+    }
+    if not keeping_contacts(settings):
+        idle.add("contacts")
+    return tuple(name for name in FEEDS if name not in idle)
 
 
 def feeds(settings: Settings) -> dict[str, str]:

@@ -5,15 +5,16 @@ Processors know no aggregate: here they are given the projections that the manif
 
 from collections.abc import Callable, Mapping
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from aggregates import registry as aggregates
 from aggregates.budget.fold.spend import SPEND, Spend
 from aggregates.manifest import FoldSettings
-from destinations.delivery.outbox import CapiProcessor
+from destinations.delivery.protocol import Context
 from destinations.meta.contacts import Contacts
-from destinations.meta.settings import CapiSettings
+from destinations.registry import KINDS
 from orderwire.serve.feeds import keeping_contacts
+from orderwire.serve.sending import outbox_processor
+from orderwire.serve.zones import zones
 from orderwire.settings.program import Settings
 from processors.checkouts.processor import Checkouts
 from processors.checkouts.state import CHECKOUTS
@@ -24,11 +25,6 @@ from processors.orders.processor import Orders
 from processors.orders.row import ORDERS
 
 
-def zones(settings: Settings) -> dict[str, ZoneInfo]:
-    """Time zones of the shops that have one set."""
-    return {domain: shop.zone for domain, shop in settings.shops.items() if shop.zone is not None}
-
-
 def currencies(settings: Settings) -> dict[str, str]:
     """Currencies of the shops that have one set."""
     return {
@@ -36,11 +32,6 @@ def currencies(settings: Settings) -> dict[str, str]:
         for domain, shop in settings.shops.items()
         if shop.currency is not None
     }
-
-
-def pixels(settings: Settings) -> dict[str, CapiSettings]:
-    """Where Purchase events go, by shop."""
-    return {domain: shop.capi for domain, shop in settings.shops.items() if shop.capi is not None}
 
 
 def fold_settings(settings: Settings) -> FoldSettings:
@@ -71,9 +62,13 @@ def _orders(settings: Settings, made: Projections) -> Orders:
     return Orders(zones(settings), aggregates.of_table(made, ORDERS.table), (follow,))
 
 
+def _outbox(kind: str) -> Callable[[Settings, Projections], Processor[Any]]:
+    return lambda settings, _: outbox_processor(settings, kind, Context())
+
+
 # One line per processor: its name, and how to make it.
 _MAKE: dict[str, Callable[[Settings, Projections], Processor[Any]]] = {
-    "capi": lambda settings, _: CapiProcessor(pixels(settings), zones(settings)),
+    **{kind.processor: _outbox(kind.name) for kind in KINDS.values()},
     "orders": _orders,
     "carts": _checkouts,
     "budget_spend": lambda _, made: Spend(aggregates.of_table(made, SPEND.table)),

@@ -1,17 +1,18 @@
 """Reads `[shops."x".destinations.NAME]`: one table per account, checked by its destination's model.
 
 A table's `kind` says which destination the account belongs to; without it NAME is the kind. The
-model lives in the destination's folder, and this page holds one line for each.
+model lives in the destination's folder; `destinations/registry.py` holds one line for each.
 """
 
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from destinations.meta.settings import CapiSettings
+from destinations.delivery.account import Account
+from destinations.registry import KINDS
 from orderwire.settings.names import is_secret
 from orderwire.settings.refusal import ConfigurationError, refuse_unknown
 from orderwire.settings.sources import with_secret_files
@@ -19,28 +20,8 @@ from orderwire.settings.sources import with_secret_files
 META = "meta"
 """The account that META_* variables and a shop's own pixel_id, access_token, ... describe."""
 
-KINDS: dict[str, Callable[[], type[Any]]] = {
-    META: lambda: CapiSettings,
-}
-"""By kind: the model of one account's settings, a pydantic model or a dataclass.
-
-It has a field `shop`, the shop's domain, which is not written in the table. A function, so that a
-process loads the models of destinations that are configured, and no others.
-"""
-
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
 """Account names stand in URLs, store keys and metric labels."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """One account of one shop at one destination."""
-
-    name: str
-    """Unique within its shop, for example `meta` or `meta_outlet`."""
-    kind: str
-    settings: Any = field(repr=False)
-    """What the kind's model made of the table."""
 
 
 def account(shop: str, name: str, table: Mapping[str, Any]) -> Account:
@@ -55,7 +36,7 @@ def account(shop: str, name: str, table: Mapping[str, Any]) -> Account:
         raise ConfigurationError(
             f"{where}: {kind} is no destination; write kind = one of {', '.join(sorted(KINDS))}"
         )
-    model = KINDS[kind]()
+    model = KINDS[kind].settings()
     values = {key: value for key, value in table.items() if key != "kind"}
     values = with_secret_files(f"{where}.", values, _secrets(model))
     refuse_unknown(where, values, _names(model) - {"shop"})
@@ -66,7 +47,7 @@ def account(shop: str, name: str, table: Mapping[str, Any]) -> Account:
         place = "".join(f".{part}" for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
         raise ConfigurationError(f"{where}{place}: {message}") from None
-    return Account(name, kind, made)
+    return Account(shop, name, kind, made)
 
 
 def _secrets(model: type[Any]) -> set[str]:

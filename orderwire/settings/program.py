@@ -98,6 +98,10 @@ class Settings(BaseSettings):
     config: Path = Path("orderwire.toml")
     retention_days: int = Field(14, ge=1, le=30, description="a whole number of days from 1 to 30")
     """How long raw bodies are kept: they hold personal data."""
+    outbox_days: int = Field(
+        90, ge=31, le=3650, description="a whole number of days from 31 to 3650"
+    )
+    """How long an event's status is kept after it is settled: `destinations/delivery/life.py`."""
     max_in_flight_mb: int = Field(64, ge=10, description="a whole number of MB, at least 10")
     spool: Path = Path("data/spool.db")
     spool_mb: int = Field(1024, ge=1, description="a whole number of MB, at least 1")

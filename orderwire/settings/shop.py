@@ -7,8 +7,9 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
+from destinations.delivery.account import Account
 from destinations.meta.settings import CapiSettings
-from orderwire.settings.destinations import META, Account, account
+from orderwire.settings.destinations import META, account
 from orderwire.settings.meta import CAPI_NAMES, MetaVariables, capi_table
 from orderwire.settings.names import Prefix, TableOnly
 from orderwire.settings.numbers import AdNumbers, CustomerNumbers
@@ -86,7 +87,7 @@ class ShopSettings(BaseModel):
     @model_validator(mode="after")
     def _meta_is_an_account(self) -> Self:
         if self.capi is not None:
-            self.destinations[META] = Account(META, META, self.capi)
+            self.destinations[META] = Account(self.domain, META, META, self.capi)
         return self
 
     @property

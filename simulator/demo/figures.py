@@ -15,7 +15,8 @@ from aggregates.carts.answer.overview import carts
 from aggregates.carts.answer.schema import CartsOverview
 from aggregates.rfm.answer.overview import RfmArrays
 from aggregates.rfm.answer.segments import SEGMENTS
-from destinations.delivery.answer import capi, percentile
+from destinations.delivery import answer as destination
+from destinations.delivery.answer import percentile
 from processors.engine.feed import Feed
 from query.api_settings import ShopSettings
 from query.as_of import Spans, lag_records, today
@@ -50,11 +51,10 @@ class Aggregates:
 
 @dataclass(slots=True)
 class StoreReader:
-    """Reads them as the API would; `baseline` holds the latency counts before the live phase."""
+    """Reads them as the API would; `settings` has one account; `baseline` holds the latency counts before the live phase."""
 
     store: Store
     shop: str
-    pixel_id: str
     settings: ShopSettings
     baseline: dict[int, int] = field(default_factory=dict)
     _rfm: RfmArrays = field(init=False)
@@ -72,7 +72,7 @@ class StoreReader:
         with self._rfm.at_once(self.shop) as (snapshot, view):
             day = today(now_ms, self.settings.zone)
             scored = self._rfm.scores(view, view.as_of_day or day)
-            sent = capi(snapshot, self.shop, self.pixel_id, now_ms)
+            sent = destination.account(snapshot, self.settings.accounts[0], now_ms)
             latency = {
                 bucket: count - self.baseline.get(bucket, 0)
                 for bucket, count in _latency(snapshot, self.shop).items()
@@ -99,7 +99,7 @@ class StoreReader:
 
 def _latency(reading: Reading, shop: str) -> dict[int, int]:
     rows = reading.query(
-        "SELECT name, events FROM capi_cell WHERE shop = :shop AND kind = 'latency'", shop=shop
+        "SELECT name, events FROM outbox_cell WHERE shop = :shop AND kind = 'latency'", shop=shop
     )
     return {int(name): events for name, events in rows}
 

@@ -159,7 +159,7 @@ class Demo:
     async def _play(self, there: Stage) -> list[verify.Check]:
         """History, then live; where that ends, what was checked."""
         options = self._options
-        reader = StoreReader(there.store, SHOP, PIXEL, api_settings(there.settings).shops[SHOP])
+        reader = StoreReader(there.store, SHOP, api_settings(there.settings).shops[SHOP])
         processors = [PROCESSORS[name](there.settings) for name in running(there.settings)]
         feeds = standing.feeds(there.settings)
         history = self._shop.history(options.history_days, checkout_days=CHECKOUT_DAYS)

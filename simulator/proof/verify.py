@@ -103,15 +103,13 @@ def left(feeds: Iterable[Feed], reading: Reading, spans: Spans) -> tuple[int, in
     records = sum(
         sum(behind_by_partition(feed, positions, spans[feed.topic]).values()) for feed in feeds
     )
-    return records, int(
-        reading.query("SELECT count(*) FROM capi_outbox WHERE due_ms IS NOT NULL")[0][0]
-    )
+    return records, int(reading.query("SELECT count(*) FROM outbox WHERE due_ms IS NOT NULL")[0][0])
 
 
 def unsent(reading: Reading) -> Differences:
     """No event waits for Meta any more."""
     rows = reading.query(
-        "SELECT outcome, count(*) FROM capi_outbox WHERE due_ms IS NOT NULL GROUP BY outcome ORDER BY outcome"
+        "SELECT outcome, count(*) FROM outbox WHERE due_ms IS NOT NULL GROUP BY outcome ORDER BY outcome"
     )
     return [f"{count} events are {outcome}" for outcome, count in rows]
 

@@ -10,6 +10,9 @@ import jsonschema
 import pytest
 from aiohttp import hdrs
 
+from destinations.delivery.answer import Shown
+from destinations.delivery.ledger import register
+from destinations.registry import KINDS
 from query.api_settings import ShopSettings
 from query.endpoints import ROUTES
 from stream.log.sqlite.log import SqliteLog
@@ -91,6 +94,8 @@ ENVELOPE = {"shop", "as_of"}
         ("/v1/rfm/customers/7", "GET /v1/rfm/customers,"),
         ("/v1/carts", "GET /v1/carts\n"),
         ("/v1/budget", "GET /v1/budget\n"),
+        ("/v1/destinations/meta", "GET /v1/destinations/{name}\n"),
+        ("/v1/destinations/meta/orders/1001", "GET /v1/destinations/{name}/orders/"),
         ("/v1/capi", "GET /v1/capi\n"),
         ("/v1/capi/orders/1001", "GET /v1/capi/orders/"),
         ("/v1/status", "GET /v1/status\n"),
@@ -163,7 +168,7 @@ async def test_a_log_that_is_down_leaves_the_lag_unknown_and_the_answer_whole(
 async def test_retry_sends_dead_events_again_by_filter(store: SqlStore, api: Api) -> None:
     with store.begin() as transaction:
         transaction.execute(
-            "UPDATE capi_outbox SET outcome = 'dead', due_ms = NULL, expires_ms = :later",
+            "UPDATE outbox SET outcome = 'dead', due_ms = NULL, expires_ms = :later",
             later=NOW_MS + 1_000,
         )
     assert (await api.answer("/v1/capi/retry?subcode=1", method="POST", status=400))[
@@ -180,14 +185,25 @@ async def test_retry_sends_dead_events_again_by_filter(store: SqlStore, api: Api
 
 
 @ON_ONE_STORE
-async def test_a_pixel_that_was_replaced_still_tells_what_became_of_its_events(
+async def test_an_account_that_is_configured_no_longer_still_says_what_became_of_its_events(
     store: SqlStore, log: SqliteLog, api: Api
 ) -> None:
-    async with serving(store, log, shops={SHOP: ShopSettings(pixel_ids=("2",))}) as another:
+    with store.begin() as transaction:
+        register(transaction, SHOP, "meta", "meta", capi_orders.PIXEL)
+    new = Shown(SHOP, "new", KINDS["meta"], "2", 0)
+    async with serving(store, log, shops={SHOP: ShopSettings(accounts=(new,))}) as another:
         answers = [
-            await another.answer(f"/v1/capi?pixel={pixel}") for pixel in ("2", capi_orders.PIXEL)
+            await another.answer(path)
+            for path in (
+                "/v1/capi?pixel=2",
+                f"/v1/capi?pixel={capi_orders.PIXEL}",
+                "/v1/destinations/new",
+                "/v1/destinations/meta",
+            )
         ]
-    assert [answer["outcomes"]["pending"] for answer in answers] == [0, 1]
+        all_of_them = await another.answer("/v1/destinations")
+    assert [answer["outcomes"]["pending"] for answer in answers] == [0, 1, 0, 1]
+    assert [item["name"] for item in all_of_them["items"]] == ["new", "meta"]
 
 
 @ON_ONE_STORE
@@ -226,6 +242,8 @@ async def test_a_shop_without_a_pixel_says_what_to_set(store: SqlStore, log: Sql
         ("/v1/budget?days=1", 400, "bad-parameter"),
         ("/v1/capi/orders/999", 404, "not-found"),
         ("/v1/capi?pixel=999", 404, "not-found"),
+        ("/v1/destinations/nobody", 404, "not-found"),
+        ("/v1/destinations/meta/orders/999", 404, "not-found"),
         ("/v1/nothing", 404, "not-found"),
     ],
 )

@@ -10,6 +10,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
 
 from aggregates.rfm.answer.overview import RfmSettings
+from destinations.delivery.answer import Shown
+from destinations.registry import KINDS
 from processors.orders.processor import Orders
 from processors.shopify.orders import OrderEvent
 from query.api_settings import ApiSettings, ShopSettings
@@ -24,7 +26,8 @@ from tests.support.orders import DAY0, SHOP
 Json = dict[str, Any]
 TODAY = DAY0 + 31
 NOW_MS = TODAY * 86_400_000 + 12 * 3_600_000
-EAGER = ShopSettings(rfm=RfmSettings(refit_s=0.0), pixel_ids=("1234567890",))
+META = Shown(SHOP, "meta", KINDS["meta"], "1234567890", 7 * 86_400)
+EAGER = ShopSettings(rfm=RfmSettings(refit_s=0.0), accounts=(META,))
 SETTINGS = ApiSettings(shops={SHOP: EAGER}, patience_s=60.0)
 
 

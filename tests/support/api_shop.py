@@ -1,6 +1,5 @@
 """A shop that every path of the API has something to say about."""
 
-from destinations.delivery.outbox import CapiProcessor
 from processors.engine.parking import PARKED_CELLS
 from stream.record import Entry
 from stream.store.contract import Move
@@ -26,7 +25,7 @@ def fill(store: SqlStore) -> None:
     ]
     fold(store, [bought], processor=all_orders())
     sent = capi_orders.record(capi_orders.body(1001))
-    capi = CapiProcessor({SHOP: capi_orders.settings()}, {})
+    capi = capi_orders.processor(capi_orders.settings())
     with store.begin() as transaction:
         transaction.advance("orders", "orders", {0: Move(None, 5, 5)}, NOW_MS - 1_000)
         carts_checkouts().apply(transaction, [checkout("c1", 0)], NOW_MS)

@@ -4,12 +4,18 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from destinations.delivery.account import Account
+from destinations.delivery.outbox import OutboxProcessor
+from destinations.delivery.protocol import Context
+from destinations.meta.destination import MetaDestination
+from destinations.meta.events import MetaEvents
 from destinations.meta.settings import CapiSettings
 from processors.shopify.orders import Order, order
 from stream.record import Record
 
 SHOP = "example.myshopify.com"
 PIXEL = "1234567890"
+ACCOUNT = "meta"
 TOKEN = "EAAGm0PX4ZCpsBAKZCverysecrettoken"
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 NOW_MS = int(NOW.timestamp() * 1000)
@@ -18,6 +24,20 @@ FBCLID = "IwAR2F4-dbP0l7Mn1IawQQGCINEz7PYXQvwjNwB_qa2ofrHyiLjcbCRxTDMgk"
 
 def settings(**changes: Any) -> CapiSettings:
     return CapiSettings(**{"shop": SHOP, "pixel_id": PIXEL, "access_token": TOKEN, **changes})
+
+
+def accounts(*chosen: CapiSettings) -> list[Account]:
+    """Each the account named meta of its shop."""
+    return [Account(each.shop, ACCOUNT, "meta", each) for each in chosen]
+
+
+def destinations(*chosen: CapiSettings) -> list[MetaDestination]:
+    return [MetaDestination(account) for account in accounts(*chosen)]
+
+
+def processor(*chosen: CapiSettings, context: Context = Context()) -> OutboxProcessor:  # noqa: B008
+    events = MetaEvents(accounts(*chosen), context)
+    return OutboxProcessor("capi", {each.shop for each in chosen}, events, {})
 
 
 def both(amount: str, presentment: str | None = None) -> dict[str, Any]:

@@ -5,16 +5,25 @@ from typing import Any
 
 import orjson
 
-from destinations.delivery.answer import capi
-from destinations.delivery.outbox import CapiProcessor
+from destinations.delivery.answer import Shown, account
 from destinations.delivery.rows import OutboxRow
 from destinations.delivery.sender import Sender, Tuning
 from destinations.delivery.transport import Answer, Call
-from stream.metrics import CapiMetrics
+from destinations.meta.kind import KIND
+from stream.metrics import DeliveryMetrics
 from stream.store.sql.store import SqlStore
 from tests.destinations.meta.test_capi_outbox import rows
-from tests.support.capi_orders import NOW_MS, PIXEL, SHOP, settings
+from tests.support.capi_orders import (
+    ACCOUNT,
+    NOW_MS,
+    PIXEL,
+    SHOP,
+    destinations,
+    processor,
+    settings,
+)
 
+META = Shown(SHOP, ACCOUNT, KIND, PIXEL, 7 * 86_400)
 SECRET = "app-s3cret"
 
 MINUTE_MS = 60_000
@@ -100,10 +109,10 @@ class Bench:
     def __init__(self, store: SqlStore, **changes: Any) -> None:
         self.store, self.clock, self.settings = store, Clock(), settings(**changes)
 
-    def sender(self, graph: Call, metrics: CapiMetrics | None = None, **tuning: Any) -> Sender:
+    def sender(self, graph: Call, metrics: DeliveryMetrics | None = None, **tuning: Any) -> Sender:
         return Sender(
             self.store,
-            {SHOP: self.settings},
+            destinations(self.settings),
             graph,
             metrics=metrics,
             tuning=Tuning(**{"spacing_ms": 0, **tuning}),
@@ -114,7 +123,7 @@ class Bench:
 
     def fold(self, *orders: Any) -> None:
         with self.store.begin() as transaction:
-            CapiProcessor({SHOP: self.settings}, {}).apply(transaction, orders, self.clock.ms)
+            processor(self.settings).apply(transaction, orders, self.clock.ms)
 
     def outcomes(self) -> dict[str, str]:
         return {row.order_id: row.outcome for row in rows(self.store)}
@@ -124,4 +133,4 @@ class Bench:
 
     def state(self) -> dict[str, Any]:
         with self.store.snapshot() as snapshot:
-            return capi(snapshot, SHOP, PIXEL, self.clock.ms)
+            return account(snapshot, META, self.clock.ms)

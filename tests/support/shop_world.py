@@ -110,12 +110,12 @@ def everything(store: SqlStore, *, aggregates: bool = False) -> dict[str, list[t
     found: dict[str, list[tuple[Any, ...]]] = {}
     with store.snapshot() as snapshot:
         for table in tables(snapshot, store.dialect):
-            if aggregates and table.name in ("positions", "parked", "capi_cell"):
+            if aggregates and table.name in ("positions", "parked", "outbox_cell"):
                 continue
             kept = sorted(
                 (tuple(row) for batch in rows(snapshot, table) for row in batch), key=repr
             )
-            if aggregates and table.name == "capi_outbox":
+            if aggregates and table.name == "outbox":
                 outcome = table.columns.index("outcome")
                 kept = [(*row[: table.key], row[outcome]) for row in kept]
             if aggregates:

@@ -113,7 +113,7 @@ def assert_is_a_fold_of(
             assert_same(entities.table, entity_rows(store, entities), entity_rows(fresh, entities))
         for cells in CELLS:
             assert_same(cells.table, cell_rows(store, cells), cell_rows(fresh, cells))
-        assert_same("capi_outbox", outbox_keys(store), outbox_keys(fresh))
+        assert_same("outbox", outbox_keys(store), outbox_keys(fresh))
         parked = {row.id for row in entity_rows(store, parking.PARKED)}
         assert rejected <= parked, f"rejected and not parked: {sorted(rejected - parked)[:3]}"
     finally:
@@ -142,7 +142,7 @@ def cell_rows(store: SqlStore, cells: Cells) -> set[tuple[Any, ...]]:
 def outbox_keys(store: SqlStore) -> set[tuple[Any, ...]]:
     """Which events there are."""
     with store.snapshot() as snapshot:
-        sql = "SELECT shop, pixel_id, event_name, event_id, order_id FROM capi_outbox"
+        sql = "SELECT shop, destination, event_name, event_id, order_id FROM outbox"
         return {tuple(row) for row in snapshot.query(sql)}
 
 

@@ -376,7 +376,7 @@ class System:
         def read() -> tuple[dict[tuple[str, int], int], dict[str, int]]:
             with store.snapshot() as snapshot:
                 positions = {(p.processor, p.partition): p.unread for p in snapshot.positions()}
-                waiting = "SELECT outcome, count(*) FROM capi_outbox WHERE outcome IN ('pending', 'sending', 'maybe_accepted') GROUP BY 1"
+                waiting = "SELECT outcome, count(*) FROM outbox WHERE outcome IN ('pending', 'sending', 'maybe_accepted') GROUP BY 1"
                 return positions, {row[0]: row[1] for row in snapshot.query(waiting)}
 
         # Whatever moves on while we look must show further along: the spool first, for it drains into the log; then the store, for what is
@@ -404,6 +404,6 @@ class System:
             )
         with self.store() as store, store.begin() as transaction:
             transaction.execute(
-                "UPDATE capi_outbox SET due_ms = :past WHERE outcome = 'sending'",
+                "UPDATE outbox SET due_ms = :past WHERE outcome = 'sending'",
                 past=time.time_ns() // 1_000_000 - 1,
             )

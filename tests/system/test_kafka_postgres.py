@@ -280,7 +280,7 @@ async def test_two_receivers_three_processors_and_two_query_servers_make_the_sam
                 )
             for cells in CELLS:
                 assert_same(cells.table, cell_rows(left, cells), cell_rows(right, cells))
-            assert_same("capi_outbox", outbox_keys(left), outbox_keys(right))
+            assert_same("outbox", outbox_keys(left), outbox_keys(right))
         for path, answer in zip((path for path in PATHS for _ in range(8)), answers, strict=True):
             assert numbers(answer) == numbers(await one.fresh(path)), path
 

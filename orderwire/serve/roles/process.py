@@ -1,4 +1,4 @@
-"""The role `process`: every processor of the registry at work, and the CAPI sender beside them.
+"""The role `process`: every processor of the registry at work, and the sender beside them.
 
 Each processor has its own position and thread. Whatever ends one, or the sender, is reported in the
 log, by `/v1/status` and by `/readyz`; the others go on, and it is begun again (`isolation`).
@@ -14,17 +14,16 @@ import structlog
 from prometheus_client import CollectorRegistry
 
 from destinations.delivery.ledger import end_leases
-from destinations.delivery.outbox import CapiProcessor
-from destinations.delivery.sender import Sender
-from destinations.delivery.transport import aiohttp_call, client_session
+from destinations.delivery.protocol import Context
 from destinations.meta.contacts import forget_others
-from destinations.meta.quality import QualityPoller
+from destinations.registry import KINDS
+from orderwire.serve import sending
 from orderwire.serve.connections import open_log, wait_for_store
 from orderwire.serve.feeds import feeds, keeping_contacts, running
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
 from orderwire.serve.isolation import Parts
 from orderwire.serve.rebuilding import rebuild
-from orderwire.serve.registry import PROCESSORS, pixels, projections, zones
+from orderwire.serve.registry import PROCESSORS, projections
 from orderwire.serve.store_lock import store_to_itself
 from orderwire.settings.program import Settings
 from processors.engine.limits import ParkLimit
@@ -32,7 +31,7 @@ from processors.engine.runner import Runner
 from processors.engine.stops import first_needed
 from processors.shopify.orders import Order
 from stream.log.contract import Log, Unavailable
-from stream.metrics import CapiMetrics, ProcessorMetrics
+from stream.metrics import ProcessorMetrics
 from stream.record import TOPICS
 from stream.store.contract import Store, StoreError
 
@@ -86,31 +85,30 @@ async def _work(
 ) -> None:
     """Everything at work until `stop`."""
     made = projections(settings)
-    session = client_session()
-    call = aiohttp_call(session)
-    sender = Sender(store, pixels(settings), call, metrics=CapiMetrics(registry))
-    quality = QualityPoller(store, pixels(settings), call)
+    out = sending.Sending(settings, store, registry)
     asides = [
-        asyncio.create_task(parts.keep("capi quality", quality.run)),
         asyncio.create_task(parts.keep("retention", partial(_retain, source, store, settings))),
         asyncio.create_task(parts.keep("rebuild", partial(rebuild, store, made))),
+        *(asyncio.create_task(parts.keep(name, aside)) for name, aside in out.asides().items()),
     ]
-    sending = asyncio.create_task(parts.keep("capi sender", sender.run))
+    sender = asyncio.create_task(parts.keep("sender", out.sender.run))
     ltv = _predicted_ltv(settings, store)
+    outboxes = {kind.processor: kind.name for kind in KINDS.values()}
+    context = Context() if ltv is None else Context(ltv)
 
     def wake(orders: Sequence[Order]) -> None:
-        sender.wake({order.shop for order in orders})
+        out.sender.wake({order.shop for order in orders})
 
     metrics: ProcessorMetrics | None = None
     work = []
     for name in running(settings):
         metrics = ProcessorMetrics(registry, name, shared=metrics)
         limit = ParkLimit(settings.park_max_run, settings.park_max_ratio)
-        urgent = name == "capi"
+        urgent = name in outboxes
         runners[name] = runner = Runner(
-            PROCESSORS[name](settings, made)
-            if not urgent or ltv is None
-            else CapiProcessor(pixels(settings), zones(settings), ltv),
+            sending.outbox_processor(settings, outboxes[name], context)
+            if urgent
+            else PROCESSORS[name](settings, made),
             source,
             store,
             metrics=metrics,
@@ -130,9 +128,9 @@ async def _work(
         await asyncio.gather(*work, *asides, return_exceptions=True)
         if ltv is not None:
             await asyncio.to_thread(ltv.stop)
-        sender.stop()
-        await asyncio.gather(sending, return_exceptions=True)
-        await session.close()
+        out.sender.stop()
+        await asyncio.gather(sender, return_exceptions=True)
+        await out.close()
 
 
 def _predicted_ltv(settings: Settings, store: Store) -> "PredictedLtv | None":
@@ -140,7 +138,10 @@ def _predicted_ltv(settings: Settings, store: Store) -> "PredictedLtv | None":
     wanting = [
         shop
         for shop in settings.shops.values()
-        if shop.capi is not None and shop.capi.send_predicted_ltv
+        if any(
+            getattr(account.settings, "send_predicted_ltv", False)
+            for account in shop.destinations.values()
+        )
     ]
     if not wanting:
         return None

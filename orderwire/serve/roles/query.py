@@ -7,6 +7,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from aggregates.carts.answer.overview import CartSettings
+from orderwire.serve.accounts import shown
 from orderwire.serve.address import listen, sockets
 from orderwire.serve.answer_settings import budget_settings, rfm_settings
 from orderwire.serve.connections import open_log, wait_for_store
@@ -37,7 +38,7 @@ def api_settings(settings: Settings) -> ApiSettings:
     shops = {
         domain: ShopSettings(
             zone=shop.zone,
-            pixel_ids=() if shop.capi is None else (shop.capi.pixel_id,),
+            accounts=tuple(shown(shop)),
             rfm=rfm_settings(shop, settings.rfm_window_days),
             carts=CartSettings(
                 abandoned_after_minutes=settings.abandoned_after_minutes, currency=shop.currency

@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 
-from destinations.delivery.backoff import CAP_MS, probe_ms, retry_ms
 from destinations.delivery.verdict import ErrorClass
 from destinations.meta.errors import Action, classify, scrubbed
 from tests.support.capi_orders import TOKEN
@@ -209,11 +208,3 @@ def test_a_message_is_cleaned_of_tokens_before_anybody_sees_it() -> None:
         f"Malformed access token {TOKEN} and EAAabcdefghijkl1234 key s3cret", TOKEN, "s3cret", None
     )
     assert told == "Malformed access token [secret] and [token] key [secret]"
-
-
-def test_waits_grow_up_to_the_cap_and_are_spread_by_chance() -> None:
-    assert [retry_ms(tries, 0.5) for tries in (1, 2, 3, 4)] == [750, 1500, 3000, 6000]
-    assert retry_ms(50, 1.0) == CAP_MS
-    assert {retry_ms(1, 0.0), retry_ms(1, 0.999)} == {500, 1000}
-    assert retry_ms(1, 0.0, slow=True) > retry_ms(8, 1.0)
-    assert [probe_ms(probes) for probes in (0, 1, 2, 30)] == [15_000, 30_000, 60_000, 300_000]

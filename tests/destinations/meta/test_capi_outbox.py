@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,8 +13,10 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from destinations.delivery import results
 from destinations.delivery.accounts import pause, throttle
-from destinations.delivery.answer import capi, capi_order, percentile, retry
+from destinations.delivery.answer import Shown, account, order, percentile, retry
+from destinations.delivery.backoff import GROWING
 from destinations.delivery.ledger import (
     COLUMNS,
     ClaimLost,
@@ -25,38 +28,58 @@ from destinations.delivery.ledger import (
     settle_sent,
     take_back,
 )
-from destinations.delivery.outbox import CapiProcessor
-from destinations.delivery.results import AMBIGUOUS_MS, Attempt, dead, failed, parsed, sent, waiting
-from destinations.delivery.rows import CELLS, OutboxRow, PixelRow, cells
-from destinations.delivery.verdict import ErrorClass
+from destinations.delivery.protocol import Context
+from destinations.delivery.results import Attempt, dead, parsed, sent
+from destinations.delivery.rows import CELLS, AccountRow, OutboxRow, cells
+from destinations.delivery.verdict import ErrorClass, Verdict
 from destinations.meta.click import DAY_MS
+from destinations.meta.destination import REPEAT_MS
 from destinations.meta.detail import Money
-from destinations.meta.errors import GraphVerdict
+from destinations.meta.kind import KIND
 from destinations.meta.settings import CapiSettings
 from processors.shopify.orders import Order
 from stream.record import Entry
 from stream.store.contract import Store
 from stream.store.sql.store import SqlStore
-from tests.support.capi_orders import FBCLID, NOW, NOW_MS, PIXEL, SHOP, record, seen, settings
+from tests.support.capi_orders import (
+    ACCOUNT,
+    FBCLID,
+    NOW,
+    NOW_MS,
+    PIXEL,
+    SHOP,
+    record,
+    seen,
+    settings,
+)
+from tests.support.capi_orders import processor as outbox_processor
 
-SENT = Attempt(NOW_MS + 40, 10, "sent", 200, None, None, "T1")
+SENT = Attempt(NOW_MS + 40, 10, "sent", 200, {"code": None, "subcode": None, "fbtrace_id": "T1"})
 LEASE_MS = 60_000
 HOUR_MS = 3_600_000
-REFUSED = GraphVerdict(
+REFUSED = Verdict(
     ErrorClass.PERMANENT,
-    action=None,  # type: ignore[arg-type]
     http_status=400,
     code=100,
-    subcode=2804009,
-    fbtrace_id="T2",
+    reason="a Purchase without value (code 100, subcode 2804009, HTTP 400, trace T2)",
 )
+META = Shown(SHOP, ACCOUNT, KIND, PIXEL, 7 * 86_400)
+
+
+def failed(row: OutboxRow, made: Attempt, verdict: Verdict) -> OutboxRow:
+    """As the sender does it, in the middle of the jitter."""
+    return results.failed(row, made, verdict, 0.5, GROWING, REPEAT_MS)
+
+
+def waiting(row: OutboxRow, due_ms: int, made: Attempt | None) -> OutboxRow:
+    return results.waiting(row, due_ms, made, repeat_ms=REPEAT_MS)
 
 
 def rows(store: Store) -> list[OutboxRow]:
     with store.snapshot() as snapshot:
         return [
             OutboxRow(*row)
-            for row in snapshot.query(f"SELECT {COLUMNS} FROM capi_outbox ORDER BY order_id")
+            for row in snapshot.query(f"SELECT {COLUMNS} FROM outbox ORDER BY order_id")
         ]
 
 
@@ -71,7 +94,7 @@ def assert_cells_are_the_sum_over_rows(store: Store) -> None:
 
 
 def fold(store: Store, *orders: Order, chosen: CapiSettings | None = None) -> None:
-    processor = CapiProcessor({SHOP: chosen or settings()}, {})
+    processor = outbox_processor(chosen or settings())
     with store.begin() as transaction:
         processor.apply(transaction, orders, NOW_MS)
 
@@ -80,7 +103,7 @@ def take(
     store: Store, claim_id: str = "a", now_ms: int = NOW_MS, limit: int = 1000
 ) -> list[OutboxRow]:
     with store.begin() as transaction:
-        return claim(transaction, store.dialect, SHOP, PIXEL, claim_id, now_ms, LEASE_MS, limit)
+        return claim(transaction, store.dialect, SHOP, ACCOUNT, claim_id, now_ms, LEASE_MS, limit)
 
 
 def later(minutes: int) -> dict[str, Any]:
@@ -123,22 +146,22 @@ def test_an_order_cancelled_before_it_was_sent_is_not_sent_and_a_late_delivery_d
     assert_cells_are_the_sum_over_rows(store)
 
 
-UNAVAILABLE = GraphVerdict(ErrorClass.TRANSIENT, action=None, http_status=503)  # type: ignore[arg-type]
-UNANSWERED = GraphVerdict(ErrorClass.TRANSIENT, action=None, ambiguous=True)  # type: ignore[arg-type]
+UNAVAILABLE = Verdict(ErrorClass.TRANSIENT, http_status=503)
+UNANSWERED = Verdict(ErrorClass.TRANSIENT, ambiguous=True)
 CANCELLED: dict[str, Any] = {"cancelled_at": NOW.isoformat(), **later(2)}
-TRIED = Attempt(NOW_MS, 5, "transient", 503, None, None, None)
+TRIED = Attempt(NOW_MS, 5, "transient", 503)
 
 
 @pytest.mark.parametrize(
     ("made", "outcome", "reason"),
     [
-        (lambda row: failed(row, TRIED, UNAVAILABLE, 0.5), "skipped", "the order is cancelled"),
+        (lambda row: failed(row, TRIED, UNAVAILABLE), "skipped", "the order is cancelled"),
         (lambda row: waiting(row, NOW_MS, None), "skipped", "the order is cancelled"),
-        (lambda row: dead(row, TRIED, REFUSED), "skipped", "the order is cancelled"),
+        (lambda row: dead(row, TRIED, REFUSED.reason), "skipped", "the order is cancelled"),
         (
-            lambda row: failed(row, TRIED, UNANSWERED, 0.5),
+            lambda row: failed(row, TRIED, UNANSWERED),
             "skipped",
-            "the order is cancelled; it was sent before, and Meta may have taken it",
+            "the order is cancelled; it was sent before, and may have been taken",
         ),
         (lambda row: sent(row, SENT), "sent", ""),
     ],
@@ -176,7 +199,7 @@ def test_consent_that_is_withdrawn_while_the_sender_dies_ends_it_and_what_meta_m
     take(store, "dead")
     fold(store, seen(**no, **later(2)), chosen=chosen)
     with store.begin() as transaction:
-        assert take_back(transaction, SHOP, PIXEL, NOW_MS + HOUR_MS) == 1
+        assert take_back(transaction, SHOP, ACCOUNT, NOW_MS + HOUR_MS, REPEAT_MS) == 1
     assert take(store, "b", NOW_MS + HOUR_MS) == []
     fold(store, seen(**yes, **later(3)), chosen=chosen)
     assert [(row.outcome, row.payload) for row in rows(store)] == [("no_consent", b"")]
@@ -192,7 +215,7 @@ def test_consent_that_comes_back_before_the_attempt_is_over_lets_it_go_on_with_t
     mine = take(store)
     fold(store, seen(**no, **later(2)), seen(**yes, **later(3)), chosen=chosen)
     with store.begin() as transaction:
-        settle(transaction, "a", [failed(row, TRIED, UNAVAILABLE, 0.5) for row in mine])
+        settle(transaction, "a", [failed(row, TRIED, UNAVAILABLE) for row in mine])
     assert [(row.outcome, row.reason, row.payload) for row in rows(store)] == [
         ("pending", "", mine[0].payload)
     ]
@@ -201,7 +224,7 @@ def test_consent_that_comes_back_before_the_attempt_is_over_lets_it_go_on_with_t
 
 
 def delete(store: Store, order_id: int = 1001, **changes: Any) -> None:
-    processor = CapiProcessor({SHOP: settings(**changes)}, {})
+    processor = outbox_processor(settings(**changes))
     event = processor.decode(Entry(record({"id": order_id}, topic="orders/delete"), 0, 0))
     assert event is not None
     with store.begin() as transaction:
@@ -230,7 +253,7 @@ def test_a_deleted_order_is_not_sent_whatever_is_still_delivered_of_it(
             mine = take(store)
         else:
             with store.begin() as transaction:
-                settle(transaction, "a", [failed(row, TRIED, UNAVAILABLE, 0.5) for row in mine])
+                settle(transaction, "a", [failed(row, TRIED, UNAVAILABLE) for row in mine])
     assert [(row.outcome, row.reason, row.payload) for row in rows(store)] == [
         ("skipped", "the order was deleted", b"")
     ]
@@ -253,7 +276,7 @@ def test_what_was_sent_stays_sent(store: SqlStore) -> None:
         settle_sent(
             transaction,
             store.dialect,
-            claim(transaction, store.dialect, SHOP, PIXEL, "a", NOW_MS, 60_000, 10),
+            claim(transaction, store.dialect, SHOP, ACCOUNT, "a", NOW_MS, 60_000, 10),
             SENT,
         )
     fold(store, seen(**later(5)), seen(cancelled_at=NOW.isoformat(), **later(6)))
@@ -280,7 +303,7 @@ def test_too_little_identity_is_predicted_and_not_sent(store: SqlStore) -> None:
         "predicted rejection 2804050: too little customer information",
     )
     with store.snapshot() as snapshot:
-        assert capi(snapshot, SHOP, PIXEL, NOW_MS)["predicted_rejections"] == {"2804050": 1}
+        assert account(snapshot, META, NOW_MS)["predicted_rejections"] == {"2804050": 1}
 
 
 def test_a_click_keeps_the_time_when_it_was_first_seen_over_several_orders(store: SqlStore) -> None:
@@ -294,8 +317,8 @@ def test_a_click_keeps_the_time_when_it_was_first_seen_over_several_orders(store
     first_ms, now_ms = str(int(first.timestamp() * 1000)), str(NOW_MS - 60_000)
     assert times == {"1": first_ms, "2": first_ms, "3": now_ms}
     with store.begin() as transaction:
-        CapiProcessor({}, {}).tick(transaction, NOW_MS + 95 * DAY_MS)
-        assert transaction.query("SELECT click FROM capi_click") == []
+        outbox_processor().tick(transaction, NOW_MS + 95 * DAY_MS)
+        assert transaction.query("SELECT click FROM meta_click") == []
 
 
 def test_the_carts_own_fbc_comes_before_one_that_is_built(store: SqlStore) -> None:
@@ -318,10 +341,9 @@ def test_a_cookie_that_is_too_old_still_tells_when_its_click_was_first_seen(
 
 
 def test_predicted_ltv_is_asked_for_by_customer(store: SqlStore) -> None:
-    processor = CapiProcessor(
-        {SHOP: settings(send_predicted_ltv=True)},
-        {},
-        lambda shop, customer: Money(int(customer[:4]), "EUR"),
+    processor = outbox_processor(
+        settings(send_predicted_ltv=True),
+        context=Context(lambda shop, customer: Money(int(customer[:4]), "EUR")),
     )
     with store.begin() as transaction:
         processor.apply(transaction, [seen()], NOW_MS)
@@ -335,7 +357,7 @@ def test_predicted_ltv_is_asked_for_by_customer(store: SqlStore) -> None:
 def test_only_whole_orders_and_deletions_of_configured_shops_are_read(
     topic: str, shop: str
 ) -> None:
-    processor = CapiProcessor({SHOP: settings()}, {})
+    processor = outbox_processor(settings())
     assert (
         processor.decode(Entry(record({"id": 1, "order_id": 2}, topic=topic, shop=shop), 0, 0))
         is None
@@ -377,7 +399,7 @@ def test_a_template_that_is_changed_back_makes_no_second_event(store: SqlStore, 
             settle_sent(
                 transaction,
                 store.dialect,
-                claim(transaction, store.dialect, SHOP, PIXEL, "a", NOW_MS, 60_000, 10),
+                claim(transaction, store.dialect, SHOP, ACCOUNT, "a", NOW_MS, 60_000, 10),
                 SENT,
             )
     fold(store, seen(test=was == "skipped", **later(5)), seen(order_id=2))
@@ -433,7 +455,7 @@ def test_a_sender_that_died_before_the_event_was_too_old_leaves_it_unknown_wheth
         expire(transaction, NOW_MS + 8 * DAY_MS)
     (row,) = rows(store)
     assert row.outcome == "expired"
-    assert row.reason.startswith("no answer told whether Meta took it")
+    assert row.reason.startswith("no answer said whether it was taken")
 
 
 def test_rows_of_a_sender_that_died_go_again_within_48_hours_of_its_lease_however_late_they_are_found(
@@ -442,7 +464,7 @@ def test_rows_of_a_sender_that_died_go_again_within_48_hours_of_its_lease_howeve
     fold(store, seen())
     take(store, "dead")
     with store.begin() as transaction:
-        assert take_back(transaction, SHOP, PIXEL, NOW_MS + 60 * HOUR_MS) == 1
+        assert take_back(transaction, SHOP, ACCOUNT, NOW_MS + 60 * HOUR_MS, REPEAT_MS) == 1
     assert take(store, now_ms=NOW_MS + 60 * HOUR_MS) == []
     with store.begin() as transaction:
         expire(transaction, NOW_MS + 60 * HOUR_MS)
@@ -505,7 +527,7 @@ def test_whatever_is_delivered_and_answered_an_order_is_taken_by_meta_at_most_on
     one_store: SqlStore, steps: list[Any]
 ) -> None:
     with one_store.begin() as transaction:
-        for table in ("capi_outbox", "capi_cell", "capi_click"):
+        for table in ("outbox", "outbox_cell", "meta_click"):
             transaction.execute(f"DELETE FROM {table}")
     taken: Counter[str] = Counter()
     payloads: dict[str, set[bytes]] = {}
@@ -524,13 +546,13 @@ def test_whatever_is_delivered_and_answered_an_order_is_taken_by_meta_at_most_on
             if step == "expire":
                 expire(transaction, now_ms)
             elif step == "retry":
-                retry(transaction, SHOP, now_ms)
+                retry(transaction, SHOP, ACCOUNT, now_ms)
             elif step == "claim":
                 held = claim(
                     transaction,
                     "sqlite",
                     SHOP,
-                    PIXEL,
+                    ACCOUNT,
                     str(now_ms),
                     now_ms,
                     500_000 if cancelled else 5_000_000,
@@ -549,14 +571,13 @@ def test_whatever_is_delivered_and_answered_an_order_is_taken_by_meta_at_most_on
                     settle(
                         transaction,
                         held[0].claimed_by,
-                        [
-                            failed(row, made, REFUSED._replace(ambiguous=cancelled), 0.5)
-                            for row in held
-                        ],
+                        [failed(row, made, replace(REFUSED, ambiguous=cancelled)) for row in held],
                     )
                 else:
                     settle(
-                        transaction, held[0].claimed_by, [dead(row, made, REFUSED) for row in held]
+                        transaction,
+                        held[0].claimed_by,
+                        [dead(row, made, REFUSED.reason) for row in held],
                     )
                 held = []
     assert all(count == 1 for count in taken.values())
@@ -573,7 +594,7 @@ def test_deliveries_in_any_order_and_number_end_in_the_same_outcome(
     one_store: SqlStore, order: list[int], again: list[int]
 ) -> None:
     with one_store.begin() as transaction:
-        for table in ("capi_outbox", "capi_cell", "capi_click"):
+        for table in ("outbox", "outbox_cell", "meta_click"):
             transaction.execute(f"DELETE FROM {table}")
     states = [
         {"financial_status": status, **later(minute)}
@@ -597,9 +618,9 @@ def test_two_senders_claiming_at_the_same_moment_share_the_rows(postgres_url: st
     store = SqlStore.open(postgres_url)
     fold(store, *(seen(order_id=number) for number in range(1, 8)))
     with store.begin() as one, store.begin() as other:
-        first = claim(one, store.dialect, SHOP, PIXEL, "a", NOW_MS, 60_000, 4)
+        first = claim(one, store.dialect, SHOP, ACCOUNT, "a", NOW_MS, 60_000, 4)
         # The other sender does not wait for the first: it passes over what is just being taken.
-        sql = "SELECT order_id FROM capi_outbox WHERE outcome = 'pending' AND due_ms <= :now ORDER BY due_ms LIMIT 10 FOR UPDATE SKIP LOCKED"
+        sql = "SELECT order_id FROM outbox WHERE outcome = 'pending' AND due_ms <= :now ORDER BY due_ms LIMIT 10 FOR UPDATE SKIP LOCKED"
         assert len(other.query(sql, now=NOW_MS)) == 7 - len(first)
     store.close()
 
@@ -609,13 +630,14 @@ def test_nothing_is_claimed_of_a_pixel_that_another_sender_found_throttled_or_pa
 ) -> None:
     fold(store, seen())
     with store.begin() as transaction:
-        throttle(transaction, SHOP, PIXEL, 5_000, NOW_MS)
+        throttle(transaction, SHOP, ACCOUNT, 5_000, NOW_MS)
     assert take(store, now_ms=NOW_MS + 4_999) == []
     with store.begin() as transaction:
         pause(
             transaction,
-            settings(),
-            REFUSED._replace(kind=ErrorClass.CONFIGURATION),
+            SHOP,
+            ACCOUNT,
+            replace(REFUSED, kind=ErrorClass.CONFIGURATION),
             NOW_MS,
             probe=False,
         )
@@ -627,7 +649,7 @@ def test_nothing_is_claimed_of_a_pixel_that_another_sender_found_throttled_or_pa
                     transaction,
                     store.dialect,
                     SHOP,
-                    PIXEL,
+                    ACCOUNT,
                     "probe",
                     NOW_MS + 5_000,
                     60_000,
@@ -647,7 +669,7 @@ def test_what_may_have_been_accepted_is_claimed_first_and_no_more_than_asked_for
     take(store, "a")
     fold(store, *(seen(order_id=number) for number in range(2, 6)))
     with store.begin() as transaction:
-        take_back(transaction, SHOP, PIXEL, NOW_MS + 60_000)
+        take_back(transaction, SHOP, ACCOUNT, NOW_MS + 60_000, REPEAT_MS)
     claimed = take(store, "b", NOW_MS + 60_000, limit=3)
     assert (len(claimed), "1" in {row.order_id for row in claimed}) == (3, True)
     assert_cells_are_the_sum_over_rows(store)
@@ -659,9 +681,9 @@ def test_a_lost_lease_makes_a_row_maybe_accepted_and_the_late_answer_changes_not
     fold(store, seen())
     mine = take(store, "a")
     with store.begin() as transaction:
-        assert take_back(transaction, SHOP, PIXEL, NOW_MS + 60_000) == 1
+        assert take_back(transaction, SHOP, ACCOUNT, NOW_MS + 60_000, REPEAT_MS) == 1
     (row,) = rows(store)
-    assert (row.outcome, row.expires_ms) == ("maybe_accepted", NOW_MS + 60_000 + AMBIGUOUS_MS)
+    assert (row.outcome, row.expires_ms) == ("maybe_accepted", NOW_MS + 60_000 + REPEAT_MS)
     with pytest.raises(ClaimLost), store.begin() as transaction:
         settle_sent(transaction, store.dialect, mine, SENT)
     with store.begin() as transaction:
@@ -686,13 +708,12 @@ def test_nothing_is_sent_past_its_age_and_it_is_visible(store: SqlStore) -> None
 def test_an_ambiguous_row_expires_after_48_hours(store: SqlStore) -> None:
     fold(store, seen())
     (row,) = take(store)
-    unsure = GraphVerdict(ErrorClass.TRANSIENT, action=None, ambiguous=True)  # type: ignore[arg-type]
     with store.begin() as transaction:
-        settle(transaction, "a", [failed(row, SENT, unsure, 0.5)])
+        settle(transaction, "a", [failed(row, SENT, UNANSWERED)])
     assert [row.outcome for row in rows(store)] == ["maybe_accepted"]
-    assert len(take(store, "b", SENT.at_ms + AMBIGUOUS_MS - 1)) == 1
+    assert len(take(store, "b", SENT.at_ms + REPEAT_MS - 1)) == 1
     with store.begin() as transaction:
-        expire(transaction, SENT.at_ms + AMBIGUOUS_MS + 60_000)
+        expire(transaction, SENT.at_ms + REPEAT_MS + 60_000)
     assert [row.outcome for row in rows(store)] == ["expired"]
 
 
@@ -703,23 +724,33 @@ def test_a_dead_row_keeps_its_payload_for_a_retry_until_it_is_too_old(store: Sql
             transaction,
             "a",
             [
-                dead(row, SENT, REFUSED)
-                for row in claim(transaction, store.dialect, SHOP, PIXEL, "a", NOW_MS, 9, 9)
+                dead(row, SENT, REFUSED.reason)
+                for row in claim(transaction, store.dialect, SHOP, ACCOUNT, "a", NOW_MS, 9, 9)
             ],
         )
     with store.begin() as transaction:
-        assert retry(transaction, SHOP, NOW_MS, order_ids=["1", "9"], subcode=2804009) == {
+        assert retry(
+            transaction,
+            SHOP,
+            ACCOUNT,
+            NOW_MS,
+            order_ids=["1", "9"],
+            reason="subcode 2804009,",
+        ) == {
             "retried": 1,
             "probed": 0,
         }
-        assert retry(transaction, SHOP, NOW_MS, subcode=2804001) == {"retried": 0, "probed": 0}
+        assert retry(transaction, SHOP, ACCOUNT, NOW_MS, reason="subcode 2804001,") == {
+            "retried": 0,
+            "probed": 0,
+        }
     assert [(row.outcome, bool(row.payload)) for row in rows(store)] == [
         ("pending", True),
         ("dead", True),
     ]
     with store.begin() as transaction:
         expire(transaction, NOW_MS + 8 * DAY_MS)
-        assert retry(transaction, SHOP, NOW_MS + 8 * DAY_MS) == {"retried": 0, "probed": 0}
+        assert retry(transaction, SHOP, ACCOUNT, NOW_MS + 8 * DAY_MS) == {"retried": 0, "probed": 0}
     assert [(row.outcome, bool(row.payload)) for row in rows(store)] == [
         ("expired", False),
         ("dead", False),
@@ -748,7 +779,7 @@ def test_a_claim_takes_no_more_than_it_asked_for_however_the_database_plans_it(
         ):  # What is left is a nested loop, which may run a subquery of the statement once per row.
             for plan in ("hashagg", "hashjoin", "mergejoin", "material", "sort"):
                 transaction.execute(f"SET LOCAL enable_{plan} = off")
-        assert len(claim(transaction, store.dialect, SHOP, PIXEL, "a", NOW_MS, 60_000, 3)) == 3
+        assert len(claim(transaction, store.dialect, SHOP, ACCOUNT, "a", NOW_MS, 60_000, 3)) == 3
     assert_cells_are_the_sum_over_rows(store)
 
 
@@ -757,16 +788,16 @@ def test_the_answers_have_the_documented_shape(store: SqlStore) -> None:
         store, seen(order_id=1), seen(order_id=2, note_attributes=None), seen(order_id=3, test=True)
     )
     with store.begin() as transaction:
-        assert register(transaction, SHOP, PIXEL) == PixelRow(SHOP, PIXEL)
+        assert register(transaction, SHOP, ACCOUNT) == AccountRow(SHOP, ACCOUNT)
         settle_sent(
             transaction,
             store.dialect,
-            claim(transaction, store.dialect, SHOP, PIXEL, "a", NOW_MS, 60_000, 1),
+            claim(transaction, store.dialect, SHOP, ACCOUNT, "a", NOW_MS, 60_000, 1),
             SENT,
         )
     with store.snapshot() as snapshot:
-        state = capi(snapshot, SHOP, PIXEL, NOW_MS + 60_000)
-        orders = [capi_order(snapshot, SHOP, order_id) for order_id in ("1", "2", "3", "4")]
+        state = account(snapshot, META, NOW_MS + 60_000)
+        orders = [order(snapshot, META, order_id) for order_id in ("1", "2", "3", "4")]
     assert (state["pixel_id"], state["state"], state["paused"]) == (PIXEL, "sending", None)
     assert {key: n for key, n in state["outcomes"].items() if n} == {
         "pending": 1,

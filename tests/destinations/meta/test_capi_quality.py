@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from destinations.delivery.transport import Answer, aiohttp_call, client_session
 from destinations.meta.quality import QualityPoller, quality_url
 from simulator.meta.graph import GraphStandIn
-from tests.support.capi_orders import SHOP, TOKEN, settings
+from tests.support.capi_orders import TOKEN, accounts, settings
 from tests.support.sender_bench import Bench, refusal
 
 pytest_plugins = ("tests.support.sender_fixtures",)
@@ -19,9 +19,10 @@ async def test_match_quality_is_polled_every_six_hours_and_shown_beside_our_own_
         bench.settings = settings(graph_url=standing.url)
         bench.clock.ms = time.time_ns() // 1_000_000
         call = aiohttp_call(session)
-        poller = QualityPoller(bench.store, {SHOP: bench.settings}, call, clock_ms=bench.clock)
-        assert await poller.poll(bench.settings)
-        assert not await poller.poll(bench.settings)
+        (account,) = accounts(bench.settings)
+        poller = QualityPoller(bench.store, [account], call, clock_ms=bench.clock)
+        assert await poller.poll(account)
+        assert not await poller.poll(account)
         told = bench.state()["dataset_quality"]
         assert (told["events"], told["reason"]) == ({}, None)
         assert TOKEN not in quality_url(bench.settings)
@@ -33,9 +34,9 @@ async def test_match_quality_that_may_not_be_read_says_why(bench: Bench) -> None
     ) -> Answer:
         return refusal(10, message=f"no permission for {TOKEN}")
 
-    assert await QualityPoller(
-        bench.store, {SHOP: bench.settings}, refused, clock_ms=bench.clock
-    ).poll(bench.settings)
+    (account,) = accounts(bench.settings)
+    poller = QualityPoller(bench.store, [account], refused, clock_ms=bench.clock)
+    assert await poller.poll(account)
     reason = bench.state()["dataset_quality"]["reason"]
     assert "configuration, code 10" in reason
     assert TOKEN not in reason

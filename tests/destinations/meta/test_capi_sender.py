@@ -9,17 +9,26 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from destinations.delivery.answer import retry
-from destinations.delivery.outbox import CapiProcessor
 from destinations.delivery.results import parsed
 from destinations.delivery.sender import Sender, Tuning
 from destinations.delivery.transport import Answer
 from destinations.meta.graph import appsecret_proof
 from destinations.meta.settings import CapiSettings
-from stream.metrics import CapiMetrics
+from stream.metrics import DeliveryMetrics
 from stream.store.contract import StoreUnavailable, Transaction
 from stream.store.sql.store import SqlStore
 from tests.destinations.meta.test_capi_outbox import assert_cells_are_the_sum_over_rows, rows
-from tests.support.capi_orders import NOW_MS, PIXEL, SHOP, TOKEN, seen, settings
+from tests.support.capi_orders import (
+    ACCOUNT,
+    NOW_MS,
+    PIXEL,
+    SHOP,
+    TOKEN,
+    destinations,
+    processor,
+    seen,
+    settings,
+)
 from tests.support.sender_bench import (
     FOR_EVER_S,
     MINUTE_MS,
@@ -58,7 +67,7 @@ async def test_a_retry_probes_a_paused_pixel_at_once(bench: Bench) -> None:
     sender = bench.sender(graph)
     await sender.drain()
     with bench.store.begin() as transaction:
-        assert retry(transaction, SHOP, bench.clock.ms) == {"retried": 0, "probed": 1}
+        assert retry(transaction, SHOP, ACCOUNT, bench.clock.ms) == {"retried": 0, "probed": 1}
     await sender.drain()
     assert bench.row().outcome == "sent"
 
@@ -70,7 +79,7 @@ async def test_a_dead_event_goes_again_when_a_user_asks(bench: Bench) -> None:
     await sender.drain()
     assert bench.row().outcome == "dead"
     with bench.store.begin() as transaction:
-        assert retry(transaction, SHOP, bench.clock.ms)["retried"] == 1
+        assert retry(transaction, SHOP, ACCOUNT, bench.clock.ms)["retried"] == 1
     await sender.drain()
     assert bench.row().outcome == "sent"
 
@@ -159,9 +168,9 @@ async def test_another_test_event_code_or_a_short_break_makes_the_hours_no_longe
 
 async def test_a_paused_pixel_does_not_hold_up_another(quick_store: SqlStore) -> None:
     other = CapiSettings(shop="other.myshopify.com", pixel_id="99", access_token="EAAother")
-    shops = {SHOP: settings(), other.shop: other}
+    shops = [settings(), other]
     with quick_store.begin() as transaction:
-        CapiProcessor(shops, {}).apply(
+        processor(*shops).apply(
             transaction, [seen(order_id=1), seen(order_id=2, shop=other.shop)], NOW_MS
         )
 
@@ -171,7 +180,9 @@ async def test_a_paused_pixel_does_not_hold_up_another(quick_store: SqlStore) ->
         return refusal(190, status=401) if f"/{PIXEL}/" in url else ok(1)
 
     clock = Clock()
-    await Sender(quick_store, shops, answer, clock_ms=clock, sleep=clock.sleep).drain()
+    await Sender(
+        quick_store, destinations(*shops), answer, clock_ms=clock, sleep=clock.sleep
+    ).drain()
     assert {row.order_id: row.outcome for row in rows(quick_store)} == {"1": "pending", "2": "sent"}
 
 
@@ -193,12 +204,14 @@ async def test_a_store_that_fails_while_pixels_are_made_known_leaves_none_of_the
     quick_store: SqlStore,
 ) -> None:
     other = CapiSettings(shop="other.myshopify.com", pixel_id="99", access_token="EAAother")
-    shops = {SHOP: settings(), other.shop: other}
+    shops = [settings(), other]
     with quick_store.begin() as transaction:
-        CapiProcessor(shops, {}).apply(
+        processor(*shops).apply(
             transaction, [seen(order_id=1), seen(order_id=2, shop=other.shop)], NOW_MS
         )
-    sender = Sender(FailingOnce(quick_store, 2), shops, Graph(one_by_one()), clock_ms=Clock())
+    sender = Sender(
+        FailingOnce(quick_store, 2), destinations(*shops), Graph(one_by_one()), clock_ms=Clock()
+    )
     await sender.drain()
     await sender.drain()
     assert {row.order_id: row.outcome for row in rows(quick_store)} == {"1": "sent", "2": "sent"}
@@ -216,10 +229,10 @@ async def test_a_woken_sender_sends_at_once(bench: Bench, shops: set[str] | None
         arrived.set()
         return await graph(method, url, headers, body, timeout_s)
 
-    metrics = CapiMetrics(registry := CollectorRegistry())
+    metrics = DeliveryMetrics(registry := CollectorRegistry())
     sender = Sender(
         bench.store,
-        {SHOP: bench.settings},
+        destinations(bench.settings),
         call,
         metrics=metrics,
         tuning=Tuning(poll_s=FOR_EVER_S),
@@ -236,7 +249,12 @@ async def test_a_woken_sender_sends_at_once(bench: Bench, shops: set[str] | None
     sender.stop()
     await running
     assert bench.row().outcome == "sent"
-    assert registry.get_sample_value("orderwire_capi_requests_total", {"class": "sent"}) == 2
+    assert (
+        registry.get_sample_value(
+            "orderwire_delivery_requests_total", {"kind": "meta", "class": "sent"}
+        )
+        == 2
+    )
 
 
 async def test_a_claim_that_is_just_being_made_when_the_end_comes_is_still_sent_and_settled(
@@ -255,7 +273,7 @@ async def test_a_claim_that_is_just_being_made_when_the_end_comes_is_still_sent_
         return "the last claim"
 
     sender = Sender(
-        bench.store, {SHOP: bench.settings}, call, clock_ms=bench.clock, new_id=claim_id
+        bench.store, destinations(bench.settings), call, clock_ms=bench.clock, new_id=claim_id
     )
     bench.fold(seen())
     await sender.run()
@@ -274,7 +292,7 @@ async def test_nothing_is_claimed_for_a_slot_that_comes_free_after_the_end(bench
 
     sender = Sender(
         bench.store,
-        {SHOP: bench.settings},
+        destinations(bench.settings),
         call,
         tuning=Tuning(batch=2, in_flight=1),
         clock_ms=bench.clock,

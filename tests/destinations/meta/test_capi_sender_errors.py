@@ -10,13 +10,13 @@ import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 
-from destinations.delivery.answer import capi_order
+from destinations.delivery.answer import order
 from destinations.delivery.results import parsed
 from destinations.delivery.transport import Answer, NoAnswer, NotSent
-from stream.metrics import CapiMetrics
+from stream.metrics import DeliveryMetrics
 from tests.destinations.meta.test_capi_outbox import assert_cells_are_the_sum_over_rows
-from tests.support.capi_orders import FBCLID, NOW_MS, SHOP, TOKEN, seen
-from tests.support.sender_bench import MINUTE_MS, Bench, Graph, ok, one_by_one, refusal
+from tests.support.capi_orders import FBCLID, NOW_MS, TOKEN, seen
+from tests.support.sender_bench import META, MINUTE_MS, Bench, Graph, ok, one_by_one, refusal
 
 pytest_plugins = ("tests.support.sender_fixtures",)
 
@@ -160,7 +160,7 @@ async def test_a_refused_batch_is_halved_until_the_bad_event_is_alone(bench: Ben
     assert Counter(outcomes.values()) == {"sent": 18, "dead": 2}
     assert "2804009" in bench.row("5").reason
     with bench.store.snapshot() as snapshot:
-        told = capi_order(snapshot, SHOP, "5")
+        told = order(snapshot, META, "5")
     assert told is not None
     assert told["attempts"][-1]["fbtrace_id"] == "No"
     accepted = Counter(
@@ -199,11 +199,11 @@ async def test_a_bad_click_id_is_taken_off_the_one_event_that_has_it_and_it_goes
 async def test_a_batch_that_was_taken_in_part_is_sent_again_in_halves(bench: Bench) -> None:
     graph = Graph(one_by_one(ok(1)))
     bench.fold(seen(order_id=1), seen(order_id=2))
-    metrics = CapiMetrics(registry := CollectorRegistry())
+    metrics = DeliveryMetrics(registry := CollectorRegistry())
     await bench.sender(graph, metrics=metrics).drain()
     assert sorted(map(len, graph.batches)) == [1, 1, 2]
     assert bench.outcomes() == {"1": "sent", "2": "sent"}
-    assert registry.get_sample_value("orderwire_capi_delivery_seconds_count") == 2
+    assert registry.get_sample_value("orderwire_delivery_seconds_count", {"kind": "meta"}) == 2
 
 
 async def test_one_event_that_meta_did_not_count_is_tried_again(bench: Bench) -> None:

@@ -15,7 +15,6 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from destinations.delivery.outbox import CapiProcessor
 from destinations.delivery.sender import Sender, Tuning
 from destinations.delivery.transport import MAX_ANSWER_BYTES, NotSent, aiohttp_call
 from destinations.meta.errors import classify
@@ -33,7 +32,7 @@ from simulator.meta.replies import (
 )
 from stream.store.sql.store import SqlStore
 from tests.destinations.meta.test_capi_outbox import assert_cells_are_the_sum_over_rows, rows
-from tests.support.capi_orders import NOW_MS, PIXEL, SHOP, seen, settings
+from tests.support.capi_orders import NOW_MS, PIXEL, destinations, processor, seen, settings
 from tests.support.sender_bench import SECRET
 
 pytest_plugins = ("tests.support.sender_fixtures",)
@@ -76,10 +75,11 @@ async def test_several_senders_share_the_work_and_send_nothing_twice(
             orders = [
                 seen(order_id=number, made=made, received_ms=now_ms) for number in range(1, 401)
             ]
-            CapiProcessor({SHOP: chosen}, {}).apply(transaction, orders, now_ms)
+            processor(chosen).apply(transaction, orders, now_ms)
         tuning = Tuning(batch=20, spacing_ms=0)
         senders = [
-            Sender(store, {SHOP: chosen}, aiohttp_call(session), tuning=tuning) for _ in range(3)
+            Sender(store, destinations(chosen), aiohttp_call(session), tuning=tuning)
+            for _ in range(3)
         ]
         await asyncio.gather(*(sender.drain() for sender in senders))
         assert (graph.received, graph.duplicates) == (400, 0)
@@ -149,7 +149,7 @@ async def test_2000_orders_through_every_kind_of_trouble_each_end_exactly_once_i
     clock = FastClock()
     async with GraphStandIn(weather(clock), clock=lambda: clock() / 1000) as graph:
         chosen = settings(graph_url=graph.url, app_secret=SECRET)
-        processor = CapiProcessor({SHOP: chosen}, {})
+        outbox = processor(chosen)
         # A lease of 6 s and requests of 3 s, by the wall: as in `Tuning`, a request is over before its lease is.
         tuning = Tuning(
             batch=100, poll_s=0.02, lease_ms=round(6_000 * SPEED), timeout_s=3, spacing_ms=500
@@ -158,7 +158,7 @@ async def test_2000_orders_through_every_kind_of_trouble_each_end_exactly_once_i
         def start() -> tuple[Sender, asyncio.Task[None]]:
             sender = Sender(
                 store,
-                {SHOP: chosen},
+                destinations(chosen),
                 aiohttp_call(session),
                 tuning=tuning,
                 clock_ms=clock,
@@ -175,7 +175,7 @@ async def test_2000_orders_through_every_kind_of_trouble_each_end_exactly_once_i
             ]
             orders += orders[::10]
             with store.begin() as transaction:
-                processor.apply(transaction, orders, clock())
+                outbox.apply(transaction, orders, clock())
                 # What no local rule foresees: Meta's own view of one event in 200.
                 for order_id in poisoned(numbers[first : first + 100]):
                     poison(transaction, order_id)
@@ -189,10 +189,10 @@ async def test_2000_orders_through_every_kind_of_trouble_each_end_exactly_once_i
         waits = 1
         while waits:
             with store.begin() as transaction:
-                processor.tick(transaction, clock())
-                waits = transaction.query(
-                    "SELECT COUNT(*) FROM capi_outbox WHERE due_ms IS NOT NULL"
-                )[0][0]
+                outbox.tick(transaction, clock())
+                waits = transaction.query("SELECT COUNT(*) FROM outbox WHERE due_ms IS NOT NULL")[
+                    0
+                ][0]
             await asyncio.sleep(0.05)
         sender.stop()
         await running
@@ -217,9 +217,9 @@ async def test_2000_orders_through_every_kind_of_trouble_each_end_exactly_once_i
 
 def poison(transaction: Any, order_id: str) -> None:
     """Make a waiting payload one that Meta refuses: an item without id."""
-    (found,) = transaction.query("SELECT payload FROM capi_outbox WHERE order_id = :o", o=order_id)
+    (found,) = transaction.query("SELECT payload FROM outbox WHERE order_id = :o", o=order_id)
     event = orjson.loads(found[0])
     event["custom_data"]["contents"] = [{"quantity": 1}]
     transaction.execute(
-        "UPDATE capi_outbox SET payload = :p WHERE order_id = :o", p=orjson.dumps(event), o=order_id
+        "UPDATE outbox SET payload = :p WHERE order_id = :o", p=orjson.dumps(event), o=order_id
     )

@@ -84,7 +84,7 @@ def test_a_target_with_rows_is_refused_and_left_alone(two_files: tuple[SqlStore,
     for each in (store, other):
         with each.begin() as transaction:
             transaction.execute(
-                "INSERT INTO capi_click (shop, click, seen_ms) VALUES ('s', 'c', 1)"
+                "INSERT INTO meta_click (shop, click, seen_ms) VALUES ('s', 'c', 1)"
             )
     with pytest.raises(Refused, match="not empty"):
         copy(store, other)
@@ -94,15 +94,15 @@ def test_an_unequal_copy_is_taken_back(tmp_path: Path, postgres_url: str) -> Non
     """A database that changes a value on its way in (here: by a trigger) is found out."""
     store, other = SqlStore.open(postgres_url), SqlStore.open(f"sqlite:///{tmp_path / 'other.db'}")
     with store.begin() as transaction:
-        transaction.execute("INSERT INTO capi_click (shop, click, seen_ms) VALUES ('s', 'c', 1)")
+        transaction.execute("INSERT INTO meta_click (shop, click, seen_ms) VALUES ('s', 'c', 1)")
     with other.begin() as transaction:
         transaction.execute(
-            "CREATE TRIGGER spoil AFTER INSERT ON capi_click BEGIN UPDATE capi_click SET seen_ms = 2 WHERE shop = new.shop; END"
+            "CREATE TRIGGER spoil AFTER INSERT ON meta_click BEGIN UPDATE meta_click SET seen_ms = 2 WHERE shop = new.shop; END"
         )
-    with pytest.raises(Unequal, match="capi_click"):
+    with pytest.raises(Unequal, match="meta_click"):
         copy(store, other)
     with other.snapshot() as snapshot:
-        assert snapshot.query("SELECT * FROM capi_click") == []
+        assert snapshot.query("SELECT * FROM meta_click") == []
     store.close()
     other.close()
 
@@ -156,7 +156,7 @@ def test_the_command_refuses_while_a_role_is_alive_unless_forced(
     shop_settings: Settings, store: SqlStore, store_url: str, other_url: str
 ) -> None:
     with store.begin() as transaction:
-        transaction.execute("INSERT INTO capi_click (shop, click, seen_ms) VALUES ('s', 'c', 1)")
+        transaction.execute("INSERT INTO meta_click (shop, click, seen_ms) VALUES ('s', 'c', 1)")
         transaction.execute(
             "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details, metrics)"
             " VALUES ('process', 'here:1', 1, 1, 0, :now, '{}', '')",

@@ -222,17 +222,19 @@ async def test_stopped_processors_paused_pixels_and_parked_records_show(
             details='{"stopped": {"orders": "100 in a row"}}',
         )
         transaction.execute(
-            "INSERT INTO capi_pixel (shop, pixel_id, paused_since_ms, paused_class, paused_code, paused_message, next_probe_ms, probes,"
-            " throttled_until_ms, test_since_ms, quality, quality_ms)"
-            " VALUES (:shop, :pixel, 1, 'configuration', '190', 'expired', 0, 0, 0, 0, '', 0)",
+            "INSERT INTO destination_account (shop, destination, kind, account, paused_since_ms,"
+            " paused_class, paused_code, paused_message, paused_by, probes, throttled_until_ms,"
+            " failing_cause)"
+            " VALUES (:shop, 'meta', 'meta', :pixel, 1, 'configuration', '190', 'expired', 'answer',"
+            " 0, 0, '')",
             shop=SHOP,
             pixel=PIXEL,
         )
     code, lines = await doctor("--offline")
     assert code == 1
-    assert "fix   processors: rfm stopped: 100 in a row" in lines
+    assert "fix   processors: orders stopped: 100 in a row" in lines
     assert any(
-        line.startswith(f"fix   {SHOP}: sending to Meta is paused since 1970") for line in lines
+        line.startswith(f"fix   {SHOP}: sending to meta is paused since 1970") for line in lines
     )
     assert (
         "hint  parked: 1 (1 missing_fields:created_at,currency,total_price,financial_status,line_items): `orderwire replay --parked --dry-run` says what can go back"

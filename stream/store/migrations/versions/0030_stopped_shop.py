@@ -6,7 +6,7 @@ from alembic import op
 from stream.store.migrations.columns import integer, text
 
 revision = "0030"
-down_revision = "0015"
+down_revision = "0020"
 
 
 def upgrade() -> None:

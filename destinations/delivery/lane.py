@@ -1,0 +1,35 @@
+"""What one sender remembers of one account while it runs."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from destinations.delivery.protocol import Destination, Limits
+from destinations.delivery.rows import AccountRow
+
+
+@dataclass(slots=True)
+class Lane:
+    """One account, as one sender sees it."""
+
+    destination: Destination
+    limits: Limits
+    account: AccountRow
+    slots: asyncio.Semaphore
+    """Requests that may still be started."""
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    driver: asyncio.Task[None] | None = None
+    again: bool = False
+    """Somebody called while the driver was running."""
+    emptied: bool = False
+    """The last claim got less than it asked for: there is no more until somebody calls."""
+    next_claim_ms: int = 0
+    failures: int = 0
+    """In a row."""
+    failing_since_ms: int = 0
+    """The first of them."""
+    held_until_ms: int = 0
+
+    @property
+    def names(self) -> dict[str, str]:
+        """What a log line is about."""
+        return {"shop": self.destination.shop, "destination": self.destination.name}

@@ -1,0 +1,203 @@
+"""The seam: what a vendor's folder implements. Everything else about delivery is the same for all.
+
+    Kind           one line of destinations/registry.py: the name, and how to make the two below
+    ├── Events      which events an order has, and what each says; one per process for all accounts
+    └── Destination one account: how a request is made, and what its answer means
+
+`Events` runs in the processor's transaction and may load much; `Destination` sends. What differs
+between vendors, and so is theirs: docs/facts/destinations.md, "Seam".
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from destinations.delivery.account import Account
+from destinations.delivery.backoff import Schedule
+from destinations.delivery.rows import OutboxRow
+from destinations.delivery.verdict import Verdict
+from processors.shopify.orders import Order, OrderDeleted
+from stream.store.contract import Reading, Store, Transaction
+
+if TYPE_CHECKING:
+    from destinations.delivery.transport import Answer, Call
+
+OrderEvent = Order | OrderDeleted
+PredictedLtv = Callable[[str, str], tuple[int, str] | None]
+"""(shop, customer id) -> minor units and currency of what the customer is expected to be worth."""
+
+
+class Slot(NamedTuple):
+    """An event that a delivery of an order is about, and the outbox row that is its place."""
+
+    event: OrderEvent
+    destination: str
+    """The account's name."""
+    event_name: str
+    event_id: str
+    own_id: str
+    """The event id where another order has `event_id` already: surely this order's own."""
+    own_row: bool = False
+    """The order may have a row under `own_id` already, or need one."""
+
+
+class Built(NamedTuple):
+    """An event ready to be sent."""
+
+    payload: bytes
+    """JSON, sent byte for byte at every attempt."""
+    match_keys: tuple[str, ...] = ()
+    refused: str = ""
+    """Why its vendor would refuse it (`<code>: <words>`): it is not sent."""
+
+
+class Proposal(NamedTuple):
+    """What the delivery in a slot makes of its event, were it the first."""
+
+    outcome: str
+    """`pending`, `skipped`, `no_consent` or `too_old`."""
+    reason: str
+    event_time_s: int
+    expires_ms: int
+    """When it stops being worth sending; at most 30 days after the delivery."""
+    build: Callable[[str], Built]
+    """From the event id. Called only where the row becomes pending."""
+    dry_run: bool = False
+    """It is built and kept, and never sent."""
+
+
+class Events(Protocol):
+    """The events of orders, for all accounts of a kind."""
+
+    def slots(self, reading: Reading, events: Sequence[OrderEvent]) -> Sequence[Slot]:
+        """Which rows these deliveries are about, in their order: none, one or several for each.
+
+        A slot of OrderDeleted forbids its row, unless that was sent.
+        """
+        ...
+
+    def proposals(self, transaction: Transaction, slots: Sequence[Slot]) -> Sequence[Proposal]:
+        """What becomes of these slots, one for one; none of them is of an OrderDeleted.
+
+        Pure but for tables of the destination's own.
+        """
+        ...
+
+    def tick(self, transaction: Transaction, now_ms: int, shop: str | None) -> None:
+        """What time changes in tables of the destination's own, of `shop` or of all."""
+        ...
+
+
+class Limits(NamedTuple):
+    """How much may go out to one account."""
+
+    events: int = 1
+    """Events in a request."""
+    body_bytes: int | None = None
+    """Bytes of payloads in a request; a larger single event goes by itself."""
+    in_flight: int = 4
+    """Requests at a time."""
+    spacing_ms: int = 20
+    """Least time between claims under load, so that rows gather into batches."""
+    timeout_s: float = 10.0
+    """For one request; at most half of the lease (`sender.Tuning`)."""
+
+
+class Request(NamedTuple):
+    """What goes over the wire."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Rule(NamedTuple):
+    """Why the destination's own rule holds an account."""
+
+    code: str
+    message: str
+    """In words for the user, with what to do."""
+
+
+class Destination(Protocol):
+    """One account of one shop."""
+
+    kind: str
+    shop: str
+    name: str
+    account: str
+    """The vendor's own id of it: shown, never a secret."""
+    limits: Limits
+    schedule: Schedule
+    repeat_ms: int | None
+    """How long the receiver recognises a repeat by its event id; None: for ever. 0: never."""
+    public_only: bool
+    """Requests go to public addresses only: the URL is not ours, and may point inside."""
+    may_hold: bool
+    """Whether `held` has to be asked before each request."""
+
+    def request(self, rows: Sequence[OutboxRow], now_ms: int) -> Request:
+        """The request that sends these rows, at most `limits.events` of them."""
+        ...
+
+    def judge(
+        self, answer: "Answer | None", rows: Sequence[OutboxRow]
+    ) -> Verdict | Sequence[Verdict]:
+        """What the answer says: of the whole request, or of each row in order.
+
+        None: the request was written, at least in part, and no answer came.
+        """
+        ...
+
+    def repaired(self, row: OutboxRow, verdict: Verdict) -> OutboxRow | None:
+        """A refused event with another payload that may be taken at once; None where there is none."""
+        ...
+
+    def held(self, transaction: Transaction, now_ms: int) -> Rule | None:
+        """The rule of the destination's own that holds the account now, if any."""
+        ...
+
+
+class Context(NamedTuple):
+    """What the composition root has for destinations."""
+
+    predicted_ltv: PredictedLtv | None = None
+
+
+Aside = Callable[[Store, Sequence[Account], "Call"], Awaitable[None]]
+"""Work beside sending, until cancelled."""
+
+
+Beside = Callable[[Reading, str, str, str], Mapping[str, Any]]
+"""(store, shop, account's name, account's id) -> members of its answer."""
+
+
+def nothing_beside(reading: Reading, shop: str, name: str, account_id: str) -> Mapping[str, Any]:
+    """A destination that has nothing to say beside what all say."""
+    return {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kind:
+    """A destination. Its functions import what they need, so that a process loads what it uses."""
+
+    name: str
+    processor: str
+    """Names the positions of the processor that reads orders for it; never changed once in use."""
+    settings: Callable[[], type[Any]]
+    """The model of an account: a pydantic model or a dataclass with a field `shop`."""
+    events: Callable[[Sequence[Account], Context], Events]
+    destination: Callable[[Account], Destination]
+    account_id: Callable[[Any], str]
+    """From the settings: `Destination.account`."""
+    max_age_s: Callable[[Any], int]
+    """From the settings: how old an event usually may be."""
+    match_keys: tuple[str, ...] = ()
+    """Fields that identify a buyer, in the order in which answers list them."""
+    attempt_fields: tuple[str, ...] = ()
+    """`Verdict.details` that every attempt shows, null where there is none."""
+    beside: Beside = nothing_beside
+    """Further members of the account's answer."""
+    asides: Mapping[str, Aside] = field(default_factory=dict)
+    """By name, as status shows them."""

@@ -1,0 +1,95 @@
+"""When a click id was first seen, over all orders of a shop: an fbc built from a landing page needs
+that time, and a later order of the same click must not make it younger."""
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from destinations.meta import click
+from destinations.meta.detail import Detail
+from destinations.meta.settings import CapiSettings
+from processors.engine.processor import in_shop
+from processors.shopify.orders import Order
+from processors.shopify.tolerance import micros
+from stream.store.contract import Entities, Key, Transaction
+
+
+class ClickRow(NamedTuple):
+    """When a click id was first seen; `click` is a digest of it."""
+
+    shop: str
+    click: str
+    seen_ms: int
+
+
+CLICKS = Entities("meta_click", ClickRow, 2)
+
+
+class Look(NamedTuple):
+    """An order, and what an event needs of it."""
+
+    order: Order
+    settings: CapiSettings
+    detail: Detail
+
+
+def fbc(look: Look, first_seen: Mapping[tuple[str, str], int]) -> str | None:
+    """The order's fbc: the storefront's cookie, else one built from the landing page's click id."""
+    found = _cookie(look)
+    if found is None and (click_id := click.fbclid(look.detail.landing_site)) is not None:
+        seen_ms = first_seen[look.order.shop, click.click_key(click_id)]
+        found = click.fbc(click.built(click_id, seen_ms), look.order.received_ms)
+    return found
+
+
+def first_seen(transaction: Transaction, looks: Sequence[Look]) -> dict[tuple[str, str], int]:
+    """When each click id among the orders was first seen, Unix milliseconds; what is new is kept.
+
+    A cookie of any age says it for its own click.
+    """
+    now: dict[Key, int] = {}
+    for look in looks:
+        click_id = click.fbclid(look.detail.landing_site)
+        if click_id is None or _cookie(look) is not None:
+            continue
+        key = (look.order.shop, click.click_key(click_id))
+        by_cookie = [
+            at_ms
+            for value in _cookies(look)
+            if (at_ms := click.cookie_ms(value, click_id)) is not None
+        ]
+        at_ms = min(micros(look.order.created_at) // 1000, look.order.received_ms, *by_cookie)
+        now[key] = min(at_ms, now.get(key, at_ms))
+    kept = {key: row.seen_ms for key, row in transaction.load(CLICKS, now).items()}
+    earliest = {key: min(at_ms, kept.get(key, at_ms)) for key, at_ms in now.items()}
+    transaction.save(
+        CLICKS,
+        [
+            ClickRow(str(key[0]), str(key[1]), at)
+            for key, at in earliest.items()
+            if kept.get(key) != at
+        ],
+    )
+    return {(str(key[0]), str(key[1])): at for key, at in earliest.items()}
+
+
+def forget(transaction: Transaction, now_ms: int, shop: str | None = None) -> int:
+    """Delete click ids older than any fbc may be, of `shop` or of all; how many."""
+    here, of_shop = in_shop(shop)
+    return transaction.execute(
+        f"DELETE FROM meta_click WHERE seen_ms < :before{here}",
+        before=now_ms - click.FBC_DAYS * click.DAY_MS,
+        **of_shop,
+    )
+
+
+def _cookies(look: Look) -> list[str | None]:
+    """What the storefront put into the cart as fbc."""
+    return [look.detail.attributes.get(name) for name in look.settings.fbc_attributes]
+
+
+def _cookie(look: Look) -> str | None:
+    """The first of them that is good."""
+    return next(
+        (found for value in _cookies(look) if (found := click.fbc(value, look.order.received_ms))),
+        None,
+    )

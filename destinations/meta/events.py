@@ -1,0 +1,125 @@
+"""An order's event for Meta: one Purchase per account, decided by `policy`, built by `payload`."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import orjson
+import structlog
+
+from destinations.delivery.account import Account
+from destinations.delivery.protocol import Built, Context, OrderEvent, PredictedLtv, Proposal, Slot
+from destinations.delivery.rows import PENDING
+from destinations.meta import clicks, payload
+from destinations.meta.detail import Money, detail
+from destinations.meta.event_ids import key_of, known, own_key
+from destinations.meta.match_keys import MATCH_KEYS
+from destinations.meta.policy import Decision, decide
+from destinations.meta.settings import DEFAULT_MAX_AGE_S, CapiSettings, max_age_s
+from processors.shopify.orders import Order
+from stream.store.contract import Reading, Transaction
+
+SAFETY_MS = 60_000
+"""An event this close to Meta's age limit is not sent: it would pass it on its way, and fail the whole request."""
+RETRY_MS = DEFAULT_MAX_AGE_S * 1_000
+"""Nothing is retried for longer, however old Meta lets an event be (physical_store)."""
+TOO_LITTLE = "2804050: too little customer information"
+log = structlog.get_logger()
+
+
+class MetaEvents:
+    """A `destinations.delivery.protocol.Events`."""
+
+    def __init__(self, accounts: Sequence[Account], context: Context) -> None:
+        self._settings: dict[tuple[str, str], CapiSettings] = {}
+        self._shops: dict[str, dict[str, CapiSettings]] = {}
+        for account in accounts:
+            self._settings[account.shop, account.name] = account.settings
+            self._shops.setdefault(account.name, {})[account.shop] = account.settings
+        self._predicted_ltv: PredictedLtv | None = context.predicted_ltv
+
+    def slots(self, reading: Reading, events: Sequence[OrderEvent]) -> list[Slot]:
+        found = []
+        for name, shops in self._shops.items():
+            mine = [event for event in events if event.shop in shops]
+            if not mine:
+                continue
+            ids, yielding = known(reading, mine, shops, name)
+            for event in mine:
+                key = key_of(event, shops[event.shop], ids, name)
+                own = own_key(key, event.order_id)
+                *_, event_name, event_id = map(str, key)
+                own_row = own in yielding or event_id != event.order_id
+                found.append(Slot(event, name, event_name, event_id, str(own[3]), own_row))
+        return found
+
+    def proposals(self, transaction: Transaction, slots: Sequence[Slot]) -> list[Proposal]:
+        looks = []
+        for slot in slots:
+            if isinstance(slot.event, Order):
+                settings = self._settings[slot.event.shop, slot.destination]
+                found = detail(slot.event.body, settings.currency)
+                looks.append(clicks.Look(slot.event, settings, found))
+        decisions = [decide(look.order, look.detail, look.settings) for look in looks]
+        first_seen = clicks.first_seen(transaction, looks)
+        _warn_without_user_agent(looks, decisions)
+        return [
+            Proposal(
+                decision.outcome,
+                decision.reason,
+                decision.event_time_s,
+                _expires_ms(look.order, decision),
+                partial(self._build, look, decision, first_seen),
+                look.settings.dry_run,
+            )
+            for look, decision in zip(looks, decisions, strict=True)
+        ]
+
+    def tick(self, transaction: Transaction, now_ms: int, shop: str | None) -> None:
+        """Forget old clicks."""
+        clicks.forget(transaction, now_ms, shop)
+
+    def _build(
+        self,
+        look: clicks.Look,
+        decision: Decision,
+        first_seen: dict[tuple[str, str], int],
+        event_id: str,
+    ) -> Built:
+        order, settings = look.order, look.settings
+        ltv = None
+        if settings.send_predicted_ltv and self._predicted_ltv and order.customer_id is not None:
+            ltv = self._predicted_ltv(order.shop, order.customer_id)
+        event = payload.event(
+            order,
+            look.detail,
+            settings,
+            decision,
+            event_id,
+            clicks.fbc(look, first_seen),
+            None if ltv is None else Money(*ltv),
+        )
+        data = event["user_data"]
+        if not payload.identifies(data):
+            return Built(b"", refused=TOO_LITTLE)
+        return Built(orjson.dumps(event), tuple(name for name in MATCH_KEYS if name in data))
+
+
+def _expires_ms(order: Order, decision: Decision) -> int:
+    last_s = decision.event_time_s + max_age_s(decision.action_source)
+    return min(last_s * 1000 - SAFETY_MS, order.received_ms + RETRY_MS)
+
+
+def _warn_without_user_agent(looks: Sequence[clicks.Look], decisions: Sequence[Decision]) -> None:
+    """Meta documents it as required for a website, and takes events without (docs/facts/meta.md, "Events"): warn and send."""
+    without = [
+        look.order
+        for look, decision in zip(looks, decisions, strict=True)
+        if decision.outcome == PENDING
+        and decision.action_source == "website"
+        and look.detail.user_agent is None
+    ]
+    if without:
+        first = without[0]
+        log.warning(
+            "capi_no_user_agent", shop=first.shop, order_id=first.order_id, orders=len(without)
+        )

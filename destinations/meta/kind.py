@@ -1,0 +1,72 @@
+"""Meta's Conversions API as a kind of destination; functions import what they need."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from destinations.delivery.account import Account
+from destinations.delivery.protocol import Context, Destination, Events, Kind
+from destinations.meta.match_keys import MATCH_KEYS
+from stream.store.contract import Reading, Store
+from stream.times import instant
+
+if TYPE_CHECKING:
+    from destinations.delivery.transport import Call
+
+
+def _settings() -> type[Any]:
+    from destinations.meta.settings import CapiSettings
+
+    return CapiSettings
+
+
+def _events(accounts: Sequence[Account], context: Context) -> Events:
+    from destinations.meta.events import MetaEvents
+
+    return MetaEvents(accounts, context)
+
+
+def _destination(account: Account) -> Destination:
+    from destinations.meta.destination import MetaDestination
+
+    return MetaDestination(account)
+
+
+def _max_age_s(settings: Any) -> int:
+    from destinations.meta.settings import DEFAULT_MAX_AGE_S
+
+    return DEFAULT_MAX_AGE_S
+
+
+def _beside(reading: Reading, shop: str, name: str, account_id: str) -> Mapping[str, Any]:
+    """The pixel, and its match quality as Meta said it last."""
+    rows = reading.query(
+        "SELECT quality, quality_ms FROM meta_account WHERE shop = :shop AND destination = :name",
+        shop=shop,
+        name=name,
+    )
+    quality = None
+    if rows and rows[0].quality:
+        quality = {**json.loads(rows[0].quality), "as_of": instant(rows[0].quality_ms)}
+    return {"pixel_id": account_id, "dataset_quality": quality}
+
+
+async def _quality(store: Store, accounts: Sequence[Account], call: "Call") -> None:
+    from destinations.meta.quality import QualityPoller
+
+    await QualityPoller(store, accounts, call).run()
+
+
+KIND = Kind(
+    name="meta",
+    processor="capi",
+    settings=_settings,
+    events=_events,
+    destination=_destination,
+    account_id=lambda settings: str(settings.pixel_id),
+    max_age_s=_max_age_s,
+    match_keys=MATCH_KEYS,
+    attempt_fields=("code", "subcode", "fbtrace_id"),
+    beside=_beside,
+    asides={"capi quality": _quality},
+)

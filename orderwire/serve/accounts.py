@@ -1,0 +1,32 @@
+"""The accounts of all shops, as senders and answers need them. Loads no destination's code."""
+
+from collections.abc import Iterable
+
+from destinations.delivery.account import Account
+from destinations.delivery.answer import Shown
+from destinations.registry import KINDS
+from orderwire.settings.program import Settings
+from orderwire.settings.shop import ShopSettings
+
+
+def accounts(settings: Settings, kind: str) -> list[Account]:
+    """Every shop's accounts of a kind."""
+    return [
+        account
+        for shop in settings.shops.values()
+        for account in shop.destinations.values()
+        if account.kind == kind
+    ]
+
+
+def shown(shop: ShopSettings) -> Iterable[Shown]:
+    """A shop's accounts, as answers know them."""
+    for account in shop.destinations.values():
+        kind = KINDS[account.kind]
+        yield Shown(
+            shop.domain,
+            account.name,
+            kind,
+            kind.account_id(account.settings),
+            kind.max_age_s(account.settings),
+        )

@@ -1,0 +1,59 @@
+"""The sending side of the role `process`: destinations, HTTP sessions, the sender, and what works
+beside it."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+from prometheus_client import CollectorRegistry
+
+from destinations.delivery.outbox import OutboxProcessor
+from destinations.delivery.protocol import Context
+from destinations.delivery.sender import Sender
+from destinations.delivery.transport import aiohttp_call, client_session
+from destinations.registry import KINDS
+from orderwire.serve.accounts import accounts
+from orderwire.serve.zones import zones
+from orderwire.settings.program import Settings
+from stream.metrics import DeliveryMetrics
+from stream.store.contract import Store
+
+
+def outbox_processor(settings: Settings, kind_name: str, context: Context) -> OutboxProcessor:
+    """The processor that makes the events of a kind's accounts."""
+    kind, its = KINDS[kind_name], accounts(settings, kind_name)
+    return OutboxProcessor(
+        kind.processor,
+        {account.shop for account in its},
+        kind.events(its, context),
+        zones(settings),
+        settings.outbox_days,
+    )
+
+
+class Sending:
+    """What sends. Made inside the event loop; `close` it in the end."""
+
+    def __init__(self, settings: Settings, store: Store, registry: CollectorRegistry) -> None:
+        ours, public = client_session(), client_session(public_only=True)
+        self._sessions, self._store, self._call = (ours, public), store, aiohttp_call(ours)
+        self._accounts = [(kind, accounts(settings, kind.name)) for kind in KINDS.values()]
+        self.sender = Sender(
+            store,
+            [kind.destination(account) for kind, its in self._accounts for account in its],
+            self._call,
+            public_call=aiohttp_call(public, public_only=True),
+            metrics=DeliveryMetrics(registry),
+        )
+
+    def asides(self) -> dict[str, Callable[[], Awaitable[None]]]:
+        """What the kinds do beside sending, by name."""
+        return {
+            name: partial(aside, self._store, its, self._call)
+            for kind, its in self._accounts
+            for name, aside in kind.asides.items()
+        }
+
+    async def close(self) -> None:
+        """End what connections there are."""
+        for session in self._sessions:
+            await session.close()

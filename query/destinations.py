@@ -1,0 +1,321 @@
+"""`/v1/destinations…` and, for the account named `meta`, `/v1/capi…`: what became of a shop's events."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Annotated, Any, Final, TypeVar
+
+import msgspec
+
+from aggregates.parameters import text
+from destinations.delivery.answer import Shown, account, known_accounts, order, retry
+from destinations.delivery.rows import OUTCOMES
+from destinations.registry import KINDS
+from processors.engine.feed import Feed
+from query.api_settings import ShopSettings
+from query.as_of import AsOf, as_of, today, zone_of
+from query.envelope import answered
+from query.problem import bad_parameter, not_found
+from query.route import Asked, Route
+from query.services import services_of
+from stream.store.contract import Position, Reading
+
+Json = dict[str, Any]
+T = TypeVar("T", bound="Retry")
+META: Final = "meta"
+NO_PIXEL: Final = "no pixel is configured for this shop: set META_PIXEL_ID and META_ACCESS_TOKEN"
+NAME: Final = text("name", "the account's name: `meta`, or its table's", longest=40, where="path")
+ORDER_ID: Final = text("order_id", "Shopify's order id", longest=64, where="path")
+PIXEL: Final = text(
+    "pixel",
+    "which pixel, where the shop has or had several; the account named meta otherwise",
+    longest=40,
+)
+ACCOUNT_FIELDS: Final = (
+    *("name", "kind", "account", "state", "paused", "failing", "outcomes"),
+    *("latency_ms", "oldest_unsent_s", "match_keys"),
+)
+CAPI_FIELDS: Final = (
+    *("pixel_id", "state", "paused", "outcomes", "latency_ms", "oldest_unsent_s", "match_keys"),
+)
+ORDER_FIELDS: Final = (
+    *("order_id", "event_name", "event_id", "outcome", "reason", "event_time"),
+    *("received_at", "sent_at", "match_keys", "attempts"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an answer may go by."""
+
+    reading: Reading
+    shop: str
+    now_ms: int
+    values: Json
+    accounts: tuple[Shown, ...]
+
+
+def feeds(settings: ShopSettings) -> tuple[Feed, ...]:
+    """The processors that make the events of this shop's accounts."""
+    kinds = dict.fromkeys([META, *(each.kind.name for each in settings.accounts)])
+    return tuple(Feed(KINDS[name].processor, "orders") for name in kinds)
+
+
+async def _answered(answer: Callable[[Question], Json], asked: Asked) -> Json:
+    services, of = services_of(asked), feeds(asked.settings)
+    spans = await services.lags.spans({feed.topic for feed in of})
+
+    def read() -> tuple[Json, AsOf]:
+        with services.store.snapshot() as snapshot:
+            positions, day = snapshot.positions(), _day(snapshot, asked)
+            found = answer(
+                Question(snapshot, asked.shop, asked.now_ms, asked.values, asked.settings.accounts)
+            )
+        return found, as_of(asked.now_ms, day, of, positions, spans)
+
+    found, rests_on = await asyncio.to_thread(read)
+    return answered(asked.shop, rests_on, found)
+
+
+def _day(reading: Reading, asked: Asked) -> int:
+    """Today in the shop that is asked about."""
+    return today(asked.now_ms, zone_of(reading, asked.shop, asked.settings.zone))
+
+
+def _accounts(reading: Reading, shop: str, shown: tuple[Shown, ...]) -> dict[str, Shown]:
+    """Accounts that are configured, and those that only the store knows from before, by name."""
+    found = {each.name: each for each in shown}
+    for name, (kind, account_id) in known_accounts(reading, shop).items():
+        if name not in found and kind in KINDS:
+            found[name] = Shown(shop, name, KINDS[kind], account_id, 0)
+    return found
+
+
+def _named(reading: Reading, shop: str, shown: tuple[Shown, ...], name: str) -> Shown:
+    """The account of this name. Raises a 404."""
+    found = _accounts(reading, shop, shown)
+    if name not in found:
+        there = f"ask for {' or '.join(found)}" if found else "configure one, see docs/operation.md"
+        raise not_found("this shop has no account of that name, and never had", there)
+    return found[name]
+
+
+def _all(question: Question) -> Json:
+    found = _accounts(question.reading, question.shop, question.accounts)
+    return {
+        "items": [account(question.reading, each, question.now_ms) for each in found.values()],
+        "next_cursor": None,
+    }
+
+
+def _one(question: Question) -> Json:
+    shown = _named(question.reading, question.shop, question.accounts, question.values["name"])
+    return account(question.reading, shown, question.now_ms)
+
+
+def _capi(question: Question) -> Json:
+    pixel_id = question.values["pixel"]
+    of_meta = [
+        each
+        for each in _accounts(question.reading, question.shop, question.accounts).values()
+        if each.kind.name == META
+    ]
+    wanted = [each for each in of_meta if each.account == pixel_id or not pixel_id]
+    if wanted:
+        # Without a pixel: the account named meta, else the first one.
+        shown = min(wanted, key=lambda each: each.name != META)
+        return account(question.reading, shown, question.now_ms) | {"reason": None}
+    if pixel_id:
+        told = " or ".join(each.account for each in of_meta)
+        raise not_found(
+            "this shop has no pixel of that id, and never had",
+            f"leave pixel out, or ask for {told}" if told else NO_PIXEL,
+        )
+    nothing = Shown(question.shop, META, KINDS[META], "", 0)
+    return account(question.reading, nothing, question.now_ms) | {
+        "pixel_id": None,
+        "state": None,
+        "reason": NO_PIXEL,
+        "outcomes": dict.fromkeys(OUTCOMES, 0),
+    }
+
+
+def _order(question: Question) -> Json:
+    shown = _named(question.reading, question.shop, question.accounts, question.values["name"])
+    return _order_of(question, shown)
+
+
+def _capi_order(question: Question) -> Json:
+    """The order's event for the account named meta; else for whichever of Meta's has one."""
+    found = _accounts(question.reading, question.shop, question.accounts)
+    of_meta = sorted(
+        (each for each in found.values() if each.kind.name == META),
+        key=lambda each: each.name != META,
+    )
+    for shown in of_meta:
+        answer = order(question.reading, shown, question.values["order_id"])
+        if answer is not None:
+            return answer | {"pixel_id": shown.account}
+    return _order_of(question, Shown(question.shop, META, KINDS[META], "", 0))
+
+
+def _order_of(question: Question, shown: Shown) -> Json:
+    answer = order(question.reading, shown, question.values["order_id"])
+    if answer is None:
+        raise not_found(
+            "no event was made of this order",
+            "look at GET /v1/status: the order may wait behind others, or be parked",
+        )
+    return answer
+
+
+DESTINATIONS: Final = (
+    Route(
+        "GET",
+        "/v1/destinations",
+        "Every account that receives this shop's events: state, outcomes, latency",
+        partial(_answered, _all),
+        fields=("items", "next_cursor"),
+    ),
+    Route(
+        "GET",
+        "/v1/destinations/{name}",
+        "One account: state, outcomes, latency, coverage of match keys",
+        partial(_answered, _one),
+        fields=ACCOUNT_FIELDS,
+        parameters=(NAME,),
+    ),
+    Route(
+        "GET",
+        "/v1/destinations/{name}/orders/{order_id}",
+        "One order's delivery to an account, event by event and attempt by attempt",
+        partial(_answered, _order),
+        fields=(*ORDER_FIELDS, "events"),
+        parameters=(NAME, ORDER_ID),
+    ),
+    Route(
+        "GET",
+        "/v1/capi",
+        "Purchase events to Meta: outcomes, latency, coverage of match keys",
+        partial(_answered, _capi),
+        fields=CAPI_FIELDS,
+        parameters=(PIXEL,),
+    ),
+    Route(
+        "GET",
+        "/v1/capi/orders/{order_id}",
+        "One order's delivery to Meta, attempt by attempt",
+        partial(_answered, _capi_order),
+        fields=ORDER_FIELDS,
+        parameters=(ORDER_ID,),
+    ),
+)
+
+
+class Retry(msgspec.Struct, forbid_unknown_fields=True):
+    """Which events to send again; all that are dead where nothing is said."""
+
+    order_ids: Annotated[
+        list[str] | None,
+        msgspec.Meta(description="Only events of these orders.", examples=[["820982911946154508"]]),
+    ] = None
+    reason: Annotated[
+        str | None,
+        msgspec.Meta(
+            description="Only events whose reason holds this text.", examples=["HTTP 404"]
+        ),
+    ] = None
+
+
+class CapiRetry(Retry, forbid_unknown_fields=True):
+    """The same, by Meta's subcode too."""
+
+    subcode: Annotated[
+        int | None,
+        msgspec.Meta(
+            description="Only events that Meta refused with this subcode.", examples=[2804009]
+        ),
+    ] = None
+
+
+async def destination_retry(asked: Asked) -> Json:
+    """POST /v1/destinations/{name}/retry."""
+    return await _retry(asked, await _read(asked, Retry), asked.values["name"])
+
+
+async def capi_retry(asked: Asked) -> Json:
+    """POST /v1/capi/retry."""
+    wanted = await _read(asked, CapiRetry)
+    if wanted.subcode is not None:
+        wanted.reason = f"subcode {wanted.subcode},"
+    return await _retry(asked, wanted, None)
+
+
+async def _read(asked: Asked, kind: type[T]) -> T:
+    body = await asked.request.read()
+    try:
+        wanted = msgspec.json.decode(body, type=kind) if body.strip() else kind()
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise bad_parameter(
+            "body",
+            f"the body is not the JSON it may be: {error}",
+            '{"order_ids": ["..."]}, or nothing',
+        ) from None
+    texts = [*(wanted.order_ids or ()), wanted.reason or ""]
+    if len(texts) > 10_001 or any("\0" in each for each in texts):
+        raise bad_parameter(
+            "order_ids", "order_ids are too many or none that Shopify has", "at most 10000 ids"
+        )
+    return wanted
+
+
+async def _retry(asked: Asked, wanted: Retry, name: str | None) -> Json:
+    """Retry in the account named, or in all of Meta's."""
+    services, of = services_of(asked), feeds(asked.settings)
+
+    def write() -> tuple[Json, list[Position], int]:
+        with services.store.begin() as transaction:
+            accounts = asked.settings.accounts
+            if name is not None:
+                names = [_named(transaction, asked.shop, accounts, name).name]
+            else:
+                found = _accounts(transaction, asked.shop, accounts).values()
+                names = sorted({META, *(each.name for each in found if each.kind.name == META)})
+            done = {"retried": 0, "probed": 0}
+            for each in names:
+                counts = retry(
+                    transaction,
+                    asked.shop,
+                    each,
+                    asked.now_ms,
+                    order_ids=wanted.order_ids,
+                    reason=wanted.reason,
+                )
+                done = {key: done[key] + counts[key] for key in done}
+            return done, transaction.positions(), _day(transaction, asked)
+
+    spans = await services.lags.spans({feed.topic for feed in of})
+    done, positions, day = await asyncio.to_thread(write)
+    return answered(asked.shop, as_of(asked.now_ms, day, of, positions, spans), done)
+
+
+RETRIES: Final = (
+    Route(
+        "POST",
+        "/v1/destinations/{name}/retry",
+        "Send dead events of an account again, all or some; try a paused account at once",
+        destination_retry,
+        parameters=(NAME,),
+        fields=("retried", "probed"),
+        body=Retry,
+    ),
+    Route(
+        "POST",
+        "/v1/capi/retry",
+        "Send dead or paused events again, all or some",
+        capi_retry,
+        fields=("retried", "probed"),
+        body=CapiRetry,
+    ),
+)

@@ -1,0 +1,99 @@
+"""What the tests of any destination need: a rig for one account and its stand-in, and a clock."""
+
+from collections import Counter
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, Protocol
+
+from destinations.delivery.account import Account
+from destinations.delivery.ledger import COLUMNS
+from destinations.delivery.outbox import OutboxProcessor
+from destinations.delivery.protocol import Context, Destination
+from destinations.delivery.rows import CELLS, OutboxRow, cells
+from destinations.registry import KINDS
+from processors.shopify.orders import Order
+from stream.store.contract import Store
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+class Trouble(StrEnum):
+    """What a stand-in may be told to do with a request."""
+
+    UNAVAILABLE = "unavailable"
+    """It fails, and has nothing."""
+    UNANSWERED = "unanswered"
+    """It takes the events, and the connection is cut."""
+    THROTTLED = "throttled"
+    """Too many requests: come back after a minute."""
+    REFUSED = "refused"
+    """The account as a whole: token, grant, or no more events wanted."""
+    HANGS = "hangs"
+    """No answer for a minute."""
+
+
+class Rig(Protocol):
+    """One account of a destination, its stand-in over real HTTP, and orders for it."""
+
+    account: Account
+    secrets: Sequence[str]
+    """What may stand in no log line, error or answer."""
+    probed: bool
+    """A pause after REFUSED ends by itself, once a probe is taken; else a user has to ask."""
+    dies_of_refusal_after_ms: int
+    """So long after the first attempt an event that is always refused is dead."""
+
+    def troubles(self, *troubles: Trouble | None) -> None:
+        """What the next requests meet, one after the other; None and whatever comes later: nothing."""
+        ...
+
+    def spoil(self, order_id: str) -> None:
+        """From now on the stand-in refuses the event of this order, and no other."""
+        ...
+
+    def order(self, number: int, received_ms: int, **changes: Any) -> Order:
+        """A delivery that makes exactly one event, to be sent; `changes` are of the order's JSON."""
+        ...
+
+    def vetoed(self, number: int, received_ms: int) -> Order:
+        """A later delivery of that order, after which its event may not be sent."""
+        ...
+
+    def taken(self) -> Counter[str]:
+        """How often the stand-in has kept each order's event, by order id."""
+        ...
+
+    def requests(self) -> int:
+        """Requests that have reached the stand-in."""
+        ...
+
+    def contradictions(self) -> object:
+        """What the stand-in found contradicting itself (an id with two payloads); falsy: nothing."""
+        ...
+
+
+def processor_of(account: Account) -> OutboxProcessor:
+    """The processor that makes the account's events."""
+    kind = KINDS[account.kind]
+    return OutboxProcessor(kind.processor, {account.shop}, kind.events([account], Context()), {})
+
+
+def destination_of(account: Account) -> Destination:
+    return KINDS[account.kind].destination(account)
+
+
+def rows(store: Store) -> list[OutboxRow]:
+    with store.snapshot() as snapshot:
+        found = snapshot.query(f"SELECT {COLUMNS} FROM outbox ORDER BY order_id, event_name")
+        return [OutboxRow(*row) for row in found]
+
+
+def assert_cells_are_the_sum_over_rows(store: Store) -> None:
+    expected: Counter[tuple[Any, ...]] = Counter()
+    for row in rows(store):
+        for _, key, (count,) in cells(row):
+            expected[key] += count
+    with store.snapshot() as snapshot:
+        found = {(*cell[:-1],): cell[-1] for cell in snapshot.changes(CELLS, None).rows}
+    assert {key: count for key, count in found.items() if count} == dict(expected)
