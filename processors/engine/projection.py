@@ -19,9 +19,23 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from typing import Any, Final, Generic, NamedTuple
 
+import structlog
+
 from processors.engine.processor import Counted, Deltas, Tick, in_shop
 from processors.engine.processor import Projection as CountedCells
-from stream.store.contract import Cells, Entities, Key, Reading, Row, StoreBroken, Transaction
+from processors.shopify.tolerance import Rejected
+from stream.store.contract import (
+    Cells,
+    Entities,
+    Key,
+    Reading,
+    Row,
+    StoreBroken,
+    StoreError,
+    Transaction,
+)
+
+log = structlog.get_logger()
 
 NONE: Final = -1
 
@@ -211,6 +225,8 @@ class Projector:
 
     def __init__(self, projections: Collection[Projection]) -> None:
         self.projections = {projection.name: projection for projection in projections}
+        self.failed: set[str] = set()
+        """Projections that have raised: from then on each shop's share has a savepoint."""
 
     def begin(self, transaction: Transaction, shops: Collection[str]) -> "Work":
         """Lock the projections' states of these shops against a rebuild's next step.
@@ -235,7 +251,7 @@ class Projector:
             version = projections[row.name].version
             if max(row.version, row.building_version) > version:
                 raise NewerVersion(row, version)
-        return Work(transaction, projections.values(), found)
+        return Work(transaction, projections.values(), found, self.failed)
 
 
 def _first_version(reading: Reading, projection: Projection, shop: str) -> int:
@@ -254,11 +270,18 @@ class Work:
         transaction: Transaction,
         projections: Collection[Projection],
         states: Mapping[Key, ProjectionRow],
+        failed: set[str],
     ) -> None:
-        self._transaction, self._projections, self._states = transaction, projections, states
+        self._transaction, self._projections = transaction, projections
+        self._states, self._failed = dict(states), failed
 
     def apply(self, entities: Entities[Row], changes: Sequence[Change[Row]], now_ms: int) -> None:
-        """Bring the projections up to date with changes of entities of one table."""
+        """Bring the projections up to date with changes of entities of one table.
+
+        The first exception of a projection is raised: the batch is rolled back, and folded again.
+        From then on a shop for which the projection raises goes without it: its numbers stand
+        still until a rebuild succeeds, and its entities are kept.
+        """
         by_shop: dict[str, list[Change[Row]]] = {}
         for change in changes:
             by_shop.setdefault(str(_row(change)[0]), []).append(change)
@@ -271,7 +294,46 @@ class Work:
                             if covered := _covered(scope, index, entities.key, by_shop[shop]):
                                 work[scope] = covered
                     if work:
-                        source.apply(self._transaction, work, now_ms)
+                        self._apply(projection, source, work, now_ms)
+
+    def _apply(
+        self,
+        projection: Projection,
+        source: Source,
+        work: Mapping[Scope, Sequence[Change[Any]]],
+        now_ms: int,
+    ) -> None:
+        if projection.name not in self._failed:
+            try:
+                return source.apply(self._transaction, work, now_ms)
+            except (StoreError, Rejected):
+                raise
+            except Exception:
+                self._failed.add(projection.name)
+                raise
+        for shop in sorted({scope.shop for scope in work}):
+            its_work = {scope: changes for scope, changes in work.items() if scope.shop == shop}
+            try:
+                with self._transaction.savepoint():
+                    source.apply(self._transaction, its_work, now_ms)
+            except (StoreError, Rejected):
+                raise
+            except Exception as error:
+                self._stop(projection, shop, error)
+        return None
+
+    def _stop(self, projection: Projection, shop: str, error: Exception) -> None:
+        """Leave the shop's numbers as they are, to be rebuilt from the start."""
+        log.error(
+            "projection stopped for a shop",
+            projection=projection.name,
+            shop=shop,
+            error=type(error).__name__,
+            next_step="upgrade orderwire: the shop is then counted anew by itself",
+        )
+        row = self._states[shop, projection.name]._replace(version=NEVER, building_version=NEVER)
+        self._states[shop, projection.name] = row
+        self._transaction.save(PROJECTIONS, [row])
 
     def merged(self, shop: str, customers: Sequence[tuple[str, str]]) -> None:
         """Customers (gone, kept) of a shop were merged."""

@@ -285,3 +285,36 @@ def test_a_shop_that_is_met_for_the_first_time_is_counted_from_its_first_order(
         Projector([rfm()]).begin(transaction, [SHOP])
         (state,) = transaction.load(PROJECTIONS, [(SHOP, "rfm")]).values()
     assert (state.version, state.live, state.building) == (1, 0, -1)
+
+
+def test_a_projection_that_raises_stops_for_that_shop_alone_and_catches_up_once_mended(
+    store: SqlStore,
+) -> None:
+    other = "other.myshopify.com"
+    fold_of_rfm = Rfm()
+    made = fold_of_rfm.projection()
+
+    def failing(
+        transaction: Transaction, work: Mapping[Scope, Sequence[Change[Any]]], now_ms: int
+    ) -> None:
+        if any(scope.shop == SHOP for scope in work):
+            raise ZeroDivisionError
+        fold_of_rfm.apply(transaction, work, now_ms)
+
+    broken = replace(made, sources=(replace(made.sources[0], apply=failing),))
+    processor = program(broken)
+    told = [order("1", customer="1"), order("2", customer="2", shop=other)]
+    with pytest.raises(ZeroDivisionError):
+        fold(store, processor, told)
+    fold(store, processor, told)
+    fold(store, processor, [order("3", customer="3")])
+    with store.snapshot() as snapshot:
+        counted = snapshot.query("SELECT shop, customer FROM rfm_customer")
+        assert [tuple(row) for row in counted] == [(other, "2")]
+        assert snapshot.query("SELECT COUNT(*) FROM shop_order")[0][0] == 3
+        assert rebuild.pending(snapshot, [broken]) == [rebuild.Pending(SHOP, "rfm")]
+    with pytest.raises(ZeroDivisionError):
+        finish(store, broken)
+    mended = rfm(version=2)
+    finish(store, mended)
+    assert len(numbers(store)["rfm_customer"]) == 2
