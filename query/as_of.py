@@ -14,6 +14,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from processors.engine.feed import Feed
+from query.counting import window_covered
 from stream.log.contract import Log, LogError, Span
 from stream.store.contract import Position, Reading
 from stream.times import EPOCH, day_text, instant
@@ -43,6 +44,20 @@ class AsOf(Struct, frozen=True, kw_only=True):
         Meta(
             description="Records that wait to be counted; null where the log does not answer.",
             examples=[0],
+        ),
+    ]
+    counting_since: Annotated[
+        str | None,
+        Meta(
+            description="The shop's first day with orders; null before any.",
+            examples=["2026-11-20"],
+        ),
+    ]
+    window_covered: Annotated[
+        float | None,
+        Meta(
+            description="The share of the answer's window since then; null without a window.",
+            examples=[0.02],
         ),
     ]
 
@@ -116,14 +131,23 @@ def event_time(feeds: Collection[Feed], positions: Iterable[Position]) -> str | 
 
 
 def as_of(
-    now_ms: int, day: int, feeds: Sequence[Feed], positions: Sequence[Position], spans: Spans
+    now_ms: int,
+    day: int,
+    feeds: Sequence[Feed],
+    positions: Sequence[Position],
+    spans: Spans,
+    *,
+    since: int | None = None,
+    window_days: int | None = None,
 ) -> AsOf:
-    """The member `as_of` of an answer."""
+    """The member `as_of` of an answer; `since` is the day that the shop is counted from."""
     return AsOf(
         time=instant(now_ms),
         event_time=event_time(feeds, positions),
         day=day_text(day),
         lag_records=lag_records(feeds, positions, spans),
+        counting_since=None if since is None else day_text(since),
+        window_covered=window_covered(day, since, window_days),
     )
 
 

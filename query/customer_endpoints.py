@@ -25,7 +25,7 @@ from aggregates.rfm.answer.overview import FEEDS, RfmView, overview
 from aggregates.rfm.answer.schema import CustomerLtv, RfmCustomers, RfmOverview
 from aggregates.rfm.answer.segments import SEGMENTS
 from aggregates.rfm.value.ltv import Purchases, customers_ltv, predicted_ltv
-from query.as_of import as_of, today
+from query.as_of import AsOf, Spans, as_of, today
 from query.contacts import Contact, contacts
 from query.envelope import answered
 from query.export import header, lines
@@ -56,6 +56,20 @@ def _day(asked: Asked, view: RfmView) -> int:
     return today(asked.now_ms, asked.settings.zone) if view.as_of_day is None else view.as_of_day
 
 
+def _as_of(asked: Asked, view: RfmView, day: int, spans: Spans) -> AsOf:
+    first_days = view.btyd.key[1]
+    since = int(first_days.min()) if len(first_days) else None
+    return as_of(
+        asked.now_ms,
+        day,
+        FEEDS,
+        view.positions,
+        spans,
+        since=since,
+        window_days=asked.settings.rfm.window_days,
+    )
+
+
 async def rfm(asked: Asked) -> Json:
     """GET /v1/rfm."""
     services, settings = services_of(asked), asked.settings.rfm
@@ -70,7 +84,7 @@ async def rfm(asked: Asked) -> Json:
         return overview(view, day, services.arrays.scores(view, day), settings, predicted)
 
     told = await asyncio.to_thread(answer)
-    return answered(asked.shop, as_of(asked.now_ms, day, FEEDS, view.positions, spans), told)
+    return answered(asked.shop, _as_of(asked, view, day, spans), told)
 
 
 async def rfm_customers(asked: Asked) -> Json | web.StreamResponse:
@@ -96,7 +110,7 @@ async def rfm_customers(asked: Asked) -> Json | web.StreamResponse:
     ]
     return answered(
         asked.shop,
-        as_of(asked.now_ms, listing.day, FEEDS, view.positions, spans),
+        _as_of(asked, view, listing.day, spans),
         RfmCustomers(
             items=items,
             next_cursor=None if end is None else cursor(end),
@@ -208,5 +222,5 @@ async def rfm_customer(asked: Asked) -> Json:
             "list them with GET /v1/rfm/customers; a guest's id starts with `g:`",
         )
     (predicted,) = await _predicted(asked, view, listing.day, [customer])
-    rests_on = as_of(asked.now_ms, listing.day, FEEDS, view.positions, spans)
+    rests_on = _as_of(asked, view, listing.day, spans)
     return answered(asked.shop, rests_on, customer_answer(customer, predicted))

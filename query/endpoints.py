@@ -11,8 +11,10 @@ from aggregates.parameters import text
 from aggregates.question import Answer, Question
 from aggregates.rfm.answer.overview import FEEDS
 from aggregates.rfm.answer.schema import RfmCustomer, RfmCustomers, RfmOverview
+from processors.checkouts.state import KEPT_MS
 from processors.engine.feed import Feed
 from query.as_of import AsOf, as_of, today, zone_of
+from query.counting import first_day_seen
 from query.customer_endpoints import (
     LISTED,
     rfm,
@@ -45,6 +47,7 @@ from stream.store.contract import Position, Reading, StoreError
 Json = dict[str, Any]
 PARKED: Final = Feed("parked", "parked")
 READY_TIMEOUT_S: Final = 2.0
+CHECKOUTS_KEPT_DAYS: Final = KEPT_MS // 86_400_000
 
 
 def _day(reading: Reading, asked: Asked) -> int:
@@ -59,10 +62,15 @@ async def _answer(answer: Answer, feeds: tuple[Feed, ...], asked: Asked) -> Json
     def read() -> tuple[Json | msgspec.Struct, AsOf]:
         with services.store.snapshot() as snapshot:
             positions, day = snapshot.positions(), _day(snapshot, asked)
+            since = first_day_seen(snapshot, asked.shop)
             found = answer.answer(
                 Question(snapshot, asked.shop, asked.now_ms, day, asked.values, asked.settings)
             )
-        return found, as_of(asked.now_ms, day, feeds, positions, spans)
+        kept_days = CHECKOUTS_KEPT_DAYS if "checkouts" in {feed.topic for feed in feeds} else None
+        window_days = asked.values.get("days") or kept_days
+        return found, as_of(
+            asked.now_ms, day, feeds, positions, spans, since=since, window_days=window_days
+        )
 
     members, rests_on = await asyncio.to_thread(read)
     return answered(asked.shop, rests_on, members)

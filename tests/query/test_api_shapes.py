@@ -80,7 +80,10 @@ def missing(example: Any, answer: Any, path: str = "") -> list[str]:
 
 def assert_envelope(answer: Json) -> None:
     assert answer["shop"] == SHOP
-    assert set(answer["as_of"]) == {"time", "event_time", "day", "lag_records"}
+    assert set(answer["as_of"]) == {
+        *("time", "event_time", "day", "lag_records"),
+        *("counting_since", "window_covered"),
+    }
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", answer["as_of"]["time"])
 
 
@@ -134,6 +137,9 @@ async def test_as_of_tells_the_newest_event_the_day_and_what_waits(
     records = [Record("orders", "k", f"{n}", NOW_MS, {"shop": SHOP}, b"{}") for n in range(7)]
     await log.append(records)
     answer = await api.answer("/v1/rfm")
+    since = answer["as_of"].pop("counting_since")
+    assert 0 < answer["as_of"].pop("window_covered") <= 1
+    assert since < "2024-11-04"
     assert answer["as_of"] == {
         "time": "2024-11-04T12:00:00.000Z",
         "event_time": "2024-11-04T11:59:59.000Z",
