@@ -1,6 +1,7 @@
 """One producer per topic, each with a connection of its own: what befalls a topic is no other's."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 
 import structlog
@@ -10,6 +11,7 @@ from stream.log.kafka.records import Message
 from stream.log.kafka.refusals import RefusedMessages
 from stream.log.kafka.settings import KafkaSettings
 from stream.log.kafka.topic_producer import TopicProducer
+from stream.rate_limit import RateLimit
 
 _log = structlog.get_logger("orderwire.kafka")
 
@@ -26,6 +28,7 @@ class Producer:
         self._not_prepared: str | None = "not connected yet"
         self._probe: asyncio.Task[None] | None = None
         self._closed = False
+        self._limit = RateLimit(time.monotonic)
 
     @property
     def down(self) -> str | None:
@@ -39,7 +42,8 @@ class Producer:
         try:
             await self._prepare()
         except Unavailable as error:
-            _log.warning("kafka_down", reason=str(error))
+            if self._limit.due(str(error)):
+                _log.warning("kafka_down", reason=str(error))
             self._probe = asyncio.create_task(self._try_on())
 
     async def append(self, messages: Sequence[Message]) -> None:
@@ -77,7 +81,9 @@ class Producer:
         if producer is None:
             if self._closed:
                 raise Unavailable("the Kafka log is closed")
-            producer = TopicProducer(self._bootstrap, self._settings, topic, self._prepare)
+            producer = TopicProducer(
+                self._bootstrap, self._settings, topic, self._prepare, self._limit
+            )
             self._topics[topic] = producer
             producer.start()
         await producer.append(messages)

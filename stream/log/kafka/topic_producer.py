@@ -95,7 +95,9 @@ class TopicProducer:
         settings: KafkaSettings,
         topic: str,
         prepare: Callable[[], Awaitable[None]],
+        limit: RateLimit | None = None,
     ) -> None:
+        """`limit` is of the lines that say why Kafka is away, which all topics share."""
         self._bootstrap, self._settings, self._topic, self._prepare = (
             bootstrap,
             settings,
@@ -105,7 +107,7 @@ class TopicProducer:
         self._loop = asyncio.get_running_loop()
         self._client: Any = None
         self._down: str | None = "not connected yet"
-        self._limit = RateLimit(self._loop.time)
+        self._limit = limit or RateLimit(self._loop.time)
         self._down_since = self._loop.time()
         self._closed = False
         self._lanes: dict[int, _Lane] = {}
