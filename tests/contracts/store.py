@@ -18,14 +18,16 @@ from stream.store.contract import (
 )
 
 CELLS = Cells(
-    "rfm_cell", ("shop", "last_day", "orders", "monetary"), ("customers", "order_count", "revenue")
+    "rfm_cell",
+    ("shop", "last_day", "orders", "newcomer", "monetary"),
+    ("customers", "order_count", "revenue"),
 )
-CELL = ("a", 1, 2, 3)
+CELL = ("a", 1, 2, 0, 3)
 
 
 def cells(store: Store) -> dict[tuple[object, ...], tuple[int, ...]]:
     with store.snapshot() as snapshot:
-        return {tuple(row[:4]): tuple(row[4:]) for row in snapshot.changes(CELLS, None).rows}
+        return {tuple(row[:5]): tuple(row[5:]) for row in snapshot.changes(CELLS, None).rows}
 
 
 class StoreContract:
@@ -100,13 +102,13 @@ class StoreContract:
     def test_differences_add_up(self, store: Store) -> None:
         for delta in ((1, 2, -3), (4, 0, 10), (-5, -2, -7)):
             with store.begin() as transaction:
-                transaction.add(CELLS, {CELL: delta, ("b", 1, 1, 1): (0, 0, 0)})
+                transaction.add(CELLS, {CELL: delta, ("b", 1, 1, 0, 1): (0, 0, 0)})
         assert cells(store) == {CELL: (0, 0, 0)}
 
     def test_additions_from_many_threads_lose_nothing(self, store: Store) -> None:
         def add(number: int) -> None:
             with store.begin() as transaction:
-                transaction.add(CELLS, {CELL: (1, number, 0), ("a", 1, 2, number): (1, 0, 0)})
+                transaction.add(CELLS, {CELL: (1, number, 0), ("a", 1, 2, 0, number): (1, 0, 0)})
 
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(add, range(10, 60)))
@@ -205,12 +207,15 @@ class StoreContract:
             with store.begin() as transaction:
                 transaction.add(
                     CELLS,
-                    {("a", number % 7, 0, 0): (1, number, 0), ("a", number % 3, 1, 0): (-1, 0, 1)},
+                    {
+                        ("a", number % 7, 0, 0, 0): (1, number, 0),
+                        ("a", number % 3, 1, 0, 0): (-1, 0, 1),
+                    },
                 )
             with store.snapshot() as snapshot:
                 changes = snapshot.changes(CELLS, watermark)
             assert changes.complete == (number == 0)
-            known.update({tuple(row[:4]): tuple(row[4:]) for row in changes.rows})
+            known.update({tuple(row[:5]): tuple(row[5:]) for row in changes.rows})
             watermark = changes.watermark
             assert known == cells(store)
 
@@ -220,13 +225,13 @@ class StoreContract:
 
         def slow() -> None:
             with store.begin() as transaction:
-                transaction.add(CELLS, {("slow", 1, 1, 1): (1, 0, 0)})
+                transaction.add(CELLS, {("slow", 1, 1, 0, 1): (1, 0, 0)})
                 first_added.set()
                 looked.wait(0.5)
 
         def quick() -> None:
             with store.begin() as transaction:
-                transaction.add(CELLS, {("quick", 1, 1, 1): (1, 0, 0)})
+                transaction.add(CELLS, {("quick", 1, 1, 0, 1): (1, 0, 0)})
 
         with ThreadPoolExecutor(2) as pool:
             one = pool.submit(slow)
@@ -245,14 +250,14 @@ class StoreContract:
 
     def test_sweeping_takes_zeros_only_and_tells_readers(self, store: Store) -> None:
         with store.begin() as transaction:
-            transaction.add(CELLS, {CELL: (1, 0, 0), ("a", 9, 9, 9): (1, 0, 0)})
+            transaction.add(CELLS, {CELL: (1, 0, 0), ("a", 9, 9, 0, 9): (1, 0, 0)})
         with store.snapshot() as snapshot:
             old = snapshot.changes(CELLS, None).watermark
         with store.begin() as transaction:
             transaction.add(CELLS, {CELL: (-1, 0, 0)})
         with store.begin() as transaction:
             assert transaction.sweep(CELLS) == 1
-        assert cells(store) == {("a", 9, 9, 9): (1, 0, 0)}
+        assert cells(store) == {("a", 9, 9, 0, 9): (1, 0, 0)}
         with store.snapshot() as snapshot:
             changes = snapshot.changes(CELLS, old)
         assert not changes.complete

@@ -49,13 +49,13 @@ def test_a_number_out_of_range_is_the_records_fault(store: SqlStore) -> None:
 
 def test_a_missing_table_stops_whoever_needs_it(store: SqlStore) -> None:
     with store.begin() as transaction:
-        transaction.execute("ALTER TABLE rfm_alias RENAME TO away")
+        transaction.execute("ALTER TABLE customer_alias RENAME TO away")
     try:
         with pytest.raises(StoreBroken), store.begin() as transaction:
             transaction.save(ALIASES, [alias("2")])
     finally:
         with store.begin() as transaction:
-            transaction.execute("ALTER TABLE away RENAME TO rfm_alias")
+            transaction.execute("ALTER TABLE away RENAME TO customer_alias")
 
 
 def test_a_database_that_may_only_be_read_is_waited_for(store: SqlStore) -> None:
@@ -84,7 +84,7 @@ def test_a_damaged_file_stops_whoever_reads_it(migrated_sqlite: Path, tmp_path: 
     with sqlite3.connect(path) as connection:
         page, size = (
             connection.execute(
-                "SELECT rootpage FROM sqlite_master WHERE name = 'rfm_alias'"
+                "SELECT rootpage FROM sqlite_master WHERE name = 'customer_alias'"
             ).fetchone()[0],
             connection.execute("PRAGMA page_size").fetchone()[0],
         )
