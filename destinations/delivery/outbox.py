@@ -3,8 +3,18 @@ transaction, for the sender to take.
 
 A row is made for every event that the destination sees in an order, to be sent or not, so that a
 user can ask what became of it. While the row is open (`rows`), the newest version of the order
-decides; later it can still forbid sending. The payload is built once, when the row first becomes
-pending: no event id ever has two payloads. A deleted order is final.
+decides; later it can still forbid sending. A deleted order is final.
+
+What later states change, once a state in which the order is paid has made its row pending:
+
+| a newer state | no request made yet | a request made, sent or not |
+|---|---|---|
+| edited, returned, refunded | built again | nothing: no event id ever goes out with two payloads |
+| edited up to partially paid | nothing | nothing |
+| cancelled, voided, consent withdrawn | not sent | not sent again |
+
+An older state that comes later changes nothing, with one exception: where the newest is only partially
+paid, an older one that was paid makes the row pending.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -25,6 +35,7 @@ from destinations.delivery.rows import (
     PREDICTED,
     SKIPPED,
     TOO_OLD,
+    UNPAID,
     OutboxRow,
     cells,
 )
@@ -76,7 +87,9 @@ class OutboxProcessor:
             each
             for each in placed
             if each.key not in gone
-            and (_taken(before.get(each.key), each) or _open(before.get(each.key), each.slot.event))
+            and (
+                _taken(before.get(each.key), each) or _heard(before.get(each.key), each.slot.event)
+            )
         ]
         orders = [each.slot for each in changing if isinstance(each.slot.event, Order)]
         proposals = iter(self._events.proposals(transaction, orders) if orders else ())
@@ -86,10 +99,12 @@ class OutboxProcessor:
             proposal = None if isinstance(event, OrderDeleted) else next(proposals)
             key = each.own if _taken(rows.get(each.key), each) else each.key
             row = rows.get(key)
-            if not _open(row, event):
+            if not _heard(row, event):
                 continue
             if proposal is None or isinstance(event, OrderDeleted):
                 rows[key] = _deleted(row, key, event, now_ms)
+            elif row is not None and not _open(row, event):
+                rows[key] = _paid_before(row, key, event, proposal)
             elif row is not None and row.outcome in HELD:
                 rows[key] = _reconsidered(row, event, proposal)
             else:
@@ -121,6 +136,12 @@ def _open(row: OutboxRow | None, event: OrderEvent) -> bool:
     )
 
 
+def _heard(row: OutboxRow | None, event: OrderEvent) -> bool:
+    """Whether `event` is looked at: it may change its row, or be the payment that the row waits for."""
+    waiting = row is not None and row.outcome == SKIPPED and row.reason.startswith(UNPAID)
+    return _open(row, event) or (waiting and isinstance(event, Order))
+
+
 def _taken(row: OutboxRow | None, placed: Placed) -> bool:
     """Whether the row is another order's."""
     return row is not None and row.order_id != placed.slot.event.order_id
@@ -136,10 +157,15 @@ def _seen(row: OutboxRow, order: Order) -> OutboxRow:
 
 def _folded(row: OutboxRow | None, key: Key, order: Order, proposal: Proposal) -> OutboxRow:
     """The open row's next state; the order is newer than what the row knows."""
-    if row is not None and row.outcome == PENDING and proposal.outcome in (PENDING, TOO_OLD):
-        return _seen(row, order)  # It came in time, and expires by itself.
+    if row is not None and row.outcome == PENDING:
+        if proposal.outcome == PENDING:
+            return _seen(_rebuilt(row, proposal), order)
+        if proposal.outcome == TOO_OLD or proposal.waits:
+            return _seen(row, order)  # It came in time and paid, and expires by itself.
     shop, destination, event_name, event_id = map(str, key)
     outcome, reason, body, keys = proposal.outcome, proposal.reason, b"", ""
+    if proposal.waits:
+        reason = UNPAID + reason
     due_ms = expires_ms = None
     if outcome == PENDING:
         built = proposal.build(event_id)
@@ -172,10 +198,30 @@ def _folded(row: OutboxRow | None, key: Key, order: Order, proposal: Proposal) -
     return _seen(new, order)
 
 
+def _rebuilt(row: OutboxRow, proposal: Proposal) -> OutboxRow:
+    """A pending row with what a newer state says, as long as no request was made with the older."""
+    untouched = row.attempts == "" and row.ambiguous_ms is None
+    if not untouched or proposal.event_time_s != row.event_time_s:
+        return row
+    built = proposal.build(row.event_id)
+    if built.refused:
+        return row
+    return row._replace(payload=built.payload, match_keys=",".join(built.match_keys))
+
+
+def _paid_before(row: OutboxRow, key: Key, order: Order, proposal: Proposal) -> OutboxRow:
+    """A row that waits for payment, after an older delivery: sent where that was paid."""
+    if proposal.outcome not in (PENDING, TOO_OLD):
+        return row
+    return _folded(row, key, order, proposal)._replace(
+        updated_us=row.updated_us, triggered=row.triggered, digest=row.digest
+    )
+
+
 def _reconsidered(row: OutboxRow, order: Order, proposal: Proposal) -> OutboxRow:
     """A row that may have been taken by now, after a newer delivery of its order."""
     row = _seen(row, order)
-    if proposal.outcome in (SKIPPED, NO_CONSENT):
+    if proposal.outcome in (SKIPPED, NO_CONSENT) and not proposal.waits:
         return forbidden(row, proposal.outcome, proposal.reason)
     return row._replace(veto="", reason="") if row.veto else row
 

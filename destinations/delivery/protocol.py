@@ -64,6 +64,9 @@ class Proposal(NamedTuple):
     """From the event id. Called only where the row becomes pending."""
     dry_run: bool = False
     """It is built and kept, and never sent."""
+    waits: bool = False
+    """Skipped for want of payment alone. That takes nothing back: an order that was paid and then
+    edited up is partially paid. An older delivery in which it was paid may still send it."""
 
 
 class Events(Protocol):

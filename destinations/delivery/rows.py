@@ -39,6 +39,8 @@ HELD = frozenset({SENDING, MAYBE_ACCEPTED, DEAD})
 FINAL = frozenset({SENT, DEAD, EXPIRED, TOO_OLD, NO_CONSENT, SKIPPED, DRY_RUN})
 LAST_US = (1 << 63) - 1
 """`updated_us` of a deleted order: no delivery is newer."""
+UNPAID = "unpaid: "
+"""How the reason begins where an event is skipped for want of payment alone."""
 PREDICTED = "predicted rejection "
 """How the reason begins where the vendor would have refused the event, followed by its code."""
 BUCKETS_PER_OCTAVE = 8

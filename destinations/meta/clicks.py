@@ -33,23 +33,24 @@ class Look(NamedTuple):
 
 
 def fbc(look: Look, first_seen: Mapping[tuple[str, str], int]) -> str | None:
-    """The order's fbc: the storefront's cookie, else one built from the landing page's click id."""
-    found = _cookie(look)
-    if found is None and (click_id := click.fbclid(look.detail.landing_site)) is not None:
-        seen_ms = first_seen[look.order.shop, click.click_key(click_id)]
-        found = click.fbc(click.built(click_id, seen_ms), look.order.received_ms)
-    return found
+    """The order's fbc (`destinations/meta/click.py`)."""
+    click_id = _click_id(look)
+    clicked_ms = 0
+    if click_id is not None:
+        clicked_ms = first_seen[look.order.shop, click.click_key(click_id)]
+    cookies = [found for value in _cookies(look) if (found := click.cookie(value)) is not None]
+    return click.chosen(cookies, click_id, clicked_ms, look.order.received_ms)
 
 
 def first_seen(transaction: Transaction, looks: Sequence[Look]) -> dict[tuple[str, str], int]:
     """When each click id among the orders was first seen, Unix milliseconds; what is new is kept.
 
-    A cookie of any age says it for its own click.
+    A cookie of any age says it for its own click. No click is younger than its purchase.
     """
     now: dict[Key, int] = {}
     for look in looks:
-        click_id = click.fbclid(look.detail.landing_site)
-        if click_id is None or _cookie(look) is not None:
+        click_id = _click_id(look)
+        if click_id is None:
             continue
         key = (look.order.shop, click.click_key(click_id))
         by_cookie = [
@@ -57,7 +58,8 @@ def first_seen(transaction: Transaction, looks: Sequence[Look]) -> dict[tuple[st
             for value in _cookies(look)
             if (at_ms := click.cookie_ms(value, click_id)) is not None
         ]
-        at_ms = min(micros(look.order.created_at) // 1000, look.order.received_ms, *by_cookie)
+        made = min(look.order.created_at, look.order.processed_at)
+        at_ms = min(micros(made) // 1000, look.order.received_ms, *by_cookie)
         now[key] = min(at_ms, now.get(key, at_ms))
     kept = {key: row.seen_ms for key, row in transaction.load(CLICKS, now).items()}
     earliest = {key: min(at_ms, kept.get(key, at_ms)) for key, at_ms in now.items()}
@@ -87,9 +89,9 @@ def _cookies(look: Look) -> list[str | None]:
     return [look.detail.attributes.get(name) for name in look.settings.fbc_attributes]
 
 
-def _cookie(look: Look) -> str | None:
-    """The first of them that is good."""
-    return next(
-        (found for value in _cookies(look) if (found := click.fbc(value, look.order.received_ms))),
-        None,
-    )
+def _click_id(look: Look) -> str | None:
+    """The click that led to the order, by its URLs or a cart attribute."""
+    found, settings = look.detail, look.settings
+    names = (*settings.fbclid_attributes, *settings.fbc_attributes)
+    attributes = [found.attributes.get(name) for name in names]
+    return click.click_id((found.landing_site, found.referring_site), attributes)

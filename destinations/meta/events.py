@@ -9,7 +9,7 @@ import structlog
 from destinations.delivery.account import Account
 from destinations.delivery.protocol import Built, Context, OrderEvent, PredictedLtv, Proposal, Slot
 from destinations.delivery.rows import PENDING
-from destinations.meta import clicks, payload
+from destinations.meta import clicks, history, payload
 from destinations.meta.detail import Money, detail
 from destinations.meta.event_ids import key_of, known, own_key
 from destinations.meta.match_keys import MATCH_KEYS
@@ -19,10 +19,10 @@ from processors.shopify.orders import Order
 from stream.store.contract import Reading, Transaction
 
 SAFETY_MS = 60_000
-"""An event this close to Meta's age limit is not sent: it would pass it on its way, and fail the whole request."""
+"""An event this close to Meta's age limit is not sent: it would pass it on its way, and fail the
+whole request."""
 RETRY_MS = DEFAULT_MAX_AGE_S * 1_000
 """Nothing is retried for longer, however old Meta lets an event be (physical_store)."""
-TOO_LITTLE = "2804050: too little customer information"
 log = structlog.get_logger()
 
 
@@ -61,15 +61,23 @@ class MetaEvents:
                 looks.append(clicks.Look(slot.event, settings, found))
         decisions = [decide(look.order, look.detail, look.settings) for look in looks]
         first_seen = clicks.first_seen(transaction, looks)
+        sold = [
+            look.order
+            for look, decision in zip(looks, decisions, strict=True)
+            if decision.outcome == PENDING and look.settings.send_customer_segmentation
+        ]
+        known = history.first_orders(transaction, sold)
         _warn_without_user_agent(looks, decisions)
+        _warn_of_late_payments(looks, decisions)
         return [
             Proposal(
                 decision.outcome,
                 decision.reason,
                 decision.event_time_s,
                 _expires_ms(look.order, decision),
-                partial(self._build, look, decision, first_seen),
+                partial(self._build, look, decision, first_seen, known),
                 look.settings.dry_run,
+                decision.waits,
             )
             for look, decision in zip(looks, decisions, strict=True)
         ]
@@ -83,6 +91,7 @@ class MetaEvents:
         look: clicks.Look,
         decision: Decision,
         first_seen: dict[tuple[str, str], int],
+        known: history.FirstOrders,
         event_id: str,
     ) -> Built:
         order, settings = look.order, look.settings
@@ -97,10 +106,13 @@ class MetaEvents:
             event_id,
             clicks.fbc(look, first_seen),
             None if ltv is None else Money(*ltv),
+            history.segment(order, look.detail, known)
+            if settings.send_customer_segmentation
+            else None,
         )
+        if refused := payload.refusal(event, by_staff=decision.by_staff):
+            return Built(b"", refused=refused)
         data = event["user_data"]
-        if not payload.identifies(data):
-            return Built(b"", refused=TOO_LITTLE)
         return Built(orjson.dumps(event), tuple(name for name in MATCH_KEYS if name in data))
 
 
@@ -110,7 +122,8 @@ def _expires_ms(order: Order, decision: Decision) -> int:
 
 
 def _warn_without_user_agent(looks: Sequence[clicks.Look], decisions: Sequence[Decision]) -> None:
-    """Meta documents it as required for a website, and takes events without (docs/facts/meta.md, "Events"): warn and send."""
+    """Meta documents it as required for a website, and takes events without (docs/facts/meta.md,
+    "Events"): warn and send."""
     without = [
         look.order
         for look, decision in zip(looks, decisions, strict=True)
@@ -122,4 +135,21 @@ def _warn_without_user_agent(looks: Sequence[clicks.Look], decisions: Sequence[D
         first = without[0]
         log.warning(
             "capi_no_user_agent", shop=first.shop, order_id=first.order_id, orders=len(without)
+        )
+
+
+def _warn_of_late_payments(looks: Sequence[clicks.Look], decisions: Sequence[Decision]) -> None:
+    """Meta may count these twice, where the shop's pixel reported them at checkout."""
+    late = [
+        look.order
+        for look, decision in zip(looks, decisions, strict=True)
+        if decision.outcome == PENDING and decision.late
+    ]
+    if late:
+        log.warning(
+            "capi_paid_late",
+            shop=late[0].shop,
+            order_id=late[0].order_id,
+            orders=len(late),
+            hint="META_LATE_PAYMENT=skip keeps back what is paid after 48 hours",
         )

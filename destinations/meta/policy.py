@@ -6,7 +6,7 @@
 | with trigger `paid`: not paid (yet) | skipped, and `waits` where nothing else forbids it |
 | its source's policy is `skip` | skipped |
 | a consent setting, and the order carries no clear yes to it | no_consent |
-| `late_payment` is `skip`, and it was paid more than 48 hours after it was made | skipped |
+| `late_payment` is `skip`, and it was paid more than 48 hours after it was made | too_old |
 | older than 7 days when it was first seen to be a sale, 62 for physical_store | too_old |
 | none of these | pending |
 
@@ -142,7 +142,7 @@ def decide(order: Order, detail: Detail, settings: CapiSettings) -> Decision:
             outcome="skipped", reason=f"financial_status is {status}", waits=not outcome
         )
     if not outcome and late and settings.late_payment == "skip":
-        outcome = "skipped"
+        outcome = "too_old"
         reason = (
             f"the order was paid {(paid_s - ordered_s) // 3600} hours after it was made; Meta deduplicates"
             " for 48 (META_LATE_PAYMENT)"

@@ -136,6 +136,8 @@ class CapiSettings:
     cost_property: str | None = None
     """Line item property with what one unit costs the shop, in the currency of `value`: where every
     item has it, `net_revenue` is sent."""
+    send_customer_segmentation: bool = True
+    """Whether `customer_segmentation` says that a buyer is new or existing, where that is certain."""
     send_predicted_ltv: bool = False
     dry_run: bool = False
     """True: every event is built and judged, its outcome is `dry_run`, and none is sent."""

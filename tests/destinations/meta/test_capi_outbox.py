@@ -129,7 +129,7 @@ def test_a_paid_order_waits_with_its_payload_and_its_match_keys(store: SqlStore)
 def test_an_order_is_skipped_with_its_reason_until_it_is_seen_paid(store: SqlStore) -> None:
     fold(store, seen(financial_status="pending"))
     assert [(row.outcome, row.reason) for row in rows(store)] == [
-        ("skipped", "financial_status is pending")
+        ("skipped", "unpaid: financial_status is pending")
     ]
     fold(store, seen(**later(1)))
     assert [(row.outcome, row.reason) for row in rows(store)] == [("pending", "")]

@@ -227,11 +227,11 @@ def test_an_order_paid_after_meta_s_seven_days_is_too_old_unless_the_payment_s_t
 def test_a_shop_whose_pixel_reports_at_checkout_can_skip_what_is_paid_late() -> None:
     chosen = settings(late_payment="skip")
     decided = decision(paid_after(3), chosen)
-    assert (decided.outcome, decided.waits) == ("skipped", False)
+    assert (decided.outcome, decided.waits) == ("too_old", False)
     assert decided.reason.startswith("the order was paid 72 hours after it was made")
     assert decision(paid_after(1.9), chosen).outcome == "pending"
     by_payment = settings(late_payment="skip", event_time="payment")
-    assert decision(paid_after(3), by_payment).outcome == "skipped"
+    assert decision(paid_after(3), by_payment).outcome == "too_old"
 
 
 STAFF_S = {"browser_ip": "198.51.100.7", "user_agent": "Mozilla/5.0 (X11; Linux x86_64)"}
