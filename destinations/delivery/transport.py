@@ -103,15 +103,18 @@ async def _start(response: aiohttp.ClientResponse) -> bytes:
 def client_session(in_flight: int = 256, *, public_only: bool = False) -> aiohttp.ClientSession:
     """A session for all accounts; open it inside the event loop, close it at the end.
 
-    With `public_only` names resolve to public addresses only, and the connection goes to the very
-    address that was looked at.
+    It goes by HTTP(S)_PROXY and NO_PROXY of the environment. With `public_only` it does not, since
+    a proxy would resolve names by itself: they resolve to public addresses only, and the connection
+    goes to the very address that was looked at.
     """
     connector = aiohttp.TCPConnector(
         limit=in_flight,
         keepalive_timeout=KEEP_ALIVE_S,
         resolver=PublicResolver() if public_only else None,
     )
-    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+    return aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=not public_only
+    )
 
 
 def is_public(address: str) -> bool:

@@ -38,8 +38,12 @@ def _max_age_s(settings: Any) -> int:
     return DEFAULT_MAX_AGE_S
 
 
+MOST_COUNTED = 10_000
+
+
 def _beside(reading: Reading, shop: str, name: str, account_id: str) -> Mapping[str, Any]:
-    """The pixel, and its match quality as Meta said it last."""
+    """The pixel, its match quality as Meta said it last, and how many sales no browser's event can
+    match, since their order lacks a field of the event id's template."""
     rows = reading.query(
         "SELECT quality, quality_ms FROM meta_account WHERE shop = :shop AND destination = :name",
         shop=shop,
@@ -48,7 +52,20 @@ def _beside(reading: Reading, shop: str, name: str, account_id: str) -> Mapping[
     quality = None
     if rows and rows[0].quality:
         quality = {**json.loads(rows[0].quality), "as_of": instant(rows[0].quality_ms)}
-    return {"pixel_id": account_id, "dataset_quality": quality}
+    # The index `outbox_own_id` has the same condition (`destinations.meta.event_ids.OWN_ID`).
+    (own,) = reading.query(
+        "SELECT COUNT(*) FROM (SELECT 1 FROM outbox WHERE shop = :shop AND destination = :name"
+        " AND substr(event_id, 1, 6) = 'order:' AND outcome NOT IN ('skipped', 'no_consent')"
+        " LIMIT :most) AS own",
+        shop=shop,
+        name=name,
+        most=MOST_COUNTED,
+    )
+    return {
+        "pixel_id": account_id,
+        "dataset_quality": quality,
+        "fallback_event_ids": int(own[0]),
+    }
 
 
 async def _quality(store: Store, accounts: Sequence[Account], call: "Call") -> None:

@@ -225,6 +225,12 @@ def placeholders(template: str) -> tuple[str, ...]:
     return tuple(PLACEHOLDER.findall(template))
 
 
+def shop_only(template: str) -> bool:
+    """Whether event ids of the template tell the orders of one shop apart, and no others."""
+    names = placeholders(template)
+    return bool(names) and SHOP_FIELDS.issuperset(names)
+
+
 def _nearest(name: str, known: Collection[str]) -> str:
     found = get_close_matches(name, known, 1)
     return f" (did you mean {{{found[0]}}}?)" if found else ""

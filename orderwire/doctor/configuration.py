@@ -1,5 +1,6 @@
 """Is what is set enough, and does it fit together? Asks nobody."""
 
+from destinations.meta.settings import shop_only
 from orderwire.doctor import Line, fix, hint, ok
 from orderwire.settings.program import ConfigurationError, Settings, ShopSettings
 from query.auth import Unprotected, check_bind, is_loopback, parse_tokens
@@ -15,7 +16,24 @@ def check(settings: Settings) -> list[Line]:
                 "none is configured: set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET, or a table in orderwire.toml",
             )
         ]
-    return [*lines, api_line(settings)]
+    return [*lines, *event_id_lines(settings), api_line(settings)]
+
+
+def event_id_lines(settings: Settings) -> list[Line]:
+    """Shops that send to one pixel under event ids that each of them may have."""
+    pixels: dict[str, list[str]] = {}
+    for domain, shop in settings.shops.items():
+        if shop.capi is not None and shop_only(shop.capi.event_id):
+            pixels.setdefault(shop.capi.pixel_id, []).append(domain)
+    return [
+        fix(
+            f"pixel {pixel_id}",
+            f"{', '.join(shops)} send to it, and each numbers its own orders: Meta takes two sales"
+            " with one event id for one; use {order_id} in META_EVENT_ID",
+        )
+        for pixel_id, shops in pixels.items()
+        if len(shops) > 1
+    ]
 
 
 def shop_lines(shop: ShopSettings) -> list[Line]:
@@ -48,6 +66,14 @@ def shop_lines(shop: ShopSettings) -> list[Line]:
         )
     else:
         parts.append(f"pixel {shop.capi.pixel_id}")
+        if shop.capi.net_revenue_margin is not None:
+            found.append(
+                hint(
+                    shop.domain,
+                    "META_NET_REVENUE_MARGIN has no effect: a constant share of the value tells Meta"
+                    " nothing; META_COST_PROPERTY names what an item costs",
+                )
+            )
         if shop.capi.test_event_code:
             hours = shop.capi.test_hours
             found.append(

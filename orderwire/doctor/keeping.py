@@ -150,6 +150,14 @@ def account_lines(shop: str, account: dict[str, Any]) -> list[Line]:
         lines.append(
             fix(shop, f"requests to {name} fail since {failing['since']}: {failing['cause']}")
         )
+    if own := account.get("fallback_event_ids"):
+        lines.append(
+            hint(
+                shop,
+                f"{own} sales went to {name} as order:<order id>, which no browser's event has: their"
+                " orders lack a field of META_EVENT_ID (point of sale, drafts), or another's has it",
+            )
+        )
     if dead := account["outcomes"]["dead"]:
         lines.append(
             hint(

@@ -383,11 +383,22 @@ def test_an_order_without_the_templates_field_is_a_sale_all_the_same_under_an_id
     fold(store, seen(order_id=1, checkout_token=None, source_name="pos"), chosen=chosen)
     (row,) = take(store)
     assert (row.order_id, row.event_id) == ("1", "order:1")
+    fold(store, seen(order_id=2, checkout_token=None, test=True), chosen=chosen)
+    fold(store, seen(order_id=3, checkout_token="c3"), chosen=chosen)
+    with store.snapshot() as snapshot:
+        assert account(snapshot, META, NOW_MS)["fallback_event_ids"] == 1
     with store.begin() as transaction:
         settle_sent(transaction, store.dialect, [row], SENT)
     fold(store, seen(order_id=1, checkout_token="c1", **later(1)), chosen=chosen)
-    assert [(row.event_id, row.outcome) for row in rows(store)] == [("order:1", "sent")]
+    assert [(row.event_id, row.outcome) for row in rows(store)][0] == ("order:1", "sent")
     assert_cells_are_the_sum_over_rows(store)
+
+
+def test_a_cart_attribute_can_be_the_event_id(store: SqlStore) -> None:
+    chosen = settings(event_id="web-{note_attributes._event_id}")
+    told = [{"name": "_event_id", "value": "e77"}]
+    fold(store, seen(order_id=1, note_attributes=told), seen(order_id=2), chosen=chosen)
+    assert [row.event_id for row in rows(store)] == ["web-e77", "order:2"]
 
 
 @pytest.mark.parametrize("was", ["sent", "skipped"])

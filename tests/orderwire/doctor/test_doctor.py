@@ -184,6 +184,7 @@ async def test_what_is_to_be_fixed_ends_with_exit_code_1(
         ({"META_TEST_EVENT_CODE": "TEST123"}, "META_TEST_EVENT_CODE is set"),
         ({"META_PIXEL_ID": "", "META_ACCESS_TOKEN": ""}, "no pixel"),
         ({"AD_BANKROLL": ""}, "AD_BANKROLL not set"),
+        ({"META_NET_REVENUE_MARGIN": "0.4"}, "META_NET_REVENUE_MARGIN has no effect"),
         ({"SHOPIFY_SHOP": "www.example.com"}, "name.myshopify.com"),
     ],
 )
@@ -196,6 +197,26 @@ async def test_what_could_be_better_is_a_hint_and_no_failure(
     code, lines = await doctor("--offline")
     assert (code, "fix" in states(lines)) == (0, False)
     assert any(line.startswith("hint") and said in line for line in lines), lines
+
+
+async def test_two_shops_that_count_alike_cannot_share_a_pixel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    shared = f'pixel_id = "{PIXEL}"\naccess_token = "{TOKEN}"\nwebhook_secret = "{SECRET}"\n'
+
+    def configure(event_id: str) -> None:
+        tables = [
+            f'[shops."{shop}.myshopify.com"]\n{shared}event_id = "{event_id}"\n'
+            for shop in ("one", "two")
+        ]
+        Path("orderwire.toml").write_text("".join(tables))
+
+    configure("{order_number}")
+    said = f"fix   pixel {PIXEL}: one.myshopify.com, two.myshopify.com send to it"
+    assert any(line.startswith(said) for line in (await doctor("--offline"))[1])
+    configure("{checkout_token}")
+    assert not any(line.startswith("fix   pixel") for line in (await doctor("--offline"))[1])
 
 
 async def test_stopped_processors_paused_pixels_and_parked_records_show(

@@ -1,0 +1,18 @@
+"""An index of the events that go by an id of their own instead of the template's: they are counted."""
+
+from alembic import op
+from sqlalchemy import text
+
+revision = "0040"
+down_revision = "0031"
+
+
+def upgrade() -> None:
+    own = text("substr(event_id, 1, 6) = 'order:'")
+    op.create_index(
+        "outbox_own_id",
+        "outbox",
+        ["shop", "destination"],
+        sqlite_where=own,
+        postgresql_where=own,
+    )
