@@ -390,7 +390,7 @@ def test_an_order_without_the_templates_field_is_a_sale_all_the_same_under_an_id
     with store.begin() as transaction:
         settle_sent(transaction, store.dialect, [row], SENT)
     fold(store, seen(order_id=1, checkout_token="c1", **later(1)), chosen=chosen)
-    assert [(row.event_id, row.outcome) for row in rows(store)][0] == ("order:1", "sent")
+    assert ("order:1", "sent") in [(row.event_id, row.outcome) for row in rows(store)]
     assert_cells_are_the_sum_over_rows(store)
 
 
