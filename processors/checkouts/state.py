@@ -70,6 +70,8 @@ class CheckoutRow(NamedTuple):
     contact: int
     """1 where an email address or phone number was given."""
     currency: str
+    shop_currency: str
+    """The shop's own, in which a foreign buyer's checkout tells no amount."""
     value: int
     recovery_url: str
     value_bin: int
@@ -129,7 +131,7 @@ CHECKOUTS: Final = Entities("cart_checkout", CheckoutRow, 2)
 def blank(shop: str, token: str, created_ms: int) -> CheckoutRow:
     """A checkout of which only the token is known."""
     snapshot, grown = (
-        (-1, "", "", "", "", 0, "", 0, "", 0),
+        (-1, "", "", "", "", 0, "", "", 0, "", 0),
         (created_ms, "", NEVER, 0, NEVER, "", -1, ""),
     )
     return CheckoutRow._make(
@@ -198,7 +200,8 @@ def _snapshot(row: CheckoutRow | None, event: Checkout) -> CheckoutRow:
     # fmt: off
     return CheckoutRow._make((
         row.shop, row.token,
-        *version, cart_token, customer, int(event.has_contact), event.currency, value, event.recovery_url or "", value_bin(value),
+        *version, cart_token, customer, int(event.has_contact),
+        event.currency, event.shop_currency or event.currency, value, event.recovery_url or "", value_bin(value),
         *grown, *of_customer, *of_cart, *FOLLOWS(row),
     ))
     # fmt: on

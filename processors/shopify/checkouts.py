@@ -39,6 +39,8 @@ class Checkout(msgspec.Struct, frozen=True, kw_only=True):
     currency: str
     total: int
     recovery_url: str | None
+    shop_currency: str = ""
+    """The shop's, whatever the prices are in."""
 
 
 class CheckoutDeleted(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +97,7 @@ def _checkout(record: Record, body: dict[str, Any]) -> Checkout:
         currency=total.currency,
         total=total.units,
         recovery_url=text(body.get("abandoned_checkout_url")),
+        shop_currency=currency,
     )
 
 

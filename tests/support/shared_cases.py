@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient
 from prometheus_client import CollectorRegistry
 
@@ -23,8 +24,8 @@ from destinations.delivery.transport import Answer
 from destinations.registry import KINDS
 from ingest.receiver.app import Receiver
 from ingest.receiver.body import Limits
+from orderwire.serve.accounts import accounts
 from orderwire.serve.roles.query import api_settings
-from orderwire.serve.sending import accounts
 from orderwire.settings.program import Settings
 from stream.log.sqlite.log import SqliteLog
 from stream.metrics import ReceiverMetrics
@@ -137,7 +138,8 @@ async def _post(played: Played, log: SqliteLog, told: Json, bodies: Sequence[byt
         limits=Limits(),
         metrics=ReceiverMetrics(CollectorRegistry()),
     )
-    async with TestClient(ReceiverServer(receiver)) as client:
+    client: TestClient[web.BaseRequest, None] = TestClient(ReceiverServer(receiver))
+    async with client:
         for number, (topic, body) in enumerate(told["deliveries"]):
             raw = bodies[number] if bodies else orjson.dumps(body)
             headers = signed(raw, topic, SECRET.encode(), SHOP) | {

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from orderwire.settings.program import ConfigurationError
@@ -218,7 +219,7 @@ async def test_half_an_emoji_in_a_note_is_answered_200_and_counted(
         "email": "buyer@example.com",
     }
     told = {"deliveries": [["orders/create", order]]}
-    body = shared_cases.orjson.dumps(order)[:-1] + b',"note":"thanks \\ud83d"}'
+    body = orjson.dumps(order)[:-1] + b',"note":"thanks \\ud83d"}'
     played = await play(told, configure({}, tmp_path, monkeypatch), ("1",), [body])
     assert played.statuses == [200]
     revenue("10.00")(played)

@@ -33,6 +33,7 @@ from aggregates.carts.cells import NOT_RECOVERED
 from aggregates.carts.projection import NAME
 from processors.checkouts.idle import BUCKET_MS, HOUR_MS, MINUTE_MS
 from processors.engine.projection import live_key
+from processors.orders.currency import currency_of_most
 from stream.store.contract import Snapshot
 
 ABANDONED_STATES: Final = ("recovered_direct", "recovered_assisted", "expired")
@@ -97,11 +98,23 @@ def currencies(snapshot: Snapshot, shop: str) -> dict[str, int]:
     return {str(currency): int(carts) for currency, carts in rows}
 
 
+def _told(snapshot: Snapshot, shop: str) -> str:
+    """The shop's currency as most of its newest checkouts say, for a shop without any order."""
+    rows = snapshot.query(
+        "SELECT shop_currency FROM (SELECT shop_currency FROM cart_checkout WHERE shop = :shop"
+        " AND shop_currency <> '' ORDER BY created_ms DESC LIMIT :newest) AS newest"
+        " GROUP BY shop_currency ORDER BY COUNT(*) DESC, shop_currency LIMIT 1",
+        shop=shop,
+        newest=1_000,
+    )
+    return str(rows[0][0]) if rows else ""
+
+
 def figures(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) -> Figures | None:
     """The shop's carts at `now_ms`; None where no checkout is known."""
     found = currencies(snapshot, shop)
-    currency = settings.currency or next(iter(found), None)
-    if currency is None or not found:
+    currency = settings.currency or currency_of_most(snapshot, shop) or _told(snapshot, shop)
+    if not currency or not found:
         return None
     after_ms = settings.abandoned_after_minutes * MINUTE_MS
     scope: dict[str, Any] = {"shop": shop, "currency": currency}
