@@ -42,7 +42,9 @@ from stream.store.contract import (
 from stream.store.sql.store import SqlStore
 
 COUNTED = Cells(
-    "rfm_cell", ("shop", "last_day", "orders", "monetary"), ("customers", "order_count", "revenue")
+    "rfm_cell",
+    ("shop", "last_day", "orders", "newcomer", "monetary"),
+    ("customers", "order_count", "revenue"),
 )
 
 
@@ -69,7 +71,7 @@ class Counting:
         if "poison" in events:
             raise ZeroDivisionError
         self.batches.append(len(events))
-        transaction.add(COUNTED, {("s", 0, 0, int(event)): (1, 0, 0) for event in events})
+        transaction.add(COUNTED, {("s", 0, 0, 0, int(event)): (1, 0, 0) for event in events})
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None: ...
 
@@ -90,7 +92,7 @@ def records(*bodies: str, shop: str = "s") -> list[Record]:
 
 def counted(store: SqlStore) -> dict[int, int]:
     with store.snapshot() as snapshot:
-        return {row[3]: row[4] for row in snapshot.changes(COUNTED, None).rows if row[4]}
+        return {row[4]: row[5] for row in snapshot.changes(COUNTED, None).rows if row[5]}
 
 
 def parked(store: SqlStore) -> dict[str, int]:
@@ -444,7 +446,7 @@ async def test_an_owner_that_lost_its_partition_rolls_back_and_reloads(
                     store.begin() as transaction
                 ):  # Another owner folds record 3 while this one still holds it.
                     transaction.advance("counting", "orders", {0: Move(2, 3, 1)}, 1)
-                    transaction.add(COUNTED, {("s", 0, 0, 3): (1, 0, 0)})
+                    transaction.add(COUNTED, {("s", 0, 0, 0, 3): (1, 0, 0)})
             return super().decode(entry)
 
     await run_to_end(Slow(), log, store)
