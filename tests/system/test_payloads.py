@@ -51,8 +51,6 @@ FATES = {
     " order_transactions/create returns/approve tender_transactions/create",
 }
 """What becomes of a well-formed payload of each topic."""
-NOT_MERGED = "customers.merge.failed"
-"""The example of a merge that was not carried out: it merges nobody."""
 
 
 def fates(system: System, entries: Sequence[Entry], parked: dict[str, str]) -> dict[str, set[str]]:
@@ -108,6 +106,13 @@ async def send_all(system: System, deliveries: list[Delivery]) -> tuple[Sent, di
     return sent, found
 
 
+def not_carried_out(example: golden.Payload) -> bool:
+    """Whether it is a merge that failed: that one merges nobody."""
+    if example.topic != "customers/merge":
+        return False
+    return bool(json.loads(example.body).get("status") != "completed")
+
+
 async def test_each_well_formed_payload_is_folded_ignored_or_parked_as_the_policy_says(
     tmp_path: Path,
 ) -> None:
@@ -119,7 +124,10 @@ async def test_each_well_formed_payload_is_folded_ignored_or_parked_as_the_polic
         expected = {topic: {fate} for fate, topics in FATES.items() for topic in topics.split()}
         assert {
             name: fate & {"folded", "parked", "privacy"} or fate for name, fate in found.items()
-        } == {each.name: expected[each.topic] for each in examples} | {NOT_MERGED: {"ignored"}}
+        } == {
+            each.name: {"ignored"} if not_carried_out(each) else expected[each.topic]
+            for each in examples
+        }
         with system.store() as store:
             stored = {row.order_id for row in entity_rows(store, ORDERS)}
         assert stored >= {
