@@ -30,7 +30,7 @@ from tests.support.orders import DAY0, SHOP, distinct_versions, events, order
 
 NOW_MS = (DAY0 + 31) * 86_400_000
 PROPERTY = settings(
-    max_examples=25,
+    max_examples=12,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
