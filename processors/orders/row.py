@@ -131,11 +131,6 @@ def blank(shop: str, order_id: str) -> OrderRow:
     )
 
 
-def is_known(row: OrderRow) -> bool:
-    """Whether a snapshot of the order came: before that only a refund or a deletion is known."""
-    return row.updated_us >= 0
-
-
 def is_sale(row: OrderRow) -> bool:
     """Whether an order in this state is a sale: neither test, cancelled nor voided."""
     return not (row.test or row.cancelled or row.financial_status in VOID)

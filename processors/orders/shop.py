@@ -35,5 +35,9 @@ def learned(shop: ShopRow, orders: Iterable[Order], now_ms: int) -> ShopRow:
 
 def offsets(reading: Reading, shops: Collection[str]) -> dict[str, int]:
     """Seconds ahead of UTC by shop, of those that orders have come of."""
-    found = reading.query("SELECT shop, offset_s FROM order_shop")
+    if not shops:
+        return {}
+    only = {"shop": next(iter(shops))} if len(shops) == 1 else {}
+    where = " WHERE shop = :shop" if only else ""
+    found = reading.query(f"SELECT shop, offset_s FROM order_shop{where}", **only)
     return {shop: offset_s for shop, offset_s in found if shop in shops}
