@@ -1,7 +1,8 @@
-"""`make bench`: every benchmark, one after the other, each in a process of its own. `make bench ARGS=fold` runs one.
+"""`make bench`: every benchmark, one after the other, each in a process of its own. `make bench
+ARGS=fold` runs one.
 
-Each prints what it compared with and what shared the cores. They fail nothing: figures from a machine that others use are noisy, so the
-ratios within one run are what counts.
+Each prints what it compared with and what shared the cores. They fail nothing: figures from a
+machine that others use are noisy, so the ratios within one run are what counts.
 """
 
 import os

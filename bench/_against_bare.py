@@ -1,12 +1,16 @@
-"""A receiver against a bare aiohttp handler that reads the body and answers 200: how such a comparison is run and told.
+"""A receiver against a bare aiohttp handler that reads the body and answers 200: how such a
+comparison is run and told.
 
-Every server is a process pinned to one core, and is loaded by this one, pinned to the other, over connections that stay open. Rounds are
-short and go through all servers in turn, there and back (A B C, C B A), so that whatever else the machine does meets all of them. What
-counts is the ratio to the bare handler within a round; told is its median over the rounds with the quartiles around it, twice:
+Every server is a process pinned to one core, and is loaded by this one, pinned to the other, over
+connections that stay open. Rounds are short and go through all servers in turn, there and back (A B
+C, C B A), so that whatever else the machine does meets all of them. What counts is the ratio to the
+bare handler within a round; told is its median over the rounds with the quartiles around it, twice:
 
-- by requests: answers per second of wall clock. This is what a sender sees, and what a busy machine disturbs most.
-- by CPU: seconds of CPU per request of the server process (user and system, all threads). Work that a server puts off, such as
-  copying a log, counts for the round that caused it: a round's CPU ends where the server's next round begins.
+- by requests: answers per second of wall clock. This is what a sender sees, and what a busy machine
+  disturbs most.
+- by CPU: seconds of CPU per request of the server process (user and system, all threads). Work that
+  a server puts off, such as copying a log, counts for the round that caused it: a round's CPU ends
+  where the server's next round begins.
 """
 
 import argparse
@@ -35,10 +39,12 @@ from stream.metrics import ReceiverMetrics
 
 BARE = "bare"
 WARM_UP_S, SETTLE_S = 0.5, 1.0
-"""A round before the first, and the time after the last in which a server finishes what it put off."""
+"""A round before the first, and the time after the last in which a server finishes what it put off.
+"""
 
 PROCESS_CLOCK = 2
-"""CPUCLOCK_SCHED: the kind of clock, in the id that Linux makes of a process's number (clock_getcpuclockid(3))."""
+"""CPUCLOCK_SCHED: the kind of clock, in the id that Linux makes of a process's number
+(clock_getcpuclockid(3))."""
 
 
 async def _read(request: web.Request) -> web.Response:

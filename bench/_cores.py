@@ -1,4 +1,5 @@
-"""Who runs where: on a machine of two cores, what is measured has one and whatever loads it the other."""
+"""Who runs where: on a machine of two cores, what is measured has one and whatever loads it the
+other."""
 
 import asyncio
 import os

@@ -1,4 +1,5 @@
-"""Signed orders of 5 kB, sent over raw sockets by connections that are never idle: what a receiver is loaded with.
+"""Signed orders of 5 kB, sent over raw sockets by connections that are never idle: what a receiver
+is loaded with.
 
 The sockets are our own because an HTTP client would cost more than the server that is measured.
 """
@@ -15,7 +16,8 @@ SECRET = b"bench-secret"
 
 
 def order_body(size_bytes: int = 5_000) -> bytes:
-    """An `orders/create` body as Shopify writes it, with as many line items as make it about `size_bytes` long."""
+    """An `orders/create` body as Shopify writes it, with as many line items as make it about
+    `size_bytes` long."""
 
     def money(amount: str) -> dict[str, object]:
         each = {"amount": amount, "currency_code": "USD"}

@@ -2,10 +2,10 @@
 
     python -m bench.catching_up [RECORDS] [BODY_BYTES]
 
-The backlog lies in an embedded log in a temporary folder; the orders processor with every projection
-folds it into SQLite, as `serve` runs it. Two runs: as the runner goes (no pause in a backlog, the next
-batch read and decoded while one commits), and as it went before (a batch of fewer than 500 records was
-taken for the log's end, and a quarter of a second passed before the next).
+The backlog lies in an embedded log in a temporary folder; the orders processor with every
+projection folds it into SQLite, as `serve` runs it. Two runs: as the runner goes (no pause in a
+backlog, the next batch read and decoded while one commits), and as it went before (a batch of fewer
+than 500 records was taken for the log's end, and a quarter of a second passed before the next).
 """
 
 import asyncio

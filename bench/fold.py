@@ -28,7 +28,8 @@ PER_DAY = 274
 
 
 def orders(count: int, *, version: int = 1, seed: int = 1) -> Iterator[Order]:
-    """Orders of a shop with half as many customers as orders, in the order in which they come; `version` counts what is told of each."""
+    """Orders of a shop with half as many customers as orders, in the order in which they come;
+    `version` counts what is told of each."""
     rng = random.Random(seed)
     for i in range(count):
         yield order(
@@ -60,7 +61,8 @@ def webhooks(count: int) -> list[Order]:
 def measure(
     url: str, events: list[Order], processor: Orders, batch: int = BATCH
 ) -> tuple[float, float]:
-    """(events per second of wall clock, events per second of this process's CPU) into an empty store."""
+    """(events per second of wall clock, events per second of this process's CPU) into an empty
+    store."""
     store = SqlStore.open(url)
     settle_garbage_collector()
     wall, cpu = time.perf_counter(), time.process_time()

@@ -106,7 +106,8 @@ def alone(pids: dict[str, int]) -> float:
 
 
 def deliveries(customers: int) -> Iterator[Delivery]:
-    """Without end, paid orders of today; every other one of a customer of the store, the others of customers new to it."""
+    """Without end, paid orders of today; every other one of a customer of the store, the others of
+    customers new to it."""
     now, random = datetime.now(UTC), Random(7)
     shop = ShopSimulator(1, SHOP, SECRET.encode(), now, 200, mix=Mix.orders_only())
     templates = []

@@ -64,10 +64,12 @@ class Phase:
 
 
 class Installation:
-    """`serve` in a folder of its own, and what surrounds it. Used as a context; everything ends with it."""
+    """`serve` in a folder of its own, and what surrounds it. Used as a context; everything ends
+    with it."""
 
     def __init__(self, folder: Path, variables: Mapping[str, str], processors: int) -> None:
-        """`variables` go before those for SQLite in `folder`; `processors` is how many roles `process` there are."""
+        """`variables` go before those for SQLite in `folder`; `processors` is how many roles
+        `process` there are."""
         self._folder, self._processors = folder, processors
         self._stack = contextlib.ExitStack()
         self._sessions: dict[str, int] = {}
@@ -154,7 +156,8 @@ class Installation:
             store.close()
 
     async def run(self, log: Log, store: Store, count: int, rate: float | None) -> Phase:
-        """Send `count` orders, `rate` a second or as fast as they are taken, and wait until nothing is left to do."""
+        """Send `count` orders, `rate` a second or as fast as they are taken, and wait until nothing
+        is left to do."""
         self._laps += 1
         phase, began_ms = Phase(), time.time_ns() // 1_000_000
         command = [
@@ -241,7 +244,8 @@ class Installation:
         return max(0.0, time.time() - min(times_ms) / 1000) if times_ms else 0.0
 
     def _cpu(self) -> dict[str, float]:
-        """CPU seconds used so far, by who it is: roles by their name, others by the session that they lead."""
+        """CPU seconds used so far, by who it is: roles by their name, others by the session that
+        they lead."""
         names = {session: name for name, session in self._sessions.items()}
         ticks, used = os.sysconf("SC_CLK_TCK"), dict[str, float]()
         for entry in Path("/proc").glob("[0-9]*"):

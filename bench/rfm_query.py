@@ -63,7 +63,8 @@ class Orders(NamedTuple):
 
 
 def simulate(customers: int, seed: int = 20261122) -> Orders:
-    """Purchases of customers who joined evenly over the span, each with a rate, a chance to leave and a level of spending of their own."""
+    """Purchases of customers who joined evenly over the span, each with a rate, a chance to leave
+    and a level of spending of their own."""
     rng = np.random.default_rng(seed)
     moment = rng.uniform(0, SPAN_DAYS, customers)
     rate = rng.gamma(TRUE.r, 1 / TRUE.alpha, customers) / 7
@@ -87,7 +88,8 @@ def customer_id(number: int) -> str:
 
 
 def write(store: SqlStore, orders: Orders, today: int = TODAY) -> None:
-    """The shop's customers, days and cells as of `today`, the last day of `orders`, in bins as a shop of this size has them."""
+    """The shop's customers, days and cells as of `today`, the last day of `orders`, in bins as a
+    shop of this size has them."""
     deltas, cutoff = Deltas(), today - 365
     with store.begin() as transaction:
         transaction.save(SHOPS, [ShopRow(SHOP, "USD", today, 0)])
@@ -200,7 +202,8 @@ def seconds_of(work: Callable[[], object]) -> float:
 
 
 def loop_over_orders(orders: Orders) -> object:
-    """The specification's: every order of a year into a dictionary, then quintiles by sorted position."""
+    """The specification's: every order of a year into a dictionary, then quintiles by sorted
+    position."""
     last: dict[int, int] = {}
     count: defaultdict[int, int] = defaultdict(int)
     spent: defaultdict[int, int] = defaultdict(int)

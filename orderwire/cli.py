@@ -1,4 +1,5 @@
-"""`orderwire`: the command line. Every command says in its error what to do next, and exits non-zero where it failed."""
+"""`orderwire`: the command line. Every command says in its error what to do next, and exits
+non-zero where it failed."""
 
 from typing import Annotated
 

@@ -1,4 +1,5 @@
-"""Whether roles live in this container: `python -m orderwire.healthcheck receive`, for Docker's HEALTHCHECK.
+"""Whether roles live in this container: `python -m orderwire.healthcheck receive`, for Docker's
+HEALTHCHECK.
 
 | role | healthy while |
 |---|---|
@@ -6,7 +7,8 @@
 | query | its `/healthz` answers 200 |
 | process | it listens nowhere, so: its sign of life in the store, written every 2 s by the loop that feeds the processors, is fresh |
 
-Whether a processor was stopped or lags is another question, answered by `/readyz`: starting a container again would not help there.
+Whether a processor was stopped or lags is another question, answered by `/readyz`: starting a
+container again would not help there.
 """
 
 import http.client
@@ -38,7 +40,8 @@ def listener_fault(address: Address) -> str | None:
 
 
 def beat_fault(store_url: str, role: str, host: str, now_ms: int) -> str | None:
-    """What is wrong with the sign of life of `role` on `host`; None where it is younger than SILENT_MS."""
+    """What is wrong with the sign of life of `role` on `host`; None where it is younger than
+    SILENT_MS."""
     import sqlalchemy as sa
 
     from stream.store.sql.dialect import dialect_of
@@ -58,7 +61,8 @@ def beat_fault(store_url: str, role: str, host: str, now_ms: int) -> str | None:
 
 
 def fault(role: str, settings: Settings) -> str | None:
-    """What is wrong with `role` here, None where it lives. Raises ConfigurationError for a role that is none."""
+    """What is wrong with `role` here, None where it lives. Raises ConfigurationError for a role
+    that is none."""
     match role:
         case "receive":
             return listener_fault(settings.receiver_address)
@@ -75,7 +79,8 @@ def fault(role: str, settings: Settings) -> str | None:
 
 
 def main(roles: Sequence[str]) -> int:
-    """0 where every role named lives; otherwise 1, and which does not and why (Docker keeps the line)."""
+    """0 where every role named lives; otherwise 1, and which does not and why (Docker keeps the
+    line)."""
     try:
         settings = Settings.load()
         faults = [f"{role}: {why}" for role in roles if (why := fault(role, settings)) is not None]

@@ -47,7 +47,8 @@ class ApiSettings:
     processors: tuple[Feed, ...] = ()
     """Processors at work beyond those that the answers rest on."""
     patience_s: float = 0.15
-    """How long an answer waits for newer cells before it goes by those in memory; `as_of` tells which they were."""
+    """How long an answer waits for newer cells before it goes by those in memory; `as_of` tells
+    which they were."""
     refresh_s: float = 1.0
     """How often cells in memory are brought up to date with nobody asking."""
     role_silent_ms: int = 15_000

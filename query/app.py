@@ -52,7 +52,8 @@ def make_app(
     instance: str | None = None,
     more: Sequence[Route] = (),
 ) -> web.Application:
-    """The API. `clock`: Unix milliseconds; `instance` names this process in `roles`; `more` adds routes, or replaces one of the same path.
+    """The API. `clock`: Unix milliseconds; `instance` names this process in `roles`; `more` adds
+    routes, or replaces one of the same path.
 
     `store` and `log` stay the caller's to close, after the application's clean-up.
     """

@@ -112,7 +112,8 @@ def lag_records(feeds: Iterable[Feed], positions: Iterable[Position], spans: Spa
 def behind_by_partition(
     feed: Feed, positions: Iterable[Position], spans: Mapping[int, Span]
 ) -> dict[int, int]:
-    """Records to read, by partition; a processor without a position starts at the first record kept."""
+    """Records to read, by partition; a processor without a position starts at the first record
+    kept."""
     reached = {
         position.partition: position.unread for position in positions if position[:2] == feed
     }
@@ -152,7 +153,8 @@ def as_of(
 
 
 def zone_of(reading: Reading, shop: str, configured: tzinfo | None) -> tzinfo | None:
-    """The shop's time zone: as set, else how far its newest orders' own times are ahead of UTC; None where neither is known."""
+    """The shop's time zone: as set, else how far its newest orders' own times are ahead of UTC;
+    None where neither is known."""
     if configured is not None:
         return configured
     found = reading.query("SELECT offset_s FROM order_shop WHERE shop = :shop", shop=shop)

@@ -1,8 +1,10 @@
-"""Who may ask: bearer tokens, each for all shops or some; without any token nobody but this machine.
+"""Who may ask: bearer tokens, each for all shops or some; without any token nobody but this
+machine.
 
-Without a token the listener binds to loopback only (`check_bind`), and a request must name a loopback host: a web page whose name was
-made to resolve to 127.0.0.1 (DNS rebinding) names its own. A POST that another web page made the browser send carries that page's
-`Origin`, and is refused with or without tokens.
+Without a token the listener binds to loopback only (`check_bind`), and a request must name a
+loopback host: a web page whose name was made to resolve to 127.0.0.1 (DNS rebinding) names its own.
+A POST that another web page made the browser send carries that page's `Origin`, and is refused with
+or without tokens.
 """
 
 import hmac
@@ -48,7 +50,8 @@ class Tokens:
 
 
 def parse_tokens(text: str) -> dict[str, Reach]:
-    """`ORDERWIRE_API_TOKENS`: comma-separated, `token=shop1+shop2` limits one. Raises ValueError, never naming a token."""
+    """`ORDERWIRE_API_TOKENS`: comma-separated, `token=shop1+shop2` limits one. Raises ValueError,
+    never naming a token."""
     tokens: dict[str, Reach] = {}
     for number, part in enumerate(filter(None, map(str.strip, text.split(","))), 1):
         token, limited, shops = part.partition("=")
@@ -100,7 +103,8 @@ def authorise(tokens: Tokens, authorization: str | None) -> Reach:
 
 
 def check_host(host: str, allowed: Iterable[str]) -> None:
-    """Raises Problem 403 for a `Host` that is neither loopback nor in `allowed`; asked where no token protects."""
+    """Raises Problem 403 for a `Host` that is neither loopback nor in `allowed`; asked where no
+    token protects."""
     name = _hostname(host)
     if not is_loopback(name) and name not in allowed:
         raise Problem(

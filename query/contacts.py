@@ -1,4 +1,5 @@
-"""Hashes of customers' e-mail addresses and telephone numbers, by which Meta matches people; there are none unless the shop keeps them."""
+"""Hashes of customers' e-mail addresses and telephone numbers, by which Meta matches people; there
+are none unless the shop keeps them."""
 
 from collections.abc import Collection
 from typing import Final, NamedTuple
@@ -19,7 +20,8 @@ NOTHING: Final = Contact()
 
 
 def contacts(reading: Reading, shop: str, customers: Collection[str]) -> dict[str, Contact]:
-    """By customer, in one statement; those of whom nothing is kept are left out. Of all who were merged into one the newest counts."""
+    """By customer, in one statement; those of whom nothing is kept are left out. Of all who were
+    merged into one the newest counts."""
     if not customers:
         return {}
     named = {f"c{number}": customer for number, customer in enumerate(customers)}

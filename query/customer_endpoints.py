@@ -1,4 +1,5 @@
-"""`/v1/rfm`, `/v1/rfm/customers` and `/v1/rfm/customers/{id}` over HTTP, and the export of a segment as CSV."""
+"""`/v1/rfm`, `/v1/rfm/customers` and `/v1/rfm/customers/{id}` over HTTP, and the export of a
+segment as CSV."""
 
 import asyncio
 from collections.abc import Sequence
@@ -197,7 +198,8 @@ async def _export(asked: Asked, layout: Any) -> web.StreamResponse:
             )
         await response.write_eof()
     except StoreError as error:
-        # Too late for another status: the connection breaks before the last chunk, so that nobody takes this for the whole.
+        # Too late for another status: the connection breaks before the last chunk, so that nobody
+        # takes this for the whole.
         log.warning("export broke off", shop=asked.shop, error=str(error))
         if asked.request.transport is not None:
             asked.request.transport.abort()

@@ -1,4 +1,5 @@
-"""`/v1/destinations…` and, for the account named `meta`, `/v1/capi…`: what became of a shop's events."""
+"""`/v1/destinations…` and, for the account named `meta`, `/v1/capi…`: what became of a shop's
+events."""
 
 import asyncio
 from collections.abc import Callable

@@ -77,7 +77,8 @@ async def _answer(answer: Answer, feeds: tuple[Feed, ...], asked: Asked) -> Json
 
 
 async def status(asked: Asked) -> Json:
-    """GET /v1/status: of the installation; records parked are those of the shop, or of all shops within reach."""
+    """GET /v1/status: of the installation; records parked are those of the shop, or of all shops
+    within reach."""
     services, settings = services_of(asked), services_of(asked).settings
     shops = {asked.shop} if asked.values["shop"] else asked.reach.shops
 
@@ -146,7 +147,8 @@ async def healthz(_: Asked) -> Health:
 
 
 async def readyz(asked: Asked) -> web.Response:
-    """GET /readyz: 503 with reasons where answers would be missing or stand still. A spool in use is told, and ready."""
+    """GET /readyz: 503 with reasons where answers would be missing or stand still. A spool in use
+    is told, and ready."""
     services, reasons, notes = services_of(asked), list[str](), list[str]()
     feeds = services.settings.processors
 

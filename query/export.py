@@ -1,9 +1,12 @@
-"""A segment as CSV, page after page: with all that is known, or in the layout of Meta's customer lists.
+"""A segment as CSV, page after page: with all that is known, or in the layout of Meta's customer
+lists.
 
-Meta matches people by hashes, and tells columns by their headers (Meta, 'How to format a customer list'). `extern_id` is the SHA-256 of
-Shopify's customer id, the same that CAPI events carry as `external_id` (Meta, 'Customer file custom audiences': EXTERN_ID). `email` and
-`phone` are hashes too, of shops that let them be kept (`keep_hashed_contacts`), else empty. `value` is what the customer is expected to
-bring, for value-based lookalikes. Guests have no id that Meta could know: without a contact they are left out of that layout.
+Meta matches people by hashes, and tells columns by their headers (Meta, 'How to format a customer
+list'). `extern_id` is the SHA-256 of Shopify's customer id, the same that CAPI events carry as
+`external_id` (Meta, 'Customer file custom audiences': EXTERN_ID). `email` and `phone` are hashes
+too, of shops that let them be kept (`keep_hashed_contacts`), else empty. `value` is what the
+customer is expected to bring, for value-based lookalikes. Guests have no id that Meta could know:
+without a contact they are left out of that layout.
 """
 
 import csv

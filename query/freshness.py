@@ -1,7 +1,9 @@
-"""Keeps cells in memory fresh: refreshes one after the other, and a question waits for one that began after it came.
+"""Keeps cells in memory fresh: refreshes one after the other, and a question waits for one that
+began after it came.
 
-Waiting has an end (`patience_s`): then the answer goes by what is there, and `as_of` tells what that is. So a slow disk or a burst of
-events makes answers older, not slower. Nothing to go by yet: then it waits.
+Waiting has an end (`patience_s`): then the answer goes by what is there, and `as_of` tells what
+that is. So a slow disk or a burst of events makes answers older, not slower. Nothing to go by yet:
+then it waits.
 """
 
 import asyncio
@@ -26,13 +28,15 @@ class Freshness:
         self, refresh: Callable[[], None], loaded: Callable[[], bool], patience_s: float
     ) -> None:
         self._refresh, self._loaded, self._patience_s = refresh, loaded, patience_s
-        # A thread of its own: the columns that come and go then share one of the allocator's arenas, not one per thread of a pool.
+        # A thread of its own: the columns that come and go then share one of the allocator's
+        # arenas, not one per thread of a pool.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cells")
         self._running: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None
 
     async def fresh(self) -> None:
-        """Return when what is in memory is newer than this call, or patience has ended. Raises StoreUnavailable."""
+        """Return when what is in memory is newer than this call, or patience has ended. Raises
+        StoreUnavailable."""
         refreshed = self._ask()
         if not self._loaded():
             await asyncio.shield(refreshed)
@@ -42,7 +46,8 @@ class Freshness:
             refreshed.result()
 
     async def keep(self, every_s: float) -> None:
-        """Refresh for ever, with nobody asking. A store that is away is asked again; questions tell of it, so this does not."""
+        """Refresh for ever, with nobody asking. A store that is away is asked again; questions tell
+        of it, so this does not."""
         while True:
             began = perf_counter()
             try:

@@ -1,6 +1,8 @@
-"""`/metrics` of the whole installation: this process's registry, and what the other roles wrote down of theirs.
+"""`/metrics` of the whole installation: this process's registry, and what the other roles wrote
+down of theirs.
 
-A family is told once (the exposition format wants that), with the samples of every role in it, each under labels `role` and `instance`.
+A family is told once (the exposition format wants that), with the samples of every role in it, each
+under labels `role` and `instance`.
 """
 
 from collections.abc import Iterable, Iterator

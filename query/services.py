@@ -19,7 +19,8 @@ from stream.metrics import ApiMetrics
 from stream.store.contract import Store
 
 FIT_PATIENCE_S: Final = 0.03
-"""How long an answer waits for a newer fit of the models before it goes by the one before: a fit a minute old tells the same."""
+"""How long an answer waits for a newer fit of the models before it goes by the one before: a fit a
+minute old tells the same."""
 
 
 class Services:
@@ -63,7 +64,8 @@ class Services:
 
 
 SERVICES = web.AppKey("services", Services)
-"""Where `make_app` keeps them: whoever shuts down in an orderly way sets `app[SERVICES].ready = False` first."""
+"""Where `make_app` keeps them: whoever shuts down in an orderly way sets `app[SERVICES].ready =
+False` first."""
 
 
 def services_of(asked: Asked) -> Services:

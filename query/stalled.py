@@ -1,8 +1,9 @@
-"""Does anything stand still? Whether somebody folds at all, and whether every processor with something to read gets on with it.
+"""Does anything stand still? Whether somebody folds at all, and whether every processor with
+something to read gets on with it.
 
-A record that is unread now and was the next to be read `STILL_MS` ago is a processor that stands still, however seldom it is asked: one
-that works through a backlog moves, and one that has read everything has nothing to move for. So nothing is scanned, and nobody is timed
-who is not behind.
+A record that is unread now and was the next to be read `STILL_MS` ago is a processor that stands
+still, however seldom it is asked: one that works through a backlog moves, and one that has read
+everything has nothing to move for. So nothing is scanned, and nobody is timed who is not behind.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -15,7 +16,8 @@ from stream.store.contract import Position
 
 STILL_MS: Final = 60_000
 SILENT_MS: Final = 30_000
-"""Fifteen signs of life missed, as `orderwire/healthcheck.py` has it: a role that starts again is there sooner."""
+"""Fifteen signs of life missed, as `orderwire/healthcheck.py` has it: a role that starts again is
+there sooner."""
 
 
 class Standing:
@@ -28,7 +30,8 @@ class Standing:
     def reasons(
         self, feeds: Collection[Feed], positions: Sequence[Position], spans: Spans, now_ms: int
     ) -> list[str]:
-        """Which of `feeds` stand still, and for how long; those of topics that `spans` has not are left as they were."""
+        """Which of `feeds` stand still, and for how long; those of topics that `spans` has not are
+        left as they were."""
         found = []
         for feed in feeds:
             if feed.topic not in spans:

@@ -131,7 +131,8 @@ def spool_fault(role: Role) -> str | None:
 async def oldest_s(
     log: Log, feed: Feed, positions: Sequence[Position], spans: Spans, now_ms: int
 ) -> float | None:
-    """Age of the oldest record that the feed has not folded, seconds; 0 where there is none, None where the log did not tell."""
+    """Age of the oldest record that the feed has not folded, seconds; 0 where there is none, None
+    where the log did not tell."""
     if feed.topic not in spans:
         return None
     reached = {

@@ -19,8 +19,8 @@ from tests.support.skips import pytest_runtest_makereport
 
 __all__ = ["kafka_broker", "postgres_server", "postgres_url", "pytest_runtest_makereport"]
 
-# No example has a time limit: 200 ms are a pause of a busy machine, not a fault of ours. The rest is as hypothesis has it: with CI set the
-# same examples each time, elsewhere others.
+# No example has a time limit: 200 ms are a pause of a busy machine, not a fault of ours. The rest
+# is as hypothesis has it: with CI set the same examples each time, elsewhere others.
 settings.register_profile(
     "without deadlines",
     settings.default,

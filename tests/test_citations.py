@@ -51,7 +51,8 @@ def headings(path: Path) -> set[str]:
 
 
 def dangling(path: Path, text: str) -> Iterator[str]:
-    """Documents, headings and modules cited in `text` that are not there; relative to the root, or to a page's folder."""
+    """Documents, headings and modules cited in `text` that are not there; relative to the root, or
+    to a page's folder."""
     folders = (path.parent, ROOT) if path.suffix == ".md" else (ROOT,)
     flat = joined(text)
     for name, quoted in document.findall(flat):

@@ -30,12 +30,14 @@ CELLS: Final = Cells(
         "platform_orders",
     ),
 )
-"""`campaign` is an order's label (case folded) or a report's campaign name; `reports` counts spend rows, `platform_reports` those among
-them that say `platform_revenue`. Money in minor units of `currency`."""
+"""`campaign` is an order's label (case folded) or a report's campaign name; `reports` counts spend
+rows, `platform_reports` those among them that say `platform_revenue`. Money in minor units of
+`currency`."""
 
 
 def order_cells(row: OrderRow) -> Projection:
-    """The campaign-day in which an order counts, with what the merchant keeps of it; none where it does not count."""
+    """The campaign-day in which an order counts, with what the merchant keeps of it; none where it
+    does not count."""
     if not counts(row):
         return ()
     where = attribute(row.landing)

@@ -39,8 +39,8 @@ whatever visits and pauses lay between: a buyer who comes back may pause again b
 LANDMARKS: Final = Cells(
     "cart_landmark", ("shop", "currency", "day", "age"), ("carts", "completed")
 )
-"""Idle spells that are over, once for each midnight (UTC) they lay across, with their age there: what
-was open on that day, and how much of it was completed."""
+"""Idle spells that are over, once for each midnight (UTC) they lay across, with their age there:
+what was open on that day, and how much of it was completed."""
 COHORTS: Final = Cells("cart_cohort", ("shop", "currency", "hour", "outcome"), ("carts",))
 """Abandoned checkouts by the hour in which they first were, and how long after it they ordered."""
 RECOVERY_MS: Final = 7 * DAY_MS

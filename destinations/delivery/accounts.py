@@ -40,9 +40,11 @@ def pause(
     *,
     probe: bool,
 ) -> AccountRow:
-    """Stop sending, say why, and plan the next probe; one that failed (`probe`) puts off the next for longer.
+    """Stop sending, say why, and plan the next probe; one that failed (`probe`) puts off the next
+    for longer.
 
-    Requests that were in flight beside the first that was refused are no probes: they change nothing.
+    Requests that were in flight beside the first that was refused are no probes: they change
+    nothing.
     """
     row = register(transaction, shop, destination)
     if row.paused_since_ms is not None and not probe:

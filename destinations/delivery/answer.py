@@ -44,9 +44,11 @@ class Shown(NamedTuple):
 
 
 def percentile(buckets: Mapping[int, int], share: float) -> float | None:
-    """The latency in milliseconds below which `share` (0 to 1) of the events lie; None without events.
+    """The latency in milliseconds below which `share` (0 to 1) of the events lie; None without
+    events.
 
-    Bucket b holds 2**(b/8) up to 2**((b+1)/8); within it latencies are taken as spread evenly on the logarithm.
+    Bucket b holds 2**(b/8) up to 2**((b+1)/8); within it latencies are taken as spread evenly on
+    the logarithm.
     """
     total = sum(buckets.values())
     wanted, below = share * total, 0
@@ -59,7 +61,8 @@ def percentile(buckets: Mapping[int, int], share: float) -> float | None:
 
 
 def account(reading: Reading, shown: Shown, now_ms: int) -> dict[str, Any]:
-    """The state of one account: docs/api.md, "GET /v1/destinations/{name}". `shop` and `as_of` come with every answer.
+    """The state of one account: docs/api.md, "GET /v1/destinations/{name}". `shop` and `as_of` come
+    with every answer.
 
     Outcomes count all events ever; latencies and match keys those whose rows are kept (`life`).
     """
@@ -206,9 +209,11 @@ def retry(
     order_ids: Sequence[str] | None = None,
     reason: str | None = None,
 ) -> dict[str, int]:
-    """Send again what can be: dead rows that still have their payload become pending, and a paused account is probed at once.
+    """Send again what can be: dead rows that still have their payload become pending, and a paused
+    account is probed at once.
 
-    Filters: some orders, a text that the row's reason holds. Answers `{"retried": rows, "probed": accounts}`.
+    Filters: some orders, a text that the row's reason holds. Answers `{"retried": rows, "probed":
+    accounts}`.
     """
     where = "shop = :shop AND destination = :destination AND outcome = 'dead' AND expires_ms > :now"
     values: dict[str, Any] = {"shop": shop, "destination": destination, "now": now_ms}

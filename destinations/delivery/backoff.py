@@ -38,7 +38,8 @@ class Schedule(NamedTuple):
     slow_waits_ms: tuple[int, ...] = ()
     """After a failure of the class `transient_slow`; empty: as after any other."""
     jitter: float = 0.5
-    """The share by which a wait may be shorter: many rows that failed together do not come together."""
+    """The share by which a wait may be shorter: many rows that failed together do not come
+    together."""
     ends: bool = False
     """A row is dead when it failed once more than there are waits; else the last wait repeats."""
 
@@ -72,7 +73,8 @@ def again_ms(tries: int, chance: float) -> int:
 
 
 def throttle_ms(tries: int) -> int:
-    """Milliseconds that a throttle lasts which names no time, the `tries`-th (1 or more) that the same row meets."""
+    """Milliseconds that a throttle lasts which names no time, the `tries`-th (1 or more) that the
+    same row meets."""
     return int(min(THROTTLE_BASE_MS << min(tries - 1, 20), THROTTLE_MAX_MS))
 
 

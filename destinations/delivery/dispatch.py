@@ -69,7 +69,8 @@ class Dispatch:
     account: AccountRow | None = None
     """The account's state, where this dispatch changed it."""
     failed: str = ""
-    """Why the last request failed, where that says something about the vendor's end, not about a row."""
+    """Why the last request failed, where that says something about the vendor's end, not about a
+    row."""
 
     async def run(self, rows: Rows) -> None:
         """Send `rows`, as claimed, and settle every one. Raises StoreUnavailable."""

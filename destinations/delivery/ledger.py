@@ -52,7 +52,8 @@ class Due(NamedTuple):
 def register(
     transaction: Transaction, shop: str, destination: str, kind: str = "", account: str = ""
 ) -> AccountRow:
-    """The account's row, made where it is not there yet, with the vendor's id as it is configured now."""
+    """The account's row, made where it is not there yet, with the vendor's id as it is configured
+    now."""
     key = (shop, destination)
     row = transaction.load(ACCOUNTS, [key]).get(key)
     new = row or AccountRow(shop, destination)
@@ -83,7 +84,8 @@ def change(
     keys: Collection[Key],
     next_state: Callable[[OutboxRow], OutboxRow | None],
 ) -> list[OutboxRow]:
-    """Load, change and save rows; `next_state` answers None where a row is to stay. The rows as they are now."""
+    """Load, change and save rows; `next_state` answers None where a row is to stay. The rows as
+    they are now."""
     deltas, changed = Deltas(), []
     for old in transaction.load(OUTBOX, keys).values():
         new = next_state(old)
@@ -97,7 +99,8 @@ def change(
 
 
 def end_leases(transaction: Transaction, now_ms: int) -> int:
-    """End every lease now: for whoever knows that no other sender lives, so that nothing waits for a dead one's. How many rows."""
+    """End every lease now: for whoever knows that no other sender lives, so that nothing waits for
+    a dead one's. How many rows."""
     return transaction.execute(
         f"UPDATE outbox SET due_ms = :now WHERE outcome = '{SENDING}' AND due_ms > :now",
         now=now_ms,
@@ -144,16 +147,19 @@ def claim(
     *,
     probe: bool = False,
 ) -> list[OutboxRow]:
-    """Up to `limit` due rows, oldest first, leased to `claim_id` for `lease_ms`; nobody else gets them meanwhile.
+    """Up to `limit` due rows, oldest first, leased to `claim_id` for `lease_ms`; nobody else gets
+    them meanwhile.
 
-    None of an account that may not be sent to now, whoever found that out; a `probe` is for one that is paused.
+    None of an account that may not be sent to now, whoever found that out; a `probe` is for one
+    that is paused.
     """
     may = (
         "TRUE"
         if probe
         else f"NOT EXISTS (SELECT 1 FROM destination_account WHERE shop = :shop AND destination = :destination AND {HELD})"
     )
-    # A plan may run a subquery once per row, and then its LIMIT limits nothing; a materialized one runs once.
+    # A plan may run a subquery once per row, and then its LIMIT limits nothing; a materialized one
+    # runs once.
     wanted, lock = ("rowid", "") if dialect == "sqlite" else (KEY, "FOR UPDATE SKIP LOCKED")
     waiting_as = [
         f"SELECT * FROM (SELECT {wanted} FROM outbox WHERE shop = :shop AND destination = :destination AND outcome = '{outcome}'"
@@ -182,7 +188,8 @@ def claim(
 
 
 def settle(transaction: Transaction, claim_id: str, rows: Sequence[OutboxRow]) -> int:
-    """Write what became of rows claimed as `claim_id`; those whose claim was lost meanwhile stay as they are. How many were written."""
+    """Write what became of rows claimed as `claim_id`; those whose claim was lost meanwhile stay as
+    they are. How many were written."""
     by_key: dict[Key, OutboxRow] = {row[:4]: row for row in rows}
 
     def next_state(row: OutboxRow) -> OutboxRow | None:
@@ -198,13 +205,16 @@ def settle(transaction: Transaction, claim_id: str, rows: Sequence[OutboxRow]) -
 def settle_sent(
     transaction: Transaction, dialect: str, rows: Sequence[OutboxRow], made: Attempt
 ) -> None:
-    """A whole claim, as it was claimed, was taken: one UPDATE for all its rows. Raises ClaimLost (roll back, then `settle`)."""
+    """A whole claim, as it was claimed, was taken: one UPDATE for all its rows. Raises ClaimLost
+    (roll back, then `settle`)."""
     first = rows[0]
     mine = f"shop = :shop AND destination = :destination AND outcome = '{SENDING}' AND due_ms = :until AND claimed_by = :claim_id"
     locked = ""
     if (
         dialect == "postgresql"
-    ):  # In key order, as the fold locks them: no deadlock with a delivery of orders that are just being sent.
+        # In key order, as the fold locks them: no deadlock with a delivery of orders that are just
+        # being sent.
+    ):
         locked = f"WITH mine AS MATERIALIZED (SELECT {KEY} FROM outbox WHERE {mine} ORDER BY {KEY} FOR UPDATE)"
         mine = f"({KEY}) IN (SELECT * FROM mine)"
     touched = transaction.execute(
@@ -253,7 +263,8 @@ def expire(transaction: Transaction, now_ms: int, shop: str | None = None) -> in
 
 
 def forget_orders(transaction: Transaction, shop: str, order_ids: Collection[str]) -> int:
-    """A customer's data is to go: payloads of these orders are removed, and what was not sent yet is not sent. How many rows."""
+    """A customer's data is to go: payloads of these orders are removed, and what was not sent yet
+    is not sent. How many rows."""
     keys: list[Key] = []
     for order_id in order_ids:
         keys += map(

@@ -71,7 +71,8 @@ def marked(transaction: Transaction, keys: Collection[Key]) -> set[Key]:
 
 
 def tidy(transaction: Transaction, now_ms: int, days: int, shop: str | None = None) -> int:
-    """Shrink and delete what has had its time, of `shop` or of all, a thousand rows at most; how many."""
+    """Shrink and delete what has had its time, of `shop` or of all, a thousand rows at most; how
+    many."""
     here, of_shop = in_shop(shop)
     keys = transaction.query(
         "SELECT shop, destination, event_name, event_id FROM outbox"

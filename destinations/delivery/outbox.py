@@ -13,8 +13,8 @@ What later states change, once a state in which the order is paid has made its r
 | edited up to partially paid | nothing | nothing |
 | cancelled, voided, consent withdrawn | not sent | not sent again |
 
-An older state that comes later changes nothing, with one exception: where the newest is only partially
-paid, an older one that was paid makes the row pending.
+An older state that comes later changes nothing, with one exception: where the newest is only
+partially paid, an older one that was paid makes the row pending.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -124,7 +124,8 @@ def _placed(slot: Slot) -> Placed:
 
 
 def _open(row: OutboxRow | None, event: OrderEvent) -> bool:
-    """Whether `event` may change its row. One that was forbidden after it may have been taken is final."""
+    """Whether `event` may change its row. One that was forbidden after it may have been taken is
+    final."""
     if row is None:
         return True
     if row.outcome not in OPEN | HELD or (row.outcome in OPEN and row.ambiguous_ms is not None):
@@ -137,7 +138,8 @@ def _open(row: OutboxRow | None, event: OrderEvent) -> bool:
 
 
 def _heard(row: OutboxRow | None, event: OrderEvent) -> bool:
-    """Whether `event` is looked at: it may change its row, or be the payment that the row waits for."""
+    """Whether `event` is looked at: it may change its row, or be the payment that the row waits
+    for."""
     waiting = row is not None and row.outcome == SKIPPED and row.reason.startswith(UNPAID)
     return _open(row, event) or (waiting and isinstance(event, Order))
 

@@ -81,7 +81,8 @@ def _final(row: OutboxRow, outcome: str, reason: str = "") -> OutboxRow:
 
 
 def forbidden(row: OutboxRow, outcome: str, reason: str) -> OutboxRow:
-    """Not to be sent (again), as a later delivery says; what is final already stays. While it is being sent the veto waits (`settled`)."""
+    """Not to be sent (again), as a later delivery says; what is final already stays. While it is
+    being sent the veto waits (`settled`)."""
     if row.outcome == SENDING:
         return row._replace(veto=outcome, reason=reason)
     if row.outcome not in OPEN | HELD:
@@ -90,7 +91,8 @@ def forbidden(row: OutboxRow, outcome: str, reason: str) -> OutboxRow:
 
 
 def settled(now: OutboxRow, new: OutboxRow) -> OutboxRow:
-    """What a claimed row becomes: `new` is made of the row as it was claimed, `now` is what later deliveries have made of it since."""
+    """What a claimed row becomes: `new` is made of the row as it was claimed, `now` is what later
+    deliveries have made of it since."""
     new = new._replace(
         updated_us=now.updated_us, triggered=now.triggered, digest=now.digest, veto=""
     )
@@ -105,7 +107,8 @@ def sent(row: OutboxRow, made: Attempt) -> OutboxRow:
 
 
 def dead(row: OutboxRow, made: Attempt, reason: str) -> OutboxRow:
-    """It will never be taken as it is. The payload stays until the event expires, so that a user can have it tried again."""
+    """It will never be taken as it is. The payload stays until the event expires, so that a user
+    can have it tried again."""
     return row._replace(
         outcome=DEAD,
         reason=reason,
@@ -125,7 +128,8 @@ def waiting(
     tries: int = 0,
     ambiguous_ms: int | None = None,
 ) -> OutboxRow:
-    """To be sent (again) at `due_ms`; `maybe_accepted` from the first attempt on of which nobody knows what became of it.
+    """To be sent (again) at `due_ms`; `maybe_accepted` from the first attempt on of which nobody
+    knows what became of it.
 
     From then on it is worth sending for `repeat_ms` only, the time in which its receiver recognises
     a repeat (None: for ever).
@@ -154,7 +158,8 @@ def failed(
     schedule: Schedule,
     repeat_ms: int | None,
 ) -> OutboxRow:
-    """A transient failure: again after a while as `schedule` says, or dead where that is at its end."""
+    """A transient failure: again after a while as `schedule` says, or dead where that is at its
+    end."""
     tries = row.tries + 1
     slow = verdict.kind is ErrorClass.TRANSIENT_SLOW
     wait_ms = schedule.retry_ms(tries, chance, slow=slow)
@@ -172,7 +177,8 @@ def failed(
 
 
 def expired(row: OutboxRow) -> OutboxRow:
-    """Too late, visibly: what a row becomes at its `expires_ms`. A dead one and a dry run only lose their payload."""
+    """Too late, visibly: what a row becomes at its `expires_ms`. A dead one and a dry run only lose
+    their payload."""
     if row.outcome in (DEAD, DRY_RUN):
         return row._replace(payload=b"", expires_ms=None)
     return _final(row, EXPIRED, TOO_LATE if row.ambiguous_ms is None else NEVER_ANSWERED)

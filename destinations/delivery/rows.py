@@ -76,7 +76,8 @@ class OutboxRow(NamedTuple):
     sent_ms: int = 0
     """When the request was put on the wire that was answered with success; 0 before."""
     due_ms: int | None = None
-    """Pending: not before. Sending: the end of the sender's lease. None: nothing more is to be done."""
+    """Pending: not before. Sending: the end of the sender's lease. None: nothing more is to be
+    done."""
     expires_ms: int | None = None
     """When it stops being worth sending; for a dead row and a dry run, when its payload goes."""
     ambiguous_ms: int | None = None
@@ -87,7 +88,8 @@ class OutboxRow(NamedTuple):
     attempts: str = ""
     """JSON objects, one per line."""
     veto: str = ""
-    """Sending: `skipped` or `no_consent` where a later delivery said so meanwhile, with its `reason`."""
+    """Sending: `skipped` or `no_consent` where a later delivery said so meanwhile, with its
+    `reason`."""
     tidy_ms: int | None = None
     """When the row is to shrink, or to go; None while something is still to be done with it."""
 
@@ -105,7 +107,8 @@ class AccountRow(NamedTuple):
     paused_code: str = ""
     paused_message: str = ""
     paused_by: str = ""
-    """`answer`: the vendor refused. `rule`: the destination's own rule holds it; no probe ends that."""
+    """`answer`: the vendor refused. `rule`: the destination's own rule holds it; no probe ends
+    that."""
     next_probe_ms: int | None = None
     """Paused: when one event is sent to see whether it works again; None: not by itself."""
     probes: int = 0
@@ -118,8 +121,8 @@ class AccountRow(NamedTuple):
 OUTBOX = Entities("outbox", OutboxRow, 4)
 ACCOUNTS = Entities("destination_account", AccountRow, 2)
 CELLS = Cells("outbox_cell", ("shop", "destination", "kind", "name"), ("events",))
-"""kind: `outcome`, `match_key` (name "" counts all events that were built), `latency` (name: bucket),
-`predicted` (name: the vendor's code)."""
+"""kind: `outcome`, `match_key` (name "" counts all events that were built), `latency` (name:
+bucket), `predicted` (name: the vendor's code)."""
 
 
 def latency_bucket(ms: int) -> str:

@@ -43,7 +43,8 @@ class Tuning:
     timeout_s: float | None = None
     poll_s: float = 1.0
     lease_ms: int = 30_000
-    """No request starts after half of it, and none lasts longer than its time-out: it is over before the lease is."""
+    """No request starts after half of it, and none lasts longer than its time-out: it is over
+    before the lease is."""
     hold_after: int = 3
     """Failures in a row after which the lane backs off, and the account is said to be failing."""
     hold_cap_ms: int = 30_000
@@ -99,12 +100,14 @@ class Sender:
                 self._loop.call_soon_threadsafe(self._kick_shops, frozenset(shops))
 
     def stop(self) -> None:
-        """Claim nothing more; `run` returns when what is in flight has been settled. Safe from any thread."""
+        """Claim nothing more; `run` returns when what is in flight has been settled. Safe from any
+        thread."""
         self._stopping = True
         self.wake()
 
     async def run(self) -> None:
-        """Send until `stop`. Cancelling it leaves rows in flight to their lease: they become `maybe_accepted` later."""
+        """Send until `stop`. Cancelling it leaves rows in flight to their lease: they become
+        `maybe_accepted` later."""
         self._loop = asyncio.get_running_loop()
         try:
             while not self._stopping:
@@ -135,7 +138,8 @@ class Sender:
                 self._threads = None
 
     async def drain(self) -> None:
-        """Send until nothing is due now, or every lane that has something is paused, throttled or backing off."""
+        """Send until nothing is due now, or every lane that has something is paused, throttled or
+        backing off."""
         while True:
             before = self.claims
             for lane in await self._due():
@@ -179,7 +183,8 @@ class Sender:
         return due
 
     async def _register(self) -> None:
-        """A lane for every account that has none yet: all at the start, the rest later where the store failed meanwhile."""
+        """A lane for every account that has none yet: all at the start, the rest later where the
+        store failed meanwhile."""
         for place, destination in self._destinations.items():
             if place in self._lanes:
                 continue
@@ -233,7 +238,8 @@ class Sender:
                 return
 
     async def _next(self, lane: Lane) -> bool:
-        """Claim a batch and start its dispatch. False where nothing is to be claimed, or nothing may be sent now."""
+        """Claim a batch and start its dispatch. False where nothing is to be claimed, or nothing
+        may be sent now."""
         now_ms = self._clock_ms()
         if lane.next_claim_ms > now_ms:
             await self._sleep((lane.next_claim_ms - now_ms) / 1000)
@@ -303,7 +309,8 @@ class Sender:
         except StoreUnavailable as error:
             log.error("results lost", **lane.names, rows=len(rows), detail=str(error))
         except Exception as error:
-            # Ours. Its text may quote a row, so only its type is logged; the rows come back with their lease.
+            # Ours. Its text may quote a row, so only its type is logged; the rows come back with
+            # their lease.
             log.error("dispatch broke", **lane.names, rows=len(rows), error=type(error).__name__)
             dispatch.failed = f"our own failure, {type(error).__name__}"
         if dispatch.account is not None:
@@ -311,7 +318,8 @@ class Sender:
         await self._judge_lane(lane, dispatch.failed)
 
     async def _judge_lane(self, lane: Lane, failed: str) -> None:
-        """Back off where requests fail one after the other; keep since when they do, for whoever asks."""
+        """Back off where requests fail one after the other; keep since when they do, for whoever
+        asks."""
         now_ms = self._clock_ms()
         lane.failures = lane.failures + 1 if failed else 0
         if lane.failures == 1:

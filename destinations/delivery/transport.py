@@ -19,7 +19,8 @@ from yarl import URL
 
 CONNECT_TIMEOUT_S = 3.0
 KEEP_ALIVE_S = 10.0
-"""Shorter than any proxy's, so that a request is not written into a connection that is just being closed (NoAnswer for nothing)."""
+"""Shorter than any proxy's, so that a request is not written into a connection that is just being
+closed (NoAnswer for nothing)."""
 MAX_ANSWER_BYTES = 1 << 20
 """Answers have some hundred bytes; of what a broken proxy may say without end this much is read."""
 

@@ -44,7 +44,8 @@ def load(transaction: Transaction, shop: str, destination: str) -> MetaAccountRo
 def test_mode(
     transaction: Transaction, destination: str, settings: CapiSettings, now_ms: int
 ) -> Rule | None:
-    """Note that a test event code is in use; the rule that it breaks where it has been for too long."""
+    """Note that a test event code is in use; the rule that it breaks where it has been for too
+    long."""
     if not settings.test_event_code:
         return None
     row = before = load(transaction, settings.shop, destination)

@@ -1,8 +1,11 @@
-"""Hashed e-mail addresses and telephone numbers by customer, for uploading a segment to Meta; only of shops that allow keeping them.
+"""Hashed e-mail addresses and telephone numbers by customer, for uploading a segment to Meta; only
+of shops that allow keeping them.
 
-Each field of a customer is an entity of its own, and of all orders that tell it the newest wins: an order without a telephone number
-takes none away. Values are normalised and hashed as for CAPI, so Meta matches both alike; the plain ones stay in the log. A customer that
-was merged keeps its rows, and whoever reads follows `rfm_alias`. An order that is deleted or cancelled was a customer's all the same.
+Each field of a customer is an entity of its own, and of all orders that tell it the newest wins: an
+order without a telephone number takes none away. Values are normalised and hashed as for CAPI, so
+Meta matches both alike; the plain ones stay in the log. A customer that was merged keeps its rows,
+and whoever reads follows `rfm_alias`. An order that is deleted or cancelled was a customer's all
+the same.
 
 What a shop no longer allows is forgotten (`forget_others`) when the role `process` starts.
 """
@@ -40,7 +43,8 @@ CONTACTS: Final = Entities("contact", ContactRow, 3)
 
 
 def contacts(order: Order, country: str | None) -> tuple[ContactRow, ...]:
-    """What an order tells of its customer: of each field the first that can be made right. `country` is the shop's own (ISO 3166)."""
+    """What an order tells of its customer: of each field the first that can be made right.
+    `country` is the shop's own (ISO 3166)."""
     customer = customer_key(order)
     if not customer or order.test:
         return ()
@@ -68,7 +72,8 @@ def newest(row: ContactRow | None, told: ContactRow) -> ContactRow:
 
 
 def forget_others(transaction: Transaction, shops: Collection[str]) -> int:
-    """Delete the contacts of all but `shops`; how many. Where none is left, the position goes too: a new start reads the whole log."""
+    """Delete the contacts of all but `shops`; how many. Where none is left, the position goes too:
+    a new start reads the whole log."""
     if not shops:
         transaction.execute("DELETE FROM positions WHERE processor = :name", name=Contacts.name)
         return transaction.execute("DELETE FROM contact")
@@ -80,7 +85,8 @@ def forget_others(transaction: Transaction, shops: Collection[str]) -> int:
 
 
 class Contacts:
-    """The processor. `countries` has the shops that allow it, each with its own country (ISO 3166) where that is known."""
+    """The processor. `countries` has the shops that allow it, each with its own country (ISO 3166)
+    where that is known."""
 
     name = "contacts"
     topic = "orders"
@@ -89,7 +95,8 @@ class Contacts:
         self._countries = countries
 
     def decode(self, entry: Entry) -> tuple[ContactRow, ...] | None:
-        """Contacts that an order tells; None where there are none, or the shop allows none, without a look at the body. Raises Rejected."""
+        """Contacts that an order tells; None where there are none, or the shop allows none, without
+        a look at the body. Raises Rejected."""
         shop = entry.record.headers.get("shop", "")
         if shop not in self._countries:
             return None

@@ -122,10 +122,11 @@ class Detail(NamedTuple):
     items: tuple[Item, ...]
     tags: frozenset[str]
     amounts: "Mapping[tuple[str, str], Money]"
-    """(`total`|`subtotal`|`tax`|`shipping`|`shipping_tax`, `shop`|`presentment`) -> money, where told;
-    the first three of what was bought.
+    """(`total`|`subtotal`|`tax`|`shipping`|`shipping_tax`, `shop`|`presentment`) -> money, where
+    told; the first three of what was bought.
 
-    `shipping` is what the buyer paid for it, discounts off and taxes in; `shipping_tax` is the tax in it.
+    `shipping` is what the buyer paid for it, discounts off and taxes in; `shipping_tax` is the tax
+    in it.
     """
     taxes_included: bool
     """Whether prices hold their taxes (Shopify: `taxes_included`)."""
@@ -150,7 +151,8 @@ def _money(plain: Any, amount_set: Any, currency: Any, side: str) -> Money | Non
 
 
 def _shipping(raw: _Body, side: str) -> tuple[Money | None, Money | None]:
-    """(`shipping`, `shipping_tax`) from the lines: `discounted_price` is what was paid, `total_shipping_price_set` is before discounts."""
+    """(`shipping`, `shipping_tax`) from the lines: `discounted_price` is what was paid,
+    `total_shipping_price_set` is before discounts."""
     lines = [mapping(line) for line in sequence(raw.shipping_lines)]
     taxes = [mapping(tax) for line in lines for tax in sequence(line.get("tax_lines"))]
     tax = _sum(
@@ -208,7 +210,8 @@ def _names(
     shipping: Address | None,
     own: Address | None,
 ) -> tuple[str | None, str | None]:
-    """The buyer's: customer, billing address, their own address, the first that has both names; else the first that has any.
+    """The buyer's: customer, billing address, their own address, the first that has both names;
+    else the first that has any.
 
     The shipping address comes in only then: it may be a gift's receiver.
     """
@@ -334,7 +337,8 @@ def _distinct(*values: str | None) -> tuple[str, ...]:
 
 
 def detail(body: bytes, side: str = "shop") -> Detail:
-    """Read an order's JSON object; `side` (`shop` or `presentment`) is the currency of item prices. Never raises for an object."""
+    """Read an order's JSON object; `side` (`shop` or `presentment`) is the currency of item prices.
+    Never raises for an object."""
     raw = _decoder.decode(body)
     customer, client = mapping(raw.customer), mapping(raw.client_details)
     billing, shipping = _address(raw.billing_address), _address(raw.shipping_address)
@@ -374,7 +378,8 @@ def detail(body: bytes, side: str = "shop") -> Detail:
 
 
 def countries(found: Detail, own: str | None) -> tuple[str, ...]:
-    """Where its phone numbers may be from (ISO 3166), best first: billing, shipping, the customer's address, the shop's `own` country."""
+    """Where its phone numbers may be from (ISO 3166), best first: billing, shipping, the customer's
+    address, the shop's `own` country."""
     return _distinct(*(address.country for address in found.addresses), own)
 
 

@@ -173,7 +173,8 @@ def _minutes(value: Any) -> float:
 
 
 def classify(http_status: int | None, headers: Mapping[str, str], body: bytes) -> GraphVerdict:
-    """What an answer means. `http_status` None: the request was written (at least in part) and no answer came."""
+    """What an answer means. `http_status` None: the request was written (at least in part) and no
+    answer came."""
     if http_status is None:
         return GraphVerdict(ErrorClass.TRANSIENT, Action.RETRY, ambiguous=True)
     try:
@@ -194,7 +195,8 @@ def classify(http_status: int | None, headers: Mapping[str, str], body: bytes) -
                 message="" if received > 0 else "Meta received none of the events",
                 received=received,
             )
-        # Not Graph's: no judgement of an event. Only what a gateway says by its status alone is taken at its word.
+        # Not Graph's: no judgement of an event. Only what a gateway says by its status alone is
+        # taken at its word.
         by_status = http_status in (413, 429) or (
             http_status in (401, 403) and isinstance(answer, dict)
         )
@@ -233,7 +235,8 @@ def _trace(value: Any) -> str | None:
 
 
 def scrubbed(message: str, *secrets: str | None) -> str:
-    """`message` without the secrets given, without anything that looks like a token, and at most 300 characters long."""
+    """`message` without the secrets given, without anything that looks like a token, and at most
+    300 characters long."""
     for secret in secrets:
         if secret:
             message = message.replace(secret, "[secret]")

@@ -1,8 +1,10 @@
-"""By which event id an order is known: the one that its row has already, whatever the template says by now; else by the template.
+"""By which event id an order is known: the one that its row has already, whatever the template says
+by now; else by the template.
 
-An order to which the template gives none is known by `OWN_ID`: it lacks a field (a POS order has no checkout_token), or another order has
-that id. No browser can have sent such a sale under an id that Meta would match, so it loses nothing. A row under `OWN_ID` gives way to the
-template's as long as no event was built for it.
+An order to which the template gives none is known by `OWN_ID`: it lacks a field (a POS order has no
+checkout_token), or another order has that id. No browser can have sent such a sale under an id that
+Meta would match, so it loses nothing. A row under `OWN_ID` gives way to the template's as long as
+no event was built for it.
 """
 
 from collections.abc import Collection, Mapping
@@ -66,7 +68,8 @@ def known(
         rows = [
             row for row in reading.query(sql, shop=shop, **names) if row.destination == destination
         ]
-        # An order may have several rows, of older templates: the one that went furthest counts, so it comes last.
+        # An order may have several rows, of older templates: the one that went furthest counts, so
+        # it comes last.
         for row in sorted(
             rows, key=lambda row: (row.outcome not in (SKIPPED, NO_CONSENT), row.event_id)
         ):
@@ -87,7 +90,8 @@ def key_of(
     ids: dict[tuple[str, str], str],
     destination: str,
 ) -> Key:
-    """The order's row for an account. What is decided here is added to `ids`, for its later deliveries."""
+    """The order's row for an account. What is decided here is added to `ids`, for its later
+    deliveries."""
     place = (order.shop, destination, payload.EVENT_NAME)
     order_key = (order.shop, order.order_id)
     if order_key not in ids:

@@ -22,8 +22,10 @@ _LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
 # Not email-validator: 85 us an address (this takes 2), and it writes punycode as Unicode, which
 # would change the hash.
 _email = re.compile(
-    r"(?=.{3,254}$)[^\s@<>()\[\]\\,;:\".]+(?:\.[^\s@<>()\[\]\\,;:\".]+)*"  # local part: atoms between single dots
-    rf"@(?:{_LABEL}\.)+(?:[^\W\d_]{{2,63}}|xn--[a-z0-9-]{{1,59}})"  # at least one dot, and a top level that is letters
+    # local part: atoms between single dots
+    r"(?=.{3,254}$)[^\s@<>()\[\]\\,;:\".]+(?:\.[^\s@<>()\[\]\\,;:\".]+)*"
+    # at least one dot, and a top level that is letters
+    rf"@(?:{_LABEL}\.)+(?:[^\W\d_]{{2,63}}|xn--[a-z0-9-]{{1,59}})"
 ).fullmatch
 _grouping = re.compile(r"[\s().\-\u2010-\u2015]")
 _UNASSIGNED = frozenset({"EU", "EZ", "QO", "UN", "XA", "XB", "ZZ"})
@@ -52,7 +54,8 @@ def _folded(value: str) -> str:
 
 
 def _visible(value: str) -> str:
-    """Without what cannot be seen and is pasted along: direction marks, zero-width and soft characters (general category Cf)."""
+    """Without what cannot be seen and is pasted along: direction marks, zero-width and soft
+    characters (general category Cf)."""
     return (
         value if value.isascii() else "".join(c for c in value if unicodedata.category(c) != "Cf")
     )
@@ -109,12 +112,14 @@ def phone(value: str, *countries: str | None) -> str | None:
 
 
 def name(value: str, *countries: str | None) -> str | None:
-    """A first or last name: lower case, without punctuation, symbols and spaces, in whatever script."""
+    """A first or last name: lower case, without punctuation, symbols and spaces, in whatever
+    script."""
     return _folded(value) or None
 
 
 def city(value: str, *countries: str | None) -> str | None:
-    """Letters and digits of any script, lower case. The dot that lower-casing leaves over a Turkish capital I is no letter: it goes."""
+    """Letters and digits of any script, lower case. The dot that lower-casing leaves over a Turkish
+    capital I is no letter: it goes."""
     return _folded(value.replace("İ", "i")) or None
 
 
@@ -124,7 +129,8 @@ def state(value: str, *countries: str | None) -> str | None:
 
 
 def zip_code(value: str, *countries: str | None) -> str | None:
-    """Lower case without spaces and dashes; in the US (the first of `countries`) the first 5 digits."""
+    """Lower case without spaces and dashes; in the US (the first of `countries`) the first 5
+    digits."""
     text = _folded(value)
     if countries and (countries[0] or "").upper() == "US":
         text = text[:5]
@@ -166,7 +172,8 @@ NORMALISERS: dict[str, Normaliser] = {
 
 
 def normalised(field: str, value: str | None, *countries: str | None) -> str | None:
-    """`value` of `field` as Meta wants it before hashing; None where it is left out. `countries` are the order's, ISO 3166, best first."""
+    """`value` of `field` as Meta wants it before hashing; None where it is left out. `countries`
+    are the order's, ISO 3166, best first."""
     if not value or _already_hashed(value.strip()):
         return None
     return NORMALISERS[field](value, *countries)

@@ -36,8 +36,8 @@ LDU_STATES = {
     "TX": 1005,
     "MT": 1006,
 }
-"""`data_processing_options_state` of the states whose code a page of Meta's confirms; elsewhere Meta
-is asked to locate the buyer itself (docs/facts/meta.md, "Limited Data Use")."""
+"""`data_processing_options_state` of the states whose code a page of Meta's confirms; elsewhere
+Meta is asked to locate the buyer itself (docs/facts/meta.md, "Limited Data Use")."""
 _STATES = (
     "AL AK AZ AR CA CO CT DE DC FL GA HI ID IL IN IA KS KY LA ME MD MA MI MN MS MO MT NE NV NH NJ"
     " NM NY NC ND OH OK OR PA RI SC SD TN TX UT VT VA WA WV WI WY"
@@ -58,7 +58,8 @@ INSIDE = tuple(
         ),
     )
 )
-"""Addresses of private networks, a carrier's NAT, a link or a site: another machine everywhere (RFC 1918, 6598, 3927, 4193, 4291)."""
+"""Addresses of private networks, a carrier's NAT, a link or a site: another machine everywhere (RFC
+1918, 6598, 3927, 4193, 4291)."""
 MAX_CONTENTS = 500
 
 
@@ -73,7 +74,8 @@ def filled(template: str, fields: Mapping[str, str | None]) -> str | None:
 
 
 def ip(addresses: tuple[str, ...]) -> str | None:
-    """One IP address, IPv6 before IPv4; of a list (`X-Forwarded-For`) the first hop. Never hashed. None from inside somebody's network."""
+    """One IP address, IPv6 before IPv4; of a list (`X-Forwarded-For`) the first hop. Never hashed.
+    None from inside somebody's network."""
     found = []
     for text in addresses:
         try:
@@ -342,7 +344,8 @@ def _in_us(address: Address) -> bool:
 
 
 def source_url(order: Order, detail: Detail, settings: CapiSettings) -> str:
-    """The storefront's address: no path and no query, since those of an order's status page let anybody in who holds them."""
+    """The storefront's address: no path and no query, since those of an order's status page let
+    anybody in who holds them."""
     if settings.event_source_url:
         return settings.event_source_url
     host = _host(detail.order_status_url)

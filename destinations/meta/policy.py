@@ -1,4 +1,5 @@
-"""Whether an order is a sale that Meta should hear of, and as what: decided before anything is built.
+"""Whether an order is a sale that Meta should hear of, and as what: decided before anything is
+built.
 
 | rule, the first that applies | outcome |
 |---|---|

@@ -40,7 +40,8 @@ def quality_url(settings: CapiSettings) -> str:
 
 
 def told(body: bytes) -> dict[str, Any]:
-    """Per event name: score of 10, coverage per identifier in percent, freshness. Tolerant: what is missing is None."""
+    """Per event name: score of 10, coverage per identifier in percent, freshness. Tolerant: what is
+    missing is None."""
     events = {}
     for entry in map(mapping, sequence(mapping(orjson.loads(body)).get("web"))):
         quality = mapping(entry.get("event_match_quality"))

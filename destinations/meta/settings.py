@@ -1,4 +1,5 @@
-"""What a shop decides about its Purchase events. Every choice has a default, and the default is the one that overstates nothing.
+"""What a shop decides about its Purchase events. Every choice has a default, and the default is the
+one that overstates nothing.
 
 Secrets are kept out of `repr`, so that no log or error shows them by accident.
 """
@@ -55,7 +56,8 @@ CONSENT_VALUES = (
     ),
     *("agreed", "agree", "consented", "opt_in", "opted_in", "subscribed"),
 )
-"""Clear words for yes. `pending` is none (Shopify: not confirmed yet), nor is a word of another language: `consent_values` can add it."""
+"""Clear words for yes. `pending` is none (Shopify: not confirmed yet), nor is a word of another
+language: `consent_values` can add it."""
 
 PLACEHOLDER = re.compile(r"\{([^{}]+)\}")
 ATTRIBUTE = "note_attributes."
@@ -77,7 +79,8 @@ ValueBasis = Literal[
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be honoured; the message begins with its name and says what to write instead. Never holds a secret."""
+    """A setting that cannot be honoured; the message begins with its name and says what to write
+    instead. Never holds a secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,23 +96,27 @@ class CapiSettings:
     partner_agent: str = "orderwire"
     test_event_code: str | None = None
     test_hours: int = 24
-    """How long a test event code may be in use, from its first use; then the pixel pauses until the code is taken away. At most 72."""
+    """How long a test event code may be in use, from its first use; then the pixel pauses until the
+    code is taken away. At most 72."""
 
     trigger: Literal["paid", "created"] = "paid"
     """`paid`: the first time that an order is seen paid. `created`: as soon as it is there, paid or
     not, for shops that sell cash on delivery; orders that are never paid are sent as well."""
     event_time: Literal["order", "payment"] = "order"
-    """`order`: when the order was made, as the browser's event says. A payment more than 7 days later
-    is too old for Meta. `payment`: when it was first seen paid, so that any payment is in time."""
+    """`order`: when the order was made, as the browser's event says. A payment more than 7 days
+    later is too old for Meta. `payment`: when it was first seen paid, so that any payment is in
+    time."""
     late_payment: Literal["send", "skip"] = "send"
-    """Of orders paid more than 48 hours after they were made (bank transfer, invoice): Meta no longer
-    tells the browser's event of the checkout from this one, so a shop whose pixel reports orders at
-    checkout counts them twice. `send` them, and warn; `skip` where the pixel has reported them."""
+    """Of orders paid more than 48 hours after they were made (bank transfer, invoice): Meta no
+    longer tells the browser's event of the checkout from this one, so a shop whose pixel reports
+    orders at checkout counts them twice. `send` them, and warn; `skip` where the pixel has reported
+    them."""
     event_id: str = "{order_id}"
-    """Template of the event id, which the browser's must equal: `{order_id}`, `{checkout_token}`, any
-    other field at the top of the order, or `{note_attributes.NAME}`, a cart attribute.
+    """Template of the event id, which the browser's must equal: `{order_id}`, `{checkout_token}`,
+    any other field at the top of the order, or `{note_attributes.NAME}`, a cart attribute.
 
-    An order that lacks the field, or has another order's, is sent as `order:<order id>`."""
+    An order that lacks the field, or has another order's, is sent as `order:<order id>`.
+    """
 
     source_web: str = "website"
     source_pos: str = "physical_store"
@@ -117,15 +124,18 @@ class CapiSettings:
     source_phone: str = "phone_call"
     source_renewal: str = "system_generated"
     source_other: str = "other"
-    """For any other `source_name` where no browser was seen; where one was, it counts as `source_web`. Each: an action_source, or skip."""
+    """For any other `source_name` where no browser was seen; where one was, it counts as
+    `source_web`. Each: an action_source, or skip."""
     sources: Mapping[str, str] = field(default_factory=dict)
     """By exact `source_name` (an app's id), before all of the above."""
     renewal_tags: tuple[str, ...] = ("Subscription Recurring Order",)
-    """Order tags by which subscription apps mark renewals, beside `source_name` subscription_contract*."""
+    """Order tags by which subscription apps mark renewals, beside `source_name`
+    subscription_contract*."""
 
     value_basis: ValueBasis = "total"
-    """`total`: all that the buyer paid. `without_shipping`: less what was paid for shipping, its tax too. `without_tax`: less
-    all taxes. `net_of_discounts`: Shopify's subtotal, the items after discounts, with taxes only where the shop's prices hold them."""
+    """`total`: all that the buyer paid. `without_shipping`: less what was paid for shipping, its
+    tax too. `without_tax`: less all taxes. `net_of_discounts`: Shopify's subtotal, the items after
+    discounts, with taxes only where the shop's prices hold them."""
     currency: Literal["shop", "presentment"] = "shop"
     content_id: str = "variant"
     """The catalogue's ids: `variant`, `product`, `sku`; `shopify` for `shopify_<country>_<product
@@ -137,7 +147,8 @@ class CapiSettings:
     """Line item property with what one unit costs the shop, in the currency of `value`: where every
     item has it, `net_revenue` is sent."""
     send_customer_segmentation: bool = True
-    """Whether `customer_segmentation` says that a buyer is new or existing, where that is certain."""
+    """Whether `customer_segmentation` says that a buyer is new or existing, where that is certain.
+    """
     send_predicted_ltv: bool = False
     dry_run: bool = False
     """True: every event is built and judged, its outcome is `dry_run`, and none is sent."""
@@ -150,12 +161,14 @@ class CapiSettings:
     fbclid_attributes: tuple[str, ...] = ("fbclid", "_fbclid")
     fbp_attributes: tuple[str, ...] = ("_fbp", "fbp")
     consent: str | None = None
-    """Cart attribute, or path in the order (`customer.email_marketing_consent.state`), that must be there and say yes."""
+    """Cart attribute, or path in the order (`customer.email_marketing_consent.state`), that must be
+    there and say yes."""
     consent_values: tuple[str, ...] = CONSENT_VALUES
-    """What says yes, in any case, blanks and dashes like underscores; everything else says no. ("*",): whatever is there, as where the
-    attribute is a date or exists only with consent."""
+    """What says yes, in any case, blanks and dashes like underscores; everything else says no.
+    ("*",): whatever is there, as where the attribute is a date or exists only with consent."""
     ldu_states: tuple[str, ...] | None = None
-    """US states (codes) whose orders are sent with Limited Data Use; ("*",) means all of the US. None: the field is not sent."""
+    """US states (codes) whose orders are sent with Limited Data Use; ("*",) means all of the US.
+    None: the field is not sent."""
     opt_out: bool = False
     """True: Meta uses the events for attribution only, not for delivery."""
 

@@ -1,8 +1,11 @@
-"""Meta webhooks (Graph API: Webhooks, 'Getting started'): the handshake that proves the address is ours, and signed notices.
+"""Meta webhooks (Graph API: Webhooks, 'Getting started'): the handshake that proves the address is
+ours, and signed notices.
 
-The handshake is `GET ?hub.mode=subscribe&hub.verify_token=...&hub.challenge=...`: the token is a word that the user chose, and the
-answer is the challenge. A notice is `POST` with `X-Hub-Signature-256: sha256=<hex HMAC-SHA256(app secret, body)>` and a body
-`{"object": ..., "entry": [{"id": ..., ...}, ...]}`; it goes to the topic `ads`, in order per object that it speaks of.
+The handshake is `GET ?hub.mode=subscribe&hub.verify_token=...&hub.challenge=...`: the token is a
+word that the user chose, and the answer is the challenge. A notice is `POST` with
+`X-Hub-Signature-256: sha256=<hex HMAC-SHA256(app secret, body)>` and a body `{"object": ...,
+"entry": [{"id": ..., ...}, ...]}`; it goes to the topic `ads`, in order per object that it speaks
+of.
 """
 
 import hmac
@@ -36,7 +39,8 @@ class MetaApp:
 
 
 def challenge(apps: Sequence[MetaApp], query: Mapping[str, str]) -> str | None:
-    """What to answer to a handshake with `query`, or None where it is not one or its token is nobody's."""
+    """What to answer to a handshake with `query`, or None where it is not one or its token is
+    nobody's."""
     if query.get("hub.mode") != "subscribe" or "hub.challenge" not in query:
         return None
     token = query.get("hub.verify_token", "").encode("utf-8", "replace")

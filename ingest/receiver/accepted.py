@@ -1,8 +1,8 @@
 """The 200 that nearly every delivery gets, written once a second instead of once a delivery.
 
-aiohttp makes the head of every response anew: 9 us on a busy machine, a quarter of what its own handling of a request takes in
-all. This answer has nothing of its own delivery in it, so one object gives it to all: status, length and date (RFC 9110, 6.6.1: an
-origin with a clock sends one).
+aiohttp makes the head of every response anew: 9 us on a busy machine, a quarter of what its own
+handling of a request takes in all. This answer has nothing of its own delivery in it, so one object
+gives it to all: status, length and date (RFC 9110, 6.6.1: an origin with a clock sends one).
 """
 
 from collections.abc import Callable
@@ -14,7 +14,8 @@ from aiohttp.abc import AbstractStreamWriter
 
 
 class Accepted(web.StreamResponse):
-    """200 without a body, for connections that stay open. Keeps nothing of a request, so it may answer many at a time."""
+    """200 without a body, for connections that stay open. Keeps nothing of a request, so it may
+    answer many at a time."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
         """`clock`: Unix milliseconds."""
@@ -22,7 +23,8 @@ class Accepted(web.StreamResponse):
         self._clock = clock
 
     def to(self, request: web.BaseRequest) -> web.StreamResponse:
-        """This answer, or aiohttp's own where the head must say more: HTTP/1.0, and a connection that ends with it."""
+        """This answer, or aiohttp's own where the head must say more: HTTP/1.0, and a connection
+        that ends with it."""
         return self if request.keep_alive and request.version == HttpVersion11 else web.Response()
 
     @property

@@ -1,8 +1,9 @@
 """From a record to "it is durable", in bounded time.
 
-Records that arrive in one turn of the event loop are appended together: one call, one task and one timer for all of them. The log
-may take longer than a sender can wait. Then the senders are told to come again, while the write goes on by itself, its bytes staying
-charged until the log lets go of them: a log that hangs fills the budget, and the budget refuses, instead of memory growing.
+Records that arrive in one turn of the event loop are appended together: one call, one task and one
+timer for all of them. The log may take longer than a sender can wait. Then the senders are told to
+come again, while the write goes on by itself, its bytes staying charged until the log lets go of
+them: a log that hangs fills the budget, and the budget refuses, instead of memory growing.
 """
 
 import asyncio
@@ -23,7 +24,8 @@ _log = structlog.get_logger(__name__)
 
 
 class Appends(Protocol):
-    """The part of a log that the receiver needs (stream/log/contract.py); a spool in front of one has it too."""
+    """The part of a log that the receiver needs (stream/log/contract.py); a spool in front of one
+    has it too."""
 
     async def append(self, records: Sequence[Record]) -> None: ...
 
@@ -40,7 +42,8 @@ class Acks:
         self._writing = set[asyncio.Task[None]]()
 
     def append(self, record: Record, charged: int) -> asyncio.Future[Outcome]:
-        """ACCEPTED or UNAVAILABLE, within the time limit. Takes over `charged`. Cancelling the answer never cancels the write."""
+        """ACCEPTED or UNAVAILABLE, within the time limit. Takes over `charged`. Cancelling the
+        answer never cancels the write."""
         loop = asyncio.get_running_loop()
         if not self._next.records:
             loop.call_soon(self._write)
@@ -65,8 +68,9 @@ class Acks:
             self._tell(str(error))
             outcome, refused = Outcome.ACCEPTED, error.records
         except Exception as error:
-            # Not in the log's contract, so a fault of ours; the sender comes again and nothing is lost. Its message stays out of
-            # our logs, since a database's quotes the values it was given.
+            # Not in the log's contract, so a fault of ours; the sender comes again and nothing is
+            # lost. Its message stays out of our logs, since a database's quotes the values it was
+            # given.
             place = extract_tb(error.__traceback__)[-1]
             _log.error(
                 "append_failed", error=type(error).__name__, at=f"{place.filename}:{place.lineno}"

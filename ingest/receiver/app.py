@@ -174,7 +174,8 @@ class Receiver:
         )
 
     def _warn(self, event: str, about: str, **fields: object) -> None:
-        """Log `event` for `about`, which is one of few and never a sender's own word, once a minute.
+        """Log `event` for `about`, which is one of few and never a sender's own word, once a
+        minute.
 
         Never in a line: a body, an id of a person, a secret.
         """

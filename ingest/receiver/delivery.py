@@ -13,7 +13,8 @@ class Delivery(NamedTuple):
 
     record: Record
     outcome: Outcome
-    """What its sender is told once it is durable: ACCEPTED, or PARKED or UNDECODABLE with a `parked_reason` among its headers."""
+    """What its sender is told once it is durable: ACCEPTED, or PARKED or UNDECODABLE with a
+    `parked_reason` among its headers."""
     label: str
     """Sender's topic as the metrics may show it: one of a fixed few."""
     secret_index: int
@@ -24,9 +25,11 @@ Headers = Mapping[str, str]
 """Of an HTTP request; looked up whatever the case (`multidict.CIMultiDictProxy`)."""
 
 Identify = Callable[[Headers, bytes, int], Delivery | None]
-"""(headers, body, received at Unix milliseconds) -> the delivery, or None where nobody that we know has signed it."""
+"""(headers, body, received at Unix milliseconds) -> the delivery, or None where nobody that we know
+has signed it."""
 
 
 def digest_id(topic: str, body: bytes) -> str:
-    """An id for a delivery without one, the same when it is sent again: 32 hex digits of SHA-256 over topic and body."""
+    """An id for a delivery without one, the same when it is sent again: 32 hex digits of SHA-256
+    over topic and body."""
     return sha256(topic.encode() + b"\n" + body).hexdigest()[:32]

@@ -1,1 +1,2 @@
-"""One file per command; each has `register(app)`. What a command needs is imported when it runs, so that `serve` stays small."""
+"""One file per command; each has `register(app)`. What a command needs is imported when it runs, so
+that `serve` stays small."""

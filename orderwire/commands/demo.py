@@ -55,7 +55,8 @@ def register(app: typer.Typer) -> None:
         ] = 30.0,
         keep: Annotated[bool, typer.Option("--keep", help="Keep the data folder.")] = False,
     ) -> None:
-        """Run everything on this machine, with a simulated shop and a stand-in for Meta, until Ctrl-C."""
+        """Run everything on this machine, with a simulated shop and a stand-in for Meta, until
+        Ctrl-C."""
         from rich.console import Console
 
         from simulator.demo.run import Demo, Options

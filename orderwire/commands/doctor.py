@@ -20,10 +20,11 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--offline", help="Do not ask Meta and Shopify.")
         ] = False,
     ) -> None:
-        """Check configuration, log, store, disk, ports, clock, Meta and Shopify; changes nothing and shows no secret.
+        """Check configuration, log, store, disk, ports, clock, Meta and Shopify; changes nothing
+        and shows no secret.
 
-        Each line is **ok**, a **hint** (it works, and could be better) or something to **fix**; the exit code is 1 if anything is to be
-        fixed.
+        Each line is **ok**, a **hint** (it works, and could be better) or something to **fix**; the
+        exit code is 1 if anything is to be fixed.
         """
         from orderwire.doctor import fix
         from orderwire.operation.telling import log_to_stderr

@@ -44,12 +44,15 @@ def register(app: typer.Typer) -> None:
             bool, typer.Option("--force", help="Do not look whether roles are alive.")
         ] = False,
     ) -> None:
-        """Copy a store to another database and check that both are equal; with the log URLs, move to another log as well.
+        """Copy a store to another database and check that both are equal; with the log URLs, move
+        to another log as well.
 
-        Stop `orderwire serve` first: Shopify delivers again, for 4 hours, what nobody acknowledged. The target must be empty, and stays
-        so if anything fails. A password need not stand in a URL: PGPASSWORD and `~/.pgpass` work. Kafka's settings are those of the
-        environment. With `--from-log` and `--to-log` records not yet read are copied to the new log, and positions begin there; without
-        `--to` this is done to the store `--from` itself. See 'Moving to Kafka and PostgreSQL' in docs/operation.md.
+        Stop `orderwire serve` first: Shopify delivers again, for 4 hours, what nobody acknowledged.
+        The target must be empty, and stays so if anything fails. A password need not stand in a
+        URL: PGPASSWORD and `~/.pgpass` work. Kafka's settings are those of the environment. With
+        `--from-log` and `--to-log` records not yet read are copied to the new log, and positions
+        begin there; without `--to` this is done to the store `--from` itself. See 'Moving to Kafka
+        and PostgreSQL' in docs/operation.md.
         """
         from orderwire.operation.telling import Refused, failures_told
 
@@ -99,7 +102,8 @@ async def _migrate(
         new = await asyncio.to_thread(SqlStore.open, target)
         try:
             if not force:
-                # A receiver may be there already: it gives a sign of life and writes nothing else to the store.
+                # A receiver may be there already: it gives a sign of life and writes nothing else
+                # to the store.
                 _refuse_alive(new, "the target", ("process", "query"))
             await asyncio.to_thread(_copy, old, new)
             if source_log is not None:

@@ -77,15 +77,16 @@ def register(app: typer.Typer) -> None:
         What still fails up to the end of the log, as it is now, is parked. A running processor
         notices within a second. After an upgrade no command is needed: a restart tries again.
 
-        **--set-aside** appends to Kafka again what it has refused (a record too large for its topic, a
-        topic that we may not write), from the spool of this machine. What is refused again stays.
+        **--set-aside** appends to Kafka again what it has refused (a record too large for its
+        topic, a topic that we may not write), from the spool of this machine. What is refused again
+        stays.
 
         **--from** moves the position of the topic's processors back, by compare-and-set, so it is
-        safe while they run. Reading a record again changes nothing that was folded before (the newest
-        version wins, and a sale is sent to Meta once, whatever happens), and adds what was missed:
-        after a lost position, or for a processor that should see older records. It does not compute
-        anew what a fold had got wrong. A running processor notices with its next batch; one that has
-        lost its position looks again every few seconds.
+        safe while they run. Reading a record again changes nothing that was folded before (the
+        newest version wins, and a sale is sent to Meta once, whatever happens), and adds what was
+        missed: after a lost position, or for a processor that should see older records. It does not
+        compute anew what a fold had got wrong. A running processor notices with its next batch; one
+        that has lost its position looks again every few seconds.
         """
         from orderwire.operation.parked_replay import Filter
         from orderwire.operation.telling import failures_told

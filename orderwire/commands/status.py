@@ -22,7 +22,8 @@ def register(app: typer.Typer) -> None:
             ),
         ] = False,
     ) -> None:
-        """Show roles, processors with their lag, Purchase events by outcome, parked records and the spool.
+        """Show roles, processors with their lag, Purchase events by outcome, parked records and the
+        spool.
 
         Reads the log and the store themselves, so it works while `orderwire serve` is down.
         """

@@ -1,6 +1,8 @@
-"""What `orderwire doctor` looks at: each check gives lines that are ok, a hint (works, could be better) or something to fix.
+"""What `orderwire doctor` looks at: each check gives lines that are ok, a hint (works, could be
+better) or something to fix.
 
-No line holds a secret, and nothing is changed: no file is made, no schema upgraded, no topic created, no event sent.
+No line holds a secret, and nothing is changed: no file is made, no schema upgraded, no topic
+created, no event sent.
 """
 
 from typing import Literal, NamedTuple

@@ -17,7 +17,8 @@ from stream.store.contract import Store, StoreError
 from stream.store.migrations.run import head
 
 SPOOL_FINE_S = 60.0
-"""A spool drains within seconds of the log's return; records older than this say that it is still away."""
+"""A spool drains within seconds of the log's return; records older than this say that it is still
+away."""
 
 
 def log_lines(settings: Settings) -> list[Line]:

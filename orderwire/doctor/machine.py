@@ -49,7 +49,8 @@ def disk_line(folder: Path) -> Line:
 
 
 def port_line(subject: str, address: Address, alive: bool) -> Line:
-    """Whether a listener can have its address, or has it; `alive` says whether its role gives signs of life."""
+    """Whether a listener can have its address, or has it; `alive` says whether its role gives signs
+    of life."""
     where = f"{address.host}:{address.port}"
     with socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -1,4 +1,5 @@
-"""Meta's Graph API and Shopify's Admin API, asked once each per shop. A token travels in a header and is in nothing that is shown."""
+"""Meta's Graph API and Shopify's Admin API, asked once each per shop. A token travels in a header
+and is in nothing that is shown."""
 
 import time
 from collections.abc import Callable
@@ -23,7 +24,8 @@ SHOP_QUERY = "{ shop { name ianaTimezone currencyCode } }"
 
 
 class Answer(NamedTuple):
-    """What a check found, and how many seconds our clock is ahead of whoever answered (None where unknown)."""
+    """What a check found, and how many seconds our clock is ahead of whoever answered (None where
+    unknown)."""
 
     lines: list[Line]
     ahead_s: float | None = None

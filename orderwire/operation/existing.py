@@ -1,4 +1,5 @@
-"""Opening what is there without making or changing it, for commands that only look. `serve` makes files and upgrades schemas."""
+"""Opening what is there without making or changing it, for commands that only look. `serve` makes
+files and upgrades schemas."""
 
 import sqlite3
 from contextlib import closing
@@ -28,7 +29,8 @@ def sqlite_path(url: str) -> Path | None:
 
 
 def store_revision(url: str) -> str | None:
-    """The revision of the store's schema; None where there is no file or no schema yet. Changes nothing. Raises StoreError."""
+    """The revision of the store's schema; None where there is no file or no schema yet. Changes
+    nothing. Raises StoreError."""
     path = sqlite_path(url)
     if path is None:
         return _server_revision(url)
@@ -84,7 +86,8 @@ def open_existing_store(settings: Settings) -> SqlStore:
 
 
 async def open_existing_log(settings: Settings) -> Log:
-    """The log, where there is one; on Kafka its topics are made, as `serve` would. Raises NothingThere, LogError."""
+    """The log, where there is one; on Kafka its topics are made, as `serve` would. Raises
+    NothingThere, LogError."""
     path = sqlite_path(settings.log_url)
     if path is not None and not path.exists():
         raise NothingThere(f"there is no log yet at {path}: `orderwire serve` makes it")

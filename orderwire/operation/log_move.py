@@ -1,15 +1,18 @@
-"""Moving from one log to another (the embedded one to Kafka, say) without losing a delivery or counting one twice.
+"""Moving from one log to another (the embedded one to Kafka, say) without losing a delivery or
+counting one twice.
 
-Offsets belong to a log, so positions cannot be taken along. Instead the new log gets what is still to be read in the old one, and positions
-are set to the new log's first record: every processor reads all of it, and what one of them had read already changes nothing (the newest
-version of an entity wins, the outbox has one row per sale). Copied are
+Offsets belong to a log, so positions cannot be taken along. Instead the new log gets what is still
+to be read in the old one, and positions are set to the new log's first record: every processor
+reads all of it, and what one of them had read already changes nothing (the newest version of an
+entity wins, the outbox has one row per sale). Copied are
 
 - of a topic with processors: everything from the position of the one furthest behind;
 - of `parked`: what its processor has not counted yet, and what waits to be replayed;
 - of a topic that no processor reads: everything.
 
-A record keeps its key, so the order of its entity stays. Running it twice copies twice, which nobody behind the log may notice. A record
-that was parked under its old place gets a name that no place of the new log has.
+A record keeps its key, so the order of its entity stays. Running it twice copies twice, which
+nobody behind the log may notice. A record that was parked under its old place gets a name that no
+place of the new log has.
 """
 
 from collections import Counter
@@ -39,8 +42,8 @@ def unread_from(
 ) -> dict[int, int]:
     """Where copying begins: by partition the lowest offset that a processor of the topic needs.
 
-    That is the first record where one has no position, and earlier than its position where a shop is
-    behind. Raises Refused where a position is not in this log.
+    That is the first record where one has no position, and earlier than its position where a shop
+    is behind. Raises Refused where a position is not in this log.
     """
     known = {(p.processor, p.partition): p.next for p in positions if p.topic == topic}
     strange = {partition for _, partition in known} - spans.keys()
@@ -59,7 +62,8 @@ def unread_from(
 async def copy_unread(
     source: Log, target: Log, store: Store, feeds: Collection[Feed], progress: Progress = silent
 ) -> Counter[str]:
-    """Append to `target` what of `source` must not be lost; how many records, by topic. Raises Refused, Unavailable, StoreError."""
+    """Append to `target` what of `source` must not be lost; how many records, by topic. Raises
+    Refused, Unavailable, StoreError."""
     with store.snapshot() as snapshot:
         positions, needed = snapshot.positions(), first_needed(snapshot)
     copied: Counter[str] = Counter()
@@ -109,7 +113,8 @@ def _renamed(entry: Entry) -> Record:
 
 
 async def begin_at_first(target: Log, store: Store, feeds: Collection[Feed]) -> None:
-    """Set every position to the first record of `target`, counts and event times kept. Raises StoreError, Unavailable."""
+    """Set every position to the first record of `target`, counts and event times kept. Raises
+    StoreError, Unavailable."""
     spans = {topic: await target.spans(topic) for topic in {feed.topic for feed in feeds}}
     with store.begin() as transaction:
         before = transaction.positions()

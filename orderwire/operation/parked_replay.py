@@ -2,7 +2,8 @@
 
 What is pending is read from the topic `parked` itself, where a replay leaves its note, not from the
 store's table: so a replay works while no processor runs, and a second one right after it finds
-nothing to do. A record that would be rejected again stays where it is and is counted with its reason.
+nothing to do. A record that would be rejected again stays where it is and is counted with its
+reason.
 
 A processor parks what it cannot decode or fold, with the topic that it was on. The receiver parks
 what it could not place; such a record is placed again by the rules of today.
@@ -79,7 +80,8 @@ async def replay(
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> Result:
-    """Replay what is pending and understood now; with `discard` settle it without replaying. Raises Unavailable, StoreError."""
+    """Replay what is pending and understood now; with `discard` settle it without replaying. Raises
+    Unavailable, StoreError."""
     result = Result()
     known = await last_states(log)
     wanted = {key for key, row in known.items() if not row.replayed and which.takes(row)}
@@ -104,7 +106,8 @@ async def replay(
                     result.returned[outcome[0].topic] += 1
                     records += outcome
             if records and not dry_run:
-                # A record and its note in one append: were the note later, a record parked again meanwhile would lie before it.
+                # A record and its note in one append: were the note later, a record parked again
+                # meanwhile would lie before it.
                 await log.append(records)
     gone = [
         (row.shop, row.id)
@@ -130,7 +133,8 @@ async def _again(log: Log, entry: Entry, processors: Processors) -> list[Record]
 
 
 async def last_states(log: Log) -> dict[Key, ParkedRow]:
-    """What the topic `parked` says of each record on it, as the parked processor would fold it. Raises Unavailable."""
+    """What the topic `parked` says of each record on it, as the parked processor would fold it.
+    Raises Unavailable."""
     known: dict[Key, ParkedRow] = {}
     async for entries in held(log, "parked"):
         for entry in entries:
@@ -140,7 +144,8 @@ async def last_states(log: Log) -> dict[Key, ParkedRow]:
 
 
 def again(entry: Entry, processors: Processors) -> list[Record] | str:
-    """What to append for a parked entry (the record, then the note), or the reason why it would be parked again."""
+    """What to append for a parked entry (the record, then the note), or the reason why it would be
+    parked again."""
     record = entry.record
     if record.headers.get("parked_topic"):
         back, note = replayed(entry)
@@ -154,10 +159,12 @@ def again(entry: Entry, processors: Processors) -> list[Record] | str:
 
 
 def _placed(record: Record) -> Record | str:
-    """A record that the receiver parked, where it belongs by the rules of today; the reason where they do not place it either.
+    """A record that the receiver parked, where it belongs by the rules of today; the reason where
+    they do not place it either.
 
-    It goes without the id that it was parked under: its new key may belong to another partition of `parked`, where what is parked
-    later need not have the higher offset. Should a processor reject it, it is a parked record of its own.
+    It goes without the id that it was parked under: its new key may belong to another partition of
+    `parked`, where what is parked later need not have the higher offset. Should a processor reject
+    it, it is a parked record of its own.
     """
     headers = {
         name: value for name, value in record.headers.items() if not name.startswith("parked_")
@@ -174,7 +181,8 @@ def _placed(record: Record) -> Record | str:
 
 
 def rejected_by_all(record: Record, processors: Sequence[Processor[Any]]) -> str | None:
-    """Why no processor makes anything of `record`; None where one does, or where none of them minds."""
+    """Why no processor makes anything of `record`; None where one does, or where none of them
+    minds."""
     reason = None
     for processor in processors:
         try:

@@ -17,7 +17,8 @@ def silent(done: int, total: int) -> None:
 async def held(
     log: Log, topic: str, starts: dict[int, int] | None = None, progress: Progress = silent
 ) -> AsyncIterator[list[Entry]]:
-    """What `topic` held when asked, partition by partition, up to 500 entries at a time. Raises Unavailable.
+    """What `topic` held when asked, partition by partition, up to 500 entries at a time. Raises
+    Unavailable.
 
     With `starts` only the partitions that it names, each from its offset on.
     """

@@ -1,11 +1,13 @@
-"""Moving positions back, so that processors read records again: the way out of a lost position, and of records missed.
+"""Moving positions back, so that processors read records again: the way out of a lost position, and
+of records missed.
 
-Safe whether a processor runs or not: a position moves by compare-and-set, so a processor in the middle of a batch is fenced, rolls back and
-goes on from the new position, and where it was faster than us we look again. Reading again changes nothing that was folded before, because
-the newest version of an entity wins and the outbox has one row per sale; it adds what was missed.
+Safe whether a processor runs or not: a position moves by compare-and-set, so a processor in the
+middle of a batch is fenced, rolls back and goes on from the new position, and where it was faster
+than us we look again. Reading again changes nothing that was folded before, because the newest
+version of an entity wins and the outbox has one row per sale; it adds what was missed.
 
-Forward it never moves over records that are still there: that would lose them. A position before the first record kept has lost
-already what lay between; it moves to the first.
+Forward it never moves over records that are still there: that would lose them. A position before
+the first record kept has lost already what lay between; it moves to the first.
 """
 
 from collections.abc import Collection, Mapping
@@ -16,7 +18,8 @@ from stream.log.contract import Span
 from stream.store.contract import Fenced, Move, Store
 
 ATTEMPTS = 50
-"""How often a running processor may be faster than us; each time it has committed a batch in between."""
+"""How often a running processor may be faster than us; each time it has committed a batch in
+between."""
 
 
 class Moved(NamedTuple):
@@ -58,7 +61,8 @@ def rewind(
     *,
     dry_run: bool = False,
 ) -> list[Moved]:
-    """Move the positions of `processors` on `topic` to `wanted` (offset by partition). Raises Refused, StoreError."""
+    """Move the positions of `processors` on `topic` to `wanted` (offset by partition). Raises
+    Refused, StoreError."""
     moved = []
     for processor in sorted(processors):
         for partition, target in sorted(wanted.items()):

@@ -1,7 +1,7 @@
 """Replaying what the log has refused: `orderwire replay --set-aside`, once the cause is mended.
 
-The records are in the spool of this machine, so it is run where the receiver runs; a receiver may be at
-work meanwhile. What is refused again stays there.
+The records are in the spool of this machine, so it is run where the receiver runs; a receiver may
+be at work meanwhile. What is refused again stays there.
 """
 
 import asyncio

@@ -1,11 +1,13 @@
-"""Copying one store to another, SQLite or PostgreSQL, and proving that they are equal before anybody can see the copy.
+"""Copying one store to another, SQLite or PostgreSQL, and proving that they are equal before
+anybody can see the copy.
 
-Everything is read from one snapshot and written in one transaction, which commits only if row counts and digests of every table agree:
-a copy that fails leaves the target as empty as it was. A digest is the sum of its rows' digests, so the order of rows, which differs
-between databases, does not matter.
+Everything is read from one snapshot and written in one transaction, which commits only if row
+counts and digests of every table agree: a copy that fails leaves the target as empty as it was. A
+digest is the sum of its rows' digests, so the order of rows, which differs between databases, does
+not matter.
 
-Left out is what each database keeps about itself: its schema's revision, which cells changed lately (readers begin with whole tables), and
-the signs of life of roles.
+Left out is what each database keeps about itself: its schema's revision, which cells changed lately
+(readers begin with whole tables), and the signs of life of roles.
 """
 
 import hashlib
@@ -114,7 +116,8 @@ def counted(reading: Reading, table: Table) -> Count:
 def copy(
     source: Store, target: Store, progress: Progress = lambda table, rows: None
 ) -> list[Copied]:
-    """Copy every table and check that both are equal. Raises Refused (the target is not empty), Unequal, StoreError."""
+    """Copy every table and check that both are equal. Raises Refused (the target is not empty),
+    Unequal, StoreError."""
     with source.snapshot() as before, target.begin() as transaction:
         wanted = tables(before, source.dialect)
         _check_target(transaction, target.dialect, wanted)

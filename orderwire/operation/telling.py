@@ -1,4 +1,5 @@
-"""How commands speak: tables on a terminal and plain lines elsewhere, failures as one line on standard error that says what to do next."""
+"""How commands speak: tables on a terminal and plain lines elsewhere, failures as one line on
+standard error that says what to do next."""
 
 import logging
 import sys
@@ -33,7 +34,8 @@ def failures_told(command: str) -> Iterator[None]:
 
 
 def log_to_stderr() -> None:
-    """Standard output is for the answer; structlog's default would print there. aiokafka warns of what our exceptions tell."""
+    """Standard output is for the answer; structlog's default would print there. aiokafka warns of
+    what our exceptions tell."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     if not structlog.is_configured():
         structlog.configure(
@@ -43,7 +45,8 @@ def log_to_stderr() -> None:
 
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int], None]]:
-    """Gives a function to call with (done, of how many); it draws on standard error where that is a terminal."""
+    """Gives a function to call with (done, of how many); it draws on standard error where that is a
+    terminal."""
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -58,7 +61,8 @@ def progress(what: str) -> Iterator[Callable[[int, int], None]]:
 
 
 def show(title: str, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table on standard output: drawn on a terminal, elsewhere `title` and the rows as aligned columns, one line each."""
+    """A table on standard output: drawn on a terminal, elsewhere `title` and the rows as aligned
+    columns, one line each."""
     texts = [["" if cell is None else str(cell) for cell in row] for row in rows]
     if sys.stdout.isatty():
         table = Table(title=title, title_justify="left", header_style="bold")

@@ -1,4 +1,5 @@
-"""A shop's settings as its answers read them. `query` knows nothing of variables and tables, `orderwire.settings.program` nothing of NumPy."""
+"""A shop's settings as its answers read them. `query` knows nothing of variables and tables,
+`orderwire.settings.program` nothing of NumPy."""
 
 from aggregates.budget.advice.kelly import Caution
 from aggregates.budget.answer.overview import BudgetSettings

@@ -1,4 +1,5 @@
-"""Which processors run, and which topic each reads: what the other roles need to know of them, without loading what folds (10 MB)."""
+"""Which processors run, and which topic each reads: what the other roles need to know of them,
+without loading what folds (10 MB)."""
 
 from destinations.registry import KINDS
 from orderwire.serve.accounts import accounts
@@ -15,11 +16,13 @@ FEEDS: dict[str, str] = {
 """Topic by processor, in the order of `orderwire/serve/registry.py`."""
 
 ALWAYS = "meta"
-"""Its processor reads without an account too: a shop's first pixel is not sent the orders of before."""
+"""Its processor reads without an account too: a shop's first pixel is not sent the orders of
+before."""
 
 
 def keeping_contacts(settings: Settings) -> dict[str, str | None]:
-    """The shops whose customers' hashed contacts are kept, each with its own country where that is set."""
+    """The shops whose customers' hashed contacts are kept, each with its own country where that is
+    set."""
     return {
         domain: None if shop.capi is None else shop.capi.country
         for domain, shop in settings.shops.items()
@@ -28,7 +31,8 @@ def keeping_contacts(settings: Settings) -> dict[str, str | None]:
 
 
 def running(settings: Settings) -> tuple[str, ...]:
-    """The processors that these settings ask for, in the order above: every one costs time per record, so none runs in vain."""
+    """The processors that these settings ask for, in the order above: every one costs time per
+    record, so none runs in vain."""
     idle = {
         kind.processor
         for kind in KINDS.values()

@@ -1,8 +1,8 @@
 """A role's sign of life in the store: that it is there, what it counts, what is wrong with it.
 
-Displays read it; nothing depends on it. So whatever goes wrong here, the role goes on and ends in good
-order: `alive` raises nothing of its own. A row goes when its role ends, else an hour after it was
-written last.
+Displays read it; nothing depends on it. So whatever goes wrong here, the role goes on and ends in
+good order: `alive` raises nothing of its own. A row goes when its role ends, else an hour after it
+was written last.
 """
 
 import asyncio
@@ -57,7 +57,8 @@ class Writing(Protocol):
 
 
 class Heartbeat:
-    """Writes the sign of life until cancelled; after `gone` none comes any more, not even one whose thread the cancelling left behind."""
+    """Writes the sign of life until cancelled; after `gone` none comes any more, not even one whose
+    thread the cancelling left behind."""
 
     def __init__(
         self,
@@ -78,8 +79,8 @@ class Heartbeat:
         self._every_s = every_s
 
     async def run(self) -> None:
-        """Beat for ever. A store that is away is not this role's business, and told once: with the second failure in a row, since at a
-        first start a receiver is there before the store is."""
+        """Beat for ever. A store that is away is not this role's business, and told once: with the
+        second failure in a row, since at a first start a receiver is there before the store is."""
         failures = 0
         while True:
             try:
@@ -88,7 +89,8 @@ class Heartbeat:
             except Exception as error:
                 failures += 1
                 if failures == TOLD_WITH:
-                    # Of what is not in the store's contract only the type: a driver's message may quote what it was given.
+                    # Of what is not in the store's contract only the type: a driver's message may
+                    # quote what it was given.
                     reason = str(error) if isinstance(error, StoreError) else type(error).__name__
                     log.warning("heartbeat not written", error=reason)
             await asyncio.sleep(self._every_s)

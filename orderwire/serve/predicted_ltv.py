@@ -1,7 +1,8 @@
-"""`predicted_ltv` in Purchase events, where a shop wants it: RFM's answer for one customer, asked while the event is built.
+"""`predicted_ltv` in Purchase events, where a shop wants it: RFM's answer for one customer, asked
+while the event is built.
 
-The models are fitted in a thread of their own every few minutes; a customer costs one look-up. An order that comes before the first fit, or
-from a customer that RFM does not know yet, goes without.
+The models are fitted in a thread of their own every few minutes; a customer costs one look-up. An
+order that comes before the first fit, or from a customer that RFM does not know yet, goes without.
 """
 
 import threading
@@ -25,7 +26,8 @@ log = structlog.get_logger()
 
 
 class PredictedLtv:
-    """Asked by the CAPI processor: (shop, customer id) -> what the customer will still bring, or None."""
+    """Asked by the CAPI processor: (shop, customer id) -> what the customer will still bring, or
+    None."""
 
     def __init__(
         self, store: Store, shops: Mapping[str, RfmSettings], clock: Callable[[], float] = time.time

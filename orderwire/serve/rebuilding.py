@@ -17,7 +17,8 @@ from stream.store.contract import Store, StoreBroken, StoreUnavailable
 
 LOOK_EVERY_S: Final = 1.0
 REST: Final = 0.2
-"""Share of a step's duration that the next one waits, so that folds of the same shop get the lock."""
+"""Share of a step's duration that the next one waits, so that folds of the same shop get the lock.
+"""
 PAUSE_S: Final = 60.0
 """How long a shop's projection waits after a step of it failed."""
 log = structlog.get_logger()

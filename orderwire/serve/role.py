@@ -1,4 +1,5 @@
-"""One role in this process: `python -m orderwire.serve.role receive`. The supervisor starts it so; a container may as well (`serve --roles`)."""
+"""One role in this process: `python -m orderwire.serve.role receive`. The supervisor starts it so;
+a container may as well (`serve --roles`)."""
 
 import argparse
 import asyncio
@@ -25,7 +26,8 @@ log = structlog.get_logger()
 
 
 def main() -> int:
-    """Run until SIGTERM or SIGINT; 0 after an orderly end, 78 (EX_CONFIG) where starting again would not help, 1 otherwise."""
+    """Run until SIGTERM or SIGINT; 0 after an orderly end, 78 (EX_CONFIG) where starting again
+    would not help, 1 otherwise."""
     parser = argparse.ArgumentParser(prog="python -m orderwire.serve.role")
     parser.add_argument("role", choices=ROLES)
     parser.add_argument("--restarts", type=int, default=0)
@@ -71,7 +73,8 @@ def _report(settings: Settings | None, identity: Identity, reason: str) -> None:
 
 
 def _is_told(error: Exception) -> bool:
-    """Whether the message says what to do, and is ours: then a traceback would only hide it. Any other may quote what somebody sent."""
+    """Whether the message says what to do, and is ours: then a traceback would only hide it. Any
+    other may quote what somebody sent."""
     return isinstance(error, OSError) or type(error).__module__.startswith(
         ("stream.", "processors.", "query.")
     )
@@ -94,9 +97,10 @@ async def _run(role: str, settings: Settings, identity: Identity, supervisor: in
 def settle_garbage_collector() -> None:
     """For a process that has imported all that it needs.
 
-    What imports left behind stays for ever: looking through it again and again would stop everything for 70 ms at a time. A batch in work
-    is tens of thousands of objects, none of them in a cycle: looking for cycles after every 700 took about 15 % of a fold's CPU
-    (thresholds compared in one run, on a busy machine).
+    What imports left behind stays for ever: looking through it again and again would stop
+    everything for 70 ms at a time. A batch in work is tens of thousands of objects, none of them in
+    a cycle: looking for cycles after every 700 took about 15 % of a fold's CPU (thresholds compared
+    in one run, on a busy machine).
     """
     gc.collect()
     gc.freeze()
@@ -104,7 +108,8 @@ def settle_garbage_collector() -> None:
 
 
 async def _end_without(supervisor: int, stop: asyncio.Event) -> None:
-    """Set `stop` once the supervisor is gone without a word (SIGKILL, out of memory): the next one needs our port and our partitions."""
+    """Set `stop` once the supervisor is gone without a word (SIGKILL, out of memory): the next one
+    needs our port and our partitions."""
     while os.getppid() == supervisor:  # noqa: ASYNC110 - nobody could set an event
         await asyncio.sleep(ORPHANED_S)
     log.warning("supervisor gone")

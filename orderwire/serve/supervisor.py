@@ -1,8 +1,9 @@
 """`orderwire serve`: each role in a process of its own, started again when it dies.
 
-A role that keeps dying is started again for ever, after pauses that grow, and takes no other role with
-it: the receiver takes deliveries whatever the others do. Only a configuration that cannot work is
-final, for that role; `serve` ends where it is for all of them. This process imports nothing heavy.
+A role that keeps dying is started again for ever, after pauses that grow, and takes no other role
+with it: the receiver takes deliveries whatever the others do. Only a configuration that cannot work
+is final, for that role; `serve` ends where it is for all of them. This process imports nothing
+heavy.
 
 | start again after death no. | 1 | 2 | 3 | 4 | 5 | 6 | 7 | further |
 |---|---|---|---|---|---|---|---|---|
@@ -30,8 +31,8 @@ SERIOUS_DEATHS = 5
 """In a row: from here on the line is an error."""
 EX_CONFIG = 78
 SMALL = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
-"""For the roles: glibc keeps memory per thread, OpenBLAS starts a thread per core (and is slower for
-it on arrays of our size)."""
+"""For the roles: glibc keeps memory per thread, OpenBLAS starts a thread per core (and is slower
+for it on arrays of our size)."""
 
 
 @dataclass(slots=True)

@@ -123,14 +123,16 @@ def _copied(row: LinkRow) -> tuple[int, str, int]:
 
 
 def _only_orders(before: LinkRow, after: LinkRow) -> bool:
-    """Whether only further orders came to a link: checkouts with an order of their own do not copy those (`cart_state.relinked`)."""
+    """Whether only further orders came to a link: checkouts with an order of their own do not copy
+    those (`cart_state.relinked`)."""
     return (before.first_order_ms, before.deleted_ms) == (after.first_order_ms, after.deleted_ms)
 
 
 def _checkouts_of(
     transaction: Transaction, links: Collection[LinkRow], where: str = ""
 ) -> Iterable[Key]:
-    """Keys of the checkouts under these links; where one has several, by index, with one statement per shop and kind."""
+    """Keys of the checkouts under these links; where one has several, by index, with one statement
+    per shop and kind."""
     wanted: dict[tuple[str, str], list[str]] = {}
     for link in links:
         if link.checkout == MANY:

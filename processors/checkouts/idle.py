@@ -27,7 +27,8 @@ EDGES_MS: Final = tuple(
 """Lower edges of the age bins (docs/facts/analytics.md, "Recovery potential"): 0, 10 m, 30 m, 1, 3,
 6, 12, 24, 48, 72, 120, 168, 336 h."""
 MAX_RUNS: Final = 1_000
-"""More visits than one in 11 minutes for a week are a robot's; the oldest are let go, so that a row stays below 30 kB."""
+"""More visits than one in 11 minutes for a week are a robot's; the oldest are let go, so that a row
+stays below 30 kB."""
 
 
 def age_bin(age_ms: int) -> int:
@@ -69,7 +70,8 @@ def parsed(runs: str) -> list[tuple[int, int]]:
 
 
 def before(runs: str, completed_ms: int) -> list[tuple[int, int]]:
-    """The runs as they were when the order was made: what comes after it (thank-you page, bookkeeping) is no visit."""
+    """The runs as they were when the order was made: what comes after it (thank-you page,
+    bookkeeping) is no visit."""
     kept = [
         (first, min(last, completed_ms)) for first, last in parsed(runs) if first < completed_ms
     ]

@@ -33,17 +33,21 @@ class LinkRow(NamedTuple):
     subject: str
     """`customer:<id>`, `email:<sha256>` or `cart:<cart token>`."""
     first_order_ms: int
-    """Of a customer: the first order. Of a cart: the first order that names the cart and no checkout."""
+    """Of a customer: the first order. Of a cart: the first order that names the cart and no
+    checkout."""
     orders: str
-    """Of a customer: recent orders. Of a cart: orders of its checkouts. Unix ms, ascending, separated by spaces."""
+    """Of a customer: recent orders. Of a cart: orders of its checkouts. Unix ms, ascending,
+    separated by spaces."""
     deleted_ms: int
     """Of a cart: the newest checkouts/delete that names it and no checkout."""
     begun_ms: int
     """Of a cart: when it was made, once a carts/* record with items told of it."""
     checkout: str
-    """The token of the only checkout that ever named it; "" for none, MANY for more than one: those are found by index."""
+    """The token of the only checkout that ever named it; "" for none, MANY for more than one: those
+    are found by index."""
     kept_from_ms: int
-    """Of a cart: when the newest of it, its checkouts and its orders was made; it is kept for 90 days more. -1 for customers."""
+    """Of a cart: when the newest of it, its checkouts and its orders was made; it is kept for 90
+    days more. -1 for customers."""
 
 
 LINKS: Final = Entities("cart_link", LinkRow, 2)

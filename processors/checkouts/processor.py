@@ -24,7 +24,8 @@ from stream.store.contract import Entities, Key, Row, Transaction
 NAME: Final = "carts"
 AFTER_MINUTES: Final = 60
 PAGE: Final = 500
-"""Rows that one step of a tick touches; a tick takes as many steps as there is work, up to PAGES."""
+"""Rows that one step of a tick touches; a tick takes as many steps as there is work, up to PAGES.
+"""
 PAGES: Final = 20
 OLD_CHECKOUTS: Final = """
     WITH RECURSIVE shops (shop) AS (

@@ -52,9 +52,11 @@ CLOSED: Final = -1
 
 
 class CheckoutRow(NamedTuple):
-    """Columns of `cart_checkout`. Times in Unix ms, -1 for never; money in minor units of `currency`; no contact data in clear.
+    """Columns of `cart_checkout`. Times in Unix ms, -1 for never; money in minor units of
+    `currency`; no contact data in clear.
 
-    Five groups, each replaced as a whole: the newest snapshot; what only grows; the customer's copy; the cart's copy; what follows.
+    Five groups, each replaced as a whole: the newest snapshot; what only grows; the customer's
+    copy; the cart's copy; what follows.
     """
 
     shop: str
@@ -98,7 +100,8 @@ class CheckoutRow(NamedTuple):
     """T, by which this row was settled and is counted."""
     state: str
     idled: int
-    """The longest it ever lay idle, while open before the last touch: 0 less than 10 minutes, 1 less than T, 2 at least T."""
+    """The longest it ever lay idle, while open before the last touch: 0 less than 10 minutes, 1
+    less than T, 2 at least T."""
     closed_ms: int
     last_ms: int
     """The last touch that counts."""
@@ -140,7 +143,8 @@ def blank(shop: str, token: str, created_ms: int) -> CheckoutRow:
 
 
 def value_bin(value: int) -> int:
-    """Four bins per doubling, by integers alone, so that every machine agrees: 0 for nothing, else 1 + 4 log2 and two bits of the rest."""
+    """Four bins per doubling, by integers alone, so that every machine agrees: 0 for nothing, else
+    1 + 4 log2 and two bits of the rest."""
     if value <= 0:
         return 0
     octave = value.bit_length() - 1
@@ -150,7 +154,8 @@ def value_bin(value: int) -> int:
 def folded(
     row: CheckoutRow | None, key: Key, event: Checkout | CheckoutDeleted | Order
 ) -> CheckoutRow:
-    """The row with what an event about this checkout itself tells; `settled` draws the consequences."""
+    """The row with what an event about this checkout itself tells; `settled` draws the
+    consequences."""
     shop, token = str(key[0]), str(key[1])
     if isinstance(event, Checkout):
         return _snapshot(row, event)
@@ -210,7 +215,8 @@ def _snapshot(row: CheckoutRow | None, event: Checkout) -> CheckoutRow:
 def relinked(row: CheckoutRow, customer: LinkRow | None, cart: LinkRow | None) -> CheckoutRow:
     """The row with fresh copies from its links; None leaves a copy as it is.
 
-    Once it has its own order, which it never loses, those of others do not matter: they are not kept, so the row need not follow them.
+    Once it has its own order, which it never loses, those of others do not matter: they are not
+    kept, so the row need not follow them.
     """
     of_customer, of_cart = OF_CUSTOMER(row), OF_CART(row)
     first_order_ms, customer_orders = (
@@ -233,7 +239,8 @@ def links_of(row: CheckoutRow) -> tuple[Key, Key]:
 
 
 def settled(row: CheckoutRow, now_ms: int, after_minutes: int) -> CheckoutRow:
-    """The row with its state at `now_ms`: a function of everything else in it, so settling twice is settling once."""
+    """The row with its state at `now_ms`: a function of everything else in it, so settling twice is
+    settling once."""
     follows = _follows(row, now_ms, after_minutes) if row.updated_us >= 0 else NOTHING_FOLLOWS
     return CheckoutRow._make((*KNOWN(row), after_minutes, *follows))
 

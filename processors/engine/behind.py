@@ -19,7 +19,8 @@ from stream.store.contract import Move, Transaction
 Event = TypeVar("Event")
 STEP = 500
 BAD_IN_A_STEP = 64
-"""Records that a shop is given at a time once a step of it has failed: the others wait for a step."""
+"""Records that a shop is given at a time once a step of it has failed: the others wait for a step.
+"""
 
 log = structlog.get_logger()
 
@@ -41,8 +42,8 @@ class Behind(Generic[Event]):
     ) -> list[StoppedShop]:
         """Go by the store's rows; which of them are out of date.
 
-        What was stopped before this process began is tried again. Where a position was moved back to
-        before a shop's own, the shop reads along with the others.
+        What was stopped before this process began is tried again. Where a position was moved back
+        to before a shop's own, the shop reads along with the others.
         """
         rows = [row for row in rows if row.shop != ALL_SHOPS]
         late = [row for row in rows if row.next < positions.get(row.partition, 0)]
@@ -110,7 +111,8 @@ class Behind(Generic[Event]):
             self._count()
 
     async def step(self, calls: StoreCalls, positions: Mapping[int, int]) -> None:
-        """Let the next shop catch up by some records. Raises what `Settling.settle` raises, and Fenced."""
+        """Let the next shop catch up by some records. Raises what `Settling.settle` raises, and
+        Fenced."""
         waiting = sorted(row for row in self._rows.values() if not row.stopped)
         if not waiting:
             return

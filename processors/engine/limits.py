@@ -1,7 +1,7 @@
 """When our own failures stop a shop, or a whole processor.
 
-A body that lacks what we need is the sender's: it is parked and never counted here. What counts is an
-exception of our decode or fold. A shop is stopped when nearly all of its records meet one; a
+A body that lacks what we need is the sender's: it is parked and never counted here. What counts is
+an exception of our decode or fold. A shop is stopped when nearly all of its records meet one; a
 processor only when several shops' records do, which is what a bad deploy looks like.
 """
 
@@ -20,8 +20,8 @@ class ParkLimit:
     """How much of a shop may fail before the shop is stopped.
 
     `max_run` failures one after the other, or more than `max_ratio` of the shop's last `window`
-    records (once that many were seen since its first failure). For a whole processor: twice as many,
-    from more than one shop.
+    records (once that many were seen since its first failure). For a whole processor: twice as
+    many, from more than one shop.
     """
 
     max_run: int = 100
@@ -104,7 +104,8 @@ class Failures:
         return Passed(None, f"{reason}, of {sum(n > 0 for n in self._all.failed.values())} shops")
 
     def forget(self, shop: str) -> None:
-        """The shop is stopped: when it goes on, it starts afresh, and until then it counts for nothing."""
+        """The shop is stopped: when it goes on, it starts afresh, and until then it counts for
+        nothing."""
         self._shops.pop(shop, None)
         self._all = _Window(self._all.limit)
 

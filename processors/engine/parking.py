@@ -25,7 +25,8 @@ class ParkedRow(NamedTuple):
     source_topic: str
     reason: str
     turn: int
-    """Odd: parked for the first, second, ... time; even: replayed after that. Partitions may be added, so offsets alone do not tell."""
+    """Odd: parked for the first, second, ... time; even: replayed after that. Partitions may be
+    added, so offsets alone do not tell."""
     parked_partition: int
     parked_offset: int
     time_ms: int
@@ -43,7 +44,8 @@ PARKED_CELLS = Cells("parked_cell", ("shop", "reason"), ("records",))
 
 
 def parked(entry: Entry, rejected: Rejected) -> Record:
-    """The record to append to `parked` for an entry that was rejected; a replayed one keeps the id under which it was parked first."""
+    """The record to append to `parked` for an entry that was rejected; a replayed one keeps the id
+    under which it was parked first."""
     record = entry.record
     headers = {
         **record.headers,
@@ -72,7 +74,8 @@ def body_at(entry: Entry) -> tuple[str, int, int] | None:
 
 
 def replayed(entry: Entry) -> list[Record]:
-    """What a replay of a parked entry appends: the record on its own topic again, and the note that it was replayed."""
+    """What a replay of a parked entry appends: the record on its own topic again, and the note that
+    it was replayed."""
     record = entry.record
     headers = {
         k: v
@@ -100,7 +103,8 @@ def replayed(entry: Entry) -> list[Record]:
 
 
 def _id(entry: Entry) -> str:
-    """Under what a parked record is known: where the processor met it, or, from the receiver, the delivery's id."""
+    """Under what a parked record is known: where the processor met it, or, from the receiver, the
+    delivery's id."""
     told = (
         entry.record.headers.get("parked_id")
         or f"{entry.record.headers.get('topic', '')}:{entry.record.id}"

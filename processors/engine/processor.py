@@ -117,7 +117,8 @@ def fold_entities(
     fold: Callable[[Row | None, Any], Row],
     cells: Callable[[Row], Projection],
 ) -> None:
-    """Load the entities that `events` (key, event) name, fold each in order, save those that changed and the difference of their cells."""
+    """Load the entities that `events` (key, event) name, fold each in order, save those that
+    changed and the difference of their cells."""
     by_key: dict[Key, list[Any]] = {}
     for key, event in events:
         by_key.setdefault(key, []).append(event)

@@ -112,7 +112,8 @@ class Projection:
 
 
 def of_cells(entities: Entities[Row], cells: Callable[[Row], CountedCells]) -> Source:
-    """A source whose entities count in cells by themselves. The first part of a cell's key is the shop."""
+    """A source whose entities count in cells by themselves. The first part of a cell's key is the
+    shop."""
 
     def apply(
         transaction: Transaction, work: Mapping[Scope, Sequence[Change[Row]]], now_ms: int

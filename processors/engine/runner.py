@@ -1,9 +1,9 @@
 """read -> decode -> fence -> load, fold, save: the one place where a processor meets log and store.
 
-A batch is one transaction. Its first statement moves the position by compare-and-set from where this
-owner loaded it, so whoever lost the partition is Fenced, rolls back, and loads again. How a batch is
-parked, limited and searched for what it fails on is in `settling`; a shop that fails too often falls
-behind by itself (`behind`), and the others read on.
+A batch is one transaction. Its first statement moves the position by compare-and-set from where
+this owner loaded it, so whoever lost the partition is Fenced, rolls back, and loads again. How a
+batch is parked, limited and searched for what it fails on is in `settling`; a shop that fails too
+often falls behind by itself (`behind`), and the others read on.
 """
 
 import asyncio
@@ -64,9 +64,9 @@ class Runner(Generic[Event]):
     ) -> None:
         """`committed` is called on the event loop after each batch, with the events folded.
 
-        `shops`: whose ticks are asked one by one where the tick of all raises.
-        `pace_s`: minimum seconds between starts of partial batches. A transaction costs milliseconds
-        whatever it holds, so without a pace a few records a second keep a core busy.
+        `shops`: whose ticks are asked one by one where the tick of all raises. `pace_s`: minimum
+        seconds between starts of partial batches. A transaction costs milliseconds whatever it
+        holds, so without a pace a few records a second keep a core busy.
         """
         self._processor, self._log, self._store, self._metrics = processor, source, store, metrics
         self._clock_ms, self._pace_s = clock_ms, pace_s

@@ -29,7 +29,8 @@ class StoppedShop(NamedTuple):
     stopped: int
     """1: stopped; 0: catching up, or, for a whole processor, asked to go on."""
     limited_from: int
-    """Below this offset failures are parked without a limit: somebody asked to go on all the same."""
+    """Below this offset failures are parked without a limit: somebody asked to go on all the same.
+    """
     reason: str
     since_ms: int
 

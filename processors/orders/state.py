@@ -56,7 +56,8 @@ def _in_own_currency(row: OrderRow) -> list[list[int]]:
 
 
 def _merged_refunds(refunds: str, told: tuple[Refund, ...], currency: str, *, newest: bool) -> str:
-    """The union by id and currency, the larger amount where two differ (a refund's transaction succeeds later, never un-succeeds)."""
+    """The union by id and currency, the larger amount where two differ (a refund's transaction
+    succeeds later, never un-succeeds)."""
     if not refunds and not told:
         return ""
     known: dict[str, list[int]] = json.loads(refunds) if refunds else {}

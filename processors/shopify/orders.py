@@ -50,7 +50,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     total: int
     """Original total; not reduced by refunds."""
     current_total: int
-    """After edits and returns; where the payload has none, `total` without what its refunds returned."""
+    """After edits and returns; where the payload has none, `total` without what its refunds
+    returned."""
     financial_status: str
     test: bool
     cancelled: bool
@@ -76,7 +77,8 @@ class RefundCreated(msgspec.Struct, frozen=True, kw_only=True):
     order_id: str
     refund: Refund
     currency: str | None
-    """That of the refund's amounts: the shop's where the refund tells it, else the one in which the buyer was paid."""
+    """That of the refund's amounts: the shop's where the refund tells it, else the one in which the
+    buyer was paid."""
 
 
 class OrderDeleted(msgspec.Struct, frozen=True, kw_only=True):
@@ -188,7 +190,8 @@ def order(record: Record, zones: Zones, *, with_facts: bool = False) -> Order:
 
 
 def exact_id(number: Any, gid: Any) -> str | None:
-    """An id that a JavaScript hop has rounded (..500 for ..508, beyond 2**53) is still exact in the gid string beside it."""
+    """An id that a JavaScript hop has rounded (..500 for ..508, beyond 2**53) is still exact in the
+    gid string beside it."""
     plain = identifier(number)
     if plain is not None and int(plain) <= 1 << 53:
         return plain

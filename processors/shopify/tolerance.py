@@ -16,7 +16,8 @@ INT64 = 1 << 63
 
 
 class Rejected(Exception):
-    """A record that cannot be understood: it is parked with `reason` (snake case, no personal data) and can be replayed."""
+    """A record that cannot be understood: it is parked with `reason` (snake case, no personal data)
+    and can be replayed."""
 
     def __init__(self, reason: str, detail: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
@@ -63,7 +64,8 @@ def sequence(value: Any) -> list[Any]:
 
 
 def identifier(value: Any) -> str | None:
-    """A Shopify id as digits: 123, "123" and "gid://shopify/Order/123" are the same; None where there is none."""
+    """A Shopify id as digits: 123, "123" and "gid://shopify/Order/123" are the same; None where
+    there is none."""
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int):
@@ -79,7 +81,8 @@ def identifier(value: Any) -> str | None:
 
 
 def timestamp(value: Any, field: str) -> datetime | None:
-    """An ISO 8601 time with an offset, the offset kept (it is the shop's); None where there is none. Raises Rejected."""
+    """An ISO 8601 time with an offset, the offset kept (it is the shop's); None where there is
+    none. Raises Rejected."""
     if value is None or value == "" or value == []:
         return None
     if isinstance(value, str):

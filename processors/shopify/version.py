@@ -21,7 +21,8 @@ STATUSES: Final = (
     "refunded",
     "voided",
 )
-"""`financial_status` in the order in which an order goes through them; any other comes before all."""
+"""`financial_status` in the order in which an order goes through them; any other comes before all.
+"""
 
 
 class Version(NamedTuple):
@@ -49,7 +50,8 @@ def progress(financial_status: str, *, cancelled: bool) -> int:
 
 
 def sortable(triggered_at: str) -> str:
-    """An RFC 3339 time in UTC with all its nanoseconds: Shopify leaves out closing zeros, and "...27.5Z" is not after "...27.52Z"."""
+    """An RFC 3339 time in UTC with all its nanoseconds: Shopify leaves out closing zeros, and
+    "...27.5Z" is not after "...27.52Z"."""
     if not triggered_at.endswith("Z"):
         return triggered_at
     seconds, _, fraction = triggered_at[:-1].partition(".")

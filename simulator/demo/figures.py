@@ -1,7 +1,8 @@
-"""The numbers on the demo's screen, each read where it is kept: the sender's account, the Graph stand-in's books, and the store.
+"""The numbers on the demo's screen, each read where it is kept: the sender's account, the Graph
+stand-in's books, and the store.
 
-What the store says is asked of the functions that the API answers with, in one snapshot. Latencies are those of the live phase: what was
-counted while history was loaded is taken off.
+What the store says is asked of the functions that the API answers with, in one snapshot. Latencies
+are those of the live phase: what was counted while history was loaded is taken off.
 """
 
 from collections.abc import Mapping
@@ -34,7 +35,8 @@ class Aggregates:
     """What one snapshot of the store says."""
 
     lag: int | None
-    """Records that a processor has yet to fold, summed over all processors; None where the log did not answer."""
+    """Records that a processor has yet to fold, summed over all processors; None where the log did
+    not answer."""
     waiting: int
     """Events not yet with Meta."""
     state: str
@@ -51,7 +53,8 @@ class Aggregates:
 
 @dataclass(slots=True)
 class StoreReader:
-    """Reads them as the API would; `settings` has one account; `baseline` holds the latency counts before the live phase."""
+    """Reads them as the API would; `settings` has one account; `baseline` holds the latency counts
+    before the live phase."""
 
     store: Store
     shop: str

@@ -1,10 +1,12 @@
-"""A newcomer's first minute: a simulated shop, `orderwire serve` as it would run in earnest, and a Graph API that checks what it gets.
+"""A newcomer's first minute: a simulated shop, `orderwire serve` as it would run in earnest, and a
+Graph API that checks what it gets.
 
     simulator ──signed HTTP──> serve (receive, process, query) ──> Graph stand-in
         └── spend ──> log ──────┘  └── log and store: SQLite files, or Kafka and PostgreSQL
 
-A year of orders goes in first, as fast as it is taken; then visits happen now, told as the internet would tell them (`mangle`). With
-`orders` the demo ends by itself, once everything has settled, and checks all of it (`verify`).
+A year of orders goes in first, as fast as it is taken; then visits happen now, told as the internet
+would tell them (`mangle`). With `orders` the demo ends by itself, once everything has settled, and
+checks all of it (`verify`).
 """
 
 import asyncio
@@ -49,7 +51,8 @@ from stream.store.contract import StoreError
 DRAW_S, LINE_S, SETTLED_S = 1.0, 3.0, 0.2
 CONNECTIONS = 16
 CHECKOUT_DAYS = 13
-"""How far back checkouts go: none expires (after 14 days) while somebody compares two states of it."""
+"""How far back checkouts go: none expires (after 14 days) while somebody compares two states of it.
+"""
 EXAMPLE_SEED = 500
 """Added to the seed for the order to try, so that its id is nobody else's."""
 
@@ -259,8 +262,9 @@ class Demo:
         )
 
     async def _settled(self, there: Stage, feeds: tuple[Feed, ...], *, sent: bool = True) -> None:
-        """Return when every processor is at the end and (with `sent`) every event is with Meta, twice in a row, since one may make the
-        other busy; or when nothing has moved for `patience_s`."""
+        """Return when every processor is at the end and (with `sent`) every event is with Meta,
+        twice in a row, since one may make the other busy; or when nothing has moved for
+        `patience_s`."""
         best, quiet, deadline = None, 0, 0.0
         while quiet < 2:
             spans = await _spans(there)
@@ -298,7 +302,8 @@ class Demo:
     async def _shown(
         self, there: Stage, reader: StoreReader, feeds: tuple[Feed, ...]
     ) -> AsyncIterator[None]:
-        """Figures on the console as long as the block lasts. Where they cannot be shown, the block is cancelled and the reason raised."""
+        """Figures on the console as long as the block lasts. Where they cannot be shown, the block
+        is cancelled and the reason raised."""
         task = asyncio.create_task(self._show(there, reader, feeds))
         block = asyncio.current_task()
         task.add_done_callback(lambda _: block is None or task.cancelled() or block.cancel())

@@ -1,7 +1,8 @@
-"""What the demo shows: a screenful that is drawn anew every second, or a line now and then where there is no terminal.
+"""What the demo shows: a screenful that is drawn anew every second, or a line now and then where
+there is no terminal.
 
-Addresses and commands to try are printed once, above, so that they stay where they can be copied from; the screenful has 19 lines and
-fits below them in a terminal of 100 x 30.
+Addresses and commands to try are printed once, above, so that they stay where they can be copied
+from; the screenful has 19 lines and fits below them in a terminal of 100 x 30.
 """
 
 import shlex

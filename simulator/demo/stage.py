@@ -1,7 +1,8 @@
-"""Where the demo plays: a folder, a log and a store, the Graph stand-in, `serve`; set up in this order and taken down in reverse.
+"""Where the demo plays: a folder, a log and a store, the Graph stand-in, `serve`; set up in this
+order and taken down in reverse.
 
-The demo's own process and its children go by the same settings, the demo shop's: nobody's webhook secret or pixel is touched, whatever is
-in the shell or in a `.env` beside it.
+The demo's own process and its children go by the same settings, the demo shop's: nobody's webhook
+secret or pixel is touched, whatever is in the shell or in a `.env` beside it.
 """
 
 import asyncio
@@ -111,7 +112,8 @@ async def stage(
     trouble: float,
     seed: int,
 ) -> AsyncIterator[Stage]:
-    """Set everything up below `folder`; its processes become `children`'s, which the caller watches and ends.
+    """Set everything up below `folder`; its processes become `children`'s, which the caller watches
+    and ends.
 
     Raises Missing, Died, NotReady, LogError, StoreError.
     """
@@ -158,11 +160,13 @@ async def stage(
 
 
 TROUBLES = {"transient": 0.4, "ambiguous": 0.2, "resets": 0.2, "html": 0.2}
-"""What goes wrong when something does: an error that passes, events kept without an answer, a connection cut, a proxy's page."""
+"""What goes wrong when something does: an error that passes, events kept without an answer, a
+connection cut, a proxy's page."""
 
 
 async def finished(call: Callable[[], T]) -> T:
-    """`call` in a thread, waited for even when cancelled: what it has half begun can then be undone."""
+    """`call` in a thread, waited for even when cancelled: what it has half begun can then be
+    undone."""
     task = asyncio.create_task(asyncio.to_thread(call))
     try:
         return await asyncio.shield(task)
@@ -172,7 +176,8 @@ async def finished(call: Callable[[], T]) -> T:
 
 
 async def _servers(stack: AsyncExitStack) -> tuple[str, str]:
-    """URLs of Kafka and PostgreSQL, as tests have them. What is missing is told before anything is started."""
+    """URLs of Kafka and PostgreSQL, as tests have them. What is missing is told before anything is
+    started."""
     postgres, broker = Postgres(), KafkaBroker()
     stack.push_async_callback(finished, postgres.stop)
     stack.push_async_callback(finished, broker.stop)

@@ -1,8 +1,10 @@
-"""The Graph stand-in's books: what came over the wire, what was kept of it, and what contradicts itself.
+"""The Graph stand-in's books: what came over the wire, what was kept of it, and what contradicts
+itself.
 
-An event is known by (pixel, event_name, event_id), as Meta knows it; its *payload identity* is a digest of order_id, value, currency
-and event_time. One event id with two identities, or one order with two event ids, is a mistake of the sender even where the request
-that carried it was refused: it was on the wire. Repeats are none: a sender that cannot know must send again; they are counted.
+An event is known by (pixel, event_name, event_id), as Meta knows it; its *payload identity* is a
+digest of order_id, value, currency and event_time. One event id with two identities, or one order
+with two event ids, is a mistake of the sender even where the request that carried it was refused:
+it was on the wire. Repeats are none: a sender that cannot know must send again; they are counted.
 No field of `user_data` is kept, only how often each was there.
 """
 
@@ -20,7 +22,8 @@ EventKey = tuple[str, str, str]
 
 
 class Conflict(NamedTuple):
-    """`kind` is `two_identities` (one event id, two payloads) or `two_event_ids` (one order, two event ids)."""
+    """`kind` is `two_identities` (one event id, two payloads) or `two_event_ids` (one order, two
+    event ids)."""
 
     kind: str
     pixel: str
@@ -85,7 +88,8 @@ def identity(event: Mapping[str, Any]) -> bytes:
 
 
 class Account:
-    """Everything counted. With `only_ids` it keeps 8 bytes per event, for long runs: no conflicts, no sequences, no times."""
+    """Everything counted. With `only_ids` it keeps 8 bytes per event, for long runs: no conflicts,
+    no sequences, no times."""
 
     def __init__(self, *, only_ids: bool = False) -> None:
         self.only_ids = only_ids
@@ -96,7 +100,8 @@ class Account:
         """Events kept again under a key that was kept before."""
         self.events: dict[EventKey, Seen] = {}
         self.sequences: dict[tuple[str, str], list[tuple[str, str]]] = {}
-        """(pixel, order_id) -> (event_name, event_id) in the order in which they were first kept."""
+        """(pixel, order_id) -> (event_name, event_id) in the order in which they were first kept.
+        """
         self.rejected: Counter[str] = Counter()
         self.findings: Counter[str] = Counter()
         self.answers: Counter[str] = Counter()
@@ -190,7 +195,8 @@ class Account:
         }
 
     def summary(self, *, events: bool = False) -> dict[str, Any]:
-        """As JSON; with `events`, one row per event: pixel, event_name, event_id, times seen, times kept, first seen (Unix s)."""
+        """As JSON; with `events`, one row per event: pixel, event_name, event_id, times seen, times
+        kept, first seen (Unix s)."""
         told: dict[str, Any] = {
             "requests": self.requests,
             "received": self.received,

@@ -43,7 +43,8 @@ WEIGHTS = {
     "ct": 1,
     "zp": 1,
 }
-"""High, Medium and Low of Meta Help Center article 765081237991954 as 3, 2, 1; Meta's own formula is not published."""
+"""High, Medium and Low of Meta Help Center article 765081237991954 as 3, 2, 1; Meta's own formula
+is not published."""
 IDENTIFIERS = {
     "em": "email",
     "ph": "phone",
@@ -55,8 +56,9 @@ IDENTIFIERS = {
 class GraphStandIn:
     """The stand-in, listening on loopback while its context is open.
 
-    `tokens` maps each good token to the pixels that it may use (None: all of them); without it any token is good. With `app_secret`
-    every call needs the `appsecret_proof` of its token. `clock` gives Unix seconds.
+    `tokens` maps each good token to the pixels that it may use (None: all of them); without it any
+    token is good. With `app_secret` every call needs the `appsecret_proof` of its token. `clock`
+    gives Unix seconds.
     """
 
     def __init__(

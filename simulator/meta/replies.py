@@ -15,7 +15,8 @@ import orjson
 
 
 class Call(NamedTuple):
-    """A POST of events, as a script sees it before the rules do. `events` is what was sent: keep nothing of it."""
+    """A POST of events, as a script sees it before the rules do. `events` is what was sent: keep
+    nothing of it."""
 
     number: int
     """1 for the first request of the stand-in's life."""
@@ -38,7 +39,8 @@ class Reply:
     reset: bool = False
     """Cut the connection instead of answering."""
     takes: int | None = 0
-    """Events of the batch that are kept all the same, from its start; None for all. Only where `status` is set or `reset`."""
+    """Events of the batch that are kept all the same, from its start; None for all. Only where
+    `status` is set or `reset`."""
 
 
 Script = Callable[[Call], Reply | None]
@@ -156,7 +158,8 @@ def partial(received: int) -> Reply:
 
 @dataclass(frozen=True, slots=True)
 class Weather:
-    """Shares of requests (0 to 1) that meet each kind of trouble, drawn by `seed`; call it as a script."""
+    """Shares of requests (0 to 1) that meet each kind of trouble, drawn by `seed`; call it as a
+    script."""
 
     seed: int = 0
     transient: float = 0.0
@@ -171,7 +174,8 @@ class Weather:
     """Unix times between which no token is good."""
 
     def script(self) -> Script:
-        """A script of its own random numbers; the same calls in the same order meet the same weather."""
+        """A script of its own random numbers; the same calls in the same order meet the same
+        weather."""
         random = Random(self.seed)
         troubles: tuple[tuple[float, Callable[[], Reply]], ...] = (
             (self.transient, transient),

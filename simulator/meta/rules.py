@@ -114,7 +114,8 @@ def event_broken(event: Any, now_s: float) -> Broken | None:
 
 
 def findings(event: Mapping[str, Any]) -> list[Finding]:
-    """What a good sender would have done better, in an event that breaks no rule (sections 1.3, 2.2)."""
+    """What a good sender would have done better, in an event that breaks no rule (sections 1.3,
+    2.2)."""
     found = []
     user_data = event["user_data"]
     if event.get("event_id") is None:
@@ -293,7 +294,8 @@ def _content_broken(item: Mapping[str, Any]) -> Broken | None:
 
 
 def processing_broken(event: Mapping[str, Any]) -> Broken | None:
-    """Limited Data Use: `[]` or `["LDU"]`; the latter with country 1 (US) or 0, and a state that goes with it (section 1.3)."""
+    """Limited Data Use: `[]` or `["LDU"]`; the latter with country 1 (US) or 0, and a state that
+    goes with it (section 1.3)."""
     options = event.get("data_processing_options")
     if options is None or options == []:
         return None

@@ -93,7 +93,8 @@ def _version(delivery: Delivery, body: Json) -> tuple[datetime, str, str]:
 
 
 def expected_orders(deliveries: Iterable[Delivery]) -> dict[str, ExpectedOrder]:
-    """By order id, every order of which a state was delivered. Broken deliveries are passed over by their label."""
+    """By order id, every order of which a state was delivered. Broken deliveries are passed over by
+    their label."""
     newest: dict[str, _State] = {}
     paid: set[str] = set()
     refunds: dict[str, dict[str, Json]] = {}

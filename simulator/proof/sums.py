@@ -1,7 +1,9 @@
-"""The store against itself and against its log: `aggregate == sum(cells(entity))`, and a fold of the whole log from nothing.
+"""The store against itself and against its log: `aggregate == sum(cells(entity))`, and a fold of
+the whole log from nothing.
 
-Each check answers with the differences that it found, in words without keys (a key may name a customer); an empty list is what should come.
-Projections and folds are the processors' own, since it is the way there that is checked: cells are summed here, and not as differences.
+Each check answers with the differences that it found, in words without keys (a key may name a
+customer); an empty list is what should come. Projections and folds are the processors' own, since
+it is the way there that is checked: cells are summed here, and not as differences.
 """
 
 from collections import defaultdict
@@ -77,7 +79,8 @@ def _counted(reading: Reading) -> Iterator[Counted]:
 def fold(
     entries: Sequence[Entry], processors: Sequence[Processor[Any]], store: Store, now_ms: int
 ) -> set[str]:
-    """Fold the log from nothing into an empty store, one processor after the other, the way the runner does; then what time does.
+    """Fold the log from nothing into an empty store, one processor after the other, the way the
+    runner does; then what time does.
 
     Answers with the ids under which what was rejected is parked.
     """

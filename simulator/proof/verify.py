@@ -1,11 +1,12 @@
-"""What must be true once everything has settled, checked from outside: by the log, by the oracle, by a fold from nothing, by Meta's books.
+"""What must be true once everything has settled, checked from outside: by the log, by the oracle,
+by a fold from nothing, by Meta's books.
 
-Each function answers with the differences that it found, in words; an empty list is what should come. `verify` puts them together for a
-run of the demo. They share no state with the processes that they check: they read the log, a snapshot of the store, and the account of
-the Graph stand-in.
+Each function answers with the differences that it found, in words; an empty list is what should
+come. `verify` puts them together for a run of the demo. They share no state with the processes that
+they check: they read the log, a snapshot of the store, and the account of the Graph stand-in.
 
-What arrived is taken from the log, for whoever looks on may post deliveries of their own; that the log has lost none of ours is the first
-thing checked.
+What arrived is taken from the log, for whoever looks on may post deliveries of their own; that the
+log has lost none of ours is the first thing checked.
 """
 
 from collections import Counter, defaultdict
@@ -47,7 +48,8 @@ class Sent:
     acknowledged: Mapping[str, int]
     """Webhook id -> how often it was answered 200."""
     broken: Mapping[str, str]
-    """Webhook id -> kind, of those that were broken on purpose (`mangle.PARKED`, `mangle.REFUSED`)."""
+    """Webhook id -> kind, of those that were broken on purpose (`mangle.PARKED`, `mangle.REFUSED`).
+    """
     unexpected: Collection[tuple[str, str, int, int]] = ()
     """(webhook id, kind, expected status, status)."""
     gave_up: Collection[str] = ()
@@ -133,7 +135,8 @@ def arrived(entries: Iterable[Entry], broken: Collection[str]) -> list[Delivery]
 
 
 def oracle_differs(orders: Iterable[ExpectedOrder], reading: Reading, shop: str) -> Differences:
-    """Customers' purchase days, customers and what is in the RFM window are what an oracle makes of the deliveries all at once."""
+    """Customers' purchase days, customers and what is in the RFM window are what an oracle makes of
+    the deliveries all at once."""
     days: defaultdict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
     left_out = [0, 0]
     key = live_key(reading, shop, rfm.NAME)
@@ -192,10 +195,12 @@ def meta_differs(
     since: datetime,
     until: datetime,
 ) -> Differences:
-    """What the Graph stand-in has in its books (`/account?events=1`) is what Meta should have of these orders.
+    """What the Graph stand-in has in its books (`/account?events=1`) is what Meta should have of
+    these orders.
 
-    Each sale, under one event id, with one payload; nothing that is no sale; nothing refused. `since` and `until` are when the first
-    order was sent and when this is asked: which orders are too old changes meanwhile.
+    Each sale, under one event id, with one payload; nothing that is no sale; nothing refused.
+    `since` and `until` are when the first order was sent and when this is asked: which orders are
+    too old changes meanwhile.
     """
     kept = _kept(account, pixel_id)
     expected = list(orders)
@@ -218,7 +223,8 @@ def meta_differs(
 
 
 def sent_again(account: Mapping[str, Any], pixel_id: str) -> Differences:
-    """No event came more than once, unless a request went without a good answer: a sender that cannot know must send again.
+    """No event came more than once, unless a request went without a good answer: a sender that
+    cannot know must send again.
 
     To be asked only where no sender was killed: one that begins anew cannot know either.
     """
@@ -256,7 +262,8 @@ async def verify(
     folder: Path,
     thread: Callable[..., Any],
 ) -> list[Check]:
-    """All of the above for one run. `folder` is for the store that the log is folded into again; `thread` runs what blocks."""
+    """All of the above for one run. `folder` is for the store that the log is folded into again;
+    `thread` runs what blocks."""
     entries = await everything(log)
     spans = {topic: await log.spans(topic) for topic in TOPICS}
     feeds = [Feed(processor.name, processor.topic) for processor in processors]

@@ -63,7 +63,8 @@ class _Node(Protocol):
 
 
 class KafkaBroker:
-    """`with KafkaBroker() as broker: broker.bootstrap`. Raises `Missing`. The methods block: call them in a thread from an event loop."""
+    """`with KafkaBroker() as broker: broker.bootstrap`. Raises `Missing`. The methods block: call
+    them in a thread from an event loop."""
 
     def __init__(
         self,
@@ -73,8 +74,9 @@ class KafkaBroker:
         cache: Path | None = None,
         version: str = VERSION,
     ) -> None:
-        """`address` (host:port[,host:port]) is used as it is, and never started or stopped. `directory` keeps data and server log, by
-        default a temporary one; `cache` keeps the jars, by default ~/.cache/orderwire."""
+        """`address` (host:port[,host:port]) is used as it is, and never started or stopped.
+        `directory` keeps data and server log, by default a temporary one; `cache` keeps the jars,
+        by default ~/.cache/orderwire."""
         self.bootstrap = address or ""
         self._directory, self._cache, self._version = directory, cache, version
         self._node: _Node | None = None
@@ -85,7 +87,8 @@ class KafkaBroker:
         return self._node is not None
 
     def start(self) -> None:
-        """Start the broker, return once it accepts connections (3 s with Java). Nothing to do for a given address."""
+        """Start the broker, return once it accepts connections (3 s with Java). Nothing to do for a
+        given address."""
         if self.bootstrap:
             return
         port = free_port()
@@ -213,7 +216,8 @@ class JavaNode:
                 START_S,
             )
         with self._output.open("ab") as output:
-            # A session of its own: Ctrl-C in a terminal then reaches us, and the broker ends after those who use it.
+            # A session of its own: Ctrl-C in a terminal then reaches us, and the broker ends after
+            # those who use it.
             self._process = subprocess.Popen(  # noqa: S603 - our own command line
                 [*self._java, "kafka.Kafka", str(self._config)],
                 stdout=output,
@@ -253,7 +257,8 @@ class JavaNode:
 
 
 class DockerNode:
-    """Kafka's official image. The port is the same within and without, for a broker tells its clients one address."""
+    """Kafka's official image. The port is the same within and without, for a broker tells its
+    clients one address."""
 
     def __init__(self, port: int, version: str) -> None:
         self._name = f"orderwire-kafka-{os.getpid()}-{port}"
@@ -296,7 +301,8 @@ class DockerNode:
 
 
 def jars_of(version: str, cache: Path) -> Path:
-    """The folder with Kafka's jars, fetched where it is not yet there. Two at once both fetch, and the first to finish wins."""
+    """The folder with Kafka's jars, fetched where it is not yet there. Two at once both fetch, and
+    the first to finish wins."""
     jars = cache / f"kafka-{version}"
     if jars.is_dir():
         return jars
@@ -325,10 +331,12 @@ def jars_of(version: str, cache: Path) -> Path:
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on, and that for a minute the system gives to nobody who does not name it.
+    """A TCP port on loopback that nobody listens on, and that for a minute the system gives to
+    nobody who does not name it.
 
-    A connection that its listening side closed first stays behind in TIME_WAIT: the port is in use to whoever asks for any port (this
-    function included), and free to a server, since servers set SO_REUSEADDR.
+    A connection that its listening side closed first stays behind in TIME_WAIT: the port is in use
+    to whoever asks for any port (this function included), and free to a server, since servers set
+    SO_REUSEADDR.
     """
     with (
         socket.create_server(("127.0.0.1", 0)) as listener,

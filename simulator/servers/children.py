@@ -1,7 +1,8 @@
 """The demo's own processes: started here, watched, and ended here whatever happens.
 
-Each is the leader of a session of its own. So Ctrl-C in a terminal reaches the demo alone, which ends its children in order; and whatever
-a child has started (the roles of `serve`) ends with it, even where the child itself was killed and could not see to it.
+Each is the leader of a session of its own. So Ctrl-C in a terminal reaches the demo alone, which
+ends its children in order; and whatever a child has started (the roles of `serve`) ends with it,
+even where the child itself was killed and could not see to it.
 """
 
 import os
@@ -43,7 +44,8 @@ class Child:
 
 
 class Children:
-    """`with Children(folder) as children:`; at the end of the block none of them is left, nor any that they started."""
+    """`with Children(folder) as children:`; at the end of the block none of them is left, nor any
+    that they started."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder

@@ -2,7 +2,8 @@
 
 
 class Missing(Exception):
-    """A program or package that would be needed is not here; the message names each way that was tried."""
+    """A program or package that would be needed is not here; the message names each way that was
+    tried."""
 
     def __init__(self, what: str, ways: list[str]) -> None:
         super().__init__(f"cannot start {what}; any one of these would do: " + "; ".join(ways))

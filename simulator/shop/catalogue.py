@@ -38,7 +38,8 @@ _BASES = (49.0, 24.9, 12.5, 79.0, 18.0, 139.0, 119.0, 9.9, 64.5, 29.0, 22.0, 35.
 
 
 def products(currency: str) -> tuple[Product, ...]:
-    """Twelve products, priced in minor units: for a currency without digits a hundred of its units stand for one dollar."""
+    """Twelve products, priced in minor units: for a currency without digits a hundred of its units
+    stand for one dollar."""
     places = digits(currency)
     scale = 100 if places == 0 else 10**places
     return tuple(
@@ -71,9 +72,11 @@ def click_id(random: Random) -> str:
 
 
 def arrival(random: Random, at_ms: int) -> Arrival:
-    """A visit's origin: the campaigns by their shares, then organic search, direct, wallet paths, and none readable.
+    """A visit's origin: the campaigns by their shares, then organic search, direct, wallet paths,
+    and none readable.
 
-    `at_ms`, Unix milliseconds, is when it came; `_fbc` and `_fbp` are what a theme's script would copy from the cookies.
+    `at_ms`, Unix milliseconds, is when it came; `_fbc` and `_fbp` are what a theme's script would
+    copy from the cookies.
     """
     drawn = random.random()
     fbp = (

@@ -1,6 +1,8 @@
-"""What happens to an order after it was placed. Each function changes the sale, and its ledger with it; telling is the shop's.
+"""What happens to an order after it was placed. Each function changes the sale, and its ledger with
+it; telling is the shop's.
 
-Every refund names the goods that came back with their exact worth, and the money that moved. Money never exceeds what the shop still has.
+Every refund names the goods that came back with their exact worth, and the money that moved. Money
+never exceeds what the shop still has.
 """
 
 from collections.abc import Sequence
@@ -59,7 +61,8 @@ def gesture(random: Random, sale: Sale, at: datetime, refund_id: int) -> None:
 def edit(
     random: Random, sale: Sale, at: datetime, refund_id: int, products: Sequence[Product]
 ) -> tuple[list[Line], list[tuple[Line, int]]]:
-    """A unit is taken off, its money going back at once, or a line is added and paid at once: (lines added, units removed)."""
+    """A unit is taken off, its money going back at once, or a line is added and paid at once:
+    (lines added, units removed)."""
     sale.edited = True
     if sale.units > 1 and random.random() < 0.5:
         removed = [(next(line for line in sale.lines if line.current), 1)]
@@ -74,7 +77,8 @@ def edit(
 def _take_off(
     sale: Sale, at: datetime, refund_id: int, off: Sequence[tuple[Line, int]], shipping: int
 ) -> None:
-    """`off` and `shipping` leave the order; their worth goes back, as far as the shop still has that much of its money."""
+    """`off` and `shipping` leave the order; their worth goes back, as far as the shop still has
+    that much of its money."""
     before = sale.current_total
     told: dict[str, Any] = refund(sale, refund_id, at, off, shipping, 0)
     for line, quantity in off:

@@ -67,7 +67,8 @@ def mangled(
     seed: int = 0,
     mangling: Mangling | None = None,
 ) -> Iterator[Delivery]:
-    """`deliveries` as they may arrive; the same seed mangles alike. Nothing is lost: every genuine delivery comes at least once."""
+    """`deliveries` as they may arrive; the same seed mangles alike. Nothing is lost: every genuine
+    delivery comes at least once."""
     rates = mangling or Mangling()
     key = secret.encode() if isinstance(secret, str) else secret
     random = Random((seed << 8) ^ 0x5)

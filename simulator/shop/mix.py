@@ -27,7 +27,8 @@ class Mix:
     paid_separately: float = 0.8
     """Of paid orders: orders/paid and orders/updated follow orders/create."""
     after_edits: bool = False
-    """Whether one order can be both edited and refunded. Then its total says little, and only the refunds' own lines tell what is kept."""
+    """Whether one order can be both edited and refunded. Then its total says little, and only the
+    refunds' own lines tell what is kept."""
     pause_s: tuple[float, float] = (0.3, 2.0)
     """Between two steps of one visit, uniform; the last step is at the time asked for."""
 

@@ -195,9 +195,11 @@ def refund(
     shipping: int,
     money: int | None,
 ) -> Json:
-    """A refund object, as in refunds/create and in an order's `refunds`. `money` None: no transaction at all (restock only)."""
+    """A refund object, as in refunds/create and in an order's `refunds`. `money` None: no
+    transaction at all (restock only)."""
     prices = Prices(sale.currency, sale.presentment, sale.rate)
-    # Tax goes back as the order's tax falls, so that the parts add up to the total's difference to the unit.
+    # Tax goes back as the order's tax falls, so that the parts add up to the total's difference to
+    # the unit.
     left = sale.current_subtotal
     items: list[Json] = []
     for line, quantity in returned:

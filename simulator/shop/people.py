@@ -1,6 +1,7 @@
-"""Fictional customers: real places, invented names, mail at example domains (RFC 2606), and phone numbers that regulators keep for
-fiction: 555-01xx (NANPA), Ofcom's and ACMA's drama numbers, the Arcep's and the Bundesnetzagentur's. A person is a pure function of
-(seed, number), so that a shop of any size costs no memory.
+"""Fictional customers: real places, invented names, mail at example domains (RFC 2606), and phone
+numbers that regulators keep for fiction: 555-01xx (NANPA), Ofcom's and ACMA's drama numbers, the
+Arcep's and the Bundesnetzagentur's. A person is a pure function of (seed, number), so that a shop
+of any size costs no memory.
 """
 
 from functools import lru_cache
@@ -191,7 +192,8 @@ class Habit(NamedTuple):
 
 @lru_cache(maxsize=4096)
 def habit(seed: int, number: int) -> Habit:
-    """BG/NBD parameters of the `number`-th customer: rate gamma(0.6) with mean 1 in 60 days, dropout beta(0.8, 3.2)."""
+    """BG/NBD parameters of the `number`-th customer: rate gamma(0.6) with mean 1 in 60 days,
+    dropout beta(0.8, 3.2)."""
     random = Random((seed << 41) ^ (number * 0xD1B54A32D192ED03))
     return Habit(
         random.gammavariate(0.6, 1 / 36),

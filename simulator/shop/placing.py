@@ -27,7 +27,8 @@ def drawn(
 ) -> Sale:
     """An order as it would be if it were placed at `at`; nothing is told yet.
 
-    `units` is how many this buyer takes on average, `foreign` the chance of another presentment currency.
+    `units` is how many this buyer takes on average, `foreign` the chance of another presentment
+    currency.
     """
     picked = random.sample(products, min(3, 1 + int(random.expovariate(1.1))))
     lines = [

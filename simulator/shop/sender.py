@@ -1,8 +1,10 @@
-"""Sends deliveries to a receiver over HTTP as Shopify does, at a rate or as fast as it takes them, and keeps account of every answer.
+"""Sends deliveries to a receiver over HTTP as Shopify does, at a rate or as fast as it takes them,
+and keeps account of every answer.
 
-Connections are raw asyncio protocols kept alive, each with one request at a time: an HTTP client library costs several times more per
-request than the receiver that is being measured. What is not answered 2xx for a reason that may pass (5xx, a cut connection, silence)
-is sent again on a schedule, like Shopify's 8 retries over 4 h but in seconds:
+Connections are raw asyncio protocols kept alive, each with one request at a time: an HTTP client
+library costs several times more per request than the receiver that is being measured. What is not
+answered 2xx for a reason that may pass (5xx, a cut connection, silence) is sent again on a
+schedule, like Shopify's 8 retries over 4 h but in seconds:
 
 | attempt | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 |
 |---|---|---|---|---|---|---|---|---|
@@ -28,7 +30,8 @@ TIMEOUT_S = 5.0
 """Shopify's for the whole request."""
 NO_ANSWER = 0
 TICK_S = 0.002
-"""At high rates connections wake together on a tick, up to this much early: one wake-up of the loop instead of many."""
+"""At high rates connections wake together on a tick, up to this much early: one wake-up of the loop
+instead of many."""
 
 
 class Acknowledged(NamedTuple):
@@ -49,13 +52,16 @@ class Traffic:
     """By HTTP status; 0 for a connection cut or silent."""
     acknowledged: list[Acknowledged] = field(default_factory=list)
     unexpected: list[tuple[str, str, int, int]] = field(default_factory=list)
-    """(webhook id, kind, expected status, status) of final answers that were not the expected ones."""
+    """(webhook id, kind, expected status, status) of final answers that were not the expected ones.
+    """
     gave_up: list[str] = field(default_factory=list)
     """Webhook ids that were out of retries, or still unanswered when the sender was stopped."""
     latencies_ms: "array[float]" = field(default_factory=lambda: array("d"))
-    """Of answered requests; at a rate from the time when each was due, so that a slow receiver cannot hide its queue."""
+    """Of answered requests; at a rate from the time when each was due, so that a slow receiver
+    cannot hide its queue."""
     slowest_ms: float = 0.0
-    """The longest from a request on its way to its answer, at any rate: the receiver's part alone."""
+    """The longest from a request on its way to its answer, at any rate: the receiver's part alone.
+    """
     elapsed_s: float = 0.0
 
     def percentile(self, share: float) -> float | None:
@@ -144,9 +150,11 @@ class _Attempt(NamedTuple):
 
 
 class Sender:
-    """Sends `deliveries` to `url` over `connections` connections, `rate` a second (None: as fast as they are taken).
+    """Sends `deliveries` to `url` over `connections` connections, `rate` a second (None: as fast as
+    they are taken).
 
-    `acknowledged` is called for each 200 at once. `run` ends when everything has its final answer; `stop` ends it early.
+    `acknowledged` is called for each 200 at once. `run` ends when everything has its final answer;
+    `stop` ends it early.
     """
 
     def __init__(

@@ -1,14 +1,17 @@
-"""A shop on Shopify, simulated: customers with their own rates of buying come and go, and every visit is told in signed webhooks.
+"""A shop on Shopify, simulated: customers with their own rates of buying come and go, and every
+visit is told in signed webhooks.
 
-Customers follow BG/NBD (Fader & Hardie 2005): each has a Poisson rate from a gamma distribution, leaves for good after an order with a
-chance of its own from a beta distribution, and spends around a level of its own. Nobody here exists (simulator/shop/people.py).
+Customers follow BG/NBD (Fader & Hardie 2005): each has a Poisson rate from a gamma distribution,
+leaves for good after an order with a chance of its own from a beta distribution, and spends around
+a level of its own. Nobody here exists (simulator/shop/people.py).
 
-The same seed and the same calls give the same deliveries, byte for byte: all that happens draws on few sources of chance, in one order, so
-it stands in one file. `history` tells the past as a backfill would, one delivery per order; `visit` tells one visit now, or what happens
-to an earlier order: payment, refund, edit, cancellation, a recovered checkout.
+The same seed and the same calls give the same deliveries, byte for byte: all that happens draws on
+few sources of chance, in one order, so it stands in one file. `history` tells the past as a
+backfill would, one delivery per order; `visit` tells one visit now, or what happens to an earlier
+order: payment, refund, edit, cancellation, a recovered checkout.
 
-`ledger` is the shop's own truth, kept while things happen and never read back from payloads; simulator/proof/oracle.py computes the
-same from the deliveries alone.
+`ledger` is the shop's own truth, kept while things happen and never read back from payloads;
+simulator/proof/oracle.py computes the same from the deliveries alone.
 """
 
 from bisect import bisect_left
@@ -50,7 +53,8 @@ class _OpenCheckout:
 
 
 class ShopSimulator:
-    """The shop. `now` is aware; `secret` signs; `customers` is how many there are at `now`, others are still to come."""
+    """The shop. `now` is aware; `secret` signs; `customers` is how many there are at `now`, others
+    are still to come."""
 
     def __init__(
         self,
@@ -91,9 +95,11 @@ class ShopSimulator:
     # What was
 
     def history(self, days: int = 400, *, checkout_days: int = 14) -> Iterator[Delivery]:
-        """Orders of the last `days` days as a backfill tells them: their last state, oldest first, one delivery each.
+        """Orders of the last `days` days as a backfill tells them: their last state, oldest first,
+        one delivery each.
 
-        The last `checkout_days` days have their checkouts too, abandoned ones among them. Call it once, before any visit.
+        The last `checkout_days` days have their checkouts too, abandoned ones among them. Call it
+        once, before any visit.
         """
         random = Random((self._seed << 8) ^ 0x3)
         self._history_days = days
@@ -176,7 +182,8 @@ class ShopSimulator:
     # What happens
 
     def visit(self, at: datetime) -> list[Delivery]:
-        """One visit that ends at `at` (aware, never before the last one's), or the next thing to happen to an earlier one's order."""
+        """One visit that ends at `at` (aware, never before the last one's), or the next thing to
+        happen to an earlier one's order."""
         random, mix = self._live, self.mix
         # Not twice in one instant: the newest of two states has to be the newer one.
         at = max(at.astimezone(self.zone), self._clock + timedelta(milliseconds=1))
@@ -369,8 +376,9 @@ class ShopSimulator:
         self.ledger[str(sale.order_id)] = Kept(not sale.test, sale.kept)
 
     def _may_go_on(self, sale: Sale) -> None:
-        """More may happen to an order that still has goods, and money that was not given back. Once a return had less money left than it
-        was worth, snapshots no longer tell how much of a later addition is the merchant's."""
+        """More may happen to an order that still has goods, and money that was not given back. Once
+        a return had less money left than it was worth, snapshots no longer tell how much of a later
+        addition is the merchant's."""
         if sale.units and sale.kept:
             self._recent.append(sale)
 

@@ -1,7 +1,8 @@
 """A shop's traffic as a process of its own, for benches and kill tests.
 
-`python -m simulator.shop.traffic --url http://127.0.0.1:8081/webhooks/shopify --shop S --secret K --now T --count N --rate R` sends what
-`plan` makes of the same arguments, so that whoever started it can compute what must be true of the deliveries that were acknowledged.
+`python -m simulator.shop.traffic --url http://127.0.0.1:8081/webhooks/shopify --shop S --secret K
+--now T --count N --rate R` sends what `plan` makes of the same arguments, so that whoever started
+it can compute what must be true of the deliveries that were acknowledged.
 """
 
 import argparse
@@ -27,9 +28,11 @@ from simulator.shop.shop import ShopSimulator
 def laps(
     deliveries: Sequence[Delivery], *, shop: str, secret: bytes, seed: int = 0
 ) -> Iterator[Delivery]:
-    """Without end, the given orders/create deliveries again and again as new orders of the same customers.
+    """Without end, the given orders/create deliveries again and again as new orders of the same
+    customers.
 
-    Ids, tokens and webhook ids are new each time and of the same length; a tenth of the cost of simulating an order.
+    Ids, tokens and webhook ids are new each time and of the same length; a tenth of the cost of
+    simulating an order.
     """
     random = Random((seed << 8) ^ 0x6)
     yield from deliveries
@@ -57,7 +60,8 @@ def laps(
 
 
 def plan(arguments: argparse.Namespace) -> Iterator[Delivery]:
-    """The deliveries that the command line asks for; the same arguments give the same ones, in this process or another."""
+    """The deliveries that the command line asks for; the same arguments give the same ones, in this
+    process or another."""
     now = datetime.fromisoformat(arguments.now)
     secret = arguments.secret.encode()
     mix = Mix.orders_only() if arguments.mix == "orders" else Mix()

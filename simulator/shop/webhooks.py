@@ -13,7 +13,8 @@ from simulator.shop.written import Json
 
 
 class Webhooks:
-    """The deliveries of one shop; `ids` draws every id in them that names no order, cart or checkout."""
+    """The deliveries of one shop; `ids` draws every id in them that names no order, cart or
+    checkout."""
 
     def __init__(self, shop: str, secret: bytes, currency: str, ids: Random) -> None:
         self._shop, self._secret, self._currency, self._ids = shop, secret, currency, ids
@@ -66,7 +67,8 @@ class Webhooks:
         topic: str = "checkouts/create",
         event_id: str | None = None,
     ) -> Delivery:
-        """The checkout that the sale came from, or might have; `contact` as in `cart_bodies.checkout`."""
+        """The checkout that the sale came from, or might have; `contact` as in
+        `cart_bodies.checkout`."""
         token = sale.checkout_token or ""
         body = cart_bodies.checkout(
             token,

@@ -10,16 +10,17 @@
 Rules that every implementation keeps, and `tests/contracts/log.py` checks:
 
 - `append` returns once every record given to it is durable (fsynced, or acknowledged by all in-sync
-  replicas). When it raises Unavailable, any of them may be in the log all the same: the sender tries
-  again, and nobody behind the log may notice a record twice. When it raises RecordsRefused, all
-  other records are durable.
+  replicas). When it raises Unavailable, any of them may be in the log all the same: the sender
+  tries again, and nobody behind the log may notice a record twice. When it raises RecordsRefused,
+  all other records are durable.
 - Cancelling `append` never cancels the write.
 - Records with one key go to one partition, in the order in which their appends were called.
 - Offsets of a partition ascend, may have gaps, and are never used twice, not even after retention.
-- A reader of a group owns some partitions, all of them where it is the only one. It starts each at the
-  position that the caller's `Start` names (kept in the store, not in the log) and reads in offset order.
-- A reader learns of a new record within 10 ms (SQLite) or one fetch (Kafka) and costs under 1 % of a
-  core when idle.
+- A reader of a group owns some partitions, all of them where it is the only one. It starts each at
+  the position that the caller's `Start` names (kept in the store, not in the log) and reads in
+  offset order.
+- A reader learns of a new record within 10 ms (SQLite) or one fetch (Kafka) and costs under 1 % of
+  a core when idle.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -38,8 +39,8 @@ class Unavailable(LogError):
 
 
 class RecordsRefused(LogError):
-    """The log will never take `records` (too large for it, no right to write their topic); the other
-    records of the same append are durable. `reason`: one of a few words, for counts."""
+    """The log will never take `records` (too large for it, no right to write their topic); the
+    other records of the same append are durable. `reason`: one of a few words, for counts."""
 
     def __init__(self, reason: str, detail: str, records: Sequence[Record]) -> None:
         super().__init__(f"{len(records)} records refused: {detail}")
@@ -47,7 +48,8 @@ class RecordsRefused(LogError):
 
 
 class PositionLost(LogError):
-    """The position asked for lies before the first record kept (retention passed it) or behind the end (another log)."""
+    """The position asked for lies before the first record kept (retention passed it) or behind the
+    end (another log)."""
 
     def __init__(self, topic: str, partition: int, position: int, span: "Span") -> None:
         super().__init__(
@@ -62,33 +64,38 @@ class Stuck(LogError):
 
 
 class Span(NamedTuple):
-    """What a partition holds: offsets `first` (inclusive) to `next` (exclusive, the offset that the next record gets)."""
+    """What a partition holds: offsets `first` (inclusive) to `next` (exclusive, the offset that the
+    next record gets)."""
 
     first: int
     next: int
 
 
 Start = Callable[[Collection[int]], Awaitable[Mapping[int, int]]]
-"""Given partitions now owned, the next offset to read of each; a partition left out starts at its first record."""
+"""Given partitions now owned, the next offset to read of each; a partition left out starts at its
+first record."""
 
 
 class Reader(Protocol):
     """One member of a group, reading one topic."""
 
     async def read(self, max_records: int, wait_s: float) -> list[Entry]:
-        """Up to `max_records` next entries, of one or several partitions, each partition's in offset order.
+        """Up to `max_records` next entries, of one or several partitions, each partition's in
+        offset order.
 
-        Waits at most `wait_s` for the first one; an empty list means that nothing came. What was returned is not returned again
-        until `reload`. Raises PositionLost, Unavailable, Stuck.
+        Waits at most `wait_s` for the first one; an empty list means that nothing came. What was
+        returned is not returned again until `reload`. Raises PositionLost, Unavailable, Stuck.
         """
         ...
 
     async def reload(self) -> None:
-        """Forget what was read: ask `Start` again for every owned partition and go on from there (after a fence or a failure)."""
+        """Forget what was read: ask `Start` again for every owned partition and go on from there
+        (after a fence or a failure)."""
         ...
 
     async def report(self, positions: Mapping[int, int]) -> None:
-        """Tell the log how far this group is, for its lag displays. A hint only: never raises, never decides anything."""
+        """Tell the log how far this group is, for its lag displays. A hint only: never raises,
+        never decides anything."""
         ...
 
     async def close(self) -> None:
@@ -102,7 +109,8 @@ class Log(Protocol):
     async def append(self, records: Sequence[Record]) -> None:
         """Make `records` durable, then return.
 
-        Raises Unavailable, RecordsRefused; ValueError where a string is no Unicode text (a lone surrogate).
+        Raises Unavailable, RecordsRefused; ValueError where a string is no Unicode text (a lone
+        surrogate).
         """
         ...
 
@@ -115,16 +123,19 @@ class Log(Protocol):
         ...
 
     async def scan(self, topic: str, partition: int, offset: int, max_records: int) -> list[Entry]:
-        """Up to `max_records` entries from `offset` on, or from the first one kept after it; empty at the end. Raises Unavailable.
+        """Up to `max_records` entries from `offset` on, or from the first one kept after it; empty
+        at the end. Raises Unavailable.
 
         Outside any group: for replay, checks and tools.
         """
         ...
 
     async def retain(self, topic: str, older_than_ms: int, unread: Mapping[int, int]) -> int:
-        """Drop records received before `older_than_ms`, but none at or after the `unread` position of its partition. How many went.
+        """Drop records received before `older_than_ms`, but none at or after the `unread` position
+        of its partition. How many went.
 
-        A partition not named in `unread` is left whole. Kafka keeps its own retention (a topic setting) and answers 0.
+        A partition not named in `unread` is left whole. Kafka keeps its own retention (a topic
+        setting) and answers 0.
         """
         ...
 

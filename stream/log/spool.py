@@ -130,7 +130,8 @@ class SpooledLog:
             await queue.drained()
 
     async def append(self, records: Sequence[Record]) -> None:
-        """Durable in the log or in the file, within `bound_s` and one write. Raises Unavailable where neither takes it."""
+        """Durable in the log or in the file, within `bound_s` and one write. Raises Unavailable
+        where neither takes it."""
         if self._closed:
             raise Unavailable(f"spool {self._file.path}: closed")
         # A task of its own, so that cancelling the caller does not stop the record between log and

@@ -119,8 +119,8 @@ class SpoolQueue:
     async def _to_log(
         self, records: Sequence[Record], within_s: float, *, drained: bool = False
     ) -> None:
-        """Append; what the log refuses for good is set aside in the file. Raises RecordsRefused where that
-        has no room for it."""
+        """Append; what the log refuses for good is set aside in the file. Raises RecordsRefused
+        where that has no room for it."""
         try:
             async with asyncio.timeout(max(0.1, within_s)):
                 await self._log.append(records)
@@ -183,8 +183,8 @@ class SpoolQueue:
                     self._gate.clear()
                     asyncio.get_running_loop().call_later(HANDOVER_S, self._gate.set)
                     await self._idle.wait()
-            # Nothing was awaited since the file was seen empty with no write under way, so no record
-            # can be left behind in it.
+            # Nothing was awaited since the file was seen empty with no write under way, so no
+            # record can be left behind in it.
             self.spooling = False
             if self._said:
                 self._said = False

@@ -1,4 +1,5 @@
-"""The store: positions, entities and cells, in one database. This file is the contract; `sql_store` implements it.
+"""The store: positions, entities and cells, in one database. This file is the contract; `sql_store`
+implements it.
 
     StoreError
     ├── StoreUnavailable   connection lost, database restarting, deadlock or serialisation failure: roll back and do it again
@@ -8,17 +9,21 @@
     └── StoreBroken        damaged, or without a table or right that it needs: no retry helps, and no record is to blame
     Unstorable (ValueError) the database cannot hold a value: the record is to blame
 
-Methods block; an event loop calls them in a thread (`asyncio.to_thread`, or the runner's own). Rules, checked by
-`tests/contracts/store.py` on every database:
+Methods block; an event loop calls them in a thread (`asyncio.to_thread`, or the runner's own).
+Rules, checked by `tests/contracts/store.py` on every database:
 
-- A `Transaction` is all or nothing. The position moves in the same transaction as what was made of the records, by compare-and-set
-  on the position last loaded. So crashes, rebalances and zombies need no other code: the loser rolls back and reloads.
-- `load` locks: until the transaction ends nobody else changes the entities loaded. Of two owners that create the same one, the second
-  to save gets Conflict. Rows and cells are locked in key order, so that two owners do not deadlock.
-- Cells only ever have differences added; additions commute, so owners of different partitions may add to one cell.
+- A `Transaction` is all or nothing. The position moves in the same transaction as what was made of
+  the records, by compare-and-set on the position last loaded. So crashes, rebalances and zombies
+  need no other code: the loser rolls back and reloads.
+- `load` locks: until the transaction ends nobody else changes the entities loaded. Of two owners
+  that create the same one, the second to save gets Conflict. Rows and cells are locked in key
+  order, so that two owners do not deadlock.
+- Cells only ever have differences added; additions commute, so owners of different partitions may
+  add to one cell.
 - A `Snapshot` sees one state of the whole store, and the positions that it rests on.
 
-Tables are made by `stream/store/migrations`; whoever folds or asks names one with `Entities` or `Cells`.
+Tables are made by `stream/store/migrations`; whoever folds or asks names one with `Entities` or
+`Cells`.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -39,15 +44,18 @@ class StoreUnavailable(StoreError):
 
 
 class Conflict(StoreUnavailable):
-    """Another owner created the same entities meanwhile. It has committed, so the same again, at once, finds them."""
+    """Another owner created the same entities meanwhile. It has committed, so the same again, at
+    once, finds them."""
 
 
 class StoreBroken(StoreError):
-    """The database is damaged, or lacks a table or a right: somebody has to look before anything goes on."""
+    """The database is damaged, or lacks a table or a right: somebody has to look before anything
+    goes on."""
 
 
 class Unstorable(ValueError):
-    """A value that the database cannot hold (longer than an index takes, a NUL, out of range); the transaction did not happen."""
+    """A value that the database cannot hold (longer than an index takes, a NUL, out of range); the
+    transaction did not happen."""
 
 
 class Fenced(StoreError):
@@ -60,7 +68,8 @@ class Incompatible(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Entities(Generic[Row]):
-    """A table of entities: `row` is a NamedTuple whose fields are the table's columns; the first `key` of them are its primary key."""
+    """A table of entities: `row` is a NamedTuple whose fields are the table's columns; the first
+    `key` of them are its primary key."""
 
     table: str
     row: type[Row]
@@ -99,7 +108,8 @@ class Changes(NamedTuple):
     """Cells of one table that may have changed since a watermark, with their absolute values now."""
 
     rows: Sequence[tuple[Any, ...]]
-    """Key columns, then measures. A cell may come although it did not change; one that is all zeros, or gone, counts for nothing."""
+    """Key columns, then measures. A cell may come although it did not change; one that is all
+    zeros, or gone, counts for nothing."""
     watermark: int
     """Hand this in next time."""
     complete: bool
@@ -114,7 +124,8 @@ class Reading(Protocol):
         ...
 
     def query(self, sql: str, **parameters: Any) -> list[Any]:
-        """Rows of a SELECT with `:name` parameters, in SQL that SQLite and PostgreSQL both understand (each row a named tuple)."""
+        """Rows of a SELECT with `:name` parameters, in SQL that SQLite and PostgreSQL both
+        understand (each row a named tuple)."""
         ...
 
     def changes(self, cells: Cells, since: int | None) -> Changes:
@@ -132,7 +143,8 @@ class Transaction(Reading, Protocol):
     def advance(
         self, processor: str, topic: str, moves: Mapping[int, "Move"], event_time_ms: int
     ) -> None:
-        """Move positions, by partition, each by compare-and-set. Raises Fenced. Call it first: it also locks out rival owners.
+        """Move positions, by partition, each by compare-and-set. Raises Fenced. Call it first: it
+        also locks out rival owners.
 
         `event_time_ms` is the newest time among the records folded.
         """
@@ -143,12 +155,14 @@ class Transaction(Reading, Protocol):
     ) -> dict[Key, Row]:
         """The rows that exist among `keys`, locked.
 
-        `shared` lets others load them too, shared, as long as nobody saves them: for what many batches go by and few change.
+        `shared` lets others load them too, shared, as long as nobody saves them: for what many
+        batches go by and few change.
         """
         ...
 
     def save(self, entities: Entities[Row], rows: Iterable[Row]) -> None:
-        """Insert or replace rows, by key. Raises Conflict where another owner has created one that `load` did not find."""
+        """Insert or replace rows, by key. Raises Conflict where another owner has created one that
+        `load` did not find."""
         ...
 
     def delete(self, entities: Entities[Row], keys: Collection[Key]) -> None:
@@ -156,7 +170,8 @@ class Transaction(Reading, Protocol):
         ...
 
     def add(self, cells: Cells, deltas: Mapping[Key, tuple[int, ...]]) -> None:
-        """Add to the measures of each cell; a cell not there yet starts at zero. Deltas that are all zero are left out."""
+        """Add to the measures of each cell; a cell not there yet starts at zero. Deltas that are
+        all zero are left out."""
         ...
 
     def sweep(self, cells: Cells) -> int:
@@ -168,7 +183,8 @@ class Transaction(Reading, Protocol):
         ...
 
     def forget_changes(self, before_ms: int) -> None:
-        """Forget which cells changed before this time (Unix ms). A reader that has not looked since gets whole tables next time."""
+        """Forget which cells changed before this time (Unix ms). A reader that has not looked since
+        gets whole tables next time."""
         ...
 
     def savepoint(self) -> AbstractContextManager[None]:
@@ -176,7 +192,8 @@ class Transaction(Reading, Protocol):
         ...
 
     def execute(self, sql: str, **parameters: Any) -> int:
-        """An INSERT, UPDATE or DELETE with `:name` parameters; how many rows it touched. For what no fold does (claims, signs of life)."""
+        """An INSERT, UPDATE or DELETE with `:name` parameters; how many rows it touched. For what
+        no fold does (claims, signs of life)."""
         ...
 
 
@@ -204,7 +221,8 @@ class Store(Protocol):
         ...
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
-        """The store as it is now, for as long as the block lasts. Raises StoreUnavailable from any query."""
+        """The store as it is now, for as long as the block lasts. Raises StoreUnavailable from any
+        query."""
         ...
 
     def close(self) -> None:

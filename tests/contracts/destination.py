@@ -1,4 +1,5 @@
-"""What every destination must do (`destinations/delivery/protocol.py`), against a stand-in over HTTP.
+"""What every destination must do (`destinations/delivery/protocol.py`), against a stand-in over
+HTTP.
 
 A destination's test file subclasses `DestinationContract` and supplies the fixture `rig`
 (`destination_kit.Rig`): an account, its stand-in, and orders of which each makes one event.

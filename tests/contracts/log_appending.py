@@ -1,4 +1,5 @@
-"""What every log must do with what it is given: `append`, and what `spans` and `scan` then see (`stream/log/contract.py`)."""
+"""What every log must do with what it is given: `append`, and what `spans` and `scan` then see
+(`stream/log/contract.py`)."""
 
 import asyncio
 from collections import defaultdict

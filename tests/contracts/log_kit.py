@@ -13,7 +13,8 @@ OpenLog = Callable[[], Awaitable[Log]]
 Forget = Callable[[Log, str, Mapping[int, int]], Awaitable[None]]
 
 PATIENCE_S = 120.0
-"""For what must come at all: a group may have to be joined first, on a machine that has other things to do."""
+"""For what must come at all: a group may have to be joined first, on a machine that has other
+things to do."""
 
 NOW_MS = time.time_ns() // 1_000_000
 

@@ -1,4 +1,5 @@
-"""What every reader of a log must do (`stream/log/contract.py`): positions, reload, waiting, and positions that are lost."""
+"""What every reader of a log must do (`stream/log/contract.py`): positions, reload, waiting, and
+positions that are lost."""
 
 import asyncio
 import time

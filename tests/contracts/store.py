@@ -1,4 +1,5 @@
-"""The store's contract, as tests. A database passes it by handing `store` and `reopened` to the class (`tests/stream/store/sql/test_store.py`)."""
+"""The store's contract, as tests. A database passes it by handing `store` and `reopened` to the
+class (`tests/stream/store/sql/test_store.py`)."""
 
 import threading
 from collections.abc import Callable
@@ -220,7 +221,8 @@ class StoreContract:
             assert known == cells(store)
 
     def test_a_change_committed_late_is_not_skipped(self, store: Store) -> None:
-        """On PostgreSQL transactions do not commit in the order of their ids; on SQLite the second waits for the first."""
+        """On PostgreSQL transactions do not commit in the order of their ids; on SQLite the second
+        waits for the first."""
         first_added, looked = threading.Event(), threading.Event()
 
         def slow() -> None:

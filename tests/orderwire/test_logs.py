@@ -1,4 +1,5 @@
-"""What is written: the same kind of lines whoever speaks, seldom in a long outage, and never what somebody sent."""
+"""What is written: the same kind of lines whoever speaks, seldom in a long outage, and never what
+somebody sent."""
 
 import asyncio
 import io

@@ -1,4 +1,5 @@
-"""/v1/rfm/customers: every customer exactly once, in order, under every sort and segment, on every page size; and the exports."""
+"""/v1/rfm/customers: every customer exactly once, in order, under every sort and segment, on every
+page size; and the exports."""
 
 import csv
 import io
@@ -31,7 +32,8 @@ PREDICTING = {SHOP: ShopSettings(rfm=RfmSettings(min_repeaters=1, refit_s=0.0))}
 
 
 def simulated(seed: int, customers: int = 150) -> list[oracle_rfm.Order]:
-    """Many ties, some customers beyond the cap of orders, some whose orders have all left the window."""
+    """Many ties, some customers beyond the cap of orders, some whose orders have all left the
+    window."""
     rng = random.Random(seed)
     orders = []
     for number in range(customers):
@@ -50,7 +52,8 @@ def simulated(seed: int, customers: int = 150) -> list[oracle_rfm.Order]:
 
 
 def loyal(seed: int, customers: int = 300) -> list[oracle_rfm.Order]:
-    """Customers as the predictive models have them: some leave after each order, each with a rate and a level of spending of their own."""
+    """Customers as the predictive models have them: some leave after each order, each with a rate
+    and a level of spending of their own."""
     rng = random.Random(seed)
     orders = []
     for number in range(customers):

@@ -1,4 +1,5 @@
-"""How fresh an answer is: newer than its question, unless that would take longer than an answer may; and how often models are fitted."""
+"""How fresh an answer is: newer than its question, unless that would take longer than an answer
+may; and how often models are fitted."""
 
 import asyncio
 import threading

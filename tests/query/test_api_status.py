@@ -1,4 +1,5 @@
-"""/v1/status, /readyz, /healthz and /metrics: what roles say of themselves, and what the log and the store say of everyone."""
+"""/v1/status, /readyz, /healthz and /metrics: what roles say of themselves, and what the log and
+the store say of everyone."""
 
 import asyncio
 import json

@@ -77,7 +77,8 @@ def test_an_amount_written_and_read_again_is_the_same(units: int, currency: str)
 
 
 def test_digits_are_those_of_iso_4217_where_common_usage_has_fewer() -> None:
-    """CLDR says 0 for all of these, since their coins are out of use; prices, taxes and Shopify's library have the digits."""
+    """CLDR says 0 for all of these, since their coins are out of use; prices, taxes and Shopify's
+    library have the digits."""
     usual = ["AFN", "ALL", "IRR", "KPW", "LAK", "LBP", "MGA", "MMK", "RSD", "SOS", "SYP", "YER"]
     assert [digits(code) for code in (*usual, "IQD")] == [*(2 for _ in usual), 3]
 

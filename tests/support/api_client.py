@@ -1,4 +1,5 @@
-"""The API over real HTTP for tests: an empty log of its own, a store given, a clock that stands still."""
+"""The API over real HTTP for tests: an empty log of its own, a store given, a clock that stands
+still."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager

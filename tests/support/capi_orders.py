@@ -1,4 +1,5 @@
-"""Orders for the CAPI tests: one plausible JSON body, changed where a test says so, and the record that carries it."""
+"""Orders for the CAPI tests: one plausible JSON body, changed where a test says so, and the record
+that carries it."""
 
 import json
 from datetime import UTC, datetime, timedelta

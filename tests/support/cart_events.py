@@ -1,4 +1,5 @@
-"""Checkouts, carts and orders for tests: written in minutes since `EPOCH`, and drawn at random around a few tokens and customers."""
+"""Checkouts, carts and orders for tests: written in minutes since `EPOCH`, and drawn at random
+around a few tokens and customers."""
 
 import hashlib
 from collections.abc import Iterable, Sequence

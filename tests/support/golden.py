@@ -1,4 +1,5 @@
-"""Reads `tests/golden`: published figures and example payloads, each with its source in README.md there.
+"""Reads `tests/golden`: published figures and example payloads, each with its source in README.md
+there.
 
 Shopify's documented payloads and real deliveries are not part of the project. A checkout that has
 them beside it, in `../shared/samples`, tests them as well; elsewhere these lists are empty.

@@ -9,7 +9,8 @@ Event = dict[str, Any]
 
 
 def purchase(order_id: str = "1001", **changes: Any) -> Event:
-    """A Purchase that Meta takes; `custom_data` and `user_data` among the changes are merged, None takes a key away."""
+    """A Purchase that Meta takes; `custom_data` and `user_data` among the changes are merged, None
+    takes a key away."""
     event: Event = {
         "event_name": "Purchase",
         "event_time": NOW_S - 60,

@@ -1,7 +1,7 @@
 """Fixtures: one Kafka broker for the session, and for each test a log with topics of its own.
 
-`tests/conftest.py` imports them by name. ORDERWIRE_TEST_KAFKA names a broker that is already there. Where none can be started the test is
-skipped with the reason (`tests/support/skips.py`).
+`tests/conftest.py` imports them by name. ORDERWIRE_TEST_KAFKA names a broker that is already there.
+Where none can be started the test is skipped with the reason (`tests/support/skips.py`).
 """
 
 import os

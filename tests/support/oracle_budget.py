@@ -18,7 +18,8 @@ DIGITS = {"USD": 2, "EUR": 2, "JPY": 0}
 
 
 class Sale(NamedTuple):
-    """An order as it finally stands. `campaign` is (channel, id, name) of a cost, of a link without costs, or (channel, "", "")."""
+    """An order as it finally stands. `campaign` is (channel, id, name) of a cost, of a link without
+    costs, or (channel, "", "")."""
 
     day: int
     kept: int

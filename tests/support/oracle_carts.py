@@ -399,7 +399,8 @@ def _age(it: Seen, now: int) -> int:
 
 
 def _rho(carted: Any, paid: Any, orders: int) -> list[float]:
-    """Paid over carted value; the shop's counts for 20 mean carts in each stratum, and 1 for 20 in the shop's."""
+    """Paid over carted value; the shop's counts for 20 mean carts in each stratum, and 1 for 20 in
+    the shop's."""
     pseudo = 20 * max(carted.sum() / orders if orders else 1.0, 1e-9)
     shop = (paid.sum() + pseudo) / (carted.sum() + pseudo)
     return [min(1.0, (paid[s] + pseudo * shop) / (carted[s] + pseudo)) for s in range(6)]

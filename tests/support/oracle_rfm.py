@@ -31,7 +31,8 @@ Vector: TypeAlias = np.ndarray[tuple[int], np.dtype[np.float64]]
 
 
 class Order(NamedTuple):
-    """A counted order (neither test, cancelled nor voided): its customer, shop-local day, and amount net of refunds."""
+    """A counted order (neither test, cancelled nor voided): its customer, shop-local day, and
+    amount net of refunds."""
 
     customer: str
     day: int
@@ -92,7 +93,8 @@ def rfm_of(
     round_money: Callable[[int], int] = lambda cents: cents,
     orders_cap: int | None = 32,
 ) -> Answer:
-    """The answer at the end of `asof_day`; `round_money` maps a customer's cents to what its cell carries (its bin's edge).
+    """The answer at the end of `asof_day`; `round_money` maps a customer's cents to what its cell
+    carries (its bin's edge).
 
     Orders after `asof_day` have not happened yet.
     """
@@ -162,7 +164,8 @@ def rfm_of(
 
 
 class Summary(NamedTuple):
-    """One customer for the predictive models: weeks, and the mean spend of repeat days in minor units (0 where x = 0)."""
+    """One customer for the predictive models: weeks, and the mean spend of repeat days in minor
+    units (0 where x = 0)."""
 
     x: int
     t_x: float
@@ -186,7 +189,8 @@ def summaries(orders: Iterable[Order], asof_day: int) -> dict[str, Summary]:
 
 
 class Predicted(NamedTuple):
-    """Parameters (r, alpha, a, b) and (p, q, v), log-likelihoods, and over all customers the predicted value and orders."""
+    """Parameters (r, alpha, a, b) and (p, q, v), log-likelihoods, and over all customers the
+    predicted value and orders."""
 
     bg_nbd: tuple[float, ...]
     bg_nbd_log_likelihood: float
@@ -198,7 +202,8 @@ class Predicted(NamedTuple):
 def predicted_of(
     customers: Iterable[Summary], horizon_days: float, margin: float = 1.0
 ) -> Predicted:
-    """Both models by Nelder-Mead on the published formulas, one term per customer; money in the unit of z."""
+    """Both models by Nelder-Mead on the published formulas, one term per customer; money in the
+    unit of z."""
     table = np.array([tuple(each) for each in customers], dtype=float)
     x, t_x, T, z = table.T
 

@@ -66,7 +66,8 @@ def order(
 
 @st.composite
 def orders(draw: st.DrawFn, days: int = 30) -> Order:
-    """Any state of one of six orders of three customers and two guests; the version says which state is newer."""
+    """Any state of one of six orders of three customers and two guests; the version says which
+    state is newer."""
     version = draw(st.integers(1, 5))
     refunds = draw(st.sets(st.sampled_from(["r1", "r2"])))
     return order(
@@ -107,7 +108,8 @@ def events(days: int = 30) -> st.SearchStrategy[OrderEvent]:
 
 
 def distinct_versions(drawn: list[OrderEvent]) -> list[OrderEvent]:
-    """The same events with every order's digest its own, as bodies that differ have: versions never tie."""
+    """The same events with every order's digest its own, as bodies that differ have: versions never
+    tie."""
     return [
         _with_digest(event, f"{position:03}") if isinstance(event, Order) else event
         for position, event in enumerate(drawn)

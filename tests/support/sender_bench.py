@@ -1,4 +1,5 @@
-"""What the tests of the CAPI sender work at: a Graph that answers what a function says, time that moves when it is told to, a store."""
+"""What the tests of the CAPI sender work at: a Graph that answers what a function says, time that
+moves when it is told to, a store."""
 
 from collections.abc import Callable, Mapping
 from typing import Any

@@ -14,7 +14,8 @@ from tests.support.sender_bench import Bench
 
 @pytest.fixture
 def quick_store(migrated_sqlite: Path, tmp_path: Path) -> Iterator[SqlStore]:
-    """SQLite only: what the databases do differently is in test_capi_outbox, and the long script at the end runs on both."""
+    """SQLite only: what the databases do differently is in test_capi_outbox, and the long script at
+    the end runs on both."""
     shutil.copy(migrated_sqlite, tmp_path / "quick.db")
     opened = SqlStore.open(f"sqlite:///{tmp_path / 'quick.db'}")
     yield opened

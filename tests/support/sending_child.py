@@ -1,4 +1,5 @@
-"""A process that sends for one account until it is killed: `python -m tests.support.sending_child STORE_URL`.
+"""A process that sends for one account until it is killed: `python -m tests.support.sending_child
+STORE_URL`.
 
 The account comes on standard input, as JSON.
 """

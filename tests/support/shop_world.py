@@ -1,6 +1,8 @@
-"""For tests of commands: one simulated shop's deliveries, an embedded log, settings from a folder of their own, and a fold of everything.
+"""For tests of commands: one simulated shop's deliveries, an embedded log, settings from a folder
+of their own, and a fold of everything.
 
-`fold_all` does what the runner does, one step after the other and at a fixed time, so that two states can be compared.
+`fold_all` does what the runner does, one step after the other and at a fixed time, so that two
+states can be compared.
 """
 
 from collections.abc import Collection, Sequence
@@ -105,8 +107,9 @@ async def filled(settings: Settings, store: SqlStore, log: SqliteLog, sent: list
 
 
 def everything(store: SqlStore, *, aggregates: bool = False) -> dict[str, list[tuple[Any, ...]]]:
-    """Every row of every table. With `aggregates` only what a fold of the same records must agree on, whatever their order and number:
-    no positions and places, no cells that count nothing, of the outbox which events there are and what became of them."""
+    """Every row of every table. With `aggregates` only what a fold of the same records must agree
+    on, whatever their order and number: no positions and places, no cells that count nothing, of
+    the outbox which events there are and what became of them."""
     found: dict[str, list[tuple[Any, ...]]] = {}
     with store.snapshot() as snapshot:
         for table in tables(snapshot, store.dialect):

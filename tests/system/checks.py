@@ -1,17 +1,22 @@
 """What must be true of a log, a store and Meta's books after whatever happened.
 
 1. Every delivery that was answered 200 is in the log, byte for byte.
-2. The store is what fresh processors make of the whole log in an empty store: no crash, restart or rebalance left a trace.
+2. The store is what fresh processors make of the whole log in an empty store: no crash, restart or
+   rebalance left a trace.
 3. Aggregates are the sums of their entities' cells.
 4. Meta has each sale that it must have, none that it must not, under one event id with one payload.
-5. Customers, orders and revenue are those of the simulated shop's oracle, which shares no code with the processors.
-6. What cannot be understood is parked, nothing else is, and the output tells neither secrets nor personal data.
+5. Customers, orders and revenue are those of the simulated shop's oracle, which shares no code with
+   the processors.
+6. What cannot be understood is parked, nothing else is, and the output tells neither secrets nor
+   personal data.
 
 `assert_all` does everything. It asks for a settled system (`System.settled`); serve may run or not.
 
-2, 4 and 5, and half of 3, are the demo's own checks (`simulator.proof.verify`, `sums`): both ask the same of the same things. Apart stays
-what knows more: a test holds every delivery that it sent, where the demo keeps ids, so 1 and 6 compare bodies; RFM is made anew from the
-orders up (`tests/aggregates/rfm/test_rfm_fold.py`); and a test shows rows that differ, which the demo must not do with a shop's.
+2, 4 and 5, and half of 3, are the demo's own checks (`simulator.proof.verify`, `sums`): both ask
+the same of the same things. Apart stays what knows more: a test holds every delivery that it sent,
+where the demo keeps ids, so 1 and 6 compare bodies; RFM is made anew from the orders up
+(`tests/aggregates/rfm/test_rfm_fold.py`); and a test shows rows that differ, which the demo must
+not do with a shop's.
 """
 
 import asyncio
@@ -96,10 +101,9 @@ def assert_in_log(entries: Iterable[Entry], acknowledged: Iterable[Delivery]) ->
 def assert_is_a_fold_of(
     store: SqlStore, entries: Sequence[Entry], settings: Settings, path: Path
 ) -> None:
-    """2. `path` is where the fresh store is made. Of the outbox only the keys are compared: the rest tells what Meta answered, and when.
-
-    Both stores then see one tick at one time, since serve's next one may still be a second away.
-    """
+    """2. `path` is where the fresh store is made. Of the outbox only the keys are compared: the rest
+    tells what Meta answered, and when. Both stores then see one tick at one time, since serve's
+    next one may still be a second away."""
     path.unlink(missing_ok=True)
     fresh = SqlStore.open(f"sqlite:///{path}")
     try:
@@ -197,7 +201,8 @@ def assert_customers_are(store: SqlStore, orders: Iterable[ExpectedOrder]) -> No
 def assert_parked(
     store: SqlStore, entries: Iterable[Entry], deliveries: Iterable[Delivery]
 ) -> None:
-    """What cannot be understood is kept whole on `parked`, has a row with its reason, and nothing genuine is there."""
+    """What cannot be understood is kept whole on `parked`, has a row with its reason, and nothing
+    genuine is there."""
     parked = {entry.record.id: entry for entry in entries if entry.record.topic == "parked"}
     kinds = {delivery.webhook_id: delivery.kind for delivery in deliveries}
     broken = {webhook_id for webhook_id, kind in kinds.items() if kind in PARKED_KINDS}

@@ -1,4 +1,5 @@
-"""A whole orderwire in front of a simulated shop and behind a Graph stand-in, and what may befall it.
+"""A whole orderwire in front of a simulated shop and behind a Graph stand-in, and what may befall
+it.
 
     async with System(tmp_path) as system:
         await system.start()
@@ -8,9 +9,9 @@
         await system.settled()
         assert await system.stop() == 0
 
-`serve` runs in a session of its own, so that its processes are found in /proc even when their supervisor is gone, and each is ended by its
-id. The Graph stand-in and the sender run in the test's own event loop: their books are at hand. `tests.system.checks` says what must be
-true afterwards.
+`serve` runs in a session of its own, so that its processes are found in /proc even when their
+supervisor is gone, and each is ended by its id. The Graph stand-in and the sender run in the test's
+own event loop: their books are at hand. `tests.system.checks` says what must be true afterwards.
 """
 
 import asyncio
@@ -49,11 +50,13 @@ ACCESS_TOKEN = "EAAaccess-token-77b0"
 API_TOKEN = "api-token-91fe"
 PIXEL = "1234567890"
 RETRY_WAIT_S = (0.1, 0.3, 0.7, *[1.2] * 10_000)
-"""Shopify tries for hours, and so does this shop: a role that is killed again and again on a busy core is away for minutes."""
+"""Shopify tries for hours, and so does this shop: a role that is killed again and again on a busy
+core is away for minutes."""
 
 
 def zone_far_from_midnight(now: datetime) -> ZoneInfo:
-    """A time zone in which no day begins while the tests run: what two installations, or two moments, are compared by is then the same.
+    """A time zone in which no day begins while the tests run: what two installations, or two
+    moments, are compared by is then the same.
 
     Days that begin are the business of the folds' own tests, where time is a parameter.
     """
@@ -93,12 +96,14 @@ class System:
         other_shops: Sequence[str] = (),
         environment: Mapping[str, str] | None = None,
     ) -> None:
-        """`log_url` and `store_url` default to SQLite files in `folder`. `script` is Meta's mood (`graph_replies.Weather(...).script()`).
-        `shop` adds to the shop's settings (names of orderwire.toml), `environment` to serve's."""
+        """`log_url` and `store_url` default to SQLite files in `folder`. `script` is Meta's mood
+        (`graph_replies.Weather(...).script()`). `shop` adds to the shop's settings (names of
+        orderwire.toml), `environment` to serve's."""
         self.folder, self.roles = folder, tuple(roles)
         folder.mkdir(parents=True, exist_ok=True)
         self.now = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=30)
-        """When the simulated shop's traffic begins: what it tells stays in the past, however fast it is sent."""
+        """When the simulated shop's traffic begins: what it tells stays in the past, however fast
+        it is sent."""
         self.graph = GraphStandIn(script, tokens={ACCESS_TOKEN: [PIXEL]})
         self._shop, self._other_shops = dict(shop or {}), tuple(other_shops)
         self._receiver, self._api = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
@@ -168,7 +173,8 @@ class System:
     async def start(
         self, *, roles: Sequence[str] | None = None, environment: Mapping[str, str] | None = None
     ) -> None:
-        """Start `serve` and wait until its listeners answer. Raises AssertionError, with the end of its output."""
+        """Start `serve` and wait until its listeners answer. Raises AssertionError, with the end of
+        its output."""
         serve = self.launch(roles=roles, environment=environment)
         asked = [self.receiver_url] if "receive" in serve.roles else []
         asked += [self.api_url] if "query" in serve.roles else []
@@ -274,7 +280,8 @@ class System:
     async def send(
         self, deliveries: Iterable[Delivery], *, rate: float | None = None, connections: int = 8
     ) -> Sent:
-        """Send until `deliveries` ends and each has its final answer; what is not answered, or 5xx, is sent again."""
+        """Send until `deliveries` ends and each has its final answer; what is not answered, or 5xx,
+        is sent again."""
         sent: list[Delivery] = []
 
         def noted() -> Iterator[Delivery]:
@@ -294,7 +301,8 @@ class System:
     async def api(
         self, path: str, *, method: str = "GET", token: str | None = API_TOKEN, **options: Any
     ) -> tuple[int, Any]:
-        """Ask the API (role `query`): status and decoded JSON, or text where it is none. `options` are aiohttp's."""
+        """Ask the API (role `query`): status and decoded JSON, or text where it is none. `options`
+        are aiohttp's."""
         assert self._session is not None
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         headers |= options.pop("headers", {})
@@ -307,7 +315,8 @@ class System:
             ) if "json" in response.content_type else body.decode()
 
     async def fresh(self, path: str, **options: Any) -> tuple[int, Any]:
-        """`api`, asked until nothing waits behind the answer: one that would take too long goes by what was known before, and says so."""
+        """`api`, asked until nothing waits behind the answer: one that would take too long goes by
+        what was known before, and says so."""
         deadline = time.monotonic() + PATIENCE_S
         while True:
             status, answer = await self.api(path, **options)
@@ -352,7 +361,8 @@ class System:
             store.close()
 
     async def settled(self, *, outbox: bool = True) -> None:
-        """Wait until every processor has read its topic to the end and, unless `outbox` is False, nothing waits to be sent.
+        """Wait until every processor has read its topic to the end and, unless `outbox` is False,
+        nothing waits to be sent.
 
         Raises AssertionError where nothing moves for `PATIENCE_S`.
         """
@@ -379,8 +389,8 @@ class System:
                 waiting = "SELECT outcome, count(*) FROM outbox WHERE outcome IN ('pending', 'sending', 'maybe_accepted') GROUP BY 1"
                 return positions, {row[0]: row[1] for row in snapshot.query(waiting)}
 
-        # Whatever moves on while we look must show further along: the spool first, for it drains into the log; then the store, for what is
-        # parked shows as a lag of the log.
+        # Whatever moves on while we look must show further along: the spool first, for it drains
+        # into the log; then the store, for what is parked shows as a lag of the log.
         spooled = (await asyncio.to_thread(read_state, self.settings.spool)).records
         positions, waiting = await asyncio.to_thread(read)
         spans = {topic: await log.spans(topic) for topic in TOPICS}
@@ -397,7 +407,8 @@ class System:
         return behind + ([f"outbox: {waiting}"] if outbox and waiting else [])
 
     def end_leases(self) -> None:
-        """Let two minutes pass for events that a killed sender held: their leases end. Only while serve is down."""
+        """Let two minutes pass for events that a killed sender held: their leases end. Only while
+        serve is down."""
         for serve in self._all():
             assert "process" not in serve.members().values(), (
                 "a running sender's leases are its own"

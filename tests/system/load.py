@@ -22,7 +22,8 @@ def traffic(system: System, seed: int = 1) -> Iterator[Delivery]:
 
 
 class Load:
-    """Deliveries at a rate, until `end`. As a context it leaves nothing running behind a test that failed."""
+    """Deliveries at a rate, until `end`. As a context it leaves nothing running behind a test that
+    failed."""
 
     def __init__(self, system: System, rate: float, *, seed: int = 1, connections: int = 8) -> None:
         self._more = True

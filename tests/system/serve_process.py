@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 PATIENCE_S = 120.0
-"""How long a test waits for what must come before it tells what is missing. A start takes 2 s on an idle machine, 20 s on a busy core; no
-limit here checks how fast anything is."""
+"""How long a test waits for what must come before it tells what is missing. A start takes 2 s on an
+idle machine, 20 s on a busy core; no limit here checks how fast anything is."""
 LINUX = Path("/proc/self/stat").exists()
 needs_proc = pytest.mark.skipif(not LINUX, reason="finds serve's processes in /proc")
 
@@ -89,7 +89,8 @@ class Serve:
                 os.kill(pid, number)
 
     async def kill(self) -> None:
-        """SIGKILL for all: the supervisor is stopped first, so that it starts nobody again meanwhile."""
+        """SIGKILL for all: the supervisor is stopped first, so that it starts nobody again
+        meanwhile."""
         self.signal(signal.SIGSTOP)
         deadline = time.monotonic() + PATIENCE_S
         while members := self.members():

@@ -1,8 +1,10 @@
-"""The CDNOW purchase log told as Shopify webhooks gives the published RFM numbers: identification, log, decode, fold, cells, query.
+"""The CDNOW purchase log told as Shopify webhooks gives the published RFM numbers: identification,
+log, decode, fold, cells, query.
 
-Every line of the master file is one order, told out of order and some twice, in batches as the runner reads them. The shop is in New York
-and sells at 23:30, when UTC is a day ahead: the days must be the shop's. The clock stands on 1997-09-30, the day of the published
-numbers (Fader & Hardie's end of calibration), and then on 1998-06-30, where a brute-force oracle counts.
+Every line of the master file is one order, told out of order and some twice, in batches as the
+runner reads them. The shop is in New York and sells at 23:30, when UTC is a day ahead: the days
+must be the shop's. The clock stands on 1997-09-30, the day of the published numbers (Fader &
+Hardie's end of calibration), and then on 1998-06-30, where a brute-force oracle counts.
 """
 
 import asyncio
@@ -73,7 +75,8 @@ def webhook(number: int, order: Order) -> Record:
 async def replay(
     log: SqliteLog, store: SqlStore, orders: list[tuple[int, Order]], today: int, random: Random
 ) -> None:
-    """Append `orders` as webhooks, out of order, a twentieth twice, and fold them on the evening of `today`."""
+    """Append `orders` as webhooks, out of order, a twentieth twice, and fold them on the evening of
+    `today`."""
     told = [webhook(number, order) for number, order in orders]
     told += random.sample(told, len(told) // 20)
     random.shuffle(told)

@@ -1,4 +1,5 @@
-"""The whole program on its two SQLite files, killed, stopped and misused: nothing acknowledged is lost, nothing is counted twice."""
+"""The whole program on its two SQLite files, killed, stopped and misused: nothing acknowledged is
+lost, nothing is counted twice."""
 
 import asyncio
 import re
@@ -134,7 +135,9 @@ async def test_processors_that_hang_never_touch_the_receivers_answers(tmp_path: 
         await system.start()
         deliveries = traffic(system)
         first = await system.send(islice(deliveries, 50))
-        await system.settled()  # at work, and holding nothing: a process that is stopped with the log's lock in its hands keeps it
+        # at work, and holding nothing: a process that is stopped with the log's lock in its hands
+        # keeps it
+        await system.settled()
         assert system.serve is not None
         system.serve.signal(signal.SIGSTOP, "process")
         sent = await system.send(islice(deliveries, 600), rate=200)

@@ -1,7 +1,9 @@
-"""The whole program on a real Kafka broker and a real PostgreSQL server, while one after the other is taken away: issue 4.
+"""The whole program on a real Kafka broker and a real PostgreSQL server, while one after the other
+is taken away: issue 4.
 
-Every scenario ends in `assert_all`: what was acknowledged is in the log, the store is what a fold of the log from nothing makes, Meta has
-each sale once. And the sender must have noticed nothing: no 5xx, no connection cut, no answer later than 3 s.
+Every scenario ends in `assert_all`: what was acknowledged is in the log, the store is what a fold
+of the log from nothing makes, Meta has each sale once. And the sender must have noticed nothing: no
+5xx, no connection cut, no answer later than 3 s.
 """
 
 import asyncio
@@ -209,7 +211,9 @@ async def test_a_processor_paused_past_its_session_comes_back_as_a_zombie_and_is
             def is_fenced() -> bool:
                 return counted(system, "orderwire_fenced_total")[pid] > fenced
 
-            while not is_fenced():  # Paused with no batch in its hands it has nothing to be fenced for, and learns of its heir first.
+            # Paused with no batch in its hands it has nothing to be fenced for, and learns of its
+            # heir first.
+            while not is_fenced():
                 zombie.signal(signal.SIGSTOP, "process")
                 await asyncio.sleep(0.5)
                 before = positions(system)

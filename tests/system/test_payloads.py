@@ -54,7 +54,8 @@ FATES = {
 
 
 def fates(system: System, entries: Sequence[Entry], parked: dict[str, str]) -> dict[str, set[str]]:
-    """Delivery id -> what became of it: folded, ignored, privacy, or parked for a reason that is told."""
+    """Delivery id -> what became of it: folded, ignored, privacy, or parked for a reason that is
+    told."""
     processors = [PROCESSORS[name](system.settings) for name in running(system.settings)]
     found: dict[str, set[str]] = {}
     for entry in entries:

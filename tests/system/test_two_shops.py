@@ -1,4 +1,5 @@
-"""Two shops: whatever one of them sends, the other's orders are counted and sent as if it were not there."""
+"""Two shops: whatever one of them sends, the other's orders are counted and sent as if it were not
+there."""
 
 import asyncio
 from collections import Counter
@@ -75,8 +76,8 @@ def accepted(system: System, orders: Mapping[str, ExpectedOrder]) -> bool:
 
 
 async def assert_replayable(system: System) -> None:
-    """Every parked record of the noisy shop is there with its body, and would be parked again only for
-    what its body lacks."""
+    """Every parked record of the noisy shop is there with its body, and would be parked again only
+    for what its body lacks."""
     settings = system.settings
     processors = {"orders": [PROCESSORS[name](settings) for name in ORDERS_READERS]}
     async with system.log() as log:

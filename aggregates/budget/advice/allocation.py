@@ -22,10 +22,11 @@ MAX_SIMULTANEOUS: Final = 12  # 2^12 outcomes
 
 
 def shrunk_covariance(returns: Floats) -> Floats:
-    """Sample covariance of `returns` [days, campaigns], off-diagonals shrunk towards 0 by Schaefer & Strimmer 2005, eq. 10.
+    """Sample covariance of `returns` [days, campaigns], off-diagonals shrunk towards 0 by Schaefer
+    & Strimmer 2005, eq. 10.
 
-    The intensity sum Var(s_ij) / sum s_ij^2 (i != j, within 0..1) is estimated from the same days; variances stay as they
-    are, but at least the floor. Needs two days (ValueError below).
+    The intensity sum Var(s_ij) / sum s_ij^2 (i != j, within 0..1) is estimated from the same days;
+    variances stay as they are, but at least the floor. Needs two days (ValueError below).
     """
     days, _ = returns.shape
     if days < 2:
@@ -67,7 +68,8 @@ def several(mu: Floats, cov: Floats, cap: float = 1.0) -> Floats:
 
 
 def simultaneous_binary(bets: Sequence[tuple[float, float]]) -> Floats:
-    """Fractions of bets (p, b) settled together: max E ln(1 + f'X) over all outcomes, f >= 0, sum f <= 1; at most 12 bets."""
+    """Fractions of bets (p, b) settled together: max E ln(1 + f'X) over all outcomes, f >= 0, sum f
+    <= 1; at most 12 bets."""
     if len(bets) > MAX_SIMULTANEOUS:
         raise ValueError(f"{len(bets)} bets at once; at most {MAX_SIMULTANEOUS}")
     won = np.array(list(product((True, False), repeat=len(bets))))

@@ -20,9 +20,11 @@ Binding: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """A daily budget, in the unit of its inputs; `target` is where it heads, None where nothing is advised.
+    """A daily budget, in the unit of its inputs; `target` is where it heads, None where nothing is
+    advised.
 
-    `reason` is increase_capped, decrease_capped, target, seed or insufficient_data; `pause` asks to consider stopping.
+    `reason` is increase_capped, decrease_capped, target, seed or insufficient_data; `pause` asks to
+    consider stopping.
     """
 
     target: float | None
@@ -41,7 +43,8 @@ def recommend(
     max_change: float = MAX_CHANGE,
     seed: float = 0.0,
 ) -> Recommendation:
-    """One campaign's budget; `current`, `bankroll`, `saturation_cap`, `seed` per day in one currency and unit, >= 0."""
+    """One campaign's budget; `current`, `bankroll`, `saturation_cap`, `seed` per day in one
+    currency and unit, >= 0."""
     if f is None:
         return Recommendation(None, current, "too_few_days", "insufficient_data")
     staked = f * bankroll
@@ -78,7 +81,8 @@ def within_bankroll(
     *,
     max_change: float = MAX_CHANGE,
 ) -> list[Recommendation]:
-    """The same recommendations, lowered so that their budgets add up to at most `bankroll`; those lowered say so."""
+    """The same recommendations, lowered so that their budgets add up to at most `bankroll`; those
+    lowered say so."""
     total = sum(each.budget for each in recommendations)
     if total <= bankroll:
         return list(recommendations)

@@ -139,8 +139,8 @@ def power_cap(c: float, beta: float, margin: float) -> float:
 def hill_cap(vmax: float, half: float, alpha: float, margin: float) -> float:
     """The profit-maximising spend under a Hill curve; 0 where no spend pays.
 
-    alpha <= 1 is concave: the root of m R'(s) = 1, in closed form sqrt(m V k) - k at alpha = 1. alpha > 1 is S-shaped: the
-    later root, beyond the steepest point, if profit there is positive.
+    alpha <= 1 is concave: the root of m R'(s) = 1, in closed form sqrt(m V k) - k at alpha = 1.
+    alpha > 1 is S-shaped: the later root, beyond the steepest point, if profit there is positive.
     """
 
     def marginal(s: float) -> float:

@@ -1,12 +1,15 @@
 """Cells -> campaigns: which spend and which orders are the same campaign's, day by day. Pure.
 
-A link's label (`utm_id`, then `utm_campaign`) joins spend by campaign_id first, then by campaign_name, case-insensitively, under any name
-that the campaign had in the time read. Both look within the channel that the link tells; a link that tells none, and an id of any link,
-may match in another channel where only one campaign fits. A label that fits two campaigns is given to neither: it stands as a row of its
-own, and says so. A label that fits none (an email's, or a campaign whose spend is not reported) is a row without spend.
+A link's label (`utm_id`, then `utm_campaign`) joins spend by campaign_id first, then by
+campaign_name, case-insensitively, under any name that the campaign had in the time read. Both look
+within the channel that the link tells; a link that tells none, and an id of any link, may match in
+another channel where only one campaign fits. A label that fits two campaigns is given to neither:
+it stands as a row of its own, and says so. A label that fits none (an email's, or a campaign whose
+spend is not reported) is a row without spend.
 
-A report without an id stands for the campaign of its name and channel. Where the same day is reported under that name with an id as well,
-it was restated with the id, and the one without does not count; its other days are that campaign's where a single one has the name.
+A report without an id stands for the campaign of its name and channel. Where the same day is
+reported under that name with an id as well, it was restated with the id, and the one without does
+not count; its other days are that campaign's where a single one has the name.
 """
 
 from collections import Counter, defaultdict
@@ -21,7 +24,8 @@ UNATTRIBUTED: Final = attribution.UNATTRIBUTED.channel
 
 
 class BudgetCell(NamedTuple):
-    """A row of `budget_cell` of one shop; money in minor units of `currency`, days since 1970-01-01."""
+    """A row of `budget_cell` of one shop; money in minor units of `currency`, days since
+    1970-01-01."""
 
     day: int
     channel: str
@@ -41,7 +45,8 @@ class BudgetCell(NamedTuple):
 
 @dataclass(slots=True)
 class Platform:
-    """What the ad platform itself says of some days; `revenue_reports` counts the days that name a revenue."""
+    """What the ad platform itself says of some days; `revenue_reports` counts the days that name a
+    revenue."""
 
     impressions: int = 0
     clicks: int = 0
@@ -79,7 +84,8 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """All that the cells say of one shop. `buckets` by channel: `(direct)`, `(none)`, and channels known without their campaign."""
+    """All that the cells say of one shop. `buckets` by channel: `(direct)`, `(none)`, and channels
+    known without their campaign."""
 
     campaigns: list[Campaign]
     buckets: dict[str, Bucket]
@@ -107,7 +113,8 @@ class CurrencyCount(NamedTuple):
 
 
 def shop_currency(cells: Iterable[CurrencyCount]) -> str | None:
-    """The currency of most orders; where there are none, of most spend reports; None where there is nothing."""
+    """The currency of most orders; where there are none, of most spend reports; None where there is
+    nothing."""
     orders, reports = Counter[str](), Counter[str]()
     for cell in cells:
         orders[cell.currency] += cell.orders

@@ -35,7 +35,8 @@ class Attribution(NamedTuple):
     """Where an order's revenue belongs. Parts hold no tab and no other control character."""
 
     channel: str
-    """`meta`, `google`, ... or a source's own name; "" where none is told; `(direct)` and `(none)` for the two below."""
+    """`meta`, `google`, ... or a source's own name; "" where none is told; `(direct)` and `(none)`
+    for the two below."""
     campaign_id: str
     """As the link told it, "" where it did not."""
     campaign: str
@@ -77,7 +78,8 @@ SOURCES: Final = {
     "linkedin": "linkedin",
     "reddit": "reddit",
 }
-"""What links call a platform (Meta's own `{{site_source_name}}` says fb, ig, msg, an), after `_source_key`."""
+"""What links call a platform (Meta's own `{{site_source_name}}` says fb, ig, msg, an), after
+`_source_key`."""
 _PLATFORMS: Final = frozenset(SOURCES.values())
 PAID_MEDIUM: Final = re.compile(r"cpc|cpm|cpv|ppc|paid|ads?\b|display")
 _WORDS: Final = re.compile(r"[^\W_]+")
@@ -86,7 +88,8 @@ _NOISE: Final = frozenset(("www", "com", "m", "l", "lm", "ad", "ads", "paid", "c
 
 @lru_cache(maxsize=4096)
 def channel(source: str) -> str:
-    """The channel that a `utm_source`, or a spend report, names: `Facebook_Ads` -> `meta`; one that nobody knows keeps its own name."""
+    """The channel that a `utm_source`, or a spend report, names: `Facebook_Ads` -> `meta`; one that
+    nobody knows keeps its own name."""
     name = clean(source, NAME_CHARACTERS).casefold()
     words = "".join(word for word in _WORDS.findall(name) if word not in _NOISE) or "".join(
         _WORDS.findall(name)

@@ -29,7 +29,8 @@ COUNT_LIMIT: Final = 1 << 53
 
 
 class SpendRow(NamedTuple):
-    """Columns of `budget_spend`. Money in minor units of `currency`, the ad account's; None where the report did not say."""
+    """Columns of `budget_spend`. Money in minor units of `currency`, the ad account's; None where
+    the report did not say."""
 
     shop: str
     day: int

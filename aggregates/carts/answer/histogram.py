@@ -28,7 +28,8 @@ STRATA: Final = len(BANDS) * len(CUSTOMERS)
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Cells of open checkouts, arrays of one length; `value` in minor units. None of them has expired."""
+    """Cells of open checkouts, arrays of one length; `value` in minor units. None of them has
+    expired."""
 
     bucket: Ints
     value_bin: Ints
@@ -63,7 +64,8 @@ def open_columns(
     now_ms: int,
     after_ms: int,
 ) -> list[Ints]:
-    """Columns bucket, value_bin, returning, contact, idled, idle for 10 minutes, for T, for 14 days (0 or 1), carts, value."""
+    """Columns bucket, value_bin, returning, contact, idled, idle for 10 minutes, for T, for 14 days
+    (0 or 1), carts, value."""
     cuts = [now_ms - SHOPIFY_MINUTES * MINUTE_MS, now_ms - after_ms, now_ms - EXPIRES_MS]
     edges = [cut // BUCKET_MS for cut in cuts]
     named = {f"e{i}": edge for i, edge in enumerate(edges)} | {

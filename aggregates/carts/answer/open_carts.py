@@ -1,13 +1,16 @@
-"""`GET /v1/carts/open`: open checkouts by expected recoverable value, best first, without looking at all of them.
+"""`GET /v1/carts/open`: open checkouts by expected recoverable value, best first, without looking
+at all of them.
 
     expected = value x P(completes within 7 days | stratum, age) x paid/carted value of the stratum
 
-All checkouts of one histogram cell (10-minute bucket, value bin, new/returning) share the last two factors, and their values lie within the
-bin's bounds. So cells are visited by the most that one of their checkouts could be worth, and the search ends where no unvisited cell
-can hold anything better than what the page already has: exact, and it reads the cells that overlap the page, not the shop.
+All checkouts of one histogram cell (10-minute bucket, value bin, new/returning) share the last two
+factors, and their values lie within the bin's bounds. So cells are visited by the most that one of
+their checkouts could be worth, and the search ends where no unvisited cell can hold anything better
+than what the page already has: exact, and it reads the cells that overlap the page, not the shop.
 
-Order: expected descending, then newest bucket, then token. A cursor holds the last item's place in it and the moment of the first page, so
-ages stand still while paging; if carts close in between, a later page may lack or repeat one near its edge.
+Order: expected descending, then newest bucket, then token. A cursor holds the last item's place in
+it and the moment of the first page, so ages stand still while paging; if carts close in between, a
+later page may lack or repeat one near its edge.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -53,7 +56,8 @@ class Cursor(msgspec.Struct, frozen=True, array_like=True):
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """Cells in the order of their best possible place; `weight` is expected value per minor unit of value."""
+    """Cells in the order of their best possible place; `weight` is expected value per minor unit of
+    value."""
 
     bucket: Ints
     value_bin: Ints
@@ -177,7 +181,8 @@ def _page(
     found: list[tuple[Place, Any, float]] = []
     remaining = np.arange(len(cells.bucket))
     if wanted.after is not None:
-        # A cell whose poorest possible item stands before the cursor was on an earlier page as a whole.
+        # A cell whose poorest possible item stands before the cursor was on an earlier page as a
+        # whole.
         lowest = (
             np.array(
                 [bin_bounds(int(value_bin))[0] for value_bin in cells.value_bin], dtype=np.float64

@@ -1,11 +1,14 @@
-"""Cells in memory, as columns of whole numbers per shop: what `/v1/rfm` reckons with, kept up to date by what changed.
+"""Cells in memory, as columns of whole numbers per shop: what `/v1/rfm` reckons with, kept up to
+date by what changed.
 
-A Python object per cell would cost 300 bytes and more; here a cell of three key columns and three measures costs 32: 8 for an amount of
-money, 4 for a day or a count. Columns are never changed in place: a refresh puts new ones in their stead, so whoever holds a shop's columns
-may reckon with them at leisure.
+A Python object per cell would cost 300 bytes and more; here a cell of three key columns and three
+measures costs 32: 8 for an amount of money, 4 for a day or a count. Columns are never changed in
+place: a refresh puts new ones in their stead, so whoever holds a shop's columns may reckon with
+them at leisure.
 
-A table is read whole once, in pages, since all its rows at once would be the largest thing in the process; from then on
-`Snapshot.changes` tells what differs. A cell that has become zero is forgotten.
+A table is read whole once, in pages, since all its rows at once would be the largest thing in the
+process; from then on `Snapshot.changes` tells what differs. A cell that has become zero is
+forgotten.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -28,7 +31,8 @@ MONEY: Final = frozenset({"monetary", "spend", "revenue", "repeat_revenue"})
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
-    """The cells of one shop in one table, ascending by key; the shop itself is not among the key columns."""
+    """The cells of one shop in one table, ascending by key; the shop itself is not among the key
+    columns."""
 
     key: tuple[Ints, ...]
     measures: tuple[Ints, ...]
@@ -51,7 +55,8 @@ class Columns:
         )
 
     def merged(self, columns: Sequence[Ints]) -> "Columns":
-        """With the cells of `columns`, key columns and measures, as they are now; itself where that is how they were."""
+        """With the cells of `columns`, key columns and measures, as they are now; itself where that
+        is how they were."""
         size = len(self.key)
         order = np.lexsort(columns[size - 1 :: -1])
         names, values = (
@@ -87,7 +92,8 @@ class Columns:
 
 
 def places(key: Sequence[Ints], wanted: Sequence[Ints]) -> npt.NDArray[np.int64]:
-    """How many cells come before each of `wanted`: `np.searchsorted`, side left, by several columns at once."""
+    """How many cells come before each of `wanted`: `np.searchsorted`, side left, by several columns
+    at once."""
     cells = len(key[0])
     low = np.zeros(len(wanted[0]), dtype=np.int64)
     high = np.full_like(low, cells)
@@ -103,7 +109,8 @@ def places(key: Sequence[Ints], wanted: Sequence[Ints]) -> npt.NDArray[np.int64]
 
 
 class CellArrays:
-    """All shops' cells of one table. Not thread-safe: whoever refreshes holds a lock; `of` may be asked meanwhile."""
+    """All shops' cells of one table. Not thread-safe: whoever refreshes holds a lock; `of` may be
+    asked meanwhile."""
 
     def __init__(self, cells: Cells) -> None:
         """`cells.key` starts with `shop`; its other columns are whole numbers."""

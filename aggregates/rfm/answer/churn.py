@@ -27,7 +27,8 @@ SHORT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Churn:
-    """`customers` of all `of` who ever ordered have not for more than `after_days` days; rate None where nobody ever did."""
+    """`customers` of all `of` who ever ordered have not for more than `after_days` days; rate None
+    where nobody ever did."""
 
     after_days: int
     customers: int
@@ -49,7 +50,8 @@ class LtvSimple:
 
 
 def churn(last_days: Ints, counts: Ints, asof_day: int, after_days: int = 180) -> Churn:
-    """Churn from a histogram of all customers ever: `counts[i]` of them ordered last on day `last_days[i]`."""
+    """Churn from a histogram of all customers ever: `counts[i]` of them ordered last on day
+    `last_days[i]`."""
     of = int(counts.sum())
     customers = int(counts[asof_day - last_days > after_days].sum())
     return Churn(after_days, customers, of, customers / of if of else None)

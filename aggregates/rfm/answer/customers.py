@@ -27,7 +27,8 @@ MOST: Final = 1_000
 
 
 class Place(msgspec.Struct, frozen=True, array_like=True):
-    """Where a page ended: the list it belongs to, and the last item's values in the order of its sort."""
+    """Where a page ended: the list it belongs to, and the last item's values in the order of its
+    sort."""
 
     sort: str
     segment: str
@@ -36,7 +37,8 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Customer(msgspec.Struct, frozen=True, gc=False):
-    """One customer with scores; None in scores where there are none, `reason` says why. Money in minor units."""
+    """One customer with scores; None in scores where there are none, `reason` says why. Money in
+    minor units."""
 
     row: Row
     currency: str
@@ -54,7 +56,8 @@ class Customer(msgspec.Struct, frozen=True, gc=False):
 def page(
     snapshot: Snapshot, view: RfmView, listing: Listing, limit: int, after: Place | None
 ) -> tuple[list[Customer], Place | None]:
-    """Up to `limit` customers behind `after`, and the place to go on from; None where nobody is left. The view is the snapshot's."""
+    """Up to `limit` customers behind `after`, and the place to go on from; None where nobody is
+    left. The view is the snapshot's."""
     if listing.segment is not None and listing.cutoffs is None:
         return [], None
     start = None if after is None else (*after.values, after.customer)
@@ -67,7 +70,8 @@ def page(
 
 
 def one(snapshot: Snapshot, view: RfmView, customer: str) -> Row | None:
-    """The customer by id; whom they were merged into where that happened; None for an id never seen."""
+    """The customer by id; whom they were merged into where that happened; None for an id never
+    seen."""
     select = f"SELECT {COLUMNS} FROM rfm_customer c WHERE shop = :shop AND customer = :customer"
     rows = snapshot.query(select, shop=view.key, customer=customer)
     if not rows:

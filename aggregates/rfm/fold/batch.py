@@ -91,7 +91,8 @@ class Batch:
         self.days(moving)
 
     def days(self, changes: Mapping[tuple[str, int], Sequence[int]]) -> None:
-        """Add `changes` ((customer, day) -> orders, revenue) to purchase days, and let their customers follow."""
+        """Add `changes` ((customer, day) -> orders, revenue) to purchase days, and let their
+        customers follow."""
         name = self._shop.shop
         keys = [(name, *key) for key in sorted(changes) if any(changes[key])]
         if not keys:

@@ -123,7 +123,8 @@ def cells(row: CustomerRow | None, *, exact: bool) -> Projection:
 
 
 def from_days(shop: str, customer: str, days: Iterable[DayRow], cutoff: int) -> CustomerRow | None:
-    """The customer that these purchase days make; None without any. The window holds days after `cutoff`."""
+    """The customer that these purchase days make; None without any. The window holds days after
+    `cutoff`."""
     bought = sorted((row.day, row.orders, row.revenue) for row in days if row.orders)
     if not bought:
         return None
@@ -144,7 +145,8 @@ def from_days(shop: str, customer: str, days: Iterable[DayRow], cutoff: int) -> 
 
 
 DayChange = tuple[DayRow | None, DayRow]
-"""A day before and after. `after` with no orders is a day emptied; revenue follows orders, so it is empty as well."""
+"""A day before and after. `after` with no orders is a day emptied; revenue follows orders, so it is
+empty as well."""
 
 
 def moved(

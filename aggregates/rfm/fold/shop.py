@@ -42,7 +42,8 @@ def today(zone: tzinfo | None, offset_s: int, now_ms: int) -> int:
 def move_window(
     transaction: Transaction, shop: ShopRow, as_of_day: int, window_days: int
 ) -> ShopRow:
-    """Let the window end with `as_of_day`, and hold `window_days`: customers with days that leave or enter change, nobody else is touched.
+    """Let the window end with `as_of_day`, and hold `window_days`: customers with days that leave
+    or enter change, nobody else is touched.
 
     `shop` is locked alone. Returns it as it is now.
     """

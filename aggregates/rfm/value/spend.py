@@ -2,8 +2,8 @@
 
     E[M | x, z] = (k mean + x z) / (k + x),   k = (q - 1) / p,   mean = p v / (q - 1)
 
-is Fader & Hardie (2013), eq. 5, as a credibility formula: the mean of all counts for k orders beside
-the customer's own x with mean z. That form survives where the model has no finite mean.
+is Fader & Hardie (2013), eq. 5, as a credibility formula: the mean of all counts for k orders
+beside the customer's own x with mean z. That form survives where the model has no finite mean.
 """
 
 from dataclasses import dataclass
@@ -77,7 +77,8 @@ def model_spend(fitted: GammaGamma, observed: float = np.inf) -> Spend:
 
 
 def _credibility_orders(x: Ints, z: Floats, n: Floats, mean: float) -> float:
-    """k = within / between variance (Buhlmann & Straub 1970), from Var(z | x) = between + within / x.
+    """k = within / between variance (Buhlmann & Straub 1970), from Var(z | x) = between + within /
+    x.
 
     Infinite where customers do not differ, or where nobody ordered more often than others: then
     nothing says whether a customer's next order is like the last one.

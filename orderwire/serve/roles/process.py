@@ -48,7 +48,8 @@ log = structlog.get_logger()
 
 
 async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
-    """Process until `stop`; batches and requests that were begun are finished. Raises ConfigurationError where another one has the file."""
+    """Process until `stop`; batches and requests that were begun are finished. Raises
+    ConfigurationError where another one has the file."""
     alone = (
         None if settings.store_file is None else await store_to_itself(settings.store_file, stop)
     )
@@ -134,7 +135,8 @@ async def _work(
 
 
 def _predicted_ltv(settings: Settings, store: Store) -> "PredictedLtv | None":
-    """RFM's predictions for Purchase events; None where no shop sends them, and then their libraries are not loaded either."""
+    """RFM's predictions for Purchase events; None where no shop sends them, and then their
+    libraries are not loaded either."""
     wanting = [
         shop
         for shop in settings.shops.values()

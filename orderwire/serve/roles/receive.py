@@ -1,4 +1,5 @@
-"""The role `receive`: webhooks in, onto the log. It needs the log only; the store is told that it lives, when it can be reached."""
+"""The role `receive`: webhooks in, onto the log. It needs the log only; the store is told that it
+lives, when it can be reached."""
 
 import asyncio
 import time
@@ -24,7 +25,8 @@ DRAIN_S = 10.0
 
 
 async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
-    """Receive until `stop`, then answer what was begun and flush. Raises ConfigurationError where there is nobody to receive from."""
+    """Receive until `stop`, then answer what was begun and flush. Raises ConfigurationError where
+    there is nobody to receive from."""
     if not settings.shops:
         raise ConfigurationError(
             "no shop is configured: set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET, or write orderwire.toml (see README.md)"
@@ -50,7 +52,8 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     )
     runner = web.ServerRunner(receiver.server(), shutdown_timeout=DRAIN_S)
     await runner.setup()
-    # The store is told that this receiver lives, once there is one; the receiver never waits for it, nor makes it.
+    # The store is told that this receiver lives, once there is one; the receiver never waits for
+    # it, nor makes it.
     with closing(PlainStore(settings.store_url.get_secret_value())) as store:
         async with alive(
             Heartbeat(
@@ -65,13 +68,15 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
                 await stop.wait()
                 receiver.ready = False
             finally:
-                # Deliveries first: a database that is away may hold up the farewell for longer than the supervisor waits.
+                # Deliveries first: a database that is away may hold up the farewell for longer than
+                # the supervisor waits.
                 await runner.cleanup()
                 await log.close()
 
 
 def _limits(settings: Settings) -> Limits:
-    """On Kafka the spool answers up to 2.5 s after a delivery came (2.3 s for the broker, then a write): the receiver waits for that."""
+    """On Kafka the spool answers up to 2.5 s after a delivery came (2.3 s for the broker, then a
+    write): the receiver waits for that."""
     in_flight = settings.max_in_flight_mb << 20
     if settings.on_kafka:
         return Limits(max_in_flight_bytes=in_flight, read_timeout_s=1.7, ack_timeout_s=3.0)
@@ -79,7 +84,8 @@ def _limits(settings: Settings) -> Limits:
 
 
 def details(spool: Path | None) -> dict[str, Any]:
-    """What the sign of life tells of a receiver with this spool: what waits in it, or why that cannot be said."""
+    """What the sign of life tells of a receiver with this spool: what waits in it, or why that
+    cannot be said."""
     if spool is None:
         return {}
     from stream.log.spool import read_state

@@ -1,4 +1,5 @@
-"""How Kafka's failures become the log's, and how a client is let go of when its brokers are not there."""
+"""How Kafka's failures become the log's, and how a client is let go of when its brokers are not
+there."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -19,8 +20,8 @@ def unavailable(what: str, error: BaseException) -> Unavailable:
 async def let_go(stop: Awaitable[object], close: Awaitable[object]) -> None:
     """Stop a client, within `LET_GO_S`, then `close` its connections, whatever came of that.
 
-    In a task of its own, for aiokafka's `stop` lets the CancelledError of its own fetch escape when brokers are away (0.14.0,
-    `Fetcher.close`), which would look like ours.
+    In a task of its own, for aiokafka's `stop` lets the CancelledError of its own fetch escape when
+    brokers are away (0.14.0, `Fetcher.close`), which would look like ours.
     """
     for step in (stop, close):
         task = asyncio.ensure_future(step)

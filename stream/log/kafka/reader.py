@@ -279,7 +279,8 @@ class KafkaReader:
     async def _fetch(self, max_records: int, deadline: float) -> list[Entry]:
         places = [TopicPartition(self._name, partition) for partition in self._next]
         self._consumer.resume(*places)
-        # Without waiting, `_take` takes what is there in one step, which no rebalance can come between.
+        # Without waiting, `_take` takes what is there in one step, which no rebalance can come
+        # between.
         fetched = await self._take(places, 0, max_records)
         if not fetched:
             # The waiting one is given up, with nothing lost, when the partitions change under it.

@@ -1,10 +1,12 @@
 """A record as Kafka carries it, and back. Pure.
 
-key, value: the record's key and body. Headers: `id` and `time_ms` first, by which ours are known, then the record's own (source, the
-sender's topic, shop, triggered_at ...). `time_ms` travels as a header because the topic's timestamps are Kafka's (`kafka_topics`).
+key, value: the record's key and body. Headers: `id` and `time_ms` first, by which ours are known,
+then the record's own (source, the sender's topic, shop, triggered_at ...). `time_ms` travels as a
+header because the topic's timestamps are Kafka's (`kafka_topics`).
 
-Partition: CRC-32 of the key's UTF-8 modulo the number of partitions, as librdkafka's partitioner `consistent` has it. Kafka's own
-murmur2 costs 8.7 µs in Python for such a key, a tenth of a delivery; CRC-32 0.3 µs (measured here, 40-byte key).
+Partition: CRC-32 of the key's UTF-8 modulo the number of partitions, as librdkafka's partitioner
+`consistent` has it. Kafka's own murmur2 costs 8.7 µs in Python for such a key, a tenth of a
+delivery; CRC-32 0.3 µs (measured here, 40-byte key).
 """
 
 import zlib
@@ -15,7 +17,8 @@ from stream.record import Entry, Record
 
 _ID, _TIME = "id", "time_ms"
 _BESIDE_BODY_BYTES = 512
-"""Key, headers and framing, about: enough for a limit on memory, and not worth a sum over them per record."""
+"""Key, headers and framing, about: enough for a limit on memory, and not worth a sum over them per
+record."""
 
 
 class Message(NamedTuple):
@@ -61,7 +64,8 @@ def encode(record: Record, prefix: str) -> Message:
 
 
 def decode(topic: str, message: Consumed) -> Entry:
-    """The entry of `topic` (without prefix). A message that somebody else put there gets its place as id and Kafka's time."""
+    """The entry of `topic` (without prefix). A message that somebody else put there gets its place
+    as id and Kafka's time."""
     headers = [(name, (value or b"").decode(errors="replace")) for name, value in message.headers]
     if (
         len(headers) >= 2

@@ -1,8 +1,8 @@
 """What a broker will never take: a record that is too large for its topic, a topic that we have no
 right to write.
 
-What was refused once is not asked again for a while, so that one such record, or a thousand, costs the
-topic's other records next to nothing.
+What was refused once is not asked again for a while, so that one such record, or a thousand, costs
+the topic's other records next to nothing.
 """
 
 from collections.abc import Callable, Sequence

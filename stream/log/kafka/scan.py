@@ -1,7 +1,9 @@
-"""Looking into topics outside any group: spans for lag and position checks, single stretches for replay and tools.
+"""Looking into topics outside any group: spans for lag and position checks, single stretches for
+replay and tools.
 
-One consumer without a group, made at the first question and kept; a lock gives it to one question at a time. It is a connection apart
-from the readers', so that the watchdog of a reader that sticks can ask somebody else. Every answer comes within `request_timeout_s`.
+One consumer without a group, made at the first question and kept; a lock gives it to one question
+at a time. It is a connection apart from the readers', so that the watchdog of a reader that sticks
+can ask somebody else. Every answer comes within `request_timeout_s`.
 """
 
 import asyncio
@@ -19,7 +21,8 @@ from stream.log.kafka.settings import KafkaSettings
 from stream.record import Entry
 
 FETCH_WAIT_MS = 10
-"""A broker answers one connection in turn, so a fetch that it holds at a topic's end would hold up the next question."""
+"""A broker answers one connection in turn, so a fetch that it holds at a topic's end would hold up
+the next question."""
 
 
 class Scanner:
@@ -36,7 +39,8 @@ class Scanner:
             return await self._spans(consumer, self._settings.topic_prefix + topic)
 
     async def scan(self, topic: str, partition: int, offset: int, max_records: int) -> list[Entry]:
-        """Up to `max_records` entries from `offset` on; from the first one kept where retention has passed `offset`."""
+        """Up to `max_records` entries from `offset` on; from the first one kept where retention has
+        passed `offset`."""
         async with self._ask() as consumer:
             place = TopicPartition(self._settings.topic_prefix + topic, partition)
             span = (await self._spans(consumer, place.topic)).get(partition, Span(0, 0))
@@ -65,7 +69,8 @@ class Scanner:
             await self._let_go()
 
     async def _spans(self, consumer: Any, name: str) -> dict[int, Span]:
-        # Private, as aiokafka's consumer has no public way to learn of a topic that it is not subscribed to (its producer has one).
+        # Private, as aiokafka's consumer has no public way to learn of a topic that it is not
+        # subscribed to (its producer has one).
         partitions = await consumer._client._wait_on_metadata(name)
         places = [TopicPartition(name, partition) for partition in sorted(partitions)]
         first = await consumer.beginning_offsets(places)

@@ -39,7 +39,8 @@ class Security:
         context: ssl.SSLContext | None = None
         if self.protocol in ("SSL", "SASL_SSL"):
             from aiokafka.helpers import (
-                create_ssl_context,  # not above: every process reads settings, few speak to a broker
+                # not above: every process reads settings, few speak to a broker
+                create_ssl_context,
             )
 
             context = create_ssl_context(

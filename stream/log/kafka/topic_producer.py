@@ -15,10 +15,10 @@ waiting appends fail with Unavailable, nothing more is handed to aiokafka, and a
 A record that failed with Unavailable may be in the log all the same, because aiokafka's idempotent
 producer never times a batch out (docs/facts/streaming.md, "Kafka producer").
 
-A batch that the broker refuses for good (`refusals`) is sent again in halves, which a batch behind it
-may overtake: folds decide by version. A single record that it refuses is the appender's to keep. After a refusal the client is renewed before anything
-else of the topic is sent: its sequence numbers are one batch ahead of the broker's (aio-libs/aiokafka
-issue 1017).
+A batch that the broker refuses for good (`refusals`) is sent again in halves, which a batch behind
+it may overtake: folds decide by version. A single record that it refuses is the appender's to keep.
+After a refusal the client is renewed before anything else of the topic is sent: its sequence
+numbers are one batch ahead of the broker's (aio-libs/aiokafka issue 1017).
 """
 
 import asyncio
@@ -426,7 +426,8 @@ class TopicProducer:
                     continue
             elif self._owed:
                 continue
-            # Nothing may be awaited from here on: who goes down again starts a probe only where none runs.
+            # Nothing may be awaited from here on: who goes down again starts a probe only where
+            # none runs.
             self._down = None
             _log.info("kafka_up", topic=self._topic, after_s=round(waited, 1))
             return

@@ -1,9 +1,11 @@
 """Topics: made by us with settings of ours, and where one exists with others, told and left alone.
 
-Why each setting: `cleanup.policy=delete`, for compaction would drop deliveries; `retention.ms`, for raw bodies hold personal data;
-`segment.ms` one day, since Kafka drops whole segments (the default of seven days would keep a body for 21);
-`message.timestamp.type=LogAppendTime`, so that retention counts from the append whatever a sender's clock says, and Kafka refuses no
-record for its time; `max.message.bytes`, for the receiver takes bodies of 10 MiB. (kafka.apache.org/documentation, 'Topic Configs')
+Why each setting: `cleanup.policy=delete`, for compaction would drop deliveries; `retention.ms`, for
+raw bodies hold personal data; `segment.ms` one day, since Kafka drops whole segments (the default
+of seven days would keep a body for 21); `message.timestamp.type=LogAppendTime`, so that retention
+counts from the append whatever a sender's clock says, and Kafka refuses no record for its time;
+`max.message.bytes`, for the receiver takes bodies of 10 MiB. (kafka.apache.org/documentation,
+'Topic Configs')
 """
 
 import asyncio
@@ -49,7 +51,8 @@ def wanted(settings: KafkaSettings, brokers: int) -> Wanted:
 def compare(
     topic: str, want: Wanted, partitions: int, replicas: int, configs: Mapping[str, str]
 ) -> list[str]:
-    """What differs, one sentence each, with what it does and what to do. More partitions, replicas or bytes than wanted are no fault."""
+    """What differs, one sentence each, with what it does and what to do. More partitions, replicas
+    or bytes than wanted are no fault."""
     found = []
     if partitions < want.partitions:
         found.append(
@@ -74,8 +77,8 @@ def compare(
 
 
 async def ensure(bootstrap: str, settings: KafkaSettings, topics: Iterable[str]) -> list[str]:
-    """Make the `topics` (without prefix) that are not there yet; what differs in those that are, and
-    which we may not make. Raises Unavailable."""
+    """Make the `topics` (without prefix) that are not there yet; what differs in those that are,
+    and which we may not make. Raises Unavailable."""
     async with Admin(bootstrap, settings) as admin:
         names = [settings.topic_prefix + topic for topic in topics]
         made, refused = await admin.create(names)
@@ -84,13 +87,15 @@ async def ensure(bootstrap: str, settings: KafkaSettings, topics: Iterable[str])
 
 
 async def differences(bootstrap: str, settings: KafkaSettings, topics: Iterable[str]) -> list[str]:
-    """What `doctor` tells: topics that are missing or other than set. Changes nothing. Raises Unavailable."""
+    """What `doctor` tells: topics that are missing or other than set. Changes nothing. Raises
+    Unavailable."""
     async with Admin(bootstrap, settings) as admin:
         return await admin.differences([settings.topic_prefix + topic for topic in topics])
 
 
 class Admin:
-    """A short connection for questions about topics. Every failure is Unavailable, within `request_timeout_s`."""
+    """A short connection for questions about topics. Every failure is Unavailable, within
+    `request_timeout_s`."""
 
     def __init__(self, bootstrap: str, settings: KafkaSettings) -> None:
         self._settings = settings
@@ -122,8 +127,8 @@ class Admin:
     async def create(self, names: Collection[str]) -> tuple[set[str], dict[str, str]]:
         """Make those that do not exist, and wait until all can be written to.
 
-        The names that were made here, and those that are refused for good, each with a sentence: one
-        topic that we have no right to is no reason to go without the others.
+        The names that were made here, and those that are refused for good, each with a sentence:
+        one topic that we have no right to is no reason to go without the others.
         """
         want = wanted(self._settings, await self._brokers())
         existing = set(await self._client.list_topics())

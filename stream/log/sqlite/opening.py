@@ -1,6 +1,8 @@
-"""Opening the log's file: made where there is none, refused where it is not ours or newer than this code.
+"""Opening the log's file: made where there is none, refused where it is not ours or newer than this
+code.
 
-Every refusal names the file and what to do; nothing is changed in a file before it has been found to be ours.
+Every refusal names the file and what to do; nothing is changed in a file before it has been found
+to be ours.
 """
 
 import sqlite3

@@ -1,8 +1,8 @@
 """Reading the embedded log: one reader owns the one partition of its topic.
 
-Reads run on the event loop, not in a thread: 500 records of 5 kB take about 2 ms of decoding, which needs the GIL wherever it runs,
-and an empty look takes 10 us where a hop to a thread and back takes 80. `sqlite_file.READ_BYTES` bounds the largest. A reader in WAL
-mode waits for no writer.
+Reads run on the event loop, not in a thread: 500 records of 5 kB take about 2 ms of decoding, which
+needs the GIL wherever it runs, and an empty look takes 10 us where a hop to a thread and back takes
+80. `sqlite_file.READ_BYTES` bounds the largest. A reader in WAL mode waits for no writer.
 """
 
 import asyncio
@@ -55,7 +55,8 @@ class SqliteReader:
         self._next = None
 
     async def report(self, positions: Mapping[int, int]) -> None:
-        """Nothing to tell: the lag of the embedded log is seen from the store's positions and `spans`."""
+        """Nothing to tell: the lag of the embedded log is seen from the store's positions and
+        `spans`."""
 
     async def close(self) -> None:
         self._next = None
@@ -76,7 +77,8 @@ class SqliteReader:
             raise Unavailable(f"log {self._path}: closed")
         entries = self._file.read(self._topic, position, max_records)
         if not entries or entries[0].offset > position:
-            # A gap. Inside what is kept, retention left it where everybody had read; before that, it passed this reader.
+            # A gap. Inside what is kept, retention left it where everybody had read; before that,
+            # it passed this reader.
             span = self._file.span(self._topic)
             if position < span.first:
                 raise PositionLost(self._topic, PARTITION, position, span)

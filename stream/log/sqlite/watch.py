@@ -1,12 +1,15 @@
-"""How a waiting reader of the embedded log learns of a record: at once, from any process, without polling where the system allows.
+"""How a waiting reader of the embedded log learns of a record: at once, from any process, without
+polling where the system allows.
 
-After each commit the writer touches the file (`announce`), and on Linux a waiting process has an inotify watch for just that
-(inotify(7), IN_ATTRIB). Polling would be simpler, and is what remains elsewhere and where inotify does not work; but a timer costs
-about 160 us per tick on a virtual machine like the reference one, so one tick per 4 ms is 4 % of a core, and the bar is 1 %.
-With the watch, idle costs 0.1 %: a slow tick stays, for a writer killed between commit and touch.
+After each commit the writer touches the file (`announce`), and on Linux a waiting process has an
+inotify watch for just that (inotify(7), IN_ATTRIB). Polling would be simpler, and is what remains
+elsewhere and where inotify does not work; but a timer costs about 160 us per tick on a virtual
+machine like the reference one, so one tick per 4 ms is 4 % of a core, and the bar is 1 %. With the
+watch, idle costs 0.1 %: a slow tick stays, for a writer killed between commit and touch.
 
-The poll asks `PRAGMA data_version` (sqlite.org/pragma.html#pragma_data_version). Reading the mapped WAL index would be no better, and
-closing a descriptor of that file would drop SQLite's own locks on it (sqlite.org/howtocorrupt.html, 2.2).
+The poll asks `PRAGMA data_version` (sqlite.org/pragma.html#pragma_data_version). Reading the mapped
+WAL index would be no better, and closing a descriptor of that file would drop SQLite's own locks on
+it (sqlite.org/howtocorrupt.html, 2.2).
 """
 
 import asyncio
@@ -36,7 +39,8 @@ def announce(path: Path) -> None:
 
 
 class Inotify:
-    """A one-shot watch for `announce`. Raises OSError where the system has none or its limit is reached."""
+    """A one-shot watch for `announce`. Raises OSError where the system has none or its limit is
+    reached."""
 
     def __init__(self, path: Path) -> None:
         if sys.platform != "linux":
@@ -65,7 +69,8 @@ class Inotify:
 
 
 class Watch:
-    """Wakes those who wait for a record. Costs nothing while nobody waits; wakes a waiter only when its own topic has grown."""
+    """Wakes those who wait for a record. Costs nothing while nobody waits; wakes a waiter only when
+    its own topic has grown."""
 
     def __init__(self, path: Path, file: LogFile, poll_s: float) -> None:
         """`poll_s`: between two looks where there is no inotify."""
@@ -80,7 +85,8 @@ class Watch:
         self._tick: asyncio.TimerHandle | None = None
 
     async def wait(self, topic: str, offset: int, timeout_s: float) -> None:
-        """Return when `topic` holds `offset` or a later one, when the log closes or fails, or after `timeout_s`."""
+        """Return when `topic` holds `offset` or a later one, when the log closes or fails, or after
+        `timeout_s`."""
         if not self._begun:
             self._begin()
         self._arm()

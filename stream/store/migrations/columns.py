@@ -1,4 +1,5 @@
-"""The columns that tables are made of: texts, and integers of 64 bits. A value that is not known has a value of its own, seldom NULL."""
+"""The columns that tables are made of: texts, and integers of 64 bits. A value that is not known
+has a value of its own, seldom NULL."""
 
 import sqlalchemy as sa
 

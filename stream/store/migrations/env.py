@@ -1,4 +1,5 @@
-"""Alembic's entry point: it runs on the connection, and within the transaction, that `run.migrate` hands it."""
+"""Alembic's entry point: it runs on the connection, and within the transaction, that `run.migrate`
+hands it."""
 
 from alembic import context
 

@@ -1,6 +1,7 @@
 """Brings the schema up to date, in whichever process opens the store first.
 
-Alembic is loaded only where there is something to do: every process opens the store, and few of them find it out of date.
+Alembic is loaded only where there is something to do: every process opens the store, and few of
+them find it out of date.
 """
 
 import re
@@ -37,7 +38,8 @@ def current(connection: sa.Connection) -> str | None:
 
 
 def migrate(engine: sa.Engine, dialect: "Dialect") -> None:
-    """Upgrade to `head`, once, whoever else tries at the same time. Raises Incompatible where the schema is newer, or not ours."""
+    """Upgrade to `head`, once, whoever else tries at the same time. Raises Incompatible where the
+    schema is newer, or not ours."""
     known = revisions()
     with engine.begin() as connection:
         found = current(connection)

@@ -1,12 +1,14 @@
-"""Where SQLite and PostgreSQL differ: how to connect, lock, write many rows at once, and tell what changed.
+"""Where SQLite and PostgreSQL differ: how to connect, lock, write many rows at once, and tell what
+changed.
 
-Both get one statement per table and batch: on SQLite the driver repeats a prepared statement, on PostgreSQL the rows travel as arrays
-(`unnest`), one round trip whatever their number.
+Both get one statement per table and batch: on SQLite the driver repeats a prepared statement, on
+PostgreSQL the rows travel as arrays (`unnest`), one round trip whatever their number.
 
-Every write notes which cells it changed, under its revision: one row per table, so that cells themselves need no index on change. On
-SQLite the revision is a counter, since there is one writer at a time. On PostgreSQL it is the transaction id, and a reader asks again
-from the oldest transaction that was still running when it last looked (`pg_snapshot_xmin`): commits do not come in the order of ids, so
-"greater than the greatest seen" would skip some.
+Every write notes which cells it changed, under its revision: one row per table, so that cells
+themselves need no index on change. On SQLite the revision is a counter, since there is one writer
+at a time. On PostgreSQL it is the transaction id, and a reader asks again from the oldest
+transaction that was still running when it last looked (`pg_snapshot_xmin`): commits do not come in
+the order of ids, so "greater than the greatest seen" would skip some.
 """
 
 import select
@@ -22,8 +24,9 @@ from stream.store.sql import sqlite_owner
 from stream.store.sql.plain import KEEPALIVE
 
 READ_CACHE_KIB, WRITE_CACHE_KIB = 1_024, 8_192
-"""SQLite's page caches. A commit of another connection, a role's sign of life say, empties one, so none lasts for more than a second or
-two; 32 MiB for the writer saved 3 % of a fold's CPU at 1,000,000 customers in batches of 500, and nothing in batches of 50."""
+"""SQLite's page caches. A commit of another connection, a role's sign of life say, empties one, so
+none lasts for more than a second or two; 32 MiB for the writer saved 3 % of a fold's CPU at
+1,000,000 customers in batches of 500, and nothing in batches of 50."""
 
 
 class Dialect(Protocol):
@@ -31,7 +34,8 @@ class Dialect(Protocol):
 
     name: str
     one_writer: bool
-    """Whether a process writes through one connection only, which may then have a cache of its own."""
+    """Whether a process writes through one connection only, which may then have a cache of its own.
+    """
     watermark: str
     count_revision: str
     """A statement before the first use of `revision` in a transaction; "" where none is needed."""
@@ -39,7 +43,8 @@ class Dialect(Protocol):
     """The revision of a transaction, as an expression."""
     inclusive: bool
     inserts: bool
-    """Whether another owner may create a row meanwhile: what was not there when it was loaded is then inserted, not replaced."""
+    """Whether another owner may create a row meanwhile: what was not there when it was loaded is
+    then inserted, not replaced."""
     write_options: Mapping[str, Any]
     read_options: Mapping[str, Any]
     connect_arguments: Mapping[str, Any]
@@ -168,10 +173,12 @@ class Sqlite:
         *,
         lock: str,
     ) -> Iterable[tuple[Any, ...]]:
-        """Keys travel as one JSON array, so that there is one statement for any number of them: with a parameter for each value, 500 keys
-        cost 0.2 MB of prepared statement, of which the driver keeps 128, and a quarter more time.
+        """Keys travel as one JSON array, so that there is one statement for any number of them:
+        with a parameter for each value, 500 keys cost 0.2 MB of prepared statement, of which the
+        driver keeps 128, and a quarter more time.
 
-        CROSS JOIN keeps the keys outside and the index lookup inside; `(a, b) IN (VALUES ...)` would use its first column only.
+        CROSS JOIN keeps the keys outside and the index lookup inside; `(a, b) IN (VALUES ...)`
+        would use its first column only.
         """
         told = msgspec.json.encode(keys).decode()
         if "\\u0000" in told and any(
@@ -245,8 +252,9 @@ class Postgres:
         return "postgresql+psycopg://" + url.split("://", 1)[1]
 
     def on_connect(self, connection: Any, record: Any) -> None:
-        """An owner that stops inside a transaction (SIGSTOP, a virtual machine that is moved) holds locks that its heirs wait for;
-        the server ends it after `IDLE_MS`, less than a Kafka session. Between statements we never pause for more than milliseconds."""
+        """An owner that stops inside a transaction (SIGSTOP, a virtual machine that is moved) holds
+        locks that its heirs wait for; the server ends it after `IDLE_MS`, less than a Kafka
+        session. Between statements we never pause for more than milliseconds."""
         connection.execute(f"SET idle_in_transaction_session_timeout = {self.IDLE_MS}")
         connection.commit()
 
@@ -256,8 +264,8 @@ class Postgres:
     def on_checkout(self, connection: Any, record: Any, proxy: Any) -> None:
         """The pool's connections that a server ended (restart, fail-over) are made anew.
 
-        Between transactions a server says nothing but its farewell, so a look at the socket does what SQLAlchemy's ping takes a round trip
-        for, one in ten of those that a batch takes.
+        Between transactions a server says nothing but its farewell, so a look at the socket does
+        what SQLAlchemy's ping takes a round trip for, one in ten of those that a batch takes.
         """
         looking = select.poll()
         looking.register(connection.fileno(), select.POLLIN)
@@ -265,7 +273,8 @@ class Postgres:
             raise sa.exc.InvalidatePoolError
 
     def on_begin(self, connection: sa.Connection) -> None:
-        """The driver begins by itself. Whoever only reads holds nobody up, and may take its time (copies of a whole store)."""
+        """The driver begins by itself. Whoever only reads holds nobody up, and may take its time
+        (copies of a whole store)."""
         if connection.get_execution_options().get("postgresql_readonly"):
             connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
 
@@ -344,7 +353,8 @@ class Postgres:
 
 
 def _tuples(result: sa.CursorResult[Any]) -> list[tuple[Any, ...]]:
-    """All rows as the driver gives them: entities are made of them, and SQLAlchemy's own rows would be made for nothing."""
+    """All rows as the driver gives them: entities are made of them, and SQLAlchemy's own rows would
+    be made for nothing."""
     return [] if result.cursor is None else list(result.cursor.fetchall())
 
 

@@ -1,4 +1,5 @@
-"""What a database's error means: for whom it is a reason to wait, for whom to stop, and for which record to be parked.
+"""What a database's error means: for whom it is a reason to wait, for whom to stop, and for which
+record to be parked.
 
 | the database says | raised | what the runner does |
 |---|---|---|
@@ -6,8 +7,8 @@
 | a value too long, out of range, with a NUL, against a constraint | Unstorable | park the record |
 | damaged file, missing table or column, no permission, anything else | StoreBroken | stop: no record is to blame, and no retry helps |
 
-PostgreSQL tells by SQLSTATE (its appendix A, "Error Codes"), SQLite by its result codes (sqlite.org/rescode.html). Parameters, which hold
-customers' data, are never told.
+PostgreSQL tells by SQLSTATE (its appendix A, "Error Codes"), SQLite by its result codes
+(sqlite.org/rescode.html). Parameters, which hold customers' data, are never told.
 """
 
 import sqlite3
@@ -19,10 +20,12 @@ from sqlalchemy import exc
 from stream.store.contract import StoreBroken, StoreUnavailable, Unstorable
 
 PASSING_CLASSES = ("08", "40", "53", "55", "57", "58")
-"""Connection, transaction rolled back, insufficient resources, object not ready, operator intervention, system error."""
+"""Connection, transaction rolled back, insufficient resources, object not ready, operator
+intervention, system error."""
 READ_ONLY = "25006"
 DATA_CLASSES = ("21", "22", "23", "54")
-"""Cardinality, data exception, integrity constraint, program limit exceeded (a key larger than an index takes)."""
+"""Cardinality, data exception, integrity constraint, program limit exceeded (a key larger than an
+index takes)."""
 PASSING_CODES = (
     sqlite3.SQLITE_BUSY,
     sqlite3.SQLITE_LOCKED,

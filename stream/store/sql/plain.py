@@ -1,7 +1,9 @@
-"""The store for a process that only ever writes a row or two: two drivers' own connections, without SQLAlchemy (12 MB) around them.
+"""The store for a process that only ever writes a row or two: two drivers' own connections, without
+SQLAlchemy (12 MB) around them.
 
-The receiver tells by it that it lives (`orderwire/serve/heartbeat.py`). It changes nothing but rows: schema and file are made by whoever opens
-the store in earnest (`stream/store/sql/store.py`), and until then it is unavailable.
+The receiver tells by it that it lives (`orderwire/serve/heartbeat.py`). It changes nothing but
+rows: schema and file are made by whoever opens the store in earnest (`stream/store/sql/store.py`),
+and until then it is unavailable.
 """
 
 import re
@@ -22,7 +24,8 @@ KEEPALIVE: Mapping[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
-"""libpq's: a server that vanished without a word (fail-over, pulled cable) is noticed within 25 s; the system's own defaults take hours."""
+"""libpq's: a server that vanished without a word (fail-over, pulled cable) is noticed within 25 s;
+the system's own defaults take hours."""
 _NAME = re.compile(r":(\w+)")
 
 
@@ -53,7 +56,8 @@ class PlainStore:
 
     @contextmanager
     def begin(self) -> Iterator[PlainTransaction]:
-        """A transaction: commits where the block ends, rolls back where it raises. Raises StoreUnavailable."""
+        """A transaction: commits where the block ends, rolls back where it raises. Raises
+        StoreUnavailable."""
         with self._lock:
             try:
                 if self._connection is None:
@@ -88,7 +92,8 @@ def _sqlite(url: str) -> tuple[Callable[[], Any], type[Exception]]:
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(name, uri=True, timeout=BUSY_S, check_same_thread=False)
         connection.execute("PRAGMA synchronous = NORMAL")
-        # As in stream/store/sql/dialect.py: no checkpoint sooner than those who write much would make it.
+        # As in stream/store/sql/dialect.py: no checkpoint sooner than those who write much would
+        # make it.
         connection.execute("PRAGMA wal_autocheckpoint = 16384")
         return connection
 

@@ -1,7 +1,8 @@
-"""Whose a SQLite file is that the store's URL names: asked before anything is changed in it, its journal mode included.
+"""Whose a SQLite file is that the store's URL names: asked before anything is changed in it, its
+journal mode included.
 
-Ours has the schema's revision and positions; a new one has no table at all. Everything else is somebody's who would not want our tables
-in it, such as the embedded log.
+Ours has the schema's revision and positions; a new one has no table at all. Everything else is
+somebody's who would not want our tables in it, such as the embedded log.
 """
 
 import sqlite3
@@ -14,7 +15,8 @@ OURS = {"alembic_version", "positions"}
 
 
 def check(path: Path) -> None:
-    """Nothing where the file is ours, new, not there yet, or cannot be read, which whoever opens it will tell. Raises Incompatible."""
+    """Nothing where the file is ours, new, not there yet, or cannot be read, which whoever opens it
+    will tell. Raises Incompatible."""
     if not path.exists():
         return
     try:

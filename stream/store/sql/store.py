@@ -1,11 +1,14 @@
-"""The store on SQLite or PostgreSQL; the URL says which. One implementation, set-based statements, no ORM.
+"""The store on SQLite or PostgreSQL; the URL says which. One implementation, set-based statements,
+no ORM.
 
 What differs between the two databases is in `stream/store/sql/dialect.py`. What is decided here:
 
-- SQLite: WAL, `synchronous=NORMAL`, `BEGIN IMMEDIATE`. Writers of one process queue on a lock of ours, since SQLite's own busy handler
-  sleeps. A power cut may take the last transactions, position and aggregates and outbox together, and they are made again from the log.
-- PostgreSQL: READ COMMITTED with explicit row locks. Two owners that create the same entity are told apart when it is saved: the
-  second insert finds the row and raises Conflict, so its batch is rolled back, loaded again and folded on top of the first.
+- SQLite: WAL, `synchronous=NORMAL`, `BEGIN IMMEDIATE`. Writers of one process queue on a lock of
+  ours, since SQLite's own busy handler sleeps. A power cut may take the last transactions, position
+  and aggregates and outbox together, and they are made again from the log.
+- PostgreSQL: READ COMMITTED with explicit row locks. Two owners that create the same entity are
+  told apart when it is saved: the second insert finds the row and raises Conflict, so its batch is
+  rolled back, loaded again and folded on top of the first.
 - Migrations run at `open`, under a lock, in whichever process comes first.
 """
 
@@ -86,7 +89,8 @@ class SqlReading:
         return Changes([found.get(key, (*key, *zero)) for key in told], watermark, complete=False)
 
     def _changed_keys(self, cells: Cells, since: int) -> set[Key] | None:
-        """Keys of the cells changed since then; None where that is forgotten, or so much that the whole table is less work."""
+        """Keys of the cells changed since then; None where that is forgotten, or so much that the
+        whole table is less work."""
         if (
             self.query("SELECT floor FROM cell_changes_floor")[0][0]
             > since - self._dialect.inclusive
@@ -237,13 +241,15 @@ class SqlTransaction(SqlReading):
         return int(self._connection.execute(_text(sql), parameters).rowcount)
 
     def _execute_many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> int:
-        """One statement for each row, in one round trip (libpq's pipeline); how many rows they touched in all."""
+        """One statement for each row, in one round trip (libpq's pipeline); how many rows they
+        touched in all."""
         return int(self._connection.execute(_text(sql), list(rows)).rowcount)
 
 
 @lru_cache(maxsize=256)
 def _text(sql: str) -> sa.TextClause:
-    """A statement is parsed once: a SELECT with hundreds of parameters costs four times as much otherwise."""
+    """A statement is parsed once: a SELECT with hundreds of parameters costs four times as much
+    otherwise."""
     return sa.text(sql)
 
 
@@ -258,7 +264,8 @@ class SqlStore:
     def __init__(
         self, engine: sa.Engine, dialect: Dialect, writing: sa.Engine | None = None
     ) -> None:
-        """`writing` has the one connection that writes, where there is but one: on SQLite its page cache is a large part of a process."""
+        """`writing` has the one connection that writes, where there is but one: on SQLite its page
+        cache is a large part of a process."""
         self._engine, self._dialect, self._writing = engine, dialect, writing or engine
         self.dialect = dialect.name
         self._writers = threading.Lock() if dialect.name == "sqlite" else None
@@ -322,10 +329,12 @@ def _engine(dialect: Dialect, url: str, pool_size: int) -> sa.Engine:
     address = sa.make_url(dialect.engine_url(url))
     engine = sa.create_engine(
         address,
-        hide_parameters=True,  # Statements that fail are quoted in messages; what they were given is not.
+        # Statements that fail are quoted in messages; what they were given is not.
+        hide_parameters=True,
         pool_size=pool_size,
         max_overflow=pool_size,
-        pool_use_lifo=True,  # Connections that are seldom needed stay cold, and their page caches empty.
+        # Connections that are seldom needed stay cold, and their page caches empty.
+        pool_use_lifo=True,
         connect_args={
             name: value
             for name, value in dialect.connect_arguments.items()

@@ -170,7 +170,8 @@ class Simulated:
 
 
 def differing(expected: Any, answer: Any, path: str = "") -> Iterator[str]:
-    """Where the answer lacks or contradicts what is expected; floats to 1e-6, budgets (roots of equations) to two minor units."""
+    """Where the answer lacks or contradicts what is expected; floats to 1e-6, budgets (roots of
+    equations) to two minor units."""
     if isinstance(expected, dict) and isinstance(answer, dict):
         if (
             path.endswith(("saturation", "recommended_budget", "target_budget"))
@@ -338,7 +339,8 @@ def test_the_days_that_are_asked_for_change_what_is_told_and_not_what_is_advised
 def test_spend_reported_by_name_and_later_with_its_id_counts_once(
     store: SqlStore, days: tuple[int, ...]
 ) -> None:
-    """Two days are told again with the id, under which the links know it; the third stays as it was, and is the same campaign's."""
+    """Two days are told again with the id, under which the links know it; the third stays as it
+    was, and is the same campaign's."""
     by_name = [
         report(Cost(TODAY - day, "meta", "", "Summer", "USD", 1000, 1, None)) for day in days
     ]

@@ -1,4 +1,5 @@
-"""The central equation of budgets, aggregate == sum of the cells of every entity, whatever order, duplicates and batches events come in."""
+"""The central equation of budgets, aggregate == sum of the cells of every entity, whatever order,
+duplicates and batches events come in."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -118,7 +118,8 @@ def test_a_partial_loss_needs_both_sides() -> None:
 
 
 def test_a_uniform_prior_at_even_odds_stakes_what_integration_says() -> None:
-    """(2w - n) / (n + 2): the stake that maximises growth integrated over the posterior (Medo et al. 2008)."""
+    """(2w - n) / (n + 2): the stake that maximises growth integrated over the posterior (Medo et
+    al. 2008)."""
     w, n = 9, 12
     grid = (np.arange(20_000) + 0.5) / 20_000
     posterior = grid**w * (1 - grid) ** (n - w)
@@ -316,7 +317,8 @@ def test_the_binding_constraint_is_named() -> None:
 
 
 def test_on_two_weeks_of_days_full_kelly_loses_and_a_quarter_keeps_most() -> None:
-    """Why lambda is never 1, and a quarter below 30 days: share of the achievable growth kept, true mean .05, sd .5.
+    """Why lambda is never 1, and a quarter below 30 days: share of the achievable growth kept, true
+    mean .05, sd .5.
 
     docs/facts/analytics.md has for 14 days: full -62 %, half 32 %, quarter 37 %. With the variance
     estimated from the same days, as here, full and half do worse and a quarter the same: the order

@@ -31,7 +31,8 @@ from tests.support.oracle_carts import seen
 
 
 def simulated(seed: int, checkouts: int, days: int) -> list[Told]:
-    """A shop's history: visits, purchases at once, recoveries by link and by another order, deletes, a second currency."""
+    """A shop's history: visits, purchases at once, recoveries by link and by another order,
+    deletes, a second currency."""
     rng = random.Random(seed)
     told: list[Told] = []
     for i in range(checkouts):

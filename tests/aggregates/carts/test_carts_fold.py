@@ -1,4 +1,5 @@
-"""Whatever arrives, in whichever order and however often: the same rows, and cells that are their sum."""
+"""Whatever arrives, in whichever order and however often: the same rows, and cells that are their
+sum."""
 
 from typing import Any, cast
 

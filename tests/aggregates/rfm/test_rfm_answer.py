@@ -1,4 +1,5 @@
-"""/v1/rfm against a plain list of orders: brute force on simulated shops, and the published numbers of the CDNOW log."""
+"""/v1/rfm against a plain list of orders: brute force on simulated shops, and the published numbers
+of the CDNOW log."""
 
 import random
 from datetime import datetime, timedelta, timezone
@@ -45,7 +46,8 @@ def simulated(seed: int, customers: int, orders: int) -> list[oracle_rfm.Order]:
 
 
 def events(orders: list[oracle_rfm.Order], size: int = 500) -> list[list[Any]]:
-    """The same as events; a guest's key is the hash of an address, so these are given as customers with such a key."""
+    """The same as events; a guest's key is the hash of an address, so these are given as customers
+    with such a key."""
     told = [
         order(f"{number}", customer=each.customer, day=each.day, total=each.cents)
         for number, each in enumerate(orders)
@@ -264,7 +266,8 @@ async def test_all_answers_of_a_shop_without_time_zone_have_the_day_of_its_order
 
 
 async def replayed_cdnow(store: SqlStore, log: SqliteLog, exact_below: int) -> tuple[Json, Json]:
-    """(the answer, the vector) as of 1997-09-30, with everything compared that bins of money do not touch."""
+    """(the answer, the vector) as of 1997-09-30, with everything compared that bins of money do not
+    touch."""
     vector = rfm_figures()["1997-09-30"]
     orders = [each for each in cdnow_orders(CDNOW_MASTER) if each.day <= CALIBRATION_ENDS]
     processor = rfm_orders({}, exact_below=exact_below)

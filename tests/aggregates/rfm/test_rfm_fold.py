@@ -1,4 +1,5 @@
-"""The RFM fold: whatever arrives, in whichever order and however often, ends in one state, and cells are the sum of customers."""
+"""The RFM fold: whatever arrives, in whichever order and however often, ends in one state, and
+cells are the sum of customers."""
 
 import random
 from collections.abc import Sequence
@@ -99,7 +100,8 @@ def state(store: SqlStore) -> dict[str, object]:
 def assert_cells_are_the_sum_of_customers_and_customers_of_orders(
     store: SqlStore, window_days: int = 365
 ) -> None:
-    """The central equation, from the orders up: everything behind the order rows is made anew and compared."""
+    """The central equation, from the orders up: everything behind the order rows is made anew and
+    compared."""
     with store.snapshot() as snapshot:
         shops = {
             row[0]: ShopRow(*row)
@@ -521,7 +523,8 @@ def test_a_large_shop_steps_to_bins_and_stays_the_sum_of_its_customers(store: Sq
 def test_the_next_event_of_a_customer_with_50_000_orders_reads_no_more_than_any_other(
     store: SqlStore,
 ) -> None:
-    """Counted in rows, not seconds: one day and one customer are loaded, whatever stands behind them."""
+    """Counted in rows, not seconds: one day and one customer are loaded, whatever stands behind
+    them."""
     days = [DayRow(SHOP, "till", DAY0 - day, 137, 137_000) for day in range(365)]
     row = from_days(SHOP, "till", days, DAY0 - 365)
     assert row is not None

@@ -1,4 +1,5 @@
-"""RFM from cells: the published CDNOW numbers, the brute-force oracle on random shops, and what must hold for every shop."""
+"""RFM from cells: the published CDNOW numbers, the brute-force oracle on random shops, and what
+must hold for every shop."""
 
 from collections import defaultdict
 from datetime import date
@@ -31,7 +32,8 @@ RATIO = 1.02
 
 
 def bin_edge(cents: int) -> int:
-    """A fold's rounding: the largest whole amount of the customer's money bin, bins growing by 1.02."""
+    """A fold's rounding: the largest whole amount of the customer's money bin, bins growing by
+    1.02."""
     if cents <= 0:
         return cents
     power = floor(log(cents) / log(RATIO))

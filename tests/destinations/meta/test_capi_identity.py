@@ -1,4 +1,5 @@
-"""Identity: the golden vectors, the table of differences to Meta's own libraries, agreement where all agree, and properties."""
+"""Identity: the golden vectors, the table of differences to Meta's own libraries, agreement where
+all agree, and properties."""
 
 import re
 import unicodedata
@@ -24,7 +25,8 @@ COUNTRY = {
     "v277": "IN",
     "v051": "US",
 }
-"""The address country of the inputs that Meta's libraries got without one; US where a rule needs one and none is named here."""
+"""The address country of the inputs that Meta's libraries got without one; US where a rule needs
+one and none is named here."""
 
 
 def test_every_identity_vector_gives_its_normalised_form_and_its_hash() -> None:

@@ -1,4 +1,5 @@
-"""The outbox: at most one event per order whatever is delivered, cells that equal the sum over rows, claims that nobody else gets."""
+"""The outbox: at most one event per order whatever is delivered, cells that equal the sum over
+rows, claims that nobody else gets."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -1,4 +1,5 @@
-"""The sender: what goes out, when, in which batches, and what a death, a stop or a user's retry does to it."""
+"""The sender: what goes out, when, in which batches, and what a death, a stop or a user's retry
+does to it."""
 
 import asyncio
 import json

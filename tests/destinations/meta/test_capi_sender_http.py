@@ -110,7 +110,8 @@ ORDERS = 2_000
 
 
 def weather(clock: FastClock) -> Callable[[Asked], Reply | None]:
-    """10 % transient, throttling, a 60-second token outage, resets and pages of a proxy; one event in 200 that no rule forgives."""
+    """10 % transient, throttling, a 60-second token outage, resets and pages of a proxy; one event
+    in 200 that no rule forgives."""
     chance = random.Random(5)
     outage_ends_ms = refused = 0
 
@@ -150,7 +151,8 @@ async def test_2000_orders_through_every_kind_of_trouble_each_end_exactly_once_i
     async with GraphStandIn(weather(clock), clock=lambda: clock() / 1000) as graph:
         chosen = settings(graph_url=graph.url, app_secret=SECRET)
         outbox = processor(chosen)
-        # A lease of 6 s and requests of 3 s, by the wall: as in `Tuning`, a request is over before its lease is.
+        # A lease of 6 s and requests of 3 s, by the wall: as in `Tuning`, a request is over before
+        # its lease is.
         tuning = Tuning(
             batch=100, poll_s=0.02, lease_ms=round(6_000 * SPEED), timeout_s=3, spacing_ms=500
         )

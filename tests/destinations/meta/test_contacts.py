@@ -1,4 +1,5 @@
-"""Hashed contacts: kept only of shops that allow it, hashes only, the newest of each field, whatever arrives in whichever order."""
+"""Hashed contacts: kept only of shops that allow it, hashes only, the newest of each field,
+whatever arrives in whichever order."""
 
 import random
 from datetime import timedelta
@@ -221,7 +222,8 @@ async def test_where_a_shop_asks_no_table_has_an_address_or_a_number(
 
 
 def test_a_merge_moves_no_rows() -> None:
-    """Whoever reads follows the alias, so a merge that comes before, after or between ends in one state."""
+    """Whoever reads follows the alias, so a merge that comes before, after or between ends in one
+    state."""
     merge = {
         "admin_graphql_api_customer_kept_id": "gid://shopify/Customer/1",
         "admin_graphql_api_customer_deleted_id": "gid://shopify/Customer/2",

@@ -1,4 +1,5 @@
-"""Shopify deliveries as the receiver sees them before any log: who signed it, which record it makes, where that goes."""
+"""Shopify deliveries as the receiver sees them before any log: who signed it, which record it
+makes, where that goes."""
 
 import base64
 import hashlib
@@ -33,7 +34,8 @@ def placed(topic: str, value: object) -> tuple[str, str, str]:
     return routed.topic, routed.key.removeprefix(f"{SHOP}:"), routed.reason
 
 
-# --- signatures ------------------------------------------------------------------------------------------------------------------
+# --- signatures
+# ------------------------------------------------------------------------------------------------------------------
 
 
 @given(body=st.binary(), secret=secrets)
@@ -43,7 +45,8 @@ def test_a_body_signed_with_a_secret_is_verified_by_it(body: bytes, secret: byte
 
 @given(body=st.binary(), secret=secrets, other=secrets)
 def test_another_secret_never_verifies(body: bytes, secret: bytes, other: bytes) -> None:
-    # HMAC pads a key with zero bytes up to its block (RFC 2104), so keys that differ only in those are one key.
+    # HMAC pads a key with zero bytes up to its block (RFC 2104), so keys that differ only in those
+    # are one key.
     if other.rstrip(b"\0") != secret.rstrip(b"\0"):
         assert shopify.verify([other], sent(body, secret), body) is None
 
@@ -111,7 +114,8 @@ def test_a_shop_without_a_secret_is_refused_at_the_start(none: list[bytes]) -> N
         shopify.identifier({SHOP: none})
 
 
-# --- where it goes ---------------------------------------------------------------------------------------------------------------
+# --- where it goes
+# ---------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -228,7 +232,8 @@ def test_an_object_is_never_undecodable_whatever_its_fields_hold(
     assert placed(topic, body)[2] not in (MALFORMED, "empty_body", "not_an_object")
 
 
-# --- the record ------------------------------------------------------------------------------------------------------------------
+# --- the record
+# ------------------------------------------------------------------------------------------------------------------
 
 
 def test_a_record_is_the_body_as_signed_with_the_few_headers_that_are_kept() -> None:

@@ -1,4 +1,5 @@
-"""`orderwire replay`: parked records go back once they are understood; doing it twice changes nothing."""
+"""`orderwire replay`: parked records go back once they are understood; doing it twice changes
+nothing."""
 
 import asyncio
 import random
@@ -75,7 +76,8 @@ async def test_what_a_bad_deploy_parked_comes_back_and_the_aggregates_are_as_if_
         parked(Entry(told[number], 9, number), Rejected("decode_failed_KeyError"))
         for number in sorted(unlucky)
     ]
-    # Every processor of a topic parks what it cannot read, under the one place where the record lay.
+    # Every processor of a topic parks what it cannot read, under the one place where the record
+    # lay.
     await log.append(first + first[:7])
     await fold_all(shop_settings, log, store)
     assert parked_counts(store) == {"decode_failed_KeyError": 20}

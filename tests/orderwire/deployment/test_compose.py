@@ -1,7 +1,8 @@
-"""What a container deployment promises, read from its files: no Docker daemon is needed here, and none was at hand when they were written.
+"""What a container deployment promises, read from its files: no Docker daemon is needed here, and
+none was at hand when they were written.
 
-The compose specification's JSON schema comes from the package check-jsonschema, which ships it. Where Docker's compose plugin is
-installed, it is asked as well (`config` needs no daemon).
+The compose specification's JSON schema comes from the package check-jsonschema, which ships it.
+Where Docker's compose plugin is installed, it is asked as well (`config` needs no daemon).
 """
 
 import importlib.resources

@@ -1,4 +1,5 @@
-"""What the image promises, read from its Dockerfile: pinned, without root, and stopped as `serve` wants it."""
+"""What the image promises, read from its Dockerfile: pinned, without root, and stopped as `serve`
+wants it."""
 
 import json
 import re

@@ -1,4 +1,5 @@
-"""`orderwire doctor`: each line ok, a hint or what to fix; exit code 1 for what is to be fixed; never a secret."""
+"""`orderwire doctor`: each line ok, a hint or what to fix; exit code 1 for what is to be fixed;
+never a secret."""
 
 import asyncio
 import socket

@@ -31,7 +31,8 @@ async def test_another_log_takes_over_in_the_middle_and_the_aggregates_are_those
     tmp_path: Path,
     sent: list[Delivery],
 ) -> None:
-    """Some processors have read more than others, some records are parked; new records reach the new log before the old ones do."""
+    """Some processors have read more than others, some records are parked; new records reach the
+    new log before the old ones do."""
     third = len(sent) // 3
     await log.append(records(sent[:third]))
     await fold_all(shop_settings, log, store)

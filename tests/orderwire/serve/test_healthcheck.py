@@ -1,4 +1,5 @@
-"""A role lives, or what is wrong with it: the listener answers 200, or the sign of life in the store is fresh."""
+"""A role lives, or what is wrong with it: the listener answers 200, or the sign of life in the
+store is fresh."""
 
 import asyncio
 import socket

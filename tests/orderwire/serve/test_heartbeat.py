@@ -1,4 +1,5 @@
-"""A sign of life is told as long as it can be, and never stands in the way of a role's work or of its orderly end."""
+"""A sign of life is told as long as it can be, and never stands in the way of a role's work or of
+its orderly end."""
 
 import asyncio
 import time

@@ -1,4 +1,5 @@
-"""`predicted_ltv` for Purchase events: RFM's own value for the customer, and nothing where it cannot be told."""
+"""`predicted_ltv` for Purchase events: RFM's own value for the customer, and nothing where it
+cannot be told."""
 
 import random
 
@@ -11,7 +12,8 @@ from tests.support.orders import DAY0, SHOP, order
 
 
 def purchases_of_a_shop(rng: random.Random, customers: int) -> list[OrderEvent]:
-    """300 days as BG/NBD supposes them: each buys at a rate of their own, and after each purchase may be gone for good."""
+    """300 days as BG/NBD supposes them: each buys at a rate of their own, and after each purchase
+    may be gone for good."""
     told: list[OrderEvent] = []
     for customer in range(customers):
         day, rate, leaves = (

@@ -1,4 +1,5 @@
-"""What a role's process loads. Each holds its libraries for as long as the shop sells, so what it does not use is memory for nothing."""
+"""What a role's process loads. Each holds its libraries for as long as the shop sells, so what it
+does not use is memory for nothing."""
 
 import subprocess
 import sys
@@ -18,7 +19,8 @@ NEVER = MIGRATIONS | OTHER_BACKENDS | COMMAND_LINE | {"pandas"}
 
 
 def loaded(modules: str) -> set[str]:
-    """Names of what a new interpreter has loaded after importing `modules`: packages, and our own modules with their path."""
+    """Names of what a new interpreter has loaded after importing `modules`: packages, and our own
+    modules with their path."""
     program = f"import sys, {modules}; print(*{{n if n.split('.')[0] in ('query', 'ingest') else n.split('.')[0] for n in sys.modules}})"
     return set(
         subprocess.run(

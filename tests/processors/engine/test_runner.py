@@ -1,4 +1,5 @@
-"""The runner on a real log and a real store: what it does with poison, fences, lost stores and limits."""
+"""The runner on a real log and a real store: what it does with poison, fences, lost stores and
+limits."""
 
 import asyncio
 import itertools
@@ -49,7 +50,8 @@ COUNTED = Cells(
 
 
 class Counting:
-    """Counts records by their body; rejects `bad`, cannot fold `poison`, and has a hook that a test may set."""
+    """Counts records by their body; rejects `bad`, cannot fold `poison`, and has a hook that a test
+    may set."""
 
     name = "counting"
     topic = "orders"
@@ -235,7 +237,8 @@ async def test_a_parked_record_is_replayed_onto_its_topic_and_counts_as_parked_a
 
 
 def test_a_replay_is_newer_than_what_it_replays_on_whatever_partition_it_lands() -> None:
-    """Partitions may be added to the topic `parked`: the note of a replay may then stand at a lower place than the record."""
+    """Partitions may be added to the topic `parked`: the note of a replay may then stand at a lower
+    place than the record."""
     (record,) = records("bad")
     first = Entry(parked_record(Entry(record, 0, 5), Rejected("bad_body")), 3, 900)
     again, note = replayed(first)

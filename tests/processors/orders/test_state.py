@@ -90,7 +90,8 @@ def test_a_refund_that_the_newest_snapshot_does_not_know_is_taken_off() -> None:
 
 
 def test_a_refund_that_the_newest_snapshot_does_not_list_is_not_taken_off_twice() -> None:
-    """`current_total` lacks the 300 already: an edit took them off, or the payload leaves `refunds` out."""
+    """`current_total` lacks the 300 already: an edit took them off, or the payload leaves `refunds`
+    out."""
     refund = RefundCreated(shop=SHOP, order_id="1", refund=Refund("r", 300, 300), currency="USD")
     edited = order("1", version=2, total=1000, current=700)
     assert net(state([order("1", total=1000), refund, edited])) == 700
@@ -100,7 +101,8 @@ def test_a_refund_that_the_newest_snapshot_does_not_list_is_not_taken_off_twice(
 
 
 def test_the_money_for_goods_that_an_earlier_refund_took_back_is_taken_off_once() -> None:
-    """The snapshot lists the return, and `refunds/create` tells of the money before the next snapshot."""
+    """The snapshot lists the return, and `refunds/create` tells of the money before the next
+    snapshot."""
     returned = order("1", total=1000, current=700, refunds=(Refund("r", 0, 300),))
     paid = RefundCreated(shop=SHOP, order_id="1", refund=Refund("s", 300), currency="USD")
     listed = order(

@@ -1,4 +1,5 @@
-"""Decoding: every tolerance for odd payloads, and nothing but Rejected for what cannot be understood."""
+"""Decoding: every tolerance for odd payloads, and nothing but Rejected for what cannot be
+understood."""
 
 import json
 from typing import Any
@@ -218,7 +219,8 @@ def test_a_refund_is_the_sum_of_its_successful_refund_transactions() -> None:
 def test_a_refund_in_the_buyer_s_currency_is_worth_its_lines_in_shop_money(
     paid: str, worth: int
 ) -> None:
-    """Whether the subtotal holds the tax is told by the money: 417 yen, or 500 with 83 of tax on top."""
+    """Whether the subtotal holds the tax is told by the money: 417 yen, or 500 with 83 of tax on
+    top."""
 
     def both(dollars: str, yen: str) -> dict[str, Any]:
         return {
@@ -275,7 +277,8 @@ def test_the_cart_of_a_checkout_is_also_told_by_its_recovery_url(
 def test_a_return_in_the_buyer_s_currency_without_all_of_its_money_is_worth_its_lines_less_the_adjustment() -> (
     None
 ):
-    """As a real shop told it (shop money CAD, buyer's USD), once with the money and once while it was pending."""
+    """As a real shop told it (shop money CAD, buyer's USD), once with the money and once while it
+    was pending."""
 
     def both(cad: str, usd: str) -> dict[str, Any]:
         return {

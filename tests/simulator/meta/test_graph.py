@@ -1,4 +1,5 @@
-"""The Graph stand-in answers as Meta does, in whatever mood it is told, and its books name every contradiction."""
+"""The Graph stand-in answers as Meta does, in whatever mood it is told, and its books name every
+contradiction."""
 
 import asyncio
 import hmac

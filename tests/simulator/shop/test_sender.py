@@ -1,4 +1,5 @@
-"""The sender posts as Shopify does: again after failures, at its rate; traffic runs it in a process."""
+"""The sender posts as Shopify does: again after failures, at its rate; traffic runs it in a
+process."""
 
 import asyncio
 import base64

@@ -119,7 +119,8 @@ def test_all_people_are_fictional() -> None:
 @pytest.mark.parametrize(
     ("topic", "left_out"),
     [
-        # Sparse fields that no code of ours reads, and those that stand for "there is none" by being absent.
+        # Sparse fields that no code of ours reads, and those that stand for "there is none" by
+        # being absent.
         (
             "orders/create",
             {

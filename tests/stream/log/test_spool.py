@@ -33,7 +33,8 @@ BOUND_S, FOR_EVER_S = 0.2, 600.0
 
 class Outage:
     """A log whose appends can be made to fail (`refusing`, or those of `closed_topics`), to give no
-    answer though they land (`silent`), or to be refused for good where they are larger than `largest`."""
+    answer though they land (`silent`), or to be refused for good where they are larger than
+    `largest`."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -95,7 +96,8 @@ async def outage(tmp_path: Path) -> Outage:
 
 @pytest.fixture
 async def log(outage: Outage, tmp_path: Path) -> AsyncIterator[SpooledLog]:
-    """Waits for a log that takes its time, as any disk may for a second; so only one that says no is spooled."""
+    """Waits for a log that takes its time, as any disk may for a second; so only one that says no
+    is spooled."""
     spooled = await SpooledLog.open(
         outage, tmp_path / "spool.db", bound_s=FOR_EVER_S, probe_every_s=0.02
     )

@@ -1,4 +1,5 @@
-"""The store fails at the n-th statement, n = 1, 2, ... to the last and at the commit: the state is that of a run without failure."""
+"""The store fails at the n-th statement, n = 1, 2, ... to the last and at the commit: the state is
+that of a run without failure."""
 
 import asyncio
 import shutil

@@ -1,4 +1,5 @@
-"""Parked records: what could not be understood, why, and whether it was replayed. The bodies stay in the log."""
+"""Parked records: what could not be understood, why, and whether it was replayed. The bodies stay
+in the log."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,6 +1,8 @@
-"""CAPI: the outbox (ledger, queue, dead letters and order status in one), pixels, clicks first seen, and the cells of the outbox.
+"""CAPI: the outbox (ledger, queue, dead letters and order status in one), pixels, clicks first
+seen, and the cells of the outbox.
 
-The three indexes over rows that still want something are partial, so that claiming costs what is claimed, whatever the ledger's size.
+The three indexes over rows that still want something are partial, so that claiming costs what is
+claimed, whatever the ledger's size.
 """
 
 import sqlalchemy as sa

@@ -1,4 +1,5 @@
-"""Roles at work: who they are, when they last gave a sign of life, and what they count. Nothing depends on it but displays."""
+"""Roles at work: who they are, when they last gave a sign of life, and what they count. Nothing
+depends on it but displays."""
 
 import sqlalchemy as sa
 from alembic import op

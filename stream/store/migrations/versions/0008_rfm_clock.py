@@ -1,4 +1,5 @@
-"""RFM's clock: where a shop's midnight is, how long its window is, and orders of days that have not begun."""
+"""RFM's clock: where a shop's midnight is, how long its window is, and orders of days that have not
+begun."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,5 @@
-"""Checkouts without an order of their own, by customer: those that follow what their customer orders elsewhere."""
+"""Checkouts without an order of their own, by customer: those that follow what their customer
+orders elsewhere."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,6 +1,8 @@
-"""CAPI: what a later delivery forbids while its event is on its way, and test mode that is bounded whatever its code.
+"""CAPI: what a later delivery forbids while its event is on its way, and test mode that is bounded
+whatever its code.
 
-The index is empty where event ids always were order ids, so asking whether any is not costs one probe.
+The index is empty where event ids always were order ids, so asking whether any is not costs one
+probe.
 """
 
 import sqlalchemy as sa

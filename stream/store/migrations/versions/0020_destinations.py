@@ -152,7 +152,8 @@ def _create() -> None:
 
 
 def _index() -> None:
-    """All but the one by order hold only the rows that still want something: claiming costs what is claimed."""
+    """All but the one by order hold only the rows that still want something: claiming costs what is
+    claimed."""
     op.create_index("outbox_order", "outbox", ["shop", "order_id"])
     _partial("outbox_other_id", ["shop", "destination", "order_id"], "event_id <> order_id")
     _partial("outbox_due", ["shop", "destination", "outcome", "due_ms"], "due_ms IS NOT NULL")

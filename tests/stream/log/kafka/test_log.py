@@ -1,4 +1,5 @@
-"""The log on a real Kafka broker keeps the contract, and what only Kafka can be asked: rebalances, kills, topics made by others.
+"""The log on a real Kafka broker keeps the contract, and what only Kafka can be asked: rebalances,
+kills, topics made by others.
 
 One broker serves the whole session; the tests that kill it start it again.
 """
@@ -39,7 +40,8 @@ PREFIX = f"t{uuid4().hex[:8]}-"
 PATIENT = KafkaSettings(
     session_timeout_s=6.0, ack_timeout_s=60.0, request_timeout_s=60.0, stuck_after_s=600.0
 )
-"""For tests that are not about time: a broker on a busy machine may need longer than a shop would wait."""
+"""For tests that are not about time: a broker on a busy machine may need longer than a shop would
+wait."""
 SETTINGS = replace(PATIENT, partitions=3, topic_prefix=PREFIX)
 
 
@@ -86,7 +88,8 @@ class Positions:
         return {partition: self.next[partition] for partition in partitions}
 
     async def fold(self, reader: Reader, ended: Callable[[], bool]) -> None:
-        """A processor: read, fold under the fence, reload when fenced. The pause lets rebalances fall between reading and saving."""
+        """A processor: read, fold under the fence, reload when fenced. The pause lets rebalances
+        fall between reading and saving."""
         loaded: dict[int, int] = {}
         while not ended():
             by_partition: dict[int, list[Entry]] = defaultdict(list)
@@ -187,8 +190,10 @@ async def test_a_reader_that_sticks_says_so(
     reader = await log.reader("orders", "rfm", from_the_first)
     await log.append([a_record("orders", 1)])
     assert numbers(await read_until(reader, 1)) == [1]
-    reader._consumer._fetcher._fetch_task.cancel()  # type: ignore[attr-defined]  # it fetches nothing more, as in aiokafka #1154
-    reader._watchdog.limit_s = 0.5  # type: ignore[attr-defined]  # from now on: joining a group may take longer
+    # it fetches nothing more, as in aiokafka #1154
+    reader._consumer._fetcher._fetch_task.cancel()  # type: ignore[attr-defined]
+    # from now on: joining a group may take longer
+    reader._watchdog.limit_s = 0.5  # type: ignore[attr-defined]
     await log.append([a_record("orders", 2)])
     with pytest.raises(Stuck, match="1 records wait"):
         async with asyncio.timeout(PATIENCE_S):
@@ -261,7 +266,8 @@ async def send_at_200_a_second(
     log: Log, ended: Callable[[], bool]
 ) -> tuple[list[int], list[int], float]:
     """Numbers acknowledged, numbers refused, and the longest time that one append took: in turns of
-    the event loop of 5 ms each, so that a busy machine does not lengthen it (tests/support/turns.py).
+    the event loop of 5 ms each, so that a busy machine does not lengthen it
+    (tests/support/turns.py).
     """
     acknowledged: list[int] = []
     refused: list[int] = []

@@ -1,4 +1,5 @@
-"""What the Kafka log decides without a broker: settings refused, topics compared, records on the wire, when a reader sticks."""
+"""What the Kafka log decides without a broker: settings refused, topics compared, records on the
+wire, when a reader sticks."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -66,7 +67,8 @@ def test_a_message_that_somebody_else_wrote_has_its_place_as_id_and_kafkas_time(
 
 
 def test_the_partition_of_a_key_is_crc32_as_librdkafkas_consistent_partitioner_has_it() -> None:
-    # CRC-32 of "123456789" is 0xCBF43926, the check value of the CRC catalogue (reveng.sourceforge.io/crc-catalogue).
+    # CRC-32 of "123456789" is 0xCBF43926, the check value of the CRC catalogue
+    # (reveng.sourceforge.io/crc-catalogue).
     assert partition_of(b"123456789", 8) == 0xCBF43926 % 8
     assert [partition_of(b"example.myshopify.com 1", n) for n in (1, 8)] == [
         0,

@@ -1,4 +1,5 @@
-"""The embedded log keeps the contract; opening it, retention, batches. (Kills, full disks, other processes: `test_trouble.py`.)"""
+"""The embedded log keeps the contract; opening it, retention, batches. (Kills, full disks, other
+processes: `test_trouble.py`.)"""
 
 import asyncio
 import os

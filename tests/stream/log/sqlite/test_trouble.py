@@ -1,4 +1,5 @@
-"""The embedded log through kills, full and failing disks, other processes and constant load, and what it costs when idle."""
+"""The embedded log through kills, full and failing disks, other processes and constant load, and
+what it costs when idle."""
 
 import asyncio
 import gc
@@ -143,7 +144,8 @@ async def test_a_full_file_refuses_appends_loses_none_that_it_took_and_works_aga
 async def test_a_disk_that_refuses_writes_fails_those_appends_only_and_the_log_recovers_when_it_takes_them_again(
     path: Path, processes: list["subprocess.Popen[str]"]
 ) -> None:
-    """RLIMIT_FSIZE makes write(2) itself fail, as a failing disk does; it is lifted while the process runs."""
+    """RLIMIT_FSIZE makes write(2) itself fail, as a failing disk does; it is lifted while the
+    process runs."""
     program = """
         import asyncio, json, resource, signal, sys
         from stream.log.contract import Unavailable
@@ -208,8 +210,8 @@ async def test_an_append_waits_for_another_process_but_not_for_ever(path: Path) 
 
 
 def generation(wal: Path) -> bytes:
-    """The part of a WAL's header that changes when the WAL starts over (sqlite.org/fileformat2.html,
-    "WAL File Format": checkpoint sequence number and salts)."""
+    """The part of a WAL's header that changes when the WAL starts over
+    (sqlite.org/fileformat2.html, "WAL File Format": checkpoint sequence number and salts)."""
     with wal.open("rb") as file:
         return file.read(24)[12:]
 
@@ -240,7 +242,8 @@ async def test_the_wal_starts_over_again_and_again_under_constant_load(path: Pat
 async def test_a_reader_learns_of_another_process_within_10_ms_and_idles_for_under_1_percent_of_a_core(
     log: SqliteLog, path: Path, processes: list["subprocess.Popen[str]"]
 ) -> None:
-    """Later, that is, than of a line which the other process prints once it has appended: on a busy machine both come late."""
+    """Later, that is, than of a line which the other process prints once it has appended: on a busy
+    machine both come late."""
     program = """
         import asyncio, sys
         from stream.log.sqlite.log import SqliteLog
@@ -285,7 +288,8 @@ async def test_a_reader_learns_of_another_process_within_10_ms_and_idles_for_und
 
     idle.append(asyncio.create_task(reader.read(1, FOR_EVER_S)))
     await asyncio.sleep(0.6)  # a checkpoint of what was written may run meanwhile
-    gc.collect()  # what the tests before this one left behind is not looked through while it is measured
+    # what the tests before this one left behind is not looked through while it is measured
+    gc.collect()
     used_s, begun_s = time.process_time(), time.monotonic()
     await asyncio.sleep(2.0)  # the measurement
     share = (time.process_time() - used_s) / (time.monotonic() - begun_s)
@@ -299,7 +303,8 @@ async def test_a_reader_learns_of_another_process_within_10_ms_and_idles_for_und
 async def test_a_commit_that_nobody_announced_is_found_by_the_slow_poll(
     log: SqliteLog, path: Path
 ) -> None:
-    """Its process was killed between the commit and the touch; so it is wherever inotify does not work, only sooner."""
+    """Its process was killed between the commit and the touch; so it is wherever inotify does not
+    work, only sooner."""
     reader = await log.reader("orders", "g", from_the_first)
     waiting = asyncio.create_task(reader.read(10, FOR_EVER_S))
     await asyncio.sleep(0.02)  # nothing to await: the read has to be inside its wait

@@ -1,4 +1,5 @@
-"""What each trouble of a real database is taken for: wait, park the record, or stop (`stream/store/sql/errors`)."""
+"""What each trouble of a real database is taken for: wait, park the record, or stop
+(`stream/store/sql/errors`)."""
 
 import random
 import sqlite3

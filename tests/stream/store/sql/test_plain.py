@@ -1,4 +1,5 @@
-"""The receiver's store: a sign of life written by the driver alone reads as if the whole store had written it."""
+"""The receiver's store: a sign of life written by the driver alone reads as if the whole store had
+written it."""
 
 import asyncio
 from collections.abc import Iterator
