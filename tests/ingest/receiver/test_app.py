@@ -26,8 +26,7 @@ from tests.support.receiving import (
     until,
 )
 
-# --- 200
-# --------------------------------------------------------------------------------------------------------------------------
+# --- 200 ---
 
 
 async def test_a_signed_order_is_in_the_log_byte_for_byte_before_the_200() -> None:
@@ -110,8 +109,7 @@ async def test_every_payload_on_every_topic_is_200_and_kept() -> None:
             log.kept.clear()
 
 
-# --- 401
-# --------------------------------------------------------------------------------------------------------------------------
+# --- 401 ---
 
 
 async def test_whoever_cannot_sign_gets_one_and_the_same_401_and_leaves_nothing_behind() -> None:
@@ -158,8 +156,7 @@ async def test_headers_without_x_are_the_same_headers() -> None:
         assert log.kept[0].id == "w-1"
 
 
-# --- 400
-# --------------------------------------------------------------------------------------------------------------------------
+# --- 400 ---
 
 
 @pytest.mark.parametrize(
@@ -178,8 +175,7 @@ async def test_a_signed_body_that_is_no_object_is_400_and_parked(body: bytes, re
         assert receiver.count("undecodable", "orders/create") == 1
 
 
-# --- Meta
-# -------------------------------------------------------------------------------------------------------------------------
+# --- Meta ---
 
 NOTICE = json.dumps({"object": "ad_account", "entry": [{"id": "act_1"}]}).encode()
 
@@ -229,8 +225,7 @@ async def test_without_a_meta_app_there_is_no_such_address() -> None:
             assert answer.status == 404
 
 
-# --- health, shutdown, what is told
-# -----------------------------------------------------------------------------------------------
+# --- health, shutdown, what is told ---
 
 
 async def test_healthz_says_no_once_the_receiver_is_to_stop() -> None:

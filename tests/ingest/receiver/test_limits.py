@@ -24,8 +24,7 @@ from tests.support.receiving import (
     until,
 )
 
-# --- 413
-# --------------------------------------------------------------------------------------------------------------------------
+# --- 413 ---
 
 
 async def test_eleven_mebibytes_are_413() -> None:
@@ -76,8 +75,7 @@ async def test_a_chunked_body_is_counted_while_it_is_read() -> None:
         assert log.kept[0].body == ORDER
 
 
-# --- compression
-# ------------------------------------------------------------------------------------------------------------------
+# --- compression ---
 
 
 async def test_a_gzipped_body_is_verified_and_kept_as_what_was_packed() -> None:
@@ -118,8 +116,7 @@ async def test_a_broken_or_unknown_coding_is_the_senders_fault(
         assert receiver.in_flight_bytes == 0
 
 
-# --- 503
-# --------------------------------------------------------------------------------------------------------------------------
+# --- 503 ---
 
 
 @pytest.mark.parametrize(
@@ -214,8 +211,7 @@ def test_limits_that_no_body_could_meet_are_refused() -> None:
         Limits(max_body_bytes=2, max_in_flight_bytes=1)
 
 
-# --- slow and lost clients
-# --------------------------------------------------------------------------------------------------------
+# --- slow and lost clients ---
 
 
 async def test_a_body_that_does_not_come_is_408_and_the_connection_is_closed() -> None:

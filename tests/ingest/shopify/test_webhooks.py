@@ -34,8 +34,7 @@ def placed(topic: str, value: object) -> tuple[str, str, str]:
     return routed.topic, routed.key.removeprefix(f"{SHOP}:"), routed.reason
 
 
-# --- signatures
-# ------------------------------------------------------------------------------------------------------------------
+# --- signatures ---
 
 
 @given(body=st.binary(), secret=secrets)
@@ -114,8 +113,7 @@ def test_a_shop_without_a_secret_is_refused_at_the_start(none: list[bytes]) -> N
         shopify.identifier({SHOP: none})
 
 
-# --- where it goes
-# ---------------------------------------------------------------------------------------------------------------
+# --- where it goes ---
 
 
 @pytest.mark.parametrize(
@@ -232,8 +230,7 @@ def test_an_object_is_never_undecodable_whatever_its_fields_hold(
     assert placed(topic, body)[2] not in (MALFORMED, "empty_body", "not_an_object")
 
 
-# --- the record
-# ------------------------------------------------------------------------------------------------------------------
+# --- the record ---
 
 
 def test_a_record_is_the_body_as_signed_with_the_few_headers_that_are_kept() -> None:
