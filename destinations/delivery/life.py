@@ -5,19 +5,20 @@
 | payload | the row is final; of a dead row and a dry run until it expires | it holds the buyer's data |
 | attempts in full | 30 days after the delivery that made the row | to ask the vendor's support with |
 | the row, its last attempt only | `ORDERWIRE_OUTBOX_DAYS`, by default 90 | status of the order |
-| a mark of 8 bytes | 90 days after the event's time | a late delivery must not send it again |
+| a mark of 8 bytes, of what is final | 90 days after the event's time | it must not be sent again |
 | how many rows there were, by outcome | for ever | `outcomes` in `GET /v1/destinations/{name}` |
 
 Days count from `received_ms`, the delivery. No destination may take an event that is older than
 `OLDEST_MS`, so nothing can be sent twice once the mark is gone. With 90 days or more there never is
 a mark. A row lives for 31 days at least, longer than the log: a replay of the whole log finds it.
+What was skipped or had no consent leaves no mark: a payment or consent may still come.
 """
 
 from collections.abc import Collection, Iterable
 from hashlib import blake2b
 from typing import NamedTuple
 
-from destinations.delivery.rows import OUTBOX, OutboxRow, cells
+from destinations.delivery.rows import LAST_US, OPEN, OUTBOX, OutboxRow, cells
 from processors.engine.processor import Deltas, in_shop
 from stream.store.contract import Cells, Entities, Key, Reading, Transaction
 
@@ -109,6 +110,11 @@ def _shrunk(row: OutboxRow, days: int) -> OutboxRow:
     return row._replace(attempts="".join(last), payload=b"", expires_ms=None, tidy_ms=gone_ms)
 
 
+def _final(row: OutboxRow) -> bool:
+    """Whether no later delivery may send this event: as `outbox` decides on a row that is there."""
+    return row.outcome not in OPEN or row.ambiguous_ms is not None or row.updated_us == LAST_US
+
+
 def _delete(transaction: Transaction, rows: Iterable[OutboxRow], now_ms: int) -> None:
     deltas, marks = Deltas(), list[MarkRow]()
     keys: list[Key] = []
@@ -118,7 +124,7 @@ def _delete(transaction: Transaction, rows: Iterable[OutboxRow], now_ms: int) ->
         key = (row.shop, row.destination, row.event_name, row.event_id)
         keys.append(key)
         until_ms = row.event_time_s * 1_000 + OLDEST_MS
-        if until_ms > now_ms:
+        if until_ms > now_ms and _final(row):
             marks.append(_mark(key, until_ms))
     transaction.save(MARKS, marks)
     transaction.delete(OUTBOX, keys)

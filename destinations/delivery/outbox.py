@@ -82,15 +82,9 @@ class OutboxProcessor:
         placed = [_placed(slot) for slot in self._events.slots(transaction, events)]
         spare = {each.own for each in placed if each.slot.own_row}
         before = transaction.load(OUTBOX, {each.key for each in placed} | spare)
-        gone = marked(transaction, {each.key for each in placed if each.key not in before})
-        changing = [
-            each
-            for each in placed
-            if each.key not in gone
-            and (
-                _taken(before.get(each.key), each) or _heard(before.get(each.key), each.slot.event)
-            )
-        ]
+        unknown = {key for each in placed for key in (each.key, each.own) if key not in before}
+        marks = marked(transaction, unknown)
+        changing = [each for each in placed if _changing(before.get(each.key), each, marks)]
         orders = [each.slot for each in changing if isinstance(each.slot.event, Order)]
         proposals = iter(self._events.proposals(transaction, orders) if orders else ())
         rows = dict(before)
@@ -142,6 +136,15 @@ def _heard(row: OutboxRow | None, event: OrderEvent) -> bool:
     for."""
     waiting = row is not None and row.outcome == SKIPPED and row.reason.startswith(UNPAID)
     return _open(row, event) or (waiting and isinstance(event, Order))
+
+
+def _changing(row: OutboxRow | None, placed: Placed, marks: Collection[Key]) -> bool:
+    """Whether the delivery may change a row; `marks` are of rows that are gone."""
+    if _taken(row, placed):
+        return placed.own not in marks
+    if row is None and (placed.key in marks or placed.own in marks):
+        return False
+    return _heard(row, placed.slot.event)
 
 
 def _taken(row: OutboxRow | None, placed: Placed) -> bool:
