@@ -1,4 +1,4 @@
-"""Parameters of a question: one declaration is both how a value is read and how OpenAPI shows it."""
+"""Query parameters: one declaration parses a value and documents it in OpenAPI."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence

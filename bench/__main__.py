@@ -27,7 +27,8 @@ def main(wanted: list[str]) -> int:
         return 2
     load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
     print(
-        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, load before {load}"
+        f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores, Python "
+        f"{platform.python_version()}, load before {load}"
     )
     failed = 0
     for name in wanted or names():

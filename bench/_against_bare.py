@@ -145,7 +145,7 @@ async def _started(name: str, command: Sequence[str], connections: int) -> Async
 async def compare(
     commands: Mapping[str, Sequence[str]], *, seconds: float, rounds: int, connections: int
 ) -> dict[str, Measured]:
-    """Start every server by its command (a module and its arguments), load all in turn, end them."""
+    """Start every server (a module and its arguments), load each in turn, then stop them."""
     async with AsyncExitStack() as stack:
         servers = {
             name: await stack.enter_async_context(_started(name, command, connections))
@@ -166,7 +166,8 @@ def report(what: Mapping[str, str], results: Mapping[str, Measured]) -> None:
     """Print each server, named by `what`, and its ratios to the one named `BARE`."""
     bare = results[BARE]
     print(
-        f"{'':<26}{'req/s':>7}  {'ratio (quartiles)':<20}{'cpu us':>7}  {'by cpu (quartiles)':<20}{'p50 ms':>8}{'p99 ms':>8}{'refused':>9}"
+        f"{'':<26}{'req/s':>7}  {'ratio (quartiles)':<20}{'cpu us':>7}  "
+        f"{'by cpu (quartiles)':<20}{'p50 ms':>8}{'p99 ms':>8}{'refused':>9}"
     )
     for name, own in results.items():
         by_requests = [mine / theirs for mine, theirs in zip(own.per_s, bare.per_s, strict=True)]
@@ -205,7 +206,7 @@ def arguments(doc: str | None, kinds: Sequence[str]) -> argparse.ArgumentParser:
 def heading(options: argparse.Namespace, folder: Path) -> str:
     """How it was measured."""
     return (
-        f"{options.connections} connections, {len(order_body())} B body, {options.rounds} rounds of {options.seconds:g} s; "
-        f"servers on core {SERVER_CORE}, load on core {LOAD_CORE} of {os.cpu_count()}; "
-        f"load average {os.getloadavg()[0]:.1f}; files in {folder}"
+        f"{options.connections} connections, {len(order_body())} B body, {options.rounds} rounds "
+        f"of {options.seconds:g} s; servers on core {SERVER_CORE}, load on core {LOAD_CORE} of "
+        f"{os.cpu_count()}; load average {os.getloadavg()[0]:.1f}; files in {folder}"
     )

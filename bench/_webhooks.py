@@ -99,12 +99,13 @@ class Load:
         body = order_body()
         signature = base64.b64encode(hmac.digest(SECRET, body, "sha256")).decode()
         self._head = (
-            f"POST /webhooks/shopify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
-            f"Content-Length: {len(body)}\r\nUser-Agent: Shopify-Captain-Hook\r\nAccept: */*\r\n"
-            f"X-Shopify-Topic: orders/create\r\nX-Shopify-Hmac-Sha256: {signature}\r\n"
-            f"X-Shopify-Shop-Domain: {SHOP}\r\nX-Shopify-API-Version: 2026-10\r\n"
-            f"X-Shopify-Triggered-At: 2026-11-22T15:01:03.123456789Z\r\nX-Shopify-Event-Id: 98880550-7158\r\n"
-            f"X-Shopify-Webhook-Id: {name}-"
+            "POST /webhooks/shopify HTTP/1.1\r\nHost: 127.0.0.1\r\n"
+            f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+            "User-Agent: Shopify-Captain-Hook\r\nAccept: */*\r\nX-Shopify-Topic: orders/create\r\n"
+            f"X-Shopify-Hmac-Sha256: {signature}\r\nX-Shopify-Shop-Domain: {SHOP}\r\n"
+            "X-Shopify-API-Version: 2026-10\r\n"
+            "X-Shopify-Triggered-At: 2026-11-22T15:01:03.123456789Z\r\n"
+            f"X-Shopify-Event-Id: 98880550-7158\r\nX-Shopify-Webhook-Id: {name}-"
         ).encode()
         self._body = body
         self._number = 0

@@ -70,7 +70,8 @@ def bare_run(folder: Path, seconds: float) -> Run:
     for pragma in ("page_size=16384", "journal_mode=WAL", "synchronous=FULL"):
         db.execute(f"PRAGMA {pragma}")
     db.execute(
-        "CREATE TABLE log (id INTEGER PRIMARY KEY, key TEXT, delivery TEXT, time_ms INTEGER, headers TEXT, body BLOB)"
+        "CREATE TABLE log (id INTEGER PRIMARY KEY, key TEXT, delivery TEXT, time_ms INTEGER, "
+        "headers TEXT, body BLOB)"
     )
     rows = [(f"{task}", f"{task}-1", 1, str(HEADERS), BODY) for task in range(APPENDERS)]
     waits_s: list[float] = []
@@ -90,11 +91,13 @@ def bare_run(folder: Path, seconds: float) -> Run:
 async def run(seconds: float = 3.0, rounds: int = 3) -> None:
     """Print both in one run, and their ratio."""
     print(
-        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}, ",
+        f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}, SQLite "
+        f"{sqlite3.sqlite_version}, ",
         end="",
     )
     print(
-        f"{type(asyncio.get_running_loop()).__module__.split('.')[0]}; {len(BODY)} B bodies, {APPENDERS} at once, {seconds:g} s a run"
+        f"{type(asyncio.get_running_loop()).__module__.split('.')[0]}; {len(BODY)} B bodies, "
+        f"{APPENDERS} at once, {seconds:g} s a run"
     )
     runs: dict[str, list[Run]] = {"bare executemany": [], "SqliteLog": []}
     sides: list[tuple[str, Callable[[Path], Awaitable[Run]]]] = [
@@ -110,8 +113,8 @@ async def run(seconds: float = 3.0, rounds: int = 3) -> None:
         middle = Run(*(median(values) for values in zip(*each, strict=True)))
         spread = ", ".join(f"{one.records_per_s:,.0f}" for one in each)
         print(
-            f"{name:17} {middle.records_per_s:8,.0f} records/s ({spread})  {middle.cpu_us:5.1f} us CPU/record  "
-            f"p50 {middle.p50_ms:.2f} ms  p99 {middle.p99_ms:.2f} ms"
+            f"{name:17} {middle.records_per_s:8,.0f} records/s ({spread})  {middle.cpu_us:5.1f} us "
+            f"CPU/record  p50 {middle.p50_ms:.2f} ms  p99 {middle.p99_ms:.2f} ms"
         )
     ratio = median(one.records_per_s for one in runs["SqliteLog"]) / median(
         one.records_per_s for one in runs["bare executemany"]

@@ -193,17 +193,20 @@ def told(samples: Sequence[dict[str, Resident]]) -> None:
     last = samples[-1]
     for role, of_role in last.items():
         print(
-            f"  {role:<11} PSS {of_role.pss:5.0f} MB   RSS {of_role.rss:5.0f} MB   anonymous {of_role.anonymous:5.0f} MB"
+            f"  {role:<11} PSS {of_role.pss:5.0f} MB   RSS {of_role.rss:5.0f} MB   anonymous "
+            f"{of_role.anonymous:5.0f} MB"
         )
     sums = [sum(of_role.pss for of_role in sample.values()) for sample in samples]
     rss, anonymous = (
         sum(getattr(of_role, name) for of_role in last.values()) for name in ("rss", "anonymous")
     )
     print(
-        f"  {'serve':<11} PSS {sums[-1]:5.0f} MB   RSS {rss:5.0f} MB   anonymous {anonymous:5.0f} MB"
+        f"  {'serve':<11} PSS {sums[-1]:5.0f} MB   RSS {rss:5.0f} MB   anonymous {anonymous:5.0f} "
+        "MB"
     )
     print(
-        f"  PSS of serve (bar: 250 MB): median {sorted(sums)[len(sums) // 2]:.0f} MB, most {max(sums):.0f} MB of {len(sums)} samples"
+        f"  PSS of serve (bar: 250 MB): median {sorted(sums)[len(sums) // 2]:.0f} MB, most "
+        f"{max(sums):.0f} MB of {len(sums)} samples"
     )
 
 

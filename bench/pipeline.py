@@ -214,7 +214,10 @@ class Installation:
             await asyncio.sleep(0.02)
         phase.seconds = time.monotonic() - began_s
         with store.snapshot() as snapshot:
-            sql = "SELECT sent_ms - received_ms FROM outbox WHERE received_ms >= :since AND sent_ms > 0"
+            sql = (
+                "SELECT sent_ms - received_ms FROM outbox WHERE received_ms >= :since "
+                "AND sent_ms > 0"
+            )
             rows = snapshot.query(sql, since=began_ms)
         phase.wire_ms = sorted(row[0] for row in rows)
         return phase
@@ -222,7 +225,10 @@ class Installation:
     async def _sent(self, store: Store, since_ms: int) -> int:
         def read() -> int:
             with store.snapshot() as snapshot:
-                sql = "SELECT count(*) FROM positions WHERE processor = 'capi' AND event_time_ms >= :since"
+                sql = (
+                    "SELECT count(*) FROM positions WHERE processor = 'capi' "
+                    "AND event_time_ms >= :since"
+                )
                 return int(snapshot.query(sql, since=since_ms)[0][0])
 
         return await asyncio.to_thread(read)
@@ -276,16 +282,20 @@ def told(title: str, phase: Phase, count: int) -> None:
 
     latency = phase.sender["latency_ms"]
     print(
-        f"{title}: {phase.sender['per_s']:,.0f} acknowledged/s, {count / phase.seconds:,.0f} orders/s all the way"
+        f"{title}: {phase.sender['per_s']:,.0f} acknowledged/s, {count / phase.seconds:,.0f} "
+        "orders/s all the way"
     )
     print(
-        f"  ack ms p50 {latency['p50']:.1f}, p99 {latency['p99']:.1f}, max {latency['max']:.0f}; answers {phase.sender['statuses']}"
+        f"  ack ms p50 {latency['p50']:.1f}, p99 {latency['p99']:.1f}, max {latency['max']:.0f}; "
+        f"answers {phase.sender['statuses']}"
     )
     print(
-        f"  webhook to wire ms p50 {at(phase.wire_ms, 0.5)}, p99 {at(phase.wire_ms, 0.99)} ({len(phase.wire_ms)} events)"
+        f"  webhook to wire ms p50 {at(phase.wire_ms, 0.5)}, p99 {at(phase.wire_ms, 0.99)} "
+        f"({len(phase.wire_ms)} events)"
     )
     print(
-        f"  lag s, once a second: {' '.join(f'{lag:.1f}' for lag in phase.lag_s) or '-'}; all done {phase.seconds:.1f} s after the first"
+        f"  lag s, once a second: {' '.join(f'{lag:.1f}' for lag in phase.lag_s) or '-'}; all done "
+        f"{phase.seconds:.1f} s after the first"
     )
     print(
         "  cores used: "
@@ -324,7 +334,8 @@ def on_kafka(seconds: float) -> None:
     with KafkaBroker() as broker, Postgres() as postgres:
         for processors in (1, 2, 3):
             print(
-                f"-- Kafka and PostgreSQL, {processors} x process; broker, database, load and Graph stand-in beside them"
+                f"-- Kafka and PostgreSQL, {processors} x process; broker, database, load and "
+                "Graph stand-in beside them"
             )
             variables = {
                 "ORDERWIRE_LOG_URL": f"kafka://{broker.bootstrap}",
@@ -363,7 +374,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     arguments = parser.parse_args(argv)
     print(
-        f"{platform.machine()}, {os.cpu_count()} cores shared by all, load before {os.getloadavg()[0]:.1f}"
+        f"{platform.machine()}, {os.cpu_count()} cores shared by all, load before "
+        f"{os.getloadavg()[0]:.1f}"
     )
     for name, run in {"sqlite": on_sqlite, "kafka": on_kafka}.items():
         if not arguments.on or name in arguments.on:

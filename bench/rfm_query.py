@@ -249,8 +249,10 @@ def with_ntile(path: Path) -> object:
     connection = sqlite3.connect(path)
     try:
         return connection.execute(
-            "SELECT r, (f + m + 1) / 2, count(*), sum(revenue) FROM (SELECT revenue, NTILE(5) OVER (ORDER BY last_day) AS r,"
-            " NTILE(5) OVER (ORDER BY orders) AS f, NTILE(5) OVER (ORDER BY revenue) AS m FROM rfm_customer WHERE orders > 0) GROUP BY 1, 2"
+            "SELECT r, (f + m + 1) / 2, count(*), sum(revenue) "
+            "FROM (SELECT revenue, NTILE(5) OVER (ORDER BY last_day) AS r, NTILE(5) OVER (ORDER BY "
+            "orders) AS f, NTILE(5) OVER (ORDER BY revenue) AS m FROM rfm_customer "
+            "WHERE orders > 0) GROUP BY 1, 2"
         ).fetchall()
     finally:
         connection.close()
@@ -274,7 +276,8 @@ def main(customers: int = 1_000_000, seconds: float = 30.0) -> None:
         wrote = seconds_of(lambda: write(store, orders))
         store.close()
         print(
-            f"  {len(orders.day):,} purchases written as customers, days and cells in {wrote:.0f} s; {path.stat().st_size / 1e6:,.0f} MB"
+            f"  {len(orders.day):,} purchases written as customers, days and cells in {wrote:.0f} "
+            f"s; {path.stat().st_size / 1e6:,.0f} MB"
         )
         children = [started("--serve", url, str(Path(folder) / "log.db"))]
         try:
@@ -294,7 +297,8 @@ def main(customers: int = 1_000_000, seconds: float = 30.0) -> None:
         year = Orders(*(column[orders.day > TODAY - 365] for column in orders))
         p50 = float(np.median(taken)) / 1000
         print(
-            f"  the same scores by batch, {len(year.day):,} orders of a year, each from nothing, nothing else running:"
+            f"  the same scores by batch, {len(year.day):,} orders of a year, each from nothing, "
+            "nothing else running:"
         )
         for name, work in (
             ("loop over orders (Python)", lambda: loop_over_orders(year)),
@@ -303,14 +307,16 @@ def main(customers: int = 1_000_000, seconds: float = 30.0) -> None:
         ):
             cost = seconds_of(work)
             print(
-                f"    {name}: {cost:.2f} s, {cost / p50:,.0f} times the median answer, and as old as its last run"
+                f"    {name}: {cost:.2f} s, {cost / p50:,.0f} times the median answer, and as old "
+                "as its last run"
             )
 
 
 def report(when: str, taken: Sequence[float]) -> None:
     p50, p99, most = np.percentile(taken, [50, 99, 100])
     print(
-        f"  GET /v1/rfm, {when}: p50 {p50:.1f} ms, p99 {p99:.1f} ms (bar: 50), slowest {most:.1f} ms of {len(taken):,}"
+        f"  GET /v1/rfm, {when}: p50 {p50:.1f} ms, p99 {p99:.1f} ms (bar: 50), slowest {most:.1f} "
+        f"ms of {len(taken):,}"
     )
 
 

@@ -9,7 +9,8 @@ from orderwire.commands import demo, doctor, migrate_store, rebuild, replay, ser
 
 app = typer.Typer(
     name="orderwire",
-    help="Turns a Shopify shop's webhooks into Meta Purchase events and live RFM, cart and ad-budget numbers.",
+    help="Turns a Shopify shop's webhooks into Meta Purchase events and live RFM, cart and "
+    "ad-budget numbers.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",

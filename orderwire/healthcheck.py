@@ -3,9 +3,9 @@ HEALTHCHECK.
 
 | role | healthy while |
 |---|---|
-| receive | its `/healthz` answers 200. Broker and store are not asked: it takes deliveries without them |
+| receive | its `/healthz` answers 200, also without broker and store |
 | query | its `/healthz` answers 200 |
-| process | it listens nowhere, so: its sign of life in the store, written every 2 s by the loop that feeds the processors, is fresh |
+| process | its heartbeat in the store is fresh; the processors' loop writes it every 2 s |
 
 Whether a processor was stopped or lags is another question, answered by `/readyz`: starting a
 container again would not help there.
@@ -48,7 +48,10 @@ def beat_fault(store_url: str, role: str, host: str, now_ms: int) -> str | None:
 
     # Not `SqlStore.open`: a check every 30 s must not look for migrations.
     engine = sa.create_engine(dialect_of(store_url).engine_url(store_url), poolclass=sa.NullPool)
-    newest = "SELECT max(beat_ms) FROM roles WHERE role = :role AND substr(instance, 1, length(:host) + 1) = :host || ':'"
+    newest = (
+        "SELECT max(beat_ms) FROM roles WHERE role = :role "
+        "AND substr(instance, 1, length(:host) + 1) = :host || ':'"
+    )
     try:
         with engine.connect() as connection:
             beat_ms = connection.execute(sa.text(newest), {"role": role, "host": host}).scalar_one()

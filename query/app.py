@@ -172,7 +172,7 @@ def _shop(named: Sequence[str], settings: ApiSettings, reach: Reach, *, needed: 
 
 
 def _guard(settings: ApiSettings, services: Services, tokens: Tokens) -> Any:
-    """The outermost layer: where a request may come from, errors to answers, and what is counted."""
+    """The outermost middleware: allowed origins, errors to answers, request metrics."""
 
     @web.middleware
     async def guard(request: web.Request, handler: Handle) -> web.StreamResponse:

@@ -80,7 +80,8 @@ def check_bind(host: str, tokens: Collection[str]) -> None:
     """Raises Unprotected where the API would listen beyond loopback without a token."""
     if not tokens and not is_loopback(host):
         raise Unprotected(
-            f"the API would listen on {host or 'all addresses'} and has no token: set ORDERWIRE_API_TOKENS, or listen on 127.0.0.1"
+            f"the API would listen on {host or 'all addresses'} and has no token: set "
+            "ORDERWIRE_API_TOKENS, or listen on 127.0.0.1"
         )
 
 

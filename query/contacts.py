@@ -27,9 +27,10 @@ def contacts(reading: Reading, shop: str, customers: Collection[str]) -> dict[st
     named = {f"c{number}": customer for number, customer in enumerate(customers)}
     among = ", ".join(f":{name}" for name in named)
     sql = (
-        f"SELECT c.customer, {FOUND} FROM contact c WHERE c.shop = :shop AND c.customer IN ({among})"
-        f" UNION ALL SELECT a.kept, {FOUND} FROM customer_alias a JOIN contact c ON c.shop = a.shop AND c.customer = a.deleted"
-        f" WHERE a.shop = :shop AND a.kept IN ({among})"
+        f"SELECT c.customer, {FOUND} FROM contact c WHERE c.shop = :shop "
+        f"AND c.customer IN ({among}) UNION ALL SELECT a.kept, {FOUND} FROM customer_alias a "
+        "JOIN contact c ON c.shop = a.shop AND c.customer = a.deleted WHERE a.shop = :shop "
+        f"AND a.kept IN ({among})"
     )
     newest: dict[tuple[str, str], tuple[int, str, str, str]] = {}
     for customer, field, hash_, *version in reading.query(sql, shop=shop, **named):

@@ -47,7 +47,8 @@ LISTED: Final[tuple[Parameter, ...]] = (
     CURSOR,
     choice(
         "format",
-        "`csv`: all pages with all columns; `meta`: hashed ids in the layout of Meta's customer lists",
+        "`csv`: all pages with all columns; `meta`: hashed ids in the layout of Meta's customer "
+        "lists",
         ("json", "csv", "meta"),
     ),
 )

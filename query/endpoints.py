@@ -1,4 +1,4 @@
-"""Every route of the API, in one table: the router and the OpenAPI document are both made from it."""
+"""All routes of the API in one table; router and OpenAPI document are made from it."""
 
 import asyncio
 from functools import partial
@@ -240,7 +240,8 @@ ROUTES: Final[tuple[Route, ...]] = (
     Route(
         "GET",
         "/v1/rfm/customers",
-        "Customers with an order in the window, by segment, a page at a time; CSV of all pages with `Accept: text/csv`",
+        "Customers with an order in the window, by segment, a page at a time; CSV of all pages "
+        "with `Accept: text/csv`",
         rfm_customers,
         parameters=LISTED,
         answer=RfmCustomers,

@@ -56,7 +56,8 @@ class Standing:
                 since_ms = min(since_ms, noted_ms)
             if now_ms - since_ms >= STILL_MS:
                 found.append(
-                    f"processor {feed.processor} has not moved on {feed.topic} for {(now_ms - since_ms) // 1000} s"
+                    f"processor {feed.processor} has not moved on {feed.topic} for "
+                    f"{(now_ms - since_ms) // 1000} s"
                 )
         return found
 

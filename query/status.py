@@ -53,7 +53,8 @@ class Role:
 def read_roles(snapshot: Snapshot, now_ms: int, silent_ms: int) -> list[Role]:
     """All roles that ever reported, and whether they still do."""
     rows = snapshot.query(
-        "SELECT role, instance, pid, started_ms, restarts, beat_ms, details FROM roles ORDER BY role, instance"
+        "SELECT role, instance, pid, started_ms, restarts, beat_ms, details FROM roles "
+        "ORDER BY role, instance"
     )
     roles = []
     for row in rows:
@@ -80,7 +81,10 @@ def _object(text: str) -> dict[str, Any]:
 
 def read_metrics(snapshot: Snapshot, now_ms: int, silent_ms: int) -> list[tuple[str, str, str]]:
     """(role, instance, exposition text) of roles that are alive."""
-    sql = "SELECT role, instance, metrics FROM roles WHERE beat_ms >= :since AND metrics <> '' ORDER BY role, instance"
+    sql = (
+        "SELECT role, instance, metrics FROM roles WHERE beat_ms >= :since AND metrics <> '' "
+        "ORDER BY role, instance"
+    )
     return [
         (row.role, row.instance, row.metrics)
         for row in snapshot.query(sql, since=now_ms - silent_ms)

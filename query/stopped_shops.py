@@ -1,4 +1,4 @@
-"""Which shops a processor goes without: their records fail, or their tick does, and what goes on."""
+"""Shops that a processor has stopped for, why, and the command that resumes them."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from stream.times import instant
 def read_stopped_shops(
     snapshot: Snapshot, roles: Sequence[Role], shops: Collection[str] | None
 ) -> list[StoppedShopStatus]:
-    """Of these shops, or of all. One entry per processor and shop; `shop` null: of all its shops."""
+    """One entry per processor and shop, of these shops or of all; `shop` null means all shops."""
     first: dict[tuple[str, str, bool], StoppedShop] = {}
     for row in stopped_shops(snapshot):
         if shops is None or row.shop in shops or row.shop == ALL_SHOPS:

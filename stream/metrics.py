@@ -89,7 +89,8 @@ class ReceiverMetrics(Collector):
             deliveries.add_metric(labels, count)
         signatures = CounterMetricFamily(
             "orderwire_signatures",
-            "Signatures that were good, by position of the secret: 0 is the newest. None but 0 for an hour: the old one can go",
+            "Signatures that were good, by position of the secret: 0 is the newest. None but 0 for "
+            "an hour: the old one can go",
             labels=("sender", "secret"),
         )
         for (sender, secret), count in tuple(self._signatures.items()):

@@ -48,7 +48,7 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def migrated_postgres(postgres_server: Postgres) -> str:
-    """The URL of a database with the schema in it: migrating is 1 s, emptying its tables some ms."""
+    """URL of a migrated database; migrating takes 1 s, emptying its tables a few ms."""
     url = postgres_server.create_database(f"migrated_{os.getpid()}")
     SqlStore.open(url).close()
     return url
@@ -56,11 +56,12 @@ def migrated_postgres(postgres_server: Postgres) -> str:
 
 @pytest.fixture
 def migrated_postgres_url(migrated_postgres: str) -> Iterator[str]:
-    """The URL of a database with the schema and nothing else in it, emptied again after the test."""
+    """URL of an empty database with the schema, emptied again after the test."""
     yield migrated_postgres
     with psycopg.connect(migrated_postgres, autocommit=True) as connection:
         connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
         )
         connection.execute(
             """DO $$ DECLARE t text; BEGIN

@@ -75,8 +75,9 @@ def take_probe(transaction: Transaction, shop: str, destination: str, now_ms: in
     """Whether this sender, of all, may try the paused account now."""
     return (
         transaction.execute(
-            "UPDATE destination_account SET next_probe_ms = :then WHERE shop = :shop"
-            " AND destination = :destination AND paused_since_ms IS NOT NULL AND next_probe_ms <= :now",
+            "UPDATE destination_account SET next_probe_ms = :then WHERE shop = :shop "
+            "AND destination = :destination AND paused_since_ms IS NOT NULL "
+            "AND next_probe_ms <= :now",
             then=now_ms + probe_ms(0),
             shop=shop,
             destination=destination,

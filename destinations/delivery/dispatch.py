@@ -168,7 +168,7 @@ class Dispatch:
     async def _each(
         self, batch: Rows, verdicts: Sequence[Verdict], made: Sequence[Attempt]
     ) -> tuple[list[Rows], tuple[Rows, Verdict, Attempt] | None]:
-        """Settle each row by its own verdict: what is to be sent again now, and why the lane stops."""
+        """Settle each row by its verdict. Returns what to send again now and why the lane stops."""
         again: list[Rows] = []
         done: list[OutboxRow] = []
         held: list[OutboxRow] = []

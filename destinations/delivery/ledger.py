@@ -73,7 +73,8 @@ def due_accounts(reading: Reading, now_ms: int) -> list[Due]:
     )
     columns = ", ".join(f"a.{name}" for name in AccountRow._fields)
     rows = reading.query(
-        f"SELECT {columns}, {pending} OR {maybe}, {lapsed} FROM destination_account a ORDER BY 1, 2",
+        f"SELECT {columns}, {pending} OR {maybe}, {lapsed} FROM destination_account a "
+        "ORDER BY 1, 2",
         now=now_ms,
     )
     return [Due(AccountRow(*row[:-2]), bool(row[-2]), bool(row[-1])) for row in rows]
@@ -116,8 +117,8 @@ def take_back(
     `results.waiting`.
     """
     keys = transaction.query(
-        f"SELECT {KEY} FROM outbox WHERE shop = :shop AND destination = :destination AND outcome = '{SENDING}'"
-        f" AND due_ms <= :now LIMIT {CHUNK}",
+        f"SELECT {KEY} FROM outbox WHERE shop = :shop AND destination = :destination "
+        f"AND outcome = '{SENDING}' AND due_ms <= :now LIMIT {CHUNK}",
         shop=shop,
         destination=destination,
         now=now_ms,
@@ -156,20 +157,22 @@ def claim(
     may = (
         "TRUE"
         if probe
-        else f"NOT EXISTS (SELECT 1 FROM destination_account WHERE shop = :shop AND destination = :destination AND {HELD})"
+        else "NOT EXISTS (SELECT 1 FROM destination_account WHERE shop = :shop "
+        f"AND destination = :destination AND {HELD})"
     )
     # A plan may run a subquery once per row, and then its LIMIT limits nothing; a materialized one
     # runs once.
     wanted, lock = ("rowid", "") if dialect == "sqlite" else (KEY, "FOR UPDATE SKIP LOCKED")
     waiting_as = [
-        f"SELECT * FROM (SELECT {wanted} FROM outbox WHERE shop = :shop AND destination = :destination AND outcome = '{outcome}'"
-        f" AND due_ms <= :now AND expires_ms > :now AND {may} ORDER BY due_ms LIMIT :limit {lock}) AS {outcome}"
+        f"SELECT * FROM (SELECT {wanted} FROM outbox WHERE shop = :shop "
+        f"AND destination = :destination AND outcome = '{outcome}' AND due_ms <= :now "
+        f"AND expires_ms > :now AND {may} ORDER BY due_ms LIMIT :limit {lock}) AS {outcome}"
         for outcome in (MAYBE_ACCEPTED, PENDING)
     ]
     found = transaction.query(
-        f"WITH due AS MATERIALIZED ({' UNION ALL '.join(waiting_as)} LIMIT :limit)"
-        f" UPDATE outbox SET outcome = '{SENDING}', claimed_by = :claim_id, due_ms = :until WHERE ({wanted}) IN (SELECT * FROM due)"
-        f" RETURNING {COLUMNS}",
+        f"WITH due AS MATERIALIZED ({' UNION ALL '.join(waiting_as)} LIMIT :limit) UPDATE outbox "
+        f"SET outcome = '{SENDING}', claimed_by = :claim_id, due_ms = :until "
+        f"WHERE ({wanted}) IN (SELECT * FROM due) RETURNING {COLUMNS}",
         claim_id=claim_id,
         until=now_ms + lease_ms,
         shop=shop,
@@ -208,18 +211,25 @@ def settle_sent(
     """A whole claim, as it was claimed, was taken: one UPDATE for all its rows. Raises ClaimLost
     (roll back, then `settle`)."""
     first = rows[0]
-    mine = f"shop = :shop AND destination = :destination AND outcome = '{SENDING}' AND due_ms = :until AND claimed_by = :claim_id"
+    mine = (
+        f"shop = :shop AND destination = :destination AND outcome = '{SENDING}' "
+        "AND due_ms = :until AND claimed_by = :claim_id"
+    )
     locked = ""
     if (
         dialect == "postgresql"
         # In key order, as the fold locks them: no deadlock with a delivery of orders that are just
         # being sent.
     ):
-        locked = f"WITH mine AS MATERIALIZED (SELECT {KEY} FROM outbox WHERE {mine} ORDER BY {KEY} FOR UPDATE)"
+        locked = (
+            f"WITH mine AS MATERIALIZED (SELECT {KEY} FROM outbox WHERE {mine} ORDER BY {KEY} "
+            "FOR UPDATE)"
+        )
         mine = f"({KEY}) IN (SELECT * FROM mine)"
     touched = transaction.execute(
-        f"{locked} UPDATE outbox SET outcome = '{SENT}', reason = '', payload = :empty, sent_ms = :sent_ms, due_ms = NULL,"
-        f" expires_ms = NULL, tidy_ms = received_ms + {FULL_MS}, claimed_by = '', tries = 0, attempts = attempts || :line WHERE {mine}",
+        f"{locked} UPDATE outbox SET outcome = '{SENT}', reason = '', payload = :empty, sent_ms = "
+        f":sent_ms, due_ms = NULL, expires_ms = NULL, tidy_ms = received_ms + {FULL_MS}, "
+        f"claimed_by = '', tries = 0, attempts = attempts || :line WHERE {mine}",
         empty=b"",
         sent_ms=made.at_ms,
         line=made.line(),

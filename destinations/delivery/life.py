@@ -2,8 +2,8 @@
 
 | what | until | why |
 |---|---|---|
-| payload | the row is final; of a dead row and a dry run until it expires | it holds the buyer's data |
-| attempts in full | 30 days after the delivery that made the row | to ask the vendor's support with |
+| payload | the row is final (dead or dry run: until it expires) | it holds the buyer's data |
+| attempts in full | 30 days after the row's delivery | evidence for the vendor's support |
 | the row, its last attempt only | `ORDERWIRE_OUTBOX_DAYS`, by default 90 | status of the order |
 | a mark of 8 bytes, of what is final | 90 days after the event's time | it must not be sent again |
 | how many rows there were, by outcome | for ever | `outcomes` in `GET /v1/destinations/{name}` |
@@ -96,7 +96,8 @@ def tidy(transaction: Transaction, now_ms: int, days: int, shop: str | None = No
 def past(reading: Reading, shop: str, destination: str) -> dict[str, int]:
     """How many rows are gone, by outcome."""
     rows = reading.query(
-        "SELECT outcome, events FROM outbox_past_cell WHERE shop = :shop AND destination = :destination",
+        "SELECT outcome, events FROM outbox_past_cell WHERE shop = :shop "
+        "AND destination = :destination",
         shop=shop,
         destination=destination,
     )

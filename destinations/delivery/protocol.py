@@ -154,7 +154,7 @@ class Destination(Protocol):
         ...
 
     def repaired(self, row: OutboxRow, verdict: Verdict) -> OutboxRow | None:
-        """A refused event with another payload that may be taken at once; None where there is none."""
+        """Another payload for a refused event that may be accepted now; None if there is none."""
         ...
 
     def held(self, transaction: Transaction, now_ms: int) -> Rule | None:

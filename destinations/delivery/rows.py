@@ -131,7 +131,7 @@ def latency_bucket(ms: int) -> str:
 
 
 def cells(row: OutboxRow) -> Projection:
-    """In which cells a row counts. `aggregate == sum(cells(row) for every row)`, at every moment."""
+    """The cells that a row counts in. Always: `aggregate == sum(cells(row) for every row)`."""
     place = (row.shop, row.destination)
     counted: list[Key] = [(*place, "outcome", row.outcome)]
     if row.match_keys:

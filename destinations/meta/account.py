@@ -59,6 +59,7 @@ def test_mode(
         return None
     return Rule(
         TEST_MODE,
-        f"test event codes have been in use for {settings.test_hours} hours, and Meta counts test events as real ones: "
-        "remove META_TEST_EVENT_CODE and start again; nothing is lost, the events wait",
+        f"test event codes have been in use for {settings.test_hours} hours, and Meta counts test "
+        "events as real ones: remove META_TEST_EVENT_CODE and start again; nothing is lost, the "
+        "events wait",
     )

@@ -10,7 +10,7 @@ the whole batch (docs/facts/meta.md, "Click and browser").
 |---|---|
 | only one of them | that cookie, or an fbc built from the click id |
 | the same click | the cookie |
-| the same click, the cookie's damaged in case or cut short | the cookie's time, the URL's click id |
+| the same click, but the cookie's is damaged | the cookie's time, the URL's click id |
 | another click, the cookie up to 30 minutes older, or younger | the cookie: a later click |
 | another click, the cookie older | built from the click id: the visit that led to the order |
 """

@@ -1,4 +1,4 @@
-"""One pixel as a destination: a batch of events in a request to the Graph API, one verdict on it."""
+"""A Meta pixel as a destination: one Graph API request per batch of events, one verdict."""
 
 from collections.abc import Sequence
 
@@ -46,7 +46,7 @@ class MetaDestination:
         return Request("POST", events_url(settings), headers(settings), body)
 
     def judge(self, answer: Answer | None, rows: Sequence[OutboxRow]) -> Verdict:
-        """One verdict a batch: Graph refuses or takes it as a whole, or does not say what it took."""
+        """One verdict per batch: Graph takes or refuses it as a whole, or leaves it unknown."""
         if answer is None:
             return self._verdict(classify(None, {}, b""))
         found = classify(answer.status, answer.headers, answer.body)

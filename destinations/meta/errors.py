@@ -246,4 +246,7 @@ def scrubbed(message: str, *secrets: str | None) -> str:
 def meaning(verdict: GraphVerdict) -> str:
     """Why a row is dead, in our own words (Meta's may quote what was sent)."""
     told = MEANINGS.get(verdict.subcode or 0, "Meta refused the event")
-    return f"{told} (code {verdict.code}, subcode {verdict.subcode}, HTTP {verdict.http_status}, trace {verdict.fbtrace_id})"
+    return (
+        f"{told} (code {verdict.code}, subcode {verdict.subcode}, HTTP {verdict.http_status}, "
+        f"trace {verdict.fbtrace_id})"
+    )

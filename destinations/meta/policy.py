@@ -145,15 +145,15 @@ def decide(order: Order, detail: Detail, settings: CapiSettings) -> Decision:
     if not outcome and late and settings.late_payment == "skip":
         outcome = "too_old"
         reason = (
-            f"the order was paid {(paid_s - ordered_s) // 3600} hours after it was made; Meta deduplicates"
-            " for 48 (META_LATE_PAYMENT)"
+            f"the order was paid {(paid_s - ordered_s) // 3600} hours after it was made; Meta "
+            "deduplicates for 48 (META_LATE_PAYMENT)"
         )
     age_s, most_s = received_s - decision.event_time_s, max_age_s(source)
     if not outcome and age_s >= most_s:
         outcome = "too_old"
         reason = (
-            f"the order was {age_s // DAY_S} days old when it was first seen to be a sale; Meta takes none"
-            f" older than {most_s // DAY_S}"
+            f"the order was {age_s // DAY_S} days old when it was first seen to be a sale; Meta "
+            f"takes none older than {most_s // DAY_S}"
         )
         if late and not at_payment:
             reason += " (META_EVENT_TIME=payment counts from the payment)"

@@ -180,7 +180,8 @@ class CapiSettings:
         ):
             if source != SKIP and source not in ACTION_SOURCES:
                 raise SettingsError(
-                    f"{where} is {source!r}: write one of {', '.join(sorted(ACTION_SOURCES))}, or skip"
+                    f"{where} is {source!r}: write one of {', '.join(sorted(ACTION_SOURCES))}, or "
+                    "skip"
                 )
         if not self.pixel_id.isascii() or not self.pixel_id.isdigit():
             raise SettingsError(
@@ -193,16 +194,18 @@ class CapiSettings:
             or not self.access_token.isprintable()
         ):
             raise SettingsError(
-                "access_token is empty or holds characters that no token has; make one in Events Manager"
+                "access_token is empty or holds characters that no token has; make one in Events "
+                "Manager"
             )
         if not 1 <= self.test_hours <= MAX_TEST_HOURS:
             raise SettingsError(
-                f"test_hours is {self.test_hours}: a test event code may be used for 1 to {MAX_TEST_HOURS} hours,"
-                " since Meta counts test events"
+                f"test_hours is {self.test_hours}: a test event code may be used for 1 to "
+                f"{MAX_TEST_HOURS} hours, since Meta counts test events"
             )
         if not self.consent_values:
             raise SettingsError(
-                "consent_values is empty, so no order would ever be sent: leave it out, or write the values that mean yes"
+                "consent_values is empty, so no order would ever be sent: leave it out, or write "
+                "the values that mean yes"
             )
         if len(self.partner_agent) >= 23 or sum(c.isalpha() for c in self.partner_agent) < 2:
             raise SettingsError(
@@ -219,8 +222,8 @@ class CapiSettings:
         for name in names:
             if name not in EVENT_ID_FIELDS and not name.startswith(ATTRIBUTE):
                 raise SettingsError(
-                    f"event_id names {{{name}}}, which no order has{_nearest(name, EVENT_ID_FIELDS)};"
-                    f" a cart attribute is {{{ATTRIBUTE}NAME}}"
+                    f"event_id names {{{name}}}, which no order "
+                    f"has{_nearest(name, EVENT_ID_FIELDS)}; a cart attribute is {{{ATTRIBUTE}NAME}}"
                 )
         named = set(placeholders(self.content_id))
         if self.content_id in CONTENT_IDS or (named and named <= CONTENT_ID_FIELDS):
@@ -228,8 +231,8 @@ class CapiSettings:
                 raise SettingsError("content_id needs the shop's country: write country, as US")
             return
         raise SettingsError(
-            f"content_id is {self.content_id!r}: write one of {', '.join(sorted(CONTENT_IDS))}, or a"
-            f" template of {', '.join(f'{{{name}}}' for name in sorted(CONTENT_ID_FIELDS))}"
+            f"content_id is {self.content_id!r}: write one of {', '.join(sorted(CONTENT_IDS))}, or "
+            f"a template of {', '.join(f'{{{name}}}' for name in sorted(CONTENT_ID_FIELDS))}"
         )
 
 

@@ -1,8 +1,8 @@
 """An order's events for receivers of webhooks.
 
-| event | when | key | never, or not again |
+| event | when | key | not sent |
 |---|---|---|---|
-| order.paid | first seen paid, not cancelled | the order | a test order; cancelled before it was sent |
+| order.paid | first seen paid, not cancelled | the order | a test order; cancelled before sending |
 | order.refunded | each refund that moved money | order and refund | a test order |
 | order.cancelled | first seen cancelled | the order | a test order |
 

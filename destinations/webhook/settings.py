@@ -74,7 +74,7 @@ class WebhookSettings:
 
 
 def _private(host: str) -> bool:
-    """Whether the host is an address that is not public. A name is looked at when it is resolved."""
+    """Whether the host is a non-public address. Names are checked when they are resolved."""
     try:
         return not ip_address(host).is_global
     except ValueError:

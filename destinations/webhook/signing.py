@@ -32,7 +32,7 @@ def signature(key: bytes, message_id: str, timestamp_s: int, body: bytes) -> str
 def signed_headers(
     secrets: Iterable[str], message_id: str, timestamp_s: int, body: bytes
 ) -> dict[str, str]:
-    """The three headers of an attempt; `timestamp_s` is its own time, the id that of all attempts."""
+    """The three headers of an attempt: its own `timestamp_s`, the id shared by all attempts."""
     keys = [key for secret in secrets if (key := key_of(secret)) is not None]
     return {
         "webhook-id": message_id,

@@ -42,4 +42,6 @@ class Accepted(web.StreamResponse):
 
 @lru_cache(maxsize=1)
 def _message(now_s: int) -> bytes:
-    return f"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: {formatdate(now_s, usegmt=True)}\r\n\r\n".encode()
+    return (
+        f"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nDate: {formatdate(now_s, usegmt=True)}\r\n\r\n"
+    ).encode()

@@ -33,7 +33,8 @@ class Limits:
     def __post_init__(self) -> None:
         if self.max_in_flight_bytes < self.max_body_bytes:
             raise ValueError(
-                "max_in_flight_bytes is below max_body_bytes: a body of the full size could never be taken"
+                "max_in_flight_bytes is below max_body_bytes: a body of the full size could never "
+                "be taken"
             )
 
 

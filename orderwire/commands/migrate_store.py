@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from stream.store.sql.store import SqlStore
 
 EXAMPLES = (
-    "Examples: `orderwire migrate-store --to postgresql://orderwire@db/orderwire`, or with the log: `orderwire migrate-store "
-    "--to postgresql://orderwire@db/orderwire --from-log sqlite:///data/log.db --to-log kafka://broker:9092`"
+    "Examples: `orderwire migrate-store --to postgresql://orderwire@db/orderwire`, or with the "
+    "log: `orderwire migrate-store --to postgresql://orderwire@db/orderwire --from-log "
+    "sqlite:///data/log.db --to-log kafka://broker:9092`"
 )
 
 
@@ -111,7 +112,8 @@ async def _migrate(
                     await _move_log(settings, new, source_log, str(target_log))
                 except (LogError, Refused, NothingThere) as error:
                     raise Refused(
-                        f"{error}. The store is copied; go on with `orderwire migrate-store --from NEW_STORE --from-log ... --to-log ...`"
+                        f"{error}. The store is copied; go on with `orderwire migrate-store --from "
+                        "NEW_STORE --from-log ... --to-log ...`"
                     ) from None
         finally:
             new.close()
@@ -131,8 +133,9 @@ def _refuse_alive(store: "SqlStore", which: str, roles: tuple[str, ...]) -> None
     )
     if alive:
         raise Refused(
-            f"roles are at work on {which}: {', '.join(alive)}; stop them first (one that was killed counts as alive for "
-            f"{ROLE_SILENT_MS // 1000} s), or use --force if you know better"
+            f"roles are at work on {which}: {', '.join(alive)}; stop them first (one that was "
+            f"killed counts as alive for {ROLE_SILENT_MS // 1000} s), or use --force if you know "
+            "better"
         )
 
 
@@ -155,7 +158,8 @@ def _copy(source: "SqlStore", target: "SqlStore") -> None:
     ]
     show("Copied", ("table", "rows there", "rows here", "digest of both", ""), equal)
     typer.echo(
-        f"{sum(one.source.rows for one in copied)} rows of {len(copied)} tables are equal on both sides"
+        f"{sum(one.source.rows for one in copied)} rows of {len(copied)} tables are equal on both "
+        "sides"
     )
 
 
@@ -170,7 +174,8 @@ async def _move_log(settings: "Settings", store: "SqlStore", source: str, target
     spooled = read_state(settings.spool).records
     if spooled and not target.startswith("kafka://"):
         raise Refused(
-            f"{spooled} records wait in {settings.spool} for the old log: let `orderwire serve --roles receive` drain them"
+            f"{spooled} records wait in {settings.spool} for the old log: let `orderwire serve "
+            "--roles receive` drain them"
         )
     moving = feeds(settings)
     old = await open_existing_log(_with_log(settings, source))
@@ -187,7 +192,8 @@ async def _move_log(settings: "Settings", store: "SqlStore", source: str, target
     for topic, records in sorted(copied.items()):
         typer.echo(f"{records} records of {topic} copied to the new log")
     typer.echo(
-        "every processor begins at the first record of the new log; set ORDERWIRE_LOG_URL to it before the next start"
+        "every processor begins at the first record of the new log; set ORDERWIRE_LOG_URL to it "
+        "before the next start"
     )
 
 

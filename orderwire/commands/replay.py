@@ -261,7 +261,8 @@ def _tell_moved(topic: str, moved: "list[Moved]", dry_run: bool) -> None:
         )
         if move.lost:
             typer.echo(
-                f"  {move.lost} offsets before it are gone from the log; see 'A position was lost' in docs/operation.md"
+                f"  {move.lost} offsets before it are gone from the log; see 'A position was lost' "
+                "in docs/operation.md"
             )
     if not moved:
         typer.echo("every position is there already")

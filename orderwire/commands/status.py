@@ -18,7 +18,8 @@ def register(app: typer.Typer) -> None:
             bool,
             typer.Option(
                 "--json",
-                help="The answer of GET /v1/status, with `capi` and `destinations` by shop beside it.",
+                help="The answer of GET /v1/status, with `capi` and `destinations` by shop beside "
+                "it.",
             ),
         ] = False,
     ) -> None:
@@ -133,7 +134,8 @@ def _show(answer: Mapping[str, Any]) -> None:
     typer.echo(f"Spool: {spool['records']} records{age}")
     if spool["set_aside"]:
         typer.echo(
-            f"Refused by the log: {spool['set_aside']} records, see `orderwire doctor` for the cause"
+            f"Refused by the log: {spool['set_aside']} records, see `orderwire doctor` for the "
+            "cause"
         )
 
 

@@ -13,7 +13,8 @@ def check(settings: Settings) -> list[Line]:
         lines = [
             fix(
                 "shops",
-                "none is configured: set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET, or a table in orderwire.toml",
+                "none is configured: set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET, or a table in "
+                "orderwire.toml",
             )
         ]
     return [*lines, *event_id_lines(settings), api_line(settings)]
@@ -45,14 +46,16 @@ def shop_lines(shop: ShopSettings) -> list[Line]:
         found.append(
             hint(
                 shop.domain,
-                "Shopify signs with the name.myshopify.com domain; deliveries under another name are answered 401",
+                "Shopify signs with the name.myshopify.com domain; deliveries under another name "
+                "are answered 401",
             )
         )
     if shop.zone is None:
         found.append(
             hint(
                 shop.domain,
-                "no time zone: its days follow the offset of its orders; set SHOPIFY_TIMEZONE, for example Europe/Paris",
+                "no time zone: its days follow the offset of its orders; set SHOPIFY_TIMEZONE, for "
+                "example Europe/Paris",
             )
         )
     else:
@@ -70,8 +73,8 @@ def shop_lines(shop: ShopSettings) -> list[Line]:
             found.append(
                 hint(
                     shop.domain,
-                    "META_NET_REVENUE_MARGIN has no effect: a constant share of the value tells Meta"
-                    " nothing; META_COST_PROPERTY names what an item costs",
+                    "META_NET_REVENUE_MARGIN has no effect: a constant share of the value tells "
+                    "Meta nothing; META_COST_PROPERTY names what an item costs",
                 )
             )
         if shop.capi.test_event_code:
@@ -79,7 +82,8 @@ def shop_lines(shop: ShopSettings) -> list[Line]:
             found.append(
                 hint(
                     shop.domain,
-                    f"META_TEST_EVENT_CODE is set: events are tests, and after {hours} h sending pauses; remove it",
+                    f"META_TEST_EVENT_CODE is set: events are tests, and after {hours} h sending "
+                    "pauses; remove it",
                 )
             )
     missing = [

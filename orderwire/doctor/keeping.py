@@ -117,7 +117,8 @@ def work_lines(settings: Settings, kept: Kept) -> list[Line]:
         lines.append(
             hint(
                 "parked",
-                f"{parked} ({reasons}): `orderwire replay --parked --dry-run` says what can go back",
+                f"{parked} ({reasons}): `orderwire replay --parked --dry-run` says what can go "
+                "back",
             )
         )
     else:
@@ -144,7 +145,8 @@ def account_lines(shop: str, account: dict[str, Any]) -> list[Line]:
         lines.append(
             fix(
                 shop,
-                f"sending to {name} is paused since {paused['since']} ({paused['class']} {paused['code']}): {paused['message']}",
+                f"sending to {name} is paused since {paused['since']} ({paused['class']} "
+                f"{paused['code']}): {paused['message']}",
             )
         )
     if failing is not None:
@@ -155,15 +157,17 @@ def account_lines(shop: str, account: dict[str, Any]) -> list[Line]:
         lines.append(
             hint(
                 shop,
-                f"{own} sales went to {name} as order:<order id>, which no browser's event has: their"
-                " orders lack a field of META_EVENT_ID (point of sale, drafts), or another's has it",
+                f"{own} sales went to {name} as order:<order id>, which no browser's event has: "
+                "their orders lack a field of META_EVENT_ID (point of sale, drafts), or another's "
+                "has it",
             )
         )
     if dead := account["outcomes"]["dead"]:
         lines.append(
             hint(
                 shop,
-                f"{name} refused {dead} events; once mended, POST /v1/destinations/{name}/retry sends those not too old again",
+                f"{name} refused {dead} events; once mended, POST /v1/destinations/{name}/retry "
+                "sends those not too old again",
             )
         )
     return lines

@@ -107,6 +107,7 @@ def clock_line(offsets_s: Sequence[tuple[str, float]]) -> Line:
         side = "ahead of" if worst > 0 else "behind"
         return fix(
             "clock",
-            f"{abs(worst):.0f} s {side} {who}: set up NTP, or Meta refuses events as coming from the future",
+            f"{abs(worst):.0f} s {side} {who}: set up NTP, or Meta refuses events as coming from "
+            "the future",
         )
     return ok("clock", f"within {max(1.0, abs(worst)):.0f} s of {who}")

@@ -65,7 +65,8 @@ def graph(shop: str, capi: CapiSettings) -> Answer:
             [
                 fix(
                     shop,
-                    f"{capi.graph_url} cannot be reached ({_kind(error)}): open outgoing HTTPS, or check META_GRAPH_URL",
+                    f"{capi.graph_url} cannot be reached ({_kind(error)}): open outgoing HTTPS, or "
+                    "check META_GRAPH_URL",
                 )
             ]
         )
@@ -81,37 +82,46 @@ def graph(shop: str, capi: CapiSettings) -> Answer:
 
 def _graph_line(shop: str, capi: CapiSettings, verdict: GraphVerdict) -> Line:
     """In our own words: Meta's are translated, and may quote what was sent."""
-    told = f"(HTTP {verdict.http_status}, code {verdict.code}, subcode {verdict.subcode}, trace {verdict.fbtrace_id})"
+    told = (
+        f"(HTTP {verdict.http_status}, code {verdict.code}, subcode {verdict.subcode}, trace "
+        f"{verdict.fbtrace_id})"
+    )
     if verdict.code in (190, 102, 104):
         return fix(
             shop,
-            f"Meta does not take the access token {told}: make a new one in Events Manager and set META_ACCESS_TOKEN",
+            f"Meta does not take the access token {told}: make a new one in Events Manager and set "
+            "META_ACCESS_TOKEN",
         )
     if verdict.code == 100 and verdict.subcode == 33:
         return fix(
             shop,
-            f"pixel {capi.pixel_id} is not there, or the token has no grant for it {told}: check META_PIXEL_ID and the grant",
+            f"pixel {capi.pixel_id} is not there, or the token has no grant for it {told}: check "
+            "META_PIXEL_ID and the grant",
         )
     if verdict.code == 100 and verdict.subcode is None:
         return fix(
             shop,
-            f"Meta does not take the proof of the app secret {told}: check META_APP_SECRET, or leave it out",
+            f"Meta does not take the proof of the app secret {told}: check META_APP_SECRET, or "
+            "leave it out",
         )
     if verdict.kind is ErrorClass.CONFIGURATION:
         return fix(
             shop,
-            f"the token may not see pixel {capi.pixel_id} {told}: give it ads_management for this pixel",
+            f"the token may not see pixel {capi.pixel_id} {told}: give it ads_management for this "
+            "pixel",
         )
     if verdict.kind is ErrorClass.THROTTLE:
         return hint(shop, f"Meta answers, and asks to call less often {told}")
     if verdict.kind in (ErrorClass.TRANSIENT, ErrorClass.TRANSIENT_SLOW):
         return fix(
             shop,
-            f"{capi.graph_url} does not answer as Meta does {told}: try again, and check META_GRAPH_URL and proxies",
+            f"{capi.graph_url} does not answer as Meta does {told}: try again, and check "
+            "META_GRAPH_URL and proxies",
         )
     return fix(
         shop,
-        f"Meta refuses the question for pixel {capi.pixel_id} {told}: check META_GRAPH_VERSION and META_PIXEL_ID",
+        f"Meta refuses the question for pixel {capi.pixel_id} {told}: check META_GRAPH_VERSION and "
+        "META_PIXEL_ID",
     )
 
 
@@ -128,7 +138,10 @@ def admin(shop: ShopSettings) -> Answer:
             allow_redirects=False,
         )
     except requests.RequestException as error:
-        told = f"Shopify's Admin API cannot be reached ({_kind(error)}): open outgoing HTTPS, or check SHOPIFY_ADMIN_URL"
+        told = (
+            f"Shopify's Admin API cannot be reached ({_kind(error)}): open outgoing HTTPS, or "
+            "check SHOPIFY_ADMIN_URL"
+        )
         return Answer([fix(shop.domain, told)])
     return Answer(_admin_lines(shop, answer), _ahead_s(answer))
 
@@ -139,7 +152,8 @@ def _admin_lines(shop: ShopSettings, answer: requests.Response) -> list[Line]:
         return [
             fix(
                 shop.domain,
-                f"Shopify does not take the Admin API token (HTTP {status}): set SHOPIFY_ADMIN_TOKEN anew",
+                f"Shopify does not take the Admin API token (HTTP {status}): set "
+                "SHOPIFY_ADMIN_TOKEN anew",
             )
         ]
     if status in (301, 302, 404):
@@ -155,7 +169,8 @@ def _admin_lines(shop: ShopSettings, answer: requests.Response) -> list[Line]:
         return [
             fix(
                 shop.domain,
-                f"Shopify's Admin API gives no answer to go by (HTTP {status}): try again, check SHOPIFY_API_VERSION",
+                f"Shopify's Admin API gives no answer to go by (HTTP {status}): try again, check "
+                "SHOPIFY_API_VERSION",
             )
         ]
     zone, currency = str(found.get("ianaTimezone") or ""), str(found.get("currencyCode") or "")
@@ -164,7 +179,8 @@ def _admin_lines(shop: ShopSettings, answer: requests.Response) -> list[Line]:
         lines.append(
             hint(
                 shop.domain,
-                f"the shop's own time zone is {zone}: set SHOPIFY_TIMEZONE={zone}, so that days are its days",
+                f"the shop's own time zone is {zone}: set SHOPIFY_TIMEZONE={zone}, so that days "
+                "are its days",
             )
         )
     return lines

@@ -80,7 +80,8 @@ def open_existing_store(settings: Settings) -> SqlStore:
         )
     if revision < head():
         raise NothingThere(
-            f"the store's schema is at {revision}, this program needs {head()}: start `orderwire serve`, which upgrades it"
+            f"the store's schema is at {revision}, this program needs {head()}: start `orderwire "
+            "serve`, which upgrades it"
         )
     return open_store(settings)
 

@@ -52,7 +52,8 @@ def unread_from(
         reached = [known.get((reader, partition), span.first) for reader in readers]
         if strange or any(not span.first <= at <= span.next for at in reached):
             raise Refused(
-                f"the store's positions on {topic} are not of this log: is --from-log the one that it was filled from?"
+                f"the store's positions on {topic} are not of this log: is --from-log the one that "
+                "it was filled from?"
             )
         unread = [needed.get((reader, topic, partition), span.first) for reader in readers]
         starts[partition] = max(span.first, min(unread, default=span.first))
@@ -86,7 +87,8 @@ async def copy_unread(
             p: span.next for p, span in before.items()
         }:
             raise Refused(
-                f"{topic} grew while it was copied: stop every receiver of the old log, and run this again (copying twice is harmless)"
+                f"{topic} grew while it was copied: stop every receiver of the old log, and run "
+                "this again (copying twice is harmless)"
             )
     return copied
 
@@ -124,8 +126,9 @@ async def begin_at_first(target: Log, store: Store, feeds: Collection[Feed]) -> 
             mine = [position for position in before if position[:2] == feed]
             for number, (partition, span) in enumerate(sorted(spans[feed.topic].items())):
                 transaction.execute(
-                    "INSERT INTO positions (processor, topic, partition, next, records, event_time_ms)"
-                    " VALUES (:processor, :topic, :partition, :next, :records, :event_time_ms)",
+                    "INSERT INTO positions (processor, topic, partition, next, records, "
+                    "event_time_ms) VALUES (:processor, :topic, :partition, :next, :records, "
+                    ":event_time_ms)",
                     processor=feed.processor,
                     topic=feed.topic,
                     partition=partition,

@@ -92,7 +92,8 @@ def _moved(
         return None
     if before is not None and span.first <= before < target:
         raise Refused(
-            f"{processor} is at {before} of {topic}/{partition}: going forward to {target} would skip records not yet read"
+            f"{processor} is at {before} of {topic}/{partition}: going forward to {target} would "
+            "skip records not yet read"
         )
     lost = 0 if before is None else max(0, span.first - before)
     return Moved(processor, partition, before, target, lost)

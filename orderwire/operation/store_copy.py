@@ -25,12 +25,15 @@ STEP = 5_000
 COLUMNS = {
     "sqlite": "SELECT m.name, c.name, c.pk FROM sqlite_master m, pragma_table_info(m.name) c"
     " WHERE m.type = 'table' AND m.name NOT LIKE 'sqlite_%' ORDER BY m.name, c.cid",
-    "postgresql": "SELECT c.table_name, c.column_name, coalesce(k.ordinal_position, 0) FROM information_schema.columns c"
-    " LEFT JOIN information_schema.table_constraints t ON t.constraint_type = 'PRIMARY KEY'"
-    " AND (t.table_schema, t.table_name) = (c.table_schema, c.table_name)"
-    " LEFT JOIN information_schema.key_column_usage k ON k.constraint_schema = t.constraint_schema"
-    " AND (k.constraint_name, k.table_name, k.column_name) = (t.constraint_name, c.table_name, c.column_name)"
-    " WHERE c.table_schema = current_schema() ORDER BY c.table_name, c.ordinal_position",
+    "postgresql": "SELECT c.table_name, c.column_name, coalesce(k.ordinal_position, 0) "
+    "FROM information_schema.columns c LEFT "
+    "JOIN information_schema.table_constraints t ON t.constraint_type = 'PRIMARY "
+    "KEY' AND (t.table_schema, t.table_name) = (c.table_schema, c.table_name) LEFT "
+    "JOIN information_schema.key_column_usage k ON k.constraint_schema = "
+    "t.constraint_schema AND (k.constraint_name, k.table_name, k.column_name) = "
+    "(t.constraint_name, c.table_name, c.column_name) "
+    "WHERE c.table_schema = current_schema() "
+    "ORDER BY c.table_name, c.ordinal_position",
 }
 """Table, column, and the column's place in the primary key from 1 on, 0 where it is not in it."""
 
@@ -134,7 +137,8 @@ def copy(
         with source.snapshot() as after:
             if after.positions() != before.positions():
                 raise Refused(
-                    "the source went on meanwhile, so nothing was written: stop every role that uses it, and copy again"
+                    "the source went on meanwhile, so nothing was written: stop every role that "
+                    "uses it, and copy again"
                 )
     return copied
 
@@ -156,7 +160,8 @@ def _check_target(target: Reading, dialect: str, wanted: list[Table]) -> None:
         (table.name, frozenset(table.columns)) for table in wanted
     }:
         raise Refused(
-            "source and target do not have the same tables: start this version of `orderwire serve` on the source once"
+            "source and target do not have the same tables: start this version of `orderwire "
+            "serve` on the source once"
         )
     filled = [table.name for table in there if target.query(f"SELECT 1 FROM {table.name} LIMIT 1")]
     if filled:

@@ -24,7 +24,7 @@ class Refused(Exception):
 
 @contextmanager
 def failures_told(command: str) -> Iterator[None]:
-    """What is known to fail ends the command with exit code 1 and its reason, without a traceback."""
+    """Expected errors end the command with exit code 1 and a message, without a traceback."""
     log_to_stderr()
     try:
         yield

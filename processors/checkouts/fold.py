@@ -148,7 +148,8 @@ def _checkouts_of(
         size = 1 << (len(values) - 1).bit_length()
         names = {f"v{i}": values[min(i, len(values) - 1)] for i in range(size)}
         found = transaction.query(
-            f"SELECT token FROM cart_checkout WHERE shop = :shop AND {column} IN ({', '.join(f':{name}' for name in names)}){where}",
+            "SELECT token FROM cart_checkout WHERE shop = :shop "
+            f"AND {column} IN ({', '.join(f':{name}' for name in names)}){where}",
             shop=shop,
             **names,
         )

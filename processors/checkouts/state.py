@@ -11,11 +11,11 @@ States (docs/facts/analytics.md, "Cart states"), with T = `abandoned_after_minut
 | state | rule |
 |---|---|
 | `open` | nothing below; the reader tells active (idle < T) from abandoned, by the last touch |
-| `completed` | its order (or `completed_at`, or an order of its customer or cart) came before it had ever lain idle for T |
+| `completed` | an order (own, `completed_at`, customer's, cart's) before it ever lay idle for T |
 | `recovered_direct` | its own order, or `completed_at`, came after it had lain idle for T |
-| `recovered_assisted` | the customer, or another checkout of the cart, ordered after the last touch and within 7 days of abandonment |
+| `recovered_assisted` | customer or cart ordered after the last touch, <= 7 days from abandonment |
 | `expired` | idle for 14 days |
-| none ("") | no snapshot yet (only an order or a delete is known), or deleted without having been ordered |
+| none ("") | no snapshot yet (only an order or delete is known), or deleted without an order |
 
 Only `expired` depends on the clock. Test orders complete nothing; a cancelled or voided order
 completed its checkout, but is worth nothing. An order is told of again at each change; its time is
@@ -206,7 +206,8 @@ def _snapshot(row: CheckoutRow | None, event: Checkout) -> CheckoutRow:
     return CheckoutRow._make((
         row.shop, row.token,
         *version, cart_token, customer, int(event.has_contact),
-        event.currency, event.shop_currency or event.currency, value, event.recovery_url or "", value_bin(value),
+        event.currency, event.shop_currency or event.currency,
+        value, event.recovery_url or "", value_bin(value),
         *grown, *of_customer, *of_cart, *FOLLOWS(row),
     ))
     # fmt: on

@@ -119,7 +119,7 @@ class Runner(Generic[Event]):
             self._decoder.shutdown(wait=True)
 
     async def may_go_on(self) -> bool:
-        """After TooManyFailures: whether somebody has asked for it (`orderwire replay --resume`)."""
+        """Whether `orderwire replay --resume` was asked for after TooManyFailures."""
         _, rows = await asyncio.to_thread(self._standing)
         return not any(row.shop == ALL_SHOPS and row.stopped for row in rows)
 

@@ -1,7 +1,7 @@
 """Shops that are behind the others of their processor: stopped, or catching up after that.
 
-    reads on with all others ──(most of its records fail)──> stopped ──(a restart, `replay --resume`)
-        ^                   \\──(some fail: found bit by bit)──────────v
+    reads with all others ──(most of its records fail)──> stopped ──(restart, `replay --resume`)
+        ^                  \\──(some fail: found bit by bit)───────────v
         └────────(at the processor's own position again)──── catching up
 
 A row says up to where the shop's records are folded, per partition; the processor's own position

@@ -1,4 +1,4 @@
-"""A batch on its way into the store: what is folded, what is parked, and who falls behind with it."""
+"""One batch on its way into the store: folded, parked, or left to a shop that catches up."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field

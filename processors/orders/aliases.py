@@ -61,7 +61,8 @@ class Aliases:
         self.look_up((event.kept_id, event.deleted_id))
         heads = {self.kept(event.kept_id), self.kept(event.deleted_id)}
         found = self._transaction.query(
-            "SELECT deleted, told FROM customer_alias WHERE shop = :shop AND kept IN (:one, :other)",
+            "SELECT deleted, told FROM customer_alias WHERE shop = :shop "
+            "AND kept IN (:one, :other)",
             shop=self._shop, one=min(heads), other=max(heads),
         )  # fmt: skip
         members = heads | {row[0] for row in found}

@@ -80,7 +80,10 @@ class Orders:
     ) -> None:
         """Lock the shops: exclusively where customers are merged or the shop's offset changes."""
         names = {f"shop{number}": shop for number, shop in enumerate(sorted(by_shop))}
-        sql = f"SELECT {', '.join(ShopRow._fields)} FROM order_shop WHERE shop IN ({', '.join(f':{name}' for name in names)})"
+        sql = (
+            f"SELECT {', '.join(ShopRow._fields)} FROM order_shop "
+            f"WHERE shop IN ({', '.join(f':{name}' for name in names)})"
+        )
         known = {row[0]: ShopRow(*row) for row in transaction.query(sql, **names)}
         changing = [
             shop

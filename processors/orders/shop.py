@@ -10,7 +10,7 @@ DAY_MS: Final = 86_400_000
 
 
 class ShopRow(NamedTuple):
-    """Columns of `order_shop`. Whoever changes what all orders of a shop depend on locks its row."""
+    """Columns of `order_shop`. Locked by whoever changes what all orders of a shop depend on."""
 
     shop: str
     offset_day: int = 0

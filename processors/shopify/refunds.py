@@ -80,7 +80,7 @@ def adjusted(body: Mapping[str, Any], side: Side) -> int:
 
 
 def paid_back_by(body: Mapping[str, Any], currency: str) -> dict[str, list[Any]]:
-    """Amounts of the successful refund transactions, by currency; `currency` where one names none."""
+    """Successful refund transactions by currency; `currency` is that of unlabelled ones."""
     paid: dict[str, list[Any]] = {}
     for transaction in map(mapping, sequence(body.get("transactions"))):
         if transaction.get("kind") == "refund" and transaction.get("status") == "success":

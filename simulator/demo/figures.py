@@ -83,7 +83,8 @@ class StoreReader:
             told = scored.segments or {}
             sizes = ((name, told[name].customers) for name in SEGMENTS if name in told)
             parked = snapshot.query(
-                "SELECT reason, sum(records) FROM parked_cell WHERE records > 0 GROUP BY reason ORDER BY 2 DESC, 1"
+                "SELECT reason, sum(records) FROM parked_cell WHERE records > 0 GROUP BY reason "
+                "ORDER BY 2 DESC, 1"
             )
             outcomes = sent["outcomes"]
             return Aggregates(

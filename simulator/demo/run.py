@@ -134,7 +134,8 @@ class Demo:
         options = self._options
         screen.tell(
             self._console,
-            f"orderwire demo: starting {'Kafka, PostgreSQL, ' if options.kafka else ''}a Graph stand-in and `serve` in {self._folder}",
+            f"orderwire demo: starting {'Kafka, PostgreSQL, ' if options.kafka else ''}a Graph "
+            f"stand-in and `serve` in {self._folder}",
         )
         async with stage(
             self._folder,

@@ -72,8 +72,14 @@ def line(now: Figures) -> str:
     """The same in one line."""
     refused = sum(count for status, count in now.statuses.items() if status != 200)
     parts = [
-        f"{clock(now.elapsed_s)} {now.phase}: {now.history + now.live:,} acknowledged, {refused:,} refused",
-        f"Meta: {now.graph.get('received', 0):,} received, {_rejected(now):,} rejected, {now.graph.get('duplicates', 0):,} duplicates",
+        (
+            f"{clock(now.elapsed_s)} {now.phase}: {now.history + now.live:,} acknowledged, "
+            f"{refused:,} refused"
+        ),
+        (
+            f"Meta: {now.graph.get('received', 0):,} received, {_rejected(now):,} rejected, "
+            f"{now.graph.get('duplicates', 0):,} duplicates"
+        ),
         f"ack p50 {_ms(now.acked_ms[0])}, p99 {_ms(now.acked_ms[1])}",
     ]
     told = now.aggregates

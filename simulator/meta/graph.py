@@ -240,7 +240,10 @@ class GraphStandIn:
         if pixel is not None and (
             not pixel.isdigit() or (pixels is not None and pixel not in pixels)
         ):
-            message = f"Unsupported request. Object with ID '{pixel[:20]}' does not exist or cannot be loaded due to missing permissions"
+            message = (
+                f"Unsupported request. Object with ID '{pixel[:20]}' does not exist or cannot be "
+                "loaded due to missing permissions"
+            )
             return 400, error_body(100, message, trace, subcode=33, type="GraphMethodException")
         return None
 

@@ -135,7 +135,8 @@ def html(status: int = 502) -> Reply:
     """What a proxy in front of Meta says."""
     return Reply(
         status,
-        b"<!DOCTYPE html><html><title>Erreur</title><body>Sorry, something went wrong.</body></html>",
+        b"<!DOCTYPE html><html><title>Erreur</title><body>Sorry, something went "
+        b"wrong.</body></html>",
         "text/html",
     )
 

@@ -186,7 +186,10 @@ def unequal(
         return []
     missing, surplus = len(expected.keys() - found.keys()), len(found.keys() - expected.keys())
     return [
-        f"{name}: {len(differing)} rows are not those of {by} ({missing} missing, {surplus} too many)"
+        (
+            f"{name}: {len(differing)} rows are not those of {by} ({missing} missing, {surplus} "
+            "too many)"
+        )
     ]
 
 

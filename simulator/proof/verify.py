@@ -111,7 +111,8 @@ def left(feeds: Iterable[Feed], reading: Reading, spans: Spans) -> tuple[int, in
 def unsent(reading: Reading) -> Differences:
     """No event waits for Meta any more."""
     rows = reading.query(
-        "SELECT outcome, count(*) FROM outbox WHERE due_ms IS NOT NULL GROUP BY outcome ORDER BY outcome"
+        "SELECT outcome, count(*) FROM outbox WHERE due_ms IS NOT NULL GROUP BY outcome "
+        "ORDER BY outcome"
     )
     return [f"{count} events are {outcome}" for outcome, count in rows]
 
@@ -156,7 +157,8 @@ def oracle_differs(orders: Iterable[ExpectedOrder], reading: Reading, shop: str)
     }
     told = unequal("rfm_customer_day", kept, dict(days), "the oracle")
     found = reading.query(
-        "SELECT orders, revenue FROM rfm_left_out_cell WHERE shop = :shop AND reason = 'no_customer'",
+        "SELECT orders, revenue FROM rfm_left_out_cell WHERE shop = :shop "
+        "AND reason = 'no_customer'",
         shop=key,
     )
     if [sum(row[0] for row in found), sum(row[1] for row in found)] != left_out:

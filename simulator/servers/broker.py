@@ -362,5 +362,6 @@ def _run(command: Sequence[str], timeout_s: float) -> None:
     done = subprocess.run(command, capture_output=True, timeout=timeout_s, check=False, text=True)  # noqa: S603
     if done.returncode != 0:
         raise RuntimeError(
-            f"`{' '.join(command[:4])} ...` failed with code {done.returncode}: {(done.stderr or done.stdout)[-500:]}"
+            f"`{' '.join(command[:4])} ...` failed with code {done.returncode}: "
+            f"{(done.stderr or done.stdout)[-500:]}"
         )

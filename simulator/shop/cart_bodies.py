@@ -123,7 +123,10 @@ def checkout(
         ],
         "name": f"#{token[:12]}",
         "source": None,
-        "abandoned_checkout_url": f"https://shop.example/548380009/checkouts/ac/{sale.cart_token or token}/recover?key={token[:16]}",
+        "abandoned_checkout_url": (
+            f"https://shop.example/548380009/checkouts/ac/{sale.cart_token or token}"
+            f"/recover?key={token[:16]}"
+        ),
         "discount_codes": [],
         "tax_lines": [
             {

@@ -33,7 +33,10 @@ CAMPAIGNS = (
     Campaign("3400001", "Brand search", "google", 0.11, 5.2),
     Campaign("5600001", "Creators", "tiktok", 0.05, 1.4),
 )
-_NAMES = "Linen shirt|Canvas tote|Wool socks|Desk lamp|Ceramic mug|Rain jacket|Trail shoes|Notebook|Throw blanket|Water bottle|Cap|Belt"
+_NAMES = (
+    "Linen shirt|Canvas tote|Wool socks|Desk lamp|Ceramic mug|Rain jacket|Trail "
+    "shoes|Notebook|Throw blanket|Water bottle|Cap|Belt"
+)
 _BASES = (49.0, 24.9, 12.5, 79.0, 18.0, 139.0, 119.0, 9.9, 64.5, 29.0, 22.0, 35.0)
 
 
@@ -86,7 +89,8 @@ def arrival(random: Random, at_ms: int) -> Arrival:
     )
     for campaign in CAMPAIGNS:
         if drawn < campaign.share:
-            query = f"utm_source={campaign.channel}&utm_medium=cpc&utm_campaign={campaign.name.replace(' ', '+').replace('%', '%25')}"
+            name = campaign.name.replace(" ", "+").replace("%", "%25")
+            query = f"utm_source={campaign.channel}&utm_medium=cpc&utm_campaign={name}"
             if random.random() < 0.6:
                 query += f"&utm_id={campaign.campaign_id}"
             fbc = None

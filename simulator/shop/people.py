@@ -10,14 +10,15 @@ from typing import Any, NamedTuple
 
 # fmt: off
 FIRST_NAMES = (
-    "Mary", "James", "Ana", "José", "Léa", "Hugo", "Jürgen", "Zoë", "Renée", "Søren", "Yuki", "Haruto", "Olivia", "Liam", "Noah",
-    "Emma", "Chloé", "Mateo", "Ingrid", "Priya", "Wei", "Fatima", "Omar", "Siobhán", "Anaïs", "Björn", "Łucja", "Aarav", "Grace",
-    "Henry",
+    "Mary", "James", "Ana", "José", "Léa", "Hugo", "Jürgen", "Zoë", "Renée", "Søren",
+    "Yuki", "Haruto", "Olivia", "Liam", "Noah", "Emma", "Chloé", "Mateo", "Ingrid", "Priya",
+    "Wei", "Fatima", "Omar", "Siobhán", "Anaïs", "Björn", "Łucja", "Aarav", "Grace", "Henry",
 )
 LAST_NAMES = (
-    "Smith", "García", "Müller", "Martin", "O'Brien", "Nguyen", "Tanaka", "Rossi", "Dubois", "Petit", "Schröder", "Weiß", "Jones",
-    "Brown", "Taylor", "Wilson", "Lefèvre", "Moreau", "Suzuki", "Kowalski", "Ivanova", "Andersson", "Haddad", "Patel", "Chen",
-    "López", "Fischer", "Bernard", "Walker", "Ålund",
+    "Smith", "García", "Müller", "Martin", "O'Brien", "Nguyen", "Tanaka", "Rossi", "Dubois",
+    "Petit", "Schröder", "Weiß", "Jones", "Brown", "Taylor", "Wilson", "Lefèvre", "Moreau",
+    "Suzuki", "Kowalski", "Ivanova", "Andersson", "Haddad", "Patel", "Chen", "López", "Fischer",
+    "Bernard", "Walker", "Ålund",
 )
 # fmt: on
 STREETS = (
@@ -110,10 +111,22 @@ COUNTRIES = (
 _WEIGHTS = [country.weight for country in COUNTRIES]
 _AREAS = {"US": ("512", "415", "212", "303"), "CA": ("514", "416")}
 AGENTS = (
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/19.1 Mobile/15E148",
-    "Mozilla/5.0 (Linux; Android 16; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Mobile Safari/537.36",
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36",
-    "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/143.0.0.0 Safari/537.36",
+    (
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 19_1 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like "
+        "Gecko) Version/19.1 Mobile/15E148"
+    ),
+    (
+        "Mozilla/5.0 (Linux; Android 16; Pixel 9) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/143.0.0.0 Mobile Safari/537.36"
+    ),
+    (
+        "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/143.0.0.0 Safari/537.36"
+    ),
+    (
+        "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7) AppleWebKit/537.36 (KHTML, like Gecko) "
+        "Chrome/143.0.0.0 Safari/537.36"
+    ),
 )
 
 

@@ -99,7 +99,7 @@ class Webhooks:
         return f"{drawn[:8]}-{drawn[8:12]}-{drawn[12:16]}-{drawn[16:20]}-{drawn[20:]}"
 
     def small_id(self) -> int:
-        """An id of 12 digits for a refund or an edit; the hundreds below it are free for its parts."""
+        """A 12-digit id for a refund or an edit; the last two digits are free for its parts."""
         return 900_000_000_000 + self._ids.getrandbits(28) * 200
 
 

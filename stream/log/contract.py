@@ -53,8 +53,9 @@ class PositionLost(LogError):
 
     def __init__(self, topic: str, partition: int, position: int, span: "Span") -> None:
         super().__init__(
-            f"position {position} of {topic}/{partition} is outside what the log holds ({span.first} to {span.next}); "
-            f"see 'A position was lost' in docs/operation.md, then `orderwire replay --topic {topic} --from earliest`"
+            f"position {position} of {topic}/{partition} is outside what the log holds "
+            f"({span.first} to {span.next}); see 'A position was lost' in docs/operation.md, then "
+            f"`orderwire replay --topic {topic} --from earliest`"
         )
         self.topic, self.partition, self.position, self.span = topic, partition, position, span
 

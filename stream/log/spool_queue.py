@@ -1,4 +1,4 @@
-"""The queue of one topic in front of the log: direct, spooling, draining (`stream/log/spool.py`)."""
+"""The queue of one topic in front of the log: direct, spooling or draining (see `spool.py`)."""
 
 import asyncio
 import contextlib

@@ -2,12 +2,12 @@
 implements it.
 
     StoreError
-    ├── StoreUnavailable   connection lost, database restarting, deadlock or serialisation failure: roll back and do it again
-    │   └── Conflict       another owner created the same entities first: do it again at once, on top of theirs
+    ├── StoreUnavailable   connection lost, restart, deadlock, serialisation failure: retry
+    │   └── Conflict       another owner created the same entities first: retry immediately
     ├── Fenced             another owner moved this position: roll back, reload, go on from there
     ├── Incompatible       the schema is newer than this program: upgrade
-    └── StoreBroken        damaged, or without a table or right that it needs: no retry helps, and no record is to blame
-    Unstorable (ValueError) the database cannot hold a value: the record is to blame
+    └── StoreBroken        damaged, or a table or permission is missing: stop; no retry helps
+    Unstorable (ValueError) the database cannot hold a value: park the record
 
 Methods block; an event loop calls them in a thread (`asyncio.to_thread`, or the runner's own).
 Rules, checked by `tests/contracts/store.py` on every database:
@@ -40,7 +40,7 @@ class StoreError(Exception):
 
 
 class StoreUnavailable(StoreError):
-    """The database cannot do this now; the transaction did not happen. Trying again later may work."""
+    """The database cannot do this now; the transaction was rolled back. A retry may work."""
 
 
 class Conflict(StoreUnavailable):
@@ -78,7 +78,7 @@ class Entities(Generic[Row]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
-    """A table of counters: `key` columns are its primary key, `measures` (integers) are added to."""
+    """A table of counters: `key` is its primary key, `measures` are integers that are added to."""
 
     table: str
     key: tuple[str, ...]
@@ -105,7 +105,7 @@ class Position(NamedTuple):
 
 
 class Changes(NamedTuple):
-    """Cells of one table that may have changed since a watermark, with their absolute values now."""
+    """Cells of one table that may have changed since a watermark, with their present values."""
 
     rows: Sequence[tuple[Any, ...]]
     """Key columns, then measures. A cell may come although it did not change; one that is all

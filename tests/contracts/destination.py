@@ -172,7 +172,7 @@ class DestinationContract:
         assert self.outcomes(store) == {"1": "expired"}
         assert rig.taken() == {"1": 1}
 
-    async def test_a_sender_killed_while_sending_leaves_events_that_another_sends_under_the_same_ids(
+    async def test_events_of_a_killed_sender_are_sent_by_another_under_the_same_ids(
         self,
         store: SqlStore,
         store_url: str,

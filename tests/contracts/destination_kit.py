@@ -45,7 +45,7 @@ class Rig(Protocol):
     """So long after the first attempt an event that is always refused is dead."""
 
     def troubles(self, *troubles: Trouble | None) -> None:
-        """What the next requests meet, one after the other; None and whatever comes later: nothing."""
+        """Scripts the faults of the next requests, in order; None and later requests: no fault."""
         ...
 
     def spoil(self, order_id: str) -> None:
@@ -53,7 +53,7 @@ class Rig(Protocol):
         ...
 
     def order(self, number: int, received_ms: int, **changes: Any) -> Order:
-        """A delivery that makes exactly one event, to be sent; `changes` are of the order's JSON."""
+        """A delivery that makes exactly one event to send; `changes` edit the order's JSON."""
         ...
 
     def vetoed(self, number: int, received_ms: int) -> Order:
@@ -69,7 +69,7 @@ class Rig(Protocol):
         ...
 
     def contradictions(self) -> object:
-        """What the stand-in found contradicting itself (an id with two payloads); falsy: nothing."""
+        """Contradictions that the stand-in saw (an id with two payloads); falsy if none."""
         ...
 
 

@@ -179,9 +179,14 @@ class Reading:
         await self.expect_lost(log, topic, group, start, entry.partition, beyond)
 
     async def expect_lost(
-        self, log: Log, topic: str, group: str, start: Callable[[Collection[int]], Awaitable[Mapping[int, int]]],
-        partition: int, position: int,
-    ) -> None:  # fmt: skip
+        self,
+        log: Log,
+        topic: str,
+        group: str,
+        start: Callable[[Collection[int]], Awaitable[Mapping[int, int]]],
+        partition: int,
+        position: int,
+    ) -> None:
         reader = await log.reader(topic, group, start)
         with pytest.raises(PositionLost) as lost:
             await read_until(reader, 1)

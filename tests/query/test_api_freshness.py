@@ -120,9 +120,7 @@ async def fitted_at(fits: Fits, version: int, day: int = 20_000) -> int:
     return fit.fitted_ms
 
 
-async def test_models_are_fitted_again_where_something_changed_and_for_a_small_part_of_the_time() -> (
-    None
-):
+async def test_models_are_fitted_again_after_a_change_and_for_a_small_part_of_the_time() -> None:
     now_ms = 0
     fits = Fits(lambda: now_ms, patience_s=60)
     assert await fitted_at(fits, version=1) == 0

@@ -1,4 +1,4 @@
-"""Every answer has the fields of docs/api.md, its shop and `as_of`; errors are problem documents."""
+"""Answers have the fields of docs/api.md, `shop` and `as_of`; errors are problem documents."""
 
 import json
 import re

@@ -26,10 +26,14 @@ from tests.support.orders import SHOP
 def beat(store: SqlStore, role: str, *, ago_ms: int = 0, metrics: str = "", **details: Any) -> None:
     with store.begin() as transaction:
         transaction.execute(
-            "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details, metrics)"
-            " VALUES (:role, :role, 42, :started, 1, :beat, :details, :metrics)",
-            role=role, started=NOW_MS - 60_000, beat=NOW_MS - ago_ms, details=json.dumps(details), metrics=metrics,
-        )  # fmt: skip
+            "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details, "
+            "metrics) VALUES (:role, :role, 42, :started, 1, :beat, :details, :metrics)",
+            role=role,
+            started=NOW_MS - 60_000,
+            beat=NOW_MS - ago_ms,
+            details=json.dumps(details),
+            metrics=metrics,
+        )
 
 
 async def test_status_tells_roles_positions_lag_spool_and_parked(

@@ -39,11 +39,19 @@ def entry(topic: str, body: dict[str, Any], label: str = "", time_ms: int = 0) -
 
 def report(cost: Cost, time_ms: int = 1, **changes: Any) -> Entry:
     body = {
-        "date": iso(cost.day), "channel": cost.channel, "campaign_id": cost.campaign_id, "campaign_name": cost.name,
-        "currency": cost.currency, "spend": decimal(cost.spend, cost.currency), "impressions": 1000, "clicks": cost.clicks,
-        "platform_revenue": None if cost.platform_revenue is None else decimal(cost.platform_revenue, cost.currency),
+        "date": iso(cost.day),
+        "channel": cost.channel,
+        "campaign_id": cost.campaign_id,
+        "campaign_name": cost.name,
+        "currency": cost.currency,
+        "spend": decimal(cost.spend, cost.currency),
+        "impressions": 1000,
+        "clicks": cost.clicks,
+        "platform_revenue": None
+        if cost.platform_revenue is None
+        else decimal(cost.platform_revenue, cost.currency),
         "time_zone": "America/Los_Angeles",
-    }  # fmt: skip
+    }
     return entry("spend", {**body, **changes}, time_ms=time_ms)
 
 
@@ -53,9 +61,17 @@ def order_records(
     """An order's deliveries: created, then updated and refunded, where money went back."""
     total, at = decimal(sale.kept + refunded, sale.currency), f"{iso(sale.day)}T12:00:00-05:00"
     body = {
-        "id": number, "created_at": at, "processed_at": at, "updated_at": at, "currency": sale.currency, "total_price": total,
-        "current_total_price": total, "landing_site": landing_site, "financial_status": "paid", "refunds": [],
-    }  # fmt: skip
+        "id": number,
+        "created_at": at,
+        "processed_at": at,
+        "updated_at": at,
+        "currency": sale.currency,
+        "total_price": total,
+        "current_total_price": total,
+        "landing_site": landing_site,
+        "financial_status": "paid",
+        "refunds": [],
+    }
     found = [entry("orders", body, "orders/create")]
     if refunded:
         transaction = {

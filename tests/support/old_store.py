@@ -10,7 +10,7 @@ from stream.store.sql.dialect import dialect_of
 
 
 def store_at(url: str, revision: str) -> sa.Engine:
-    """An engine on the empty database of `url`, its schema at `revision`. Dispose of it in the end."""
+    """An engine on the empty database of `url`, its schema at `revision`. The caller disposes."""
     dialect = dialect_of(url)
     engine = sa.create_engine(dialect.engine_url(url))
     config = Config()

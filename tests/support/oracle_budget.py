@@ -133,7 +133,7 @@ def kelly_of(
 def saturation_of(
     days: list[Day], margin: float, surely: float
 ) -> tuple[float, float | None] | None:
-    """Where the marginal return of R = c s^beta is one, if the days say; and so for a larger beta."""
+    """Spend at which the marginal return of R = c s^beta is one, by brute force."""
     good = [d for d in days if d.revenue > 0]
     if len(days) - len(good) > 0.2 * len(days) or len(good) < 14:
         return None

@@ -37,7 +37,7 @@ def order(
     currency: str = "USD",
     checkout_token: str | None = None,
 ) -> Order:
-    """An order as a delivery would tell it; everything that does not matter to a test has a value."""
+    """An order as a delivery would give it, with a value for everything a test does not name."""
     moment = datetime(1970, 1, 1, 12, tzinfo=UTC) + timedelta(days=day)
     return Order(
         shop=shop,

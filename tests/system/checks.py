@@ -41,9 +41,7 @@ from stream.log.contract import Log
 from stream.record import TOPICS, Entry
 from stream.store.contract import Cells, Entities
 from stream.store.sql.store import SqlStore
-from tests.aggregates.rfm.test_rfm_fold import (
-    assert_cells_are_the_sum_of_customers_and_customers_of_orders as assert_rfm_is_the_sum_of_customers,
-)
+from tests.aggregates.rfm import test_rfm_fold as rfm
 from tests.system.harness import ACCESS_TOKEN, API_TOKEN, PIXEL, SECRET, SHOP, Sent, System
 
 PRIVATE = re.compile(rb'"(?:email|contact_email|phone|address1|last_name)" ?: ?"([^"]{6,})"')
@@ -101,9 +99,11 @@ def assert_in_log(entries: Iterable[Entry], acknowledged: Iterable[Delivery]) ->
 def assert_is_a_fold_of(
     store: SqlStore, entries: Sequence[Entry], settings: Settings, path: Path
 ) -> None:
-    """2. `path` is where the fresh store is made. Of the outbox only the keys are compared: the rest
-    tells what Meta answered, and when. Both stores then see one tick at one time, since serve's
-    next one may still be a second away."""
+    """2. The store equals a fresh one, made at `path` by folding the log again.
+
+    Of the outbox only the keys are compared: the rest is what Meta answered, and when. Both stores
+    then see one tick at one time, since serve's next one may still be a second away.
+    """
     path.unlink(missing_ok=True)
     fresh = SqlStore.open(f"sqlite:///{path}")
     try:
@@ -156,13 +156,14 @@ def assert_same(table: str, found: set[Any], expected: set[Any]) -> None:
         more, less = sorted(map(repr, found - expected)), sorted(map(repr, expected - found))
         few = "\n".join([*(f"+ {row}" for row in more[:3]), *(f"- {row}" for row in less[:3])])
         raise AssertionError(
-            f"{table}: {len(more)} rows that a fold of the log has not, {len(less)} that only it has\n{few}"
+            f"{table}: {len(more)} rows that a fold of the log has not, {len(less)} that only it "
+            f"has\n{few}"
         )
 
 
 def assert_aggregates_are_sums(store: SqlStore) -> None:
     """3. aggregate == sum(cells(entity) for every entity)."""
-    assert_rfm_is_the_sum_of_customers(store)
+    rfm.assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
     with store.snapshot() as snapshot:
         assert cells_differ(snapshot) == []
 
@@ -210,7 +211,8 @@ def assert_parked(
         f"broken and not parked: {[kinds[one] for one in broken - parked.keys()][:3]}"
     )
     assert not parked.keys() - broken, (
-        f"parked for no reason: {[parked[one].record.headers for one in parked.keys() - broken][:3]}"
+        "parked for no reason: "
+        f"{[parked[one].record.headers for one in parked.keys() - broken][:3]}"
     )
     assert all(row.reason for row in entity_rows(store, parking.PARKED))
 

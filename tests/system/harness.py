@@ -386,7 +386,10 @@ class System:
         def read() -> tuple[dict[tuple[str, int], int], dict[str, int]]:
             with store.snapshot() as snapshot:
                 positions = {(p.processor, p.partition): p.unread for p in snapshot.positions()}
-                waiting = "SELECT outcome, count(*) FROM outbox WHERE outcome IN ('pending', 'sending', 'maybe_accepted') GROUP BY 1"
+                waiting = (
+                    "SELECT outcome, count(*) FROM outbox "
+                    "WHERE outcome IN ('pending', 'sending', 'maybe_accepted') GROUP BY 1"
+                )
                 return positions, {row[0]: row[1] for row in snapshot.query(waiting)}
 
         # Whatever moves on while we look must show further along: the spool first, for it drains

@@ -87,7 +87,7 @@ async def test_a_role_that_is_killed_starts_again_beside_the_others_and_nothing_
         await assert_api_agrees(system, expected_orders(sent.deliveries).values())
 
 
-async def test_a_supervisor_killed_alone_takes_its_roles_along_so_that_the_next_serve_finds_its_place(
+async def test_roles_end_with_a_killed_supervisor_so_that_the_next_serve_can_start(
     tmp_path: Path,
 ) -> None:
     async with System(tmp_path) as system:

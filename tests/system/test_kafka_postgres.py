@@ -239,7 +239,7 @@ async def test_a_processor_paused_past_its_session_comes_back_as_a_zombie_and_is
         await assert_all(system, sent)
 
 
-async def test_two_receivers_three_processors_and_two_query_servers_make_the_same_totals_as_one_of_each(
+async def test_two_receivers_three_processors_and_two_query_servers_make_the_totals_of_one_each(
     tmp_path: Path, kafka_broker: KafkaBroker, postgres_server: Postgres, postgres_url: str
 ) -> None:
     another_url = postgres_server.create_database(f"another_{uuid.uuid4().hex[:8]}")

@@ -43,12 +43,14 @@ NO_LIMIT = {"ORDERWIRE_PARK_MAX_RUN": "100000", "ORDERWIRE_PARK_MAX_RATIO": "1"}
 """Rejecting nearly everything stops a processor, by policy; here it is meant."""
 REASON = re.compile(r"[a-z][a-z_]*(:[a-z_,]+)?")
 FATES = {
-    "folded": "carts/create carts/update checkouts/create checkouts/delete checkouts/update customers/merge orders/cancelled orders/create"
-    " orders/delete orders/fulfilled orders/link_requested orders/paid orders/updated refunds/create",
+    "folded": "carts/create carts/update checkouts/create checkouts/delete checkouts/update "
+    "customers/merge orders/cancelled orders/create orders/delete orders/fulfilled "
+    "orders/link_requested orders/paid orders/updated refunds/create",
     "ignored": "orders/edited",
     "privacy": "app/uninstalled customers/data_request customers/redact shop/redact",
-    "parked": "app/scopes_update bulk_operations/finish customers/create customers/purchasing_summary customers/update disputes/create"
-    " order_transactions/create returns/approve tender_transactions/create",
+    "parked": "app/scopes_update bulk_operations/finish customers/create "
+    "customers/purchasing_summary customers/update disputes/create "
+    "order_transactions/create returns/approve tender_transactions/create",
 }
 """What becomes of a well-formed payload of each topic."""
 

@@ -82,7 +82,12 @@ def simultaneous_binary(bets: Sequence[tuple[float, float]]) -> Floats:
         return -float(chance @ np.log(wealth)), -(chance / wealth) @ outcome
 
     result = optimize.minimize(
-        loss, np.full(len(bets), 0.5 / len(bets)), jac=True, method="SLSQP", bounds=[(0.0, 1.0)] * len(bets),
-        constraints=optimize.LinearConstraint(np.ones((1, len(bets))), -np.inf, 1.0 - 1e-9), options={"ftol": 1e-14, "maxiter": 500},
-    )  # fmt: skip
+        loss,
+        np.full(len(bets), 0.5 / len(bets)),
+        jac=True,
+        method="SLSQP",
+        bounds=[(0.0, 1.0)] * len(bets),
+        constraints=optimize.LinearConstraint(np.ones((1, len(bets))), -np.inf, 1.0 - 1e-9),
+        options={"ftol": 1e-14, "maxiter": 500},
+    )
     return np.asarray(result.x, dtype=np.float64)

@@ -5,8 +5,8 @@ The first rule that applies decides (docs/facts/analytics.md, "Attribution"):
 
 | landing site | attribution |
 |---|---|
-| `utm_id`, `gad_campaignid` or `utm_campaign` | that campaign, of the channel that source and click id tell ("" where they do not) |
-| `utm_source`, or a click id (`fbclid`, `gclid`, `ttclid`, ...), and no campaign | the channel, campaign unassigned |
+| `utm_id`, `gad_campaignid` or `utm_campaign` | that campaign; channel by source or click id |
+| no campaign, but `utm_source` or a click id (`fbclid`, `gclid`, ...) | channel, no campaign |
 | none of these, and a page of the shop | `DIRECT` |
 | null, no URL, a wallet's own path (`/wallets/checkouts.json`) | `UNATTRIBUTED` |
 

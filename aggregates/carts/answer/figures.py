@@ -217,7 +217,10 @@ def figures(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) 
     )
 
 
-COUNTED_IN = "CASE WHEN revenue >= 0 AND revenue_currency <> currency THEN revenue_currency ELSE currency END"
+COUNTED_IN = (
+    "CASE WHEN revenue >= 0 AND revenue_currency <> currency THEN revenue_currency "
+    "ELSE currency END"
+)
 """The currency of `aggregates.carts.cells.in_shop_money`, in SQL."""
 
 

@@ -84,10 +84,12 @@ def open_columns(
     idle = [(bucket[whole] < edge).astype(np.int64) for edge in edges]
     on_edge = columns(
         snapshot.query(
-            "SELECT open_bucket, value_bin, is_returning, contact, idled, CASE WHEN last_ms <= :c0 THEN 1 ELSE 0 END,"
-            " CASE WHEN last_ms <= :c1 THEN 1 ELSE 0 END, CASE WHEN last_ms <= :c2 THEN 1 ELSE 0 END, COUNT(*), CAST(SUM(value) AS BIGINT)"
-            " FROM cart_checkout WHERE open_bucket >= 0 AND open_bucket IN (:e0, :e1, :e2) AND shop = :shop AND currency = :currency"
-            " GROUP BY 1, 2, 3, 4, 5, 6, 7, 8",
+            "SELECT open_bucket, value_bin, is_returning, contact, idled, "
+            "CASE WHEN last_ms <= :c0 THEN 1 ELSE 0 END, CASE WHEN last_ms <= :c1 THEN 1 "
+            "ELSE 0 END, CASE WHEN last_ms <= :c2 THEN 1 "
+            "ELSE 0 END, COUNT(*), CAST(SUM(value) AS BIGINT) FROM cart_checkout "
+            "WHERE open_bucket >= 0 AND open_bucket IN (:e0, :e1, :e2) AND shop = :shop "
+            "AND currency = :currency GROUP BY 1, 2, 3, 4, 5, 6, 7, 8",
             **scope,
             **named,
         ),

@@ -229,8 +229,9 @@ def _checkouts(
     )
     named = {f"{name}{i}": cell[j] for i, cell in enumerate(wanted) for j, name in enumerate("bvr")}
     return snapshot.query(
-        "SELECT token, cart_token, value, last_ms, open_bucket, value_bin, is_returning, recovery_url FROM cart_checkout"
-        f" WHERE open_bucket >= 0 AND currency = :currency AND ({terms})",
+        "SELECT token, cart_token, value, last_ms, open_bucket, value_bin, is_returning, "
+        "recovery_url FROM cart_checkout WHERE open_bucket >= 0 AND currency = :currency "
+        f"AND ({terms})",
         shop=shop,
         currency=currency,
         **named,

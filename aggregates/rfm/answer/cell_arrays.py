@@ -44,7 +44,7 @@ class Columns:
 
     @classmethod
     def of(cls, cells: Cells, columns: Sequence[Ints], version: int = 0) -> "Columns":
-        """From key columns and measures, in any order of cells; cells without any measure left out."""
+        """From key columns and measures, cells in any order; cells whose measures are all 0 go."""
         size = len(cells.key) - 1
         order = np.lexsort(columns[size - 1 :: -1])
         order = order[_live(columns[size:])[order]]

@@ -15,9 +15,9 @@ from aggregates.arrays import Ints
 MAX_LIFESPAN_YEARS: Final = 3.0
 YEAR_DAYS: Final = 365
 NOTE: Final = (
-    "lifespan = 1 / churn rate as specified grows without bound as churn nears zero; 'capped' is the"
-    " same with a lifespan of at most 3 years, and differs only while under 1/3 of customers have"
-    " churned"
+    "lifespan = 1 / churn rate as specified grows without bound as churn nears zero; 'capped' is "
+    "the same with a lifespan of at most 3 years, and differs only while under 1/3 of customers "
+    "have churned"
 )
 SHORT: Final = (
     "; orders are known for {known} of the {window} days of the window only, so the frequency and"

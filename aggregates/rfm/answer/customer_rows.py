@@ -104,7 +104,7 @@ class Listing:
 
 
 class _Members(NamedTuple):
-    """Cells of the listed customers; the segment is `low < money <= high` in each, of `newcomer`."""
+    """Cells of the listed customers: those of `newcomer` with `low < money <= high`."""
 
     last_day: Ints
     orders: Ints
@@ -157,7 +157,7 @@ def _within(values: Ints, limits: Range) -> npt.NDArray[np.bool_]:
 
 
 def _groups(members: _Members, sort: Sort) -> _Members:
-    """One entry per last day and orders, with all its listed customers, in the order of the list."""
+    """One entry per last day and orders with all its listed customers, in list order."""
     last_day, orders = members.last_day, members.orders
     if not len(orders):
         return members
@@ -344,7 +344,10 @@ def _select(
         f"({', '.join(f'CAST(:{name}{i} AS BIGINT)' for name in names)})"
         for i in range(len(ranges))
     )
-    source = f"(WITH g({', '.join(names)}) AS (VALUES {listed}) SELECT * FROM g) g CROSS JOIN rfm_customer c"
+    source = (
+        f"(WITH g({', '.join(names)}) AS (VALUES {listed}) SELECT * FROM g) g CROSS "
+        "JOIN rfm_customer c"
+    )
     return _query(
         snapshot,
         view,

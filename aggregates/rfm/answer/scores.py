@@ -179,7 +179,7 @@ def _marginals(last_day: Ints, orders: Ints, customers: Ints) -> tuple[Floats, F
 
 
 def values_at(values: Ints, weights: Ints, ranks: Sequence[int]) -> list[int]:
-    """The `rank`-th smallest of `values` for each rank (from 1), each one of `weights` customers."""
+    """The `rank`-th smallest value for each rank (from 1); a value counts `weights` times."""
     lowest = int(values.min())
     reached = np.cumsum(_counted(lambda block: _buckets(values[block] - lowest), weights, _BUCKETS))
     found = []
@@ -197,7 +197,7 @@ def values_at(values: Ints, weights: Ints, ranks: Sequence[int]) -> list[int]:
 
 
 def _buckets(values: Ints) -> Ints:
-    """Bucket 0 for zero, then 64 buckets per doubling, in the order of the values (none negative)."""
+    """Bucket 0 for zero, then 64 buckets per doubling, ordered as the values (none negative)."""
     bits = values.astype(np.float64).view(np.int64)
     bits >>= _LEADING_BITS
     bits -= _BELOW_ONE

@@ -1,4 +1,4 @@
-"""Orders -> purchase days -> customers -> cells, for one generation of a shop in one transaction."""
+"""Folds a batch of orders into purchase days, customers and cells, in one transaction."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -13,7 +13,7 @@ EXACT_GAP_DAYS: Final = 28
 
 
 class PurchaseDays(NamedTuple):
-    """Days that a customer's cell is keyed by, and how far after them the customer's own days lie."""
+    """Days of a customer's cell key, and how far after them the customer's own days lie."""
 
     first_day: int
     last_day: int

@@ -24,5 +24,5 @@ EDGES = _edges()
 
 
 def bin_edge(units: int) -> int:
-    """The upper edge of the bin that `units` minor units fall in: the smallest edge not below it."""
+    """Upper edge of the bin of `units` (minor units): the smallest edge that is not below."""
     return EDGES[bisect_left(EDGES, units)]

@@ -112,7 +112,7 @@ class Rfm:
         ahead: Mapping[str, int],
         now_ms: int,
     ) -> ShopRow:
-        """The shop as this batch counts by it; locked exclusively only where the batch changes it."""
+        """The shop's settings for this batch; locked exclusively only if the batch changes them."""
         key = scope.key
         day = today(self.zones.get(scope.shop), ahead.get(scope.shop, 0), now_ms)
         found = transaction.query(

@@ -50,7 +50,10 @@ def move_window(
     before, cutoff = shop.as_of_day - shop.window_days, as_of_day - window_days
     sql = "SELECT customer FROM rfm_customer WHERE shop = :shop AND expires_day <= :cutoff"
     if cutoff < before:
-        sql = "SELECT DISTINCT customer FROM rfm_customer_day WHERE shop = :shop AND day > :cutoff AND day <= :before"
+        sql = (
+            "SELECT DISTINCT customer FROM rfm_customer_day WHERE shop = :shop AND day > :cutoff "
+            "AND day <= :before"
+        )
     customers = [
         row[0]
         for row in transaction.query(
@@ -76,7 +79,7 @@ def move_window(
 
 
 def to_bins(transaction: Transaction, name: str) -> None:
-    """Give amounts the edges of their bins and days their weeks, cell by cell: no customer is read."""
+    """Coarsen cell keys to money bins and weeks, cell by cell; no customer is read."""
     shop = transaction.load(SHOPS, [(name,)])[(name,)]
     if not shop.exact:
         return

@@ -114,7 +114,7 @@ def _hypergeometric(a: float, b: float, c: Floats, z: Floats) -> Floats:
 
 
 def _series(a: float, b: float, c: float, z: float) -> float:
-    """2F1 by its power series, where SciPy's overflows (whole a and b, large c); it is short there."""
+    """2F1 by its power series, where SciPy's overflows: integer a and b, large c; few terms."""
     term, total, k = 1.0, 1.0, 0
     while abs(term) > 1e-16 * abs(total) and k < 100_000:
         term *= (a + k) * (b + k) / ((c + k) * (k + 1)) * z

@@ -59,7 +59,7 @@ def _mean(day: Ints, offset: Ints, n: Ints) -> Floats:
 
 
 def coarsened(history: History) -> History:
-    """The same customers on a grid of a 13th of the shop's age; each cell at its customers' mean."""
+    """The same customers on a grid of 1/13 of the shop's age; a cell has its customers' mean."""
     step = max(float(history.T.max()), 1e-9) / COARSE_STEPS
     T, t_x = (np.rint(times / step).astype(np.int64) for times in (history.T, history.t_x))
     key = (history.x * (COARSE_STEPS + 1) + T) * (COARSE_STEPS + 1) + t_x

@@ -56,7 +56,8 @@ def spend_model(
     repeaters = int(n.sum())
     if repeaters < max(min_repeaters, 1):
         return CannotTell(
-            f"{repeaters} customers have spent again; predicting spend needs {max(min_repeaters, 1)}"
+            f"{repeaters} customers have spent again; predicting spend needs "
+            f"{max(min_repeaters, 1)}"
         )
     weight = n.astype(np.float64)
     observed = dot(weight, z) / repeaters

@@ -29,7 +29,8 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     there is nobody to receive from."""
     if not settings.shops:
         raise ConfigurationError(
-            "no shop is configured: set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET, or write orderwire.toml (see README.md)"
+            "no shop is configured: set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET, or write "
+            "orderwire.toml (see README.md)"
         )
     # On Kafka several receivers share the port, and the kernel spreads connections among them.
     bound = await sockets(settings.receiver_address, stop, shared=settings.on_kafka)

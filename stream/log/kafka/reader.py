@@ -209,7 +209,7 @@ class KafkaReader:
             self._reporting = asyncio.create_task(self._commit())
 
     async def _commit(self) -> None:
-        """A rebalance may refuse it (aiokafka's IllegalStateError, CommitFailedError): never mind."""
+        """Ignores refusals by a rebalance (aiokafka: IllegalStateError, CommitFailedError)."""
         positions, self._unreported = self._unreported, {}
         owned = self.partitions
         offsets = {
@@ -339,5 +339,6 @@ class KafkaReader:
                 else f"{lag(spans, self._next)} records wait and none came"
             )
             raise Stuck(
-                f"{self._name}: {what} for {self._watchdog.limit_s:g} s; ending this role, its supervisor starts it again"
+                f"{self._name}: {what} for {self._watchdog.limit_s:g} s; ending this role, its "
+                "supervisor starts it again"
             )

@@ -88,5 +88,5 @@ def decode(topic: str, message: Consumed) -> Entry:
 
 
 def partition_of(key: bytes, partitions: int) -> int:
-    """The partition of a key: the same in every process, as long as the number of partitions stays."""
+    """The partition of a key; equal in every process while the partition count is unchanged."""
     return zlib.crc32(key) % partitions

@@ -35,7 +35,7 @@ class Security:
     """For OAUTHBEARER, as managed Kafka with IAM wants it."""
 
     def options(self) -> Mapping[str, Any]:
-        """Keyword arguments of every aiokafka client. Raises OSError where a file cannot be read."""
+        """Keyword arguments of every aiokafka client. Raises OSError if a file is unreadable."""
         context: ssl.SSLContext | None = None
         if self.protocol in ("SSL", "SASL_SSL"):
             from aiokafka.helpers import (
@@ -91,8 +91,8 @@ class KafkaSettings:
     def __post_init__(self) -> None:
         if not 1 <= self.retention_days <= RETENTION_DAYS_MAX:
             raise ValueError(
-                f"retention of {self.retention_days} days refused: topics hold raw bodies with personal data, "
-                f"so 1 to {RETENTION_DAYS_MAX} days"
+                f"retention of {self.retention_days} days refused: topics hold raw bodies with "
+                f"personal data, so 1 to {RETENTION_DAYS_MAX} days"
             )
         if self.partitions < 1:
             raise ValueError(f"a topic needs at least one partition, not {self.partitions}")

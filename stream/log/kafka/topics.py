@@ -56,11 +56,13 @@ def compare(
     found = []
     if partitions < want.partitions:
         found.append(
-            f"topic {topic} has {partitions} partitions, {want.partitions} are set: grow it as docs/scale.md says, or set fewer"
+            f"topic {topic} has {partitions} partitions, {want.partitions} are set: grow it as "
+            "docs/scale.md says, or set fewer"
         )
     if replicas < want.replication_factor:
         found.append(
-            f"topic {topic} has {replicas} replicas, {want.replication_factor} are set: reassign it, or set fewer"
+            f"topic {topic} has {replicas} replicas, {want.replication_factor} are set: reassign "
+            "it, or set fewer"
         )
     for name, value in want.configs.items():
         has = configs.get(name)
@@ -71,7 +73,8 @@ def compare(
         ):
             continue
         found.append(
-            f"topic {topic} has {name}={has}, {value} is set: kafka-configs --alter --topic {topic} --add-config {name}={value}"
+            f"topic {topic} has {name}={has}, {value} is set: kafka-configs --alter --topic "
+            f"{topic} --add-config {name}={value}"
         )
     return found
 

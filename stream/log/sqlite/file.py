@@ -32,14 +32,19 @@ DROP_BATCHES, DROP_BYTES = 256, 4 << 20
 milliseconds."""
 
 TABLE = """CREATE TABLE IF NOT EXISTS batches_{id} (
-    last INTEGER PRIMARY KEY, count INTEGER NOT NULL, newest_ms INTEGER NOT NULL, records BLOB NOT NULL)"""
+    last INTEGER PRIMARY KEY, count INTEGER NOT NULL, newest_ms INTEGER NOT NULL,
+    records BLOB NOT NULL)"""
 INSERT = """INSERT INTO batches_{id} (last, count, newest_ms, records) VALUES (
-    (SELECT max(floor - 1, coalesce((SELECT max(last) FROM batches_{id}), -1)) FROM topics WHERE id = {id}) + ?1, ?1, ?2, ?3)"""
+    (SELECT max(floor - 1, coalesce((SELECT max(last) FROM batches_{id}), -1))
+    FROM topics WHERE id = {id}) + ?1, ?1, ?2, ?3)"""
 READ = "SELECT last, count, records FROM batches_{id} WHERE last >= ? ORDER BY last"
 HOLDS = "SELECT 1 FROM batches_{id} WHERE last >= ? LIMIT 1"
 SPAN = """SELECT (SELECT last - count + 1 FROM batches_{id} ORDER BY last LIMIT 1),
     max(floor, coalesce((SELECT max(last) + 1 FROM batches_{id}), 0)) FROM topics WHERE id = {id}"""
-OLDEST = "SELECT last, count, newest_ms, length(records) FROM batches_{id} WHERE last < ? ORDER BY last LIMIT ?"
+OLDEST = (
+    "SELECT last, count, newest_ms, length(records) FROM batches_{id} WHERE last < ? ORDER BY last "
+    "LIMIT ?"
+)
 DELETE = "DELETE FROM batches_{id} WHERE last = ?"
 RAISE_FLOOR = "UPDATE topics SET floor = max(floor, ?) WHERE id = ?"
 """`floor` lies above every offset that retention has dropped. So all rows of a topic may go, and

@@ -116,7 +116,8 @@ class SqliteLog:
         size = sum([len(record.data) for record in encoded])
         if self._queued_bytes and self._queued_bytes + size > self._max_queued_bytes:
             raise Unavailable(
-                f"log {self._path}: {self._queued_bytes} bytes wait to be written, limit {self._max_queued_bytes}"
+                f"log {self._path}: {self._queued_bytes} bytes wait to be written, limit "
+                f"{self._max_queued_bytes}"
             )
         self._queued_bytes += size
         self._records += encoded

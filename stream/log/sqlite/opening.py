@@ -64,7 +64,8 @@ def _prepare(path: Path, timeout_s: float, setting: str) -> None:
         mode = db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         if mode != "wal":
             raise LogError(
-                f"log {path}: no WAL on its file system (journal mode stays {mode}); use a local disk"
+                f"log {path}: no WAL on its file system (journal mode stays {mode}); use a local "
+                "disk"
             )
         # Takes the write lock, so it also finds a file that cannot be written.
         with Transaction(db):
@@ -84,7 +85,8 @@ def _is_new(path: Path, db: sqlite3.Connection, setting: str) -> bool:
     version = db.execute("PRAGMA user_version").fetchone()[0]
     if version != FORMAT:
         raise LogError(
-            f"log {path}: written in format {version} by another orderwire (this one knows {FORMAT}); upgrade"
+            f"log {path}: written in format {version} by another orderwire (this one knows "
+            f"{FORMAT}); upgrade"
         )
     return False
 

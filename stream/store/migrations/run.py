@@ -48,10 +48,12 @@ def migrate(engine: sa.Engine, dialect: "Dialect") -> None:
     if found is not None and found not in known:
         if re.fullmatch(r"\d{4}", found) and found > known[-1]:
             raise Incompatible(
-                f"the store's schema is at revision {found}, this program knows {known[-1]}: upgrade orderwire"
+                f"the store's schema is at revision {found}, this program knows {known[-1]}: "
+                "upgrade orderwire"
             )
         raise Incompatible(
-            f"the database of ORDERWIRE_STORE_URL is another program's (its schema's revision is {found!r})"
+            "the database of ORDERWIRE_STORE_URL is another program's (its schema's revision is "
+            f"{found!r})"
         )
     with engine.begin() as connection:
         dialect.lock_schema(connection)

@@ -86,7 +86,8 @@ def dialect_of(url: str) -> Dialect:
     if url.startswith(("postgresql://", "postgres://")):
         return Postgres()
     raise ValueError(
-        f"the store's URL starts with {url.split(':', 1)[0]!r}; it must be sqlite:///path or postgresql://user@host/database"
+        f"the store's URL starts with {url.split(':', 1)[0]!r}; it must be sqlite:///path or "
+        "postgresql://user@host/database"
     )
 
 
@@ -185,12 +186,16 @@ class Sqlite:
             "\0" in part for row in keys for part in row if isinstance(part, str)
         ):
             raise ValueError(
-                f"a key of {table} holds a NUL character, which SQLite's JSON cuts off and PostgreSQL does not take"
+                f"a key of {table} holds a NUL character, which SQLite's JSON cuts off and "
+                "PostgreSQL does not take"
             )
         parts = ", ".join(f"json_extract(value, '$[{index}]') AS k{index}" for index in range(key))
         on = " AND ".join(f"t.{field} = k.k{index}" for index, field in enumerate(fields[:key]))
         columns = ", ".join(f"t.{field}" for field in fields)
-        sql = f"WITH k AS (SELECT {parts} FROM json_each(?)) SELECT {columns} FROM k CROSS JOIN {table} t ON {on}"
+        sql = (
+            f"WITH k AS (SELECT {parts} FROM json_each(?)) SELECT {columns} FROM k CROSS "
+            f"JOIN {table} t ON {on}"
+        )
         return _tuples(c.exec_driver_sql(sql, (told,)))
 
     def insert(
@@ -287,7 +292,8 @@ class Postgres:
         """Column types, for the casts of arrays."""
         with engine.connect() as connection:
             rows = connection.exec_driver_sql(
-                "SELECT table_name, column_name, udt_name FROM information_schema.columns WHERE table_schema = current_schema()"
+                "SELECT table_name, column_name, udt_name FROM information_schema.columns "
+                "WHERE table_schema = current_schema()"
             )
             for table, column, kind in rows:
                 self._types.setdefault(table, {})[column] = kind
@@ -310,9 +316,9 @@ class Postgres:
         wanted = self._unnest(table, names)
         on = " AND ".join(f"t.{f} = k.{f}" for f in names)
         sql = (
-            f"SELECT {', '.join('t.' + f for f in fields)} FROM {table} t JOIN {wanted} AS k({', '.join(names)}) ON {on}"
-            f" ORDER BY {', '.join('t.' + f for f in names)}"
-            + (f" FOR {lock} OF t" if lock else "")
+            f"SELECT {', '.join('t.' + f for f in fields)} FROM {table} t "
+            f"JOIN {wanted} AS k({', '.join(names)}) ON {on} "
+            f"ORDER BY {', '.join('t.' + f for f in names)}" + (f" FOR {lock} OF t" if lock else "")
         )
         return _tuples(c.exec_driver_sql(sql, _columns(keys)))
 
@@ -329,7 +335,8 @@ class Postgres:
         ).rowcount
         if done != len(rows):
             raise Conflict(
-                f"another owner created {len(rows) - done} of the same rows of {table}; fold this batch again"
+                f"another owner created {len(rows) - done} of the same rows of {table}; fold this "
+                "batch again"
             )
 
     def upsert(

@@ -3,9 +3,9 @@ record to be parked.
 
 | the database says | raised | what the runner does |
 |---|---|---|
-| connection lost, restarting, read only, full, locked, deadlock, out of memory | StoreUnavailable | the same again, until it works |
+| connection lost, restarting, read only, full, locked, deadlock | StoreUnavailable | retry |
 | a value too long, out of range, with a NUL, against a constraint | Unstorable | park the record |
-| damaged file, missing table or column, no permission, anything else | StoreBroken | stop: no record is to blame, and no retry helps |
+| damaged file, missing table or column, no permission, anything else | StoreBroken | stop |
 
 PostgreSQL tells by SQLSTATE (its appendix A, "Error Codes"), SQLite by its result codes
 (sqlite.org/rescode.html). Parameters, which hold customers' data, are never told.

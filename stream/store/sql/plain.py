@@ -30,7 +30,7 @@ _NAME = re.compile(r":(\w+)")
 
 
 class PlainTransaction:
-    """What `PlainStore.begin` gives; the part of `stream.store.contract.Transaction` that there is."""
+    """The part of `stream.store.contract.Transaction` that `PlainStore.begin` provides."""
 
     def __init__(self, connection: Any, *, sqlite: bool) -> None:
         self._connection, self._sqlite = connection, sqlite

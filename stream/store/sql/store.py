@@ -40,13 +40,19 @@ CATCHING_UP = (
     " AND behind.stopped = 0 AND behind.next < positions.next)"
 )
 """Where the shop is that is furthest behind its processor, and not stopped."""
-NEW_POSITION = f"INSERT INTO positions ({POSITION_COLUMNS}) VALUES (:processor, :topic, :partition, :next, :records, :at) ON CONFLICT DO NOTHING"
+NEW_POSITION = (
+    f"INSERT INTO positions ({POSITION_COLUMNS}) "
+    "VALUES (:processor, :topic, :partition, :next, :records, :at) ON CONFLICT DO NOTHING"
+)
 MOVED = (
     "UPDATE positions SET next = :next, records = records + :records,"
     " event_time_ms = CASE WHEN event_time_ms > :at THEN event_time_ms ELSE :at END"
     " WHERE processor = :processor AND topic = :topic AND partition = :partition AND next = :loaded"
 )
-CHANGED = "INSERT INTO cell_changes (name, revision, at_ms, cells, keys) VALUES (:name, {revision}, :at_ms, :cells, :keys)"
+CHANGED = (
+    "INSERT INTO cell_changes (name, revision, at_ms, cells, keys) "
+    "VALUES (:name, {revision}, :at_ms, :cells, :keys)"
+)
 
 
 class SqlReading:
@@ -97,8 +103,9 @@ class SqlReading:
         ):
             return None
         rows = self.query(
-            f"SELECT cells, keys FROM cell_changes WHERE name = :name AND revision {'>=' if self._dialect.inclusive else '>'} :since"
-            f" ORDER BY revision LIMIT {MANY_CHANGES + 1}",
+            "SELECT cells, keys FROM cell_changes WHERE name = :name "
+            f"AND revision {'>=' if self._dialect.inclusive else '>'} :since ORDER BY revision "
+            f"LIMIT {MANY_CHANGES + 1}",
             name=cells.table,
             since=since,
         )

@@ -1,4 +1,4 @@
-"""`/v1/budget` on simulated shops: every number agrees with brute force, every null has a reason."""
+"""`/v1/budget` on simulated shops: numbers equal brute force, every null has a reason."""
 
 import json
 import random

@@ -39,9 +39,11 @@ on_a_store = settings(
 
 NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 ORDER = Order(
-    shop="", order_id="1", version=Version(1, "", "1"), processed_at=NOON, created_at=NOON, day=20_777, customer_id=None, email=None,
-    currency="USD", total=5000, current_total=5000, financial_status="paid", test=False, cancelled=False, refunds=(), checkout_token=None,
-    cart_token=None, landing_site="/?utm_id=1&utm_source=fb", source_name="web", body=b"", received_ms=0,
+    shop="", order_id="1", version=Version(1, "", "1"),
+    processed_at=NOON, created_at=NOON, day=20_777, customer_id=None, email=None,
+    currency="USD", total=5000, current_total=5000, financial_status="paid",
+    test=False, cancelled=False, refunds=(), checkout_token=None, cart_token=None,
+    landing_site="/?utm_id=1&utm_source=fb", source_name="web", body=b"", received_ms=0,
 )  # fmt: skip
 
 
@@ -144,7 +146,8 @@ def shuffled_with_duplicates(data: st.DataObject, events: Sequence[Any]) -> list
 def cells(store: SqlStore, shop: str) -> State:
     with store.snapshot() as snapshot:
         rows = snapshot.query(
-            f"SELECT {', '.join((*CELLS.key, *CELLS.measures))} FROM budget_cell WHERE shop = :shop",
+            f"SELECT {', '.join((*CELLS.key, *CELLS.measures))} FROM budget_cell "
+            "WHERE shop = :shop",
             shop=shop,
         )
     width = len(CELLS.key)

@@ -1,4 +1,4 @@
-"""Revenue without a campaign: where there is much of it, advice is withheld and says what to mend."""
+"""Revenue without a campaign: above a limit, advice is withheld and says what to fix."""
 
 from dataclasses import replace
 from typing import Any

@@ -1,4 +1,4 @@
-"""One bankroll among several campaigns: the joint optimum within bounds, and whose mean is better."""
+"""One bankroll for several campaigns: the joint optimum within bounds and its growth."""
 
 import numpy as np
 import pytest

@@ -132,9 +132,7 @@ def test_ends_without_an_order_to_follow_compete_with_those_that_are_followed_by
     assert p[0, 0] == pytest.approx(expected)
 
 
-def test_open_carts_are_at_risk_in_what_they_have_outlived_and_in_part_of_the_present_interval() -> (
-    None
-):
+def test_open_carts_are_at_risk_in_what_they_outlived_and_part_of_the_present_interval() -> None:
     carts = np.zeros((2, OPEN_BUCKETS), dtype=np.int64)
     carts[0, 1] = 6  # 15 minutes old: the first interval, and a quarter of 10 to 30 minutes
     carts[1, 6] = 24  # 65 minutes: the first three, and 1 / 24 of 1 to 3 hours

@@ -1,4 +1,4 @@
-"""Cells in memory equal a plain SELECT, whatever changed in between, and however often one looks."""
+"""Cells in memory equal a plain SELECT after any change and at any refresh rate."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -43,7 +43,8 @@ def in_memory(arrays: CellArrays) -> dict[Cell, tuple[int, ...]]:
 def selected(store: Store) -> dict[Cell, tuple[int, ...]]:
     with store.snapshot() as snapshot:
         rows = snapshot.query(
-            "SELECT shop, last_day, orders, newcomer, monetary, customers, order_count, revenue FROM rfm_cell"
+            "SELECT shop, last_day, orders, newcomer, monetary, customers, order_count, revenue "
+            "FROM rfm_cell"
         )
     return {tuple(row[:5]): tuple(row[5:]) for row in rows if any(row[5:])}
 

@@ -1,4 +1,4 @@
-"""Days in cells of a large shop: what they keep, and that models fitted on them predict the same."""
+"""Binned days of a large shop: what they keep; models fitted on them predict the same."""
 
 import numpy as np
 import pytest
@@ -73,7 +73,7 @@ def test_predictions_on_cells_are_those_on_days_to_1_percent_in_total_and_5_per_
 
 
 def test_a_likelihood_that_rises_without_end_is_no_fit() -> None:
-    """As weeks alone would have it: second orders of the same week, at no distance from the first."""
+    """Second orders of the same week at distance zero from the first, as weeks would have it."""
     x = np.array([0, 1, 2])
     merged = History(x, np.zeros(3), np.full(3, 50.0), np.array([2_000, 500, 100]))
     refused = fit_bg_nbd(merged)

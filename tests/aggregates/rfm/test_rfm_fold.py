@@ -547,8 +547,12 @@ def test_today_is_the_shop_s(store: SqlStore) -> None:
 def test_orders_and_customers_have_the_columns_of_their_tables(store: SqlStore) -> None:
     with store.begin() as transaction:
         tables: list[tuple[Entities[Any], Key]] = [
-            (ORDERS, (SHOP, "none")), (CUSTOMERS, (SHOP, "none")), (DAYS, (SHOP, "none", 0)), (EARLY, (SHOP, 0, "none")), (SHOPS, (SHOP,))
-        ]  # fmt: skip
+            (ORDERS, (SHOP, "none")),
+            (CUSTOMERS, (SHOP, "none")),
+            (DAYS, (SHOP, "none", 0)),
+            (EARLY, (SHOP, 0, "none")),
+            (SHOPS, (SHOP,)),
+        ]
         for entities, key in tables:
             assert transaction.load(entities, [key]) == {}
 

@@ -105,7 +105,7 @@ WHOLE, FIRST = (110.0, (1, 1)), (66.0, (1, 0))
         (State(0, (0, 0), (BACK, REST)), WHOLE),
     ],
     ids=[
-        "as ordered", "edited down", "edited down, told as a refund object", "edited up", "returned",
+        "as ordered", "edited down", "edited down, as a refund object", "edited up", "returned",
         "goods back, money owed", "goods back, money later", "returned, a fee kept", "money alone",
         "edited down, then money alone", "edited down, then all returned", "all returned",
     ],

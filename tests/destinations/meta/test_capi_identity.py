@@ -39,7 +39,7 @@ def test_every_identity_vector_gives_its_normalised_form_and_its_hash() -> None:
 
 
 def differences() -> dict[tuple[str, str, str], tuple[str, str]]:
-    """(field, input, library) -> (the library's result, ours), wherever they differ on capi.json."""
+    """(field, input, library) -> (the library's result, ours), if they differ on capi.json."""
     found = {}
     by_input: dict[tuple[str, str], str] = {}
     for vector in vectors("capi.json"):

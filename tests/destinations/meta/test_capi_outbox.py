@@ -191,7 +191,7 @@ def answered(consent: str) -> dict[str, Any]:
     return {"note_attributes": [{"name": "marketing", "value": consent}]}
 
 
-def test_consent_that_is_withdrawn_while_the_sender_dies_ends_it_and_what_meta_may_have_is_not_built_anew(
+def test_consent_withdrawn_while_the_sender_dies_ends_it_and_nothing_is_built_anew(
     store: SqlStore,
 ) -> None:
     chosen = settings(consent="marketing")
@@ -470,7 +470,7 @@ def test_a_sender_that_died_before_the_event_was_too_old_leaves_it_unknown_wheth
     assert row.reason.startswith("no answer said whether it was taken")
 
 
-def test_rows_of_a_sender_that_died_go_again_within_48_hours_of_its_lease_however_late_they_are_found(
+def test_rows_of_a_dead_sender_go_again_within_48_hours_of_its_lease_however_late_found(
     store: SqlStore,
 ) -> None:
     fold(store, seen())
@@ -632,7 +632,10 @@ def test_two_senders_claiming_at_the_same_moment_share_the_rows(postgres_url: st
     with store.begin() as one, store.begin() as other:
         first = claim(one, store.dialect, SHOP, ACCOUNT, "a", NOW_MS, 60_000, 4)
         # The other sender does not wait for the first: it passes over what is just being taken.
-        sql = "SELECT order_id FROM outbox WHERE outcome = 'pending' AND due_ms <= :now ORDER BY due_ms LIMIT 10 FOR UPDATE SKIP LOCKED"
+        sql = (
+            "SELECT order_id FROM outbox WHERE outcome = 'pending' AND due_ms <= :now "
+            "ORDER BY due_ms LIMIT 10 FOR UPDATE SKIP LOCKED"
+        )
         assert len(other.query(sql, now=NOW_MS)) == 7 - len(first)
     store.close()
 

@@ -173,7 +173,8 @@ def test_an_order_that_is_paid_late_is_not_said_to_have_come_late() -> None:
     late = seen(made=NOW - timedelta(days=9))
     assert (
         decision(late, settings()).reason
-        == "the order was 9 days old when it was first seen to be a sale; Meta takes none older than 7"
+        == "the order was 9 days old when it was first seen to be a sale; Meta takes none older "
+        "than 7"
     )
 
 

@@ -1,4 +1,4 @@
-"""The sender over real HTTP: odd answers, several senders at once, and the 2,000 orders of issue 5."""
+"""The sender over real HTTP: odd answers, concurrent senders, and a run of 2,000 orders."""
 
 import asyncio
 import random

@@ -154,7 +154,8 @@ async def test_a_log_that_hangs_is_503_in_time_and_what_it_keeps_later_harms_nob
         assert await receiver.deliver(ORDER) == 200
         first, again = log.kept
         assert first == again, (
-            "the same id, key and body: whoever reads the log sees a duplicate, which changes nothing"
+            "the same id, key and body: whoever reads the log sees a duplicate, which changes "
+            "nothing"
         )
         await until(lambda: receiver.in_flight_bytes == 0)
 
@@ -231,7 +232,8 @@ async def test_a_client_that_leaves_while_the_log_works_changes_nothing() -> Non
         _, writer = await receiver.raw()
         head = "".join(f"{name}: {value}\r\n" for name, value in signed(ORDER).items())
         writer.write(
-            f"POST /webhooks/shopify HTTP/1.1\r\nHost: x\r\nContent-Length: {len(ORDER)}\r\n{head}\r\n".encode()
+            f"POST /webhooks/shopify HTTP/1.1\r\nHost: x\r\nContent-Length: {len(ORDER)}\r\n"
+            f"{head}\r\n".encode()
             + ORDER
         )
         await log.asked.wait()

@@ -236,10 +236,18 @@ def test_an_object_is_never_undecodable_whatever_its_fields_hold(
 def test_a_record_is_the_body_as_signed_with_the_few_headers_that_are_kept() -> None:
     body = b'{ "id" : 5 }'
     headers = sent(
-        body, b"s",
-        **{"X-Shopify-Topic": "orders/create", "X-Shopify-Webhook-Id": "w-1", "X-Shopify-Event-Id": "e-1", "Cookie": "c",
-           "X-Shopify-API-Version": "2026-10", "X-Shopify-Triggered-At": "2026-11-22T15:01:03.1Z", "X-Shopify-Test": "true"},
-    )  # fmt: skip
+        body,
+        b"s",
+        **{
+            "X-Shopify-Topic": "orders/create",
+            "X-Shopify-Webhook-Id": "w-1",
+            "X-Shopify-Event-Id": "e-1",
+            "Cookie": "c",
+            "X-Shopify-API-Version": "2026-10",
+            "X-Shopify-Triggered-At": "2026-11-22T15:01:03.1Z",
+            "X-Shopify-Test": "true",
+        },
+    )
     delivery = shopify.identify(SHOP, headers, body, 1_000)
     assert delivery.outcome is Outcome.ACCEPTED
     record = delivery.record
@@ -251,9 +259,14 @@ def test_a_record_is_the_body_as_signed_with_the_few_headers_that_are_kept() -> 
     )
     assert record.body is body
     assert record.headers == {
-        "source": "shopify", "topic": "orders/create", "shop": SHOP, "event_id": "e-1", "api_version": "2026-10",
-        "triggered_at": "2026-11-22T15:01:03.1Z", "test": "true",
-    }  # fmt: skip
+        "source": "shopify",
+        "topic": "orders/create",
+        "shop": SHOP,
+        "event_id": "e-1",
+        "api_version": "2026-10",
+        "triggered_at": "2026-11-22T15:01:03.1Z",
+        "test": "true",
+    }
 
 
 def test_a_parked_record_says_why_and_where_from() -> None:

@@ -41,7 +41,8 @@ async def test_every_table_is_equal_on_both_sides_from_each_database_to_the_othe
 
 def test_no_table_of_the_schema_is_forgotten(store: SqlStore) -> None:
     sql = {
-        "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'",
+        "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table' "
+        "AND name NOT LIKE 'sqlite_%'",
         "postgresql": "SELECT tablename FROM pg_tables WHERE schemaname = current_schema()",
     }
     with store.snapshot() as snapshot:
@@ -50,7 +51,10 @@ def test_no_table_of_the_schema_is_forgotten(store: SqlStore) -> None:
 
 
 def test_the_digest_knows_every_value_and_no_order(store: SqlStore) -> None:
-    insert = "INSERT INTO positions (processor, topic, partition, next, records, event_time_ms) VALUES (:p, 't', :n, :n, 0, 0)"
+    insert = (
+        "INSERT INTO positions (processor, topic, partition, next, records, event_time_ms) "
+        "VALUES (:p, 't', :n, :n, 0, 0)"
+    )
     with store.begin() as transaction:
         for number in (3, 1, 2):
             transaction.execute(insert, p="p", n=number)
@@ -97,7 +101,8 @@ def test_an_unequal_copy_is_taken_back(tmp_path: Path, postgres_url: str) -> Non
         transaction.execute("INSERT INTO meta_click (shop, click, seen_ms) VALUES ('s', 'c', 1)")
     with other.begin() as transaction:
         transaction.execute(
-            "CREATE TRIGGER spoil AFTER INSERT ON meta_click BEGIN UPDATE meta_click SET seen_ms = 2 WHERE shop = new.shop; END"
+            "CREATE TRIGGER spoil AFTER INSERT ON meta_click BEGIN UPDATE meta_click "
+            "SET seen_ms = 2 WHERE shop = new.shop; END"
         )
     with pytest.raises(Unequal, match="meta_click"):
         copy(store, other)
@@ -111,7 +116,10 @@ def test_a_source_that_goes_on_meanwhile_is_noticed_and_nothing_is_written(
     two_files: tuple[SqlStore, SqlStore],
 ) -> None:
     store, other = two_files
-    insert = "INSERT INTO positions (processor, topic, partition, next, records, event_time_ms) VALUES ('p', 't', :n, 1, 1, 1)"
+    insert = (
+        "INSERT INTO positions (processor, topic, partition, next, records, event_time_ms) "
+        "VALUES ('p', 't', :n, 1, 1, 1)"
+    )
     with store.begin() as transaction:
         transaction.execute(insert, n=0)
 
@@ -158,8 +166,8 @@ def test_the_command_refuses_while_a_role_is_alive_unless_forced(
     with store.begin() as transaction:
         transaction.execute("INSERT INTO meta_click (shop, click, seen_ms) VALUES ('s', 'c', 1)")
         transaction.execute(
-            "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details, metrics)"
-            " VALUES ('process', 'here:1', 1, 1, 0, :now, '{}', '')",
+            "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details, "
+            "metrics) VALUES ('process', 'here:1', 1, 1, 0, :now, '{}', '')",
             now=time.time_ns() // 1_000_000,
         )
     refused = runner.invoke(app, ["migrate-store", "--from", store_url, "--to", other_url])

@@ -66,8 +66,8 @@ async def test_people_read_it_as_lines(
     with store.begin() as transaction:
         for instance, beat_ms in (("here:1", now_ms), ("there:2", now_ms - 60_000)):
             transaction.execute(
-                "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details, metrics)"
-                " VALUES ('process', :instance, 1, 1, 4, :beat_ms, :details, '')",
+                "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details, "
+                "metrics) VALUES ('process', :instance, 1, 1, 4, :beat_ms, :details, '')",
                 instance=instance,
                 beat_ms=beat_ms,
                 details='{"stopped": {"orders": "too much was parked"}}',

@@ -238,17 +238,16 @@ async def test_stopped_processors_paused_pixels_and_parked_records_show(
     await fold_all(shop_settings, log, store)
     with store.begin() as transaction:
         transaction.execute(
-            "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details, metrics)"
-            " VALUES ('process', 'here:1', 1, 1, 0, :now, :details, '')",
+            "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details, "
+            "metrics) VALUES ('process', 'here:1', 1, 1, 0, :now, :details, '')",
             now=time.time_ns() // 1_000_000,
             details='{"stopped": {"orders": "100 in a row"}}',
         )
         transaction.execute(
-            "INSERT INTO destination_account (shop, destination, kind, account, paused_since_ms,"
-            " paused_class, paused_code, paused_message, paused_by, probes, throttled_until_ms,"
-            " failing_cause)"
-            " VALUES (:shop, 'meta', 'meta', :pixel, 1, 'configuration', '190', 'expired', 'answer',"
-            " 0, 0, '')",
+            "INSERT INTO destination_account (shop, destination, kind, account, paused_since_ms, "
+            "paused_class, paused_code, paused_message, paused_by, probes, throttled_until_ms, "
+            "failing_cause) VALUES (:shop, 'meta', 'meta', :pixel, 1, 'configuration', '190', "
+            "'expired', 'answer', 0, 0, '')",
             shop=SHOP,
             pixel=PIXEL,
         )
@@ -259,8 +258,9 @@ async def test_stopped_processors_paused_pixels_and_parked_records_show(
         line.startswith(f"fix   {SHOP}: sending to meta is paused since 1970") for line in lines
     )
     assert (
-        "hint  parked: 1 (1 missing_fields:created_at,currency,total_price,financial_status,line_items): `orderwire replay --parked --dry-run` says what can go back"
-        in lines
+        "hint  parked: 1 (1 "
+        "missing_fields:created_at,currency,total_price,financial_status,line_items): `orderwire "
+        "replay --parked --dry-run` says what can go back" in lines
     )
     assert (
         f"fix   {SHOP}: subscription orders/paid: 1 deliveries were parked because they lack"

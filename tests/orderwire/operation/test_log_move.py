@@ -107,7 +107,7 @@ async def test_what_is_parked_can_be_replayed_from_the_new_log_under_a_name_of_i
     await new.close()
 
 
-async def test_kafka_takes_over_from_the_embedded_log_partition_by_partition_and_in_the_order_of_each_key(
+async def test_kafka_takes_over_from_the_embedded_log_by_partition_and_in_key_order(
     shop_settings: Settings,
     store: SqlStore,
     log: SqliteLog,
@@ -145,7 +145,8 @@ async def test_a_log_that_the_store_was_not_filled_from_is_refused(
 ) -> None:
     with store.begin() as transaction:
         transaction.execute(
-            "INSERT INTO positions (processor, topic, partition, next, records, event_time_ms) VALUES ('orders', 'orders', 0, 10, 10, 1)"
+            "INSERT INTO positions (processor, topic, partition, next, records, event_time_ms) "
+            "VALUES ('orders', 'orders', 0, 10, 10, 1)"
         )
     wrong, new = (
         await SqliteLog.open(tmp_path / "wrong.db"),

@@ -24,8 +24,8 @@ NOW_MS = 1_790_000_000_000
 def beaten(store: SqlStore, role: str, host: str, beat_ms: int, pid: int = 7) -> None:
     with store.begin() as transaction:
         transaction.execute(
-            "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details, metrics)"
-            " VALUES (:role, :instance, :pid, 0, 0, :beat, '{}', '')",
+            "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details, "
+            "metrics) VALUES (:role, :instance, :pid, 0, 0, :beat, '{}', '')",
             role=role,
             instance=f"{host}:{pid}",
             pid=pid,

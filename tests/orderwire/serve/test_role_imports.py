@@ -21,7 +21,10 @@ NEVER = MIGRATIONS | OTHER_BACKENDS | COMMAND_LINE | {"pandas"}
 def loaded(modules: str) -> set[str]:
     """Names of what a new interpreter has loaded after importing `modules`: packages, and our own
     modules with their path."""
-    program = f"import sys, {modules}; print(*{{n if n.split('.')[0] in ('query', 'ingest') else n.split('.')[0] for n in sys.modules}})"
+    program = (
+        f"import sys, {modules}; print(*{{n if n.split('.')[0] in ('query', 'ingest') else "
+        f"n.split('.')[0] for n in sys.modules}})"
+    )
     return set(
         subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, check=True

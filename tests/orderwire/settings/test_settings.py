@@ -53,7 +53,8 @@ def test_a_dotenv_file_is_read_and_the_environment_is_stronger(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / ".env").write_text(
-        "SHOPIFY_SHOP=file.myshopify.com\nSHOPIFY_WEBHOOK_SECRET=x\nMETA_PIXEL_ID=9\nMETA_ACCESS_TOKEN=t\nAD_MARGIN=0.5\n"
+        "SHOPIFY_SHOP=file.myshopify.com\nSHOPIFY_WEBHOOK_SECRET=x\nMETA_PIXEL_ID=9\n"
+        "META_ACCESS_TOKEN=t\nAD_MARGIN=0.5\n"
     )
     settings = Settings.load()
     assert settings.shops["file.myshopify.com"].ads.margin == 0.5
@@ -88,8 +89,9 @@ def test_many_shops_stand_in_a_file_each_with_what_it_sets_itself(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "orderwire.toml").write_text(
-        '[shops."a.myshopify.com"]\nwebhook_secret = "sa"\npixel_id = "1"\naccess_token = "ta"\nbankroll = 500\ntimezone = "Europe/Paris"\n'
-        '[shops."b.myshopify.com"]\nwebhook_secret = ["s2", "s1"]\nldu_states = ["CA"]\n'
+        '[shops."a.myshopify.com"]\nwebhook_secret = "sa"\npixel_id = "1"\naccess_token = "ta"\n'
+        'bankroll = 500\ntimezone = "Europe/Paris"\n[shops."b.myshopify.com"]\n'
+        'webhook_secret = ["s2", "s1"]\nldu_states = ["CA"]\n'
     )
     for name, value in META.items():
         monkeypatch.setenv(name, value)
@@ -463,7 +465,10 @@ def test_a_shop_has_one_account_per_destinations_table_and_meta_variables_are_th
             r"destinations\.eu: pixel_id must be digits",
         ),
         (
-            '[shops."S".destinations.eu]\nkind = "meta"\npixel_id = "1"\naccess_token = ["hunter2"]',
+            (
+                '[shops."S".destinations.eu]\nkind = "meta"\npixel_id = "1"\n'
+                'access_token = ["hunter2"]'
+            ),
             r"destinations\.eu\.access_token: .*string",
         ),
     ],

@@ -208,7 +208,7 @@ async def test_parking_one_record_twice_counts_once(log: SqliteLog, store: SqlSt
     assert parked(store) == {"bad_body": 1}
 
 
-async def test_a_parked_record_is_replayed_onto_its_topic_and_counts_as_parked_again_only_if_still_bad(
+async def test_a_replayed_parked_record_is_parked_again_only_if_it_is_still_bad(
     log: SqliteLog, store: SqlStore
 ) -> None:
     await log.append(records("bad"))

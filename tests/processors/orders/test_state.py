@@ -57,13 +57,23 @@ def state(events: Sequence[OrderEvent]) -> OrderRow:
         (1000, 500, (Refund("r", 100), Refund("s", 0, 500), Refund("t", 400)), 500),
     ],
     ids=[
-        "nothing happened", "returned and refunded", "money without a return", "a return and some money more",
-        "a line added, another returned", "a line edited away", "and its money given back", "a payload without refunded lines",
-        "a line added, and returned again", "all given back", "returned, the money still to come",
-        "goods first, money later", "a fee kept, and given back later", "the fee and some money more",
+        "nothing happened",
+        "returned and refunded",
+        "money without a return",
+        "a return and some money more",
+        "a line added, another returned",
+        "a line edited away",
+        "and its money given back",
+        "a payload without refunded lines",
+        "a line added, and returned again",
+        "all given back",
+        "returned, the money still to come",
+        "goods first, money later",
+        "a fee kept, and given back later",
+        "the fee and some money more",
         "money before the goods, the rest after them",
     ],
-)  # fmt: skip
+)
 def test_net_is_what_the_merchant_keeps(
     total: int, current: int, refunds: tuple[Refund, ...], kept: int
 ) -> None:
@@ -206,7 +216,7 @@ def test_a_returned_line_is_worth_its_subtotal_where_prices_hold_their_taxes(
 
 
 def test_duties_and_the_tax_on_shipping_that_come_back_are_worth_what_they_cost() -> None:
-    """A refund of 20.00 for the goods, 5.00 for the shipping with 1.00 of tax, and 4.00 of duties."""
+    """A refund of 20.00 for the goods, 5.00 for shipping (1.00 of it tax) and 4.00 of duties."""
     usd = {"shop_money": {"amount": "5.00", "currency_code": "USD"}}
     refund = paid_back(
         "USD",

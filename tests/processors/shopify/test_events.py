@@ -201,14 +201,20 @@ def test_money_has_the_currency_s_own_digits() -> None:
 
 def test_a_refund_is_the_sum_of_its_successful_refund_transactions() -> None:
     body = {
-        "id": 9, "order_id": 5,
+        "id": 9,
+        "order_id": 5,
         "transactions": [
             {"kind": "refund", "status": "success", "amount": "3.00", "currency": "USD"},
             {"kind": "refund", "status": "failure", "amount": "5.00", "currency": "USD"},
             {"kind": "sale", "status": "success", "amount": "7.00", "currency": "USD"},
         ],
-        "refund_line_items": [{"subtotal": 2.5, "subtotal_set": {"shop_money": {"amount": "2.50", "currency_code": "USD"}}}],
-    }  # fmt: skip
+        "refund_line_items": [
+            {
+                "subtotal": 2.5,
+                "subtotal_set": {"shop_money": {"amount": "2.50", "currency_code": "USD"}},
+            }
+        ],
+    }
     event = decode_order(entry("refunds/create", body), {})
     assert event == RefundCreated(
         shop=SHOP, order_id="5", refund=Refund("9", 300, 250), currency="USD"
@@ -274,9 +280,7 @@ def test_the_cart_of_a_checkout_is_also_told_by_its_recovery_url(
     assert old.cart_token == (cart_token or None)
 
 
-def test_a_return_in_the_buyer_s_currency_without_all_of_its_money_is_worth_its_lines_less_the_adjustment() -> (
-    None
-):
+def test_a_partly_paid_return_in_the_buyer_s_currency_is_its_lines_less_the_adjustment() -> None:
     """As a real shop told it (shop money CAD, buyer's USD), once with the money and once while it
     was pending."""
 
@@ -393,9 +397,7 @@ def test_an_order_without_the_fields_that_a_subscription_left_out_is_parked_with
     assert reason("orders/paid", whole | {"line_items": []}) == "no_order_id"
 
 
-def test_a_checkout_without_the_fields_that_a_subscription_left_out_is_parked_with_their_names() -> (
-    None
-):
+def test_a_checkout_without_fields_of_its_subscription_is_parked_with_their_names() -> None:
     with pytest.raises(Rejected) as caught:
         decode_checkout(entry("checkouts/update", {"token": "t", "currency": "USD"}))
     assert caught.value.reason == "missing_fields:created_at,total_price"

@@ -86,7 +86,8 @@ async def test_with_orders_it_ends_by_itself_having_checked_everything_and_leave
     for path in ("rfm", "carts", "budget", "capi", "status", "capi/orders/6601000000016"):
         assert re.search(rf"curl -s http://127\.0\.0\.1:\d+/v1/{path}\b", printed), path
     assert re.search(
-        r"curl -i http://127\.0\.0\.1:\d+/webhooks/shopify -H 'X-Shopify-Topic: orders/create' \\\n",
+        r"curl -i http://127\.0\.0\.1:\d+/webhooks/shopify -H 'X-Shopify-Topic: orders/create' "
+        r"\\\n",
         printed,
     )
     assert re.search(
@@ -133,7 +134,10 @@ def test_a_process_that_is_killed_is_told_with_the_end_of_its_log_and_what_it_ha
     tmp_path: Path,
 ) -> None:
     children = Children(tmp_path)
-    script = "import subprocess, sys; print('first words', flush=True); subprocess.Popen([sys.executable, '-c', WAIT]).wait()"
+    script = (
+        "import subprocess, sys; print('first words', flush=True); "
+        "subprocess.Popen([sys.executable, '-c', WAIT]).wait()"
+    )
     script = script.replace("WAIT", repr("import time; time.sleep(600)"))
     child = children.start("serve", [sys.executable, "-c", script], os.environ)
     while len(processes_below(tmp_path)) < 2:

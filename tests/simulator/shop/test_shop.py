@@ -149,10 +149,21 @@ def test_all_people_are_fictional() -> None:
 def test_bodies_have_the_keys_that_shopify_documents(topic: str, left_out: set[str]) -> None:
     documented = set(golden_json("shopify_keys.json")[topic])
     sparse = {
-        "current_shipping_price_set", "device_id", "duties_included", "estimated_taxes", "line_item_groups", "merchant_business_entity_id",
-        "merchant_of_record_app_id", "original_total_additional_fees_set", "original_total_duties_set", "reference", "returns",
-        "source_url", "total_cash_rounding_payment_adjustment_set", "total_cash_rounding_refund_adjustment_set",
-    }  # fmt: skip
+        "current_shipping_price_set",
+        "device_id",
+        "duties_included",
+        "estimated_taxes",
+        "line_item_groups",
+        "merchant_business_entity_id",
+        "merchant_of_record_app_id",
+        "original_total_additional_fees_set",
+        "original_total_duties_set",
+        "reference",
+        "returns",
+        "source_url",
+        "total_cash_rounding_payment_adjustment_set",
+        "total_cash_rounding_refund_adjustment_set",
+    }
     body = orjson.loads(
         next(delivery.body for delivery in visits(shop(), 2000) if delivery.topic == topic)
     )

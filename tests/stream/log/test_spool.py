@@ -125,7 +125,7 @@ async def test_a_log_that_takes_records_is_all_there_is(log: SpooledLog, outage:
     assert (log.spooling, outage.asked, log.spool_state()) == (False, 1, SpoolState(0, 0, None))
 
 
-async def test_a_log_that_gives_no_answer_is_waited_for_as_long_as_allowed_and_then_the_file_answers(
+async def test_a_silent_log_is_waited_for_as_long_as_allowed_and_then_the_file_answers(
     impatient: SpooledLog, outage: Outage
 ) -> None:
     outage.silent = True
@@ -156,7 +156,10 @@ async def test_state_tells_records_bytes_and_age_also_to_another_process(
     assert 50_000 <= state.bytes < 1_000_000
     assert state.oldest_s is not None
     assert 60 <= state.oldest_s < 70
-    program = "import sys; from pathlib import Path; from stream.log.spool import read_state; print(*read_state(Path(sys.argv[1])))"
+    program = (
+        "import sys; from pathlib import Path; from stream.log.spool import read_state; "
+        "print(*read_state(Path(sys.argv[1])))"
+    )
     command = [sys.executable, "-c", program, str(tmp_path / "spool.db")]
     told = (await asyncio.to_thread(lambda: subprocess.check_output(command, text=True))).split()
     assert told[:2] == ["10", str(state.bytes)]
@@ -348,7 +351,7 @@ async def test_why_it_spools_and_that_it_no_longer_does_is_told_once_a_record_wa
     ]
 
 
-async def test_a_file_that_takes_nothing_is_told_by_who_is_refused_and_neither_as_spooling_nor_as_drained(
+async def test_a_full_file_is_reported_as_refusing_and_neither_as_spooling_nor_as_drained(
     outage: Outage, tmp_path: Path
 ) -> None:
     log = await SpooledLog.open(

@@ -1,4 +1,4 @@
-"""RFM and LTV: orders, purchase days and customers; cells for scores, churn and the two LTV models."""
+"""RFM and LTV: orders, days and customers; cells for scores, churn and both LTV models."""
 
 import sqlalchemy as sa
 from alembic import op

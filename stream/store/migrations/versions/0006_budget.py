@@ -1,4 +1,4 @@
-"""Ad budgets: orders with their attribution, spend as reported, and the cells in which both meet."""
+"""Ad budgets: attributed orders, reported spend, and the cells that join both."""
 
 import sqlalchemy as sa
 from alembic import op

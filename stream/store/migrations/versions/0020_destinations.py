@@ -38,20 +38,18 @@ def upgrade() -> None:
         f" SELECT o.shop, a.destination, o.kind, o.name, o.events FROM capi_cell o {of_account}"
     )
     op.execute(
-        "INSERT INTO destination_account (shop, destination, kind, account, paused_since_ms,"
-        " paused_class, paused_code, paused_message, paused_by, next_probe_ms, probes,"
-        " throttled_until_ms, failing_cause)"
-        " SELECT o.shop, a.destination, 'meta', o.pixel_id, o.paused_since_ms, o.paused_class,"
-        " o.paused_code, o.paused_message,"
-        " CASE WHEN o.paused_since_ms IS NULL THEN ''"
-        " WHEN o.paused_code = 'test_event_code' THEN 'rule' ELSE 'answer' END,"
-        " CASE WHEN o.next_probe_ms > 0 THEN o.next_probe_ms END, o.probes, o.throttled_until_ms, ''"
-        f" FROM capi_pixel o {of_account}"
+        "INSERT INTO destination_account (shop, destination, kind, account, paused_since_ms, "
+        "paused_class, paused_code, paused_message, paused_by, next_probe_ms, probes, "
+        "throttled_until_ms, failing_cause) SELECT o.shop, a.destination, 'meta', o.pixel_id, "
+        "o.paused_since_ms, o.paused_class, o.paused_code, o.paused_message, "
+        "CASE WHEN o.paused_since_ms IS NULL THEN '' WHEN o.paused_code = 'test_event_code' THEN "
+        "'rule' ELSE 'answer' END, CASE WHEN o.next_probe_ms > 0 THEN o.next_probe_ms END, "
+        f"o.probes, o.throttled_until_ms, '' FROM capi_pixel o {of_account}"
     )
     op.execute(
-        "INSERT INTO meta_account (shop, destination, test_since_ms, test_seen_ms, quality, quality_ms)"
-        " SELECT o.shop, a.destination, o.test_since_ms, o.test_seen_ms, o.quality, o.quality_ms"
-        f" FROM capi_pixel o {of_account}"
+        "INSERT INTO meta_account (shop, destination, test_since_ms, test_seen_ms, quality, "
+        "quality_ms) SELECT o.shop, a.destination, o.test_since_ms, o.test_seen_ms, o.quality, "
+        f"o.quality_ms FROM capi_pixel o {of_account}"
     )
     op.execute(
         "INSERT INTO meta_click (shop, click, seen_ms) SELECT shop, click, seen_ms FROM capi_click"
@@ -63,7 +61,7 @@ def upgrade() -> None:
 
 
 def _name_accounts() -> None:
-    """Which account each pixel's rows belong to, in a table that lives as long as this migration."""
+    """The account of each pixel's rows, in a table that exists during this migration only."""
     op.create_table("capi_account", text("shop"), text("pixel_id"), text("destination"))
     connection = op.get_bind()
     newest: dict[str, dict[str, int]] = {}

@@ -1,4 +1,4 @@
-"""An index of the events that go by an id of their own instead of the template's: they are counted."""
+"""An index of events with an id of their own instead of the template's, for counting."""
 
 from alembic import op
 from sqlalchemy import text

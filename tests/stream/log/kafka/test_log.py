@@ -224,7 +224,8 @@ async def test_a_topic_that_somebody_made_otherwise_is_told_and_left_alone(
     )
     assert (
         found[0]
-        == f"topic {settings.topic_prefix}spend does not exist: start orderwire once, which makes it"
+        == f"topic {settings.topic_prefix}spend does not exist: start orderwire once, which makes "
+        "it"
     )
     assert {
         word for sentence in found[1:] for word in sentence.split() if "=" in word and "," in word
@@ -298,7 +299,7 @@ async def until_up(log: KafkaLog) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_a_broker_killed_under_load_loses_nothing_that_it_acknowledged_and_a_spool_hides_that_it_was_gone(
+async def test_a_broker_killed_under_load_loses_nothing_acknowledged_and_a_spool_bridges_the_gap(
     kafka_broker: KafkaBroker, settings: KafkaSettings, tmp_path: Path
 ) -> None:
     if not kafka_broker.owned:

@@ -167,7 +167,8 @@ def test_where_no_broker_can_be_started_every_way_is_named(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(
         Missing,
-        match=r"address of a broker.*Docker.*Java 17 or later with Maven \(java and mvn not found\)",
+        match=r"address of a broker.*Docker.*Java 17 or later with Maven \(java and mvn not "
+        r"found\)",
     ):
         KafkaBroker(cache=tmp_path).start()
 

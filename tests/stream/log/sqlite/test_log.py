@@ -170,7 +170,8 @@ async def test_appends_pass_between_the_steps_of_a_long_retention(log: SqliteLog
     assert await retention == 6_000
     assert passed >= 3
     assert waited_for < 3_000, (
-        "an append waits for the step under way; of the 900 records of a step, two more may be gone by the look"
+        "an append waits for the step under way; of the 900 records of a step, two more may be "
+        "gone by the look"
     )
 
 

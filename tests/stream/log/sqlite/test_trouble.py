@@ -141,7 +141,7 @@ async def test_a_full_file_refuses_appends_loses_none_that_it_took_and_works_aga
     await log.close()
 
 
-async def test_a_disk_that_refuses_writes_fails_those_appends_only_and_the_log_recovers_when_it_takes_them_again(
+async def test_a_disk_that_refuses_writes_fails_those_appends_only_and_the_log_recovers_later(
     path: Path, processes: list["subprocess.Popen[str]"]
 ) -> None:
     """RLIMIT_FSIZE makes write(2) itself fail, as a failing disk does; it is lifted while the
@@ -239,7 +239,7 @@ async def test_the_wal_starts_over_again_and_again_under_constant_load(path: Pat
     assert not wal.exists() or wal.stat().st_size == 0
 
 
-async def test_a_reader_learns_of_another_process_within_10_ms_and_idles_for_under_1_percent_of_a_core(
+async def test_a_reader_sees_other_processes_within_10_ms_and_idles_below_1_percent_of_a_core(
     log: SqliteLog, path: Path, processes: list["subprocess.Popen[str]"]
 ) -> None:
     """Later, that is, than of a line which the other process prints once it has appended: on a busy

@@ -14,7 +14,10 @@ from stream.store.contract import StoreUnavailable
 from stream.store.sql.plain import PlainStore
 from stream.store.sql.store import SqlStore
 
-ROLE = "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details, metrics) VALUES (:role, 'a', 1, 1, 0, 1, '{}', '')"
+ROLE = (
+    "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details, metrics) "
+    "VALUES (:role, 'a', 1, 1, 0, 1, '{}', '')"
+)
 
 
 @pytest.fixture
