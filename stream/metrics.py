@@ -56,6 +56,8 @@ class ReceiverMetrics(Collector):
         self._signatures: dict[tuple[str, int], int] = {}
         self._ack_s, self._body_bytes = _Tally(ACK_BUCKETS_S), _Tally(SIZE_BUCKETS)
         self._held_bytes: Callable[[], int] = lambda: 0
+        self._connections: Callable[[], int] = lambda: 0
+        self._closed: dict[str, int] = {}
         registry.register(self)
 
     def answered(self, sender: str, topic: str, outcome: str) -> None:
@@ -77,6 +79,14 @@ class ReceiverMetrics(Collector):
     def watch_in_flight(self, held_bytes: Callable[[], int]) -> None:
         """Ask `held_bytes` for the bytes held now, whenever the metrics are read."""
         self._held_bytes = held_bytes
+
+    def watch_connections(self, connections: Callable[[], int]) -> None:
+        """Ask `connections` for the open connections, whenever the metrics are read."""
+        self._connections = connections
+
+    def connection_closed(self, reason: str) -> None:
+        """One connection was closed by us before its sender had an answer."""
+        self._closed[reason] = self._closed.get(reason, 0) + 1
 
     def collect(self) -> Iterator[Metric]:
         """What the registry asks for."""
@@ -107,6 +117,18 @@ class ReceiverMetrics(Collector):
             "Bodies being read or being made durable",
             self._held_bytes(),
         )
+        yield GaugeMetricFamily(
+            "orderwire_connections", "Open connections of the receiver", self._connections()
+        )
+        closed = CounterMetricFamily(
+            "orderwire_connections_closed",
+            "Connections closed by the receiver: no_request in time, evicted (idle, its place was"
+            " needed), refused (no place)",
+            labels=("reason",),
+        )
+        for reason, count in tuple(self._closed.items()):
+            closed.add_metric((reason,), count)
+        yield closed
 
 
 class ProcessorMetrics:

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
+from aiohttp import web
 from multidict import istr
 
 from ingest.receiver.delivery import Delivery, Headers, Identify, digest_id
@@ -47,6 +48,11 @@ def challenge(apps: Sequence[MetaApp], query: Mapping[str, str]) -> str | None:
     if any([hmac.compare_digest(token, app.verify_token.encode()) for app in apps]):  # noqa: C419 - no early end
         return query["hub.challenge"]
     return None
+
+
+def has_signature(request: web.BaseRequest) -> bool:
+    """Whether the headers hold a signature at all."""
+    return SIGNATURE in request.headers
 
 
 def verify(secrets: Sequence[bytes], headers: Headers, body: bytes) -> int | None:

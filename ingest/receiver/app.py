@@ -19,6 +19,7 @@ from ingest.meta.webhooks import MetaApp
 from ingest.receiver.accepted import Accepted
 from ingest.receiver.ack import Acks, Appends
 from ingest.receiver.body import Budget, Limits, read_body
+from ingest.receiver.connections import BoundedServer, ConnectionLimits
 from ingest.receiver.delivery import Delivery, Identify
 from ingest.receiver.outcome import CLOSES, STATUS, Outcome
 from ingest.shopify import webhooks as shopify
@@ -43,6 +44,7 @@ class Receiver:
         clock: Callable[[], int],
         limits: Limits,
         metrics: ReceiverMetrics,
+        connections: ConnectionLimits = ConnectionLimits(),  # noqa: B008 - frozen
     ) -> None:
         """`shops`: domain to webhook secrets, newest first. `clock`: Unix milliseconds. `log` stays
         the caller's to close, after the server's clean-up. Raises ValueError for a shop without a
@@ -54,7 +56,7 @@ class Receiver:
         self._handlers = self._addresses(shopify.identifier(shops))
         self._clock = clock
         self._accepted = Accepted(clock)
-        self._limits = limits
+        self._limits, self._connections = limits, connections
         self._metrics = metrics
         self._budget = Budget(limits.max_in_flight_bytes)
         self._acks = Acks(log, self._budget, limits.ack_timeout_s)
@@ -67,10 +69,12 @@ class Receiver:
         aiohttp's low-level server (aiohttp docs, "Low Level Server"): an application's router costs
         8 us more per delivery, a tenth of it, to find one of four addresses.
         """
-        return web.Server(
+        return BoundedServer(
             self.answer,
+            self._connections,
+            self._metrics,
             access_log=None,  # Meta's handshake has its token in the URL
-            auto_decompress=False,  # a body is measured before it is unpacked
+            auto_decompress=False,  # a compressed body is refused, never unpacked
             handler_cancellation=False,
             lingering_time=self._limits.read_timeout_s,
         )
@@ -82,13 +86,18 @@ class Receiver:
     def _addresses(self, identify_shopify: Identify) -> Mapping[tuple[str, str], Handler]:
         """Method and path of all there is; Meta's only where a Meta app is configured."""
         addresses: dict[tuple[str, str], Handler] = {
-            ("POST", "/webhooks/shopify"): partial(self._receive, "shopify", identify_shopify),
+            ("POST", "/webhooks/shopify"): partial(
+                self._receive, "shopify", identify_shopify, self._may_be_a_shops
+            ),
             ("GET", "/healthz"): self.healthz,
             ("HEAD", "/healthz"): self.healthz,
         }
         if self._meta_apps:
             addresses["POST", "/webhooks/meta"] = partial(
-                self._receive, "meta", meta_webhooks.identifier(self._meta_apps)
+                self._receive,
+                "meta",
+                meta_webhooks.identifier(self._meta_apps),
+                meta_webhooks.has_signature,
             )
             addresses["GET", "/webhooks/meta"] = self.meta_handshake
         return addresses
@@ -120,10 +129,14 @@ class Receiver:
         return web.json_response({"ready": self.ready}, status=200 if self.ready else 503)
 
     async def _receive(
-        self, sender: str, identify: Identify, request: web.BaseRequest
+        self,
+        sender: str,
+        identify: Identify,
+        keep: Callable[[web.BaseRequest], bool],
+        request: web.BaseRequest,
     ) -> web.StreamResponse:
         started_s = perf_counter()
-        body = await read_body(request, self._limits, self._budget)
+        body = await read_body(request, self._limits, self._budget, lambda: keep(request))
         if isinstance(body, Outcome):
             return self._refuse(sender, request, body)
         charged = len(body)
@@ -143,6 +156,14 @@ class Receiver:
         if outcome is not Outcome.ACCEPTED:
             self._tell(sender, delivery, outcome)
         return self._answer(request, sender, delivery.label, outcome)
+
+    def _may_be_a_shops(self, request: web.BaseRequest) -> bool:
+        """Whether the headers name a configured shop and a signature."""
+        headers = request.headers
+        return (
+            shopify.header(headers, shopify.SHOP).lower() in self._shops
+            and shopify.header(headers, shopify.HMAC) != ""
+        )
 
     def _refuse(
         self, sender: str, request: web.BaseRequest, outcome: Outcome

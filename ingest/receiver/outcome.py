@@ -20,8 +20,10 @@ class Outcome(Enum):
     UNDECODABLE = "undecodable"
     """Durable on `parked`: signed, but not a JSON object."""
     BROKEN = "broken"
-    """The body did not arrive as its headers said: framing, compression, or a connection lost on
-    the way."""
+    """The body did not arrive as its headers said: framing, or a connection lost on the way."""
+    ENCODED = "encoded"
+    """The body is compressed. Neither Shopify nor Meta compresses (docs/facts/shopify.md,
+    "Delivery"), and a stranger's 10 kB would cost us 10 MiB of inflating."""
     UNSIGNED = "unsigned"
     """No signature, a wrong one, or a shop that is not configured."""
     TOO_SLOW = "too_slow"
@@ -40,6 +42,7 @@ STATUS: Mapping[Outcome, int] = {
     Outcome.PARKED: 200,
     Outcome.UNDECODABLE: 400,
     Outcome.BROKEN: 400,
+    Outcome.ENCODED: 415,
     Outcome.UNSIGNED: 401,
     Outcome.TOO_SLOW: 408,
     Outcome.TOO_LARGE: 413,
@@ -47,5 +50,5 @@ STATUS: Mapping[Outcome, int] = {
     Outcome.UNAVAILABLE: 503,
 }
 
-CLOSES = frozenset({Outcome.BROKEN, Outcome.TOO_SLOW, Outcome.TOO_LARGE})
+CLOSES = frozenset({Outcome.BROKEN, Outcome.ENCODED, Outcome.TOO_SLOW, Outcome.TOO_LARGE})
 """After these the rest of the connection is of no use: its body was not read to the end."""

@@ -8,6 +8,7 @@ spellings, `X-Shopify-*` and `Shopify-*` ("Headers").
 import hmac
 from binascii import b2a_base64
 from collections.abc import Mapping, Sequence
+from secrets import token_bytes
 
 from multidict import istr
 
@@ -91,10 +92,17 @@ def identifier(shops: Mapping[str, Sequence[bytes]]) -> Identify:
                 f"shop {shop} has no webhook secret, or an empty one: set SHOPIFY_WEBHOOK_SECRET"
             )
     known = {shop.lower(): tuple(secrets) for shop, secrets in shops.items()}
+    # A body for a shop that is not configured is hashed as any other, so that the time until the
+    # 401 does not say which shops are. Nobody knows this secret.
+    nobody = (token_bytes(32),)
 
     def verified(headers: Headers, body: bytes, received_ms: int) -> Delivery | None:
         shop = header(headers, SHOP).lower()
-        index = verify(known.get(shop, ()), headers, body)
-        return None if index is None else identify(shop, headers, body, received_ms, index)
+        index = verify(known.get(shop, nobody), headers, body)
+        return (
+            None
+            if index is None or shop not in known
+            else identify(shop, headers, body, received_ms, index)
+        )
 
     return verified

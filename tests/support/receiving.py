@@ -4,7 +4,7 @@ import asyncio
 import base64
 import hashlib
 import hmac
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry
 from ingest.meta.webhooks import MetaApp
 from ingest.receiver.app import Receiver
 from ingest.receiver.body import Limits
+from ingest.receiver.connections import ConnectionLimits
 from stream.log.sqlite.log import SqliteLog
 from stream.metrics import ReceiverMetrics
 from stream.record import Record
@@ -29,6 +30,8 @@ NOW_MS = 1_795_363_200_000
 
 PATIENT = Limits(read_timeout_s=60, ack_timeout_s=60)
 """For tests that are not about time, on machines that may have none to spare."""
+
+UNBOUNDED = ConnectionLimits(header_timeout_s=600, keepalive_timeout_s=600)
 
 IMPATIENT = Limits(read_timeout_s=0.1)
 
@@ -98,6 +101,18 @@ class Running:
     def in_flight_bytes(self) -> float | None:
         return self.registry.get_sample_value("orderwire_in_flight_bytes")
 
+    @property
+    def connections(self) -> float:
+        return self.registry.get_sample_value("orderwire_connections") or 0.0
+
+    def closed(self, reason: str = "") -> float:
+        """Connections that the receiver closed, for `reason` or for any."""
+        return sum(
+            self.registry.get_sample_value("orderwire_connections_closed_total", {"reason": each})
+            or 0.0
+            for each in ([reason] if reason else ["no_request", "evicted", "refused"])
+        )
+
     async def raw(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         assert self.client.server.port is not None
         return await asyncio.open_connection(self.client.server.host, self.client.server.port)
@@ -117,12 +132,19 @@ def signed(
     }
 
 
+def request_head(framing: str, headers: Mapping[str, str] | None = None) -> bytes:
+    """The head of a delivery of `ORDER` as it goes over the wire, up to its body."""
+    fields = "".join(f"{name}: {value}\r\n" for name, value in (headers or signed(ORDER)).items())
+    return f"POST /webhooks/shopify HTTP/1.1\r\nHost: x\r\n{framing}\r\n{fields}\r\n".encode()
+
+
 @asynccontextmanager
 async def running(
     log: Held | FunctionLog | SqliteLog,
     *,
     limits: Limits | None = None,
     meta: Sequence[MetaApp] = (APP,),
+    connections: ConnectionLimits = UNBOUNDED,
 ) -> AsyncIterator[Running]:
     registry = CollectorRegistry()
     receiver = Receiver(
@@ -132,6 +154,7 @@ async def running(
         clock=lambda: NOW_MS,
         limits=limits or PATIENT,
         metrics=ReceiverMetrics(registry),
+        connections=connections,
     )
     client: TestClient[web.BaseRequest, None] = TestClient(ReceiverServer(receiver))
     async with client:

@@ -4,6 +4,7 @@ lives, when it can be reached."""
 import asyncio
 import time
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from prometheus_client import CollectorRegistry
 from ingest.meta.webhooks import MetaApp
 from ingest.receiver.app import Receiver
 from ingest.receiver.body import Limits
+from ingest.receiver.connections import ConnectionLimits
 from orderwire.serve.address import listen, sockets
 from orderwire.serve.connections import open_receiving_log
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
+from orderwire.serve.open_files import connections, raise_limit
 from orderwire.settings.program import ConfigurationError, Settings
 from stream.log.contract import Unavailable
 from stream.metrics import ReceiverMetrics
@@ -50,6 +53,7 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
         clock=lambda: time.time_ns() // 1_000_000,
         limits=_limits(settings),
         metrics=ReceiverMetrics(registry),
+        connections=_connections(),
     )
     runner = web.ServerRunner(receiver.server(), shutdown_timeout=DRAIN_S)
     await runner.setup()
@@ -73,6 +77,12 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
                 # the supervisor waits.
                 await runner.cleanup()
                 await log.close()
+
+
+def _connections() -> ConnectionLimits:
+    limits = ConnectionLimits()
+    fit = connections(raise_limit(), limits.connections + limits.reserve) - limits.reserve
+    return replace(limits, connections=max(1, fit))
 
 
 def _limits(settings: Settings) -> Limits:
