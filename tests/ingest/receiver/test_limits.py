@@ -176,9 +176,7 @@ async def test_a_log_that_hangs_is_503_in_time_and_what_it_keeps_later_harms_nob
         await until(lambda: len(log.kept) == 1)
         assert await receiver.deliver(ORDER) == 200
         first, again = log.kept
-        assert first == again, (
-            "the same id, key and body: whoever reads the log sees a duplicate, which changes nothing"
-        )
+        assert first == again, "the same id, key and body: to a reader of the log it is a duplicate"
         await until(lambda: receiver.in_flight_bytes == 0)
 
 
