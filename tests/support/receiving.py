@@ -113,6 +113,10 @@ class Running:
             for each in ([reason] if reason else ["no_request", "evicted", "refused"])
         )
 
+    def has_seen(self, connections: float) -> bool:
+        """Whether so many connections are open or were closed by the receiver."""
+        return self.connections + self.closed() >= connections
+
     async def raw(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         assert self.client.server.port is not None
         return await asyncio.open_connection(self.client.server.host, self.client.server.port)

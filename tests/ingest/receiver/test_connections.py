@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 
 import pytest
 
@@ -21,10 +22,10 @@ async def connected(
     connections: list[Connection] = []
     try:
         for _ in range(count):
-            before = receiver.connections + receiver.closed()
+            seen = receiver.connections + receiver.closed() + 1
             connections.append(await receiver.raw())
             connections[-1][1].write(head)
-            await until(lambda before=before: receiver.connections + receiver.closed() > before)
+            await until(partial(receiver.has_seen, seen))
         yield connections
     finally:
         for _, writer in connections:
