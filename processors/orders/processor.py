@@ -21,6 +21,7 @@ from processors.orders.shop import SHOPS, ShopRow, learned
 from processors.orders.state import fold
 from processors.shopify.orders import (
     CustomersMerged,
+    Incomplete,
     Order,
     OrderDeleted,
     OrderEvent,
@@ -132,7 +133,7 @@ def _folded(transaction: Transaction, events: Sequence[OrderEvent]) -> list[Chan
     """Fold events into rows, and save those that changed."""
     by_order: dict[Key, list[Order | RefundCreated | OrderDeleted]] = {}
     for event in events:
-        if not isinstance(event, CustomersMerged):
+        if not isinstance(event, CustomersMerged | Incomplete):
             by_order.setdefault((event.shop, event.order_id), []).append(event)
     before = transaction.load(ORDERS, by_order)
     changes = []

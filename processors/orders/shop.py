@@ -26,7 +26,11 @@ def learned(shop: ShopRow, orders: Iterable[Order], now_ms: int) -> ShopRow:
     """The shop with the offset of its newest orders. Test orders may be older than its settings."""
     tomorrow = now_ms // DAY_MS + 1
     newest = (shop.offset_day, shop.offset_s)
-    seen = {(order.day, order.processed_at.utcoffset()) for order in orders if not order.test}
+    seen = {
+        (order.day, order.processed_at.utcoffset())
+        for order in orders
+        if order.offset_known and not order.test
+    }
     for day, offset in seen:
         if newest[0] <= day <= tomorrow and offset is not None:
             newest = max(newest, (day, round(offset.total_seconds())))

@@ -13,6 +13,7 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from processors.shopify.facts import NO_FACTS, decoded, facts
+from processors.shopify.graphql.envelope import NO_DATA, QUERY_ERRORS, REFUND, content, is_event
 from processors.shopify.raw_order import RawOrder
 from processors.shopify.reading import read
 from processors.shopify.refunds import Refund as Refund
@@ -64,10 +65,15 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     received_ms: int
     name: str = ""
-    """This and what follows is read for the row of facts only (`processors/shopify/facts.py`)."""
+    """This and the next three are read for the row of facts only
+    (`processors/shopify/facts.py`)."""
     country: str = ""
     province: str = ""
     detail: bytes = b""
+    offset_known: bool = True
+    """Whether its times carry the shop's offset; GraphQL's do not where no time zone is known."""
+    lacking: str = ""
+    """Why the whole order has to be fetched (`processors/shopify/graphql/envelope.py`), else ""."""
 
 
 class RefundCreated(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +85,8 @@ class RefundCreated(msgspec.Struct, frozen=True, kw_only=True):
     currency: str | None
     """That of the refund's amounts: the shop's where the refund tells it, else the one in which the
     buyer was paid."""
+    lacking: str = ""
+    """As `Order.lacking`, of the refund."""
 
 
 class OrderDeleted(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,7 +104,18 @@ class CustomersMerged(msgspec.Struct, frozen=True, kw_only=True):
     deleted_id: str
 
 
-OrderEvent = Order | RefundCreated | OrderDeleted | CustomersMerged
+class Incomplete(msgspec.Struct, frozen=True, kw_only=True):
+    """A delivery of Shopify Events that says which order or refund changed, and not how: to be
+    fetched."""
+
+    shop: str
+    gid: str
+    lacking: str
+    """Why (`processors/shopify/graphql/envelope.py`)."""
+    received_ms: int
+
+
+OrderEvent = Order | RefundCreated | OrderDeleted | CustomersMerged | Incomplete
 Zones = Mapping[str, ZoneInfo]
 """Time zone of each shop that has one configured."""
 
@@ -244,6 +263,8 @@ def _decode_order(record: Record, zones: Zones, with_facts: bool) -> OrderEvent 
     if topic == "customers/merge":
         return _merged(record, body)
     # No header is signed, so an order under another label is an order all the same.
+    if is_event(body):
+        return _of_events(record, body, zones, with_facts)
     if not OF_AN_ORDER.isdisjoint(body):
         return order(record, zones, with_facts=with_facts)
     if topic == "orders/delete":
@@ -254,6 +275,50 @@ def _decode_order(record: Record, zones: Zones, with_facts: bool) -> OrderEvent 
     # orders/edited names changed lines without totals, and the orders/updated beside it carries the
     # whole order; orders/risk_assessment_changed and its like are no orders at all.
     return None
+
+
+ORIGINS = frozenset({"backfill", "reconcile", "refetch"})
+"""Header `origin` of records that orderwire asked Shopify for: nothing more is to be had there."""
+
+
+def _of_events(
+    record: Record, body: dict[str, Any], zones: Zones, with_facts: bool
+) -> OrderEvent | None:
+    """A delivery of Shopify Events, or a record in its shape. What lacks something is never parked
+    but marked, so that the whole is fetched."""
+    shop = record.headers["shop"]
+    found = content(body, zones.get(shop))
+    if found.action == "delete" and found.topic == "Order":
+        if found.order_id is None:
+            raise Rejected("no_order_id", "the deleted order is not named in query_variables")
+        return OrderDeleted(shop=shop, order_id=found.order_id)
+    if found.topic not in ("Order", REFUND) or found.action == "delete":
+        return None
+    asked = record.headers.get("origin") in ORIGINS
+    lacking = "" if asked else found.lacking
+    try:
+        if found.body is None:
+            raise Rejected("no_order_data", "the body holds no order")
+        if found.topic == REFUND:
+            event = _refund_created(record, found.body)
+            return msgspec.structs.replace(event, lacking=lacking)
+        translated = msgspec.structs.replace(record, body=msgspec.json.encode(found.body))
+        whole = order(translated, zones, with_facts=with_facts)
+    except Rejected as rejected:
+        if asked:
+            raise
+        if not found.gid:
+            raise Rejected("no_order_id", "query_variables names no order") from rejected
+        return Incomplete(
+            shop=shop, gid=found.gid, lacking=lacking or NO_DATA, received_ms=record.time_ms
+        )
+    version = whole.version
+    if lacking == QUERY_ERRORS:
+        # Some fields are null for lack of a scope: any other state of the same second is better.
+        version = version._replace(triggered="")
+    return msgspec.structs.replace(
+        whole, version=version, lacking=lacking, offset_known=found.offset_known
+    )
 
 
 MERGED = "completed"
