@@ -24,6 +24,7 @@ from query.customer_endpoints import (
 from query.destinations import DESTINATIONS, RETRIES
 from query.destinations import feeds as destination_feeds
 from query.envelope import answered
+from query.jobs import read_jobs
 from query.merged_metrics import exposition
 from query.openapi import docs_page, index_page
 from query.questions import answers
@@ -40,7 +41,7 @@ from query.status import (
     status_answer,
     stopped,
 )
-from query.status_schema import Health, Readiness, Status, StoppedShopStatus
+from query.status_schema import Health, JobStatus, Readiness, Status, StoppedShopStatus
 from query.stopped_shops import read_stopped_shops, without_any_shop
 from stream.store.contract import Position, Reading, StoreError
 
@@ -82,7 +83,9 @@ async def status(asked: Asked) -> Json:
     services, settings = services_of(asked), services_of(asked).settings
     shops = {asked.shop} if asked.values["shop"] else asked.reach.shops
 
-    def read() -> tuple[list[Role], list[Position], dict[str, int], list[StoppedShopStatus], int]:
+    def read() -> tuple[
+        list[Role], list[Position], dict[str, int], list[StoppedShopStatus], list[JobStatus], int
+    ]:
         with services.store.snapshot() as snapshot:
             roles = read_roles(snapshot, asked.now_ms, settings.role_silent_ms)
             return (
@@ -90,6 +93,7 @@ async def status(asked: Asked) -> Json:
                 snapshot.positions(),
                 read_parked(snapshot, shops),
                 read_stopped_shops(snapshot, roles, shops),
+                read_jobs(snapshot, shops, asked.now_ms),
                 _day(snapshot, asked),
             )
 
@@ -103,7 +107,7 @@ async def status(asked: Asked) -> Json:
         )
     )
     spans = await services.lags.spans({feed.topic for feed in known})
-    roles, positions, parked, stopped_shops, day = await asyncio.to_thread(read)
+    roles, positions, parked, stopped_shops, jobs, day = await asyncio.to_thread(read)
     feeds = [
         *known,
         *dict.fromkeys(
@@ -118,7 +122,9 @@ async def status(asked: Asked) -> Json:
     return answered(
         asked.shop or None,
         as_of(asked.now_ms, day, feeds, positions, spans),
-        status_answer(settings, services.store.dialect, roles, processors, parked, stopped_shops),
+        status_answer(
+            settings, services.store.dialect, roles, processors, parked, stopped_shops, jobs
+        ),
     )
 
 

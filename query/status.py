@@ -16,6 +16,7 @@ from processors.engine.feed import Feed
 from query.api_settings import ApiSettings
 from query.as_of import Spans, behind_by_partition
 from query.status_schema import (
+    JobStatus,
     ParkedStatus,
     ProcessorStatus,
     RoleStatus,
@@ -196,6 +197,7 @@ def status_answer(
     processors: list[ProcessorStatus],
     parked: Mapping[str, int],
     stopped_shops: list[StoppedShopStatus],
+    jobs: list[JobStatus],
 ) -> Status:
     """The answer without `shop` and `as_of`."""
     return Status(
@@ -217,6 +219,7 @@ def status_answer(
         ],
         processors=processors,
         stopped_shops=stopped_shops,
+        jobs=jobs,
         spool=spool(roles),
         parked=ParkedStatus(records=sum(parked.values()), by_reason=dict(parked)),
     )

@@ -138,6 +138,67 @@ class ParkedStatus(Struct, frozen=True, kw_only=True):
     ]
 
 
+class FailingJob(Struct, frozen=True, kw_only=True):
+    """A shop for which a job's last run failed."""
+
+    shop: Annotated[str, Meta(description="The shop.", examples=["example.myshopify.com"])]
+    since: Annotated[
+        str,
+        Meta(description="When it first failed in a row.", examples=["2026-11-22T14:00:00.000Z"]),
+    ]
+    failures: Annotated[int, Meta(description="How often in a row.", examples=[3])]
+    reason: Annotated[
+        str,
+        Meta(
+            description="Why it failed last.",
+            examples=["Meta refuses the access token (code 190)"],
+        ),
+    ]
+    succeeded_at: Annotated[
+        str | None,
+        Meta(
+            description="When it last worked; null where it never did.",
+            examples=["2026-11-22T13:00:00.000Z"],
+        ),
+    ]
+    next_at: Annotated[
+        str, Meta(description="When it is tried again.", examples=["2026-11-22T15:05:00.000Z"])
+    ]
+
+
+class JobStatus(Struct, frozen=True, kw_only=True):
+    """Work on a schedule, of the shops asked about."""
+
+    name: Annotated[str, Meta(description="The job.", examples=["spend"])]
+    shops: Annotated[int, Meta(description="Shops that have it.", examples=[1])]
+    running: Annotated[int, Meta(description="Shops for which it runs now.", examples=[0])]
+    succeeded_at: Annotated[
+        str | None,
+        Meta(
+            description="When it last worked for one of them; null where it never did.",
+            examples=["2026-11-22T14:50:00.000Z"],
+        ),
+    ]
+    note: Annotated[
+        str | None,
+        Meta(description="What that run did.", examples=["12 campaign days, 1 changed"]),
+    ]
+    next_at: Annotated[
+        str | None,
+        Meta(
+            description="When the next run is due; null while all of them run.",
+            examples=["2026-11-22T15:50:00.000Z"],
+        ),
+    ]
+    overdue_s: Annotated[
+        float,
+        Meta(description="How long the run most overdue has waited, seconds.", examples=[0.0]),
+    ]
+    failing: Annotated[
+        list[FailingJob], Meta(description="Shops for which the last run failed, and why.")
+    ]
+
+
 class Status(Struct, frozen=True, kw_only=True):
     """The installation, and the records parked of the shops asked about."""
 
@@ -154,6 +215,9 @@ class Status(Struct, frozen=True, kw_only=True):
     stopped_shops: Annotated[
         list[StoppedShopStatus],
         Meta(description="Shops that a processor goes without, of those asked about."),
+    ]
+    jobs: Annotated[
+        list[JobStatus], Meta(description="Work on a schedule, of the shops asked about.")
     ]
     spool: Annotated[SpoolStatus, Meta(description="What waits in spool files.")]
     parked: Annotated[ParkedStatus, Meta(description="What could not be understood.")]

@@ -24,6 +24,8 @@ ACK_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2
 DELIVERY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0)
 """Up to the hour within which Meta wants an event (docs/facts/meta.md, "Freshness")."""
 
+JOB_BUCKETS_S = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
+
 SIZE_BUCKETS = (1 << 10, 1 << 12, 1 << 13, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 10 << 20)
 
 
@@ -257,6 +259,40 @@ class DeliveryMetrics:
     def paused(self, kind: str, account: str, paused: bool) -> None:
         """Whether an account is paused; `account` is one of the configured few."""
         self._paused.labels(kind, account).set(paused)
+
+
+class JobMetrics:
+    """What scheduled jobs have done; `job` is one of the few that there are."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._runs = Counter(
+            "orderwire_job_runs",
+            "Runs of scheduled jobs, each for one shop, by outcome: done or failed",
+            ("job", "outcome"),
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "orderwire_job_seconds",
+            "How long a job's run took",
+            ("job",),
+            buckets=JOB_BUCKETS_S,
+            registry=registry,
+        )
+        self._failing = Gauge(
+            "orderwire_job_failing_shops",
+            "Shops whose last run of this job failed, whichever process ran it",
+            ("job",),
+            registry=registry,
+        )
+
+    def ran(self, job: str, outcome: str, seconds: float) -> None:
+        """One run ended."""
+        self._runs.labels(job, outcome).inc()
+        self._seconds.labels(job).observe(seconds)
+
+    def failing(self, job: str, shops: int) -> None:
+        """For how many shops the last run failed."""
+        self._failing.labels(job).set(shops)
 
 
 class ApiMetrics:

@@ -102,6 +102,24 @@ def _show(answer: Mapping[str, Any]) -> None:
         )
         for command in sorted({s["go_on"] for s in answer["stopped_shops"] if s["go_on"]}):
             typer.echo(f"  {command}")
+    if answer["jobs"]:
+        show(
+            "Jobs",
+            ("name", "shops", "running", "failing", "last worked", "next", "what it did"),
+            [
+                (
+                    *(j["name"], j["shops"], j["running"], len(j["failing"])),
+                    *(j["succeeded_at"] or "never", j["next_at"] or "", j["note"] or ""),
+                )
+                for j in answer["jobs"]
+            ],
+        )
+        for j in answer["jobs"]:
+            for failing in j["failing"]:
+                typer.echo(
+                    f"  {j['name']} of {failing['shop']} fails since {failing['since']}:"
+                    f" {failing['reason']}; tried again {failing['next_at']}"
+                )
     accounts = [
         (shop, account) for shop, its in answer["destinations"].items() for account in its.values()
     ]

@@ -14,8 +14,9 @@ from orderwire.settings.program import Settings
 from processors.engine.feed import Feed
 from query.api_settings import ApiSettings
 from query.as_of import Lags, as_of, today
+from query.jobs import read_jobs
 from query.status import Role, processors_status, read_parked, read_roles, status_answer, stopped
-from query.status_schema import StoppedShopStatus
+from query.status_schema import JobStatus, StoppedShopStatus
 from query.stopped_shops import read_stopped_shops
 from stream.log.contract import Log
 from stream.log.spool import SpoolState, read_state
@@ -45,7 +46,8 @@ class Kept(NamedTuple):
     roles: list[Role]
     parked: dict[str, int]
     stopped_shops: list[StoppedShopStatus]
-    """As in `GET /v1/status`."""
+    """As in `GET /v1/status`, and so the next."""
+    jobs: list[JobStatus]
     filtered: list[Filtered]
     accounts: dict[str, dict[str, Json]]
     """By shop and name, as in `GET /v1/destinations/{name}`."""
@@ -65,6 +67,7 @@ def read(settings: Settings, store: Store, now_ms: int) -> Kept:
             roles,
             read_parked(snapshot, None),
             read_stopped_shops(snapshot, roles, None),
+            read_jobs(snapshot, None, now_ms),
             _filtered(snapshot),
             {
                 domain: {each.name: account(snapshot, each, now_ms) for each in shown(shop)}
@@ -102,7 +105,15 @@ async def standing(settings: Settings, log: Log, store: Store) -> Json:
     )
     api = ApiSettings(shops={}, log_kind="kafka" if settings.on_kafka else "sqlite")
     answer = to_builtins(
-        status_answer(api, store.dialect, kept.roles, processors, kept.parked, kept.stopped_shops)
+        status_answer(
+            api,
+            store.dialect,
+            kept.roles,
+            processors,
+            kept.parked,
+            kept.stopped_shops,
+            kept.jobs,
+        )
     )
     here = spool_state(settings)
     if here.records or here.set_aside:

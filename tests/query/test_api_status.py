@@ -8,6 +8,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from orderwire.serve.schedule import ledger
 from processors.engine.feed import Feed
 from processors.engine.parking import PARKED_CELLS
 from processors.engine.stops import StoppedShop, begin
@@ -19,6 +20,7 @@ from stream.log.sqlite.log import SqliteLog
 from stream.record import Record
 from stream.store.contract import Move, Position
 from stream.store.sql.store import SqlStore
+from stream.times import instant
 from tests.support.api_client import NOW_MS, SETTINGS, serving
 from tests.support.orders import SHOP
 
@@ -82,6 +84,38 @@ async def test_parked_records_of_one_shop_are_told_apart(store: SqlStore, log: S
     async with serving(store, log) as api:
         assert (await api.answer("/v1/status"))["parked"]["records"] == 7
         assert (await api.answer("/v1/status", {"shop": SHOP}))["parked"]["records"] == 2
+
+
+async def test_jobs_are_shown_with_the_shops_for_which_they_fail(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    other = "other.myshopify.com"
+    with store.begin() as transaction:
+        ledger.register(transaction, [("spend", SHOP), ("spend", other)], NOW_MS - 60_000)
+        for shop in (SHOP, other):
+            claim = ledger.claim(transaction, "spend", shop, "one", NOW_MS - 60_000, 60_000)
+            assert claim is not None
+            if shop == other:
+                ledger.failed(transaction, claim, NOW_MS - 50_000, "no token")
+            else:
+                ledger.succeeded(transaction, claim, NOW_MS - 50_000, NOW_MS + 1_000, "2 days")
+    async with serving(store, log) as api:
+        (job,) = (await api.answer("/v1/status"))["jobs"]
+        (own,) = (await api.answer("/v1/status", {"shop": SHOP}))["jobs"]
+    assert (job["name"], job["shops"], job["running"], job["overdue_s"]) == ("spend", 2, 0, 40.0)
+    assert (job["succeeded_at"], job["note"]) == (instant(NOW_MS - 50_000), "2 days")
+    assert job["failing"] == [
+        {
+            "shop": other,
+            "since": instant(NOW_MS - 50_000),
+            "failures": 1,
+            "reason": "no token",
+            "succeeded_at": None,
+            "next_at": instant(NOW_MS - 40_000),
+        }
+    ]
+    assert (own["shops"], own["failing"], own["overdue_s"]) == (1, [], 0.0)
+    assert own["next_at"] == instant(NOW_MS + 1_000)
 
 
 async def test_a_processor_that_stopped_makes_it_unready_and_a_used_spool_is_told(

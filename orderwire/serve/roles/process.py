@@ -24,6 +24,9 @@ from orderwire.serve.heartbeat import Heartbeat, Identity, alive
 from orderwire.serve.isolation import Parts
 from orderwire.serve.rebuilding import rebuild
 from orderwire.serve.registry import PROCESSORS, projections
+from orderwire.serve.schedule import ledger as schedule
+from orderwire.serve.schedule.jobs import jobs, services
+from orderwire.serve.schedule.scheduler import Scheduler
 from orderwire.serve.store_lock import store_to_itself
 from orderwire.settings.program import Settings
 from processors.engine.limits import ParkLimit
@@ -31,7 +34,7 @@ from processors.engine.runner import Runner
 from processors.engine.stops import first_needed
 from processors.shopify.orders import Order
 from stream.log.contract import Log, Unavailable
-from stream.metrics import ProcessorMetrics
+from stream.metrics import JobMetrics, ProcessorMetrics
 from stream.record import TOPICS
 from stream.store.contract import Store, StoreError
 
@@ -67,7 +70,7 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     details = partial(_details, parts, runners)
     try:
         async with alive(Heartbeat(store, identity, registry, details)):
-            await _work(settings, stop, store, source, registry, parts, runners)
+            await _work(settings, stop, identity, store, source, registry, parts, runners)
     finally:
         await source.close()
         store.close()
@@ -78,6 +81,7 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
 async def _work(
     settings: Settings,
     stop: asyncio.Event,
+    identity: Identity,
     store: Store,
     source: Log,
     registry: CollectorRegistry,
@@ -93,6 +97,12 @@ async def _work(
         *(asyncio.create_task(parts.keep(name, aside)) for name, aside in out.asides().items()),
     ]
     sender = asyncio.create_task(parts.keep("sender", out.sender.run))
+    scheduler = Scheduler(
+        store,
+        jobs(settings, services(store, source)),
+        f"{identity.instance} {identity.started_ms}",
+        JobMetrics(registry),
+    )
     ltv = _predicted_ltv(settings, store)
     outboxes = {kind.processor: kind.name for kind in KINDS.values()}
     context = Context() if ltv is None else Context(ltv)
@@ -101,7 +111,7 @@ async def _work(
         out.sender.wake({order.shop for order in orders})
 
     metrics: ProcessorMetrics | None = None
-    work = []
+    work = [asyncio.create_task(parts.keep("schedule", partial(scheduler.run, stop)))]
     for name in running(settings):
         metrics = ProcessorMetrics(registry, name, shared=metrics)
         limit = ParkLimit(settings.park_max_run, settings.park_max_ratio)
@@ -160,6 +170,7 @@ def _predicted_ltv(settings: Settings, store: Store) -> "PredictedLtv | None":
 def _end_leases(store: Store) -> None:
     with store.begin() as transaction:
         end_leases(transaction, time.time_ns() // 1_000_000)
+        schedule.end_leases(transaction)
 
 
 def _forget_contacts(store: Store, kept: Collection[str]) -> None:

@@ -1,0 +1,47 @@
+"""What a job is: blocking work for one shop, repeated on a schedule.
+
+A job runs again from its start when the process that ran it was killed, so it must not mind being
+done twice. It never runs inside a fold's transaction.
+"""
+
+import threading
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+
+MAX_S = 900.0
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One run of a job for one shop."""
+
+    shop: str
+    now_ms: int
+    stop: threading.Event = field(default_factory=threading.Event)
+    """Set when the process stops, the lease is lost, or the job has run for `max_s`: return soon,
+    with what is done so far. Wait with `stop.wait(seconds)` instead of sleeping."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a run came to."""
+
+    note: str = ""
+    """Shown in `/v1/status`: a few words without personal data."""
+    next_in_s: float | None = None
+    """When to run again, where the job's own `every_s` is not right: 0 for more work waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Work for each of `shops` every `every_s` seconds."""
+
+    name: str
+    every_s: float
+    run: Callable[[Turn], Done | None]
+    """Called in a thread. An exception is a failure: logged, shown, and tried again after a pause.
+
+    The message of an exception class of ours is shown; of any other only the type.
+    """
+    shops: Collection[str]
+    max_s: float = MAX_S
