@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from orderwire.commands import demo, doctor, migrate_store, rebuild, replay, serve, status
+from orderwire.commands import demo, doctor, migrate_store, pixel, rebuild, replay, serve, status
 
 app = typer.Typer(
     name="orderwire",
@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for command in (serve, demo, doctor, status, replay, rebuild, migrate_store):
+for command in (serve, demo, doctor, status, replay, rebuild, pixel, migrate_store):
     command.register(app)
 
 

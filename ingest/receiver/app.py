@@ -16,6 +16,7 @@ from aiohttp import hdrs, web
 
 from ingest.meta import webhooks as meta_webhooks
 from ingest.meta.webhooks import MetaApp
+from ingest.pixel.posts import PixelPosts
 from ingest.receiver.accepted import Accepted
 from ingest.receiver.ack import Acks, Appends
 from ingest.receiver.body import Budget, Limits, read_body
@@ -45,13 +46,14 @@ class Receiver:
         limits: Limits,
         metrics: ReceiverMetrics,
         connections: ConnectionLimits = ConnectionLimits(),  # noqa: B008 - frozen
+        pixel: PixelPosts | None = None,
     ) -> None:
         """`shops`: domain to webhook secrets, newest first. `clock`: Unix milliseconds. `log` stays
         the caller's to close, after the server's clean-up. Raises ValueError for a shop without a
         secret.
         """
         self.ready = True
-        self._meta_apps = tuple(meta)
+        self._meta_apps, self._pixel = tuple(meta), pixel
         self._shops = frozenset(shop.lower() for shop in shops)
         self._handlers = self._addresses(shopify.identifier(shops))
         self._clock = clock
@@ -84,7 +86,8 @@ class Receiver:
         return self._handlers.get((request.method, request.path), self._nowhere)(request)
 
     def _addresses(self, identify_shopify: Identify) -> Mapping[tuple[str, str], Handler]:
-        """Method and path of all there is; Meta's only where a Meta app is configured."""
+        """Method and path of all there is; Meta's only where a Meta app is configured, the pixel's
+        only where its posts are of use."""
         addresses: dict[tuple[str, str], Handler] = {
             ("POST", "/webhooks/shopify"): partial(
                 self._receive, "shopify", identify_shopify, self._may_be_a_shops
@@ -100,6 +103,9 @@ class Receiver:
                 meta_webhooks.has_signature,
             )
             addresses["GET", "/webhooks/meta"] = self.meta_handshake
+        if self._pixel is not None:
+            addresses["POST", "/pixel"] = self._pixel.receive
+            addresses["OPTIONS", "/pixel"] = self._pixel.preflight
         return addresses
 
     async def _nowhere(self, request: web.BaseRequest) -> web.Response:

@@ -30,6 +30,8 @@ class Outcome(Enum):
     """The body took longer than `Limits.read_timeout_s`."""
     TOO_LARGE = "too_large"
     """The body is longer than `Limits.max_body_bytes`."""
+    LIMITED = "limited"
+    """More posts of one address or one shop than `/pixel` takes (`ingest/pixel/rates.py`)."""
     BUSY = "busy"
     """More bytes in flight than `Limits.max_in_flight_bytes`."""
     UNAVAILABLE = "unavailable"
@@ -46,9 +48,18 @@ STATUS: Mapping[Outcome, int] = {
     Outcome.UNSIGNED: 401,
     Outcome.TOO_SLOW: 408,
     Outcome.TOO_LARGE: 413,
+    Outcome.LIMITED: 429,
     Outcome.BUSY: 503,
     Outcome.UNAVAILABLE: 503,
 }
 
-CLOSES = frozenset({Outcome.BROKEN, Outcome.ENCODED, Outcome.TOO_SLOW, Outcome.TOO_LARGE})
+CLOSES = frozenset(
+    {
+        Outcome.BROKEN,
+        Outcome.ENCODED,
+        Outcome.TOO_SLOW,
+        Outcome.TOO_LARGE,
+        Outcome.LIMITED,
+    }
+)
 """After these the rest of the connection is of no use: its body was not read to the end."""

@@ -102,6 +102,9 @@ class Settings(BaseSettings):
         90, ge=31, le=3650, description="a whole number of days from 31 to 3650"
     )
     """How long an event's status is kept after it is settled: `destinations/delivery/life.py`."""
+    proxies: int = Field(1, ge=0, le=9, description="a whole number from 0 to 9")
+    """How many proxies of ours append to X-Forwarded-For before the receiver: by it the senders of
+    pixel posts are told apart (`ingest/pixel/rates.py`)."""
     max_in_flight_mb: int = Field(64, ge=10, description="a whole number of MB, at least 10")
     spool: Path = Path("data/spool.db")
     spool_mb: int = Field(1024, ge=1, description="a whole number of MB, at least 1")

@@ -13,6 +13,7 @@ from aiohttp.test_utils import BaseTestServer, TestClient
 from prometheus_client import CollectorRegistry
 
 from ingest.meta.webhooks import MetaApp
+from ingest.pixel.posts import PixelPosts
 from ingest.receiver.app import Receiver
 from ingest.receiver.body import Limits
 from ingest.receiver.connections import ConnectionLimits
@@ -149,16 +150,27 @@ async def running(
     limits: Limits | None = None,
     meta: Sequence[MetaApp] = (APP,),
     connections: ConnectionLimits = UNBOUNDED,
+    pixel: bool = False,
 ) -> AsyncIterator[Running]:
     registry = CollectorRegistry()
+    metrics = ReceiverMetrics(registry)
     receiver = Receiver(
         log=log,
         shops={SHOP: [SECRET, b"old"], "other.myshopify.com": [b"other"]},
         meta=meta,
         clock=lambda: NOW_MS,
         limits=limits or PATIENT,
-        metrics=ReceiverMetrics(registry),
+        metrics=metrics,
         connections=connections,
+        pixel=PixelPosts(
+            log=log,
+            shops=(SHOP,),
+            clock=lambda: NOW_MS,
+            limits=limits or PATIENT,
+            metrics=metrics,
+        )
+        if pixel
+        else None,
     )
     client: TestClient[web.BaseRequest, None] = TestClient(ReceiverServer(receiver))
     async with client:

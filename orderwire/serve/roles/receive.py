@@ -12,13 +12,16 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from ingest.meta.webhooks import MetaApp
+from ingest.pixel.posts import PixelPosts
 from ingest.receiver.app import Receiver
 from ingest.receiver.body import Limits
 from ingest.receiver.connections import ConnectionLimits
+from orderwire.serve.accounts import accounts
 from orderwire.serve.address import listen, sockets
 from orderwire.serve.connections import open_receiving_log
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
 from orderwire.serve.open_files import connections, raise_limit
+from orderwire.settings.destinations import META
 from orderwire.settings.program import ConfigurationError, Settings
 from stream.log.contract import Unavailable
 from stream.metrics import ReceiverMetrics
@@ -46,14 +49,27 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
         for shop in settings.shops.values()
         if (secrets := shop.meta_secrets) is not None
     ]
+    limits, metrics = _limits(settings), ReceiverMetrics(registry)
+    # Nothing but a Purchase of Meta's is completed by the browser's pixel.
+    with_pixel = {account.shop for account in accounts(settings, META)}
     receiver = Receiver(
         log=log,
         shops={shop.domain: shop.webhook_secrets for shop in settings.shops.values()},
         meta=meta,
-        clock=lambda: time.time_ns() // 1_000_000,
-        limits=_limits(settings),
-        metrics=ReceiverMetrics(registry),
+        clock=_now_ms,
+        limits=limits,
+        metrics=metrics,
         connections=_connections(),
+        pixel=PixelPosts(
+            log=log,
+            shops=with_pixel,
+            clock=_now_ms,
+            limits=limits,
+            metrics=metrics,
+            proxies=settings.proxies,
+        )
+        if with_pixel
+        else None,
     )
     runner = web.ServerRunner(receiver.server(), shutdown_timeout=DRAIN_S)
     await runner.setup()
@@ -83,6 +99,10 @@ def _connections() -> ConnectionLimits:
     limits = ConnectionLimits()
     fit = connections(raise_limit(), limits.connections + limits.reserve) - limits.reserve
     return replace(limits, connections=max(1, fit))
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
 
 
 def _limits(settings: Settings) -> Limits:
