@@ -1,7 +1,7 @@
-"""Makes JSON readable that strict decoders refuse for an oddity in some string or number.
+"""Repairs JSON that strict decoders refuse because of an odd string or number.
 
-A webhook's body never changes, so a refusal is final: a lone surrogate in a field that nobody reads
-must not cost the whole delivery. What is stored stays the body as it was signed.
+A webhook's body never changes, so a refusal would be final. The stored record keeps the signed
+body.
 """
 
 import json
@@ -10,10 +10,10 @@ from typing import Any
 
 
 def mended(body: bytes) -> bytes:
-    """`body` as strict JSON in UTF-8. Raises ValueError where it is no JSON at all.
+    """`body` as strict JSON in UTF-8. Raises ValueError if it is not JSON at all.
 
-    Tolerated: a byte order mark, bytes that are no UTF-8, lone surrogates, control characters in
-    strings, NaN and infinities (they become null). Integers keep all their digits.
+    Tolerated: a byte order mark, invalid UTF-8, lone surrogates, control characters in strings, NaN
+    and infinities (they become null). Integers keep all their digits.
     """
     text = body.decode("utf-8-sig", "replace")
     try:

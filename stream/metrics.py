@@ -47,40 +47,40 @@ class _Tally:
 
 
 class ReceiverMetrics(Collector):
-    """What the receiver has been sent and how it answered.
+    """Deliveries received and answered.
 
-    Counted in plain numbers and handed over when somebody asks: with the library's own counters a
-    delivery would cost 5 % more.
+    Counted in plain numbers and collected when the metrics are read: the library's own counters
+    would make a delivery 5 % more expensive.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._deliveries: dict[tuple[str, str, str], int] = {}
         self._signatures: dict[tuple[str, int], int] = {}
         self._ack_s, self._body_bytes = _Tally(ACK_BUCKETS_S), _Tally(SIZE_BUCKETS)
-        self._held_bytes: Callable[[], int] = lambda: 0
+        self._in_flight_bytes: Callable[[], int] = lambda: 0
         self._connections: Callable[[], int] = lambda: 0
         self._closed: dict[str, int] = {}
         registry.register(self)
 
     def answered(self, sender: str, topic: str, outcome: str) -> None:
-        """One delivery was answered; `topic` is empty where no signature was good, since then it
-        may be anybody's word."""
+        """One delivery was answered; `topic` is empty if no signature was valid, since its header
+        could say anything."""
         labels = (sender, topic, outcome)
         self._deliveries[labels] = self._deliveries.get(labels, 0) + 1
 
     def signed(self, sender: str, secret_index: int, body_bytes: int) -> None:
-        """One signature was good."""
+        """One signature was valid."""
         labels = (sender, secret_index)
         self._signatures[labels] = self._signatures.get(labels, 0) + 1
         self._body_bytes.observe(body_bytes)
 
     def acked(self, seconds: float) -> None:
-        """The log was asked, and this long it took until the answer."""
+        """The log was asked and answered after this long."""
         self._ack_s.observe(seconds)
 
-    def watch_in_flight(self, held_bytes: Callable[[], int]) -> None:
-        """Ask `held_bytes` for the bytes held now, whenever the metrics are read."""
-        self._held_bytes = held_bytes
+    def watch_in_flight(self, in_flight_bytes: Callable[[], int]) -> None:
+        """Call `in_flight_bytes` for the bytes in flight whenever the metrics are read."""
+        self._in_flight_bytes = in_flight_bytes
 
     def watch_connections(self, connections: Callable[[], int]) -> None:
         """Ask `connections` for the open connections, whenever the metrics are read."""
@@ -91,7 +91,7 @@ class ReceiverMetrics(Collector):
         self._closed[reason] = self._closed.get(reason, 0) + 1
 
     def collect(self) -> Iterator[Metric]:
-        """What the registry asks for."""
+        """Called by the registry."""
         deliveries = CounterMetricFamily(
             "orderwire_deliveries",
             "Deliveries answered, by sender (shopify, meta), sender's topic and outcome",
@@ -117,7 +117,7 @@ class ReceiverMetrics(Collector):
         yield GaugeMetricFamily(
             "orderwire_in_flight_bytes",
             "Bodies being read or being made durable",
-            self._held_bytes(),
+            self._in_flight_bytes(),
         )
         yield GaugeMetricFamily(
             "orderwire_connections", "Open connections of the receiver", self._connections()
@@ -143,8 +143,8 @@ class ProcessorMetrics:
         *,
         shared: "ProcessorMetrics | None" = None,
     ) -> None:
-        """`shared` is the metrics of another processor of the same process: the families are made
-        once."""
+        """`shared` is the metrics of another processor of the same process: the metric families
+        exist once."""
         families = _processor_families(registry) if shared is None else shared._families
         self._families: _ProcessorFamilies = families
         self.records = families.records.labels(processor)
@@ -233,7 +233,7 @@ class DeliveryMetrics:
         )
         self._delivery_seconds = Histogram(
             "orderwire_delivery_seconds",
-            "From a webhook's arrival to the request, on the wire, that took its event",
+            "From a webhook's arrival to the request that delivered its event",
             ("kind",),
             buckets=DELIVERY_BUCKETS_S,
             registry=registry,
@@ -246,18 +246,18 @@ class DeliveryMetrics:
         )
 
     def requested(self, kind: str, outcome: str, events: int, seconds: float) -> None:
-        """One request ended; `outcome` is its error class, or `each` where its events differ."""
+        """One request ended; `outcome` is its error class, or `each` if its events differ."""
         self._requests.labels(kind, outcome).inc()
         self._events.labels(kind, outcome).inc(events)
         self._request_seconds.labels(kind).observe(seconds)
 
     def delivered(self, kind: str, seconds: Iterable[float]) -> None:
-        """These events were taken, each so long after its webhook came."""
+        """These events were accepted, each so many seconds after its webhook arrived."""
         for latency in seconds:
             self._delivery_seconds.labels(kind).observe(latency)
 
     def paused(self, kind: str, account: str, paused: bool) -> None:
-        """Whether an account is paused; `account` is one of the configured few."""
+        """Whether an account is paused; `account` is one of the configured ones."""
         self._paused.labels(kind, account).set(paused)
 
 
@@ -296,7 +296,7 @@ class JobMetrics:
 
 
 class ApiMetrics:
-    """What the query side has answered."""
+    """Requests that the query API answered."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._answers = Counter(
@@ -314,6 +314,6 @@ class ApiMetrics:
         )
 
     def answered(self, route: str, status: int, seconds: float) -> None:
-        """One request; `route` is a path of the routes table, or empty for none of them."""
+        """One request; `route` is a path of the routes table, or empty if none matched."""
         self._answers.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)

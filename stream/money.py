@@ -1,8 +1,7 @@
 """Money is an integer of the currency's minor units beside the currency's code.
 
-Codes and digits are those of ISO 4217 (2 for USD, 0 for JPY, 3 for KWD), and the three codes of
-Shopify's that ISO does not have. Amounts with more digits than their currency are rounded half to
-even.
+Digits follow ISO 4217 (2 for USD, 0 for JPY, 3 for KWD) plus three codes that only Shopify has.
+Amounts with more digits are rounded half to even.
 """
 
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
@@ -53,12 +52,12 @@ class MoneyJson(TypedDict):
 
 @lru_cache(maxsize=512)
 def is_iso_4217(currency: str) -> bool:
-    """Whether ISO 4217 has the code, in capitals."""
+    """Whether ISO 4217 has the code (in capitals)."""
     return is_currency(currency)
 
 
 def is_known(currency: str) -> bool:
-    """Whether amounts in the currency, its code in capitals, can be counted."""
+    """Whether amounts of the currency (code in capitals) can be counted."""
     return currency in SHOPIFY_ONLY or is_iso_4217(currency)
 
 

@@ -1,4 +1,4 @@
-"""Rate-limits log lines: each kind at most once in a while, with how many were left out."""
+"""Rate-limits log lines: each kind at most once per pause, with the number of lines left out."""
 
 from collections.abc import Callable, Hashable
 
@@ -15,7 +15,8 @@ class _Line:
 
 
 class RateLimit:
-    """Remembers which kinds of lines were logged lately. Every line that may repeat goes by one."""
+    """Remembers which kinds of lines were logged lately. Every log line that may repeat uses
+    one."""
 
     def __init__(self, clock: Callable[[], float], every_s: float = EVERY_S) -> None:
         """`clock`: seconds from any moment on."""

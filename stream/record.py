@@ -1,18 +1,4 @@
-"""What the log carries: one delivery, its body byte for byte as it was signed.
-
-A `Record` is handed to `Log.append`; an `Entry` is that record at its place in the log. Headers are
-our own; they describe the delivery and are not part of what the sender signed:
-
-| header | meaning |
-|---|---|
-| `source` | who sent it: `shopify`, `meta`, `backfill`, `spend`, `orderwire` |
-| `topic` | the sender's own topic name, for example `orders/create` |
-| `shop` | shop domain that the delivery's secret belongs to, for example `example.myshopify.com` |
-| `triggered_at` | `X-Shopify-Triggered-At`; breaks a tie between equal `updated_at` |
-| `event_id`, `api_version`, `test` | `X-Shopify-Event-Id`, `-API-Version` and `-Test`, where sent |
-| `parked_reason`, `parked_from` | on `parked`: why, and `topic/partition/offset` or `receiver` |
-| `parked_topic`, `parked_id`, `parked_turn` | on `parked`: see `processors/engine/parking.py` |
-"""
+"""The record type of the log: one delivery, its body byte for byte as it was signed."""
 
 from collections.abc import Mapping
 
@@ -23,7 +9,21 @@ TOPICS = ("orders", "checkouts", "spend", "ads", "audits", "privacy", "parked")
 
 
 class Record(msgspec.Struct, frozen=True, gc=False):
-    """One delivery. Records with the same `key` stay in order on one partition."""
+    """One delivery. Records with the same `key` stay in order on one partition.
+
+    Headers are our own; they describe the delivery and are not part of the signed body:
+
+    | header | meaning |
+    |---|---|
+    | `source` | who sent it: `shopify`, `meta`, `backfill`, `spend`, `orderwire` |
+    | `topic` | the sender's own topic name, for example `orders/create` |
+    | `shop` | domain of the shop whose secret signed it, for example `example.myshopify.com` |
+    | `triggered_at` | `X-Shopify-Triggered-At`; breaks a tie between equal `updated_at` |
+    | `event_id`, `api_version`, `test` | `X-Shopify-Event-Id`, `-API-Version`, `-Test`, if sent |
+    | `parked_reason` | on `parked`: why |
+    | `parked_from` | on `parked`: `topic/partition/offset` or `receiver` |
+    | `parked_topic`, `parked_id`, `parked_turn` | on `parked`: see `processors/engine/parking.py` |
+    """
 
     topic: str
     key: str
@@ -36,7 +36,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
-    """A record where it stands in the log. Offsets of a partition ascend; they may have gaps
+    """A record at its place in the log. Offsets of a partition ascend; they may have gaps
     (Kafka)."""
 
     record: Record

@@ -1,12 +1,5 @@
 """Meta webhooks (Graph API: Webhooks, 'Getting started'): the handshake that proves the address is
-ours, and signed notices.
-
-The handshake is `GET ?hub.mode=subscribe&hub.verify_token=...&hub.challenge=...`: the token is a
-word that the user chose, and the answer is the challenge. A notice is `POST` with
-`X-Hub-Signature-256: sha256=<hex HMAC-SHA256(app secret, body)>` and a body `{"object": ...,
-"entry": [{"id": ..., ...}, ...]}`; it goes to the topic `ads`, in order per object that it speaks
-of.
-"""
+ours, and signed notices."""
 
 import hmac
 from collections.abc import Mapping, Sequence
@@ -25,7 +18,7 @@ SIGNATURE = istr("X-Hub-Signature-256")
 
 @dataclass(frozen=True, slots=True)
 class MetaApp:
-    """One Meta app that may notify us, and the shop whose advertising it speaks of."""
+    """A Meta app that may send notices, and the shop whose advertising they concern."""
 
     shop: str
     app_secret: bytes
@@ -40,8 +33,12 @@ class MetaApp:
 
 
 def challenge(apps: Sequence[MetaApp], query: Mapping[str, str]) -> str | None:
-    """What to answer to a handshake with `query`, or None where it is not one or its token is
-    nobody's."""
+    """The answer to a handshake with `query`, or None if it is no handshake or no app has its
+    token.
+
+    The handshake is `GET ?hub.mode=subscribe&hub.verify_token=...&hub.challenge=...`: the token is
+    a word that the user chose, and the answer is the challenge.
+    """
     if query.get("hub.mode") != "subscribe" or "hub.challenge" not in query:
         return None
     token = query.get("hub.verify_token", "").encode("utf-8", "replace")
@@ -56,7 +53,10 @@ def has_signature(request: web.BaseRequest) -> bool:
 
 
 def verify(secrets: Sequence[bytes], headers: Headers, body: bytes) -> int | None:
-    """Index of the app secret that signed `body`, or None. Compares in constant time."""
+    """Index of the app secret that signed `body`, or None. Compares in constant time.
+
+    The signature is `X-Hub-Signature-256: sha256=<hex HMAC-SHA256(app secret, body)>`.
+    """
     signature = headers.get(SIGNATURE, "").encode("utf-8", "replace")
     for index, secret in enumerate(secrets):
         expected = b"sha256=" + hmac.digest(secret, body, "sha256").hex().encode()
@@ -78,7 +78,11 @@ _decoder = msgspec.json.Decoder(_Notice)
 
 
 def identify(shop: str, body: bytes, received_ms: int) -> Delivery:
-    """What a signed notice is, and where it goes. Never fails: what cannot be placed is parked."""
+    """Topic, key and id of a signed notice. Never fails: a notice without a place is parked.
+
+    The body is `{"object": ..., "entry": [{"id": ..., ...}, ...]}`. It goes to the topic `ads`, in
+    order per object.
+    """
     topic, key, reason = "", shop, ""
     try:
         notice = _decoder.decode(body)

@@ -1,10 +1,4 @@
-"""From a record to "it is durable", in bounded time.
-
-Records that arrive in one turn of the event loop are appended together: one call, one task and one
-timer for all of them. The log may take longer than a sender can wait. Then the senders are told to
-come again, while the write goes on by itself, its bytes staying charged until the log lets go of
-them: a log that hangs fills the budget, and the budget refuses, instead of memory growing.
-"""
+"""Appends records to the log and reports within a bounded time whether each is durable."""
 
 import asyncio
 import time
@@ -14,7 +8,7 @@ from typing import Protocol
 
 import structlog
 
-from ingest.receiver.body import Budget
+from ingest.receiver.body import BytesInFlight
 from ingest.receiver.outcome import Outcome
 from stream.log.contract import RecordsRefused, Unavailable
 from stream.rate_limit import RateLimit
@@ -24,18 +18,22 @@ _log = structlog.get_logger(__name__)
 
 
 class Appends(Protocol):
-    """The part of a log that the receiver needs (stream/log/contract.py); a spool in front of one
-    has it too."""
+    """The part of a log (stream/log/contract.py) that the receiver needs; a spool has it too."""
 
     async def append(self, records: Sequence[Record]) -> None: ...
 
 
 class Acks:
-    """Appends records to `log` and tells, for each one, how that ended within `timeout_s`."""
+    """Appends records to `log`; resolves each within `timeout_s`.
 
-    def __init__(self, log: Appends, budget: Budget, timeout_s: float) -> None:
+    Records that arrive in one turn of the event loop share one append, one task and one timer.
+    After the timeout the senders are asked to retry while the write goes on, its bytes still
+    charged: a log that hangs fills the limit of bytes in flight, instead of memory growing.
+    """
+
+    def __init__(self, log: Appends, in_flight: BytesInFlight, timeout_s: float) -> None:
         self._log = log
-        self._budget = budget
+        self._in_flight = in_flight
         self._timeout_s = timeout_s
         self._warnings = RateLimit(time.monotonic)
         self._next = _Batch()
@@ -43,7 +41,7 @@ class Acks:
 
     def append(self, record: Record, charged: int) -> asyncio.Future[Outcome]:
         """ACCEPTED or UNAVAILABLE, within the time limit. Takes over `charged`. Cancelling the
-        answer never cancels the write."""
+        future never cancels the write."""
         loop = asyncio.get_running_loop()
         if not self._next.records:
             loop.call_soon(self._write)
@@ -62,30 +60,29 @@ class Acks:
             await self._log.append(batch.records)
             outcome = Outcome.ACCEPTED
         except Unavailable as error:
-            self._tell(str(error))
+            self._log_unavailable(str(error))
         except RecordsRefused as error:
             # There is nowhere to keep these; the rest of the batch is durable.
-            self._tell(str(error))
+            self._log_unavailable(str(error))
             outcome, refused = Outcome.ACCEPTED, error.records
         except Exception as error:
-            # Not in the log's contract, so a fault of ours; the sender comes again and nothing is
-            # lost. Its message stays out of our logs, since a database's quotes the values it was
-            # given.
+            # An error outside the log's contract is our bug; the sender retries, so nothing is
+            # lost. The message is not logged: a database's error quotes the values it was given.
             place = extract_tb(error.__traceback__)[-1]
             _log.error(
                 "append_failed", error=type(error).__name__, at=f"{place.filename}:{place.lineno}"
             )
         finally:
             overdue.cancel()
-            self._budget.give(batch.charged)
+            self._in_flight.give(batch.charged)
             batch.answer(outcome, refused)
 
     def _overdue(self, batch: "_Batch") -> None:
-        self._tell(f"no answer within {self._timeout_s:g} s")
+        self._log_unavailable(f"no answer within {self._timeout_s:g} s")
         batch.answer(Outcome.UNAVAILABLE)
 
-    def _tell(self, reason: str) -> None:
-        """Why deliveries are answered 503."""
+    def _log_unavailable(self, reason: str) -> None:
+        """Log why deliveries are answered 503."""
         if self._warnings.due(reason):
             _log.warning("log_unavailable", reason=reason)
 
@@ -107,7 +104,7 @@ class _Batch:
         return answer
 
     def answer(self, outcome: Outcome, refused: Sequence[Record] = ()) -> None:
-        """Every record ends with `outcome`, those refused as unavailable."""
+        """Every record ends with `outcome`, refused ones as unavailable."""
         for record, answer in zip(self.records, self.answers, strict=True):
             if not answer.done():
                 lost = any(record is each for each in refused)

@@ -1,10 +1,5 @@
 """The receiver: size limit, signature, identification, append, 200 (docs/architecture.md, "Two
-listeners").
-
-A 200 says that the delivery is durable, and nothing else is a 200. An answer goes out within 5 s,
-whatever happens behind it. A client that disconnects changes nothing: the write goes on
-(`ingest.receiver.ack`).
-"""
+listeners"). A 200 means that the delivery is durable; every answer is sent within 5 s."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
@@ -19,7 +14,7 @@ from ingest.meta.webhooks import MetaApp
 from ingest.pixel.posts import PixelPosts
 from ingest.receiver.accepted import Accepted
 from ingest.receiver.ack import Acks, Appends
-from ingest.receiver.body import Budget, Limits, read_body
+from ingest.receiver.body import BytesInFlight, Limits, read_body
 from ingest.receiver.connections import BoundedServer, ConnectionLimits
 from ingest.receiver.delivery import Delivery, Identify
 from ingest.receiver.outcome import CLOSES, STATUS, Outcome
@@ -32,9 +27,8 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
 class Receiver:
-    """The handlers, and what they share. `ready` turns `/healthz` to 503 for whoever spreads the
-    load: whoever shuts down in an orderly way sets it to False first.
-    """
+    """The request handlers and their shared state. Set `ready` to False before a shutdown:
+    `/healthz` then answers 503, so that a load balancer stops sending."""
 
     def __init__(
         self,
@@ -48,10 +42,8 @@ class Receiver:
         connections: ConnectionLimits = ConnectionLimits(),  # noqa: B008 - frozen
         pixel: PixelPosts | None = None,
     ) -> None:
-        """`shops`: domain to webhook secrets, newest first. `clock`: Unix milliseconds. `log` stays
-        the caller's to close, after the server's clean-up. Raises ValueError for a shop without a
-        secret.
-        """
+        """`shops`: domain to webhook secrets, newest first. `clock`: Unix milliseconds. The caller
+        closes `log`, after the server's clean-up. Raises ValueError for a shop without a secret."""
         self.ready = True
         self._meta_apps, self._pixel = tuple(meta), pixel
         self._shops = frozenset(shop.lower() for shop in shops)
@@ -60,16 +52,16 @@ class Receiver:
         self._accepted = Accepted(clock)
         self._limits, self._connections = limits, connections
         self._metrics = metrics
-        self._budget = Budget(limits.max_in_flight_bytes)
-        self._acks = Acks(log, self._budget, limits.ack_timeout_s)
+        self._in_flight = BytesInFlight(limits.max_in_flight_bytes)
+        self._acks = Acks(log, self._in_flight, limits.ack_timeout_s)
         self._warnings = RateLimit(lambda: clock() / 1000)
-        metrics.watch_in_flight(lambda: self._budget.used)
+        metrics.watch_in_flight(lambda: self._in_flight.used)
 
     def server(self) -> web.Server:
-        """For `web.ServerRunner`; within a running loop.
+        """For `web.ServerRunner`, within a running loop.
 
-        aiohttp's low-level server (aiohttp docs, "Low Level Server"): an application's router costs
-        8 us more per delivery, a tenth of it, to find one of four addresses.
+        aiohttp's low-level server (aiohttp docs, "Low Level Server"): an application's router takes
+        8 us per delivery, a tenth of the total, to find one of four addresses.
         """
         return BoundedServer(
             self.answer,
@@ -86,8 +78,7 @@ class Receiver:
         return self._handlers.get((request.method, request.path), self._nowhere)(request)
 
     def _addresses(self, identify_shopify: Identify) -> Mapping[tuple[str, str], Handler]:
-        """Method and path of all there is; Meta's only where a Meta app is configured, the pixel's
-        only where its posts are of use."""
+        """Handlers by method and path; Meta's only if a Meta app is configured."""
         addresses: dict[tuple[str, str], Handler] = {
             ("POST", "/webhooks/shopify"): partial(
                 self._receive, "shopify", identify_shopify, self._may_be_a_shops
@@ -117,7 +108,7 @@ class Receiver:
         )
 
     async def meta_handshake(self, request: web.BaseRequest) -> web.Response:
-        """GET /webhooks/meta: the challenge as sent, 403 where it is not for us."""
+        """GET /webhooks/meta: the challenge as sent, or 403 if the token is not ours."""
         answer = meta_webhooks.challenge(self._meta_apps, request.query)
         if answer is None:
             self._warn(
@@ -131,7 +122,7 @@ class Receiver:
         )
 
     async def healthz(self, _: web.BaseRequest) -> web.Response:
-        """GET /healthz: 200 while new deliveries are welcome."""
+        """GET /healthz: 200 while new deliveries are accepted."""
         return web.json_response({"ready": self.ready}, status=200 if self.ready else 503)
 
     async def _receive(
@@ -142,7 +133,7 @@ class Receiver:
         request: web.BaseRequest,
     ) -> web.StreamResponse:
         started_s = perf_counter()
-        body = await read_body(request, self._limits, self._budget, lambda: keep(request))
+        body = await read_body(request, self._limits, self._in_flight, lambda: keep(request))
         if isinstance(body, Outcome):
             return self._refuse(sender, request, body)
         charged = len(body)
@@ -153,14 +144,14 @@ class Receiver:
             durable = self._acks.append(delivery.record, charged)
             charged = 0  # the write's to give back from here on, since it may outlast this answer
         finally:
-            self._budget.give(charged)
+            self._in_flight.give(charged)
         outcome = await durable
         self._metrics.signed(sender, delivery.secret_index, len(body))
         self._metrics.acked(perf_counter() - started_s)
         if outcome is Outcome.ACCEPTED:
             outcome = delivery.outcome
         if outcome is not Outcome.ACCEPTED:
-            self._tell(sender, delivery, outcome)
+            self._report(sender, delivery, outcome)
         return self._answer(request, sender, delivery.label, outcome)
 
     def _may_be_a_shops(self, request: web.BaseRequest) -> bool:
@@ -187,7 +178,7 @@ class Receiver:
             self._warn(f"delivery_{outcome.value}", sender, sender=sender)
         return self._answer(request, sender, "", outcome)
 
-    def _tell(self, sender: str, delivery: Delivery, outcome: Outcome) -> None:
+    def _report(self, sender: str, delivery: Delivery, outcome: Outcome) -> None:
         headers = delivery.record.headers
         reason = headers.get("parked_reason", "")
         self._warn(
@@ -201,10 +192,9 @@ class Receiver:
         )
 
     def _warn(self, event: str, about: str, **fields: object) -> None:
-        """Log `event` for `about`, which is one of few and never a sender's own word, once a
-        minute.
+        """Log `event` once a minute per `about`, which is one of a few fixed words.
 
-        Never in a line: a body, an id of a person, a secret.
+        Log lines never contain a body, a person's id or a secret.
         """
         if self._warnings.due((event, about)):
             _log.warning(event, not_shown=self._warnings.left_out, **fields)

@@ -1,9 +1,4 @@
-"""Reads a request's body within limits: its length, its time, and the bytes of all bodies in
-flight.
-
-Bytes are charged to one `Budget` as they arrive, not as a Content-Length promises them: a sender
-that announces 10 MiB and sends nothing takes no place from others.
-"""
+"""Reads a request's body within limits of length, time, and bytes of all bodies in flight."""
 
 import asyncio
 from collections.abc import Callable
@@ -24,14 +19,14 @@ large bodies, whoever sends them, leave a place for the others."""
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the receiver takes. Shopify gives a delivery 5 s in all; read and ack together stay
-    below with 0.5 s to spare."""
+    """Limits of the receiver. Shopify gives a delivery 5 s; read and ack together leave 0.5 s of
+    it."""
 
     max_body_bytes: int = 10 * MIB
     max_in_flight_bytes: int = 64 * MIB
-    """Bodies being read or being made durable, all together. Beyond it: 503."""
+    """Bodies that are read or made durable, in total. Beyond it: 503."""
     read_timeout_s: float = 2.0
-    """For a body to arrive; and for what is left of a refused one, before its connection is cut."""
+    """For a body to arrive; also for the rest of a refused one, before its connection is cut."""
     ack_timeout_s: float = 2.5
     retry_after_s: int = 5
 
@@ -43,9 +38,12 @@ class Limits:
             )
 
 
-class Budget:
-    """Bytes of bodies in flight, of a limit; large bodies (`LARGE_BYTES`) that are still being read
-    may take half of it."""
+class BytesInFlight:
+    """Bytes of bodies in flight, up to a limit.
+
+    Bytes are charged as they arrive, not as Content-Length announces them: a sender that announces
+    10 MiB and sends nothing takes no room from others.
+    """
 
     __slots__ = ("limit", "reading_large", "used")
 
@@ -55,7 +53,7 @@ class Budget:
         self.reading_large = 0
 
     def take(self, size: int) -> bool:
-        """Charge `size`; False, and nothing charged, where it does not fit."""
+        """Charge `size`; returns False and charges nothing if it does not fit."""
         if self.used + size > self.limit:
             return False
         self.used += size
@@ -68,11 +66,11 @@ class Budget:
 class _Reading:
     """The charge of one body while it is read."""
 
-    __slots__ = ("budget", "max_large", "size")
+    __slots__ = ("in_flight", "max_large", "size")
 
-    def __init__(self, budget: Budget, max_body_bytes: int) -> None:
-        self.budget, self.size = budget, 0
-        self.max_large = max(budget.limit // 2, max_body_bytes)
+    def __init__(self, in_flight: BytesInFlight, max_body_bytes: int) -> None:
+        self.in_flight, self.size = in_flight, 0
+        self.max_large = max(in_flight.limit // 2, max_body_bytes)
 
     def take(self, size: int) -> bool:
         """Charge `size` more bytes; False, and nothing charged, where they do not fit."""
@@ -80,32 +78,28 @@ class _Reading:
             large = 0
         else:
             large = size if self.size > LARGE_BYTES else self.size + size
-        if self.budget.reading_large + large > self.max_large or not self.budget.take(size):
+        if self.in_flight.reading_large + large > self.max_large or not self.in_flight.take(size):
             return False
-        self.budget.reading_large += large
+        self.in_flight.reading_large += large
         self.size += size
         return True
 
     def read(self) -> None:
         """The body is whole: its bytes stay charged, as those of any body."""
         if self.size > LARGE_BYTES:
-            self.budget.reading_large -= self.size
+            self.in_flight.reading_large -= self.size
 
     def give_up(self) -> None:
         """Give everything back."""
         self.read()
-        self.budget.give(self.size)
+        self.in_flight.give(self.size)
 
 
 async def read_body(
-    request: web.BaseRequest, limits: Limits, budget: Budget, keep: Callable[[], bool]
+    request: web.BaseRequest, limits: Limits, in_flight: BytesInFlight, keep: Callable[[], bool]
 ) -> bytes | Outcome:
-    """The request's body, its length charged to `budget` for the caller to give back; or why there
-    is none, nothing charged.
-
-    `keep` is asked before a body is waited for: where it says no, the body is read and dropped, and
-    the outcome is UNSIGNED.
-    """
+    """The request's body, its length charged to `in_flight` until the caller gives it back; or an
+    error outcome with nothing charged."""
     if request.headers.get(hdrs.CONTENT_ENCODING, "identity").strip().lower() != "identity":
         return Outcome.ENCODED
     content = request.content
@@ -114,7 +108,7 @@ async def read_body(
             body = await content.readany()
             if len(body) > limits.max_body_bytes:
                 return Outcome.TOO_LARGE
-            if not budget.take(len(body)):
+            if not in_flight.take(len(body)):
                 return Outcome.BUSY
         else:
             announced = request.content_length or 0
@@ -122,7 +116,7 @@ async def read_body(
                 return Outcome.TOO_LARGE
             if not keep():
                 return await _drop(request, limits)
-            return await _read_on(request, limits, budget, announced)
+            return await _read_on(request, limits, in_flight, announced)
     except TimeoutError:
         return Outcome.TOO_SLOW
     except (OSError, HttpProcessingError, web.RequestPayloadError):
@@ -149,15 +143,15 @@ async def _drop(request: web.BaseRequest, limits: Limits) -> Outcome:
 
 
 async def _read_on(
-    request: web.BaseRequest, limits: Limits, budget: Budget, announced: int
+    request: web.BaseRequest, limits: Limits, in_flight: BytesInFlight, announced: int
 ) -> bytes | Outcome:
-    if budget.used + announced > budget.limit:
+    if in_flight.used + announced > in_flight.limit:
         return Outcome.BUSY
     await _ask_for_it(request)
     content, parts, reading = (
         request.content,
         list[bytes](),
-        _Reading(budget, limits.max_body_bytes),
+        _Reading(in_flight, limits.max_body_bytes),
     )
     whole = False
     try:
@@ -179,7 +173,8 @@ async def _read_on(
 
 
 async def _ask_for_it(request: web.BaseRequest) -> None:
-    """Answer `Expect: 100-continue` (RFC 9110, 10.1.1); what exceeds a limit was refused before."""
+    """Answer `Expect: 100-continue` (RFC 9110, 10.1.1); a body beyond a limit was refused
+    before."""
     expects = request.headers.get(hdrs.EXPECT, "").lower()
     if request.version != HttpVersion11 or expects != "100-continue":
         return

@@ -1,4 +1,4 @@
-"""What a sender's module makes of one delivery, and how a delivery that named no id gets one."""
+"""The result of identifying a delivery, and an id for deliveries that have none."""
 
 from collections.abc import Callable, Mapping
 from hashlib import sha256
@@ -13,10 +13,10 @@ class Delivery(NamedTuple):
 
     record: Record
     outcome: Outcome
-    """What its sender is told once it is durable: ACCEPTED, or PARKED or UNDECODABLE with a
-    `parked_reason` among its headers."""
+    """The answer once it is durable: ACCEPTED, or PARKED or UNDECODABLE with a `parked_reason`
+    header."""
     label: str
-    """Sender's topic as the metrics may show it: one of a fixed few."""
+    """The sender's topic as a metrics label: one of a fixed few."""
     secret_index: int
     """Which of the shop's secrets the signature was made with: 0 is the newest."""
 
@@ -30,6 +30,6 @@ has signed it."""
 
 
 def digest_id(topic: str, body: bytes) -> str:
-    """An id for a delivery without one, the same when it is sent again: 32 hex digits of SHA-256
-    over topic and body."""
+    """An id for a delivery without one, equal when it is sent again: 32 hex digits of SHA-256 over
+    topic and body."""
     return sha256(topic.encode() + b"\n" + body).hexdigest()[:32]

@@ -1,17 +1,11 @@
-"""Outcomes of a delivery and the HTTP status that each is answered with (docs/api.md, "The
-receiver").
-
-A sender learns only the status; which part of a signature or which shop was wrong goes to our log.
-A signed delivery that is not understood is kept and answered 200, since Shopify deletes a
-subscription after eight failures in a row (docs/facts/shopify.md, "Timing and retries").
-"""
+"""Outcomes of a delivery and their HTTP status (docs/api.md, "The receiver")."""
 
 from collections.abc import Mapping
 from enum import Enum
 
 
 class Outcome(Enum):
-    """The value is the metric's label."""
+    """The value is the metric's label. A sender sees only the status; details go to our log."""
 
     ACCEPTED = "accepted"
     """Durable on the topic where a processor waits for it."""
@@ -35,8 +29,7 @@ class Outcome(Enum):
     BUSY = "busy"
     """More bytes in flight than `Limits.max_in_flight_bytes`."""
     UNAVAILABLE = "unavailable"
-    """The log refused it, or said nothing within `Limits.ack_timeout_s`. It may be kept none the
-    less."""
+    """The log refused it, or did not answer within `Limits.ack_timeout_s`. It may still be kept."""
 
 
 STATUS: Mapping[Outcome, int] = {
@@ -52,6 +45,8 @@ STATUS: Mapping[Outcome, int] = {
     Outcome.BUSY: 503,
     Outcome.UNAVAILABLE: 503,
 }
+"""A signed delivery that is not understood is kept and answered 200: Shopify deletes a subscription
+after eight failures in a row (docs/facts/shopify.md, "Timing and retries")."""
 
 CLOSES = frozenset(
     {
@@ -62,4 +57,4 @@ CLOSES = frozenset(
         Outcome.LIMITED,
     }
 )
-"""After these the rest of the connection is of no use: its body was not read to the end."""
+"""The connection is closed after these: its body was not read to the end."""

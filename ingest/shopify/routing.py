@@ -1,8 +1,9 @@
-"""Chooses the log's topic and key for a Shopify delivery (docs/architecture.md, "Topics and keys").
+"""Chooses topic and key of the log for a Shopify delivery (docs/architecture.md, "Topics and
+keys").
 
-The topic header is not signed, so it only chooses the rule; every id comes from the body. A topic
-without a rule and a body without an id are parked, never refused: a 4xx would make Shopify delete
-the subscription. Shopify Events (docs/facts/shopify.md, "Shopify Events") count as unknown.
+The topic header is not signed, so it only selects the rule; every id comes from the body. A
+delivery without a rule or an id is parked, never refused: a 4xx would make Shopify delete the
+subscription.
 """
 
 from collections.abc import Callable
@@ -38,7 +39,7 @@ class _OrderEdit(msgspec.Struct, gc=False):
 
 
 class Ids(msgspec.Struct, gc=False):
-    """All that the receiver reads of a Shopify body.
+    """The fields of a Shopify body that the receiver reads.
 
     msgspec checks the JSON but builds nothing else of it: 3 us against 11 us of `orjson.loads` for
     an order of 4 kB, 9 against 32 for one of 11 kB.
@@ -54,8 +55,8 @@ class Ids(msgspec.Struct, gc=False):
     fields_changed: msgspec.Raw | None = None
 
 
-class Route(NamedTuple):
-    """`topic` and `key` for the log, `label` for the metrics; `reason` is empty unless the topic is
+class LogRoute(NamedTuple):
+    """Topic and key in the log, and the metrics label; `reason` is empty unless the topic is
     `parked`."""
 
     topic: str
@@ -75,8 +76,7 @@ def _text(value: Id) -> str:
 
 
 def _order_key(ids: Ids) -> str:
-    """The customer's id, so that a customer's orders stay together; a guest's order goes by its
-    own."""
+    """The customer's id, so that a customer's orders stay together; a guest order's own id."""
     if ids.customer is not None and (customer := _text(ids.customer.id)):
         return customer
     return _text(ids.id) or _text(ids.order_id)
@@ -135,16 +135,15 @@ RULES = {
 
 
 def outcome_of(reason: str) -> Outcome:
-    """What to tell the sender of a delivery that is parked for `reason`; ACCEPTED where there is
-    none."""
+    """The outcome of a delivery parked for `reason`; ACCEPTED if `reason` is empty."""
     if not reason:
         return Outcome.ACCEPTED
     return Outcome.UNDECODABLE if reason in UNDECODABLE else Outcome.PARKED
 
 
-def route(shop: str, topic: str, body: bytes) -> Route:
-    """Where a delivery of `shop` on Shopify's `topic` goes. Total: any bytes and any topic have a
-    route."""
+def route(shop: str, topic: str, body: bytes) -> LogRoute:
+    """The route of a delivery of `shop` on Shopify's `topic`. Total: any bytes and any topic have
+    one."""
     label = topic
     rule = RULES.get(topic)
     if rule is None:
@@ -152,23 +151,23 @@ def route(shop: str, topic: str, body: bytes) -> Route:
         rule = RULES.get(label)
     ids = read_ids(body)
     if isinstance(ids, str):
-        return Route("parked", shop, OTHER if rule is None else label, ids)
+        return LogRoute("parked", shop, OTHER if rule is None else label, ids)
     if rule is None or ids.fields_changed is not None:
-        return Route("parked", shop, OTHER, UNKNOWN_TOPIC)
+        return LogRoute("parked", shop, OTHER, UNKNOWN_TOPIC)
     key = rule.key(ids)
     if not key and label in RULES and label != topic:
-        # What a family of topics brings next may be no order and no cart: the processors decide.
+        # A new topic of a known family may be no order and no cart: the processors decide.
         key = label
     if not key:
-        return Route("parked", shop, label, rule.missing)
-    return Route(rule.topic, f"{shop}:{key}", label)
+        return LogRoute("parked", shop, label, rule.missing)
+    return LogRoute(rule.topic, f"{shop}:{key}", label)
 
 
 _decoder = msgspec.json.Decoder(Ids)
 
 
 def read_ids(body: bytes) -> Ids | str:
-    """The ids in `body`, or the reason why it has none to give (one of `UNDECODABLE`)."""
+    """The ids in `body`, or the reason why it has none (one of `UNDECODABLE`)."""
     if not body:
         return EMPTY
     try:
@@ -181,9 +180,9 @@ def read_ids(body: bytes) -> Ids | str:
 
 
 def _read_tolerantly(body: bytes) -> Ids | str:
-    """Odd types (`customer: []`, an id as a string) and odd text cost a second reading.
+    """Read again with odd types (`customer: []`, an id as a string) and odd text allowed.
 
-    Neither is an error: the body never changes, and eight refusals cost the subscription.
+    Refusing them would be worse: the body never changes, and eight refusals cost the subscription.
     """
     try:
         value = msgspec.json.decode(mended(body))

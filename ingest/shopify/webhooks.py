@@ -1,9 +1,5 @@
-"""Shopify deliveries: verifies the signature, and identifies shop, id and place in the log.
-
-The shop is the one whose secret signed the body: no header is signed (docs/facts/shopify.md,
-"HMAC"). A shop may have several secrets, for rotation ("Secret rotation"). Headers exist in two
-spellings, `X-Shopify-*` and `Shopify-*` ("Headers").
-"""
+"""Verifies Shopify deliveries and identifies shop, id and place in the log. The shop is the one
+whose secret signed the body, since no header is signed (docs/facts/shopify.md, "HMAC")."""
 
 import hmac
 from binascii import b2a_base64
@@ -35,8 +31,8 @@ KEPT = (
 
 
 def header(headers: Headers, spellings: tuple[istr, istr]) -> str:
-    """The header's value in either spelling, as text that can be stored; empty where it was not
-    sent."""
+    """The header's value in either spelling (`X-Shopify-*`, `Shopify-*`), as storable text; empty
+    if absent."""
     value = headers.get(spellings[0]) or headers.get(spellings[1]) or ""
     # aiohttp keeps bytes that are no UTF-8 as lone surrogates, which no database takes.
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
@@ -57,8 +53,8 @@ def verify(secrets: Sequence[bytes], headers: Headers, body: bytes) -> int | Non
 def identify(
     shop: str, headers: Headers, body: bytes, received_ms: int, secret_index: int = 0
 ) -> Delivery:
-    """What a delivery that `shop` has signed is, and where it goes. Never fails: what cannot be
-    placed is parked."""
+    """Topic, key and id of a delivery that `shop` has signed. Never fails: one without a place is
+    parked."""
     topic = header(headers, TOPIC)
     routed = route(shop, topic, body)
     kept = {"source": "shopify", "topic": topic, "shop": shop}
@@ -84,8 +80,8 @@ def identify(
 
 
 def identifier(shops: Mapping[str, Sequence[bytes]]) -> Identify:
-    """Verifies and identifies for `shops`: domain to secrets, newest first. Raises ValueError for a
-    shop without a secret."""
+    """Verifies and identifies for `shops`: domain to secrets, newest first (several during a
+    rotation). Raises ValueError for a shop without a secret."""
     for shop, secrets in shops.items():
         if not secrets or not all(secrets):
             raise ValueError(

@@ -1,26 +1,11 @@
-"""The log: append-only topics with partitions and offsets. This file is the contract; `sqlite` and
-`kafka` implement it, and `spool` stands in front of either.
+"""The contract of the log: append-only topics with partitions and offsets. `sqlite` and `kafka`
+implement it, and `spool` wraps either; `tests/contracts/log.py` checks every rule stated here.
 
     LogError             base class of log errors
-    ├── Unavailable      the log cannot take or give records now: try again later
+    ├── Unavailable      the log cannot take or give records now: retry
     ├── RecordsRefused   the log will never take these records: keep them elsewhere
-    ├── PositionLost     a position points outside what the log still holds; never jumped over
+    ├── PositionLost     a position is outside what the log still holds; it is never skipped
     └── Stuck            there is lag, yet no record arrived for too long: open a new reader
-
-Rules that every implementation keeps, and `tests/contracts/log.py` checks:
-
-- `append` returns once every record given to it is durable (fsynced, or acknowledged by all in-sync
-  replicas). When it raises Unavailable, any of them may be in the log all the same: the sender
-  tries again, and nobody behind the log may notice a record twice. When it raises RecordsRefused,
-  all other records are durable.
-- Cancelling `append` never cancels the write.
-- Records with one key go to one partition, in the order in which their appends were called.
-- Offsets of a partition ascend, may have gaps, and are never used twice, not even after retention.
-- A reader of a group owns some partitions, all of them where it is the only one. It starts each at
-  the position that the caller's `Start` names (kept in the store, not in the log) and reads in
-  offset order.
-- A reader learns of a new record within 10 ms (SQLite) or one fetch (Kafka) and costs under 1 % of
-  a core when idle.
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
@@ -34,13 +19,14 @@ class LogError(Exception):
 
 
 class Unavailable(LogError):
-    """The log cannot do this now; trying again later may work. A record handed over may have been
-    kept all the same."""
+    """The log cannot do this now; a retry may work. The log may still have kept the records of a
+    failed append."""
 
 
 class RecordsRefused(LogError):
-    """The log will never take `records` (too large for it, no right to write their topic); the
-    other records of the same append are durable. `reason`: one of a few words, for counts."""
+    """The log will never take `records` (too large for it, or no permission to write their topic).
+    The other records of the same append are durable. `reason` is one of a few fixed words, for
+    metrics."""
 
     def __init__(self, reason: str, detail: str, records: Sequence[Record]) -> None:
         super().__init__(f"{len(records)} records refused: {detail}")
@@ -48,8 +34,8 @@ class RecordsRefused(LogError):
 
 
 class PositionLost(LogError):
-    """The position asked for lies before the first record kept (retention passed it) or behind the
-    end (another log)."""
+    """The requested position is before the first record kept (retention passed it) or after the end
+    (another log)."""
 
     def __init__(self, topic: str, partition: int, position: int, span: "Span") -> None:
         super().__init__(
@@ -65,38 +51,43 @@ class Stuck(LogError):
 
 
 class Span(NamedTuple):
-    """What a partition holds: offsets `first` (inclusive) to `next` (exclusive, the offset that the
-    next record gets)."""
+    """Offsets that a partition holds: `first` (inclusive) to `next` (exclusive, the offset of the
+    next record)."""
 
     first: int
     next: int
 
 
 Start = Callable[[Collection[int]], Awaitable[Mapping[int, int]]]
-"""Given partitions now owned, the next offset to read of each; a partition left out starts at its
-first record."""
+"""Given the partitions now owned, returns the next offset to read of each. A partition left out
+starts at its first record."""
 
 
 class Reader(Protocol):
-    """One member of a group, reading one topic."""
+    """One member of a group, reading one topic.
+
+    A reader owns some partitions of the topic; a single member owns all of them. It starts each
+    partition at the position that `Start` returns (kept in the store, not in the log) and reads in
+    offset order. It learns of a new record within 10 ms (SQLite) or one fetch (Kafka), and uses
+    under 1 % of a core when idle.
+    """
 
     async def read(self, max_records: int, wait_s: float) -> list[Entry]:
-        """Up to `max_records` next entries, of one or several partitions, each partition's in
-        offset order.
+        """Up to `max_records` next entries of one or several partitions, in offset order per
+        partition.
 
-        Waits at most `wait_s` for the first one; an empty list means that nothing came. What was
-        returned is not returned again until `reload`. Raises PositionLost, Unavailable, Stuck.
+        Waits at most `wait_s` for the first one; an empty list means that none came. Entries are
+        returned once, until `reload`. Raises PositionLost, Unavailable, Stuck.
         """
         ...
 
     async def reload(self) -> None:
-        """Forget what was read: ask `Start` again for every owned partition and go on from there
-        (after a fence or a failure)."""
+        """Discard what was read and start again at the positions that `Start` returns, after a
+        fence or a failure."""
         ...
 
     async def report(self, positions: Mapping[int, int]) -> None:
-        """Tell the log how far this group is, for its lag displays. A hint only: never raises,
-        never decides anything."""
+        """Report the group's positions to the log, for its lag displays only. Never raises."""
         ...
 
     async def close(self) -> None:
@@ -105,13 +96,19 @@ class Reader(Protocol):
 
 
 class Log(Protocol):
-    """Topics of records. One object per process; `close` it once."""
+    """Topics of records. One object per process; `close` it once.
+
+    Records with one key go to one partition, in the order of their appends. Offsets of a partition
+    ascend, may have gaps, and are never used twice, not even after retention.
+    """
 
     async def append(self, records: Sequence[Record]) -> None:
-        """Make `records` durable, then return.
+        """Make `records` durable (fsynced, or acknowledged by all in-sync replicas), then return.
 
-        Raises Unavailable, RecordsRefused; ValueError where a string is no Unicode text (a lone
-        surrogate).
+        After Unavailable any of the records may still be in the log: the sender retries, so whoever
+        reads the log must tolerate duplicates. After RecordsRefused all other records are durable.
+        Cancelling `append` never cancels the write. Raises ValueError if a string is not Unicode
+        text (a lone surrogate).
         """
         ...
 
@@ -120,7 +117,7 @@ class Log(Protocol):
         ...
 
     async def spans(self, topic: str) -> Mapping[int, Span]:
-        """What every partition of `topic` holds now. Raises Unavailable."""
+        """The span of every partition of `topic` now. Raises Unavailable."""
         ...
 
     async def scan(self, topic: str, partition: int, offset: int, max_records: int) -> list[Entry]:
@@ -132,14 +129,14 @@ class Log(Protocol):
         ...
 
     async def retain(self, topic: str, older_than_ms: int, unread: Mapping[int, int]) -> int:
-        """Drop records received before `older_than_ms`, but none at or after the `unread` position
-        of its partition. How many went.
+        """Delete records received before `older_than_ms`, but none at or after the `unread`
+        position of its partition. Returns how many were deleted.
 
-        A partition not named in `unread` is left whole. Kafka keeps its own retention (a topic
-        setting) and answers 0.
+        A partition not named in `unread` is left whole. Kafka applies its own retention (a topic
+        setting) and returns 0.
         """
         ...
 
     async def close(self) -> None:
-        """Finish what was begun, then let go."""
+        """Finish the appends under way, then close."""
         ...

@@ -1,20 +1,9 @@
-"""A spool in front of the log: what the log does not take in time goes to a file, and from there to
-the log. Each topic has a queue of its own:
+"""A spool in front of the log: records that the log does not take in time go to a file, and from
+there to the log. Each topic has a queue of its own:
 
-    direct -> spooling   the log is Unavailable, or gives no answer in `bound_s`
+    direct -> spooling   the log is Unavailable, or gives no answer within `bound_s`
     spooling -> draining the log takes the oldest record of the queue again
     draining -> direct   the queue is empty
-
-- Spooling and draining, `append` writes to the file (an embedded log, fsynced) and answers in
-  milliseconds.
-- While the queue has records, new ones line up behind them, so order per key is kept. It gives way
-  where several processes share the file, or where the drain has not caught up within `order_for_s`.
-  Folds decide by version, not by arrival (docs/architecture.md, "Entities and versions").
-- A record may reach the log twice: the log may have kept one that it did not acknowledge.
-- What the log refuses for good is set aside in the file, and the rest goes on.
-- File full or disk failing: Unavailable.
-
-Several receivers may share one file; whoever has its lock drains.
 """
 
 import asyncio
@@ -44,14 +33,14 @@ __all__ = ["SpoolState", "SpooledLog", "read_set_aside", "read_state"]
 
 
 class _DrainLock:
-    """The lock of those that drain a file; a process has it while one of its queues needs it."""
+    """The lock of the process that drains a file; held while one of its queues drains."""
 
     def __init__(self, path: Path) -> None:
         self._lock = FileLock(path.with_name(path.name + ".drain"), thread_local=False)
         self._queues: set[SpoolQueue] = set()
 
     def take(self, queue: SpoolQueue) -> bool:
-        """Whether this process has it now; never waits."""
+        """Whether this process holds the lock now; never waits."""
         if not self._lock.is_locked:
             with contextlib.suppress(Timeout):
                 self._lock.acquire(blocking=False)
@@ -60,7 +49,7 @@ class _DrainLock:
         return self._lock.is_locked
 
     def give(self, queue: SpoolQueue) -> None:
-        """This queue needs it no longer."""
+        """This queue no longer needs the lock."""
         self._queues.discard(queue)
         if not self._queues:
             self._lock.release()
@@ -68,7 +57,18 @@ class _DrainLock:
 
 class SpooledLog:
     """`stream.log.contract.Log`: another log with a spool in front of its `append`. Closing it
-    closes that log too."""
+    closes that log too.
+
+    - While spooling or draining, `append` writes to the file (an embedded log, fsynced) and returns
+      in milliseconds.
+    - While a queue has records, new ones line up behind them, which keeps the order per key. The
+      order gives way if several processes share the file, or if the drain has not caught up within
+      `order_for_s`; folds decide by version, not by arrival (docs/architecture.md, "Entities and
+      versions").
+    - A record may reach the log twice: the log may have kept one that it did not acknowledge.
+    - Records that the log refuses for good are set aside in the file, and the rest goes on.
+    - Several receivers may share one file; the one with its lock drains.
+    """
 
     def __init__(self, log: Log, file: SpoolFile, make: Callable[[str | None], SpoolQueue]) -> None:
         """Use `open`."""
@@ -92,8 +92,8 @@ class SpooledLog:
         """Put a spool at `path` in front of `log`; what an earlier process left there is drained
         first.
 
-        `bound_s` lies a little above the time-out of the log's own (2 s), which then answers all
-        its waiters at once and in order. Raises what `SqliteLog.open` raises.
+        `bound_s` is a little above the log's own timeout (2 s), so that the log itself fails all
+        its waiters together and in order. Raises what `SqliteLog.open` raises.
         """
         embedded = await SqliteLog.open(
             path, max_pages=max(64, max_bytes // PAGE_BYTES), setting="ORDERWIRE_SPOOL"
@@ -121,7 +121,7 @@ class SpooledLog:
         return any(queue.spooling for queue in self._queues.values())
 
     def spool_state(self) -> SpoolState:
-        """What waits. A few milliseconds of reading; raises Unavailable."""
+        """What waits in the file. Reads for a few milliseconds; raises Unavailable."""
         return read_state(self._file.path)
 
     async def drained(self) -> None:
@@ -130,8 +130,8 @@ class SpooledLog:
             await queue.drained()
 
     async def append(self, records: Sequence[Record]) -> None:
-        """Durable in the log or in the file, within `bound_s` and one write. Raises Unavailable
-        where neither takes it."""
+        """Durable in the log or in the file, within `bound_s` and one write. Raises Unavailable if
+        neither takes it, which includes a full file or a failing disk."""
         if self._closed:
             raise Unavailable(f"spool {self._file.path}: closed")
         # A task of its own, so that cancelling the caller does not stop the record between log and
@@ -142,7 +142,7 @@ class SpooledLog:
         await asyncio.shield(task)
 
     async def reader(self, topic: str, group: str, start: Start) -> Reader:
-        """The log's own: what is in the file is not read before it is in the log."""
+        """The log's own: records in the file are read once they are in the log."""
         return await self._log.reader(topic, group, start)
 
     async def spans(self, topic: str) -> Mapping[int, Span]:
@@ -158,7 +158,7 @@ class SpooledLog:
         return await self._log.retain(topic, older_than_ms, unread)
 
     async def close(self) -> None:
-        """Finish the appends begun; what waits in the file stays there for the next process."""
+        """Finish the appends under way; records in the file stay there for the next process."""
         if self._closed:
             return
         self._closed = True

@@ -1,4 +1,5 @@
-"""The spool's file: an embedded log with a queue per topic, and what the log refuses for good."""
+"""The spool's file: an embedded log with a queue per topic, and the records that the log refuses
+for good."""
 
 import contextlib
 import sqlite3
@@ -42,28 +43,28 @@ class SpoolFile:
         self._room = max_bytes // SET_ASIDE_SHARE - _bytes_set_aside(path)
 
     async def append(self, records: Sequence[Record]) -> None:
-        """Durable here. Raises Unavailable where the file is full or its disk failing."""
+        """Durable in the file. Raises Unavailable if the file is full or its disk failing."""
         await self._log.append(records)
 
     async def read(self, topic: str | None, offset: int, max_records: int) -> list[Entry]:
-        """Of a topic's queue."""
+        """Entries of a topic's queue."""
         return await self._log.scan(queue_of(topic), 0, offset, max_records)
 
     async def span(self, topic: str | None) -> Span:
-        """Of a topic's queue."""
+        """Span of a topic's queue."""
         return (await self._log.spans(queue_of(topic)))[0]
 
     async def forget(self, topic: str | None, before: int) -> None:
-        """Drop a queue's records before this offset. Rows go whole, so the end of one may stay for
-        now; a restart would send its beginning again."""
+        """Delete a queue's records before this offset. Whole rows are deleted, so the end of one
+        may stay; after a restart its beginning is sent again."""
         await self._log.retain(queue_of(topic), FOR_EVER_MS, {0: before})
 
     def has_room_aside(self, records: Sequence[Record]) -> bool:
-        """Whether the share of the file for what the log refuses takes these, too."""
+        """Whether these records fit into the file's share for refused records."""
         return sum(len(record.body) for record in records) <= self._room
 
     async def set_aside(self, records: Sequence[Record], reason: str) -> None:
-        """Keep what the log refuses. Raises Unavailable."""
+        """Keep records that the log refuses. Raises Unavailable."""
         self._room -= sum(len(record.body) for record in records)
         await self._log.append([aside(record, reason) for record in records])
 
@@ -73,7 +74,7 @@ class SpoolFile:
 
 
 def queue_of(topic: str | None) -> str:
-    """Its name among the file's topics."""
+    """The queue's name among the file's topics."""
     return OF_ALL_TOPICS if topic is None else f"{OF_ALL_TOPICS}:{topic}"
 
 
@@ -91,7 +92,7 @@ def unwrap(record: Record) -> Record:
 
 
 def aside(record: Record, reason: str) -> Record:
-    """A record that the log has refused, as it is kept in the file."""
+    """A refused record as it is kept in the file."""
     headers = {**record.headers, TOPIC_HEADER: record.topic, REASON_HEADER: reason}
     return _moved(record, SET_ASIDE, headers)
 
@@ -112,7 +113,7 @@ def waiting_topics(path: Path) -> list[str | None]:
 
 
 def read_state(path: Path, now: int | None = None) -> SpoolState:
-    """The state of the spool at `path`, from any process, open or not. Raises Unavailable where the
+    """The state of the spool at `path`, from any process, open or not. Raises Unavailable if the
     file cannot be read."""
     if not path.exists():
         return SpoolState(0, 0, None)

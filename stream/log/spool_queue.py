@@ -20,15 +20,15 @@ _log = structlog.get_logger("orderwire.spool")
 
 
 class MayDrain(Protocol):
-    """The right to drain the file, which processes have one at a time."""
+    """The right to drain the file, which one process has at a time."""
 
     def take(self, queue: "SpoolQueue") -> bool: ...
     def give(self, queue: "SpoolQueue") -> None: ...
 
 
 class SpoolQueue:
-    """What one topic's appends wait behind. `topic` is None for a file of an earlier version, whose
-    topics share one queue."""
+    """One topic's queue. `topic` is None for a file of an earlier version, whose topics share one
+    queue."""
 
     def __init__(
         self,
@@ -66,20 +66,20 @@ class SpoolQueue:
         self._closed = False
 
     def begin(self, reason: str, *, say: bool = False) -> None:
-        """Let new records go to the file, and try to empty it."""
+        """Send new records to the file, and start to drain it."""
         if not self.spooling:
             self.spooling, self._reason, self._size = True, reason, 1
         self._start_drain()
         if say:
-            self._say()
+            self._report_spooling()
 
     async def drained(self) -> None:
-        """Wait until nothing waits in the file and new records go to the log again."""
+        """Wait until the file is empty and new records go to the log again."""
         while self._drain is not None and not self._drain.done():
             await asyncio.wait([self._drain])
 
     async def close(self) -> None:
-        """Stop draining; what waits in the file stays there."""
+        """Stop draining; records in the file stay there."""
         self._closed = True
         if self._drain is not None:
             self._drain.cancel()
@@ -101,7 +101,7 @@ class SpoolQueue:
         self._idle.clear()
         try:
             await self._file.append([wrap(self.topic, record) for record in records])
-            self._say()
+            self._report_spooling()
         except Unavailable as full:
             # No room or a bad disk: then the log after all, out of order, if it is back already.
             try:
@@ -119,8 +119,8 @@ class SpoolQueue:
     async def _to_log(
         self, records: Sequence[Record], within_s: float, *, drained: bool = False
     ) -> None:
-        """Append; what the log refuses for good is set aside in the file. Raises RecordsRefused
-        where that has no room for it."""
+        """Append; records that the log refuses for good are set aside in the file. Raises
+        RecordsRefused if the file has no room for them."""
         try:
             async with asyncio.timeout(max(0.1, within_s)):
                 await self._log.append(records)
@@ -142,8 +142,9 @@ class SpoolQueue:
                     go_on="orderwire replay --set-aside, once that is mended",
                 )
 
-    def _say(self) -> None:
-        """Once a record is in the file: one that takes nothing is reported by who is refused."""
+    def _report_spooling(self) -> None:
+        """Log that the queue spools, once a record is in the file; a file that takes nothing is
+        reported by the failed append."""
         if self.spooling and not self._said:
             self._said = True
             _log.warning("spooling", topic=self.topic, reason=self._reason)
@@ -153,7 +154,7 @@ class SpoolQueue:
             self._drain = asyncio.get_running_loop().create_task(self._until_empty())
 
     async def _until_empty(self) -> None:
-        """Try, wait, try again; then batch after batch, and back to direct."""
+        """Retry until the log takes a record, move batch after batch, then return to direct."""
         began = self._clock()
         accepted_since: float | None = None
         next_handover = began
@@ -195,8 +196,8 @@ class SpoolQueue:
             self._gate.set()
 
     async def _move(self) -> bool | None:
-        """One batch from the file to the log. False where the log takes nothing; None where another
-        process is the one that drains."""
+        """Move one batch from the file to the log. False if the log takes nothing; None if another
+        process drains."""
         size, self._size = self._size, 1
         try:
             if not self._right.take(self):

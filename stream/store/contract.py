@@ -1,5 +1,5 @@
-"""The store: positions, entities and cells, in one database. This file is the contract; `sql_store`
-implements it.
+"""The contract of the store: positions, entities and cells in one database. `stream/store/sql`
+implements it, and `tests/contracts/store.py` checks the rules stated here on every database.
 
     StoreError
     ├── StoreUnavailable   connection lost, restart, deadlock, serialisation failure: retry
@@ -8,22 +8,6 @@ implements it.
     ├── Incompatible       the schema is newer than this program: upgrade
     └── StoreBroken        damaged, or a table or permission is missing: stop; no retry helps
     Unstorable (ValueError) the database cannot hold a value: park the record
-
-Methods block; an event loop calls them in a thread (`asyncio.to_thread`, or the runner's own).
-Rules, checked by `tests/contracts/store.py` on every database:
-
-- A `Transaction` is all or nothing. The position moves in the same transaction as what was made of
-  the records, by compare-and-set on the position last loaded. So crashes, rebalances and zombies
-  need no other code: the loser rolls back and reloads.
-- `load` locks: until the transaction ends nobody else changes the entities loaded. Of two owners
-  that create the same one, the second to save gets Conflict. Rows and cells are locked in key
-  order, so that two owners do not deadlock.
-- Cells only ever have differences added; additions commute, so owners of different partitions may
-  add to one cell.
-- A `Snapshot` sees one state of the whole store, and the positions that it rests on.
-
-Tables are made by `stream/store/migrations`; whoever folds or asks names one with `Entities` or
-`Cells`.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -36,7 +20,7 @@ Row = TypeVar("Row", bound=tuple[Any, ...])
 
 
 class StoreError(Exception):
-    """Anything the store has to say."""
+    """Base class of store errors."""
 
 
 class StoreUnavailable(StoreError):
@@ -44,22 +28,20 @@ class StoreUnavailable(StoreError):
 
 
 class Conflict(StoreUnavailable):
-    """Another owner created the same entities meanwhile. It has committed, so the same again, at
-    once, finds them."""
+    """Another owner created the same entities and committed; a retry finds them."""
 
 
 class StoreBroken(StoreError):
-    """The database is damaged, or lacks a table or a right: somebody has to look before anything
-    goes on."""
+    """The database is damaged, or lacks a table or a permission: an operator must act first."""
 
 
 class Unstorable(ValueError):
-    """A value that the database cannot hold (longer than an index takes, a NUL, out of range); the
-    transaction did not happen."""
+    """A value that the database cannot hold (longer than an index takes, a NUL, out of range). The
+    transaction was rolled back."""
 
 
 class Fenced(StoreError):
-    """The position is no longer what this owner loaded: somebody else owns the partition."""
+    """The position is not the one that this owner loaded: another owner has the partition."""
 
 
 class Incompatible(StoreError):
@@ -68,8 +50,8 @@ class Incompatible(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Entities(Generic[Row]):
-    """A table of entities: `row` is a NamedTuple whose fields are the table's columns; the first
-    `key` of them are its primary key."""
+    """A table of entities. `row` is a NamedTuple whose fields are the table's columns; the first
+    `key` of them are its primary key. `stream/store/migrations` creates the tables."""
 
     table: str
     row: type[Row]
@@ -78,7 +60,11 @@ class Entities(Generic[Row]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:
-    """A table of counters: `key` is its primary key, `measures` are integers that are added to."""
+    """A table of counters: `key` is its primary key, `measures` are integers.
+
+    Writers only add differences. Additions commute, so owners of different partitions may add to
+    one cell.
+    """
 
     table: str
     key: tuple[str, ...]
@@ -92,9 +78,9 @@ class Position(NamedTuple):
     topic: str
     partition: int
     next: int
-    """The offset to read next."""
+    """The next offset to read."""
     records: int
-    """How many records it has folded in all."""
+    """Records folded in total."""
     event_time_ms: int
     """The newest time among them, Unix milliseconds."""
     unread: int
@@ -111,16 +97,16 @@ class Changes(NamedTuple):
     """Key columns, then measures. A cell may come although it did not change; one that is all
     zeros, or gone, counts for nothing."""
     watermark: int
-    """Hand this in next time."""
+    """The `since` of the next call."""
     complete: bool
-    """True where `rows` is the whole table: forget what was known before."""
+    """True if `rows` is the whole table and replaces all earlier rows."""
 
 
 class Reading(Protocol):
-    """What may be asked in a snapshot and in a transaction alike."""
+    """Methods that a snapshot and a transaction share."""
 
     def positions(self, processor: str | None = None) -> list[Position]:
-        """Of one processor, or of all; ordered by processor, topic and partition."""
+        """Positions of one processor, or of all; ordered by processor, topic and partition."""
         ...
 
     def query(self, sql: str, **parameters: Any) -> list[Any]:
@@ -134,16 +120,22 @@ class Reading(Protocol):
 
 
 class Snapshot(Reading, Protocol):
-    """One consistent state, read only."""
+    """One consistent, read-only state of the whole store, including the positions that it results
+    from."""
 
 
 class Transaction(Reading, Protocol):
-    """One write. Nothing is visible to others before it is committed."""
+    """One write, all or nothing; invisible to others until it is committed.
+
+    The position moves in the same transaction as the results of the records, by compare-and-set on
+    the position last loaded. Crashes, rebalances and zombies need no other code: the loser rolls
+    back and reloads.
+    """
 
     def advance(
         self, processor: str, topic: str, moves: Mapping[int, "Move"], event_time_ms: int
     ) -> None:
-        """Move positions, by partition, each by compare-and-set. Raises Fenced. Call it first: it
+        """Move positions by partition, each by compare-and-set. Raises Fenced. Call it first: it
         also locks out rival owners.
 
         `event_time_ms` is the newest time among the records folded.
@@ -153,47 +145,49 @@ class Transaction(Reading, Protocol):
     def load(
         self, entities: Entities[Row], keys: Collection[Key], *, shared: bool = False
     ) -> dict[Key, Row]:
-        """The rows that exist among `keys`, locked.
+        """The rows that exist among `keys`, locked until the transaction ends.
 
-        `shared` lets others load them too, shared, as long as nobody saves them: for what many
-        batches go by and few change.
+        Rows and cells are locked in key order, so that two owners do not deadlock. `shared` lets
+        others load them too, with `shared`, as long as nobody saves them: for rows that many
+        batches read and few change.
         """
         ...
 
     def save(self, entities: Entities[Row], rows: Iterable[Row]) -> None:
-        """Insert or replace rows, by key. Raises Conflict where another owner has created one that
-        `load` did not find."""
+        """Insert or replace rows by key. Raises Conflict if another owner created one that `load`
+        did not find."""
         ...
 
     def delete(self, entities: Entities[Row], keys: Collection[Key]) -> None:
-        """Remove rows by key; those that are not there are no error."""
+        """Delete rows by key; missing rows are no error."""
         ...
 
     def add(self, cells: Cells, deltas: Mapping[Key, tuple[int, ...]]) -> None:
-        """Add to the measures of each cell; a cell not there yet starts at zero. Deltas that are
-        all zero are left out."""
+        """Add to the measures of each cell; a missing cell starts at zero. Deltas that are all zero
+        are skipped."""
         ...
 
     def sweep(self, cells: Cells) -> int:
-        """Remove cells that are all zero; how many went. Readers are told, as of any change."""
+        """Delete cells that are all zero; returns how many. Readers see it as a change."""
         ...
 
     def remove(self, table: Entities[Any] | Cells, shop: str, at_most: int) -> int:
-        """Remove up to `at_most` rows of a table whose key begins with this shop; how many went."""
+        """Delete up to `at_most` rows of a table whose key begins with this shop; returns how
+        many."""
         ...
 
     def forget_changes(self, before_ms: int) -> None:
-        """Forget which cells changed before this time (Unix ms). A reader that has not looked since
-        gets whole tables next time."""
+        """Delete the record of which cells changed before this time (Unix ms). A reader whose
+        watermark is older gets whole tables next time."""
         ...
 
     def savepoint(self) -> AbstractContextManager[None]:
-        """Undo what the block did, and only that, where it raises; the exception goes on."""
+        """Roll back the block, and only the block, if it raises; the exception propagates."""
         ...
 
     def execute(self, sql: str, **parameters: Any) -> int:
-        """An INSERT, UPDATE or DELETE with `:name` parameters; how many rows it touched. For what
-        no fold does (claims, signs of life)."""
+        """An INSERT, UPDATE or DELETE with `:name` parameters; returns the number of rows touched.
+        For writes that are no fold (claims, heartbeats)."""
         ...
 
 
@@ -201,30 +195,33 @@ class Move(NamedTuple):
     """A position's compare-and-set."""
 
     loaded: int | None
-    """What was loaded; None where there was no position yet."""
+    """The position that was loaded; None if there was none yet."""
     next: int
     records: int
     """How many records lie between."""
 
 
 class Store(Protocol):
-    """One database. Thread-safe; `close` it once."""
+    """One database. Thread-safe; `close` it once.
+
+    Methods block; an event loop calls them in a thread (`asyncio.to_thread`, or the runner's own).
+    """
 
     dialect: str
     """`sqlite` or `postgresql`."""
 
     def begin(self) -> AbstractContextManager[Transaction]:
-        """A transaction: commits where the block ends, rolls back where it raises.
+        """A transaction: commits when the block ends, rolls back when it raises.
 
         Any statement raises StoreUnavailable, StoreBroken or Unstorable.
         """
         ...
 
     def snapshot(self) -> AbstractContextManager[Snapshot]:
-        """The store as it is now, for as long as the block lasts. Raises StoreUnavailable from any
-        query."""
+        """The store as it is now, for the duration of the block. Any query raises
+        StoreUnavailable."""
         ...
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Close all connections."""
         ...

@@ -1,5 +1,4 @@
-"""How Kafka's failures become the log's, and how a client is let go of when its brokers are not
-there."""
+"""Maps Kafka's errors to the log's, and stops a client even if its brokers are unreachable."""
 
 import asyncio
 from collections.abc import Awaitable
@@ -9,7 +8,7 @@ from aiokafka.errors import KafkaError
 from stream.log.contract import Unavailable
 
 FAILURES = (KafkaError, TimeoutError, OSError)
-LET_GO_S = 3.0
+STOP_S = 3.0
 
 
 def unavailable(what: str, error: BaseException) -> Unavailable:
@@ -17,15 +16,15 @@ def unavailable(what: str, error: BaseException) -> Unavailable:
     return Unavailable(f"{what}: {error}" if str(error) else f"{what}: {type(error).__name__}")
 
 
-async def let_go(stop: Awaitable[object], close: Awaitable[object]) -> None:
-    """Stop a client, within `LET_GO_S`, then `close` its connections, whatever came of that.
+async def stop_client(stop: Awaitable[object], close: Awaitable[object]) -> None:
+    """Stop a client within `STOP_S`, then `close` its connections, whether or not it stopped.
 
-    In a task of its own, for aiokafka's `stop` lets the CancelledError of its own fetch escape when
-    brokers are away (0.14.0, `Fetcher.close`), which would look like ours.
+    `stop` runs in a task of its own: with brokers away, aiokafka 0.14.0 lets the CancelledError of
+    its own fetch escape from it (`Fetcher.close`), which would look like a cancellation of ours.
     """
     for step in (stop, close):
         task = asyncio.ensure_future(step)
-        _, pending = await asyncio.wait([task], timeout=LET_GO_S)
+        _, pending = await asyncio.wait([task], timeout=STOP_S)
         if pending:
             task.cancel()
         await asyncio.gather(task, return_exceptions=True)

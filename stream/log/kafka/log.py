@@ -1,8 +1,7 @@
-"""The log on Apache Kafka: `stream.log.contract.Log` put together from the modules beside this one.
+"""The log on Apache Kafka: implements `stream.log.contract.Log` with the modules beside this one.
 
-An acknowledged record is on all in-sync replicas. With three brokers and `min.insync.replicas=2` it
-outlives any one of them; on a single broker it outlives `kill -9`, not a power cut
-(docs/facts/streaming.md, "What an acknowledgement survives").
+An acknowledged record is on all in-sync replicas (docs/facts/streaming.md, "What an acknowledgement
+survives").
 """
 
 from collections.abc import Mapping, Sequence
@@ -39,10 +38,10 @@ class KafkaLog:
     async def open(
         cls, bootstrap: str, settings: KafkaSettings | None = None, topics: Sequence[str] = TOPICS
     ) -> Self:
-        """Connect to `host:port[,host:port]` and make the topics that are not there.
+        """Connect to `host:port[,host:port]` and create the missing topics.
 
-        Brokers that do not answer raise nothing here: `append`, `reader` and the rest raise
-        Unavailable until they do, and it goes on trying by itself.
+        Unreachable brokers raise nothing here: connecting goes on in the background, and until it
+        succeeds the methods raise Unavailable.
         """
         log = cls(bootstrap, settings or KafkaSettings(), topics)
         await log._producer.start()
@@ -50,7 +49,7 @@ class KafkaLog:
 
     @property
     def down(self) -> str | None:
-        """Why nothing can be appended now; None while all is well."""
+        """Why nothing can be appended now; None if appends work."""
         return self._producer.down
 
     async def append(self, records: Sequence[Record]) -> None:

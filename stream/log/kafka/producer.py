@@ -1,4 +1,4 @@
-"""One producer per topic, each with a connection of its own: what befalls a topic is no other's."""
+"""One producer per topic, each with its own connection, so that a failing topic delays no other."""
 
 import asyncio
 import time
@@ -17,7 +17,8 @@ _log = structlog.get_logger("orderwire.kafka")
 
 
 class Producer:
-    """Made when a topic is first appended to. `prepare` makes the topics; it is awaited once."""
+    """Topic producers, each made at the first append to its topic. `prepare` creates the topics; it
+    is awaited once."""
 
     def __init__(
         self, bootstrap: str, settings: KafkaSettings, prepare: Callable[[], Awaitable[None]]
@@ -32,12 +33,12 @@ class Producer:
 
     @property
     def down(self) -> str | None:
-        """Why nothing is handed over now, to one of the topics in use; None while all is well."""
+        """Why some topic in use takes no records now; None if all do."""
         reasons = [each.down for each in self._topics.values()]
         return self._not_prepared or next((reason for reason in reasons if reason), None)
 
     async def start(self) -> None:
-        """Make the topics; where that fails, go on trying. Raises nothing: a receiver with a spool
+        """Create the topics, retrying in the background. Never raises: a receiver with a spool
         starts without brokers."""
         try:
             await self._prepare()
@@ -47,7 +48,7 @@ class Producer:
             self._probe = asyncio.create_task(self._try_on())
 
     async def append(self, messages: Sequence[Message]) -> None:
-        """Hand over and wait for every acknowledgement. Cancelling cancels the waiting only. Raises
+        """Append and wait for every acknowledgement. Cancelling cancels only the wait. Raises
         Unavailable, RefusedMessages."""
         by_topic: dict[str, list[Message]] = {}
         for message in messages:

@@ -1,9 +1,7 @@
 """One member of a Kafka consumer group, reading one topic from the positions in the store.
 
-Rebalances, zombies and crashes are harmless, because the store's compare-and-set lets only one
-owner commit (docs/architecture.md, "Exactly once"). So nothing here has to happen at the right
-moment: the rebalance listener only notes that partitions changed, and the next `read` does the
-rest.
+The store's compare-and-set lets only one owner commit (docs/architecture.md, "Exactly once"), so
+the rebalance listener only records that ownership changed, and the next `read` acts on it.
 """
 
 import asyncio
@@ -17,7 +15,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
 from stream.log.contract import PositionLost, Span, Start, Stuck
-from stream.log.kafka.errors import FAILURES, let_go, unavailable
+from stream.log.kafka.errors import FAILURES, stop_client, unavailable
 from stream.log.kafka.records import decode
 from stream.log.kafka.scan import Scanner, lag
 from stream.log.kafka.settings import KafkaSettings
@@ -37,8 +35,8 @@ _log = structlog.get_logger("orderwire.kafka")
 
 
 class Watchdog:
-    """Says when a reader sticks: the same lag seen from one look to another, `limit_s` apart, and
-    not one record between them. Pure."""
+    """Detects a stuck reader: lag at two checks `limit_s` apart and no record between them.
+    Pure."""
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
@@ -46,17 +44,17 @@ class Watchdog:
         self._lag_since: float | None = None
 
     def moved(self) -> None:
-        """Records came."""
+        """Records arrived."""
         self._quiet_since = self._lag_since = None
 
-    def due(self, now_s: float) -> bool:
-        """Nothing came; whether it is time to look for lag (four times in `limit_s`)."""
+    def check_due(self, now_s: float) -> bool:
+        """No record arrived; whether to check the lag now (four times per `limit_s`)."""
         if self._quiet_since is None:
             self._quiet_since = now_s
         return now_s - self._quiet_since >= self.limit_s / 4
 
-    def looked(self, now_s: float, behind: bool) -> bool:
-        """What a look saw; whether the reader is stuck."""
+    def checked(self, now_s: float, behind: bool) -> bool:
+        """Record the result of a check; whether the reader is stuck."""
         self._quiet_since = now_s
         if not behind:
             self._lag_since = None
@@ -67,7 +65,7 @@ class Watchdog:
 
 
 class _Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """Which partitions are ours, as of the last rebalance. `generation` counts the changes.
+    """Partitions owned since the last rebalance. `generation` counts the changes.
 
     Takes no lock and waits for nothing: a lock shared by listener and `getmany` deadlocks
     (docs/facts/streaming.md, "Kafka producer").
@@ -93,8 +91,8 @@ class _Ownership(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
 class KafkaReader:
     """`stream.log.contract.Reader` on Kafka. Called by one task at a time.
 
-    A position outside what its partition has raises PositionLost at every `read` until the stored
-    position is changed.
+    A position outside its partition raises PositionLost at every `read` until the stored position
+    is changed.
     """
 
     def __init__(
@@ -130,7 +128,7 @@ class KafkaReader:
         scanner: Scanner,
         settings: KafkaSettings,
     ) -> "KafkaReader":
-        """Connect and begin to join the group; `read` finishes that. Raises Unavailable."""
+        """Connect and start to join the group; `read` completes the join. Raises Unavailable."""
         consumer: Any = AIOKafkaConsumer(
             bootstrap_servers=bootstrap,
             group_id=f"{settings.topic_prefix}orderwire-{group}",
@@ -151,7 +149,7 @@ class KafkaReader:
             async with asyncio.timeout(settings.request_timeout_s):
                 await consumer.start()
         except BaseException as error:
-            await let_go(consumer.stop(), consumer._client.close())
+            await stop_client(consumer.stop(), consumer._client.close())
             if isinstance(error, FAILURES):
                 raise unavailable("no connection to Kafka", error) from error
             raise
@@ -194,7 +192,7 @@ class KafkaReader:
         self._placed_in = None
 
     async def report(self, positions: Mapping[int, int]) -> None:
-        """Commit for Kafka's lag displays, beside what is going on and every `REPORT_S` at most."""
+        """Commit for Kafka's lag displays, in the background and at most every `REPORT_S`."""
         self._unreported.update(positions)
         self._report_in_time()
 
@@ -226,15 +224,15 @@ class KafkaReader:
             _log.debug("lag_hint_not_committed", topic=self._topic, reason=type(error).__name__)
 
     async def close(self) -> None:
-        """Leave the group, so that the others need not wait for the session to time out."""
+        """Leave the group, so that other members need not wait for the session to time out."""
         if self._reporting is not None:
             await asyncio.gather(self._reporting, return_exceptions=True)
         await self._commit()
-        await let_go(self._consumer.stop(), self._consumer._client.close())
+        await stop_client(self._consumer.stop(), self._consumer._client.close())
 
     async def _place(self, deadline: float) -> bool:
-        """Seek every owned partition to its position, where ownership changed since that was last
-        done; False while we own none."""
+        """Seek every owned partition to its position if ownership changed since the last seek;
+        False if no partition is owned."""
         ownership = self._ownership
         while self._placed_in != ownership.generation:
             owned, generation = ownership.partitions, ownership.generation
@@ -306,9 +304,9 @@ class KafkaReader:
     ) -> Any:
         """`getmany`; pauses fetching in the same step unless a backlog fills whole batches.
 
-        Otherwise aiokafka fetches again as soon as a batch is taken, gets the one record that has
-        come by then, and fetches no more until that is taken (0.14.0, `_get_actions_per_node`).
-        Every record would wait for two batches of its reader instead of one.
+        Without the pause aiokafka 0.14.0 (`_get_actions_per_node`) would fetch as soon as a batch
+        is taken, get the one record that has arrived by then, and not fetch again until that one is
+        taken. Each record would wait for two batches of its reader instead of one.
         """
         fetched = await self._consumer.getmany(
             *places, timeout_ms=timeout_ms, max_records=max_records
@@ -326,13 +324,13 @@ class KafkaReader:
         return True
 
     async def _watch(self) -> None:
-        """Nothing came in time: is there lag, and for how long? Raises Stuck, or Unavailable where
-        nobody can tell."""
-        if not self._watchdog.due(self._clock()):
+        """No record arrived in time: check the lag. Raises Stuck, or Unavailable if the lag is
+        unknown."""
+        if not self._watchdog.check_due(self._clock()):
             return
         spans = await self._scanner.spans(self._topic)
         joining = self._ownership.partitions is None
-        if self._watchdog.looked(self._clock(), behind=joining or lag(spans, self._next) > 0):
+        if self._watchdog.checked(self._clock(), behind=joining or lag(spans, self._next) > 0):
             what = (
                 "the group was not joined"
                 if joining

@@ -1,9 +1,6 @@
-"""What a broker will never take: a record that is too large for its topic, a topic that we have no
-right to write.
-
-What was refused once is not asked again for a while, so that one such record, or a thousand, costs
-the topic's other records next to nothing.
-"""
+"""Remembers what a broker refuses for good (a record too large for its topic, a topic without write
+permission) and does not send the like again for a while, so that refusals cost other records next
+to nothing."""
 
 from collections.abc import Callable, Sequence
 
@@ -22,7 +19,8 @@ UNAUTHORISED = (TopicAuthorizationFailedError, ClusterAuthorizationFailedError)
 TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 REFUSALS = (*UNAUTHORISED, *TOO_LARGE, InvalidTopicError, PolicyViolationError)
 ASK_AGAIN_S = 60.0
-"""An operator may have mended it: a topic's limit, or a right."""
+"""After this long a refused record is tried again: an operator may have changed the limit or the
+permission."""
 
 
 class RefusedMessages(Exception):
@@ -43,7 +41,7 @@ class RefusedMessages(Exception):
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether sending the same again can never work."""
+    """Whether a retry of the same records can never succeed."""
     return isinstance(error, REFUSALS)
 
 
@@ -53,40 +51,40 @@ def is_unauthorised(error: BaseException) -> bool:
 
 
 def reason_of(error: BaseException) -> str:
-    """A word for counts."""
+    """The label of this refusal in metrics."""
     if is_unauthorised(error):
         return "not_authorised"
     return "too_large" if isinstance(error, TOO_LARGE) else "refused"
 
 
 class Refusals:
-    """What is known to be refused on one topic."""
+    """Known refusals of one topic."""
 
     def __init__(self, topic: str, clock: Callable[[], float]) -> None:
         self._topic, self._clock = topic, clock
         self._all: tuple[str, str, float] | None = None
         self._size: tuple[int, str, float] | None = None
 
-    def told(self, error: BaseException) -> str:
-        """What was refused, for a person."""
+    def description(self, error: BaseException) -> str:
+        """What was refused, for an operator."""
         return f"Kafka takes nothing like it on {self._topic}: {type(error).__name__}"
 
     def unauthorised(self, error: BaseException) -> None:
-        """Everything is refused."""
-        self._all = (reason_of(error), self.told(error), self._clock() + ASK_AGAIN_S)
+        """Every record of the topic is refused."""
+        self._all = (reason_of(error), self.description(error), self._clock() + ASK_AGAIN_S)
 
     def too_large(self, message: Message, error: BaseException) -> None:
-        """So is all that is as large."""
+        """Records at least as large as `message` are refused."""
         if isinstance(error, TOO_LARGE):
             size = min(message.size, self._size[0]) if self._size else message.size
-            self._size = (size, self.told(error), self._clock() + ASK_AGAIN_S)
+            self._size = (size, self.description(error), self._clock() + ASK_AGAIN_S)
 
     def all_s(self) -> float:
-        """For how long everything is still taken for refused, seconds."""
+        """Seconds for which the whole topic still counts as refused."""
         return 0.0 if self._all is None else max(0.0, self._all[2] - self._clock())
 
     def known(self, messages: Sequence[Message]) -> RefusedMessages | None:
-        """Those of `messages` that need not be tried; None where all may be."""
+        """Those of `messages` that need not be sent; None if all may be sent."""
         if self._all is not None:
             reason, detail, until_s = self._all
             if self._clock() < until_s:

@@ -1,9 +1,8 @@
-"""Looking into topics outside any group: spans for lag and position checks, single stretches for
-replay and tools.
+"""Reads spans and stretches of topics outside any consumer group, for lag, position checks, replay
+and tools.
 
-One consumer without a group, made at the first question and kept; a lock gives it to one question
-at a time. It is a connection apart from the readers', so that the watchdog of a reader that sticks
-can ask somebody else. Every answer comes within `request_timeout_s`.
+One group-less consumer serves one question at a time, within `request_timeout_s`. Its connection is
+separate from the readers', so that a stuck reader's watchdog can still ask.
 """
 
 import asyncio
@@ -15,7 +14,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
 from stream.log.contract import Span
-from stream.log.kafka.errors import FAILURES, let_go, unavailable
+from stream.log.kafka.errors import FAILURES, stop_client, unavailable
 from stream.log.kafka.records import decode
 from stream.log.kafka.settings import KafkaSettings
 from stream.record import Entry
@@ -26,7 +25,7 @@ the next question."""
 
 
 class Scanner:
-    """Answers about topics named without prefix. Raises Unavailable."""
+    """Reads topics, named without prefix. Raises Unavailable."""
 
     def __init__(self, bootstrap: str, settings: KafkaSettings) -> None:
         self._bootstrap, self._settings = bootstrap, settings
@@ -34,12 +33,12 @@ class Scanner:
         self._consumer: Any = None
 
     async def spans(self, topic: str) -> dict[int, Span]:
-        """What every partition holds."""
+        """The span of every partition."""
         async with self._ask() as consumer:
             return await self._spans(consumer, self._settings.topic_prefix + topic)
 
     async def scan(self, topic: str, partition: int, offset: int, max_records: int) -> list[Entry]:
-        """Up to `max_records` entries from `offset` on; from the first one kept where retention has
+        """Up to `max_records` entries from `offset` on; from the first one kept if retention has
         passed `offset`."""
         async with self._ask() as consumer:
             place = TopicPartition(self._settings.topic_prefix + topic, partition)
@@ -66,7 +65,7 @@ class Scanner:
 
     async def close(self) -> None:
         async with self._lock:
-            await self._let_go()
+            await self._discard_consumer()
 
     async def _spans(self, consumer: Any, name: str) -> dict[int, Span]:
         # Private, as aiokafka's consumer has no public way to learn of a topic that it is not
@@ -95,19 +94,19 @@ class Scanner:
                         await self._consumer.start()
                     yield self._consumer
             except BaseException as error:
-                await self._let_go()
+                await self._discard_consumer()
                 if isinstance(error, FAILURES):
                     raise unavailable("Kafka does not answer", error) from error
                 raise
 
-    async def _let_go(self) -> None:
+    async def _discard_consumer(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await let_go(consumer.stop(), consumer._client.close())
+            await stop_client(consumer.stop(), consumer._client.close())
 
 
 def lag(spans: Mapping[int, Span], positions: Mapping[int, int]) -> int:
-    """How many records (at most: offsets may have gaps) wait behind `positions`."""
+    """Records waiting behind `positions`; an upper bound, since offsets may have gaps."""
     return sum(
         max(0, spans[partition].next - position)
         for partition, position in positions.items()

@@ -1,4 +1,5 @@
-"""Kafka settings and what is refused. The defaults suit one broker as well as a cluster."""
+"""Kafka settings and the values that are refused. The defaults suit one broker as well as a
+cluster."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -61,7 +62,7 @@ class Security:
 
 @dataclass(frozen=True, slots=True)
 class KafkaSettings:
-    """Everything but the address. Raises ValueError for what cannot be meant."""
+    """Everything but the address. Raises ValueError for values that make no sense."""
 
     partitions: int = 8
     """Up to so many processors share a topic. More can be added later, fewer cannot."""

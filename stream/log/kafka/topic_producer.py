@@ -1,8 +1,8 @@
-"""Appends to one topic: acknowledged by all in-sync replicas, in order per key, never waited for
-without end.
+"""Appends to one topic: acknowledged by all in-sync replicas, in order per key, within a bounded
+wait.
 
-After the first record that is not acknowledged within `ack_timeout_s` the producer is *down*. All
-waiting appends fail with Unavailable, nothing more is handed to aiokafka, and a probe looks every
+After the first record that is not acknowledged within `ack_timeout_s` the producer is *down*: all
+waiting appends fail with Unavailable, nothing more is handed to aiokafka, and a probe checks every
 `probe_every_s`:
 
 | the producer | the probe |
@@ -11,14 +11,6 @@ waiting appends fail with Unavailable, nothing more is handed to aiokafka, and a
 | owes some for longer than `request_timeout_s` | replaces it as soon as a new one connects |
 | failed a batch for good | connects a new one |
 | never connected | connects |
-
-A record that failed with Unavailable may be in the log all the same, because aiokafka's idempotent
-producer never times a batch out (docs/facts/streaming.md, "Kafka producer").
-
-A batch that the broker refuses for good (`refusals`) is sent again in halves, which a batch behind
-it may overtake: folds decide by version. A single record that it refuses is the appender's to keep.
-After a refusal the client is renewed before anything else of the topic is sent: its sequence
-numbers are one batch ahead of the broker's (aio-libs/aiokafka issue 1017).
 """
 
 import asyncio
@@ -33,7 +25,7 @@ from aiokafka.errors import OutOfOrderSequenceNumber, ProducerClosed, UnknownPro
 from aiokafka.structs import RecordMetadata
 
 from stream.log.contract import Unavailable
-from stream.log.kafka.errors import FAILURES, let_go, unavailable
+from stream.log.kafka.errors import FAILURES, stop_client, unavailable
 from stream.log.kafka.records import Message, partition_of
 from stream.log.kafka.refusals import (
     Refusals,
@@ -57,7 +49,7 @@ _log = structlog.get_logger("orderwire.kafka")
 
 
 class _Ticket:
-    """One append: answered when its last record is acknowledged or refused."""
+    """One append, done when its last record is acknowledged or refused."""
 
     __slots__ = ("deadline", "done", "left", "open", "refused", "size")
 
@@ -71,10 +63,8 @@ _Waiting = tuple[Message, _Ticket]
 
 
 class _Lane:
-    """What waits for one partition, and whether its task runs.
-
-    A lane has at most one task, so batches of a partition leave in the order of the appends.
-    """
+    """The queue of one partition, sent by at most one task, so that batches leave in the order of
+    the appends."""
 
     __slots__ = ("moving", "returned", "waiting")
 
@@ -86,8 +76,12 @@ class _Lane:
 
 
 class TopicProducer:
-    """The one producer of `topic` (with its prefix) in this process. `prepare` is awaited before a
-    connection counts."""
+    """The only producer of `topic` (with its prefix) in this process. `prepare` is awaited before a
+    connection counts as made.
+
+    A record that failed with Unavailable may still reach the log, because aiokafka's idempotent
+    producer never times a batch out (docs/facts/streaming.md, "Kafka producer").
+    """
 
     def __init__(
         self,
@@ -128,12 +122,12 @@ class TopicProducer:
 
     @property
     def down(self) -> str | None:
-        """Why nothing is handed over now; None while all is well."""
+        """Why no record is sent now; None if records are sent."""
         return self._down
 
     def start(self) -> None:
-        """Begin to connect; where that fails the probe goes on trying. What is appended meanwhile
-        waits, as for an acknowledgement."""
+        """Begin to connect; the probe retries. Records appended meanwhile wait, as for an
+        acknowledgement."""
         self._early = []
         self._spawn(self._connect(), self._connecting)
 
@@ -143,7 +137,7 @@ class TopicProducer:
         except Unavailable as error:
             self._early = None
             self._refuse(str(error))
-            self._tell(error)
+            self._log_down(error)
             self._start_probe()
             return
         early, self._early = self._early or [], None
@@ -151,7 +145,7 @@ class TopicProducer:
             self._line_up(*each)
 
     async def append(self, messages: Sequence[Message]) -> None:
-        """Hand over and wait for every acknowledgement. Cancelling cancels the waiting only. Raises
+        """Append and wait for every acknowledgement. Cancelling cancels only the wait. Raises
         Unavailable, RefusedMessages."""
         refused = self._refusals.known(messages)
         if refused is not None and len(refused.messages) == len(messages):
@@ -195,8 +189,7 @@ class TopicProducer:
             self._begin_to_move(partition, lane)
 
     async def close(self) -> None:
-        """Wait for what is under way, `ack_timeout_s` at most, then let go. Appends are refused
-        from now on."""
+        """Refuse new appends, wait at most `ack_timeout_s` for those under way, then close."""
         self._closed = True
         if connecting := [*self._connecting]:
             await asyncio.wait(connecting, timeout=self._settings.ack_timeout_s)
@@ -223,7 +216,7 @@ class TopicProducer:
         await asyncio.gather(*self._leaving)
 
     def _count(self) -> int:
-        """How many partitions there are, 0 where that is not known (yet)."""
+        """The number of partitions; 0 if it is not known yet."""
         if not self._partitions:
             cluster = self._client.client.cluster
             self._partitions = len(cluster.partitions_for_topic(self._topic) or ())
@@ -239,14 +232,14 @@ class TopicProducer:
                     if self._client is not None:
                         await self._client.partitions_for(self._topic)
         except _FAILURES as error:
-            raise unavailable(f"Kafka tells no partitions of {self._topic}", error) from error
+            raise unavailable(f"Kafka names no partitions of {self._topic}", error) from error
 
     def _begin_to_move(self, partition: int, lane: _Lane) -> None:
         lane.moving = True
         self._spawn(self._move(partition, lane, self._client), self._tasks)
 
     async def _move(self, partition: int, lane: _Lane, client: Any) -> None:
-        """A lane's task: batch after batch until nothing waits."""
+        """A lane's task: sends batch after batch until the lane is empty."""
         try:
             while (
                 lane.waiting
@@ -298,7 +291,7 @@ class TopicProducer:
             return
         if error is None:
             for _, ticket in entries:
-                self._settled(ticket)
+                self._acknowledged(ticket)
         elif is_refusal(error):
             self._take_back(lane, entries, error)
         elif self._renewing and isinstance(error, OutOfOrderSequenceNumber | UnknownProducerId):
@@ -310,7 +303,7 @@ class TopicProducer:
         if self._renewing and not self._owed:
             self._spawn(self._renew(), self._connecting)
 
-    def _settled(self, ticket: _Ticket) -> None:
+    def _acknowledged(self, ticket: _Ticket) -> None:
         ticket.left -= 1
         if ticket.left or not ticket.open:
             return
@@ -324,7 +317,11 @@ class TopicProducer:
             ticket.done.set_exception(ticket.refused)
 
     def _take_back(self, lane: _Lane, entries: list[_Waiting], error: BaseException) -> None:
-        """The broker will never take this batch as it is."""
+        """The broker refused this batch for good: send it again in halves, a single record back to
+        its appender.
+
+        A batch behind it may overtake it; folds decide by version.
+        """
         self._renewing = True
         if is_unauthorised(error):
             self._refusals.unauthorised(error)
@@ -338,12 +335,15 @@ class TopicProducer:
         else:
             self._refusals.too_large(entries[0][0], error)
         for message, ticket in entries:
-            refused = RefusedMessages(reason_of(error), self._refusals.told(error), [message])
+            refused = RefusedMessages(
+                reason_of(error), self._refusals.description(error), [message]
+            )
             ticket.refused = refused if ticket.refused is None else ticket.refused.and_also(refused)
-            self._settled(ticket)
+            self._acknowledged(ticket)
 
     async def _renew(self) -> None:
-        """A new client, once the old one owes nothing any more."""
+        """Replace the client once the old one owes nothing. After a refusal its sequence numbers
+        are one batch ahead of the broker's (aio-libs/aiokafka issue 1017)."""
         lanes = self._lanes
         try:
             await self._replace()
@@ -371,7 +371,7 @@ class TopicProducer:
             self._timer = self._loop.call_at(self._tickets[0].deadline, self._check_deadlines)
 
     def _refuse(self, reason: str) -> None:
-        """Go down: answer everybody, keep nothing, look for better times."""
+        """Go down: fail every waiting append, clear the queues, start the probe."""
         for ticket in self._tickets:
             if ticket.open and not ticket.done.done():
                 ticket.done.set_exception(Unavailable(reason))
@@ -402,7 +402,7 @@ class TopicProducer:
         self._refuse(reason)
         self._spawn(_discard(client), self._leaving)
 
-    def _tell(self, error: Unavailable) -> None:
+    def _log_down(self, error: Unavailable) -> None:
         self._down = str(error)
         if self._limit.due(self._down):
             _log.warning("kafka_down", topic=self._topic, reason=self._down)
@@ -422,7 +422,7 @@ class TopicProducer:
                 try:
                     await self._replace()
                 except Unavailable as error:
-                    self._tell(error)
+                    self._log_down(error)
                     continue
             elif self._owed:
                 continue
@@ -433,7 +433,7 @@ class TopicProducer:
             return
 
     async def _replace(self) -> None:
-        """A new producer in place of the old one. Raises Unavailable and leaves the old one."""
+        """Put a new producer in place of the old one. Raises Unavailable and keeps the old one."""
         settings = self._settings
         fresh: Any = None
         try:
@@ -474,8 +474,8 @@ class TopicProducer:
 
 
 async def _discard(client: Any) -> None:
-    """Stop a producer without waiting for brokers: what it still owes was answered Unavailable.
-    `stop` alone waits for ever for that."""
+    """Stop a producer without waiting for brokers: what it owes was already answered Unavailable,
+    and `stop` by itself waits for it for ever."""
     accumulator = client._message_accumulator
     owed = [
         *accumulator._pending_batches,
@@ -485,4 +485,4 @@ async def _discard(client: Any) -> None:
     for future in [future for batch in owed for future in (batch.future, batch._drain_waiter)]:
         if future.done() and not future.cancelled():
             future.exception()  # known; asyncio would report it as never retrieved
-    await let_go(client.stop(), client.client.close())
+    await stop_client(client.stop(), client.client.close())

@@ -1,12 +1,5 @@
-"""Topics: made by us with settings of ours, and where one exists with others, told and left alone.
-
-Why each setting: `cleanup.policy=delete`, for compaction would drop deliveries; `retention.ms`, for
-raw bodies hold personal data; `segment.ms` one day, since Kafka drops whole segments (the default
-of seven days would keep a body for 21); `message.timestamp.type=LogAppendTime`, so that retention
-counts from the append whatever a sender's clock says, and Kafka refuses no record for its time;
-`max.message.bytes`, for the receiver takes bodies of 10 MiB. (kafka.apache.org/documentation,
-'Topic Configs')
-"""
+"""Creates missing topics with our settings; reports existing topics that differ and leaves them
+unchanged."""
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
@@ -25,7 +18,7 @@ DAY_MS = 86_400_000
 
 
 class Wanted(NamedTuple):
-    """A topic as we make it."""
+    """A topic as orderwire creates it."""
 
     partitions: int
     replication_factor: int
@@ -33,7 +26,17 @@ class Wanted(NamedTuple):
 
 
 def wanted(settings: KafkaSettings, brokers: int) -> Wanted:
-    """What a topic should be on a cluster of so many brokers."""
+    """How a topic should be on a cluster of so many brokers (kafka.apache.org/documentation, 'Topic
+    Configs').
+
+    - `cleanup.policy=delete`, since compaction would drop deliveries.
+    - `retention.ms`, since raw bodies hold personal data.
+    - `segment.ms` of one day: Kafka drops whole segments, and its default of seven days would keep
+      a body for 21.
+    - `message.timestamp.type=LogAppendTime`: retention counts from the append whatever a sender's
+      clock says, and Kafka refuses no record for its time.
+    - `max.message.bytes`, since the receiver takes bodies of 10 MiB.
+    """
     replicas = settings.replication_factor or min(3, max(1, brokers))
     in_sync = settings.min_insync_replicas or max(1, replicas - 1)
     configs = {
@@ -51,8 +54,8 @@ def wanted(settings: KafkaSettings, brokers: int) -> Wanted:
 def compare(
     topic: str, want: Wanted, partitions: int, replicas: int, configs: Mapping[str, str]
 ) -> list[str]:
-    """What differs, one sentence each, with what it does and what to do. More partitions, replicas
-    or bytes than wanted are no fault."""
+    """One sentence per difference: its effect and what to do. More partitions, replicas or bytes
+    than wanted are fine."""
     found = []
     if partitions < want.partitions:
         found.append(
@@ -80,8 +83,8 @@ def compare(
 
 
 async def ensure(bootstrap: str, settings: KafkaSettings, topics: Iterable[str]) -> list[str]:
-    """Make the `topics` (without prefix) that are not there yet; what differs in those that are,
-    and which we may not make. Raises Unavailable."""
+    """Create the missing `topics` (without prefix). Returns the differences of existing ones and
+    those that we may not create. Raises Unavailable."""
     async with Admin(bootstrap, settings) as admin:
         names = [settings.topic_prefix + topic for topic in topics]
         made, refused = await admin.create(names)
@@ -90,14 +93,14 @@ async def ensure(bootstrap: str, settings: KafkaSettings, topics: Iterable[str])
 
 
 async def differences(bootstrap: str, settings: KafkaSettings, topics: Iterable[str]) -> list[str]:
-    """What `doctor` tells: topics that are missing or other than set. Changes nothing. Raises
+    """Topics that are missing or differ from the settings, for `doctor`. Changes nothing. Raises
     Unavailable."""
     async with Admin(bootstrap, settings) as admin:
         return await admin.differences([settings.topic_prefix + topic for topic in topics])
 
 
 class Admin:
-    """A short connection for questions about topics. Every failure is Unavailable, within
+    """A short-lived connection for questions about topics. Every failure is Unavailable, within
     `request_timeout_s`."""
 
     def __init__(self, bootstrap: str, settings: KafkaSettings) -> None:
@@ -128,10 +131,10 @@ class Admin:
             raise unavailable("Kafka does not answer", error) from error
 
     async def create(self, names: Collection[str]) -> tuple[set[str], dict[str, str]]:
-        """Make those that do not exist, and wait until all can be written to.
+        """Create the missing topics and wait until all can be written to.
 
-        The names that were made here, and those that are refused for good, each with a sentence:
-        one topic that we have no right to is no reason to go without the others.
+        Returns the names created, and the names refused for good with a sentence each: one topic
+        without permission must not stop the others.
         """
         want = wanted(self._settings, await self._brokers())
         existing = set(await self._client.list_topics())

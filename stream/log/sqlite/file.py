@@ -1,9 +1,7 @@
 """The file of the embedded log: its format and every statement.
 
-A topic is a table, and a row is a *batch*: the records that one commit made durable, end to end in
-msgpack. So a commit is one INSERT whatever the number of records. A batch's key is its last offset,
-computed by SQLite inside the INSERT under the write lock, so several processes can append to one
-file.
+A topic is a table; a row is a *batch*, the records of one commit as one msgpack array, so a commit
+is one INSERT however many records it has.
 """
 
 import sqlite3
@@ -34,6 +32,7 @@ milliseconds."""
 TABLE = """CREATE TABLE IF NOT EXISTS batches_{id} (
     last INTEGER PRIMARY KEY, count INTEGER NOT NULL, newest_ms INTEGER NOT NULL,
     records BLOB NOT NULL)"""
+# SQLite computes the last offset in the INSERT, under the write lock: several processes may append.
 INSERT = """INSERT INTO batches_{id} (last, count, newest_ms, records) VALUES (
     (SELECT max(floor - 1, coalesce((SELECT max(last) FROM batches_{id}), -1))
     FROM topics WHERE id = {id}) + ?1, ?1, ?2, ?3)"""
@@ -60,7 +59,7 @@ class Encoded(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A row of a topic's table, as `INSERT` takes it."""
+    """A row of a topic's table, with the columns of `INSERT`."""
 
     records_count: int
     newest_ms: int
@@ -78,7 +77,7 @@ _decoder = msgspec.msgpack.Decoder(list[Record])
 
 
 def encode(record: Record) -> Encoded:
-    """Raises ValueError or TypeError where a field cannot be written (a lone surrogate in a
+    """Raises ValueError or TypeError if a field cannot be written (a lone surrogate in a
     string)."""
     return Encoded(record.topic, record.time_ms, _encoder.encode(record))
 
@@ -106,7 +105,7 @@ def _batch(records: Sequence[Encoded]) -> Batch:
 
 
 def unavailable(path: Path, error: sqlite3.Error) -> Unavailable:
-    """What a failed statement means to callers of the log."""
+    """The log's error for a failed statement."""
     return Unavailable(
         f"log {path}: {error} ({getattr(error, 'sqlite_errorname', type(error).__name__)})"
     )
@@ -164,7 +163,7 @@ class LogFile:
             table, batch = rows[0]
             self._db.execute(INSERT.format(id=table), batch)
             return
-        with Transaction(self._db):
+        with WriteTransaction(self._db):
             for table, batch in rows:
                 self._db.execute(INSERT.format(id=table), batch)
 
@@ -202,16 +201,16 @@ class LogFile:
         return Span(following if first is None else first, following)
 
     def drop(self, topic: str, older_than_ms: int, unread: int) -> int:
-        """One step of retention among the oldest batches; how many records went, 0 when there is no
-        more to do.
+        """One step of retention among the oldest batches. Returns how many records were deleted; 0
+        when there is nothing left to do.
 
-        A batch goes when all its records are older than `older_than_ms` and before `unread`. Old
-        batches behind a young one (a clock that was wrong) are found within the step's reach.
+        A batch is deleted when all its records are older than `older_than_ms` and before `unread`.
+        Old batches behind a young one (a wrong clock) are found within the step's reach.
         """
         table = self._find(topic)
         if table is None:
             return 0
-        with Transaction(self._db):
+        with WriteTransaction(self._db):
             went, size, lasts = 0, 0, []
             oldest = self._db.execute(OLDEST.format(id=table), (unread, DROP_BATCHES)).fetchall()
             for last, count, newest_ms, length in oldest:
@@ -229,7 +228,7 @@ class LogFile:
         return [row[0] for row in self._db.execute("SELECT name FROM topics ORDER BY name")]
 
     def bytes_of(self, topic: str) -> int:
-        """What a topic's records take."""
+        """Bytes of a topic's records."""
         table = self._find(topic)
         if table is None:
             return 0
@@ -241,16 +240,16 @@ class LogFile:
         return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
     def checkpoint(self) -> tuple[int, int]:
-        """Copy the WAL into the file, as far as nobody has to wait. Returns bytes in the WAL, and
+        """Copy the WAL into the file as far as nobody has to wait. Returns bytes in the WAL, and
         how many of them are copied."""
         _, frames, copied = self._db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
         return max(frames, 0) * PAGE_BYTES, max(copied, 0) * PAGE_BYTES
 
     def restart_wal(self) -> int:
-        """Copy the rest and let the next commit begin the WAL anew; 0 where it did, 1 where others
+        """Copy the rest and let the next commit restart the WAL. Returns 0 if it did, 1 if others
         were in the way for too long.
 
-        While it waits for readers it holds the write lock: hence a short time-out of its own.
+        It holds the write lock while it waits for readers: hence a short timeout of its own.
         """
         (before,) = self._db.execute("PRAGMA busy_timeout").fetchone()
         self._db.execute(f"PRAGMA busy_timeout={RESTART_TIMEOUT_MS}")
@@ -275,14 +274,14 @@ class LogFile:
         table = self._find(topic)
         if table is not None:
             return table
-        with Transaction(self._db):
+        with WriteTransaction(self._db):
             self._db.execute("INSERT OR IGNORE INTO topics (name) VALUES (?)", (topic,))
             row = self._db.execute("SELECT id FROM topics WHERE name = ?", (topic,)).fetchone()
             self._db.execute(TABLE.format(id=row[0]))
         return int(row[0])
 
 
-class Transaction:
+class WriteTransaction:
     """BEGIN IMMEDIATE to COMMIT; rolled back when anything in it raises, COMMIT included."""
 
     def __init__(self, db: sqlite3.Connection) -> None:

@@ -1,9 +1,5 @@
-"""The embedded log: topics in one SQLite file, for one machine. The default log, and the file of
-the spool.
-
-A record is on disk (fsynced WAL) when `append` returns. Tests: `tests/contracts/log.py`, and
-`tests/stream/log/sqlite/test_log.py` for `kill -9`, full disks and several processes.
-"""
+"""The embedded log, the default: topics in one SQLite file, for one machine. A record is on disk
+(fsynced WAL) when `append` returns. It is also the file of the spool."""
 
 import asyncio
 import sqlite3
@@ -30,10 +26,10 @@ loop, so not for long."""
 class SqliteLog:
     """`stream.log.contract.Log` on one file, which several processes may have open.
 
-    Belongs to the event loop that opened it. Group commit without a timer: the appends that arrive
-    while one group is being made durable form the next. Behind the receiver at 64 connections a
-    group has 29 records on average, so a lingering writer would gather little more. 64 appends of 5
-    kB in flight cost 23-26 us of CPU per record (`bench/log_append.py`).
+    Belongs to the event loop that opened it. Appends that arrive during a commit form the next one
+    (group commit without a timer). At 64 connections a commit has 29 records on average, so a timer
+    would gather little more. 64 concurrent appends of 5 kB cost 23-26 us of CPU per record
+    (`bench/log_append.py`).
     """
 
     def __init__(
@@ -72,17 +68,19 @@ class SqliteLog:
         max_pages: int | None = None,
         setting: str = "ORDERWIRE_LOG_URL",
     ) -> Self:
-        """Open the log at `path`, made with its folder where there is none.
+        """Open the log at `path`; create it and its folder if it does not exist.
 
-        `busy_timeout_s`: how long an append waits for another process's commit. `max_queued_bytes`:
-        what appends may hold in memory before they are refused. `poll_s`: how often a waiting
-        reader looks for another process's commits where the system cannot tell (`sqlite_watch`).
-        `checkpoint_every_s`, `wal_limit_bytes`: when the WAL is copied, and from what size on
-        writers are held so that it starts over. `max_pages`: the file's largest size in pages, None
-        for the disk's. `setting`: what names the file, for errors.
+        - `busy_timeout_s`: how long an append waits for another process's commit.
+        - `max_queued_bytes`: what appends may hold in memory before they are refused.
+        - `poll_s`: how often a waiting reader polls for commits if the system has no inotify
+          (`watch.py`).
+        - `checkpoint_every_s`, `wal_limit_bytes`: when the WAL is copied, and from what size on
+          writers wait so that it can restart.
+        - `max_pages`: the file's largest size in pages, None for no limit.
+        - `setting`: the name of the setting that names the file, for errors.
 
-        Raises LogError where the operator must act (not a log, cannot be written, newer format),
-        Unavailable where it is locked.
+        Raises LogError if the operator must act (not a log, cannot be written, newer format),
+        Unavailable if it is locked.
         """
         path = Path(path)
         await asyncio.to_thread(prepare, path, timeout_s=busy_timeout_s, setting=setting)
@@ -131,7 +129,7 @@ class SqliteLog:
         await done
 
     def _commit(self) -> None:
-        """Hand what has gathered to the writer."""
+        """Give the gathered appends to the writer."""
         records, self._records = self._records, []
         waiters, self._waiters = self._waiters, []
         self._writer.submit(
@@ -157,8 +155,8 @@ class SqliteLog:
         self._watch.check()
 
     async def reader(self, topic: str, group: str, start: Start) -> SqliteReader:
-        """The one member of `group`: on one machine a processor runs once, and the store's fence
-        sees to it."""
+        """The only member of `group`: on one machine a processor runs once, which the store's fence
+        ensures."""
         self._refuse_when_closed()
         return SqliteReader(self._path, self._file, self._watch, lambda: self._closed, topic, start)
 
@@ -171,10 +169,10 @@ class SqliteLog:
         return self._query(lambda file: file.read(topic, offset, max_records))
 
     async def retain(self, topic: str, older_than_ms: int, unread: Mapping[int, int]) -> int:
-        """As `Log.retain`, by whole commits: a record goes when all that were made durable with it
-        may go.
+        """As `Log.retain`, by whole commits: a record is deleted when all records of its commit may
+        be deleted.
 
-        Goes in small steps through the writer thread, so that appends pass in between.
+        Runs in small steps on the writer thread, so that appends pass in between.
         """
         went = 0
         while PARTITION in unread:
@@ -191,7 +189,7 @@ class SqliteLog:
         return went
 
     async def close(self) -> None:
-        """Refuse new appends, finish those begun, end both threads."""
+        """Refuse new appends, finish those under way, end both threads."""
         if self._closed:
             return
         self._closed = True

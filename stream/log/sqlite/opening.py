@@ -1,9 +1,5 @@
-"""Opening the log's file: made where there is none, refused where it is not ours or newer than this
-code.
-
-Every refusal names the file and what to do; nothing is changed in a file before it has been found
-to be ours.
-"""
+"""Creates or opens the log's file; refuses a file that is not a log or has a newer format. Every
+refusal names the file and what to do, and a foreign file is never changed."""
 
 import sqlite3
 from pathlib import Path
@@ -11,13 +7,13 @@ from pathlib import Path
 import stamina
 
 from stream.log.contract import LogError
-from stream.log.sqlite.file import PAGE_BYTES, Transaction, unavailable
+from stream.log.sqlite.file import PAGE_BYTES, WriteTransaction, unavailable
 
 FORMAT = 1
 """`PRAGMA user_version` of what this code writes."""
 
 APPLICATION_ID = 0x6F776C67
-"""'owlg': tells an orderwire log from any other SQLite file, such as the store's."""
+"""'owlg': distinguishes an orderwire log from other SQLite files, such as the store's."""
 
 TOPICS = (
     "CREATE TABLE topics (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
@@ -26,10 +22,10 @@ TOPICS = (
 
 
 def prepare(path: Path, *, timeout_s: float, setting: str) -> None:
-    """Make the file and its folder, or check that the file is a log which this code can write.
+    """Create the file and its folder, or check that the file is a log that this code can write.
 
-    `setting` is what names it. Raises LogError where only the operator can help, Unavailable where
-    another process holds the file for `timeout_s`.
+    `setting` is the setting that names the file. Raises LogError if only the operator can help,
+    Unavailable if another process holds the file for `timeout_s`.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -68,7 +64,7 @@ def _prepare(path: Path, timeout_s: float, setting: str) -> None:
                 "disk"
             )
         # Takes the write lock, so it also finds a file that cannot be written.
-        with Transaction(db):
+        with WriteTransaction(db):
             if _is_new(path, db, setting):
                 db.execute(TOPICS)
                 db.execute(f"PRAGMA application_id={APPLICATION_ID}")

@@ -1,7 +1,7 @@
 """The two threads of the embedded log: one writes, one copies the WAL into the file.
 
-They are two because an automatic checkpoint runs inside the commit that trips it: p99 58-75 ms
-against 16 ms (docs/facts/streaming.md, "SQLite").
+With SQLite's automatic checkpoint inside the commit, p99 was 58-75 ms instead of 16 ms
+(docs/facts/streaming.md, "SQLite").
 """
 
 import asyncio
@@ -22,8 +22,7 @@ RESTART_BELOW_BYTES = 64 * PAGE_BYTES
 class Writer:
     """Runs jobs on the write connection, one after the other, in the order of submission.
 
-    After a failure the connection is discarded and opened anew for the next job, so the log works
-    again once the disk does.
+    After a failure the connection is reopened for the next job, so the log recovers with its disk.
     """
 
     def __init__(self, path: Path, connect: Callable[[], LogFile]) -> None:
@@ -38,7 +37,7 @@ class Writer:
     def submit(
         self, job: Callable[[LogFile], int], done: Callable[[int | Exception], None]
     ) -> None:
-        """`done` is called on the loop with what `job` returned, or with the Unavailable or other
+        """`done` is called on the loop with the job's result, or with the Unavailable or other
         error that it raised."""
         self._jobs.put((job, done))
 
@@ -71,10 +70,10 @@ class Writer:
 class Checkpointer:
     """Keeps the WAL of one file short, from a thread of its own.
 
-    PASSIVE checkpoints delay nobody, but the WAL starts over only when a commit finds everything
+    PASSIVE checkpoints delay nobody, but the WAL restarts only when a commit finds everything
     copied, which never happens under constant load. Beyond a limit the writer therefore copies the
-    rest between two commits and restarts the WAL. From this connection a restart would have to win
-    the write lock from a writer that takes it again immediately.
+    rest between two commits and restarts the WAL. This connection could not: it would compete for
+    the write lock with a writer that takes it again immediately.
     """
 
     def __init__(
@@ -94,7 +93,7 @@ class Checkpointer:
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread. Blocks until a checkpoint that runs is through."""
+        """End the thread. Blocks until a running checkpoint has finished."""
         self._stop.set()
         self._thread.join()
 
@@ -130,7 +129,7 @@ class Checkpointer:
 
 
 def _nobody_waits(_: int | Exception) -> None:
-    """Where it failed, the next turn tries again."""
+    """Ignores a failure: the next turn tries again."""
 
 
 def _discard(file: LogFile | None) -> None:

@@ -1,16 +1,5 @@
-"""How a waiting reader of the embedded log learns of a record: at once, from any process, without
-polling where the system allows.
-
-After each commit the writer touches the file (`announce`), and on Linux a waiting process has an
-inotify watch for just that (inotify(7), IN_ATTRIB). Polling would be simpler, and is what remains
-elsewhere and where inotify does not work; but a timer costs about 160 us per tick on a virtual
-machine like the reference one, so one tick per 4 ms is 4 % of a core, and the bar is 1 %. With the
-watch, idle costs 0.1 %: a slow tick stays, for a writer killed between commit and touch.
-
-The poll asks `PRAGMA data_version` (sqlite.org/pragma.html#pragma_data_version). Reading the mapped
-WAL index would be no better, and closing a descriptor of that file would drop SQLite's own locks on
-it (sqlite.org/howtocorrupt.html, 2.2).
-"""
+"""Wakes waiting readers of the embedded log when a record arrives, from any process, without fast
+polling where inotify works."""
 
 import asyncio
 import contextlib
@@ -33,13 +22,14 @@ IN_ATTRIB, IN_ONESHOT = 0x4, 0x8000_0000
 
 
 def announce(path: Path) -> None:
-    """Tell every process that waits on the log at `path` that something was committed."""
+    """Notify every process that waits on the log at `path` of a commit, by touching the file
+    (inotify(7), IN_ATTRIB)."""
     with contextlib.suppress(OSError):  # they look by themselves, only later
         os.utime(path)
 
 
 class Inotify:
-    """A one-shot watch for `announce`. Raises OSError where the system has none or its limit is
+    """A one-shot watch for `announce`. Raises OSError if the system has no inotify or its limit is
     reached."""
 
     def __init__(self, path: Path) -> None:
@@ -54,7 +44,7 @@ class Inotify:
         announce(path)
         if (
             not self.drain()
-        ):  # some network and user-space file systems accept a watch and never tell anything
+        ):  # some network and user-space file systems accept a watch and never report an event
             os.close(self.fd)
             raise OSError("inotify does not see this file system")
 
@@ -62,18 +52,27 @@ class Inotify:
         self._libc.inotify_add_watch(self.fd, self._path, ctypes.c_uint32(IN_ATTRIB | IN_ONESHOT))
 
     def drain(self) -> bool:
-        """Whether there was an event; none is left."""
+        """Whether there was an event; removes all of them."""
         with contextlib.suppress(BlockingIOError):
             return len(os.read(self.fd, 4096)) >= struct.calcsize("iIII")
         return False
 
 
 class Watch:
-    """Wakes those who wait for a record. Costs nothing while nobody waits; wakes a waiter only when
-    its own topic has grown."""
+    """Wakes those who wait for a record, each only when its own topic has grown. Costs nothing
+    while nobody waits.
+
+    Polling every 4 ms would take 4 % of a core on a virtual machine (160 us per tick) where the
+    limit is 1 %. With inotify idling takes 0.1 %. A slow poll remains, for a writer killed between
+    commit and touch, and a fast one where inotify does not work.
+
+    Polls ask `PRAGMA data_version` (sqlite.org/pragma.html#pragma_data_version). The mapped WAL
+    index must not be opened: closing a descriptor of it would drop SQLite's own locks
+    (sqlite.org/howtocorrupt.html, 2.2).
+    """
 
     def __init__(self, path: Path, file: LogFile, poll_s: float) -> None:
-        """`poll_s`: between two looks where there is no inotify."""
+        """`poll_s`: seconds between two polls if there is no inotify."""
         self._path, self._file, self._poll_s = path, file, poll_s
         self._loop = asyncio.get_running_loop()
         self._waiting: dict[asyncio.Future[None], tuple[str, int]] = {}
@@ -104,18 +103,16 @@ class Watch:
             self._waiting.pop(woken, None)
 
     def check(self) -> None:
-        """Wake those whose record is there."""
+        """Wake those whose record has arrived."""
         try:
             for woken, (topic, offset) in self._waiting.items():
                 if self._file.holds(topic, offset):
                     _wake(woken)
-        except (
-            sqlite3.Error
-        ):  # the waiters meet the same error in their own read, and tell their callers
+        except sqlite3.Error:  # the waiters get the same error from their own read
             self._wake_all()
 
     def close(self) -> None:
-        """Wake everybody: there will be no more news."""
+        """Wake everybody: no more records will come."""
         self._begun = True
         if self._tick is not None:
             self._tick.cancel()

@@ -1,9 +1,8 @@
-"""The store for a process that only ever writes a row or two: two drivers' own connections, without
-SQLAlchemy (12 MB) around them.
+"""A store for processes that write only a row or two: a driver's own connection, without SQLAlchemy
+(12 MB of memory).
 
-The receiver tells by it that it lives (`orderwire/serve/heartbeat.py`). It changes nothing but
-rows: schema and file are made by whoever opens the store in earnest (`stream/store/sql/store.py`),
-and until then it is unavailable.
+The receiver writes its heartbeat through it (`orderwire/serve/heartbeat.py`). It never creates
+schema or file; until `SqlStore.open` has, it is unavailable.
 """
 
 import re
@@ -24,8 +23,8 @@ KEEPALIVE: Mapping[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
-"""libpq's: a server that vanished without a word (fail-over, pulled cable) is noticed within 25 s;
-the system's own defaults take hours."""
+"""libpq's keepalive settings: a server that vanished silently (fail-over, pulled cable) is noticed
+within 25 s; the system's defaults take hours."""
 _NAME = re.compile(r":(\w+)")
 
 
@@ -36,7 +35,7 @@ class PlainTransaction:
         self._connection, self._sqlite = connection, sqlite
 
     def execute(self, sql: str, **parameters: Any) -> int:
-        """A statement with `:name` parameters; how many rows it touched."""
+        """A statement with `:name` parameters; returns the number of rows touched."""
         return int(
             self._connection.execute(
                 sql if self._sqlite else _NAME.sub(r"%(\1)s", sql), parameters
@@ -45,7 +44,7 @@ class PlainTransaction:
 
 
 class PlainStore:
-    """One connection, made when it is first needed and again after every failure. Thread-safe."""
+    """One connection, opened when first needed and again after every failure. Thread-safe."""
 
     def __init__(self, url: str) -> None:
         """`sqlite:///path` or `postgresql://...`; nothing is connected yet."""
@@ -81,7 +80,7 @@ class PlainStore:
     def _discard(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(self._error):  # it is given up whatever it says
+            with suppress(self._error):  # it is discarded in any case
                 connection.close()
 
 
@@ -92,8 +91,7 @@ def _sqlite(url: str) -> tuple[Callable[[], Any], type[Exception]]:
     def connect() -> sqlite3.Connection:
         connection = sqlite3.connect(name, uri=True, timeout=BUSY_S, check_same_thread=False)
         connection.execute("PRAGMA synchronous = NORMAL")
-        # As in stream/store/sql/dialect.py: no checkpoint sooner than those who write much would
-        # make it.
+        # As in stream/store/sql/dialect.py: no earlier checkpoint than the main writers make.
         connection.execute("PRAGMA wal_autocheckpoint = 16384")
         return connection
 

@@ -1,9 +1,5 @@
-"""Whose a SQLite file is that the store's URL names: asked before anything is changed in it, its
-journal mode included.
-
-Ours has the schema's revision and positions; a new one has no table at all. Everything else is
-somebody's who would not want our tables in it, such as the embedded log.
-"""
+"""Checks that the SQLite file of the store's URL is an orderwire store, before anything is changed
+in it (journal mode included)."""
 
 import sqlite3
 from contextlib import closing
@@ -15,8 +11,8 @@ OURS = {"alembic_version", "positions"}
 
 
 def check(path: Path) -> None:
-    """Nothing where the file is ours, new, not there yet, or cannot be read, which whoever opens it
-    will tell. Raises Incompatible."""
+    """Returns if the file is ours, new or missing; also if it cannot be read, which opening it will
+    report. Raises Incompatible for any other file with tables, such as the embedded log."""
     if not path.exists():
         return
     try:

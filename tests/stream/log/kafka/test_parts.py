@@ -186,20 +186,20 @@ def test_lag_counts_what_waits_behind_the_positions_of_partitions_that_are_known
 
 def test_a_watchdog_bites_when_the_same_lag_stands_for_its_limit() -> None:
     watchdog = Watchdog(60)
-    assert not watchdog.due(0)
-    assert watchdog.due(15)
-    assert not watchdog.looked(15, behind=True)
-    assert not watchdog.due(16)
-    assert not watchdog.looked(45, behind=True)
-    assert watchdog.looked(75, behind=True)
+    assert not watchdog.check_due(0)
+    assert watchdog.check_due(15)
+    assert not watchdog.checked(15, behind=True)
+    assert not watchdog.check_due(16)
+    assert not watchdog.checked(45, behind=True)
+    assert watchdog.checked(75, behind=True)
 
 
 def test_a_watchdog_never_bites_a_reader_that_idles_or_moves() -> None:
     watchdog = Watchdog(60)
-    watchdog.due(0)
+    watchdog.check_due(0)
     for now_s in range(15, 10_000, 15):
-        assert not watchdog.looked(now_s, behind=False)
+        assert not watchdog.checked(now_s, behind=False)
     for now_s in range(10_000, 20_000, 50):
-        watchdog.looked(now_s, behind=True)
+        watchdog.checked(now_s, behind=True)
         watchdog.moved()
-    assert not watchdog.looked(20_000, behind=True)
+    assert not watchdog.checked(20_000, behind=True)
