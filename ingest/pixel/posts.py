@@ -14,7 +14,7 @@ from aiohttp import hdrs, web
 from ingest.pixel.post import MAX_BODY_BYTES, Refused, read_post
 from ingest.pixel.rates import Rates, sender
 from ingest.receiver.ack import Acks, Appends
-from ingest.receiver.body import Budget, Limits, read_body
+from ingest.receiver.body import BytesInFlight, Limits, read_body
 from ingest.receiver.outcome import CLOSES, STATUS, Outcome
 from stream.metrics import ReceiverMetrics
 
@@ -53,7 +53,7 @@ class PixelPosts:
         self._limits = replace(
             limits, max_body_bytes=MAX_BODY_BYTES, max_in_flight_bytes=IN_FLIGHT_BYTES
         )
-        self._budget = Budget(IN_FLIGHT_BYTES)
+        self._budget = BytesInFlight(IN_FLIGHT_BYTES)
         self._acks = Acks(log, self._budget, limits.ack_timeout_s)
         self._proxies, self._rates = proxies, rates or Rates()
 
