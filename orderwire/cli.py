@@ -1,6 +1,7 @@
 """`orderwire`: the command line. Every command says in its error what to do next, and exits
 non-zero where it failed."""
 
+import os
 from typing import Annotated
 
 import typer
@@ -38,4 +39,5 @@ def options(
 
 def main() -> None:
     """Entry point of the console script."""
+    os.umask(0o077)  # files that hold bodies or secrets are their owner's only
     app()

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -46,6 +47,7 @@ def _look(settings: "Settings", offline: bool) -> "list[Line]":
     from stream.store.contract import StoreError
 
     lines = configuration.check(settings)
+    lines += machine.private_lines(settings, Path())
     lines += machine.disk_lines(settings)
     lines += keeping.log_lines(settings)
     schema = keeping.schema_line(settings)

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from orderwire.doctor import Line, fix, hint, ok
-from orderwire.operation.existing import open_existing_log, sqlite_path, store_revision
+from orderwire.operation.existing import open_existing_log, store_revision
 from orderwire.operation.standing import Kept, spool_state
-from orderwire.settings.program import ConfigurationError, Settings
+from orderwire.settings.program import ConfigurationError, Settings, sqlite_path
 from query.status import stopped
 from stream.log.contract import LogError, Unavailable
 from stream.log.spool import read_set_aside

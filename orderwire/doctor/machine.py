@@ -10,8 +10,8 @@ from pathlib import Path
 import requests
 
 from orderwire.doctor import Line, fix, hint, ok
-from orderwire.operation.existing import sqlite_path
-from orderwire.settings.program import Address, ConfigurationError, Settings
+from orderwire.private_files import data_files, readable_by_others
+from orderwire.settings.program import Address, ConfigurationError, Settings, sqlite_path
 
 ROOM_BYTES, ROOM_SHARE = 1 << 30, 0.05
 """Less free than either is to be fixed: a full disk turns deliveries into 503."""
@@ -27,6 +27,19 @@ def disk_lines(settings: Settings) -> list[Line]:
     if settings.on_kafka:
         files.append(settings.spool)
     return [disk_line(folder) for folder in dict.fromkeys(file.parent for file in files)]
+
+
+def private_lines(settings: Settings, folder: Path) -> list[Line]:
+    """Whether anybody but the owner can open what holds secrets or bodies; `folder` is where `.env`
+    is looked for."""
+    secrets = [folder / ".env", settings.config]
+    open_to_others = [
+        path for path in [*secrets, *data_files(settings)] if readable_by_others(path)
+    ]
+    return [
+        fix("files", f"{path} can be opened by other users: chmod 600 {path}")
+        for path in open_to_others
+    ]
 
 
 def disk_line(folder: Path) -> Line:

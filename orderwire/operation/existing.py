@@ -3,12 +3,11 @@ files and upgrades schemas."""
 
 import sqlite3
 from contextlib import closing
-from pathlib import Path
 
 import sqlalchemy as sa
 
 from orderwire.serve.connections import open_log, open_store
-from orderwire.settings.program import Settings
+from orderwire.settings.program import Settings, sqlite_path
 from stream.log.contract import Log
 from stream.store.contract import StoreError, StoreUnavailable
 from stream.store.migrations.run import current, head
@@ -21,11 +20,6 @@ CONNECT_TIMEOUT_S = 5
 
 class NothingThere(Exception):
     """There is nothing to look at yet; the message says what makes it."""
-
-
-def sqlite_path(url: str) -> Path | None:
-    """The file that a URL names; None for a server's."""
-    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
 
 
 def store_revision(url: str) -> str | None:

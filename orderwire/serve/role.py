@@ -13,6 +13,7 @@ from contextlib import closing
 import structlog
 
 from orderwire import logs
+from orderwire.private_files import tighten
 from orderwire.serve.heartbeat import Identity, report_failure
 from orderwire.settings.program import ConfigurationError, Settings
 from stream.store.contract import Incompatible
@@ -38,9 +39,11 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     logs.configure(arguments.role)
+    os.umask(0o077)  # files that hold bodies or secrets are their owner's only
     identity, settings = Identity(arguments.role, arguments.restarts), None
     try:
         settings = Settings.load()
+        tighten(settings)
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(_run(arguments.role, settings, identity, arguments.supervisor))
     except (ConfigurationError, Incompatible) as error:

@@ -31,7 +31,14 @@ from orderwire.settings.sources import (
 )
 from stream.log.kafka.settings import KafkaSettings
 
-__all__ = ["Address", "ConfigurationError", "Settings", "ShopSettings", "child_environment"]
+__all__ = [
+    "Address",
+    "ConfigurationError",
+    "Settings",
+    "ShopSettings",
+    "child_environment",
+    "sqlite_path",
+]
 
 
 class Address:
@@ -56,6 +63,11 @@ _STORE_URL = re.compile(
     r"sqlite:///.+"
     r"|postgres(ql)?://([^@]*@)?(\[[^/?\]]+\]|[^/:?@]*)(:\d{0,5})?(/[^?]*)?(\?.*)?"
 )
+
+
+def sqlite_path(url: str) -> Path | None:
+    """The file that a URL names; None for a server's."""
+    return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
 
 
 def _log_url(url: str) -> str:

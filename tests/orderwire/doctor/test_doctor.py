@@ -19,6 +19,7 @@ from orderwire.doctor import Line
 from orderwire.doctor.machine import clock_line, disk_line, port_line
 from orderwire.doctor.outside import check, graph
 from orderwire.operation.existing import store_revision
+from orderwire.private_files import tighten
 from orderwire.settings.program import Address, Settings, ShopSettings
 from simulator.meta.graph import GraphStandIn
 from stream.log.sqlite.log import SqliteLog
@@ -29,6 +30,12 @@ from tests.support.shop_world import NOW_MS, PIXEL, SECRET, SHOP, TOKEN, VARIABL
 
 runner = CliRunner()
 APP_SECRET, API_TOKEN, ADMIN_TOKEN = "0123456789abcdef-app", "an api token", "shpat_very_secret"
+
+
+@pytest.fixture(autouse=True)
+def private(shop_settings: Settings) -> None:
+    """The store is as the command line makes it, not as the test's umask does."""
+    tighten(shop_settings)
 
 
 async def doctor(*arguments: str) -> tuple[int, list[str]]:
@@ -54,6 +61,19 @@ async def test_a_shop_that_is_set_up_is_ok_in_every_line(
     assert (code, hints) == (0, ["hint  roles: none at work: `orderwire serve` starts them"])
     assert any("Meta knows pixel" in line for line in lines)
     assert any(line.startswith("ok    clock: within") for line in lines)
+
+
+async def test_a_file_that_others_can_open_is_to_be_closed(
+    shop_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    dotenv = tmp_path / ".env"
+    dotenv.touch(0o600)
+    assert not any("chmod" in line for line in (await doctor("--offline"))[1])
+    dotenv.chmod(0o640)
+    code, lines = await doctor("--offline")
+    assert code == 1
+    assert "fix   files: .env can be opened by other users: chmod 600 .env" in lines
 
 
 async def test_before_the_first_start_nothing_is_made(
