@@ -16,7 +16,7 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     | header | meaning |
     |---|---|
     | `source` | who sent it: `shopify`, `meta`, `backfill`, `spend`, `orderwire` |
-    | `topic` | the sender's own topic name, for example `orders/create` |
+    | `topic` | the sender's own topic name, for example `orders/create`; `Order` of Shopify Events |
     | `shop` | domain of the shop whose secret signed it, for example `example.myshopify.com` |
     | `triggered_at` | `X-Shopify-Triggered-At`; breaks a tie between equal `updated_at` |
     | `event_id`, `api_version`, `test` | `X-Shopify-Event-Id`, `-API-Version`, `-Test`, if sent |

@@ -3,7 +3,8 @@ keys").
 
 The topic header is not signed, so it only selects the rule; every id comes from the body. A
 delivery without a rule or an id is parked, never refused: a 4xx would make Shopify delete the
-subscription.
+subscription. A body of Shopify Events names its own topic (docs/facts/shopify.md, "Shopify
+Events").
 """
 
 from collections.abc import Callable
@@ -38,6 +39,25 @@ class _OrderEdit(msgspec.Struct, gc=False):
     order_id: Id = None
 
 
+class _Variables(msgspec.Struct, gc=False, rename="camel"):
+    order_id: Id = None
+    refund_id: Id = None
+
+
+class _EventOrder(msgspec.Struct, gc=False):
+    id: Id = None
+    customer: _Customer | None = None
+
+
+class _EventRefund(msgspec.Struct, gc=False):
+    order: _EventOrder | None = None
+
+
+class _Data(msgspec.Struct, gc=False):
+    order: _EventOrder | None = None
+    refund: _EventRefund | None = None
+
+
 class Ids(msgspec.Struct, gc=False):
     """The fields of a Shopify body that the receiver reads.
 
@@ -53,6 +73,16 @@ class Ids(msgspec.Struct, gc=False):
     order_edit: _OrderEdit | None = None
     admin_graphql_api_customer_kept_id: Id = None
     fields_changed: msgspec.Raw | None = None
+    topic: Id = None
+    action: Id = None
+    query_variables: _Variables | None = None
+    data: _Data | None = None
+
+    @property
+    def is_event(self) -> bool:
+        """Whether the body is one of Shopify Events; headers do not say it (docs/facts/shopify.md,
+        "Headers")."""
+        return self.action is not None and self.query_variables is not None
 
 
 class LogRoute(NamedTuple):
@@ -63,6 +93,8 @@ class LogRoute(NamedTuple):
     key: str
     label: str
     reason: str = ""
+    event_topic: str = ""
+    """What a body of Shopify Events calls its topic; "" for a classic webhook."""
 
 
 class _Rule(NamedTuple):
@@ -100,6 +132,27 @@ def _checkout_token(ids: Ids) -> str:
     return _text(ids.token) or _text(ids.cart_token) or _text(ids.id)
 
 
+def _tail(gid: Id) -> str:
+    """The number in `gid://shopify/Order/1?x=y`."""
+    return _text(gid).rpartition("/")[2].partition("?")[0]
+
+
+def _event_order_key(ids: Ids) -> str:
+    """As `_order_key`: the customer's id where the query brought it, else the order's."""
+    told = ids.data.order if ids.data is not None else None
+    if told is not None and told.customer is not None and (customer := _tail(told.customer.id)):
+        return customer
+    return _tail(ids.query_variables.order_id) if ids.query_variables is not None else ""
+
+
+def _event_refund_key(ids: Ids) -> str:
+    """Its order's id, else its own: `query_variables` names the refund."""
+    told = ids.data.refund if ids.data is not None else None
+    variables = ids.query_variables or _Variables()
+    order_id = told.order.id if told is not None and told.order is not None else None
+    return _tail(order_id) or _tail(variables.order_id) or _tail(variables.refund_id)
+
+
 _ORDER = _Rule("orders", _order_key, "no_order_id")
 _REFUND = _Rule("orders", _order_of_refund, "no_order_id")
 _CHECKOUT = _Rule("checkouts", _checkout_token, "no_checkout_token")
@@ -132,6 +185,11 @@ RULES = {
     "app/uninstalled": _PRIVACY,
 }
 """By Shopify's topic name; `family/*` stands for whatever else its family brings."""
+EVENT_RULES = {
+    "Order": _Rule("orders", _event_order_key, "no_order_id"),
+    "Refund": _Rule("orders", _event_refund_key, "no_order_id"),
+}
+"""The same for Shopify Events."""
 
 
 def outcome_of(reason: str) -> Outcome:
@@ -144,12 +202,14 @@ def outcome_of(reason: str) -> Outcome:
 def route(shop: str, topic: str, body: bytes) -> LogRoute:
     """The route of a delivery of `shop` on Shopify's `topic`. Total: any bytes and any topic have
     one."""
+    ids = read_ids(body)
+    if not isinstance(ids, str) and ids.is_event:
+        return _event_route(shop, topic, ids)
     label = topic
     rule = RULES.get(topic)
     if rule is None:
         label = topic.partition("/")[0] + "/*"
         rule = RULES.get(label)
-    ids = read_ids(body)
     if isinstance(ids, str):
         return LogRoute("parked", shop, OTHER if rule is None else label, ids)
     if rule is None or ids.fields_changed is not None:
@@ -161,6 +221,16 @@ def route(shop: str, topic: str, body: bytes) -> LogRoute:
     if not key:
         return LogRoute("parked", shop, label, rule.missing)
     return LogRoute(rule.topic, f"{shop}:{key}", label)
+
+
+def _event_route(shop: str, topic: str, ids: Ids) -> LogRoute:
+    topic = _text(ids.topic) or topic
+    rule = EVENT_RULES.get(topic)
+    if rule is None:
+        return LogRoute("parked", shop, OTHER, UNKNOWN_TOPIC, topic)
+    if not (key := rule.key(ids)):
+        return LogRoute("parked", shop, topic, rule.missing, topic)
+    return LogRoute(rule.topic, f"{shop}:{key}", topic, event_topic=topic)
 
 
 _decoder = msgspec.json.Decoder(Ids)
@@ -191,10 +261,18 @@ def _read_tolerantly(body: bytes) -> Ids | str:
     if not isinstance(value, dict):
         return NOT_AN_OBJECT
 
+    def within(holder: object, name: str) -> object:
+        return holder.get(name) if isinstance(holder, dict) else None
+
     def id_in(holder: object, name: str) -> Id:
-        found = holder.get(name) if isinstance(holder, dict) else None
+        found = within(holder, name)
         return found if isinstance(found, int | str) and not isinstance(found, bool) else None
 
+    def order_in(holder: object) -> _EventOrder:
+        told = within(holder, "order")
+        return _EventOrder(id_in(told, "id"), _Customer(id_in(within(told, "customer"), "id")))
+
+    variables, data = value.get("query_variables"), value.get("data")
     return Ids(
         id=id_in(value, "id"),
         order_id=id_in(value, "order_id"),
@@ -204,4 +282,10 @@ def _read_tolerantly(body: bytes) -> Ids | str:
         order_edit=_OrderEdit(id_in(value.get("order_edit"), "order_id")),
         admin_graphql_api_customer_kept_id=id_in(value, "admin_graphql_api_customer_kept_id"),
         fields_changed=msgspec.Raw(b"") if value.get("fields_changed") is not None else None,
+        topic=id_in(value, "topic"),
+        action=id_in(value, "action"),
+        query_variables=_Variables(id_in(variables, "orderId"), id_in(variables, "refundId"))
+        if isinstance(variables, dict)
+        else None,
+        data=_Data(order_in(data), _EventRefund(order_in(within(data, "refund")))),
     )

@@ -177,6 +177,7 @@ def _placed(record: Record) -> Record | str:
     else:
         routed = routing.route(shop, topic, record.body)
         place, key, reason = routed.topic, routed.key, routed.reason
+        headers |= {"topic": routed.event_topic or topic}
     return reason or Record(place, key, record.id, record.time_ms, headers, record.body)
 
 

@@ -14,7 +14,7 @@ from multidict import CIMultiDict
 
 from ingest.receiver.outcome import Outcome
 from ingest.shopify import webhooks as shopify
-from ingest.shopify.routing import MALFORMED, RULES, route
+from ingest.shopify.routing import EVENT_RULES, MALFORMED, RULES, route
 from tests.support import golden
 
 SHOP = "example.myshopify.com"
@@ -116,6 +116,24 @@ def test_a_shop_without_a_secret_is_refused_at_the_start(none: list[bytes]) -> N
 # --- where it goes ---
 
 
+GID = "gid://shopify/Order/5"
+ORDER_EVENT: dict[str, object] = {
+    "topic": "Order",
+    "action": "update",
+    "handle": "orderwire-order",
+    "fields_changed": {"added": [], "updated": [f"order[id: '{GID}'].note"], "removed": []},
+    "query_variables": {"orderId": f"{GID}?source=x"},
+    "data": {"order": {"id": GID}},
+}
+REFUND_EVENT = ORDER_EVENT | {
+    "topic": "Refund",
+    "query_variables": {"refundId": "gid://shopify/Refund/9"},
+    "data": None,
+}
+OF_CUSTOMER = {"order": {"id": GID, "customer": {"id": "gid://shopify/Customer/7"}}}
+OF_ORDER = {"refund": {"order": {"id": GID}}}
+
+
 @pytest.mark.parametrize(
     ("topic", "body", "expected"),
     [
@@ -164,6 +182,23 @@ def test_a_shop_without_a_secret_is_refused_at_the_start(none: list[bytes]) -> N
             {"id": 1, "fields_changed": ["note"]},
             ("parked", SHOP, "unknown_topic"),
         ),
+        ("Order", ORDER_EVENT, ("orders", "5", "")),
+        ("orders/updated", ORDER_EVENT, ("orders", "5", "")),
+        ("", ORDER_EVENT, ("orders", "5", "")),
+        ("Order", ORDER_EVENT | {"fields_changed": ["note"]}, ("orders", "5", "")),
+        ("Order", ORDER_EVENT | {"data": OF_CUSTOMER}, ("orders", "7", "")),
+        ("Order", ORDER_EVENT | {"data": None, "query_errors": [{}]}, ("orders", "5", "")),
+        ("Order", ORDER_EVENT | {"data": {"order": []}}, ("orders", "5", "")),
+        ("Order", ORDER_EVENT | {"action": "delete"}, ("orders", "5", "")),
+        ("Order", ORDER_EVENT | {"query_variables": {}}, ("parked", SHOP, "no_order_id")),
+        ("Order", ORDER_EVENT | {"query_variables": []}, ("parked", SHOP, "unknown_topic")),
+        ("Refund", REFUND_EVENT, ("orders", "9", "")),
+        (
+            "Refund",
+            REFUND_EVENT | {"data": OF_ORDER},
+            ("orders", "5", ""),
+        ),
+        ("Customer", ORDER_EVENT | {"topic": "Customer"}, ("parked", SHOP, "unknown_topic")),
         ("orders/create", b"", ("parked", SHOP, "empty_body")),
         ("orders/create", b"{", ("parked", SHOP, "malformed_json")),
         ("orders/create", b'{"id":1} {"id":2}', ("parked", SHOP, "malformed_json")),
@@ -205,7 +240,7 @@ def test_orders_of_one_customer_stay_together_whatever_the_topic() -> None:
 def test_any_bytes_on_any_topic_have_a_route(topic: str, body: bytes) -> None:
     routed = route(SHOP, topic, body)
     assert (routed.topic == "parked") == bool(routed.reason)
-    assert routed.label in RULES or routed.label == "other"
+    assert routed.label in RULES or routed.label == "other" or routed.label in EVENT_RULES
 
 
 json_values = st.recursive(
@@ -217,7 +252,10 @@ json_values = st.recursive(
     lambda children: st.lists(children) | st.dictionaries(st.text(), children),
     max_leaves=10,
 )
-id_names = ["id", "order_id", "token", "cart_token", "customer", "order_edit", "fields_changed"]
+id_names = [
+    *("id", "order_id", "token", "cart_token", "customer", "order_edit", "fields_changed"),
+    *("topic", "action", "query_variables", "data"),
+]
 
 
 @given(
@@ -267,6 +305,67 @@ def test_a_record_is_the_body_as_signed_with_the_few_headers_that_are_kept() -> 
         "triggered_at": "2026-11-22T15:01:03.1Z",
         "test": "true",
     }
+
+
+def both_families(body: bytes, secret: bytes, **events: str) -> CIMultiDict[str]:
+    """Headers of both families at once, as a fixture of Shopify's library has them
+    (docs/facts/shopify.md, "Headers"); `events` are those of Shopify Events."""
+    classic = {
+        "Hmac-Sha256": "of another body",
+        "Topic": "orders/updated",
+        "Shop-Domain": SHOP,
+        "API-Version": "2026-07",
+        "Webhook-Id": "classic",
+        "Triggered-At": "2026-11-22T15:00:00Z",
+        "Event-Id": "e-1",
+    }
+    newer = {"Hmac-Sha256": signature(secret, body), "Shop-Domain": SHOP, **events}
+    return CIMultiDict(
+        {f"X-Shopify-{name}": value for name, value in classic.items()}
+        | {f"Shopify-{name}": value for name, value in newer.items()}
+    )
+
+
+def test_a_delivery_with_both_families_of_headers_is_told_by_its_body() -> None:
+    events = {"Topic": "Order", "Webhook-Id": "events", "Triggered-At": "2026-11-22T15:00:01Z"}
+    body = json.dumps(ORDER_EVENT).encode()
+    headers = both_families(body, b"s", **events, **{"API-Version": "2026-10"})
+    found = shopify.identifier({SHOP: [b"s"]})(headers, body, 0)
+    assert found is not None
+    assert found.record.id == "events"
+    assert found.label == "Order"
+    assert found.record.headers == {
+        "source": "shopify", "topic": "Order", "shop": SHOP, "api_version": "2026-10",
+        "triggered_at": "2026-11-22T15:00:01Z",
+    }  # fmt: skip
+    classic = b'{"id": 5}'
+    found = shopify.identifier({SHOP: [b"s"]})(both_families(classic, b"s", **events), classic, 0)
+    assert found is not None
+    assert (found.record.id, found.record.headers["topic"]) == ("classic", "orders/updated")
+    assert found.record.headers["event_id"] == "e-1"
+
+
+def test_events_without_the_headers_that_shopify_dropped_are_taken() -> None:
+    """`shopify-event-id` and `shopify-resource-id` are not sent since 16 September 2026."""
+    body = json.dumps(ORDER_EVENT).encode()
+    headers = CIMultiDict(
+        {
+            "shopify-hmac-sha256": signature(b"s", body),
+            "shopify-topic": "Order",
+            "shopify-shop-domain": SHOP,
+            "shopify-api-version": "2026-10",
+            "shopify-webhook-id": "w-1",
+        }
+    )
+    found = shopify.identifier({SHOP: [b"s"]})(headers, body, 0)
+    assert found is not None
+    assert (found.outcome, found.record.id) == (Outcome.ACCEPTED, "w-1")
+
+
+def test_a_wrong_signature_beside_a_right_one_changes_nothing() -> None:
+    body = json.dumps(ORDER_EVENT).encode()
+    assert shopify.verify([b"s"], both_families(body, b"s"), body) == 0
+    assert shopify.verify([b"other"], both_families(body, b"s"), body) is None
 
 
 def test_a_parked_record_says_why_and_where_from() -> None:
