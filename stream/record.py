@@ -16,10 +16,11 @@ class Record(msgspec.Struct, frozen=True, gc=False):
     | header | meaning |
     |---|---|
     | `source` | who sent it: `shopify`, `meta`, `backfill`, `spend`, `orderwire` |
-    | `topic` | the sender's own topic name, for example `orders/create`; `Order` of Shopify Events |
+    | `topic` | the sender's own topic name, for example `orders/create`, or `Order` of Events |
     | `shop` | domain of the shop whose secret signed it, for example `example.myshopify.com` |
     | `triggered_at` | `X-Shopify-Triggered-At`; breaks a tie between equal `updated_at` |
     | `event_id`, `api_version`, `test` | `X-Shopify-Event-Id`, `-API-Version`, `-Test`, if sent |
+    | `origin` | `backfill`, `reconcile` or `refetch`, if orderwire asked Shopify for it |
     | `parked_reason` | on `parked`: why |
     | `parked_from` | on `parked`: `topic/partition/offset` or `receiver` |
     | `parked_topic`, `parked_id`, `parked_turn` | on `parked`: see `processors/engine/parking.py` |
