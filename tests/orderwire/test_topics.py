@@ -26,4 +26,4 @@ def test_headers_of_a_delivery_are_those_that_the_contract_of_records_names() ->
         for name in identify("a.myshopify.com", headers, body, 0).record.headers
     }
     assert len(kept) == len(sent) + len(("source", "shop", "parked_reason", "parked_from"))
-    assert [name for name in sorted(kept) if f"`{name}`" not in (record.__doc__ or "")] == []
+    assert [name for name in sorted(kept) if f"`{name}`" not in (record.Record.__doc__ or "")] == []
