@@ -16,6 +16,8 @@ from stream.record import Record
 
 _log = structlog.get_logger(__name__)
 
+FAILING_S = 10.0
+
 
 class Appends(Protocol):
     """The part of a log (stream/log/contract.py) that the receiver needs; a spool has it too."""
@@ -37,7 +39,15 @@ class Acks:
         self._timeout_s = timeout_s
         self._warnings = RateLimit(time.monotonic)
         self._next = _Batch()
+        self._failed_s: float | None = None
         self._writing = set[asyncio.Task[None]]()
+
+    def failing(self) -> bool:
+        """Whether the last append failed, less than `FAILING_S` ago.
+
+        Nobody may send while this says so; then it has to be tried again.
+        """
+        return self._failed_s is not None and time.monotonic() - self._failed_s < FAILING_S
 
     def append(self, record: Record, charged: int) -> asyncio.Future[Outcome]:
         """ACCEPTED or UNAVAILABLE, within the time limit. Takes over `charged`. Cancelling the
@@ -58,8 +68,9 @@ class Acks:
         outcome, refused = Outcome.UNAVAILABLE, tuple[Record, ...]()
         try:
             await self._log.append(batch.records)
-            outcome = Outcome.ACCEPTED
+            outcome, self._failed_s = Outcome.ACCEPTED, None
         except Unavailable as error:
+            self._failed_s = time.monotonic()
             self._log_unavailable(str(error))
         except RecordsRefused as error:
             # There is nowhere to keep these; the rest of the batch is durable.
@@ -78,6 +89,7 @@ class Acks:
             batch.answer(outcome, refused)
 
     def _overdue(self, batch: "_Batch") -> None:
+        self._failed_s = time.monotonic()
         self._log_unavailable(f"no answer within {self._timeout_s:g} s")
         batch.answer(Outcome.UNAVAILABLE)
 

@@ -122,8 +122,10 @@ class Receiver:
         )
 
     async def healthz(self, _: web.BaseRequest) -> web.Response:
-        """GET /healthz: 200 while new deliveries are accepted."""
-        return web.json_response({"ready": self.ready}, status=200 if self.ready else 503)
+        """GET /healthz: 200 while new deliveries are welcome; 503 for some seconds after the log
+        has refused one."""
+        ready = self.ready and not self._acks.failing()
+        return web.json_response({"ready": ready}, status=200 if ready else 503)
 
     async def _receive(
         self,

@@ -125,8 +125,10 @@ class LogFile:
         wal_limit_bytes: int,
         max_pages: int | None = None,
     ) -> None:
+        # Never made here: a file that was removed is missed, not silently begun anew.
         self._db = sqlite3.connect(
-            path,
+            f"{path.absolute().as_uri()}?mode=rw",
+            uri=True,
             timeout=busy_timeout_s,
             isolation_level=None,
             check_same_thread=False,

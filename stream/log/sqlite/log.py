@@ -11,6 +11,7 @@ from typing import Self, TypeVar
 from stream.log.contract import Span, Start, Unavailable
 from stream.log.sqlite.file import Encoded, LogFile, encode, unavailable
 from stream.log.sqlite.opening import prepare
+from stream.log.sqlite.place import Place
 from stream.log.sqlite.reader import PARTITION, SqliteReader
 from stream.log.sqlite.threads import Checkpointer, Writer
 from stream.log.sqlite.watch import Watch, announce
@@ -34,7 +35,7 @@ class SqliteLog:
 
     def __init__(
         self,
-        path: Path,
+        place: Place,
         *,
         file: LogFile,
         watch: Watch,
@@ -43,7 +44,7 @@ class SqliteLog:
         max_queued_bytes: int,
     ) -> None:
         """Use `open`."""
-        self._path, self._file, self._watch = path, file, watch
+        self._path, self._place, self._file, self._watch = place.path, place, file, watch
         self._writer, self._checkpointer = writer, checkpointer
         self._max_queued_bytes = max_queued_bytes
         self._loop = asyncio.get_running_loop()
@@ -94,7 +95,7 @@ class SqliteLog:
         file = LogFile(path, busy_timeout_s=READ_BUSY_TIMEOUT_S, wal_limit_bytes=wal_limit_bytes)
         writer = Writer(path, connect)
         return cls(
-            path,
+            Place(path),
             file=file,
             watch=Watch(path, file, poll_s),
             writer=writer,
@@ -133,7 +134,7 @@ class SqliteLog:
         records, self._records = self._records, []
         waiters, self._waiters = self._waiters, []
         self._writer.submit(
-            partial(_append, self._path, records), partial(self._committed, records, waiters)
+            partial(_append, self._place, records), partial(self._committed, records, waiters)
         )
 
     def _committed(
@@ -158,7 +159,9 @@ class SqliteLog:
         """The only member of `group`: on one machine a processor runs once, which the store's fence
         ensures."""
         self._refuse_when_closed()
-        return SqliteReader(self._path, self._file, self._watch, lambda: self._closed, topic, start)
+        return SqliteReader(
+            self._place, self._file, self._watch, lambda: self._closed, topic, start
+        )
 
     async def spans(self, topic: str) -> Mapping[int, Span]:
         return self._query(lambda file: {PARTITION: file.span(topic)})
@@ -211,9 +214,11 @@ class SqliteLog:
             raise Unavailable(f"log {self._path}: closed")
 
 
-def _append(path: Path, records: list[Encoded], file: LogFile) -> int:
+def _append(place: Place, records: list[Encoded], file: LogFile) -> int:
+    place.check()
     file.append(records)
-    announce(path)
+    place.check()  # once more, before anything is acknowledged
+    announce(place.path)
     return len(records)
 
 

@@ -3,10 +3,10 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping
-from pathlib import Path
 
 from stream.log.contract import PositionLost, Start, Unavailable
 from stream.log.sqlite.file import LogFile, unavailable
+from stream.log.sqlite.place import Place
 from stream.log.sqlite.watch import Watch
 from stream.record import Entry
 
@@ -24,14 +24,15 @@ class SqliteReader:
 
     def __init__(
         self,
-        path: Path,
+        place: Place,
         file: LogFile,
         watch: Watch,
         closed: Callable[[], bool],
         topic: str,
         start: Start,
     ) -> None:
-        self._path, self._file, self._watch, self._closed = path, file, watch, closed
+        self._path, self._place, self._file = place.path, place, file
+        self._watch, self._closed = watch, closed
         self._topic, self._start = topic, start
         self._next: int | None = None
 
@@ -75,6 +76,7 @@ class SqliteReader:
     def _read(self, position: int, max_records: int) -> list[Entry]:
         if self._closed():
             raise Unavailable(f"log {self._path}: closed")
+        self._place.check()
         entries = self._file.read(self._topic, position, max_records)
         if not entries or entries[0].offset > position:
             # A gap. Inside what is kept, retention left it where everybody had read; before that,

@@ -10,7 +10,7 @@ import pytest
 import structlog
 
 from ingest.receiver.body import MIB, Limits
-from stream.log.contract import Unavailable
+from stream.log.contract import RecordsRefused, Unavailable
 from stream.record import Record
 from tests.support.receiving import (
     IMPATIENT,
@@ -18,6 +18,7 @@ from tests.support.receiving import (
     PATIENT,
     FunctionLog,
     Held,
+    Running,
     at_once,
     request_head,
     running,
@@ -230,6 +231,36 @@ async def test_a_promise_of_many_bytes_takes_no_place_from_those_who_send_theirs
 def test_limits_that_no_body_could_meet_are_refused() -> None:
     with pytest.raises(ValueError, match="max_in_flight_bytes"):
         Limits(max_body_bytes=2, max_in_flight_bytes=1)
+
+
+async def test_healthz_is_503_while_the_log_refuses_and_200_again_afterwards() -> None:
+    refusing = True
+
+    async def append(_: Sequence[Record]) -> None:
+        if refusing:
+            raise Unavailable("database or disk is full")
+
+    async with running(FunctionLog(append)) as receiver:
+        assert await health(receiver) == 200
+        assert await receiver.deliver(ORDER) == 503
+        assert await health(receiver) == 503
+        refusing = False
+        assert await receiver.deliver(ORDER) == 200
+        assert await health(receiver) == 200
+
+
+async def test_a_record_that_the_log_refuses_for_good_leaves_healthz_at_200() -> None:
+    async def append(records: Sequence[Record]) -> None:
+        raise RecordsRefused("too_large", "too large for it", records)
+
+    async with running(FunctionLog(append)) as receiver:
+        assert await receiver.deliver(ORDER) == 503
+        assert await health(receiver) == 200
+
+
+async def health(receiver: Running) -> int:
+    async with receiver.client.get("/healthz") as answer:
+        return answer.status
 
 
 # --- slow and lost clients ---
