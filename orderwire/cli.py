@@ -6,7 +6,17 @@ from typing import Annotated
 
 import typer
 
-from orderwire.commands import demo, doctor, migrate_store, pixel, rebuild, replay, serve, status
+from orderwire.commands import (
+    demo,
+    doctor,
+    migrate_store,
+    pixel,
+    rebuild,
+    replay,
+    serve,
+    spend,
+    status,
+)
 
 app = typer.Typer(
     name="orderwire",
@@ -16,7 +26,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
 )
-for command in (serve, demo, doctor, status, replay, rebuild, pixel, migrate_store):
+COMMANDS = (
+    serve,
+    demo,
+    doctor,
+    status,
+    spend,
+    replay,
+    rebuild,
+    pixel,
+    migrate_store,
+)
+for command in COMMANDS:
     command.register(app)
 
 

@@ -1,0 +1,74 @@
+"""Puts the campaign days of a spend file onto the topic `spend`."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from pathlib import Path
+
+from ingest.spend.file import BadLine, NotASpendFile, Options, Report, read, row
+from ingest.spend.record import Row, spend_record
+from orderwire.operation.telling import Refused
+from orderwire.serve.connections import open_log
+from orderwire.settings.program import Settings, ShopSettings
+from stream.money import is_known
+from stream.record import Record
+
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a file holds, and what the log would get of it."""
+
+    report: Report
+    rows: list[Row]
+
+    @property
+    def bad(self) -> Sequence[BadLine]:
+        return self.report.bad
+
+
+def rates(texts: Sequence[str]) -> dict[str, Decimal]:
+    """`USD=0.92` as a rate of each currency. Raises Refused."""
+    found: dict[str, Decimal] = {}
+    for text in texts:
+        code, _, rate = text.partition("=")
+        try:
+            value = Decimal(rate.replace(",", "."))
+        except ArithmeticError:
+            value = Decimal(0)
+        if not is_known(code.upper()) or not value.is_finite() or value <= 0:
+            raise Refused(f"--rate {text}: write it as USD=0.92, one USD in the shop's currency")
+        found[code.upper()] = value
+    return found
+
+
+def look(path: Path, shop: ShopSettings, options: Options) -> Found:
+    """Read a file without taking anything of it. Raises Refused."""
+    if options.rates and options.into is None:
+        raise Refused(
+            "--rate converts into the shop's currency, which is not set: set"
+            " SHOPIFY_SHOP_CURRENCY, or say --into EUR"
+        )
+    try:
+        report = read(path.read_bytes(), options)
+    except OSError as error:
+        raise Refused(f"{path}: {error.strerror or type(error).__name__}") from None
+    except NotASpendFile as error:
+        raise Refused(f"{path}: {error}") from None
+    reported_at = datetime.now(UTC).isoformat(timespec="milliseconds")
+    return Found(report, [row(each, options, reported_at) for each in report.days])
+
+
+async def append(settings: Settings, shop: ShopSettings, rows: Sequence[Row]) -> None:
+    """Make the rows durable on the topic `spend`. Raises LogError."""
+    log = await open_log(settings)
+    try:
+        now_ms = time.time_ns() // 1_000_000
+        records: list[Record] = [spend_record(shop.domain, each, now_ms) for each in rows]
+        for first in range(0, len(records), BATCH):
+            await log.append(records[first : first + BATCH])
+    finally:
+        await log.close()
