@@ -25,6 +25,7 @@ from aggregates.rfm.answer.customers import (
 from aggregates.rfm.answer.overview import FEEDS, RfmView, overview
 from aggregates.rfm.answer.schema import CustomerLtv, RfmCustomers, RfmOverview
 from aggregates.rfm.answer.segments import SEGMENTS
+from aggregates.rfm.first_orders.answer import first_orders_answer
 from aggregates.rfm.value.ltv import Purchases, customers_ltv, predicted_ltv
 from query.as_of import AsOf, Spans, as_of, today
 from query.contacts import Contact, contacts
@@ -80,10 +81,12 @@ async def rfm(asked: Asked) -> Json:
     view = services.arrays.view(asked.shop)
     day = _day(asked, view)
     fitted = await services.fits.current(view, day, settings)
+    first_orders = await services.first_orders.current(view, day, settings)
 
     def answer() -> RfmOverview:
+        scored = services.arrays.scores(view, day)
         predicted = predicted_ltv(fitted, settings, view.currency)
-        return overview(view, day, services.arrays.scores(view, day), settings, predicted)
+        return overview(view, day, scored, settings, predicted, first_orders_answer(first_orders))
 
     told = await asyncio.to_thread(answer)
     return answered(asked.shop, _as_of(asked, view, day, spans), told)

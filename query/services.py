@@ -8,6 +8,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from aggregates.rfm.answer.overview import RfmArrays
+from aggregates.rfm.first_orders.answer import FirstOrderFits
 from aggregates.rfm.value.fit import Fits
 from query.api_settings import ApiSettings
 from query.as_of import Lags
@@ -48,6 +49,7 @@ class Services:
             self.arrays.refresh, lambda: self.arrays.loaded, settings.patience_s
         )
         self.fits = Fits(clock, FIT_PATIENCE_S)
+        self.first_orders = FirstOrderFits(store, FIT_PATIENCE_S)
         self.lags = Lags(log)
         self.standing = Standing(clock())
         self.metrics = ApiMetrics(registry)

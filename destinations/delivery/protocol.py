@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from destinations.delivery.transport import Answer, Call
 
 OrderEvent = Order | OrderDeleted
-PredictedLtv = Callable[[str, str], tuple[int, str] | None]
-"""(shop, customer id) -> minor units and currency of what the customer is expected to be worth."""
+PredictedLtv = Callable[[Order], tuple[int, str] | None]
+"""A customer's first order -> minor units and currency of what the customer will be worth; None
+where no value may be sent."""
 
 
 class Slot(NamedTuple):

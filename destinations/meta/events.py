@@ -64,7 +64,8 @@ class MetaEvents:
         sold = [
             look.order
             for look, decision in zip(looks, decisions, strict=True)
-            if decision.outcome == PENDING and look.settings.send_customer_segmentation
+            if decision.outcome == PENDING
+            and (look.settings.send_customer_segmentation or look.settings.send_predicted_ltv)
         ]
         known = history.first_orders(transaction, sold)
         _warn_without_user_agent(looks, decisions)
@@ -95,9 +96,17 @@ class MetaEvents:
         event_id: str,
     ) -> Built:
         order, settings = look.order, look.settings
+        segment = history.segment(order, look.detail, known)
         ltv = None
-        if settings.send_predicted_ltv and self._predicted_ltv and order.customer_id is not None:
-            ltv = self._predicted_ltv(order.shop, order.customer_id)
+        if (
+            settings.send_predicted_ltv
+            and self._predicted_ltv
+            # Meta takes a customer's value once, on the acquisition, and of websites only
+            # (docs/facts/meta.md, "Predicted lifetime value").
+            and segment == history.NEW
+            and decision.action_source == "website"
+        ):
+            ltv = self._predicted_ltv(order)
         event = payload.event(
             order,
             look.detail,
@@ -106,9 +115,7 @@ class MetaEvents:
             event_id,
             clicks.fbc(look, first_seen),
             None if ltv is None else Money(*ltv),
-            history.segment(order, look.detail, known)
-            if settings.send_customer_segmentation
-            else None,
+            segment if settings.send_customer_segmentation else None,
         )
         if refused := payload.refusal(event, by_staff=decision.by_staff):
             return Built(b"", refused=refused)

@@ -312,7 +312,7 @@ def custom_data(
     if (
         predicted_ltv is not None
         and predicted_ltv.currency == worth.currency
-        and predicted_ltv.units >= 0
+        and predicted_ltv.units > 0
     ):
         data["predicted_ltv"] = _number(predicted_ltv)
     return data

@@ -7,7 +7,6 @@ Secrets are kept out of `repr`, so that no log or error shows them by accident.
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from difflib import get_close_matches
 from typing import Literal
 
@@ -141,8 +140,6 @@ class CapiSettings:
     """The catalogue's ids: `variant`, `product`, `sku`; `shopify` for `shopify_<country>_<product
     id>_<variant id>`, as Shopify's own app feeds them (with `country`); or a template of
     `{variant_id}`, `{product_id}`, `{sku}` and `{country}`."""
-    net_revenue_margin: Decimal | None = None
-    """Without effect: a constant share of the value tells Meta nothing. See `cost_property`."""
     cost_property: str | None = None
     """Line item property with what one unit costs the shop, in the currency of `value`: where every
     item has it, `net_revenue` is sent."""
@@ -150,6 +147,8 @@ class CapiSettings:
     """Whether `customer_segmentation` says that a buyer is new or existing, where that is certain.
     """
     send_predicted_ltv: bool = False
+    """Whether `predicted_ltv` says what a customer will be worth: on the first order, of a website,
+    where the shop's values are as Meta wants them (`/v1/rfm`, `ltv_first_orders`)."""
     dry_run: bool = False
     """True: every event is built and judged, its outcome is `dry_run`, and none is sent."""
 

@@ -42,6 +42,7 @@ def register(app: typer.Typer) -> None:
 
 def _look(settings: "Settings", offline: bool) -> "list[Line]":
     from orderwire.doctor import configuration, fix, keeping, machine, outside
+    from orderwire.doctor.predictions import predicted_ltv_lines
     from orderwire.operation.existing import open_existing_store
     from orderwire.operation.standing import read
     from stream.store.contract import StoreError
@@ -60,10 +61,12 @@ def _look(settings: "Settings", offline: bool) -> "list[Line]":
             try:
                 kept = read(settings, store, time.time_ns() // 1_000_000)
                 clocks += keeping.database_clock(store)
+                predictions = predicted_ltv_lines(settings, store)
             finally:
                 store.close()
             alive = {role.role for role in kept.roles if role.alive}
             lines += keeping.work_lines(settings, kept)
+            lines += predictions
         except StoreError as error:
             lines.append(fix("store", str(error)))
     else:

@@ -69,14 +69,6 @@ def shop_lines(shop: ShopSettings) -> list[Line]:
         )
     else:
         parts.append(f"pixel {shop.capi.pixel_id}")
-        if shop.capi.net_revenue_margin is not None:
-            found.append(
-                hint(
-                    shop.domain,
-                    "META_NET_REVENUE_MARGIN has no effect: a constant share of the value tells "
-                    "Meta nothing; META_COST_PROPERTY names what an item costs",
-                )
-            )
         if shop.capi.test_event_code:
             hours = shop.capi.test_hours
             found.append(

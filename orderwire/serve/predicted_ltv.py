@@ -1,46 +1,83 @@
-"""`predicted_ltv` in Purchase events, where a shop wants it: RFM's answer for one customer, asked
-while the event is built.
+"""`predicted_ltv` in Purchase events: fits the model of first orders, and asks it while an event
+is built.
 
-The models are fitted in a thread of their own every few minutes; a customer costs one look-up. An
-order that comes before the first fit, or from a customer that RFM does not know yet, goes without.
+A shop is fitted in a thread of its own, once per shop's day. A first order that comes before its
+shop was ever fitted goes without.
 """
 
 import threading
 import time
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from dataclasses import dataclass
+from typing import Final
 
 import structlog
 
-from aggregates.rfm.answer.customers import one
-from aggregates.rfm.answer.overview import RfmArrays, RfmSettings
-from aggregates.rfm.value.fit import Fit, fit
-from aggregates.rfm.value.ltv import Purchases, customers_ltv
+from aggregates.rfm.answer.overview import RfmSettings
+from aggregates.rfm.first_orders.fit import FirstOrders, fit_first_orders
+from aggregates.rfm.first_orders.order import first_order
+from aggregates.rfm.fold.projection import NAME
+from aggregates.rfm.value.fit import margin
 from destinations.meta.detail import Money
-from stream.money import minor
-from stream.store.contract import Store, StoreUnavailable
+from processors.engine.projection import live_key
+from processors.orders.row import decoded as decoded_detail
+from processors.shopify.facts import decoded, facts
+from processors.shopify.landing import reduced
+from processors.shopify.orders import Order
+from stream.store.contract import Reading, Store, StoreUnavailable
 
-EVERY_S = 300.0
+EVERY_S: Final = 300.0
+"""How often the day is looked at."""
+AGAIN_S: Final = 3_600.0
+"""A shop without a model is fitted again after this, since a backfill may have brought its past."""
+FIRST_S: Final = 5.0
+"""How long a start waits for the first models."""
 
 log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A shop's model, and when it was made."""
+
+    model: FirstOrders
+    at_s: float
+
+
+def fit_shop(reading: Reading, shop: str, settings: RfmSettings) -> FirstOrders | None:
+    """The shop's model as of its day; None before its first order."""
+    found = reading.query(
+        "SELECT currency, as_of_day FROM rfm_shop WHERE shop = :shop",
+        shop=live_key(reading, shop, NAME),
+    )
+    if not found:
+        return None
+    currency, day = found[0]
+    return fit_first_orders(
+        reading,
+        shop,
+        currency,
+        day,
+        horizon_days=settings.horizon_days,
+        margin=margin(settings),
+    )
+
+
 class PredictedLtv:
-    """Asked by the CAPI processor: (shop, customer id) -> what the customer will still bring, or
-    None."""
+    """A `destinations.delivery.protocol.PredictedLtv`."""
 
     def __init__(
         self, store: Store, shops: Mapping[str, RfmSettings], clock: Callable[[], float] = time.time
     ) -> None:
         self._store, self._shops, self._clock = store, shops, clock
-        self._arrays = RfmArrays(store)
-        self._fits: dict[str, tuple[Fit, str, int]] = {}
-        self._stop = threading.Event()
+        self._fits: dict[str, Fitted] = {}
+        self._stop, self._first = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._keep, name="predicted ltv", daemon=True)
 
     def start(self) -> None:
-        """Fit now and every few minutes, until `stop`."""
+        """Fit now and once a day, until `stop`. Waits a little for the first models."""
         self._thread.start()
+        self._first.wait(FIRST_S)
 
     def stop(self) -> None:
         """Fit no more."""
@@ -48,31 +85,44 @@ class PredictedLtv:
         self._thread.join()
 
     def refit(self) -> None:
-        """Fit every shop once. Raises StoreUnavailable."""
-        self._arrays.refresh()
+        """Fit every shop whose day has changed. Raises StoreUnavailable."""
         for shop, settings in self._shops.items():
-            view = self._arrays.view(shop)
-            if view.as_of_day is not None:
-                fitted = fit(view, view.as_of_day, settings, int(self._clock() * 1000))
-                self._fits[shop] = (fitted, view.currency, view.as_of_day)
+            if self._stop.is_set():
+                return
+            known, now_s = self._fits.get(shop), self._clock()
+            with self._store.snapshot() as snapshot:
+                if known is not None and not self._due(snapshot, shop, known, now_s):
+                    continue
+                model = fit_shop(snapshot, shop, settings)
+            if model is None:
+                continue
+            self._fits[shop] = Fitted(model, now_s)
+            if model.reason is not None and (known is None or known.model.reason != model.reason):
+                log.warning("predicted_ltv is not sent", shop=shop, reason=model.reason)
 
-    def __call__(self, shop: str, customer_id: str) -> Money | None:
-        known = self._fits.get(shop)
-        if known is None or known[0].value is None:
+    def _due(self, reading: Reading, shop: str, known: Fitted, now_s: float) -> bool:
+        if known.model.reason is not None and now_s - known.at_s >= AGAIN_S:
+            return True
+        sql = "SELECT as_of_day FROM rfm_shop WHERE shop = :shop"
+        days = reading.query(sql, shop=live_key(reading, shop, NAME))
+        return bool(days) and days[0][0] != known.model.day
+
+    def __call__(self, order: Order) -> Money | None:
+        """What the customer of a first order will be worth."""
+        known = self._fits.get(order.shop)
+        if known is None or known.model.currency != order.currency:
             return None
-        fitted, currency, day = known
-        with self._store.snapshot() as snapshot:
-            row = one(snapshot, self._arrays.view(shop), customer_id)
-        if row is None:
-            return None
-        purchases = Purchases(
-            row.days - 1, row.first_day, row.last_day, row.revenue_ever - row.first_day_revenue
+        told = facts(decoded(order.body), order.currency)
+        worth = known.model.worth(
+            first_order(
+                order.total,
+                decoded_detail(told.detail),
+                order.source_name or "",
+                reduced(order.landing_site),
+                told.country,
+            )
         )
-        (answer,) = customers_ltv(
-            fitted, self._shops[shop], currency, max(day, row.last_day), [purchases]
-        )
-        value = answer.value
-        return None if value is None else Money(minor(Decimal(value["amount"]), currency), currency)
+        return None if worth is None else Money(worth, order.currency)
 
     def _keep(self) -> None:
         while not self._stop.is_set():
@@ -80,4 +130,5 @@ class PredictedLtv:
                 self.refit()
             except StoreUnavailable as error:
                 log.warning("predicted_ltv not fitted", error=str(error))
+            self._first.set()
             self._stop.wait(EVERY_S)

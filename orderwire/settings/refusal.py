@@ -1,7 +1,16 @@
 """The one error that settings raise, and the search for the name that a misspelt one meant."""
 
 import difflib
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
+
+REPLACED: Final[Mapping[str, str]] = {
+    "META_NET_REVENUE_MARGIN": "a constant share of the value tells Meta nothing; set"
+    " META_COST_PROPERTY to the line item property that holds what an item costs, and net_revenue"
+    " is sent",
+}
+"""Settings of older versions by variable, and what to set instead. In a table a name has no prefix.
+"""
 
 
 class ConfigurationError(Exception):
@@ -14,8 +23,17 @@ def nearest(name: str, known: Collection[str]) -> str:
     return f": did you mean {near[0]}?" if near else ""
 
 
+def refuse_replaced(where: str, names: Iterable[str]) -> None:
+    """Raises ConfigurationError for the name of a setting that is gone."""
+    for name in sorted(names):
+        for variable, instead in REPLACED.items():
+            if name in (variable, variable.partition("_")[2].lower()):
+                raise ConfigurationError(f"{where}{name} is no setting any more: {instead}")
+
+
 def refuse_unknown(where: str, names: Iterable[str], known: Collection[str]) -> None:
     """Raises ConfigurationError for a name, read at `where`, that no setting has."""
+    refuse_replaced(f"{where}: ", set(names) - set(known))
     for name in sorted(set(names) - set(known)):
         raise ConfigurationError(
             f"{where}: {name} is no setting{nearest(name, known)}; "

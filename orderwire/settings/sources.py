@@ -16,7 +16,12 @@ from dotenv import dotenv_values
 from pydantic_settings import BaseSettings, EnvSettingsSource
 from pydantic_settings.sources.utils import parse_env_vars
 
-from orderwire.settings.refusal import ConfigurationError, nearest, refuse_unknown
+from orderwire.settings.refusal import (
+    ConfigurationError,
+    nearest,
+    refuse_replaced,
+    refuse_unknown,
+)
 
 PREFIXES = ("ORDERWIRE_", "SHOPIFY_", "META_", "AD_")
 _OWN_PREFIX = "ORDERWIRE_"
@@ -67,6 +72,7 @@ def read_variables(
         capitals = {name.upper(): value for name, value in layer.items()}
         found |= with_secret_files("", capitals, secrets, suffix="_FILE")
     found = {name: value for name, value in found.items() if value}
+    refuse_replaced("", found.keys() - set(known))
     for name in sorted(found.keys() - set(known)):
         if name.startswith(_OWN_PREFIX) and not _FOREIGN.fullmatch(name):
             files = {f"{secret}_FILE" for secret in secrets}

@@ -94,9 +94,14 @@ def encoded(detail: Detail) -> bytes:
     return _encoder.encode(detail)
 
 
+def decoded(detail: bytes) -> Detail:
+    """From `encoded`."""
+    return _decoder.decode(detail) if detail else Detail()
+
+
 def detail_of(row: OrderRow) -> Detail:
     """The row's `Detail`."""
-    return _decoder.decode(row.detail) if row.detail else Detail()
+    return decoded(row.detail)
 
 
 def blank(shop: str, order_id: str) -> OrderRow:

@@ -18,6 +18,7 @@ from aggregates.rfm.answer.cell_arrays import CellArrays, Columns
 from aggregates.rfm.answer.churn import Churn, churn, ltv_simple
 from aggregates.rfm.answer.scores import TOO_FEW, Rfm, rfm
 from aggregates.rfm.answer.segments import NEW, SEGMENTS, SHOPIFY, grid_segment
+from aggregates.rfm.first_orders.schema import FirstOrdersLtv
 from aggregates.rfm.fold.customer import BTYD_CELLS, LAST_DAY_CELLS, RFM_CELLS, SPEND_CELLS
 from aggregates.rfm.fold.projection import NAME
 from processors.engine.feed import Feed
@@ -190,8 +191,9 @@ def overview(
     scored: Rfm,
     settings: RfmSettings,
     predicted: schema.PredictedLtv,
+    first_orders: FirstOrdersLtv,
 ) -> schema.RfmOverview:
-    """The answer without `shop` and `as_of`; `predicted` is its `ltv_predicted`."""
+    """The answer without `shop` and `as_of`; the last two are members of it."""
     currency = view.currency
     guest, last_day = view.last_days.key
     (customers,) = view.last_days.measures
@@ -230,6 +232,7 @@ def overview(
         largest_customer=_largest(view, scored),
         ltv_simple=_simple(scored, churned, settings, currency, _history_days(view, day)),
         ltv_predicted=predicted,
+        ltv_first_orders=first_orders,
         reason=reason,
     )
 

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from aggregates.rfm.first_orders.schema import FirstOrdersLtv
 from stream.money import MoneyJson
 
 Reason = Annotated[
@@ -294,6 +295,9 @@ class RfmOverview(Struct, frozen=True, kw_only=True):
         SimpleLtv | None, Meta(description="By the plain formula; null without an order.")
     ]
     ltv_predicted: Annotated[PredictedLtv, Meta(description="By the models.")]
+    ltv_first_orders: Annotated[
+        FirstOrdersLtv, Meta(description="Of new customers, by their first order.")
+    ]
     reason: Reason
 
 

@@ -17,6 +17,7 @@ from destinations.delivery.ledger import end_leases
 from destinations.delivery.protocol import Context
 from destinations.meta.contacts import forget_others
 from destinations.registry import KINDS
+from orderwire.doctor.predictions import wants_predicted_ltv
 from orderwire.serve import sending
 from orderwire.serve.connections import open_log, wait_for_store
 from orderwire.serve.feeds import feeds, keeping_contacts, running
@@ -103,7 +104,7 @@ async def _work(
         f"{identity.instance} {identity.started_ms}",
         JobMetrics(registry),
     )
-    ltv = _predicted_ltv(settings, store)
+    ltv = await asyncio.to_thread(_predicted_ltv, settings, store)
     outboxes = {kind.processor: kind.name for kind in KINDS.values()}
     context = Context() if ltv is None else Context(ltv)
 
@@ -145,16 +146,9 @@ async def _work(
 
 
 def _predicted_ltv(settings: Settings, store: Store) -> "PredictedLtv | None":
-    """RFM's predictions for Purchase events; None where no shop sends them, and then their
+    """The models of first orders for Purchase events; None where no shop sends them, and then their
     libraries are not loaded either."""
-    wanting = [
-        shop
-        for shop in settings.shops.values()
-        if any(
-            getattr(account.settings, "send_predicted_ltv", False)
-            for account in shop.destinations.values()
-        )
-    ]
+    wanting = [shop for shop in settings.shops.values() if wants_predicted_ltv(shop)]
     if not wanting:
         return None
     from orderwire.serve.answer_settings import rfm_settings

@@ -35,7 +35,6 @@ from destinations.delivery.rows import CELLS, AccountRow, OutboxRow, cells
 from destinations.delivery.verdict import ErrorClass, Verdict
 from destinations.meta.click import DAY_MS
 from destinations.meta.destination import REPEAT_MS
-from destinations.meta.detail import Money
 from destinations.meta.kind import KIND
 from destinations.meta.settings import CapiSettings
 from processors.shopify.orders import Order
@@ -341,14 +340,31 @@ def test_a_cookie_that_is_too_old_still_tells_when_its_click_was_first_seen(
     assert orjson.loads(rows(store)[0].payload)["user_data"].get("fbc") == sent_as
 
 
-def test_predicted_ltv_is_asked_for_by_customer(store: SqlStore) -> None:
+WITH_THE_ORDER = {"id": 7, "created_at": NOW.isoformat()}
+
+
+@pytest.mark.parametrize(
+    ("source", "customer", "worth", "sent"),
+    [
+        ("web", WITH_THE_ORDER, 7_123, 71.23),
+        ("web", WITH_THE_ORDER, None, None),
+        ("web", WITH_THE_ORDER, 0, None),
+        ("web", {"id": 7, "created_at": "2020-01-01T00:00:00Z"}, 7_123, None),
+        ("pos", WITH_THE_ORDER, 7_123, None),
+    ],
+    ids=["first order", "no model", "no value", "older customer", "not of a website"],
+)
+def test_predicted_ltv_goes_with_the_first_order_of_a_website_only(
+    store: SqlStore, source: str, customer: dict[str, Any], worth: int | None, sent: float | None
+) -> None:
     processor = outbox_processor(
         settings(send_predicted_ltv=True),
-        context=Context(lambda shop, customer: Money(int(customer[:4]), "EUR")),
+        context=Context(lambda _: None if worth is None else (worth, "EUR")),
     )
     with store.begin() as transaction:
-        processor.apply(transaction, [seen()], NOW_MS)
-    assert b'"predicted_ltv":71.23' in rows(store)[0].payload
+        processor.apply(transaction, [seen(source_name=source, customer=customer)], NOW_MS)
+    custom_data = orjson.loads(rows(store)[0].payload)["custom_data"]
+    assert custom_data.get("predicted_ltv") == sent
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import json
 from datetime import timedelta
-from decimal import Decimal
 from typing import Any
 
 import orjson
@@ -532,8 +531,6 @@ def test_net_revenue_is_the_value_less_what_the_items_cost() -> None:
     assert event(costing("8.00", "5.50"), chosen)["custom_data"]["net_revenue"] == 38.4
     for unknown in (costing("8.00", None), costing("8.00", "much"), seen()):
         assert "net_revenue" not in event(unknown, chosen)["custom_data"]
-    constant = settings(net_revenue_margin=Decimal("0.4"))
-    assert "net_revenue" not in event(costing("8.00", "5.50"), constant)["custom_data"]
 
 
 @pytest.mark.parametrize(

@@ -205,7 +205,6 @@ async def test_what_is_to_be_fixed_ends_with_exit_code_1(
         ({"META_TEST_EVENT_CODE": "TEST123"}, "META_TEST_EVENT_CODE is set"),
         ({"META_PIXEL_ID": "", "META_ACCESS_TOKEN": ""}, "no pixel"),
         ({"AD_BANKROLL": ""}, "AD_BANKROLL not set"),
-        ({"META_NET_REVENUE_MARGIN": "0.4"}, "META_NET_REVENUE_MARGIN has no effect"),
         ({"SHOPIFY_SHOP": "www.example.com"}, "name.myshopify.com"),
     ],
 )

@@ -319,6 +319,10 @@ def test_what_is_no_secret_has_no_file(name: str, told: str) -> None:
             "ORDERWIRE_SPOOL.*same file as ORDERWIRE_STORE_URL",
         ),
         ({"SHOPIFY_KEEP_HASHED_CONTACTS": "maybe"}, "SHOPIFY_KEEP_HASHED_CONTACTS.*true or false"),
+        (
+            {"META_NET_REVENUE_MARGIN": "0.4"},
+            "META_NET_REVENUE_MARGIN is no setting any more.*META_COST_PROPERTY",
+        ),
     ],
 )
 def test_a_setting_that_cannot_be_meant_names_itself_and_what_to_write(
@@ -420,6 +424,14 @@ def test_hashed_contacts_are_kept_only_where_somebody_said_so(tmp_path: Path) ->
 def test_a_name_that_is_no_setting_is_told_with_those_there_are(tmp_path: Path) -> None:
     (tmp_path / "orderwire.toml").write_text('[shops."a.myshopify.com"]\nwebhook_secrets = "s"\n')
     with pytest.raises(ConfigurationError, match=r"webhook_secrets is no setting.*webhook_secret"):
+        Settings.load()
+
+
+def test_a_setting_that_is_gone_names_its_successor_in_a_table_too(tmp_path: Path) -> None:
+    (tmp_path / "orderwire.toml").write_text(
+        '[shops."a.myshopify.com"]\nwebhook_secret = "s"\nnet_revenue_margin = "0.4"\n'
+    )
+    with pytest.raises(ConfigurationError, match=r"net_revenue_margin is no.*META_COST_PROPERTY"):
         Settings.load()
 
 
