@@ -1,4 +1,5 @@
-"""`python -m orderwire`: the command line, where the console script is not on the PATH."""
+"""`python -m orderwire`: the command line, for machines where the console script is not on the
+PATH."""
 
 from orderwire.cli import main
 

@@ -1,5 +1,4 @@
-"""`orderwire`: the command line. Every command says in its error what to do next, and exits
-non-zero where it failed."""
+"""`orderwire`: the command line. A command that fails says what to do next and exits non-zero."""
 
 import os
 from typing import Annotated

@@ -1,14 +1,8 @@
-"""Whether roles live in this container: `python -m orderwire.healthcheck receive`, for Docker's
+"""Health of the roles in this container: `python -m orderwire.healthcheck receive`, for Docker's
 HEALTHCHECK.
 
-| role | healthy while |
-|---|---|
-| receive | its `/healthz` answers 200, also without broker and store |
-| query | its `/healthz` answers 200 |
-| process | its heartbeat in the store is fresh; the processors' loop writes it every 2 s |
-
-Whether a processor was stopped or lags is another question, answered by `/readyz`: starting a
-container again would not help there.
+Stopped or lagging processors are reported by `/readyz` instead: restarting the container would not
+help them.
 """
 
 import http.client
@@ -17,16 +11,16 @@ import sys
 import time
 from collections.abc import Sequence
 
-from orderwire.settings.program import Address, ConfigurationError, Settings
+from orderwire.settings.program import ConfigurationError, ListenAddress, Settings
 
 SILENT_MS = 30_000
-"""Fifteen signs of life missed."""
+"""Fifteen heartbeats missed."""
 ANSWER_S = 3.0
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a listener on every address is asked on loopback
 
 
-def listener_fault(address: Address) -> str | None:
-    """What is wrong with the listener at `address`; None where `/healthz` answers 200."""
+def listener_fault(address: ListenAddress) -> str | None:
+    """What is wrong with the listener at `address`; None if `/healthz` answers 200."""
     host = _EVERYWHERE.get(address.host, address.host)
     connection = http.client.HTTPConnection(host, address.port, timeout=ANSWER_S)
     try:
@@ -40,7 +34,7 @@ def listener_fault(address: Address) -> str | None:
 
 
 def beat_fault(store_url: str, role: str, host: str, now_ms: int) -> str | None:
-    """What is wrong with the sign of life of `role` on `host`; None where it is younger than
+    """What is wrong with the heartbeat of `role` on `host`; None if it is younger than
     SILENT_MS."""
     import sqlalchemy as sa
 
@@ -58,14 +52,21 @@ def beat_fault(store_url: str, role: str, host: str, now_ms: int) -> str | None:
     except sa.exc.DBAPIError as error:
         return f"the store cannot be asked ({type(error.orig).__name__})"
     if beat_ms is None:
-        return "no sign of life in the store"
+        return "no heartbeat in the store"
     silent_ms = now_ms - beat_ms
-    return None if silent_ms <= SILENT_MS else f"last sign of life {silent_ms // 1000} s ago"
+    return None if silent_ms <= SILENT_MS else f"last heartbeat {silent_ms // 1000} s ago"
 
 
 def fault(role: str, settings: Settings) -> str | None:
-    """What is wrong with `role` here, None where it lives. Raises ConfigurationError for a role
-    that is none."""
+    """What is wrong with `role` here; None if it is healthy. Raises ConfigurationError for an
+    unknown role.
+
+    | role | healthy while |
+    |---|---|
+    | receive | its `/healthz` answers 200, also without broker and store |
+    | query | its `/healthz` answers 200 |
+    | process | its heartbeat in the store is fresh; the processors' loop writes it every 2 s |
+    """
     match role:
         case "receive":
             return listener_fault(settings.receiver_address)
@@ -82,7 +83,7 @@ def fault(role: str, settings: Settings) -> str | None:
 
 
 def main(roles: Sequence[str]) -> int:
-    """0 where every role named lives; otherwise 1, and which does not and why (Docker keeps the
+    """0 if every role named is healthy; otherwise 1, and prints the reasons (Docker keeps the
     line)."""
     try:
         settings = Settings.load()

@@ -1,9 +1,6 @@
-"""Logging: readable lines on a terminal, one JSON object a line elsewhere, libraries' lines too.
-
-No line has a body, a key of a record, or a secret. Of an exception it has types and places, never
-its message: aiohttp's quotes what a stranger sent, a database's the values that it was given. An
-error of ours that says what to do is logged with its message.
-"""
+"""Logging: readable lines on a terminal, one JSON object per line elsewhere, libraries' lines
+included. No line contains a body, a record's key, a secret, or the message of a foreign
+exception."""
 
 import logging
 import sys
@@ -25,7 +22,7 @@ _log = structlog.get_logger()
 
 
 class Seldom(logging.Filter):
-    """Passes each kind of line once in `SELDOM_S`: the logger, and its message before its values.
+    """Passes each kind of line (logger and message template) once in `SELDOM_S`.
 
     aiokafka writes the same line hundreds of times a second while a broker is away.
     """
@@ -40,15 +37,16 @@ class Seldom(logging.Filter):
 
 
 def without_values(error: BaseException) -> str:
-    """The traceback of an exception and of what caused it, without any message."""
-    told, follows = [], error
+    """The traceback of an exception and its causes, without messages: aiohttp's quote what a
+    stranger sent, a database's the values that it was given."""
+    parts, follows = [], error
     while True:
-        told.append(
+        parts.append(
             "".join(traceback.format_tb(follows.__traceback__)) + type(follows).__qualname__
         )
         cause = follows.__cause__ or (None if follows.__suppress_context__ else follows.__context__)
         if cause is None:
-            return "\ncaused by\n".join(told)
+            return "\ncaused by\n".join(parts)
         follows = cause
 
 
@@ -78,7 +76,7 @@ def _retried(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
 
 
 def processors(role: str) -> list[Processor]:
-    """What every line goes through before it is rendered."""
+    """The structlog processors that every line passes before it is rendered."""
 
     def name_role(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         return {**event, "role": role} if role else event
@@ -93,14 +91,14 @@ def processors(role: str) -> list[Processor]:
 
 
 def renderer(stream: TextIO) -> Processor:
-    """How a line is written on `stream`."""
+    """The renderer of lines on `stream`."""
     return (
         structlog.dev.ConsoleRenderer() if stream.isatty() else structlog.processors.JSONRenderer()
     )
 
 
 def libraries_handler(role: str, stream: TextIO) -> logging.Handler:
-    """Writes lines of the standard library's loggers as our own are written."""
+    """Formats lines of the standard library's loggers like our own."""
     handler = logging.StreamHandler(stream)
     handler.addFilter(Seldom())
     handler.setFormatter(
@@ -137,7 +135,7 @@ def configure(role: str = "") -> None:
 
 
 class _Retries:
-    """Writes why something is tried again, each reason once a minute."""
+    """Logs why something is retried, each reason once a minute."""
 
     def __init__(self) -> None:
         self._limit = RateLimit(time.monotonic)

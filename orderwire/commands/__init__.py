@@ -1,2 +1,2 @@
-"""One file per command; each has `register(app)`. What a command needs is imported when it runs, so
+"""One file per command; each has `register(app)`. Commands import what they need when they run, so
 that `serve` stays small."""

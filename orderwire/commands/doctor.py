@@ -1,4 +1,4 @@
-"""`orderwire doctor`: is everything set up, and what to do where it is not."""
+"""`orderwire doctor`: checks the installation and says what to fix."""
 
 import time
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
         exit code is 1 if anything is to be fixed.
         """
         from orderwire.doctor import fix
-        from orderwire.operation.telling import log_to_stderr
+        from orderwire.operation.output import log_to_stderr
         from orderwire.settings.program import ConfigurationError, Settings
 
         log_to_stderr()

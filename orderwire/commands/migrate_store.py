@@ -1,4 +1,5 @@
-"""`orderwire migrate-store`: one store's state to another, and the log that it rests on with it."""
+"""`orderwire migrate-store`: copies a store to another database, and moves to another log with
+it."""
 
 import asyncio
 import time
@@ -42,7 +43,7 @@ def register(app: typer.Typer) -> None:
             typer.Option("--to-log", help="URL of the log that it will read from now on."),
         ] = None,
         force: Annotated[
-            bool, typer.Option("--force", help="Do not look whether roles are alive.")
+            bool, typer.Option("--force", help="Do not check whether roles are alive.")
         ] = False,
     ) -> None:
         """Copy a store to another database and check that both are equal; with the log URLs, move
@@ -55,7 +56,7 @@ def register(app: typer.Typer) -> None:
         begin there; without `--to` this is done to the store `--from` itself. See 'Moving to Kafka
         and PostgreSQL' in docs/operation.md.
         """
-        from orderwire.operation.telling import Refused, failures_told
+        from orderwire.operation.output import Refused, exit_on_failure
 
         if (source_log is None) != (target_log is None):
             raise typer.BadParameter(
@@ -65,7 +66,7 @@ def register(app: typer.Typer) -> None:
             raise typer.BadParameter(
                 "say where to: --to, or --from-log with --to-log", param_hint="--to"
             )
-        with failures_told("migrate-store"):
+        with exit_on_failure("migrate-store"):
             from orderwire.settings.program import Settings
 
             settings = Settings.load()
@@ -85,7 +86,7 @@ async def _migrate(
     force: bool,
 ) -> None:
     from orderwire.operation.existing import NothingThere, store_revision
-    from orderwire.operation.telling import Refused
+    from orderwire.operation.output import Refused
     from stream.log.contract import LogError
     from stream.store.sql.store import SqlStore
 
@@ -103,8 +104,7 @@ async def _migrate(
         new = await asyncio.to_thread(SqlStore.open, target)
         try:
             if not force:
-                # A receiver may be there already: it gives a sign of life and writes nothing else
-                # to the store.
+                # A receiver may already run: it writes only its heartbeat to the store.
                 _refuse_alive(new, "the target", ("process", "query"))
             await asyncio.to_thread(_copy, old, new)
             if source_log is not None:
@@ -122,8 +122,8 @@ async def _migrate(
 
 
 def _refuse_alive(store: "SqlStore", which: str, roles: tuple[str, ...]) -> None:
+    from orderwire.operation.output import Refused
     from orderwire.operation.standing import ROLE_SILENT_MS
-    from orderwire.operation.telling import Refused
     from query.status import read_roles
 
     with store.snapshot() as snapshot:
@@ -140,15 +140,15 @@ def _refuse_alive(store: "SqlStore", which: str, roles: tuple[str, ...]) -> None
 
 
 def _copy(source: "SqlStore", target: "SqlStore") -> None:
+    from orderwire.operation.output import progress, show
     from orderwire.operation.store_copy import copy
-    from orderwire.operation.telling import progress, show
 
     done: dict[str, int] = {}
-    with progress("Rows") as told:
+    with progress("Rows") as advance:
 
         def count(table: str, rows: int) -> None:
             done[table] = rows
-            told(sum(done.values()), sum(done.values()))
+            advance(sum(done.values()), sum(done.values()))
 
         copied: list[Copied] = copy(source, target, count)
     equal = [
@@ -166,8 +166,8 @@ def _copy(source: "SqlStore", target: "SqlStore") -> None:
 async def _move_log(settings: "Settings", store: "SqlStore", source: str, target: str) -> None:
     from orderwire.operation.existing import open_existing_log
     from orderwire.operation.log_move import begin_at_first, copy_unread
+    from orderwire.operation.output import Refused, progress
     from orderwire.operation.standing import feeds
-    from orderwire.operation.telling import Refused, progress
     from orderwire.serve.connections import open_log
     from stream.log.spool import read_state
 
@@ -182,8 +182,8 @@ async def _move_log(settings: "Settings", store: "SqlStore", source: str, target
     try:
         new = await open_log(_with_log(settings, target))
         try:
-            with progress("Records") as told:
-                copied = await copy_unread(old, new, store, moving, told)
+            with progress("Records") as advance:
+                copied = await copy_unread(old, new, store, moving, advance)
             await begin_at_first(new, store, moving)
         finally:
             await new.close()

@@ -29,11 +29,11 @@ def register(app: typer.Typer) -> None:
         that Shopify has signed is completed with them; they never make or change one.
         """
         from ingest.pixel.script import script
-        from orderwire.operation.telling import Refused, failures_told
+        from orderwire.operation.output import Refused, exit_on_failure
         from orderwire.settings.program import Settings
         from orderwire.settings.sources import shop_domain
 
-        with failures_told("pixel"):
+        with exit_on_failure("pixel"):
             shops = Settings.load().shops
             domain = shop_domain(shop) if shop else next(iter(shops), "")
             if domain not in shops or (not shop and len(shops) != 1):

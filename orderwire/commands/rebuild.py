@@ -1,4 +1,4 @@
-"""`orderwire rebuild`: an aggregate's stored numbers, made anew from the facts."""
+"""`orderwire rebuild`: recomputes an aggregate's stored numbers from the stored facts."""
 
 import time
 from typing import TYPE_CHECKING, Annotated
@@ -27,11 +27,11 @@ def register(app: typer.Typer) -> None:
         where it was as soon as `orderwire serve` runs or this command is given again.
         """
         from orderwire.operation.existing import open_existing_store
-        from orderwire.operation.telling import Refused, failures_told
+        from orderwire.operation.output import Refused, exit_on_failure
         from orderwire.serve.registry import projections
         from orderwire.settings.program import Settings
 
-        with failures_told("rebuild"):
+        with exit_on_failure("rebuild"):
             settings = Settings.load()
             known = projections(settings)
             if name != "all" and name not in known:
@@ -48,7 +48,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _rebuild(store: "Store", chosen: "list[Projection]", shop: str) -> int:
-    from orderwire.operation.telling import progress
+    from orderwire.operation.output import progress
     from processors.engine.rebuild import counted, request_all, run
     from stream.store.contract import StoreUnavailable
 

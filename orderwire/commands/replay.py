@@ -1,4 +1,4 @@
-"""`orderwire replay`: parked records back to their topics, what has stopped back to work, or
+"""`orderwire replay`: returns parked records to their topics, resumes what has stopped, or moves
 positions back to an earlier offset."""
 
 import asyncio
@@ -88,15 +88,15 @@ def register(app: typer.Typer) -> None:
         compute anew what a fold had got wrong. A running processor notices with its next batch; one
         that has lost its position looks again every few seconds.
         """
+        from orderwire.operation.output import exit_on_failure
         from orderwire.operation.parked_replay import Filter
-        from orderwire.operation.telling import failures_told
 
         if [parked, resume, set_aside, since is not None].count(True) != 1:
             raise typer.BadParameter(
                 "choose one: --parked, --resume, --set-aside, or --topic with --from",
                 param_hint="--parked / --resume / --set-aside / --from",
             )
-        with failures_told("replay"):
+        with exit_on_failure("replay"):
             if resume:
                 asyncio.run(_resume(processor, shop, dry_run))
                 return
@@ -118,15 +118,15 @@ def register(app: typer.Typer) -> None:
 
 async def _replay_parked(which: "Filter", discard: bool, dry_run: bool) -> None:
     from orderwire.operation.existing import open_existing_log, open_existing_store
+    from orderwire.operation.output import progress
     from orderwire.operation.parked_replay import replay
-    from orderwire.operation.telling import progress
     from orderwire.settings.program import Settings
 
     settings = Settings.load()
     store = await asyncio.to_thread(open_existing_store, settings)
     log = await open_existing_log(settings)
     try:
-        with progress("Parked records") as told:
+        with progress("Parked records") as advance:
             result = await replay(
                 log,
                 store,
@@ -134,12 +134,12 @@ async def _replay_parked(which: "Filter", discard: bool, dry_run: bool) -> None:
                 which,
                 discard=discard,
                 dry_run=dry_run,
-                progress=told,
+                progress=advance,
             )
     finally:
         await log.close()
         store.close()
-    _tell_parked(result, discard, dry_run)
+    _show_parked(result, discard, dry_run)
 
 
 def _processors(settings: "Settings") -> dict[str, list[Any]]:
@@ -204,7 +204,7 @@ async def _replay_set_aside(discard: bool, dry_run: bool) -> None:
         typer.echo("nothing is set aside")
 
 
-def _tell_parked(result: "Result", discard: bool, dry_run: bool) -> None:
+def _show_parked(result: "Result", discard: bool, dry_run: bool) -> None:
     would = "would be " if dry_run else ""
     for topic, count in sorted(result.returned.items()):
         typer.echo(f"{count} {would}replayed to {topic}")
@@ -225,9 +225,9 @@ async def _rewind(
     topic: str, since: str, processor: str | None, partition: int | None, dry_run: bool
 ) -> None:
     from orderwire.operation.existing import open_existing_log, open_existing_store
+    from orderwire.operation.output import Refused
     from orderwire.operation.rewind import rewind, targets
     from orderwire.operation.standing import feeds
-    from orderwire.operation.telling import Refused
     from orderwire.settings.program import Settings
 
     if since != "earliest" and not since.isdigit():
@@ -250,10 +250,10 @@ async def _rewind(
     finally:
         await log.close()
         store.close()
-    _tell_moved(topic, moved, dry_run)
+    _show_moved(topic, moved, dry_run)
 
 
-def _tell_moved(topic: str, moved: "list[Moved]", dry_run: bool) -> None:
+def _show_moved(topic: str, moved: "list[Moved]", dry_run: bool) -> None:
     would = "would go" if dry_run else "goes"
     for move in moved:
         typer.echo(

@@ -1,4 +1,4 @@
-"""`orderwire status`: how far everyone is and what waits, whether `serve` is running or not."""
+"""`orderwire status`: roles, lag and waiting work, whether `serve` runs or not."""
 
 import asyncio
 from collections.abc import Mapping
@@ -28,9 +28,9 @@ def register(app: typer.Typer) -> None:
 
         Reads the log and the store themselves, so it works while `orderwire serve` is down.
         """
-        from orderwire.operation.telling import failures_told
+        from orderwire.operation.output import exit_on_failure
 
-        with failures_told("status"):
+        with exit_on_failure("status"):
             answer = asyncio.run(_read())
         if as_json:
             import orjson
@@ -58,7 +58,7 @@ async def _read() -> dict[str, Any]:
 
 
 def _show(answer: Mapping[str, Any]) -> None:
-    from orderwire.operation.telling import show
+    from orderwire.operation.output import show
 
     typer.echo(f"orderwire {answer['version']}, log {answer['log']}, store {answer['store']}")
     roles = [
@@ -93,7 +93,7 @@ def _show(answer: Mapping[str, Any]) -> None:
     show("Processors", ("name", "topic", "lag", "oldest s", "records", "stopped because"), rows)
     if answer["stopped_shops"]:
         show(
-            "Shops that a processor goes without",
+            "Shops that a processor has stopped for",
             ("processor", "shop", "state", "since", "reason"),
             [
                 (s["processor"], s["shop"] or "all", s["state"], s["since"], s["reason"])

@@ -1,9 +1,5 @@
-"""What `orderwire doctor` looks at: each check gives lines that are ok, a hint (works, could be
-better) or something to fix.
-
-No line holds a secret, and nothing is changed: no file is made, no schema upgraded, no topic
-created, no event sent.
-"""
+"""The checks of `orderwire doctor`: each returns lines that are ok, a hint (works, could be better)
+or something to fix. No line holds a secret; checks create, upgrade and send nothing."""
 
 from typing import Literal, NamedTuple
 

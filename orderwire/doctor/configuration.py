@@ -1,4 +1,4 @@
-"""Is what is set enough, and does it fit together? Asks nobody."""
+"""Checks that the settings are complete and consistent. Makes no request."""
 
 from destinations.meta.settings import shop_only
 from orderwire.doctor import Line, fix, hint, ok
@@ -7,7 +7,7 @@ from query.auth import Unprotected, check_bind, is_loopback, parse_tokens
 
 
 def check(settings: Settings) -> list[Line]:
-    """Every shop, and the rule that an API beyond loopback has tokens."""
+    """Every shop's settings, and the rule that an API beyond loopback has tokens."""
     lines = [line for shop in settings.shops.values() for line in shop_lines(shop)]
     if not lines:
         lines = [
@@ -21,7 +21,7 @@ def check(settings: Settings) -> list[Line]:
 
 
 def event_id_lines(settings: Settings) -> list[Line]:
-    """Shops that send to one pixel under event ids that each of them may have."""
+    """Shops that share a pixel and whose event ids could collide."""
     pixels: dict[str, list[str]] = {}
     for domain, shop in settings.shops.items():
         if shop.capi is not None and shop_only(shop.capi.event_id):
@@ -38,7 +38,7 @@ def event_id_lines(settings: Settings) -> list[Line]:
 
 
 def shop_lines(shop: ShopSettings) -> list[Line]:
-    """What is set for one shop, and what it does without."""
+    """What is set for one shop, and what is missing without its settings."""
     secrets = len(shop.webhook_secrets)
     parts = [f"{secrets} webhook secret{'s, each of them accepted' if secrets > 1 else ''}"]
     found = []

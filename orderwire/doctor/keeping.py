@@ -1,4 +1,4 @@
-"""What carries and keeps: the log, the store, and what they say about work at hand."""
+"""Checks log, store and spool, and what they report of the work under way."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from typing import Any
 
 from orderwire.doctor import Line, fix, hint, ok
 from orderwire.operation.existing import open_existing_log, store_revision
-from orderwire.operation.standing import Kept, spool_state
+from orderwire.operation.standing import StoreState, spool_state
 from orderwire.settings.program import ConfigurationError, Settings, sqlite_path
 from query.status import stopped
 from stream.log.contract import LogError, Unavailable
@@ -22,7 +22,7 @@ away."""
 
 
 def log_lines(settings: Settings) -> list[Line]:
-    """Does the log answer, and are its topics as set?"""
+    """Whether the log answers, and whether its topics are as set."""
     try:
         return asyncio.run(_kafka_lines(settings) if settings.on_kafka else _file_lines(settings))
     except (ConfigurationError, LogError) as error:
@@ -35,7 +35,7 @@ async def _file_lines(settings: Settings) -> list[Line]:
         return [ok("log", f"{path}, made when `orderwire serve` starts")]
     log = await open_existing_log(settings)
     try:
-        held = sum(
+        count = sum(
             [
                 span.next - span.first
                 for topic in TOPICS
@@ -44,7 +44,7 @@ async def _file_lines(settings: Settings) -> list[Line]:
         )
     finally:
         await log.close()
-    return [ok("log", f"{path} holds {held} records")]
+    return [ok("log", f"{path} holds {count} records")]
 
 
 async def _kafka_lines(settings: Settings) -> list[Line]:
@@ -60,7 +60,7 @@ async def _kafka_lines(settings: Settings) -> list[Line]:
 
 
 def schema_line(settings: Settings) -> Line:
-    """Does the store answer, with the schema of this program?"""
+    """Whether the store answers, with the schema of this program."""
     url = settings.store_url.get_secret_value()
     try:
         found = store_revision(url)
@@ -82,8 +82,8 @@ def schema_line(settings: Settings) -> Line:
     return ok("store", f"{kind}, schema {found}")
 
 
-def work_lines(settings: Settings, kept: Kept) -> list[Line]:
-    """Roles, processors that stopped, parked records, pixels that pause, the spool."""
+def work_lines(settings: Settings, kept: StoreState) -> list[Line]:
+    """Roles, stopped processors, parked records, paused accounts, the spool."""
     lines = []
     alive = sorted({role.role for role in kept.roles if role.alive})
     lines.append(
@@ -107,7 +107,8 @@ def work_lines(settings: Settings, kept: Kept) -> list[Line]:
     lines += [
         fix(
             each.shop or "all shops",
-            f"{each.processor} goes without it: {each.reason}; {each.go_on or 'it is tried again'}",
+            f"{each.processor} has stopped for it: {each.reason}; "
+            f"{each.go_on or 'it is tried again'}",
         )
         for each in kept.stopped_shops
         if each.state != "catching_up"
@@ -138,7 +139,8 @@ def work_lines(settings: Settings, kept: Kept) -> list[Line]:
 
 
 def account_lines(shop: str, account: dict[str, Any]) -> list[Line]:
-    """What waits for an account, or was refused; it is as in `GET /v1/destinations/{name}`."""
+    """What waits for an account or was refused; `account` is as in `GET
+    /v1/destinations/{name}`."""
     lines, name = list[Line](), account["name"]
     paused, failing = account["paused"], account["failing"]
     if account["state"] == "paused":
@@ -174,7 +176,7 @@ def account_lines(shop: str, account: dict[str, Any]) -> list[Line]:
 
 
 def set_aside_lines(settings: Settings) -> list[Line]:
-    """What Kafka has refused for good, and the receivers of this machine keep."""
+    """Records that Kafka has refused for good and this machine's receivers keep."""
     if not settings.on_kafka:
         return []
     try:
@@ -197,7 +199,7 @@ def set_aside_lines(settings: Settings) -> list[Line]:
 
 
 def spool_line(settings: Settings) -> Line:
-    """What receivers of this machine keep aside while Kafka is away."""
+    """Records that this machine's receivers keep while Kafka is away."""
     if not settings.on_kafka:
         return ok("spool", "not needed: the log is a file")
     try:
@@ -206,12 +208,12 @@ def spool_line(settings: Settings) -> Line:
         return fix("spool", str(error))
     if not state.records:
         return ok("spool", "empty")
-    told = f"{state.records} records wait, the oldest {state.oldest_s:.0f} s"
+    waiting = f"{state.records} records wait, the oldest {state.oldest_s:.0f} s"
     if (state.oldest_s or 0) > SPOOL_FINE_S:
         return fix(
-            "spool", f"{told}: bring Kafka back; a running receiver then drains it by itself"
+            "spool", f"{waiting}: bring Kafka back; a running receiver then drains it by itself"
         )
-    return hint("spool", f"{told}; it drains by itself once Kafka answers")
+    return hint("spool", f"{waiting}; it drains by itself once Kafka answers")
 
 
 def database_clock(store: Store) -> Sequence[tuple[str, float]]:

@@ -1,4 +1,4 @@
-"""The machine: room on the disk, ports, the clock."""
+"""Checks the machine: disk space, ports, clock."""
 
 import errno
 import os
@@ -11,7 +11,7 @@ import requests
 
 from orderwire.doctor import Line, fix, hint, ok
 from orderwire.private_files import data_files, readable_by_others
-from orderwire.settings.program import Address, ConfigurationError, Settings, sqlite_path
+from orderwire.settings.program import ConfigurationError, ListenAddress, Settings, sqlite_path
 
 ROOM_BYTES, ROOM_SHARE = 1 << 30, 0.05
 """Less free than either is to be fixed: a full disk turns deliveries into 503."""
@@ -21,7 +21,7 @@ signatures carry no time."""
 
 
 def disk_lines(settings: Settings) -> list[Line]:
-    """Every folder that is written to: may we, and how much room is there?"""
+    """Whether each data folder is writable, and its free space."""
     urls = (settings.log_url, settings.store_url.get_secret_value())
     files = [path for url in urls if (path := sqlite_path(url)) is not None]
     if settings.on_kafka:
@@ -61,9 +61,9 @@ def disk_line(folder: Path) -> Line:
     return ok("disk", f"{folder}: {room}")
 
 
-def port_line(subject: str, address: Address, alive: bool) -> Line:
-    """Whether a listener can have its address, or has it; `alive` says whether its role gives signs
-    of life."""
+def port_line(subject: str, address: ListenAddress, alive: bool) -> Line:
+    """Whether a listener can have its address, or has it; `alive` says whether its role has a fresh
+    heartbeat."""
     where = f"{address.host}:{address.port}"
     with socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -79,12 +79,12 @@ def port_line(subject: str, address: Address, alive: bool) -> Line:
         return ok(
             subject,
             f"{where} is served"
-            + ("" if alive else ", though its role has given no sign of life in the store"),
+            + ("" if alive else ", though its role has no fresh heartbeat in the store"),
         )
     return fix(subject, f"{where} is taken by another program: stop it, or choose another address")
 
 
-def _answers_healthz(address: Address) -> bool:
+def _answers_healthz(address: ListenAddress) -> bool:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address.host, address.host)  # noqa: S104 - it is compared, not bound
     try:
         answer = requests.get(
@@ -98,7 +98,7 @@ def _answers_healthz(address: Address) -> bool:
 
 
 def port_lines(settings: Settings, alive: Collection[str]) -> list[Line]:
-    """Both listeners. `alive`: names of the roles that give signs of life."""
+    """Both listeners. `alive`: names of the roles with a fresh heartbeat."""
     lines = []
     for subject, role, name in (
         ("receiver", "receive", "receiver_address"),

@@ -1,5 +1,5 @@
-"""Meta's Graph API and Shopify's Admin API, asked once each per shop. A token travels in a header
-and is in nothing that is shown."""
+"""Asks Meta's Graph API and Shopify's Admin API one question per shop. Tokens travel in headers
+only and are never shown."""
 
 import time
 from collections.abc import Callable
@@ -24,7 +24,7 @@ SHOP_QUERY = "{ shop { name ianaTimezone currencyCode } }"
 
 
 class Answer(NamedTuple):
-    """What a check found, and how many seconds our clock is ahead of whoever answered (None where
+    """A check's findings, and how many seconds our clock is ahead of the server's (None if
     unknown)."""
 
     lines: list[Line]
@@ -50,7 +50,7 @@ def check(shops: list[ShopSettings]) -> tuple[list[Line], list[tuple[str, float]
 
 
 def graph(shop: str, capi: CapiSettings) -> Answer:
-    """Is the pixel there, and does the token reach it?"""
+    """Whether the pixel exists, and whether the token reaches it."""
     url = f"{capi.graph_url.rstrip('/')}/{capi.graph_version}/{capi.pixel_id}"
     query = {"fields": "id,name"}
     if capi.app_secret:
@@ -81,52 +81,52 @@ def graph(shop: str, capi: CapiSettings) -> Answer:
 
 
 def _graph_line(shop: str, capi: CapiSettings, verdict: GraphVerdict) -> Line:
-    """In our own words: Meta's are translated, and may quote what was sent."""
-    told = (
+    """Meta's own message is not shown: it is translated, and may quote what was sent."""
+    details = (
         f"(HTTP {verdict.http_status}, code {verdict.code}, subcode {verdict.subcode}, trace "
         f"{verdict.fbtrace_id})"
     )
     if verdict.code in (190, 102, 104):
         return fix(
             shop,
-            f"Meta does not take the access token {told}: make a new one in Events Manager and set "
-            "META_ACCESS_TOKEN",
+            f"Meta does not take the access token {details}: make a new one in Events Manager and "
+            "set META_ACCESS_TOKEN",
         )
     if verdict.code == 100 and verdict.subcode == 33:
         return fix(
             shop,
-            f"pixel {capi.pixel_id} is not there, or the token has no grant for it {told}: check "
-            "META_PIXEL_ID and the grant",
+            f"pixel {capi.pixel_id} is not there, or the token has no grant for it {details}: "
+            "check META_PIXEL_ID and the grant",
         )
     if verdict.code == 100 and verdict.subcode is None:
         return fix(
             shop,
-            f"Meta does not take the proof of the app secret {told}: check META_APP_SECRET, or "
+            f"Meta does not take the proof of the app secret {details}: check META_APP_SECRET, or "
             "leave it out",
         )
     if verdict.kind is ErrorClass.CONFIGURATION:
         return fix(
             shop,
-            f"the token may not see pixel {capi.pixel_id} {told}: give it ads_management for this "
-            "pixel",
+            f"the token may not see pixel {capi.pixel_id} {details}: give it ads_management for "
+            "this pixel",
         )
     if verdict.kind is ErrorClass.THROTTLE:
-        return hint(shop, f"Meta answers, and asks to call less often {told}")
+        return hint(shop, f"Meta answers, and asks to call less often {details}")
     if verdict.kind in (ErrorClass.TRANSIENT, ErrorClass.TRANSIENT_SLOW):
         return fix(
             shop,
-            f"{capi.graph_url} does not answer as Meta does {told}: try again, and check "
+            f"{capi.graph_url} does not answer as Meta does {details}: try again, and check "
             "META_GRAPH_URL and proxies",
         )
     return fix(
         shop,
-        f"Meta refuses the question for pixel {capi.pixel_id} {told}: check META_GRAPH_VERSION and "
-        "META_PIXEL_ID",
+        f"Meta refuses the question for pixel {capi.pixel_id} {details}: check META_GRAPH_VERSION "
+        "and META_PIXEL_ID",
     )
 
 
 def admin(shop: ShopSettings) -> Answer:
-    """Does the Admin API answer, and is the shop's time zone the one that is set?"""
+    """Whether the Admin API answers, and whether the shop's time zone is the one that is set."""
     token = "" if shop.admin_token is None else shop.admin_token.get_secret_value()
     headers = {"X-Shopify-Access-Token": token}
     try:
@@ -138,11 +138,11 @@ def admin(shop: ShopSettings) -> Answer:
             allow_redirects=False,
         )
     except requests.RequestException as error:
-        told = (
+        details = (
             f"Shopify's Admin API cannot be reached ({_kind(error)}): open outgoing HTTPS, or "
             "check SHOPIFY_ADMIN_URL"
         )
-        return Answer([fix(shop.domain, told)])
+        return Answer([fix(shop.domain, details)])
     return Answer(_admin_lines(shop, answer), _ahead_s(answer))
 
 
@@ -195,7 +195,7 @@ def _json(answer: requests.Response) -> dict[str, Any]:
 
 
 def _kind(error: requests.RequestException) -> str:
-    """Without the URL, which may carry a proof."""
+    """The kind of error, without the URL, which may carry a proof."""
     if isinstance(error, requests.Timeout):
         return "no answer in time"
     if isinstance(error, requests.exceptions.SSLError):

@@ -1,5 +1,5 @@
-"""Opening what is there without making or changing it, for commands that only look. `serve` makes
-files and upgrades schemas."""
+"""Opens an existing log or store without creating or changing it, for read-only commands. `serve`
+creates files and upgrades schemas."""
 
 import sqlite3
 from contextlib import closing
@@ -19,11 +19,11 @@ CONNECT_TIMEOUT_S = 5
 
 
 class NothingThere(Exception):
-    """There is nothing to look at yet; the message says what makes it."""
+    """There is no log or store yet; the message says what creates it."""
 
 
 def store_revision(url: str) -> str | None:
-    """The revision of the store's schema; None where there is no file or no schema yet. Changes
+    """The revision of the store's schema; None if there is no file or no schema yet. Changes
     nothing. Raises StoreError."""
     path = sqlite_path(url)
     if path is None:
@@ -65,7 +65,7 @@ def _server_revision(url: str) -> str | None:
 
 
 def open_existing_store(settings: Settings) -> SqlStore:
-    """The store, where there is one and its schema is ours. Raises NothingThere, StoreError."""
+    """The store, if it exists with this program's schema. Raises NothingThere, StoreError."""
     url = settings.store_url.get_secret_value()
     revision = store_revision(url)
     if revision is None:
@@ -81,7 +81,7 @@ def open_existing_store(settings: Settings) -> SqlStore:
 
 
 async def open_existing_log(settings: Settings) -> Log:
-    """The log, where there is one; on Kafka its topics are made, as `serve` would. Raises
+    """The log, if it exists; on Kafka missing topics are created, as `serve` would. Raises
     NothingThere, LogError."""
     path = sqlite_path(settings.log_url)
     if path is not None and not path.exists():

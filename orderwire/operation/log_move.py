@@ -1,26 +1,17 @@
-"""Moving from one log to another (the embedded one to Kafka, say) without losing a delivery or
-counting one twice.
+"""Moves to another log (the embedded one to Kafka, say) without losing a delivery or counting one
+twice.
 
-Offsets belong to a log, so positions cannot be taken along. Instead the new log gets what is still
-to be read in the old one, and positions are set to the new log's first record: every processor
-reads all of it, and what one of them had read already changes nothing (the newest version of an
-entity wins, the outbox has one row per sale). Copied are
-
-- of a topic with processors: everything from the position of the one furthest behind;
-- of `parked`: what its processor has not counted yet, and what waits to be replayed;
-- of a topic that no processor reads: everything.
-
-A record keeps its key, so the order of its entity stays. Running it twice copies twice, which
-nobody behind the log may notice. A record that was parked under its old place gets a name that no
-place of the new log has.
+Offsets belong to a log, so positions cannot be copied. The new log gets every record that is still
+needed, and each position is set to its first record; records that a processor had already read
+change nothing (the newest version of an entity wins, the outbox has one row per sale).
 """
 
 from collections import Counter
 from collections.abc import Collection, Mapping
 
+from orderwire.operation.output import Refused
 from orderwire.operation.parked_replay import last_states
-from orderwire.operation.reading_topics import Progress, held, silent
-from orderwire.operation.telling import Refused
+from orderwire.operation.reading_topics import Progress, entries_of, silent
 from processors.engine.feed import Feed
 from processors.engine.parking import ParkedProcessor
 from processors.engine.stops import first_needed
@@ -40,10 +31,10 @@ def unread_from(
     positions: Collection[Position],
     needed: Mapping[tuple[str, str, int], int],
 ) -> dict[int, int]:
-    """Where copying begins: by partition the lowest offset that a processor of the topic needs.
+    """The offset by partition from which to copy: the lowest that any processor of the topic needs.
 
-    That is the first record where one has no position, and earlier than its position where a shop
-    is behind. Raises Refused where a position is not in this log.
+    That is the first record if a processor has no position, and before its position if a shop is
+    behind. Raises Refused if a position is not in this log.
     """
     known = {(p.processor, p.partition): p.next for p in positions if p.topic == topic}
     strange = {partition for _, partition in known} - spans.keys()
@@ -63,8 +54,16 @@ def unread_from(
 async def copy_unread(
     source: Log, target: Log, store: Store, feeds: Collection[Feed], progress: Progress = silent
 ) -> Counter[str]:
-    """Append to `target` what of `source` must not be lost; how many records, by topic. Raises
-    Refused, Unavailable, StoreError."""
+    """Append to `target` the records of `source` that must not be lost; returns how many, by topic.
+    Raises Refused, Unavailable, StoreError.
+
+    - Of a topic with processors: everything from the position of the one furthest behind.
+    - Of `parked`: what its processor has not counted yet, and what waits to be replayed.
+    - Of a topic that no processor reads: everything.
+
+    A record keeps its key, so its entity's order stays. A second run copies again, which readers of
+    the log tolerate. A parked record gets an id that no place of the new log has.
+    """
     with store.snapshot() as snapshot:
         positions, needed = snapshot.positions(), first_needed(snapshot)
     copied: Counter[str] = Counter()
@@ -73,7 +72,7 @@ async def copy_unread(
         readers = [feed.processor for feed in feeds if feed.topic == topic]
         starts = unread_from(before, readers, topic, positions, needed)
         waiting = await _waiting(source) if topic == "parked" else set()
-        async for entries in held(source, topic, None if waiting else starts, progress):
+        async for entries in entries_of(source, topic, None if waiting else starts, progress):
             records = [
                 _renamed(entry) if topic == "parked" else entry.record
                 for entry in entries
@@ -115,13 +114,13 @@ def _renamed(entry: Entry) -> Record:
 
 
 async def begin_at_first(target: Log, store: Store, feeds: Collection[Feed]) -> None:
-    """Set every position to the first record of `target`, counts and event times kept. Raises
+    """Set every position to the first record of `target`; counts and event times stay. Raises
     StoreError, Unavailable."""
     spans = {topic: await target.spans(topic) for topic in {feed.topic for feed in feeds}}
     with store.begin() as transaction:
         before = transaction.positions()
         transaction.execute("DELETE FROM positions")
-        transaction.execute("DELETE FROM stopped_shop")  # everybody reads what it needed
+        transaction.execute("DELETE FROM stopped_shop")  # their processors read everything again
         for feed in sorted(feeds):
             mine = [position for position in before if position[:2] == feed]
             for number, (partition, span) in enumerate(sorted(spans[feed.topic].items())):
@@ -136,7 +135,7 @@ async def begin_at_first(target: Log, store: Store, feeds: Collection[Feed]) -> 
                     records=sum(position.records for position in mine) if number == 0 else 0,
                     event_time_ms=max((position.event_time_ms for position in mine), default=0),
                 )
-        # Whatever the new log says of a parked record is newer than what the old one said.
+        # What the new log says of a parked record is newer than what the old one said.
         transaction.execute(
             "UPDATE parked SET id = :old || id, parked_partition = -1, parked_offset = -1", old=OLD
         )

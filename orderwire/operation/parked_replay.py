@@ -1,12 +1,8 @@
-"""Replaying parked records: each goes back to its topic once it would be understood.
+"""Replays parked records: each returns to its topic once it would be understood, else it stays and
+is counted with its reason.
 
-What is pending is read from the topic `parked` itself, where a replay leaves its note, not from the
-store's table: so a replay works while no processor runs, and a second one right after it finds
-nothing to do. A record that would be rejected again stays where it is and is counted with its
-reason.
-
-A processor parks what it cannot decode or fold, with the topic that it was on. The receiver parks
-what it could not place; such a record is placed again by the rules of today.
+Pending records are read from the topic `parked`, where a replay leaves its note, not from the
+store: a replay works while no processor runs, and a second one right after finds nothing to do.
 """
 
 from collections import Counter
@@ -18,7 +14,7 @@ from msgspec import structs
 
 from ingest.meta import webhooks as meta
 from ingest.shopify import routing
-from orderwire.operation.reading_topics import Progress, held, silent
+from orderwire.operation.reading_topics import Progress, entries_of, silent
 from processors.engine.parking import (
     PARKED,
     ParkedProcessor,
@@ -35,7 +31,7 @@ from stream.record import Entry, Record
 from stream.store.contract import Key, Store
 
 Processors = Mapping[str, Sequence[Processor[Any]]]
-"""By topic: who would read a record there."""
+"""By topic: the processors that would read a record there."""
 BODY_GONE = "body_gone"
 """The record's body was only on its own topic, whose retention has passed it."""
 _parked = ParkedProcessor()
@@ -43,7 +39,7 @@ _parked = ParkedProcessor()
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which parked records: all, or those of a reason, a topic (ours or the sender's), a shop."""
+    """Selects parked records: all, or those of a reason, a topic (ours or the sender's), a shop."""
 
     reason: str | None = None
     topic: str | None = None
@@ -59,7 +55,7 @@ class Filter:
 
 @dataclass(slots=True)
 class Result:
-    """How many records went where, or stayed."""
+    """How many records were replayed or stayed parked."""
 
     returned: Counter[str] = field(default_factory=Counter)
     """By the topic that they went to."""
@@ -80,8 +76,8 @@ async def replay(
     dry_run: bool = False,
     progress: Progress = silent,
 ) -> Result:
-    """Replay what is pending and understood now; with `discard` settle it without replaying. Raises
-    Unavailable, StoreError."""
+    """Replay pending records that are understood now; with `discard` settle them without replaying.
+    Raises Unavailable, StoreError."""
     result = Result()
     known = await last_states(log)
     wanted = {key for key, row in known.items() if not row.replayed and which.takes(row)}
@@ -90,7 +86,7 @@ async def replay(
         sorted(places, reverse=True)
     )  # the lowest place of each partition comes last, and stays
     if places:
-        async for entries in held(log, "parked", starts, progress):
+        async for entries in entries_of(log, "parked", starts, progress):
             records: list[Record] = []
             for entry in entries:
                 if (entry.partition, entry.offset) not in places:
@@ -133,10 +129,10 @@ async def _again(log: Log, entry: Entry, processors: Processors) -> list[Record]
 
 
 async def last_states(log: Log) -> dict[Key, ParkedRow]:
-    """What the topic `parked` says of each record on it, as the parked processor would fold it.
+    """The newest state on the topic `parked` of each record, as the parked processor would fold it.
     Raises Unavailable."""
     known: dict[Key, ParkedRow] = {}
-    async for entries in held(log, "parked"):
+    async for entries in entries_of(log, "parked"):
         for entry in entries:
             row = _parked.decode(entry)
             known[row.shop, row.id] = fold(known.get((row.shop, row.id)), row)
@@ -144,8 +140,8 @@ async def last_states(log: Log) -> dict[Key, ParkedRow]:
 
 
 def again(entry: Entry, processors: Processors) -> list[Record] | str:
-    """What to append for a parked entry (the record, then the note), or the reason why it would be
-    parked again."""
+    """Records to append for a parked entry (the record, then the note), or the reason why it would
+    be parked again."""
     record = entry.record
     if record.headers.get("parked_topic"):
         back, note = replayed(entry)
@@ -159,12 +155,12 @@ def again(entry: Entry, processors: Processors) -> list[Record] | str:
 
 
 def _placed(record: Record) -> Record | str:
-    """A record that the receiver parked, where it belongs by the rules of today; the reason where
-    they do not place it either.
+    """A record that the receiver parked, routed by the present rules; or the reason if they cannot
+    route it either.
 
-    It goes without the id that it was parked under: its new key may belong to another partition of
-    `parked`, where what is parked later need not have the higher offset. Should a processor reject
-    it, it is a parked record of its own.
+    It loses the id that it was parked under: its new key may belong to another partition of
+    `parked`, where later records need not have the higher offset. If a processor rejects it, it is
+    parked as a new record.
     """
     headers = {
         name: value for name, value in record.headers.items() if not name.startswith("parked_")
@@ -182,8 +178,7 @@ def _placed(record: Record) -> Record | str:
 
 
 def rejected_by_all(record: Record, processors: Sequence[Processor[Any]]) -> str | None:
-    """Why no processor makes anything of `record`; None where one does, or where none of them
-    minds."""
+    """Why no processor accepts `record`; None if one does, or if no processor rejects it."""
     reason = None
     for processor in processors:
         try:
@@ -207,7 +202,7 @@ def _pending_rows(store: Store) -> list[ParkedRow]:
 
 
 def _settle(store: Store, keys: Sequence[Key]) -> None:
-    """Rows whose record is gone from the log count no longer."""
+    """Rows whose record is gone from the log no longer count."""
     with store.begin() as transaction:
         rows = transaction.load(PARKED, keys)
         deltas = Deltas()

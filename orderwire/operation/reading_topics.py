@@ -1,4 +1,4 @@
-"""Going through what the log holds, outside any group."""
+"""Reads all entries of a topic, outside any group."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -11,14 +11,14 @@ Progress = Callable[[int, int], None]
 
 
 def silent(done: int, total: int) -> None:
-    """Progress that nobody watches."""
+    """A progress callback that does nothing."""
 
 
-async def held(
+async def entries_of(
     log: Log, topic: str, starts: dict[int, int] | None = None, progress: Progress = silent
 ) -> AsyncIterator[list[Entry]]:
-    """What `topic` held when asked, partition by partition, up to 500 entries at a time. Raises
-    Unavailable.
+    """The entries that `topic` held when called, partition by partition, up to 500 at a time.
+    Raises Unavailable.
 
     With `starts` only the partitions that it names, each from its offset on.
     """

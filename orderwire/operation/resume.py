@@ -1,8 +1,5 @@
-"""Letting what has stopped go on: `orderwire replay --resume`.
-
-What still fails up to the end of the log, as it is now, is parked without a limit; behind that the
-limits count again. Safe whether `serve` runs or not: a running processor notices within a second.
-"""
+"""Resumes what has stopped: `orderwire replay --resume`. Safe whether `serve` runs or not: a
+running processor notices within a second."""
 
 from collections.abc import Mapping
 
@@ -12,7 +9,8 @@ from stream.store.contract import Store
 
 
 def find(store: Store, processor: str | None, shop: str | None) -> list[StoppedShop]:
-    """What has stopped: of this processor and this shop, or of any. Raises StoreError."""
+    """Stopped processors and shops: of this processor and this shop, or of any. Raises
+    StoreError."""
     with store.snapshot() as snapshot:
         return [
             row
@@ -22,7 +20,8 @@ def find(store: Store, processor: str | None, shop: str | None) -> list[StoppedS
 
 
 def resume(store: Store, rows: list[StoppedShop], spans: Mapping[str, Mapping[int, Span]]) -> None:
-    """Let these go on. `spans`: what their topics hold. Raises StoreError."""
+    """Resume these. Records that still fail up to the present end of the log are parked without a
+    limit; after it the limits count again. `spans`: those of their topics. Raises StoreError."""
     with store.begin() as transaction:
         for row in rows:
             span = spans[row.topic].get(row.partition)

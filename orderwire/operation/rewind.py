@@ -1,29 +1,24 @@
-"""Moving positions back, so that processors read records again: the way out of a lost position, and
-of records missed.
+"""Moves positions back, so that processors read records again: after a lost position, or for
+records that were missed.
 
-Safe whether a processor runs or not: a position moves by compare-and-set, so a processor in the
-middle of a batch is fenced, rolls back and goes on from the new position, and where it was faster
-than us we look again. Reading again changes nothing that was folded before, because the newest
-version of an entity wins and the outbox has one row per sale; it adds what was missed.
-
-Forward it never moves over records that are still there: that would lose them. A position before
-the first record kept has lost already what lay between; it moves to the first.
+Safe while processors run: a position moves by compare-and-set, so a processor in the middle of a
+batch is fenced, rolls back and continues from the new position. Reading again changes nothing that
+was folded before; it adds what was missed.
 """
 
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from orderwire.operation.telling import Refused
+from orderwire.operation.output import Refused
 from stream.log.contract import Span
 from stream.store.contract import Fenced, Move, Store
 
 ATTEMPTS = 50
-"""How often a running processor may be faster than us; each time it has committed a batch in
-between."""
+"""How often a running processor may commit a batch in between before we give up."""
 
 
 class Moved(NamedTuple):
-    """A position that was moved. `before` None: there was none."""
+    """A position that was moved. `before` is None if there was none."""
 
     processor: str
     partition: int
@@ -34,7 +29,7 @@ class Moved(NamedTuple):
 
 
 def targets(spans: Mapping[int, Span], to: int | None, partition: int | None) -> dict[int, int]:
-    """The offset wanted of each partition; `to` None is the first record kept. Raises Refused."""
+    """The wanted offset of each partition; `to` None is the first record kept. Raises Refused."""
     if partition is not None and partition not in spans:
         raise Refused(
             f"there is no partition {partition}; there are {', '.join(map(str, sorted(spans)))}"
@@ -62,7 +57,11 @@ def rewind(
     dry_run: bool = False,
 ) -> list[Moved]:
     """Move the positions of `processors` on `topic` to `wanted` (offset by partition). Raises
-    Refused, StoreError."""
+    Refused, StoreError.
+
+    A position never moves forward over records that are still in the log, which would lose them. A
+    position before the first record kept moves to that record.
+    """
     moved = []
     for processor in sorted(processors):
         for partition, target in sorted(wanted.items()):

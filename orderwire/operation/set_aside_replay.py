@@ -1,8 +1,6 @@
-"""Replaying what the log has refused: `orderwire replay --set-aside`, once the cause is mended.
-
-The records are in the spool of this machine, so it is run where the receiver runs; a receiver may
-be at work meanwhile. What is refused again stays there.
-"""
+"""Replays records that the log has refused (`orderwire replay --set-aside`), once the cause is
+fixed. They are in this machine's spool; a receiver may run meanwhile, and what is refused again
+stays."""
 
 import asyncio
 from collections import Counter
@@ -15,8 +13,8 @@ from stream.log.sqlite.log import SqliteLog
 
 
 @dataclass(slots=True)
-class Result:
-    """How many records went where, or stayed."""
+class SetAsideResult:
+    """How many records were replayed or refused again."""
 
     returned: Counter[str] = field(default_factory=Counter)
     """By topic."""
@@ -25,9 +23,12 @@ class Result:
     discarded: int = 0
 
 
-async def replay(log: Log, path: Path, *, discard: bool = False, dry_run: bool = False) -> Result:
-    """Append what was set aside to its topics again; with `discard` delete it. Raises LogError."""
-    result = Result()
+async def replay(
+    log: Log, path: Path, *, discard: bool = False, dry_run: bool = False
+) -> SetAsideResult:
+    """Append records that were set aside to their topics again; with `discard` delete them. Raises
+    LogError."""
+    result = SetAsideResult()
     if not await asyncio.to_thread(path.exists):
         return result
     spool = await SqliteLog.open(path, setting="ORDERWIRE_SPOOL")

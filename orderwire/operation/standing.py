@@ -1,5 +1,5 @@
-"""The state of log and store, read directly: `/v1/status`, and the outcomes of Purchase events.
-Works while nothing is running."""
+"""The state of log and store, read directly while nothing needs to run: `/v1/status`, and the
+outcomes of events."""
 
 import asyncio
 import time
@@ -23,14 +23,14 @@ from stream.log.spool import SpoolState, read_state
 from stream.store.contract import Position, Snapshot, Store
 
 ROLE_SILENT_MS = 15_000
-"""A role without a sign of life for this long is not alive; they give one every 2 s."""
+"""A role without a heartbeat for this long is not alive; heartbeats come every 2 s."""
 LOG_TIMEOUT_S = 5.0
 
 Json = dict[str, Any]
 
 
 class Filtered(NamedTuple):
-    """A subscription whose `include_fields` leaves out what we need."""
+    """A subscription whose `include_fields` leaves out fields that we need."""
 
     shop: str
     topic: str
@@ -39,8 +39,8 @@ class Filtered(NamedTuple):
     records: int
 
 
-class Kept(NamedTuple):
-    """One state of the store."""
+class StoreState(NamedTuple):
+    """The store's state in one snapshot."""
 
     positions: list[Position]
     roles: list[Role]
@@ -58,11 +58,11 @@ def feeds(settings: Settings) -> tuple[Feed, ...]:
     return tuple(Feed(name, topic) for name, topic in feeds_of(settings).items())
 
 
-def read(settings: Settings, store: Store, now_ms: int) -> Kept:
+def read(settings: Settings, store: Store, now_ms: int) -> StoreState:
     """Everything from one snapshot."""
     with store.snapshot() as snapshot:
         roles = read_roles(snapshot, now_ms, ROLE_SILENT_MS)
-        return Kept(
+        return StoreState(
             snapshot.positions(),
             roles,
             read_parked(snapshot, None),
@@ -88,14 +88,13 @@ def _filtered(snapshot: Snapshot) -> list[Filtered]:
 
 
 def spool_state(settings: Settings) -> SpoolState:
-    """What waits in the spool's file on this machine. Raises Unavailable."""
+    """The state of this machine's spool. Raises Unavailable."""
     return read_state(settings.spool) if settings.on_kafka else SpoolState(0, 0, None)
 
 
 async def standing(settings: Settings, log: Log, store: Store) -> Json:
-    """`/v1/status` (docs/api.md, "GET /v1/status") with `capi` and
-    `destinations` by shop beside it. Lags are null
-    where the log does not answer. Raises StoreError, Unavailable."""
+    """`/v1/status` (docs/api.md, "GET /v1/status") with `capi` and `destinations` by shop beside
+    it. Lags are null if the log does not answer. Raises StoreError, Unavailable."""
     now_ms = time.time_ns() // 1_000_000
     all_feeds = feeds(settings)
     spans = await Lags(log, LOG_TIMEOUT_S).spans({feed.topic for feed in all_feeds})

@@ -1,13 +1,8 @@
-"""Copying one store to another, SQLite or PostgreSQL, and proving that they are equal before
-anybody can see the copy.
+"""Copies one store to another, SQLite or PostgreSQL, and commits only if the copy is equal.
 
 Everything is read from one snapshot and written in one transaction, which commits only if row
-counts and digests of every table agree: a copy that fails leaves the target as empty as it was. A
-digest is the sum of its rows' digests, so the order of rows, which differs between databases, does
-not matter.
-
-Left out is what each database keeps about itself: its schema's revision, which cells changed lately
-(readers begin with whole tables), and the signs of life of roles.
+counts and digests of every table agree; a failed copy leaves the target empty. The schema's
+revision, the record of changed cells and heartbeats are not copied.
 """
 
 import hashlib
@@ -17,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from orderwire.operation.telling import Refused
+from orderwire.operation.output import Refused
 from stream.store.contract import Entities, Reading, Store, Transaction
 
 ITS_OWN = frozenset({"alembic_version", "revisions", "cell_changes", "cell_changes_floor", "roles"})
@@ -51,7 +46,8 @@ class Table(NamedTuple):
 
 
 class Count(NamedTuple):
-    """A table's rows, and the sum of their digests modulo 2**128."""
+    """A table's rows, and the sum of their digests modulo 2**128: equal in any order of rows, which
+    differs between databases."""
 
     rows: int
     digest: int
@@ -88,7 +84,7 @@ def tables(reading: Reading, dialect: str) -> list[Table]:
 
 
 def rows(reading: Reading, table: Table) -> Iterator[list[Any]]:
-    """All rows, some thousand at a time, in the order of the key."""
+    """All rows in key order, some thousand at a time."""
     key = table.columns[: table.key]
     order = ", ".join(key)
     select = f"SELECT {', '.join(table.columns)} FROM {table.name}"
@@ -109,7 +105,7 @@ def add(count: Count, batch: list[Any]) -> Count:
 
 
 def counted(reading: Reading, table: Table) -> Count:
-    """What a table holds now."""
+    """The count of a table's rows now."""
     count = Count(0, 0)
     for batch in rows(reading, table):
         count = add(count, batch)
@@ -137,7 +133,7 @@ def copy(
         with source.snapshot() as after:
             if after.positions() != before.positions():
                 raise Refused(
-                    "the source went on meanwhile, so nothing was written: stop every role that "
+                    "the source changed meanwhile, so nothing was written: stop every role that "
                     "uses it, and copy again"
                 )
     return copied

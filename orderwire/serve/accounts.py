@@ -1,4 +1,4 @@
-"""The accounts of all shops, as senders and answers need them. Loads no destination's code."""
+"""The accounts of all shops, for senders and answers. Loads no destination's code."""
 
 from collections.abc import Iterable
 
@@ -20,7 +20,7 @@ def accounts(settings: Settings, kind: str) -> list[Account]:
 
 
 def shown(shop: ShopSettings) -> Iterable[Shown]:
-    """A shop's accounts, as answers know them."""
+    """A shop's accounts in the form that answers use."""
     for account in shop.destinations.values():
         kind = KINDS[account.kind]
         yield Shown(

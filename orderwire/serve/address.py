@@ -1,9 +1,5 @@
-"""A role's address, bound before any side effect.
-
-The process before may be on its way out: its supervisor was killed, and it finishes what it began.
-So the address is asked for again for as long as that lasts. After that it is a mistake that no
-further start would mend, such as a second `serve` in the same folder.
-"""
+"""Binds a role's address before any side effect, waiting for a previous process that is still
+ending."""
 
 import asyncio
 import errno
@@ -13,7 +9,7 @@ from typing import Any
 from aiohttp import web
 
 from orderwire.serve.waiting import again, unless_stopped
-from orderwire.settings.program import Address, ConfigurationError
+from orderwire.settings.program import ConfigurationError, ListenAddress
 
 AGAIN_S = 0.5
 PATIENCE_S = 15.0
@@ -21,11 +17,13 @@ PATIENCE_S = 15.0
 
 
 async def sockets(
-    address: Address, stop: asyncio.Event, *, shared: bool, patience_s: float = PATIENCE_S
+    address: ListenAddress, stop: asyncio.Event, *, shared: bool, patience_s: float = PATIENCE_S
 ) -> list[socket.socket]:
-    """Bound to `address`, not listening yet; empty where `stop` came first.
+    """Bound to `address`, not listening yet; empty if `stop` came first.
 
-    With `shared`, other processes may bind it too. Raises ConfigurationError.
+    The previous supervisor may have been killed while its role finishes, so binding is retried for
+    that long. An address still taken then is a configuration error, such as a second `serve` in the
+    same folder. With `shared`, other processes may bind it too. Raises ConfigurationError.
     """
     what = f"{address.variable} {address.host}:{address.port}"
 
@@ -40,12 +38,12 @@ async def sockets(
 
 
 async def listen(runner: web.BaseRunner, bound: list[socket.socket], backlog: int = 128) -> None:
-    """Answer on sockets that are bound."""
+    """Serve on bound sockets."""
     for each in bound:
         await web.SockSite(runner, each, backlog=backlog).start()
 
 
-def _bind(address: Address, *, shared: bool) -> list[socket.socket]:
+def _bind(address: ListenAddress, *, shared: bool) -> list[socket.socket]:
     """One socket per address that the host's name has here, as asyncio's `create_server` does it.
 
     Raises OSError.

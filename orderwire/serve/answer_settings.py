@@ -1,5 +1,5 @@
-"""A shop's settings as its answers read them. `query` knows nothing of variables and tables,
-`orderwire.settings.program` nothing of NumPy."""
+"""Converts a shop's settings to those of its answers: `query` does not know settings, and
+`orderwire.settings` does not load NumPy."""
 
 from aggregates.budget.advice.kelly import Caution
 from aggregates.budget.answer.overview import BudgetSettings
@@ -8,7 +8,7 @@ from orderwire.settings.program import ShopSettings
 
 
 def rfm_settings(shop: ShopSettings, window_days: int) -> RfmSettings:
-    """Of `/v1/rfm`, and of the value that Purchase events carry."""
+    """For `/v1/rfm`, and for the value in Purchase events."""
     numbers = shop.customers
     return RfmSettings(
         window_days=window_days,
@@ -20,7 +20,7 @@ def rfm_settings(shop: ShopSettings, window_days: int) -> RfmSettings:
 
 
 def budget_settings(shop: ShopSettings) -> BudgetSettings:
-    """Of `/v1/budget`."""
+    """For `/v1/budget`."""
     ads = shop.ads
     return BudgetSettings(
         bankroll=ads.bankroll,

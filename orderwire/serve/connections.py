@@ -1,7 +1,5 @@
-"""From URLs to a log and a store. The only place that knows which implementations there are.
-
-Each is imported where it is opened: a role loads what it uses, and the receiver opens no store.
-"""
+"""Opens the log and the store that the URLs name. The only module that knows the implementations;
+each is imported when opened, since the receiver needs no store."""
 
 import asyncio
 from functools import partial
@@ -33,10 +31,10 @@ async def open_log(settings: Settings) -> Log:
 
 
 async def open_receiving_log(settings: Settings) -> Log:
-    """The same for the receiver: Kafka with the spool in front.
+    """The same for the receiver: Kafka with a spool in front.
 
-    An embedded log needs none; if its disk fails, so would the spool's. Where the spool cannot be
-    used, the receiver says so and does without: deliveries that Kafka takes are better than none.
+    An embedded log needs none: a failing disk would fail the spool too. If the spool cannot be
+    used, the receiver logs it and goes on without.
     """
     source = await open_log(settings)
     if not settings.on_kafka:
@@ -58,10 +56,10 @@ def open_store(settings: Settings) -> "SqlStore":
 
 
 async def wait_for_store(settings: Settings, stop: asyncio.Event) -> "SqlStore | None":
-    """`open_store`, tried again while the database is away; None where `stop` came first.
+    """`open_store`, retried while the database is away; None if `stop` came first.
 
-    A role that starts during the database's outage must not die of it: its deaths would take
-    `serve` down, and the receiver with it. Raises StoreError for what no waiting mends.
+    Without the retry every role would die during the database's outage, and the receiver with them.
+    Raises StoreError for errors that waiting does not fix.
     """
 
     def away(error: Exception) -> bool:

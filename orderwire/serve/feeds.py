@@ -1,5 +1,4 @@
-"""Which processors run, and which topic each reads: what the other roles need to know of them,
-without loading what folds (10 MB)."""
+"""Which processors run and which topic each reads, without loading the folding code (10 MB)."""
 
 from destinations.registry import KINDS
 from orderwire.serve.accounts import accounts

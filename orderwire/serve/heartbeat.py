@@ -1,9 +1,5 @@
-"""A role's sign of life in the store: that it is there, what it counts, what is wrong with it.
-
-Displays read it; nothing depends on it. So whatever goes wrong here, the role goes on and ends in
-good order: `alive` raises nothing of its own. A row goes when its role ends, else an hour after it
-was written last.
-"""
+"""A role's heartbeat in the store: that it is alive, its metrics, its errors. Only displays read
+it, so a failing heartbeat never stops its role."""
 
 import asyncio
 import json
@@ -45,20 +41,20 @@ class Identity:
 
 
 class Writes(Protocol):
-    """A store, as far as a sign of life needs one; any `stream.store.contract.Store` is."""
+    """The part of a store that a heartbeat needs; any `stream.store.contract.Store` has it."""
 
     def begin(self) -> AbstractContextManager["Writing"]: ...
 
 
 class Writing(Protocol):
-    """A transaction, likewise."""
+    """The part of a transaction that a heartbeat needs."""
 
     def execute(self, sql: str, **parameters: Any) -> int: ...
 
 
 class Heartbeat:
-    """Writes the sign of life until cancelled; after `gone` none comes any more, not even one whose
-    thread the cancelling left behind."""
+    """Writes the heartbeat until cancelled; after `gone` no more is written, not even by a thread
+    that cancelling left behind."""
 
     def __init__(
         self,
@@ -79,8 +75,8 @@ class Heartbeat:
         self._every_s = every_s
 
     async def run(self) -> None:
-        """Beat for ever. A store that is away is not this role's business, and told once: with the
-        second failure in a row, since at a first start a receiver is there before the store is."""
+        """Beat for ever. An unavailable store is logged once, at the second failure in a row: at a
+        first start the receiver runs before the store exists."""
         failures = 0
         while True:
             try:
@@ -111,7 +107,7 @@ class Heartbeat:
         self._begun = True
 
     def gone(self) -> None:
-        """Take the sign of life away, at an orderly end."""
+        """Delete the heartbeat, at an orderly end."""
         me = self._identity
         with self._turn:
             self._gone = True
@@ -120,7 +116,7 @@ class Heartbeat:
 
 
 def report_failure(store: Writes, me: Identity, reason: str) -> None:
-    """Say why this role ends, until it is up again. Raises what the store raises."""
+    """Record why this role ends, until it runs again. Raises what the store raises."""
     with store.begin() as transaction:
         details = json.dumps({"failed": reason})
         _write(transaction, me, me.failed_instance, details, "", time.time_ns() // 1_000_000)
@@ -144,7 +140,7 @@ def _write(
         details=details,
         metrics=metrics,
     )
-    # Rows of processes that nobody took away (killed, a machine that is gone).
+    # Rows of processes that were killed, or whose machine is gone.
     transaction.execute("DELETE FROM roles WHERE beat_ms < :old", old=now_ms - FORGOTTEN_AFTER_MS)
 
 
@@ -158,7 +154,8 @@ def _forget(transaction: Writing, role: str, instance: str) -> None:
 
 @asynccontextmanager
 async def alive(heartbeat: Heartbeat) -> AsyncIterator[None]:
-    """The sign of life is there while the block runs, and is taken away where it ends."""
+    """The heartbeat exists while the block runs, and is deleted when it ends. A row of a killed
+    process is deleted an hour after its last write. Raises nothing of its own."""
     beating = asyncio.create_task(heartbeat.run(), name="heartbeat")
     try:
         yield
@@ -168,4 +165,4 @@ async def alive(heartbeat: Heartbeat) -> AsyncIterator[None]:
         try:
             await asyncio.to_thread(heartbeat.gone)
         except Exception as error:
-            log.warning("heartbeat not taken away", error=type(error).__name__)
+            log.warning("heartbeat not deleted", error=type(error).__name__)

@@ -1,4 +1,4 @@
-"""Keeps the parts of a role apart: one that fails is reported and begun again, the others go on."""
+"""Isolates the parts of a role: a part that fails is reported and restarted, the others go on."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 
 class Parts:
-    """Runs parts until `stop`. `stopped`: those that do not run now, by name, with the reason."""
+    """Runs parts until `stop`. `stopped`: parts that do not run now, by name, with the reason."""
 
     def __init__(self, stop: asyncio.Event, pauses_s: tuple[float, ...] = PAUSES_S) -> None:
         self._stop, self._pauses_s = stop, pauses_s

@@ -1,9 +1,5 @@
-"""`predicted_ltv` in Purchase events: fits the model of first orders, and asks it while an event
-is built.
-
-A shop is fitted in a thread of its own, once per shop's day. A first order that comes before its
-shop was ever fitted goes without.
-"""
+"""`predicted_ltv` of Purchase events, for shops that want it: RFM's prediction for the customer,
+looked up while the event is built."""
 
 import threading
 import time
@@ -64,7 +60,12 @@ def fit_shop(reading: Reading, shop: str, settings: RfmSettings) -> FirstOrders 
 
 
 class PredictedLtv:
-    """A `destinations.delivery.protocol.PredictedLtv`."""
+    """Called by the CAPI processor: (shop, customer id) -> predicted future value of the customer,
+    or None.
+
+    A thread fits the models every few minutes; a lookup is one query. Orders before the first fit,
+    and customers that RFM does not know yet, have no value.
+    """
 
     def __init__(
         self, store: Store, shops: Mapping[str, RfmSettings], clock: Callable[[], float] = time.time
@@ -75,12 +76,12 @@ class PredictedLtv:
         self._thread = threading.Thread(target=self._keep, name="predicted ltv", daemon=True)
 
     def start(self) -> None:
-        """Fit now and once a day, until `stop`. Waits a little for the first models."""
+        """Fit now and every few minutes, until `stop`."""
         self._thread.start()
         self._first.wait(FIRST_S)
 
     def stop(self) -> None:
-        """Fit no more."""
+        """Stop fitting."""
         self._stop.set()
         self._thread.join()
 

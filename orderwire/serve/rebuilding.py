@@ -1,7 +1,7 @@
 """Rebuilds projections beside the folds of a process role, one page after the other.
 
-Projections of another version, rebuilds that were requested, and generations that were replaced
-are found in the store, so any process may begin, go on with, or finish what another has begun.
+What to rebuild is read from the store (projections of another version, requested rebuilds, replaced
+generations), so any process can start, continue or finish a rebuild.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ async def rebuild(
     projections: Mapping[str, Projection],
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
 ) -> None:
-    """Rebuild what has to be, until cancelled. One shop's failure pauses that shop alone."""
+    """Rebuild what has to be, until cancelled. One shop's failure pauses only that shop."""
     not_before_s: dict[Pending, float] = {}
     registered = False
     while True:
@@ -49,7 +49,7 @@ async def rebuild(
                 await asyncio.to_thread(run, store, projection, each.shop, clock_ms())
             except StoreUnavailable:
                 await asyncio.sleep(LOOK_EVERY_S)
-            except Exception as error:  # Ours: the shop's past cannot be counted by this program.
+            except Exception as error:  # A bug of ours: this program cannot count the shop's past.
                 not_before_s[each] = time.monotonic() + PAUSE_S
                 log.error(
                     "rebuild failed",

@@ -1,7 +1,5 @@
-"""Every processor there is, one line each here and in `orderwire/serve/feeds.py`.
-
-Processors know no aggregate: here they are given the projections that the manifests name.
-"""
+"""Every processor, one line each here and in `orderwire/serve/feeds.py`. Processors know no
+aggregate: their projections come from the manifests and are passed in here."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -26,7 +24,7 @@ from processors.orders.row import ORDERS
 
 
 def currencies(settings: Settings) -> dict[str, str]:
-    """Currencies of the shops that have one set."""
+    """The currency of each shop that has one set."""
     return {
         domain: shop.currency
         for domain, shop in settings.shops.items()
@@ -35,7 +33,7 @@ def currencies(settings: Settings) -> dict[str, str]:
 
 
 def fold_settings(settings: Settings) -> FoldSettings:
-    """What the aggregates' folds may depend on."""
+    """The settings that folds of aggregates may depend on."""
     return FoldSettings(
         zones=zones(settings),
         currencies=currencies(settings),

@@ -1,5 +1,5 @@
-"""One role in this process: `python -m orderwire.serve.role receive`. The supervisor starts it so;
-a container may as well (`serve --roles`)."""
+"""Runs one role in this process: `python -m orderwire.serve.role receive`. The supervisor starts it
+this way; a container may too (`serve --roles`)."""
 
 import argparse
 import asyncio
@@ -27,7 +27,7 @@ log = structlog.get_logger()
 
 
 def main() -> int:
-    """Run until SIGTERM or SIGINT; 0 after an orderly end, 78 (EX_CONFIG) where starting again
+    """Run until SIGTERM or SIGINT. Returns 0 after an orderly end, 78 (EX_CONFIG) if a restart
     would not help, 1 otherwise."""
     parser = argparse.ArgumentParser(prog="python -m orderwire.serve.role")
     parser.add_argument("role", choices=ROLES)
@@ -54,7 +54,7 @@ def main() -> int:
         return 0
     except Exception as error:
         reason = type(error).__name__
-        if _is_told(error):
+        if _is_operational(error):
             reason = f"{reason}: {error}"
             log.error("role failed", error=reason)
         else:
@@ -65,7 +65,7 @@ def main() -> int:
 
 
 def _report(settings: Settings | None, identity: Identity, reason: str) -> None:
-    """Let `/v1/status` say why this role is not there, as far as the store can be reached."""
+    """Record the reason of the end for `/v1/status`, if the store can be reached."""
     if settings is None:
         return
     try:
@@ -75,9 +75,9 @@ def _report(settings: Settings | None, identity: Identity, reason: str) -> None:
         log.warning("failure not reported in the store", error=type(error).__name__)
 
 
-def _is_told(error: Exception) -> bool:
-    """Whether the message says what to do, and is ours: then a traceback would only hide it. Any
-    other may quote what somebody sent."""
+def _is_operational(error: Exception) -> bool:
+    """Whether the error is ours and its message says what to do, so that no traceback is needed.
+    Messages of other errors may quote what a stranger sent."""
     return isinstance(error, OSError) or type(error).__module__.startswith(
         ("stream.", "processors.", "query.")
     )
@@ -98,12 +98,11 @@ async def _run(role: str, settings: Settings, identity: Identity, supervisor: in
 
 
 def settle_garbage_collector() -> None:
-    """For a process that has imported all that it needs.
+    """Freeze imported objects and raise the thresholds, once a process has imported everything.
 
-    What imports left behind stays for ever: looking through it again and again would stop
-    everything for 70 ms at a time. A batch in work is tens of thousands of objects, none of them in
-    a cycle: looking for cycles after every 700 took about 15 % of a fold's CPU (thresholds compared
-    in one run, on a busy machine).
+    Scanning what imports left behind would stop everything for 70 ms at a time. A batch in work is
+    tens of thousands of objects without cycles: a scan after every 700 took about 15 % of a fold's
+    CPU (measured on a busy machine).
     """
     gc.collect()
     gc.freeze()
@@ -111,8 +110,8 @@ def settle_garbage_collector() -> None:
 
 
 async def _end_without(supervisor: int, stop: asyncio.Event) -> None:
-    """Set `stop` once the supervisor is gone without a word (SIGKILL, out of memory): the next one
-    needs our port and our partitions."""
+    """Set `stop` once the supervisor is gone without a signal (SIGKILL, out of memory): the next
+    one needs our port and our partitions."""
     while os.getppid() == supervisor:  # noqa: ASYNC110 - nobody could set an event
         await asyncio.sleep(ORPHANED_S)
     log.warning("supervisor gone")
@@ -120,8 +119,7 @@ async def _end_without(supervisor: int, stop: asyncio.Event) -> None:
 
 
 def _loop_factory() -> "type[asyncio.AbstractEventLoop] | None":
-    """uvloop where it is installed (docs/facts/streaming.md, "Event loop"), asyncio's own
-    elsewhere."""
+    """uvloop if installed (docs/facts/streaming.md, "Event loop"), else asyncio's own."""
     try:
         import uvloop
     except ImportError:

@@ -1,5 +1,5 @@
-"""The sending side of the role `process`: destinations, HTTP sessions, the sender, and what works
-beside it."""
+"""The sending side of the role `process`: destinations, HTTP sessions, the sender and its side
+tasks."""
 
 from collections.abc import Awaitable, Callable
 from functools import partial
@@ -19,7 +19,7 @@ from stream.store.contract import Store
 
 
 def outbox_processor(settings: Settings, kind_name: str, context: Context) -> OutboxProcessor:
-    """The processor that makes the events of a kind's accounts."""
+    """The processor that creates the events of a kind's accounts."""
     kind, its = KINDS[kind_name], accounts(settings, kind_name)
     return OutboxProcessor(
         kind.processor,
@@ -31,7 +31,7 @@ def outbox_processor(settings: Settings, kind_name: str, context: Context) -> Ou
 
 
 class Sending:
-    """What sends. Made inside the event loop; `close` it in the end."""
+    """Everything that sends. Created inside the event loop; `close` it at the end."""
 
     def __init__(self, settings: Settings, store: Store, registry: CollectorRegistry) -> None:
         ours, public = client_session(), client_session(public_only=True)
@@ -46,7 +46,7 @@ class Sending:
         )
 
     def asides(self) -> dict[str, Callable[[], Awaitable[None]]]:
-        """What the kinds do beside sending, by name."""
+        """The side tasks of each kind, by name."""
         return {
             name: partial(aside, self._store, its, self._call)
             for kind, its in self._accounts
@@ -54,6 +54,6 @@ class Sending:
         }
 
     async def close(self) -> None:
-        """End what connections there are."""
+        """Close all connections."""
         for session in self._sessions:
             await session.close()

@@ -1,7 +1,4 @@
-"""The lock of the only process role on a SQLite store, taken before any side effect.
-
-The process before may be on its way out (orderwire/serve/address.py), so the lock is waited for.
-"""
+"""The lock that admits one process role per SQLite store, taken before any side effect."""
 
 import asyncio
 from pathlib import Path
@@ -19,12 +16,13 @@ TAKEN = "another process role works on it"
 log = structlog.get_logger()
 
 
-async def store_to_itself(
+async def exclusive_store(
     path: Path, stop: asyncio.Event, *, patience_s: float = PATIENCE_S
 ) -> FileLock | None:
-    """The lock of the process role on the SQLite store at `path`; None where `stop` came first.
+    """The lock of the process role on the SQLite store at `path`; None if `stop` came first.
 
-    Raises ConfigurationError.
+    A previous process may still be ending (`orderwire/serve/address.py`), so the lock is waited
+    for. Raises ConfigurationError.
     """
     what = f"ORDERWIRE_STORE_URL {path}"
     try:

@@ -1,15 +1,8 @@
-"""`orderwire serve`: each role in a process of its own, started again when it dies.
+"""`orderwire serve`: runs each role in its own process and restarts it when it dies.
 
-A role that keeps dying is started again for ever, after pauses that grow, and takes no other role
-with it: the receiver takes deliveries whatever the others do. Only a configuration that cannot work
-is final, for that role; `serve` ends where it is for all of them. This process imports nothing
-heavy.
-
-| start again after death no. | 1 | 2 | 3 | 4 | 5 | 6 | 7 | further |
-|---|---|---|---|---|---|---|---|---|
-| pause | 0.2 s | 0.5 s | 1 s | 2 s | 5 s | 10 s | 30 s | 60 s |
-
-A death more than `FORGIVEN_S` after its start counts as the first.
+A role that keeps dying is restarted for ever with growing pauses and never stops another role. Only
+an impossible configuration is final for a role; `serve` ends when that holds for all roles. This
+process imports nothing heavy.
 """
 
 import json
@@ -49,8 +42,8 @@ class Child:
     """Its configuration cannot work."""
 
 
-def tell(level: str, event: str, stream: TextIO | None = None) -> None:
-    """A line on standard error, as `orderwire/logs.py` writes the roles': readable on a terminal,
+def log_line(level: str, event: str, stream: TextIO | None = None) -> None:
+    """Write a line on standard error in the format of `orderwire/logs.py`: readable on a terminal,
     JSON elsewhere."""
     stream = sys.stderr if stream is None else stream
     if stream.isatty():
@@ -68,7 +61,14 @@ def command_of(role: str, restarts: int) -> list[str]:
 
 
 class Supervisor:
-    """Runs roles until it is asked to stop."""
+    """Runs roles until a signal stops it.
+
+    | restart after death no. | 1 | 2 | 3 | 4 | 5 | 6 | 7 | further |
+    |---|---|---|---|---|---|---|---|---|
+    | pause | 0.2 s | 0.5 s | 1 s | 2 s | 5 s | 10 s | 30 s | 60 s |
+
+    A death more than `FORGIVEN_S` after its start counts as the first.
+    """
 
     def __init__(
         self,
@@ -81,7 +81,8 @@ class Supervisor:
         self._stopping = False
 
     def run(self) -> int:
-        """Block until SIGTERM or SIGINT; 78 where the configuration of every role cannot work."""
+        """Block until SIGTERM or SIGINT. Returns 78 if the configuration of every role is
+        impossible."""
         for name, value in SMALL.items():
             os.putenv(name, value)
         previous = {
@@ -118,7 +119,7 @@ class Supervisor:
         child.process = None
         if code == EX_CONFIG:
             child.given_up = True
-            tell(
+            log_line(
                 "error",
                 f"role {child.role} cannot start with this configuration (its reason is in the log"
                 " above); the other roles go on, and this one is not started again",
@@ -129,14 +130,14 @@ class Supervisor:
         child.due_s, child.restarts = now + pause_s, child.restarts + 1
         how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
         again = f", death {child.deaths} in a row" if child.deaths > 1 else ""
-        tell(
+        log_line(
             "warning" if child.deaths < SERIOUS_DEATHS else "error",
             f"role {child.role} ended by {how}{again}; starting it again in {pause_s:g} s",
         )
 
     def _end(self) -> None:
-        """All together: none needs another to finish what it began, and what comes in meanwhile
-        waits in the log."""
+        """Stop all roles together: none needs another to finish, and deliveries meanwhile wait in
+        the log."""
         running = [child.process for child in self._children if child.process is not None]
         for process in running:
             process.terminate()

@@ -1,4 +1,4 @@
-"""Waits for what may come, until a role is asked to stop."""
+"""Waits that end when a role is asked to stop, and retries."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -10,7 +10,7 @@ T = TypeVar("T")
 
 
 async def unless_stopped(stop: asyncio.Event, work: Coroutine[Any, Any, T]) -> T | None:
-    """What `work` comes to; None, with `work` cancelled, where `stop` is set first."""
+    """The result of `work`; None, with `work` cancelled, if `stop` is set first."""
     task = asyncio.create_task(work)
     stopped = asyncio.create_task(stop.wait())
     try:

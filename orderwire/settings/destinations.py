@@ -1,7 +1,7 @@
 """Reads `[shops."x".destinations.NAME]`: one table per account, checked by its destination's model.
 
-A table's `kind` says which destination the account belongs to; without it NAME is the kind. The
-model lives in the destination's folder; `destinations/registry.py` holds one line for each.
+A table's `kind` names the destination; without it NAME is the kind. The model is in the
+destination's folder, and `destinations/registry.py` has one line for each.
 """
 
 import re

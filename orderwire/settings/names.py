@@ -1,7 +1,7 @@
-"""Which variable sets which field: found by walking the tree of models from its root.
+"""Maps environment variables to settings by walking the tree of models from its root.
 
-A section's field carries the `Prefix` of its variables; a variable's name is that prefix and the
-field's name in capitals. A field without a variable is one that only a table can say.
+A section's field carries the `Prefix` of its variables; a variable's name is the prefix and the
+field's name in capitals. A field marked `TableOnly` has no variable.
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,7 +20,7 @@ EACH = "*"
 
 @dataclass(frozen=True, slots=True)
 class Prefix:
-    """Marks a field as a section: what its variables' names begin with."""
+    """Marks a field as a section: the prefix of its variables."""
 
     text: str
 
@@ -85,7 +85,7 @@ def settings_of(model: type[Any], prefix: str, path: tuple[str, ...] = ()) -> It
 
 
 def refusal(error: ValidationError, known: Mapping[tuple[str, ...], Setting]) -> ConfigurationError:
-    """What to tell of pydantic's first error: whose setting, its variable, what to write."""
+    """The error for pydantic's first complaint: which setting, its variable, what to write."""
     first = error.errors(include_url=False, include_context=False)[0]
     place = [str(part) for part in first["loc"]]
     shop = f"{place[1]}: " if place[0] == "shops" and len(place) > 1 else ""

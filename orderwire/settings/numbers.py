@@ -1,8 +1,5 @@
-"""AD_* and ORDERWIRE_LTV_*, _CHURN_*: what a merchant decides about ads and customer value.
-
-Defaults are those of docs/facts/analytics.md; what is judgement there is a setting here. A
-description says what to write.
-"""
+"""AD_*, ORDERWIRE_LTV_* and ORDERWIRE_CHURN_*: a merchant's decisions about ads and customer value.
+Defaults are from docs/facts/analytics.md."""
 
 from decimal import Decimal
 
@@ -13,7 +10,7 @@ FRACTION = "a fraction of revenue, for example 0.4"
 
 
 class AdNumbers(BaseModel):
-    """Amounts are per day, in the shop's currency."""
+    """Amounts are per day, in the shop's currency. A field's description says what to write."""
 
     model_config = ConfigDict(frozen=True)
 

@@ -1,8 +1,8 @@
-"""Every setting there is, read once. Nothing but `orderwire/settings/` reads the environment.
+"""All settings, read once; only `orderwire/settings/` reads the environment.
 
-One shop is set by SHOPIFY_*, META_* and AD_* variables; several by `[shops."name.myshopify.com"]`
-tables of orderwire.toml with the same names in lower case without prefix. What a shop's table
-leaves out, the variable says for all shops.
+One shop is set by SHOPIFY_*, META_* and AD_* variables, several by `[shops."name.myshopify.com"]`
+tables of orderwire.toml with the same names in lower case without prefix. A variable is the default
+of every table.
 """
 
 import re
@@ -32,8 +32,8 @@ from orderwire.settings.sources import (
 from stream.log.kafka.settings import KafkaSettings
 
 __all__ = [
-    "Address",
     "ConfigurationError",
+    "ListenAddress",
     "Settings",
     "ShopSettings",
     "child_environment",
@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 
-class Address:
+class ListenAddress:
     """`host:port` of a listener."""
 
     def __init__(self, text: str, variable: str) -> None:
@@ -153,7 +153,7 @@ class Settings(BaseSettings):
     def load(cls, variables: Mapping[str, str] | None = None) -> Self:
         """Read the environment and `.env`; or `variables` and nothing else.
 
-        Demo, benchmarks and tests run beside a shop of their own, so they give the variables.
+        Demo, benchmarks and tests give the variables, so that the machine's own do not count.
         Raises ConfigurationError.
         """
         settings = list(settings_of(cls, "ORDERWIRE_"))
@@ -211,14 +211,14 @@ class Settings(BaseSettings):
         return Path(url.removeprefix("sqlite:///")) if url.startswith("sqlite:///") else None
 
     @property
-    def receiver_address(self) -> Address:
+    def receiver_address(self) -> ListenAddress:
         """Where the receiver listens."""
-        return Address(self.receiver, "ORDERWIRE_RECEIVER")
+        return ListenAddress(self.receiver, "ORDERWIRE_RECEIVER")
 
     @property
-    def api_address(self) -> Address:
+    def api_address(self) -> ListenAddress:
         """Where API and dashboard listen."""
-        return Address(self.api, "ORDERWIRE_API")
+        return ListenAddress(self.api, "ORDERWIRE_API")
 
     @property
     def kafka(self) -> KafkaSettings:

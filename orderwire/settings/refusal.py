@@ -1,4 +1,4 @@
-"""The one error that settings raise, and the search for the name that a misspelt one meant."""
+"""The one error that settings raise, and suggestions for misspelt names."""
 
 import difflib
 from collections.abc import Collection, Iterable, Mapping
@@ -14,11 +14,11 @@ REPLACED: Final[Mapping[str, str]] = {
 
 
 class ConfigurationError(Exception):
-    """A setting is missing or cannot be meant; the message says which and what to write."""
+    """A setting is missing or makes no sense; the message says which and what to write."""
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """`: did you mean NAME?`, or nothing where no known name is like it."""
+    """`: did you mean NAME?`, or nothing if no known name is similar."""
     near = difflib.get_close_matches(name, known, 1, 0.6)
     return f": did you mean {near[0]}?" if near else ""
 
@@ -32,7 +32,7 @@ def refuse_replaced(where: str, names: Iterable[str]) -> None:
 
 
 def refuse_unknown(where: str, names: Iterable[str], known: Collection[str]) -> None:
-    """Raises ConfigurationError for a name, read at `where`, that no setting has."""
+    """Raises ConfigurationError for a name, read at `where`, that is no setting."""
     refuse_replaced(f"{where}: ", set(names) - set(known))
     for name in sorted(set(names) - set(known)):
         raise ConfigurationError(

@@ -47,7 +47,7 @@ TABLE_ONLY = {"destinations", "sources"}
 
 
 class ShopSettings(BaseModel):
-    """Everything that is set for one shop. Made by `Settings.load`."""
+    """The settings of one shop. Created by `Settings.load`."""
 
     model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True)
 

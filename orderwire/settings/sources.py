@@ -1,8 +1,8 @@
-"""Where settings stand: the environment, `.env`, files of secrets, and orderwire.toml.
+"""Sources of settings: the environment, `.env`, files of secrets, and orderwire.toml. A misspelt
+name is refused, since ignoring it would silently change nothing.
 
-A misspelt name is refused rather than left out, since what it was to say would silently not be so.
 SHOPIFY_*, META_* and AD_* variables that are no settings are ignored: the shop's other programs
-have theirs.
+have their own.
 """
 
 import os
@@ -86,7 +86,7 @@ def read_variables(
 def with_secret_files(
     where: str, table: Mapping[str, Any], secrets: Collection[str], suffix: str = "_file"
 ) -> dict[str, Any]:
-    """`table` with each secret that NAME_FILE names read from that file, less its last newline.
+    """`table` with each secret that NAME_FILE names read from that file, without its last newline.
 
     Raises ConfigurationError.
     """

@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from ingest.receiver.app import Receiver
 from ingest.receiver.body import Limits
 from orderwire.logs import SELDOM_S, Seldom, libraries_handler, without_values
-from orderwire.serve.supervisor import tell
+from orderwire.serve.supervisor import log_line
 from stream.log.sqlite.log import SqliteLog
 from stream.metrics import ReceiverMetrics
 
@@ -66,7 +66,7 @@ def test_the_supervisors_lines_are_json_with_the_same_names_too_and_readable_on_
 
     elsewhere, terminal = io.StringIO(), Terminal()
     for stream in (elsewhere, terminal):
-        tell("warning", 'role receive ended by "signal"', stream)
+        log_line("warning", 'role receive ended by "signal"', stream)
     (line,) = lines(elsewhere)
     assert line.pop("timestamp").endswith("Z")
     assert line == {

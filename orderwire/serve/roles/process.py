@@ -1,8 +1,5 @@
-"""The role `process`: every processor of the registry at work, and the sender beside them.
-
-Each processor has its own position and thread. Whatever ends one, or the sender, is reported in the
-log, by `/v1/status` and by `/readyz`; the others go on, and it is begun again (`isolation`).
-"""
+"""The role `process`: runs every processor of the registry, and the sender beside them. A part that
+ends is reported in the log, `/v1/status` and `/readyz` and restarted, while the others go on."""
 
 import asyncio
 import time
@@ -28,7 +25,7 @@ from orderwire.serve.registry import PROCESSORS, projections
 from orderwire.serve.schedule import ledger as schedule
 from orderwire.serve.schedule.jobs import jobs, services
 from orderwire.serve.schedule.scheduler import Scheduler
-from orderwire.serve.store_lock import store_to_itself
+from orderwire.serve.store_lock import exclusive_store
 from orderwire.settings.program import Settings
 from processors.engine.limits import ParkLimit
 from processors.engine.runner import Runner
@@ -52,15 +49,15 @@ log = structlog.get_logger()
 
 
 async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
-    """Process until `stop`; batches and requests that were begun are finished. Raises
-    ConfigurationError where another one has the file."""
-    alone = (
-        None if settings.store_file is None else await store_to_itself(settings.store_file, stop)
+    """Process until `stop`; batches and requests under way are finished. Raises ConfigurationError
+    if another process role has the store's file."""
+    file_lock = (
+        None if settings.store_file is None else await exclusive_store(settings.store_file, stop)
     )
     store = await wait_for_store(settings, stop)
     if store is None:
         return
-    if alone is not None:
+    if file_lock is not None:
         # This process has the file to itself, so whoever held a lease is dead.
         await asyncio.to_thread(_end_leases, store)
     await asyncio.to_thread(_forget_contacts, store, keeping_contacts(settings))
@@ -75,8 +72,8 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     finally:
         await source.close()
         store.close()
-        if alone is not None:
-            alone.release()
+        if file_lock is not None:
+            file_lock.release()
 
 
 async def _work(
@@ -89,7 +86,7 @@ async def _work(
     parts: Parts,
     runners: dict[str, Runner[Any]],
 ) -> None:
-    """Everything at work until `stop`."""
+    """Run all parts until `stop`."""
     made = projections(settings)
     out = sending.Sending(settings, store, registry)
     asides = [
@@ -146,8 +143,8 @@ async def _work(
 
 
 def _predicted_ltv(settings: Settings, store: Store) -> "PredictedLtv | None":
-    """The models of first orders for Purchase events; None where no shop sends them, and then their
-    libraries are not loaded either."""
+    """RFM's predictions for Purchase events; None if no shop sends them, so that their libraries
+    are not loaded."""
     wanting = [shop for shop in settings.shops.values() if wants_predicted_ltv(shop)]
     if not wanting:
         return None
@@ -178,11 +175,11 @@ def _forget_contacts(store: Store, kept: Collection[str]) -> None:
 
 
 def _nothing(events: Sequence[Any]) -> None:
-    """Nobody waits for this processor's batches."""
+    """Does nothing: nobody waits for this processor's batches."""
 
 
 def _details(parts: Parts, runners: Mapping[str, Runner[Any]]) -> dict[str, Any]:
-    """What the sign of life says of this role."""
+    """The details in this role's heartbeat."""
     return {
         "stopped": {name: why for name, why in parts.stopped.items() if name in runners},
         "parts": {name: why for name, why in parts.stopped.items() if name not in runners},
@@ -195,7 +192,7 @@ def _details(parts: Parts, runners: Mapping[str, Runner[Any]]) -> dict[str, Any]
 
 
 async def _retain(source: Log, store: Store, settings: Settings) -> None:
-    """Drop what is older than the retention and read by everybody."""
+    """Delete what is older than the retention and read by everybody."""
     while True:
         older_than_ms = time.time_ns() // 1_000_000 - settings.retention_days * DAY_MS
         try:
@@ -216,10 +213,8 @@ async def _retain(source: Log, store: Store, settings: Settings) -> None:
 async def _unread(
     source: Log, store: Store, topic: str, readers: Collection[str]
 ) -> dict[int, int]:
-    """Up to where all `readers` of `topic` have read, by partition, stopped shops included.
-
-    What nobody reads may go by age.
-    """
+    """The offset by partition up to which all `readers` of `topic` have read, stopped shops
+    included. Topics without readers expire by age."""
     spans = await source.spans(topic)
 
     def needed() -> dict[tuple[str, str, int], int]:

@@ -1,4 +1,4 @@
-"""The role `query`: the API, answered from the store. Stateless: any number of them may run."""
+"""The role `query`: the API, answered from the store. Stateless, so any number may run."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ DRAIN_S = 5.0
 
 
 def api_settings(settings: Settings) -> ApiSettings:
-    """What the API is told. Raises ConfigurationError."""
+    """The settings of the API. Raises ConfigurationError."""
     try:
         tokens = {
             token: Reach(None if reach.shops is None else frozenset(map(shop_domain, reach.shops)))
@@ -57,7 +57,7 @@ def api_settings(settings: Settings) -> ApiSettings:
 
 async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
     """Answer until `stop`."""
-    told = api_settings(settings)
+    api = api_settings(settings)
     bound = await sockets(settings.api_address, stop, shared=settings.store_file is None)
     store = await wait_for_store(settings, stop)
     if store is None:
@@ -67,7 +67,7 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     app = make_app(
         store=store,
         log=log,
-        settings=told,
+        settings=api,
         clock=lambda: time.time_ns() // 1_000_000,
         registry=registry,
         instance=identity.instance,

@@ -1,5 +1,5 @@
-"""The role `receive`: webhooks in, onto the log. It needs the log only; the store is told that it
-lives, when it can be reached."""
+"""The role `receive`: appends webhooks to the log. It needs only the log; its heartbeat goes to the
+store when that can be reached."""
 
 import asyncio
 import time
@@ -31,8 +31,8 @@ DRAIN_S = 10.0
 
 
 async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
-    """Receive until `stop`, then answer what was begun and flush. Raises ConfigurationError where
-    there is nobody to receive from."""
+    """Receive until `stop`, then finish the answers under way and flush. Raises ConfigurationError
+    if no shop is configured."""
     if not settings.shops:
         raise ConfigurationError(
             "no shop is configured: set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET, or write "
@@ -106,8 +106,8 @@ def _now_ms() -> int:
 
 
 def _limits(settings: Settings) -> Limits:
-    """On Kafka the spool answers up to 2.5 s after a delivery came (2.3 s for the broker, then a
-    write): the receiver waits for that."""
+    """On Kafka the spool answers up to 2.5 s after a delivery arrived (2.3 s for the broker, then a
+    write), so the receiver waits longer."""
     in_flight = settings.max_in_flight_mb << 20
     if settings.on_kafka:
         return Limits(max_in_flight_bytes=in_flight, read_timeout_s=1.7, ack_timeout_s=3.0)
@@ -115,8 +115,7 @@ def _limits(settings: Settings) -> Limits:
 
 
 def details(spool: Path | None) -> dict[str, Any]:
-    """What the sign of life tells of a receiver with this spool: what waits in it, or why that
-    cannot be said."""
+    """The details in a receiver's heartbeat: what waits in its spool, or why that is unknown."""
     if spool is None:
         return {}
     from stream.log.spool import read_state

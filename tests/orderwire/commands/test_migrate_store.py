@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from orderwire.cli import app
+from orderwire.operation.output import Refused
 from orderwire.operation.store_copy import ITS_OWN, Unequal, copy, counted, tables
-from orderwire.operation.telling import Refused
 from orderwire.settings.program import Settings
 from simulator.shop.delivery import Delivery
 from stream.log.sqlite.log import SqliteLog
@@ -127,7 +127,7 @@ def test_a_source_that_goes_on_meanwhile_is_noticed_and_nothing_is_written(
         with store.begin() as transaction:
             transaction.execute(insert, n=1)
 
-    with pytest.raises(Refused, match="went on"):
+    with pytest.raises(Refused, match="source changed"):
         copy(store, other, go_on)
     with other.snapshot() as snapshot:
         assert snapshot.positions() == []

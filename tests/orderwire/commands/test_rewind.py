@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
 from orderwire.cli import app
+from orderwire.operation.output import Refused
 from orderwire.operation.rewind import rewind, targets
-from orderwire.operation.telling import Refused
 from orderwire.serve.registry import PROCESSORS
 from orderwire.settings.program import Settings
 from processors.engine.runner import Runner

@@ -20,7 +20,7 @@ from orderwire.doctor.machine import clock_line, disk_line, port_line
 from orderwire.doctor.outside import check, graph
 from orderwire.operation.existing import store_revision
 from orderwire.private_files import tighten
-from orderwire.settings.program import Address, Settings, ShopSettings
+from orderwire.settings.program import ListenAddress, Settings, ShopSettings
 from simulator.meta.graph import GraphStandIn
 from stream.log.sqlite.log import SqliteLog
 from stream.record import Record
@@ -310,20 +310,21 @@ def test_the_revision_is_read_without_a_change(
 
 
 async def test_a_port_is_free_or_served_by_us_or_taken() -> None:
-    free = Address(f"127.0.0.1:{closed_port()}", "")
+    free = ListenAddress(f"127.0.0.1:{closed_port()}", "")
     assert port_line("api", free, alive=False).state == "ok"
     async with serving(lambda request: web.json_response({"ready": True})) as url:
-        address = Address(url.removeprefix("http://"), "")
+        address = ListenAddress(url.removeprefix("http://"), "")
         line = await asyncio.to_thread(port_line, "api", address, True)
         assert (line.state, line.text) == ("ok", f"{address.host}:{address.port} is served")
     with socket.create_server(("127.0.0.1", 0)) as other:
-        taken = Address(f"127.0.0.1:{other.getsockname()[1]}", "")
+        taken = ListenAddress(f"127.0.0.1:{other.getsockname()[1]}", "")
         assert (
             "taken by another program"
             in (await asyncio.to_thread(port_line, "api", taken, False)).text
         )
     assert (
-        "cannot be listened on" in port_line("api", Address("203.0.113.1:80", ""), alive=False).text
+        "cannot be listened on"
+        in port_line("api", ListenAddress("203.0.113.1:80", ""), alive=False).text
     )
 
 

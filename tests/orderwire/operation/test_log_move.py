@@ -7,10 +7,10 @@ from uuid import uuid4
 import pytest
 
 from orderwire.operation.log_move import OLD, begin_at_first, copy_unread
-from orderwire.operation.reading_topics import held
+from orderwire.operation.output import Refused
+from orderwire.operation.reading_topics import entries_of
 from orderwire.operation.standing import feeds
 from orderwire.operation.store_copy import copy
-from orderwire.operation.telling import Refused
 from orderwire.serve.feeds import running
 from orderwire.settings.program import Settings
 from simulator.servers.broker import KafkaBroker
@@ -125,7 +125,7 @@ async def test_kafka_takes_over_from_the_embedded_log_by_partition_and_in_key_or
     for topic in ("orders", "checkouts"):
         for entry in await log.scan(topic, 0, 0, 10_000):
             expected[entry.record.key].append((entry.record.id, entry.record.body))
-        async for entries in held(new, topic):
+        async for entries in entries_of(new, topic):
             for entry in entries:
                 found[entry.record.key].append((entry.record.id, entry.record.body))
     assert found == expected

@@ -11,21 +11,21 @@ from pathlib import Path
 import pytest
 
 from orderwire.serve.address import sockets
-from orderwire.serve.store_lock import store_to_itself
-from orderwire.settings.program import Address, ConfigurationError
+from orderwire.serve.store_lock import exclusive_store
+from orderwire.settings.program import ConfigurationError, ListenAddress
 from simulator.servers.broker import free_port
 
 HOLD = """
 import asyncio, pathlib, sys
-from orderwire.serve.store_lock import store_to_itself
-lock = asyncio.run(store_to_itself(pathlib.Path(sys.argv[1]), asyncio.Event()))
+from orderwire.serve.store_lock import exclusive_store
+lock = asyncio.run(exclusive_store(pathlib.Path(sys.argv[1]), asyncio.Event()))
 print("held", flush=True)
 sys.stdin.read()
 """
 
 
-def address(text: str) -> Address:
-    return Address(text, "ORDERWIRE_RECEIVER")
+def address(text: str) -> ListenAddress:
+    return ListenAddress(text, "ORDERWIRE_RECEIVER")
 
 
 async def test_a_store_is_one_process_roles_until_it_ends_however_that_happens(
@@ -39,8 +39,8 @@ async def test_a_store_is_one_process_roles_until_it_ends_however_that_happens(
     assert await asyncio.to_thread(first.stdout.readline) == b"held\n"
     (tmp_path / "link").symlink_to(tmp_path / "data")
     with pytest.raises(ConfigurationError, match=r"state\.db.*another process role"):
-        await store_to_itself(tmp_path / "link" / "state.db", stop, patience_s=0.0)
-    heir = asyncio.create_task(store_to_itself(path, stop, patience_s=30.0))
+        await exclusive_store(tmp_path / "link" / "state.db", stop, patience_s=0.0)
+    heir = asyncio.create_task(exclusive_store(path, stop, patience_s=30.0))
     await asyncio.sleep(0)
     os.kill(first.pid, signal.SIGKILL)
     first.communicate()
@@ -50,10 +50,10 @@ async def test_a_store_is_one_process_roles_until_it_ends_however_that_happens(
 
 
 async def test_who_is_told_to_stop_waits_no_longer(tmp_path: Path) -> None:
-    held = await store_to_itself(tmp_path / "state.db", asyncio.Event())
+    held = await exclusive_store(tmp_path / "state.db", asyncio.Event())
     assert held is not None
     stop = asyncio.Event()
-    waiting = asyncio.create_task(store_to_itself(tmp_path / "state.db", stop))
+    waiting = asyncio.create_task(exclusive_store(tmp_path / "state.db", stop))
     await asyncio.sleep(0)
     stop.set()
     assert await asyncio.wait_for(waiting, 5) is None

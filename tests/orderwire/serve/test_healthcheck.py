@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from orderwire import healthcheck
 from orderwire.serve.heartbeat import Heartbeat, Identity
 from orderwire.serve.role import ROLES
-from orderwire.settings.program import Address, ConfigurationError, Settings
+from orderwire.settings.program import ConfigurationError, ListenAddress, Settings
 from simulator.servers.broker import free_port
 from stream.store.sql.store import SqlStore
 
@@ -49,9 +49,7 @@ def test_after_a_restart_the_new_process_counts(store: SqlStore, store_url: str)
 def test_an_old_sign_of_life_is_told_with_its_age(store: SqlStore, store_url: str) -> None:
     beaten(store, "process", "box", NOW_MS - 90_000)
 
-    assert (
-        healthcheck.beat_fault(store_url, "process", "box", NOW_MS) == "last sign of life 90 s ago"
-    )
+    assert healthcheck.beat_fault(store_url, "process", "box", NOW_MS) == "last heartbeat 90 s ago"
 
 
 @pytest.mark.parametrize(
@@ -63,8 +61,7 @@ def test_the_signs_of_other_roles_and_hosts_do_not_count(
     beaten(store, role, host, NOW_MS)
 
     assert (
-        healthcheck.beat_fault(store_url, "process", "box", NOW_MS)
-        == "no sign of life in the store"
+        healthcheck.beat_fault(store_url, "process", "box", NOW_MS) == "no heartbeat in the store"
     )
 
 
@@ -127,7 +124,8 @@ async def test_a_listener_is_asked_on_loopback_for_its_healthz(
     app.router.add_get("/healthz", healthz)
     async with TestServer(app, host="127.0.0.1") as server:
         fault = await asyncio.to_thread(
-            healthcheck.listener_fault, Address(f"0.0.0.0:{server.port}", "ORDERWIRE_RECEIVER")
+            healthcheck.listener_fault,
+            ListenAddress(f"0.0.0.0:{server.port}", "ORDERWIRE_RECEIVER"),
         )
 
     assert fault == expected or (
@@ -136,7 +134,7 @@ async def test_a_listener_is_asked_on_loopback_for_its_healthz(
 
 
 def test_a_listener_that_is_not_there_is_told() -> None:
-    fault = healthcheck.listener_fault(Address(f"127.0.0.1:{free_port()}", "ORDERWIRE_API"))
+    fault = healthcheck.listener_fault(ListenAddress(f"127.0.0.1:{free_port()}", "ORDERWIRE_API"))
 
     assert fault is not None
     assert fault.endswith("does not answer (ConnectionRefusedError)")

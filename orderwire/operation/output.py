@@ -1,4 +1,4 @@
-"""How commands speak: tables on a terminal and plain lines elsewhere, failures as one line on
+"""Output of commands: tables on a terminal and plain lines elsewhere; errors as one line on
 standard error that says what to do next."""
 
 import logging
@@ -19,11 +19,11 @@ from stream.store.contract import StoreError
 
 
 class Refused(Exception):
-    """The command does not do this; the message says why and what to do instead."""
+    """The command refuses; the message says why and what to do instead."""
 
 
 @contextmanager
-def failures_told(command: str) -> Iterator[None]:
+def exit_on_failure(command: str) -> Iterator[None]:
     """Expected errors end the command with exit code 1 and a message, without a traceback."""
     log_to_stderr()
     try:
@@ -34,8 +34,8 @@ def failures_told(command: str) -> Iterator[None]:
 
 
 def log_to_stderr() -> None:
-    """Standard output is for the answer; structlog's default would print there. aiokafka warns of
-    what our exceptions tell."""
+    """Log to standard error; structlog's default would print on standard output, which is for the
+    answer."""
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     if not structlog.is_configured():
         structlog.configure(
