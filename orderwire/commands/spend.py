@@ -70,8 +70,8 @@ def register(app: typer.Typer) -> None:
         """
         from ingest.spend.file import Options
         from orderwire.operation.choice import chosen_shop
+        from orderwire.operation.output import Refused, exit_on_failure
         from orderwire.operation.spend_import import append, look, rates
-        from orderwire.operation.telling import Refused, failures_told
         from orderwire.settings.program import Settings
 
         for name, value, known in (
@@ -80,7 +80,7 @@ def register(app: typer.Typer) -> None:
         ):
             if value is not None and value not in known:
                 raise typer.BadParameter(f"write {' or '.join(known)}", param_hint=name)
-        with failures_told("spend import"):
+        with exit_on_failure("spend import"):
             settings = Settings.load()
             chosen = chosen_shop(settings, shop)
             options = Options(
@@ -110,7 +110,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _show(found: "Found") -> None:
-    from orderwire.operation.telling import show
+    from orderwire.operation.output import show
 
     if found.rows:
         show("Spend", ("channel", "campaigns", "days", "from", "to", "spend"), _summary(found.rows))

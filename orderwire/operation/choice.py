@@ -1,6 +1,6 @@
 """Which shop a command is about."""
 
-from orderwire.operation.telling import Refused
+from orderwire.operation.output import Refused
 from orderwire.settings.program import Settings, ShopSettings
 from orderwire.settings.sources import shop_domain
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ingest.spend.file import BadLine, NotASpendFile, Options, Report, read, row
 from ingest.spend.record import Row, spend_record
-from orderwire.operation.telling import Refused
+from orderwire.operation.output import Refused
 from orderwire.serve.connections import open_log
 from orderwire.settings.program import Settings, ShopSettings
 from stream.money import is_known
