@@ -15,6 +15,7 @@ from processors.engine.projection import (
     Work,
     ticks_of_projections,
 )
+from processors.orders import refetch
 from processors.orders.aliases import Aliases
 from processors.orders.row import ORDERS, OrderRow
 from processors.orders.shop import SHOPS, ShopRow, learned
@@ -71,6 +72,7 @@ class Orders:
         changes = _folded(transaction, events)
         if changes:
             work.apply(ORDERS, changes, now_ms)
+        refetch.note(transaction, events)
         orders = [event for event in events if isinstance(event, Order)]
         if orders:
             for follow in self._followers:

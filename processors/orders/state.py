@@ -72,12 +72,22 @@ def _merged_refunds(refunds: str, told: tuple[Refund, ...], currency: str, *, ne
     return json.dumps(known, sort_keys=True, separators=(",", ":"))
 
 
+def _landing(row: OrderRow | None, event: Order) -> str:
+    """The landing site, whichever state told it: an order has one for ever, and Shopify Events have
+    none until Shopify has attributed the visit. Of several the one that says most."""
+    told, known = reduced(event.landing_site), row.landing if row is not None else ""
+    return max(told, known, key=lambda landing: (len(landing), landing))
+
+
 def fold(row: OrderRow | None, event: OrderEvent) -> OrderRow:
     """The order's next state. Commutative, associative and idempotent."""
     if isinstance(event, Order):
         if row is not None and event.version <= (row.updated_us, row.triggered, row.digest):
             refunds = _merged_refunds(row.refunds, event.refunds, event.currency, newest=False)
-            return row if refunds == row.refunds else row._replace(refunds=refunds)
+            landing = _landing(row, event)
+            if refunds == row.refunds and landing == row.landing:
+                return row
+            return row._replace(refunds=refunds, landing=landing)
         return _snapshot(row, event)
     if isinstance(event, RefundCreated):
         row = row or blank(event.shop, event.order_id)
@@ -118,6 +128,6 @@ def _snapshot(row: OrderRow | None, event: Order) -> OrderRow:
         source_name=event.source_name or "",
         country=event.country,
         province=event.province,
-        landing=reduced(event.landing_site),
+        landing=_landing(row, event),
         detail=event.detail,
     )

@@ -7,7 +7,7 @@ attributes) from `Order.body`.
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -30,8 +30,20 @@ from processors.shopify.tolerance import (
     text,
     timestamp,
 )
-from processors.shopify.version import Version, progress, version_of
+from processors.shopify.version import Version, progress, sortable, version_of
 from stream.record import Entry, Record
+
+
+class Lacking(NamedTuple):
+    """A delivery of Shopify Events that came without its order or refund, or with a part of it."""
+
+    gid: str
+    """Of the order or refund to fetch, as the Admin API names it."""
+    why: str
+    """`no_data`, `query_errors` or `cut_short` (`processors/shopify/graphql/envelope.py`)."""
+    triggered: str
+    """As `Version.triggered`: a whole state that was triggered no earlier has what this lacks."""
+    received_ms: int
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -72,8 +84,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     detail: bytes = b""
     offset_known: bool = True
     """Whether its times carry the shop's offset; GraphQL's do not where no time zone is known."""
-    lacking: str = ""
-    """Why the whole order has to be fetched (`processors/shopify/graphql/envelope.py`), else ""."""
+    lacking: Lacking | None = None
+    """What this state of the order lacks, so that the whole has to be fetched."""
 
 
 class RefundCreated(msgspec.Struct, frozen=True, kw_only=True):
@@ -85,7 +97,7 @@ class RefundCreated(msgspec.Struct, frozen=True, kw_only=True):
     currency: str | None
     """That of the refund's amounts: the shop's where the refund tells it, else the one in which the
     buyer was paid."""
-    lacking: str = ""
+    lacking: Lacking | None = None
     """As `Order.lacking`, of the refund."""
 
 
@@ -105,14 +117,10 @@ class CustomersMerged(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Incomplete(msgspec.Struct, frozen=True, kw_only=True):
-    """A delivery of Shopify Events that says which order or refund changed, and not how: to be
-    fetched."""
+    """A delivery of Shopify Events that says which order or refund changed, and not how."""
 
     shop: str
-    gid: str
-    lacking: str
-    """Why (`processors/shopify/graphql/envelope.py`)."""
-    received_ms: int
+    lacking: Lacking
 
 
 OrderEvent = Order | RefundCreated | OrderDeleted | CustomersMerged | Incomplete
@@ -295,13 +303,15 @@ def _of_events(
     if found.topic not in ("Order", REFUND) or found.action == "delete":
         return None
     asked = record.headers.get("origin") in ORIGINS
-    lacking = "" if asked else found.lacking
+    triggered = sortable(record.headers.get("triggered_at", ""))
+    lacking = Lacking(found.gid, found.lacking or NO_DATA, triggered, record.time_ms)
+    incomplete = bool(found.lacking) and not asked
     try:
         if found.body is None:
             raise Rejected("no_order_data", "the body holds no order")
         if found.topic == REFUND:
             event = _refund_created(record, found.body)
-            return msgspec.structs.replace(event, lacking=lacking)
+            return msgspec.structs.replace(event, lacking=lacking if incomplete else None)
         translated = msgspec.structs.replace(record, body=msgspec.json.encode(found.body))
         whole = order(translated, zones, with_facts=with_facts)
     except Rejected as rejected:
@@ -309,15 +319,16 @@ def _of_events(
             raise
         if not found.gid:
             raise Rejected("no_order_id", "query_variables names no order") from rejected
-        return Incomplete(
-            shop=shop, gid=found.gid, lacking=lacking or NO_DATA, received_ms=record.time_ms
-        )
+        return Incomplete(shop=shop, lacking=lacking)
     version = whole.version
-    if lacking == QUERY_ERRORS:
+    if incomplete and lacking.why == QUERY_ERRORS:
         # Some fields are null for lack of a scope: any other state of the same second is better.
         version = version._replace(triggered="")
     return msgspec.structs.replace(
-        whole, version=version, lacking=lacking, offset_known=found.offset_known
+        whole,
+        version=version,
+        lacking=lacking if incomplete else None,
+        offset_known=found.offset_known,
     )
 
 

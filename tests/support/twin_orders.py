@@ -88,19 +88,20 @@ def entry(topic: str, body: Any, one: Sale, **headers: str) -> Entry:
     """A record of the topic `orders`."""
     kept = {"source": "shopify", "topic": topic, "shop": SHOP}
     kept |= {"triggered_at": triggered_at(one.triggered), **headers}
+    shop = kept["shop"]
     received_ms = int(one.triggered.astimezone(UTC).timestamp() * 1000) + 400
     return Entry(
         Record(
-            "orders", f"{SHOP}:{one.order_id}", topic, received_ms, kept, json.dumps(body).encode()
+            "orders", f"{shop}:{one.order_id}", topic, received_ms, kept, json.dumps(body).encode()
         ),
         0,
         0,
     )
 
 
-def classic_entry(one: Sale) -> Entry:
+def classic_entry(one: Sale, **headers: str) -> Entry:
     """As a classic webhook tells its present state."""
-    return entry("orders/updated", order_bodies.order(one, attributes(one)), one)
+    return entry("orders/updated", order_bodies.order(one, attributes(one)), one, **headers)
 
 
 def event_entry(one: Sale, *, lines: int | None = None, **headers: str) -> Entry:

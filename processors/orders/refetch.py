@@ -1,0 +1,135 @@
+"""Notes orders and refunds that a delivery of Shopify Events named and did not bring whole. They
+wait until a whole state comes, fetched from the Admin API or brought by another delivery.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple
+
+from processors.shopify.orders import (
+    Incomplete,
+    Lacking,
+    Order,
+    OrderDeleted,
+    OrderEvent,
+    RefundCreated,
+)
+from stream.store.contract import Entities, Key, Transaction
+
+ORDER, REFUND = "gid://shopify/Order/", "gid://shopify/Refund/"
+
+
+class RefetchRow(NamedTuple):
+    """Columns of `order_refetch`."""
+
+    shop: str
+    gid: str
+    lacking: str
+    """`Lacking.why` of the newest delivery."""
+    triggered: str
+    """`Lacking.triggered` of the newest delivery."""
+    since_ms: int
+    """When the first delivery came, Unix ms."""
+    due_ms: int
+    """When to fetch it next, Unix ms."""
+    tries: int = 0
+    """How often it was fetched or tried."""
+
+
+REFETCH: Final = Entities("order_refetch", RefetchRow, 2)
+
+
+def note(transaction: Transaction, events: Iterable[OrderEvent]) -> None:
+    """Add what `events` lack, and remove what they bring whole."""
+    lacking: dict[Key, list[Lacking]] = {}
+    whole: dict[Key, str] = {}
+    shops: dict[str, None] = {}
+    for event in events:
+        shops[event.shop] = None
+        if (missing := _lacking(event)) is not None:
+            lacking.setdefault((event.shop, missing.gid), []).append(missing)
+        elif (brought := _whole(event)) is not None:
+            key = (event.shop, brought.gid)
+            whole[key] = max(brought.triggered, whole.get(key, ""))
+    waiting = _with_any_waiting(transaction, list(shops))
+    keys = lacking.keys() | {key for key in whole if key[0] in waiting}
+    if not keys:
+        return
+    before = transaction.load(REFETCH, keys)
+    after = {key: _noted(key, before.get(key), lacking.get(key, ())) for key in keys}
+    done = {
+        key
+        for key, row in after.items()
+        if row is not None
+        and ((key in whole and whole[key] >= row.triggered) or _newer_known(transaction, row))
+    }
+    transaction.delete(REFETCH, [key for key in done if key in before])
+    transaction.save(
+        REFETCH,
+        [
+            row
+            for key, row in after.items()
+            if row is not None and key not in done and row != before.get(key)
+        ],
+    )
+
+
+class _Brought(NamedTuple):
+    gid: str
+    triggered: str
+
+
+LAST = "~"
+"""After every time of `Version.triggered`."""
+
+
+def _whole(event: OrderEvent) -> _Brought | None:
+    if isinstance(event, Order):
+        return _Brought(ORDER + event.order_id, event.version.triggered)
+    if isinstance(event, OrderDeleted):
+        return _Brought(ORDER + event.order_id, LAST)
+    if isinstance(event, RefundCreated):
+        # What a refund took back and gave never shrinks, so any whole telling of it will do.
+        return _Brought(REFUND + event.refund.id, LAST)
+    return None
+
+
+def _lacking(event: OrderEvent) -> Lacking | None:
+    return event.lacking if isinstance(event, Order | RefundCreated | Incomplete) else None
+
+
+def _noted(key: Key, row: RefetchRow | None, lacking: Sequence[Lacking]) -> RefetchRow | None:
+    for each in lacking:
+        if row is None:
+            shop, gid = map(str, key)
+            row = RefetchRow(
+                shop, gid, each.why, each.triggered, each.received_ms, each.received_ms
+            )
+        elif each.triggered > row.triggered:
+            row = row._replace(lacking=each.why, triggered=each.triggered)
+    return row
+
+
+def _newer_known(transaction: Transaction, row: RefetchRow) -> bool:
+    """Whether the order has a state that was triggered later: then nothing is lacking any more. A
+    later one that lacks something itself has made `row` as new as itself."""
+    return bool(
+        transaction.query(
+            "SELECT 1 FROM shop_order"
+            " WHERE shop = :shop AND order_id = :order_id AND triggered > :triggered",
+            shop=row.shop,
+            order_id=row.gid.removeprefix(ORDER),
+            triggered=row.triggered,
+        )
+    )
+
+
+def _with_any_waiting(transaction: Transaction, shops: Sequence[str]) -> frozenset[str]:
+    """Those of `shops` for which something waits: mostly none, and then nothing more is read."""
+    names: Mapping[str, str] = {f"shop{number}": shop for number, shop in enumerate(shops)}
+    if not names:
+        return frozenset()
+    sql = (
+        "SELECT DISTINCT shop FROM order_refetch"
+        f" WHERE shop IN ({', '.join(f':{name}' for name in names)})"
+    )
+    return frozenset(row.shop for row in transaction.query(sql, **names))
