@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from stream.store.contract import Cells, Conflict, Key, StoreUnavailable
 from stream.store.sql import sqlite_owner
+from stream.store.sql.arrays import literal
 from stream.store.sql.plain import KEEPALIVE
 
 READ_CACHE_KIB, WRITE_CACHE_KIB = 1_024, 8_192
@@ -302,6 +303,13 @@ class Postgres:
         types = self._types[table]
         return "unnest(" + ", ".join(f"%s::{types[f]}[]" for f in fields) + ")"
 
+    def _arrays(
+        self, table: str, fields: Sequence[str], rows: Sequence[Sequence[Any]]
+    ) -> tuple[str | list[Any], ...]:
+        """Rows as one array per column, as `unnest` takes them."""
+        types, columns = self._types[table], zip(*rows, strict=True)
+        return tuple(literal(types[f], c) for f, c in zip(fields, columns, strict=True))
+
     def select(
         self,
         c: sa.Connection,
@@ -320,7 +328,7 @@ class Postgres:
             f"JOIN {wanted} AS k({', '.join(names)}) ON {on} "
             f"ORDER BY {', '.join('t.' + f for f in names)}" + (f" FOR {lock} OF t" if lock else "")
         )
-        return _tuples(c.exec_driver_sql(sql, _columns(keys)))
+        return _tuples(c.exec_driver_sql(sql, self._arrays(table, names, keys)))
 
     def _insert(self, table: str, fields: Sequence[str]) -> str:
         return (
@@ -331,7 +339,8 @@ class Postgres:
         self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]
     ) -> None:
         done = c.exec_driver_sql(
-            self._insert(table, fields) + " ON CONFLICT DO NOTHING", _columns(rows)
+            self._insert(table, fields) + " ON CONFLICT DO NOTHING",
+            self._arrays(table, fields, rows),
         ).rowcount
         if done != len(rows):
             raise Conflict(
@@ -342,7 +351,9 @@ class Postgres:
     def upsert(
         self, c: sa.Connection, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]
     ) -> None:
-        c.exec_driver_sql(self._insert(table, fields) + _update(fields, key), _columns(rows))
+        c.exec_driver_sql(
+            self._insert(table, fields) + _update(fields, key), self._arrays(table, fields, rows)
+        )
 
     def delete(
         self, c: sa.Connection, table: str, key_fields: Sequence[str], keys: Sequence[Key]
@@ -351,20 +362,18 @@ class Postgres:
         wanted = self._unnest(table, key_fields)
         c.exec_driver_sql(
             f"DELETE FROM {table} t USING {wanted} AS k({', '.join(key_fields)}) WHERE {on}",
-            _columns(keys),
+            self._arrays(table, key_fields, keys),
         )
 
     def add(self, c: sa.Connection, cells: Cells, rows: Sequence[Any]) -> None:
         columns = (*cells.key, *cells.measures)
-        c.exec_driver_sql(self._insert(cells.table, columns) + _sum(cells), _columns(rows))
+        c.exec_driver_sql(
+            self._insert(cells.table, columns) + _sum(cells),
+            self._arrays(cells.table, columns, rows),
+        )
 
 
 def _tuples(result: sa.CursorResult[Any]) -> list[tuple[Any, ...]]:
     """All rows as the driver gives them: entities are made of them, and SQLAlchemy's own rows would
     be made for nothing."""
     return [] if result.cursor is None else list(result.cursor.fetchall())
-
-
-def _columns(rows: Sequence[Sequence[Any]]) -> tuple[list[Any], ...]:
-    """Rows as one list per column, as `unnest` takes them."""
-    return tuple(list(column) for column in zip(*rows, strict=True))
