@@ -41,19 +41,25 @@ DATA_CODES = (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_M
 
 
 @contextmanager
-def translated() -> Iterator[None]:
-    """Raise database errors as StoreUnavailable, Unstorable or StoreBroken."""
+def translated(errors: type[Exception]) -> Iterator[None]:
+    """Raise database errors as StoreUnavailable, Unstorable or StoreBroken.
+
+    `errors` are the driver's own, of statements that do not go through SQLAlchemy.
+    """
     try:
         yield
     except exc.TimeoutError:
         raise StoreUnavailable("all connections to the database are in use") from None
     except exc.DBAPIError as error:
+        raise meaning(error.orig, lost=error.connection_invalidated) from None
+    except errors as error:
         raise meaning(error) from None
 
 
-def meaning(error: exc.DBAPIError) -> StoreUnavailable | StoreBroken | Unstorable:
-    """The error to raise instead."""
-    cause = error.orig
+def meaning(
+    cause: BaseException | None, *, lost: bool = False
+) -> StoreUnavailable | StoreBroken | Unstorable:
+    """The error to raise instead of a driver's; `lost` where the connection is known to be."""
     told = f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0]}"
     if isinstance(cause, sqlite3.Error):
         code = (
@@ -62,15 +68,11 @@ def meaning(error: exc.DBAPIError) -> StoreUnavailable | StoreBroken | Unstorabl
         passing, data = code in PASSING_CODES, code in DATA_CODES
     else:
         state = getattr(cause, "sqlstate", None) or ""
-        lost = (
-            error.connection_invalidated
-            or isinstance(error, exc.InterfaceError)
-            or (not state and isinstance(error, exc.OperationalError))
-        )
+        kinds = {kind.__name__ for kind in type(cause).__mro__}  # PEP 249's names.
+        lost = lost or "InterfaceError" in kinds or (not state and "OperationalError" in kinds)
         passing = lost or state == READ_ONLY or state.startswith(PASSING_CLASSES)
-        data = state.startswith(DATA_CLASSES) or (
-            not state and isinstance(error, exc.DataError)
-        )  # The driver itself refuses a NUL.
+        # The driver itself refuses a NUL.
+        data = state.startswith(DATA_CLASSES) or (not state and "DataError" in kinds)
     if passing:
         return StoreUnavailable(f"the database cannot do this now ({told})")
     if data:  # The server's text may quote the value.

@@ -14,7 +14,8 @@ What differs between the two databases is in `stream/store/sql/dialect.py`. What
 
 import threading
 import time
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import namedtuple
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -25,7 +26,7 @@ from sqlalchemy import event
 
 from stream.store.contract import Cells, Changes, Entities, Fenced, Key, Move, Position, Row
 from stream.store.migrations.run import migrate
-from stream.store.sql.dialect import Dialect, dialect_of
+from stream.store.sql.dialect import Dialect, Driver, dialect_of
 from stream.store.sql.errors import translated
 
 MANY_CHANGES = 50_000
@@ -49,10 +50,7 @@ MOVED = (
     " event_time_ms = CASE WHEN event_time_ms > :at THEN event_time_ms ELSE :at END"
     " WHERE processor = :processor AND topic = :topic AND partition = :partition AND next = :loaded"
 )
-CHANGED = (
-    "INSERT INTO cell_changes (name, revision, at_ms, cells, keys) "
-    "VALUES (:name, {revision}, :at_ms, :cells, :keys)"
-)
+CHANGE_COLUMNS = "name, revision, at_ms, cells, keys"
 
 
 class SqlReading:
@@ -60,6 +58,7 @@ class SqlReading:
 
     def __init__(self, connection: sa.Connection, dialect: Dialect) -> None:
         self._connection, self._dialect = connection, dialect
+        self._driver = _driver(connection)
 
     def positions(self, processor: str | None = None) -> list[Position]:
         where = "" if processor is None else "WHERE processor = :processor"
@@ -71,24 +70,25 @@ class SqlReading:
         return [Position(*row) for row in rows]
 
     def query(self, sql: str, **parameters: Any) -> list[Any]:
-        return list(self._connection.execute(_text(sql), parameters))
+        cursor = self._driver.execute(self._dialect.statement(sql), parameters)
+        if cursor.description is None:
+            return []
+        make = _row_type(tuple([column[0] for column in cursor.description]))._make
+        return [make(row) for row in cursor.fetchall()]
 
     def changes(self, cells: Cells, since: int | None) -> Changes:
         columns, size = (*cells.key, *cells.measures), len(cells.key)
-        watermark = int(self._connection.exec_driver_sql(self._dialect.watermark).scalar_one())
+        watermark = int(self._driver.execute(self._dialect.watermark).fetchall()[0][0])
         told = None if since is None else self._changed_keys(cells, since)
         if told is None:
-            return Changes(
-                self.query(f"SELECT {', '.join(columns)} FROM {cells.table}"),
-                watermark,
-                complete=True,
-            )
+            sql = f"SELECT {', '.join(columns)} FROM {cells.table}"
+            return Changes(self._driver.execute(sql).fetchall(), watermark, complete=True)
         if not told:
             return Changes([], watermark, complete=False)
         found = {
             tuple(row[:size]): row
             for row in self._dialect.select(
-                self._connection, cells.table, columns, size, sorted(told), lock=""
+                self._driver, cells.table, columns, size, sorted(told), lock=""
             )
         }
         zero = (0,) * len(cells.measures)
@@ -134,7 +134,7 @@ class SqlTransaction(SqlReading):
             (NEW_POSITION, [r for r in rows if r["loaded"] is None]),
             (MOVED, [r for r in rows if r["loaded"] is not None]),
         ):
-            if changed and self._execute_many(sql, changed) != len(changed):
+            if sum(self.execute(sql, **row) for row in changed) != len(changed):
                 told = ", ".join(f"{row['partition']} at {row['loaded']}" for row in changed)
                 raise Fenced(
                     f"{processor} does not own all of {topic} any more that it loaded: {told}"
@@ -147,7 +147,7 @@ class SqlTransaction(SqlReading):
             return {}
         size, make = entities.key, entities.row._make  # type: ignore[attr-defined]
         rows = self._dialect.select(
-            self._connection,
+            self._driver,
             entities.table,
             _fields(entities),
             size,
@@ -168,16 +168,16 @@ class SqlTransaction(SqlReading):
         if missing:
             new = [row for row in ordered if row[:size] in missing]
             if new:
-                self._dialect.insert(self._connection, entities.table, fields, size, new)
+                self._dialect.insert(self._driver, entities.table, fields, size, new)
                 ordered = [row for row in ordered if row[:size] not in missing]
                 missing.difference_update(row[:size] for row in new)
         if ordered:
-            self._dialect.upsert(self._connection, entities.table, fields, size, ordered)
+            self._dialect.upsert(self._driver, entities.table, fields, size, ordered)
 
     def delete(self, entities: Entities[Row], keys: Collection[Key]) -> None:
         if keys:
             self._dialect.delete(
-                self._connection, entities.table, _fields(entities)[: entities.key], sorted(keys)
+                self._driver, entities.table, _fields(entities)[: entities.key], sorted(keys)
             )
             if self._dialect.inserts:
                 self._missing.setdefault(entities.table, set()).update(keys)
@@ -185,7 +185,7 @@ class SqlTransaction(SqlReading):
     def add(self, cells: Cells, deltas: Mapping[Key, tuple[int, ...]]) -> None:
         changed = sorted(key for key, measures in deltas.items() if any(measures))
         if changed:
-            self._dialect.add(self._connection, cells, [key + deltas[key] for key in changed])
+            self._dialect.add(self._driver, cells, [key + deltas[key] for key in changed])
             self._changed.setdefault(cells.table, set()).update(changed)
 
     def sweep(self, cells: Cells) -> int:
@@ -201,7 +201,7 @@ class SqlTransaction(SqlReading):
         sql = f"SELECT {', '.join(fields)} FROM {table.table} WHERE shop = :shop LIMIT :at_most"
         keys = sorted(tuple(row) for row in self.query(sql, shop=shop, at_most=at_most))
         if keys:
-            self._dialect.delete(self._connection, table.table, fields, keys)
+            self._dialect.delete(self._driver, table.table, fields, keys)
             if isinstance(table, Cells):
                 self._changed.setdefault(table.table, set()).update(keys)
         return len(keys)
@@ -221,43 +221,40 @@ class SqlTransaction(SqlReading):
         changed = {table: keys for table, keys in self._changed.items() if keys}
         if changed:
             if self._dialect.count_revision:
-                self._connection.exec_driver_sql(self._dialect.count_revision)
-            told = [
-                {
-                    "name": table,
-                    "at_ms": now_ms,
-                    "cells": len(changed[table]),
-                    "keys": msgspec.msgpack.encode(list(changed[table])),
-                }
-                for table in sorted(changed)
-            ]
-            self._execute_many(CHANGED.format(revision=self._dialect.revision), told)
+                self._driver.execute(self._dialect.count_revision)
+            told: dict[str, Any] = {"at_ms": now_ms}
+            for number, table in enumerate(sorted(changed)):
+                told |= {f"name{number}": table, f"cells{number}": len(changed[table])}
+                told[f"keys{number}"] = msgspec.msgpack.encode(list(changed[table]))
+            values = ", ".join(
+                f"(:name{n}, {self._dialect.revision}, :at_ms, :cells{n}, :keys{n})"
+                for n in range(len(changed))
+            )
+            self.execute(f"INSERT INTO cell_changes ({CHANGE_COLUMNS}) VALUES {values}", **told)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         missing = {table: keys.copy() for table, keys in self._missing.items()}
         changed = {table: keys.copy() for table, keys in self._changed.items()}
         try:
-            with translated(), self._connection.begin_nested():
+            with translated(self._dialect.errors()), self._connection.begin_nested():
                 yield
         except BaseException:
             self._missing, self._changed = missing, changed
             raise
 
     def execute(self, sql: str, **parameters: Any) -> int:
-        return int(self._connection.execute(_text(sql), parameters).rowcount)
-
-    def _execute_many(self, sql: str, rows: Sequence[Mapping[str, Any]]) -> int:
-        """One statement for each row, in one round trip (libpq's pipeline); how many rows they
-        touched in all."""
-        return int(self._connection.execute(_text(sql), list(rows)).rowcount)
+        return self._driver.execute(self._dialect.statement(sql), parameters).rowcount
 
 
 @lru_cache(maxsize=256)
-def _text(sql: str) -> sa.TextClause:
-    """A statement is parsed once: a SELECT with hundreds of parameters costs four times as much
-    otherwise."""
-    return sa.text(sql)
+def _row_type(names: tuple[str, ...]) -> type[Any]:
+    return namedtuple("Row", names, rename=True)
+
+
+def _driver(connection: sa.Connection) -> Driver:
+    driver: Any = connection.connection.driver_connection
+    return driver  # type: ignore[no-any-return]
 
 
 def _fields(entities: Entities[Any]) -> tuple[str, ...]:
@@ -291,7 +288,7 @@ class SqlStore:
             writing = _engine(dialect, url, 1)
             event.listen(writing, "connect", dialect.on_connect_to_write)
         try:
-            with translated():
+            with translated(dialect.errors()):
                 migrate(engine, dialect)
                 dialect.learn(engine)
         except BaseException:
@@ -305,7 +302,7 @@ class SqlStore:
             self._writers.acquire()
         try:
             with (
-                translated(),
+                translated(self._dialect.errors()),
                 self._writing.connect().execution_options(
                     **self._dialect.write_options
                 ) as connection,
@@ -321,7 +318,7 @@ class SqlStore:
     @contextmanager
     def snapshot(self) -> Iterator[SqlReading]:
         with (
-            translated(),
+            translated(self._dialect.errors()),
             self._engine.connect().execution_options(**self._dialect.read_options) as connection,
             connection.begin(),
         ):

@@ -79,7 +79,7 @@ def numbers(rows: Rows, columns: Sequence[str]) -> list[tuple[Any, ...]]:
 
 def of_table(store: SqlStore, table: str) -> Rows:
     with store.snapshot() as snapshot:
-        return [dict(row._mapping) for row in snapshot.query(f"SELECT * FROM {table}")]
+        return [row._asdict() for row in snapshot.query(f"SELECT * FROM {table}")]
 
 
 def test_every_table_of_the_old_store_had_rows() -> None:
