@@ -15,6 +15,7 @@ from orderwire.commands import (
     serve,
     spend,
     status,
+    token,
 )
 
 app = typer.Typer(
@@ -35,6 +36,7 @@ COMMANDS = (
     rebuild,
     pixel,
     migrate_store,
+    token,
 )
 for command in COMMANDS:
     command.register(app)

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from ingest.shopify.admin.errors import AdminError
 from orderwire.operation.existing import NothingThere
 from orderwire.settings.program import ConfigurationError
 from stream.log.contract import LogError
@@ -28,7 +29,14 @@ def exit_on_failure(command: str) -> Iterator[None]:
     log_to_stderr()
     try:
         yield
-    except (ConfigurationError, NothingThere, LogError, StoreError, Refused) as error:
+    except (
+        ConfigurationError,
+        NothingThere,
+        LogError,
+        StoreError,
+        AdminError,
+        Refused,
+    ) as error:
         typer.echo(f"orderwire {command}: {error}", err=True)
         raise typer.Exit(1) from None
 

@@ -59,6 +59,8 @@ class ShopSettings(BaseModel):
     admin_token: SecretStr | None = None
     client_id: str | None = None
     client_secret: SecretStr | None = None
+    refresh_token: SecretStr | None = None
+    """The first one; the store keeps those that follow it."""
     api_version: str = Field(
         "2026-10", pattern=r"^(\d{4}-\d\d|unstable)$", description="a version such as 2026-10"
     )
@@ -93,8 +95,21 @@ class ShopSettings(BaseModel):
     @property
     def admin_graphql_url(self) -> str:
         """Where Shopify's Admin API answers GraphQL."""
-        host = (self.admin_url or f"https://{self.domain}").rstrip("/")
-        return f"{host}/admin/api/{self.api_version}/graphql.json"
+        return f"{self._admin_host}/admin/api/{self.api_version}/graphql.json"
+
+    @property
+    def admin_token_url(self) -> str:
+        """Where Shopify gives access tokens."""
+        return f"{self._admin_host}/admin/oauth/access_token"
+
+    @property
+    def has_admin_api(self) -> bool:
+        """Whether anything is set by which the Admin API may be asked."""
+        return self.admin_token is not None or self.client_id is not None
+
+    @property
+    def _admin_host(self) -> str:
+        return (self.admin_url or f"https://{self.domain}").rstrip("/")
 
     @property
     def meta_secrets(self) -> tuple[str, str] | None:

@@ -197,6 +197,7 @@ def test_the_secrets_are_these() -> None:
         "ORDERWIRE_STORE_URL",
         "SHOPIFY_ADMIN_TOKEN",
         "SHOPIFY_CLIENT_SECRET",
+        "SHOPIFY_REFRESH_TOKEN",
         "SHOPIFY_WEBHOOK_SECRET",
     ]
 

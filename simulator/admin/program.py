@@ -1,0 +1,68 @@
+"""The stand-in as a program: `python -m simulator.admin.program --port N --shop S --secret …`.
+
+`POST /shop/orders` and `/shop/checkouts` take classic bodies, as the simulated shop sends them, so
+that the Admin API shows what the webhooks said.
+"""
+
+import argparse
+import asyncio
+import signal
+import time
+from collections.abc import Collection
+
+import orjson
+from aiohttp import web
+
+from simulator.admin import from_classic
+from simulator.admin.access import Access
+from simulator.admin.books import Books, shop
+from simulator.admin.stand_in import AdminStandIn
+
+
+class ShopProgram(AdminStandIn):
+    """With routes by which a simulated shop tells what it sold."""
+
+    def more_routes(self) -> Collection[web.RouteDef]:
+        return (
+            web.post("/shop/orders", self._orders),
+            web.post("/shop/checkouts", self._checkouts),
+        )
+
+    async def _orders(self, request: web.Request) -> web.Response:
+        """Bodies one a line; an older state than the one known is left out."""
+        for line in (await request.read()).splitlines():
+            made = from_classic.order(orjson.loads(line))
+            known = self.books.orders.one(made["id"])
+            if known is None or known["updatedAt"] <= made["updatedAt"]:
+                self.books.orders.keep(made)
+        return web.Response(text=str(len(self.books.orders)))
+
+    async def _checkouts(self, request: web.Request) -> web.Response:
+        for line in (await request.read()).splitlines():
+            body = orjson.loads(line)
+            url = body.get("abandoned_checkout_url") or f"https://shop.example/c/{body['token']}"
+            self.books.checkouts.keep(from_classic.checkout(body, url))
+        return web.Response(text=str(len(self.books.checkouts)))
+
+
+async def _main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m simulator.admin.program")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--shop", default="demo.myshopify.com")
+    parser.add_argument("--zone", default="Europe/Paris")
+    parser.add_argument("--client-id", default="client-id")
+    parser.add_argument("--client-secret", default="client-secret")
+    options = parser.parse_args()
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    access = Access(time.time, client_id=options.client_id, client_secret=options.client_secret)
+    books = Books(shop(options.shop, options.zone))
+    async with ShopProgram(books, access=access, port=options.port) as admin:
+        print(admin.url, flush=True)  # noqa: T201 - who started it reads where it listens
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(_main())

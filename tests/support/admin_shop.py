@@ -1,0 +1,42 @@
+"""A simulated shop behind the stand-in for the Admin API."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from simulator.admin import from_classic
+from simulator.admin.books import Books, shop
+from simulator.shop.shop import ShopSimulator
+
+SHOP = "example.myshopify.com"
+NOW = datetime(2026, 11, 27, 12, tzinfo=UTC)
+
+
+def bodies(
+    orders: int = 40, seed: int = 1, days: int = 365
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(topic, classic body) of a shop's past, orders and checkouts."""
+    simulator = ShopSimulator(seed, SHOP, "secret", NOW, orders)
+    taken = 0
+    if not orders:
+        return
+    for delivery in simulator.history(days):
+        if delivery.topic.startswith("orders/"):
+            taken += 1
+        yield delivery.topic, orjson.loads(delivery.body)
+        if taken == orders:
+            return
+
+
+def books(orders: int = 40, seed: int = 1, days: int = 365) -> Books:
+    """The same as the Admin API shows it."""
+    made = Books(shop(SHOP))
+    for topic, body in bodies(orders, seed, days):
+        if topic.startswith("orders/"):
+            made.orders.keep(from_classic.order(body))
+        elif topic.startswith("checkouts/") and not body.get("completed_at"):
+            url = body["abandoned_checkout_url"]
+            made.checkouts.keep(from_classic.checkout(body, url))
+    return made
