@@ -33,9 +33,7 @@ class Answer:
 
     path: str
     summary: str
-    answer: Callable[[Question], Json | Struct]
-    fields: tuple[str, ...] = ()
-    """Members of an answer that has no type yet."""
+    answer: Callable[[Question], Struct]
+    schema: type[Struct]
+    """The type of what `answer` gives."""
     parameters: tuple[Parameter, ...] = ()
-    schema: type[Struct] | None = None
-    """Of the answer."""

@@ -8,22 +8,32 @@ from functools import partial
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
+from msgspec.structs import asdict
 
 from aggregates.parameters import text
 from destinations.delivery.answer import Shown, account, known_accounts, order, retry
-from destinations.delivery.rows import OUTCOMES
+from destinations.delivery.schema import (
+    Accounts,
+    AccountState,
+    AttemptMade,
+    OrderDelivery,
+    Outcomes,
+    Retried,
+)
+from destinations.meta.schema import CapiAccount, CapiDelivery
 from destinations.registry import KINDS
 from processors.engine.feed import Feed
 from query.api_settings import ShopSettings
 from query.as_of import AsOf, as_of, today, zone_of
 from query.envelope import answered
-from query.problem import bad_parameter, not_found
+from query.problem import Problem, bad_parameter, not_found
 from query.route import Asked, Route
 from query.services import services_of
 from stream.store.contract import Position, Reading
 
 Json = dict[str, Any]
 T = TypeVar("T", bound="Retry")
+Delivery = OrderDelivery[AttemptMade]
 META: Final = "meta"
 NO_PIXEL: Final = "no pixel is configured for this shop: set META_PIXEL_ID and META_ACCESS_TOKEN"
 NAME: Final = text("name", "the account's name: `meta`, or its table's", longest=40, where="path")
@@ -33,16 +43,12 @@ PIXEL: Final = text(
     "which pixel, where the shop has or had several; the account named meta otherwise",
     longest=40,
 )
-ACCOUNT_FIELDS: Final = (
-    *("name", "kind", "account", "state", "paused", "failing", "outcomes"),
-    *("latency_ms", "oldest_unsent_s", "match_keys"),
+ACCOUNT_TYPES: Final[tuple[type[msgspec.Struct], ...]] = tuple(
+    dict.fromkeys([AccountState, *(kind.answer_types().account for kind in KINDS.values())])
 )
-CAPI_FIELDS: Final = (
-    *("pixel_id", "state", "paused", "outcomes", "latency_ms", "oldest_unsent_s", "match_keys"),
-)
-ORDER_FIELDS: Final = (
-    *("order_id", "event_name", "event_id", "outcome", "reason", "event_time"),
-    *("received_at", "sent_at", "match_keys", "attempts"),
+DELIVERY_TYPES: Final[tuple[type[msgspec.Struct], ...]] = tuple(
+    OrderDelivery[attempt]  # type: ignore[valid-type]  # a kind's own, known when it runs
+    for attempt in dict.fromkeys(kind.answer_types().attempt for kind in KINDS.values())
 )
 
 
@@ -63,11 +69,11 @@ def feeds(settings: ShopSettings) -> tuple[Feed, ...]:
     return tuple(Feed(KINDS[name].processor, "orders") for name in kinds)
 
 
-async def _answered(answer: Callable[[Question], Json], asked: Asked) -> Json:
+async def _answered(answer: Callable[[Question], msgspec.Struct], asked: Asked) -> Json:
     services, of = services_of(asked), feeds(asked.settings)
     spans = await services.lags.spans({feed.topic for feed in of})
 
-    def read() -> tuple[Json, AsOf]:
+    def read() -> tuple[msgspec.Struct, AsOf]:
         with services.store.snapshot() as snapshot:
             positions, day = snapshot.positions(), _day(snapshot, asked)
             found = answer(
@@ -102,20 +108,20 @@ def _named(reading: Reading, shop: str, shown: tuple[Shown, ...], name: str) -> 
     return found[name]
 
 
-def _all(question: Question) -> Json:
+def _all(question: Question) -> Accounts:
     found = _accounts(question.reading, question.shop, question.accounts)
-    return {
-        "items": [account(question.reading, each, question.now_ms) for each in found.values()],
-        "next_cursor": None,
-    }
+    return Accounts(
+        items=[account(question.reading, each, question.now_ms) for each in found.values()],
+        next_cursor=None,
+    )
 
 
-def _one(question: Question) -> Json:
+def _one(question: Question) -> AccountState:
     shown = _named(question.reading, question.shop, question.accounts, question.values["name"])
     return account(question.reading, shown, question.now_ms)
 
 
-def _capi(question: Question) -> Json:
+def _capi(question: Question) -> CapiAccount:
     pixel_id = question.values["pixel"]
     of_meta = [
         each
@@ -126,7 +132,7 @@ def _capi(question: Question) -> Json:
     if wanted:
         # Without a pixel: the account named meta, else the first one.
         shown = min(wanted, key=lambda each: each.name != META)
-        return account(question.reading, shown, question.now_ms) | {"reason": None}
+        return _capi_account(account(question.reading, shown, question.now_ms), reason=None)
     if pixel_id:
         told = " or ".join(each.account for each in of_meta)
         raise not_found(
@@ -134,20 +140,25 @@ def _capi(question: Question) -> Json:
             f"leave pixel out, or ask for {told}" if told else NO_PIXEL,
         )
     nothing = Shown(question.shop, META, KINDS[META], "", 0)
-    return account(question.reading, nothing, question.now_ms) | {
-        "pixel_id": None,
-        "state": None,
-        "reason": NO_PIXEL,
-        "outcomes": dict.fromkeys(OUTCOMES, 0),
-    }
+    return _capi_account(
+        account(question.reading, nothing, question.now_ms),
+        pixel_id=None,
+        state=None,
+        reason=NO_PIXEL,
+        outcomes=Outcomes(),
+    )
 
 
-def _order(question: Question) -> Json:
+def _capi_account(of: AccountState, **members: Any) -> CapiAccount:
+    return CapiAccount(**(asdict(of) | members))
+
+
+def _order(question: Question) -> Delivery:
     shown = _named(question.reading, question.shop, question.accounts, question.values["name"])
     return _order_of(question, shown)
 
 
-def _capi_order(question: Question) -> Json:
+def _capi_order(question: Question) -> CapiDelivery:
     """The order's event for the account named meta; else for whichever of Meta's has one."""
     found = _accounts(question.reading, question.shop, question.accounts)
     of_meta = sorted(
@@ -157,18 +168,22 @@ def _capi_order(question: Question) -> Json:
     for shown in of_meta:
         answer = order(question.reading, shown, question.values["order_id"])
         if answer is not None:
-            return answer | {"pixel_id": shown.account}
-    return _order_of(question, Shown(question.shop, META, KINDS[META], "", 0))
+            return CapiDelivery(**asdict(answer), pixel_id=shown.account)
+    raise _no_event()
 
 
-def _order_of(question: Question, shown: Shown) -> Json:
+def _order_of(question: Question, shown: Shown) -> Delivery:
     answer = order(question.reading, shown, question.values["order_id"])
     if answer is None:
-        raise not_found(
-            "no event was made of this order",
-            "look at GET /v1/status: the order may wait behind others, or be parked",
-        )
+        raise _no_event()
     return answer
+
+
+def _no_event() -> Problem:
+    return not_found(
+        "no event was made of this order",
+        "look at GET /v1/status: the order may wait behind others, or be parked",
+    )
 
 
 DESTINATIONS: Final = (
@@ -177,14 +192,14 @@ DESTINATIONS: Final = (
         "/v1/destinations",
         "Every account that receives this shop's events: state, outcomes, latency",
         partial(_answered, _all),
-        fields=("items", "next_cursor"),
+        answer=Accounts,
     ),
     Route(
         "GET",
         "/v1/destinations/{name}",
         "One account: state, outcomes, latency, coverage of match keys",
         partial(_answered, _one),
-        fields=ACCOUNT_FIELDS,
+        answer=ACCOUNT_TYPES,
         parameters=(NAME,),
     ),
     Route(
@@ -192,7 +207,7 @@ DESTINATIONS: Final = (
         "/v1/destinations/{name}/orders/{order_id}",
         "One order's delivery to an account, event by event and attempt by attempt",
         partial(_answered, _order),
-        fields=(*ORDER_FIELDS, "events"),
+        answer=DELIVERY_TYPES,
         parameters=(NAME, ORDER_ID),
     ),
     Route(
@@ -200,7 +215,7 @@ DESTINATIONS: Final = (
         "/v1/capi",
         "Purchase events to Meta: outcomes, latency, coverage of match keys",
         partial(_answered, _capi),
-        fields=CAPI_FIELDS,
+        answer=CapiAccount,
         parameters=(PIXEL,),
     ),
     Route(
@@ -208,7 +223,7 @@ DESTINATIONS: Final = (
         "/v1/capi/orders/{order_id}",
         "One order's delivery to Meta, attempt by attempt",
         partial(_answered, _capi_order),
-        fields=ORDER_FIELDS,
+        answer=CapiDelivery,
         parameters=(ORDER_ID,),
     ),
 )
@@ -275,7 +290,7 @@ async def _retry(asked: Asked, wanted: Retry, name: str | None) -> Json:
     """Retry in the account named, or in all of Meta's."""
     services, of = services_of(asked), feeds(asked.settings)
 
-    def write() -> tuple[Json, list[Position], int]:
+    def write() -> tuple[Retried, list[Position], int]:
         with services.store.begin() as transaction:
             accounts = asked.settings.accounts
             if name is not None:
@@ -283,9 +298,8 @@ async def _retry(asked: Asked, wanted: Retry, name: str | None) -> Json:
             else:
                 found = _accounts(transaction, asked.shop, accounts).values()
                 names = sorted({META, *(each.name for each in found if each.kind.name == META)})
-            done = {"retried": 0, "probed": 0}
-            for each in names:
-                counts = retry(
+            counts = [
+                retry(
                     transaction,
                     asked.shop,
                     each,
@@ -293,7 +307,12 @@ async def _retry(asked: Asked, wanted: Retry, name: str | None) -> Json:
                     order_ids=wanted.order_ids,
                     reason=wanted.reason,
                 )
-                done = {key: done[key] + counts[key] for key in done}
+                for each in names
+            ]
+            done = Retried(
+                retried=sum(each.retried for each in counts),
+                probed=sum(each.probed for each in counts),
+            )
             return done, transaction.positions(), _day(transaction, asked)
 
     spans = await services.lags.spans({feed.topic for feed in of})
@@ -308,7 +327,7 @@ RETRIES: Final = (
         "Send dead events of an account again, all or some; try a paused account at once",
         destination_retry,
         parameters=(NAME,),
-        fields=("retried", "probed"),
+        answer=Retried,
         body=Retry,
     ),
     Route(
@@ -316,7 +335,7 @@ RETRIES: Final = (
         "/v1/capi/retry",
         "Send dead or paused events again, all or some",
         capi_retry,
-        fields=("retried", "probed"),
+        answer=Retried,
         body=CapiRetry,
     ),
 )

@@ -60,7 +60,7 @@ async def _answer(answer: Answer, feeds: tuple[Feed, ...], asked: Asked) -> Json
     services = services_of(asked)
     spans = await services.lags.spans({feed.topic for feed in feeds})
 
-    def read() -> tuple[Json | msgspec.Struct, AsOf]:
+    def read() -> tuple[msgspec.Struct, AsOf]:
         with services.store.snapshot() as snapshot:
             positions, day = snapshot.positions(), _day(snapshot, asked)
             since = first_day_seen(snapshot, asked.shop)
@@ -276,7 +276,6 @@ ROUTES: Final[tuple[Route, ...]] = (
             partial(_answer, each, feeds),
             parameters=each.parameters,
             answer=each.schema,
-            fields=each.fields,
         )
         for each, feeds in answers()
     ),

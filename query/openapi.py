@@ -45,7 +45,7 @@ def document(routes: Sequence[Route], version: str, *, secured: bool) -> Json:
     """OpenAPI 3.1; `secured` where a bearer token is needed."""
     types: dict[type[Struct], None] = dict.fromkeys([ProblemDocument, OfShop, OfInstallation])
     for route in routes:
-        types |= dict.fromkeys(each for each in (route.answer, route.body) if each is not None)
+        types |= dict.fromkeys([*route.answers, *([route.body] if route.body else [])])
     references, schemas = msgspec.json.schema_components(
         types, ref_template="#/components/schemas/{name}"
     )
@@ -156,13 +156,10 @@ def _content(
 ) -> Json:
     if media != "application/json":
         return {"schema": {"type": "string"}}
-    if route.answer is None and not route.fields:
+    if not route.answers:
         return {"schema": {"type": "object"}}
-    own = (
-        {"type": "object", "required": list(route.fields)}
-        if route.answer is None
-        else schema_of[route.answer]
-    )
+    several = [schema_of[each] for each in route.answers]
+    own: Json = several[0] if len(several) == 1 else {"anyOf": several}
     envelopes = {"shop": OfShop, "status": OfInstallation}
     if route.scope in envelopes:
         own = {"allOf": [schema_of[envelopes[route.scope]], own]}

@@ -45,12 +45,18 @@ class Route:
     handler: Handler
     scope: Literal["open", "shop", "status", "installation"] = "shop"
     parameters: tuple[Parameter, ...] = ()
-    answer: type[Struct] | None = None
-    """The members of a 200 beyond `shop` and `as_of`; None where it is no JSON object of ours."""
-    fields: tuple[str, ...] = ()
-    """The same by name, for answers that have no type yet."""
+    answer: type[Struct] | tuple[type[Struct], ...] | None = None
+    """The members of a 200 beyond `shop` and `as_of`, or those that it may have by turns; None
+    where it is no JSON object of ours."""
     media_types: tuple[str, ...] = ("application/json",)
     statuses: tuple[int, ...] = (200,)
     """With which such an answer comes."""
     body: type[Struct] | None = None
     """The request's JSON body, which may be left out."""
+
+    @property
+    def answers(self) -> tuple[type[Struct], ...]:
+        """Every type that the answer may have."""
+        if self.answer is None:
+            return ()
+        return self.answer if isinstance(self.answer, tuple) else (self.answer,)

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from msgspec.structs import asdict
+
 from destinations.delivery.accounts import RULE
 from destinations.delivery.life import past
 from destinations.delivery.protocol import Kind
@@ -21,6 +23,18 @@ from destinations.delivery.rows import (
     OUTCOMES,
     PENDING,
     AccountRow,
+)
+from destinations.delivery.schema import (
+    AccountState,
+    AttemptMade,
+    EventDelivery,
+    Failing,
+    Latency,
+    OrderDelivery,
+    Outcomes,
+    Paused,
+    Retried,
+    State,
 )
 from stream.store.contract import Key, Reading, Transaction
 from stream.times import instant
@@ -60,7 +74,7 @@ def percentile(buckets: Mapping[int, int], share: float) -> float | None:
     return None
 
 
-def account(reading: Reading, shown: Shown, now_ms: int) -> dict[str, Any]:
+def account(reading: Reading, shown: Shown, now_ms: int) -> AccountState:
     """The state of one account: docs/api.md, "GET /v1/destinations/{name}". `shop` and `as_of` come
     with every answer.
 
@@ -85,33 +99,36 @@ def account(reading: Reading, shown: Shown, now_ms: int) -> dict[str, Any]:
     state, paused = _state(row, now_ms)
     failing = None
     if row.failing_since_ms is not None:
-        failing = {"since": instant(row.failing_since_ms), "cause": row.failing_cause}
-    return {
-        "name": shown.name,
-        "kind": shown.kind.name,
-        "account": shown.account,
-        "state": state,
-        "paused": paused,
-        "failing": failing,
-        "outcomes": {
-            outcome: counted["outcome"].get(outcome, 0) + before.get(outcome, 0)
-            for outcome in OUTCOMES
-        },
-        "latency_ms": {
-            name: percentile(latency, share)
-            for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))
-        },
-        "oldest_unsent_s": None if oldest is None else max(now_ms // 1000 - oldest, 0),
-        "oldest_unsent_limit_s": shown.max_age_s,
-        "match_keys": {
+        failing = Failing(since=instant(row.failing_since_ms), cause=row.failing_cause)
+    return shown.kind.answer_types().account(
+        name=shown.name,
+        kind=shown.kind.name,
+        account=shown.account,
+        state=state,
+        paused=paused,
+        failing=failing,
+        outcomes=Outcomes(
+            **{
+                outcome: counted["outcome"].get(outcome, 0) + before.get(outcome, 0)
+                for outcome in OUTCOMES
+            }
+        ),
+        latency_ms=Latency(
+            p50=percentile(latency, 0.5),
+            p95=percentile(latency, 0.95),
+            p99=percentile(latency, 0.99),
+        ),
+        oldest_unsent_s=None if oldest is None else max(now_ms // 1000 - oldest, 0),
+        oldest_unsent_limit_s=shown.max_age_s,
+        match_keys={
             key: round(counted["match_key"].get(key, 0) / built, 4) if built else None
             for key in shown.kind.match_keys
         },
-        "predicted_rejections": {
+        predicted_rejections={
             name: events for name, events in counted["predicted"].items() if events
         },
         **shown.kind.beside(reading, shown.shop, shown.name, shown.account),
-    }
+    )
 
 
 def _cells(reading: Reading, place: Mapping[str, str]) -> dict[str, dict[str, int]]:
@@ -130,25 +147,25 @@ def _cells(reading: Reading, place: Mapping[str, str]) -> dict[str, dict[str, in
     return counted
 
 
-def _state(row: AccountRow, now_ms: int) -> tuple[str, dict[str, Any] | None]:
-    """State and `paused` of an account; a throttle is shown in the same shape."""
+def _state(row: AccountRow, now_ms: int) -> tuple[State, Paused | None]:
+    """State and `paused` of an account; a throttle is shown in the same members."""
     if row.paused_since_ms is not None:
         code = row.paused_code
-        return "paused", {
-            "since": instant(row.paused_since_ms),
-            "class": row.paused_class,
-            "code": int(code) if code.isdigit() else code or None,
-            "message": row.paused_message,
-            "next_probe_at": instant(row.next_probe_ms) if row.next_probe_ms else None,
-        }
+        return "paused", Paused(
+            since=instant(row.paused_since_ms),
+            class_=row.paused_class,
+            code=int(code) if code.isdigit() else code or None,
+            message=row.paused_message,
+            next_probe_at=instant(row.next_probe_ms) if row.next_probe_ms else None,
+        )
     if row.throttled_until_ms > now_ms:
-        return "throttled", {
-            "since": None,
-            "class": "throttle",
-            "code": None,
-            "message": "the receiver asks to wait",
-            "next_probe_at": instant(row.throttled_until_ms),
-        }
+        return "throttled", Paused(
+            since=None,
+            class_="throttle",
+            code=None,
+            message="the receiver asks to wait",
+            next_probe_at=instant(row.throttled_until_ms),
+        )
     return "sending" if row.failing_since_ms is None else "failing", None
 
 
@@ -160,7 +177,7 @@ def known_accounts(reading: Reading, shop: str) -> dict[str, tuple[str, str]]:
     return {row.destination: (row.kind, row.account) for row in rows}
 
 
-def order(reading: Reading, shown: Shown, order_id: str) -> dict[str, Any] | None:
+def order(reading: Reading, shown: Shown, order_id: str) -> OrderDelivery[AttemptMade] | None:
     """One order's delivery to an account; None for an order never seen.
 
     The event that came last, and all of the order's in `events`.
@@ -174,30 +191,38 @@ def order(reading: Reading, shown: Shown, order_id: str) -> dict[str, Any] | Non
     )
     if not rows:
         return None
-    events = [_event(row, shown.kind) for row in rows]
-    beside = {"order_id": order_id, "name": shown.name, "account": shown.account}
-    return {**beside, **events[0], "events": events}
+    attempt = shown.kind.answer_types().attempt
+    events = [_event(row, attempt) for row in rows]
+    return OrderDelivery(
+        order_id=order_id,
+        name=shown.name,
+        account=shown.account,
+        events=events,
+        **asdict(events[0]),
+    )
 
 
-def _event(row: Any, kind: Kind) -> dict[str, Any]:
+def _event(row: Any, attempt: type[AttemptMade]) -> EventDelivery[AttemptMade]:
     waits = row.due_ms is not None and row.outcome in (PENDING, MAYBE_ACCEPTED)
-    return {
-        "event_name": row.event_name,
-        "event_id": row.event_id,
-        "outcome": row.outcome,
-        "reason": row.reason or None,
-        "event_time": instant(row.event_time_s * 1000),
-        "received_at": instant(row.received_ms),
-        "sent_at": instant(row.sent_ms) if row.sent_ms else None,
-        "next_attempt_at": instant(row.due_ms) if waits else None,
-        "match_keys": row.match_keys.split(",") if row.match_keys else [],
-        "attempts": [_attempt(line, kind) for line in row.attempts.splitlines()],
-    }
+    return EventDelivery(
+        event_name=row.event_name,
+        event_id=row.event_id,
+        outcome=row.outcome,
+        reason=row.reason or None,
+        event_time=instant(row.event_time_s * 1000),
+        received_at=instant(row.received_ms),
+        sent_at=instant(row.sent_ms) if row.sent_ms else None,
+        next_attempt_at=instant(row.due_ms) if waits else None,
+        match_keys=row.match_keys.split(",") if row.match_keys else [],
+        attempts=[_attempt(line, attempt) for line in row.attempts.splitlines()],
+    )
 
 
-def _attempt(line: str, kind: Kind) -> dict[str, Any]:
+def _attempt(line: str, attempt: type[AttemptMade]) -> AttemptMade:
     kept = json.loads(line)
-    return {"at": instant(kept.pop("at_ms")), **dict.fromkeys(kind.attempt_fields), **kept}
+    members = {"at": instant(kept["at_ms"]), "class_": kept["class"]}
+    others = [name for name in attempt.__struct_fields__ if name not in members]
+    return attempt(**members, **{name: kept.get(name) for name in others})
 
 
 def retry(
@@ -208,12 +233,11 @@ def retry(
     *,
     order_ids: Sequence[str] | None = None,
     reason: str | None = None,
-) -> dict[str, int]:
+) -> Retried:
     """Send again what can be: dead rows that still have their payload become pending, and a paused
     account is probed at once.
 
-    Filters: some orders, a text that the row's reason holds. Answers `{"retried": rows, "probed":
-    accounts}`.
+    Filters: some orders, a text that the row's reason holds.
     """
     where = "shop = :shop AND destination = :destination AND outcome = 'dead' AND expires_ms > :now"
     values: dict[str, Any] = {"shop": shop, "destination": destination, "now": now_ms}
@@ -244,7 +268,7 @@ def retry(
         destination=destination,
         rule=RULE,
     )
-    return {"retried": sum(count for count in moved.values() if count > 0), "probed": probed}
+    return Retried(retried=sum(count for count in moved.values() if count > 0), probed=probed)
 
 
 _LITERAL = str.maketrans({"%": "!%", "_": "!_", "!": "!!"})

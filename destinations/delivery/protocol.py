@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from destinations.delivery.account import Account
 from destinations.delivery.backoff import Schedule
 from destinations.delivery.rows import OutboxRow
+from destinations.delivery.schema import AccountState, AttemptMade
 from destinations.delivery.verdict import Verdict
 from processors.shopify.orders import Order, OrderDeleted
 from stream.store.contract import Reading, Store, Transaction
@@ -169,12 +170,20 @@ class Context(NamedTuple):
     predicted_ltv: PredictedLtv | None = None
 
 
+class AnswerTypes(NamedTuple):
+    """Types of a kind's answers, where they have more members than those of all kinds."""
+
+    account: type[AccountState] = AccountState
+    attempt: type[AttemptMade] = AttemptMade
+    """Further members are `Verdict.details` by name, null where an attempt has none."""
+
+
 Aside = Callable[[Store, Sequence[Account], "Call"], Awaitable[None]]
 """Work beside sending, until cancelled."""
 
 
 Beside = Callable[[Reading, str, str, str], Mapping[str, Any]]
-"""(store, shop, account's name, account's id) -> members of its answer."""
+"""(store, shop, account's name, account's id) -> members of its answer, by name."""
 
 
 def nothing_beside(reading: Reading, shop: str, name: str, account_id: str) -> Mapping[str, Any]:
@@ -199,9 +208,8 @@ class Kind:
     """From the settings: how old an event usually may be."""
     match_keys: tuple[str, ...] = ()
     """Fields that identify a buyer, in the order in which answers list them."""
-    attempt_fields: tuple[str, ...] = ()
-    """`Verdict.details` that every attempt shows, null where there is none."""
+    answer_types: Callable[[], AnswerTypes] = AnswerTypes
     beside: Beside = nothing_beside
-    """Further members of the account's answer."""
+    """Members of the account's answer that `AccountState` has not."""
     asides: Mapping[str, Aside] = field(default_factory=dict)
     """By name, as status shows them."""

@@ -5,13 +5,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from destinations.delivery.account import Account
-from destinations.delivery.protocol import Context, Destination, Events, Kind
+from destinations.delivery.protocol import AnswerTypes, Context, Destination, Events, Kind
 from destinations.meta.match_keys import MATCH_KEYS
 from stream.store.contract import Reading, Store
 from stream.times import instant
 
 if TYPE_CHECKING:
     from destinations.delivery.transport import Call
+    from destinations.meta.schema import DatasetQuality
 
 
 def _settings() -> type[Any]:
@@ -38,6 +39,12 @@ def _max_age_s(settings: Any) -> int:
     return DEFAULT_MAX_AGE_S
 
 
+def _answer_types() -> AnswerTypes:
+    from destinations.meta.schema import GraphAttempt, MetaAccount
+
+    return AnswerTypes(MetaAccount, GraphAttempt)
+
+
 MOST_COUNTED = 10_000
 
 
@@ -49,9 +56,7 @@ def _beside(reading: Reading, shop: str, name: str, account_id: str) -> Mapping[
         shop=shop,
         name=name,
     )
-    quality = None
-    if rows and rows[0].quality:
-        quality = {**json.loads(rows[0].quality), "as_of": instant(rows[0].quality_ms)}
+    quality = _quality_of(rows[0].quality, rows[0].quality_ms) if rows else None
     # The index `outbox_own_id` has the same condition (`destinations.meta.event_ids.OWN_ID`).
     (own,) = reading.query(
         "SELECT COUNT(*) FROM (SELECT 1 FROM outbox WHERE shop = :shop AND destination = :name"
@@ -66,6 +71,20 @@ def _beside(reading: Reading, shop: str, name: str, account_id: str) -> Mapping[
         "dataset_quality": quality,
         "fallback_event_ids": int(own[0]),
     }
+
+
+def _quality_of(kept: str, kept_ms: int) -> "DatasetQuality | None":
+    from destinations.meta.schema import DatasetQuality, EventQuality
+
+    if not kept:
+        return None
+    said = json.loads(kept)
+    names = EventQuality.__struct_fields__
+    events = {
+        event: EventQuality(**{name: its.get(name) for name in names})
+        for event, its in said["events"].items()
+    }
+    return DatasetQuality(events=events, reason=said["reason"], as_of=instant(kept_ms))
 
 
 async def _quality(store: Store, accounts: Sequence[Account], call: "Call") -> None:
@@ -83,7 +102,7 @@ KIND = Kind(
     account_id=lambda settings: str(settings.pixel_id),
     max_age_s=_max_age_s,
     match_keys=MATCH_KEYS,
-    attempt_fields=("code", "subcode", "fbtrace_id"),
+    answer_types=_answer_types,
     beside=_beside,
     asides={"capi quality": _quality},
 )

@@ -70,7 +70,9 @@ def read(settings: Settings, store: Store, now_ms: int) -> StoreState:
             read_jobs(snapshot, None, now_ms),
             _filtered(snapshot),
             {
-                domain: {each.name: account(snapshot, each, now_ms) for each in shown(shop)}
+                domain: {
+                    each.name: to_builtins(account(snapshot, each, now_ms)) for each in shown(shop)
+                }
                 for domain, shop in settings.shops.items()
             },
         )

@@ -86,11 +86,11 @@ class StoreReader:
                 "SELECT reason, sum(records) FROM parked_cell WHERE records > 0 GROUP BY reason "
                 "ORDER BY 2 DESC, 1"
             )
-            outcomes = sent["outcomes"]
+            outcomes = sent.outcomes
             return Aggregates(
                 lag=lag_records(feeds, snapshot.positions(), spans),
-                waiting=outcomes["pending"] + outcomes["sending"] + outcomes["maybe_accepted"],
-                state=sent["state"],
+                waiting=outcomes.pending + outcomes.sending + outcomes.maybe_accepted,
+                state=sent.state or "",
                 to_meta_ms=(percentile(latency, 0.5), percentile(latency, 0.99)),
                 customers=scored.customers,
                 orders=scored.orders,

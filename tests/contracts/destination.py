@@ -19,11 +19,13 @@ from typing import Any
 import aiohttp
 import pytest
 import structlog
+from msgspec import to_builtins
 
 from destinations.delivery.answer import Shown, account, order, retry
 from destinations.delivery.ledger import end_leases, expire, forget_orders
 from destinations.delivery.life import FULL_MS, OLDEST_MS
 from destinations.delivery.results import parsed
+from destinations.delivery.schema import Retried
 from destinations.delivery.sender import Sender, Tuning
 from destinations.delivery.transport import aiohttp_call, client_session
 from destinations.registry import KINDS
@@ -100,7 +102,8 @@ class DestinationContract:
 
     def state(self, store: SqlStore, rig: Rig, now_ms: int) -> dict[str, Any]:
         with store.snapshot() as snapshot:
-            return account(snapshot, self.shown(rig), now_ms)
+            answer: dict[str, Any] = to_builtins(account(snapshot, self.shown(rig), now_ms))
+            return answer
 
     def shown(self, rig: Rig) -> Shown:
         of = rig.account
@@ -247,7 +250,7 @@ class DestinationContract:
         with store.snapshot() as snapshot:
             told = order(snapshot, self.shown(rig), "5")
         assert told is not None
-        assert told["reason"]
+        assert told.reason
         assert rig.taken() == good
         assert_cells_are_the_sum_over_rows(store)
 
@@ -341,7 +344,7 @@ class DestinationContract:
             assert rig.requests() == 1
             with store.begin() as transaction:
                 asked = retry(transaction, rig.account.shop, rig.account.name, clock.ms)
-            assert asked == {"retried": 0, "probed": 1}
+            assert asked == Retried(probed=1)
         await sender.drain()
         assert rig.taken() == {str(number): 1 for number in range(1, 6)}
         assert self.state(store, rig, clock.ms)["state"] == "sending"
@@ -395,6 +398,6 @@ class DestinationContract:
         with structlog.testing.capture_logs() as logs:
             await sender.drain()
         with store.snapshot() as snapshot:
-            told = order(snapshot, self.shown(rig), "1")
+            told = to_builtins(order(snapshot, self.shown(rig), "1"))
         seen = json.dumps([self.state(store, rig, clock.ms), told, logs, repr(rig.account)])
         assert not [secret for secret in rig.secrets if secret in seen]

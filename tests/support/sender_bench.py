@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import orjson
+from msgspec import to_builtins
 
 from destinations.delivery.answer import Shown, account
 from destinations.delivery.rows import OutboxRow
@@ -134,4 +135,5 @@ class Bench:
 
     def state(self) -> dict[str, Any]:
         with self.store.snapshot() as snapshot:
-            return account(snapshot, META, self.clock.ms)
+            answer: dict[str, Any] = to_builtins(account(snapshot, META, self.clock.ms))
+            return answer

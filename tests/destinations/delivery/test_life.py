@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 
 from destinations.delivery.answer import Shown, account, retry
 from destinations.delivery.backoff import GROWING
@@ -97,7 +98,7 @@ def outcomes(store: Store) -> list[tuple[str, str]]:
 def counted(store: Store) -> dict[str, int]:
     """`outcomes` of the account's answer, those that there are."""
     with store.snapshot() as snapshot:
-        found = account(snapshot, META, NOW_MS)["outcomes"]
+        found = asdict(account(snapshot, META, NOW_MS).outcomes)
     return {outcome: count for outcome, count in found.items() if count}
 
 
@@ -152,7 +153,7 @@ def test_a_dead_row_keeps_its_payload_until_it_expires_and_starts_anew_where_it_
     (row,) = rows(store)
     assert (row.payload != b"", row.tidy_ms) == (True, NOW_MS + FULL_MS)
     with store.begin() as transaction:
-        assert retry(transaction, SHOP, ACCOUNT, on(6))["retried"] == 1
+        assert retry(transaction, SHOP, ACCOUNT, on(6)).retried == 1
     assert [row.tidy_ms for row in rows(store)] == [None]
     settled(store, 6, lambda row: dead(row, REFUSED, "refused"))
     with store.begin() as transaction:

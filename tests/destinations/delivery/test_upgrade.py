@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from msgspec import to_builtins
 
 from destinations.delivery.answer import Shown, account, order
 from destinations.delivery.ledger import COLUMNS, claim
@@ -137,7 +138,7 @@ def test_every_row_and_every_number_of_an_older_store_is_kept(old_url: str) -> N
             due = before["due_ms"]
             full_until = before["received_ms"] + 30 * DAY_MS
             assert kept["tidy_ms"] == (full_until if due is None else None)
-        answer = account(transaction, META, NOW_MS)
+        answer = to_builtins(account(transaction, META, NOW_MS))
         assert {name: count for name, count in answer["outcomes"].items() if count} == {
             **dict.fromkeys(("pending", "sending", "sent", "maybe_accepted", "dead", "skipped"), 1),
             "no_consent": 1,
@@ -148,10 +149,12 @@ def test_every_row_and_every_number_of_an_older_store_is_kept(old_url: str) -> N
         assert (answer["state"], answer["paused"]["code"]) == ("paused", 190)
         assert answer["paused"]["next_probe_at"] is not None
         assert answer["dataset_quality"]["as_of"] == "1970-01-01T00:00:00.014Z"
-        told = order(transaction, META, "3")
+        told = to_builtins(order(transaction, META, "3"))
         assert told is not None
         assert told["attempts"][0]["fbtrace_id"] == "T"
-        held = account(transaction, META._replace(shop="testing.myshopify.com"), NOW_MS)
+        held = to_builtins(
+            account(transaction, META._replace(shop="testing.myshopify.com"), NOW_MS)
+        )
         assert held["paused"]["next_probe_at"] is None
         assert transaction.query("SELECT test_since_ms, test_seen_ms FROM meta_account")[0] == (
             12,

@@ -13,6 +13,7 @@ import structlog
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from msgspec import to_builtins
 
 from destinations.delivery import results
 from destinations.delivery.accounts import pause, throttle
@@ -32,6 +33,7 @@ from destinations.delivery.ledger import (
 from destinations.delivery.protocol import Context
 from destinations.delivery.results import Attempt, dead, parsed, sent
 from destinations.delivery.rows import CELLS, AccountRow, OutboxRow, cells
+from destinations.delivery.schema import Retried
 from destinations.delivery.verdict import ErrorClass, Verdict
 from destinations.meta.click import DAY_MS
 from destinations.meta.destination import REPEAT_MS
@@ -303,7 +305,7 @@ def test_too_little_identity_is_predicted_and_not_sent(store: SqlStore) -> None:
         "predicted rejection 2804050: too little customer information",
     )
     with store.snapshot() as snapshot:
-        assert account(snapshot, META, NOW_MS)["predicted_rejections"] == {"2804050": 1}
+        assert account(snapshot, META, NOW_MS).predicted_rejections == {"2804050": 1}
 
 
 def test_a_click_keeps_the_time_when_it_was_first_seen_over_several_orders(store: SqlStore) -> None:
@@ -403,7 +405,7 @@ def test_an_order_without_the_templates_field_is_a_sale_all_the_same_under_an_id
     fold(store, seen(order_id=2, checkout_token=None, test=True), chosen=chosen)
     fold(store, seen(order_id=3, checkout_token="c3"), chosen=chosen)
     with store.snapshot() as snapshot:
-        assert account(snapshot, META, NOW_MS)["fallback_event_ids"] == 1
+        assert to_builtins(account(snapshot, META, NOW_MS))["fallback_event_ids"] == 1
     with store.begin() as transaction:
         settle_sent(transaction, store.dialect, [row], SENT)
     fold(store, seen(order_id=1, checkout_token="c1", **later(1)), chosen=chosen)
@@ -767,21 +769,15 @@ def test_a_dead_row_keeps_its_payload_for_a_retry_until_it_is_too_old(store: Sql
             NOW_MS,
             order_ids=["1", "9"],
             reason="subcode 2804009,",
-        ) == {
-            "retried": 1,
-            "probed": 0,
-        }
-        assert retry(transaction, SHOP, ACCOUNT, NOW_MS, reason="subcode 2804001,") == {
-            "retried": 0,
-            "probed": 0,
-        }
+        ) == Retried(retried=1)
+        assert retry(transaction, SHOP, ACCOUNT, NOW_MS, reason="subcode 2804001,") == Retried()
     assert [(row.outcome, bool(row.payload)) for row in rows(store)] == [
         ("pending", True),
         ("dead", True),
     ]
     with store.begin() as transaction:
         expire(transaction, NOW_MS + 8 * DAY_MS)
-        assert retry(transaction, SHOP, ACCOUNT, NOW_MS + 8 * DAY_MS) == {"retried": 0, "probed": 0}
+        assert retry(transaction, SHOP, ACCOUNT, NOW_MS + 8 * DAY_MS) == Retried()
     assert [(row.outcome, bool(row.payload)) for row in rows(store)] == [
         ("expired", False),
         ("dead", False),
@@ -827,8 +823,8 @@ def test_the_answers_have_the_documented_shape(store: SqlStore) -> None:
             SENT,
         )
     with store.snapshot() as snapshot:
-        state = account(snapshot, META, NOW_MS + 60_000)
-        orders = [order(snapshot, META, order_id) for order_id in ("1", "2", "3", "4")]
+        state = to_builtins(account(snapshot, META, NOW_MS + 60_000))
+        orders = [to_builtins(order(snapshot, META, order_id)) for order_id in ("1", "2", "3", "4")]
     assert (state["pixel_id"], state["state"], state["paused"]) == (PIXEL, "sending", None)
     assert {key: n for key, n in state["outcomes"].items() if n} == {
         "pending": 1,

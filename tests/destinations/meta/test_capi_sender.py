@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from destinations.delivery.answer import retry
 from destinations.delivery.results import parsed
+from destinations.delivery.schema import Retried
 from destinations.delivery.sender import Sender, Tuning
 from destinations.delivery.transport import Answer
 from destinations.meta.graph import appsecret_proof
@@ -68,7 +69,7 @@ async def test_a_retry_probes_a_paused_pixel_at_once(bench: Bench) -> None:
     sender = bench.sender(graph)
     await sender.drain()
     with bench.store.begin() as transaction:
-        assert retry(transaction, SHOP, ACCOUNT, bench.clock.ms) == {"retried": 0, "probed": 1}
+        assert retry(transaction, SHOP, ACCOUNT, bench.clock.ms) == Retried(probed=1)
     await sender.drain()
     assert bench.row().outcome == "sent"
 
@@ -80,7 +81,7 @@ async def test_a_dead_event_goes_again_when_a_user_asks(bench: Bench) -> None:
     await sender.drain()
     assert bench.row().outcome == "dead"
     with bench.store.begin() as transaction:
-        assert retry(transaction, SHOP, ACCOUNT, bench.clock.ms)["retried"] == 1
+        assert retry(transaction, SHOP, ACCOUNT, bench.clock.ms).retried == 1
     await sender.drain()
     assert bench.row().outcome == "sent"
 

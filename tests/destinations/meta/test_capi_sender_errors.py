@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import structlog
+from msgspec import to_builtins
 from prometheus_client import CollectorRegistry
 
 from destinations.delivery.answer import order
@@ -160,7 +161,7 @@ async def test_a_refused_batch_is_halved_until_the_bad_event_is_alone(bench: Ben
     assert Counter(outcomes.values()) == {"sent": 18, "dead": 2}
     assert "2804009" in bench.row("5").reason
     with bench.store.snapshot() as snapshot:
-        told = order(snapshot, META, "5")
+        told = to_builtins(order(snapshot, META, "5"))
     assert told is not None
     assert told["attempts"][-1]["fbtrace_id"] == "No"
     accepted = Counter(

@@ -1,0 +1,87 @@
+"""What the answers about Meta's accounts have beside `destinations/delivery/schema.py`, and those
+of `/v1/capi…`.
+"""
+
+from typing import Annotated, Any
+
+from msgspec import Meta, Struct
+
+from destinations.delivery.schema import AccountState, AttemptMade, OrderDelivery, Reason, State
+
+PIXEL_ID = Meta(description="Meta's id of the dataset.", examples=["1234567890"])
+
+
+class EventQuality(Struct, frozen=True, kw_only=True):
+    """Meta's view of one event name; values are as Meta says them, null where it says none."""
+
+    event_match_quality: Annotated[Any, Meta(description="Score, of 10.", examples=[8.1])]
+    coverage_percent: Annotated[
+        Any,
+        Meta(description="Percent of events with each field.", examples=[{"em": 98.0, "ph": 61.2}]),
+    ]
+    event_coverage: Annotated[
+        Any,
+        Meta(
+            description="Events of the server by events of the browser.",
+            examples=[{"percentage": 92.0, "goal_percentage": 75.0}],
+        ),
+    ]
+    dedupe_key_feedback: Annotated[
+        Any, Meta(description="How far repeats can be recognised.", examples=[None])
+    ]
+    data_freshness: Annotated[
+        Any, Meta(description="How soon events arrive.", examples=["real_time"])
+    ]
+
+
+class DatasetQuality(Struct, frozen=True, kw_only=True):
+    """Match quality as Meta said it last."""
+
+    events: Annotated[dict[str, EventQuality], Meta(description="By event name.")]
+    reason: Reason
+    as_of: Annotated[
+        str, Meta(description="When Meta was asked.", examples=["2026-11-22T12:00:00.000Z"])
+    ]
+
+
+class MetaAccount(AccountState, frozen=True, kw_only=True):
+    """One of Meta's datasets (pixels)."""
+
+    pixel_id: Annotated[str | None, PIXEL_ID]
+    dataset_quality: Annotated[
+        DatasetQuality | None, Meta(description="Meta's own view; null until it is polled.")
+    ]
+    fallback_event_ids: Annotated[
+        int,
+        Meta(
+            description="Sales, up to 10,000, whose order lacks a field of META_EVENT_ID, so that"
+            " no browser's event has their id.",
+            examples=[0],
+        ),
+    ]
+
+
+class CapiAccount(MetaAccount, frozen=True, kw_only=True):
+    """The account named meta, or the one of the pixel asked for."""
+
+    state: Annotated[
+        State | None,
+        Meta(description="Whether events go out; null without a pixel.", examples=["sending"]),
+    ]
+    reason: Reason
+
+
+class GraphAttempt(AttemptMade, frozen=True, kw_only=True):
+    """A request to the Graph API; the codes are null where Meta gave none."""
+
+    code: Annotated[int | None, Meta(description="Meta's error code.", examples=[2])]
+    subcode: Annotated[int | None, Meta(description="Meta's error subcode.", examples=[None])]
+    fbtrace_id: Annotated[
+        str | None, Meta(description="Meta's id of the request.", examples=["AbC"])
+    ]
+
+
+class CapiDelivery(OrderDelivery[GraphAttempt], frozen=True, kw_only=True):
+    """An order's Purchase event for Meta."""
+
+    pixel_id: Annotated[str, PIXEL_ID]
