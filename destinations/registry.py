@@ -1,4 +1,4 @@
-"""Every kind of destination there is: one line and one folder each."""
+"""The registry of destination kinds: one line and one folder each."""
 
 from destinations.delivery.protocol import Kind
 from destinations.meta.kind import KIND as META

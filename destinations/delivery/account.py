@@ -1,4 +1,4 @@
-"""An account as it is configured: who receives a shop's events, and how."""
+"""A configured account: who receives a shop's events, and how."""
 
 from dataclasses import dataclass, field
 from typing import Any

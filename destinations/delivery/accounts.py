@@ -1,12 +1,4 @@
-"""The state of an account that all its senders share: paused, throttled, failing.
-
-An account pauses when its vendor refuses the token, the grant or the address. Rows stay pending
-meanwhile. One real row is sent as a probe, first after 15 s, then ever more seldom; when it is
-taken, or that row only is at fault, sending goes on by itself. A receiver that wants nothing more
-(`disabled`) is not probed: a user asks for it (`answer.retry`). A pause by the destination's own
-rule ends when the rule says so. A throttle is kept here too, so that neither another sender nor a
-restart asks sooner than the vendor said.
-"""
+"""The state of an account that all its senders share: paused, throttled, failing."""
 
 from destinations.delivery.backoff import THROTTLE_NAMED_CAP_MS, probe_ms
 from destinations.delivery.ledger import register
@@ -19,7 +11,7 @@ ANSWER, RULE = "answer", "rule"
 
 
 def _running(row: AccountRow) -> AccountRow:
-    """The account, not paused."""
+    """The account without its pause."""
     return row._replace(
         paused_since_ms=None,
         paused_class="",
@@ -40,11 +32,16 @@ def pause(
     *,
     probe: bool,
 ) -> AccountRow:
-    """Stop sending, say why, and plan the next probe; one that failed (`probe`) puts off the next
-    for longer.
+    """Stop sending, record why, and schedule the next probe; a failed probe (`probe`) postpones the
+    next one.
 
-    Requests that were in flight beside the first that was refused are no probes: they change
-    nothing.
+    An account pauses when its vendor refuses the token, the permission or the address; its rows
+    stay pending. One real row is sent as a probe, first after 15 s, then ever less often. If it is
+    accepted, or refused for its own fault, sending resumes. A `disabled` receiver is not probed
+    until a user asks (`answer.retry`). A pause by the destination's own rule ends when the rule
+    says so.
+
+    Requests that were in flight with the first refused one are no probes: they change nothing.
     """
     row = register(transaction, shop, destination)
     if row.paused_since_ms is not None and not probe:
@@ -64,7 +61,7 @@ def pause(
 
 
 def resume(transaction: Transaction, shop: str, destination: str) -> AccountRow:
-    """Sending works (again)."""
+    """End the pause."""
     row = _running(register(transaction, shop, destination))
     row = row._replace(failing_since_ms=None, failing_cause="")
     transaction.save(ACCOUNTS, [row])
@@ -72,7 +69,7 @@ def resume(transaction: Transaction, shop: str, destination: str) -> AccountRow:
 
 
 def take_probe(transaction: Transaction, shop: str, destination: str, now_ms: int) -> bool:
-    """Whether this sender, of all, may try the paused account now."""
+    """Whether this sender, of all, may probe the paused account now."""
     return (
         transaction.execute(
             "UPDATE destination_account SET next_probe_ms = :then WHERE shop = :shop "
@@ -90,7 +87,8 @@ def take_probe(transaction: Transaction, shop: str, destination: str, now_ms: in
 def throttle(
     transaction: Transaction, shop: str, destination: str, wait_ms: int, now_ms: int
 ) -> AccountRow:
-    """Send nothing for so long; never longer than a day without asking again."""
+    """Send nothing for so long, at most a day. Kept in the store, so that neither another sender
+    nor a restart asks sooner than the vendor said."""
     row = register(transaction, shop, destination)
     until = now_ms + min(wait_ms, THROTTLE_NAMED_CAP_MS)
     row = row._replace(throttled_until_ms=max(row.throttled_until_ms, until))
@@ -101,7 +99,7 @@ def throttle(
 def failing(
     transaction: Transaction, shop: str, destination: str, since_ms: int | None, cause: str = ""
 ) -> AccountRow:
-    """Note since when requests fail and why, for whoever asks; `since_ms` None: they do not."""
+    """Record since when requests fail and why; `since_ms` None: they do not fail."""
     row = register(transaction, shop, destination)
     if since_ms is not None and row.failing_since_ms is not None:
         since_ms = row.failing_since_ms
@@ -116,7 +114,7 @@ def guarded(transaction: Transaction, destination: Destination, now_ms: int) -> 
     row = before = register(
         transaction, destination.shop, destination.name, destination.kind, destination.account
     )
-    rule = destination.held(transaction, now_ms)
+    rule = destination.paused_by(transaction, now_ms)
     if rule is None and row.paused_by == RULE:
         row = _running(row)
     elif rule is not None and row.paused_since_ms is None:

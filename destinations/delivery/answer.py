@@ -1,8 +1,5 @@
-"""Answers of `GET /v1/destinations…`, and the work of `POST /v1/destinations/{name}/retry`.
-
-Counts come from cells, never from the outbox, so an answer costs the same with a thousand rows or
-ten million.
-"""
+"""Answers of `GET /v1/destinations…` and the work of `POST /v1/destinations/{name}/retry`. Counts
+come from cells, never from the outbox, so that an answer's cost does not grow with the rows."""
 
 import json
 import math
@@ -47,7 +44,7 @@ ORDER_COLUMNS = (
 
 
 class Shown(NamedTuple):
-    """An account, as answers know it."""
+    """An account in the form that answers use."""
 
     shop: str
     name: str
@@ -75,8 +72,8 @@ def percentile(buckets: Mapping[int, int], share: float) -> float | None:
 
 
 def account(reading: Reading, shown: Shown, now_ms: int) -> AccountState:
-    """The state of one account: docs/api.md, "GET /v1/destinations/{name}". `shop` and `as_of` come
-    with every answer.
+    """The state of one account (docs/api.md, "GET /v1/destinations/{name}"); `shop` and `as_of`
+    come with every answer.
 
     Outcomes count all events ever; latencies and match keys those whose rows are kept (`life`).
     """
@@ -170,7 +167,7 @@ def _state(row: AccountRow, now_ms: int) -> tuple[State, Paused | None]:
 
 
 def known_accounts(reading: Reading, shop: str) -> dict[str, tuple[str, str]]:
-    """Accounts that the shop's events are or were for: name -> (kind, the vendor's id)."""
+    """Accounts with events of the shop: name -> (kind, the vendor's id)."""
     rows = reading.query(
         "SELECT destination, kind, account FROM destination_account WHERE shop = :shop", shop=shop
     )
@@ -178,9 +175,9 @@ def known_accounts(reading: Reading, shop: str) -> dict[str, tuple[str, str]]:
 
 
 def order(reading: Reading, shown: Shown, order_id: str) -> OrderDelivery[AttemptMade] | None:
-    """One order's delivery to an account; None for an order never seen.
+    """One order's delivery to an account; None for an unknown order.
 
-    The event that came last, and all of the order's in `events`.
+    The newest event, and all of the order's in `events`.
     """
     rows = reading.query(
         f"SELECT {ORDER_COLUMNS} FROM outbox WHERE shop = :shop AND order_id = :order_id"
@@ -234,10 +231,11 @@ def retry(
     order_ids: Sequence[str] | None = None,
     reason: str | None = None,
 ) -> Retried:
-    """Send again what can be: dead rows that still have their payload become pending, and a paused
-    account is probed at once.
+    """Send again: dead rows that still have their payload become pending, and a paused account is
+    probed now.
 
-    Filters: some orders, a text that the row's reason holds.
+    Filters: some orders, a text in the row's reason. Returns `{"retried": rows, "probed":
+    accounts}`.
     """
     where = "shop = :shop AND destination = :destination AND outcome = 'dead' AND expires_ms > :now"
     values: dict[str, Any] = {"shop": shop, "destination": destination, "now": now_ms}

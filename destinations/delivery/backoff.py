@@ -1,25 +1,4 @@
-"""When a failed row is tried again, a paused account is probed, and a throttled one is asked again.
-
-Growing waits, the default schedule; what a row's wait is cut by is drawn anew each time:
-
-| attempt that failed | wait before the next (middle of the jitter) | since the first |
-|---|---|---|
-| 1 | 0.75 s | 0.75 s |
-| 2 | 1.5 s | 2.3 s |
-| 3 | 3 s | 5.3 s |
-| 4 | 6 s | 11 s |
-| 5 | 12 s | 23 s |
-| 6 | 24 s | 47 s |
-| 7 | 48 s | 1.6 min |
-| 8 | 96 s | 3.2 min |
-| 9 | 3.2 min | 6.4 min |
-| 10 | 6.4 min | 12.8 min |
-| 11 and later | 11.25 min | + 11.25 min each, until the event expires |
-
-Its slow waits start at 5 minutes and end at 1 hour. A paused account is probed after 15, 30, 60
-seconds, 2, 4 and then every 5 minutes. A throttle that names no time to wait lasts 5 s, then 10, 20
-and so on, at most 5 minutes.
-"""
+"""When a failed row is retried, a paused account is probed, and a throttled one is asked again."""
 
 from typing import NamedTuple
 
@@ -64,20 +43,39 @@ def doubling(first_ms: int, last_ms: int) -> tuple[int, ...]:
 
 
 GROWING = Schedule(doubling(1_000, 15 * 60_000), doubling(5 * 60_000, 60 * 60_000))
-"""See the module."""
+"""Growing waits, the default schedule; the jitter is drawn anew for each wait:
+
+| attempt that failed | wait before the next (middle of the jitter) | since the first |
+|---|---|---|
+| 1 | 0.75 s | 0.75 s |
+| 2 | 1.5 s | 2.3 s |
+| 3 | 3 s | 5.3 s |
+| 4 | 6 s | 11 s |
+| 5 | 12 s | 23 s |
+| 6 | 24 s | 47 s |
+| 7 | 48 s | 1.6 min |
+| 8 | 96 s | 3.2 min |
+| 9 | 3.2 min | 6.4 min |
+| 10 | 6.4 min | 12.8 min |
+| 11 and later | 11.25 min | + 11.25 min each, until the event expires |
+
+Its slow waits start at 5 minutes and end at 1 hour.
+"""
 
 
 def again_ms(tries: int, chance: float) -> int:
-    """Milliseconds to wait after `tries` failures that are no row's: of the store, or of a lane."""
+    """Milliseconds to wait after `tries` failures of the store or of a lane, which are no row's
+    fault."""
     return GROWING.retry_ms(tries, chance) or 0
 
 
 def throttle_ms(tries: int) -> int:
-    """Milliseconds that a throttle lasts which names no time, the `tries`-th (1 or more) that the
-    same row meets."""
+    """Milliseconds that a throttle without a stated time lasts, for the `tries`-th (1 or more) that
+    the same row meets: 5 s, then 10, 20 and so on, at most 5 minutes."""
     return int(min(THROTTLE_BASE_MS << min(tries - 1, 20), THROTTLE_MAX_MS))
 
 
 def probe_ms(probes: int) -> int:
-    """Milliseconds until a paused account is probed again, after `probes` probes that failed."""
+    """Milliseconds until a paused account is probed again, after `probes` failed probes: 15, 30, 60
+    seconds, 2, 4 and then every 5 minutes."""
     return int(min(PROBE_BASE_MS << min(probes, 20), PROBE_CAP_MS))

@@ -1,11 +1,5 @@
-"""What becomes of one claim: send it, and do with each answer what its verdict says, until every
-row of it is settled.
-
-A batch that is refused for one of its events is halved, with the same event ids, until the bad ones
-are single. One that was taken in part is halved too: which part is not known, so its rows count as
-maybe accepted meanwhile. Where the lane must stop (throttle, pause, failure), and where half of the
-lease is over, what is left goes back to waiting.
-"""
+"""Sends one claim and applies the verdict of each answer, until every row of the claim is
+settled."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
@@ -44,14 +38,20 @@ log = structlog.get_logger()
 
 
 class Write(Protocol):
-    """Do `work` in a transaction of its own."""
+    """Runs `work` in its own transaction."""
 
     def __call__(self, work: Callable[[Transaction], T]) -> Awaitable[T]: ...
 
 
 @dataclass(slots=True)
 class Dispatch:
-    """One claim on its way."""
+    """One claim while it is sent.
+
+    A batch refused for one of its events is halved, with the same event ids, until the bad ones are
+    single. A batch accepted in part is halved too: which part is unknown, so its rows count as
+    maybe accepted meanwhile. When the lane must stop (throttle, pause, failure), or half of the
+    lease is over, the remaining rows return to waiting.
+    """
 
     destination: Destination
     dialect: str
@@ -102,7 +102,7 @@ class Dispatch:
             fresh = False
 
     def _cut(self, rows: Rows) -> list[Rows]:
-        """Requests that keep to the limit of bytes, the first one last."""
+        """Requests within the byte limit, the first one last."""
         most, batches = self.destination.limits.body_bytes or 0, [list[OutboxRow]()]
         size = 0
         for row in rows:
@@ -171,7 +171,7 @@ class Dispatch:
         """Settle each row by its verdict. Returns what to send again now and why the lane stops."""
         again: list[Rows] = []
         done: list[OutboxRow] = []
-        held: list[OutboxRow] = []
+        stopping: list[OutboxRow] = []
         why: tuple[Verdict, Attempt] | None = None
         for row, verdict, its in zip(batch, verdicts, made, strict=True):
             if verdict.kind is ErrorClass.SENT:
@@ -180,17 +180,17 @@ class Dispatch:
             elif verdict.kind is ErrorClass.PERMANENT:
                 again += await self._refused([row], verdict, its)
             elif verdict.kind is ErrorClass.THROTTLE or verdict.kind in PAUSES:
-                held.append(row)
+                stopping.append(row)
                 why = (verdict, its)
             else:
                 done.append(self._again(row, its, verdict))
         if done:
             self.failed = ""
             await self._settle(done)
-        return again, None if why is None else (held, *why)
+        return again, None if why is None else (stopping, *why)
 
     def _halved(self, batch: Rows, made: Attempt, *, ambiguous: bool) -> list[Rows]:
-        """Two batches, to be sent at once."""
+        """Two batches, to be sent immediately."""
         noted = [
             row._replace(
                 attempts=appended(row.attempts, made.line()),
@@ -203,7 +203,7 @@ class Dispatch:
 
     async def _refused(self, batch: Rows, verdict: Verdict, made: Attempt) -> list[Rows]:
         """Batches still to be sent after a permanent error."""
-        # Whatever is wrong with an event, the account takes requests again.
+        # The event is at fault; the account accepts requests again.
         await self._resume()
         if len(batch) > 1:
             return self._halved(batch, made, ambiguous=False)
@@ -256,7 +256,7 @@ class Dispatch:
             await self._settle(again + [self._wait(row, now_ms, tries=row.tries) for row in rest])
 
     async def _resume(self) -> None:
-        """A probe went through."""
+        """A probe succeeded."""
         if self.paused:
             self.paused = False
             self.account = await self.write(
@@ -302,5 +302,5 @@ class Dispatch:
             log.warning("claim lost", **self._names(), rows=len(rows) - written)
 
     def _names(self) -> dict[str, str]:
-        """Where a log line is about."""
+        """The fields of a log line."""
         return {"shop": self.destination.shop, "destination": self.destination.name}

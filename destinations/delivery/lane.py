@@ -1,9 +1,9 @@
-"""What one sender remembers of one account while it runs."""
+"""The state that one sender keeps of one account while it runs."""
 
 import asyncio
 from dataclasses import dataclass, field
 
-from destinations.delivery.protocol import Destination, Limits
+from destinations.delivery.protocol import Destination, RequestLimits
 from destinations.delivery.rows import AccountRow
 
 
@@ -12,7 +12,7 @@ class Lane:
     """One account, as one sender sees it."""
 
     destination: Destination
-    limits: Limits
+    limits: RequestLimits
     account: AccountRow
     slots: asyncio.Semaphore
     """Requests that may still be started."""
@@ -31,5 +31,5 @@ class Lane:
 
     @property
     def names(self) -> dict[str, str]:
-        """What a log line is about."""
+        """The fields of a log line."""
         return {"shop": self.destination.shop, "destination": self.destination.name}

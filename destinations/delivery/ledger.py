@@ -1,17 +1,11 @@
-"""Claims, leases and settlement of outbox rows, as functions on a transaction.
-
-Each keeps the cells equal to the sum over the rows. Claiming is one UPDATE that takes a lease, so
-that several senders share the work: on PostgreSQL it passes over rows that another sender is just
-taking (SKIP LOCKED), on SQLite there is one writer at a time. A sender that settles after its lease
-has lost the rows (`settle` leaves them as they are); the next claim makes them `maybe_accepted`,
-since they may have been sent.
-"""
+"""Claims, leases and settlement of outbox rows, as functions on a transaction. Each keeps the cells
+equal to the sum over the rows."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 from destinations.delivery.life import FULL_MS, with_life
-from destinations.delivery.results import Attempt, expired, settled, waiting
+from destinations.delivery.results import Attempt, expired, waiting, with_later_deliveries
 from destinations.delivery.rows import (
     ACCOUNTS,
     CELLS,
@@ -31,8 +25,8 @@ from stream.store.contract import Key, Reading, Transaction
 CHUNK = 1_000
 COLUMNS = ", ".join(OutboxRow._fields)
 KEY = "shop, destination, event_name, event_id"
-HELD = "(paused_since_ms IS NOT NULL OR throttled_until_ms > :now)"
-"""The condition under which an account gets nothing now."""
+BLOCKED = "(paused_since_ms IS NOT NULL OR throttled_until_ms > :now)"
+"""The condition under which an account is sent nothing now."""
 
 
 class ClaimLost(Exception):
@@ -40,7 +34,7 @@ class ClaimLost(Exception):
 
 
 class Due(NamedTuple):
-    """An account, and what its rows want now."""
+    """An account, and what its rows need now."""
 
     account: AccountRow
     due: bool
@@ -52,8 +46,7 @@ class Due(NamedTuple):
 def register(
     transaction: Transaction, shop: str, destination: str, kind: str = "", account: str = ""
 ) -> AccountRow:
-    """The account's row, made where it is not there yet, with the vendor's id as it is configured
-    now."""
+    """The account's row, created if missing, with the vendor's id as configured now."""
     key = (shop, destination)
     row = transaction.load(ACCOUNTS, [key]).get(key)
     new = row or AccountRow(shop, destination)
@@ -65,7 +58,7 @@ def register(
 
 
 def due_accounts(reading: Reading, now_ms: int) -> list[Due]:
-    """Every registered account. Costs one index probe per account and state, whatever waits."""
+    """Every registered account. One index probe per account and state, however many rows wait."""
     pending, maybe, lapsed = (
         "EXISTS (SELECT 1 FROM outbox o WHERE o.shop = a.shop AND o.destination = a.destination"
         f" AND o.outcome = '{outcome}' AND o.due_ms <= :now)"
@@ -85,8 +78,8 @@ def change(
     keys: Collection[Key],
     next_state: Callable[[OutboxRow], OutboxRow | None],
 ) -> list[OutboxRow]:
-    """Load, change and save rows; `next_state` answers None where a row is to stay. The rows as
-    they are now."""
+    """Load, change and save rows; `next_state` returns None for a row that stays. Returns the rows
+    as they are now."""
     deltas, changed = Deltas(), []
     for old in transaction.load(OUTBOX, keys).values():
         new = next_state(old)
@@ -100,8 +93,8 @@ def change(
 
 
 def end_leases(transaction: Transaction, now_ms: int) -> int:
-    """End every lease now: for whoever knows that no other sender lives, so that nothing waits for
-    a dead one's. How many rows."""
+    """End every lease now; returns how many rows. For a caller that knows that no other sender
+    lives."""
     return transaction.execute(
         f"UPDATE outbox SET due_ms = :now WHERE outcome = '{SENDING}' AND due_ms > :now",
         now=now_ms,
@@ -111,9 +104,9 @@ def end_leases(transaction: Transaction, now_ms: int) -> int:
 def take_back(
     transaction: Transaction, shop: str, destination: str, now_ms: int, repeat_ms: int | None
 ) -> int:
-    """Rows whose sender is gone become `maybe_accepted`, due now; how many.
+    """Rows whose sender is gone become `maybe_accepted`, due now; returns how many.
 
-    They may have been taken since the lease, however late it is now. `repeat_ms` is as in
+    They may have been accepted since the lease, however long ago it ended. `repeat_ms` is as in
     `results.waiting`.
     """
     keys = transaction.query(
@@ -131,7 +124,7 @@ def take_back(
         again = waiting(
             row, now_ms, lost, repeat_ms=repeat_ms, tries=row.tries, ambiguous_ms=row.due_ms
         )
-        return settled(row, again)
+        return with_later_deliveries(row, again)
 
     return len(change(transaction, [tuple(key) for key in keys], back)) if keys else 0
 
@@ -148,17 +141,18 @@ def claim(
     *,
     probe: bool = False,
 ) -> list[OutboxRow]:
-    """Up to `limit` due rows, oldest first, leased to `claim_id` for `lease_ms`; nobody else gets
-    them meanwhile.
+    """Up to `limit` due rows, oldest first, leased to `claim_id` for `lease_ms`; no other sender
+    gets them meanwhile.
 
-    None of an account that may not be sent to now, whoever found that out; a `probe` is for one
-    that is paused.
+    One UPDATE takes the lease: on PostgreSQL it skips rows that another sender is claiming (SKIP
+    LOCKED), on SQLite there is one writer at a time. Rows of a blocked account are not claimed; a
+    `probe` is for a paused account.
     """
     may = (
         "TRUE"
         if probe
         else "NOT EXISTS (SELECT 1 FROM destination_account WHERE shop = :shop "
-        f"AND destination = :destination AND {HELD})"
+        f"AND destination = :destination AND {BLOCKED})"
     )
     # A plan may run a subquery once per row, and then its LIMIT limits nothing; a materialized one
     # runs once.
@@ -191,13 +185,16 @@ def claim(
 
 
 def settle(transaction: Transaction, claim_id: str, rows: Sequence[OutboxRow]) -> int:
-    """Write what became of rows claimed as `claim_id`; those whose claim was lost meanwhile stay as
-    they are. How many were written."""
+    """Write the result of rows claimed as `claim_id`; returns how many were written.
+
+    Rows whose claim was lost stay as they are: after a lease has ended the next claim makes them
+    `maybe_accepted`, since they may have been sent.
+    """
     by_key: dict[Key, OutboxRow] = {row[:4]: row for row in rows}
 
     def next_state(row: OutboxRow) -> OutboxRow | None:
         return (
-            settled(row, by_key[row[:4]])
+            with_later_deliveries(row, by_key[row[:4]])
             if row.outcome == SENDING and row.claimed_by == claim_id
             else None
         )
@@ -208,8 +205,8 @@ def settle(transaction: Transaction, claim_id: str, rows: Sequence[OutboxRow]) -
 def settle_sent(
     transaction: Transaction, dialect: str, rows: Sequence[OutboxRow], made: Attempt
 ) -> None:
-    """A whole claim, as it was claimed, was taken: one UPDATE for all its rows. Raises ClaimLost
-    (roll back, then `settle`)."""
+    """A whole, unchanged claim was accepted: one UPDATE for all its rows. Raises ClaimLost (roll
+    back, then `settle`)."""
     first = rows[0]
     mine = (
         f"shop = :shop AND destination = :destination AND outcome = '{SENDING}' "
@@ -249,9 +246,10 @@ def settle_sent(
 
 
 def expire(transaction: Transaction, now_ms: int, shop: str | None = None) -> int:
-    """Expire rows past their `expires_ms`, of `shop` or of all, a thousand at most; how many.
+    """Expire rows past their `expires_ms`, of `shop` or of all, a thousand at most; returns how
+    many.
 
-    One that is dead already only loses its payload.
+    A row that is already dead only loses its payload.
     """
     here, of_shop = in_shop(shop)
     keys = transaction.query(
@@ -273,8 +271,8 @@ def expire(transaction: Transaction, now_ms: int, shop: str | None = None) -> in
 
 
 def forget_orders(transaction: Transaction, shop: str, order_ids: Collection[str]) -> int:
-    """A customer's data is to go: payloads of these orders are removed, and what was not sent yet
-    is not sent. How many rows."""
+    """Redact a customer: delete the payloads of these orders and cancel what was not sent. Returns
+    how many rows."""
     keys: list[Key] = []
     for order_id in order_ids:
         keys += map(

@@ -6,12 +6,7 @@
 | attempts in full | 30 days after the row's delivery | evidence for the vendor's support |
 | the row, its last attempt only | `ORDERWIRE_OUTBOX_DAYS`, by default 90 | status of the order |
 | a mark of 8 bytes, of what is final | 90 days after the event's time | it must not be sent again |
-| how many rows there were, by outcome | for ever | `outcomes` in `GET /v1/destinations/{name}` |
-
-Days count from `received_ms`, the delivery. No destination may take an event that is older than
-`OLDEST_MS`, so nothing can be sent twice once the mark is gone. With 90 days or more there never is
-a mark. A row lives for 31 days at least, longer than the log: a replay of the whole log finds it.
-What was skipped or had no consent leaves no mark: a payment or consent may still come.
+| counts of rows, by outcome | for ever | `outcomes` in `GET /v1/destinations/{name}` |
 """
 
 from collections.abc import Collection, Iterable
@@ -31,7 +26,12 @@ CHUNK = 1_000
 
 
 class MarkRow(NamedTuple):
-    """An event whose row is gone, and that may not be sent again."""
+    """An event whose row is gone, and that may not be sent again.
+
+    No destination accepts events older than `OLDEST_MS`, so nothing can be sent twice once the mark
+    is gone. Skipped events and those without consent leave no mark: a payment or consent may still
+    come.
+    """
 
     shop: str
     destination: str
@@ -46,7 +46,11 @@ PAST = Cells("outbox_past_cell", ("shop", "destination", "outcome"), ("events",)
 
 
 def with_life(row: OutboxRow) -> OutboxRow:
-    """The row with the time when it shrinks; none while something is still to be done with it."""
+    """The row with the time at which it shrinks; None while work remains for it.
+
+    Days count from `received_ms`, the delivery. A row lives for 31 days at least, longer than the
+    log, so that a replay of the whole log finds it.
+    """
     if row.due_ms is not None:
         return row._replace(tidy_ms=None)
     return row._replace(tidy_ms=row.received_ms + FULL_MS) if row.tidy_ms is None else row
@@ -60,7 +64,7 @@ def _mark(key: Key, until_ms: int = 0) -> MarkRow:
 
 
 def marked(transaction: Transaction, keys: Collection[Key]) -> set[Key]:
-    """Which of these events, that have no row, had one."""
+    """Which of these events, none of which has a row, have a mark."""
     if not keys or not transaction.query("SELECT 1 FROM outbox_mark LIMIT 1"):
         return set()
     wanted = {key: _mark(key) for key in keys}
@@ -72,8 +76,8 @@ def marked(transaction: Transaction, keys: Collection[Key]) -> set[Key]:
 
 
 def tidy(transaction: Transaction, now_ms: int, days: int, shop: str | None = None) -> int:
-    """Shrink and delete what has had its time, of `shop` or of all, a thousand rows at most; how
-    many."""
+    """Shrink and delete rows whose time is over, of `shop` or of all, a thousand at most; returns
+    how many."""
     here, of_shop = in_shop(shop)
     keys = transaction.query(
         "SELECT shop, destination, event_name, event_id FROM outbox"
@@ -112,7 +116,8 @@ def _shrunk(row: OutboxRow, days: int) -> OutboxRow:
 
 
 def _final(row: OutboxRow) -> bool:
-    """Whether no later delivery may send this event: as `outbox` decides on a row that is there."""
+    """Whether no later delivery may send this event; `outbox` decides the same for a row that still
+    exists."""
     return row.outcome not in OPEN or row.ambiguous_ms is not None or row.updated_us == LAST_US
 
 

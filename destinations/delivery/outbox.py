@@ -1,20 +1,13 @@
-"""The outbox processor of a destination's kind: events of orders become rows, in the runner's
-transaction, for the sender to take.
+"""The outbox processor of a destination's kind: turns orders into rows of events, in the runner's
+transaction.
 
-A row is made for every event that the destination sees in an order, to be sent or not, so that a
-user can ask what became of it. While the row is open (`rows`), the newest version of the order
-decides; later it can still forbid sending. A deleted order is final.
-
-What later states change, once a state in which the order is paid has made its row pending:
+Once a paid state of the order has made its row pending, later states change this:
 
 | a newer state | no request made yet | a request made, sent or not |
 |---|---|---|
-| edited, returned, refunded | built again | nothing: no event id ever goes out with two payloads |
+| edited, returned, refunded | built again | nothing: an event id never goes out with two payloads |
 | edited up to partially paid | nothing | nothing |
 | cancelled, voided, consent withdrawn | not sent | not sent again |
-
-An older state that comes later changes nothing, with one exception: where the newest is only
-partially paid, an older one that was paid makes the row pending.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -26,7 +19,7 @@ from destinations.delivery.protocol import Events, OrderEvent, Proposal, Slot
 from destinations.delivery.results import forbidden
 from destinations.delivery.rows import (
     DRY_RUN,
-    HELD,
+    FORBID_ONLY,
     LAST_US,
     NO_CONSENT,
     OPEN,
@@ -55,7 +48,12 @@ class Placed(NamedTuple):
 
 
 class OutboxProcessor:
-    """A `processors.engine.processor.Processor` of orders, for all accounts of one kind."""
+    """A `processors.engine.processor.Processor` of orders, for all accounts of one kind.
+
+    Every event that the destination finds in an order gets a row, to be sent or not, so that a user
+    can ask what happened to it. While the row is open (`rows`) the newest version of the order
+    decides; later it can only forbid sending. A deleted order is final.
+    """
 
     topic = "orders"
 
@@ -67,12 +65,12 @@ class OutboxProcessor:
         zones: Zones,
         days: int = DEFAULT_DAYS,
     ) -> None:
-        """`shops` are those that have an account of the kind. `days`: see `life`."""
+        """`shops` are those with an account of the kind. `days`: see `life`."""
         self.name = name
         self._shops, self._events, self._zones, self._days = frozenset(shops), events, zones, days
 
     def decode(self, entry: Entry) -> OrderEvent | None:
-        """Whole orders and deletions, of shops that have an account."""
+        """Whole orders and deletions, of shops with an account."""
         if entry.record.headers.get("shop") not in self._shops:
             return None
         event = decode_order(entry, self._zones)
@@ -99,14 +97,14 @@ class OutboxProcessor:
                 rows[key] = _deleted(row, key, event, now_ms)
             elif row is not None and not _open(row, event):
                 rows[key] = _paid_before(row, key, event, proposal)
-            elif row is not None and row.outcome in HELD:
+            elif row is not None and row.outcome in FORBID_ONLY:
                 rows[key] = _reconsidered(row, event, proposal)
             else:
                 rows[key] = _folded(row, key, event, proposal)
         _save(transaction, before, rows, [key for key in spare if _superseded(key, placed, rows)])
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
-        """Expire rows that stop being worth sending, sender or not; shrink and delete old ones."""
+        """Expire rows that are no longer worth sending, shrink and delete old ones."""
         expire(transaction, now_ms, shop)
         tidy(transaction, now_ms, self._days, shop)
         self._events.tick(transaction, now_ms, shop)
@@ -118,11 +116,13 @@ def _placed(slot: Slot) -> Placed:
 
 
 def _open(row: OutboxRow | None, event: OrderEvent) -> bool:
-    """Whether `event` may change its row. One that was forbidden after it may have been taken is
-    final."""
+    """Whether `event` may change its row. A row that was forbidden after it may have been accepted
+    is final."""
     if row is None:
         return True
-    if row.outcome not in OPEN | HELD or (row.outcome in OPEN and row.ambiguous_ms is not None):
+    if row.outcome not in OPEN | FORBID_ONLY or (
+        row.outcome in OPEN and row.ambiguous_ms is not None
+    ):
         return False
     return isinstance(event, OrderDeleted) or event.version > (
         row.updated_us,
@@ -132,7 +132,7 @@ def _open(row: OutboxRow | None, event: OrderEvent) -> bool:
 
 
 def _heard(row: OutboxRow | None, event: OrderEvent) -> bool:
-    """Whether `event` is looked at: it may change its row, or be the payment that the row waits
+    """Whether `event` is considered: it may change its row, or be the payment that the row waits
     for."""
     waiting = row is not None and row.outcome == SKIPPED and row.reason.startswith(UNPAID)
     return _open(row, event) or (waiting and isinstance(event, Order))
@@ -153,7 +153,7 @@ def _taken(row: OutboxRow | None, placed: Placed) -> bool:
 
 
 def _seen(row: OutboxRow, order: Order) -> OutboxRow:
-    """The row, looked at with this version of its order."""
+    """The row, marked as checked against this version of its order."""
     version = order.version
     return row._replace(
         updated_us=version.updated_us, triggered=version.triggered, digest=version.digest
@@ -161,7 +161,7 @@ def _seen(row: OutboxRow, order: Order) -> OutboxRow:
 
 
 def _folded(row: OutboxRow | None, key: Key, order: Order, proposal: Proposal) -> OutboxRow:
-    """The open row's next state; the order is newer than what the row knows."""
+    """The open row's next state; the order is newer than the row."""
     if row is not None and row.outcome == PENDING:
         if proposal.outcome == PENDING:
             return _seen(_rebuilt(row, proposal), order)
@@ -204,7 +204,8 @@ def _folded(row: OutboxRow | None, key: Key, order: Order, proposal: Proposal) -
 
 
 def _rebuilt(row: OutboxRow, proposal: Proposal) -> OutboxRow:
-    """A pending row with what a newer state says, as long as no request was made with the older."""
+    """A pending row with a newer state's payload, as long as no request was made with the older
+    one."""
     untouched = row.attempts == "" and row.ambiguous_ms is None
     if not untouched or proposal.event_time_s != row.event_time_s:
         return row
@@ -215,7 +216,11 @@ def _rebuilt(row: OutboxRow, proposal: Proposal) -> OutboxRow:
 
 
 def _paid_before(row: OutboxRow, key: Key, order: Order, proposal: Proposal) -> OutboxRow:
-    """A row that waits for payment, after an older delivery: sent where that was paid."""
+    """A row that waits for payment, after an older delivery: sent if that one was paid.
+
+    An older state changes nothing else. The newest may be partially paid because a paid order was
+    edited up.
+    """
     if proposal.outcome not in (PENDING, TOO_OLD):
         return row
     return _folded(row, key, order, proposal)._replace(
@@ -224,7 +229,7 @@ def _paid_before(row: OutboxRow, key: Key, order: Order, proposal: Proposal) -> 
 
 
 def _reconsidered(row: OutboxRow, order: Order, proposal: Proposal) -> OutboxRow:
-    """A row that may have been taken by now, after a newer delivery of its order."""
+    """A row that may have been accepted by now, after a newer delivery of its order."""
     row = _seen(row, order)
     if proposal.outcome in (SKIPPED, NO_CONSENT) and not proposal.waits:
         return forbidden(row, proposal.outcome, proposal.reason)
@@ -232,7 +237,7 @@ def _reconsidered(row: OutboxRow, order: Order, proposal: Proposal) -> OutboxRow
 
 
 def _deleted(row: OutboxRow | None, key: Key, event: OrderEvent, now_ms: int) -> OutboxRow:
-    """A row for good, whatever is still delivered of the order."""
+    """A final row, whatever is still delivered of the order."""
     reason = "the order was deleted"
     if row is None:
         shop, destination, event_name, event_id = map(str, key)
@@ -254,7 +259,7 @@ def _deleted(row: OutboxRow | None, key: Key, event: OrderEvent, now_ms: int) ->
 
 
 def _superseded(own: Key, placed: Sequence[Placed], rows: Mapping[Key, OutboxRow]) -> bool:
-    """Whether the order of the row at `own` has another row by now, its event id's."""
+    """Whether the order of the row at `own` now has another row under its event id."""
     return own in rows and any(
         each.own == own
         and each.key != own

@@ -1,11 +1,9 @@
-"""The seam: what a vendor's folder implements. Everything else about delivery is the same for all.
+"""The seam: what a vendor's folder implements (docs/facts/destinations.md, "Seam"). The rest of
+delivery is shared.
 
     Kind           one line of destinations/registry.py: the name, and how to make the two below
     ├── Events      which events an order has, and what each says; one per process for all accounts
     └── Destination one account: how a request is made, and what its answer means
-
-`Events` runs in the processor's transaction and may load much; `Destination` sends. What differs
-between vendors, and so is theirs: docs/facts/destinations.md, "Seam".
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -30,7 +28,7 @@ where no value may be sent."""
 
 
 class Slot(NamedTuple):
-    """An event that a delivery of an order is about, and the outbox row that is its place."""
+    """An event that a delivery of an order concerns, and the outbox row that is its place."""
 
     event: OrderEvent
     destination: str
@@ -54,7 +52,7 @@ class Built(NamedTuple):
 
 
 class Proposal(NamedTuple):
-    """What the delivery in a slot makes of its event, were it the first."""
+    """What the delivery in a slot would make of its event if it were the first."""
 
     outcome: str
     """`pending`, `skipped`, `no_consent` or `too_old`."""
@@ -72,29 +70,30 @@ class Proposal(NamedTuple):
 
 
 class Events(Protocol):
-    """The events of orders, for all accounts of a kind."""
+    """The events of orders, for all accounts of a kind. Runs in the processor's transaction and may
+    load much."""
 
     def slots(self, reading: Reading, events: Sequence[OrderEvent]) -> Sequence[Slot]:
-        """Which rows these deliveries are about, in their order: none, one or several for each.
+        """The rows that these deliveries concern, in their order: none, one or several each.
 
         A slot of OrderDeleted forbids its row, unless that was sent.
         """
         ...
 
     def proposals(self, transaction: Transaction, slots: Sequence[Slot]) -> Sequence[Proposal]:
-        """What becomes of these slots, one for one; none of them is of an OrderDeleted.
+        """The proposals of these slots, one for one; none of them is of an OrderDeleted.
 
-        Pure but for tables of the destination's own.
+        Pure except for tables of the destination's own.
         """
         ...
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None) -> None:
-        """What time changes in tables of the destination's own, of `shop` or of all."""
+        """Time-driven changes in the destination's own tables, of `shop` or of all."""
         ...
 
 
-class Limits(NamedTuple):
-    """How much may go out to one account."""
+class RequestLimits(NamedTuple):
+    """How much may be sent to one account."""
 
     events: int = 1
     """Events in a request."""
@@ -109,7 +108,7 @@ class Limits(NamedTuple):
 
 
 class Request(NamedTuple):
-    """What goes over the wire."""
+    """An HTTP request."""
 
     method: str
     url: str
@@ -118,7 +117,7 @@ class Request(NamedTuple):
 
 
 class Rule(NamedTuple):
-    """Why the destination's own rule holds an account."""
+    """Why the destination's own rule pauses an account."""
 
     code: str
     message: str
@@ -133,14 +132,14 @@ class Destination(Protocol):
     name: str
     account: str
     """The vendor's own id of it: shown, never a secret."""
-    limits: Limits
+    limits: RequestLimits
     schedule: Schedule
     repeat_ms: int | None
     """How long the receiver recognises a repeat by its event id; None: for ever. 0: never."""
     public_only: bool
     """Requests go to public addresses only: the URL is not ours, and may point inside."""
     may_hold: bool
-    """Whether `held` has to be asked before each request."""
+    """Whether `paused_by` has to be asked before each request."""
 
     def request(self, rows: Sequence[OutboxRow], now_ms: int) -> Request:
         """The request that sends these rows, at most `limits.events` of them."""
@@ -149,7 +148,7 @@ class Destination(Protocol):
     def judge(
         self, answer: "Answer | None", rows: Sequence[OutboxRow]
     ) -> Verdict | Sequence[Verdict]:
-        """What the answer says: of the whole request, or of each row in order.
+        """The meaning of the answer: one verdict for the request, or one per row in order.
 
         None: the request was written, at least in part, and no answer came.
         """
@@ -159,13 +158,13 @@ class Destination(Protocol):
         """Another payload for a refused event that may be accepted now; None if there is none."""
         ...
 
-    def held(self, transaction: Transaction, now_ms: int) -> Rule | None:
-        """The rule of the destination's own that holds the account now, if any."""
+    def paused_by(self, transaction: Transaction, now_ms: int) -> Rule | None:
+        """The destination's own rule that pauses the account now, if any."""
         ...
 
 
 class Context(NamedTuple):
-    """What the composition root has for destinations."""
+    """What the composition root passes to destinations."""
 
     predicted_ltv: PredictedLtv | None = None
 
@@ -187,13 +186,14 @@ Beside = Callable[[Reading, str, str, str], Mapping[str, Any]]
 
 
 def nothing_beside(reading: Reading, shop: str, name: str, account_id: str) -> Mapping[str, Any]:
-    """A destination that has nothing to say beside what all say."""
+    """For a destination without further members in its answer."""
     return {}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
-    """A destination. Its functions import what they need, so that a process loads what it uses."""
+    """A kind of destination. Its functions import what they need, so that a process loads only what
+    it uses."""
 
     name: str
     processor: str

@@ -1,5 +1,5 @@
-"""What an attempt makes of an outbox row: pure functions from the claimed row and a verdict to the
-row's next state."""
+"""The next state of an outbox row after an attempt: pure functions of the claimed row and a
+verdict."""
 
 from collections.abc import Mapping
 from typing import NamedTuple
@@ -12,7 +12,7 @@ from destinations.delivery.rows import (
     DEAD,
     DRY_RUN,
     EXPIRED,
-    HELD,
+    FORBID_ONLY,
     MAYBE_ACCEPTED,
     OPEN,
     PENDING,
@@ -61,7 +61,7 @@ def attempt(verdict: Verdict, at_ms: int, duration_ms: int) -> Attempt:
 
 
 def appended(attempts: str, line: str) -> str:
-    """One more line, the middle ones forgotten where they are too many."""
+    """One more line; middle lines are dropped if there are too many."""
     lines = (attempts + line).splitlines(keepends=True)
     if len(lines) > FIRST_ATTEMPTS + LAST_ATTEMPTS:
         lines = lines[:FIRST_ATTEMPTS] + lines[-LAST_ATTEMPTS:]
@@ -81,17 +81,17 @@ def _final(row: OutboxRow, outcome: str, reason: str = "") -> OutboxRow:
 
 
 def forbidden(row: OutboxRow, outcome: str, reason: str) -> OutboxRow:
-    """Not to be sent (again), as a later delivery says; what is final already stays. While it is
-    being sent the veto waits (`settled`)."""
+    """Not to be sent (again), as a later delivery says; final rows stay. A veto on a row in
+    `sending` waits for the result (`with_later_deliveries`)."""
     if row.outcome == SENDING:
         return row._replace(veto=outcome, reason=reason)
-    if row.outcome not in OPEN | HELD:
+    if row.outcome not in OPEN | FORBID_ONLY:
         return row
     return _final(row, outcome, reason + MAY_BE_TAKEN * (row.ambiguous_ms is not None))
 
 
-def settled(now: OutboxRow, new: OutboxRow) -> OutboxRow:
-    """What a claimed row becomes: `new` is made of the row as it was claimed, `now` is what later
+def with_later_deliveries(now: OutboxRow, new: OutboxRow) -> OutboxRow:
+    """The claimed row's result: `new` comes from the row as it was claimed, `now` is what later
     deliveries have made of it since."""
     new = new._replace(
         updated_us=now.updated_us, triggered=now.triggered, digest=now.digest, veto=""
@@ -100,15 +100,15 @@ def settled(now: OutboxRow, new: OutboxRow) -> OutboxRow:
 
 
 def sent(row: OutboxRow, made: Attempt) -> OutboxRow:
-    """It was taken. `sent_ms` is when the request was put on the wire."""
+    """It was accepted. `sent_ms` is when the request was put on the wire."""
     return _final(row, SENT)._replace(
         sent_ms=made.at_ms, attempts=appended(row.attempts, made.line()), tries=0
     )
 
 
 def dead(row: OutboxRow, made: Attempt, reason: str) -> OutboxRow:
-    """It will never be taken as it is. The payload stays until the event expires, so that a user
-    can have it tried again."""
+    """It will never be accepted as it is. The payload stays until the event expires, so that a user
+    can retry it."""
     return row._replace(
         outcome=DEAD,
         reason=reason,
@@ -128,10 +128,10 @@ def waiting(
     tries: int = 0,
     ambiguous_ms: int | None = None,
 ) -> OutboxRow:
-    """To be sent (again) at `due_ms`; `maybe_accepted` from the first attempt on of which nobody
-    knows what became of it.
+    """To be sent (again) at `due_ms`; `maybe_accepted` from the first attempt on whose result is
+    unknown.
 
-    From then on it is worth sending for `repeat_ms` only, the time in which its receiver recognises
+    From then on it is worth sending only for `repeat_ms`, the time in which its receiver recognises
     a repeat (None: for ever).
     """
     first = row.ambiguous_ms if row.ambiguous_ms is not None else ambiguous_ms
@@ -158,8 +158,7 @@ def failed(
     schedule: Schedule,
     repeat_ms: int | None,
 ) -> OutboxRow:
-    """A transient failure: again after a while as `schedule` says, or dead where that is at its
-    end."""
+    """A transient failure: retried as `schedule` says, or dead at its end."""
     tries = row.tries + 1
     slow = verdict.kind is ErrorClass.TRANSIENT_SLOW
     wait_ms = schedule.retry_ms(tries, chance, slow=slow)
@@ -177,8 +176,8 @@ def failed(
 
 
 def expired(row: OutboxRow) -> OutboxRow:
-    """Too late, visibly: what a row becomes at its `expires_ms`. A dead one and a dry run only lose
-    their payload."""
+    """The row at its `expires_ms`: expired, and visibly so. Dead rows and dry runs only lose their
+    payload."""
     if row.outcome in (DEAD, DRY_RUN):
         return row._replace(payload=b"", expires_ms=None)
     return _final(row, EXPIRED, TOO_LATE if row.ambiguous_ms is None else NEVER_ANSWERED)

@@ -1,16 +1,11 @@
-"""The outbox's rows and the cells they count in. A row is ledger, queue entry, dead letter and an
-event's status at once.
+r"""The outbox's rows and the cells they count in. A row is ledger, queue entry, dead letter and an
+event's status in one.
 
     skipped, no_consent ──> pending ──> sending ──> sent
                                ^  \\         │ ├────> dead (a user may send it back to pending)
                                │   └──> expired, skipped (cancelled before it was sent)
                                └── maybe_accepted <── (no answer, or the sender died while sending)
     too_old, dry_run
-
-A later delivery of the order decides anew only on `skipped`, `no_consent` and `pending`. A row that
-may have reached its receiver keeps its event id and payload, so that the receiver can recognise a
-repeat. A later delivery can only forbid it (cancelled, deleted, consent withdrawn); while it is
-`sending`, the veto waits for the result. How long a row is kept: `destinations/delivery/life.py`.
 """
 
 import math
@@ -34,7 +29,7 @@ OUTCOMES = (
 )
 OPEN = frozenset({SKIPPED, NO_CONSENT, PENDING})
 """What a later delivery of the order may still change."""
-HELD = frozenset({SENDING, MAYBE_ACCEPTED, DEAD})
+FORBID_ONLY = frozenset({SENDING, MAYBE_ACCEPTED, DEAD})
 """What a later delivery of the order may only forbid."""
 FINAL = frozenset({SENT, DEAD, EXPIRED, TOO_OLD, NO_CONSENT, SKIPPED, DRY_RUN})
 LAST_US = (1 << 63) - 1
@@ -50,7 +45,9 @@ BUCKETS_PER_OCTAVE = 8
 class OutboxRow(NamedTuple):
     """An event of an order for one account.
 
-    Personal data is in `payload` only, and is gone once the row is final.
+    Personal data is in `payload` only, and is deleted once the row is final. A row that may have
+    reached its receiver keeps event id and payload, so that the receiver can recognise a repeat; a
+    later delivery can only forbid it, and while the row is `sending` the veto waits for the result.
     """
 
     shop: str
@@ -95,7 +92,7 @@ class OutboxRow(NamedTuple):
 
 
 class AccountRow(NamedTuple):
-    """What all senders must know of an account."""
+    """The state of an account that all senders share."""
 
     shop: str
     destination: str

@@ -1,10 +1,4 @@
-"""Sends outbox rows: one `Sender` per process, any number of processes, one lane per account.
-
-Idle, nothing is delayed: `wake` leads straight to a claim. Under load claims of one account are at
-least its `spacing_ms` apart, so that rows gather into batches. Rows that other processes wrote,
-retries that fell due and claims of dead senders are found within `poll_s`. Time, sleeping, chance,
-ids and the HTTP call are parameters.
-"""
+"""Sends outbox rows: one sender per process, any number of processes, one lane per account."""
 
 import asyncio
 import random
@@ -22,7 +16,7 @@ from destinations.delivery.backoff import again_ms
 from destinations.delivery.dispatch import Dispatch
 from destinations.delivery.lane import Lane
 from destinations.delivery.ledger import Due, claim, due_accounts, take_back
-from destinations.delivery.protocol import Destination, Limits
+from destinations.delivery.protocol import Destination, RequestLimits
 from destinations.delivery.rows import AccountRow, OutboxRow
 from destinations.delivery.transport import Call
 from stream.metrics import DeliveryMetrics
@@ -34,7 +28,8 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Tuning:
-    """How often, and for how long; a destination's own limits where nothing else is said."""
+    """Intervals and time limits of the sender; a destination's own limits if nothing else is
+    set."""
 
     batch: int | None = None
     """Events per request, at most the destination's."""
@@ -49,8 +44,8 @@ class Tuning:
     """Failures in a row after which the lane backs off, and the account is said to be failing."""
     hold_cap_ms: int = 30_000
 
-    def limits(self, of: Limits) -> Limits:
-        """A destination's limits with what is said here."""
+    def limits(self, of: RequestLimits) -> RequestLimits:
+        """A destination's limits with the overrides of this tuning."""
         return of._replace(
             events=of.events if self.batch is None else min(self.batch, of.events),
             in_flight=of.in_flight if self.in_flight is None else self.in_flight,
@@ -59,8 +54,14 @@ class Tuning:
         )
 
 
-class Sender:
-    """Sends what is due. `run` until `stop`, or `drain` once."""
+class OutboxSender:
+    """Sends what is due. `run` until `stop`, or `drain` once.
+
+    When idle nothing is delayed: `wake` leads straight to a claim. Under load claims of one account
+    are at least its `spacing_ms` apart, so that rows gather into batches. Rows of other processes,
+    retries that fell due and claims of dead senders are found within `poll_s`. Time, sleeping,
+    chance, ids and the HTTP call are parameters.
+    """
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class Sender:
         """Batches claimed so far."""
 
     def wake(self, shops: Collection[str] | None = None) -> None:
-        """There may be something new, for these shops or for anybody. Safe from any thread."""
+        """There may be something new, for these shops or for any. Safe from any thread."""
         if self._loop is not None and not self._loop.is_closed():
             if shops is None:
                 self._loop.call_soon_threadsafe(self._woken.set)
@@ -100,7 +101,7 @@ class Sender:
                 self._loop.call_soon_threadsafe(self._kick_shops, frozenset(shops))
 
     def stop(self) -> None:
-        """Claim nothing more; `run` returns when what is in flight has been settled. Safe from any
+        """Claim nothing more; `run` returns when everything in flight is settled. Safe from any
         thread."""
         self._stopping = True
         self.wake()
@@ -112,7 +113,7 @@ class Sender:
         try:
             while not self._stopping:
                 self._woken.clear()
-                for lane in await self._due():
+                for lane in await self._due_lanes():
                     self._kick(lane)
                 try:
                     # `wait_for` would forget a cancellation that comes with the waking.
@@ -138,21 +139,21 @@ class Sender:
                 self._threads = None
 
     async def drain(self) -> None:
-        """Send until nothing is due now, or every lane that has something is paused, throttled or
+        """Send until nothing is due now, or every lane with due rows is paused, throttled or
         backing off."""
         while True:
             before = self.claims
-            for lane in await self._due():
+            for lane in await self._due_lanes():
                 await self._drive(lane)
                 await asyncio.gather(*lane.tasks)
             if self.claims == before:
                 return
 
-    async def _due(self) -> list[Lane]:
+    async def _due_lanes(self) -> list[Lane]:
         """The lanes that have something to do now."""
         try:
             await self._register()
-            due = await self._in_thread(self._look)
+            due = await self._in_thread(self._find_due)
         except StoreUnavailable as error:
             log.warning("store unavailable to the sender", detail=str(error))
             return []
@@ -170,21 +171,21 @@ class Sender:
                     found.append(lane)
         return found
 
-    def _look(self) -> list[Due]:
-        """What is due in every lane, after rows whose lease is over were taken back."""
+    def _find_due(self) -> list[Due]:
+        """What is due in every lane, after taking back rows whose lease is over."""
         now_ms = self._clock_ms()
         with self._store.snapshot() as snapshot:
             due = due_accounts(snapshot, now_ms)
         for place in [(each.account.shop, each.account.destination) for each in due if each.lapsed]:
             known = self._destinations.get(place)
             with self._store.begin() as transaction:
-                # Of an account that is configured no longer nothing is sent, and nothing repeated.
+                # An account that is no longer configured is sent nothing.
                 take_back(transaction, *place, now_ms, known.repeat_ms if known else 0)
         return due
 
     async def _register(self) -> None:
-        """A lane for every account that has none yet: all at the start, the rest later where the
-        store failed meanwhile."""
+        """A lane for every account without one: all at the start, later those for which the store
+        failed."""
         for place, destination in self._destinations.items():
             if place in self._lanes:
                 continue
@@ -201,7 +202,7 @@ class Sender:
             self._by_shop.setdefault(destination.shop, []).append(lane)
 
     def _kick_shops(self, shops: Collection[str]) -> None:
-        """Lanes that are not there yet find by themselves what waits for them."""
+        """Missing lanes find waiting rows by themselves."""
         for lane in [lane for shop in shops for lane in self._by_shop.get(shop, ())]:
             if not self._stopping:
                 self._kick(lane)
@@ -220,11 +221,11 @@ class Sender:
                 await self._drive(lane)
             except StoreUnavailable as error:
                 log.warning("store unavailable to the sender", detail=str(error))
-            except Exception as error:  # Ours; the next poll tries again.
+            except Exception as error:  # A bug of ours; the next poll tries again.
                 log.error("lane broke", **lane.names, error=type(error).__name__)
 
     async def _drive(self, lane: Lane) -> None:
-        """Claim and send until nothing is left, or the lane may not."""
+        """Claim and send until nothing is left, or the lane may not send."""
         while not self._stopping:
             await lane.slots.acquire()
             claimed = False
@@ -238,8 +239,7 @@ class Sender:
                 return
 
     async def _next(self, lane: Lane) -> bool:
-        """Claim a batch and start its dispatch. False where nothing is to be claimed, or nothing
-        may be sent now."""
+        """Claim a batch and start its dispatch. False if nothing can be claimed or sent now."""
         now_ms = self._clock_ms()
         if lane.next_claim_ms > now_ms:
             await self._sleep((lane.next_claim_ms - now_ms) / 1000)
@@ -309,8 +309,8 @@ class Sender:
         except StoreUnavailable as error:
             log.error("results lost", **lane.names, rows=len(rows), detail=str(error))
         except Exception as error:
-            # Ours. Its text may quote a row, so only its type is logged; the rows come back with
-            # their lease.
+            # A bug of ours. Its text may quote a row, so only its type is logged; the rows come
+            # back with their lease.
             log.error("dispatch broke", **lane.names, rows=len(rows), error=type(error).__name__)
             dispatch.failed = f"our own failure, {type(error).__name__}"
         if dispatch.account is not None:
@@ -318,8 +318,7 @@ class Sender:
         await self._judge_lane(lane, dispatch.failed)
 
     async def _judge_lane(self, lane: Lane, failed: str) -> None:
-        """Back off where requests fail one after the other; keep since when they do, for whoever
-        asks."""
+        """Back off if requests fail one after the other, and record since when."""
         now_ms = self._clock_ms()
         lane.failures = lane.failures + 1 if failed else 0
         if lane.failures == 1:
@@ -345,7 +344,7 @@ class Sender:
             log.info("requests work again", **lane.names)
 
     async def _write_surely(self, work: Callable[[Transaction], T]) -> T:
-        """`_write`, again and again for about 6 s: what was answered must not be forgotten."""
+        """`_write`, retried for about 6 s: an answer must not be lost."""
         for attempt in range(1, 4):
             try:
                 return await self._write(work)
@@ -355,7 +354,7 @@ class Sender:
         return await self._write(work)
 
     async def _write(self, work: Callable[[Transaction], T]) -> T:
-        """Do `work` in a transaction, in a thread. Raises StoreUnavailable."""
+        """Run `work` in a transaction, in a thread. Raises StoreUnavailable."""
 
         def transact() -> T:
             with self._store.begin() as transaction:

@@ -1,11 +1,9 @@
-"""One HTTP request to a vendor: an answer comes back, or an exception says what is known of it.
+"""One HTTP request to a vendor: returns the answer, or raises what is known of it.
 
-    CallFailed
-    ├── NotSent        nothing was written: no connection, no address. The vendor has nothing
-    │   └── NotPublic  the name stands for no public address, and only such may be called
-    └── NoAnswer       written, at least in part, and no answer came: the vendor may have it
-
-Redirects are not followed: they would take a token along.
+CallFailed
+├── NotSent        nothing was written: no connection, no address; the vendor has nothing
+│   └── NotPublic  the name has no public address, and only such may be called
+└── NoAnswer       written, at least in part, and no answer came: the vendor may have it
 """
 
 from collections.abc import Mapping
@@ -42,7 +40,7 @@ class NoAnswer(CallFailed):
 
 
 class Answer(NamedTuple):
-    """What came back."""
+    """An HTTP answer."""
 
     status: int
     headers: Mapping[str, str]
@@ -50,7 +48,8 @@ class Answer(NamedTuple):
 
 
 class Call(Protocol):
-    """The seam: one request, one answer. Raises NotSent, NoAnswer."""
+    """The seam: one request, one answer. Raises NotSent, NoAnswer. Redirects are not followed: they
+    would take a token along."""
 
     async def __call__(
         self,
@@ -91,7 +90,7 @@ def aiohttp_call(session: aiohttp.ClientSession, *, public_only: bool = False) -
 
 
 async def _start(response: aiohttp.ClientResponse) -> bytes:
-    """The answer, or what fits; leaving the rest unread closes the connection."""
+    """The body's beginning; leaving the rest unread closes the connection."""
     parts, left = [], MAX_ANSWER_BYTES
     async for part in response.content.iter_any():
         parts.append(part[:left])
@@ -104,9 +103,9 @@ async def _start(response: aiohttp.ClientResponse) -> bytes:
 def client_session(in_flight: int = 256, *, public_only: bool = False) -> aiohttp.ClientSession:
     """A session for all accounts; open it inside the event loop, close it at the end.
 
-    It goes by HTTP(S)_PROXY and NO_PROXY of the environment. With `public_only` it does not, since
-    a proxy would resolve names by itself: they resolve to public addresses only, and the connection
-    goes to the very address that was looked at.
+    It uses HTTP(S)_PROXY and NO_PROXY of the environment. With `public_only` it does not, since a
+    proxy would resolve names by itself: names then resolve to public addresses only, and the
+    connection goes to the very address that was checked.
     """
     connector = aiohttp.TCPConnector(
         limit=in_flight,
@@ -119,7 +118,7 @@ def client_session(in_flight: int = 256, *, public_only: bool = False) -> aiohtt
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is one of the public internet. Raises ValueError for what is none."""
+    """Whether an IP address is public. Raises ValueError if it is no IP address."""
     found = ip_address(address)
     if isinstance(found, IPv6Address):
         inner = found.ipv4_mapped or found.sixtofour or (found.teredo or (None, None))[1]
@@ -129,7 +128,7 @@ def is_public(address: str) -> bool:
 
 
 def _is_private(url: str) -> bool:
-    """Whether the URL holds an address, which no resolver is asked for, that is not public."""
+    """Whether the URL's host is a non-public IP address, for which no resolver is asked."""
     host = URL(url).host or ""
     try:
         return not is_public(host.partition("%")[0])
@@ -142,7 +141,7 @@ class _PrivateAddress(OSError):
 
 
 class PublicResolver(AbstractResolver):
-    """Resolves names as usual, and leaves out every address that is not public."""
+    """Resolves names as usual, without addresses that are not public."""
 
     def __init__(self) -> None:
         self._usual = aiohttp.DefaultResolver()

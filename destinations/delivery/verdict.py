@@ -1,15 +1,4 @@
-"""What a vendor's answer says of the events that it was sent, in terms that fit every vendor.
-
-| class | meaning | what the sender does |
-|---|---|---|
-| sent | taken | the row is settled |
-| transient | the vendor's end, or the way there, failed | retry on the destination's schedule |
-| transient_slow | the same, and the vendor asks for calm | retry on its slow waits |
-| throttle | too many requests | the account waits for `wait_ms` |
-| configuration | token, grant, id or address refused | the account pauses and is probed |
-| disabled | the receiver wants nothing more | the account pauses until a user asks for a retry |
-| permanent | the event is refused as it is | halve the batch; a single event is repaired, or dead |
-"""
+"""The meaning of a vendor's answer, in terms that fit every vendor."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,7 +8,16 @@ Detail = str | int | None
 
 
 class ErrorClass(StrEnum):
-    """See the module."""
+    """| class | meaning | what the sender does |
+    |---|---|---|
+    | sent | accepted | the row is settled |
+    | transient | the vendor, or the way there, failed | retry on the destination's schedule |
+    | transient_slow | the same, and the vendor asks to slow down | retry on its slow waits |
+    | throttle | too many requests | the account waits for `wait_ms` |
+    | configuration | token, permission, id or address refused | the account pauses and is probed |
+    | disabled | the receiver wants no more | the account pauses until a user asks for a retry |
+    | permanent | the event is refused as it is | halve the batch; a single event is dead |
+    """
 
     SENT = "sent"
     TRANSIENT = "transient"

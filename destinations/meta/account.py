@@ -1,9 +1,5 @@
-"""What Meta's accounts keep of their own: since when a test event code is in use, match quality.
-
-A test event code may be used for `test_hours`, then the account is held until there is none: Meta
-counts test events as real ones. Another code makes the hours no longer, nor does a break of less
-than a day.
-"""
+"""The state of Meta's accounts beyond what all destinations have: use of a test event code, match
+quality."""
 
 from typing import NamedTuple
 
@@ -36,7 +32,7 @@ META_ACCOUNTS = Entities("meta_account", MetaAccountRow, 2)
 
 
 def load(transaction: Transaction, shop: str, destination: str) -> MetaAccountRow:
-    """The account's row, a new one where there is none."""
+    """The account's row, a new one if there is none."""
     key = (shop, destination)
     return transaction.load(META_ACCOUNTS, [key]).get(key) or MetaAccountRow(*key)
 
@@ -44,8 +40,12 @@ def load(transaction: Transaction, shop: str, destination: str) -> MetaAccountRo
 def test_mode(
     transaction: Transaction, destination: str, settings: CapiSettings, now_ms: int
 ) -> Rule | None:
-    """Note that a test event code is in use; the rule that it breaks where it has been for too
-    long."""
+    """Record that a test event code is in use; returns the rule if it has been in use for too long.
+
+    A test event code may be used for `test_hours`, then the account is paused until there is none,
+    since Meta counts test events as real ones. Neither another code nor a break of less than a day
+    extends the hours.
+    """
     if not settings.test_event_code:
         return None
     row = before = load(transaction, settings.shop, destination)

@@ -1,18 +1,8 @@
-"""fbc and fbp, the ids of click and browser: which one an order's event carries.
+"""Chooses fbc and fbp, the ids of click and browser, of an order's event (docs/facts/meta.md,
+"Click and browser").
 
     fbc = fb.{subdomain index}.{ms when the click was first seen}.{fbclid}
     fbp = fb.{index}.{ms}.{random number}
-
-Sent byte for byte, or not at all: an fbc older than 90 days is refused, and a malformed one costs
-the whole batch (docs/facts/meta.md, "Click and browser").
-
-| the cart's cookie and the click id of a URL | fbc |
-|---|---|
-| only one of them | that cookie, or an fbc built from the click id |
-| the same click | the cookie |
-| the same click, but the cookie's is damaged | the cookie's time, the URL's click id |
-| another click, the cookie up to 30 minutes older, or younger | the cookie: a later click |
-| another click, the cookie older | built from the click id: the visit that led to the order |
 """
 
 import re
@@ -52,7 +42,7 @@ class Cookie(NamedTuple):
 
 
 def cookie(value: str | None) -> Cookie | None:
-    """`value` as an fbc; None where it is malformed. An `FB` in capitals is damage, and mended."""
+    """`value` as an fbc; None if it is malformed. An `FB` in capitals is repaired."""
     value = value and "fb" + value[2:] if (value or "")[:2].lower() == "fb" else None
     matched = _fbc(value) if value else None
     if matched is None or value is None:
@@ -61,20 +51,21 @@ def cookie(value: str | None) -> Cookie | None:
 
 
 def fbc(value: str | None, now_ms: int) -> str | None:
-    """`value` where it is a well-formed fbc of the last 90 days, else None."""
+    """`value` if it is a well-formed fbc of the last 90 days, else None: Meta refuses an older one,
+    and a malformed one costs the whole batch."""
     found = cookie(value)
     return found.text if found is not None and found.fresh(now_ms) else None
 
 
 def cookie_ms(value: str | None, click_id: str) -> int | None:
-    """When the well-formed fbc `value`, of any age, first saw `click_id`; None where it is of
-    another click."""
+    """When the well-formed fbc `value`, of any age, first saw `click_id`; None if it is of another
+    click."""
     found = cookie(value)
     return found.seen_ms if found is not None and same(found.click_id, click_id) else None
 
 
 def same(one: str, other: str) -> bool:
-    """Whether two click ids are of one click, as far as damage in case or length lets tell."""
+    """Whether two click ids are of one click, as far as damage in case or length allows."""
     short, long = sorted((one.lower(), other.lower()), key=len)
     return short == long or (len(short) >= SHORTEST_CUT and long.startswith(short))
 
@@ -82,7 +73,16 @@ def same(one: str, other: str) -> bool:
 def chosen(
     cookies: Iterable[Cookie], click_id: str | None, clicked_ms: int, now_ms: int
 ) -> str | None:
-    """The fbc to send (see the module). `clicked_ms`: when the URL's click was first seen."""
+    """The fbc to send. `clicked_ms`: when the URL's click was first seen.
+
+    | the cart's cookie and the click id of a URL | fbc |
+    |---|---|
+    | only one of them | that cookie, or an fbc built from the click id |
+    | the same click | the cookie |
+    | the same click, but the cookie's is damaged | the cookie's time, the URL's click id |
+    | another click, the cookie up to 30 minutes older, or younger | the cookie: a later click |
+    | another click, the cookie older | built from the click id: the visit that led to the order |
+    """
     there = sorted(
         (each for each in cookies if each.seen_ms <= now_ms + CLOCK_SKEW_MS),
         key=lambda each: each.seen_ms,
@@ -96,7 +96,7 @@ def chosen(
 
 
 def _mended(found: Cookie, click_id: str) -> Cookie:
-    """The cookie with the whole click id, where its own is a damaged one of the same click."""
+    """The cookie with the whole click id, if its own is a damaged one of the same click."""
     if found.click_id == click_id or not same(found.click_id, click_id):
         return found
     if len(found.click_id) > len(click_id):
@@ -106,13 +106,13 @@ def _mended(found: Cookie, click_id: str) -> Cookie:
 
 
 def fbp(value: str | None) -> str | None:
-    """`value` where it is a well-formed fbp, else None."""
+    """`value` if it is a well-formed fbp, else None."""
     return value if value and _fbp(value) else None
 
 
 def fbclid(url: str | None) -> str | None:
-    """The `fbclid` in a URL's query, case untouched; the first one where there are several, None
-    where it is malformed."""
+    """The `fbclid` in a URL's query, case untouched; the first of several, None if it is
+    malformed."""
     query = (url or "").partition("#")[0].partition("?")[2]
     for pair in query.split("&"):
         name, _, value = pair.partition("=")
@@ -123,7 +123,7 @@ def fbclid(url: str | None) -> str | None:
 
 
 def click_id(urls: Sequence[str | None], attributes: Iterable[str | None]) -> str | None:
-    """The click that led to an order: of its URLs, best first, else what cart attributes hold.
+    """The click that led to an order: from its URLs, best first, else from cart attributes.
 
     An attribute holds a URL with an `fbclid`, or the click id itself.
     """
@@ -139,11 +139,10 @@ def click_id(urls: Sequence[str | None], attributes: Iterable[str | None]) -> st
 
 
 def built(click_id: str, seen_ms: int) -> str:
-    """An fbc made on the server, without a cookie: index 1 (docs/facts/meta.md, "Click and
-    browser")."""
+    """An fbc built on the server, without a cookie: index 1."""
     return f"fb.1.{seen_ms}.{click_id}"
 
 
 def click_key(click_id: str) -> str:
-    """By what a click is remembered: not the click itself."""
+    """A digest under which a click is stored."""
     return blake2b(click_id.encode(), digest_size=16).hexdigest()

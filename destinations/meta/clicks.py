@@ -1,5 +1,5 @@
-"""When a click id was first seen, over all orders of a shop: an fbc built from a landing page needs
-that time, and a later order of the same click must not make it younger."""
+"""Remembers when a click id was first seen in any order of a shop, for an fbc built from a landing
+page: a later order of the same click must not make it younger."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -25,7 +25,7 @@ CLICKS = Entities("meta_click", ClickRow, 2)
 
 
 class Look(NamedTuple):
-    """An order, and what an event needs of it."""
+    """An order and what its event needs."""
 
     order: Order
     settings: CapiSettings
@@ -43,9 +43,9 @@ def fbc(look: Look, first_seen: Mapping[tuple[str, str], int]) -> str | None:
 
 
 def first_seen(transaction: Transaction, looks: Sequence[Look]) -> dict[tuple[str, str], int]:
-    """When each click id among the orders was first seen, Unix milliseconds; what is new is kept.
+    """When each click id among the orders was first seen, Unix milliseconds; new ones are stored.
 
-    A cookie of any age says it for its own click. No click is younger than its purchase.
+    A cookie of any age has the time of its own click. No click is younger than its purchase.
     """
     now: dict[Key, int] = {}
     for look in looks:
@@ -75,7 +75,7 @@ def first_seen(transaction: Transaction, looks: Sequence[Look]) -> dict[tuple[st
 
 
 def forget(transaction: Transaction, now_ms: int, shop: str | None = None) -> int:
-    """Delete click ids older than any fbc may be, of `shop` or of all; how many."""
+    """Delete click ids older than any fbc may be, of `shop` or of all; returns how many."""
     here, of_shop = in_shop(shop)
     return transaction.execute(
         f"DELETE FROM meta_click WHERE seen_ms < :before{here}",
@@ -85,7 +85,7 @@ def forget(transaction: Transaction, now_ms: int, shop: str | None = None) -> in
 
 
 def _cookies(look: Look) -> list[str | None]:
-    """What the storefront put into the cart as fbc."""
+    """The values that the storefront put into the cart as fbc."""
     return [look.detail.attributes.get(name) for name in look.settings.fbc_attributes]
 
 

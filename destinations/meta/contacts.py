@@ -1,14 +1,5 @@
-"""Hashed e-mail addresses and telephone numbers by customer, for uploading a segment to Meta; only
-of shops that allow keeping them.
-
-Each field of a customer is an entity of its own, and of all orders that tell it the newest wins: an
-order without a telephone number takes none away. Values are normalised and hashed as for CAPI, so
-Meta matches both alike; the plain ones stay in the log. A customer that was merged keeps its rows,
-and whoever reads follows `rfm_alias`. An order that is deleted or cancelled was a customer's all
-the same.
-
-What a shop no longer allows is forgotten (`forget_others`) when the role `process` starts.
-"""
+"""Keeps hashed e-mail addresses and phone numbers by customer, for uploading a segment to Meta;
+only of shops that allow it."""
 
 from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
@@ -43,8 +34,8 @@ CONTACTS: Final = Entities("contact", ContactRow, 3)
 
 
 def contacts(order: Order, country: str | None) -> tuple[ContactRow, ...]:
-    """What an order tells of its customer: of each field the first that can be made right.
-    `country` is the shop's own (ISO 3166)."""
+    """The contacts in an order: of each field the first that can be normalised. `country` is the
+    shop's own (ISO 3166)."""
     customer = customer_key(order)
     if not customer or order.test:
         return ()
@@ -60,20 +51,20 @@ def contacts(order: Order, country: str | None) -> tuple[ContactRow, ...]:
     return tuple(rows)
 
 
-def newest(row: ContactRow | None, told: ContactRow) -> ContactRow:
+def newest(row: ContactRow | None, other: ContactRow) -> ContactRow:
     """The one of the newer order. Commutative, associative and idempotent."""
     return (
-        told
+        other
         if row is None
         else max(
-            row, told, key=lambda each: (each.updated_us, each.triggered, each.digest, each.hash)
+            row, other, key=lambda each: (each.updated_us, each.triggered, each.digest, each.hash)
         )
     )
 
 
 def forget_others(transaction: Transaction, shops: Collection[str]) -> int:
-    """Delete the contacts of all but `shops`; how many. Where none is left, the position goes too:
-    a new start reads the whole log."""
+    """Delete the contacts of all but `shops`; returns how many. If none is left, the position is
+    deleted too, so that a new start reads the whole log."""
     if not shops:
         transaction.execute("DELETE FROM positions WHERE processor = :name", name=Contacts.name)
         return transaction.execute("DELETE FROM contact")
@@ -86,7 +77,13 @@ def forget_others(transaction: Transaction, shops: Collection[str]) -> int:
 
 class Contacts:
     """The processor. `countries` has the shops that allow it, each with its own country (ISO 3166)
-    where that is known."""
+    if known.
+
+    Each field of a customer is an entity of its own, and the newest order that has it wins: an
+    order without a phone number removes none. Values are normalised and hashed as for CAPI, so Meta
+    matches both alike. A merged customer keeps its rows; readers follow `rfm_alias`. Deleted and
+    cancelled orders count, since their buyer was a customer all the same.
+    """
 
     name = "contacts"
     topic = "orders"
@@ -95,8 +92,8 @@ class Contacts:
         self._countries = countries
 
     def decode(self, entry: Entry) -> tuple[ContactRow, ...] | None:
-        """Contacts that an order tells; None where there are none, or the shop allows none, without
-        a look at the body. Raises Rejected."""
+        """The contacts in an order; None if there are none, or if the shop does not allow it (then
+        the body is not read). Raises Rejected."""
         shop = entry.record.headers.get("shop", "")
         if shop not in self._countries:
             return None
@@ -118,4 +115,4 @@ class Contacts:
         )
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
-        """Time alone changes nothing here."""
+        """Nothing depends on time."""

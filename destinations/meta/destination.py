@@ -6,7 +6,7 @@ import orjson
 
 from destinations.delivery.account import Account
 from destinations.delivery.backoff import GROWING
-from destinations.delivery.protocol import Limits, Request, Rule
+from destinations.delivery.protocol import Request, RequestLimits, Rule
 from destinations.delivery.rows import OutboxRow
 from destinations.delivery.transport import Answer
 from destinations.delivery.verdict import ErrorClass, Verdict
@@ -26,7 +26,7 @@ class MetaDestination:
     """A `destinations.delivery.protocol.Destination`."""
 
     kind = KIND
-    limits = Limits(events=1_000, in_flight=4, spacing_ms=20, timeout_s=10.0)
+    limits = RequestLimits(events=1_000, in_flight=4, spacing_ms=20, timeout_s=10.0)
     """Meta takes no more events (docs/facts/meta.md, "Request"). Its advice is 1.5 s for one event;
     giving up early makes ambiguous rows, so a batch gets longer."""
     schedule = GROWING
@@ -63,7 +63,7 @@ class MetaDestination:
         return verdict
 
     def repaired(self, row: OutboxRow, verdict: Verdict) -> OutboxRow | None:
-        """The same event without its click id, where Meta calls that badly formatted."""
+        """The same event without its click id, if Meta calls that badly formatted."""
         if verdict.details.get("subcode") != BAD_FBC or "fbc" not in row.match_keys.split(","):
             return None
         event = orjson.loads(row.payload)
@@ -71,8 +71,8 @@ class MetaDestination:
         keys = ",".join(key for key in row.match_keys.split(",") if key != "fbc")
         return row._replace(payload=orjson.dumps(event), match_keys=keys)
 
-    def held(self, transaction: Transaction, now_ms: int) -> Rule | None:
-        """A test event code may be in use for so many hours."""
+    def paused_by(self, transaction: Transaction, now_ms: int) -> Rule | None:
+        """The limit on hours with a test event code."""
         return test_mode(transaction, self.name, self._settings, now_ms)
 
     def _verdict(self, found: GraphVerdict) -> Verdict:

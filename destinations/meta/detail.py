@@ -1,7 +1,5 @@
-"""What a Purchase event needs of an order beyond `processors.shopify.orders.Order`.
-
-A field that makes no sense is as if absent: null, "", [] and nothing become None or an empty tuple.
-"""
+"""Reads what a Purchase event needs of an order beyond `processors.shopify.orders.Order`. A
+malformed field counts as absent."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -145,8 +143,8 @@ def _amount(value: Any, currency: Any) -> Money | None:
 def _money(plain: Any, amount_set: Any, currency: Any, side: str) -> Money | None:
     """From `<field>_set.<side>_money`; the plain field is shop money too (docs/facts/shopify.md,
     "Orders")."""
-    told = mapping(mapping(amount_set).get(f"{side}_money"))
-    found = _amount(told.get("amount"), told.get("currency_code"))
+    given = mapping(mapping(amount_set).get(f"{side}_money"))
+    found = _amount(given.get("amount"), given.get("currency_code"))
     return found if found is not None or side != "shop" else _amount(plain, currency)
 
 
@@ -178,11 +176,11 @@ def _shipping(raw: _Body, side: str) -> tuple[Money | None, Money | None]:
 
 
 def _sum(amounts: list[Money | None]) -> Money | None:
-    """None where there is none, one is not told, or they are in several currencies."""
-    told = [amount for amount in amounts if amount is not None]
-    if not told or len(told) != len(amounts) or len({amount.currency for amount in told}) > 1:
+    """None if there is no amount, one is missing, or they are in several currencies."""
+    given = [amount for amount in amounts if amount is not None]
+    if not given or len(given) != len(amounts) or len({amount.currency for amount in given}) > 1:
         return None
-    return Money(sum(amount.units for amount in told), told[0].currency)
+    return Money(sum(amount.units for amount in given), given[0].currency)
 
 
 def _address(value: Any) -> Address | None:
@@ -210,19 +208,19 @@ def _names(
     shipping: Address | None,
     own: Address | None,
 ) -> tuple[str | None, str | None]:
-    """The buyer's: customer, billing address, their own address, the first that has both names;
-    else the first that has any.
+    """The buyer's names: the first of customer, billing address and the buyer's own address that
+    has both; else the first that has any.
 
-    The shipping address comes in only then: it may be a gift's receiver.
+    The shipping address comes last: it may be a gift's receiver.
     """
-    told = [(text(customer.get("first_name")), text(customer.get("last_name")))]
-    told += [
+    given = [(text(customer.get("first_name")), text(customer.get("last_name")))]
+    given += [
         (address.first_name, address.last_name) for address in (billing, own) if address is not None
     ]
     last_resort = (
         (shipping.first_name, shipping.last_name) if shipping is not None else (None, None)
     )
-    return next(filter(all, told), None) or next(filter(any, told), last_resort)
+    return next(filter(all, given), None) or next(filter(any, given), last_resort)
 
 
 class _Refunds(NamedTuple):
@@ -250,7 +248,7 @@ def _refunds(raw: _Body) -> _Refunds:
 
 
 def _bought(raw: _Body, refunds: _Refunds, side: str) -> dict[str, Money]:
-    """`total`, `subtotal` and `tax` of what was bought, where told."""
+    """`total`, `subtotal` and `tax` of what was bought, if given."""
     found = {}
     for kind, names in (
         ("total", ("total_price", "current_total_price")),
@@ -261,17 +259,17 @@ def _bought(raw: _Body, refunds: _Refunds, side: str) -> dict[str, Money]:
             _money(getattr(raw, name), getattr(raw, f"{name}_set"), raw.currency, side)
             for name in names
         )
-        told = current or original
-        if told is None:
+        given = current or original
+        if given is None:
             continue
-        edited, refunded = refunds.taken(Side(f"{side}_money", told.currency))
+        edited, refunded = refunds.taken(Side(f"{side}_money", given.currency))
         units = bought.amount(
             original.units if original else None,
             current.units if current else None,
             getattr(edited, kind),
             getattr(refunded, kind),
         )
-        found[kind] = told._replace(units=units or 0)
+        found[kind] = given._replace(units=units or 0)
     return found
 
 
@@ -314,14 +312,14 @@ def _count(value: Any) -> int:
 
 
 def _pairs(value: Any) -> dict[str, str]:
-    """A list of `{name, value}`, as cart attributes and line item properties are, by name."""
+    """A list of `{name, value}` (cart attributes, line item properties) by name."""
     found: dict[str, str] = {}
     for pair in map(mapping, sequence(value)):
-        name, told = text(pair.get("name")), text(pair.get("value"))
+        name, given = text(pair.get("name")), text(pair.get("value"))
         if isinstance(pair.get("value"), bool):
-            told = str(pair["value"]).lower()
-        if name and told:
-            found[name] = told
+            given = str(pair["value"]).lower()
+        if name and given:
+            found[name] = given
     return found
 
 
@@ -384,7 +382,7 @@ def countries(found: Detail, own: str | None) -> tuple[str, ...]:
 
 
 def field_at(body: bytes, path: str) -> Any:
-    """The value at a dotted path of the order (`customer.state`); None where there is none."""
+    """The value at a dotted path of the order (`customer.state`); None if there is none."""
     value: Any = _whole.decode(body)
     for step in path.split("."):
         value = mapping(value).get(step)

@@ -1,22 +1,17 @@
 """Maps answers of Meta's Graph API to an error class and an action. Codes decide, never texts: Meta
-translates them.
+translates them (docs/facts/meta.md, "Error classes" and "Subcodes").
 
 | class | what matches | action |
 |---|---|---|
 | sent | 200 with `events_received` of 1 and more | done |
 | throttle | 4, 17, 32, 613, 800xx whatever `is_transient` says; HTTP 429 | wait |
-| transient | no answer; 5xx; nothing of Graph's; 200 with `events_received` 0 | retry |
+| transient | no answer; 5xx; not Graph's; 200 with `events_received` 0 | retry |
 | transient | `is_transient`; 1, 2, 341, 5000, 21009 | retry |
 | transient_slow | 368 | retry, slower |
 | configuration | 190, 101, 102, 104, 10, 3, 200-299, 803, 2500, 2635; HTTP 401, 403 | pause |
 | configuration | 100 with subcode 33; 100 GraphMethodException without subcode | pause |
 | permanent | every other 100, 105; any other 4xx (413: too large a batch) | bisect, then dead |
-| permanent | 2804001 | take fbc away, send again |
-
-Sources: docs/facts/meta.md, "Error classes" and "Subcodes". An unlisted code is transient with 5xx,
-permanent with 4xx. How long to wait is the longest of `Retry-After` and the usage headers; a
-transient error that names a time waits for it. `ambiguous`: Meta may have taken the events all the
-same (no answer after the request was written, code 2, a gateway's time-out).
+| permanent | 2804001 | remove fbc, send again |
 """
 
 import re
@@ -43,7 +38,7 @@ class Action(StrEnum):
 
 
 class GraphVerdict(NamedTuple):
-    """An answer, understood."""
+    """The meaning of an answer."""
 
     kind: ErrorClass
     action: Action
@@ -129,7 +124,8 @@ LONGEST_WAIT_S = 86_400
 
 
 def regain_ms(headers: Mapping[str, str]) -> int | None:
-    """How long the headers ask to wait, milliseconds; None where they do not say.
+    """How long the headers ask to wait, milliseconds; None if they do not say. The longest of
+    `Retry-After` and the usage headers counts.
 
     `Retry-After` is in seconds or a date (RFC 9110, 10.2.3), `estimated_time_to_regain_access` of
     the usage headers in minutes (docs/facts/meta.md, "Rate limits").
@@ -148,7 +144,7 @@ def regain_ms(headers: Mapping[str, str]) -> int | None:
 
 
 def _retry_after_s(value: str, date: str) -> float:
-    """Seconds, 0 for what is neither a number nor a date; a date counts from the answer's own."""
+    """Seconds, 0 for a malformed value; a date counts from the answer's own."""
     value = value.strip()
     if value.isascii() and value.isdigit():
         return float(min(int(value[:9]), LONGEST_WAIT_S))
@@ -160,7 +156,7 @@ def _retry_after_s(value: str, date: str) -> float:
 
 
 def _minutes(value: Any) -> float:
-    """A number, or a string of one; 0 for anything else, and for what no clock has."""
+    """A number, or a string of one; 0 for anything else, and for absurdly large ones."""
     try:
         minutes = (
             float(value)
@@ -173,8 +169,12 @@ def _minutes(value: Any) -> float:
 
 
 def classify(http_status: int | None, headers: Mapping[str, str], body: bytes) -> GraphVerdict:
-    """What an answer means. `http_status` None: the request was written (at least in part) and no
-    answer came."""
+    """The meaning of an answer. `http_status` None: the request was written (at least in part) and
+    no answer came.
+
+    An unlisted code is transient with 5xx, permanent with 4xx. `ambiguous`: Meta may have accepted
+    the events all the same (no answer after the request was written, code 2, a gateway's timeout).
+    """
     if http_status is None:
         return GraphVerdict(ErrorClass.TRANSIENT, Action.RETRY, ambiguous=True)
     try:
@@ -244,9 +244,9 @@ def scrubbed(message: str, *secrets: str | None) -> str:
 
 
 def meaning(verdict: GraphVerdict) -> str:
-    """Why a row is dead, in our own words (Meta's may quote what was sent)."""
-    told = MEANINGS.get(verdict.subcode or 0, "Meta refused the event")
+    """Why a row is dead, in our own words: Meta's may quote what was sent."""
+    reason = MEANINGS.get(verdict.subcode or 0, "Meta refused the event")
     return (
-        f"{told} (code {verdict.code}, subcode {verdict.subcode}, HTTP {verdict.http_status}, "
+        f"{reason} (code {verdict.code}, subcode {verdict.subcode}, HTTP {verdict.http_status}, "
         f"trace {verdict.fbtrace_id})"
     )

@@ -1,10 +1,8 @@
-"""By which event id an order is known: the one that its row has already, whatever the template says
-by now; else by the template.
+"""Chooses the event id of an order: the one of its existing row, else the template's.
 
-An order to which the template gives none is known by `OWN_ID`: it lacks a field (a POS order has no
-checkout_token), or another order has that id. No browser can have sent such a sale under an id that
-Meta would match, so it loses nothing. A row under `OWN_ID` gives way to the template's as long as
-no event was built for it.
+An order without the template's id (a POS order has no checkout_token), or whose id another order
+has, gets `OWN_ID`. It loses nothing: no browser can have sent such a sale under an id that Meta
+would match. A row under `OWN_ID` gives way to the template's as long as no event was built for it.
 """
 
 from collections.abc import Collection, Mapping
@@ -20,7 +18,7 @@ from stream.store.contract import Key, Reading
 
 OWN_ID = "order:"
 BY_ORDER_ID = "{order_id}"
-"""The template that every order can fill in, and no other order can."""
+"""The template that every order can fill in, with a value that no other order has."""
 OTHER_IDS = (
     "SELECT 1 FROM outbox WHERE shop = :shop AND destination = :destination"
     " AND event_id <> order_id ORDER BY order_id LIMIT 1"
@@ -44,7 +42,7 @@ def known(
 ) -> Known:
     """What the outbox has of `orders` for the accounts of this name.
 
-    One query per shop; a mere probe where no template but the default ever was.
+    One query per shop; a mere probe if no template but the default was ever in use.
     """
     found = Known({}, set())
     by_shop: dict[str, dict[str, None]] = {}
@@ -90,8 +88,7 @@ def key_of(
     ids: dict[tuple[str, str], str],
     destination: str,
 ) -> Key:
-    """The order's row for an account. What is decided here is added to `ids`, for its later
-    deliveries."""
+    """The order's row for an account. The decision is added to `ids`, for its later deliveries."""
     place = (order.shop, destination, payload.EVENT_NAME)
     order_key = (order.shop, order.order_id)
     if order_key not in ids:
@@ -108,12 +105,12 @@ def key_of(
 
 
 def own_key(key: Key, order_id: str) -> Key:
-    """The row beside `key` that is surely the order's own."""
+    """The row beside `key` that can only be the order's own."""
     return (*key[:3], OWN_ID + order_id)
 
 
 def _fields(order: Order, template: str) -> dict[str, str | None]:
-    """What the template's placeholders stand for, by name."""
+    """The values of the template's placeholders, by name."""
     fields = {
         "order_id": order.order_id,
         "id": order.order_id,
@@ -123,8 +120,10 @@ def _fields(order: Order, template: str) -> dict[str, str | None]:
     others = [name for name in placeholders(template) if name not in fields]
     attributes = [name for name in others if name.startswith(ATTRIBUTE)]
     if attributes:
-        told = detail(order.body).attributes
-        fields |= {name: told.get(name.removeprefix(ATTRIBUTE)) for name in attributes}
+        attributes_by_name = detail(order.body).attributes
+        fields |= {
+            name: attributes_by_name.get(name.removeprefix(ATTRIBUTE)) for name in attributes
+        }
     return fields | {
         name: text(field_at(order.body, name)) for name in others if name not in attributes
     }

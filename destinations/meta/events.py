@@ -84,7 +84,7 @@ class MetaEvents:
         ]
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None) -> None:
-        """Forget old clicks."""
+        """Delete old clicks."""
         clicks.forget(transaction, now_ms, shop)
 
     def _build(
@@ -129,7 +129,7 @@ def _expires_ms(order: Order, decision: Decision) -> int:
 
 
 def _warn_without_user_agent(looks: Sequence[clicks.Look], decisions: Sequence[Decision]) -> None:
-    """Meta documents it as required for a website, and takes events without (docs/facts/meta.md,
+    """Meta documents it as required for a website, but accepts events without (docs/facts/meta.md,
     "Events"): warn and send."""
     without = [
         look.order
@@ -146,7 +146,7 @@ def _warn_without_user_agent(looks: Sequence[clicks.Look], decisions: Sequence[D
 
 
 def _warn_of_late_payments(looks: Sequence[clicks.Look], decisions: Sequence[Decision]) -> None:
-    """Meta may count these twice, where the shop's pixel reported them at checkout."""
+    """Meta may count these twice if the shop's pixel reported them at checkout."""
     late = [
         look.order
         for look, decision in zip(looks, decisions, strict=True)

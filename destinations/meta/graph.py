@@ -1,8 +1,5 @@
-"""Requests to Meta's Graph API.
-
-The token is in the Authorization header only, `appsecret_proof` in the body (docs/facts/meta.md,
-"Request").
-"""
+"""Requests to Meta's Graph API. The token is in the Authorization header only, `appsecret_proof` in
+the body (docs/facts/meta.md, "Request")."""
 
 import hmac
 
@@ -17,12 +14,12 @@ def appsecret_proof(app_secret: str, access_token: str) -> str:
 
 
 def headers(settings: CapiSettings) -> dict[str, str]:
-    """For every call."""
+    """The headers of every call."""
     return {"Authorization": f"Bearer {settings.access_token}", "Content-Type": "application/json"}
 
 
 def events_url(settings: CapiSettings) -> str:
-    """Where events go."""
+    """The URL for events."""
     return f"{settings.graph_url.rstrip('/')}/{settings.graph_version}/{settings.pixel_id}/events"
 
 

@@ -1,9 +1,5 @@
-"""Whether the buyer of an order is a new or an existing customer, where that is known for certain.
-
-Existing: an earlier order of the same customer id or e-mail address has been seen. New: none has,
-and Shopify made the customer with this order, so there can be none from before we counted.
-Otherwise nothing is said (docs/facts/meta.md, "Events": `customer_segmentation`).
-"""
+"""Whether an order's buyer is a new or an existing customer, if that is certain
+(docs/facts/meta.md, "Events": `customer_segmentation`)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
@@ -22,7 +18,7 @@ FirstOrders = Mapping[tuple[str, str], int]
 
 
 def first_orders(reading: Reading, orders: Iterable[Order]) -> FirstOrders:
-    """The first orders of these buyers, as far as they are known. One query per shop."""
+    """The known first orders of these buyers. One query per shop."""
     wanted: dict[str, set[str]] = {}
     for order in orders:
         wanted.setdefault(order.shop, set()).update(_subjects(order))
@@ -45,7 +41,12 @@ def first_orders(reading: Reading, orders: Iterable[Order]) -> FirstOrders:
 
 
 def segment(order: Order, detail: Detail, known: FirstOrders) -> str | None:
-    """Meta's `customer_segmentation` of the order's buyer; None where it is not known."""
+    """Meta's `customer_segmentation` of the order's buyer; None if unknown.
+
+    Existing: an earlier order of the same customer id or e-mail address has been seen. New: none
+    has, and Shopify created the customer with this order, so there can be none from before we
+    counted.
+    """
     made_ms = order_time_ms(order)
     firsts = [known.get((order.shop, subject), NEVER) for subject in _subjects(order)]
     if any(NEVER < first_ms < made_ms for first_ms in firsts):
@@ -57,6 +58,6 @@ def segment(order: Order, detail: Detail, known: FirstOrders) -> str | None:
 
 
 def _subjects(order: Order) -> Sequence[str]:
-    """What the buyer goes by in `cart_link`."""
+    """The keys of the buyer in `cart_link`."""
     by_id = customer_subject(order.customer_id, None)
     return [each for each in (by_id, customer_subject(None, order.email)) if each]

@@ -1,10 +1,6 @@
-"""Normalises personal data as Meta wants it and hashes it with SHA-256. A value that cannot be made
-right is left out.
-
-The rules are docs/facts/meta.md, "Identity fields"; where they differ from Meta's own two
-libraries, docs/capi-identity.md has the case and the reason. Every function is pure, never raises,
-and is idempotent.
-"""
+"""Normalises personal data as Meta wants it and hashes it with SHA-256 (docs/facts/meta.md,
+"Identity fields"; docs/capi-identity.md has the differences from Meta's libraries). A value that
+cannot be normalised is left out. Every function is pure, idempotent and never raises."""
 
 import re
 import unicodedata
@@ -54,7 +50,7 @@ def _folded(value: str) -> str:
 
 
 def _visible(value: str) -> str:
-    """Without what cannot be seen and is pasted along: direction marks, zero-width and soft
+    """Without invisible characters that are pasted along: direction marks, zero-width and soft
     characters (general category Cf)."""
     return (
         value if value.isascii() else "".join(c for c in value if unicodedata.category(c) != "Cf")
@@ -76,11 +72,11 @@ fixed line 01 (IFT, numbering plan of 3 August 2019). People still write them.""
 
 
 def _readings(text: str, countries: tuple[str | None, ...]) -> Iterator[str]:
-    """`text` as it is, then in the forms in which it can only be meant, however it is grouped.
+    """`text` as it is, then in other forms that it can only mean.
 
-    With a plus where it can only have its country code: 00 before it (any country), or 11 digits
-    and more; ten digits are more likely a mistyped local number. Not across a slash: what follows
-    one may be a second number. Mexican numbers without the prefixes that they lost.
+    A plus is added if the text can only begin with a country code: after 00 (any country), or with
+    11 digits and more; ten digits are more likely a mistyped local number. Not across a slash: what
+    follows one may be a second number. Mexican numbers lose their old prefixes.
     """
     yield text
     text = _grouping.sub("", text)
@@ -172,8 +168,8 @@ NORMALISERS: dict[str, Normaliser] = {
 
 
 def normalised(field: str, value: str | None, *countries: str | None) -> str | None:
-    """`value` of `field` as Meta wants it before hashing; None where it is left out. `countries`
-    are the order's, ISO 3166, best first."""
+    """`value` of `field` as Meta wants it before hashing; None if it is left out. `countries` are
+    the order's, ISO 3166, best first."""
     if not value or _already_hashed(value.strip()):
         return None
     return NORMALISERS[field](value, *countries)
@@ -185,6 +181,6 @@ def digest(text: str) -> str:
 
 
 def hashed(field: str, value: str | None, *countries: str | None) -> str | None:
-    """The hash that is sent for `value`; None where the field is left out."""
+    """The hash that is sent for `value`; None if the field is left out."""
     text = normalised(field, value, *countries)
     return None if text is None else digest(text)

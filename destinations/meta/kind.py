@@ -49,8 +49,8 @@ MOST_COUNTED = 10_000
 
 
 def _beside(reading: Reading, shop: str, name: str, account_id: str) -> Mapping[str, Any]:
-    """The pixel, its match quality as Meta said it last, and how many sales no browser's event can
-    match, since their order lacks a field of the event id's template."""
+    """The pixel, its last match quality from Meta, and the number of sales that no browser's event
+    can match, since their order lacks a field of the event id's template."""
     rows = reading.query(
         "SELECT quality, quality_ms FROM meta_account WHERE shop = :shop AND destination = :name",
         shop=shop,

@@ -1,9 +1,5 @@
 """Builds a Purchase event from an order (docs/facts/meta.md, "Events", "Purchase"). Pure; a bad
-field is left out, never the event.
-
-Money is what the order says, in the currency it says; there is no default currency. `contents` are
-the lines that have an id, since an item without one costs the batch (2804008).
-"""
+field is left out, never the event."""
 
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
@@ -64,8 +60,8 @@ MAX_CONTENTS = 500
 
 
 def filled(template: str, fields: Mapping[str, str | None]) -> str | None:
-    """The template with each `{field}` filled in; None where one is missing, or the result is empty
-    or over 255 characters."""
+    """The template with each `{field}` filled in; None if one is missing, or the result is empty or
+    over 255 characters."""
     names = placeholders(template)
     if any(not fields.get(name) for name in names):
         return None
@@ -75,7 +71,7 @@ def filled(template: str, fields: Mapping[str, str | None]) -> str | None:
 
 def ip(addresses: tuple[str, ...]) -> str | None:
     """One IP address, IPv6 before IPv4; of a list (`X-Forwarded-For`) the first hop. Never hashed.
-    None from inside somebody's network."""
+    None for an address inside a private network."""
     found = []
     for text in addresses:
         try:
@@ -95,7 +91,7 @@ def ip(addresses: tuple[str, ...]) -> str | None:
 
 
 def _without_port(text: str) -> str:
-    """`1.2.3.4:443` and `[2001:db8::1]:443`, as proxies write them."""
+    """Without the port of `1.2.3.4:443` and `[2001:db8::1]:443`, as proxies write them."""
     if text.startswith("["):
         return text[1:].partition("]")[0]
     return text.partition(":")[0] if text.count(":") == 1 else text
@@ -108,8 +104,8 @@ def _inside(address: IPv4Address | IPv6Address) -> bool:
 
 
 def _place(addresses: tuple[Address, ...]) -> Address | None:
-    """The address that says where the buyer is: billing, else shipping, else the customer's, the
-    first with a city or a zip code in it, else with a province, else with a country."""
+    """The address that says where the buyer is: billing, else shipping, else the customer's; the
+    first with a city or a zip code, else with a province, else with a country."""
     return (
         next((a for a in addresses if a.city or a.zip), None)
         or next((a for a in addresses if a.province), None)
@@ -120,7 +116,8 @@ def _place(addresses: tuple[Address, ...]) -> Address | None:
 def user_data(
     order: Order, detail: Detail, settings: CapiSettings, fbc: str | None, *, by_staff: bool = False
 ) -> dict[str, Any]:
-    """Who bought: hashes (each in a list), and what is never hashed. Only fields that are there.
+    """The buyer: hashed fields (each in a list) and fields that are never hashed. Only fields with
+    a value.
 
     `by_staff`: IP address and user agent are not the buyer's, and left out.
     """
@@ -166,14 +163,13 @@ def user_data(
 
 
 def identifies(data: Mapping[str, Any]) -> bool:
-    """Whether Meta will take `user_data` as saying enough."""
+    """Whether Meta accepts `user_data` as sufficient."""
     keys = frozenset(data)
     return bool(keys) and not any(keys <= few for few in TOO_LITTLE)
 
 
 def refusal(event: Mapping[str, Any], *, by_staff: bool) -> str:
-    """Why Meta would refuse an event, behind its subcode or the field's name; "" where it would
-    not."""
+    """Why Meta would refuse an event, after its subcode or the field's name; "" if it would not."""
     if not identifies(event["user_data"]):
         staff = "; IP address and browser are those of staff or a till" if by_staff else ""
         return f"2804050: too little customer information{staff}"
@@ -184,11 +180,11 @@ def refusal(event: Mapping[str, Any], *, by_staff: bool) -> str:
 
 
 def value(order: Order, detail: Detail, settings: CapiSettings) -> Money:
-    """What was bought is worth on the setting's basis; never negative. In shop money where the
-    payload has no presentment money.
+    """The worth of what was bought on the setting's basis; never negative, in the order's own
+    currency. In shop money if the payload has no presentment money.
 
-    Shipping goes with its tax. `net_of_discounts` is Shopify's subtotal: the items after discounts,
-    with taxes only where prices hold them.
+    Shipping includes its tax. `net_of_discounts` is Shopify's subtotal: the items after discounts,
+    with taxes only if prices include them.
     """
     side = settings.currency if ("total", settings.currency) in detail.amounts else "shop"
     total = detail.amounts.get(("total", side)) or Money(order.current_total, order.currency)
@@ -236,7 +232,7 @@ def _id_template(settings: CapiSettings) -> str:
 
 
 def _content_id(item: Item, settings: CapiSettings) -> str | None:
-    """The catalogue's id of an item; None where a part of it is missing."""
+    """The catalogue's id of an item; None if a part of it is missing."""
     return filled(
         _id_template(settings),
         {
@@ -268,7 +264,7 @@ def _contents(
 
 
 def net_revenue(worth: Money, items: Sequence[Item], settings: CapiSettings) -> Money | None:
-    """`value` less what the items cost the shop; None where one of them has no cost.
+    """`value` less what the items cost the shop; None if one of them has no cost.
 
     A constant share of the value would tell Meta nothing that `value` does not.
     """
@@ -291,7 +287,8 @@ def custom_data(
     predicted_ltv: Money | None,
     segment: str | None,
 ) -> dict[str, Any]:
-    """What was bought, and by whom as a customer."""
+    """What was bought, and the buyer's history. Items without an id are left out of `contents`: one
+    costs the whole batch (2804008)."""
     worth = value(order, detail, settings)
     data: dict[str, Any] = {
         "value": _number(worth),
@@ -319,7 +316,7 @@ def custom_data(
 
 
 def limited_data_use(detail: Detail, states: tuple[str, ...] | None) -> dict[str, Any]:
-    """LDU where any address of the order is in one of `states` of the US; `[]` (no LDU) elsewhere;
+    """LDU if any address of the order is in one of `states` of the US; `[]` (no LDU) elsewhere;
     nothing without the setting."""
     if states is None:
         return {}
@@ -344,8 +341,8 @@ def _in_us(address: Address) -> bool:
 
 
 def source_url(order: Order, detail: Detail, settings: CapiSettings) -> str:
-    """The storefront's address: no path and no query, since those of an order's status page let
-    anybody in who holds them."""
+    """The storefront's address without path and query: those of an order's status page admit
+    anybody who has them."""
     if settings.event_source_url:
         return settings.event_source_url
     host = _host(detail.order_status_url)

@@ -1,22 +1,14 @@
-"""Whether an order is a sale that Meta should hear of, and as what: decided before anything is
-built.
+"""Decides whether an order is a sale to report to Meta, and as what, before anything is built.
 
 | rule, the first that applies | outcome |
 |---|---|
 | test, cancelled, voided, expired | skipped |
-| with trigger `paid`: not paid (yet) | skipped, and `waits` where nothing else forbids it |
+| with trigger `paid`: not paid (yet) | skipped, and `waits` if nothing else forbids it |
 | its source's policy is `skip` | skipped |
-| a consent setting, and the order carries no clear yes to it | no_consent |
-| `late_payment` is `skip`, and it was paid more than 48 hours after it was made | too_old |
-| older than 7 days when it was first seen to be a sale, 62 for physical_store | too_old |
+| a consent setting, and no clear yes in the order | no_consent |
+| `late_payment` is `skip`, paid more than 48 hours after it was made | too_old |
+| older than 7 days when first seen to be a sale, 62 for physical_store | too_old |
 | none of these | pending |
-
-A refunded order was paid once: Meta takes no corrections. A partially paid one may have been paid
-and then edited up, so it takes nothing back (`waits`).
-
-`source_name` is free text (Shopify: web, pos, shopify_draft_order, subscription_contract*, an app's
-id). An unknown one counts as the web where the order carries a buyer's user agent, and as
-`source_other` where it does not (marketplaces, imports, the API).
 """
 
 import re
@@ -39,7 +31,7 @@ _gaps = re.compile(r"[\s_-]+")
 
 
 class Decision(NamedTuple):
-    """What becomes of an order now. `reason` is in words, "" for pending."""
+    """The decision on an order now. `reason` is in words, "" for pending."""
 
     outcome: str
     reason: str
@@ -54,7 +46,12 @@ class Decision(NamedTuple):
 
 
 def action_source(source_name: str | None, detail: Detail, settings: CapiSettings) -> str:
-    """An action_source of Meta's, or `skip`."""
+    """One of Meta's action sources, or `skip`.
+
+    `source_name` is free text (Shopify: web, pos, shopify_draft_order, subscription_contract*, an
+    app's id). An unknown one counts as the web if the order has a buyer's user agent, else as
+    `source_other` (marketplaces, imports, the API).
+    """
     name = (source_name or "").lower()
     for known in (source_name or "", name):
         if known in settings.sources:
@@ -74,7 +71,7 @@ def action_source(source_name: str | None, detail: Detail, settings: CapiSetting
 
 
 def by_staff(source_name: str | None, detail: Detail, source: str) -> bool:
-    """Whether the order was entered by staff: in the admin, by phone, at a till."""
+    """Whether staff entered the order: in the admin, by phone, at a till."""
     name = (source_name or "").lower()
     till = (detail.user_agent or "").lower().startswith("shopify pos")
     return detail.user_id is not None or name in POS | DRAFT | PHONE or source in ENTERED or till
@@ -97,7 +94,7 @@ def _yes(value: Any, accepted: tuple[str, ...]) -> bool:
 
 def has_consent(order: Order, detail: Detail, where: str, accepted: tuple[str, ...]) -> bool:
     """Whether cart attribute `where`, else the order's (or its customer's) field of that name or
-    path, is there and a clear yes."""
+    path, exists and is a clear yes."""
     if where in detail.attributes:
         return _yes(detail.attributes[where], accepted)
     return any(_yes(field_at(order.body, path), accepted) for path in (where, f"customer.{where}"))
@@ -112,11 +109,12 @@ def _not_a_sale(order: Order) -> str:
 
 
 def decide(order: Order, detail: Detail, settings: CapiSettings) -> Decision:
-    """What becomes of `order` as this delivery saw it. Pure: age is measured when the delivery was
-    received.
+    """The decision on `order` in the state of this delivery. Pure: age is measured at the time of
+    receipt.
 
-    An `event_time` ahead of our clock is brought back to it: the sale is real, and Meta refuses the
-    future (2804004).
+    A refunded order was paid once, and Meta takes no corrections. A partially paid one may have
+    been paid and then edited up, so it takes nothing back (`waits`). An `event_time` ahead of our
+    clock becomes the time of receipt: the sale is real, and Meta refuses the future (2804004).
     """
     received_s = order.received_ms // 1000
     ordered_s = min(int(order.processed_at.timestamp()), received_s)
@@ -163,7 +161,7 @@ def decide(order: Order, detail: Detail, settings: CapiSettings) -> Decision:
 def _forbidden(
     order: Order, detail: Detail, settings: CapiSettings, source: str
 ) -> tuple[str, str]:
-    """(outcome, reason) where the shop's policy keeps a sale back; ("", "") where it does not."""
+    """(outcome, reason) if the shop's policy holds a sale back; ("", "") if not."""
     if source == SKIP:
         name = (order.source_name or "an unknown source")[:64]
         return "skipped", f"orders from {name} are not sent, by setting"

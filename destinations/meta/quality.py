@@ -1,10 +1,5 @@
 """Polls Meta's Event Match Quality (`dataset_quality`) every six hours and keeps it beside our own
-counts.
-
-Where Meta refuses, the reason is kept and sending goes on (docs/facts/meta.md, "Match quality").
-`appsecret_proof` is not sent, since in a GET it would stand in the URL; a token of an app that
-demands proofs cannot poll, and the answer says so.
-"""
+counts (docs/facts/meta.md, "Match quality")."""
 
 import asyncio
 import time
@@ -34,14 +29,15 @@ log = structlog.get_logger()
 
 
 def quality_url(settings: CapiSettings) -> str:
-    """What is asked; holds no secret."""
+    """The URL to poll; holds no secret. `appsecret_proof` is not sent, since in a GET it would be
+    in the URL; a token of an app that demands proofs cannot poll, and the answer says so."""
     query = urlencode({"dataset_id": settings.pixel_id, "fields": FIELDS})
     return f"{settings.graph_url.rstrip('/')}/{settings.graph_version}/dataset_quality?{query}"
 
 
-def told(body: bytes) -> dict[str, Any]:
-    """Per event name: score of 10, coverage per identifier in percent, freshness. Tolerant: what is
-    missing is None."""
+def parsed(body: bytes) -> dict[str, Any]:
+    """Per event name: score of 10, coverage per identifier in percent, freshness. Missing values
+    are None."""
     events = {}
     for entry in map(mapping, sequence(mapping(orjson.loads(body)).get("web"))):
         quality = mapping(entry.get("event_match_quality"))
@@ -60,7 +56,8 @@ def told(body: bytes) -> dict[str, Any]:
 
 
 class QualityPoller:
-    """Asks for every shop's pixel; `run` until cancelled."""
+    """Polls every shop's pixel; `run` until cancelled. If Meta refuses, the reason is kept and
+    sending goes on."""
 
     def __init__(
         self,
@@ -90,7 +87,7 @@ class QualityPoller:
             await self._sleep(EVERY_MS / 24_000)
 
     async def poll(self, account: Account) -> bool:
-        """Ask for one pixel where that is due. Whether it was."""
+        """Poll one pixel if that is due; returns whether it was."""
         settings: CapiSettings = account.settings
         now_ms = self._clock_ms()
         if not await asyncio.to_thread(self._keep, account, None, now_ms):
@@ -99,13 +96,14 @@ class QualityPoller:
         try:
             got = await self._call("GET", quality_url(settings), headers(settings), None, TIMEOUT_S)
             if got.status == 200:
-                answer = told(got.body)
+                answer = parsed(got.body)
             else:
                 verdict = classify(got.status, got.headers, got.body)
                 message = scrubbed(verdict.message, settings.access_token, settings.app_secret)
                 answer = {
                     "events": {},
-                    "reason": f"Meta did not tell: {verdict.kind}, code {verdict.code}, {message}",
+                    "reason": f"Meta gave no answer: {verdict.kind}, code {verdict.code}, "
+                    f"{message}",
                 }
         except CallFailed as error:
             answer = {"events": {}, "reason": f"Meta could not be asked: {error}"}
@@ -115,7 +113,7 @@ class QualityPoller:
         return True
 
     def _keep(self, account: Account, quality: str | None, now_ms: int) -> bool:
-        """Take the turn (None), or keep the answer."""
+        """Take the turn (None), or store the answer."""
         with self._store.begin() as transaction:
             return _kept(transaction, account, quality, now_ms)
 

@@ -1,8 +1,4 @@
-"""What a shop decides about its Purchase events. Every choice has a default, and the default is the
-one that overstates nothing.
-
-Secrets are kept out of `repr`, so that no log or error shows them by accident.
-"""
+"""A shop's settings for its Purchase events. Defaults never overstate a sale."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -78,13 +74,14 @@ ValueBasis = Literal[
 
 
 class SettingsError(ValueError):
-    """A setting that cannot be honoured; the message begins with its name and says what to write
-    instead. Never holds a secret."""
+    """A setting that cannot be honoured. The message begins with its name, says what to write
+    instead, and never holds a secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapiSettings:
-    """One shop's destination (its pixel, Meta's dataset) and policy. Raises SettingsError."""
+    """One shop's pixel (Meta: dataset) and policy. Secrets are not in `repr`, so that no log or
+    error shows them. Raises SettingsError."""
 
     shop: str
     pixel_id: str
@@ -241,7 +238,7 @@ def placeholders(template: str) -> tuple[str, ...]:
 
 
 def shop_only(template: str) -> bool:
-    """Whether event ids of the template tell the orders of one shop apart, and no others."""
+    """Whether event ids of the template are unique within a shop only."""
     names = placeholders(template)
     return bool(names) and SHOP_FIELDS.issuperset(names)
 

@@ -1,7 +1,5 @@
-"""The bodies of webhooks, typed; docs/webhook.md describes them to receivers.
-
-`version` counts up when a field changes its meaning or goes; fields may be added without that.
-"""
+"""The types of webhook bodies; docs/webhook.md describes them to receivers. `version` increases
+when a field changes its meaning or disappears, not when one is added."""
 
 from typing import Literal
 

@@ -1,20 +1,5 @@
-"""A receiver of Standard Webhooks as a destination: one signed request for each event.
-
-| attempt that failed | wait before the next | since the first |
-|---|---|---|
-| 1 | 5 s | 5 s |
-| 2 | 5 min | 5 min |
-| 3 | 30 min | 35 min |
-| 4 | 2 h | 2.6 h |
-| 5 | 5 h | 7.6 h |
-| 6 | 10 h | 17.6 h |
-| 7 | 14 h | 31.6 h |
-| 8 | 20 h | 51.6 h |
-| 9 | 24 h | 75.6 h |
-| 10 | none: dead | |
-
-Waits are up to a tenth shorter, by chance. Source: docs/facts/destinations.md, "Standard Webhooks".
-"""
+"""A receiver of Standard Webhooks as a destination: one signed request per event
+(docs/facts/destinations.md, "Standard Webhooks")."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -23,7 +8,7 @@ from hashlib import blake2b
 
 from destinations.delivery.account import Account
 from destinations.delivery.backoff import Schedule
-from destinations.delivery.protocol import Limits, Request, Rule
+from destinations.delivery.protocol import Request, RequestLimits, Rule
 from destinations.delivery.rows import OutboxRow
 from destinations.delivery.transport import Answer
 from destinations.delivery.verdict import ErrorClass, Verdict
@@ -49,6 +34,21 @@ SCHEDULE = Schedule(
     jitter=0.1,
     ends=True,
 )
+"""| attempt that failed | wait before the next | since the first |
+|---|---|---|
+| 1 | 5 s | 5 s |
+| 2 | 5 min | 5 min |
+| 3 | 30 min | 35 min |
+| 4 | 2 h | 2.6 h |
+| 5 | 5 h | 7.6 h |
+| 6 | 10 h | 17.6 h |
+| 7 | 14 h | 31.6 h |
+| 8 | 20 h | 51.6 h |
+| 9 | 24 h | 75.6 h |
+| 10 | none: dead | |
+
+Waits are up to a tenth shorter, by chance.
+"""
 GONE = "the receiver answered 410, it wants no more: POST …/retry tries it again"
 
 
@@ -56,7 +56,7 @@ class WebhookDestination:
     """A `destinations.delivery.protocol.Destination`."""
 
     kind = KIND
-    limits = Limits(events=1, in_flight=8, spacing_ms=0, timeout_s=15.0)
+    limits = RequestLimits(events=1, in_flight=8, spacing_ms=0, timeout_s=15.0)
     schedule = SCHEDULE
     repeat_ms: int | None = None
     """A receiver knows a repeat by its `webhook-id`, however late it comes."""
@@ -100,22 +100,22 @@ class WebhookDestination:
         )
 
     def repaired(self, row: OutboxRow, verdict: Verdict) -> OutboxRow | None:
-        """No event is refused for good by its first answer."""
+        """Does nothing: no event can be repaired."""
         return None
 
-    def held(self, transaction: Transaction, now_ms: int) -> Rule | None:
-        """There is no rule of its own."""
+    def paused_by(self, transaction: Transaction, now_ms: int) -> Rule | None:
+        """None: there is no rule of its own."""
         return None
 
 
 def message_id(row: OutboxRow) -> str:
-    """The `webhook-id`: the same for every attempt of an event, and for no other event."""
+    """The `webhook-id`: equal for every attempt of an event, and unique to it."""
     key = "\0".join((row.shop, row.destination, row.event_name, row.event_id))
     return "msg_" + blake2b(key.encode(), digest_size=16).hexdigest()
 
 
 def _retry_after_ms(answer: Answer) -> int | None:
-    """`Retry-After` in seconds or as a date after the answer's own; None where it says nothing."""
+    """`Retry-After` in seconds or as a date after the answer's own; None without one."""
     headers = {name.lower(): value for name, value in answer.headers.items()}
     value = headers.get("retry-after", "").strip()
     if value.isascii() and value.isdigit() and len(value) < 10:

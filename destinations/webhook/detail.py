@@ -1,7 +1,5 @@
-"""What a webhook needs of an order beyond `processors.shopify.orders.Order`.
-
-Tolerant: a field that makes no sense is as if absent.
-"""
+"""Reads what a webhook needs of an order beyond `processors.shopify.orders.Order`. A malformed
+field counts as absent."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -93,7 +91,8 @@ def _item(line: Mapping[str, Any], currency: str) -> Item:
 
 
 def _price(line: Mapping[str, Any], currency: str) -> Money | None:
-    """In the shop's currency: `price_set.shop_money`, else the plain field, which is that too."""
+    """In the shop's currency: `price_set.shop_money`, else the plain field, which is shop money
+    too."""
     in_shop = mapping(mapping(line.get("price_set")).get("shop_money"))
     value = in_shop.get("amount", line.get("price"))
     code = text(in_shop.get("currency_code")) or currency

@@ -5,9 +5,6 @@
 | order.paid | first seen paid, not cancelled | the order | a test order; cancelled before sending |
 | order.refunded | each refund that moved money | order and refund | a test order |
 | order.cancelled | first seen cancelled | the order | a test order |
-
-Times are those of the order, the refund and the cancellation. Events of a deleted order that were
-not sent are not sent. Refunds come with the deliveries of their order (`orders/updated`).
 """
 
 from collections.abc import Iterable, Sequence
@@ -30,7 +27,11 @@ RETRY_MS = 80 * HOUR_S * 1000
 
 
 class WebhookEvents:
-    """A `destinations.delivery.protocol.Events`."""
+    """A `destinations.delivery.protocol.Events`.
+
+    Event times are those of the order, the refund and the cancellation. Events of a deleted order
+    are not sent any more. Refunds come with the deliveries of their order (`orders/updated`).
+    """
 
     def __init__(self, accounts: Sequence[Account]) -> None:
         self._accounts: dict[str, list[Account]] = {}
@@ -62,11 +63,11 @@ class WebhookEvents:
         return found
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None) -> None:
-        """Time changes nothing here."""
+        """Nothing depends on time."""
 
 
 def _names(event: OrderEvent) -> Iterable[tuple[str, str]]:
-    """Events that a delivery is about: name and event id."""
+    """Name and event id of the events that a delivery concerns."""
     yield PAID, event.order_id
     if isinstance(event, Order):
         for refund in event.refunds:

@@ -1,4 +1,4 @@
-"""Order -> body of a webhook. Personal data only where the shop opted into it."""
+"""Builds a webhook's body from an order. Personal data only if the shop opted in."""
 
 from collections.abc import Collection
 from datetime import UTC, datetime

@@ -1,7 +1,4 @@
-"""What a shop decides about a receiver of Standard Webhooks. Nothing personal is sent by default.
-
-URL and secrets are kept out of `repr`: many receivers carry a token in the URL's path.
-"""
+"""Settings of a receiver of Standard Webhooks. By default nothing personal is sent."""
 
 from dataclasses import dataclass, field
 from ipaddress import ip_address
@@ -21,7 +18,8 @@ class SettingsError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookSettings:
-    """One receiver. Raises SettingsError."""
+    """One receiver. URL and secrets are not in `repr`: many receivers have a token in the URL's
+    path. Raises SettingsError."""
 
     shop: str
     url: str = field(repr=False)
@@ -69,7 +67,7 @@ class WebhookSettings:
 
     @property
     def host(self) -> str:
-        """Who receives, without what may be secret in the URL."""
+        """The receiver's host, without what may be secret in the URL."""
         return urlsplit(self.url).netloc
 
 

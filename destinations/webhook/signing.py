@@ -1,7 +1,5 @@
-"""Signatures of Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`, one for each secret.
-
-Source: docs/facts/destinations.md, "Standard Webhooks".
-"""
+"""Signatures of Standard Webhooks: HMAC-SHA256 over `id.timestamp.body`, one per secret
+(docs/facts/destinations.md, "Standard Webhooks")."""
 
 import binascii
 import hmac
@@ -13,7 +11,7 @@ LEAST_BYTES, MOST_BYTES = 24, 64
 
 
 def key_of(secret: str) -> bytes | None:
-    """The key in a `whsec_` secret; None where it is none."""
+    """The key in a `whsec_` secret; None if it is malformed."""
     if not secret.startswith(PREFIX):
         return None
     try:

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from destinations.delivery.outbox import OutboxProcessor
 from destinations.delivery.protocol import Context
-from destinations.delivery.sender import Sender
+from destinations.delivery.sender import OutboxSender
 from destinations.delivery.transport import aiohttp_call, client_session
 from destinations.registry import KINDS
 from orderwire.serve.accounts import accounts
@@ -37,7 +37,7 @@ class Sending:
         ours, public = client_session(), client_session(public_only=True)
         self._sessions, self._store, self._call = (ours, public), store, aiohttp_call(ours)
         self._accounts = [(kind, accounts(settings, kind.name)) for kind in KINDS.values()]
-        self.sender = Sender(
+        self.sender = OutboxSender(
             store,
             [kind.destination(account) for kind, its in self._accounts for account in its],
             self._call,

@@ -9,7 +9,7 @@ from msgspec import to_builtins
 
 from destinations.delivery.answer import Shown, account
 from destinations.delivery.rows import OutboxRow
-from destinations.delivery.sender import Sender, Tuning
+from destinations.delivery.sender import OutboxSender, Tuning
 from destinations.delivery.transport import Answer, Call
 from destinations.meta.kind import KIND
 from stream.metrics import DeliveryMetrics
@@ -111,8 +111,10 @@ class Bench:
     def __init__(self, store: SqlStore, **changes: Any) -> None:
         self.store, self.clock, self.settings = store, Clock(), settings(**changes)
 
-    def sender(self, graph: Call, metrics: DeliveryMetrics | None = None, **tuning: Any) -> Sender:
-        return Sender(
+    def sender(
+        self, graph: Call, metrics: DeliveryMetrics | None = None, **tuning: Any
+    ) -> OutboxSender:
+        return OutboxSender(
             self.store,
             destinations(self.settings),
             graph,

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from destinations.delivery.account import Account
-from destinations.delivery.sender import Sender
+from destinations.delivery.sender import OutboxSender
 from destinations.delivery.transport import aiohttp_call, client_session
 from destinations.registry import KINDS
 from stream.store.sql.store import SqlStore
@@ -24,7 +24,7 @@ async def send(store_url: str, told: dict[str, Any]) -> None:
     store = SqlStore.open(store_url)
     async with client_session() as session:
         destination = kind.destination(Account(**told, settings=settings))
-        await Sender(store, [destination], aiohttp_call(session)).run()
+        await OutboxSender(store, [destination], aiohttp_call(session)).run()
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient
 from prometheus_client import CollectorRegistry
 
-from destinations.delivery.sender import Sender, Tuning
+from destinations.delivery.sender import OutboxSender, Tuning
 from destinations.delivery.transport import Answer
 from destinations.registry import KINDS
 from ingest.receiver.app import Receiver
@@ -160,7 +160,7 @@ async def _send(played: Played, store: SqlStore, settings: Settings, graph: Json
         return Answer(200, {}, orjson.dumps({"events_received": len(events), "messages": []}))
 
     meta = KINDS["meta"]
-    sender = Sender(
+    sender = OutboxSender(
         store,
         [meta.destination(account) for account in accounts(settings, "meta")],
         call,

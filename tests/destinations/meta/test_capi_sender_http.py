@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from destinations.delivery.sender import Sender, Tuning
+from destinations.delivery.sender import OutboxSender, Tuning
 from destinations.delivery.transport import MAX_ANSWER_BYTES, NotSent, aiohttp_call
 from destinations.meta.errors import classify
 from simulator.meta.graph import GraphStandIn
@@ -78,7 +78,7 @@ async def test_several_senders_share_the_work_and_send_nothing_twice(
             processor(chosen).apply(transaction, orders, now_ms)
         tuning = Tuning(batch=20, spacing_ms=0)
         senders = [
-            Sender(store, destinations(chosen), aiohttp_call(session), tuning=tuning)
+            OutboxSender(store, destinations(chosen), aiohttp_call(session), tuning=tuning)
             for _ in range(3)
         ]
         await asyncio.gather(*(sender.drain() for sender in senders))
@@ -157,8 +157,8 @@ async def test_2000_orders_through_every_kind_of_trouble_each_end_exactly_once_i
             batch=100, poll_s=0.02, lease_ms=round(6_000 * SPEED), timeout_s=3, spacing_ms=500
         )
 
-        def start() -> tuple[Sender, asyncio.Task[None]]:
-            sender = Sender(
+        def start() -> tuple[OutboxSender, asyncio.Task[None]]:
+            sender = OutboxSender(
                 store,
                 destinations(chosen),
                 aiohttp_call(session),
