@@ -23,12 +23,12 @@ def register(app: typer.Typer) -> None:
         It is a secret: whoever has it may read the shop's orders.
         """
         from orderwire.operation.one_shop import one_shop
-        from orderwire.operation.telling import failures_told
+        from orderwire.operation.output import exit_on_failure
         from orderwire.serve.admin import admin_tokens
         from orderwire.serve.connections import open_store
         from orderwire.settings.program import Settings
 
-        with failures_told("token"):
+        with exit_on_failure("token"):
             settings = Settings.load()
             store = open_store(settings)
             try:

@@ -26,7 +26,7 @@ from destinations.delivery.ledger import end_leases, expire, forget_orders
 from destinations.delivery.life import FULL_MS, OLDEST_MS
 from destinations.delivery.results import parsed
 from destinations.delivery.schema import Retried
-from destinations.delivery.sender import Sender, Tuning
+from destinations.delivery.sender import OutboxSender, Tuning
 from destinations.delivery.transport import aiohttp_call, client_session
 from destinations.registry import KINDS
 from stream.store.sql.store import SqlStore
@@ -76,14 +76,14 @@ class DestinationContract:
     @pytest.fixture
     def sender(
         self, store: SqlStore, rig: Rig, clock: Clock, session: aiohttp.ClientSession
-    ) -> Sender:
+    ) -> OutboxSender:
         return self.another(store, rig, clock, session)
 
     def another(
         self, store: SqlStore, rig: Rig, clock: Clock, session: aiohttp.ClientSession
-    ) -> Sender:
+    ) -> OutboxSender:
         """A sender as another process would have it."""
-        return Sender(
+        return OutboxSender(
             store,
             [destination_of(rig.account)],
             aiohttp_call(session),
@@ -111,7 +111,7 @@ class DestinationContract:
         return Shown(of.shop, of.name, kind, kind.account_id(of.settings), 0)
 
     async def test_each_order_is_sent_once_whatever_is_delivered_of_it(
-        self, store: SqlStore, rig: Rig, clock: Clock, sender: Sender
+        self, store: SqlStore, rig: Rig, clock: Clock, sender: OutboxSender
     ) -> None:
         orders = [rig.order(number, clock.ms) for number in range(1, 13)]
         self.fold(store, rig, clock.ms, *orders, *orders)
@@ -125,7 +125,7 @@ class DestinationContract:
         assert_cells_are_the_sum_over_rows(store)
 
     async def test_a_failure_is_tried_again_after_a_while_with_the_same_payload(
-        self, store: SqlStore, rig: Rig, clock: Clock, sender: Sender
+        self, store: SqlStore, rig: Rig, clock: Clock, sender: OutboxSender
     ) -> None:
         rig.troubles(Trouble.UNAVAILABLE)
         self.fold(store, rig, clock.ms, rig.order(1, clock.ms))
@@ -140,7 +140,7 @@ class DestinationContract:
         assert not rig.contradictions()
 
     async def test_an_event_that_may_have_been_taken_goes_again_under_the_same_id(
-        self, store: SqlStore, rig: Rig, clock: Clock, sender: Sender
+        self, store: SqlStore, rig: Rig, clock: Clock, sender: OutboxSender
     ) -> None:
         rig.troubles(Trouble.UNANSWERED)
         self.fold(store, rig, clock.ms, rig.order(1, clock.ms))
@@ -159,7 +159,7 @@ class DestinationContract:
         assert_cells_are_the_sum_over_rows(store)
 
     async def test_what_may_have_been_taken_is_not_repeated_once_a_repeat_is_not_recognised(
-        self, store: SqlStore, rig: Rig, clock: Clock, sender: Sender
+        self, store: SqlStore, rig: Rig, clock: Clock, sender: OutboxSender
     ) -> None:
         repeat_ms = destination_of(rig.account).repeat_ms
         rig.troubles(Trouble.UNANSWERED)
@@ -217,7 +217,7 @@ class DestinationContract:
         store: SqlStore,
         rig: Rig,
         clock: Clock,
-        sender: Sender,
+        sender: OutboxSender,
         session: aiohttp.ClientSession,
     ) -> None:
         rig.troubles(Trouble.THROTTLED)
@@ -234,7 +234,7 @@ class DestinationContract:
         assert self.state(store, rig, clock.ms)["state"] == "sending"
 
     async def test_a_bad_event_holds_up_no_other_and_is_dead_in_the_end(
-        self, store: SqlStore, rig: Rig, clock: Clock, sender: Sender
+        self, store: SqlStore, rig: Rig, clock: Clock, sender: OutboxSender
     ) -> None:
         rig.spoil("5")
         orders = [rig.order(number, clock.ms) for number in range(1, 13)]
@@ -256,7 +256,7 @@ class DestinationContract:
 
     @pytest.mark.parametrize("when", ["before", "while it is sent", "after a failure"])
     async def test_a_later_delivery_forbids_what_was_not_taken_yet(
-        self, store: SqlStore, rig: Rig, clock: Clock, sender: Sender, when: str
+        self, store: SqlStore, rig: Rig, clock: Clock, sender: OutboxSender, when: str
     ) -> None:
         self.fold(store, rig, clock.ms, rig.order(1, clock.ms))
         veto = rig.vetoed(1, clock.ms)
@@ -264,7 +264,7 @@ class DestinationContract:
             rig.troubles(Trouble.UNAVAILABLE)
             call = self.folding(store, rig, clock, veto)
             async with client_session() as session:
-                await Sender(
+                await OutboxSender(
                     store,
                     [destination_of(rig.account)],
                     call(aiohttp_call(session)),
@@ -297,7 +297,7 @@ class DestinationContract:
         return wrap
 
     async def test_nothing_is_sent_once_it_is_too_late_and_that_shows(
-        self, store: SqlStore, rig: Rig, clock: Clock, sender: Sender
+        self, store: SqlStore, rig: Rig, clock: Clock, sender: OutboxSender
     ) -> None:
         received_ms = clock.ms
         self.fold(store, rig, clock.ms, rig.order(1, clock.ms))
@@ -314,7 +314,7 @@ class DestinationContract:
         assert_cells_are_the_sum_over_rows(store)
 
     async def test_an_order_that_no_destination_takes_any_more_is_never_sent(
-        self, store: SqlStore, rig: Rig, clock: Clock, sender: Sender
+        self, store: SqlStore, rig: Rig, clock: Clock, sender: OutboxSender
     ) -> None:
         made_ms = clock.ms - OLDEST_MS - HOUR_MS
         old = rig.order(1, made_ms)
@@ -324,7 +324,7 @@ class DestinationContract:
         assert (self.outcomes(store), rig.requests()) == ({"1": "too_old"}, 0)
 
     async def test_an_account_that_is_refused_pauses_and_goes_on_when_it_works_again(
-        self, store: SqlStore, rig: Rig, clock: Clock, sender: Sender
+        self, store: SqlStore, rig: Rig, clock: Clock, sender: OutboxSender
     ) -> None:
         rig.troubles(Trouble.REFUSED)
         self.fold(store, rig, clock.ms, rig.order(1, clock.ms))
@@ -350,7 +350,7 @@ class DestinationContract:
         assert self.state(store, rig, clock.ms)["state"] == "sending"
 
     async def test_requests_that_fail_again_and_again_show_as_failing_until_one_works(
-        self, store: SqlStore, rig: Rig, clock: Clock, sender: Sender
+        self, store: SqlStore, rig: Rig, clock: Clock, sender: OutboxSender
     ) -> None:
         rig.troubles(*[Trouble.UNAVAILABLE] * 3)
         self.fold(store, rig, clock.ms, rig.order(1, clock.ms))
@@ -380,7 +380,7 @@ class DestinationContract:
         assert_cells_are_the_sum_over_rows(store)
 
     async def test_a_redacted_buyers_event_is_not_sent_and_leaves_nothing_behind(
-        self, store: SqlStore, rig: Rig, clock: Clock, sender: Sender
+        self, store: SqlStore, rig: Rig, clock: Clock, sender: OutboxSender
     ) -> None:
         self.fold(store, rig, clock.ms, rig.order(1, clock.ms), rig.order(2, clock.ms))
         with store.begin() as transaction:
@@ -391,7 +391,7 @@ class DestinationContract:
         assert not any(row.payload for row in rows(store))
 
     async def test_no_secret_shows_where_an_account_is_shown(
-        self, store: SqlStore, rig: Rig, clock: Clock, sender: Sender
+        self, store: SqlStore, rig: Rig, clock: Clock, sender: OutboxSender
     ) -> None:
         rig.troubles(Trouble.UNAVAILABLE)
         self.fold(store, rig, clock.ms, rig.order(1, clock.ms))

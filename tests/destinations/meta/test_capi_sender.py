@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 from destinations.delivery.answer import retry
 from destinations.delivery.results import parsed
 from destinations.delivery.schema import Retried
-from destinations.delivery.sender import Sender, Tuning
+from destinations.delivery.sender import OutboxSender, Tuning
 from destinations.delivery.transport import Answer
 from destinations.meta.graph import appsecret_proof
 from destinations.meta.settings import CapiSettings
@@ -182,7 +182,7 @@ async def test_a_paused_pixel_does_not_hold_up_another(quick_store: SqlStore) ->
         return refusal(190, status=401) if f"/{PIXEL}/" in url else ok(1)
 
     clock = Clock()
-    await Sender(
+    await OutboxSender(
         quick_store, destinations(*shops), answer, clock_ms=clock, sleep=clock.sleep
     ).drain()
     assert {row.order_id: row.outcome for row in rows(quick_store)} == {"1": "pending", "2": "sent"}
@@ -211,7 +211,7 @@ async def test_a_store_that_fails_while_pixels_are_made_known_leaves_none_of_the
         processor(*shops).apply(
             transaction, [seen(order_id=1), seen(order_id=2, shop=other.shop)], NOW_MS
         )
-    sender = Sender(
+    sender = OutboxSender(
         FailingOnce(quick_store, 2), destinations(*shops), Graph(one_by_one()), clock_ms=Clock()
     )
     await sender.drain()
@@ -232,7 +232,7 @@ async def test_a_woken_sender_sends_at_once(bench: Bench, shops: set[str] | None
         return await graph(method, url, headers, body, timeout_s)
 
     metrics = DeliveryMetrics(registry := CollectorRegistry())
-    sender = Sender(
+    sender = OutboxSender(
         bench.store,
         destinations(bench.settings),
         call,
@@ -274,7 +274,7 @@ async def test_a_claim_that_is_just_being_made_when_the_end_comes_is_still_sent_
         sender.stop()
         return "the last claim"
 
-    sender = Sender(
+    sender = OutboxSender(
         bench.store, destinations(bench.settings), call, clock_ms=bench.clock, new_id=claim_id
     )
     bench.fold(seen())
@@ -292,7 +292,7 @@ async def test_nothing_is_claimed_for_a_slot_that_comes_free_after_the_end(bench
         sender.stop()
         return await graph(method, url, headers, body, timeout_s)
 
-    sender = Sender(
+    sender = OutboxSender(
         bench.store,
         destinations(bench.settings),
         call,
