@@ -134,6 +134,7 @@ def _cells(reading: Reading, place: Mapping[str, str]) -> dict[str, dict[str, in
         "match_key": {},
         "latency": {},
         "predicted": {},
+        "browser_key": {},
     }
     sql = (
         "SELECT kind, name, events FROM outbox_cell"

@@ -41,6 +41,8 @@ class Due(NamedTuple):
     """To be sent."""
     lapsed: bool
     """To be taken back: their lease is over."""
+    next_ms: int | None
+    """When the next pending row falls due; None where there is none later."""
 
 
 def register(
@@ -64,13 +66,19 @@ def due_accounts(reading: Reading, now_ms: int) -> list[Due]:
         f" AND o.outcome = '{outcome}' AND o.due_ms <= :now)"
         for outcome in (PENDING, MAYBE_ACCEPTED, SENDING)
     )
+    later = (
+        "(SELECT MIN(o.due_ms) FROM outbox o WHERE o.shop = a.shop"
+        f" AND o.destination = a.destination AND o.outcome = '{PENDING}' AND o.due_ms > :now)"
+    )
     columns = ", ".join(f"a.{name}" for name in AccountRow._fields)
     rows = reading.query(
-        f"SELECT {columns}, {pending} OR {maybe}, {lapsed} FROM destination_account a "
+        f"SELECT {columns}, {pending} OR {maybe}, {lapsed}, {later} FROM destination_account a "
         "ORDER BY 1, 2",
         now=now_ms,
     )
-    return [Due(AccountRow(*row[:-2]), bool(row[-2]), bool(row[-1])) for row in rows]
+    return [
+        Due(AccountRow(*row[:-3]), bool(row[-3]), bool(row[-2]), next_ms=row[-1]) for row in rows
+    ]
 
 
 def change(
@@ -226,7 +234,8 @@ def settle_sent(
     touched = transaction.execute(
         f"{locked} UPDATE outbox SET outcome = '{SENT}', reason = '', payload = :empty, sent_ms = "
         f":sent_ms, due_ms = NULL, expires_ms = NULL, tidy_ms = received_ms + {FULL_MS}, "
-        f"claimed_by = '', tries = 0, attempts = attempts || :line WHERE {mine}",
+        "claimed_by = '', checkout_token = '', tries = 0, attempts = attempts || :line"
+        f" WHERE {mine}",
         empty=b"",
         sent_ms=made.at_ms,
         line=made.line(),
@@ -287,6 +296,8 @@ def forget_orders(transaction: Transaction, shop: str, order_ids: Collection[str
     def forgotten(row: OutboxRow) -> OutboxRow | None:
         if row.outcome in (PENDING, MAYBE_ACCEPTED, SENDING):
             return expired(row)._replace(reason="the customer's data was redacted")
-        return row._replace(payload=b"", expires_ms=None) if row.payload else None
+        if not row.payload:
+            return None
+        return row._replace(payload=b"", expires_ms=None, checkout_token="")
 
     return len(change(transaction, keys, forgotten)) if keys else 0

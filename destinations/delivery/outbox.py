@@ -169,6 +169,7 @@ def _folded(row: OutboxRow | None, key: Key, order: Order, proposal: Proposal) -
             return _seen(row, order)  # It came in time and paid, and expires by itself.
     shop, destination, event_name, event_id = map(str, key)
     outcome, reason, body, keys = proposal.outcome, proposal.reason, b"", ""
+    browser = False
     if proposal.waits:
         reason = UNPAID + reason
     due_ms = expires_ms = None
@@ -178,8 +179,9 @@ def _folded(row: OutboxRow | None, key: Key, order: Order, proposal: Proposal) -
             outcome, reason = SKIPPED, PREDICTED + built.refused
         else:
             body, keys = built.payload, ",".join(built.match_keys)
+            browser = built.browser
             outcome = DRY_RUN if proposal.dry_run else PENDING
-            due_ms = None if proposal.dry_run else order.received_ms
+            due_ms = None if proposal.dry_run else order.received_ms + proposal.wait_ms
             expires_ms = proposal.expires_ms
     new = OutboxRow(
         shop=shop,
@@ -199,6 +201,8 @@ def _folded(row: OutboxRow | None, key: Key, order: Order, proposal: Proposal) -
         due_ms=due_ms,
         expires_ms=expires_ms,
         attempts=row.attempts if row is not None else "",
+        checkout_token=proposal.checkout_token if body or proposal.waits else "",
+        browser=int(browser),
     )
     return _seen(new, order)
 
@@ -212,7 +216,12 @@ def _rebuilt(row: OutboxRow, proposal: Proposal) -> OutboxRow:
     built = proposal.build(row.event_id)
     if built.refused:
         return row
-    return row._replace(payload=built.payload, match_keys=",".join(built.match_keys))
+    return row._replace(
+        payload=built.payload,
+        match_keys=",".join(built.match_keys),
+        browser=int(built.browser),
+        checkout_token=proposal.checkout_token,
+    )
 
 
 def _paid_before(row: OutboxRow, key: Key, order: Order, proposal: Proposal) -> OutboxRow:

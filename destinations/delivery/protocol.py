@@ -19,6 +19,7 @@ from processors.shopify.orders import Order, OrderDeleted
 from stream.store.contract import Reading, Store, Transaction
 
 if TYPE_CHECKING:
+    from destinations.browser.facts import Facts
     from destinations.delivery.transport import Answer, Call
 
 OrderEvent = Order | OrderDeleted
@@ -49,6 +50,8 @@ class Built(NamedTuple):
     match_keys: tuple[str, ...] = ()
     refused: str = ""
     """Why its vendor would refuse it (`<code>: <words>`): it is not sent."""
+    browser: bool = False
+    """What the browser's pixel reported has completed it."""
 
 
 class Proposal(NamedTuple):
@@ -67,14 +70,20 @@ class Proposal(NamedTuple):
     waits: bool = False
     """Skipped for want of payment alone. That takes nothing back: an order that was paid and then
     edited up is partially paid. An older delivery in which it was paid may still send it."""
+    checkout_token: str = ""
+    """By which the browser's facts may complete it later; "" where they may not."""
+    wait_ms: int = 0
+    """How long to wait for them, from the delivery on."""
 
 
 class Events(Protocol):
     """The events of orders, for all accounts of a kind. Runs in the processor's transaction and may
     load much."""
 
-    def slots(self, reading: Reading, events: Sequence[OrderEvent]) -> Sequence[Slot]:
+    def slots(self, transaction: Transaction, events: Sequence[OrderEvent]) -> Sequence[Slot]:
         """The rows that these deliveries concern, in their order: none, one or several each.
+
+        Called first: locks that come before those of the rows are taken here.
 
         A slot of OrderDeleted forbids its row, unless that was sent.
         """
@@ -89,6 +98,18 @@ class Events(Protocol):
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None) -> None:
         """Time-driven changes in the destination's own tables, of `shop` or of all."""
+        ...
+
+
+class Completer(Protocol):
+    """How the browser's facts complete the events of an account. Pure."""
+
+    def refusal(self, facts: "Facts") -> str:
+        """Why the visitor's choices forbid sending; "" where they do not."""
+        ...
+
+    def completed(self, payload: bytes, facts: "Facts", seen_ms: int) -> Built:
+        """The event with what was missing in it. `seen_ms`: when the browser reported last."""
         ...
 
 
@@ -211,5 +232,7 @@ class Kind:
     answer_types: Callable[[], AnswerTypes] = AnswerTypes
     beside: Beside = nothing_beside
     """Members of the account's answer that `AccountState` has not."""
+    completer: Callable[[Account], Completer] | None = None
+    """How the browser's facts complete its events; None where they are of no use."""
     asides: Mapping[str, Aside] = field(default_factory=dict)
     """By name, as status shows them."""

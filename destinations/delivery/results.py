@@ -77,6 +77,7 @@ def _final(row: OutboxRow, outcome: str, reason: str = "") -> OutboxRow:
         expires_ms=None,
         claimed_by="",
         veto="",
+        checkout_token="",
     )
 
 
@@ -179,7 +180,7 @@ def expired(row: OutboxRow) -> OutboxRow:
     """The row at its `expires_ms`: expired, and visibly so. Dead rows and dry runs only lose their
     payload."""
     if row.outcome in (DEAD, DRY_RUN):
-        return row._replace(payload=b"", expires_ms=None)
+        return row._replace(payload=b"", expires_ms=None, checkout_token="")
     return _final(row, EXPIRED, TOO_LATE if row.ambiguous_ms is None else NEVER_ANSWERED)
 
 

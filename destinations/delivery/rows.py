@@ -89,6 +89,10 @@ class OutboxRow(NamedTuple):
     `reason`."""
     tidy_ms: int | None = None
     """When the row is to shrink, or to go; None while something is still to be done with it."""
+    checkout_token: str = ""
+    """By which the browser's facts find it (`destinations/browser`); "" once it is final."""
+    browser: int = 0
+    """1 where the browser's facts completed its payload."""
 
 
 class AccountRow(NamedTuple):
@@ -119,7 +123,8 @@ OUTBOX = Entities("outbox", OutboxRow, 4)
 ACCOUNTS = Entities("destination_account", AccountRow, 2)
 CELLS = Cells("outbox_cell", ("shop", "destination", "kind", "name"), ("events",))
 """kind: `outcome`, `match_key` (name "" counts all events that were built), `latency` (name:
-bucket), `predicted` (name: the vendor's code)."""
+bucket), `predicted` (name: the vendor's code), `browser_key` (as `match_key`, of the events that
+the browser's facts completed)."""
 
 
 def latency_bucket(ms: int) -> str:
@@ -134,6 +139,9 @@ def cells(row: OutboxRow) -> Projection:
     if row.match_keys:
         counted.append((*place, "match_key", ""))
         counted += [(*place, "match_key", name) for name in row.match_keys.split(",")]
+        if row.browser:
+            names = ["", *row.match_keys.split(",")]
+            counted += [(*place, "browser_key", name) for name in names]
     if row.sent_ms:
         counted.append((*place, "latency", latency_bucket(row.sent_ms - row.received_ms)))
     if row.reason.startswith(PREDICTED):

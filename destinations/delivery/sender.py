@@ -169,7 +169,20 @@ class OutboxSender:
                     )
                 if each.due or each.lapsed:
                     found.append(lane)
+                self._kick_then(lane, each.next_ms)
         return found
+
+    def _kick_then(self, lane: Lane, due_ms: int | None) -> None:
+        """What falls due before the next look goes out in time."""
+        if self._loop is None or due_ms is None:
+            return
+        wait_s = (due_ms - self._clock_ms()) / 1000
+        if wait_s < self._tuning.poll_s:
+            self._loop.call_later(max(0.0, wait_s), self._kick_lane, lane)
+
+    def _kick_lane(self, lane: Lane) -> None:
+        if not self._stopping:
+            self._kick(lane)
 
     def _find_due(self) -> list[Due]:
         """What is due in every lane, after taking back rows whose lease is over."""

@@ -12,11 +12,12 @@ from destinations.delivery.rows import PENDING
 from destinations.meta import clicks, history, payload
 from destinations.meta.detail import Money, detail
 from destinations.meta.event_ids import key_of, known, own_key
+from destinations.meta.halves import Half, halves, lock
 from destinations.meta.match_keys import MATCH_KEYS
 from destinations.meta.policy import Decision, decide
 from destinations.meta.settings import DEFAULT_MAX_AGE_S, CapiSettings, max_age_s
 from processors.shopify.orders import Order
-from stream.store.contract import Reading, Transaction
+from stream.store.contract import Transaction
 
 SAFETY_MS = 60_000
 """An event this close to Meta's age limit is not sent: it would pass it on its way, and fail the
@@ -37,13 +38,14 @@ class MetaEvents:
             self._shops.setdefault(account.name, {})[account.shop] = account.settings
         self._predicted_ltv: PredictedLtv | None = context.predicted_ltv
 
-    def slots(self, reading: Reading, events: Sequence[OrderEvent]) -> list[Slot]:
+    def slots(self, transaction: Transaction, events: Sequence[OrderEvent]) -> list[Slot]:
+        lock(transaction, {event.shop for event in events})
         found = []
         for name, shops in self._shops.items():
             mine = [event for event in events if event.shop in shops]
             if not mine:
                 continue
-            ids, yielding = known(reading, mine, shops, name)
+            ids, yielding = known(transaction, mine, shops, name)
             for event in mine:
                 key = key_of(event, shops[event.shop], ids, name)
                 own = own_key(key, event.order_id)
@@ -60,6 +62,11 @@ class MetaEvents:
                 found = detail(slot.event.body, settings.currency)
                 looks.append(clicks.Look(slot.event, settings, found))
         decisions = [decide(look.order, look.detail, look.settings) for look in looks]
+        browsers = halves(transaction, looks, decisions)
+        decisions = [
+            decision if browser is None else browser.judged(decision)
+            for decision, browser in zip(decisions, browsers, strict=True)
+        ]
         first_seen = clicks.first_seen(transaction, looks)
         sold = [
             look.order
@@ -76,11 +83,13 @@ class MetaEvents:
                 decision.reason,
                 decision.event_time_s,
                 _expires_ms(look.order, decision),
-                partial(self._build, look, decision, first_seen, known),
+                partial(self._build, look, decision, first_seen, known, browser),
                 look.settings.dry_run,
                 decision.waits,
+                checkout_token="" if browser is None else browser.token,
+                wait_ms=0 if browser is None else browser.wait_ms,
             )
-            for look, decision in zip(looks, decisions, strict=True)
+            for look, decision, browser in zip(looks, decisions, browsers, strict=True)
         ]
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None) -> None:
@@ -93,6 +102,7 @@ class MetaEvents:
         decision: Decision,
         first_seen: dict[tuple[str, str], int],
         known: history.FirstOrders,
+        browser: Half | None,
         event_id: str,
     ) -> Built:
         order, settings = look.order, look.settings
@@ -119,6 +129,8 @@ class MetaEvents:
         )
         if refused := payload.refusal(event, by_staff=decision.by_staff):
             return Built(b"", refused=refused)
+        if browser is not None and browser.row is not None:
+            return browser.completed(orjson.dumps(event))
         data = event["user_data"]
         return Built(orjson.dumps(event), tuple(name for name in MATCH_KEYS if name in data))
 

@@ -5,14 +5,21 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from destinations.delivery.account import Account
-from destinations.delivery.protocol import AnswerTypes, Context, Destination, Events, Kind
+from destinations.delivery.protocol import (
+    AnswerTypes,
+    Completer,
+    Context,
+    Destination,
+    Events,
+    Kind,
+)
 from destinations.meta.match_keys import MATCH_KEYS
 from stream.store.contract import Reading, Store
 from stream.times import instant
 
 if TYPE_CHECKING:
     from destinations.delivery.transport import Call
-    from destinations.meta.schema import DatasetQuality
+    from destinations.meta.schema import BrowserPixel, DatasetQuality
 
 
 def _settings() -> type[Any]:
@@ -67,6 +74,7 @@ def _beside(reading: Reading, shop: str, name: str, account_id: str) -> Mapping[
         most=MOST_COUNTED,
     )
     return {
+        "browser": browser_pixel(reading, shop, name),
         "pixel_id": account_id,
         "dataset_quality": quality,
         "fallback_event_ids": int(own[0]),
@@ -87,6 +95,43 @@ def _quality_of(kept: str, kept_ms: int) -> "DatasetQuality | None":
     return DatasetQuality(events=events, reason=said["reason"], as_of=instant(kept_ms))
 
 
+def browser_pixel(reading: Reading, shop: str, name: str) -> "BrowserPixel":
+    """Whether the shop has the browser's pixel, and the match keys with and without its facts."""
+    from destinations.meta.schema import BrowserPixel
+
+    known = reading.query(
+        "SELECT seen_ms, shown_ms FROM browser_shop WHERE shop = :shop", shop=shop
+    )
+    seen_ms, shown_ms = (known[0].seen_ms, known[0].shown_ms) if known else (0, 0)
+    cells = reading.query(
+        "SELECT kind, name, events FROM outbox_cell WHERE shop = :shop AND destination = :name"
+        " AND kind IN ('match_key', 'browser_key')",
+        shop=shop,
+        name=name,
+    )
+    counted = {(row.kind, row.name): row.events for row in cells}
+    completed = {key: counted.get(("browser_key", key), 0) for key in ("", *MATCH_KEYS)}
+    others = {key: counted.get(("match_key", key), 0) - completed[key] for key in completed}
+    return BrowserPixel(
+        last_post=instant(seen_ms) if seen_ms else None,
+        last_match=instant(shown_ms) if shown_ms else None,
+        completed_events=completed[""],
+        match_keys_with=_shares(completed),
+        match_keys_without=_shares(others),
+    )
+
+
+def _shares(events: Mapping[str, int]) -> dict[str, float | None]:
+    built = events[""]
+    return {key: round(events[key] / built, 4) if built else None for key in MATCH_KEYS}
+
+
+def _completer(account: Account) -> Completer:
+    from destinations.meta.browser import MetaCompleter
+
+    return MetaCompleter()
+
+
 async def _quality(store: Store, accounts: Sequence[Account], call: "Call") -> None:
     from destinations.meta.quality import QualityPoller
 
@@ -104,5 +149,6 @@ KIND = Kind(
     match_keys=MATCH_KEYS,
     answer_types=_answer_types,
     beside=_beside,
+    completer=_completer,
     asides={"capi quality": _quality},
 )

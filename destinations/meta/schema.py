@@ -44,9 +44,42 @@ class DatasetQuality(Struct, frozen=True, kw_only=True):
     ]
 
 
+MatchKeyShares = dict[str, float | None]
+
+
+class BrowserPixel(Struct, frozen=True, kw_only=True):
+    """What the custom pixel in the shop's pages adds (`orderwire pixel`)."""
+
+    last_post: Annotated[
+        str | None,
+        Meta(
+            description="When it posted last, to the hour.", examples=["2026-11-22T12:00:00.000Z"]
+        ),
+    ]
+    last_match: Annotated[
+        str | None,
+        Meta(
+            description="When a post met a sale last, to the hour; within a week, sales wait.",
+            examples=["2026-11-22T12:00:00.000Z"],
+        ),
+    ]
+    completed_events: Annotated[
+        int, Meta(description="Events that its facts completed.", examples=[301])
+    ]
+    match_keys_with: Annotated[
+        MatchKeyShares,
+        Meta(description="Share of those events with each field.", examples=[{"fbp": 0.94}]),
+    ]
+    match_keys_without: Annotated[
+        MatchKeyShares,
+        Meta(description="Share of the other events.", examples=[{"fbp": 0.2}]),
+    ]
+
+
 class MetaAccount(AccountState, frozen=True, kw_only=True):
     """One of Meta's datasets (pixels)."""
 
+    browser: Annotated[BrowserPixel, Meta(description="What the browser's pixel adds.")]
     pixel_id: Annotated[str | None, PIXEL_ID]
     dataset_quality: Annotated[
         DatasetQuality | None, Meta(description="Meta's own view; null until it is polled.")

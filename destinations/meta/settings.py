@@ -162,6 +162,9 @@ class CapiSettings:
     consent_values: tuple[str, ...] = CONSENT_VALUES
     """What says yes, in any case, blanks and dashes like underscores; everything else says no.
     ("*",): whatever is there, as where the attribute is a date or exists only with consent."""
+    browser_wait_s: float = 3.0
+    """How long a Purchase waits for what the browser's pixel reports, where the shop has shown
+    within a week that it has the pixel (`orderwire pixel`); 0 for not at all. At most 30."""
     ldu_states: tuple[str, ...] | None = None
     """US states (codes) whose orders are sent with Limited Data Use; ("*",) means all of the US.
     None: the field is not sent."""
@@ -197,6 +200,10 @@ class CapiSettings:
             raise SettingsError(
                 f"test_hours is {self.test_hours}: a test event code may be used for 1 to "
                 f"{MAX_TEST_HOURS} hours, since Meta counts test events"
+            )
+        if not 0 <= self.browser_wait_s <= 30:
+            raise SettingsError(
+                f"browser_wait_s is {self.browser_wait_s:g}: write seconds from 0 to 30"
             )
         if not self.consent_values:
             raise SettingsError(

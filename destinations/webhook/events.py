@@ -19,7 +19,7 @@ from destinations.webhook.detail import Detail, detail
 from destinations.webhook.payload import CANCELLED, PAID, REFUNDED
 from destinations.webhook.settings import HOUR_S, WebhookSettings
 from processors.shopify.orders import Order
-from stream.store.contract import Reading, Transaction
+from stream.store.contract import Transaction
 
 PAID_STATES = frozenset({"paid", "partially_refunded", "refunded"})
 RETRY_MS = 80 * HOUR_S * 1000
@@ -40,7 +40,7 @@ class WebhookEvents:
             self._accounts.setdefault(account.shop, []).append(account)
             self._settings[account.shop, account.name] = account.settings
 
-    def slots(self, reading: Reading, events: Sequence[OrderEvent]) -> list[Slot]:
+    def slots(self, transaction: Transaction, events: Sequence[OrderEvent]) -> list[Slot]:
         return [
             Slot(event, account.name, name, event_id, own_id=event_id)
             for event in events

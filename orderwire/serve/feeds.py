@@ -8,6 +8,7 @@ FEEDS: dict[str, str] = {
     **{kind.processor: "orders" for kind in KINDS.values()},
     "orders": "orders",
     "carts": "checkouts",
+    "browser": "checkouts",
     "budget_spend": "spend",
     "contacts": "orders",
     "parked": "parked",
@@ -37,6 +38,8 @@ def running(settings: Settings) -> tuple[str, ...]:
         for kind in KINDS.values()
         if kind.name != ALWAYS and not accounts(settings, kind.name)
     }
+    if not any(kind.completer and accounts(settings, kind.name) for kind in KINDS.values()):
+        idle.add("browser")
     if not keeping_contacts(settings):
         idle.add("contacts")
     return tuple(name for name in FEEDS if name not in idle)

@@ -7,11 +7,12 @@ from typing import Any
 from aggregates import registry as aggregates
 from aggregates.budget.fold.spend import SPEND, Spend
 from aggregates.manifest import FoldSettings
+from destinations.browser.processor import Browser
 from destinations.delivery.protocol import Context
 from destinations.meta.contacts import Contacts
 from destinations.registry import KINDS
 from orderwire.serve.feeds import keeping_contacts
-from orderwire.serve.sending import outbox_processor
+from orderwire.serve.sending import completers, outbox_processor
 from orderwire.serve.zones import zones
 from orderwire.settings.program import Settings
 from processors.checkouts.processor import Checkouts
@@ -69,6 +70,7 @@ _MAKE: dict[str, Callable[[Settings, Projections], Processor[Any]]] = {
     **{kind.processor: _outbox(kind.name) for kind in KINDS.values()},
     "orders": _orders,
     "carts": _checkouts,
+    "browser": lambda settings, _: Browser(completers(settings)),
     "budget_spend": lambda _, made: Spend(aggregates.of_table(made, SPEND.table)),
     "contacts": lambda settings, _: Contacts(keeping_contacts(settings)),
     "parked": lambda _, __: ParkedProcessor(),

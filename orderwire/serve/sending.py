@@ -6,6 +6,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry
 
+from destinations.browser.completing import Completers
 from destinations.delivery.outbox import OutboxProcessor
 from destinations.delivery.protocol import Context
 from destinations.delivery.sender import OutboxSender
@@ -28,6 +29,16 @@ def outbox_processor(settings: Settings, kind_name: str, context: Context) -> Ou
         zones(settings),
         settings.outbox_days,
     )
+
+
+def completers(settings: Settings) -> Completers:
+    """How the browser's facts complete the events of each account that has a use for them."""
+    return {
+        (account.shop, account.name): kind.completer(account)
+        for kind in KINDS.values()
+        if kind.completer is not None
+        for account in accounts(settings, kind.name)
+    }
 
 
 class Sending:

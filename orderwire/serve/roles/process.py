@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from prometheus_client import CollectorRegistry
 
+from destinations.browser.processor import NAME as BROWSER
+from destinations.browser.processor import Post
 from destinations.delivery.ledger import end_leases
 from destinations.delivery.protocol import Context
 from destinations.meta.contacts import forget_others
@@ -105,18 +107,18 @@ async def _work(
     outboxes = {kind.processor: kind.name for kind in KINDS.values()}
     context = Context() if ltv is None else Context(ltv)
 
-    def wake(orders: Sequence[Order]) -> None:
-        out.sender.wake({order.shop for order in orders})
+    def wake(events: Sequence[Order | Post]) -> None:
+        out.sender.wake({event.shop for event in events})
 
     metrics: ProcessorMetrics | None = None
     work = [asyncio.create_task(parts.keep("schedule", partial(scheduler.run, stop)))]
     for name in running(settings):
         metrics = ProcessorMetrics(registry, name, shared=metrics)
         limit = ParkLimit(settings.park_max_run, settings.park_max_ratio)
-        urgent = name in outboxes
+        urgent = name in outboxes or name == BROWSER
         runners[name] = runner = Runner(
             sending.outbox_processor(settings, outboxes[name], context)
-            if urgent
+            if name in outboxes
             else PROCESSORS[name](settings, made),
             source,
             store,
