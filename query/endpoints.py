@@ -28,6 +28,7 @@ from query.jobs import read_jobs
 from query.merged_metrics import exposition
 from query.openapi import docs_page, index_page
 from query.questions import answers
+from query.refetch import read_refetch
 from query.route import Asked, Route
 from query.services import services_of
 from query.status import (
@@ -41,7 +42,14 @@ from query.status import (
     status_answer,
     stopped,
 )
-from query.status_schema import Health, JobStatus, Readiness, Status, StoppedShopStatus
+from query.status_schema import (
+    Health,
+    JobStatus,
+    Readiness,
+    RefetchStatus,
+    Status,
+    StoppedShopStatus,
+)
 from query.stopped_shops import read_stopped_shops, without_any_shop
 from stream.store.contract import Position, Reading, StoreError
 
@@ -84,7 +92,13 @@ async def status(asked: Asked) -> Json:
     shops = {asked.shop} if asked.values["shop"] else asked.reach.shops
 
     def read() -> tuple[
-        list[Role], list[Position], dict[str, int], list[StoppedShopStatus], list[JobStatus], int
+        list[Role],
+        list[Position],
+        dict[str, int],
+        list[StoppedShopStatus],
+        list[JobStatus],
+        list[RefetchStatus],
+        int,
     ]:
         with services.store.snapshot() as snapshot:
             roles = read_roles(snapshot, asked.now_ms, settings.role_silent_ms)
@@ -94,6 +108,7 @@ async def status(asked: Asked) -> Json:
                 read_parked(snapshot, shops),
                 read_stopped_shops(snapshot, roles, shops),
                 read_jobs(snapshot, shops, asked.now_ms),
+                read_refetch(snapshot, shops),
                 _day(snapshot, asked),
             )
 
@@ -107,7 +122,7 @@ async def status(asked: Asked) -> Json:
         )
     )
     spans = await services.lags.spans({feed.topic for feed in known})
-    roles, positions, parked, stopped_shops, jobs, day = await asyncio.to_thread(read)
+    roles, positions, parked, stopped_shops, jobs, refetch, day = await asyncio.to_thread(read)
     feeds = [
         *known,
         *dict.fromkeys(
@@ -123,7 +138,14 @@ async def status(asked: Asked) -> Json:
         asked.shop or None,
         as_of(asked.now_ms, day, feeds, positions, spans),
         status_answer(
-            settings, services.store.dialect, roles, processors, parked, stopped_shops, jobs
+            settings,
+            services.store.dialect,
+            roles,
+            processors,
+            parked,
+            stopped_shops,
+            jobs,
+            refetch,
         ),
     )
 

@@ -19,6 +19,7 @@ from query.status_schema import (
     JobStatus,
     ParkedStatus,
     ProcessorStatus,
+    RefetchStatus,
     RoleStatus,
     SpoolStatus,
     Status,
@@ -198,6 +199,7 @@ def status_answer(
     parked: Mapping[str, int],
     stopped_shops: list[StoppedShopStatus],
     jobs: list[JobStatus],
+    refetch: list[RefetchStatus],
 ) -> Status:
     """The answer without `shop` and `as_of`."""
     return Status(
@@ -220,6 +222,7 @@ def status_answer(
         processors=processors,
         stopped_shops=stopped_shops,
         jobs=jobs,
+        refetch=refetch,
         spool=spool(roles),
         parked=ParkedStatus(records=sum(parked.values()), by_reason=dict(parked)),
     )

@@ -199,6 +199,32 @@ class JobStatus(Struct, frozen=True, kw_only=True):
     ]
 
 
+class RefetchStatus(Struct, frozen=True, kw_only=True):
+    """A shop's orders and refunds that Shopify Events named and did not bring whole."""
+
+    shop: Annotated[str, Meta(description="The shop.", examples=["example.myshopify.com"])]
+    waiting: Annotated[int, Meta(description="How many wait to be fetched.", examples=[2])]
+    lacking: Annotated[
+        dict[str, int],
+        Meta(
+            description="How many for each reason: `query_errors` (the app may not read a field),"
+            " `no_data`, `cut_short` (more lines than the query asks for).",
+            examples=[{"query_errors": 2}],
+        ),
+    ]
+    since: Annotated[
+        str,
+        Meta(description="Since when the oldest waits.", examples=["2026-11-22T14:59:00.000Z"]),
+    ]
+    go_on: Annotated[
+        str | None,
+        Meta(
+            description="What lets them be fetched; null where that is under way.",
+            examples=["set SHOPIFY_ADMIN_TOKEN, so that they can be fetched"],
+        ),
+    ]
+
+
 class Status(Struct, frozen=True, kw_only=True):
     """The installation, and the records parked of the shops asked about."""
 
@@ -218,6 +244,10 @@ class Status(Struct, frozen=True, kw_only=True):
     ]
     jobs: Annotated[
         list[JobStatus], Meta(description="Work on a schedule, of the shops asked about.")
+    ]
+    refetch: Annotated[
+        list[RefetchStatus],
+        Meta(description="Orders that wait to be fetched, of the shops asked about."),
     ]
     spool: Annotated[SpoolStatus, Meta(description="What waits in spool files.")]
     parked: Annotated[ParkedStatus, Meta(description="What could not be understood.")]

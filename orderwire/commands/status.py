@@ -120,6 +120,12 @@ def _show(answer: Mapping[str, Any]) -> None:
                     f"  {j['name']} of {failing['shop']} fails since {failing['since']}:"
                     f" {failing['reason']}; tried again {failing['next_at']}"
                 )
+    for each in answer["refetch"]:
+        reasons = ", ".join(f"{count} {why}" for why, count in each["lacking"].items())
+        typer.echo(
+            f"{each['waiting']} orders of {each['shop']} came without all their fields ({reasons})"
+            f" since {each['since']}: {each['go_on'] or 'they are being fetched'}"
+        )
     accounts = [
         (shop, account) for shop, its in answer["destinations"].items() for account in its.values()
     ]

@@ -132,6 +132,15 @@ def work_lines(settings: Settings, kept: StoreState) -> list[Line]:
         )
         for each in kept.filtered
     ]
+    lines += [
+        (fix if each.go_on else hint)(
+            f"{each.shop}: Shopify Events",
+            f"{each.waiting} orders since {each.since} came without all their fields"
+            f" ({', '.join(f'{count} {why}' for why, count in each.lacking.items())}):"
+            f" {each.go_on or 'they are being fetched'}",
+        )
+        for each in kept.refetch
+    ]
     for shop, accounts in kept.accounts.items():
         for account in accounts.values():
             lines += account_lines(shop, account)

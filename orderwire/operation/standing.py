@@ -15,8 +15,9 @@ from processors.engine.feed import Feed
 from query.api_settings import ApiSettings
 from query.as_of import Lags, as_of, today
 from query.jobs import read_jobs
+from query.refetch import read_refetch
 from query.status import Role, processors_status, read_parked, read_roles, status_answer, stopped
-from query.status_schema import JobStatus, StoppedShopStatus
+from query.status_schema import JobStatus, RefetchStatus, StoppedShopStatus
 from query.stopped_shops import read_stopped_shops
 from stream.log.contract import Log
 from stream.log.spool import SpoolState, read_state
@@ -48,6 +49,7 @@ class StoreState(NamedTuple):
     stopped_shops: list[StoppedShopStatus]
     """As in `GET /v1/status`, and so the next."""
     jobs: list[JobStatus]
+    refetch: list[RefetchStatus]
     filtered: list[Filtered]
     accounts: dict[str, dict[str, Json]]
     """By shop and name, as in `GET /v1/destinations/{name}`."""
@@ -68,6 +70,7 @@ def read(settings: Settings, store: Store, now_ms: int) -> StoreState:
             read_parked(snapshot, None),
             read_stopped_shops(snapshot, roles, None),
             read_jobs(snapshot, None, now_ms),
+            read_refetch(snapshot, None),
             _filtered(snapshot),
             {
                 domain: {
@@ -114,6 +117,7 @@ async def standing(settings: Settings, log: Log, store: Store) -> Json:
             kept.parked,
             kept.stopped_shops,
             kept.jobs,
+            kept.refetch,
         )
     )
     here = spool_state(settings)

@@ -105,7 +105,8 @@ def _noted(key: Key, row: RefetchRow | None, lacking: Sequence[Lacking]) -> Refe
                 shop, gid, each.why, each.triggered, each.received_ms, each.received_ms
             )
         elif each.triggered > row.triggered:
-            row = row._replace(lacking=each.why, triggered=each.triggered)
+            due_ms = min(row.due_ms, each.received_ms)
+            row = row._replace(lacking=each.why, triggered=each.triggered, due_ms=due_ms)
     return row
 
 

@@ -32,8 +32,16 @@ def services(store: Store, log: Log) -> Services:
     return Services(store, append)
 
 
+def _refetch(settings: Settings, services: Services) -> Job | None:
+    if not any(shop.has_admin_api for shop in settings.shops.values()):
+        return None
+    from orderwire.serve.refetch import refetch_job
+
+    return refetch_job(settings, services)
+
+
 # One line per job: makes it, or says None where no shop has it.
-_MAKE: tuple[Callable[[Settings, Services], Job | None], ...] = ()
+_MAKE: tuple[Callable[[Settings, Services], Job | None], ...] = (_refetch,)
 
 
 def jobs(settings: Settings, services: Services) -> list[Job]:
