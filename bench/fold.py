@@ -17,7 +17,7 @@ from pathlib import Path
 from orderwire.serve.role import settle_garbage_collector
 from processors.orders.processor import Orders
 from processors.shopify.orders import Order
-from simulator.servers.postgres import Postgres
+from simulator.servers.postgres import PostgresServer
 from stream.store.sql.store import SqlStore
 from tests.support.folding import all_orders, rfm_orders
 from tests.support.orders import DAY0, order
@@ -87,7 +87,7 @@ PROCESSORS: dict[str, Callable[[], Orders]] = {
 def main(count: int = 100_000) -> None:
     """Print both databases, both histories and both processors in one run."""
     histories = {"orders": list(orders(count)), "webhooks": webhooks(count)}
-    with tempfile.TemporaryDirectory(prefix="bench-fold-") as folder, Postgres() as server:
+    with tempfile.TemporaryDirectory(prefix="bench-fold-") as folder, PostgresServer() as server:
         for history, events in histories.items():
             for name, make in PROCESSORS.items():
                 title = f"{history}_{name}"

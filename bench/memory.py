@@ -35,7 +35,7 @@ from orderwire.settings.program import child_environment
 from simulator.servers.broker import free_port
 from simulator.shop.delivery import Delivery, signed
 from simulator.shop.mix import Mix
-from simulator.shop.sender import Sender
+from simulator.shop.sender import ShopSender
 from simulator.shop.shop import ShopSimulator
 from stream.store.sql.store import SqlStore
 
@@ -141,7 +141,7 @@ def deliveries(customers: int) -> Iterator[Delivery]:
 
 async def send(url: str, customers: int) -> None:
     """`EVENTS_PER_S` until SIGTERM."""
-    sender = Sender(url, deliveries(customers), connections=16, rate=float(EVENTS_PER_S))
+    sender = ShopSender(url, deliveries(customers), connections=16, rate=float(EVENTS_PER_S))
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, sender.stop)
     print((await sender.run()).summary()["statuses"], flush=True)
 

@@ -34,7 +34,7 @@ from orderwire.serve.feeds import FEEDS
 from orderwire.settings.program import Settings, child_environment
 from simulator.servers.broker import KafkaBroker, free_port
 from simulator.servers.missing import Missing
-from simulator.servers.postgres import Postgres
+from simulator.servers.postgres import PostgresServer
 from stream.log.contract import Log
 from stream.store.contract import Store
 
@@ -331,7 +331,7 @@ def on_sqlite(seconds: float) -> None:
 
 def on_kafka(seconds: float) -> None:
     """Kafka and PostgreSQL, with one, two and three processors."""
-    with KafkaBroker() as broker, Postgres() as postgres:
+    with KafkaBroker() as broker, PostgresServer() as postgres:
         for processors in (1, 2, 3):
             print(
                 f"-- Kafka and PostgreSQL, {processors} x process; broker, database, load and "

@@ -39,7 +39,7 @@ from aggregates.rfm.fold.customer import CUSTOMERS, DAYS, CustomerRow, DayRow
 from aggregates.rfm.fold.shop import SHOPS, ShopRow
 from bench.refit import SPEND, TRUE
 from processors.engine.processor import Deltas
-from query.api_settings import ApiSettings, ShopSettings
+from query.api_settings import ApiSettings, ShopAnswerSettings
 from query.app import make_app
 from stream.log.sqlite.log import SqliteLog
 from stream.store.contract import Move
@@ -153,7 +153,7 @@ def fold(url: str, customers: int) -> None:
 async def serve(url: str, log_path: str) -> None:
     """The API in a process of its own; prints its port."""
     store, log = SqlStore.open(url), await SqliteLog.open(log_path)
-    settings = ApiSettings(shops={SHOP: ShopSettings()})
+    settings = ApiSettings(shops={SHOP: ShopAnswerSettings()})
     gc.collect()
     gc.freeze()  # as `orderwire.serve.role` does
     app = make_app(

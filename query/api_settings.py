@@ -1,4 +1,4 @@
-"""What the API is told: shops, who may ask, and the choices behind each answer."""
+"""Settings of the API: the shops, the tokens, and each answer's parameters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -21,8 +21,8 @@ def _version() -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class ShopSettings:
-    """One shop's."""
+class ShopAnswerSettings:
+    """One shop's settings for its answers."""
 
     zone: ZoneInfo | None = None
     accounts: tuple[Shown, ...] = ()
@@ -34,9 +34,9 @@ class ShopSettings:
 
 @dataclass(frozen=True, slots=True)
 class ApiSettings:
-    """The whole listener's."""
+    """Settings of the whole listener."""
 
-    shops: Mapping[str, ShopSettings]
+    shops: Mapping[str, ShopAnswerSettings]
     """By domain, lower case."""
     tokens: Mapping[str, Reach] = field(default_factory=dict)
     """Bearer tokens (`query.auth.parse_tokens`); none: loopback only."""
@@ -52,4 +52,4 @@ class ApiSettings:
     refresh_s: float = 1.0
     """How often cells in memory are brought up to date with nobody asking."""
     role_silent_ms: int = 15_000
-    """A role without a sign of life for this long is shown as not alive."""
+    """A role without a heartbeat for this long is shown as not alive."""

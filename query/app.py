@@ -1,9 +1,5 @@
-"""The API as an aiohttp application: authorise, read parameters, answer; every failure is
-problem+json (docs/api.md, "Errors").
-
-No answer is cached, none can be framed or sniffed, and no secret travels in a URL. Whoever starts
-the listener calls `query.auth.check_bind` first: without a token it belongs on loopback.
-"""
+"""The API as an aiohttp application: authorises, reads parameters, answers; every failure is
+problem+json (docs/api.md, "Errors")."""
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -16,13 +12,13 @@ from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry
 
 from aggregates.bad_parameter import BadParameter
-from query.api_settings import ApiSettings, ShopSettings
+from query.api_settings import ApiSettings, ShopAnswerSettings
 from query.auth import Reach, Tokens, authorise, check_host, check_origin
 from query.endpoints import ROUTES
 from query.openapi import document
 from query.parameters import read_all
 from query.problem import Problem, bad_parameter
-from query.route import Asked, Route
+from query.route import ApiRoute, Asked
 from query.services import SERVICES, Services
 from stream.log.contract import Log, LogError
 from stream.store.contract import Store, StoreError
@@ -38,6 +34,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
     "Cache-Control": "no-store",
 }
+"""No answer is cached, framed or sniffed."""
 ROUTE: Final = web.RequestKey("route", str)
 log = structlog.get_logger()
 
@@ -50,12 +47,13 @@ def make_app(
     clock: Callable[[], int],
     registry: CollectorRegistry,
     instance: str | None = None,
-    more: Sequence[Route] = (),
+    more: Sequence[ApiRoute] = (),
 ) -> web.Application:
     """The API. `clock`: Unix milliseconds; `instance` names this process in `roles`; `more` adds
     routes, or replaces one of the same path.
 
-    `store` and `log` stay the caller's to close, after the application's clean-up.
+    The caller closes `store` and `log` after the application's clean-up, and calls
+    `query.auth.check_bind` before it listens: without a token the API belongs on loopback.
     """
     services = Services(store, log, settings, clock, registry, instance or str(os.getpid()))
     tokens = Tokens(settings.tokens)
@@ -82,7 +80,7 @@ def make_app(
     return app
 
 
-def _handler(route: Route, services: Services, tokens: Tokens) -> Handle:
+def _handler(route: ApiRoute, services: Services, tokens: Tokens) -> Handle:
     settings = services.settings
 
     async def handle(request: web.Request) -> web.StreamResponse:
@@ -110,7 +108,12 @@ def _handler(route: Route, services: Services, tokens: Tokens) -> Handle:
         if route.scope == "status":
             values["shop"] = request.query.get("shop")
         asked = Asked(
-            request, reach, values, shop, settings.shops.get(shop, ShopSettings()), services.clock()
+            request,
+            reach,
+            values,
+            shop,
+            settings.shops.get(shop, ShopAnswerSettings()),
+            services.clock(),
         )
         answer = await route.handler(asked)
         if isinstance(answer, web.StreamResponse):
@@ -121,7 +124,7 @@ def _handler(route: Route, services: Services, tokens: Tokens) -> Handle:
 
 
 def _shop(named: Sequence[str], settings: ApiSettings, reach: Reach, *, needed: bool) -> str:
-    """Which shop is asked about; "" where none is needed. Raises Problem."""
+    """The shop of the request; "" if none is needed. Raises Problem."""
     within = sorted(shop for shop in settings.shops if reach.includes(shop))
     if len(named) > 1:
         raise bad_parameter("shop", "shop is given twice", within)
@@ -192,7 +195,7 @@ def _guard(settings: ApiSettings, services: Services, tokens: Tokens) -> Any:
 
 
 def _problem(error: Exception, request: web.Request) -> Problem:
-    """The one table from error to answer."""
+    """Maps errors to answers."""
     match error:
         case Problem():
             return error

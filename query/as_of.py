@@ -1,10 +1,5 @@
-"""`as_of`, what an answer rests on: time of asking, newest event folded, the shop's day, and the
-records that wait.
-
-The log is asked for `lag_records` before the store is read, so a record that was there when the
-question came is never hidden. Where the log does not answer within `TIMEOUT_S` it is null; the
-answer itself needs the store only.
-"""
+"""`as_of`, the state that an answer rests on: time of the request, newest event folded, the shop's
+day, and unread records."""
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -63,7 +58,12 @@ class AsOf(Struct, frozen=True, kw_only=True):
 
 
 class Lags:
-    """Asks the log how far it is; questions that come together are one."""
+    """Asks the log for its spans; concurrent questions share one request.
+
+    The log is asked before the store is read, so that a record that was there at the request is
+    never hidden. If the log does not answer within `TIMEOUT_S`, `lag_records` is null; the rest of
+    the answer needs only the store.
+    """
 
     def __init__(self, log: Log, timeout_s: float = TIMEOUT_S) -> None:
         self._log, self._timeout_s = log, timeout_s
@@ -71,7 +71,7 @@ class Lags:
         self._next: dict[str, asyncio.Task[Mapping[int, Span] | None]] = {}
 
     async def spans(self, topics: Collection[str]) -> dict[str, Mapping[int, Span]]:
-        """What `topics` hold, as of now or later."""
+        """The spans of `topics`, as of now or later."""
         wanted = sorted(set(topics))
         found = await asyncio.gather(*(asyncio.shield(self._ask(topic)) for topic in wanted))
         return {
@@ -100,7 +100,7 @@ class Lags:
 
 
 def lag_records(feeds: Iterable[Feed], positions: Iterable[Position], spans: Spans) -> int | None:
-    """Records of the feeds that are not folded yet; None where the log did not tell."""
+    """Records of the feeds that are not folded yet; None if the log did not answer."""
     behind = 0
     for feed in feeds:
         if feed.topic not in spans:
@@ -112,7 +112,7 @@ def lag_records(feeds: Iterable[Feed], positions: Iterable[Position], spans: Spa
 def behind_by_partition(
     feed: Feed, positions: Iterable[Position], spans: Mapping[int, Span]
 ) -> dict[int, int]:
-    """Records to read, by partition; a processor without a position starts at the first record
+    """Unread records by partition; a processor without a position starts at the first record
     kept."""
     reached = {
         position.partition: position.unread for position in positions if position[:2] == feed
@@ -141,7 +141,7 @@ def as_of(
     since: int | None = None,
     window_days: int | None = None,
 ) -> AsOf:
-    """The member `as_of` of an answer; `since` is the day that the shop is counted from."""
+    """The member `as_of` of an answer; `since` is the first day with orders."""
     return AsOf(
         time=instant(now_ms),
         event_time=event_time(feeds, positions),
@@ -153,8 +153,8 @@ def as_of(
 
 
 def zone_of(reading: Reading, shop: str, configured: tzinfo | None) -> tzinfo | None:
-    """The shop's time zone: as set, else how far its newest orders' own times are ahead of UTC;
-    None where neither is known."""
+    """The shop's time zone: as set, else the UTC offset of its newest orders; None if neither is
+    known."""
     if configured is not None:
         return configured
     found = reading.query("SELECT offset_s FROM order_shop WHERE shop = :shop", shop=shop)
@@ -162,5 +162,5 @@ def zone_of(reading: Reading, shop: str, configured: tzinfo | None) -> tzinfo | 
 
 
 def today(now_ms: int, zone: tzinfo | None) -> int:
-    """The shop's day, days since 1970-01-01; UTC where its time zone is not known."""
+    """The shop's day, days since 1970-01-01; UTC if its time zone is unknown."""
     return datetime.fromtimestamp(now_ms / 1000, zone or UTC).toordinal() - EPOCH.toordinal()

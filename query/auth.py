@@ -1,11 +1,5 @@
-"""Who may ask: bearer tokens, each for all shops or some; without any token nobody but this
-machine.
-
-Without a token the listener binds to loopback only (`check_bind`), and a request must name a
-loopback host: a web page whose name was made to resolve to 127.0.0.1 (DNS rebinding) names its own.
-A POST that another web page made the browser send carries that page's `Origin`, and is refused with
-or without tokens.
-"""
+"""Authorises requests: bearer tokens for all shops or some; without tokens, only requests from this
+machine."""
 
 import hmac
 from collections.abc import Collection, Iterable, Mapping
@@ -32,7 +26,7 @@ class Reach:
 
 
 class Tokens:
-    """The tokens there are, as digests: their comparison takes the same time whatever was sent."""
+    """The tokens, as digests, so that a comparison takes the same time whatever was sent."""
 
     def __init__(self, tokens: Mapping[str, Reach]) -> None:
         self._tokens = [(sha256(token.encode()).digest(), reach) for token, reach in tokens.items()]
@@ -41,7 +35,7 @@ class Tokens:
         return bool(self._tokens)
 
     def reach(self, token: str) -> Reach | None:
-        """What `token` may see; None for one that is not known."""
+        """The shops that `token` may see; None for an unknown token."""
         digest, found = sha256(token.encode("utf-8", "surrogateescape")).digest(), None
         for known, reach in self._tokens:
             if hmac.compare_digest(known, digest):
@@ -77,7 +71,7 @@ def is_loopback(host: str) -> bool:
 
 
 def check_bind(host: str, tokens: Collection[str]) -> None:
-    """Raises Unprotected where the API would listen beyond loopback without a token."""
+    """Raises Unprotected if the API would listen beyond loopback without a token."""
     if not tokens and not is_loopback(host):
         raise Unprotected(
             f"the API would listen on {host or 'all addresses'} and has no token: set "
@@ -86,7 +80,7 @@ def check_bind(host: str, tokens: Collection[str]) -> None:
 
 
 def authorise(tokens: Tokens, authorization: str | None) -> Reach:
-    """What the bearer of this `Authorization` header may see. Raises Problem 401."""
+    """The reach of this `Authorization` header. Raises Problem 401."""
     if not tokens:
         return Reach()
     scheme, _, token = (authorization or "").partition(" ")
@@ -104,8 +98,12 @@ def authorise(tokens: Tokens, authorization: str | None) -> Reach:
 
 
 def check_host(host: str, allowed: Iterable[str]) -> None:
-    """Raises Problem 403 for a `Host` that is neither loopback nor in `allowed`; asked where no
-    token protects."""
+    """Raises Problem 403 for a `Host` that is neither loopback nor in `allowed`; checked if there
+    is no token.
+
+    Against DNS rebinding: a web page whose name was made to resolve to 127.0.0.1 sends its own
+    name.
+    """
     name = _hostname(host)
     if not is_loopback(name) and name not in allowed:
         raise Problem(
@@ -117,7 +115,8 @@ def check_host(host: str, allowed: Iterable[str]) -> None:
 
 
 def check_origin(origin: str | None, host: str) -> None:
-    """Raises Problem 403 for a request that a page from elsewhere made the browser send."""
+    """Raises Problem 403 for a request that another web page made the browser send: its `Origin` is
+    that page."""
     if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
         raise Problem(
             403,

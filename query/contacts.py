@@ -1,5 +1,5 @@
-"""Hashes of customers' e-mail addresses and telephone numbers, by which Meta matches people; there
-are none unless the shop keeps them."""
+"""Hashes of customers' e-mail addresses and phone numbers, by which Meta matches people; empty
+unless the shop keeps them."""
 
 from collections.abc import Collection
 from typing import Final, NamedTuple
@@ -10,7 +10,7 @@ FOUND: Final = "c.field, c.hash, c.updated_us, c.triggered, c.digest"
 
 
 class Contact(NamedTuple):
-    """SHA-256 in lower-case hex; "" where nothing is kept."""
+    """SHA-256 in lower-case hex; "" if nothing is kept."""
 
     email: str = ""
     phone: str = ""
@@ -20,8 +20,8 @@ NOTHING: Final = Contact()
 
 
 def contacts(reading: Reading, shop: str, customers: Collection[str]) -> dict[str, Contact]:
-    """By customer, in one statement; those of whom nothing is kept are left out. Of all who were
-    merged into one the newest counts."""
+    """By customer, in one query; customers without contacts are left out. Of all customers merged
+    into one, the newest contact counts."""
     if not customers:
         return {}
     named = {f"c{number}": customer for number, customer in enumerate(customers)}
@@ -34,8 +34,8 @@ def contacts(reading: Reading, shop: str, customers: Collection[str]) -> dict[st
     )
     newest: dict[tuple[str, str], tuple[int, str, str, str]] = {}
     for customer, field, hash_, *version in reading.query(sql, shop=shop, **named):
-        key, told = (customer, field), (*version, hash_)
-        newest[key] = max(newest.get(key, told), told)
+        key, candidate = (customer, field), (*version, hash_)
+        newest[key] = max(newest.get(key, candidate), candidate)
     known = {customer for customer, _ in newest}
     return {
         customer: Contact(

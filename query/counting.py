@@ -1,7 +1,4 @@
-"""Since when a shop is counted, and what share of an answer's window that is.
-
-Until orders are back-filled it is the first day of an order that is known.
-"""
+"""The first day with orders of a shop, and the share of an answer's window since then."""
 
 from stream.store.contract import Reading
 

@@ -1,4 +1,4 @@
-"""`/v1/rfm`, `/v1/rfm/customers` and `/v1/rfm/customers/{id}` over HTTP, and the export of a
+"""The endpoints `/v1/rfm`, `/v1/rfm/customers` and `/v1/rfm/customers/{id}`, and the export of a
 segment as CSV."""
 
 import asyncio
@@ -88,8 +88,8 @@ async def rfm(asked: Asked) -> Json:
         predicted = predicted_ltv(fitted, settings, view.currency)
         return overview(view, day, scored, settings, predicted, first_orders_answer(first_orders))
 
-    told = await asyncio.to_thread(answer)
-    return answered(asked.shop, _as_of(asked, view, day, spans), told)
+    rfm_answer = await asyncio.to_thread(answer)
+    return answered(asked.shop, _as_of(asked, view, day, spans), rfm_answer)
 
 
 async def rfm_customers(asked: Asked) -> Json | web.StreamResponse:
@@ -202,8 +202,8 @@ async def _export(asked: Asked, layout: Any) -> web.StreamResponse:
             )
         await response.write_eof()
     except StoreError as error:
-        # Too late for another status: the connection breaks before the last chunk, so that nobody
-        # takes this for the whole.
+        # Too late for another status: the connection breaks before the last chunk, so that the
+        # export is seen to be incomplete.
         log.warning("export broke off", shop=asked.shop, error=str(error))
         if asked.request.transport is not None:
             asked.request.transport.abort()

@@ -1,5 +1,5 @@
-"""`/v1/destinations…` and, for the account named `meta`, `/v1/capi…`: what became of a shop's
-events."""
+"""The endpoints `/v1/destinations…` and, for the account named `meta`, `/v1/capi…`: what happened
+to a shop's events."""
 
 import asyncio
 from collections.abc import Callable
@@ -23,11 +23,11 @@ from destinations.delivery.schema import (
 from destinations.meta.schema import CapiAccount, CapiDelivery
 from destinations.registry import KINDS
 from processors.engine.feed import Feed
-from query.api_settings import ShopSettings
+from query.api_settings import ShopAnswerSettings
 from query.as_of import AsOf, as_of, today, zone_of
 from query.envelope import answered
 from query.problem import Problem, bad_parameter, not_found
-from query.route import Asked, Route
+from query.route import ApiRoute, Asked
 from query.services import services_of
 from stream.store.contract import Position, Reading
 
@@ -53,8 +53,8 @@ DELIVERY_TYPES: Final[tuple[type[msgspec.Struct], ...]] = tuple(
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """What an answer may go by."""
+class DestinationQuestion:
+    """The inputs of an answer."""
 
     reading: Reading
     shop: str
@@ -63,13 +63,13 @@ class Question:
     accounts: tuple[Shown, ...]
 
 
-def feeds(settings: ShopSettings) -> tuple[Feed, ...]:
+def feeds(settings: ShopAnswerSettings) -> tuple[Feed, ...]:
     """The processors that make the events of this shop's accounts."""
     kinds = dict.fromkeys([META, *(each.kind.name for each in settings.accounts)])
     return tuple(Feed(KINDS[name].processor, "orders") for name in kinds)
 
 
-async def _answered(answer: Callable[[Question], msgspec.Struct], asked: Asked) -> Json:
+async def _answered(answer: Callable[[DestinationQuestion], msgspec.Struct], asked: Asked) -> Json:
     services, of = services_of(asked), feeds(asked.settings)
     spans = await services.lags.spans({feed.topic for feed in of})
 
@@ -77,7 +77,9 @@ async def _answered(answer: Callable[[Question], msgspec.Struct], asked: Asked) 
         with services.store.snapshot() as snapshot:
             positions, day = snapshot.positions(), _day(snapshot, asked)
             found = answer(
-                Question(snapshot, asked.shop, asked.now_ms, asked.values, asked.settings.accounts)
+                DestinationQuestion(
+                    snapshot, asked.shop, asked.now_ms, asked.values, asked.settings.accounts
+                )
             )
         return found, as_of(asked.now_ms, day, of, positions, spans)
 
@@ -91,7 +93,7 @@ def _day(reading: Reading, asked: Asked) -> int:
 
 
 def _accounts(reading: Reading, shop: str, shown: tuple[Shown, ...]) -> dict[str, Shown]:
-    """Accounts that are configured, and those that only the store knows from before, by name."""
+    """Configured accounts, and earlier ones that only the store knows, by name."""
     found = {each.name: each for each in shown}
     for name, (kind, account_id) in known_accounts(reading, shop).items():
         if name not in found and kind in KINDS:
@@ -108,7 +110,7 @@ def _named(reading: Reading, shop: str, shown: tuple[Shown, ...], name: str) -> 
     return found[name]
 
 
-def _all(question: Question) -> Accounts:
+def _all(question: DestinationQuestion) -> Accounts:
     found = _accounts(question.reading, question.shop, question.accounts)
     return Accounts(
         items=[account(question.reading, each, question.now_ms) for each in found.values()],
@@ -116,12 +118,12 @@ def _all(question: Question) -> Accounts:
     )
 
 
-def _one(question: Question) -> AccountState:
+def _one(question: DestinationQuestion) -> AccountState:
     shown = _named(question.reading, question.shop, question.accounts, question.values["name"])
     return account(question.reading, shown, question.now_ms)
 
 
-def _capi(question: Question) -> CapiAccount:
+def _capi(question: DestinationQuestion) -> CapiAccount:
     pixel_id = question.values["pixel"]
     of_meta = [
         each
@@ -134,10 +136,10 @@ def _capi(question: Question) -> CapiAccount:
         shown = min(wanted, key=lambda each: each.name != META)
         return _capi_account(account(question.reading, shown, question.now_ms), reason=None)
     if pixel_id:
-        told = " or ".join(each.account for each in of_meta)
+        pixels = " or ".join(each.account for each in of_meta)
         raise not_found(
             "this shop has no pixel of that id, and never had",
-            f"leave pixel out, or ask for {told}" if told else NO_PIXEL,
+            f"leave pixel out, or ask for {pixels}" if pixels else NO_PIXEL,
         )
     nothing = Shown(question.shop, META, KINDS[META], "", 0)
     return _capi_account(
@@ -153,12 +155,12 @@ def _capi_account(of: AccountState, **members: Any) -> CapiAccount:
     return CapiAccount(**(asdict(of) | members))
 
 
-def _order(question: Question) -> Delivery:
+def _order(question: DestinationQuestion) -> Delivery:
     shown = _named(question.reading, question.shop, question.accounts, question.values["name"])
     return _order_of(question, shown)
 
 
-def _capi_order(question: Question) -> CapiDelivery:
+def _capi_order(question: DestinationQuestion) -> CapiDelivery:
     """The order's event for the account named meta; else for whichever of Meta's has one."""
     found = _accounts(question.reading, question.shop, question.accounts)
     of_meta = sorted(
@@ -172,7 +174,7 @@ def _capi_order(question: Question) -> CapiDelivery:
     raise _no_event()
 
 
-def _order_of(question: Question, shown: Shown) -> Delivery:
+def _order_of(question: DestinationQuestion, shown: Shown) -> Delivery:
     answer = order(question.reading, shown, question.values["order_id"])
     if answer is None:
         raise _no_event()
@@ -187,14 +189,14 @@ def _no_event() -> Problem:
 
 
 DESTINATIONS: Final = (
-    Route(
+    ApiRoute(
         "GET",
         "/v1/destinations",
         "Every account that receives this shop's events: state, outcomes, latency",
         partial(_answered, _all),
         answer=Accounts,
     ),
-    Route(
+    ApiRoute(
         "GET",
         "/v1/destinations/{name}",
         "One account: state, outcomes, latency, coverage of match keys",
@@ -202,7 +204,7 @@ DESTINATIONS: Final = (
         answer=ACCOUNT_TYPES,
         parameters=(NAME,),
     ),
-    Route(
+    ApiRoute(
         "GET",
         "/v1/destinations/{name}/orders/{order_id}",
         "One order's delivery to an account, event by event and attempt by attempt",
@@ -210,7 +212,7 @@ DESTINATIONS: Final = (
         answer=DELIVERY_TYPES,
         parameters=(NAME, ORDER_ID),
     ),
-    Route(
+    ApiRoute(
         "GET",
         "/v1/capi",
         "Purchase events to Meta: outcomes, latency, coverage of match keys",
@@ -218,7 +220,7 @@ DESTINATIONS: Final = (
         answer=CapiAccount,
         parameters=(PIXEL,),
     ),
-    Route(
+    ApiRoute(
         "GET",
         "/v1/capi/orders/{order_id}",
         "One order's delivery to Meta, attempt by attempt",
@@ -321,7 +323,7 @@ async def _retry(asked: Asked, wanted: Retry, name: str | None) -> Json:
 
 
 RETRIES: Final = (
-    Route(
+    ApiRoute(
         "POST",
         "/v1/destinations/{name}/retry",
         "Send dead events of an account again, all or some; try a paused account at once",
@@ -330,7 +332,7 @@ RETRIES: Final = (
         answer=Retried,
         body=Retry,
     ),
-    Route(
+    ApiRoute(
         "POST",
         "/v1/capi/retry",
         "Send dead or paused events again, all or some",

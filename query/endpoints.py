@@ -86,8 +86,8 @@ async def _answer(answer: Answer, feeds: tuple[Feed, ...], asked: Asked) -> Json
 
 
 async def status(asked: Asked) -> Json:
-    """GET /v1/status: of the installation; records parked are those of the shop, or of all shops
-    within reach."""
+    """GET /v1/status, of the installation; parked records of the shop, or of all shops within
+    reach."""
     services, settings = services_of(asked), services_of(asked).settings
     shops = {asked.shop} if asked.values["shop"] else asked.reach.shops
 
@@ -170,13 +170,13 @@ async def metrics(asked: Asked) -> web.Response:
 
 
 async def healthz(_: Asked) -> Health:
-    """GET /healthz: the process answers."""
+    """GET /healthz: 200 while the process answers."""
     return Health(ok=True)
 
 
 async def readyz(asked: Asked) -> web.Response:
-    """GET /readyz: 503 with reasons where answers would be missing or stand still. A spool in use
-    is told, and ready."""
+    """GET /readyz: 503 with reasons if answers would be incomplete or have stopped moving. A spool
+    in use is noted, and ready."""
     services, reasons, notes = services_of(asked), list[str](), list[str]()
     feeds = services.settings.processors
 
@@ -191,28 +191,36 @@ async def readyz(asked: Asked) -> web.Response:
     try:
         async with asyncio.timeout(READY_TIMEOUT_S):
             roles, positions, stopped_shops = await asyncio.to_thread(read)
-        told = without_any_shop(stopped_shops, services.settings.shops) | stopped(roles)
-        reasons += [f"processor {name} stopped: {reason}" for name, reason in sorted(told.items())]
+        stopped_processors = without_any_shop(stopped_shops, services.settings.shops) | stopped(
+            roles
+        )
+        reasons += [
+            f"processor {name} stopped: {reason}"
+            for name, reason in sorted(stopped_processors.items())
+        ]
         notes += [f"{name} stopped: {why}" for name, why in stopped(roles, "parts").items()]
         notes += sorted(
             {
-                f"processor {each.processor} goes without a shop: {each.reason}"
+                f"processor {each.processor} has stopped for a shop: {each.reason}"
                 for each in stopped_shops
-                if each.state != "catching_up" and each.processor not in told
+                if each.state != "catching_up" and each.processor not in stopped_processors
             }
         )
         still = services.standing.reasons(
-            [feed for feed in feeds if feed.processor not in told], positions, spans, asked.now_ms
+            [feed for feed in feeds if feed.processor not in stopped_processors],
+            positions,
+            spans,
+            asked.now_ms,
         )
         reasons += (
-            ["no process role gives a sign of life"]
+            ["no process role has a fresh heartbeat"]
             if services.standing.nobody_folds(roles, asked.now_ms)
             else still
         )
         notes += [
             f"role {role.role} ended and is started again: {role.failed}"
             if role.failed
-            else f"role {role.role} ({role.instance}) gives no sign of life"
+            else f"role {role.role} ({role.instance}) has no fresh heartbeat"
             for role in roles
             if not role.alive
         ]
@@ -251,7 +259,7 @@ async def docs(asked: Asked) -> web.Response:
 
 
 async def index(asked: Asked) -> web.Response:
-    """GET /: what there is."""
+    """GET /: links."""
     return index_page(services_of(asked).openapi)
 
 

@@ -1,13 +1,4 @@
-"""A segment as CSV, page after page: with all that is known, or in the layout of Meta's customer
-lists.
-
-Meta matches people by hashes, and tells columns by their headers (Meta, 'How to format a customer
-list'). `extern_id` is the SHA-256 of Shopify's customer id, the same that CAPI events carry as
-`external_id` (Meta, 'Customer file custom audiences': EXTERN_ID). `email` and `phone` are hashes
-too, of shops that let them be kept (`keep_hashed_contacts`), else empty. `value` is what the
-customer is expected to bring, for value-based lookalikes. Guests have no id that Meta could know:
-without a contact they are left out of that layout.
-"""
+"""Writes a segment as CSV, page after page: all columns, or the layout of Meta's customer lists."""
 
 import csv
 import io
@@ -39,6 +30,15 @@ FULL: Final = (
     *("first_order_day", "last_order_day", "p_alive", "expected_orders", "predicted_value"),
 )
 META: Final = ("email", "phone", "extern_id", "value")
+"""Meta finds columns by their headers (Meta, 'How to format a customer list').
+
+- `extern_id`: SHA-256 of Shopify's customer id, as in CAPI's `external_id` (Meta, 'Customer file
+  custom audiences': EXTERN_ID).
+- `email`, `phone`: hashes too, of shops that keep them (`keep_hashed_contacts`), else empty.
+- `value`: the predicted value, for value-based lookalikes.
+
+Meta cannot know a guest's id, so guests without a contact are left out.
+"""
 
 
 def header(layout: Layout) -> bytes:
@@ -54,11 +54,11 @@ def lines(
     """One line per customer, CRLF (RFC 4180). `contacts` by customer, for the layout `meta`."""
     if layout == "csv":
         return _lines(map(_full, customers, predicted))
-    told = (
+    rows = (
         _meta(each, value, contacts.get(each.row.customer, NOTHING))
         for each, value in zip(customers, predicted, strict=True)
     )
-    return _lines(line for line in told if any(line[:3]))
+    return _lines(line for line in rows if any(line[:3]))
 
 
 def _full(customer: Customer, predicted: CustomerLtv) -> Sequence[Any]:

@@ -1,10 +1,5 @@
-"""Keeps cells in memory fresh: refreshes one after the other, and a question waits for one that
-began after it came.
-
-Waiting has an end (`patience_s`): then the answer goes by what is there, and `as_of` tells what
-that is. So a slow disk or a burst of events makes answers older, not slower. Nothing to go by yet:
-then it waits.
-"""
+"""Refreshes cells in memory; a question waits for a refresh that began after it, but not for
+ever."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,7 +17,12 @@ log = structlog.get_logger()
 
 
 class Freshness:
-    """`refresh` blocks and runs in a thread; `loaded` says whether there is anything yet."""
+    """`refresh` blocks and runs in a thread; `loaded` says whether there is any data yet.
+
+    A question waits at most `patience_s`, then uses the data in memory, and `as_of` names its
+    state: a slow disk or a burst of events makes answers older, not slower. Before the first
+    refresh it waits without limit.
+    """
 
     def __init__(
         self, refresh: Callable[[], None], loaded: Callable[[], bool], patience_s: float
@@ -35,7 +35,7 @@ class Freshness:
         self._next: asyncio.Task[None] | None = None
 
     async def fresh(self) -> None:
-        """Return when what is in memory is newer than this call, or patience has ended. Raises
+        """Return when the data in memory is newer than this call, or after `patience_s`. Raises
         StoreUnavailable."""
         refreshed = self._ask()
         if not self._loaded():
@@ -46,8 +46,8 @@ class Freshness:
             refreshed.result()
 
     async def keep(self, every_s: float) -> None:
-        """Refresh for ever, with nobody asking. A store that is away is asked again; questions tell
-        of it, so this does not."""
+        """Refresh for ever, without questions. An unavailable store is retried and not logged:
+        questions report it."""
         while True:
             began = perf_counter()
             try:
@@ -57,7 +57,7 @@ class Freshness:
             await asyncio.sleep(max(every_s, REST * (perf_counter() - began)))
 
     async def settle(self) -> None:
-        """Wait for what was begun; nothing of it is told."""
+        """Wait for a running refresh; its errors are ignored."""
         await asyncio.gather(
             *(task for task in (self._running, self._next) if task is not None),
             return_exceptions=True,
@@ -78,6 +78,6 @@ class Freshness:
 
 
 def _seen(task: "asyncio.Task[None]") -> None:
-    """An error that nobody waited for is not an error of the loop's."""
+    """Mark an error as retrieved, so that asyncio does not report it."""
     if not task.cancelled():
         task.exception()

@@ -1,4 +1,4 @@
-"""What scheduled jobs say of themselves in the table `scheduled_job`, for `/v1/status`."""
+"""Reads the state of scheduled jobs from the table `scheduled_job`, for `/v1/status`."""
 
 from collections.abc import Collection, Iterable
 from itertools import groupby

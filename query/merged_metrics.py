@@ -1,9 +1,5 @@
-"""`/metrics` of the whole installation: this process's registry, and what the other roles wrote
-down of theirs.
-
-A family is told once (the exposition format wants that), with the samples of every role in it, each
-under labels `role` and `instance`.
-"""
+"""`/metrics` of the whole installation: this process's registry and the stored metrics of the other
+roles, under labels `role` and `instance`."""
 
 from collections.abc import Iterable, Iterator
 
@@ -13,6 +9,8 @@ from prometheus_client.registry import Collector
 
 
 class _Merged(Collector):
+    """Each family once, as the exposition format requires, with the samples of every role."""
+
     def __init__(self, sources: Iterable[tuple[str, str, Iterable[Metric]]]) -> None:
         self._families: dict[str, Metric] = {}
         for role, instance, families in sources:

@@ -1,6 +1,5 @@
-"""The OpenAPI 3.1 document, made from the table of routes and the types of their answers; and two
-pages that show it without a script or another host.
-"""
+"""Makes the OpenAPI 3.1 document from the routes and the types of their answers, and two pages that
+show it without scripts or other hosts."""
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from msgspec import Struct
 
 from query.envelope import OfInstallation, OfShop
 from query.problem import CONTENT_TYPE, PROBLEMS, ProblemDocument
-from query.route import Route
+from query.route import ApiRoute
 
 Json = dict[str, Any]
 
@@ -41,8 +40,8 @@ SHOP: Final[Json] = {
 }
 
 
-def document(routes: Sequence[Route], version: str, *, secured: bool) -> Json:
-    """OpenAPI 3.1; `secured` where a bearer token is needed."""
+def document(routes: Sequence[ApiRoute], version: str, *, secured: bool) -> Json:
+    """OpenAPI 3.1; `secured` if a bearer token is needed."""
     types: dict[type[Struct], None] = dict.fromkeys([ProblemDocument, OfShop, OfInstallation])
     for route in routes:
         types |= dict.fromkeys([*route.answers, *([route.body] if route.body else [])])
@@ -98,7 +97,7 @@ def example(schema: Json, schemas: Mapping[str, Json]) -> Any:
 
 
 def _operation(
-    route: Route,
+    route: ApiRoute,
     schema_of: Mapping[type[Struct], Json],
     schemas: Mapping[str, Json],
     *,
@@ -149,7 +148,7 @@ def _operation(
 
 
 def _content(
-    route: Route,
+    route: ApiRoute,
     media: str,
     schema_of: Mapping[type[Struct], Json],
     schemas: Mapping[str, Json],
@@ -245,7 +244,7 @@ def _allowed(schema: Json) -> str:
 
 
 def index_page(openapi: Mapping[str, Any]) -> web.Response:
-    """`/`: links to what can be opened as it stands."""
+    """`/`: links to pages that open without parameters."""
     links = "".join(
         f"<tr><td><a href='{escape(path)}'>{escape(path)}</a></td>"
         f"<td>{escape(operations['get']['summary'])}</td></tr>"

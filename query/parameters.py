@@ -1,8 +1,5 @@
-"""Reads a request's parameters as their declarations say.
-
-Nothing is guessed: an unknown parameter, one given twice, or a value out of its range is a 400 that
-names what is allowed.
-"""
+"""Reads a request's parameters by their declarations. An unknown parameter, a repeated one or a
+value out of range is a 400 that names what is allowed."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,7 +13,7 @@ Json = dict[str, Any]
 def read_all(
     declared: Sequence[Parameter], query: Sequence[tuple[str, str]], path: Mapping[str, str]
 ) -> Json:
-    """Values by name, defaults where nothing was sent. Raises Problem 400."""
+    """Values by name, defaults if absent. Raises Problem 400."""
     known = {parameter.name: parameter for parameter in declared}
     values = {parameter.name: parameter.default for parameter in declared}
     seen: set[str] = set()

@@ -98,24 +98,24 @@ class Problem(Exception):
 
 
 def bad_parameter(name: str, detail: str, allowed: Sequence[str] | str | None = None) -> Problem:
-    """A parameter that is not what it may be; `allowed` lists values or says the range."""
+    """An invalid parameter; `allowed` lists values or says the range."""
     if isinstance(allowed, str) or allowed is None:
-        told = f": {allowed}" if allowed else ""
+        choices = f": {allowed}" if allowed else ""
     else:
         allowed = list(allowed)
-        told = f": {', '.join(allowed)}" if allowed else ""
+        choices = f": {', '.join(allowed)}" if allowed else ""
     return Problem(
         400,
         "bad-parameter",
         detail,
-        f"ask again with {name} as allowed{told}",
+        f"ask again with {name} as allowed{choices}",
         parameter=name,
         allowed=allowed,
     )
 
 
 def unknown_parameter(name: str, known: Sequence[str]) -> Problem:
-    """A parameter that the path does not take; `known` are those that it does."""
+    """A parameter that the path does not take; `known` are those that it takes."""
     step = (
         f"leave {name} out; there are: {', '.join(known)}"
         if known

@@ -1,4 +1,4 @@
-"""The answers that are one function of a snapshot: those of the manifests."""
+"""The answers that are one function of a snapshot, from the manifests."""
 
 from collections.abc import Iterator
 from importlib import import_module

@@ -8,7 +8,7 @@ from aiohttp import web
 from msgspec import Struct
 
 from aggregates.parameters import Parameter
-from query.api_settings import ShopSettings
+from query.api_settings import ShopAnswerSettings
 from query.auth import Reach
 
 Json = dict[str, Any]
@@ -24,7 +24,7 @@ class Asked:
     """Parameters by name."""
     shop: str
     """Empty where the route has none."""
-    settings: ShopSettings
+    settings: ShopAnswerSettings
     now_ms: int
 
 
@@ -32,12 +32,9 @@ Handler = Callable[[Asked], Awaitable[Json | Struct | web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
-class Route:
-    """`scope` says who may ask.
-
-    Anyone (`open`), any token (`shop` and `status`: one shop is named or goes without saying), or
-    a token for all shops (`installation`).
-    """
+class ApiRoute:
+    """A route. `scope` says who may ask: anyone (`open`), any token (`shop` and `status`: one shop
+    is named, or it is the only one), or a token for all shops (`installation`)."""
 
     method: Literal["GET", "POST"]
     path: str

@@ -1,4 +1,4 @@
-"""What the handlers share."""
+"""State that the handlers share."""
 
 import asyncio
 from collections.abc import Callable
@@ -14,18 +14,18 @@ from query.api_settings import ApiSettings
 from query.as_of import Lags
 from query.freshness import Freshness
 from query.route import Asked
-from query.stalled import Standing
+from query.stalled import NextOffsets
 from stream.log.contract import Log
 from stream.metrics import ApiMetrics
 from stream.store.contract import Store
 
 FIT_PATIENCE_S: Final = 0.03
-"""How long an answer waits for a newer fit of the models before it goes by the one before: a fit a
-minute old tells the same."""
+"""How long an answer waits for a newer fit of the models before it uses the previous one, which is
+at most a minute old."""
 
 
 class Services:
-    """One per application. `ready` turns `/readyz` to 503 for whoever spreads the load."""
+    """One per application. Set `ready` to False before a shutdown: `/readyz` then answers 503."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class Services:
         self.fits = Fits(clock, FIT_PATIENCE_S)
         self.first_orders = FirstOrderFits(store, FIT_PATIENCE_S)
         self.lags = Lags(log)
-        self.standing = Standing(clock())
+        self.standing = NextOffsets(clock())
         self.metrics = ApiMetrics(registry)
         self.ready = True
         self.openapi: dict[str, Any] = {}
@@ -66,8 +66,7 @@ class Services:
 
 
 SERVICES = web.AppKey("services", Services)
-"""Where `make_app` keeps them: whoever shuts down in an orderly way sets `app[SERVICES].ready =
-False` first."""
+"""Where `make_app` keeps them: set `app[SERVICES].ready = False` before a shutdown."""
 
 
 def services_of(asked: Asked) -> Services:

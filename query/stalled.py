@@ -1,9 +1,7 @@
-"""Does anything stand still? Whether somebody folds at all, and whether every processor with
-something to read gets on with it.
+"""Detects stalled processors: one is stalled if its next unread offset has not changed for
+`STILL_MS`.
 
-A record that is unread now and was the next to be read `STILL_MS` ago is a processor that stands
-still, however seldom it is asked: one that works through a backlog moves, and one that has read
-everything has nothing to move for. So nothing is scanned, and nobody is timed who is not behind.
+A processor that works through a backlog moves, and one without unread records is not timed.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -16,12 +14,11 @@ from stream.store.contract import Position
 
 STILL_MS: Final = 60_000
 SILENT_MS: Final = 30_000
-"""Fifteen signs of life missed, as `orderwire/healthcheck.py` has it: a role that starts again is
-there sooner."""
+"""Fifteen missed heartbeats, as in `orderwire/healthcheck.py`; a restarting role is back sooner."""
 
 
-class Standing:
-    """What was the next record of each processor when somebody last asked. One per application."""
+class NextOffsets:
+    """The next offset of each processor when last asked. One per application."""
 
     def __init__(self, began_ms: int) -> None:
         self._began_ms = began_ms
@@ -30,8 +27,8 @@ class Standing:
     def reasons(
         self, feeds: Collection[Feed], positions: Sequence[Position], spans: Spans, now_ms: int
     ) -> list[str]:
-        """Which of `feeds` stand still, and for how long; those of topics that `spans` has not are
-        left as they were."""
+        """Which of `feeds` are stalled, and for how long; topics missing from `spans` keep their
+        state."""
         found = []
         for feed in feeds:
             if feed.topic not in spans:
@@ -62,8 +59,8 @@ class Standing:
         return found
 
     def nobody_folds(self, roles: Iterable[Role], now_ms: int) -> bool:
-        """Whether no process role gives a sign of life, once this process is up for long enough
-        that one may be, too."""
+        """Whether no process role has a fresh heartbeat, once this process is up long enough to
+        expect one."""
         if now_ms - self._began_ms <= SILENT_MS:
             return False
         return not any(

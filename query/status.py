@@ -1,10 +1,5 @@
-"""`GET /v1/status` and `/readyz`: which roles are alive, how far every processor is, and what waits
-(docs/api.md, "GET /v1/status").
-
-Roles report themselves in the table `roles` every few seconds; only displays depend on it. A role
-silent for `role_silent_ms` is shown as not alive, and the stopped processors that it reported no
-longer count.
-"""
+"""Reads the state behind `GET /v1/status` and `/readyz`: roles, positions and waiting work
+(docs/api.md, "GET /v1/status")."""
 
 import asyncio
 import json
@@ -47,13 +42,14 @@ class Role:
 
     @property
     def failed(self) -> str | None:
-        """Why it ended last; then this row is no sign of life."""
+        """Why it ended last; such a row is no heartbeat."""
         reason = self.details.get("failed")
         return None if reason is None else str(reason)
 
 
 def read_roles(snapshot: Snapshot, now_ms: int, silent_ms: int) -> list[Role]:
-    """All roles that ever reported, and whether they still do."""
+    """All roles that ever reported, and whether they still do. A role silent for `role_silent_ms`
+    is not alive, and its stopped processors no longer count."""
     rows = snapshot.query(
         "SELECT role, instance, pid, started_ms, restarts, beat_ms, details FROM roles "
         "ORDER BY role, instance"
@@ -94,7 +90,7 @@ def read_metrics(snapshot: Snapshot, now_ms: int, silent_ms: int) -> list[tuple[
 
 
 def read_parked(snapshot: Snapshot, shops: Collection[str] | None) -> dict[str, int]:
-    """Records that wait to be replayed, by reason; of these shops, or of all and of none."""
+    """Records that wait to be replayed, by reason; of these shops, or of all shops and of none."""
     by_reason: dict[str, int] = {}
     for shop, reason, records in snapshot.query(
         "SELECT shop, reason, records FROM parked_cell WHERE records <> 0 ORDER BY reason"
@@ -105,7 +101,7 @@ def read_parked(snapshot: Snapshot, shops: Collection[str] | None) -> dict[str, 
 
 
 def stopped(roles: Sequence[Role], what: str = "stopped") -> dict[str, str]:
-    """Processors that stopped, by name, with their reason; `parts`: what else a role has."""
+    """Stopped processors by name, with their reason; `parts`: other parts of a role."""
     return {
         name: str(reason)
         for role in roles
@@ -115,10 +111,8 @@ def stopped(roles: Sequence[Role], what: str = "stopped") -> dict[str, str]:
 
 
 def spool(roles: Sequence[Role]) -> SpoolStatus:
-    """What receivers keep while the log is away.
-
-    It is on disk, so it counts whether its receiver is alive or not.
-    """
+    """Records that receivers keep while the log is unavailable. They are on disk, so dead receivers
+    count too."""
     spools = [role.details["spool"] for role in roles if role.details.get("spool")]
     ages = [each["oldest_s"] for each in spools if each.get("oldest_s") is not None]
     return SpoolStatus(
@@ -130,15 +124,15 @@ def spool(roles: Sequence[Role]) -> SpoolStatus:
 
 
 def spool_fault(role: Role) -> str | None:
-    """Why this receiver cannot say what its spool holds."""
+    """Why this receiver cannot read its spool."""
     return (role.details.get("spool") or {}).get("error")
 
 
 async def oldest_s(
     log: Log, feed: Feed, positions: Sequence[Position], spans: Spans, now_ms: int
 ) -> float | None:
-    """Age of the oldest record that the feed has not folded, seconds; 0 where there is none, None
-    where the log did not tell."""
+    """Age of the oldest unread record of the feed, seconds; 0 if there is none, None if the log did
+    not answer."""
     if feed.topic not in spans:
         return None
     reached = {

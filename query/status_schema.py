@@ -65,7 +65,7 @@ class ProcessorStatus(Struct, frozen=True, kw_only=True):
 
 
 class StoppedShopStatus(Struct, frozen=True, kw_only=True):
-    """A shop that a processor goes without."""
+    """A shop that a processor has stopped for."""
 
     processor: Annotated[str, Meta(description="The processor.", examples=["orders"])]
     shop: Annotated[
@@ -78,8 +78,9 @@ class StoppedShopStatus(Struct, frozen=True, kw_only=True):
     state: Annotated[
         Literal["stopped", "catching_up", "tick_failing"],
         Meta(
-            description="How: `stopped` (most of its records fail), `catching_up` (read by itself"
-            " until it is where the others are), `tick_failing` (what time changes is not done).",
+            description="How: `stopped` (most of its records fail), `catching_up` (read by itself "
+            "until it is where the others are), `tick_failing` (time-driven changes "
+            "are not made).",
             examples=["stopped"],
         ),
     ]
@@ -240,7 +241,7 @@ class Status(Struct, frozen=True, kw_only=True):
     ]
     stopped_shops: Annotated[
         list[StoppedShopStatus],
-        Meta(description="Shops that a processor goes without, of those asked about."),
+        Meta(description="Shops that a processor has stopped for, of those asked about."),
     ]
     jobs: Annotated[
         list[JobStatus], Meta(description="Work on a schedule, of the shops asked about.")
@@ -254,13 +255,13 @@ class Status(Struct, frozen=True, kw_only=True):
 
 
 class Health(Struct, frozen=True, kw_only=True):
-    """That the process answers."""
+    """The process answers."""
 
     ok: Annotated[bool, Meta(description="Always true.", examples=[True])]
 
 
 class Readiness(Struct, frozen=True, kw_only=True):
-    """Whether answers are complete and go on."""
+    """Whether answers are complete and up to date."""
 
     ready: Annotated[
         bool, Meta(description="False with status 503, true with 200.", examples=[True])

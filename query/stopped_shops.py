@@ -53,7 +53,7 @@ def _tick(failing: Mapping[str, Any]) -> StoppedShopStatus:
 def without_any_shop(
     entries: Sequence[StoppedShopStatus], shops: Collection[str]
 ) -> dict[str, str]:
-    """Processors for which every one of `shops` is stopped, with a reason."""
+    """Processors that have stopped for every one of `shops`, with a reason."""
     stopped: dict[str, set[str]] = {}
     reasons: dict[str, str] = {}
     for entry in entries:

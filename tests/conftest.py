@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
-from simulator.servers.postgres import Postgres
+from simulator.servers.postgres import PostgresServer
 from stream.log.sqlite.log import SqliteLog
 from stream.store.migrations.run import head
 from stream.store.sql.store import SqlStore
@@ -47,7 +47,7 @@ def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres_server: Postgres) -> str:
+def migrated_postgres(postgres_server: PostgresServer) -> str:
     """URL of a migrated database; migrating takes 1 s, emptying its tables a few ms."""
     url = postgres_server.create_database(f"migrated_{os.getpid()}")
     SqlStore.open(url).close()

@@ -1,8 +1,7 @@
-"""The numbers on the demo's screen, each read where it is kept: the sender's account, the Graph
-stand-in's books, and the store.
+"""The numbers on the demo's screen, read from the sender, the Graph stand-in and the store.
 
-What the store says is asked of the functions that the API answers with, in one snapshot. Latencies
-are those of the live phase: what was counted while history was loaded is taken off.
+The store is read by the functions of the API, in one snapshot. Latencies are of the live phase
+only.
 """
 
 from collections.abc import Mapping
@@ -19,7 +18,7 @@ from aggregates.rfm.answer.segments import SEGMENTS
 from destinations.delivery import answer as destination
 from destinations.delivery.answer import percentile
 from processors.engine.feed import Feed
-from query.api_settings import ShopSettings
+from query.api_settings import ShopAnswerSettings
 from query.as_of import Spans, lag_records, today
 from simulator.shop.sender import Traffic
 from stream.money import MoneyJson
@@ -32,7 +31,7 @@ RECENT = 2_000
 
 @dataclass(frozen=True, slots=True)
 class Aggregates:
-    """What one snapshot of the store says."""
+    """The numbers of one store snapshot."""
 
     lag: int | None
     """Records that a processor has yet to fold, summed over all processors; None where the log did
@@ -53,12 +52,12 @@ class Aggregates:
 
 @dataclass(slots=True)
 class StoreReader:
-    """Reads them as the API would; `settings` has one account; `baseline` holds the latency counts
-    before the live phase."""
+    """Reads the store as the API would; `settings` has one account; `baseline` holds the latency
+    counts before the live phase."""
 
     store: Store
     shop: str
-    settings: ShopSettings
+    settings: ShopAnswerSettings
     baseline: dict[int, int] = field(default_factory=dict)
     _rfm: RfmArrays = field(init=False)
 
@@ -66,12 +65,12 @@ class StoreReader:
         self._rfm = RfmArrays(self.store)
 
     def mark(self) -> None:
-        """The live phase begins now. Blocks."""
+        """Start of the live phase. Blocks."""
         with self.store.snapshot() as snapshot:
             self.baseline = _latency(snapshot, self.shop)
 
     def read(self, feeds: tuple[Feed, ...], spans: Spans, now_ms: int) -> Aggregates:
-        """Everything, from one snapshot. Blocks. Raises StoreUnavailable."""
+        """All numbers, from one snapshot. Blocks. Raises StoreUnavailable."""
         with self._rfm.at_once(self.shop) as (snapshot, view):
             day = today(now_ms, self.settings.zone)
             scored = self._rfm.scores(view, view.as_of_day or day)
@@ -80,8 +79,8 @@ class StoreReader:
                 bucket: count - self.baseline.get(bucket, 0)
                 for bucket, count in _latency(snapshot, self.shop).items()
             }
-            told = scored.segments or {}
-            sizes = ((name, told[name].customers) for name in SEGMENTS if name in told)
+            segments = scored.segments or {}
+            sizes = ((name, segments[name].customers) for name in SEGMENTS if name in segments)
             parked = snapshot.query(
                 "SELECT reason, sum(records) FROM parked_cell WHERE records > 0 GROUP BY reason "
                 "ORDER BY 2 DESC, 1"

@@ -1,12 +1,8 @@
-"""A newcomer's first minute: a simulated shop, `orderwire serve` as it would run in earnest, and a
-Graph API that checks what it gets.
+"""The demo: a simulated shop, a real `orderwire serve`, and a Graph API stand-in that checks what
+it receives.
 
     simulator ──signed HTTP──> serve (receive, process, query) ──> Graph stand-in
         └── spend ──> log ──────┘  └── log and store: SQLite files, or Kafka and PostgreSQL
-
-A year of orders goes in first, as fast as it is taken; then visits happen now, told as the internet
-would tell them (`mangle`). With `orders` the demo ends by itself, once everything has settled, and
-checks all of it (`verify`).
 """
 
 import asyncio
@@ -42,7 +38,7 @@ from simulator.servers.children import Children
 from simulator.shop.delivery import Delivery
 from simulator.shop.mangle import PARKED, REFUSED, mangled
 from simulator.shop.mix import Mix
-from simulator.shop.sender import Sender, Traffic
+from simulator.shop.sender import ShopSender, Traffic
 from simulator.shop.shop import ShopSimulator
 from stream.log.contract import LogError
 from stream.record import TOPICS, Record
@@ -78,7 +74,12 @@ class Options:
 
 
 class Demo:
-    """One run. Make it with an empty folder of its own, and `run` it once."""
+    """One run. Create it with an empty folder of its own, and `run` it once.
+
+    A year of orders is sent first, as fast as possible; then visits happen live, with delivery
+    faults (`mangle`). With `orders` the demo ends by itself once everything has settled, and
+    verifies everything (`verify`).
+    """
 
     def __init__(self, options: Options, folder: Path, console: Console) -> None:
         self._options, self._folder, self._console = options, folder, console
@@ -99,7 +100,7 @@ class Demo:
         self._graph: dict[str, object] = {}
 
     async def run(self) -> int:
-        """0 when told to stop, or when all that was checked is right; 1 where something is not.
+        """Returns 0 when stopped by a signal, or when every check is right; 1 if one is not.
 
         Raises Missing, Died, NotReady, LogError, StoreError.
         """
@@ -132,7 +133,7 @@ class Demo:
 
     async def _story(self) -> int:
         options = self._options
-        screen.tell(
+        screen.print_plain(
             self._console,
             f"orderwire demo: starting {'Kafka, PostgreSQL, ' if options.kafka else ''}a Graph "
             f"stand-in and `serve` in {self._folder}",
@@ -152,16 +153,16 @@ class Demo:
                 checks = await self._play(there)
                 self._console.print(screen.result(checks))
                 wrong = sum(bool(check.differences) for check in checks)
-                told = f"{wrong} of {len(checks)} checks failed" if wrong else "all right"
-                screen.tell(
-                    self._console, f"{told}: {self._orders} live orders, seed {options.seed}"
+                outcome = f"{wrong} of {len(checks)} checks failed" if wrong else "all right"
+                screen.print_plain(
+                    self._console, f"{outcome}: {self._orders} live orders, seed {options.seed}"
                 )
                 return int(wrong > 0)
             finally:
-                screen.tell(self._console, "stopping: what was begun is finished first")
+                screen.print_plain(self._console, "stopping: what was begun is finished first")
 
     async def _play(self, there: Stage) -> list[verify.Check]:
-        """History, then live; where that ends, what was checked."""
+        """History, then live; the checks at the end."""
         options = self._options
         reader = StoreReader(there.store, SHOP, api_settings(there.settings).shops[SHOP])
         processors = [PROCESSORS[name](there.settings) for name in running(there.settings)]
@@ -173,13 +174,13 @@ class Demo:
         async with self._shown(there, reader, feeds):
             await self._send(there, history, "loading a year of orders", None)
             await there.log.append(self._spend())
-            await self._settled(there, feeds, sent=False)
+            await self._until_settled(there, feeds, sent=False)
             await asyncio.to_thread(reader.mark)
             await self._send(
                 there, visits, f"live, {options.rate:g} deliveries a second", options.rate
             )
             self._phase = "all sent, waiting until everything has settled"
-            await self._settled(there, feeds)
+            await self._until_settled(there, feeds)
             self._phase = "checking"
             return await verify.verify(
                 log=there.log,
@@ -200,7 +201,7 @@ class Demo:
     async def _send(
         self, there: Stage, deliveries: Iterable[Delivery], phase: str, rate: float | None
     ) -> None:
-        """Send all of them. Cancelled, it ends what is under way first."""
+        """Send all of them; when cancelled, finish those under way first."""
         place = len(self._traffic)
 
         def acknowledged(delivery: Delivery) -> None:
@@ -208,7 +209,7 @@ class Demo:
             if self._options.orders is not None:
                 self._acknowledged[delivery.webhook_id] += 1
 
-        sender = Sender(
+        sender = ShopSender(
             there.ports.webhooks,
             deliveries,
             connections=CONNECTIONS,
@@ -221,21 +222,21 @@ class Demo:
         await sender.run()
 
     def _visits(self) -> Iterator[Delivery]:
-        """Visits that happen when they are asked for, until there were enough orders."""
+        """Visits, generated on demand, until there were enough orders."""
         before, wanted = len(self._shop.ledger), self._options.orders
         while wanted is None or self._orders < wanted:
             yield from self._shop.visit(datetime.now(UTC))
             self._orders = len(self._shop.ledger) - before
 
     def _noted(self, deliveries: Iterable[Delivery]) -> Iterator[Delivery]:
-        """The same; what is broken among them is remembered for the verification."""
+        """The same deliveries; broken ones are remembered for the verification."""
         for delivery in deliveries:
             if self._options.orders is not None and delivery.kind in PARKED | REFUSED:
                 self._broken[delivery.webhook_id] = delivery.kind
             yield delivery
 
     def _spend(self) -> list[Record]:
-        """What was spent on ads, as records."""
+        """Ad spend, as records."""
         now_ms = time.time_ns() // 1_000_000
         records = []
         for row in self._shop.spend():
@@ -262,7 +263,9 @@ class Demo:
             gave_up=[one for traffic in self._traffic for one in traffic.gave_up],
         )
 
-    async def _settled(self, there: Stage, feeds: tuple[Feed, ...], *, sent: bool = True) -> None:
+    async def _until_settled(
+        self, there: Stage, feeds: tuple[Feed, ...], *, sent: bool = True
+    ) -> None:
         """Return when every processor is at the end and (with `sent`) every event is with Meta,
         twice in a row, since one may make the other busy; or when nothing has moved for
         `patience_s`."""
@@ -285,7 +288,7 @@ class Demo:
     # What is shown
 
     def _introduce(self, there: Stage) -> None:
-        """Addresses, and commands to try."""
+        """Print addresses, and commands to try."""
         example = ShopSimulator(
             self._options.seed + EXAMPLE_SEED,
             SHOP,
@@ -297,14 +300,14 @@ class Demo:
         body = self._folder / "order.json"
         body.write_bytes(example.body)
         for text in screen.introduction(there.ports, example, body, self._folder / "serve.log"):
-            screen.tell(self._console, text)
+            screen.print_plain(self._console, text)
 
     @asynccontextmanager
     async def _shown(
         self, there: Stage, reader: StoreReader, feeds: tuple[Feed, ...]
     ) -> AsyncIterator[None]:
-        """Figures on the console as long as the block lasts. Where they cannot be shown, the block
-        is cancelled and the reason raised."""
+        """Show figures on the console during the block. If that fails, the block is cancelled and
+        the error raised."""
         task = asyncio.create_task(self._show(there, reader, feeds))
         block = asyncio.current_task()
         task.add_done_callback(lambda _: block is None or task.cancelled() or block.cancel())
@@ -320,7 +323,9 @@ class Demo:
         ending = "Ctrl-C ends it" if wanted is None else f"ends after {wanted:,} orders"
         if not self._console.is_terminal:
             while True:
-                screen.tell(self._console, screen.line(await self._figures(there, reader, feeds)))
+                screen.print_plain(
+                    self._console, screen.line(await self._figures(there, reader, feeds))
+                )
                 await asyncio.sleep(LINE_S)
         with screen.no_echo(), Live(console=self._console, auto_refresh=False) as live:
             while True:
@@ -330,7 +335,7 @@ class Demo:
                 await asyncio.sleep(DRAW_S)
 
     async def _figures(self, there: Stage, reader: StoreReader, feeds: tuple[Feed, ...]) -> Figures:
-        """Whatever cannot be read just now stays as it was."""
+        """A number that cannot be read now keeps its last value."""
         with suppress(aiohttp.ClientError, TimeoutError):
             self._graph = await there.graph_account()
         with suppress(LogError, StoreError):

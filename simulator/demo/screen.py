@@ -1,8 +1,7 @@
-"""What the demo shows: a screenful that is drawn anew every second, or a line now and then where
-there is no terminal.
+"""The demo's display: a screenful drawn every second on a terminal, elsewhere a line now and then.
 
-Addresses and commands to try are printed once, above, so that they stay where they can be copied
-from; the screenful has 19 lines and fits below them in a terminal of 100 x 30.
+Addresses and commands are printed once above it, so that they can be copied. The screenful has 19
+lines and fits below them in a terminal of 100 x 30.
 """
 
 import shlex
@@ -58,12 +57,12 @@ def screen(now: Figures, ending: str) -> RenderableType:
         _panel("to Meta (a stand-in)", _meta(now)),
         _panel("latency; parked, by reason", _latency(now)),
     )
-    told = now.aggregates
-    if told is None:
+    shown = now.aggregates
+    if shown is None:
         return Group(head, top)
-    shop = Group(_panel("carts", _carts(told)), _panel("ad budgets, 30 days", _budget(told)))
+    shop = Group(_panel("carts", _carts(shown)), _panel("ad budgets, 30 days", _budget(shown)))
     customers = _panel(
-        f"RFM of {told.customers:,} customers, {told.orders:,} orders", _segments(told)
+        f"RFM of {shown.customers:,} customers, {shown.orders:,} orders", _segments(shown)
     )
     return Group(head, top, _beside(customers, shop))
 
@@ -82,19 +81,19 @@ def line(now: Figures) -> str:
         ),
         f"ack p50 {_ms(now.acked_ms[0])}, p99 {_ms(now.acked_ms[1])}",
     ]
-    told = now.aggregates
-    if told is not None:
+    shown = now.aggregates
+    if shown is not None:
         parts += [
-            f"webhook to Meta p50 {_ms(told.to_meta_ms[0])}, p99 {_ms(told.to_meta_ms[1])}",
+            f"webhook to Meta p50 {_ms(shown.to_meta_ms[0])}, p99 {_ms(shown.to_meta_ms[1])}",
             "RFM: "
             + (
-                ", ".join(f"{count:,} {_words(name)}" for name, count in told.segments[:3])
+                ", ".join(f"{count:,} {_words(name)}" for name, count in shown.segments[:3])
                 or "none yet"
             ),
-            f"carts: {told.carts.states.abandoned.carts:,} abandoned",
-            f"ROAS {_number(told.budget.total.roas)}",
-            f"{_parked(told):,} parked",
-            f"lag {_lag(told)}",
+            f"carts: {shown.carts.states.abandoned.carts:,} abandoned",
+            f"ROAS {_number(shown.budget.total.roas)}",
+            f"{_parked(shown):,} parked",
+            f"lag {_lag(shown)}",
         ]
     return "; ".join(parts)
 
@@ -106,21 +105,22 @@ def result(checks: Iterable[Check]) -> Table:
     table.add_column("cases", justify="right")
     table.add_column("result")
     for check in checks:
-        told = (
+        shown = (
             Text("\n".join(check.differences), "red") if check.differences else Text("ok", "green")
         )
-        table.add_row(check.name, f"{check.cases:,}", told)
+        table.add_row(check.name, f"{check.cases:,}", shown)
     return table
 
 
-def tell(console: Console, text: str) -> None:
-    """Print as it is: no markup, no wrapping, so that a command can be copied."""
+def print_plain(console: Console, text: str) -> None:
+    """Print without markup or wrapping, so that a command can be copied."""
     console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
 def no_echo() -> Iterator[None]:
-    """What is typed, Ctrl-C's `^C` too, would be written into the screenful."""
+    """Turn off the terminal's echo: typed characters, Ctrl-C's `^C` too, would appear in the
+    screenful."""
     if not sys.stdin.isatty():
         yield
         return
@@ -139,7 +139,7 @@ def clock(seconds: float) -> str:
 
 
 def _webhooks(now: Figures) -> list[Row]:
-    told = now.aggregates
+    shown = now.aggregates
     other = sum(count for status, count in now.statuses.items() if status not in (200, 400, 401))
     return [
         ("history loaded", f"{now.history:,}"),
@@ -148,12 +148,12 @@ def _webhooks(now: Figures) -> list[Row]:
         ("bad signature, 401", f"{now.statuses.get(401, 0):,}"),
         ("broken JSON, 400", f"{now.statuses.get(400, 0):,}"),
         ("any other answer", Text(f"{other:,}", "bold red" if other else "")),
-        ("parked", "-" if told is None else f"{_parked(told):,}"),
+        ("parked", "-" if shown is None else f"{_parked(shown):,}"),
     ]
 
 
 def _meta(now: Figures) -> list[Row]:
-    told, graph = now.aggregates, now.graph
+    shown, graph = now.aggregates, now.graph
     conflicts, rejected = len(graph.get("conflicts", ())), _rejected(now)
     return [
         ("events received", Text(f"{graph.get('received', 0):,}", "bold green")),
@@ -161,50 +161,53 @@ def _meta(now: Figures) -> list[Row]:
         ("rejected", Text(f"{rejected:,}", "bold red" if rejected else "")),
         ("duplicates", f"{graph.get('duplicates', 0):,}"),
         ("contradictions", Text(f"{conflicts:,}", "bold red" if conflicts else "")),
-        ("waiting to be sent", "-" if told is None else f"{told.waiting:,}"),
+        ("waiting to be sent", "-" if shown is None else f"{shown.waiting:,}"),
         (
             "state",
-            "-" if told is None else Text(told.state, "" if told.state == "sending" else "yellow"),
+            "-"
+            if shown is None
+            else Text(shown.state, "" if shown.state == "sending" else "yellow"),
         ),
     ]
 
 
 def _latency(now: Figures) -> list[Row]:
-    told = now.aggregates
-    p50, p99 = (None, None) if told is None else told.to_meta_ms
-    reasons = () if told is None else told.parked
+    shown = now.aggregates
+    p50, p99 = (None, None) if shown is None else shown.to_meta_ms
+    reasons = () if shown is None else shown.parked
     return [
         ("acknowledged p50", Text(_ms(now.acked_ms[0]), "bold")),
         ("acknowledged p99", _ms(now.acked_ms[1])),
         ("webhook to Meta p50", Text(_ms(p50), "bold")),
         ("webhook to Meta p99", _ms(p99)),
-        ("records behind (lag)", "-" if told is None else _lag(told)),
+        ("records behind (lag)", "-" if shown is None else _lag(shown)),
         *((_words(reason), f"{count:,}") for reason, count in reasons[:2]),
         *[("", "")] * (2 - len(reasons[:2])),
     ]
 
 
-def _segments(told: Aggregates) -> list[Row]:
-    most = max((count for _, count in told.segments), default=0) or 1
-    shown = [
-        (_words(name), count, round(BAR * count / most)) for name, count in told.segments[:SEGMENTS]
+def _segments(shown: Aggregates) -> list[Row]:
+    most = max((count for _, count in shown.segments), default=0) or 1
+    bars = [
+        (_words(name), count, round(BAR * count / most))
+        for name, count in shown.segments[:SEGMENTS]
     ]
-    if rest := sum(count for _, count in told.segments[SEGMENTS:]):
-        shown.append((f"{len(told.segments) - SEGMENTS} others", rest, 0))
+    if rest := sum(count for _, count in shown.segments[SEGMENTS:]):
+        bars.append((f"{len(shown.segments) - SEGMENTS} others", rest, 0))
     return [
         (
             name,
             Text.assemble(
                 (f"{'█' * bar:<{BAR}}", "cyan"),
-                f" {count:>6,} {count / max(told.customers, 1):4.0%}",
+                f" {count:>6,} {count / max(shown.customers, 1):4.0%}",
             ),
         )
-        for name, count, bar in shown
+        for name, count, bar in bars
     ] or [("none yet", "")]
 
 
-def _carts(told: Aggregates) -> list[Row]:
-    states, potential = told.carts.states, told.carts.recovery_potential
+def _carts(shown: Aggregates) -> list[Row]:
+    states, potential = shown.carts.states, shown.carts.recovery_potential
     return [
         ("active / abandoned", f"{states.active.carts:,} / {states.abandoned.carts:,}"),
         ("completed / recovered", f"{states.completed.carts:,} / {_recovered(states):,}"),
@@ -212,8 +215,8 @@ def _carts(told: Aggregates) -> list[Row]:
     ]
 
 
-def _budget(told: Aggregates) -> list[Row]:
-    total = told.budget.total
+def _budget(shown: Aggregates) -> list[Row]:
+    total = shown.budget.total
     return [
         ("spend / ROAS", f"{money_text(total.spend)} / {_number(total.roas)}"),
         (
@@ -231,12 +234,12 @@ def _rejected(now: Figures) -> int:
     return sum(now.graph.get("rejected", {}).values())
 
 
-def _parked(told: Aggregates) -> int:
-    return sum(count for _, count in told.parked)
+def _parked(shown: Aggregates) -> int:
+    return sum(count for _, count in shown.parked)
 
 
-def _lag(told: Aggregates) -> str:
-    return "not known" if told.lag is None else f"{told.lag:,}"
+def _lag(shown: Aggregates) -> str:
+    return "not known" if shown.lag is None else f"{shown.lag:,}"
 
 
 def _ms(value: float | None) -> str:

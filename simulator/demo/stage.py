@@ -1,9 +1,5 @@
-"""Where the demo plays: a folder, a log and a store, the Graph stand-in, `serve`; set up in this
-order and taken down in reverse.
-
-The demo's own process and its children go by the same settings, the demo shop's: nobody's webhook
-secret or pixel is touched, whatever is in the shell or in a `.env` beside it.
-"""
+"""Sets up the demo's folder, log, store, Graph stand-in and `serve`, and takes them down in reverse
+order."""
 
 import asyncio
 import secrets
@@ -22,7 +18,7 @@ from orderwire.serve.connections import open_log, open_store
 from orderwire.settings.program import Settings, child_environment
 from simulator.servers.broker import KafkaBroker, free_port
 from simulator.servers.children import Children
-from simulator.servers.postgres import Postgres
+from simulator.servers.postgres import PostgresServer
 from stream.log.contract import Log
 from stream.store.sql.store import SqlStore
 
@@ -50,7 +46,7 @@ class Ports:
 
     @property
     def webhooks(self) -> str:
-        """Where the shop posts to."""
+        """The receiver's URL for webhooks."""
         return f"http://127.0.0.1:{self.receiver}/webhooks/shopify"
 
     @property
@@ -60,13 +56,13 @@ class Ports:
 
     @property
     def graph_url(self) -> str:
-        """The stand-in for Meta."""
+        """The URL of Meta's stand-in."""
         return f"http://127.0.0.1:{self.graph}"
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """All that is there once everything answers."""
+    """Everything that runs."""
 
     ports: Ports
     settings: Settings
@@ -75,7 +71,7 @@ class Stage:
     http: aiohttp.ClientSession
 
     async def graph_account(self, *, events: bool = False) -> dict[str, Any]:
-        """The books of the Graph stand-in. Raises aiohttp.ClientError, TimeoutError."""
+        """The account of the Graph stand-in. Raises aiohttp.ClientError, TimeoutError."""
         url = f"{self.ports.graph_url}/account{'?events=1' if events else ''}"
         async with self.http.get(url, timeout=aiohttp.ClientTimeout(60 if events else 2)) as answer:
             account: dict[str, Any] = await answer.json()
@@ -83,7 +79,8 @@ class Stage:
 
 
 def shop_variables(ports: Ports, secret: str, log_url: str, store_url: str) -> dict[str, str]:
-    """The demo shop's settings."""
+    """The demo shop's settings. The demo and its children use only these: no webhook secret or
+    pixel of the shell or a `.env` is touched."""
     return {
         "ORDERWIRE_LOG_URL": log_url,
         "ORDERWIRE_STORE_URL": store_url,
@@ -112,8 +109,8 @@ async def stage(
     trouble: float,
     seed: int,
 ) -> AsyncIterator[Stage]:
-    """Set everything up below `folder`; its processes become `children`'s, which the caller watches
-    and ends.
+    """Set everything up below `folder`; its processes belong to `children`, which the caller
+    watches and ends.
 
     Raises Missing, Died, NotReady, LogError, StoreError.
     """
@@ -165,7 +162,7 @@ connection cut, a proxy's page."""
 
 
 async def finished(call: Callable[[], T]) -> T:
-    """`call` in a thread, waited for even when cancelled: what it has half begun can then be
+    """`call` in a thread, waited for even when cancelled, so that whatever it has half done can be
     undone."""
     task = asyncio.create_task(asyncio.to_thread(call))
     try:
@@ -176,9 +173,9 @@ async def finished(call: Callable[[], T]) -> T:
 
 
 async def _servers(stack: AsyncExitStack) -> tuple[str, str]:
-    """URLs of Kafka and PostgreSQL, as tests have them. What is missing is told before anything is
-    started."""
-    postgres, broker = Postgres(), KafkaBroker()
+    """URLs of Kafka and PostgreSQL, as tests have them. Missing programs are reported before
+    anything is started."""
+    postgres, broker = PostgresServer(), KafkaBroker()
     stack.push_async_callback(finished, postgres.stop)
     stack.push_async_callback(finished, broker.stop)
     try:

@@ -1,12 +1,5 @@
-"""The Graph stand-in's books: what came over the wire, what was kept of it, and what contradicts
-itself.
-
-An event is known by (pixel, event_name, event_id), as Meta knows it; its *payload identity* is a
-digest of order_id, value, currency and event_time. One event id with two identities, or one order
-with two event ids, is a mistake of the sender even where the request that carried it was refused:
-it was on the wire. Repeats are none: a sender that cannot know must send again; they are counted.
-No field of `user_data` is kept, only how often each was there.
-"""
+"""The account of the Graph stand-in: events on the wire, events kept, and contradictions among
+them."""
 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
@@ -21,7 +14,7 @@ EventKey = tuple[str, str, str]
 """(pixel, event_name, event_id)."""
 
 
-class Conflict(NamedTuple):
+class Contradiction(NamedTuple):
     """`kind` is `two_identities` (one event id, two payloads) or `two_event_ids` (one order, two
     event ids)."""
 
@@ -43,7 +36,7 @@ class Rejection(NamedTuple):
 
 
 class Answered(NamedTuple):
-    """A request as it ended; status 0 where the connection was cut."""
+    """A request as it ended; status 0 if the connection was cut."""
 
     number: int
     pixel: str
@@ -87,9 +80,16 @@ def identity(event: Mapping[str, Any]) -> bytes:
     return blake2b(repr(parts).encode(), digest_size=8).digest()
 
 
-class Account:
+class GraphAccount:
     """Everything counted. With `only_ids` it keeps 8 bytes per event, for long runs: no conflicts,
-    no sequences, no times."""
+    no sequences, no times.
+
+    An event is known by (pixel, event_name, event_id), as Meta knows it; its *payload identity* is
+    a digest of order_id, value, currency and event_time. One event id with two identities, or one
+    order with two event ids, is the sender's mistake even if the request was refused: it was on the
+    wire. Repeats are none, since a sender in doubt must send again; they are counted. No value of
+    `user_data` is kept, only how often each field was present.
+    """
 
     def __init__(self, *, only_ids: bool = False) -> None:
         self.only_ids = only_ids
@@ -114,12 +114,12 @@ class Account:
         """Sum over kept events of arrival minus event_time."""
         self.last_rejections: deque[Rejection] = deque(maxlen=10_000)
         self.last_requests: deque[Answered] = deque(maxlen=10_000)
-        self._conflicts: dict[Conflict, None] = {}
+        self._conflicts: dict[Contradiction, None] = {}
         self._order_ids: dict[tuple[str, str, str], str] = {}
         self._hashes: set[int] = set()
 
     def on_the_wire(self, pixel: str, events: Sequence[Any], at_s: float) -> None:
-        """Events have arrived, whatever becomes of them."""
+        """Events have arrived, accepted or not."""
         if self.only_ids:
             return
         for event in events:
@@ -134,16 +134,16 @@ class Account:
             else:
                 seen.times += 1
                 if seen.identity != digest:
-                    self._conflicts[Conflict("two_identities", *key, order_id)] = None
+                    self._conflicts[Contradiction("two_identities", *key, order_id)] = None
             if order_id:
                 known = self._order_ids.setdefault((pixel, key[1], order_id), key[2])
                 if known != key[2]:
-                    self._conflicts[Conflict("two_event_ids", *key, order_id)] = None
+                    self._conflicts[Contradiction("two_event_ids", *key, order_id)] = None
 
     def keep(
         self, pixel: str, events: Sequence[Mapping[str, Any]], at_s: float, *, test: bool = False
     ) -> None:
-        """Events are taken."""
+        """Events are accepted."""
         self.received += len(events)
         self.test_events += len(events) if test else 0
         for event in events:
@@ -177,7 +177,7 @@ class Account:
         self.answers[str(answer.status or "reset")] += 1
         self.last_requests.append(answer)
 
-    def conflicts(self) -> list[Conflict]:
+    def conflicts(self) -> list[Contradiction]:
         """Every contradiction seen, each once."""
         return list(self._conflicts)
 
@@ -197,7 +197,7 @@ class Account:
     def summary(self, *, events: bool = False) -> dict[str, Any]:
         """As JSON; with `events`, one row per event: pixel, event_name, event_id, times seen, times
         kept, first seen (Unix s)."""
-        told: dict[str, Any] = {
+        answer: dict[str, Any] = {
             "requests": self.requests,
             "received": self.received,
             "distinct": self.distinct,
@@ -209,10 +209,10 @@ class Account:
             "conflicts": [conflict._asdict() for conflict in self._conflicts],
         }
         if events:
-            told["events"] = [
+            answer["events"] = [
                 [*key, seen.times, seen.kept, seen.first_s] for key, seen in self.events.items()
             ]
-        return told
+        return answer
 
 
 def _order_id(event: Mapping[str, Any]) -> str:

@@ -1,15 +1,12 @@
-"""A stand-in for Meta's Graph API: checks requests as the real one would, and keeps what it
-received.
+"""A stand-in for Meta's Graph API: validates requests as the real one does, and keeps what it
+receives.
 
     async with GraphStandIn(tokens={"token": None}, app_secret="...") as graph:
         ... META_GRAPH_URL=graph.url ...
         assert not graph.conflicts()
 
-`POST /{version}/{pixel}/events` refuses a whole batch for one bad event, as Meta documents it; with
-`keeps_valid` the good ones of such a batch are kept all the same (docs/facts/meta.md, "Answers").
-It also answers what `orderwire doctor` and the match-quality poll ask. As a program: `python -m
-simulator.meta.graph --port N --report FILE`; `GET /account` answers the books (`?events=1` with
-every event), and SIGTERM writes them to FILE.
+As a program: `python -m simulator.meta.graph --port N --report FILE`; `GET /account` returns the
+account (`?events=1` with every event), and SIGTERM writes it to FILE.
 """
 
 import argparse
@@ -26,8 +23,8 @@ from typing import Any, Self
 import orjson
 from aiohttp import web
 
-from simulator.meta.account import Account, Answered, Conflict
-from simulator.meta.replies import Call, Reply, Script, Weather, error_body
+from simulator.meta.account import Answered, Contradiction, GraphAccount
+from simulator.meta.replies import EventsCall, Faults, GraphReply, Script, error_body
 from simulator.meta.rules import Broken, event_broken, findings, request_broken
 
 MAX_BODY = 64 << 20
@@ -56,8 +53,12 @@ IDENTIFIERS = {
 class GraphStandIn:
     """The stand-in, listening on loopback while its context is open.
 
-    `tokens` maps each good token to the pixels that it may use (None: all of them); without it any
-    token is good. With `app_secret` every call needs the `appsecret_proof` of its token. `clock`
+    `POST /{version}/{pixel}/events` refuses a whole batch for one bad event, as Meta documents it;
+    with `keeps_valid` the good ones of such a batch are kept all the same (docs/facts/meta.md,
+    "Answers"). It also answers what `orderwire doctor` and the match-quality poll ask.
+
+    `tokens` maps each valid token to the pixels that it may use (None: all of them); without it any
+    token is valid. With `app_secret` every call needs the `appsecret_proof` of its token. `clock`
     gives Unix seconds.
     """
 
@@ -75,7 +76,7 @@ class GraphStandIn:
     ) -> None:
         self.script = script
         self.tokens = tokens
-        self.account = Account(only_ids=only_ids)
+        self.account = GraphAccount(only_ids=only_ids)
         self._app_secret = app_secret
         self._keeps_valid = keeps_valid
         self._clock = clock
@@ -126,7 +127,7 @@ class GraphStandIn:
         """Events kept again under a key that was kept before."""
         return self.account.duplicates
 
-    def conflicts(self) -> list[Conflict]:
+    def conflicts(self) -> list[Contradiction]:
         """Event ids with two payload identities, orders with two event ids."""
         return self.account.conflicts()
 
@@ -146,7 +147,7 @@ class GraphStandIn:
         self.account.on_the_wire(pixel, events, now_s)
 
         reply = (
-            self.script(Call(number, now_s, request.match_info["version"], pixel, events))
+            self.script(EventsCall(number, now_s, request.match_info["version"], pixel, events))
             if self.script
             else None
         )
@@ -166,7 +167,13 @@ class GraphStandIn:
         )
 
     def _scripted(
-        self, request: web.Request, reply: Reply, number: int, pixel: str, events: int, now_s: float
+        self,
+        request: web.Request,
+        reply: GraphReply,
+        number: int,
+        pixel: str,
+        events: int,
+        now_s: float,
     ) -> web.StreamResponse:
         self.account.answered(
             Answered(number, pixel, events, 0 if reply.reset else reply.status or 0, now_s)
@@ -185,7 +192,7 @@ class GraphStandIn:
     def _judge(
         self, body: Any, events: list[Any], pixel: str, now_s: float, number: int, *, test: bool
     ) -> tuple[int, bytes]:
-        """What the rules answer, the books written."""
+        """The answer by the rules; updates the account."""
         trace = _trace(number)
         if (broken := request_broken(body)) is not None:
             self.account.rejected[broken.rule] += 1
@@ -213,7 +220,8 @@ class GraphStandIn:
     def _refused(
         self, request: web.Request, body: Any, pixel: str | None
     ) -> tuple[int, bytes] | None:
-        """The answer to a caller whose token, proof or grant is not good; None for one who may."""
+        """The answer to a caller whose token, proof or permission is invalid; None for a valid
+        one."""
         inside = body if isinstance(body, dict) else {}
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
         if kind != "Bearer":
@@ -280,7 +288,7 @@ class GraphStandIn:
             default=None,
         )
 
-        def told() -> dict[str, Any]:
+        def found() -> dict[str, Any]:
             fired = (
                 None if last is None else time.strftime("%Y-%m-%dT%H:%M:%S+0000", time.gmtime(last))
             )
@@ -297,7 +305,7 @@ class GraphStandIn:
                 if name in ("id", *wanted) and value is not None
             }
 
-        return self._answer(request, pixel, told)
+        return self._answer(request, pixel, found)
 
     async def _quality(self, request: web.Request) -> web.Response:
         return self._answer(
@@ -308,7 +316,7 @@ class GraphStandIn:
         """Match quality per event name in the shape of `dataset_quality`, measured on the events
         kept (docs/facts/meta.md, "Match quality")."""
         books = self.account
-        told = []
+        found = []
         for name, events in books.names.items():
             coverage = {
                 key: count / events
@@ -328,7 +336,7 @@ class GraphStandIn:
                 for key, share in sorted(coverage.items())
             ]
             fresh = "real_time" if books.delay_sum_s < 3600 * max(books.received, 1) else "hourly"
-            told.append(
+            found.append(
                 {
                     "event_name": name,
                     "event_match_quality": {
@@ -338,7 +346,7 @@ class GraphStandIn:
                     "data_freshness": {"upload_frequency": fresh},
                 }
             )
-        return told
+        return found
 
 
 def _trace(number: int) -> str:
@@ -352,7 +360,7 @@ def _refusal(broken: Broken, trace: str) -> bytes:
 async def _serve(arguments: argparse.Namespace) -> None:
     now_s = time.time()
     outage = arguments.outage
-    weather = Weather(
+    weather = Faults(
         seed=arguments.seed,
         transient=arguments.transient,
         ambiguous=arguments.ambiguous,

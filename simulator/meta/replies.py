@@ -1,9 +1,7 @@
 """Scripted answers of the Graph stand-in, and random faults.
 
-A script is a function from a request to a reply; None leaves the request to the rules. `takes` is
-how many of the batch's events the stand-in keeps although it answers otherwise: a time-out after
-the work was done (code 2, "may have been applied"). Error titles are French on purpose: Meta
-localises them, so code that reads text instead of codes fails here (docs/facts/meta.md, "Answers").
+Error titles are French on purpose: Meta localises them, so code that reads text instead of codes
+fails here (docs/facts/meta.md, "Answers").
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +12,8 @@ from typing import Any, NamedTuple
 import orjson
 
 
-class Call(NamedTuple):
-    """A POST of events, as a script sees it before the rules do. `events` is what was sent: keep
-    nothing of it."""
+class EventsCall(NamedTuple):
+    """A POST of events, as a script sees it before the rules do. Scripts must not keep `events`."""
 
     number: int
     """1 for the first request of the stand-in's life."""
@@ -28,7 +25,7 @@ class Call(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class GraphReply:
     """An answer. With `status` None the rules answer, after `delay_s` and with `headers` added."""
 
     status: int | None = None
@@ -43,7 +40,7 @@ class Reply:
     `status` is set or `reset`."""
 
 
-Script = Callable[[Call], Reply | None]
+Script = Callable[[EventsCall], GraphReply | None]
 
 
 def error_body(
@@ -81,22 +78,22 @@ def failure(
     headers: Mapping[str, str] | None = None,
     delay_s: float = 0.0,
     takes: int | None = 0,
-) -> Reply:
+) -> GraphReply:
     """Any error of the Graph API."""
     body = error_body(
         code, message, "AScripted", subcode=subcode, type=type, is_transient=is_transient
     )
-    return Reply(status, body, headers=headers or {}, delay_s=delay_s, takes=takes)
+    return GraphReply(status, body, headers=headers or {}, delay_s=delay_s, takes=takes)
 
 
-def transient(code: int = 2, *, status: int = 500, takes: int | None = 0) -> Reply:
+def transient(code: int = 2, *, status: int = 500, takes: int | None = 0) -> GraphReply:
     """Service temporarily unavailable; code 2 may have been applied."""
     return failure(code, status=status, is_transient=True, takes=takes)
 
 
 def throttled(
     minutes: int = 1, *, code: int = 80004, account: str = "1", status: int = 400
-) -> Reply:
+) -> GraphReply:
     """Too many calls; `minutes` is what `X-Business-Use-Case-Usage` gives as the time to wait."""
     return failure(
         code, status=status, subcode=2446079, headers=usage(minutes, percent=100, account=account)
@@ -121,19 +118,19 @@ def usage(minutes: int = 0, *, percent: int = 10, account: str = "1") -> dict[st
     }
 
 
-def token_expired(subcode: int = 463) -> Reply:
+def token_expired(subcode: int = 463) -> GraphReply:
     """Code 190: 460 after a password change, 463 expired."""
     return failure(190, status=401, subcode=subcode, message="Error validating access token")
 
 
-def wrong_pixel() -> Reply:
+def wrong_pixel() -> GraphReply:
     """100/33: the pixel does not exist or the token has no grant for it."""
     return failure(100, subcode=33, type="GraphMethodException", message="Unsupported post request")
 
 
-def html(status: int = 502) -> Reply:
-    """What a proxy in front of Meta says."""
-    return Reply(
+def html(status: int = 502) -> GraphReply:
+    """The error page of a proxy in front of Meta."""
+    return GraphReply(
         status,
         b"<!DOCTYPE html><html><title>Erreur</title><body>Sorry, something went "
         b"wrong.</body></html>",
@@ -141,25 +138,25 @@ def html(status: int = 502) -> Reply:
     )
 
 
-def reset(takes: int | None = 0) -> Reply:
+def reset(takes: int | None = 0) -> GraphReply:
     """The connection is cut without an answer."""
-    return Reply(reset=True, takes=takes)
+    return GraphReply(reset=True, takes=takes)
 
 
-def slow(delay_s: float) -> Reply:
-    """Whatever the rules say, later."""
-    return Reply(delay_s=delay_s)
+def slow(delay_s: float) -> GraphReply:
+    """The answer of the rules, later."""
+    return GraphReply(delay_s=delay_s)
 
 
-def partial(received: int) -> Reply:
+def partial(received: int) -> GraphReply:
     """200 for the first `received` events of a batch."""
     body = {"events_received": received, "messages": [], "fbtrace_id": "AScripted"}
-    return Reply(200, orjson.dumps(body), takes=received)
+    return GraphReply(200, orjson.dumps(body), takes=received)
 
 
 @dataclass(frozen=True, slots=True)
-class Weather:
-    """Shares of requests (0 to 1) that meet each kind of trouble, drawn by `seed`; call it as a
+class Faults:
+    """Shares of requests (0 to 1) that meet each kind of fault, drawn by `seed`; use it as a
     script."""
 
     seed: int = 0
@@ -175,10 +172,10 @@ class Weather:
     """Unix times between which no token is good."""
 
     def script(self) -> Script:
-        """A script of its own random numbers; the same calls in the same order meet the same
-        weather."""
+        """A script with random numbers of its own; the same calls in the same order meet the same
+        faults."""
         random = Random(self.seed)
-        troubles: tuple[tuple[float, Callable[[], Reply]], ...] = (
+        troubles: tuple[tuple[float, Callable[[], GraphReply]], ...] = (
             (self.transient, transient),
             (self.ambiguous, lambda: reset(takes=None)),
             (self.resets, reset),
@@ -186,7 +183,7 @@ class Weather:
             (self.throttled, lambda: throttled(0)),
         )
 
-        def blow(call: Call) -> Reply | None:
+        def answer(call: EventsCall) -> GraphReply | None:
             if self.outage_s is not None and self.outage_s[0] <= call.at_s < self.outage_s[1]:
                 return token_expired()
             drawn = random.random()
@@ -196,4 +193,4 @@ class Weather:
                 drawn -= share
             return slow(random.uniform(*self.latency_s)) if self.latency_s[1] else None
 
-        return blow
+        return answer

@@ -1,10 +1,8 @@
-"""What Meta refuses in a Conversions API request, as plain functions on plain values.
+"""Meta's rules for a Conversions API request, as plain functions (docs/facts/meta.md, "Events",
+"Purchase", "Too little identity", "Subcodes").
 
-Each rule is documented (docs/facts/meta.md, "Events", "Purchase", "Too little identity"), with its
-subcode where one is known ("Subcodes") and plain code 100 elsewhere. Meta rejects a whole batch for
-one bad event, so a caller asks for every broken event to keep its own books, and answers with the
-first. `Finding`s are counted and refused by nobody: Meta takes them, but they should not have been
-sent. Nothing here keeps or returns a value of `user_data`.
+A broken rule has its subcode if one is known, else plain code 100. Nothing here keeps or returns a
+value of `user_data`.
 """
 
 import re
@@ -18,7 +16,7 @@ from babel.numbers import is_currency
 DAY_S = 86_400
 MAX_EVENTS = 1_000
 FUTURE_S = 60
-"""rudder's bound for event_time ahead of now; Meta publishes none (section 1.3)."""
+"""rudder's bound for event_time ahead of now; Meta publishes none."""
 FBC_DAYS = 90
 
 ACTION_SOURCES = frozenset(
@@ -44,7 +42,7 @@ TOO_LITTLE = (
     frozenset({"fn", "ge"}),
     frozenset({"ln", "ge"}),
 )
-"""`user_data` within one of these identifies nobody (section 1.5)."""
+"""`user_data` within one of these identifies nobody."""
 DELIVERY_CATEGORIES = frozenset({"in_store", "curbside", "home_delivery"})
 HASH_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
@@ -64,14 +62,14 @@ class Broken(NamedTuple):
     code: int = 100
 
 
-class Finding(NamedTuple):
-    """Taken by Meta, and still a mistake."""
+class Advice(NamedTuple):
+    """A mistake that Meta accepts: counted, never refused."""
 
     name: str
 
 
 def request_broken(body: Any) -> Broken | None:
-    """What is wrong with a request's body before any event of it is looked at."""
+    """The first rule that a request's body breaks, before its events are checked."""
     if not isinstance(body, dict) or not isinstance(body.get("data"), list) or not body["data"]:
         return Broken("no_data", None, "(#100) param data must be a non-empty array.")
     if len(body["data"]) > MAX_EVENTS:
@@ -113,24 +111,23 @@ def event_broken(event: Any, now_s: float) -> Broken | None:
     )
 
 
-def findings(event: Mapping[str, Any]) -> list[Finding]:
-    """What a good sender would have done better, in an event that breaks no rule (sections 1.3,
-    2.2)."""
+def findings(event: Mapping[str, Any]) -> list[Advice]:
+    """Mistakes in an event that breaks no rule."""
     found = []
     user_data = event["user_data"]
     if event.get("event_id") is None:
-        found.append(Finding("no_event_id"))
+        found.append(Advice("no_event_id"))
     if event["action_source"] == "website":
         if not event.get("event_source_url"):
-            found.append(Finding("website_without_event_source_url"))
+            found.append(Advice("website_without_event_source_url"))
         if "client_user_agent" not in user_data:
-            found.append(Finding("website_without_client_user_agent"))
+            found.append(Advice("website_without_client_user_agent"))
     for key in HASHED:
         value = user_data.get(key)
         if value is not None and (
             value == HASH_OF_NOTHING or (isinstance(value, list) and HASH_OF_NOTHING in value)
         ):
-            found.append(Finding(f"hash_of_nothing_in_{key}"))
+            found.append(Advice(f"hash_of_nothing_in_{key}"))
     return found
 
 
@@ -162,7 +159,7 @@ def _is_address(value: str) -> bool:
 
 
 def identity_broken(user_data: Mapping[str, Any], now_s: float) -> Broken | None:
-    """The first rule that `user_data` breaks (sections 1.5, 1.7, 2.1)."""
+    """The first rule that `user_data` breaks."""
     for key in HASHED:
         value = user_data.get(key)
         if value is None:
@@ -233,7 +230,7 @@ def _is_currency(code: str) -> bool:
 
 
 def custom_data_broken(event_name: str, custom_data: Any) -> Broken | None:
-    """The first rule that `custom_data` breaks (section 1.4)."""
+    """The first rule that `custom_data` breaks."""
     if custom_data is None:
         custom_data = {}
     if not isinstance(custom_data, dict):
@@ -294,8 +291,8 @@ def _content_broken(item: Mapping[str, Any]) -> Broken | None:
 
 
 def processing_broken(event: Mapping[str, Any]) -> Broken | None:
-    """Limited Data Use: `[]` or `["LDU"]`; the latter with country 1 (US) or 0, and a state that
-    goes with it (section 1.3)."""
+    """Limited Data Use: `[]` or `["LDU"]`; the latter with country 1 (US) or 0, and a matching
+    state."""
     options = event.get("data_processing_options")
     if options is None or options == []:
         return None

@@ -1,15 +1,7 @@
-"""What must be true once every acknowledged delivery has been processed, computed from the
-deliveries alone.
+"""Computes from the deliveries alone what must be true once all of them have been processed.
 
-It shares no code with processors/, so that one number has two derivations (docs/architecture.md,
-"Entities and versions"; docs/facts/analytics.md, "Which orders count"):
-
-- an order is its newest state, by `updated_at`, then the time its delivery was triggered, then the
-  body's digest;
-- it counts unless it is test, cancelled, voided or deleted; refunds only lower its money;
-- a refund moved the sum of its successful refund transactions. Where the newest state has the
-  refund, returned goods are no longer in `current_total_price`, and only the money beyond their
-  worth is taken off; where it does not, all of the money is.
+It shares no code with processors/, so that each number has two derivations (docs/architecture.md,
+"Entities and versions"; docs/facts/analytics.md, "Which orders count").
 """
 
 from collections.abc import Iterable
@@ -39,7 +31,15 @@ Json = dict[str, Any]
 
 
 class ExpectedOrder(NamedTuple):
-    """An order's final truth. Money in minor units of `currency`."""
+    """An order's final state; money in minor units of `currency`.
+
+    - An order is its newest state, by `updated_at`, then the time its delivery was triggered, then
+      the body's digest.
+    - It counts unless it is test, cancelled, voided or deleted; refunds only lower its money.
+    - A refund moved the sum of its successful refund transactions. If the newest state has the
+      refund, returned goods are no longer in `current_total_price`, and only the money beyond their
+      worth is subtracted; if it does not, all of the money is.
+    """
 
     order_id: str
     counted: bool
@@ -80,7 +80,7 @@ class _State(NamedTuple):
     body: Json
 
 
-def _is_told(delivery: Delivery) -> bool:
+def _is_reported(delivery: Delivery) -> bool:
     return delivery.kind not in PARKED and delivery.kind not in REFUSED
 
 
@@ -93,14 +93,14 @@ def _version(delivery: Delivery, body: Json) -> tuple[datetime, str, str]:
 
 
 def expected_orders(deliveries: Iterable[Delivery]) -> dict[str, ExpectedOrder]:
-    """By order id, every order of which a state was delivered. Broken deliveries are passed over by
-    their label."""
+    """By order id, every order of which a state was delivered. Deliveries labelled as broken are
+    skipped."""
     newest: dict[str, _State] = {}
     paid: set[str] = set()
     refunds: dict[str, dict[str, Json]] = {}
     deleted: set[str] = set()
     for delivery in deliveries:
-        if not _is_told(delivery):
+        if not _is_reported(delivery):
             continue
         if delivery.topic == "refunds/create":
             refund = orjson.loads(delivery.body)
@@ -184,7 +184,7 @@ def _moved(refund: Json, currency: str) -> int:
 
 
 def _came_back(refund: Json, currency: str) -> int:
-    """Worth of the goods and the shipping that a refund took off its order, taxes included."""
+    """Worth of the goods and the shipping that a refund removed from its order, taxes included."""
     amounts = [
         line[name]
         for line in refund["refund_line_items"]
@@ -195,7 +195,7 @@ def _came_back(refund: Json, currency: str) -> int:
 
 
 def purchase(order: ExpectedOrder, now: datetime) -> Literal["must", "may", "must_not"]:
-    """Whether Meta should have a Purchase of it by `now` (trigger `paid`, issue 5 point 1).
+    """Whether Meta should have a Purchase of it by `now` (trigger `paid`).
 
     `may`: it depends on which of its states arrived first, or, for drafts, on a setting.
     """
@@ -220,7 +220,7 @@ def expected_checkouts(deliveries: Iterable[Delivery]) -> dict[str, ExpectedChec
     newest: dict[str, _State] = {}
     done: set[str | None] = set()
     for delivery in deliveries:
-        if not _is_told(delivery):
+        if not _is_reported(delivery):
             continue
         if delivery.topic in ("checkouts/create", "checkouts/update"):
             body = orjson.loads(delivery.body)

@@ -1,9 +1,8 @@
-"""The store against itself and against its log: `aggregate == sum(cells(entity))`, and a fold of
-the whole log from nothing.
+"""Checks the store against itself (`aggregate == sum(cells(entity))`) and against a fold of its
+whole log.
 
-Each check answers with the differences that it found, in words without keys (a key may name a
-customer); an empty list is what should come. Projections and folds are the processors' own, since
-it is the way there that is checked: cells are summed here, and not as differences.
+Each check returns the differences in words without keys (a key may name a customer); an empty list
+is right. Projections and folds are the processors' own: what is checked is the incremental path.
 """
 
 from collections import defaultdict
@@ -38,8 +37,8 @@ ENTITIES: tuple[Entities[Any], ...] = (
     *(entities for manifest in AGGREGATES for entities in manifest.entities),
     *(contacts.CONTACTS, parking.PARKED),
 )
-"""What is nothing but the fold of the log. The outbox is not: it also keeps what became of each
-request."""
+"""Tables that depend on the log only. The outbox does not: it also keeps the results of
+requests."""
 CELLS: tuple[Cells, ...] = (
     currency.CELLS,
     *(cells for manifest in AGGREGATES for cells in manifest.cells),
@@ -53,19 +52,19 @@ def cells_differ(reading: Reading) -> Differences:
     for cells, key, measures in _counted(reading):
         before = sums[cells].get(key)
         sums[cells][key] = measures if before is None else tuple(map(add, before, measures))
-    told: Differences = []
+    differences: Differences = []
     for table in (*CELLS, outbox.CELLS):
-        told += unequal(
+        differences += unequal(
             table.table,
             _nonzero(_cells(reading, table)),
             _nonzero(sums[table]),
             "the sum over its entities",
         )
-    return told
+    return differences
 
 
 def _counted(reading: Reading) -> Iterator[Counted]:
-    """Where every entity counts, and with how much."""
+    """The cells of every entity, with its measures."""
     for projection in projections(FoldSettings()).values():
         for scope in scopes_of(reading, projection.name, projection.version):
             for source in projection.sources:
@@ -79,10 +78,10 @@ def _counted(reading: Reading) -> Iterator[Counted]:
 def fold(
     entries: Sequence[Entry], processors: Sequence[Processor[Any]], store: Store, now_ms: int
 ) -> set[str]:
-    """Fold the log from nothing into an empty store, one processor after the other, the way the
-    runner does; then what time does.
+    """Fold the log into an empty store, one processor after the other, as the runner does; then run
+    the ticks.
 
-    Answers with the ids under which what was rejected is parked.
+    Returns the ids under which rejected records are parked.
     """
     rejected: set[str] = set()
     for processor in processors:
@@ -129,7 +128,7 @@ def _parked_id(entry: Entry) -> str:
 
 
 def _plain(row: Any) -> Any:
-    """A row whose first column, the shop, does not say of which generation it is."""
+    """A row whose first column, the shop, has no generation."""
     return row._replace(shop=shop_of(row.shop))
 
 
@@ -138,22 +137,22 @@ def _live(cells: Mapping[Key, Sequence[int]]) -> dict[Key, Sequence[int]]:
 
 
 def stores_differ(reading: Reading, other: Reading) -> Differences:
-    """Two stores hold the same entities and cells."""
-    told = []
+    """Differences of entities and cells between two stores."""
+    differences = []
     for entities in ENTITIES:
         mine, others = (
             {row[: entities.key]: row for row in map(_plain, _rows(one, entities))}
             for one in (reading, other)
         )
-        told += unequal(entities.table, mine, others, "a fold of the log from nothing")
+        differences += unequal(entities.table, mine, others, "a fold of the log from nothing")
     for cells in CELLS:
-        told += unequal(
+        differences += unequal(
             cells.table,
             _nonzero(_live(_cells(reading, cells))),
             _nonzero(_live(_cells(other, cells))),
             "a fold of the log from nothing",
         )
-    return told
+    return differences
 
 
 def refolded(
@@ -163,7 +162,7 @@ def refolded(
     folder: Path,
     now_ms: int,
 ) -> Differences:
-    """The store equals a fold of the log from nothing, made in a new file in `folder`. Blocks."""
+    """Differences from a fold of the log into a new file in `folder`. Blocks."""
     again = SqlStore.open(f"sqlite:///{folder / 'again.db'}")
     try:
         fold(entries, processors, again, now_ms)
@@ -178,7 +177,7 @@ def refolded(
 def unequal(
     name: str, found: Mapping[Any, Any], expected: Mapping[Any, Any], by: str
 ) -> Differences:
-    """Where two mappings differ."""
+    """Differences of two mappings."""
     differing = [
         key for key in found.keys() | expected.keys() if found.get(key) != expected.get(key)
     ]

@@ -1,12 +1,8 @@
-"""What must be true once everything has settled, checked from outside: by the log, by the oracle,
-by a fold from nothing, by Meta's books.
+"""Verifies a settled system from outside: by the log, by the oracle, by a fold of the whole log, by
+the Graph stand-in's account.
 
-Each function answers with the differences that it found, in words; an empty list is what should
-come. `verify` puts them together for a run of the demo. They share no state with the processes that
-they check: they read the log, a snapshot of the store, and the account of the Graph stand-in.
-
-What arrived is taken from the log, for whoever looks on may post deliveries of their own; that the
-log has lost none of ours is the first thing checked.
+Each function returns the differences in words; an empty list is right. Deliveries are read from the
+log, since others may post their own; first of all, the log must contain all of ours.
 """
 
 from collections import Counter, defaultdict
@@ -30,7 +26,7 @@ from stream.record import TOPICS, Entry
 from stream.store.contract import Reading, Store
 
 SHOWN = 3
-"""Examples of one kind of difference that are told."""
+"""Examples shown per kind of difference."""
 
 
 class Check(NamedTuple):
@@ -68,17 +64,17 @@ async def everything(log: Log) -> list[Entry]:
 
 
 def answers(sent: Sent) -> Differences:
-    """Every delivery was answered in the end, and as its sender should hear."""
+    """Every delivery was answered in the end, with the expected status."""
     wrong = Counter((kind, expected, status) for _, kind, expected, status in sent.unexpected)
-    told = [
+    differences = [
         f"{count} {kind} answered {status} instead of {expected}"
         for (kind, expected, status), count in wrong.items()
     ]
-    return told + [f"{len(sent.gave_up)} never answered"] * bool(sent.gave_up)
+    return differences + [f"{len(sent.gave_up)} never answered"] * bool(sent.gave_up)
 
 
 def lost(sent: Sent, entries: Iterable[Entry]) -> Differences:
-    """Every acknowledged delivery is in the log, by id; of those that were refused nothing is."""
+    """Every acknowledged delivery is in the log, by id, and no refused one is."""
     kept = {entry.record.id for entry in entries}
     refused = {webhook_id for webhook_id, kind in sent.broken.items() if kind in REFUSED}
     return [
@@ -91,16 +87,16 @@ def lost(sent: Sent, entries: Iterable[Entry]) -> Differences:
 def behind(feeds: Iterable[Feed], reading: Reading, spans: Spans) -> Differences:
     """Every processor has read its topic to the end."""
     positions = reading.positions()
-    told = []
+    differences = []
     for feed in feeds:
         left = sum(behind_by_partition(feed, positions, spans[feed.topic]).values())
         if left:
-            told.append(f"{feed.processor} is {left} records behind on {feed.topic}")
-    return told
+            differences.append(f"{feed.processor} is {left} records behind on {feed.topic}")
+    return differences
 
 
 def left(feeds: Iterable[Feed], reading: Reading, spans: Spans) -> tuple[int, int]:
-    """How much has not settled yet: records to fold, over all processors, and events to send."""
+    """Work that has not settled: records to fold, over all processors, and events to send."""
     positions = reading.positions()
     records = sum(
         sum(behind_by_partition(feed, positions, spans[feed.topic]).values()) for feed in feeds
@@ -136,8 +132,7 @@ def arrived(entries: Iterable[Entry], broken: Collection[str]) -> list[Delivery]
 
 
 def oracle_differs(orders: Iterable[ExpectedOrder], reading: Reading, shop: str) -> Differences:
-    """Customers' purchase days, customers and what is in the RFM window are what an oracle makes of
-    the deliveries all at once."""
+    """Customers' purchase days, customers and the RFM window equal the oracle's."""
     days: defaultdict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
     left_out = [0, 0]
     key = live_key(reading, shop, rfm.NAME)
@@ -155,14 +150,14 @@ def oracle_differs(orders: Iterable[ExpectedOrder], reading: Reading, shop: str)
             shop=key,
         )
     }
-    told = unequal("rfm_customer_day", kept, dict(days), "the oracle")
+    differences = unequal("rfm_customer_day", kept, dict(days), "the oracle")
     found = reading.query(
         "SELECT orders, revenue FROM rfm_left_out_cell WHERE shop = :shop "
         "AND reason = 'no_customer'",
         shop=key,
     )
     if [sum(row[0] for row in found), sum(row[1] for row in found)] != left_out:
-        told.append(
+        differences.append(
             f"orders without a customer: {[tuple(row) for row in found]}, by the oracle {left_out}"
         )
     as_of = reading.query("SELECT as_of_day FROM rfm_shop WHERE shop = :shop", shop=key)
@@ -175,7 +170,7 @@ def oracle_differs(orders: Iterable[ExpectedOrder], reading: Reading, shop: str)
         "SELECT customer, orders, revenue FROM rfm_customer WHERE shop = :shop AND orders > 0",
         shop=key,
     )
-    told += unequal(
+    differences += unequal(
         "rfm_customer", {row[0]: list(row[1:]) for row in rows}, dict(inside), "the oracle"
     )
     expected = (len(inside), *(sum(total[part] for total in inside.values()) for part in (0, 1)))
@@ -184,10 +179,10 @@ def oracle_differs(orders: Iterable[ExpectedOrder], reading: Reading, shop: str)
         shop=key,
     )[0]
     if tuple(int(value or 0) for value in window) != expected:
-        told.append(
+        differences.append(
             f"customers, orders, revenue in the window: {tuple(window)}, by the oracle {expected}"
         )
-    return told
+    return differences
 
 
 def meta_differs(
@@ -197,12 +192,11 @@ def meta_differs(
     since: datetime,
     until: datetime,
 ) -> Differences:
-    """What the Graph stand-in has in its books (`/account?events=1`) is what Meta should have of
-    these orders.
+    """The Graph stand-in's account (`/account?events=1`) has what Meta should have of these orders.
 
-    Each sale, under one event id, with one payload; nothing that is no sale; nothing refused.
-    `since` and `until` are when the first order was sent and when this is asked: which orders are
-    too old changes meanwhile.
+    Each sale once, under one event id, with one payload; nothing else; nothing refused. `since` and
+    `until` are when the first order was sent and when this is checked: which orders are too old
+    changes meanwhile.
     """
     kept = _kept(account, pixel_id)
     expected = list(orders)
@@ -225,10 +219,10 @@ def meta_differs(
 
 
 def sent_again(account: Mapping[str, Any], pixel_id: str) -> Differences:
-    """No event came more than once, unless a request went without a good answer: a sender that
-    cannot know must send again.
+    """No event came more than once, unless a request had no good answer: a sender in doubt must
+    send again.
 
-    To be asked only where no sender was killed: one that begins anew cannot know either.
+    Only valid if no sender was killed: a new one is in doubt too.
     """
     if not set(account["answers"]) <= {"200"}:
         return []
@@ -239,7 +233,7 @@ def sent_again(account: Mapping[str, Any], pixel_id: str) -> Differences:
 
 
 def _kept(account: Mapping[str, Any], pixel_id: str) -> dict[str, int]:
-    """Purchases that the stand-in has kept, by event id: how often."""
+    """How often the stand-in kept each Purchase, by event id."""
     return {
         event_id: times
         for pixel, name, event_id, _, times, _ in account["events"]
@@ -264,8 +258,8 @@ async def verify(
     folder: Path,
     thread: Callable[..., Any],
 ) -> list[Check]:
-    """All of the above for one run. `folder` is for the store that the log is folded into again;
-    `thread` runs what blocks."""
+    """All checks of one run. `folder` is for the store that the log is folded into; `thread` runs
+    blocking code."""
     entries = await everything(log)
     spans = {topic: await log.spans(topic) for topic in TOPICS}
     feeds = [Feed(processor.name, processor.topic) for processor in processors]

@@ -1,14 +1,5 @@
 """A real Apache Kafka broker for the demo, the tests and the benchmarks: one KRaft node on
-loopback.
-
-Sources, the first that works: a given address; Docker; Java 17 with Maven, which fetches Kafka's
-jars (45 files, 43 MB) once into the user's cache (docs/facts/streaming.md, "Kafka without Docker").
-Otherwise `Missing` says what each way lacks. No registry is named here: Docker and Maven ask those
-that they are set up with.
-
-One node's acknowledged records survive `kill()` (-9), not a power cut (docs/facts/streaming.md,
-"What an acknowledgement survives").
-"""
+loopback."""
 
 import base64
 import os
@@ -64,7 +55,12 @@ class _Node(Protocol):
 
 class KafkaBroker:
     """`with KafkaBroker() as broker: broker.bootstrap`. Raises `Missing`. The methods block: call
-    them in a thread from an event loop."""
+    them in a thread from an event loop.
+
+    The first source that works: a given address; Docker; Java 17 with Maven, which fetches Kafka's
+    jars (45 files, 43 MB) once into the user's cache (docs/facts/streaming.md, "Kafka without
+    Docker"). Acknowledged records survive `kill()` (-9), not a power cut.
+    """
 
     def __init__(
         self,
@@ -83,7 +79,7 @@ class KafkaBroker:
 
     @property
     def owned(self) -> bool:
-        """Whether this object started the broker, and so may kill it."""
+        """Whether this object started the broker, and may kill it."""
         return self._node is not None
 
     def start(self) -> None:
@@ -111,7 +107,7 @@ class KafkaBroker:
         self._up(node)
 
     def stop(self) -> None:
-        """End the broker and remove what was made for it."""
+        """End the broker and delete its files."""
         node, self._node = self._node, None
         if node is not None:
             node.stop()
@@ -257,8 +253,8 @@ class JavaNode:
 
 
 class DockerNode:
-    """Kafka's official image. The port is the same within and without, for a broker tells its
-    clients one address."""
+    """Kafka's official image. The port is the same inside and outside, since a broker advertises
+    one address."""
 
     def __init__(self, port: int, version: str) -> None:
         self._name = f"orderwire-kafka-{os.getpid()}-{port}"
@@ -301,8 +297,8 @@ class DockerNode:
 
 
 def jars_of(version: str, cache: Path) -> Path:
-    """The folder with Kafka's jars, fetched where it is not yet there. Two at once both fetch, and
-    the first to finish wins."""
+    """The folder with Kafka's jars, fetched if missing. Of two concurrent fetches the first to
+    finish wins."""
     jars = cache / f"kafka-{version}"
     if jars.is_dir():
         return jars
@@ -331,11 +327,10 @@ def jars_of(version: str, cache: Path) -> Path:
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on, and that for a minute the system gives to
-    nobody who does not name it.
+    """A free TCP port on loopback that the system gives to nobody else for a minute.
 
-    A connection that its listening side closed first stays behind in TIME_WAIT: the port is in use
-    to whoever asks for any port (this function included), and free to a server, since servers set
+    Its probe connection is closed by the listening side and stays in TIME_WAIT: the port is then in
+    use for callers that ask for any port (this function included), and free for servers, which set
     SO_REUSEADDR.
     """
     with (

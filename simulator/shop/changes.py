@@ -1,8 +1,7 @@
-"""What happens to an order after it was placed. Each function changes the sale, and its ledger with
-it; telling is the shop's.
+"""Changes to a placed order: each function changes the sale and its ledger. Money never exceeds
+what the shop still has.
 
-Every refund names the goods that came back with their exact worth, and the money that moved. Money
-never exceeds what the shop still has.
+Every refund names the returned goods with their exact worth, and the money that moved.
 """
 
 from collections.abc import Sequence
@@ -23,7 +22,7 @@ def touch(sale: Sale, at: datetime) -> None:
 
 
 def cancel(random: Random, sale: Sale, at: datetime, refund_id: int) -> None:
-    """Called off: voided where nothing was paid, else everything is refunded."""
+    """Cancelled: voided if nothing was paid, else fully refunded."""
     if sale.financial_status == "pending":
         sale.financial_status = "voided"
     else:
@@ -61,8 +60,8 @@ def gesture(random: Random, sale: Sale, at: datetime, refund_id: int) -> None:
 def edit(
     random: Random, sale: Sale, at: datetime, refund_id: int, products: Sequence[Product]
 ) -> tuple[list[Line], list[tuple[Line, int]]]:
-    """A unit is taken off, its money going back at once, or a line is added and paid at once:
-    (lines added, units removed)."""
+    """A unit is removed and its money refunded immediately, or a line is added and paid
+    immediately: (lines added, units removed)."""
     sale.edited = True
     if sale.units > 1 and random.random() < 0.5:
         removed = [(next(line for line in sale.lines if line.current), 1)]
@@ -77,15 +76,15 @@ def edit(
 def _take_off(
     sale: Sale, at: datetime, refund_id: int, off: Sequence[tuple[Line, int]], shipping: int
 ) -> None:
-    """`off` and `shipping` leave the order; their worth goes back, as far as the shop still has
-    that much of its money."""
+    """`off` and `shipping` leave the order; their worth is refunded, as far as the shop still has
+    that money."""
     before = sale.current_total
-    told: dict[str, Any] = refund(sale, refund_id, at, off, shipping, 0)
+    refunded: dict[str, Any] = refund(sale, refund_id, at, off, shipping, 0)
     for line, quantity in off:
         line.current -= quantity
     sale.shipping_left -= shipping
-    told["transactions"][0]["amount"] = amount(
+    refunded["transactions"][0]["amount"] = amount(
         min(before - sale.current_total, before - sale.gestures), sale.currency
     )
     sale.gestures = min(sale.gestures, sale.current_total)
-    sale.refunds.append(told)
+    sale.refunds.append(refunded)

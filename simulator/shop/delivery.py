@@ -12,7 +12,7 @@ API_VERSION = "2026-10"
 
 
 class Delivery(msgspec.Struct, frozen=True, gc=False):
-    """One POST to the receiver, and what its sender should hear."""
+    """One POST to the receiver, and the status that its sender should get."""
 
     topic: str
     webhook_id: str

@@ -1,6 +1,5 @@
-"""An order and its refunds as the Admin API and Shopify Events tell them, made from the same sale
-as the classic bodies (docs/facts/shopify-admin.md, "Classic names and GraphQL names").
-"""
+"""GraphQL bodies of an order and its refunds (Admin API, Shopify Events), made from the same sale
+as the classic bodies (docs/facts/shopify-admin.md, "Classic names and GraphQL names")."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -36,16 +35,16 @@ class Bodies:
             "data": {"order": self.order(lines), "shop": {"ianaTimezone": self._zone}},
         }
 
-    def refund_event(self, told: Json) -> Json:
-        """A delivery of the topic Refund; `told` is the refund in the classic shape."""
+    def refund_event(self, classic: Json) -> Json:
+        """A delivery of the topic Refund; `classic` is the refund in the classic shape."""
         order = {"id": gid("Order", self._sale.order_id), "currencyCode": self._sale.currency}
         return {
             "topic": "Refund",
             "action": "create",
             "handle": "orderwire-refund",
             "fields_changed": {"added": [], "updated": [], "removed": []},
-            "query_variables": {"refundId": gid("Refund", told["id"])},
-            "data": {"refund": {**self.refund(told), "order": order}},
+            "query_variables": {"refundId": gid("Refund", classic["id"])},
+            "data": {"refund": {**self.refund(classic), "order": order}},
         }
 
     def order(self, lines: int | None = None) -> Json:
@@ -107,18 +106,18 @@ class Bodies:
             "billingAddress": address,
             "shippingAddress": address,
             "customerJourneySummary": self._journey() if web else None,
-            "refunds": [self.refund(told) for told in sale.refunds],
+            "refunds": [self.refund(classic) for classic in sale.refunds],
             "lineItems": _page([self._line(line) for line in sale.lines], lines),
         }
 
-    def refund(self, told: Json) -> Json:
+    def refund(self, classic: Json) -> Json:
         """Type Refund, from a refund object in the classic shape."""
-        money = sum((self._amount(each["amount"]) for each in told["transactions"]), 0)
+        money = sum((self._amount(each["amount"]) for each in classic["transactions"]), 0)
         return {
-            "id": told["admin_graphql_api_id"],
-            "createdAt": utc(datetime.fromisoformat(told["created_at"])),
-            "processedAt": utc(datetime.fromisoformat(told["processed_at"])),
-            "updatedAt": utc(datetime.fromisoformat(told["created_at"])),
+            "id": classic["admin_graphql_api_id"],
+            "createdAt": utc(datetime.fromisoformat(classic["created_at"])),
+            "processedAt": utc(datetime.fromisoformat(classic["processed_at"])),
+            "updatedAt": utc(datetime.fromisoformat(classic["created_at"])),
             "totalRefundedSet": self._bag(money),
             "refundLineItems": _page(
                 [
@@ -128,7 +127,7 @@ class Bodies:
                         "subtotalSet": _camel(each["subtotal_set"]),
                         "totalTaxSet": _camel(each["total_tax_set"]),
                     }
-                    for each in told["refund_line_items"]
+                    for each in classic["refund_line_items"]
                 ]
             ),
             "refundShippingLines": _page(
@@ -137,7 +136,7 @@ class Bodies:
                         "subtotalAmountSet": _camel(each["subtotal_amount_set"]),
                         "taxAmountSet": self._bag(0),
                     }
-                    for each in told["refund_shipping_lines"]
+                    for each in classic["refund_shipping_lines"]
                 ]
             ),
             "orderAdjustments": _page([]),
@@ -146,10 +145,10 @@ class Bodies:
                     {
                         "kind": "REFUND",
                         "status": "SUCCESS",
-                        "processedAt": utc(datetime.fromisoformat(told["processed_at"])),
+                        "processedAt": utc(datetime.fromisoformat(classic["processed_at"])),
                         "amountSet": self._bag(self._amount(each["amount"])),
                     }
-                    for each in told["transactions"]
+                    for each in classic["transactions"]
                 ]
             ),
         }
@@ -157,8 +156,8 @@ class Bodies:
     def _given_back(self) -> int:
         return sum(
             self._amount(each["amount"])
-            for told in self._sale.refunds
-            for each in told["transactions"]
+            for classic in self._sale.refunds
+            for each in classic["transactions"]
         )
 
     def _amount(self, text: str) -> int:

@@ -1,22 +1,20 @@
 """Delivery faults between a shop and a receiver: duplicates, late retries, disorder, and a few
 broken deliveries.
 
-Each is labelled with what was done (`kind`) and with the status that it should be answered with
-(docs/api.md, "The receiver"). Broken ones come beside the genuine delivery that they were made
-from, under a webhook id of their own:
+Each is labelled with its `kind` and the expected status (docs/api.md, "The receiver"):
 
 | kind | what | status |
 |---|---|---|
-| `duplicate` | the same delivery, at once | 200 |
+| `duplicate` | the same delivery, immediately | 200 |
 | `retry` | the same delivery, later, its state stale by then | 200 |
 | `late` | genuine, overtaken by others | 200 |
 | `new_spelling` | genuine, headers without `X-` | 200 |
 | `eighteen_digits` | another order, its id beyond 2**53 | 200 |
 | `bad_signature` | signed with another secret | 401 |
-| `unknown_shop` | signed well, from a shop that nobody configured | 401 |
+| `unknown_shop` | signed well, from a shop that is not configured | 401 |
 | `malformed_json` | signed, cut off in the middle | 400, parked |
-| `unknown_topic` | signed, a topic that nobody knows | 200, parked |
-| `missing_id` | signed, the body names nothing | 200, parked |
+| `unknown_topic` | signed, an unknown topic | 200, parked |
+| `missing_id` | signed, the body has no id | 200, parked |
 | `malformed_timestamp` | signed, `2024-09-16T03:50:1500:00` | 200, parked when decoded |
 """
 
@@ -67,8 +65,8 @@ def mangled(
     seed: int = 0,
     mangling: Mangling | None = None,
 ) -> Iterator[Delivery]:
-    """`deliveries` as they may arrive; the same seed mangles alike. Nothing is lost: every genuine
-    delivery comes at least once."""
+    """`deliveries` with faults; the same seed gives the same faults. Every genuine delivery arrives
+    at least once. Broken ones are copies of a genuine delivery, under their own webhook id."""
     rates = mangling or Mangling()
     key = secret.encode() if isinstance(secret, str) else secret
     random = Random((seed << 8) ^ 0x5)
@@ -129,7 +127,7 @@ def _relabelled(delivery: Delivery, kind: str, headers: dict[str, str] | None = 
 def _broken(
     random: Random, kind: str, delivery: Delivery, shop: str, secret: bytes
 ) -> Delivery | None:
-    """`delivery` broken in the way of `kind`; None where it cannot be."""
+    """`delivery` broken as `kind` says; None if it cannot be."""
     topic, body, key, status = delivery.topic, delivery.body, delivery.key, 200
     if kind == "bad_signature":
         secret, status = _WRONG_SECRET, 401

@@ -1,4 +1,4 @@
-"""How likely the things are that happen in the simulated shop."""
+"""Probabilities of what happens in the simulated shop."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -6,13 +6,13 @@ from typing import Self
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """How likely things are (0 to 1), per visit unless told otherwise."""
+    """Probabilities (0 to 1), per visit unless stated otherwise."""
 
     follow_up: float = 0.3
     """Not a visit at all but the next thing to happen to an earlier order or checkout."""
     new_customer: float = 0.25
     cart: float = 0.9
-    """Of web visits: the cart is told, not only the checkout."""
+    """Of web visits: cart webhooks are sent too, not only the checkout's."""
     checkout: float = 0.6
     """Of carts."""
     completed: float = 0.55
@@ -28,7 +28,7 @@ class Mix:
     """Of paid orders: orders/paid and orders/updated follow orders/create."""
     after_edits: bool = False
     """Whether one order can be both edited and refunded. Then its total says little, and only the
-    refunds' own lines tell what is kept."""
+    refunds' own lines say what is kept."""
     pause_s: tuple[float, float] = (0.3, 2.0)
     """Between two steps of one visit, uniform; the last step is at the time asked for."""
 

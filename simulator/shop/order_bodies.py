@@ -1,9 +1,5 @@
 """Bodies of orders, refunds and edits, API version 2026-10 (docs/facts/shopify.md, "Orders",
-"Refunds").
-
-An order of two lines is about 7 kB here. Fields that 2026-04 removed (`checkout_id`) are not there;
-absent things are absent, null, "" or [] as in real bodies.
-"""
+"Refunds"). As in real bodies, an absent value is absent, null, "" or []."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -56,7 +52,8 @@ def _line_item(line: Line, prices: Prices) -> Json:
 
 
 def order(sale: Sale, note_attributes: Sequence[Json]) -> Json:
-    """An order as every orders/* topic but edited and delete carries it."""
+    """An order as every orders/* topic but edited and delete carries it; about 7 kB with two
+    lines."""
     prices = Prices(sale.currency, sale.presentment, sale.rate)
     web, draft = sale.source_name == "web", sale.source_name == "shopify_draft_order"
     subtotal, current_subtotal = sale.subtotal, sale.current_subtotal

@@ -1,8 +1,6 @@
-"""Fictional customers: real places, invented names, mail at example domains (RFC 2606), and phone
-numbers that regulators keep for fiction: 555-01xx (NANPA), Ofcom's and ACMA's drama numbers, the
-Arcep's and the Bundesnetzagentur's. A person is a pure function of (seed, number), so that a shop
-of any size costs no memory.
-"""
+"""Fictional customers: real places, invented names, mail at example domains (RFC 2606), and
+phone numbers reserved for fiction (NANPA's 555-01xx, Ofcom's, ACMA's, Arcep's and
+Bundesnetzagentur's)."""
 
 from functools import lru_cache
 from random import Random
@@ -131,6 +129,8 @@ AGENTS = (
 
 
 class Person(NamedTuple):
+    """A customer: a pure function of (seed, number), so that a shop of any size needs no memory."""
+
     number: int
     customer_id: int
     first_name: str

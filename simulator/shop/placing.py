@@ -1,4 +1,4 @@
-"""What a visitor of the simulated shop puts into an order, drawn at random."""
+"""Draws the contents of an order at random."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -25,9 +25,9 @@ def drawn(
     products: Sequence[Product],
     currency: str,
 ) -> Sale:
-    """An order as it would be if it were placed at `at`; nothing is told yet.
+    """An order placed at `at`; no webhook is sent yet.
 
-    `units` is how many this buyer takes on average, `foreign` the chance of another presentment
+    `units` is this buyer's mean number of units, `foreign` the probability of another presentment
     currency.
     """
     picked = random.sample(products, min(3, 1 + int(random.expovariate(1.1))))

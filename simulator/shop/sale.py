@@ -1,10 +1,4 @@
-"""One order of the simulated shop through its life, and its money.
-
-All amounts are minor units of the shop's currency. `current_*` follow Shopify: they lack what was
-returned or edited away, and not the money given back without a return (docs/facts/shopify.md,
-"Refunds"). `kept` is the merchant's own ledger: what the goods, shipping and taxes still on the
-order cost, less money given back as a gesture.
-"""
+"""One order of the simulated shop and its money, in minor units of the shop's currency."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -35,6 +29,11 @@ class Line:
 
 @dataclass(slots=True)
 class Sale:
+    """An order through its life. `current_*` follow Shopify: they lack what was returned or edited
+    away, but not money given back without a return (docs/facts/shopify.md, "Refunds"). `kept` is
+    the merchant's own ledger: the price of the goods, shipping and taxes still on the order, less
+    money given back as a gesture."""
+
     order_id: int
     number: int
     person: Person | None

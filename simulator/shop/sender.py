@@ -1,18 +1,5 @@
-"""Sends deliveries to a receiver over HTTP as Shopify does, at a rate or as fast as it takes them,
-and keeps account of every answer.
-
-Connections are raw asyncio protocols kept alive, each with one request at a time: an HTTP client
-library costs several times more per request than the receiver that is being measured. What is not
-answered 2xx for a reason that may pass (5xx, a cut connection, silence) is sent again on a
-schedule, like Shopify's 8 retries over 4 h but in seconds:
-
-| attempt | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 |
-|---|---|---|---|---|---|---|---|---|
-| wait s | 0.1 | 0.2 | 0.5 | 1 | 2 | 4 | 8 | 15 |
-| since the first | 0.1 | 0.3 | 0.8 | 1.8 | 3.8 | 7.8 | 15.8 | 30.8 |
-
-Shopify tries a 400 or 401 again too; here those are final, since only broken deliveries earn them.
-"""
+"""Sends deliveries to a receiver over HTTP as Shopify does, at a rate or as fast as possible, and
+records every answer."""
 
 import asyncio
 from array import array
@@ -44,7 +31,7 @@ class Acknowledged(NamedTuple):
 
 @dataclass(slots=True)
 class Traffic:
-    """What was sent and what came back; grows while the sender runs."""
+    """Counts of requests and answers; grows while the sender runs."""
 
     sent: int = 0
     """Requests, retries included."""
@@ -149,12 +136,24 @@ class _Attempt(NamedTuple):
     retries: int
 
 
-class Sender:
+class ShopSender:
     """Sends `deliveries` to `url` over `connections` connections, `rate` a second (None: as fast as
-    they are taken).
+    they are accepted).
 
-    `acknowledged` is called for each 200 at once. `run` ends when everything has its final answer;
-    `stop` ends it early.
+    Connections are raw asyncio protocols, kept alive, with one request at a time: an HTTP client
+    library would cost several times more per request than the receiver that is measured.
+    `acknowledged` is called for each 200 immediately. `run` ends when everything has its final
+    answer; `stop` ends it early.
+
+    5xx, cut connections and silence are retried on a schedule like Shopify's 8 retries over 4 h,
+    but in seconds:
+
+    | attempt | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 |
+    |---|---|---|---|---|---|---|---|---|
+    | wait s | 0.1 | 0.2 | 0.5 | 1 | 2 | 4 | 8 | 15 |
+    | since the first | 0.1 | 0.3 | 0.8 | 1.8 | 3.8 | 7.8 | 15.8 | 30.8 |
+
+    Shopify retries 400 and 401 too; here those are final, since only broken deliveries get them.
     """
 
     def __init__(
@@ -186,7 +185,7 @@ class Sender:
         self.traffic = Traffic()
 
     async def run(self) -> Traffic:
-        """Send everything and give the account. Call it once."""
+        """Send everything and return the traffic. Call it once."""
         loop = asyncio.get_running_loop()
         self._start_s = loop.time()
         async with asyncio.TaskGroup() as lanes:
@@ -197,7 +196,7 @@ class Sender:
         return self.traffic
 
     def stop(self) -> None:
-        """Begin nothing new; requests under way are finished."""
+        """Start nothing new; requests under way are finished."""
         self._stopped = True
         self._changed.set()
 
@@ -224,7 +223,7 @@ class Sender:
         connection.close()
 
     async def _next(self, loop: asyncio.AbstractEventLoop) -> _Attempt | None:
-        """The next attempt when it is due, or None when there will be none any more."""
+        """The next attempt when it is due, or None when there are no more."""
         while not self._stopped:
             now_s = loop.time()
             if self._again and self._again[0].due_s <= now_s:

@@ -1,17 +1,8 @@
-"""A shop on Shopify, simulated: customers with their own rates of buying come and go, and every
-visit is told in signed webhooks.
+"""A simulated Shopify shop: customers with their own rates of buying come and go, and every visit
+becomes signed webhooks.
 
-Customers follow BG/NBD (Fader & Hardie 2005): each has a Poisson rate from a gamma distribution,
-leaves for good after an order with a chance of its own from a beta distribution, and spends around
-a level of its own. Nobody here exists (simulator/shop/people.py).
-
-The same seed and the same calls give the same deliveries, byte for byte: all that happens draws on
-few sources of chance, in one order, so it stands in one file. `history` tells the past as a
-backfill would, one delivery per order; `visit` tells one visit now, or what happens to an earlier
-order: payment, refund, edit, cancellation, a recovered checkout.
-
-`ledger` is the shop's own truth, kept while things happen and never read back from payloads;
-simulator/proof/oracle.py computes the same from the deliveries alone.
+The same seed and calls give the same deliveries, byte for byte: everything draws from few random
+sources in one order, hence one file.
 """
 
 from bisect import bisect_left
@@ -36,7 +27,7 @@ REMEMBERED = 400
 """Orders and checkouts that something may still happen to."""
 
 
-class Kept(NamedTuple):
+class LedgerEntry(NamedTuple):
     """The shop's truth about one order."""
 
     counted: bool
@@ -53,8 +44,14 @@ class _OpenCheckout:
 
 
 class ShopSimulator:
-    """The shop. `now` is aware; `secret` signs; `customers` is how many there are at `now`, others
-    are still to come."""
+    """The shop. `now` is aware; `secret` signs; `customers` is how many there are at `now`, more
+    arrive later.
+
+    Customers follow BG/NBD (Fader & Hardie 2005): each has a Poisson rate from a gamma
+    distribution, leaves for good after an order with a probability from a beta distribution, and
+    spends around a level of its own. `ledger` is the shop's own truth, never read back from
+    payloads; simulator/proof/oracle.py computes the same from the deliveries.
+    """
 
     def __init__(
         self,
@@ -71,7 +68,7 @@ class ShopSimulator:
         self.shop, self.currency, self.mix = shop, currency, mix or Mix()
         self.zone = zone or ZoneInfo("Europe/Paris")
         self.now = now.astimezone(self.zone)
-        self.ledger: dict[str, Kept] = {}
+        self.ledger: dict[str, LedgerEntry] = {}
         """By order id."""
         self._seed = seed
         self._live = Random((seed << 8) ^ 0x1)
@@ -95,8 +92,8 @@ class ShopSimulator:
     # What was
 
     def history(self, days: int = 400, *, checkout_days: int = 14) -> Iterator[Delivery]:
-        """Orders of the last `days` days as a backfill tells them: their last state, oldest first,
-        one delivery each.
+        """Orders of the last `days` days as a backfill delivers them: their last state, oldest
+        first, one delivery each.
 
         The last `checkout_days` days have their checkouts too, abandoned ones among them. Call it
         once, before any visit.
@@ -182,8 +179,8 @@ class ShopSimulator:
     # What happens
 
     def visit(self, at: datetime) -> list[Delivery]:
-        """One visit that ends at `at` (aware, never before the last one's), or the next thing to
-        happen to an earlier one's order."""
+        """One visit that ends at `at` (aware, never before the last one's), or a change of an
+        earlier order: payment, refund, edit, cancellation, a recovered checkout."""
         random, mix = self._live, self.mix
         # Not twice in one instant: the newest of two states has to be the newer one.
         at = max(at.astimezone(self.zone), self._clock + timedelta(milliseconds=1))
@@ -217,23 +214,25 @@ class ShopSimulator:
         buyer = self._buyer(random)
         sale = self._sale(random, at, buyer, "web", guest=random.random() < mix.guest)
         sale.test = random.random() < mix.test
-        told = []
+        deliveries = []
         begun = next(when)
         if cart:
-            told.append(self._webhooks.cart("carts/create", sale, sale.lines[:1], begun, begun))
+            deliveries.append(
+                self._webhooks.cart("carts/create", sale, sale.lines[:1], begun, begun)
+            )
             if len(sale.lines) > 1:
-                told.append(
+                deliveries.append(
                     self._webhooks.cart(
                         "carts/update", sale, sale.lines, begun, begun + timedelta(milliseconds=200)
                     )
                 )
         if checkout and mix.cart > 0:
             started = next(when)
-            told.append(
+            deliveries.append(
                 self._webhooks.checkout(sale, started, started, None, contact=random.random() < 0.3)
             )
             contact_at = max(next(when), started + timedelta(milliseconds=1))
-            told.append(
+            deliveries.append(
                 self._webhooks.checkout(
                     sale,
                     started,
@@ -251,8 +250,10 @@ class ShopSimulator:
         else:
             started = begun
         if completed:
-            told += self._sold(random, sale, at, checkout_started=started if mix.cart > 0 else None)
-        return told
+            deliveries += self._sold(
+                random, sale, at, checkout_started=started if mix.cart > 0 else None
+            )
+        return deliveries
 
     def _sold(
         self, random: Random, sale: Sale, at: datetime, *, checkout_started: datetime | None = None
@@ -265,9 +266,9 @@ class ShopSimulator:
         if paid_later:
             sale.financial_status = "pending"
         self._place(sale)
-        told = [self._order("orders/create", sale, event_id)]
+        deliveries = [self._order("orders/create", sale, event_id)]
         if checkout_started is not None:
-            told.append(
+            deliveries.append(
                 self._webhooks.checkout(
                     sale,
                     checkout_started,
@@ -282,10 +283,10 @@ class ShopSimulator:
             # Within the same second: only X-Shopify-Triggered-At tells which state is newer.
             changes.touch(sale, at + timedelta(microseconds=300))
             sale.financial_status = "paid"
-            told += self._told(("orders/paid", "orders/updated"), sale, event_id)
+            deliveries += self._deliveries(("orders/paid", "orders/updated"), sale, event_id)
         if not sale.test:
             self._recent = [*self._recent[-REMEMBERED:], sale]
-        return told
+        return deliveries
 
     def _follow_up(self, random: Random, at: datetime) -> list[Delivery]:
         if self._open and (not self._recent or random.random() < 0.25):
@@ -303,16 +304,16 @@ class ShopSimulator:
         if sale.financial_status == "pending":
             if random.random() < 0.25:
                 changes.cancel(random, sale, at, self._webhooks.small_id())
-                return self._told(("orders/cancelled", "orders/updated"), sale, event_id)
+                return self._deliveries(("orders/cancelled", "orders/updated"), sale, event_id)
             sale.financial_status = "paid"
             self._recent.append(sale)
-            return self._told(("orders/paid", "orders/updated"), sale, event_id)
+            return self._deliveries(("orders/paid", "orders/updated"), sale, event_id)
         drawn = random.random()
         if drawn < 0.3:
             self._recent.append(sale)
-            return self._told(("orders/fulfilled", "orders/updated"), sale, event_id)
+            return self._deliveries(("orders/fulfilled", "orders/updated"), sale, event_id)
         if sale.edited and not self.mix.after_edits:
-            return self._told(("orders/updated",), sale, event_id)
+            return self._deliveries(("orders/updated",), sale, event_id)
         if drawn < 0.5 and (self.mix.after_edits or not sale.refunds):
             return self._edit(random, sale, at, event_id)
         known = len(sale.refunds)
@@ -323,13 +324,13 @@ class ShopSimulator:
         else:
             changes.cancel(random, sale, at, self._webhooks.small_id())
         self._may_go_on(sale)
-        told = self._webhooks.refunds(sale, known, at, event_id)
+        deliveries = self._webhooks.refunds(sale, known, at, event_id)
         topics = (
             ("orders/updated",)
             if sale.cancelled is None
             else ("orders/cancelled", "orders/updated")
         )
-        return told + self._told(topics, sale, event_id)
+        return deliveries + self._deliveries(topics, sale, event_id)
 
     # What changes an order
 
@@ -342,7 +343,7 @@ class ShopSimulator:
         *,
         guest: bool = False,
     ) -> Sale:
-        """The next order, if it comes to one."""
+        """The next order, if the visit leads to one."""
         self._orders += 1
         return placing.drawn(
             random,
@@ -373,12 +374,12 @@ class ShopSimulator:
         return person(self._seed, number)
 
     def _place(self, sale: Sale) -> None:
-        self.ledger[str(sale.order_id)] = Kept(not sale.test, sale.kept)
+        self.ledger[str(sale.order_id)] = LedgerEntry(not sale.test, sale.kept)
 
     def _may_go_on(self, sale: Sale) -> None:
-        """More may happen to an order that still has goods, and money that was not given back. Once
-        a return had less money left than it was worth, snapshots no longer tell how much of a later
-        addition is the merchant's."""
+        """More may happen to an order that still has goods, and money that was not given back.
+        After a return with less money left than it was worth, snapshots no longer show how much of
+        a later addition is the merchant's."""
         if sale.units and sale.kept:
             self._recent.append(sale)
 
@@ -386,16 +387,18 @@ class ShopSimulator:
         known = len(sale.refunds)
         added, removed = changes.edit(random, sale, at, self._webhooks.small_id(), self._products)
         self._may_go_on(sale)
-        told = [
+        deliveries = [
             self._webhooks.edited(sale, at, event_id, added, removed),
             *self._webhooks.refunds(sale, known, at, event_id),
         ]
-        return told + self._told(("orders/updated",), sale, event_id)
+        return deliveries + self._deliveries(("orders/updated",), sale, event_id)
 
-    def _told(self, topics: tuple[str, ...], sale: Sale, event_id: str) -> list[Delivery]:
+    def _deliveries(self, topics: tuple[str, ...], sale: Sale, event_id: str) -> list[Delivery]:
         return [self._order(topic, sale, event_id) for topic in topics]
 
     def _order(self, topic: str, sale: Sale, event_id: str) -> Delivery:
-        """The order told, and what the shop keeps of it from now on."""
-        self.ledger[str(sale.order_id)] = Kept(not sale.test and sale.cancelled is None, sale.kept)
+        """The order's delivery; updates the ledger."""
+        self.ledger[str(sale.order_id)] = LedgerEntry(
+            not sale.test and sale.cancelled is None, sale.kept
+        )
         return self._webhooks.order(topic, sale, event_id)

@@ -1,8 +1,8 @@
 """A shop's traffic as a process of its own, for benches and kill tests.
 
 `python -m simulator.shop.traffic --url http://127.0.0.1:8081/webhooks/shopify --shop S --secret K
---now T --count N --rate R` sends what `plan` makes of the same arguments, so that whoever started
-it can compute what must be true of the deliveries that were acknowledged.
+--now T --count N --rate R` sends the deliveries of `plan`, so that its caller can compute the
+expected state.
 """
 
 import argparse
@@ -21,17 +21,16 @@ import orjson
 from simulator.shop.delivery import Delivery, signed
 from simulator.shop.mangle import mangled
 from simulator.shop.mix import Mix
-from simulator.shop.sender import Sender, Traffic
+from simulator.shop.sender import ShopSender, Traffic
 from simulator.shop.shop import ShopSimulator
 
 
 def laps(
     deliveries: Sequence[Delivery], *, shop: str, secret: bytes, seed: int = 0
 ) -> Iterator[Delivery]:
-    """Without end, the given orders/create deliveries again and again as new orders of the same
-    customers.
+    """Endless copies of the given orders/create deliveries as new orders of the same customers.
 
-    Ids, tokens and webhook ids are new each time and of the same length; a tenth of the cost of
+    Ids, tokens and webhook ids are new each time and of the same length. A copy costs a tenth of
     simulating an order.
     """
     random = Random((seed << 8) ^ 0x6)
@@ -117,7 +116,7 @@ def parser() -> argparse.ArgumentParser:
         "--mangled", action="store_true", help="with duplicates, retries, late and broken ones"
     )
     made.add_argument(
-        "--rate", type=float, help="deliveries a second; as fast as they are taken where left out"
+        "--rate", type=float, help="deliveries a second; default: as fast as they are accepted"
     )
     made.add_argument("--connections", type=int, default=16)
     made.add_argument(
@@ -135,7 +134,7 @@ async def _send(arguments: argparse.Namespace, acknowledged: IO[bytes] | None) -
                 f"{delivery.webhook_id}\t{delivery.topic}\t{delivery.key}\n".encode()
             )
 
-    sender = Sender(
+    sender = ShopSender(
         arguments.url,
         plan(arguments),
         connections=arguments.connections,
@@ -148,7 +147,7 @@ async def _send(arguments: argparse.Namespace, acknowledged: IO[bytes] | None) -
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Send, print the account as JSON, and give 0 where every answer was the expected one."""
+    """Send and print the traffic as JSON. Returns 0 if every answer was the expected one."""
     arguments = parser().parse_args(argv)
     if arguments.acknowledged is None:
         traffic = asyncio.run(_send(arguments, None))

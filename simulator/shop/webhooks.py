@@ -1,4 +1,4 @@
-"""How the simulated shop tells of what happened: bodies, ids and signatures of its deliveries."""
+"""Bodies, ids and signatures of the simulated shop's deliveries."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -13,7 +13,7 @@ from simulator.shop.written import Json
 
 
 class Webhooks:
-    """The deliveries of one shop; `ids` draws every id in them that names no order, cart or
+    """The deliveries of one shop; `ids` draws every id that belongs to no order, cart or
     checkout."""
 
     def __init__(self, shop: str, secret: bytes, currency: str, ids: Random) -> None:
@@ -104,6 +104,6 @@ class Webhooks:
 
 
 def _attributes(sale: Sale) -> list[dict[str, str]]:
-    """What a theme's script leaves on the cart: Meta's cookies."""
+    """Meta's cookies, which a theme's script copies to the cart."""
     pairs = (("_fbp", sale.arrival.fbp), ("_fbc", sale.arrival.fbc))
     return [{"name": name, "value": value} for name, value in pairs if value is not None]

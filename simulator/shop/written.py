@@ -1,7 +1,5 @@
-"""How Shopify's webhooks write amounts, times, ids and customers (docs/facts/shopify.md, "Orders").
-
-Times of orders carry the shop's offset, times of carts are UTC.
-"""
+"""The formats of Shopify's webhooks for amounts, times, ids and customers (docs/facts/shopify.md,
+"Orders")."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -23,41 +21,41 @@ class Prices:
         self._sets: dict[int, Json] = {}
 
     def text(self, units: int) -> str:
-        told = self._texts.get(units)
-        if told is None:
-            told = self._texts[units] = amount(units, self.currency)
-        return told
+        written = self._texts.get(units)
+        if written is None:
+            written = self._texts[units] = amount(units, self.currency)
+        return written
 
     def shown(self, units: int) -> str:
-        """In the buyer's currency, as checkouts have all their prices."""
-        told: str = self.set(units)["presentment_money"]["amount"]
-        return told
+        """In the buyer's currency, as in all prices of checkouts."""
+        written: str = self.set(units)["presentment_money"]["amount"]
+        return written
 
     def set(self, units: int) -> Json:
-        told = self._sets.get(units)
-        if told is None:
+        written = self._sets.get(units)
+        if written is None:
             shown = shop = {"amount": self.text(units), "currency_code": self.currency}
             if self.presentment != self.currency:
                 shown = {
                     "amount": amount(round(units * self._factor), self.presentment),
                     "currency_code": self.presentment,
                 }
-            told = self._sets[units] = {"shop_money": shop, "presentment_money": shown}
-        return told
+            written = self._sets[units] = {"shop_money": shop, "presentment_money": shown}
+        return written
 
 
 def local(moment: datetime) -> str:
-    """As orders have it: whole seconds and the shop's offset."""
+    """A time as in orders: whole seconds and the shop's offset."""
     return moment.isoformat(timespec="seconds")
 
 
 def utc(moment: datetime) -> str:
-    """As carts have it: milliseconds and Z."""
+    """A time as in carts: milliseconds and Z."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def gid(kind: str, number: int) -> str:
-    """As the Admin API names things."""
+    """A global id of the Admin API."""
     return f"gid://shopify/{kind}/{number}"
 
 

@@ -1,13 +1,11 @@
-"""A stand-in for a receiver of Standard Webhooks: verifies what it gets, and keeps books of it.
+"""A stand-in for a receiver of Standard Webhooks: verifies what it gets, and records it.
 
     async with WebhookReceiver(("whsec_...",)) as receiver:
         ... url = receiver.url ...
         assert not receiver.conflicts
 
-A request with a wrong signature, or a time more than five minutes off, is answered 401. What a
-script replies comes before the rules. By itself:
-`python -m simulator.webhook.receiver --secret whsec_... --port N`, which prints its address and
-then one line per event; SIGTERM ends it.
+As a program: `python -m simulator.webhook.receiver --secret whsec_... --port N` prints its address
+and then one line per event; SIGTERM ends it.
 """
 
 import argparse
@@ -32,7 +30,7 @@ MAX_BODY = 20_000
 """Standard Webhooks asks for less than 20 kB."""
 
 
-class Call(NamedTuple):
+class WebhookCall(NamedTuple):
     """A request, as a script sees it before the rules do."""
 
     number: int
@@ -43,7 +41,7 @@ class Call(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class WebhookReply:
     """An answer. With `status` None the rules answer, after `delay_s`."""
 
     status: int | None = None
@@ -55,7 +53,7 @@ class Reply:
     """The event is kept all the same."""
 
 
-Script = Callable[[Call], Reply | None]
+Script = Callable[[WebhookCall], WebhookReply | None]
 
 
 class Event(NamedTuple):
@@ -68,7 +66,9 @@ class Event(NamedTuple):
 class WebhookReceiver:
     """The stand-in, listening on loopback while its context is open.
 
-    `secrets` are those it accepts; one of the signatures in a request must be of one of them.
+    `secrets` are those it accepts; one of a request's signatures must be of one of them. A wrong
+    signature, or a time more than five minutes off, is answered 401. A script's reply precedes the
+    rules.
     """
 
     def __init__(
@@ -138,8 +138,8 @@ class WebhookReceiver:
         digest = sha256(raw).hexdigest()
         if self._digests.setdefault(webhook_id, digest) != digest:
             self.conflicts.add(webhook_id)
-        call = Call(self.requests, self._clock(), webhook_id, body)
-        reply = (self.script(call) if self.script else None) or Reply()
+        call = WebhookCall(self.requests, self._clock(), webhook_id, body)
+        reply = (self.script(call) if self.script else None) or WebhookReply()
         if reply.delay_s:
             await asyncio.sleep(reply.delay_s)
         status = reply.status or self._judge(request.headers, webhook_id, raw, body)
@@ -162,10 +162,10 @@ class WebhookReceiver:
             return 401
         signed = f"{webhook_id}.{stamp}.".encode() + raw
         good = [b64encode(hmac.digest(key, signed, "sha256")).decode() for key in self._keys]
-        told = [
+        sent = [
             part.removeprefix("v1,") for part in headers.get("webhook-signature", "").split(" ")
         ]
-        if not any(hmac.compare_digest(one, other) for one in good for other in told):
+        if not any(hmac.compare_digest(one, other) for one in good for other in sent):
             return 401
         shaped = (
             isinstance(body, dict)

@@ -6,7 +6,7 @@ import pytest
 from aiohttp import hdrs
 
 from query.auth import Reach, Tokens, Unprotected, check_bind, parse_tokens
-from query.route import Asked, Route
+from query.route import ApiRoute, Asked
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
 from tests.support.api_client import SETTINGS, Api, serving
@@ -130,7 +130,10 @@ async def test_more_routes_are_authorised_alike_and_may_replace_one(
     async def hello(asked: Asked) -> dict[str, str]:
         return {"hello": asked.shop}
 
-    more = (Route("GET", "/v1/hello", "Hello", hello), Route("GET", "/", "Mine", hello, "open"))
+    more = (
+        ApiRoute("GET", "/v1/hello", "Hello", hello),
+        ApiRoute("GET", "/", "Mine", hello, "open"),
+    )
     async with serving(store, log, tokens=TOKENS, more=more) as api:
         await api.answer("/v1/hello", status=401)
         api.token = "one"

@@ -19,7 +19,7 @@ from destinations.meta.contacts import CONTACTS, ContactRow
 from destinations.meta.identity import hashed
 from processors.orders.customer import customer_key
 from processors.shopify.orders import CustomersMerged, OrderEvent
-from query.api_settings import ShopSettings
+from query.api_settings import ShopAnswerSettings
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
 from tests.support import oracle_rfm
@@ -28,7 +28,7 @@ from tests.support.folding import rfm_orders
 from tests.support.orders import SHOP, order
 
 Json = dict[str, Any]
-PREDICTING = {SHOP: ShopSettings(rfm=RfmSettings(min_repeaters=1, refit_s=0.0))}
+PREDICTING = {SHOP: ShopAnswerSettings(rfm=RfmSettings(min_repeaters=1, refit_s=0.0))}
 
 
 def simulated(seed: int, customers: int = 150) -> list[oracle_rfm.Order]:

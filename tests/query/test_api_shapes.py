@@ -13,7 +13,7 @@ from aiohttp import hdrs
 from destinations.delivery.answer import Shown
 from destinations.delivery.ledger import register
 from destinations.registry import KINDS
-from query.api_settings import ShopSettings
+from query.api_settings import ShopAnswerSettings
 from query.endpoints import ROUTES
 from stream.log.sqlite.log import SqliteLog
 from stream.record import Record
@@ -197,7 +197,7 @@ async def test_an_account_that_is_configured_no_longer_still_says_what_became_of
     with store.begin() as transaction:
         register(transaction, SHOP, "meta", "meta", capi_orders.PIXEL)
     new = Shown(SHOP, "new", KINDS["meta"], "2", 0)
-    async with serving(store, log, shops={SHOP: ShopSettings(accounts=(new,))}) as another:
+    async with serving(store, log, shops={SHOP: ShopAnswerSettings(accounts=(new,))}) as another:
         answers = [
             await another.answer(path)
             for path in (
@@ -225,7 +225,7 @@ async def test_answers_are_of_the_shops_day_where_its_orders_tell_its_time_zone(
 
 @ON_ONE_STORE
 async def test_a_shop_without_a_pixel_says_what_to_set(store: SqlStore, log: SqliteLog) -> None:
-    async with serving(store, log, shops={SHOP: ShopSettings()}) as api:
+    async with serving(store, log, shops={SHOP: ShopAnswerSettings()}) as api:
         answer = await api.answer("/v1/capi")
     assert answer["pixel_id"] is None
     assert "META_PIXEL_ID" in answer["reason"]

@@ -154,7 +154,7 @@ async def test_a_shop_that_a_processor_goes_without_is_shown_and_makes_nobody_un
         await api.answer("/v1/rfm")
         told = await api.answer("/readyz")
         assert told["ready"]
-        assert "processor orders goes without a shop: 100 in a row" in told["notes"]
+        assert "processor orders has stopped for a shop: 100 in a row" in told["notes"]
         shown = (await api.answer("/v1/status"))["stopped_shops"]
         assert [(each["processor"], each["shop"], each["state"]) for each in shown] == [
             ("orders", "other.myshopify.com", "stopped"),
@@ -199,7 +199,7 @@ async def test_what_a_role_said_before_it_died_no_longer_counts(
     async with serving(store, log) as api:
         await api.answer("/v1/rfm")
         told = await api.answer("/readyz")
-        assert "no sign of life" in told["notes"][0]
+        assert "no fresh heartbeat" in told["notes"][0]
 
 
 async def test_it_is_unready_while_nobody_folds_and_ready_again_with_the_next_sign_of_life(
@@ -216,7 +216,7 @@ async def test_it_is_unready_while_nobody_folds_and_ready_again_with_the_next_si
         assert (await api.answer("/readyz"))["ready"]
         now_ms += 2_000
         assert (await api.answer("/readyz", status=503))["reasons"] == [
-            "no process role gives a sign of life"
+            "no process role has a fresh heartbeat"
         ]
         beat(store, "receive", ago_ms=-31_000)
         assert (await api.answer("/readyz", status=503))["reasons"], "a receiver folds nothing"

@@ -15,9 +15,9 @@ from destinations.delivery.answer import Shown
 from destinations.registry import KINDS
 from processors.orders.processor import Orders
 from processors.shopify.orders import OrderEvent
-from query.api_settings import ApiSettings, ShopSettings
+from query.api_settings import ApiSettings, ShopAnswerSettings
 from query.app import make_app
-from query.route import Route
+from query.route import ApiRoute
 from stream.log.contract import Log
 from stream.store.contract import Store
 from stream.store.sql.store import SqlStore
@@ -28,7 +28,7 @@ Json = dict[str, Any]
 TODAY = DAY0 + 31
 NOW_MS = TODAY * 86_400_000 + 12 * 3_600_000
 META = Shown(SHOP, "meta", KINDS["meta"], "1234567890", 7 * 86_400)
-EAGER = ShopSettings(rfm=RfmSettings(refit_s=0.0), accounts=(META,))
+EAGER = ShopAnswerSettings(rfm=RfmSettings(refit_s=0.0), accounts=(META,))
 SETTINGS = ApiSettings(shops={SHOP: EAGER}, patience_s=60.0)
 
 
@@ -74,7 +74,7 @@ async def serving(
     now_ms: int = NOW_MS,
     clock: Callable[[], int] | None = None,
     token: str = "",
-    more: Sequence[Route] = (),
+    more: Sequence[ApiRoute] = (),
     **changes: Any,
 ) -> AsyncIterator[Api]:
     """The API on a port of this machine. `clock` where time is to pass, Unix milliseconds."""

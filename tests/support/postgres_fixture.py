@@ -11,16 +11,16 @@ from collections.abc import Iterator
 import pytest
 
 from simulator.servers.missing import Missing
-from simulator.servers.postgres import Postgres
+from simulator.servers.postgres import PostgresServer
 
 _serial = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def postgres_server() -> Iterator[Postgres]:
+def postgres_server() -> Iterator[PostgresServer]:
     """A server whose disk is not waited for. Tests that restart it leave it running."""
     try:
-        server = Postgres(durable=False)
+        server = PostgresServer(durable=False)
         server.start()
     except Missing as missing:
         pytest.skip(str(missing))
@@ -29,7 +29,7 @@ def postgres_server() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def postgres_url(postgres_server: Postgres) -> Iterator[str]:
+def postgres_url(postgres_server: PostgresServer) -> Iterator[str]:
     """The URL of an empty database, dropped after the test."""
     name = f"test_{os.getpid()}_{next(_serial)}"
     yield postgres_server.create_database(name)

@@ -36,7 +36,7 @@ from simulator.meta.graph import GraphStandIn
 from simulator.meta.replies import Script
 from simulator.servers.broker import free_port
 from simulator.shop.delivery import Delivery, signed, triggered_at
-from simulator.shop.sender import Sender, Traffic
+from simulator.shop.sender import ShopSender, Traffic
 from simulator.shop.shop import ShopSimulator
 from stream.log.contract import Log
 from stream.log.spool import read_state
@@ -289,7 +289,7 @@ class System:
                 sent.append(delivery)
                 yield delivery
 
-        sender = Sender(
+        sender = ShopSender(
             self.webhooks_url,
             noted(),
             rate=rate,

@@ -13,7 +13,7 @@ import orjson
 import pytest
 
 from processors.engine.parking import PARKED
-from simulator.meta.replies import Call, Reply, Weather, token_expired
+from simulator.meta.replies import EventsCall, Faults, GraphReply, token_expired
 from simulator.proof.oracle import expected_orders
 from stream.record import Entry
 from tests.system.checks import (
@@ -38,7 +38,7 @@ async def test_twenty_kills_at_random_moments_under_load_lose_nothing_and_count_
     tmp_path: Path,
 ) -> None:
     random = Random(20_261_123)
-    weather = Weather(seed=3, transient=0.03, ambiguous=0.05, resets=0.03)
+    weather = Faults(seed=3, transient=0.03, ambiguous=0.05, resets=0.03)
     async with System(tmp_path, script=weather.script()) as system:
         await system.start()
         load = Load(system, rate=120)
@@ -288,7 +288,7 @@ async def test_neither_personal_data_nor_secrets_show_in_the_output_whatever_goe
 ) -> None:
     refused = {"on": True}
 
-    def moody(call: Call) -> Reply | None:
+    def moody(call: EventsCall) -> GraphReply | None:
         return token_expired() if refused["on"] else None
 
     async with System(tmp_path, script=moody) as system:

@@ -20,7 +20,7 @@ from typing import Any
 from processors.engine.parking import PARKED
 from simulator.proof.sums import CELLS, ENTITIES
 from simulator.servers.broker import KafkaBroker
-from simulator.servers.postgres import Postgres
+from simulator.servers.postgres import PostgresServer
 from stream.log.spool import read_state
 from tests.system.checks import assert_all, assert_same, cell_rows, entity_rows, outbox_keys
 from tests.system.harness import Sent, System
@@ -143,7 +143,7 @@ async def test_a_broker_gone_for_20_s_is_bridged_by_the_spool(
 
 
 async def test_a_database_restarted_twice_loses_no_effect_and_repeats_none(
-    tmp_path: Path, kafka_broker: KafkaBroker, postgres_server: Postgres, postgres_url: str
+    tmp_path: Path, kafka_broker: KafkaBroker, postgres_server: PostgresServer, postgres_url: str
 ) -> None:
     async with system_on(tmp_path, kafka_broker, postgres_url) as system:
         await system.start()
@@ -240,7 +240,7 @@ async def test_a_processor_paused_past_its_session_comes_back_as_a_zombie_and_is
 
 
 async def test_two_receivers_three_processors_and_two_query_servers_make_the_totals_of_one_each(
-    tmp_path: Path, kafka_broker: KafkaBroker, postgres_server: Postgres, postgres_url: str
+    tmp_path: Path, kafka_broker: KafkaBroker, postgres_server: PostgresServer, postgres_url: str
 ) -> None:
     another_url = postgres_server.create_database(f"another_{uuid.uuid4().hex[:8]}")
     async with (

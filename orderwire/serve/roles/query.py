@@ -16,7 +16,7 @@ from orderwire.serve.heartbeat import Heartbeat, Identity, alive
 from orderwire.settings.program import ConfigurationError, Settings
 from orderwire.settings.sources import shop_domain
 from processors.engine.feed import Feed
-from query.api_settings import ApiSettings, ShopSettings
+from query.api_settings import ApiSettings, ShopAnswerSettings
 from query.app import make_app
 from query.auth import Reach, Unprotected, check_bind, parse_tokens
 
@@ -36,7 +36,7 @@ def api_settings(settings: Settings) -> ApiSettings:
     except ValueError as error:
         raise ConfigurationError(f"ORDERWIRE_API_TOKENS: {error}") from None
     shops = {
-        domain: ShopSettings(
+        domain: ShopAnswerSettings(
             zone=shop.zone,
             accounts=tuple(shown(shop)),
             rfm=rfm_settings(shop, settings.rfm_window_days),

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from aggregates.rfm.answer.overview import RfmSettings
 from aggregates.rfm.fold.customer import MAX_ORDERS
 from aggregates.rfm.fold.money_bins import bin_edge
-from query.api_settings import ShopSettings
+from query.api_settings import ShopAnswerSettings
 from stream.log.sqlite.log import SqliteLog
 from stream.money import amount
 from stream.store.sql.store import SqlStore
@@ -58,7 +58,7 @@ def events(orders: list[oracle_rfm.Order], size: int = 500) -> list[list[Any]]:
 async def rfm(
     store: SqlStore, log: SqliteLog, settings: RfmSettings | None = None, day: int = TODAY
 ) -> Json:
-    shops = {SHOP: ShopSettings(rfm=settings or RfmSettings(min_repeaters=50))}
+    shops = {SHOP: ShopAnswerSettings(rfm=settings or RfmSettings(min_repeaters=50))}
     async with serving(store, log, SETTINGS, shops=shops, now_ms=day * 86_400_000) as api:
         return await api.answer("/v1/rfm")
 
@@ -253,7 +253,7 @@ async def test_all_answers_of_a_shop_without_time_zone_have_the_day_of_its_order
         store,
         log,
         SETTINGS,
-        shops={SHOP: ShopSettings()},
+        shops={SHOP: ShopAnswerSettings()},
         now_ms=TODAY * 86_400_000 + 12 * 3_600_000,
     ) as api:
         days = [

@@ -19,9 +19,9 @@ from destinations.delivery.sender import OutboxSender, Tuning
 from destinations.delivery.transport import MAX_ANSWER_BYTES, NotSent, aiohttp_call
 from destinations.meta.errors import classify
 from simulator.meta.graph import GraphStandIn
-from simulator.meta.replies import Call as Asked
+from simulator.meta.replies import EventsCall as Asked
 from simulator.meta.replies import (
-    Reply,
+    GraphReply,
     html,
     partial,
     reset,
@@ -109,13 +109,13 @@ POISON = 200
 ORDERS = 2_000
 
 
-def weather(clock: FastClock) -> Callable[[Asked], Reply | None]:
+def weather(clock: FastClock) -> Callable[[Asked], GraphReply | None]:
     """10 % transient, throttling, a 60-second token outage, resets and pages of a proxy; one event
     in 200 that no rule forgives."""
     chance = random.Random(5)
     outage_ends_ms = refused = 0
 
-    def blow(asked: Asked) -> Reply | None:
+    def blow(asked: Asked) -> GraphReply | None:
         nonlocal outage_ends_ms, refused
         if asked.number == 5:
             outage_ends_ms = clock() + 60_000

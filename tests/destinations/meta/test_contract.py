@@ -10,7 +10,7 @@ import pytest
 from processors.shopify.orders import Order
 from simulator.meta import replies
 from simulator.meta.graph import GraphStandIn
-from simulator.meta.replies import Call, Reply
+from simulator.meta.replies import EventsCall, GraphReply
 from tests.contracts.destination import Clock, DestinationContract
 from tests.contracts.destination_kit import Trouble
 from tests.support.capi_orders import PIXEL, TOKEN, accounts, seen, settings
@@ -45,7 +45,7 @@ class MetaRig:
     async def __aexit__(self, *error: Any) -> None:
         await self.graph.__aexit__(None, None, None)
 
-    def _script(self, call: Call) -> Reply | None:
+    def _script(self, call: EventsCall) -> GraphReply | None:
         trouble = self._next.popleft() if self._next else None
         if trouble is not None:
             return REPLIES[trouble]

@@ -9,18 +9,18 @@ import pytest
 
 from destinations.delivery.account import Account
 from processors.shopify.orders import Order
-from simulator.webhook.receiver import Call, Reply, WebhookReceiver
+from simulator.webhook.receiver import WebhookCall, WebhookReceiver, WebhookReply
 from tests.contracts.destination import Clock, DestinationContract
 from tests.contracts.destination_kit import DAY_MS, Trouble
 from tests.support.capi_orders import SHOP, seen
 from tests.support.webhooks import SECRET, settings
 
 REPLIES = {
-    Trouble.UNAVAILABLE: Reply(500),
-    Trouble.UNANSWERED: Reply(reset=True, takes=True),
-    Trouble.THROTTLED: Reply(429, {"Retry-After": "60"}),
-    Trouble.REFUSED: Reply(410),
-    Trouble.HANGS: Reply(delay_s=60.0),
+    Trouble.UNAVAILABLE: WebhookReply(500),
+    Trouble.UNANSWERED: WebhookReply(reset=True, takes=True),
+    Trouble.THROTTLED: WebhookReply(429, {"Retry-After": "60"}),
+    Trouble.REFUSED: WebhookReply(410),
+    Trouble.HANGS: WebhookReply(delay_s=60.0),
 }
 
 
@@ -43,11 +43,11 @@ class WebhookRig:
     async def __aexit__(self, *error: Any) -> None:
         await self.receiver.__aexit__(None, None, None)
 
-    def _script(self, call: Call) -> Reply | None:
+    def _script(self, call: WebhookCall) -> WebhookReply | None:
         trouble = self._next.popleft() if self._next else None
         if trouble is not None:
             return REPLIES[trouble]
-        return Reply(400) if call.body["data"]["order_id"] in self._spoilt else None
+        return WebhookReply(400) if call.body["data"]["order_id"] in self._spoilt else None
 
     def troubles(self, *troubles: Trouble | None) -> None:
         self._next.extend(troubles)

@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from orderwire.serve.heartbeat import TOLD_WITH, Heartbeat, Identity, alive, report_failure
 from orderwire.serve.roles import receive
-from query.stalled import Standing
+from query.stalled import NextOffsets
 from query.status import read_roles
 from stream.store.sql.plain import PlainStore
 from stream.store.sql.store import SqlStore
@@ -88,7 +88,7 @@ def test_why_a_role_failed_is_shown_until_it_is_up_again(store: SqlStore, store_
     with store.snapshot() as snapshot:
         (role,) = read_roles(snapshot, now_ms, 15_000)
     assert (role.failed, role.restarts, role.alive) == ("LogError: not a database", 7, False)
-    assert Standing(now_ms - 60_000).nobody_folds([role], now_ms)
+    assert NextOffsets(now_ms - 60_000).nobody_folds([role], now_ms)
     heartbeat = Heartbeat(store, identity, CollectorRegistry(), dict)
     heartbeat._beat()
     with store.snapshot() as snapshot:

@@ -16,7 +16,7 @@ import pytest
 
 from simulator.meta import replies
 from simulator.meta.graph import GraphStandIn
-from simulator.meta.replies import Call, Reply, Script, Weather
+from simulator.meta.replies import EventsCall, Faults, GraphReply, Script
 from tests.support.graph_events import HASH, NOW_S, purchase
 
 
@@ -186,7 +186,9 @@ async def test_with_only_ids_the_books_stay_small_and_still_tell_duplicates() ->
         (replies.failure(200, status=403), 403, 200),
     ],
 )
-async def test_each_class_of_error_can_be_scripted(reply: Reply, status: int, code: int) -> None:
+async def test_each_class_of_error_can_be_scripted(
+    reply: GraphReply, status: int, code: int
+) -> None:
     async with standing_in(lambda _: reply) as client:
         got, body = await client.post(purchase())
         assert (got, body["error"]["code"]) == (status, code)
@@ -194,7 +196,7 @@ async def test_each_class_of_error_can_be_scripted(reply: Reply, status: int, co
 
 
 async def test_a_script_sees_the_request_and_can_treat_pixels_apart() -> None:
-    def script(call: Call) -> Reply | None:
+    def script(call: EventsCall) -> GraphReply | None:
         assert (call.version, len(call.events)) == ("v26.0", 1)
         return replies.token_expired() if call.pixel == "222" else None
 
@@ -264,14 +266,14 @@ async def test_doctor_and_the_quality_poll_get_what_they_ask_for() -> None:
 
 
 def test_weather_is_the_same_for_the_same_seed_and_an_outage_ends() -> None:
-    def blown(weather: Weather, at_s: float = NOW_S) -> list[Reply | None]:
+    def blown(weather: Faults, at_s: float = NOW_S) -> list[GraphReply | None]:
         script = weather.script()
-        return [script(Call(n, at_s, "v26.0", "111", [])) for n in range(200)]
+        return [script(EventsCall(n, at_s, "v26.0", "111", [])) for n in range(200)]
 
-    weather = Weather(seed=3, transient=0.1, resets=0.05, throttled=0.05)
+    weather = Faults(seed=3, transient=0.1, resets=0.05, throttled=0.05)
     assert blown(weather) == blown(weather)
     assert 10 < sum(reply is not None for reply in blown(weather)) < 80
-    outage = Weather(outage_s=(NOW_S, NOW_S + 60))
+    outage = Faults(outage_s=(NOW_S, NOW_S + 60))
     assert all(reply is not None and reply.status == 401 for reply in blown(outage))
     assert all(reply is None for reply in blown(outage, NOW_S + 60))
 

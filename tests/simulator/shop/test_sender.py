@@ -17,7 +17,7 @@ from aiohttp import web
 from simulator.shop import traffic
 from simulator.shop.delivery import Delivery
 from simulator.shop.mangle import Mangling
-from simulator.shop.sender import Sender
+from simulator.shop.sender import ShopSender
 from tests.support.simulated_shop import NOW, SECRET, SHOP, mangle, shop, visits
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
@@ -65,7 +65,7 @@ async def test_the_sender_posts_every_delivery_and_accounts_for_every_answer() -
     got: list[tuple[str, bytes]] = []
     heard: list[Delivery] = []
     async with receiving(checking(got)) as url:
-        account = await Sender(url, deliveries, connections=4, acknowledged=heard.append).run()
+        account = await ShopSender(url, deliveries, connections=4, acknowledged=heard.append).run()
     assert account.unexpected == []
     assert account.gave_up == []
     assert account.statuses == Counter(delivery.expected_status for delivery in deliveries)
@@ -96,7 +96,7 @@ async def test_the_sender_tries_again_after_5xx_and_cut_connections_as_shopify_d
         return web.Response(text="")
 
     async with receiving(failing) as url:
-        account = await Sender(url, deliveries, connections=3, retry_wait_s=(0.01, 0.01)).run()
+        account = await ShopSender(url, deliveries, connections=3, retry_wait_s=(0.01, 0.01)).run()
     assert set(seen.values()) == {3}
     assert account.statuses == {503: len(deliveries), 0: len(deliveries), 200: len(deliveries)}
     assert len(account.acknowledged) == len(deliveries)
@@ -109,7 +109,7 @@ async def test_the_sender_gives_up_when_its_retries_are_over() -> None:
         return web.Response(status=503)
 
     async with receiving(refusing) as url:
-        account = await Sender(url, deliveries, retry_wait_s=(0.01,)).run()
+        account = await ShopSender(url, deliveries, retry_wait_s=(0.01,)).run()
     assert sorted(account.gave_up) == sorted(delivery.webhook_id for delivery in deliveries)
     assert account.sent == 2 * len(deliveries)
 
@@ -121,15 +121,15 @@ async def test_silence_is_cut_off_and_nobody_listening_is_no_error() -> None:
 
     (delivery, *_) = visits(shop(), 1)
     async with receiving(silent) as url:
-        account = await Sender(url, [delivery], timeout_s=0.05, retry_wait_s=()).run()
+        account = await ShopSender(url, [delivery], timeout_s=0.05, retry_wait_s=()).run()
     assert account.statuses == {0: 1}
-    account = await Sender(url, [delivery], retry_wait_s=()).run()
+    account = await ShopSender(url, [delivery], retry_wait_s=()).run()
     assert account.gave_up == [delivery.webhook_id]
 
 
 async def test_the_sender_keeps_its_rate_and_can_be_stopped() -> None:
     got: list[tuple[str, bytes]] = []
-    sender: Sender
+    sender: ShopSender
 
     def endless() -> Iterator[Delivery]:
         return shop().stream(NOW, 10)
@@ -139,7 +139,7 @@ async def test_the_sender_keeps_its_rate_and_can_be_stopped() -> None:
             sender.stop()
 
     async with receiving(checking(got)) as url:
-        sender = Sender(url, endless(), rate=200, acknowledged=count)
+        sender = ShopSender(url, endless(), rate=200, acknowledged=count)
         account = await sender.run()
     assert 60 <= len(got) < 75
     assert len(account.acknowledged) / account.elapsed_s <= 280

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy.exc import DataError
 
 from processors.orders.row import ORDERS, blank
-from simulator.servers.postgres import Postgres
+from simulator.servers.postgres import PostgresServer
 from stream.log.sqlite.log import SqliteLog
 from stream.store.contract import Fenced, Incompatible, Move, Store, StoreUnavailable
 from stream.store.migrations.run import head
@@ -109,7 +109,7 @@ def test_an_owner_that_stands_still_in_a_transaction_is_ended_and_its_heir_goes_
 
 @pytest.mark.parametrize("crash", [False, True])
 def test_a_restart_of_postgresql_between_transactions_is_no_error(
-    postgres_server: Postgres, postgres_url: str, crash: bool
+    postgres_server: PostgresServer, postgres_url: str, crash: bool
 ) -> None:
     store = SqlStore.open(postgres_url)
     with (
@@ -128,7 +128,7 @@ def test_a_restart_of_postgresql_between_transactions_is_no_error(
 
 @pytest.mark.parametrize("crash", [False, True])
 def test_a_restart_of_postgresql_is_an_error_to_retry_and_loses_nothing(
-    postgres_server: Postgres, postgres_url: str, crash: bool
+    postgres_server: PostgresServer, postgres_url: str, crash: bool
 ) -> None:
     store = SqlStore.open(postgres_url)
     with store.begin() as transaction:
