@@ -29,7 +29,7 @@ from query.merged_metrics import exposition
 from query.openapi import docs_page, index_page
 from query.questions import answers
 from query.refetch import read_refetch
-from query.route import Asked, Route
+from query.route import ApiRoute, Asked
 from query.services import services_of
 from query.status import (
     Role,
@@ -265,15 +265,15 @@ async def index(asked: Asked) -> web.Response:
 
 HTML: Final = ("text/html",)
 
-ROUTES: Final[tuple[Route, ...]] = (
-    Route(
+ROUTES: Final[tuple[ApiRoute, ...]] = (
+    ApiRoute(
         "GET",
         "/v1/rfm",
         "Customers by recency, frequency and monetary; churn; lifetime value",
         rfm,
         answer=RfmOverview,
     ),
-    Route(
+    ApiRoute(
         "GET",
         "/v1/rfm/customers",
         "Customers with an order in the window, by segment, a page at a time; CSV of all pages "
@@ -283,7 +283,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         answer=RfmCustomers,
         media_types=("application/json", "text/csv"),
     ),
-    Route(
+    ApiRoute(
         "GET",
         "/v1/rfm/customers/{id}",
         "One customer's scores, segment and predicted value",
@@ -299,7 +299,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         answer=RfmCustomer,
     ),
     *(
-        Route(
+        ApiRoute(
             "GET",
             each.path,
             each.summary,
@@ -311,7 +311,7 @@ ROUTES: Final[tuple[Route, ...]] = (
     ),
     *DESTINATIONS,
     *RETRIES,
-    Route(
+    ApiRoute(
         "GET",
         "/v1/status",
         "Roles, positions and lag per processor, spool, parked records",
@@ -319,7 +319,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         "status",
         answer=Status,
     ),
-    Route(
+    ApiRoute(
         "GET",
         "/metrics",
         "Prometheus metrics of every role",
@@ -327,8 +327,8 @@ ROUTES: Final[tuple[Route, ...]] = (
         "installation",
         media_types=("text/plain",),
     ),
-    Route("GET", "/healthz", "Whether this process answers", healthz, "open", answer=Health),
-    Route(
+    ApiRoute("GET", "/healthz", "Whether this process answers", healthz, "open", answer=Health),
+    ApiRoute(
         "GET",
         "/readyz",
         "Whether answers are complete and go on; 503 with reasons otherwise",
@@ -337,7 +337,7 @@ ROUTES: Final[tuple[Route, ...]] = (
         answer=Readiness,
         statuses=(200, 503),
     ),
-    Route("GET", "/openapi.json", "This document", openapi, "open"),
-    Route("GET", "/docs", "This document, to read", docs, "open", media_types=HTML),
-    Route("GET", "/", "What there is", index, "open", media_types=HTML),
+    ApiRoute("GET", "/openapi.json", "This document", openapi, "open"),
+    ApiRoute("GET", "/docs", "This document, to read", docs, "open", media_types=HTML),
+    ApiRoute("GET", "/", "What there is", index, "open", media_types=HTML),
 )
