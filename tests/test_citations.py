@@ -11,7 +11,7 @@ ROOT: Final = Path(__file__).parents[1]
 ROOMS: Final = (
     "ingest|stream|processors|aggregates|destinations|query|orderwire|simulator|bench|tests|docs"
 )
-MADE_BY_A_PAGE: Final = ("aggregates/country_days/", "versions/NNNN_")
+MADE_BY_A_PAGE: Final = ("aggregates/country_days/", "versions/NNNN_", "/tally/")
 """Files that a reader of a page makes."""
 NOT_OURS: Final = frozenset({"build", "data", "dist", "node_modules"})
 

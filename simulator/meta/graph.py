@@ -12,22 +12,19 @@ account (`?events=1` with every event), and SIGTERM writes it to FILE.
 import argparse
 import asyncio
 import hmac
-import signal
-import sys
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import orjson
 from aiohttp import web
 
 from simulator.meta.account import Answered, Contradiction, GraphAccount
-from simulator.meta.replies import EventsCall, Faults, GraphReply, Script, error_body
+from simulator.meta.replies import EventsCall, Faults, Script, error_body
 from simulator.meta.rules import Broken, event_broken, findings, request_broken
+from simulator.servers.stand_in import StandIn, answered, until_stopped
 
-MAX_BODY = 64 << 20
 WEIGHTS = {
     "em": 3,
     "fbc": 3,
@@ -50,8 +47,8 @@ IDENTIFIERS = {
 }
 
 
-class GraphStandIn:
-    """The stand-in, listening on loopback while its context is open.
+class GraphStandIn(StandIn):
+    """The stand-in while its context is open; `url` is the value for META_GRAPH_URL.
 
     `POST /{version}/{pixel}/events` refuses a whole batch for one bad event, as Meta documents it;
     with `keeps_valid` the good ones of such a batch are kept all the same (docs/facts/meta.md,
@@ -61,6 +58,8 @@ class GraphStandIn:
     token is valid. With `app_secret` every call needs the `appsecret_proof` of its token. `clock`
     gives Unix seconds.
     """
+
+    max_body = 64 << 20
 
     def __init__(
         self,
@@ -74,48 +73,23 @@ class GraphStandIn:
         keeps_valid: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__(host, port)
         self.script = script
         self.tokens = tokens
         self.account = GraphAccount(only_ids=only_ids)
         self._app_secret = app_secret
         self._keeps_valid = keeps_valid
         self._clock = clock
-        self._address = (host, port)
-        self._runner: web.AppRunner | None = None
 
-    async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=MAX_BODY)
-        app.add_routes(
-            [
-                web.get("/account", self._account),
-                web.get("/{version}/me", self._me),
-                web.get("/{version}/debug_token", self._debug_token),
-                web.get("/{version}/dataset_quality", self._quality),
-                web.get(r"/{version}/{pixel:\d+}", self._pixel),
-                web.post(r"/{version}/{pixel}/events", self._events),
-            ]
-        )
-        self._runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=False, shutdown_timeout=1
-        )
-        await self._runner.setup()
-        await web.TCPSite(self._runner, *self._address).start()
-        self._address = self._runner.addresses[0][:2]
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    @property
-    def url(self) -> str:
-        """Where it listens, without a slash at the end: the value for META_GRAPH_URL."""
-        return f"http://{self._address[0]}:{self._address[1]}"
+    def routes(self) -> Sequence[web.RouteDef]:
+        return [
+            web.get("/account", self._account),
+            web.get("/{version}/me", self._me),
+            web.get("/{version}/debug_token", self._debug_token),
+            web.get("/{version}/dataset_quality", self._quality),
+            web.get(r"/{version}/{pixel:\d+}", self._pixel),
+            web.post(r"/{version}/{pixel}/events", self._events),
+        ]
 
     @property
     def received(self) -> int:
@@ -153,10 +127,12 @@ class GraphStandIn:
         )
         if reply is not None and reply.delay_s:
             await asyncio.sleep(reply.delay_s)
-        if reply is not None and (reply.status is not None or reply.reset):
+        if reply is not None and reply.final:
             taken = [event for event in events[: reply.takes] if event_broken(event, now_s) is None]
             self.account.keep(pixel, taken, now_s, test=test)
-            return self._scripted(request, reply, number, pixel, len(events), now_s)
+            status = 0 if reply.reset else reply.status or 0
+            self.account.answered(Answered(number, pixel, len(events), status, now_s))
+            return answered(request, reply)
 
         refused = self._refused(request, body, pixel)
         status, answer = refused or self._judge(body, events, pixel, now_s, number, test=test)
@@ -164,29 +140,6 @@ class GraphStandIn:
         headers = dict(reply.headers) if reply is not None else {}
         return web.Response(
             status=status, body=answer, content_type="application/json", headers=headers
-        )
-
-    def _scripted(
-        self,
-        request: web.Request,
-        reply: GraphReply,
-        number: int,
-        pixel: str,
-        events: int,
-        now_s: float,
-    ) -> web.StreamResponse:
-        self.account.answered(
-            Answered(number, pixel, events, 0 if reply.reset else reply.status or 0, now_s)
-        )
-        if reply.reset:
-            if request.transport is not None:
-                request.transport.abort()
-            return web.Response(status=500)
-        return web.Response(
-            status=reply.status or 200,
-            body=reply.body,
-            content_type=reply.content_type,
-            headers=dict(reply.headers),
         )
 
     def _judge(
@@ -370,14 +323,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
         latency_s=(arguments.latency_ms[0] / 1000, arguments.latency_ms[1] / 1000),
         outage_s=None if outage is None else (now_s + outage[0], now_s + outage[0] + outage[1]),
     )
-    stop = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
     graph = GraphStandIn(weather.script(), port=arguments.port, only_ids=arguments.only_ids)
-    async with graph:
-        sys.stdout.write(f"{graph.url}\n")
-        sys.stdout.flush()
-        await stop.wait()
+    await until_stopped(graph)
     if arguments.report is not None:
         arguments.report.write_bytes(orjson.dumps(graph.account.summary(events=True)))
 

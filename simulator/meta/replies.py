@@ -5,11 +5,13 @@ fails here (docs/facts/meta.md, "Answers").
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 from typing import Any, NamedTuple
 
 import orjson
+
+from simulator.servers.stand_in import ScriptedReply
 
 
 class EventsCall(NamedTuple):
@@ -25,16 +27,9 @@ class EventsCall(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class GraphReply:
-    """An answer. With `status` None the rules answer, after `delay_s` and with `headers` added."""
+class GraphReply(ScriptedReply):
+    """An answer instead of the rules'."""
 
-    status: int | None = None
-    body: bytes = b""
-    content_type: str = "application/json"
-    headers: Mapping[str, str] = field(default_factory=dict)
-    delay_s: float = 0.0
-    reset: bool = False
-    """Cut the connection instead of answering."""
     takes: int | None = 0
     """Events of the batch that are kept all the same, from its start; None for all. Only where
     `status` is set or `reset`."""

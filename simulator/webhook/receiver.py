@@ -11,19 +11,18 @@ and then one line per event; SIGTERM ends it.
 import argparse
 import asyncio
 import hmac
-import signal
-import sys
 import time
 from base64 import b64decode, b64encode
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import sha256
-from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 import orjson
 from aiohttp import web
+
+from simulator.servers.stand_in import ScriptedReply, StandIn, answered, show, until_stopped
 
 TOLERANCE_S = 300
 MAX_BODY = 20_000
@@ -41,14 +40,9 @@ class WebhookCall(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class WebhookReply:
-    """An answer. With `status` None the rules answer, after `delay_s`."""
+class WebhookReply(ScriptedReply):
+    """An answer instead of the rules'."""
 
-    status: int | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-    delay_s: float = 0.0
-    reset: bool = False
-    """Cut the connection instead of answering."""
     takes: bool = False
     """The event is kept all the same."""
 
@@ -63,13 +57,15 @@ class Event(NamedTuple):
     times: int
 
 
-class WebhookReceiver:
-    """The stand-in, listening on loopback while its context is open.
+class WebhookReceiver(StandIn):
+    """The stand-in while its context is open.
 
     `secrets` are those it accepts; one of a request's signatures must be of one of them. A wrong
     signature, or a time more than five minutes off, is answered 401. A script's reply precedes the
     rules.
     """
+
+    path = "/hooks"
 
     def __init__(
         self,
@@ -82,6 +78,7 @@ class WebhookReceiver:
         kept: Callable[[Any], None] = lambda body: None,
     ) -> None:
         """`kept` is called with each body that is taken for the first time."""
+        super().__init__(host, port)
         self.script = script
         self.requests = 0
         self.events: dict[str, Event] = {}
@@ -91,33 +88,10 @@ class WebhookReceiver:
         self.answers: Counter[str] = Counter()
         """By status; `reset` where the connection was cut."""
         self._keys = [b64decode(secret.removeprefix("whsec_")) for secret in secrets]
-        self._address, self._clock, self._kept = (host, port), clock, kept
-        self._runner: web.AppRunner | None = None
+        self._clock, self._kept = clock, kept
 
-    async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=1 << 20)
-        app.add_routes([web.post("/hooks", self._hook)])
-        self._runner = web.AppRunner(
-            app, access_log=None, handler_cancellation=False, shutdown_timeout=1
-        )
-        await self._runner.setup()
-        await web.TCPSite(self._runner, *self._address).start()
-        self._address = self._runner.addresses[0][:2]
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
-
-    @property
-    def url(self) -> str:
-        """Where it listens: the value for `url`."""
-        return f"http://{self._address[0]}:{self._address[1]}/hooks"
+    def routes(self) -> Sequence[web.RouteDef]:
+        return [web.post(self.path, self._hook)]
 
     def kept(self, event_type: str = "") -> dict[str, int]:
         """webhook-id -> how often it was kept, of one type or of all."""
@@ -142,16 +116,16 @@ class WebhookReceiver:
         reply = (self.script(call) if self.script else None) or WebhookReply()
         if reply.delay_s:
             await asyncio.sleep(reply.delay_s)
-        status = reply.status or self._judge(request.headers, webhook_id, raw, body)
-        if reply.takes or (reply.status is None and not reply.reset and status == 204):
+        if not reply.final:
+            status = self._judge(request.headers, webhook_id, raw, body)
+            if status == 204:
+                self._keep(webhook_id, body)
+            self.answers[str(status)] += 1
+            return web.Response(status=status, headers=dict(reply.headers))
+        if reply.takes:
             self._keep(webhook_id, body)
-        if reply.reset:
-            self.answers["reset"] += 1
-            if request.transport is not None:
-                request.transport.abort()
-            return web.Response(status=500)
-        self.answers[str(status)] += 1
-        return web.Response(status=status, headers=dict(reply.headers))
+        self.answers["reset" if reply.reset else str(reply.status)] += 1
+        return answered(request, reply)
 
     def _judge(self, headers: Mapping[str, str], webhook_id: str, raw: bytes, body: Any) -> int:
         """204 for an event that is signed, in time and in shape."""
@@ -183,20 +157,10 @@ class WebhookReceiver:
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
-    stop = asyncio.Event()
-    for name in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(name, stop.set)
+    def kept(body: Any) -> None:
+        show(orjson.dumps(body).decode())
 
-    def show(line: str) -> None:
-        sys.stdout.write(f"{line}\n")
-        sys.stdout.flush()
-
-    receiver = WebhookReceiver(
-        arguments.secret, port=arguments.port, kept=lambda body: show(orjson.dumps(body).decode())
-    )
-    async with receiver:
-        show(receiver.url)
-        await stop.wait()
+    await until_stopped(WebhookReceiver(arguments.secret, port=arguments.port, kept=kept))
 
 
 def main(argv: list[str] | None = None) -> None:

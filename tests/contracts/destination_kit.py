@@ -1,9 +1,10 @@
 """What the tests of any destination need: a rig for one account and its stand-in, and a clock."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from destinations.delivery.account import Account
 from destinations.delivery.ledger import COLUMNS
@@ -13,6 +14,7 @@ from destinations.delivery.rows import CELLS, OutboxRow, cells
 from destinations.registry import KINDS
 from processors.shopify.orders import Order
 from stream.store.contract import Store
+from tests.support.capi_orders import seen
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -33,10 +35,48 @@ class Trouble(StrEnum):
     """No answer for a minute."""
 
 
+R = TypeVar("R")
+
+
+class ScriptedRig(Generic[R]):
+    """What rigs have in common: troubles that wait in a queue, and orders of a plain web shop."""
+
+    replies: Mapping[Trouble, R]
+    """The stand-in's reply for each trouble."""
+
+    def __init__(self) -> None:
+        self._next: deque[Trouble | None] = deque()
+        self.spoilt: set[str] = set()
+
+    def reply(self) -> R | None:
+        """What the next request meets."""
+        trouble = self._next.popleft() if self._next else None
+        return None if trouble is None else self.replies[trouble]
+
+    def troubles(self, *troubles: Trouble | None) -> None:
+        self._next.extend(troubles)
+
+    def spoil(self, order_id: str) -> None:
+        self.spoilt.add(order_id)
+
+    def order(self, number: int, received_ms: int, **changes: Any) -> Order:
+        """Paid, and made a minute ago."""
+        made = datetime.fromtimestamp(received_ms / 1000, UTC) - timedelta(minutes=1)
+        return seen(received_ms, **{"order_id": number, "made": made, **changes})
+
+    def vetoed(self, number: int, received_ms: int) -> Order:
+        """Cancelled."""
+        later = datetime.fromtimestamp(received_ms / 1000, UTC) + timedelta(minutes=1)
+        cancelled = {"cancelled_at": later.isoformat(), "updated_at": later.isoformat()}
+        return self.order(number, received_ms, **cancelled)
+
+
 class Rig(Protocol):
     """One account of a destination, its stand-in over real HTTP, and orders for it."""
 
-    account: Account
+    @property
+    def account(self) -> Account: ...
+
     secrets: Sequence[str]
     """What may stand in no log line, error or answer."""
     probed: bool
