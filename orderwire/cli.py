@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from orderwire.commands import (
+    audit,
     demo,
     doctor,
     migrate_store,
@@ -31,6 +32,7 @@ COMMANDS = (
     demo,
     doctor,
     status,
+    audit,
     spend,
     replay,
     rebuild,

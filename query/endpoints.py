@@ -14,6 +14,7 @@ from aggregates.rfm.answer.schema import RfmCustomer, RfmCustomers, RfmOverview
 from processors.checkouts.state import KEPT_MS
 from processors.engine.feed import Feed
 from query.as_of import AsOf, as_of, today, zone_of
+from query.audits import AUDITS
 from query.counting import first_day_seen
 from query.customer_endpoints import (
     LISTED,
@@ -309,6 +310,7 @@ ROUTES: Final[tuple[ApiRoute, ...]] = (
         )
         for each, feeds in answers()
     ),
+    *AUDITS,
     *DESTINATIONS,
     *RETRIES,
     ApiRoute(

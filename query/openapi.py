@@ -160,7 +160,7 @@ def _content(
     several = [schema_of[each] for each in route.answers]
     own: Json = several[0] if len(several) == 1 else {"anyOf": several}
     envelopes = {"shop": OfShop, "status": OfInstallation}
-    if route.scope in envelopes:
+    if route.enveloped and route.scope in envelopes:
         own = {"allOf": [schema_of[envelopes[route.scope]], own]}
     return {"schema": own, "example": example(own, schemas)}
 

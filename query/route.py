@@ -48,6 +48,8 @@ class ApiRoute:
     media_types: tuple[str, ...] = ("application/json",)
     statuses: tuple[int, ...] = (200,)
     """With which such an answer comes."""
+    enveloped: bool = True
+    """Whether the answer has `shop` and `as_of` beside its own members."""
     body: type[Struct] | None = None
     """The request's JSON body, which may be left out."""
 

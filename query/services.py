@@ -13,6 +13,7 @@ from aggregates.rfm.value.fit import Fits
 from query.api_settings import ApiSettings
 from query.as_of import Lags
 from query.freshness import Freshness
+from query.pending_audits import Pending
 from query.route import Asked
 from query.stalled import NextOffsets
 from stream.log.contract import Log
@@ -52,6 +53,7 @@ class Services:
         self.first_orders = FirstOrderFits(store, FIT_PATIENCE_S)
         self.lags = Lags(log)
         self.standing = NextOffsets(clock())
+        self.pending_audits = Pending()
         self.metrics = ApiMetrics(registry)
         self.ready = True
         self.openapi: dict[str, Any] = {}

@@ -77,10 +77,10 @@ def graph(shop: str, capi: CapiSettings) -> Answer:
             [ok(shop, f"Meta knows pixel {capi.pixel_id}, and the token reaches it")], ahead_s
         )
     verdict = classify(answer.status_code, answer.headers, answer.content)
-    return Answer([_graph_line(shop, capi, verdict)], ahead_s)
+    return Answer([graph_line(shop, capi, verdict)], ahead_s)
 
 
-def _graph_line(shop: str, capi: CapiSettings, verdict: GraphVerdict) -> Line:
+def graph_line(shop: str, capi: CapiSettings, verdict: GraphVerdict) -> Line:
     """Meta's own message is not shown: it is translated, and may quote what was sent."""
     details = (
         f"(HTTP {verdict.http_status}, code {verdict.code}, subcode {verdict.subcode}, trace "

@@ -11,6 +11,7 @@ FEEDS: dict[str, str] = {
     "browser": "checkouts",
     "budget_spend": "spend",
     "contacts": "orders",
+    "audits": "audits",
     "parked": "parked",
 }
 """Topic by processor, in the order of `orderwire/serve/registry.py`."""

@@ -15,6 +15,7 @@ from orderwire.serve.feeds import keeping_contacts
 from orderwire.serve.sending import completers, outbox_processor
 from orderwire.serve.zones import zones
 from orderwire.settings.program import Settings
+from processors.audits.processor import Audits
 from processors.checkouts.processor import Checkouts
 from processors.checkouts.state import CHECKOUTS
 from processors.engine.parking import ParkedProcessor
@@ -73,6 +74,7 @@ _MAKE: dict[str, Callable[[Settings, Projections], Processor[Any]]] = {
     "browser": lambda settings, _: Browser(completers(settings)),
     "budget_spend": lambda _, made: Spend(aggregates.of_table(made, SPEND.table)),
     "contacts": lambda settings, _: Contacts(keeping_contacts(settings)),
+    "audits": lambda _, __: Audits(),
     "parked": lambda _, __: ParkedProcessor(),
 }
 

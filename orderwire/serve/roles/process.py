@@ -3,7 +3,8 @@ ends is reported in the log, `/v1/status` and `/readyz` and restarted, while the
 
 import asyncio
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from destinations.meta.contacts import forget_others
 from destinations.registry import KINDS
 from orderwire.doctor.predictions import wants_predicted_ltv
 from orderwire.serve import sending
+from orderwire.serve.audits.job import NAME as AUDITS
 from orderwire.serve.connections import open_log, wait_for_store
 from orderwire.serve.feeds import feeds, keeping_contacts, running
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
@@ -29,6 +31,7 @@ from orderwire.serve.schedule.jobs import jobs, services
 from orderwire.serve.schedule.scheduler import Scheduler
 from orderwire.serve.store_lock import exclusive_store
 from orderwire.settings.program import Settings
+from processors.audits.processor import Wanted
 from processors.engine.limits import ParkLimit
 from processors.engine.runner import Runner
 from processors.engine.stops import first_needed
@@ -36,7 +39,7 @@ from processors.shopify.orders import Order
 from stream.log.contract import Log, Unavailable
 from stream.metrics import JobMetrics, ProcessorMetrics
 from stream.record import TOPICS
-from stream.store.contract import Store, StoreError
+from stream.store.contract import Store, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
     from orderwire.serve.predicted_ltv import PredictedLtv
@@ -110,6 +113,17 @@ async def _work(
     def wake(events: Sequence[Order | Post]) -> None:
         out.sender.wake({event.shop for event in events})
 
+    asking = set[asyncio.Task[None]]()
+
+    def audit(wanted: Sequence[Wanted]) -> None:
+        task = asyncio.create_task(_audit(scheduler, {each.shop for each in wanted}))
+        asking.add(task)
+        task.add_done_callback(asking.discard)
+
+    committed: dict[str, Callable[[Sequence[Any]], None]] = {
+        **dict.fromkeys(outboxes, wake),
+        AUDITS: audit,
+    }
     metrics: ProcessorMetrics | None = None
     work = [asyncio.create_task(parts.keep("schedule", partial(scheduler.run, stop)))]
     for name in running(settings):
@@ -125,7 +139,7 @@ async def _work(
             metrics=metrics,
             limit=limit,
             shops=tuple(settings.shops),
-            committed=wake if urgent else _nothing,
+            committed=committed.get(name, _nothing),
             pace_s=SALE_PACE_S if urgent else PACE_S,
         )
         running_it = parts.keep(name, partial(runner.run, stop), runner.may_go_on)
@@ -142,6 +156,12 @@ async def _work(
         out.sender.stop()
         await asyncio.gather(sender, return_exceptions=True)
         await out.close()
+
+
+async def _audit(scheduler: Scheduler, shops: Collection[str]) -> None:
+    """Have runs carried out now. Where the store is away, the job's next turn finds them."""
+    with suppress(StoreUnavailable):
+        await scheduler.soon(AUDITS, shops)
 
 
 def _predicted_ltv(settings: Settings, store: Store) -> "PredictedLtv | None":

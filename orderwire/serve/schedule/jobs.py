@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from orderwire.serve.audits import job as audits
 from orderwire.serve.schedule.job import Job
 from orderwire.settings.program import Settings
 from stream.log.contract import Log
@@ -41,7 +42,10 @@ def _refetch(settings: Settings, services: Services) -> Job | None:
 
 
 # One line per job: makes it, or says None where no shop has it.
-_MAKE: tuple[Callable[[Settings, Services], Job | None], ...] = (_refetch,)
+_MAKE: tuple[Callable[[Settings, Services], Job | None], ...] = (
+    _refetch,
+    lambda settings, services: audits.make(settings, services.store),
+)
 
 
 def jobs(settings: Settings, services: Services) -> list[Job]:

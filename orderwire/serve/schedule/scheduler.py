@@ -11,7 +11,7 @@ gives its place up and goes on beside them, up to `SLOW_AT_ONCE` such turns.
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -86,6 +86,17 @@ class Scheduler:
         """Go on with these jobs; turns under way end as they were begun."""
         self._jobs = {job.name: job for job in jobs}
         self._registered_s = None
+        self._wake.set()
+
+    async def soon(self, job: str, shops: Collection[str]) -> None:
+        """Give these shops a turn now, or another one after the one under way."""
+        now_ms = self._clock_ms()
+
+        def ask(transaction: Transaction) -> None:
+            for shop in sorted(shops):
+                ledger.run_soon(transaction, job, shop, now_ms)
+
+        await self._in_transaction(ask)
         self._wake.set()
 
     async def run(self, stop: asyncio.Event) -> None:
