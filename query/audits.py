@@ -15,7 +15,7 @@ from aggregates.parameters import text, whole
 from processors.audits import ledger
 from processors.audits.run import DAYS, MOST_DAYS, STEPS, Issue, request
 from query.problem import Problem, not_found
-from query.route import Asked, Route
+from query.route import ApiRoute, Asked
 from query.services import Services, services_of
 from stream.log.contract import LogError
 from stream.times import instant
@@ -214,7 +214,7 @@ def _known(services: Services, shop: str, run_id: str) -> bool:
 
 TYPE: Final = text("type", f"which audit: {', '.join(STEPS)}", longest=40, where="path")
 AUDITS: Final = (
-    Route(
+    ApiRoute(
         "POST",
         "/api/audits/{type}",
         "Begin an audit; answers at once",
@@ -226,7 +226,7 @@ AUDITS: Final = (
         answer=Begun,
         enveloped=False,
     ),
-    Route(
+    ApiRoute(
         "GET",
         "/api/audits/session",
         "The latest run of each audit, step by step",
