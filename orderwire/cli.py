@@ -16,6 +16,7 @@ from orderwire.commands import (
     serve,
     spend,
     status,
+    subscribe,
     token,
 )
 
@@ -33,6 +34,7 @@ COMMANDS = (
     doctor,
     status,
     audit,
+    subscribe,
     spend,
     replay,
     rebuild,

@@ -91,6 +91,8 @@ class _Body(msgspec.Struct):
     taxes_included: Any = None
 
 
+FIELDS = frozenset(_Body.__struct_fields__)
+"""All that is read, as a subscription's `include_fields` names it."""
 _decoder = msgspec.json.Decoder(_Body)
 _whole = msgspec.json.Decoder(dict[str, Any])
 

@@ -28,6 +28,8 @@ class _Body(msgspec.Struct):
     line_items: Any = None
 
 
+FIELDS = frozenset(_Body.__struct_fields__)
+"""All that is read, as a subscription's `include_fields` names it."""
 _decoder = msgspec.json.Decoder(_Body)
 
 

@@ -4,7 +4,7 @@ To add one: a function in `fields/`, a line here, and its type in `tests/support
 where the schema does not have it yet.
 """
 
-from simulator.admin.fields import bulk_operations, orders, single
+from simulator.admin.fields import bulk_operations, orders, single, webhooks
 from simulator.admin.world import Field
 
 FIELDS: dict[str, Field] = {
@@ -20,6 +20,10 @@ FIELDS: dict[str, Field] = {
     "ordersCount": orders.orders_count,
     "refund": single.refund,
     "shop": single.shop,
+    "webhookSubscriptionCreate": webhooks.create,
+    "webhookSubscriptionDelete": webhooks.delete,
+    "webhookSubscriptionUpdate": webhooks.update,
+    "webhookSubscriptions": webhooks.listed,
 }
 ROOT_SCOPES = {
     "abandonedCheckouts": "read_orders",

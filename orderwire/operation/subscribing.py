@@ -1,0 +1,72 @@
+"""Subscribes a shop, and keeps its address, by which the watchdog restores what Shopify removed."""
+
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from ingest.shopify.admin.client import AdminClient
+from ingest.shopify.admin.subscriptions import (
+    Change,
+    Problem,
+    Subscription,
+    Wanted,
+    apply,
+    difference,
+    elsewhere,
+    listed,
+)
+from orderwire.operation.output import Refused
+from stream.store.contract import Reading, Transaction
+
+PATH = "/webhooks/shopify"
+
+
+class Subscribed(NamedTuple):
+    """What was done, or would be."""
+
+    changes: list[Change]
+    problems: list[Problem]
+    """Of changes that Shopify refused."""
+    elsewhere: list[Subscription]
+    """Of other addresses, left as they are."""
+
+
+def checked(url: str) -> str:
+    """The address as Shopify takes it. Raises Refused."""
+    parts = urlsplit(url.strip())
+    if parts.scheme != "https" or not parts.hostname:
+        raise Refused(f"{url}: Shopify delivers to https addresses only")
+    if parts.path.rstrip("/") in ("",):
+        raise Refused(f"{url}: the receiver listens at {PATH}: https://{parts.netloc}{PATH}")
+    return url.strip().rstrip("/")
+
+
+def subscribe(
+    client: AdminClient, wanted: tuple[Wanted, ...], uri: str, *, dry_run: bool
+) -> Subscribed:
+    """Make what exists equal to what is wanted. Raises AdminError."""
+    found = listed(client)
+    changes = difference(found, wanted, uri)
+    problems = [] if dry_run or not changes else apply(client, changes, uri)
+    return Subscribed(changes, problems, elsewhere(found, uri))
+
+
+def address(reading: Reading, shop: str) -> str | None:
+    """Where the shop's webhooks go by `orderwire subscribe`; None where it was never run."""
+    rows = reading.query("SELECT uri FROM subscribed WHERE shop = :shop", shop=shop)
+    return str(rows[0].uri) if rows else None
+
+
+def keep(transaction: Transaction, shop: str, uri: str, now_ms: int) -> None:
+    """Remember the address; the watchdog holds Shopify to it from now on."""
+    transaction.execute(
+        "INSERT INTO subscribed (shop, uri, since_ms) VALUES (:shop, :uri, :now)"
+        " ON CONFLICT (shop) DO UPDATE SET uri = :uri, since_ms = :now",
+        shop=shop,
+        uri=uri,
+        now=now_ms,
+    )
+
+
+def forget(transaction: Transaction, shop: str) -> None:
+    """The shop is on its own again."""
+    transaction.execute("DELETE FROM subscribed WHERE shop = :shop", shop=shop)
