@@ -33,7 +33,9 @@ class Answer:
 
     path: str
     summary: str
-    answer: Callable[[Question], Struct]
+    answer: Callable[[Question], Struct] | None
+    """None: the query role has a handler for the path, which answers from memory."""
     schema: type[Struct]
     """The type of what `answer` gives."""
     parameters: tuple[Parameter, ...] = ()
+    media_types: tuple[str, ...] = ("application/json",)

@@ -8,11 +8,8 @@ from typing import Any, Final
 import structlog
 from aiohttp import hdrs, web
 
-from aggregates.parameters import CURSOR, Parameter, choice, whole
-from aggregates.rfm.answer.customer_rows import SORTS, Listing
+from aggregates.rfm.answer.customer_rows import Listing
 from aggregates.rfm.answer.customers import (
-    LIMIT,
-    MOST,
     Customer,
     Place,
     cursor,
@@ -22,37 +19,24 @@ from aggregates.rfm.answer.customers import (
     place_of,
     scored,
 )
-from aggregates.rfm.answer.overview import FEEDS, RfmView, overview
+from aggregates.rfm.answer.overview import RfmView, overview
 from aggregates.rfm.answer.schema import CustomerLtv, RfmCustomers, RfmOverview
-from aggregates.rfm.answer.segments import SEGMENTS
 from aggregates.rfm.first_orders.answer import first_orders_answer
+from aggregates.rfm.manifest import MANIFEST
 from aggregates.rfm.value.ltv import Purchases, customers_ltv, predicted_ltv
 from query.as_of import AsOf, Spans, as_of, today
 from query.contacts import Contact, contacts
 from query.envelope import answered
 from query.export import header, lines
 from query.problem import bad_parameter, not_found
-from query.route import Asked
+from query.route import Asked, Handler
 from query.services import Services, services_of
 from stream.store.contract import StoreError
 
 Json = dict[str, Any]
+FEEDS: Final = MANIFEST.feeds
 EXPORT_PAGE: Final = 2_000
 log = structlog.get_logger()
-
-SEGMENT: Final = choice("segment", "only customers of this segment", SEGMENTS)
-LISTED: Final[tuple[Parameter, ...]] = (
-    SEGMENT,
-    choice("sort", "best first by this", SORTS, "recency"),
-    whole("limit", "items on a page", 1, MOST, LIMIT),
-    CURSOR,
-    choice(
-        "format",
-        "`csv`: all pages with all columns; `meta`: hashed ids in the layout of Meta's customer "
-        "lists",
-        ("json", "csv", "meta"),
-    ),
-)
 
 
 def _day(asked: Asked, view: RfmView) -> int:
@@ -230,3 +214,11 @@ async def rfm_customer(asked: Asked) -> Json:
     (predicted,) = await _predicted(asked, view, listing.day, [customer])
     rests_on = _as_of(asked, view, listing.day, spans)
     return answered(asked.shop, rests_on, customer_answer(customer, predicted))
+
+
+FROM_MEMORY: Final[dict[str, Handler]] = {
+    "/v1/rfm": rfm,
+    "/v1/rfm/customers": rfm_customers,
+    "/v1/rfm/customers/{id}": rfm_customer,
+}
+"""Handlers of the answers that are no function of a snapshot (`aggregates.question.Answer`)."""

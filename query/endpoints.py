@@ -1,27 +1,20 @@
 """All routes of the API in one table; router and OpenAPI document are made from it."""
 
 import asyncio
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 from aiohttp import hdrs, web
 
-from aggregates.parameters import text
 from aggregates.question import Answer, Question
-from aggregates.rfm.answer.overview import FEEDS
-from aggregates.rfm.answer.schema import RfmCustomer, RfmCustomers, RfmOverview
 from processors.checkouts.state import KEPT_MS
 from processors.engine.feed import Feed
 from query.as_of import AsOf, as_of, today, zone_of
 from query.audits import AUDITS
 from query.counting import first_day_seen
-from query.customer_endpoints import (
-    LISTED,
-    rfm,
-    rfm_customer,
-    rfm_customers,
-)
+from query.customer_endpoints import FROM_MEMORY
 from query.destinations import DESTINATIONS, RETRIES
 from query.destinations import feeds as destination_feeds
 from query.envelope import answered
@@ -65,7 +58,9 @@ def _day(reading: Reading, asked: Asked) -> int:
     return today(asked.now_ms, zone_of(reading, asked.shop, asked.settings.zone))
 
 
-async def _answer(answer: Answer, feeds: tuple[Feed, ...], asked: Asked) -> Json:
+async def _answer(
+    answer: Callable[[Question], msgspec.Struct], feeds: tuple[Feed, ...], asked: Asked
+) -> Json:
     services = services_of(asked)
     spans = await services.lags.spans({feed.topic for feed in feeds})
 
@@ -73,7 +68,7 @@ async def _answer(answer: Answer, feeds: tuple[Feed, ...], asked: Asked) -> Json
         with services.store.snapshot() as snapshot:
             positions, day = snapshot.positions(), _day(snapshot, asked)
             since = first_day_seen(snapshot, asked.shop)
-            found = answer.answer(
+            found = answer(
                 Question(snapshot, asked.shop, asked.now_ms, day, asked.values, asked.settings)
             )
         kept_days = CHECKOUTS_KEPT_DAYS if "checkouts" in {feed.topic for feed in feeds} else None
@@ -84,6 +79,24 @@ async def _answer(answer: Answer, feeds: tuple[Feed, ...], asked: Asked) -> Json
 
     members, rests_on = await asyncio.to_thread(read)
     return answered(asked.shop, rests_on, members)
+
+
+def _route(answer: Answer, feeds: tuple[Feed, ...]) -> ApiRoute:
+    """The route of an answer that a manifest declares."""
+    handler = FROM_MEMORY.get(answer.path)
+    if answer.answer is not None:
+        handler = partial(_answer, answer.answer, feeds)
+    if handler is None:
+        raise KeyError(f"{answer.path} has neither a function nor a handler")
+    return ApiRoute(
+        "GET",
+        answer.path,
+        answer.summary,
+        handler,
+        parameters=answer.parameters,
+        answer=answer.schema,
+        media_types=answer.media_types,
+    )
 
 
 async def status(asked: Asked) -> Json:
@@ -115,7 +128,6 @@ async def status(asked: Asked) -> Json:
 
     known = dict.fromkeys(
         (
-            *FEEDS,
             *(feed for _, feeds in answers() for feed in feeds),
             *destination_feeds(asked.settings),
             PARKED,
@@ -267,49 +279,7 @@ async def index(asked: Asked) -> web.Response:
 HTML: Final = ("text/html",)
 
 ROUTES: Final[tuple[ApiRoute, ...]] = (
-    ApiRoute(
-        "GET",
-        "/v1/rfm",
-        "Customers by recency, frequency and monetary; churn; lifetime value",
-        rfm,
-        answer=RfmOverview,
-    ),
-    ApiRoute(
-        "GET",
-        "/v1/rfm/customers",
-        "Customers with an order in the window, by segment, a page at a time; CSV of all pages "
-        "with `Accept: text/csv`",
-        rfm_customers,
-        parameters=LISTED,
-        answer=RfmCustomers,
-        media_types=("application/json", "text/csv"),
-    ),
-    ApiRoute(
-        "GET",
-        "/v1/rfm/customers/{id}",
-        "One customer's scores, segment and predicted value",
-        rfm_customer,
-        parameters=(
-            text(
-                "id",
-                "Shopify's customer id, or `g:` and a hash for a guest",
-                longest=64,
-                where="path",
-            ),
-        ),
-        answer=RfmCustomer,
-    ),
-    *(
-        ApiRoute(
-            "GET",
-            each.path,
-            each.summary,
-            partial(_answer, each, feeds),
-            parameters=each.parameters,
-            answer=each.schema,
-        )
-        for each, feeds in answers()
-    ),
+    *(_route(each, feeds) for each, feeds in answers()),
     *AUDITS,
     *DESTINATIONS,
     *RETRIES,

@@ -1,4 +1,4 @@
-"""The answers that are one function of a snapshot, from the manifests."""
+"""The answers that the manifests declare."""
 
 from collections.abc import Iterator
 from importlib import import_module
@@ -9,8 +9,7 @@ from processors.engine.feed import Feed
 
 
 def answers() -> Iterator[tuple[Answer, tuple[Feed, ...]]]:
-    """Every answer that is one function of a snapshot, with the processors that it rests on."""
+    """Every answer of an aggregate, with the processors that it rests on."""
     for manifest in AGGREGATES:
-        if manifest.answers:
-            for answer in import_module(manifest.answers).ANSWERS:
-                yield answer, manifest.feeds
+        for answer in import_module(manifest.answers).ANSWERS:
+            yield answer, manifest.feeds

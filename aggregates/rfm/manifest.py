@@ -22,5 +22,5 @@ MANIFEST: Final = Manifest(
     projection=_projection,
     entities=(SHOPS, EARLY, DAYS, CUSTOMERS),
     cells=(*OF_CUSTOMERS, LEFT_OUT_CELLS),
-    answers="",  # From cells in memory: `query/customer_endpoints.py`.
+    answers="aggregates.rfm.answers",
 )

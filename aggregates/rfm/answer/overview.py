@@ -21,13 +21,12 @@ from aggregates.rfm.answer.segments import NEW, SEGMENTS, SHOPIFY, grid_segment
 from aggregates.rfm.first_orders.schema import FirstOrdersLtv
 from aggregates.rfm.fold.customer import BTYD_CELLS, LAST_DAY_CELLS, RFM_CELLS, SPEND_CELLS
 from aggregates.rfm.fold.projection import NAME
-from processors.engine.feed import Feed
+from aggregates.rfm.manifest import MANIFEST
 from processors.engine.projection import live_keys
 from stream.money import MoneyJson, amount, money
 from stream.store.contract import Position, Snapshot, Store
 
 TABLES: Final = (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS)
-FEEDS: Final = (Feed("orders", "orders"),)
 
 NOTHING_YET: Final = (
     "no order that counts was folded for this shop yet: see /v1/status, then `orderwire doctor`"
@@ -142,7 +141,7 @@ class RfmArrays:
             )
         )
         live = live_keys(snapshot, NAME)
-        self._positions = tuple(snapshot.positions(FEEDS[0].processor))
+        self._positions = tuple(snapshot.positions(MANIFEST.feeds[0].processor))
         self._views = {
             live[key]: self._view(
                 live[key],
@@ -343,7 +342,6 @@ def _money(units: int, currency: str) -> MoneyJson | None:
 
 
 __all__ = [
-    "FEEDS",
     "NONE_IN_WINDOW",
     "TABLES",
     "TOO_FEW",
