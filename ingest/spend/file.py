@@ -7,15 +7,15 @@ a line that stands twice is refused, since adding it up would count its spend tw
 import csv
 import datetime as dt
 import io
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Final
 
+from ingest.spend.campaign_day import CampaignDay
 from ingest.spend.columns import Columns, recognise
-from ingest.spend.record import Row
 from ingest.spend.written import Unreadable, bare, day, day_first, decimal_mark, number
-from stream.money import amount, is_known, minor
+from stream.money import is_known
 
 HEADER_WITHIN: Final = 20
 """Google writes a title and the dates of the report above the header."""
@@ -38,10 +38,6 @@ class Options:
     """`dmy` or `mdy`: how slashed dates are written."""
     decimal: str | None = None
     """`,` or `.`."""
-    rates: Mapping[str, Decimal] = field(default_factory=dict)
-    """How much one unit of a currency is in `into`."""
-    into: str | None = None
-    """The currency that amounts with a rate are converted into."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,36 +52,13 @@ class BadLine:
 class Report:
     """What a file holds."""
 
-    days: list["CampaignDay"]
+    days: list[CampaignDay]
     bad: list[BadLine]
     lines: int
     """Lines that were read as spend."""
     totals: int
     """Lines of totals, left out."""
     platform: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class CampaignDay:
-    """A campaign's day, in the ad account's currency."""
-
-    date: dt.date
-    channel: str
-    campaign_id: str
-    campaign_name: str
-    currency: str
-    spend: Decimal
-    impressions: int | None
-    clicks: int | None
-    platform_revenue: Decimal | None
-    platform_orders: int | None
-    time_zone: str
-    reported_at: str
-
-    @property
-    def key(self) -> tuple[dt.date, str, str]:
-        """What one row is kept for."""
-        return self.date, self.channel, self.campaign_id or f"name:{self.campaign_name.casefold()}"
 
 
 def decoded(content: bytes) -> str:
@@ -270,38 +243,3 @@ def _together(one: CampaignDay, other: CampaignDay) -> CampaignDay:
         platform_revenue=revenue,
         platform_orders=both(one.platform_orders, other.platform_orders),
     )
-
-
-def row(each: CampaignDay, options: Options, reported_at: str) -> Row:
-    """As the topic `spend` has it, converted where a rate is given."""
-    rate = options.rates.get(each.currency)
-    into = options.into if rate is not None and options.into else each.currency
-    factor = Decimal(1) if rate is None else rate
-
-    def written(value: Decimal) -> str:
-        return amount(minor(value * factor, into), into)
-
-    made: Row = {
-        "date": each.date.isoformat(),
-        "channel": each.channel,
-        "campaign_id": each.campaign_id,
-        "campaign_name": each.campaign_name,
-        "currency": into,
-        "spend": written(each.spend),
-        "reported_at": each.reported_at or reported_at,
-    }
-    if each.impressions is not None:
-        made["impressions"] = each.impressions
-    if each.clicks is not None:
-        made["clicks"] = each.clicks
-    if each.platform_revenue is not None:
-        made["platform_revenue"] = written(each.platform_revenue)
-    if each.platform_orders is not None:
-        made["platform_orders"] = each.platform_orders
-    if each.time_zone:
-        made["time_zone"] = each.time_zone
-    if into != each.currency:
-        made["account_currency"] = each.currency
-        made["account_spend"] = str(each.spend)
-        made["rate"] = str(factor)
-    return made

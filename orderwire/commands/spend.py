@@ -1,4 +1,4 @@
-"""`orderwire spend`: what ads cost, from files."""
+"""`orderwire spend`: what ads cost, from files and from Meta."""
 
 import asyncio
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import typer
 if TYPE_CHECKING:
     from ingest.spend.record import Row
     from orderwire.operation.spend_import import Found
+    from orderwire.settings.program import Settings, ShopSettings
 
 SHOWN_LINES = 20
 IMPORT_EXAMPLES = (
@@ -20,7 +21,10 @@ IMPORT_EXAMPLES = (
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    spend = typer.Typer(help="What ads cost: import a file of any channel.", no_args_is_help=True)
+    spend = typer.Typer(
+        help="What ads cost: pull it from Meta, or import a file of any channel.",
+        no_args_is_help=True,
+    )
     app.add_typer(spend, name="spend")
 
     @spend.command("import", epilog=IMPORT_EXAMPLES)
@@ -69,7 +73,7 @@ def register(app: typer.Typer) -> None:
         --rate converts them; days stay the ad account's.
         """
         from ingest.spend.file import Options
-        from orderwire.operation.choice import chosen_shop
+        from orderwire.operation.one_shop import one_shop
         from orderwire.operation.output import Refused, exit_on_failure
         from orderwire.operation.spend_import import append, look, rates
         from orderwire.settings.program import Settings
@@ -82,17 +86,16 @@ def register(app: typer.Typer) -> None:
                 raise typer.BadParameter(f"write {' or '.join(known)}", param_hint=name)
         with exit_on_failure("spend import"):
             settings = Settings.load()
-            chosen = chosen_shop(settings, shop)
+            chosen = one_shop(settings, shop)
             options = Options(
                 channel=channel,
                 currency=currency,
                 time_zone=time_zone,
                 dates=dates,
                 decimal=None if decimal is None else {"comma": ",", "dot": "."}[decimal],
-                rates=rates(rate or ()),
-                into=into.upper() if into else chosen.currency,
             )
-            found = look(file, chosen, options)
+            converted = rates(chosen, rate or (), into.upper() if into else None)
+            found = look(file, options, converted)
             _show(found)
             if found.bad and not partial:
                 raise Refused(
@@ -107,6 +110,89 @@ def register(app: typer.Typer) -> None:
                 f"{len(found.rows)} campaign days of {chosen.domain} taken; `orderwire serve`"
                 " counts them in /v1/budget"
             )
+
+    @spend.command("pull", epilog="Example: `orderwire spend pull --days 93`")
+    def pull_spend(
+        shop: Annotated[str, typer.Option(help="Only this shop; else every shop.")] = "",
+        days: Annotated[
+            int | None,
+            typer.Option(
+                min=1, max=1_100, help="How many days back; else what `serve` would ask for now."
+            ),
+        ] = None,
+    ) -> None:
+        """Read the spend of META_AD_ACCOUNT_ID by campaign and day from Meta's Insights, with the
+        budgets that are set.
+
+        `orderwire serve` does so by itself every hour: the last 3 days, once a day the last 28, and
+        93 days the first time. The token needs ads_read.
+        """
+        from orderwire.operation.one_shop import one_shop
+        from orderwire.operation.output import Refused, exit_on_failure
+        from orderwire.settings.program import Settings
+
+        with exit_on_failure("spend pull"):
+            settings = Settings.load()
+            chosen = [one_shop(settings, shop)] if shop else list(settings.shops.values())
+            with_account = [each for each in chosen if each.meta.ad_account_id is not None]
+            if not with_account:
+                raise Refused(
+                    "no ad account is set: set META_AD_ACCOUNT_ID, and META_ADS_TOKEN where the"
+                    " pixel's token has no ads_read"
+                )
+            failed = asyncio.run(_pull(settings, with_account, days))
+            for domain, reason in failed:
+                typer.echo(f"orderwire spend pull: {domain}: {reason}", err=True)
+            if failed:
+                raise typer.Exit(1)
+
+
+async def _pull(
+    settings: "Settings", shops: "Sequence[ShopSettings]", days: int | None
+) -> list[tuple[str, str]]:
+    """Pull for each shop; the shops that failed, and why."""
+    import time
+
+    from ingest.meta.graph import Graph, GraphError
+    from orderwire.operation.existing import open_existing_store
+    from orderwire.operation.spend_pull import access, pull
+    from orderwire.serve.connections import open_log
+    from orderwire.serve.schedule.services import services
+
+    def wait(seconds: float) -> bool:
+        time.sleep(seconds)
+        return False
+
+    failed = []
+    store = await asyncio.to_thread(open_existing_store, settings)
+    try:
+        log = await open_log(settings)
+        try:
+            with_log = services(store, log)
+            for shop in shops:
+                how = access(shop)
+                if how is None:
+                    failed.append((shop.domain, "no token: set META_ADS_TOKEN"))
+                    continue
+                graph = Graph(*how, wait)
+                now_ms = time.time_ns() // 1_000_000
+                try:
+                    done = await asyncio.to_thread(
+                        pull, shop, graph, store, with_log.append, now_ms, days=days
+                    )
+                except GraphError as error:
+                    failed.append((shop.domain, str(error)))
+                    continue
+                account = done.account
+                typer.echo(
+                    f"{shop.domain}: {done.note} (ad account {account.account_id},"
+                    f" {account.currency}, {account.time_zone or 'no time zone'})"
+                )
+        finally:
+            await log.close()
+    finally:
+        store.close()
+    return failed
 
 
 def _show(found: "Found") -> None:

@@ -4,15 +4,15 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 
-from ingest.spend.file import BadLine, NotASpendFile, Options, Report, read, row
+from ingest.spend.campaign_day import Rates, row
+from ingest.spend.file import BadLine, NotASpendFile, Options, Report, read
 from ingest.spend.record import Row, spend_record
 from orderwire.operation.output import Refused
 from orderwire.serve.connections import open_log
+from orderwire.settings.numbers import parse_rates
 from orderwire.settings.program import Settings, ShopSettings
-from stream.money import is_known
 from stream.record import Record
 
 BATCH = 500
@@ -30,28 +30,23 @@ class Found:
         return self.report.bad
 
 
-def rates(texts: Sequence[str]) -> dict[str, Decimal]:
-    """`USD=0.92` as a rate of each currency. Raises Refused."""
-    found: dict[str, Decimal] = {}
-    for text in texts:
-        code, _, rate = text.partition("=")
-        try:
-            value = Decimal(rate.replace(",", "."))
-        except ArithmeticError:
-            value = Decimal(0)
-        if not is_known(code.upper()) or not value.is_finite() or value <= 0:
-            raise Refused(f"--rate {text}: write it as USD=0.92, one USD in the shop's currency")
-        found[code.upper()] = value
-    return found
-
-
-def look(path: Path, shop: ShopSettings, options: Options) -> Found:
-    """Read a file without taking anything of it. Raises Refused."""
-    if options.rates and options.into is None:
+def rates(shop: ShopSettings, texts: Sequence[str], into: str | None) -> Rates:
+    """Those of AD_RATES, and over them the ones given. Raises Refused."""
+    try:
+        given = parse_rates(",".join(texts))
+    except ValueError as error:
+        raise Refused(f"--rate {error}") from None
+    into = into or shop.currency
+    if given and into is None:
         raise Refused(
             "--rate converts into the shop's currency, which is not set: set"
             " SHOPIFY_SHOP_CURRENCY, or say --into EUR"
         )
+    return Rates({**shop.ads.conversion, **given}, into)
+
+
+def look(path: Path, options: Options, converted: Rates) -> Found:
+    """Read a file without taking anything of it. Raises Refused."""
     try:
         report = read(path.read_bytes(), options)
     except OSError as error:
@@ -59,7 +54,7 @@ def look(path: Path, shop: ShopSettings, options: Options) -> Found:
     except NotASpendFile as error:
         raise Refused(f"{path}: {error}") from None
     reported_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return Found(report, [row(each, options, reported_at) for each in report.days])
+    return Found(report, [row(each, converted, reported_at) for each in report.days])
 
 
 async def append(settings: Settings, shop: ShopSettings, rows: Sequence[Row]) -> None:

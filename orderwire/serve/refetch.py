@@ -15,7 +15,7 @@ from ingest.shopify.admin.client import AdminClient, QueryRefused
 from ingest.shopify.admin.refetch import Refetch
 from orderwire.serve.admin import admin_client
 from orderwire.serve.schedule.job import Done, Job, Turn
-from orderwire.serve.schedule.jobs import Services
+from orderwire.serve.schedule.services import Services
 from orderwire.settings.program import Settings
 from processors.orders.refetch import REFETCH, RefetchRow
 

@@ -21,6 +21,10 @@ class MetaVariables(BaseModel):
     """Also the account's: it signs calls to the Graph API."""
     verify_token: SecretStr | None = None
     ad_account_id: str | None = Field(None, pattern=r"^(act_)?\d+$", description="digits")
+    ads_token: SecretStr | None = None
+    """Reads Insights, where the pixel's token has no ads_read."""
+    graph_url: str = "https://graph.facebook.com"
+    graph_version: str = "v27.0"
 
 
 def capi_table(shop: str, values: Mapping[str, Any]) -> dict[str, Any] | None:

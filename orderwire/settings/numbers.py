@@ -1,12 +1,44 @@
 """AD_*, ORDERWIRE_LTV_* and ORDERWIRE_CHURN_*: a merchant's decisions about ads and customer value.
 Defaults are from docs/facts/analytics.md."""
 
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 
 POSITIVE = "a positive number"
 FRACTION = "a fraction of revenue, for example 0.4"
+
+
+def parse_rates(text: str) -> dict[str, Decimal]:
+    """`USD=0.92,GBP=1.17`: how much one of each is in the shop's currency. Raises ValueError."""
+    # It brings babel, and processes that convert no money do without.
+    from stream.money import is_known
+
+    found: dict[str, Decimal] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        code, _, rate = part.partition("=")
+        code = code.strip().upper()
+        try:
+            value = Decimal(rate.strip())
+        except ArithmeticError:
+            value = Decimal(0)
+        if not is_known(code) or not value.is_finite() or value <= 0:
+            raise ValueError(f"{part!r} is no rate: write it as USD=0.92")
+        found[code] = value
+    return found
+
+
+def _rates_text(value: object) -> object:
+    if isinstance(value, Mapping):  # a table of orderwire.toml
+        return ",".join(f"{code}={rate}" for code, rate in value.items())
+    return value
+
+
+def _good_rates(text: str) -> str:
+    parse_rates(text)
+    return text
 
 
 class AdNumbers(BaseModel):
@@ -37,6 +69,16 @@ class AdNumbers(BaseModel):
         0.75, ge=0.5, lt=1, description="a probability from 0.5 up to below 1, for example 0.75"
     )
     """P(mean return < 0) from which a campaign's budget is cut."""
+    rates: Annotated[str, BeforeValidator(_rates_text), AfterValidator(_good_rates)] = Field(
+        "", description="rates such as USD=0.92,GBP=1.17"
+    )
+    """What one unit of an ad account's currency is in the shop's; spend in any other currency
+    stays as it is, and out of the totals."""
+
+    @property
+    def conversion(self) -> dict[str, Decimal]:
+        """`rates` by currency."""
+        return parse_rates(self.rates)
 
 
 class CustomerNumbers(BaseModel):

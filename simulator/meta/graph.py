@@ -21,6 +21,7 @@ import orjson
 from aiohttp import web
 
 from simulator.meta.account import Answered, Contradiction, GraphAccount
+from simulator.meta.ads import Ads
 from simulator.meta.replies import EventsCall, Faults, Script, error_body
 from simulator.meta.rules import Broken, event_broken, findings, request_broken
 from simulator.servers.stand_in import StandIn, answered, until_stopped
@@ -72,6 +73,7 @@ class GraphStandIn(StandIn):
         only_ids: bool = False,
         keeps_valid: bool = False,
         clock: Callable[[], float] = time.time,
+        ads: Collection[Ads] = (),
     ) -> None:
         super().__init__(host, port)
         self.script = script
@@ -80,6 +82,7 @@ class GraphStandIn(StandIn):
         self._app_secret = app_secret
         self._keeps_valid = keeps_valid
         self._clock = clock
+        self.ads = ads
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [
@@ -87,8 +90,13 @@ class GraphStandIn(StandIn):
             web.get("/{version}/me", self._me),
             web.get("/{version}/debug_token", self._debug_token),
             web.get("/{version}/dataset_quality", self._quality),
-            web.get(r"/{version}/{pixel:\d+}", self._pixel),
+            web.get(r"/{version}/{pixel:\d+}", self._pixel_or_run),
             web.post(r"/{version}/{pixel}/events", self._events),
+            *(
+                web.route(method, path, self._of_ads)
+                for method in ("GET", "POST")
+                for path in ("/{version}/{object}", "/{version}/{object}/{edge}")
+            ),
         ]
 
     @property
@@ -260,6 +268,26 @@ class GraphStandIn(StandIn):
 
         return self._answer(request, pixel, found)
 
+    async def _pixel_or_run(self, request: web.Request) -> web.Response:
+        if any(each.owns(request.match_info["pixel"]) for each in self.ads):
+            return await self._of_ads(request)
+        return await self._pixel(request)
+
+    async def _of_ads(self, request: web.Request) -> web.Response:
+        """A call about an ad account: the token is judged here, the rest there."""
+        posted = dict(await request.post()) if request.method == "POST" else {}
+        query = {**request.query, **{name: str(value) for name, value in posted.items()}}
+        refused = self._refused(request, query, None)
+        if refused is not None:
+            return web.Response(status=refused[0], body=refused[1], content_type="application/json")
+        object_id = request.path.split("/")[2]
+        for each in self.ads:
+            if each.owns(object_id):
+                return await each.answer(request, query)
+        message = f"Unsupported request. Object with ID '{object_id[:20]}' does not exist"
+        body = error_body(100, message, _trace(self.account.requests), subcode=33)
+        return web.Response(status=400, body=body, content_type="application/json")
+
     async def _quality(self, request: web.Request) -> web.Response:
         return self._answer(
             request, request.query.get("dataset_id", ""), lambda: {"web": self.quality()}
@@ -323,7 +351,10 @@ async def _serve(arguments: argparse.Namespace) -> None:
         latency_s=(arguments.latency_ms[0] / 1000, arguments.latency_ms[1] / 1000),
         outage_s=None if outage is None else (now_s + outage[0], now_s + outage[0] + outage[1]),
     )
-    graph = GraphStandIn(weather.script(), port=arguments.port, only_ids=arguments.only_ids)
+    ads = [] if arguments.ads is None else [Ads(**orjson.loads(arguments.ads.read_bytes()))]
+    graph = GraphStandIn(
+        weather.script(), port=arguments.port, only_ids=arguments.only_ids, ads=ads
+    )
     await until_stopped(graph)
     if arguments.report is not None:
         arguments.report.write_bytes(orjson.dumps(graph.account.summary(events=True)))
@@ -336,6 +367,9 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--report", type=Path, help="file for the books, written at SIGTERM")
+    parser.add_argument(
+        "--ads", type=Path, help="JSON of an ad account: account_id, rows, currency, time_zone"
+    )
     parser.add_argument("--only-ids", action="store_true", help="8 bytes per event, for long runs")
     parser.add_argument("--seed", type=int, default=0)
     for share in ("transient", "ambiguous", "resets", "html", "throttled"):

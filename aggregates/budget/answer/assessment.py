@@ -32,9 +32,12 @@ class Assessment:
 def current_budget(campaign: Campaign, terms: Terms) -> int | None:
     """Today's budget, minor units per day; None before the campaign's first full day.
 
-    It is the spend of the newest full day that is known. Where its channel reports on and the
+    It is the budget that is set, where the platform says it, else the spend of the newest full day
+    that is known. Where its channel reports on and the
     campaign is missing for longer than the immature days, it is paused: zero.
     """
+    if campaign.daily_budget is not None:
+        return campaign.daily_budget
     today = terms.recent.last
     days = [day for day in campaign.spend if day < today]
     if not any(campaign.spend[day] > 0 for day in days):

@@ -72,6 +72,8 @@ class Campaign:
     revenue: Counter[int] = field(default_factory=Counter)
     orders: Counter[int] = field(default_factory=Counter)
     platform: defaultdict[int, Platform] = field(default_factory=lambda: defaultdict(Platform))
+    daily_budget: int | None = None
+    """As it is set now, minor units of `spend_currency`; None where no report says it."""
 
 
 @dataclass(slots=True)
@@ -80,6 +82,17 @@ class Bucket:
 
     orders: Counter[int] = field(default_factory=Counter)
     revenue: Counter[int] = field(default_factory=Counter)
+
+
+class SetBudget(NamedTuple):
+    """A campaign's daily budget as a report says it is set."""
+
+    channel: str
+    campaign_id: str
+    campaign_name: str
+    day: int
+    currency: str
+    amount: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +136,18 @@ def shop_currency(cells: Iterable[CurrencyCount]) -> str | None:
         if any(counted.values()):
             return min(counted, key=lambda code: (-counted[code], code))
     return None
+
+
+def set_budgets(account: Account, budgets: Iterable[SetBudget]) -> None:
+    """Note each campaign's budget, the newest that was reported."""
+    newest: dict[tuple[str, str, str], SetBudget] = {}
+    for each in sorted(budgets, key=lambda each: each.day):
+        named = "" if each.campaign_id else label(each.campaign_name)
+        newest[each.channel, each.campaign_id, named] = each
+    for campaign in account.campaigns:
+        found = newest.get(key_of(campaign))
+        if found is not None and found.currency == campaign.spend_currency:
+            campaign.daily_budget = found.amount
 
 
 class _Directory:

@@ -28,6 +28,7 @@ from aggregates.budget.answer.campaigns import (
     Bucket,
     BudgetCell,
     account,
+    set_budgets,
     shop_currency,
 )
 from aggregates.budget.answer.coverage import coverage
@@ -36,6 +37,7 @@ from aggregates.budget.answer.reading import (
     read_cells,
     read_currencies,
     read_first_order_day,
+    read_set_budgets,
 )
 from aggregates.budget.answer.terms import MEMORY_DAYS, Terms
 from aggregates.budget.answer.total_answer import missing, total_answer
@@ -127,6 +129,7 @@ def budget(
     told = account([each for each in cells if each.day >= shown.first], currency)
     # Which label means which campaign depends on the days read, so advice has days of its own.
     judged = account([each for each in cells if each.day >= mature.first], currency)
+    set_budgets(judged, read_set_budgets(snapshot, shop, today_day))
     past = account([each for each in cells if each.day in remembered.days()], currency)
     assessed = assess(judged, terms, past.campaigns)
     return _answered(told, assessed, terms, dated, time_zones)

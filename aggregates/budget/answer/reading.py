@@ -1,6 +1,6 @@
 """Reads what `GET /v1/budget` needs from the store."""
 
-from aggregates.budget.answer.campaigns import BudgetCell, CurrencyCount
+from aggregates.budget.answer.campaigns import BudgetCell, CurrencyCount, SetBudget
 from aggregates.budget.answer.window import Window
 from aggregates.budget.projection import NAME
 from processors.engine.projection import live_key
@@ -36,6 +36,21 @@ def read_first_order_day(snapshot: Snapshot, shop: str) -> int | None:
         shop=live_key(snapshot, shop, NAME),
     )
     return rows[0][0] if rows else None
+
+
+BUDGET_DAYS = 28
+"""Platforms are asked for so many days again; a budget beside an older day is not known to hold."""
+
+
+def read_set_budgets(snapshot: Snapshot, shop: str, today_day: int) -> list[SetBudget]:
+    """Daily budgets that were reported beside one of the last days."""
+    rows = snapshot.query(
+        "SELECT channel, campaign_id, campaign_name, day, currency, daily_budget FROM budget_spend "
+        "WHERE shop = :shop AND day > :after AND daily_budget IS NOT NULL",
+        shop=shop,
+        after=today_day - BUDGET_DAYS,
+    )
+    return [SetBudget(*row) for row in rows]
 
 
 def read_account_zones(snapshot: Snapshot, shop: str, window: Window) -> list[str]:

@@ -49,6 +49,8 @@ class SpendRow(NamedTuple):
     platform_revenue: int | None
     platform_orders: int | None
     time_zone: str
+    daily_budget: int | None = None
+    """What the campaign may spend per day as it is set when this is reported; zero while paused."""
 
 
 def newer(row: SpendRow | None, report: SpendRow) -> SpendRow:
@@ -134,4 +136,5 @@ def decode_spend(entry: Entry) -> SpendRow:
         platform_revenue=money(body.get("platform_revenue"), currency, "platform_revenue"),
         platform_orders=_count(body.get("platform_orders"), "platform_orders"),
         time_zone=_name(body.get("time_zone"), NAME_CHARACTERS),
+        daily_budget=money(body.get("daily_budget"), currency, "daily_budget"),
     )

@@ -27,8 +27,9 @@ from orderwire.serve.isolation import Parts
 from orderwire.serve.rebuilding import rebuild
 from orderwire.serve.registry import PROCESSORS, projections
 from orderwire.serve.schedule import ledger as schedule
-from orderwire.serve.schedule.jobs import jobs, services
+from orderwire.serve.schedule.jobs import jobs
 from orderwire.serve.schedule.scheduler import Scheduler
+from orderwire.serve.schedule.services import services
 from orderwire.serve.store_lock import exclusive_store
 from orderwire.settings.program import Settings
 from processors.audits.processor import Wanted

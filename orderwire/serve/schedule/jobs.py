@@ -1,36 +1,19 @@
 """Every job there is, one line each. A job's code is loaded where some shop has the job."""
 
-import asyncio
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 from orderwire.serve.audits import job as audits
 from orderwire.serve.schedule.job import Job
+from orderwire.serve.schedule.services import Services
 from orderwire.settings.program import Settings
-from stream.log.contract import Log
-from stream.record import Record
-from stream.store.contract import Store
-
-APPEND_S = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Services:
-    """What a job may use beside its own HTTP sessions. Both block, and are for the job's thread."""
+def _spend(settings: Settings, services: Services) -> Job | None:
+    if not any(shop.meta.ad_account_id for shop in settings.shops.values()):
+        return None
+    from orderwire.serve.schedule.spend import job
 
-    store: Store
-    append: Callable[[Sequence[Record]], None]
-    """Returns once the records are durable. Raises LogError, or TimeoutError after 30 s."""
-
-
-def services(store: Store, log: Log) -> Services:
-    """Made inside the event loop that the log belongs to."""
-    loop = asyncio.get_running_loop()
-
-    def append(records: Sequence[Record]) -> None:
-        asyncio.run_coroutine_threadsafe(log.append(records), loop).result(APPEND_S)
-
-    return Services(store, append)
+    return job(settings, services)
 
 
 def _refetch(settings: Settings, services: Services) -> Job | None:
@@ -45,6 +28,7 @@ def _refetch(settings: Settings, services: Services) -> Job | None:
 _MAKE: tuple[Callable[[Settings, Services], Job | None], ...] = (
     _refetch,
     lambda settings, services: audits.make(settings, services.store),
+    _spend,
 )
 
 

@@ -7,7 +7,8 @@ from decimal import Decimal
 import pytest
 
 from aggregates.budget.fold.spend_record import decode_spend
-from ingest.spend.file import NotASpendFile, Options, Report, read, row
+from ingest.spend.campaign_day import Rates, row
+from ingest.spend.file import NotASpendFile, Options, Report, read
 from ingest.spend.record import spend_record
 from stream.record import Entry
 
@@ -38,7 +39,7 @@ def decoded(report: Report) -> list[tuple[object, ...]]:
     """What the fold makes of each day: it takes every record that a file makes."""
     found: list[tuple[object, ...]] = []
     for each in report.days:
-        record = spend_record(SHOP, row(each, Options(), REPORTED), NOW_MS)
+        record = spend_record(SHOP, row(each, Rates(), REPORTED), NOW_MS)
         spent = decode_spend(Entry(record, 0, 0))
         found.append((spent.day, spent.channel, spent.campaign, spent.currency, spent.spend))
     return found
@@ -184,12 +185,12 @@ def test_amounts_are_converted_only_where_a_rate_is_given_and_keep_what_was_repo
         ),
         Options(),
     ).days
-    options = Options(rates={"USD": Decimal("0.92")}, into="EUR")
-    converted = row(usd, options, REPORTED)
+    rates = Rates({"USD": Decimal("0.92")}, into="EUR")
+    converted = row(usd, rates, REPORTED)
     assert (converted["currency"], converted["spend"]) == ("EUR", "9.20")
     assert converted["platform_revenue"] == "27.60"
     assert (converted["account_currency"], converted["account_spend"]) == ("USD", "10.00")
-    gbp = row(replace(usd, currency="GBP"), options, REPORTED)
+    gbp = row(replace(usd, currency="GBP"), rates, REPORTED)
     assert (gbp["currency"], gbp["spend"], "rate" in gbp) == ("GBP", "10.00", False)
 
 

@@ -9,7 +9,7 @@ import pytest
 from ingest.shopify.admin.errors import AccessDenied, TokenRefused
 from orderwire.serve.refetch import PAUSES_MS, Refetching
 from orderwire.serve.schedule.job import Done, Turn
-from orderwire.serve.schedule.jobs import Services
+from orderwire.serve.schedule.services import Services
 from processors.orders.refetch import RefetchRow
 from query.refetch import read_refetch
 from simulator.admin.stand_in import AdminStandIn, Call, Reply

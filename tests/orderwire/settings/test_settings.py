@@ -189,6 +189,7 @@ SECRETS = sorted({each.variable for each in settings_of(Settings, "ORDERWIRE_") 
 def test_the_secrets_are_these() -> None:
     assert SECRETS == [
         "META_ACCESS_TOKEN",
+        "META_ADS_TOKEN",
         "META_APP_SECRET",
         "META_VERIFY_TOKEN",
         "ORDERWIRE_API_TOKENS",
