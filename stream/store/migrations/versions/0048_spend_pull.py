@@ -5,8 +5,8 @@ from alembic import op
 
 from stream.store.migrations.columns import integer, text
 
-revision = "0047"
-down_revision = "0046"
+revision = "0048"
+down_revision = "0047"
 
 
 def upgrade() -> None:
