@@ -1,5 +1,5 @@
-"""The two array types of the query side's maths: whole numbers (days, counts, minor units of money)
-and statistics."""
+"""The two array types of the query side's maths: whole numbers (days, counts, minor units) and
+statistics."""
 
 from typing import Any, TypeAlias
 

@@ -1,4 +1,4 @@
-"""A question's parameter that an answer cannot use; the API answers 400 with it."""
+"""The error for a parameter that an answer cannot use; the API answers 400."""
 
 
 class BadParameter(ValueError):

@@ -1,8 +1,5 @@
-"""What an aggregate declares of itself: everything else reads it from here.
-
-The composition root makes processors from it, `/v1/status` and rebuilds name it, the API routes
-to its answers, and the proofs (`simulator/proof`, property tests) sum its cells.
-"""
+"""An aggregate's declaration of itself, the only place that registry, rebuilds, `/v1/status`, the
+API and the proofs read."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,7 +13,8 @@ from stream.store.contract import Cells, Entities
 
 @dataclass(frozen=True, slots=True)
 class FoldSettings:
-    """What folds may depend on. `zones` and `currencies` are of the shops that have one set."""
+    """Settings that folds may depend on. `zones` and `currencies` are of the shops that have one
+    set."""
 
     zones: Mapping[str, ZoneInfo] = field(default_factory=dict)
     currencies: Mapping[str, str] = field(default_factory=dict)

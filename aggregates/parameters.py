@@ -11,7 +11,7 @@ WHOLE: Final = re.compile(r"-?[0-9]{1,19}")
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """`read` makes the value from what was sent, and raises ValueError where that may not be."""
+    """`read` parses what was sent, and raises ValueError for an invalid value."""
 
     name: str
     about: str
@@ -21,7 +21,7 @@ class Parameter:
     where: Literal["query", "path"] = "query"
 
     def allowed(self) -> Any:
-        """What may be sent: values or a range, as JSON."""
+        """The valid values: a list or a range, as JSON."""
         if "enum" in self.schema:
             return list(self.schema["enum"])
         if "minimum" in self.schema:

@@ -1,4 +1,4 @@
-"""How the API asks an aggregate, and what an aggregate declares of its answers."""
+"""The seam between the API and an aggregate's answers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What an answer may go by."""
+    """The inputs of an answer."""
 
     reading: Snapshot
     shop: str
@@ -29,7 +29,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """One path of the API. `answer` gives its members but `shop` and `as_of`."""
+    """One path of the API. `answer` returns its members except `shop` and `as_of`."""
 
     path: str
     summary: str

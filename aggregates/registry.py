@@ -1,4 +1,4 @@
-"""Every aggregate there is: a new one is one line in `NAMES`, the name of its folder."""
+"""The registry of aggregates: a new one is one line in `NAMES`, the name of its folder."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -19,13 +19,13 @@ AGGREGATES: Final[tuple[Manifest, ...]] = tuple(
 
 
 def projections(settings: FoldSettings) -> dict[str, Projection]:
-    """Every projection by name; the shop's currency is one that all aggregates need."""
+    """Every projection by name; all aggregates need the one of the shop's currency."""
     made = {manifest.name: manifest.projection(settings) for manifest in AGGREGATES}
     return {CURRENCY.name: CURRENCY, **made}
 
 
 def of_table(made: Mapping[str, Projection], table: str) -> list[Projection]:
-    """Those that count the entities of a table."""
+    """The projections that count the entities of a table."""
     return [
         projection
         for projection in made.values()

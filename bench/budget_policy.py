@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 
 from aggregates.budget.answer.assessment import assess
-from aggregates.budget.answer.campaigns import Account, Campaign
+from aggregates.budget.answer.campaigns import AdAccount, CampaignDays
 from aggregates.budget.answer.coverage import Coverage
 from aggregates.budget.answer.terms import Terms
 from aggregates.budget.answer.window import Window
@@ -76,7 +76,7 @@ def follow(world: World, seed: int, days: int = DAYS) -> Outcome:
     """One shop through all days, its budgets set each morning as advised."""
     rng = np.random.default_rng(seed)
     truth, shape = np.array(world.returns), 1 / SPREAD**2
-    campaigns = [Campaign("meta", str(n), f"C{n}", "USD") for n in range(len(truth))]
+    campaigns = [CampaignDays("meta", str(n), f"C{n}", "USD") for n in range(len(truth))]
     budgets, bankroll = [BUDGET] * len(campaigns), BUDGET * len(campaigns)
     value = (1 + truth) * BUDGET / (world.orders * MARGIN)
     wealth = lowest = float(HORIZON_DAYS * bankroll)
@@ -100,7 +100,7 @@ def follow(world: World, seed: int, days: int = DAYS) -> Outcome:
 
 
 def advised(
-    campaigns: Sequence[Campaign], budgets: Sequence[int], bankroll: int, today: int
+    campaigns: Sequence[CampaignDays], budgets: Sequence[int], bankroll: int, today: int
 ) -> list[int]:
     """The budgets that `/v1/budget` recommends on the morning of `today`."""
     orders = sum(sum(each.orders.values()) for each in campaigns)
@@ -117,7 +117,7 @@ def advised(
         coverage=Coverage({"meta": frozenset(range(START, today))}, Window(START, today)),
         order_value=revenue / orders if orders else 0.0,
     )
-    account = Account(list(campaigns), {}, Counter())
+    account = AdAccount(list(campaigns), {}, Counter())
     assessed = assess(account, terms, campaigns)
     return [
         each.advice.recommended if each.advice else budget

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
 from typing import Any, Final, Literal
 
-from aggregates.rfm.answer.customers import Customer
+from aggregates.rfm.answer.customers import ScoredCustomer
 from aggregates.rfm.answer.schema import CustomerLtv
 from query.contacts import NOTHING, Contact
 from stream.times import day_text
@@ -47,7 +47,7 @@ def header(layout: Layout) -> bytes:
 
 def lines(
     layout: Layout,
-    customers: Sequence[Customer],
+    customers: Sequence[ScoredCustomer],
     predicted: Sequence[CustomerLtv],
     contacts: Mapping[str, Contact],
 ) -> bytes:
@@ -61,7 +61,7 @@ def lines(
     return _lines(line for line in rows if any(line[:3]))
 
 
-def _full(customer: Customer, predicted: CustomerLtv) -> Sequence[Any]:
+def _full(customer: ScoredCustomer, predicted: CustomerLtv) -> Sequence[Any]:
     row = customer.row
     return (
         *(
@@ -82,7 +82,7 @@ def _full(customer: Customer, predicted: CustomerLtv) -> Sequence[Any]:
     )
 
 
-def _meta(customer: Customer, predicted: CustomerLtv, contact: Contact) -> Sequence[Any]:
+def _meta(customer: ScoredCustomer, predicted: CustomerLtv, contact: Contact) -> Sequence[Any]:
     extern_id = (
         ""
         if customer.row.guest

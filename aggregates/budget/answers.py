@@ -1,4 +1,4 @@
-"""The path of the API that is answered from campaign-days."""
+"""The API path answered from campaign-days."""
 
 from typing import Final
 

@@ -1,10 +1,5 @@
-"""Campaign-days: in which cell an order or a spend report counts, and with how much.
-
-An order counts on its own (shop's) day in the campaign that its landing site names; it is worth
-what the merchant keeps, so a refund goes back to the order's day. A spend report counts on its (ad
-account's) day. Which label means which campaign is settled by the reader: a campaign may be
-renamed, or its spend reported after its orders.
-"""
+"""The campaign-day cells of an order or a spend report. The reader decides which campaign a label
+means, since a campaign may be renamed, or its spend reported after its orders."""
 
 from typing import Final
 
@@ -36,8 +31,11 @@ rows, `platform_reports` those among them that say `platform_revenue`. Money in 
 
 
 def order_cells(row: OrderRow) -> Projection:
-    """The campaign-day in which an order counts, with what the merchant keeps of it; none where it
-    does not count."""
+    """The campaign-day of an order, with what the merchant keeps of it; none if it does not count.
+
+    An order counts on its own (shop's) day in the campaign of its landing site; a refund goes back
+    to the order's day.
+    """
     if not counts(row):
         return ()
     where = attribute(row.landing)
@@ -53,7 +51,7 @@ def order_cells(row: OrderRow) -> Projection:
 
 
 def spend_cells(row: SpendRow) -> Projection:
-    """The campaign-day in which a spend report counts."""
+    """The campaign-day of a spend report, on its (ad account's) day."""
     platform = (
         int(row.platform_revenue is not None),
         row.platform_revenue or 0,

@@ -1,4 +1,4 @@
-"""What campaigns cost and earn, and the budgets that follow."""
+"""The aggregate `budget`: campaigns' cost and earnings, and the budgets that follow."""
 
 from typing import Final
 

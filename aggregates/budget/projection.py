@@ -1,4 +1,4 @@
-"""How orders and spend reports count in campaign-days (`aggregates/budget/cells.py`)."""
+"""The projection of orders and spend reports into campaign-days (`aggregates/budget/cells.py`)."""
 
 from typing import Final
 
@@ -12,6 +12,6 @@ VERSION: Final = 1
 
 
 def projection() -> Projection:
-    """As the processors of orders and of spend, and a rebuild, use it."""
+    """For the processors of orders and of spend, and for rebuilds."""
     sources = (of_cells(ORDERS, order_cells), of_cells(SPEND, spend_cells))
     return Projection(NAME, VERSION, sources, (CELLS,))

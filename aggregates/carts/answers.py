@@ -1,4 +1,4 @@
-"""The paths of the API that are answered from carts."""
+"""The API paths answered from carts."""
 
 from typing import Final
 

@@ -1,8 +1,8 @@
-"""In which cells a checkout counts, and with how much. Carts are answered from these sums only.
+"""The cells of a checkout; carts are answered from their sums only.
 
-Shop and currency come first in every key. Time passing writes nothing: what is open counts by its
-last touch, and the reader adds how long that is ago. Value is kept in bins of fixed width; the
-reader draws bands through them, since bands that move would move cells.
+Time passing writes nothing: open checkouts count by their last touch, and the reader adds the time
+since. Value is in bins of fixed width; the reader draws bands through them, since moving bands
+would move cells.
 """
 
 from typing import Final
@@ -46,7 +46,7 @@ COHORTS: Final = Cells("cart_cohort", ("shop", "currency", "hour", "outcome"), (
 RECOVERY_MS: Final = 7 * DAY_MS
 TABLES: Final = (OPEN, CLOSED_CARTS, SPELLS, LANDMARKS, COHORTS)
 BEGUN: Final = Cells("cart_begun", ("shop",), ("carts", "reached"))
-"""Carts that carts/* told of, and how many of them reached the checkout."""
+"""Carts known from carts/*, and how many of them reached the checkout."""
 MATURITY_H: Final = (1, 24, 72, 168)
 DIRECT_LATE, ASSISTED, NOT_RECOVERED = len(MATURITY_H), 10, 20
 """Outcomes in `cart_cohort`: 0 to 3 ordered within 1, 24, 72, 168 h, 4 later; the same plus 10 for
@@ -57,7 +57,7 @@ def cells(row: CheckoutRow | None) -> list[Counted]:
     """The cells of a settled row. `aggregate == sum(cells(row))` over all rows, always."""
     if row is None or not row.state:
         return []
-    # A foreign checkout takes its order's amount, so it tells nothing of how the two compare.
+    # A foreign checkout takes its order's amount, so the two cannot be compared.
     compared = row.revenue >= 0 and row.revenue_currency == row.currency
     row = in_shop_money(row)
     shop, currency, direct = row.shop, row.currency, _direct(row)
@@ -94,7 +94,7 @@ def cells(row: CheckoutRow | None) -> list[Counted]:
 def in_shop_money(row: CheckoutRow) -> CheckoutRow:
     """A checkout in a foreign currency with its order's amount, once there is one.
 
-    A checkout tells its prices in the buyer's currency alone (`processors/shopify/checkouts.py`).
+    A checkout has prices in the buyer's currency only (`processors/shopify/checkouts.py`).
     """
     if row.revenue < 0 or row.revenue_currency == row.currency:
         return row
@@ -137,7 +137,7 @@ def _outcome(row: CheckoutRow, abandoned_ms: int) -> int:
 
 
 def begun(row: LinkRow | None) -> Projection:
-    """The cells of `cart_begun` in which a link counts."""
+    """The cells of `cart_begun` of a link."""
     return (
         ()
         if row is None or row.begun_ms == NEVER

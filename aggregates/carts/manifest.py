@@ -1,4 +1,4 @@
-"""Abandoned carts, and what can still be recovered from them."""
+"""The aggregate `carts`: abandoned carts, and their recoverable value."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""How checkouts and carts count in the cells of `aggregates/carts/cells.py`."""
+"""The projection of checkouts and carts into the cells of `aggregates/carts/cells.py`."""
 
 from typing import Final
 
@@ -16,7 +16,7 @@ TABLES: Final = (*cart_cells.TABLES, BEGUN)
 
 
 class _Sweeper:
-    """Removes cells that have become zero, once an hour.
+    """Deletes cells that have become zero, once an hour.
 
     Every ten minutes have cells of their own, which empty as their checkouts close.
     """
@@ -32,6 +32,6 @@ class _Sweeper:
 
 
 def projection() -> Projection:
-    """As the checkouts processor and a rebuild use it."""
+    """For the checkouts processor and for rebuilds."""
     sources = (of_cells(CHECKOUTS, cells), of_cells(LINKS, begun))
     return Projection(NAME, VERSION, sources, TABLES, tick=_Sweeper())

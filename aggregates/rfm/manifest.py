@@ -1,4 +1,5 @@
-"""Customers by recency, frequency and monetary value, and what they are still worth."""
+"""The aggregate `rfm`: customers by recency, frequency and monetary value, and their expected
+value."""
 
 from typing import Final
 

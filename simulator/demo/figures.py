@@ -71,7 +71,7 @@ class StoreReader:
 
     def read(self, feeds: tuple[Feed, ...], spans: Spans, now_ms: int) -> Aggregates:
         """All numbers, from one snapshot. Blocks. Raises StoreUnavailable."""
-        with self._rfm.at_once(self.shop) as (snapshot, view):
+        with self._rfm.snapshot_view(self.shop) as (snapshot, view):
             day = today(now_ms, self.settings.zone)
             scored = self._rfm.scores(view, view.as_of_day or day)
             sent = destination.account(snapshot, self.settings.accounts[0], now_ms)

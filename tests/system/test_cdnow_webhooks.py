@@ -20,7 +20,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from aggregates.rfm.answer.churn import churn, ltv_simple
-from aggregates.rfm.answer.scores import Rfm, rfm
+from aggregates.rfm.answer.scores import RfmScores, rfm
 from aggregates.rfm.fold.customer import LAST_DAY_CELLS, RFM_CELLS
 from ingest.shopify.webhooks import identify
 from processors.engine.runner import Runner
@@ -106,7 +106,7 @@ async def replay(
         processor.tick(transaction, evening_ms)
 
 
-def scores(store: SqlStore, today: int) -> Rfm:
+def scores(store: SqlStore, today: int) -> RfmScores:
     """What `/v1/rfm` is made of."""
     columns = np.array([row[1:] for row in cell_rows(store, RFM_CELLS)], dtype=np.int64).T
     return rfm(*columns, asof_day=today)

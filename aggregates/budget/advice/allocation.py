@@ -1,11 +1,5 @@
-"""Kelly over several campaigns at once: correlated returns, one bankroll (docs/facts/analytics.md,
-"Kelly fractions").
-
-max f'mu - f'S f / 2 subject to f >= 0 and sum f <= cap. With nu the price of the bankroll, f(nu)
-solves the same problem for mu - nu without the cap: non-negative least squares, S = L L', min |L'f
-- L^-1 (mu - nu)|. sum f(nu) falls as nu rises, so the price at which it meets the cap is found by
-bracketing.
-"""
+"""Kelly over several campaigns together: correlated returns, one bankroll (docs/facts/analytics.md,
+"Kelly fractions")."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -43,7 +37,13 @@ def shrunk_covariance(returns: Floats) -> Floats:
 
 
 def several(mu: Floats, cov: Floats, cap: float = 1.0) -> Floats:
-    """Fractions of the bankroll, one per campaign; `cov` positive definite (LinAlgError else)."""
+    """Fractions of the bankroll, one per campaign; `cov` positive definite (LinAlgError else).
+
+    max f'mu - f'S f / 2 subject to f >= 0 and sum f <= cap. With nu the price of the bankroll,
+    f(nu) solves the same problem for mu - nu without the cap: non-negative least squares, S = L L',
+    min |L'f - L^-1 (mu - nu)|. sum f(nu) falls as nu rises, so the price at which it meets the cap
+    is found by bracketing.
+    """
     if len(mu) > MAX_CAMPAIGNS:
         raise ValueError(
             f"{len(mu)} campaigns at once; the joint optimum is for at most {MAX_CAMPAIGNS}"

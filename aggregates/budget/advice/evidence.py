@@ -1,8 +1,4 @@
-"""What a campaign's judged days say of its mean return, and what share of the bankroll follows.
-
-The bet is a campaign-day with the return x = margin * revenue / spend - 1. Moments are weighted by
-spend, the variance comes from counting orders, and risk is measured over the horizon's bankroll.
-"""
+"""From a campaign's judged days to its mean return and a share of the bankroll."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -32,7 +28,8 @@ MEMORY_ORDERS: Final = 100.0
 
 
 class Day(NamedTuple):
-    """One campaign-day; money in minor units."""
+    """One campaign-day; money in minor units. The bet is its return x = margin * revenue / spend -
+    1."""
 
     spend: float
     revenue: float
@@ -40,7 +37,7 @@ class Day(NamedTuple):
 
 
 class Stakes(NamedTuple):
-    """On what every campaign of the account is judged; money in minor units."""
+    """The basis on which every campaign of the account is judged; money in minor units."""
 
     margin: float
     order_value: float
@@ -54,7 +51,8 @@ class Stakes(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """The judged days of one campaign. Below 2 days there is no spread, below 7 no advice."""
+    """The judged days of one campaign, weighted by spend. Below 2 days there is no spread, below 7
+    no advice."""
 
     n: int
     mean: float | None
@@ -104,9 +102,9 @@ def money_variance(days: Sequence[Day], margin: float, order_value: float) -> fl
 def evidence(days: Sequence[Day], stakes: Stakes, older: Sequence[Day] = ()) -> Evidence:
     """Returns and fractions from the judged `days`; `older` are judged days before those.
 
-    The prior is no edge, with the caution's variance. `older` days count in it as far as the
-    judged ones hold few orders (a power prior: Ibrahim & Chen 2000, Statistical Science 15(1)),
-    so a campaign of one order a day is not judged anew every month.
+    The prior has no edge, with the caution's variance. `older` days count in it as far as the
+    judged ones hold few orders (a power prior: Ibrahim & Chen 2000, Statistical Science 15(1)), so
+    a campaign of one order a day is not judged anew every month.
     """
     days = [day for day in days if day.spend > 0]
     n, caution = len(days), stakes.caution
@@ -157,7 +155,7 @@ def _p_positive(mean: float, variance: float, n: int) -> float | None:
 
 
 def win_rate(series: Sequence[Sequence[Day]], margin: float) -> float:
-    """Share of the account's spend on days that gained; a half where there are none."""
+    """Share of the account's spend on days that gained; a half if there are none."""
     days = [day for each in series for day in each if day.spend > 0]
     spend = sum(day.spend for day in days)
     won = sum(day.spend for day in days if margin * day.revenue > day.spend)

@@ -1,9 +1,5 @@
-"""Kelly fractions: what share of a bankroll to stake on a bet, by closed formulas.
-
-Kelly 1956, "A New Interpretation of Information Rate"; Thorp 2006, "The Kelly Criterion in
-Blackjack, Sports Betting and the Stock Market", for the continuous form. A fraction is of the
-bankroll, a return is per unit of spend; None means unknown, never zero.
-"""
+"""Kelly fractions: the share of a bankroll to stake on a bet, by closed formulas. A return is per
+unit of spend; None means unknown, never zero."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +17,7 @@ CUT_PROBABILITY: Final = 0.75  # three to one
 
 @dataclass(frozen=True, slots=True)
 class Caution:
-    """How boldly budgets are advised from how little evidence. All of it is judgement."""
+    """How boldly budgets are advised from little evidence. All of it is judgement."""
 
     kelly: float = FULL_EVIDENCE_KELLY
     """lambda from 30 days on; half of it below."""
@@ -41,7 +37,7 @@ class Posterior(NamedTuple):
 
 
 class Binary(NamedTuple):
-    """Win probability, net odds and the fraction of the two-outcome bet; `reason` where null."""
+    """Win probability, net odds and the fraction of the two-outcome bet; `reason` if null."""
 
     p: float | None
     b: float | None
@@ -59,7 +55,8 @@ class Click(NamedTuple):
 
 
 def binary(p: float, b: float) -> float:
-    """f = clamp(p - (1 - p) / b, 0, 1); 0 where the odds `b` offer no gain. Kelly 1956."""
+    """f = clamp(p - (1 - p) / b, 0, 1); 0 if the odds `b` offer no gain. Kelly 1956, "A New
+    Interpretation of Information Rate"."""
     return _clamp(p - (1.0 - p) / b) if b > 0 else 0.0
 
 
@@ -92,10 +89,11 @@ def shrunk_probability(
 def continuous(
     mu: float, var: float, fraction: float, cap: float = 1.0, var_floor: float = VARIANCE_FLOOR
 ) -> float:
-    """f = clamp(lambda mu / max(var, floor), 0, cap). Thorp 2006, section 7.
+    """f = clamp(lambda mu / max(var, floor), 0, cap). Thorp 2006, "The Kelly Criterion in
+    Blackjack, Sports Betting and the Stock Market", section 7.
 
-    lambda < 1 is fractional Kelly: less growth, far less risk (MacLean, Thorp & Ziemba 2010,
-    "Good and bad properties of the Kelly criterion").
+    lambda < 1 is fractional Kelly: less growth, far less risk (MacLean, Thorp & Ziemba 2010, "Good
+    and bad properties of the Kelly criterion").
     """
     return _clamp(fraction * mu / max(var, var_floor), cap)
 
@@ -177,9 +175,8 @@ def click(
     prior_p: float,
     prior_strength: float,
 ) -> Click:
-    """The click-level bet; odds, fraction and value None where clicks cost nothing or margin is
-    unknown.
-    """
+    """The click-level bet; odds, fraction and value None if clicks cost nothing or margin is
+    unknown."""
     p = shrunk_probability(orders, clicks, prior_p, prior_strength)
     if cpc <= 0 or margin is None:
         return Click(p, None, None, None)

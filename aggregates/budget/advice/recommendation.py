@@ -1,11 +1,5 @@
 """From a Kelly fraction to tomorrow's budget (docs/facts/analytics.md, "Recommendation",
-"Guardrails").
-
-target = min(f * bankroll, saturation cap), approached by at most 30 % a day. A campaign without a
-budget starts at min(target, seed); without a fraction today's budget stays; without an edge (f = 0)
-it steps down with the flag to pause. The bankroll is hard: where budgets exceed it, what lies above
-the step-down limits is scaled first, then the limits themselves.
-"""
+"Guardrails")."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,11 +14,10 @@ Binding: TypeAlias = Literal[
 
 @dataclass(frozen=True, slots=True)
 class Recommendation:
-    """A daily budget, in the unit of its inputs; `target` is where it heads, None where nothing is
-    advised.
+    """A daily budget, in the unit of its inputs; `target` is its goal, None without advice.
 
-    `reason` is increase_capped, decrease_capped, target, seed or insufficient_data; `pause` asks to
-    consider stopping.
+    `reason` is increase_capped, decrease_capped, target, seed or insufficient_data; `pause`
+    suggests stopping the campaign.
     """
 
     target: float | None
@@ -44,7 +37,12 @@ def recommend(
     seed: float = 0.0,
 ) -> Recommendation:
     """One campaign's budget; `current`, `bankroll`, `saturation_cap`, `seed` per day in one
-    currency and unit, >= 0."""
+    currency and unit, >= 0.
+
+    target = min(f * bankroll, saturation cap), approached by at most 30 % a day. A campaign without
+    a budget starts at min(target, seed); without a fraction today's budget stays; without an edge
+    (f = 0) it steps down with the flag to pause.
+    """
     if f is None:
         return Recommendation(None, current, "too_few_days", "insufficient_data")
     staked = f * bankroll
@@ -81,8 +79,11 @@ def within_bankroll(
     *,
     max_change: float = MAX_CHANGE,
 ) -> list[Recommendation]:
-    """The same recommendations, lowered so that their budgets add up to at most `bankroll`; those
-    lowered say so."""
+    """The same recommendations, lowered so that their budgets sum to at most `bankroll`; lowered
+    ones say so.
+
+    First the amounts above the step-down limits are scaled, then the limits themselves.
+    """
     total = sum(each.budget for each in recommendations)
     if total <= bankroll:
         return list(recommendations)

@@ -1,9 +1,4 @@
-"""Where another unit of spend stops paying for itself: margin * R'(s) = 1.
-
-R(s) is revenue against daily spend, as a power law c s^beta or a Hill curve V s^alpha / (k^alpha +
-s^alpha). The power law is fitted from a campaign's own days, and only where spend has varied enough
-to see a slope.
-"""
+"""Finds the spend beyond which another unit does not pay for itself: margin * R'(s) = 1."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,7 +56,7 @@ class Saturation:
 
 
 def saturation(days: Sequence[Day], margin: float, surely: float) -> Saturation:
-    """The daily spend beyond which the next unit loses money, where the days allow to say.
+    """The daily spend beyond which the next unit loses money, if the days allow an estimate.
 
     `surely` is the probability with which the true cap is below `upper`.
     """
@@ -94,11 +89,12 @@ def _cap(curve: Power, margin: float) -> float | None:
 
 
 def fit_power(spend: Sequence[float], revenue: Sequence[float]) -> Power | NoCurve:
-    """Least squares on logarithms over days with spend and revenue, each weighted by its spend.
+    """Fits revenue against daily spend as a power law c s^beta: least squares on logarithms over
+    days with spend and revenue, each weighted by its spend.
 
     Orders are counts, so the variance of ln revenue falls with spend: that is the right weight.
-    NoCurve where the data do not allow it. c is corrected for retransformation by exp(s2 / 2),
-    since the mean of a log-normal is above its median.
+    NoCurve if spend varied too little to see a slope. c is corrected for retransformation by exp(s2
+    / 2), since the mean of a log-normal is above its median.
     """
     days = [(s, r) for s, r in zip(spend, revenue, strict=True) if s > 0 and r > 0]
     if len(days) < MIN_DAYS:
@@ -137,7 +133,8 @@ def power_cap(c: float, beta: float, margin: float) -> float:
 
 
 def hill_cap(vmax: float, half: float, alpha: float, margin: float) -> float:
-    """The profit-maximising spend under a Hill curve; 0 where no spend pays.
+    """The profit-maximising spend under a Hill curve V s^alpha / (k^alpha + s^alpha); 0 if no spend
+    pays.
 
     alpha <= 1 is concave: the root of m R'(s) = 1, in closed form sqrt(m V k) - k at alpha = 1.
     alpha > 1 is S-shaped: the later root, beyond the steepest point, if profit there is positive.

@@ -1,8 +1,5 @@
-"""Shares one bankroll among campaigns that together want more than it.
-
-Their means are compared after empirical-Bayes shrinkage towards the account's mean; the bankroll
-then goes to the joint optimum within each campaign's bounds, and all of it is used.
-"""
+"""Shares one bankroll among campaigns that together want more: empirical-Bayes means, then the
+joint optimum within each campaign's bounds."""
 
 from collections.abc import Sequence
 from typing import Final, NamedTuple
@@ -14,7 +11,7 @@ LEAST_SPREAD: Final = 1e-6
 
 
 class Claim(NamedTuple):
-    """What one campaign may get of the bankroll; budgets per day in minor units."""
+    """Bounds and return of one campaign's share of the bankroll; budgets per day in minor units."""
 
     low: float
     high: float
@@ -65,13 +62,14 @@ def claim(
 
 
 def share(claims: Sequence[Claim], bankroll: float, available: float) -> list[float]:
-    """Budgets within the claims' bounds that add up to `available`, or less where all are at most.
+    """Budgets within the claims' bounds that sum to `available`, or less if all are at their
+    maximum.
 
     max f'm - f'V f / 2 with a diagonal V, where f are fractions of `bankroll`, within bounds and
     with sum f = available / bankroll (Thorp 2006, section 8; V diagonal since campaigns seldom
     share enough days for their correlations to be more than noise). At the price nu of a unit of
-    bankroll every budget is clamp((m - nu) / v * bankroll, low, high), which falls with nu. Where
-    even the lower bounds do not fit, they are scaled.
+    bankroll every budget is clamp((m - nu) / v * bankroll, low, high), which falls with nu. If even
+    the lower bounds do not fit, they are scaled.
     """
     if sum(each.high for each in claims) <= available:
         return [each.high for each in claims]
@@ -100,7 +98,7 @@ def share(claims: Sequence[Claim], bankroll: float, available: float) -> list[fl
             cheap = middle
         else:
             dear = middle
-    # At the outer corners all are at a bound; said so, since a float may miss it by rounding.
+    # At the outer corners all are at a bound; set exactly, since a float may miss it by rounding.
     more = [each.high for each in claims] if cheap == 0 else budgets(corners[cheap])
     less = [each.low for each in claims] if dear == len(corners) - 1 else budgets(corners[dear])
     part = (available - sum(less)) / (sum(more) - sum(less))

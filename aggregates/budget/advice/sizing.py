@@ -1,7 +1,7 @@
-"""Campaigns' evidence -> recommended daily budgets, all campaigns of one account together.
+"""From campaigns' evidence to recommended daily budgets, all campaigns of one account together.
 
-A budget is raised to what a cautious reading of the returns supports, and cut only where the mean
-return is below zero with a high probability, or where the bankroll or saturation forces it. Between
+A budget is raised to what a cautious reading of the returns supports, and cut only if the mean
+return is below zero with a high probability, or if the bankroll or saturation forces it. Between
 the two it stays: few orders are no reason to stop.
 """
 
@@ -22,8 +22,8 @@ from aggregates.budget.advice.saturation import Saturation
 from aggregates.budget.advice.sharing import claim, compared, share
 
 
-class Limits(NamedTuple):
-    """What bounds all budgets; money in minor units per day."""
+class BudgetLimits(NamedTuple):
+    """The bounds of all budgets; money in minor units per day."""
 
     bankroll: int
     seed: int
@@ -34,7 +34,7 @@ class Limits(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What to do with one campaign's budget, minor units per day."""
+    """The advice on one campaign's budget, minor units per day."""
 
     recommended: int
     target: int
@@ -46,21 +46,21 @@ class Advice:
 
 
 class Bet(NamedTuple):
-    """What a campaign's budget is decided on; money in minor units per day."""
+    """The basis of a campaign's budget; money in minor units per day."""
 
     evidence: Evidence
     saturation: Saturation
     current: int
 
 
-def advise(bets: Sequence[Bet], limits: Limits, spent: int = 0) -> list[Advice]:
-    """Budgets of all campaigns: whole minor units, within the step, together in the bankroll.
+def advise(bets: Sequence[Bet], limits: BudgetLimits, spent: int = 0) -> list[Advice]:
+    """Budgets of all campaigns: whole minor units, within the step, together within the bankroll.
 
-    `spent` of the bankroll goes to campaigns on which nothing is advised.
+    `spent` of the bankroll goes to campaigns without advice.
     """
     if not bets:
         return []
-    # What those spend never forces the others to more than the usual step.
+    # Their spend never forces the others to more than the usual step.
     steps = floor(sum(bet.current for bet in bets) * (1.0 - limits.max_change))
     bankroll = max(limits.bankroll - spent, min(limits.bankroll, steps))
     wanted = [_wanted(bet, limits) for bet in bets]
@@ -86,8 +86,8 @@ def advise(bets: Sequence[Bet], limits: Limits, spent: int = 0) -> list[Advice]:
     ]
 
 
-def _wanted(bet: Bet, limits: Limits) -> Recommendation:
-    """What the campaign would get if it had the bankroll for itself."""
+def _wanted(bet: Bet, limits: BudgetLimits) -> Recommendation:
+    """The campaign's budget if it had the whole bankroll."""
     fraction, p_positive = bet.evidence.fraction, bet.evidence.p_positive
     cap = bet.saturation.cap
     losing = p_positive is not None and 1.0 - p_positive >= limits.caution.cut_probability
@@ -95,7 +95,7 @@ def _wanted(bet: Bet, limits: Limits) -> Recommendation:
         # Kelly's cautious fraction is where to raise to, not what to cut to.
         fraction = 0.0 if losing else max(fraction, bet.current / limits.bankroll)
     if cap is not None and cap < bet.current:
-        # A budget is lowered only to what even the steeper plausible response leaves unprofitable.
+        # A budget is lowered only to the cap of the steepest plausible response.
         surely = bet.saturation.upper
         cap = float(bet.current) if surely is None else min(surely, float(bet.current))
     wanted = recommend(
@@ -112,12 +112,15 @@ def _wanted(bet: Bet, limits: Limits) -> Recommendation:
 
 
 def _movable(wanted: Sequence[Recommendation], bets: Sequence[Bet]) -> list[int]:
-    """Campaigns that are neither too young to judge nor being stopped: these share."""
+    """Campaigns that share the bankroll: neither too young to judge nor being stopped."""
     return [i for i, each in enumerate(wanted) if bets[i].evidence.multiplier and not each.pause]
 
 
 def _shared(
-    bounds: dict[int, tuple[float, float]], bets: Sequence[Bet], available: float, limits: Limits
+    bounds: dict[int, tuple[float, float]],
+    bets: Sequence[Bet],
+    available: float,
+    limits: BudgetLimits,
 ) -> dict[int, float]:
     found = [bets[i].evidence for i in bounds]
     means = compared([each.pooled_mean for each in found], [each.precision for each in found])
@@ -135,7 +138,7 @@ def _shared(
 
 
 def _fitted(
-    wanted: Sequence[Recommendation], bets: Sequence[Bet], bankroll: int, limits: Limits
+    wanted: Sequence[Recommendation], bets: Sequence[Bet], bankroll: int, limits: BudgetLimits
 ) -> list[float]:
     """Tomorrow's budgets, within the bankroll."""
     budgets = [each.budget for each in wanted]
@@ -155,9 +158,9 @@ def _fitted(
 
 
 def _targets(
-    wanted: Sequence[Recommendation], bets: Sequence[Bet], bankroll: int, limits: Limits
+    wanted: Sequence[Recommendation], bets: Sequence[Bet], bankroll: int, limits: BudgetLimits
 ) -> list[float]:
-    """Where all budgets head together."""
+    """The goals of all budgets together."""
     targets = [
         bet.current if each.target is None else each.target
         for each, bet in zip(wanted, bets, strict=True)

@@ -1,4 +1,4 @@
-"""What is known of each campaign of a shop, and what to spend on it tomorrow."""
+"""Assesses each campaign of a shop: today's budget, evidence, advice."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from aggregates.budget.answer.unassigned import withheld
 
 @dataclass(frozen=True, slots=True)
 class Assessment:
-    """One campaign and what is known of it.
+    """One campaign and its assessment.
 
     Evidence needs a margin, advice a bankroll and today's budget as well.
     """
@@ -32,9 +32,8 @@ class Assessment:
 def current_budget(campaign: Campaign, terms: Terms) -> int | None:
     """Today's budget, minor units per day; None before the campaign's first full day.
 
-    It is the budget that is set, where the platform says it, else the spend of the newest full day
-    that is known. Where its channel reports on and the
-    campaign is missing for longer than the immature days, it is paused: zero.
+    It is the spend of the newest known full day. If its channel reports and the campaign is missing
+    for longer than the immature days, it is paused: zero.
     """
     if campaign.daily_budget is not None:
         return campaign.daily_budget
@@ -57,7 +56,7 @@ class Assessed:
     """All of them taken as one; None without a margin."""
 
     def shown(self, account: Account, currency: str) -> list[Assessment]:
-        """The campaigns of `account`, whose days may be others, each with what is known of it."""
+        """The campaigns of `account`, which may cover other days, each with its assessment."""
         found = {key_of(each.campaign): each for each in self.campaigns}
         return [
             replace(found[key_of(each)], campaign=each)
@@ -106,7 +105,7 @@ def assess(account: Account, terms: Terms, past: Sequence[Campaign] = ()) -> Ass
         for index, current in enumerate(currents)
         if current is not None and index in evidences and not kept_back[index]
     }
-    # A campaign on which nothing is advised goes on spending from the same bankroll.
+    # A campaign without advice continues to spend from the same bankroll.
     spent = sum(current or 0 for index, current in enumerate(currents) if index not in bets)
     advised: dict[int, Advice] = {}
     if terms.limits is not None:

@@ -7,7 +7,7 @@ from aggregates.budget.advice.evidence import Evidence
 from aggregates.budget.advice.kelly import MIN_DAYS, VARIANCE_FLOOR
 from aggregates.budget.answer import schema
 from aggregates.budget.answer.assessment import Assessment
-from aggregates.budget.answer.campaigns import Campaign
+from aggregates.budget.answer.campaigns import CampaignDays
 from aggregates.budget.answer.terms import Terms
 from aggregates.budget.answer.why import why
 from aggregates.budget.answer.window import Window, day_text, total
@@ -72,7 +72,7 @@ def campaign_answer(assessed: Assessment, terms: Terms) -> schema.Campaign:
     )
 
 
-def roas(campaigns: Sequence[Campaign], days: Sequence[int]) -> float | None:
+def roas(campaigns: Sequence[CampaignDays], days: Sequence[int]) -> float | None:
     """Revenue per unit of spend over `days`, on which both are known; None without spend."""
     spend = sum(each.spend[day] for each in campaigns for day in days)
     revenue = sum(each.revenue[day] for each in campaigns for day in days)
@@ -96,7 +96,7 @@ def _issues(assessed: Assessment, terms: Terms) -> list[str]:
 
 
 def stopped(channel: str, terms: Terms) -> str | None:
-    """What to say of a channel whose spend reports are overdue."""
+    """The note on a channel whose spend reports are overdue."""
     last = terms.coverage.stopped(channel, terms.recent.last, terms.immature_days)
     if last is None:
         return None
@@ -107,7 +107,7 @@ def stopped(channel: str, terms: Terms) -> str | None:
 
 
 def _reason(assessed: Assessment, terms: Terms) -> str | None:
-    """Why nothing is recommended for it, or why today's budget stays."""
+    """Why nothing is recommended, or why today's budget stays."""
     campaign, found = assessed.campaign, assessed.evidence
     if campaign.spend_currency is None:
         return NO_SPEND
@@ -138,7 +138,7 @@ def _reason(assessed: Assessment, terms: Terms) -> str | None:
 
 
 def daily_return(found: Evidence | None, reason: str | None) -> schema.DailyReturn:
-    """Returns per unit of spend; `reason` where they are not known."""
+    """Returns per unit of spend; `reason` if they are unknown."""
     if found is None:
         return schema.DailyReturn(
             mean=None, sd=None, shrunk_mean=None, p_positive=None, reason=reason
@@ -180,8 +180,8 @@ def kelly_answer(found: Evidence | None, reason: str | None) -> schema.Kelly:
     )
 
 
-def _platform(campaign: Campaign, currency: str, window: Window) -> schema.Platform:
-    """What the ad platform itself reports; it counts the same purchases in its own way."""
+def _platform(campaign: CampaignDays, currency: str, window: Window) -> schema.Platform:
+    """The ad platform's own report; it counts the same purchases in its own way."""
     days = [campaign.platform[day] for day in window.days() if day in campaign.platform]
     revenue = sum(each.revenue for each in days)
     claimed = bool(currency) and any(each.revenue_reports for each in days)

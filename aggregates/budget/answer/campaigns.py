@@ -1,16 +1,4 @@
-"""Cells -> campaigns: which spend and which orders are the same campaign's, day by day. Pure.
-
-A link's label (`utm_id`, then `utm_campaign`) joins spend by campaign_id first, then by
-campaign_name, case-insensitively, under any name that the campaign had in the time read. Both look
-within the channel that the link tells; a link that tells none, and an id of any link, may match in
-another channel where only one campaign fits. A label that fits two campaigns is given to neither:
-it stands as a row of its own, and says so. A label that fits none (an email's, or a campaign whose
-spend is not reported) is a row without spend.
-
-A report without an id stands for the campaign of its name and channel. Where the same day is
-reported under that name with an id as well, it was restated with the id, and the one without does
-not count; its other days are that campaign's where a single one has the name.
-"""
+"""Joins spend reports and orders into campaigns, day by day. Pure."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -44,8 +32,8 @@ class BudgetCell(NamedTuple):
 
 
 @dataclass(slots=True)
-class Platform:
-    """What the ad platform itself says of some days; `revenue_reports` counts the days that name a
+class PlatformDays:
+    """The ad platform's own report of some days; `revenue_reports` counts the days with a
     revenue."""
 
     impressions: int = 0
@@ -56,10 +44,10 @@ class Platform:
 
 
 @dataclass(slots=True)
-class Campaign:
-    """Spend, revenue and orders by day.
+class CampaignDays:
+    """Spend, revenue and orders of a campaign by day.
 
-    `spend_currency` is None where no spend was reported, "" where several currencies were.
+    `spend_currency` is None without spend reports, "" if there are several currencies.
     """
 
     channel: str
@@ -71,14 +59,14 @@ class Campaign:
     spend: Counter[int] = field(default_factory=Counter)
     revenue: Counter[int] = field(default_factory=Counter)
     orders: Counter[int] = field(default_factory=Counter)
-    platform: defaultdict[int, Platform] = field(default_factory=lambda: defaultdict(Platform))
+    platform: defaultdict[int, PlatformDays] = field(default_factory=lambda: defaultdict(PlatformDays))
     daily_budget: int | None = None
     """As it is set now, minor units of `spend_currency`; None where no report says it."""
 
 
 @dataclass(slots=True)
 class Bucket:
-    """Orders and revenue by day that no campaign has."""
+    """Orders and revenue by day without a campaign."""
 
     orders: Counter[int] = field(default_factory=Counter)
     revenue: Counter[int] = field(default_factory=Counter)
@@ -96,24 +84,24 @@ class SetBudget(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
-    """All that the cells say of one shop. `buckets` by channel: `(direct)`, `(none)`, and channels
-    known without their campaign."""
+class AdAccount:
+    """Campaigns and unassigned orders of one shop. `buckets` by channel: `(direct)`, `(none)`, and
+    channels known without their campaign."""
 
-    campaigns: list[Campaign]
+    campaigns: list[CampaignDays]
     buckets: dict[str, Bucket]
     other_currency_orders: Counter[int]
     """Orders by day in a currency other than the shop's: left out everywhere else."""
 
 
-def key_of(campaign: Campaign) -> tuple[str, str, str]:
-    """What tells a reported campaign from all others: its id, or its name where it has none."""
+def key_of(campaign: CampaignDays) -> tuple[str, str, str]:
+    """The identity of a reported campaign: its id, or its name without one."""
     campaign_id = campaign.campaign_id or ""
     return campaign.channel, campaign_id, "" if campaign_id else label(campaign.name or "")
 
 
 def label(name: str) -> str:
-    """What two spellings of one campaign name have in common."""
+    """A campaign name's normal form, equal for two spellings."""
     return " ".join(name.split()).casefold()
 
 
@@ -126,8 +114,7 @@ class CurrencyCount(NamedTuple):
 
 
 def shop_currency(cells: Iterable[CurrencyCount]) -> str | None:
-    """The currency of most orders; where there are none, of most spend reports; None where there is
-    nothing."""
+    """The currency of most orders; without orders, of most spend reports; None without either."""
     orders, reports = Counter[str](), Counter[str]()
     for cell in cells:
         orders[cell.currency] += cell.orders
@@ -138,7 +125,7 @@ def shop_currency(cells: Iterable[CurrencyCount]) -> str | None:
     return None
 
 
-def set_budgets(account: Account, budgets: Iterable[SetBudget]) -> None:
+def set_budgets(account: AdAccount, budgets: Iterable[SetBudget]) -> None:
     """Note each campaign's budget, the newest that was reported."""
     newest: dict[tuple[str, str, str], SetBudget] = {}
     for each in sorted(budgets, key=lambda each: each.day):
@@ -151,30 +138,36 @@ def set_budgets(account: Account, budgets: Iterable[SetBudget]) -> None:
 
 
 class _Directory:
-    """Reported campaigns by what a link may call them."""
+    """Reported campaigns by the labels that a link may have.
+
+    A label (`utm_id`, then `utm_campaign`) matches spend by campaign_id first, then by any
+    campaign_name of the time read, case-insensitively. Both look within the link's channel; without
+    one, and for an id of any link, other channels match too if only one campaign fits.
+    """
 
     def __init__(
         self,
-        campaigns: dict[tuple[str, str, str], Campaign],
+        campaigns: dict[tuple[str, str, str], CampaignDays],
         names: dict[tuple[str, str, str], set[str]],
     ) -> None:
-        self._ids: defaultdict[str, list[Campaign]] = defaultdict(list)
-        self._names: defaultdict[str, list[Campaign]] = defaultdict(list)
+        self._ids: defaultdict[str, list[CampaignDays]] = defaultdict(list)
+        self._names: defaultdict[str, list[CampaignDays]] = defaultdict(list)
         for key, campaign in campaigns.items():
             if campaign.campaign_id:
                 self._ids[label(campaign.campaign_id)].append(campaign)
             for name in names[key]:
                 self._names[name].append(campaign)
 
-    def find(self, channel: str, campaign_id: str, campaign: str) -> list[Campaign]:
-        """Those that a link means: one, none, or several that cannot be told apart."""
-        told = (
+    def find(self, channel: str, campaign_id: str, campaign: str) -> list[CampaignDays]:
+        """The campaigns that a link may mean: one, none, or several that cannot be
+        distinguished."""
+        candidates = (
             (self._ids, campaign_id, True),
             (self._ids, campaign, False),
             (self._names, campaign, False),
             (self._names, campaign_id, False),
         )
-        for index, token, anywhere in told:
+        for index, token, anywhere in candidates:
             found = index.get(label(token), []) if token else []
             if here := [each for each in found if each.channel == channel]:
                 return here
@@ -183,11 +176,15 @@ class _Directory:
         return []
 
 
-def account(cells: Iterable[BudgetCell], currency: str) -> Account:
-    """Campaigns and the rest of one shop, orders in `currency` only."""
+def account(cells: Iterable[BudgetCell], currency: str) -> AdAccount:
+    """Campaigns and the rest of one shop, orders in `currency` only.
+
+    A label that fits two campaigns is given to neither: it is a row of its own, and says so. A
+    label that fits none (an email's, or a campaign without spend reports) is a row without spend.
+    """
     cells = sorted(cells)
     reported, directory = _reported([cell for cell in cells if cell.reports])
-    unmatched: dict[tuple[str, str, str], Campaign] = {}
+    unmatched: dict[tuple[str, str, str], CampaignDays] = {}
     buckets: defaultdict[str, Bucket] = defaultdict(Bucket)
     others = Counter[int]()
     for cell in cells:
@@ -196,7 +193,7 @@ def account(cells: Iterable[BudgetCell], currency: str) -> Account:
         if cell.currency != currency:
             others[cell.day] += cell.orders
             continue
-        into: Bucket | Campaign
+        into: Bucket | CampaignDays
         if not cell.campaign_id and not cell.campaign:
             into = buckets[cell.channel]
         else:
@@ -206,25 +203,30 @@ def account(cells: Iterable[BudgetCell], currency: str) -> Account:
                 found[0]
                 if len(found) == 1
                 else unmatched.setdefault(
-                    key, Campaign(cell.channel, cell.campaign_id or None, cell.campaign or None)
+                    key, CampaignDays(cell.channel, cell.campaign_id or None, cell.campaign or None)
                 )
             )
-            if len(found) > 1 and isinstance(into, Campaign):
+            if len(found) > 1 and isinstance(into, CampaignDays):
                 into.candidates = found
         into.orders[cell.day] += cell.orders
         into.revenue[cell.day] += cell.revenue
-    return Account([*reported.values(), *unmatched.values()], dict(buckets), others)
+    return AdAccount([*reported.values(), *unmatched.values()], dict(buckets), others)
 
 
-def _reported(cells: list[BudgetCell]) -> tuple[dict[tuple[str, str, str], Campaign], _Directory]:
-    """Campaigns with spend reports, each under its newest name (`cells` ascend by day)."""
+def _reported(cells: list[BudgetCell]) -> tuple[dict[tuple[str, str, str], CampaignDays], _Directory]:
+    """Campaigns with spend reports, each under its newest name (`cells` ascend by day).
+
+    A report without an id stands for the campaign of its name and channel. If the same day is
+    reported under that name with an id too, it was restated, and the one without does not count;
+    its other days belong to that campaign if only one has the name.
+    """
     ids: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
     restated: set[tuple[str, str, int]] = set()
     for cell in cells:
         if cell.campaign_id:
             ids[cell.channel, label(cell.campaign)].add(cell.campaign_id)
             restated.add((cell.channel, label(cell.campaign), cell.day))
-    campaigns: dict[tuple[str, str, str], Campaign] = {}
+    campaigns: dict[tuple[str, str, str], CampaignDays] = {}
     names: defaultdict[tuple[str, str, str], set[str]] = defaultdict(set)
     for cell in cells:
         campaign_id, name = cell.campaign_id, label(cell.campaign)
@@ -235,7 +237,7 @@ def _reported(cells: list[BudgetCell]) -> tuple[dict[tuple[str, str, str], Campa
                 (campaign_id,) = same
         key = (cell.channel, campaign_id, "" if campaign_id else name)
         campaign = campaigns.setdefault(
-            key, Campaign(cell.channel, campaign_id or None, None, cell.currency)
+            key, CampaignDays(cell.channel, campaign_id or None, None, cell.currency)
         )
         if campaign.spend_currency != cell.currency:
             campaign.spend_currency = ""

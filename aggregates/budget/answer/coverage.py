@@ -1,7 +1,7 @@
-"""Which days of a shop are known: days on which both its spend and its orders are.
+"""Decides which days of a shop are known: those with both spend and orders.
 
-A day counts for a channel where that channel reported spend. Orders are known from the shop's
-first order on, up to the newest one, or up to today where the pause since is an ordinary one.
+A day counts for a channel if that channel reported spend. Orders are known from the shop's first
+order up to the newest one, or up to today if the pause since is an ordinary one.
 """
 
 from collections import defaultdict
@@ -13,16 +13,16 @@ from aggregates.budget.answer.campaigns import BudgetCell
 from aggregates.budget.answer.window import Window
 
 MISSED_ORDERS: Final = 7.0
-"""A pause in which so many orders were to be expected is no chance: e^-7 is one in a thousand."""
+"""A pause in which so many orders were expected is no chance: e^-7 is one in a thousand."""
 QUIET_DAYS: Final = 3
 """Yet so many days without an order may be a weekend."""
 USUAL_DAYS: Final = 28
-"""The days before a pause that say how many orders are usual."""
+"""The days before a pause that set the usual number of orders."""
 
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """`spend` holds the days that each channel reported; `orders` is None without any order."""
+    """`spend` has the days that each channel reported; `orders` is None without any order."""
 
     spend: dict[str, frozenset[int]]
     orders: Window | None
@@ -34,7 +34,7 @@ class Coverage:
         return self._known(self.spend.get(channel, frozenset()), window)
 
     def known_anywhere(self, window: Window) -> list[int]:
-        """The same where any channel reported spend."""
+        """The same if any channel reported spend."""
         return self._known(frozenset[int]().union(*self.spend.values()), window)
 
     def _known(self, reported: frozenset[int], window: Window) -> list[int]:
@@ -58,9 +58,8 @@ class Coverage:
 
 
 def coverage(cells: Iterable[BudgetCell], today: int, first_order: int | None = None) -> Coverage:
-    """What the cells of a shop cover. `first_order` is the shop's first day with an order, where
-    that is before the cells' days.
-    """
+    """The coverage of a shop's cells. `first_order` is the shop's first day with an order, if that
+    is before the cells' days."""
     reported, orders = defaultdict[str, set[int]](set), defaultdict[int, int](int)
     for cell in cells:
         if cell.reports:

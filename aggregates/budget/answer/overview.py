@@ -1,9 +1,6 @@
-"""`GET /v1/budget`: what each campaign cost and earned, and what to spend on it tomorrow.
-
-Money and orders are shown for the last `days` days that are asked for. Returns, and the advice that
-rests on them, are of the last mature days of the settings, whatever is asked. Every null has its
-reason: beside it, in the campaign's `reason`, or in the answer's `reasons`.
-"""
+"""`GET /v1/budget`: what each campaign cost and earned, and what to spend on it tomorrow. Money and
+orders cover the requested `days`; returns and advice always cover the last mature days of the
+settings."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +21,7 @@ from aggregates.budget.answer.campaign_answer import (
 from aggregates.budget.answer.campaigns import (
     DIRECT,
     UNATTRIBUTED,
-    Account,
+    AdAccount,
     Bucket,
     BudgetCell,
     account,
@@ -66,7 +63,7 @@ UNKNOWN_CURRENCY: Final = "neither an order nor spend in this time, so the curre
 
 @dataclass(frozen=True, slots=True)
 class BudgetSettings:
-    """What the merchant decides. Amounts are per day, in the shop's currency, as written."""
+    """A merchant's settings. Amounts are per day, in the shop's currency, as written."""
 
     bankroll: Decimal | None = None
     margin: float | None = None
@@ -89,9 +86,10 @@ class BudgetSettings:
 def budget(
     snapshot: Snapshot, shop: str, today_day: int, settings: BudgetSettings, days: int | None = None
 ) -> schema.Budget:
-    """The answer without `shop` and `as_of`, which the API adds.
+    """The answer without `shop` and `as_of`, which the API adds. Every null has its reason: beside
+    it, in the campaign's `reason`, or in the answer's `reasons`.
 
-    `today_day` is the shop's, days since 1970-01-01. `days` to show, where it is not the setting.
+    `today_day` is the shop's, days since 1970-01-01. `days` to show, if it is not the setting.
     """
     recent = Window(today_day - (days or settings.days) + 1, today_day)
     last = today_day - settings.immature_days
@@ -126,17 +124,17 @@ def budget(
         order_value=_order_value(cells, currency, Window(remembered.first, mature.last)),
         caution=settings.caution,
     )
-    told = account([each for each in cells if each.day >= shown.first], currency)
-    # Which label means which campaign depends on the days read, so advice has days of its own.
+    ads = account([each for each in cells if each.day >= shown.first], currency)
+    # The campaign of a label depends on the days read, so advice has days of its own.
     judged = account([each for each in cells if each.day >= mature.first], currency)
     set_budgets(judged, read_set_budgets(snapshot, shop, today_day))
     past = account([each for each in cells if each.day in remembered.days()], currency)
     assessed = assess(judged, terms, past.campaigns)
-    return _answered(told, assessed, terms, dated, time_zones)
+    return _answered(ads, assessed, terms, dated, time_zones)
 
 
 def _order_value(cells: Sequence[BudgetCell], currency: str, window: Window) -> float:
-    """The shop's average order value, in minor units; 0 where it had no order."""
+    """The shop's average order value, in minor units; 0 without an order."""
     own = [each for each in cells if each.currency == currency and each.day in window.days()]
     orders = sum(each.orders for each in own)
     return sum(each.revenue for each in own) / orders if orders else 0.0
@@ -167,13 +165,13 @@ def _usable(margin: float | None) -> float | None:
 
 
 def _answered(
-    told: Account,
+    ads: AdAccount,
     judged: Assessed,
     terms: Terms,
     dated: Dated,
     time_zones: schema.TimeZones,
 ) -> schema.Budget:
-    assessed, together = judged.shown(told, terms.currency), judged.together
+    assessed, together = judged.shown(ads, terms.currency), judged.together
     items = [(each.campaign, campaign_answer(each, terms)) for each in assessed]
     items.sort(
         key=lambda item: (
@@ -182,8 +180,8 @@ def _answered(
             str(item[1].campaign_id),
         )
     )
-    whole = total_answer(told, assessed, together, terms)
-    buckets = dict(sorted(told.buckets.items()))
+    whole = total_answer(ads, assessed, together, terms)
+    buckets = dict(sorted(ads.buckets.items()))
 
     def taken(channel: str) -> schema.Unassigned:
         return schema.Unassigned(**_bucket(buckets.pop(channel, Bucket()), whole.orders, terms))
@@ -195,7 +193,7 @@ def _answered(
         returns_window=dated.returns_window,
         margin=terms.margin,
         bankroll_per_day=None if bankroll is None else money(bankroll, terms.currency),
-        reasons=_reasons(told, assessed, terms),
+        reasons=_reasons(ads, assessed, terms),
         risk=_risk(
             None if bankroll is None else money(bankroll * days, terms.currency), terms.caution
         ),
@@ -212,15 +210,15 @@ def _answered(
     )
 
 
-def _reasons(told: Account, assessed: Sequence[Assessment], terms: Terms) -> list[str]:
+def _reasons(ads: AdAccount, assessed: Sequence[Assessment], terms: Terms) -> list[str]:
     reasons = missing(terms.margin, terms.bankroll)
-    if not any(each.spend_currency is not None for each in told.campaigns):
+    if not any(each.spend_currency is not None for each in ads.campaigns):
         reasons.append(
             "no spend was reported in this time, so there are no returns: see "
             "`orderwire spend --help`"
         )
     foreign = sorted(
-        {each.spend_currency for each in told.campaigns} - {None, "", terms.currency}, key=str
+        {each.spend_currency for each in ads.campaigns} - {None, "", terms.currency}, key=str
     )
     if foreign:
         reasons.append(
@@ -229,7 +227,7 @@ def _reasons(told: Account, assessed: Sequence[Assessment], terms: Terms) -> lis
         )
     reasons += [
         text
-        for channel in sorted({each.channel for each in told.campaigns if each.spend_currency})
+        for channel in sorted({each.channel for each in ads.campaigns if each.spend_currency})
         if (text := stopped(channel, terms))
     ]
     if terms.coverage.orders_stopped and terms.coverage.orders:
@@ -238,7 +236,7 @@ def _reasons(told: Account, assessed: Sequence[Assessment], terms: Terms) -> lis
             "usual: later days are not judged. See `orderwire doctor`"
         )
     reasons += dict.fromkeys(text for each in assessed for text in each.withheld)
-    if left_out := total(told.other_currency_orders, terms.recent):
+    if left_out := total(ads.other_currency_orders, terms.recent):
         reasons.append(f"{left_out} orders in another currency than {terms.currency} are left out")
     return reasons
 

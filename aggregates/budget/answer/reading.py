@@ -1,4 +1,4 @@
-"""Reads what `GET /v1/budget` needs from the store."""
+"""Store queries of `GET /v1/budget`."""
 
 from aggregates.budget.answer.campaigns import BudgetCell, CurrencyCount, SetBudget
 from aggregates.budget.answer.window import Window
@@ -54,7 +54,7 @@ def read_set_budgets(snapshot: Snapshot, shop: str, today_day: int) -> list[SetB
 
 
 def read_account_zones(snapshot: Snapshot, shop: str, window: Window) -> list[str]:
-    """Time zones that the spend reports of `window` name."""
+    """Time zones in the spend reports of `window`."""
     rows = snapshot.query(
         "SELECT DISTINCT time_zone FROM budget_spend WHERE shop = :shop "
         "AND day >= :first AND day <= :last AND time_zone <> ''",

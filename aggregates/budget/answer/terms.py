@@ -1,23 +1,23 @@
-"""On what the campaigns of a shop are judged."""
+"""The terms on which the campaigns of a shop are judged."""
 
 from dataclasses import dataclass
 from typing import Final
 
 from aggregates.budget.advice.evidence import CAUTION
 from aggregates.budget.advice.kelly import Caution
-from aggregates.budget.advice.sizing import Limits
+from aggregates.budget.advice.sizing import BudgetLimits
 from aggregates.budget.answer.coverage import Coverage
 from aggregates.budget.answer.window import Window
 
 MEMORY_DAYS: Final = 60
-"""So many days before the judged ones may be remembered, where those hold few orders."""
+"""Days before the judged ones that may be remembered if those hold few orders."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
     """The windows, the money and the caution of one answer.
 
-    Money in minor units of `currency`, the shop's; None where the merchant has not set it.
+    Money in minor units of `currency`, the shop's; None if the merchant has not set it.
     """
 
     currency: str
@@ -41,8 +41,8 @@ class Terms:
         return Window(self.mature.first - MEMORY_DAYS, self.mature.first - 1)
 
     @property
-    def limits(self) -> Limits | None:
-        """What bounds the budgets; None without a bankroll, where nothing is advised."""
+    def limits(self) -> BudgetLimits | None:
+        """The bounds of the budgets; None without a bankroll, when nothing is advised."""
         if self.bankroll is None:
             return None
-        return Limits(self.bankroll, self.seed, self.max_change, self.caution)
+        return BudgetLimits(self.bankroll, self.seed, self.max_change, self.caution)

@@ -1,7 +1,5 @@
-"""`total` of `GET /v1/budget`: all campaigns and all orders of the shop together.
-
-Its ROAS is blended: every order of the shop counts. What campaigns earned is `attributed`.
-"""
+"""`total` of `GET /v1/budget`: all campaigns and all orders of the shop together. Its ROAS is
+blended: every order counts; `attributed` is the part that campaigns earned."""
 
 from collections.abc import Sequence
 from decimal import Decimal
@@ -16,30 +14,30 @@ from aggregates.budget.answer.campaign_answer import (
     kelly_answer,
     roas,
 )
-from aggregates.budget.answer.campaigns import Account
+from aggregates.budget.answer.campaigns import AdAccount
 from aggregates.budget.answer.terms import Terms
 from aggregates.budget.answer.window import total
 from stream.money import money
 
 
 def total_answer(
-    told: Account, assessed: Sequence[Assessment], together: Evidence | None, terms: Terms
+    ads: AdAccount, assessed: Sequence[Assessment], together: Evidence | None, terms: Terms
 ) -> schema.Total:
     """`together` is the evidence of all campaigns with spend taken as one."""
-    attributed_orders = sum(total(each.orders, terms.recent) for each in told.campaigns)
-    attributed = sum(total(each.revenue, terms.recent) for each in told.campaigns)
-    revenue = attributed + sum(total(each.revenue, terms.recent) for each in told.buckets.values())
+    attributed_orders = sum(total(each.orders, terms.recent) for each in ads.campaigns)
+    attributed = sum(total(each.revenue, terms.recent) for each in ads.campaigns)
+    revenue = attributed + sum(total(each.revenue, terms.recent) for each in ads.buckets.values())
     spend = sum(
         total(each.spend, terms.recent)
-        for each in told.campaigns
+        for each in ads.campaigns
         if each.spend_currency == terms.currency
     )
-    foreign = any(each.spend_currency not in (None, terms.currency) for each in told.campaigns)
+    foreign = any(each.spend_currency not in (None, terms.currency) for each in ads.campaigns)
     days = terms.coverage.known_anywhere(terms.recent)
-    own = [each for each in told.campaigns if each.spend_currency in (None, terms.currency)]
+    own = [each for each in ads.campaigns if each.spend_currency in (None, terms.currency)]
     attributed_roas = None if foreign else roas(own, days)
-    everything = sum(each.revenue[day] for each in told.campaigns for day in days) + sum(
-        each.revenue[day] for each in told.buckets.values() for day in days
+    everything = sum(each.revenue[day] for each in ads.campaigns for day in days) + sum(
+        each.revenue[day] for each in ads.buckets.values() for day in days
     )
     compared = sum(each.spend[day] for each in own for day in days)
     reason = None
@@ -57,7 +55,7 @@ def total_answer(
         spend=money(spend, terms.currency),
         revenue=money(revenue, terms.currency),
         orders=attributed_orders
-        + sum(total(each.orders, terms.recent) for each in told.buckets.values()),
+        + sum(total(each.orders, terms.recent) for each in ads.buckets.values()),
         roas=everything / compared if compared and not foreign else None,
         roas_days=len(days),
         attributed=schema.Attributed(
@@ -77,7 +75,7 @@ def total_answer(
 
 
 def missing(margin: float | None, bankroll: Decimal | int | None) -> list[str]:
-    """Which settings advice lacks."""
+    """The settings that advice lacks."""
     return [
         reason for value, reason in ((margin, NO_MARGIN), (bankroll, NO_BANKROLL)) if value is None
     ]

@@ -1,14 +1,11 @@
-"""Revenue that some campaign earned, and nothing says which.
-
-Where it is more than a tenth of what its channel earned, the channel's campaigns look worse than
-they are: advice on them is withheld, and the reason says what to mend.
-"""
+"""Finds revenue that some campaign earned without saying which, and withholds advice if it is more
+than a tenth of its channel's revenue, since the channel's campaigns look worse than they are."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from aggregates.budget.answer.campaigns import Account, Campaign
+from aggregates.budget.answer.campaigns import AdAccount, CampaignDays
 from aggregates.budget.answer.coverage import Coverage
 from aggregates.budget.answer.window import Window, day_text
 from stream.money import amount
@@ -21,18 +18,18 @@ UTM_ID: Final = "put utm_id={{campaign.id}} into the ads' links"
 
 
 class Finding(NamedTuple):
-    """Unassigned revenue of one kind, in minor units, and what to mend."""
+    """Unassigned revenue of one kind, in minor units, and how to fix it."""
 
     revenue: int
     mend: str
 
 
 def withheld(
-    account: Account, coverage: Coverage, window: Window, currency: str
+    account: AdAccount, coverage: Coverage, window: Window, currency: str
 ) -> dict[int, list[str]]:
-    """Why no advice is given, by the campaign's place in `account.campaigns`.
+    """Why no advice is given, by the campaign's index in `account.campaigns`.
 
-    Only days of `window` count on which both spend and orders are known.
+    Only days of `window` with known spend and orders count.
     """
     reasons: defaultdict[int, list[str]] = defaultdict(list)
     reported: defaultdict[str, list[int]] = defaultdict(list)
@@ -45,7 +42,7 @@ def withheld(
         nameless, moved = list(_of_channel(account, channel, days)), list(_moved(campaigns, days))
         findings = nameless + moved
         missing = sum(each.revenue for each in findings)
-        # What comes under a name that moved is counted in its campaign's revenue already.
+        # Revenue under a renamed campaign's old name is already counted in that campaign.
         everything = sum(each.revenue for each in nameless) + sum(
             _sum(each, days) for each in campaigns
         )
@@ -62,11 +59,11 @@ def _material(missing: int, everything: int) -> bool:
     return missing > MATERIAL_SHARE * everything
 
 
-def _sum(campaign: Campaign, days: Iterable[int]) -> int:
+def _sum(campaign: CampaignDays, days: Iterable[int]) -> int:
     return sum(campaign.revenue[day] for day in days)
 
 
-def _of_channel(account: Account, channel: str, days: Sequence[int]) -> Iterator[Finding]:
+def _of_channel(account: AdAccount, channel: str, days: Sequence[int]) -> Iterator[Finding]:
     """Orders known to come from the channel, or that may, without a campaign that spends there."""
     bucket = account.buckets.get(channel)
     clicks = sum(bucket.revenue[day] for day in days) if bucket else 0
@@ -90,7 +87,7 @@ def _of_channel(account: Account, channel: str, days: Sequence[int]) -> Iterator
         )
 
 
-def _moved(campaigns: Iterable[Campaign], days: Sequence[int]) -> Iterator[Finding]:
+def _moved(campaigns: Iterable[CampaignDays], days: Sequence[int]) -> Iterator[Finding]:
     """Orders under the name of a campaign that has stopped spending: its name may have changed.
 
     A campaign with an id keeps it, so only those known by name can be lost this way.
@@ -109,11 +106,11 @@ def _moved(campaigns: Iterable[Campaign], days: Sequence[int]) -> Iterator[Findi
 
 
 def _ambiguous(
-    account: Account, coverage: Coverage, window: Window, currency: str
+    account: AdAccount, coverage: Coverage, window: Window, currency: str
 ) -> Iterator[tuple[int, str]]:
-    """Names that several campaigns have."""
+    """Names shared by several campaigns."""
     places = {id(each): index for index, each in enumerate(account.campaigns)}
-    groups: defaultdict[tuple[int, ...], list[Campaign]] = defaultdict(list)
+    groups: defaultdict[tuple[int, ...], list[CampaignDays]] = defaultdict(list)
     for each in account.campaigns:
         if each.candidates:
             groups[tuple(sorted(places[id(one)] for one in each.candidates))].append(each)

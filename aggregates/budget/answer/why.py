@@ -1,4 +1,4 @@
-"""One plain sentence for each recommended budget: what it does, and on which evidence."""
+"""One plain sentence per recommended budget: the change and its evidence."""
 
 from aggregates.budget.advice.evidence import Evidence
 from aggregates.budget.advice.sizing import Advice

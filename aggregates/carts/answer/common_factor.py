@@ -1,8 +1,9 @@
-"""How much the completions of all open carts vary together from day to day, from the shop's past.
+"""Estimates from the shop's past how much the completions of all open carts vary together from day
+to day.
 
-Payday, weather, a sale or a slow site move every cart's chance at the same time, which a sum over
-independent carts does not know. At each midnight of the past it is known how many carts were open
-by age and how many of them were completed; what that varies beyond chance is the common factor's.
+Payday, weather, a sale or a slow site move every cart's probability at the same time, which a sum
+over independent carts misses. For each past midnight the numbers of open carts by age and of their
+completions are known; their variance beyond chance is the common factor's.
 """
 
 from typing import Final
@@ -16,7 +17,7 @@ ASSUMED: Final = 0.03
 """Relative variance where nothing is known: a standard deviation of 17 %. Judgement."""
 ASSUMED_SD: Final = 0.2
 OVERLAP: Final = 2.5
-"""A cart is open at several midnights: so many of them tell as much as one by itself."""
+"""A cart is open at several midnights; so many of them are worth one independent observation."""
 
 
 def common_variance(carts: Ints, completed: Ints) -> float:

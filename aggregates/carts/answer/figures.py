@@ -1,10 +1,4 @@
-"""A shop's carts as they stand at a moment: cells -> the figures that answers are made of.
-
-Value bands are thirds of all checkouts kept (90 days), drawn through bins of a quarter octave: low
-holds the first third, and whatever shares the bin where it ends. A shop has one currency. Open
-checkouts in another (that of a foreign buyer) are left out of sums, rates and bands, and counted;
-once ordered they count with the order's amount.
-"""
+"""A shop's carts at one moment: turns cells into the figures of answers."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -42,7 +36,7 @@ CLOSED_STATES: Final = ("completed", *ABANDONED_STATES)
 
 @dataclass(frozen=True, slots=True)
 class CartSettings:
-    """What the merchant decides."""
+    """A merchant's settings."""
 
     abandoned_after_minutes: int = 60
     """As given to the processors: a multiple of 10."""
@@ -60,7 +54,13 @@ class Abandoned:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """One shop at one moment. Money in minor units of `currency`."""
+    """One shop at one moment. Money in minor units of `currency`.
+
+    Value bands are thirds of all checkouts kept (90 days), drawn through bins of a quarter octave:
+    low holds the first third and the rest of its last bin. Open checkouts in another currency (a
+    foreign buyer's) are left out of sums, rates and bands, and counted; once ordered they count
+    with the order's amount.
+    """
 
     currency: str
     other_currencies: dict[str, int]
@@ -98,8 +98,8 @@ def currencies(snapshot: Snapshot, shop: str) -> dict[str, int]:
     return {str(currency): int(carts) for currency, carts in rows}
 
 
-def _told(snapshot: Snapshot, shop: str) -> str:
-    """The shop's currency as most of its newest checkouts say, for a shop without any order."""
+def _currency_of_newest(snapshot: Snapshot, shop: str) -> str:
+    """The currency of most of the shop's newest checkouts, for a shop without any order."""
     rows = snapshot.query(
         "SELECT shop_currency FROM (SELECT shop_currency FROM cart_checkout WHERE shop = :shop"
         " AND shop_currency <> '' ORDER BY created_ms DESC LIMIT :newest) AS newest"
@@ -111,9 +111,11 @@ def _told(snapshot: Snapshot, shop: str) -> str:
 
 
 def figures(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) -> Figures | None:
-    """The shop's carts at `now_ms`; None where no checkout is known."""
+    """The shop's carts at `now_ms`; None if no checkout is known."""
     found = currencies(snapshot, shop)
-    currency = settings.currency or currency_of_most(snapshot, shop) or _told(snapshot, shop)
+    currency = (
+        settings.currency or currency_of_most(snapshot, shop) or _currency_of_newest(snapshot, shop)
+    )
     if not currency or not found:
         return None
     after_ms = settings.abandoned_after_minutes * MINUTE_MS

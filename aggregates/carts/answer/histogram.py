@@ -1,9 +1,5 @@
-"""Open checkouts as a histogram: 10-minute buckets of the last touch, by value bin and customer.
-
-Whether the checkouts of a bucket have been idle for 10 minutes, for T, or for 14 days follows from
-the bucket, except in the three buckets that such an edge cuts through. Those are read from the
-checkouts themselves, by index, so every count is exact at any moment.
-"""
+"""Open checkouts as a histogram of 10-minute buckets of the last touch, by value bin and
+customer."""
 
 from dataclasses import dataclass
 from typing import Any, Final
@@ -28,8 +24,7 @@ STRATA: Final = len(BANDS) * len(CUSTOMERS)
 
 @dataclass(frozen=True, slots=True)
 class Open:
-    """Cells of open checkouts, arrays of one length; `value` in minor units. None of them has
-    expired."""
+    """Cells of open, unexpired checkouts, arrays of one length; `value` in minor units."""
 
     bucket: Ints
     value_bin: Ints
@@ -65,7 +60,11 @@ def open_columns(
     after_ms: int,
 ) -> list[Ints]:
     """Columns bucket, value_bin, returning, contact, idled, idle for 10 minutes, for T, for 14 days
-    (0 or 1), carts, value."""
+    (0 or 1), carts, value.
+
+    The bucket says how long its checkouts have been idle, except for the three buckets that contain
+    one of these edges: those are read from the checkouts, by index, so every count is exact.
+    """
     cuts = [now_ms - SHOPIFY_MINUTES * MINUTE_MS, now_ms - after_ms, now_ms - EXPIRES_MS]
     edges = [cut // BUCKET_MS for cut in cuts]
     named = {f"e{i}": edge for i, edge in enumerate(edges)} | {

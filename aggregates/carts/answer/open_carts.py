@@ -1,16 +1,8 @@
-"""`GET /v1/carts/open`: open checkouts by expected recoverable value, best first, without looking
-at all of them.
+"""`GET /v1/carts/open`: open checkouts by expected recoverable value, best first.
 
     expected = value x P(completes within 7 days | stratum, age) x paid/carted value of the stratum
 
-All checkouts of one histogram cell (10-minute bucket, value bin, new/returning) share the last two
-factors, and their values lie within the bin's bounds. So cells are visited by the most that one of
-their checkouts could be worth, and the search ends where no unvisited cell can hold anything better
-than what the page already has: exact, and it reads the cells that overlap the page, not the shop.
-
-Order: expected descending, then newest bucket, then token. A cursor holds the last item's place in
-it and the moment of the first page, so ages stand still while paging; if carts close in between, a
-later page may lack or repeat one near its edge.
+The order is expected value descending, then newest bucket, then token.
 """
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
@@ -33,12 +25,12 @@ from stream.store.contract import Snapshot
 
 LIMIT: Final = 50
 MOST: Final = 500
-CELLS_AT_ONCE: Final = 40
+CELLS_PER_QUERY: Final = 40
 OPEN_STATES: Final = ("active", "abandoned")
 
 
-class Place(NamedTuple):
-    """Where an item stands: ascending places are descending worth."""
+class CartPlace(NamedTuple):
+    """The sort key of an item: ascending keys are descending value."""
 
     minus_expected: float
     minus_bucket: int
@@ -46,7 +38,8 @@ class Place(NamedTuple):
 
 
 class Cursor(msgspec.Struct, frozen=True, array_like=True):
-    """The last item's place, and the time that its page was made for."""
+    """The last item's place, and the moment of the first page, so that ages are constant while
+    paging. If carts close in between, a later page may miss or repeat one near its edge."""
 
     now_ms: int
     minus_expected: float
@@ -82,7 +75,7 @@ def open_carts(
 ) -> OpenCartPage:
     """A page of items, without `as_of`.
 
-    Raises ValueError for a cursor or a filter that is none of ours.
+    Raises ValueError for an invalid cursor or filter.
     """
     settings = settings or CartSettings()
     limit = min(max(limit, 1), MOST)
@@ -98,7 +91,7 @@ def open_carts(
     now = figures(snapshot, shop, now_ms, settings)
     if now is None:
         return OpenCartPage(items=[], next_cursor=None)
-    start = Place(after.minus_expected, after.minus_bucket, after.token) if after else None
+    start = CartPlace(after.minus_expected, after.minus_bucket, after.token) if after else None
     page = _page(
         snapshot,
         shop,
@@ -125,10 +118,10 @@ class _Wanted:
     settings: CartSettings
     state: str | None
     items: int
-    after: Place | None
+    after: CartPlace | None
 
-    def takes(self, place: Place, last_ms: int) -> bool:
-        """Whether an item belongs on the page or behind it."""
+    def takes(self, place: CartPlace, last_ms: int) -> bool:
+        """Whether an item belongs on the page or after it."""
         idle_ms = self.now_ms - last_ms
         if idle_ms >= EXPIRES_MS or (self.state and self.state != _state(idle_ms, self.settings)):
             return False
@@ -176,13 +169,18 @@ def _cells(now: Figures, state: str | None, value_band: str | None, customer: st
 
 def _page(
     snapshot: Snapshot, shop: str, now: Figures, cells: _Cells, wanted: _Wanted
-) -> list[tuple[Place, Any, float]]:
-    """The best `wanted.items` after `wanted.after`, in order."""
-    found: list[tuple[Place, Any, float]] = []
+) -> list[tuple[CartPlace, Any, float]]:
+    """The best `wanted.items` after `wanted.after`, in order.
+
+    All checkouts of one cell (10-minute bucket, value bin, new/returning) share probability and
+    paid share, and their values lie within the bin. So cells are visited by their largest possible
+    value, and the search ends when no other cell can beat the page: exact, without reading the
+    whole shop.
+    """
+    found: list[tuple[CartPlace, Any, float]] = []
     remaining = np.arange(len(cells.bucket))
     if wanted.after is not None:
-        # A cell whose poorest possible item stands before the cursor was on an earlier page as a
-        # whole.
+        # A cell whose lowest possible item is before the cursor was wholly on an earlier page.
         lowest = (
             np.array(
                 [bin_bounds(int(value_bin))[0] for value_bin in cells.value_bin], dtype=np.float64
@@ -194,10 +192,10 @@ def _page(
             (lowest == least) & (cells.most == least) & (-cells.bucket < wanted.after.minus_bucket)
         )
         remaining = remaining[~earlier]
-    for start in range(0, len(remaining), CELLS_AT_ONCE):
-        block = remaining[start : start + CELLS_AT_ONCE]
+    for start in range(0, len(remaining), CELLS_PER_QUERY):
+        block = remaining[start : start + CELLS_PER_QUERY]
         if len(found) >= wanted.items:
-            best_left = Place(-float(cells.most[block[0]]), -int(cells.bucket[block[0]]), "")
+            best_left = CartPlace(-float(cells.most[block[0]]), -int(cells.bucket[block[0]]), "")
             if found[wanted.items - 1][0] < best_left:
                 break
         factors = {
@@ -209,7 +207,7 @@ def _page(
         }
         for row in _checkouts(snapshot, shop, now.currency, list(factors)):
             probability, weight = factors[row.open_bucket, row.value_bin, row.is_returning]
-            place = Place(-(row.value * weight), -row.open_bucket, row.token)
+            place = CartPlace(-(row.value * weight), -row.open_bucket, row.token)
             if wanted.takes(place, row.last_ms):
                 found.append((place, row, probability))
         found.sort(key=lambda item: item[0])
@@ -221,11 +219,11 @@ def _checkouts(
     snapshot: Snapshot, shop: str, currency: str, cells: Sequence[tuple[int, int, int]]
 ) -> list[Any]:
     wanted = [
-        cells[min(index, len(cells) - 1)] for index in range(CELLS_AT_ONCE)
+        cells[min(index, len(cells) - 1)] for index in range(CELLS_PER_QUERY)
     ]  # always the same statement
     terms = " OR ".join(
         f"(open_bucket = :b{i} AND shop = :shop AND value_bin = :v{i} AND is_returning = :r{i})"
-        for i in range(CELLS_AT_ONCE)
+        for i in range(CELLS_PER_QUERY)
     )
     named = {f"{name}{i}": cell[j] for i, cell in enumerate(wanted) for j, name in enumerate("bvr")}
     return snapshot.query(
@@ -239,7 +237,12 @@ def _checkouts(
 
 
 def _item(
-    now: Figures, now_ms: int, settings: CartSettings, place: Place, row: Any, probability: float
+    now: Figures,
+    now_ms: int,
+    settings: CartSettings,
+    place: CartPlace,
+    row: Any,
+    probability: float,
 ) -> OpenCart:
     idle_ms = now_ms - row.last_ms
     band = int(row.value_bin > now.band_ends[0]) + int(row.value_bin > now.band_ends[1])

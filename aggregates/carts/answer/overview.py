@@ -1,20 +1,5 @@
-"""`GET /v1/carts`: how many checkouts are abandoned and recovered, and what the open ones are still
-worth (docs/api.md, "GET /v1/carts").
-
-All numbers are of the checkouts begun in the last 90 days. T is `abandoned_after_minutes`
-(docs/facts/analytics.md, "Cart states").
-
-- `abandonment_rate`: those that ever lay idle for T before their order, of all made at least T ago.
-  Shopify's: the same at 10 minutes, of those with an email address or phone number.
-- `recovery_rate`: of the checkouts abandoned in matured hours (every checkout abandoned in that
-  hour has had its 1, 24, 72 or 168 hours since), those that got their own order within that time.
-  `with_assisted` counts the customer's other orders too: an attribution, not an effect.
-- `recovered_revenue`: what the orders of `recovered_direct` are worth now; for one whose order was
-  not told of, or not in the checkout's currency, the checkout's value.
-- `recovery_potential`: sum of value x P(ordered within 7 days | idle at its age) x paid/carted
-  value over all open checkouts (`aggregates/carts/answer/recovery.py`), with bounds of 80 %.
-  `abandoned` is the part of those idle for T; the rest is still shopping.
-"""
+"""`GET /v1/carts`: how many checkouts are abandoned and recovered, and the expected value of the
+open ones (docs/api.md, "GET /v1/carts"; docs/facts/analytics.md, "Cart states")."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -64,7 +49,21 @@ UNASKED: Final = (
 def carts(
     snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings
 ) -> schema.CartsOverview:
-    """The answer without `shop` and `as_of`, which the API adds."""
+    """The answer without `shop` and `as_of`, which the API adds. All numbers are of the checkouts
+    begun in the last 90 days; T is `abandoned_after_minutes`.
+
+    - `abandonment_rate`: checkouts that ever lay idle for T before their order, of all created at
+      least T ago. Shopify's: the same at 10 minutes, of those with an email address or phone
+      number.
+    - `recovery_rate`: of the checkouts abandoned in matured hours (all of the hour's checkouts have
+      had their 1, 24, 72 or 168 hours since), those that got their own order within that time.
+      `with_assisted` counts the customer's other orders too: an attribution, not an effect.
+    - `recovered_revenue`: the present worth of the orders of `recovered_direct`; for an unknown
+      order, or one in another currency, the checkout's value.
+    - `recovery_potential`: sum of value x P(ordered within 7 days | idle at its age) x paid/carted
+      value over all open checkouts (`aggregates/carts/answer/recovery.py`), with bounds of 80 %.
+      `abandoned` is the part of those idle for T; the rest is still shopping.
+    """
     now = figures(snapshot, shop, now_ms, settings)
     begun = snapshot.query(
         "SELECT carts, reached FROM cart_begun WHERE shop = :shop",

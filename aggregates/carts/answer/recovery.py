@@ -1,4 +1,5 @@
-"""Recovery potential: what the open carts are expected to bring in unasked, with bounds of 80 %.
+"""Recovery potential: the revenue that open carts are expected to bring without reminders, with
+bounds of 80 %.
 
     potential = sum over open carts of value x P(ordered within 7 days | idle at its age) x rho
 
@@ -24,7 +25,7 @@ from aggregates.carts.answer.survival import (
 from aggregates.carts.answer.total_distribution import interval
 
 PRIOR_DRIVEN_ABOVE: Final = 0.2
-"""Fewer than 800 spells have been seen at the ages where the money is."""
+"""Fewer than 800 spells have been observed at the ages where the money is."""
 RHO_WEIGHT: Final = 20.0
 """Completed carts that the level above counts for."""
 
@@ -34,7 +35,7 @@ class Potential:
     """Money in (fractional) minor units; `strata_*` has one entry per stratum.
 
     `prior_weight` is the generic curve's share in the estimate. A stratum's probability is None
-    where it has no open cart.
+    without open carts.
     """
 
     open_carts: int
@@ -68,7 +69,7 @@ def recovery_potential(
 ) -> Potential:
     """Potential of the open carts, or of those `only`; `rho` [strata].
 
-    `common_variance` is that of the factor which all carts' chances share (`common_factor.py`).
+    `common_variance` is that of the factor common to all carts (`common_factor.py`).
     """
     chosen = open_carts.carts > 0 if only is None else only & (open_carts.carts > 0)
     stratum, age = open_carts.stratum[chosen], open_carts.age[chosen]
@@ -107,12 +108,13 @@ def recovery_potential(
 
 
 def _ignorance(worth: Floats, hazard: Hazards) -> float:
-    """Relative variance of the expectation, since hazards are estimates.
+    """Relative variance of the expectation due to estimated hazards.
 
     `worth` [strata, intervals]: the part of the expectation that comes in there.
 
-    A hazard that rests on n completions has a relative variance of 1 / n (Gamma posterior). What
-    strata borrow from the pool, and the pool from the level, errs for all of them together.
+    A hazard that rests on n completions has a relative variance of 1 / n (Gamma posterior). The
+    error of what strata borrow from the pool, and the pool from the level, is common to all of
+    them.
     """
     own = (worth**2 / np.maximum(hazard.completions, 1e-9)).sum()
     borrowed = (worth * hazard.pool_share).sum(axis=0)

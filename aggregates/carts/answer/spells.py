@@ -1,4 +1,4 @@
-"""Idle spells from cells: what a shop's hazards and the factor common to its carts rest on."""
+"""Idle spells from cells: the basis of a shop's hazards and of the factor common to its carts."""
 
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ from processors.checkouts.idle import BUCKET_MS, DAY_MS, HOUR_MS
 from stream.store.contract import Snapshot
 
 LANDMARK_DAYS: Final = 80
-"""Midnights older than this lack checkouts that are kept no more."""
+"""Midnights older than this lack checkouts that are already deleted."""
 
 
 def spells(
@@ -28,9 +28,9 @@ def spells(
     open_carts: Open,
     expired: Ints,
 ) -> Spells:
-    """All of the shop: those that are over, those of open carts, and `expired`, [strata].
+    """All spells of the shop: ended ones, those of open carts, and `expired`, [strata].
 
-    The expired ones are open carts that nobody has closed yet: they outlived every interval.
+    The expired ones are open carts that are not closed yet: they outlived every interval.
     """
     value_bin, returning, age, completed, not_completed = columns(
         snapshot.query(

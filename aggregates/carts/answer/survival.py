@@ -1,10 +1,6 @@
-"""P(an open cart is still ordered), by its age (docs/facts/analytics.md, "Recovery potential").
-
-Each time a cart was left idle is one spell. A spell ends with the next touch, with the order, or
-with an order elsewhere; it is completed where the cart was ordered within 7 days of the spell's
-begin. Ends of both kinds compete, so P(a) is a cumulative incidence (Kalbfleisch & Prentice 2002,
-"The Statistical Analysis of Failure Time Data", 8.2) with constant rates within age intervals.
-"""
+"""P(an open cart is still ordered), by its age, as a cumulative incidence with constant rates
+within age intervals (docs/facts/analytics.md, "Recovery potential"; Kalbfleisch & Prentice 2002,
+"The Statistical Analysis of Failure Time Data", 8.2)."""
 
 from dataclasses import dataclass
 from math import log
@@ -27,7 +23,7 @@ STRATUM_WEIGHT: Final = 50.0
 LEVEL_WEIGHT: Final = 4.0
 """Completions that the generic curve's level counts for: it may be off by half."""
 LEVELS: Final = (slice(0, 3), slice(3, 12))
-"""The first hour and what comes after it are two processes, with a level each."""
+"""The first hour and the time after it are two processes, with a level each."""
 BUCKET_H: Final = 1 / 6  # the open histogram's buckets: 10 minutes
 OPEN_BUCKETS: Final = 2016  # of them: 14 days
 
@@ -71,7 +67,12 @@ GENERIC_HAZARDS: Final[Floats] = -np.expm1(-np.diff(generic_cumulative_hazard(ED
 
 @dataclass(frozen=True, slots=True)
 class Spells:
-    """Idle spells by stratum and age interval, [strata, intervals] each."""
+    """Idle spells by stratum and age interval, [strata, intervals] each.
+
+    Each time a cart was left idle is one spell. It ends with the next touch, with the order, or
+    with an order elsewhere; it is completed if the cart was ordered within 7 days of the spell's
+    begin.
+    """
 
     completed: Floats
     """Ended in the interval, and completed."""
@@ -83,7 +84,7 @@ class Spells:
 
 @dataclass(frozen=True, slots=True)
 class Hazards:
-    """Chances, per interval and for those who reach it, [strata, intervals] each."""
+    """Probabilities per interval for those who reach it, [strata, intervals] each."""
 
     completed: Floats
     not_completed: Floats
@@ -100,7 +101,7 @@ class Hazards:
 
 
 def spells_with_open(completed: Ints, not_completed: Ints, at_risk: Ints, carts: Ints) -> Spells:
-    """Spells that are over, and those of the open carts, [strata, buckets of 10 minutes of age].
+    """Ended spells, and those of the open carts, [strata, buckets of 10 minutes of age].
 
     A shop's first weeks have closed mostly the carts that were ordered, so open ones must count.
     """
@@ -137,7 +138,7 @@ def hazards(spells: Spells, prior: Floats = GENERIC_HAZARDS) -> Hazards:
 
 
 class Ahead(NamedTuple):
-    """What lies before carts of some ages; `stratum` and age give one entry each."""
+    """The future of carts of some ages; `stratum` and age give one entry each."""
 
     interval: Ints
     by_its_end: Floats
@@ -167,13 +168,13 @@ def completion_probability(hazard: Hazards, age_h: Floats) -> Floats:
 
 
 def worth_by_interval(hazard: Hazards, stratum: Ints, age_h: Floats, paid: Floats) -> Floats:
-    """[strata, intervals]: of carts worth `paid`, what is expected by spells that end there."""
+    """[strata, intervals]: of carts worth `paid`, the expectation of spells that end there."""
     strata = len(hazard.completed)
     found = ahead(hazard, stratum, age_h)
     cell = stratum * INTERVALS + found.interval
     worth, beyond = (
         np.bincount(cell, paid * each, strata * INTERVALS)
-        .astype(np.float64)  # where there is no cell at all, it counts in whole numbers
+        .astype(np.float64)  # without any cell it would be whole numbers
         .reshape(strata, INTERVALS)
         for each in (found.by_its_end, found.beyond)
     )

@@ -1,8 +1,8 @@
-"""The distribution of a sum of money over carts of which each is ordered or not.
+"""The distribution of a sum of money over carts, each of which is ordered or not.
 
 A compound distribution (Klugman, Panjer & Willmot, "Loss Models", on aggregate losses): numbers of
-orders are Poisson, their values those of the open carts, and all chances share one factor, Gamma
-with mean 1. Its characteristic function is inverted by FFT (Heckman & Meyers 1983).
+orders are Poisson, their values those of the open carts, and all probabilities share one factor,
+Gamma with mean 1. Its characteristic function is inverted by FFT (Heckman & Meyers 1983).
 """
 
 from typing import Final, NamedTuple
@@ -26,8 +26,8 @@ class Interval(NamedTuple):
 def interval(values: Floats, orders: Floats, factor_variance: float) -> Interval:
     """80 % of the sum: between its 10 % and 90 % points.
 
-    `values` in money, `orders` the expected number of orders at each. Where nothing at all comes in
-    with a chance of more than 10 %, the lower bound is 0 and the upper one the 80 % point.
+    `values` in money, `orders` the expected number of orders at each. If the probability of no
+    money at all exceeds 10 %, the lower bound is 0 and the upper one the 80 % point.
     """
     unit = float(values.max(initial=0.0))
     if unit <= 0.0 or float(orders @ values) <= 0.0:

@@ -1,15 +1,4 @@
-"""Cells in memory, as columns of whole numbers per shop: what `/v1/rfm` reckons with, kept up to
-date by what changed.
-
-A Python object per cell would cost 300 bytes and more; here a cell of three key columns and three
-measures costs 32: 8 for an amount of money, 4 for a day or a count. Columns are never changed in
-place: a refresh puts new ones in their stead, so whoever holds a shop's columns may reckon with
-them at leisure.
-
-A table is read whole once, in pages, since all its rows at once would be the largest thing in the
-process; from then on `Snapshot.changes` tells what differs. A cell that has become zero is
-forgotten.
-"""
+"""Cells in memory, as columns of whole numbers per shop, kept current by the store's changes."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -24,7 +13,7 @@ from stream.store.contract import Cells, Snapshot
 
 PAGE: Final = 5_000
 END_OF_TIME: Final = 2**62
-"""Nothing has changed since: asks a snapshot for its watermark alone."""
+"""Nothing has changed since: asks a snapshot only for its watermark."""
 MONEY: Final = frozenset({"monetary", "spend", "revenue", "repeat_revenue"})
 """Columns in minor units, 64 bits wide. Days, numbers of purchase days and of customers fit 32."""
 
@@ -32,7 +21,12 @@ MONEY: Final = frozenset({"monetary", "spend", "revenue", "repeat_revenue"})
 @dataclass(frozen=True, slots=True, eq=False)
 class Columns:
     """The cells of one shop in one table, ascending by key; the shop itself is not among the key
-    columns."""
+    columns.
+
+    A cell of three key columns and three measures takes 32 bytes (8 for money, 4 for a day or a
+    count); as Python objects it would take 300. Columns are never changed in place: a refresh
+    replaces them, so readers may compute with theirs.
+    """
 
     key: tuple[Ints, ...]
     measures: tuple[Ints, ...]
@@ -55,8 +49,8 @@ class Columns:
         )
 
     def merged(self, columns: Sequence[Ints]) -> "Columns":
-        """With the cells of `columns`, key columns and measures, as they are now; itself where that
-        is how they were."""
+        """With the present values of the cells in `columns` (key columns and measures); itself if
+        nothing changed."""
         size = len(self.key)
         order = np.lexsort(columns[size - 1 :: -1])
         names, values = (
@@ -92,8 +86,8 @@ class Columns:
 
 
 def places(key: Sequence[Ints], wanted: Sequence[Ints]) -> npt.NDArray[np.int64]:
-    """How many cells come before each of `wanted`: `np.searchsorted`, side left, by several columns
-    at once."""
+    """How many cells come before each of `wanted`: `np.searchsorted`, side left, by several
+    columns."""
     cells = len(key[0])
     low = np.zeros(len(wanted[0]), dtype=np.int64)
     high = np.full_like(low, cells)
@@ -109,8 +103,12 @@ def places(key: Sequence[Ints], wanted: Sequence[Ints]) -> npt.NDArray[np.int64]
 
 
 class CellArrays:
-    """All shops' cells of one table. Not thread-safe: whoever refreshes holds a lock; `of` may be
-    asked meanwhile."""
+    """All shops' cells of one table. Not thread-safe: refreshes need a lock; `of` may be called
+    meanwhile.
+
+    A table is read whole once, in pages (all rows together would be the largest object of the
+    process); afterwards only `Snapshot.changes`. A cell that has become zero is dropped.
+    """
 
     def __init__(self, cells: Cells) -> None:
         """`cells.key` starts with `shop`; its other columns are whole numbers."""

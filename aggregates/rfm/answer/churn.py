@@ -1,11 +1,5 @@
 """Churn and the specified simple lifetime value, over plain totals (docs/facts/analytics.md,
-"Simple lifetime value").
-
-A customer has churned when the last order is more than `after_days` days back; the denominator is
-everyone who ever ordered. `ltv_simple` is average order value x average frequency x lifespan,
-lifespan = 1 / churn rate, 3 years where nobody churned. The answer has it twice, as specified and
-with the lifespan capped at 3 years.
-"""
+"Simple lifetime value")."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -28,7 +22,7 @@ SHORT: Final = (
 @dataclass(frozen=True, slots=True)
 class Churn:
     """`customers` of all `of` who ever ordered have not for more than `after_days` days; rate None
-    where nobody ever did."""
+    without customers."""
 
     after_days: int
     customers: int
@@ -65,10 +59,12 @@ def ltv_simple(
     window_days: int = YEAR_DAYS,
     history_days: int | None = None,
 ) -> LtvSimple | None:
-    """The specified formula on totals of the window; None where nobody ordered in it.
+    """The specified formula on totals of the window; None if nobody ordered in it.
 
-    `revenue` in minor units. `average_frequency` is orders per customer in the window. The note
-    says where the shop's orders are known for less than the window.
+    Average order value x average frequency x lifespan, with lifespan = 1 / churn rate (3 years if
+    nobody churned), as specified and with the lifespan capped at 3 years. `revenue` in minor units;
+    `average_frequency` is orders per customer in the window. The note says if the shop's orders are
+    known for less than the window.
     """
     if not customers or not orders:
         return None

@@ -1,18 +1,8 @@
-"""Which rows of `rfm_customer` a page of a list reads: never the shop's, however rare the segment.
+"""Chooses which rows of `rfm_customer` a page of a list reads: never the whole shop's, however rare
+the segment.
 
-The cells in memory, seen in the same snapshot as the rows, say where the listed customers are and
-how many.
-
-- `recency` (last day, then orders) and `frequency` (orders, then last day) go through groups of
-  customers with the same last day and orders: in one statement as many whole groups as still fit on
-  the page, then a part of the next. Within a group R and F are the same for all, so a segment is a
-  range of money there, of newcomers or of everybody. Cells hold orders capped at 32; what lies
-  beyond is one block, sorted when read.
-- `monetary` reads the stretch of the money index that holds the page, or, where a rare segment
-  would make that stretch long, the groups that the segment's cells name: whichever is fewer rows.
-
-A plus before a column (`+c.revenue`) keeps both databases from choosing its index: which one is
-right is known here, and SQLite guesses.
+The cells in memory, from the same snapshot as the rows, say where the listed customers are and how
+many.
 """
 
 from collections.abc import Sequence
@@ -25,7 +15,7 @@ import numpy.typing as npt
 from aggregates.arrays import Ints
 from aggregates.rfm.answer.overview import RfmView
 from aggregates.rfm.answer.scores import Cutoffs
-from aggregates.rfm.answer.segment_boxes import Box, Range, boxes
+from aggregates.rfm.answer.segment_boxes import Range, ScoreBox, boxes
 from aggregates.rfm.answer.segments import Segment
 from aggregates.rfm.fold.customer import MAX_ORDERS, NEWCOMER_DAYS
 from stream.store.contract import Snapshot
@@ -45,14 +35,16 @@ ORDER: Final[dict[Sort, tuple[str, ...]]] = {
     "frequency": ("c.orders", "c.last_day", "c.customer"),
     "monetary": ("c.revenue", "c.customer"),
 }
-GROUPS_AT_ONCE: Final = 200
+GROUPS_PER_QUERY: Final = 200
 MOST_GROUPS: Final = 4_000
 """Groups that one statement may name: six parameters each, and SQLite takes 32,766."""
 ALL: Final = 2**62
 EVERYBODY: Final = -1
-"""Where newcomers (1) and others (0) are not told apart."""
+"""Newcomers (1) and others (0) are not distinguished."""
 IS_NEWCOMER: Final = f"CASE WHEN +c.last_day - c.first_day <= {NEWCOMER_DAYS} THEN 1 ELSE 0 END"
-ANYONE: Final = Box((None, None), (None, None), (None, None))
+"""A plus before a column keeps both databases from choosing its index: the right one is known here,
+and SQLite guesses."""
+ANYONE: Final = ScoreBox((None, None), (None, None), (None, None))
 
 
 class Row(NamedTuple):
@@ -74,7 +66,7 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What is listed, under the cut-offs of the moment when the list began."""
+    """What is listed, under the cut-offs of the moment of the first page."""
 
     sort: Sort
     segment: Segment | None
@@ -82,7 +74,7 @@ class Listing:
     window_days: int
     cutoffs: Cutoffs | None
 
-    def boxes(self) -> list[Box]:
+    def boxes(self) -> list[ScoreBox]:
         """Disjoint ranges that hold the listed customers; nobody passes a cut-off at the cap."""
         if self.segment is None or self.cutoffs is None:
             return [ANYONE]
@@ -93,7 +85,7 @@ class Listing:
         ]
 
     def place(self, row: Row) -> Start:
-        """Where a row stands in the list."""
+        """The sort key of a row."""
         if self.sort == "recency":
             return row.last_day, row.orders, row.customer
         return (
@@ -122,7 +114,7 @@ class _Members(NamedTuple):
 def rows_behind(
     snapshot: Snapshot, view: RfmView, listing: Listing, wanted: int, after: Start | None
 ) -> list[Row]:
-    """The next `wanted` rows of the list behind `after`. The view must be of this snapshot."""
+    """The next `wanted` rows of the list after `after`. The view must be of this snapshot."""
     members = _members(view, listing)
     if listing.sort == "monetary":
         return _by_money(snapshot, view, listing, members, wanted, after)
@@ -180,7 +172,13 @@ def _by_groups(
     wanted: int,
     after: Start | None,
 ) -> list[Row]:
-    """Group after group until the page is full."""
+    """For `recency` (last day, then orders) and `frequency` (orders, then last day): reads groups
+    of customers with equal last day and orders until the page is full.
+
+    One statement reads as many whole groups as fit on the page, then a part of the next. Within a
+    group R and F are equal, so a segment is a range of money, of newcomers or of everybody. Cells
+    hold orders capped at 32; customers beyond are one block, sorted when read.
+    """
     rows: list[Row] = []
     if listing.sort == "frequency":
         beyond = int((groups.orders >= MAX_ORDERS).sum())
@@ -189,7 +187,7 @@ def _by_groups(
         groups = groups.only(slice(beyond, None))
     at = 0 if after is None else _passed(groups, listing.sort, after)
     while len(rows) < wanted and at < len(groups.orders):
-        reached = np.cumsum(groups.customers[at : at + GROUPS_AT_ONCE])
+        reached = np.cumsum(groups.customers[at : at + GROUPS_PER_QUERY])
         count = max(1, int(np.searchsorted(reached, wanted - len(rows), side="right")))
         rows += _select(
             snapshot, view, listing, groups.only(slice(at, at + count)), wanted - len(rows), after
@@ -215,11 +213,12 @@ def _by_money(
     wanted: int,
     after: Start | None,
 ) -> list[Row]:
-    """The stretch of money that holds the page: by the money index, or by its cells' groups."""
+    """For `monetary`: reads the stretch of the money index that holds the page, or, if a rare
+    segment makes that long, the groups of the segment's cells; whichever is fewer rows."""
     all_money, everybody = view.cells.key[3], view.cells.measures[0]
     highest = int(members.money.max(initial=-1)) if after is None else after[0]
-    # The bin that `highest` falls in ends at the first edge not below it; nobody is between
-    # neighbouring edges that cells have.
+    # The bin of `highest` ends at the first edge not below it; nobody is between
+    # neighbouring edges of cells.
     top = int(all_money[all_money >= highest].min(initial=ALL))
     members = members.only(members.money <= top)
     if not len(members.money):

@@ -1,10 +1,5 @@
 """`GET /v1/rfm/customers`: a segment's customers a page at a time, best first, and one customer by
-id.
-
-Listed are customers with an order in the window; by id any customer is answered who ever ordered.
-The order is total: customer id comes last, in the database's own collation. A cursor has the last
-item's place, so nobody comes twice unless they ordered in between.
-"""
+id."""
 
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from typing import Final
@@ -26,9 +21,10 @@ LIMIT: Final = 50
 MOST: Final = 1_000
 
 
-class Place(msgspec.Struct, frozen=True, array_like=True):
-    """Where a page ended: the list it belongs to, and the last item's values in the order of its
-    sort."""
+class CustomerPlace(msgspec.Struct, frozen=True, array_like=True):
+    """The end of a page: its list, and the last item's sort values. The order is total (customer id
+    comes last, in the database's own collation), so nobody comes twice unless they ordered in
+    between."""
 
     sort: str
     segment: str
@@ -36,9 +32,9 @@ class Place(msgspec.Struct, frozen=True, array_like=True):
     customer: str
 
 
-class Customer(msgspec.Struct, frozen=True, gc=False):
-    """One customer with scores; None in scores where there are none, `reason` says why. Money in
-    minor units."""
+class ScoredCustomer(msgspec.Struct, frozen=True, gc=False):
+    """One customer with scores; without scores they are None, and `reason` says why. Money in minor
+    units."""
 
     row: Row
     currency: str
@@ -54,10 +50,10 @@ class Customer(msgspec.Struct, frozen=True, gc=False):
 
 
 def page(
-    snapshot: Snapshot, view: RfmView, listing: Listing, limit: int, after: Place | None
-) -> tuple[list[Customer], Place | None]:
-    """Up to `limit` customers behind `after`, and the place to go on from; None where nobody is
-    left. The view is the snapshot's."""
+    snapshot: Snapshot, view: RfmView, listing: Listing, limit: int, after: CustomerPlace | None
+) -> tuple[list[ScoredCustomer], CustomerPlace | None]:
+    """Up to `limit` customers after `after`, and the place of the next page; None if there is none.
+    Listed are customers with an order in the window. The view is the snapshot's."""
     if listing.segment is not None and listing.cutoffs is None:
         return [], None
     start = None if after is None else (*after.values, after.customer)
@@ -65,13 +61,15 @@ def page(
     end = None
     if len(rows) > limit:
         *values, customer = listing.place(rows[limit - 1])
-        end = Place(listing.sort, listing.segment or "", (values[0], values[1]), str(customer))
+        end = CustomerPlace(
+            listing.sort, listing.segment or "", (values[0], values[1]), str(customer)
+        )
     return [scored(row, view, listing) for row in rows[:limit]], end
 
 
 def one(snapshot: Snapshot, view: RfmView, customer: str) -> Row | None:
-    """The customer by id; whom they were merged into where that happened; None for an id never
-    seen."""
+    """Any customer who ever ordered, by id; for a merged one the customer merged into; None for an
+    unknown id."""
     select = f"SELECT {COLUMNS} FROM rfm_customer c WHERE shop = :shop AND customer = :customer"
     rows = snapshot.query(select, shop=view.key, customer=customer)
     if not rows:
@@ -84,11 +82,11 @@ def one(snapshot: Snapshot, view: RfmView, customer: str) -> Row | None:
     return Row(*rows[0]) if rows else None
 
 
-def scored(row: Row, view: RfmView, listing: Listing) -> Customer:
+def scored(row: Row, view: RfmView, listing: Listing) -> ScoredCustomer:
     """The customer's scores under the listing's cut-offs."""
     recency_days = listing.day - row.last_day
     if not row.orders:
-        return Customer(
+        return ScoredCustomer(
             row,
             view.currency,
             recency_days,
@@ -97,7 +95,7 @@ def scored(row: Row, view: RfmView, listing: Listing) -> Customer:
             f"no order in the last {listing.window_days} days",
         )
     if listing.cutoffs is None:
-        return Customer(row, view.currency, recency_days, None, None, TOO_FEW)
+        return ScoredCustomer(row, view.currency, recency_days, None, None, TOO_FEW)
     score = score_customer(
         listing.cutoffs,
         recency_days,
@@ -105,12 +103,12 @@ def scored(row: Row, view: RfmView, listing: Listing) -> Customer:
         row.revenue,
         newcomer=is_newcomer(row.first_day, row.last_day),
     )
-    return Customer(
+    return ScoredCustomer(
         row, view.currency, recency_days, (score.r, score.f, score.m, score.fm), score.segment, None
     )
 
 
-def customer_answer(customer: Customer, predicted: CustomerLtv) -> RfmCustomer:
+def customer_answer(customer: ScoredCustomer, predicted: CustomerLtv) -> RfmCustomer:
     """An item of `GET /v1/rfm/customers`; `predicted` is its `ltv_predicted`."""
     row = customer.row
     r, f, m, fm = customer.scores or (None, None, None, None)
@@ -132,17 +130,19 @@ def customer_answer(customer: Customer, predicted: CustomerLtv) -> RfmCustomer:
     )
 
 
-def cursor(place: Place) -> str:
+def cursor(place: CustomerPlace) -> str:
     return urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
 
 
-def place_of(text: str | None, sort: str, segment: str | None) -> Place | None:
+def place_of(text: str | None, sort: str, segment: str | None) -> CustomerPlace | None:
     """The place in a cursor of the same list. Raises Problem 400 for any other."""
     if text is None:
         return None
     allowed = "the next_cursor of the page before, or none"
     try:
-        place = msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=Place)
+        place = msgspec.json.decode(
+            urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=CustomerPlace
+        )
     except (ValueError, msgspec.DecodeError):
         raise BadParameter(
             "cursor", "the cursor is none that this list gave out", allowed

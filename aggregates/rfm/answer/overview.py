@@ -1,9 +1,5 @@
 """`GET /v1/rfm`: a shop's customers by recency, frequency and monetary, from cells in memory
-(docs/api.md, "GET /v1/rfm").
-
-All tables of an answer are refreshed in one snapshot with the positions they rest on, so `as_of` is
-true of every number. Scores are computed once per change of the cells (1 ms per 200,000 of them).
-"""
+(docs/api.md, "GET /v1/rfm")."""
 
 import threading
 from collections.abc import Iterator
@@ -16,7 +12,7 @@ import numpy as np
 from aggregates.rfm.answer import schema
 from aggregates.rfm.answer.cell_arrays import CellArrays, Columns
 from aggregates.rfm.answer.churn import Churn, churn, ltv_simple
-from aggregates.rfm.answer.scores import TOO_FEW, Rfm, rfm
+from aggregates.rfm.answer.scores import TOO_FEW, RfmScores, rfm
 from aggregates.rfm.answer.segments import NEW, SEGMENTS, SHOPIFY, grid_segment
 from aggregates.rfm.first_orders.schema import FirstOrdersLtv
 from aggregates.rfm.fold.customer import BTYD_CELLS, LAST_DAY_CELLS, RFM_CELLS, SPEND_CELLS
@@ -41,10 +37,8 @@ NONE_IN_WINDOW: Final = "no customer ordered in the window"
 
 @dataclass(frozen=True, slots=True)
 class RfmSettings:
-    """What the merchant decides.
-
-    `margin` is the contribution margin, a fraction of revenue; 1 where not set.
-    """
+    """A merchant's settings. `margin` is the contribution margin, a fraction of revenue; 1 if not
+    set."""
 
     window_days: int = 365
     horizon_days: int = 365
@@ -79,14 +73,18 @@ class RfmView:
 
 
 class RfmArrays:
-    """Every shop's cells in memory. Thread-safe."""
+    """Every shop's cells in memory. Thread-safe.
+
+    All tables are refreshed in one snapshot with their positions, so that `as_of` is true of every
+    number.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store, self._lock = store, threading.Lock()
         self._arrays = tuple(CellArrays(table) for table in TABLES)
         self._views: dict[str, RfmView] = {}
         self._positions: tuple[Position, ...] = ()
-        self._scores: dict[str, tuple[Columns, int, Rfm]] = {}
+        self._scores: dict[str, tuple[Columns, int, RfmScores]] = {}
         self.loaded = False
 
     def view(self, shop: str) -> RfmView:
@@ -97,22 +95,23 @@ class RfmArrays:
 
     def refresh(self) -> None:
         """Bring all shops up to date. Blocks; raises StoreUnavailable."""
-        with self.at_once(""):
+        with self.snapshot_view(""):
             pass
 
     @contextmanager
-    def at_once(self, shop: str) -> Iterator[tuple[Snapshot, RfmView]]:
+    def snapshot_view(self, shop: str) -> Iterator[tuple[Snapshot, RfmView]]:
         """A snapshot, and the shop as that snapshot sees it."""
         with ExitStack() as stack:
-            # The snapshot is taken with the lock held, so that cells never go back to an older one.
+            # The snapshot is taken under the lock, so that cells never go back to an older one.
             with self._lock:
                 snapshot = stack.enter_context(self._store.snapshot())
                 self._refresh(snapshot)
                 view = self.view(shop)
             yield snapshot, view
 
-    def scores(self, view: RfmView, day: int) -> Rfm:
-        """Scores of the shop at the end of `day`, from memory where its cells have not changed."""
+    def scores(self, view: RfmView, day: int) -> RfmScores:
+        """Scores of the shop at the end of `day`, computed once per change of its cells (1 ms per
+        200,000)."""
         known = self._scores.get(view.shop)
         if known is None or known[0] is not view.cells or known[1] != day:
             scored = rfm(*view.cells.key, *view.cells.measures, asof_day=day)
@@ -187,7 +186,7 @@ class RfmArrays:
 def overview(
     view: RfmView,
     day: int,
-    scored: Rfm,
+    scored: RfmScores,
     settings: RfmSettings,
     predicted: schema.PredictedLtv,
     first_orders: FirstOrdersLtv,
@@ -237,7 +236,11 @@ def overview(
 
 
 def _simple(
-    scored: Rfm, churned: Churn, settings: RfmSettings, currency: str, history_days: int | None
+    scored: RfmScores,
+    churned: Churn,
+    settings: RfmSettings,
+    currency: str,
+    history_days: int | None,
 ) -> schema.SimpleLtv | None:
     simple = ltv_simple(
         scored.customers,
@@ -263,12 +266,12 @@ def _simple(
 
 
 def _history_days(view: RfmView, day: int) -> int | None:
-    """Since the first purchase that is known, today included."""
+    """Days since the first known purchase, today included."""
     first_days = view.btyd.key[1]
     return int(day - first_days.min()) + 1 if len(first_days) else None
 
 
-def _largest(view: RfmView, scored: Rfm) -> schema.LargestCustomer | None:
+def _largest(view: RfmView, scored: RfmScores) -> schema.LargestCustomer | None:
     """The customer with most revenue in the window; in bins, the mean of the highest cell."""
     customers, _, revenue = view.cells.measures
     if not scored.revenue:
@@ -282,7 +285,7 @@ def _largest(view: RfmView, scored: Rfm) -> schema.LargestCustomer | None:
     )
 
 
-def _cutoffs(scored: Rfm, currency: str) -> schema.Cutoffs | None:
+def _cutoffs(scored: RfmScores, currency: str) -> schema.Cutoffs | None:
     cutoffs = scored.cutoffs
     if cutoffs is None:
         return None
@@ -293,7 +296,7 @@ def _cutoffs(scored: Rfm, currency: str) -> schema.Cutoffs | None:
     )
 
 
-def _scores(scored: Rfm) -> schema.Scores | None:
+def _scores(scored: RfmScores) -> schema.Scores | None:
     if scored.recency is None or scored.frequency is None or scored.monetary is None:
         return None
     return schema.Scores(
@@ -303,7 +306,7 @@ def _scores(scored: Rfm) -> schema.Scores | None:
     )
 
 
-def _grid(scored: Rfm, currency: str) -> list[schema.Box] | None:
+def _grid(scored: RfmScores, currency: str) -> list[schema.Box] | None:
     grid, segments = scored.grid, scored.segments
     if grid is None or segments is None:
         return None
@@ -321,7 +324,7 @@ def _grid(scored: Rfm, currency: str) -> list[schema.Box] | None:
     ]
 
 
-def _segments(scored: Rfm, currency: str) -> list[schema.SegmentTally] | None:
+def _segments(scored: RfmScores, currency: str) -> list[schema.SegmentTally] | None:
     if scored.segments is None:
         return None
     return [

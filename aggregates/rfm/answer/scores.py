@@ -1,14 +1,5 @@
-"""RFM scores of a whole shop from its cells, in one pass over the cells and none over the
-customers.
-
-A cell is (last order day, orders in the window, money) with the number of customers in it. Scores
-go by value, so equal customers score alike, and 5 is always best (docs/facts/analytics.md,
-"Scores", "Why not NTILE").
-
-No sort of the cells: quantiles of days and order counts come from a bincount. Money is counted by
-the leading bits of its floating-point form (sign, exponent and 6 bits of fraction keep the order of
-numbers and give 64 buckets per doubling); only the bucket of a cut-off is sorted.
-"""
+"""RFM scores of a whole shop from its cells, in one pass over the cells and none over the customers
+(docs/facts/analytics.md, "Scores", "Why not NTILE")."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -55,15 +46,16 @@ class Cutoffs:
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What a group of customers adds up to; revenue in minor units."""
+    """The totals of a group of customers; revenue in minor units."""
 
     customers: int
     revenue: int
 
 
 @dataclass(frozen=True, slots=True)
-class Rfm:
-    """A shop's RFM. Without cut-offs (`reason` says why) scores and grid are None.
+class RfmScores:
+    """A shop's scores: by value, so that equal customers score alike, 5 is best. Without cut-offs
+    (`reason` says why) scores and grid are None.
 
     `recency`, `frequency`, `monetary` count customers by score 1 to 5; `grid[r - 1][fm - 1]` and
     `segments` add up to the totals.
@@ -102,7 +94,7 @@ def rfm(
     revenue: Ints,
     *,
     asof_day: int,
-) -> Rfm:
+) -> RfmScores:
     """RFM of the cells at the end of day `asof_day`.
 
     Arrays of one length, one entry per cell: key `last_day` (days since 1970-01-01), `orders`
@@ -116,7 +108,9 @@ def rfm(
         int(revenue.sum()),
     )
     if n < MIN_CUSTOMERS:
-        return Rfm(n, total_orders, total_revenue, None, None, None, None, None, None, TOO_FEW)
+        return RfmScores(
+            n, total_orders, total_revenue, None, None, None, None, None, None, TOO_FEW
+        )
     ranks = [-(-k * n // 5) for k in range(1, 5)]
     by_day, by_orders = _marginals(last_day, orders, customers)
     # The k-th smallest recency belongs to the k-th largest last day.
@@ -139,10 +133,10 @@ def rfm(
     people = _whole(_counted(lambda block: cube[block], customers, 125)).reshape(5, 5, 5)
     taken = _whole(_counted(lambda block: cube[block], revenue, 125)).reshape(5, 5, 5)
     grid = tuple(tuple(_by_fm(people[r], taken[r])) for r in range(5))
-    # Only where R is 5 and F and M are 1 it matters when the first order ever was.
+    # The day of the first order matters only for R 5 with F and M 1.
     new = (cube == 100) & (newcomer == 1) & (last_day >= asof_day - NEW_RECENCY_DAYS)
     who_are_new = Tally(int(customers[new].sum()), int(revenue[new].sum()))
-    return Rfm(
+    return RfmScores(
         customers=n,
         orders=total_orders,
         revenue=total_revenue,
@@ -179,7 +173,12 @@ def _marginals(last_day: Ints, orders: Ints, customers: Ints) -> tuple[Floats, F
 
 
 def values_at(values: Ints, weights: Ints, ranks: Sequence[int]) -> list[int]:
-    """The `rank`-th smallest value for each rank (from 1); a value counts `weights` times."""
+    """The `rank`-th smallest value for each rank (from 1); a value counts `weights` times.
+
+    Cells are not sorted: money is counted by the leading bits of its floating-point form (sign,
+    exponent and 6 bits of fraction keep the order of numbers and give 64 buckets per doubling), and
+    only the bucket of a cut-off is sorted.
+    """
     lowest = int(values.min())
     reached = np.cumsum(_counted(lambda block: _buckets(values[block] - lowest), weights, _BUCKETS))
     found = []

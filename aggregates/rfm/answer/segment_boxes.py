@@ -1,9 +1,5 @@
-"""A segment as ranges of recency, orders and money, to list its customers without scoring everyone.
-
-The cut-offs divide each measure into five ranges, and a segment is a union of (R, F, M) cells,
-hence of boxes. For one R and one F the M scores of a segment are consecutive, since FM grows with
-M, so it has at most 25 boxes, and one or two more where new customers are told from returned ones.
-"""
+"""A segment as ranges of recency, orders and money, to list its customers without scoring
+everyone."""
 
 from itertools import product
 from typing import NamedTuple, TypeAlias
@@ -21,12 +17,12 @@ from aggregates.rfm.answer.segments import (
 Range: TypeAlias = tuple[int | None, int | None]  # above, up to and including; None: without limit
 
 
-class Box(NamedTuple):
+class ScoreBox(NamedTuple):
     """Customers with above < value <= upto in each measure.
 
-    `orders` are capped as in cells, `cents` are as cells have them. `newcomer` is 0 or 1 where only
-    such customers are meant. All cells of one last day and one number of orders that a segment
-    holds ask for the same.
+    `orders` are capped as in cells, `cents` are as cells have them. `newcomer` is 0 or 1 if only
+    such customers are meant. All cells of a segment with one last day and one number of orders ask
+    for the same `newcomer`.
     """
 
     recency_days: Range
@@ -35,14 +31,19 @@ class Box(NamedTuple):
     newcomer: int | None = None
 
 
-def boxes(cutoffs: Cutoffs, segment: Segment) -> list[Box]:
-    """Disjoint boxes that hold exactly the segment's customers."""
-    found: list[Box] = []
+def boxes(cutoffs: Cutoffs, segment: Segment) -> list[ScoreBox]:
+    """Disjoint boxes that hold exactly the segment's customers.
+
+    The cut-offs divide each measure into five ranges, and a segment is a union of (R, F, M) cells.
+    For one R and one F the M scores of a segment are consecutive, since FM grows with M: at most 25
+    boxes, and one or two more if new and returned customers differ.
+    """
+    found: list[ScoreBox] = []
     for r, f in product(range(1, 6), range(1, 6)):
         m = [m for m in range(1, 6) if _may_be(r, fm_score(f, m), segment)]
         if not m:
             continue
-        box = Box(
+        box = ScoreBox(
             _range(cutoffs.recency_days, 6 - r, 6 - r),
             _range(cutoffs.frequency, f, f),
             _range(cutoffs.monetary, m[0], m[-1]),
@@ -60,8 +61,8 @@ def _may_be(r: int, fm: int, segment: Segment) -> bool:
     return segment in {segment_of(r, fm, new=new) for new in (True, False)}
 
 
-def _parts(box: Box, segment: Segment) -> list[Box]:
-    """Of the box of the grid's new customers, those who are, or those who have come back."""
+def _parts(box: ScoreBox, segment: Segment) -> list[ScoreBox]:
+    """Of the box of the grid's new customers, the new ones, or those who have come back."""
     above, upto = box.recency_days
     lately = upto if upto is not None and upto < NEW_RECENCY_DAYS else NEW_RECENCY_DAYS
     recent = box._replace(recency_days=(above, lately), newcomer=int(segment == NEW))

@@ -1,9 +1,4 @@
-"""The 5x5 grid of (R, FM) and its eleven segments (docs/facts/analytics.md, "Segments").
-
-Shopify's names are aliases by the description of its enum `CustomerRfmGroup`; its numeric ranges
-are not published, so no parity is claimed (docs/facts/shopify.md, "RFM groups"). PROSPECTS,
-customers without an order, has no segment here.
-"""
+"""The 5x5 grid of (R, FM) and its eleven segments (docs/facts/analytics.md, "Segments")."""
 
 from typing import Final, Literal, TypeAlias, get_args
 
@@ -36,6 +31,9 @@ SHOPIFY: Final[dict[Segment, str]] = {
     "hibernating": "DORMANT",
     "lost": "DORMANT",
 }
+"""Aliases by the description of Shopify's enum `CustomerRfmGroup`. Its numeric ranges are not
+published, so no parity is claimed (docs/facts/shopify.md, "RFM groups"); PROSPECTS, customers
+without an order, has no segment here."""
 
 NEW: Final[Segment] = "new"
 RETURNED: Final[Segment] = "promising"
@@ -65,7 +63,8 @@ def grid_segment(r: int, fm: int) -> Segment:
 def segment_of(r: int, fm: int, *, new: bool) -> Segment:
     """The segment of a customer with scores R and FM; `new` as `is_new` has it.
 
-    Who comes back after a long time has scores of a new customer in the window, and is promising.
+    A customer who returns after a long time has a new customer's scores in the window, and is
+    promising.
     """
     segment = grid_segment(r, fm)
     return RETURNED if segment == NEW and not new else segment

@@ -67,7 +67,7 @@ class FirstOrderFits:
         self._running: dict[str, asyncio.Task[None]] = {}
 
     async def current(self, view: RfmView, day: int, settings: RfmSettings) -> FirstOrders | None:
-        """The newest model that is to be had in time; None where there is none yet."""
+        """The newest model available in time; None if there is none yet."""
         known = self._fits.get(view.shop)
         if known is None or (known.day, known.currency) != (day, view.currency):
             running, patience_s = self._running.get(view.shop), self._patience_s

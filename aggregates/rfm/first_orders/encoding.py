@@ -1,8 +1,5 @@
-"""First orders as columns of numbers: a curve in the logarithm of the value, and the frequent
-values of what is a name.
-
-Columns are centred, so that a model shrunk to nothing predicts the mean.
-"""
+"""Encodes first orders as columns of numbers: a curve in the logarithm of the value, and frequent
+values of names. Columns are centred, so that a model shrunk to nothing predicts the mean."""
 
 from collections import Counter
 from collections.abc import Sequence

@@ -1,9 +1,4 @@
-"""Predicts what a customer will be worth from the first order, and says why it does not.
-
-worth = what is kept of the first order + what later orders bring within the horizon. The second
-part is a regression on the first order, fitted on customers whose first order is older than the
-horizon. It depends on the store and the day only, so that a restart gives the same numbers.
-"""
+"""Predicts what a customer will be worth from the first order, or says why not."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +10,7 @@ from aggregates.arrays import Floats
 from aggregates.rfm.first_orders.encoding import Encoding, encoding
 from aggregates.rfm.first_orders.order import FirstOrder
 from aggregates.rfm.first_orders.regression import Means
-from aggregates.rfm.first_orders.sample import MOST_ORDERS, Customer, customers, first_orders
+from aggregates.rfm.first_orders.sample import MOST_ORDERS, SampledCustomer, customers, first_orders
 from aggregates.rfm.first_orders.validation import (
     Decile,
     choose,
@@ -107,20 +102,26 @@ def fit_first_orders(
     margin: float,
     most_orders: int = MOST_ORDERS,
 ) -> FirstOrders:
-    """The shop's model as of the beginning of `day`. Reads all orders of a sample of customers."""
+    """The shop's model as of the beginning of `day`, from all orders of a sample of customers. It
+    depends on the store and the day only, so a restart gives the same numbers.
+
+    worth = what is kept of the first order + what later orders bring within the horizon. The second
+    part is a regression on the first order, fitted on customers whose first order is older than the
+    horizon.
+    """
     if not currency:
         return FirstOrders(day, currency, reason=NO_ORDERS)
     sampled = customers(reading, shop, currency, day, most_orders)
 
-    def placed(some: Sequence[Customer]) -> list[FirstOrder]:
+    def placed(some: Sequence[SampledCustomer]) -> list[FirstOrder]:
         return first_orders(reading, shop, some)
 
     return fit_customers(sampled, placed, currency, day, horizon_days=horizon_days, margin=margin)
 
 
 def fit_customers(
-    sampled: Sequence[Customer],
-    placed: Callable[[Sequence[Customer]], list[FirstOrder]],
+    sampled: Sequence[SampledCustomer],
+    placed: Callable[[Sequence[SampledCustomer]], list[FirstOrder]],
     currency: str,
     day: int,
     *,
@@ -141,10 +142,10 @@ def fit_customers(
 
 
 def _matured(
-    sampled: Sequence[Customer], day: int, horizon_days: int
-) -> tuple[int, list[Customer]]:
+    sampled: Sequence[SampledCustomer], day: int, horizon_days: int
+) -> tuple[int, list[SampledCustomer]]:
     horizons = sorted({horizon_days, *HORIZONS}, reverse=True)
-    horizon, matured = horizons[-1], list[Customer]()
+    horizon, matured = horizons[-1], list[SampledCustomer]()
     for horizon in (each for each in horizons if each <= horizon_days):
         matured = [each for each in sampled if each.first.day + horizon < day]
         if len(matured) >= LEAST_CUSTOMERS:
@@ -152,7 +153,9 @@ def _matured(
     return horizon, matured
 
 
-def _model(matured: list[Customer], placed: list[FirstOrder], horizon: int, margin: float) -> Model:
+def _model(
+    matured: list[SampledCustomer], placed: list[FirstOrder], horizon: int, margin: float
+) -> Model:
     made = encoding(placed)
     rows = made.rows(placed)
     later = np.array([each.later(horizon) for each in matured], dtype=np.float64)
@@ -181,7 +184,7 @@ def _spread(worths: Floats) -> Spread:
     return Spread(len(worths), distinct, int(positive.min()), int(positive.max()))
 
 
-def _too_few(horizon: int, matured: list[Customer], again: int) -> str:
+def _too_few(horizon: int, matured: list[SampledCustomer], again: int) -> str:
     if len(matured) < LEAST_CUSTOMERS:
         return (
             f"{len(matured)} customers placed their first order at least {horizon} days ago; a"

@@ -1,7 +1,5 @@
-"""What is known of a customer at the first order: what their later orders are predicted from.
-
-Only what the order says as it is placed, so that a prediction never knows what came later.
-"""
+"""The data of a first order from which later orders are predicted: only what it has when placed, so
+that a prediction never knows what came later."""
 
 from typing import NamedTuple
 

@@ -1,9 +1,4 @@
-"""Regression of a mean that is never negative on columns, by Poisson pseudo-likelihood.
-
-E[y | x] = exp(b0 + x'b). The estimate is consistent for any distribution with that mean, many zeros
-and heavy tails included (Gourieroux, Monfort & Trognon 1984, Econometrica 52(3)). A ridge on b
-shrinks towards the mean of all; b0 is free, so fitted values add up to what was observed.
-"""
+"""Regression of a non-negative mean on columns, by Poisson pseudo-likelihood."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -30,9 +25,12 @@ class Means:
 
 
 def regression(rows: Floats, observed: Floats, ridge: float) -> Means:
-    """Fitted by Newton's method with halved steps; `ridge` infinite leaves the mean alone.
+    """Fitted by Newton's method with halved steps; an infinite `ridge` leaves only the mean.
 
-    `observed` is in units of its mean for the ridge to mean the same in every shop.
+    E[y | x] = exp(b0 + x'b). The estimate is consistent for any distribution with that mean, many
+    zeros and heavy tails included (Gourieroux, Monfort & Trognon 1984, Econometrica 52(3)). A ridge
+    on b shrinks towards the mean of all; b0 is free, so fitted values add up to what was observed.
+    `observed` is in units of its mean, so that the ridge means the same in every shop.
     """
     mean, width = float(observed.mean()), rows.shape[1]
     if mean <= 0.0 or not np.isfinite(ridge):

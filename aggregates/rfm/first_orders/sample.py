@@ -1,7 +1,5 @@
-"""Reads a bounded sample of a shop's customers with all their orders.
-
-Which customers are in it follows from their ids alone, so the same store gives the same sample.
-"""
+"""Reads a bounded sample of a shop's customers with all their orders; a customer's id decides
+whether they are in it, so the same store gives the same sample."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
@@ -35,7 +33,7 @@ class Placed(NamedTuple):
     country: str
 
 
-class Customer(NamedTuple):
+class SampledCustomer(NamedTuple):
     """A sampled customer; their orders by time."""
 
     id: str
@@ -54,7 +52,7 @@ class Customer(NamedTuple):
 
 def customers(
     reading: Reading, shop: str, currency: str, day: int, most_orders: int = MOST_ORDERS
-) -> list[Customer]:
+) -> list[SampledCustomer]:
     """Sampled customers with their orders before `day`, by the time of the first.
 
     A share of all customers where there are more orders than `most_orders`. Merged customers are
@@ -77,7 +75,7 @@ def customers(
     for names in merged:
         for name in names:
             found.pop(name, None)
-    sampled = [Customer(name, tuple(sorted(orders))) for name, orders in found.items()]
+    sampled = [SampledCustomer(name, tuple(sorted(orders))) for name, orders in found.items()]
     return sorted(sampled, key=lambda each: (each.first, each.id))
 
 
@@ -124,7 +122,9 @@ def _sampled(reading: Reading, shop: str, most_orders: int) -> tuple[str, dict[s
     return where, {"digits": f"{digits:03d}", "hexes": f"{hexes:03x}"}
 
 
-def first_orders(reading: Reading, shop: str, sampled: Sequence[Customer]) -> list[FirstOrder]:
+def first_orders(
+    reading: Reading, shop: str, sampled: Sequence[SampledCustomer]
+) -> list[FirstOrder]:
     """The first order of each customer, with what its lines and discounts say."""
     made: list[FirstOrder] = []
     for start in range(0, len(sampled), CHUNK):

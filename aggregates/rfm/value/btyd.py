@@ -1,7 +1,5 @@
-"""BG/NBD ("buy till you die"): how often customers order while they stay, and when they leave.
-
-Fader, Hardie & Lee 2005; equations are quoted in docs/facts/analytics.md, "BG/NBD", "Guards".
-"""
+"""BG/NBD ("buy till you die"): how often customers order while they stay, and when they leave
+(Fader, Hardie & Lee 2005; docs/facts/analytics.md, "BG/NBD", "Guards")."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -21,7 +19,7 @@ COARSE_FROM_CELLS: Final = 5_000
 
 
 @dataclass(frozen=True, slots=True)
-class CannotTell:
+class NoPrediction:
     """Why there are no numbers, in words for the merchant."""
 
     reason: str
@@ -38,22 +36,22 @@ class BgNbd:
     log_likelihood: float
 
 
-def fit_bg_nbd(history: History, *, min_repeaters: int = MIN_REPEATERS) -> BgNbd | CannotTell:
+def fit_bg_nbd(history: History, *, min_repeaters: int = MIN_REPEATERS) -> BgNbd | NoPrediction:
     """Maximum likelihood: a function of `history` only, so that it is the same after a restart."""
     repeaters = int(history.n[history.x > 0].sum())
     if repeaters < min_repeaters or repeaters == 0:
         needed = max(min_repeaters, 1)
-        return CannotTell(f"{repeaters} customers have ordered again; predicting needs {needed}")
+        return NoPrediction(f"{repeaters} customers have ordered again; predicting needs {needed}")
     coarse = None
     if len(history.x) >= COARSE_FROM_CELLS:
         coarse = BgNbdLikelihood(coarsened(history))
     guess = np.log([0.5, max(float(np.median(history.T)) / 4, 1e-3), 0.8, 2.5])
     found = maximum(BgNbdLikelihood(history), guess, coarse)
     if found is None:
-        return CannotTell("the purchase model did not converge on these customers")
+        return NoPrediction("the purchase model did not converge on these customers")
     r, alpha, a, b = (float(value) for value in np.exp(found.at))
     if found.at_bound or alpha < SHORTEST_ALPHA_WEEKS:
-        return CannotTell(
+        return NoPrediction(
             "the purchase model has no optimum on these customers: they are too alike, or order in"
             " bursts that days are too coarse for"
         )
@@ -82,8 +80,8 @@ def expected_purchases(model: BgNbd, weeks: float, x: Ints, t_x: Floats, T: Floa
         ((alpha+T)/(alpha+T+t))^(r+x) 2F1(r+x, b+x; a+b+x-1; z)
             = (1-z)^(a-1) 2F1(a+b-1-r, a-1; a+b+x-1; z)
 
-    The right side keeps parameters small, so that a large x neither overflows nor cancels. Where a
-    is large it is 0 times infinity, and the left side is used.
+    The right side keeps parameters small, so that a large x neither overflows nor cancels. If a is
+    large it is 0 times infinity, and the left side is used.
     """
     a = model.a if abs(model.a - 1.0) > 1e-7 else 1.0 + 1e-7  # removable pole
     c = x.astype(np.float64) + (a + model.b - 1.0)

@@ -1,7 +1,5 @@
-"""Fits both predictive models to a shop's cells, and keeps the latest fit of every shop.
-
-A fit depends on the cells and the day only, so that a restart gives the same numbers.
-"""
+"""Fits both predictive models to a shop's cells, and keeps the latest fit of every shop. A fit
+depends on the cells and the day only, so a restart gives the same numbers."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -13,21 +11,21 @@ import numpy as np
 
 from aggregates.arrays import Ints
 from aggregates.rfm.answer.overview import NOTHING_YET, RfmSettings, RfmView
-from aggregates.rfm.value.btyd import BgNbd, CannotTell, fit_bg_nbd
+from aggregates.rfm.value.btyd import BgNbd, NoPrediction, fit_bg_nbd
 from aggregates.rfm.value.history import history_from_cells
 from aggregates.rfm.value.lifetime_value import LifetimeValue, lifetime_value
-from aggregates.rfm.value.spend import Spend, spend_model
+from aggregates.rfm.value.spend import SpendModel, spend_model
 from stream.money import digits
 
 OLD: Final = 10
-"""A fit this many intervals old is not answered with: its successor is waited for."""
+"""A fit this many intervals old is not used: its successor is waited for."""
 IDLE: Final = 200
-"""A fit is made again after this many times its own duration: 0.5 % of a core for fitting."""
+"""A fit is repeated after this many times its own duration: 0.5 % of a core for fitting."""
 NO_BOUND: Final = "the predicted value has no bound on these customers"
 
 
 class Basis(NamedTuple):
-    """What a fit was made of; equal for equal cells on the same day."""
+    """The inputs of a fit; equal for equal cells on the same day."""
 
     day: int
     btyd_version: int
@@ -36,12 +34,12 @@ class Basis(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Fit:
-    """A shop's models; what cannot be predicted is None, and `reason` says why."""
+    """A shop's models; unpredictable values are None, and `reason` says why."""
 
     basis: Basis
     fitted_ms: int
     purchase: BgNbd | None
-    spend: Spend | None
+    spend: SpendModel | None
     value: LifetimeValue | None
     reason: str | None
     took_ms: float = 0.0
@@ -53,7 +51,7 @@ def basis(view: RfmView, day: int) -> Basis:
 
 
 def margin(settings: RfmSettings) -> float:
-    """The contribution margin; 1 where none is set."""
+    """The contribution margin; 1 if none is set."""
     return 1.0 if settings.margin is None else settings.margin
 
 
@@ -67,7 +65,7 @@ def fit(view: RfmView, day: int, settings: RfmSettings, now_ms: int) -> Fit:
 
 def _fitted(
     view: RfmView, day: int, settings: RfmSettings
-) -> tuple[BgNbd | None, Spend | None, LifetimeValue | None, str | None]:
+) -> tuple[BgNbd | None, SpendModel | None, LifetimeValue | None, str | None]:
     if not view.currency:
         return None, None, None, NOTHING_YET
     # Money goes through the models in major units, as published parameters have it.
@@ -77,12 +75,12 @@ def _fitted(
     )
     history = history_from_cells(x, first_day, last_day, customers, first_offset, last_offset, day)
     purchase = fit_bg_nbd(history, min_repeaters=settings.min_repeaters)
-    if isinstance(purchase, CannotTell):
+    if isinstance(purchase, NoPrediction):
         return None, None, None, purchase.reason
     spend_x, _, n, revenue = _wide(*view.spend.key, *view.spend.measures)
     z = revenue / (np.maximum(n * spend_x, 1) * unit)
     spend = spend_model(spend_x, z, n, min_repeaters=settings.min_repeaters)
-    if isinstance(spend, CannotTell):
+    if isinstance(spend, NoPrediction):
         return purchase, None, None, spend.reason
     with np.errstate(all="ignore"):  # At the edge of what the models can say: checked below.
         value = lifetime_value(
@@ -99,11 +97,11 @@ def _fitted(
 
 
 class Fits:
-    """The latest fit of every shop that was asked for.
+    """The latest fit of every requested shop.
 
-    It is made again where cells or the day have changed, at most every `refit_s` and sooner where
-    fitting is quick. It runs in a thread, and nobody waits for it longer than an answer may take,
-    unless there is none yet or it is `OLD` times too old.
+    It is repeated when cells or the day have changed, at most every `refit_s` and sooner if fitting
+    is quick. It runs in a thread, and nobody waits for it longer than an answer may take, unless
+    there is none yet or it is `OLD` intervals old.
     """
 
     def __init__(self, clock: Callable[[], int], patience_s: float) -> None:
@@ -112,7 +110,7 @@ class Fits:
         self._running: dict[str, asyncio.Task[None]] = {}
 
     async def current(self, view: RfmView, day: int, settings: RfmSettings) -> Fit:
-        """A fit of the shop, the newest that is to be had in time."""
+        """The newest fit of the shop available in time."""
         known, refit_ms = self._fits.get(view.shop), settings.refit_s * 1000
         if known is not None:
             age_ms = self._clock() - known.fitted_ms

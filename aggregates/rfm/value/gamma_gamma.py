@@ -1,8 +1,5 @@
-"""Gamma-Gamma: what a customer spends per order, apart from how often.
-
-Fader & Hardie 2013; docs/facts/analytics.md, "Gamma-Gamma". Money enters in any unit, and `v` comes
-back in the same one.
-"""
+"""Gamma-Gamma: what a customer spends per order, apart from how often (Fader & Hardie 2013;
+docs/facts/analytics.md, "Gamma-Gamma"). `v` is in the unit of the spend."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -11,7 +8,7 @@ import numpy as np
 from scipy import special
 
 from aggregates.arrays import Floats, Ints
-from aggregates.rfm.value.btyd import MIN_REPEATERS, CannotTell
+from aggregates.rfm.value.btyd import MIN_REPEATERS, NoPrediction
 from aggregates.rfm.value.btyd_likelihood import dot
 from aggregates.rfm.value.optimum import maximum
 
@@ -48,7 +45,7 @@ def money_cells(x: Ints, z: Floats, ratio: float = BIN_RATIO) -> tuple[Ints, Flo
 
 def fit_gamma_gamma(
     x: Ints, z: Floats, n: Ints, *, min_repeaters: int = MIN_REPEATERS
-) -> GammaGamma | CannotTell:
+) -> GammaGamma | NoPrediction:
     """Maximum likelihood over cells: repeat purchase days `x`, their mean spend `z`, customers `n`.
 
     Customers without repeat spend are left out: the logarithm of a free order does not exist.
@@ -58,14 +55,14 @@ def fit_gamma_gamma(
     repeaters = int(weight.sum())
     if repeaters < min_repeaters or repeaters == 0:
         needed = max(min_repeaters, 1)
-        return CannotTell(
+        return NoPrediction(
             f"{repeaters} customers have spent again; predicting spend needs {needed}"
         )
     scale = dot(weight, z) / repeaters
     found = maximum(GammaGammaLikelihood(x, z / scale, weight), np.log([4.0, 3.0, 0.75]))
     p, q, v = np.exp(found.at).tolist() if found is not None else (np.inf, np.inf, np.inf)
     if found is None or found.at_bound or p > MAX_P:
-        return CannotTell("repeat orders differ too little from one another")
+        return NoPrediction("repeat orders differ too little from one another")
     log_likelihood = found.value - repeaters * float(np.log(scale))
     return GammaGamma(p, q, v * scale, log_likelihood, frequency_spend_correlation(x, z, weight))
 

@@ -1,4 +1,4 @@
-"""Purchase histories of customers, counted: what both predictive models are fitted on."""
+"""Purchase histories of customers, counted: the data of both predictive models."""
 
 from dataclasses import dataclass
 from typing import Final

@@ -1,10 +1,5 @@
-"""Predicted lifetime value of a whole base: expected orders times what an order is worth.
-
-    value = margin x E[Y(t) | x, t_x, T] x E[M | x, z]
-
-It is exact on cells although customers of a cell spent differently: within a cell E[Y] is one
-number, and E[M | x, z] is linear in x z, so a cell needs only the sum of its repeat spend.
-"""
+"""Predicted lifetime value of a whole customer base: expected orders times the expected worth of an
+order."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -15,7 +10,7 @@ from aggregates.arrays import Floats
 from aggregates.rfm.value.btyd import BgNbd, expected_purchases
 from aggregates.rfm.value.btyd_likelihood import dot
 from aggregates.rfm.value.history import DAYS_PER_WEEK, History
-from aggregates.rfm.value.spend import Spend
+from aggregates.rfm.value.spend import SpendModel
 
 DAYS_PER_MONTH: Final = 365.0 / 12
 
@@ -32,7 +27,7 @@ class LifetimeValue:
 
 def lifetime_value(
     purchase: BgNbd,
-    spend: Spend,
+    spend: SpendModel,
     cells: History,
     repeat_spend: Floats,
     *,
@@ -42,7 +37,11 @@ def lifetime_value(
 ) -> LifetimeValue:
     """Over every customer of `cells`; `repeat_spend[i]` is what cell i spent on repeat days.
 
-    With a monthly discount each month's orders are discounted at that month's end.
+        value = margin x E[Y(t) | x, t_x, T] x E[M | x, z]
+
+    It is exact although customers of a cell spent differently: within a cell E[Y] is one number,
+    and E[M | x, z] is linear in x z, so a cell needs only the sum of its repeat spend. With a
+    monthly discount each month's orders are discounted at that month's end.
     """
     orders = expected_purchases(purchase, horizon_days / DAYS_PER_WEEK, cells.x, cells.t_x, cells.T)
     paying = orders

@@ -10,7 +10,7 @@ from aggregates.rfm.answer.overview import RfmSettings
 from aggregates.rfm.value.btyd import BgNbd, expected_purchases, p_alive
 from aggregates.rfm.value.fit import Fit, margin
 from aggregates.rfm.value.history import DAYS_PER_WEEK, history_from_days
-from aggregates.rfm.value.spend import Spend
+from aggregates.rfm.value.spend import SpendModel
 from stream.money import digits, money
 from stream.times import instant
 
@@ -25,7 +25,7 @@ ONE_ORDER: Final = (
 
 
 class Purchases(NamedTuple):
-    """A customer as the models see them: days since 1970-01-01, money in minor units."""
+    """A customer's data for the models: days since 1970-01-01, money in minor units."""
 
     x: int
     first_day: int
@@ -65,7 +65,7 @@ def _bg_nbd(purchase: BgNbd | None) -> schema.BgNbdFit | None:
     )
 
 
-def _gamma_gamma(spend: Spend | None) -> schema.GammaGammaFit | None:
+def _gamma_gamma(spend: SpendModel | None) -> schema.GammaGammaFit | None:
     if spend is None or spend.fitted is None:
         return None
     fitted = spend.fitted
@@ -78,7 +78,9 @@ def _gamma_gamma(spend: Spend | None) -> schema.GammaGammaFit | None:
     )
 
 
-def _spend_per_order(spend: Spend | None, unit: int, currency: str) -> schema.SpendPerOrder | None:
+def _spend_per_order(
+    spend: SpendModel | None, unit: int, currency: str
+) -> schema.SpendPerOrder | None:
     """What a customer without repeat orders spends per order."""
     if spend is None:
         return None

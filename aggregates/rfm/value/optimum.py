@@ -1,8 +1,5 @@
-"""Maximum of a smooth likelihood in a few positive parameters, to machine precision.
-
-The result depends on the data and the fixed start only, so the same data give the same numbers in
-every process. L-BFGS gets near, Newton's method ends where the gradient is zero.
-"""
+"""Maximum of a smooth likelihood in a few positive parameters, to machine precision: L-BFGS, then
+Newton's method. The result depends on the data and the fixed start only."""
 
 from typing import Final, NamedTuple, Protocol
 

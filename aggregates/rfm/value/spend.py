@@ -1,9 +1,9 @@
-"""What an order of a customer is expected to be worth: Gamma-Gamma where it holds, else the mean.
+"""The expected worth of a customer's order: Gamma-Gamma if it fits, else the mean.
 
     E[M | x, z] = (k mean + x z) / (k + x),   k = (q - 1) / p,   mean = p v / (q - 1)
 
 is Fader & Hardie (2013), eq. 5, as a credibility formula: the mean of all counts for k orders
-beside the customer's own x with mean z. That form survives where the model has no finite mean.
+beside the customer's own x with mean z. This form also works without a finite mean of the model.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from aggregates.arrays import Floats, Ints
-from aggregates.rfm.value.btyd import MIN_REPEATERS, CannotTell
+from aggregates.rfm.value.btyd import MIN_REPEATERS, NoPrediction
 from aggregates.rfm.value.btyd_likelihood import dot
 from aggregates.rfm.value.gamma_gamma import GammaGamma, fit_gamma_gamma
 
@@ -27,10 +27,10 @@ CAPPED: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Spend:
+class SpendModel:
     """`mean` is expected of a customer without repeat orders and counts for `orders` of their own.
 
-    `orders` is infinite where the own orders tell nothing. `fitted` is the model, if there is one.
+    `orders` is infinite if the own orders say nothing. `fitted` is the model, if there is one.
     """
 
     mean: float
@@ -49,32 +49,33 @@ class Spend:
 
 def spend_model(
     x: Ints, z: Floats, n: Ints, *, min_repeaters: int = MIN_REPEATERS
-) -> Spend | CannotTell:
+) -> SpendModel | NoPrediction:
     """From cells: repeat purchase days `x`, their mean spend `z`, customers `n`."""
     kept = (x > 0) & (z > 0) & (n > 0)
     x, z, n = x[kept], z[kept], n[kept]
     repeaters = int(n.sum())
     if repeaters < max(min_repeaters, 1):
-        return CannotTell(
+        return NoPrediction(
             f"{repeaters} customers have spent again; predicting spend needs "
             f"{max(min_repeaters, 1)}"
         )
     weight = n.astype(np.float64)
     observed = dot(weight, z) / repeaters
     fitted = fit_gamma_gamma(x, z, n, min_repeaters=min_repeaters)
-    if isinstance(fitted, CannotTell):
+    if isinstance(fitted, NoPrediction):
         orders = _credibility_orders(x, z, weight, observed)
-        return Spend(observed, orders, None, NO_MODEL.format(fitted.reason))
+        return SpendModel(observed, orders, None, NO_MODEL.format(fitted.reason))
     return model_spend(fitted, observed)
 
 
-def model_spend(fitted: GammaGamma, observed: float = np.inf) -> Spend:
-    """What the model expects, its mean capped by that of repeat customers where the tail rules."""
+def model_spend(fitted: GammaGamma, observed: float = np.inf) -> SpendModel:
+    """The model's expectation, its mean capped by that of repeat customers if the tail
+    dominates."""
     mean = fitted.p * fitted.v / (fitted.q - 1.0) if fitted.q > 1.0 else np.inf
     orders = max(fitted.q - 1.0, 0.0) / fitted.p
     if mean > observed and (fitted.q <= NO_VARIANCE_UP_TO_Q or mean > FAR_ABOVE * observed):
-        return Spend(observed, orders, fitted, CAPPED)
-    return Spend(mean, orders, fitted, None)
+        return SpendModel(observed, orders, fitted, CAPPED)
+    return SpendModel(mean, orders, fitted, None)
 
 
 def _credibility_orders(x: Ints, z: Floats, n: Floats, mean: float) -> float:

@@ -12,7 +12,7 @@ from aggregates.rfm.answer.overview import RfmSettings
 from aggregates.rfm.answer.schema import CustomerLtv
 from aggregates.rfm.value.btyd import (
     BgNbd,
-    CannotTell,
+    NoPrediction,
     expected_purchases,
     expected_purchases_new,
     fit_bg_nbd,
@@ -52,12 +52,12 @@ def ones(like: Ints) -> Ints:
     return np.ones(len(like), dtype=np.int64)
 
 
-def told(fit: BgNbd | CannotTell) -> BgNbd:
+def told(fit: BgNbd | NoPrediction) -> BgNbd:
     assert isinstance(fit, BgNbd), fit
     return fit
 
 
-def told_spend(fit: GammaGamma | CannotTell) -> GammaGamma:
+def told_spend(fit: GammaGamma | NoPrediction) -> GammaGamma:
     assert isinstance(fit, GammaGamma), fit
     return fit
 
@@ -212,13 +212,15 @@ def test_too_few_repeaters_give_a_reason_instead_of_numbers() -> None:
     x = np.array([0] * 5000 + [1] * 499)
     history = History(x, np.where(x > 0, 3.0, 0.0), np.full(len(x), 20.0), ones(x))
     refused = fit_bg_nbd(history)
-    assert isinstance(refused, CannotTell)
+    assert isinstance(refused, NoPrediction)
     assert "499" in refused.reason
-    assert isinstance(fit_gamma_gamma(x, x * 10.0, ones(x)), CannotTell)
+    assert isinstance(fit_gamma_gamma(x, x * 10.0, ones(x)), NoPrediction)
     nobody = np.zeros(0, dtype=np.int64)
     none = np.zeros(0)
-    assert isinstance(fit_bg_nbd(History(nobody, none, none, nobody), min_repeaters=0), CannotTell)
-    assert isinstance(fit_gamma_gamma(nobody, none, nobody, min_repeaters=0), CannotTell)
+    assert isinstance(
+        fit_bg_nbd(History(nobody, none, none, nobody), min_repeaters=0), NoPrediction
+    )
+    assert isinstance(fit_gamma_gamma(nobody, none, nobody, min_repeaters=0), NoPrediction)
 
 
 def test_a_free_order_is_left_out_of_the_spend_model_and_breaks_nothing() -> None:

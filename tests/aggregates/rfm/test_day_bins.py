@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from aggregates.arrays import Floats, Ints
 from aggregates.rfm.fold.day_bins import EXACT_GAP_DAYS, mid_week, purchase_days
-from aggregates.rfm.value.btyd import BgNbd, CannotTell, expected_purchases, fit_bg_nbd
+from aggregates.rfm.value.btyd import BgNbd, NoPrediction, expected_purchases, fit_bg_nbd
 from aggregates.rfm.value.history import History, history_from_days
 from bench.refit import TRUE, WEEKS, purchase_cells, simulate
 
@@ -77,7 +77,7 @@ def test_a_likelihood_that_rises_without_end_is_no_fit() -> None:
     x = np.array([0, 1, 2])
     merged = History(x, np.zeros(3), np.full(3, 50.0), np.array([2_000, 500, 100]))
     refused = fit_bg_nbd(merged)
-    assert isinstance(refused, CannotTell)
+    assert isinstance(refused, NoPrediction)
     assert "no optimum" in refused.reason
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from aggregates.rfm.answer.churn import Churn, churn
-from aggregates.rfm.answer.scores import Rfm, rfm
+from aggregates.rfm.answer.scores import RfmScores, rfm
 from aggregates.rfm.fold.customer import LAST_DAY_CELLS, RFM_CELLS
 from stream.store.sql.store import SqlStore
 from tests.aggregates.rfm.test_rfm_fold import (
@@ -39,7 +39,7 @@ def sqlite_store(tmp_path: Path, migrated_sqlite: Path) -> Iterator[SqlStore]:
     opened.close()
 
 
-def told(store: SqlStore, today: int) -> tuple[Rfm, Churn]:
+def told(store: SqlStore, today: int) -> tuple[RfmScores, Churn]:
     """What `/v1/rfm` is made of."""
     cells, days = nonzero(store, RFM_CELLS), nonzero(store, LAST_DAY_CELLS)
     columns = np.array([(*key[1:], *n) for key, n in cells.items()], dtype=np.int64).T

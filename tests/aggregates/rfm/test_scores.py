@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from aggregates.arrays import Ints
 from aggregates.rfm.answer.churn import churn, ltv_simple
-from aggregates.rfm.answer.scores import TOO_FEW, Rfm, Score, rfm, score_customer, values_at
+from aggregates.rfm.answer.scores import TOO_FEW, RfmScores, Score, rfm, score_customer, values_at
 from aggregates.rfm.answer.segment_boxes import boxes
 from aggregates.rfm.answer.segments import (
     NEW_RECENCY_DAYS,
@@ -69,11 +69,11 @@ def cells(
     return tuple(table.T)
 
 
-def scored(orders: list[Order], asof_day: int, *, exact: bool = True) -> Rfm:
+def scored(orders: list[Order], asof_day: int, *, exact: bool = True) -> RfmScores:
     return rfm(*cells(orders, asof_day, exact=exact), asof_day=asof_day)
 
 
-def agrees(got: Rfm, expected: Answer) -> None:
+def agrees(got: RfmScores, expected: Answer) -> None:
     assert (got.customers, got.orders, got.revenue) == (
         expected.customers_in_window,
         expected.orders,

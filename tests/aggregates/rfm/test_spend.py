@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from aggregates.arrays import Floats, Ints
-from aggregates.rfm.value.btyd import CannotTell
+from aggregates.rfm.value.btyd import NoPrediction
 from aggregates.rfm.value.gamma_gamma import GammaGamma
-from aggregates.rfm.value.spend import Spend, model_spend, spend_model
+from aggregates.rfm.value.spend import SpendModel, model_spend, spend_model
 
 CUSTOMERS = 3_000
 RNG = np.random.default_rng(20261127)
@@ -14,9 +14,9 @@ X: Ints = RNG.geometric(0.5, CUSTOMERS)
 ONE: Ints = np.ones(CUSTOMERS, dtype=np.int64)
 
 
-def spend(z: Floats, x: Ints = X) -> Spend:
+def spend(z: Floats, x: Ints = X) -> SpendModel:
     found = spend_model(x, z, np.ones_like(x))
-    assert isinstance(found, Spend), found
+    assert isinstance(found, SpendModel), found
     return found
 
 
@@ -25,7 +25,7 @@ def means(draw: "np.random.Generator", prices: list[float], chances: list[float]
     return np.array([draw.choice(prices, x, p=chances).mean() for x in X])
 
 
-def expected(model: Spend, z: Floats, x: Ints = X) -> Floats:
+def expected(model: SpendModel, z: Floats, x: Ints = X) -> Floats:
     """Per customer."""
     return model.per_order(x, x * z, np.ones_like(x))
 
@@ -83,5 +83,5 @@ def test_a_cell_of_customers_expects_the_sum_of_what_each_is_expected_to_spend()
 
 def test_too_few_customers_who_spent_again_give_a_reason() -> None:
     found = spend_model(X[:499], np.full(499, 5.0), ONE[:499])
-    assert isinstance(found, CannotTell)
+    assert isinstance(found, NoPrediction)
     assert "499" in found.reason

@@ -10,7 +10,7 @@ from scipy import stats
 
 from aggregates.rfm.first_orders.fit import FirstOrders, fit_customers, fit_first_orders
 from aggregates.rfm.first_orders.order import FirstOrder
-from aggregates.rfm.first_orders.sample import Customer, Placed, customers
+from aggregates.rfm.first_orders.sample import Placed, SampledCustomer, customers
 from processors.shopify.orders import Order, Refund
 from stream.store.sql.store import SqlStore
 from tests.aggregates.rfm.test_rfm_fold import fold
@@ -45,7 +45,7 @@ def fitted(shop: Sequence[Simulated], **values: float) -> FirstOrders:
         return Placed(ms, each.order_id, each.day, each.total, each.total, "", "", "")
 
     sampled = [
-        Customer(one.customer, tuple(placed(each) for each in (one.first, *one.later)))
+        SampledCustomer(one.customer, tuple(placed(each) for each in (one.first, *one.later)))
         for one in sorted(shop, key=lambda one: (one.first.day, one.first.order_id))
     ]
     return fit_customers(
