@@ -54,12 +54,14 @@ class CampaignDays:
     campaign_id: str | None
     name: str | None
     spend_currency: str | None = None
-    candidates: list["Campaign"] = field(default_factory=list)
+    candidates: list["CampaignDays"] = field(default_factory=list)
     """The reported campaigns that a label fits, where it fits several and so none for sure."""
     spend: Counter[int] = field(default_factory=Counter)
     revenue: Counter[int] = field(default_factory=Counter)
     orders: Counter[int] = field(default_factory=Counter)
-    platform: defaultdict[int, PlatformDays] = field(default_factory=lambda: defaultdict(PlatformDays))
+    platform: defaultdict[int, PlatformDays] = field(
+        default_factory=lambda: defaultdict(PlatformDays)
+    )
     daily_budget: int | None = None
     """As it is set now, minor units of `spend_currency`; None where no report says it."""
 
@@ -213,7 +215,9 @@ def account(cells: Iterable[BudgetCell], currency: str) -> AdAccount:
     return AdAccount([*reported.values(), *unmatched.values()], dict(buckets), others)
 
 
-def _reported(cells: list[BudgetCell]) -> tuple[dict[tuple[str, str, str], CampaignDays], _Directory]:
+def _reported(
+    cells: list[BudgetCell],
+) -> tuple[dict[tuple[str, str, str], CampaignDays], _Directory]:
     """Campaigns with spend reports, each under its newest name (`cells` ascend by day).
 
     A report without an id stands for the campaign of its name and channel. If the same day is

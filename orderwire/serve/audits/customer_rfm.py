@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from aggregates.rfm.answer.overview import RfmArrays, RfmSettings, RfmView, overview
-from aggregates.rfm.answer.scores import Rfm
+from aggregates.rfm.answer.scores import RfmScores
 from aggregates.rfm.answer.scores import rfm as scored
 from aggregates.rfm.answer.window import in_window
 from aggregates.rfm.first_orders.answer import first_orders_answer
@@ -124,7 +124,7 @@ def _view(audited: Audited) -> tuple[RfmView, int, RfmSettings]:
     return view, day, replace(settings, window_days=audited.days)
 
 
-def _scored(view: RfmView, day: int) -> Rfm:
+def _scored(view: RfmView, day: int) -> RfmScores:
     return scored(*view.cells.key, *view.cells.measures, asof_day=day)
 
 
