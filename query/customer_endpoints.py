@@ -10,8 +10,8 @@ from aiohttp import hdrs, web
 
 from aggregates.rfm.answer.customer_rows import Listing
 from aggregates.rfm.answer.customers import (
-    Customer,
-    Place,
+    CustomerPlace,
+    ScoredCustomer,
     cursor,
     customer_answer,
     one,
@@ -121,16 +121,20 @@ def _listing(services: Services, asked: Asked, view: RfmView) -> Listing:
 
 
 def _page(
-    services: Services, asked: Asked, limit: int, after: Place | None, listing: Listing | None
-) -> tuple[RfmView, Listing, list[Customer], Place | None]:
-    with services.arrays.at_once(asked.shop) as (snapshot, view):
+    services: Services,
+    asked: Asked,
+    limit: int,
+    after: CustomerPlace | None,
+    listing: Listing | None,
+) -> tuple[RfmView, Listing, list[ScoredCustomer], CustomerPlace | None]:
+    with services.arrays.snapshot_view(asked.shop) as (snapshot, view):
         listing = listing or _listing(services, asked, view)
         customers, end = page(snapshot, view, listing, limit, after)
     return view, listing, customers, end
 
 
 async def _predicted(
-    asked: Asked, view: RfmView, day: int, customers: Sequence[Customer]
+    asked: Asked, view: RfmView, day: int, customers: Sequence[ScoredCustomer]
 ) -> list[CustomerLtv]:
     fitted = await services_of(asked).fits.current(view, day, asked.settings.rfm)
     rows = [each.row for each in customers]
@@ -145,7 +149,9 @@ async def _predicted(
     )
 
 
-def _contacts(services: Services, shop: str, customers: Sequence[Customer]) -> dict[str, Contact]:
+def _contacts(
+    services: Services, shop: str, customers: Sequence[ScoredCustomer]
+) -> dict[str, Contact]:
     with services.store.snapshot() as snapshot:
         return contacts(snapshot, shop, [each.row.customer for each in customers])
 
@@ -199,8 +205,8 @@ async def rfm_customer(asked: Asked) -> Json:
     services = services_of(asked)
     spans = await services.lags.spans({feed.topic for feed in FEEDS})
 
-    def read() -> tuple[RfmView, Listing, Customer | None]:
-        with services.arrays.at_once(asked.shop) as (snapshot, view):
+    def read() -> tuple[RfmView, Listing, ScoredCustomer | None]:
+        with services.arrays.snapshot_view(asked.shop) as (snapshot, view):
             listing = _listing(services, asked, view)
             row = one(snapshot, view, asked.values["id"])
             return view, listing, row and scored(row, view, listing)

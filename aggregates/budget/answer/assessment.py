@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from aggregates.budget.advice.evidence import Day, Evidence, Stakes, evidence, win_rate
 from aggregates.budget.advice.saturation import Saturation, saturation
 from aggregates.budget.advice.sizing import Advice, Bet, advise
-from aggregates.budget.answer.campaigns import Account, Campaign, key_of
+from aggregates.budget.answer.campaigns import AdAccount, CampaignDays, key_of
 from aggregates.budget.answer.terms import Terms
 from aggregates.budget.answer.unassigned import withheld
 
@@ -18,7 +18,7 @@ class Assessment:
     Evidence needs a margin, advice a bankroll and today's budget as well.
     """
 
-    campaign: Campaign
+    campaign: CampaignDays
     judged_days: int = 0
     """Days with spend, in the window of returns, on which spend and orders are known."""
     current: int | None = None
@@ -29,7 +29,7 @@ class Assessment:
     advice: Advice | None = None
 
 
-def current_budget(campaign: Campaign, terms: Terms) -> int | None:
+def current_budget(campaign: CampaignDays, terms: Terms) -> int | None:
     """Today's budget, minor units per day; None before the campaign's first full day.
 
     It is the spend of the newest known full day. If its channel reports and the campaign is missing
@@ -55,7 +55,7 @@ class Assessed:
     together: Evidence | None
     """All of them taken as one; None without a margin."""
 
-    def shown(self, account: Account, currency: str) -> list[Assessment]:
+    def shown(self, account: AdAccount, currency: str) -> list[Assessment]:
         """The campaigns of `account`, which may cover other days, each with its assessment."""
         found = {key_of(each.campaign): each for each in self.campaigns}
         return [
@@ -66,7 +66,7 @@ class Assessed:
         ]
 
 
-def assess(account: Account, terms: Terms, past: Sequence[Campaign] = ()) -> Assessed:
+def assess(account: AdAccount, terms: Terms, past: Sequence[CampaignDays] = ()) -> Assessed:
     """Every campaign assessed that spent in the shop's currency.
 
     `account` holds the days from `terms.mature` on, `past` the same campaigns on those of
@@ -125,7 +125,7 @@ def assess(account: Account, terms: Terms, past: Sequence[Campaign] = ()) -> Ass
     return Assessed(assessments, together)
 
 
-def series(campaign: Campaign, days: Sequence[int]) -> list[Day]:
+def series(campaign: CampaignDays, days: Sequence[int]) -> list[Day]:
     """Those of the known `days` on which the campaign spent."""
     return [
         Day(campaign.spend[day], campaign.revenue[day], campaign.orders[day])
@@ -134,7 +134,7 @@ def series(campaign: Campaign, days: Sequence[int]) -> list[Day]:
     ]
 
 
-def _together(campaigns: Sequence[Campaign], known: Mapping[str, Sequence[int]]) -> list[Day]:
+def _together(campaigns: Sequence[CampaignDays], known: Mapping[str, Sequence[int]]) -> list[Day]:
     """The days of several campaigns taken as one; `known` days by channel."""
     sums: dict[int, tuple[int, int, int]] = {}
     for each in campaigns:

@@ -117,7 +117,7 @@ STEPS = {
 def _view(audited: Audited) -> tuple[RfmView, int, RfmSettings]:
     settings = rfm_settings(audited.shop, audited.settings.rfm_window_days)
     arrays = RfmArrays(audited.store)
-    with arrays.at_once(audited.shop.domain) as (snapshot, view):
+    with arrays.snapshot_view(audited.shop.domain) as (snapshot, view):
         day = today(audited.now_ms, audited.shop.zone) if view.as_of_day is None else view.as_of_day
         if audited.days != settings.window_days:
             view = replace(view, cells=in_window(snapshot, view.key, day, audited.days))
