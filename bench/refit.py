@@ -17,7 +17,7 @@ import numpy as np
 from aggregates.arrays import Floats, Ints
 from aggregates.rfm.fold.day_bins import purchase_days
 from aggregates.rfm.value.btyd import BgNbd, fit_bg_nbd
-from aggregates.rfm.value.gamma_gamma import GammaGamma, fit_gamma_gamma, money_cells
+from aggregates.rfm.value.gamma_gamma import GammaGamma, fit_gamma_gamma
 from aggregates.rfm.value.history import History, history_from_cells, history_from_days
 from aggregates.rfm.value.lifetime_value import lifetime_value
 from aggregates.rfm.value.spend import model_spend
@@ -79,6 +79,18 @@ def purchase_cells(
     )
     repeat_spend: Floats = np.bincount(of, spend).astype(np.float64)
     return cells, repeat_spend
+
+
+def money_cells(x: Ints, z: Floats, ratio: float = 1.02) -> tuple[Ints, Floats, Ints]:
+    """Cells (x, mean z of the bin, n) of customers, bins of z growing by `ratio`; no z <= 0."""
+    kept = (x > 0) & (z > 0)
+    x, z = x[kept], z[kept]
+    bins = np.floor(np.log(z) / np.log(ratio)).astype(np.int64)
+    bins -= bins.min(initial=0) if not len(bins) else bins.min()
+    width = int(bins.max(initial=0)) + 1
+    keys, of = np.unique(x * width + bins, return_inverse=True)
+    n = np.bincount(of).astype(np.int64)
+    return keys // width, np.bincount(of, z) / n, n
 
 
 def milliseconds(work: Callable[[], object], times: int) -> float:

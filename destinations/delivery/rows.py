@@ -31,7 +31,6 @@ OPEN = frozenset({SKIPPED, NO_CONSENT, PENDING})
 """What a later delivery of the order may still change."""
 FORBID_ONLY = frozenset({SENDING, MAYBE_ACCEPTED, DEAD})
 """What a later delivery of the order may only forbid."""
-FINAL = frozenset({SENT, DEAD, EXPIRED, TOO_OLD, NO_CONSENT, SKIPPED, DRY_RUN})
 LAST_US = (1 << 63) - 1
 """`updated_us` of a deleted order: no delivery is newer."""
 UNPAID = "unpaid: "

@@ -99,11 +99,6 @@ def decoded(detail: bytes) -> Detail:
     return _decoder.decode(detail) if detail else Detail()
 
 
-def detail_of(row: OrderRow) -> Detail:
-    """The row's `Detail`."""
-    return decoded(row.detail)
-
-
 def blank(shop: str, order_id: str) -> OrderRow:
     """An order of which nothing is known yet."""
     return OrderRow(

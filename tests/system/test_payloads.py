@@ -39,8 +39,6 @@ WRONG = (
     "carts/update",
     "customers/merge",
 )
-NO_LIMIT = {"ORDERWIRE_PARK_MAX_RUN": "100000", "ORDERWIRE_PARK_MAX_RATIO": "1"}
-"""Rejecting nearly everything stops a processor, by policy; here it is meant."""
 REASON = re.compile(r"[a-z][a-z_]*(:[a-z_,]+)?")
 FATES = {
     "folded": "carts/create carts/update checkouts/create checkouts/delete checkouts/update "
@@ -143,7 +141,7 @@ async def test_each_well_formed_payload_is_folded_ignored_or_parked_as_the_polic
 
 async def test_each_hostile_payload_is_taken_and_none_is_lost(tmp_path: Path) -> None:
     examples = golden.hostile_payloads()
-    async with System(tmp_path, environment=NO_LIMIT) as system:
+    async with System(tmp_path) as system:
         _, found = await send_all(
             system, [system.delivery(each.topic, each.body, each.name) for each in examples]
         )
@@ -151,7 +149,7 @@ async def test_each_hostile_payload_is_taken_and_none_is_lost(tmp_path: Path) ->
 
 
 async def test_any_payload_under_any_topic_is_taken_and_none_is_lost(tmp_path: Path) -> None:
-    async with System(tmp_path, environment=NO_LIMIT) as system:
+    async with System(tmp_path) as system:
         crossed = [
             system.delivery(topic, each.body, f"{topic} {each.name}")
             for each in golden.every_payload()

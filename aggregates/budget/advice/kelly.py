@@ -45,34 +45,10 @@ class Binary(NamedTuple):
     reason: str | None = None
 
 
-class Click(NamedTuple):
-    """The click as a bet: `b` = margin * aov / cpc - 1, expected value per unit of spend."""
-
-    p: float
-    b: float | None
-    fraction: float | None
-    ev_per_dollar: float | None
-
-
 def binary(p: float, b: float) -> float:
     """f = clamp(p - (1 - p) / b, 0, 1); 0 if the odds `b` offer no gain. Kelly 1956, "A New
     Interpretation of Information Rate"."""
     return _clamp(p - (1.0 - p) / b) if b > 0 else 0.0
-
-
-def partial_loss_uncapped(p: float, gain: float, loss: float) -> float:
-    """f = p / loss - (1 - p) / gain: win `gain` or lose `loss` per unit staked.
-
-    Both are above 0 (ValueError else).
-    """
-    if gain <= 0 or loss <= 0:
-        raise ValueError(f"gain and loss per unit must be positive, not {gain} and {loss}")
-    return p / loss - (1.0 - p) / gain
-
-
-def partial_loss(p: float, gain: float, loss: float) -> float:
-    """`partial_loss_uncapped`, clamped to 0..1."""
-    return _clamp(partial_loss_uncapped(p, gain, loss))
 
 
 def shrunk_probability(
@@ -164,24 +140,6 @@ def binary_of_days(
 
 def _weighted_mean(values: Sequence[tuple[float, float]]) -> float:
     return sum(x * w for x, w in values) / sum(w for _, w in values)
-
-
-def click(
-    clicks: int,
-    orders: int,
-    aov: float,
-    margin: float | None,
-    cpc: float,
-    prior_p: float,
-    prior_strength: float,
-) -> Click:
-    """The click-level bet; odds, fraction and value None if clicks cost nothing or margin is
-    unknown."""
-    p = shrunk_probability(orders, clicks, prior_p, prior_strength)
-    if cpc <= 0 or margin is None:
-        return Click(p, None, None, None)
-    b = margin * aov / cpc - 1.0
-    return Click(p, b, binary(p, b) if b > 0 else None, p * (b + 1.0) - 1.0)
 
 
 def _clamp(value: float, cap: float = 1.0) -> float:

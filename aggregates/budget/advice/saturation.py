@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from scipy import optimize, special
+from scipy import special
 
 from aggregates.budget.advice.evidence import Day
 
@@ -130,30 +130,3 @@ def power_cap(c: float, beta: float, margin: float) -> float:
     if not 0.0 < beta < 1.0:
         raise ValueError(f"a power law saturates for 0 < beta < 1, not {beta}")
     return float((margin * c * beta) ** (1.0 / (1.0 - beta)))
-
-
-def hill_cap(vmax: float, half: float, alpha: float, margin: float) -> float:
-    """The profit-maximising spend under a Hill curve V s^alpha / (k^alpha + s^alpha); 0 if no spend
-    pays.
-
-    alpha <= 1 is concave: the root of m R'(s) = 1, in closed form sqrt(m V k) - k at alpha = 1.
-    alpha > 1 is S-shaped: the later root, beyond the steepest point, if profit there is positive.
-    """
-
-    def marginal(s: float) -> float:
-        ratio = float((s / half) ** alpha)
-        return margin * vmax * alpha * ratio / (s * (1.0 + ratio) ** 2) - 1.0
-
-    if alpha == 1.0:
-        return max(float(np.sqrt(margin * vmax * half)) - half, 0.0)
-    steepest = (
-        half * ((alpha - 1.0) / (alpha + 1.0)) ** (1.0 / alpha) if alpha > 1.0 else half * 1e-12
-    )
-    if marginal(steepest) <= 0.0:
-        return 0.0
-    upper = 2.0 * half
-    while marginal(upper) > 0.0:
-        upper *= 2.0
-    root = float(optimize.brentq(marginal, steepest, upper, xtol=1e-10))
-    ratio = (root / half) ** alpha
-    return root if margin * vmax * ratio / (1.0 + ratio) > root else 0.0

@@ -73,10 +73,3 @@ def segment_of(r: int, fm: int, *, new: bool) -> Segment:
 def is_new(newcomer: bool, recency_days: int) -> bool:
     """Whether the first order ever is recent; `newcomer` as the fold's `is_newcomer` has it."""
     return newcomer and recency_days <= NEW_RECENCY_DAYS
-
-
-def cells_of(segment: Segment) -> tuple[tuple[int, int], ...]:
-    """The (R, FM) pairs of one segment in the grid, ascending."""
-    return tuple(
-        (r, fm) for r in range(1, 6) for fm in range(1, 6) if grid_segment(r, fm) == segment
-    )

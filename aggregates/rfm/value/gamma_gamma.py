@@ -12,7 +12,6 @@ from aggregates.rfm.value.btyd import MIN_REPEATERS, NoPrediction
 from aggregates.rfm.value.btyd_likelihood import dot
 from aggregates.rfm.value.optimum import maximum
 
-BIN_RATIO: Final = 1.02
 MAX_P: Final = 1e3
 """From here on a customer's orders differ by 3 % and less (coefficient of variation p ** -0.5)."""
 
@@ -29,18 +28,6 @@ class GammaGamma:
     v: float
     log_likelihood: float
     correlation: float
-
-
-def money_cells(x: Ints, z: Floats, ratio: float = BIN_RATIO) -> tuple[Ints, Floats, Ints]:
-    """Cells (x, mean z of the bin, n) of customers, bins of z growing by `ratio`; no z <= 0."""
-    kept = (x > 0) & (z > 0)
-    x, z = x[kept], z[kept]
-    bins = np.floor(np.log(z) / np.log(ratio)).astype(np.int64)
-    bins -= bins.min(initial=0) if not len(bins) else bins.min()
-    width = int(bins.max(initial=0)) + 1
-    keys, of = np.unique(x * width + bins, return_inverse=True)
-    n = np.bincount(of).astype(np.int64)
-    return keys // width, np.bincount(of, z) / n, n
 
 
 def fit_gamma_gamma(

@@ -1,7 +1,6 @@
 """Budget formulas against published vectors (kelly.json), closed forms, brute force, and bounds."""
 
 from collections.abc import Mapping, Sequence
-from math import isclose
 from typing import Any
 
 import numpy as np
@@ -40,11 +39,6 @@ def answer(kind: str, given: dict[str, Any]) -> dict[str, Any]:
     match kind:
         case "binary":
             return {"f": kelly.binary(**given)}
-        case "partial_loss":
-            return {
-                "f": kelly.partial_loss(**given),
-                "f_uncapped": kelly.partial_loss_uncapped(**given),
-            }
         case "binary_beta_prior":
             p = kelly.shrunk_probability(
                 given["wins"], given["n"], given["prior_p"], given["prior_strength"]
@@ -55,9 +49,6 @@ def answer(kind: str, given: dict[str, Any]) -> dict[str, Any]:
         case "daily_series":
             returns = kelly.daily_returns(given["spend"], given["revenue"], given["margin"])
             return {"returns": list(returns), **daily_kelly(returns, given["fraction"], given)}
-        case "click":
-            bet = kelly.click(**given)
-            return {"p": bet.p, "b": bet.b, "f": bet.fraction, "ev_per_dollar": bet.ev_per_dollar}
         case "multi_qp":
             return {
                 "f": list(
@@ -66,13 +57,8 @@ def answer(kind: str, given: dict[str, Any]) -> dict[str, Any]:
                     )
                 )
             }
-        case "simultaneous_binary":
-            return {"f": list(allocation.simultaneous_binary(given["bets"]))}
         case "power_marginal_cap":
             return {"spend": saturation.power_cap(**given)}
-        case "hill_profit_max":
-            spend = saturation.hill_cap(**given)
-            return {"spend": spend, "closed_form": spend}
         case "recommend":
             advice = recommendation.recommend(**given)
             return {"target": advice.target, "budget": advice.budget, "reason": advice.reason}
@@ -98,23 +84,6 @@ def test_a_binary_fraction_is_within_bounds_and_zero_without_an_edge(p: float, b
     assert 0 <= f <= 1
     if b * p <= 1 - p:
         assert f == pytest.approx(0, abs=1e-12)
-
-
-@given(PROBABILITY, st.floats(0.01, 10), st.floats(0.01, 100))
-def test_a_partial_loss_of_everything_is_the_binary_bet(
-    p: float, gain: float, scale: float
-) -> None:
-    assert kelly.partial_loss(p, gain, 1.0) == pytest.approx(kelly.binary(p, gain), abs=1e-12)
-    # Gains and losses in other units change the stake inversely.
-    scaled = kelly.partial_loss_uncapped(p, gain * scale, scale)
-    assert isclose(
-        scaled * scale, kelly.partial_loss_uncapped(p, gain, 1.0), rel_tol=1e-9, abs_tol=1e-9
-    )
-
-
-def test_a_partial_loss_needs_both_sides() -> None:
-    with pytest.raises(ValueError, match="positive"):
-        kelly.partial_loss(0.5, 0.0, 0.5)
 
 
 def test_a_uniform_prior_at_even_odds_stakes_what_integration_says() -> None:
@@ -192,50 +161,12 @@ def test_a_joint_optimum_of_one_campaign_is_its_own_fraction() -> None:
     )
 
 
-def test_shrinkage_keeps_variances_and_pulls_noise_to_zero() -> None:
-    rng = np.random.default_rng(7)
-    independent = rng.normal(0, 0.5, (20, 8))
-    shrunk, sample = allocation.shrunk_covariance(independent), np.cov(independent.T)
-    assert np.diag(shrunk) == pytest.approx(np.diag(sample))
-    assert (
-        np.abs(shrunk - np.diag(np.diag(shrunk))).sum()
-        < 0.5 * np.abs(sample - np.diag(np.diag(sample))).sum()
-    )
-    together = rng.normal(0, 0.5, (200, 1)) + rng.normal(0, 0.1, (200, 3))
-    assert allocation.shrunk_covariance(together)[0, 1] == pytest.approx(
-        np.cov(together.T)[0, 1], rel=0.1
-    )
-    np.linalg.cholesky(
-        allocation.shrunk_covariance(rng.normal(0, 0.5, (5, 30)))
-    )  # usable with fewer days than campaigns
-
-
-def test_two_simultaneous_even_bets_take_five_twenty_sixths_each() -> None:
-    assert allocation.simultaneous_binary([(0.6, 1), (0.6, 1)]) == pytest.approx(
-        [5 / 26, 5 / 26], abs=1e-4
-    )
-
-
 @given(st.floats(0.5, 200), st.floats(0.1, 0.9), st.floats(0.05, 1))
 def test_at_the_power_cap_the_next_unit_of_spend_just_pays(
     c: float, beta: float, margin: float
 ) -> None:
     spend = saturation.power_cap(c, beta, margin)
     assert margin * c * beta * spend ** (beta - 1) == pytest.approx(1, rel=1e-6)
-
-
-@settings(deadline=None)
-@given(st.floats(100, 1e5), st.floats(10, 1e4), st.floats(0.4, 3), st.floats(0.1, 1))
-def test_no_spend_earns_more_than_the_hill_cap(
-    vmax: float, half: float, alpha: float, margin: float
-) -> None:
-    def profit(s: Floats) -> Floats:
-        return np.asarray(margin * vmax * s**alpha / (half**alpha + s**alpha) - s)
-
-    best = saturation.hill_cap(vmax, half, alpha, margin)
-    spends = np.geomspace(1e-3, margin * vmax * 1.01 + 1, 3000)
-    here = float(profit(np.array([best]))[0]) if best else 0.0
-    assert here >= float(profit(spends).max()) - 1e-6 * margin * vmax
 
 
 def test_a_response_curve_is_found_where_spend_varied_and_refused_where_it_did_not() -> None:
