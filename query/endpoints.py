@@ -19,6 +19,7 @@ from query.destinations import DESTINATIONS, RETRIES
 from query.destinations import feeds as destination_feeds
 from query.envelope import answered
 from query.jobs import read_jobs
+from query.live.endpoint import EVENTS
 from query.merged_metrics import exposition
 from query.openapi import docs_page, index_page
 from query.questions import answers
@@ -281,6 +282,7 @@ HTML: Final = ("text/html",)
 ROUTES: Final[tuple[ApiRoute, ...]] = (
     *(_route(each, feeds) for each, feeds in answers()),
     *AUDITS,
+    EVENTS,
     *DESTINATIONS,
     *RETRIES,
     ApiRoute(

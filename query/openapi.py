@@ -96,6 +96,19 @@ def example(schema: Json, schemas: Mapping[str, Json]) -> Any:
     return {name: example(part, schemas) for name, part in schema.get("properties", {}).items()}
 
 
+SERVER_SENT_EVENT: Final[Json] = {
+    "type": "object",
+    "required": ["data"],
+    "properties": {
+        "event": {"type": "string"},
+        "id": {"type": "string"},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+        "retry": {"type": "integer"},
+    },
+}
+"""One event of a stream (WHATWG HTML, "Server-sent events")."""
+
+
 def _operation(
     route: ApiRoute,
     schema_of: Mapping[type[Struct], Json],
@@ -153,6 +166,8 @@ def _content(
     schema_of: Mapping[type[Struct], Json],
     schemas: Mapping[str, Json],
 ) -> Json:
+    if media == "text/event-stream":
+        return {"schema": SERVER_SENT_EVENT}
     if media != "application/json":
         return {"schema": {"type": "string"}}
     if not route.answers:

@@ -54,6 +54,8 @@ class Services:
         self.lags = Lags(log)
         self.standing = NextOffsets(clock())
         self.pending_audits = Pending()
+        self.streams = 0
+        """Clients of `GET /v1/events`."""
         self.metrics = ApiMetrics(registry)
         self.ready = True
         self.openapi: dict[str, Any] = {}
