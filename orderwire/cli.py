@@ -7,6 +7,7 @@ import typer
 
 from orderwire.commands import (
     audit,
+    backfill,
     demo,
     doctor,
     migrate_store,
@@ -38,6 +39,7 @@ COMMANDS = (
     spend,
     replay,
     rebuild,
+    backfill,
     pixel,
     migrate_store,
     token,

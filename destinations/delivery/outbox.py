@@ -37,6 +37,10 @@ from processors.shopify.orders import Order, OrderDeleted, Zones, decode_order
 from stream.record import Entry
 from stream.store.contract import Key, Transaction
 
+HISTORY = "backfill"
+"""Header `origin` of orders of the past, which no destination is notified of: somebody else has
+sent them, or nobody should."""
+
 
 class Placed(NamedTuple):
     """A slot, and the keys of its row."""
@@ -70,8 +74,9 @@ class OutboxProcessor:
         self._shops, self._events, self._zones, self._days = frozenset(shops), events, zones, days
 
     def decode(self, entry: Entry) -> OrderEvent | None:
-        """Whole orders and deletions, of shops with an account."""
-        if entry.record.headers.get("shop") not in self._shops:
+        """Whole orders and deletions, of shops with an account; no history."""
+        headers = entry.record.headers
+        if headers.get("shop") not in self._shops or headers.get("origin") == HISTORY:
             return None
         event = decode_order(entry, self._zones)
         return event if isinstance(event, Order | OrderDeleted) else None

@@ -1,5 +1,6 @@
 """The app's bucket of points: refilled at the plan's rate, asked for before a query runs."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -21,6 +22,7 @@ class Budget:
         self._clock, self.maximum, self.restore = clock, maximum, restore
         self._available, self._at_s = maximum, clock()
         self.throttled = 0
+        self._lock = threading.Lock()
 
     @property
     def available(self) -> float:
@@ -32,11 +34,12 @@ class Budget:
 
     def take(self, requested: float, actual: float) -> bool:
         """Whether `requested` points were there; `actual` of them are gone then."""
-        if self.available < requested:
-            self.throttled += 1
-            return False
-        self._available -= actual
-        return True
+        with self._lock:
+            if self.available < requested:
+                self.throttled += 1
+                return False
+            self._available -= actual
+            return True
 
     def told(self, requested: int, actual: int | None) -> dict[str, Any]:
         """`extensions` of an answer."""

@@ -113,11 +113,18 @@ class BulkOperations:
         self._script = script
         self._folder = tempfile.TemporaryDirectory(prefix="orderwire-bulk-")
         self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
 
     def start(
         self, query: str, books: Books, scopes: frozenset[str], now_s: float, grouped: bool = False
     ) -> Operation:
         """Begin to run `query`. Raises Invalid."""
+        with self._lock:
+            return self._start(query, books, scopes, now_s, grouped)
+
+    def _start(
+        self, query: str, books: Books, scopes: frozenset[str], now_s: float, grouped: bool
+    ) -> Operation:
         running = sum(each.running for each in self.operations.values())
         if running >= AT_ONCE:
             raise Invalid(

@@ -179,14 +179,14 @@ class AdminStandIn:
                 raise Refused([error(words, "MAX_COST_EXCEEDED")])
         except Refused as refused:
             return 200, {"errors": refused.errors}
-        if not self.budget.take(request.cost, 0):
+        if not self.budget.take(request.cost, request.cost):
             return self._throttled(request)
         self.calls.append(request.name)
         try:
             data, errors, actual = self._data(request)
         except Refused as refused:
             return 200, {"errors": refused.errors}
-        self.budget.take(0, actual)
+        self.budget.take(0, actual - request.cost)
         told = {"data": data, "extensions": self.budget.told(request.cost, actual)}
         return 200, {**told, "errors": errors} if errors else told
 

@@ -98,17 +98,20 @@ class AdminClient:
     def open(self, url: str, offset: int = 0) -> requests.Response:
         """A result file of a bulk operation as a stream, from a byte on; close it.
 
-        The URL is signed for anybody who has it, so no token goes along. Raises AdminUnavailable.
+        The URL is signed for anybody who has it, so no token goes along. Raises AdminUnavailable,
+        and QueryRefused where the file is gone.
         """
         headers = {"Range": f"bytes={offset}-"} if offset else {}
         try:
             answer = requests.get(url, headers=headers, stream=True, timeout=TIMEOUT_S)
         except requests.RequestException as error:
             raise AdminUnavailable(f"a result file cannot be read ({_kind(error)})") from None
-        if answer.status_code != (206 if offset else 200):
-            answer.close()
-            raise AdminUnavailable(f"a result file cannot be read (HTTP {answer.status_code})")
-        return answer
+        if answer.status_code == (206 if offset else 200):
+            return answer
+        answer.close()
+        if answer.status_code in (400, 403, 404, 410):
+            raise QueryRefused(f"HTTP {answer.status_code}", "the result file is gone")
+        raise AdminUnavailable(f"a result file cannot be read (HTTP {answer.status_code})")
 
     def close(self) -> None:
         """Close the connections."""

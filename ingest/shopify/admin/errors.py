@@ -4,7 +4,8 @@
     ├── AdminUnavailable   no connection, 5xx, throttled for too long: try again later
     ├── TokenRefused       the token, or what it is made from, is not taken: configuration
     ├── AccessDenied       a scope or an approval is missing: configuration
-    └── QueryRefused       the question itself is wrong: an error of ours
+    ├── QueryRefused       the question itself is wrong: an error of ours
+    └── Stopped            somebody asked to stop: the same again goes on where it was
 
 Messages carry codes and names of scopes, never a token, a body or a value that was asked for.
 """
@@ -24,6 +25,13 @@ class AdminError(Exception):
 
 class AdminUnavailable(AdminError):
     """The Admin API cannot answer now; the same again later may work."""
+
+
+class Stopped(AdminError):
+    """Work ended because it was asked to."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped; the same command goes on where it was")
 
 
 class TokenRefused(AdminError):

@@ -148,6 +148,7 @@ async def test_a_wrong_question_is_not_asked_twice() -> None:
         with pytest.raises(QueryRefused, match="MAX_COST_EXCEEDED"):
             await ask(
                 "{ orders(first: 250) { nodes { lineItems(first: 250) { nodes {"
+                " product { id } variant { id } } } more: lineItems(first: 250) { nodes {"
                 " product { id } variant { id } } } refunds { refundLineItems(first: 250) {"
                 " nodes { id } } transactions(first: 250) { nodes { id } } } } } }"
             )

@@ -1,0 +1,184 @@
+"""Fills a shop's past: every order of a span of days onto the log, marked as history.
+
+The span is cut into windows, the newest first, so that the last weeks are there early. A small shop
+is read page by page; a large one by bulk operations, four windows at once, and a window that fails
+is halved. Stopped or killed at any moment, the next call goes on where this one was.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+
+import stamina
+
+from ingest.shopify.admin.access import ALL_ORDERS, ORDERS, RECENT_DAYS, ReadAccess, read_access
+from ingest.shopify.admin.client import AdminClient
+from ingest.shopify.admin.errors import AccessDenied, AdminUnavailable, QueryRefused, Stopped
+from ingest.shopify.admin.past import bulk, paged
+from ingest.shopify.admin.past.history import BACKFILL, encoded, order_record
+from ingest.shopify.admin.past.progress import DONE, PENDING, RUNNING, Progress, Window
+from ingest.shopify.admin.past.progress import ORDERS as KIND
+from ingest.shopify.admin.past.windows import DAY_S, Span, cut, halves, uncovered
+from stream.record import Record
+from stream.store.contract import Store
+
+PAGED_WINDOW_S, BULK_WINDOW_S = 31 * DAY_S, 14 * DAY_S
+BULK_FROM = 10_000
+"""Orders from which on bulk operations are quicker than pages."""
+BATCH = 500
+POLL_S = 5.0
+FIELD = "processed_at"
+"""It never changes, so an order stays in its window; what changes meanwhile comes by webhook."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a backfill is going to read."""
+
+    access: ReadAccess
+    span: Span
+    bulk: bool
+    expected: int
+    """Orders in the span, as Shopify counts them."""
+    shortened: bool
+    """Whether older orders cannot be read for lack of a scope."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What a backfill came to."""
+
+    orders: int
+    """Appended by this call."""
+    windows: int
+
+
+@dataclass(slots=True)
+class Backfill:
+    """One shop's backfill. `append` returns once records are durable."""
+
+    client: AdminClient
+    store: Store
+    shop: str
+    append: Callable[[Sequence[Record]], None]
+    stop: threading.Event = field(default_factory=threading.Event)
+    poll_s: float = POLL_S
+    told: Callable[[int], None] = lambda orders: None
+    """Called with how many more orders are in the log."""
+    clock: Callable[[], float] = time.time
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _appended: int = 0
+
+    def plan(self, days: int, *, by_bulk: bool | None = None) -> Plan:
+        """Look at what there is. Raises AdminError."""
+        access = read_access(self.client)
+        if ORDERS not in access.scopes:
+            raise AccessDenied("orders", (ORDERS,), None)
+        now_s = int(self.clock())
+        shortened = ALL_ORDERS not in access.scopes and days > RECENT_DAYS
+        begin_s = now_s - (RECENT_DAYS if shortened else days) * DAY_S
+        span = Span(begin_s - begin_s % DAY_S, now_s)
+        expected = paged.count(self.client, FIELD, span)
+        use_bulk = expected >= BULK_FROM if by_bulk is None else by_bulk
+        return Plan(access, span, use_bulk, expected, shortened)
+
+    def run(self, plan: Plan) -> Filled:
+        """Read every window that is not done. Raises AdminError, LogError, StoreError."""
+        progress = Progress(self.store, self.shop)
+        known = progress.windows(KIND)
+        length_s = BULK_WINDOW_S if plan.bulk else PAGED_WINDOW_S
+        for left in uncovered(plan.span, [window.span for window in known]):
+            progress.add(KIND, cut(left, length_s))
+        open_ones = [w for w in progress.windows(KIND) if w.state != DONE]
+        self._appended = 0
+        read = self._bulk if plan.bulk else self._paged
+        at_once = bulk.AT_ONCE if plan.bulk else 1
+        self._all(open_ones, at_once, lambda window: read(plan.access, progress, window))
+        return Filled(self._appended, len(open_ones))
+
+    def _all(
+        self, windows: list[Window], at_once: int, read: Callable[[Window], list[Window]]
+    ) -> None:
+        """Read the windows, the newest first; `read` gives those that take the place of one."""
+        waiting = sorted(windows, key=lambda window: window.from_s)
+        with ThreadPoolExecutor(at_once, "backfill") as pool:
+            running: set[Future[list[Window]]] = set()
+            try:
+                while waiting or running:
+                    while waiting and len(running) < at_once:
+                        running.add(pool.submit(read, waiting.pop()))
+                    over, running = wait(running, return_when=FIRST_COMPLETED)
+                    for each in over:
+                        waiting += reversed(each.result())
+            except BaseException:
+                self.stop.set()
+                raise
+
+    def _paged(self, access: ReadAccess, progress: Progress, window: Window) -> list[Window]:
+        state = window._replace(state=RUNNING, operation="")
+        pages = paged.order_pages(self.client, access, FIELD, window.span, window.cursor)
+        for page in pages:
+            self._check()
+            self._append([encoded(order) for order in page.orders], access)
+            state = state._replace(
+                cursor=page.cursor or state.cursor, appended=state.appended + len(page.orders)
+            )
+            progress.save([state])
+        progress.save([state._replace(state=DONE)])
+        return []
+
+    def _bulk(self, access: ReadAccess, progress: Progress, window: Window) -> list[Window]:
+        pause = bulk.waiting(self.stop, self.poll_s)
+        try:
+            operation = window.operation
+            if not operation:
+                operation = bulk.start(self.client, access, window.span, pause)
+                window = window._replace(state=RUNNING, operation=operation, cursor="", appended=0)
+                progress.save([window])
+            url = bulk.result(self.client, operation, pause)
+        except bulk.WindowFailed:
+            smaller = halves(window.span)
+            if not smaller:
+                raise
+            return progress.halve(window, smaller)
+        if url is not None:
+            try:
+                window = self._file(access, progress, window, url)
+            except QueryRefused:
+                # The file is gone, seven days after its operation: run another one.
+                again = window._replace(state=PENDING, operation="", appended=0)
+                progress.save([again])
+                return [again]
+        progress.save([window._replace(state=DONE)])
+        return []
+
+    def _file(self, access: ReadAccess, progress: Progress, window: Window, url: str) -> Window:
+        """Append what of the file is not in the log yet; a broken connection is tried again."""
+        for attempt in stamina.retry_context(on=AdminUnavailable, attempts=5, wait_initial=1.0):
+            with attempt, closing(bulk.orders(self.client, url)) as found:
+                rest = islice(found, window.appended, None)
+                while batch := list(islice(rest, BATCH)):
+                    self._check()
+                    self._append(batch, access)
+                    window = window._replace(appended=window.appended + len(batch))
+                    progress.save([window])
+        return window
+
+    def _append(self, orders: Iterable[bytes], access: ReadAccess) -> None:
+        now_ms = int(self.clock() * 1000)
+        records = [
+            order_record(self.shop, order, access.zone, BACKFILL, now_ms) for order in orders
+        ]
+        if records:
+            self.append(records)
+        with self._lock:
+            self._appended += len(records)
+            self.told(len(records))
+
+    def _check(self) -> None:
+        if self.stop.is_set():
+            raise Stopped

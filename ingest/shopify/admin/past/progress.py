@@ -1,0 +1,88 @@
+"""How far a shop's backfill is: one row per window in the store, so that a kill loses nothing.
+
+A row says what was appended to the log. It is saved after the append, so a kill in between repeats
+at most one batch; folds do not notice, since a state of an order counts once.
+"""
+
+import threading
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ingest.shopify.admin.past.windows import Span
+from stream.store.contract import Entities, Store
+
+ORDERS, CHECKOUTS = "orders", "checkouts"
+PENDING, RUNNING, DONE = "pending", "running", "done"
+
+
+class Window(NamedTuple):
+    """Columns of `backfill_window`, of which the first three are its key."""
+
+    shop: str
+    kind: str
+    """`orders` or `checkouts`."""
+    from_s: int
+    to_s: int
+    state: str = PENDING
+    operation: str = ""
+    """The bulk operation that reads it; "" where it is read by pages."""
+    cursor: str = ""
+    """The end of the last page appended."""
+    appended: int = 0
+    """Objects in the log."""
+
+    @property
+    def span(self) -> Span:
+        """The time that it covers."""
+        return Span(self.from_s, self.to_s)
+
+
+WINDOWS = Entities("backfill_window", Window, 3)
+_COLUMNS = ", ".join(Window._fields)
+
+
+class Progress:
+    """A shop's windows. Thread-safe."""
+
+    def __init__(self, store: Store, shop: str) -> None:
+        self._store, self._shop = store, shop
+        self._lock = threading.Lock()
+
+    def windows(self, kind: str) -> list[Window]:
+        """All of them, the newest first."""
+        with self._store.snapshot() as snapshot:
+            rows = snapshot.query(
+                f"SELECT {_COLUMNS} FROM backfill_window WHERE shop = :shop AND kind = :kind"
+                " ORDER BY from_s DESC",
+                shop=self._shop,
+                kind=kind,
+            )
+        return [Window(*row) for row in rows]
+
+    def add(self, kind: str, spans: Iterable[Span]) -> None:
+        """Windows to be read."""
+        self.save([Window(self._shop, kind, span.from_s, span.to_s) for span in spans])
+
+    def save(self, windows: Sequence[Window]) -> None:
+        """Keep what is known of them."""
+        with self._lock, self._store.begin() as transaction:
+            transaction.load(WINDOWS, [window[:3] for window in windows])
+            transaction.save(WINDOWS, windows)
+
+    def halve(self, window: Window, spans: Sequence[Span]) -> list[Window]:
+        """Put smaller windows in the place of one."""
+        made = [Window(self._shop, window.kind, span.from_s, span.to_s) for span in spans]
+        with self._lock, self._store.begin() as transaction:
+            transaction.load(WINDOWS, [each[:3] for each in (window, *made)])
+            transaction.delete(WINDOWS, [window[:3]])
+            transaction.save(WINDOWS, made)
+        return made
+
+    def forget(self, kind: str) -> None:
+        """Read everything once more."""
+        with self._lock, self._store.begin() as transaction:
+            transaction.execute(
+                "DELETE FROM backfill_window WHERE shop = :shop AND kind = :kind",
+                shop=self._shop,
+                kind=kind,
+            )

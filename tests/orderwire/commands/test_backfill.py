@@ -1,0 +1,152 @@
+"""`orderwire backfill`: killed anywhere it goes on, and no destination is notified."""
+
+import asyncio
+import os
+import random
+import sys
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from orderwire.cli import app
+from orderwire.settings.program import Settings
+from simulator.admin import from_classic
+from simulator.admin.books import Books, shop
+from simulator.admin.stand_in import AdminStandIn
+from simulator.shop.shop import ShopSimulator
+from stream.log.sqlite.log import SqliteLog
+from stream.store.sql.store import SqlStore
+from tests.support.shop_world import NOW, SECRET, SHOP, everything, filled, fold_all
+
+runner = CliRunner()
+ROOT = Path(__file__).parents[3]
+LOTS: dict[str, Any] = {"maximum": 100_000.0, "restore": 100_000.0}
+PROGRAM = """
+import sys
+import time
+from tests.support.shop_world import NOW, SHOP
+
+time.time = NOW.timestamp
+from ingest.shopify.admin.past import backfill, paged
+from orderwire.commands import backfill as command
+from orderwire.settings.program import Settings
+
+backfill.BATCH = paged.PAGE = 7
+backfill.POLL_S = 0.01
+settings = Settings.load()
+print("open", flush=True)
+command._from_api(settings, settings.shops[SHOP], 365, sys.argv[1] == "bulk", False)
+"""
+
+
+def past(customers: int, seed: int = 3) -> Books:
+    """A shop's year as the Admin API shows it."""
+    held = Books(shop(SHOP))
+    simulator = ShopSimulator(seed, SHOP, SECRET, NOW, customers)
+    for delivery in simulator.history(365):
+        if delivery.topic.startswith("orders/"):
+            held.orders.keep(from_classic.order(orjson.loads(delivery.body)))
+    return held
+
+
+async def program(how: str) -> asyncio.subprocess.Process:
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        PROGRAM,
+        how,
+        env=_environment(),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert child.stdout is not None
+    assert await child.stdout.readline() == b"open\n"
+    return child
+
+
+def _environment() -> dict[str, str]:
+    return {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+async def state(settings: Settings, store: SqlStore, log: SqliteLog) -> dict[str, Any]:
+    await fold_all(settings, log, store)
+    found = everything(store, aggregates=True)
+    del found["backfill_window"]
+    return found
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(("how", "kills"), [("paged", 4), ("bulk", 10)])
+async def test_killed_at_random_moments_it_ends_in_the_state_of_an_uninterrupted_run(
+    shop_settings: Settings,
+    store: SqlStore,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    how: str,
+    kills: int,
+) -> None:
+    rng = random.Random(11)
+    held = past(150)
+    monkeypatch.setenv("SHOPIFY_ADMIN_TOKEN", "shpat_static")
+    async with AdminStandIn(held, clock=NOW.timestamp, **LOTS) as admin:
+        monkeypatch.setenv("SHOPIFY_ADMIN_URL", admin.url)
+        for _ in range(kills):
+            child = await program(how)
+            await asyncio.sleep(rng.uniform(0.05, 0.8))
+            if child.returncode is None:
+                child.kill()
+            await child.wait()
+        child = await program(how)
+        _, told = await child.communicate()
+        assert child.returncode == 0, told.decode()
+        log = await SqliteLog.open(tmp_path / "log.db")
+        resumed = await state(shop_settings, store, log)
+        await log.close()
+
+        whole_log, whole_store = tmp_path / "whole-log.db", tmp_path / "whole.db"
+        monkeypatch.setenv("ORDERWIRE_LOG_URL", f"sqlite:///{whole_log}")
+        monkeypatch.setenv("ORDERWIRE_STORE_URL", f"sqlite:///{whole_store}")
+        child = await program(how)
+        _, told = await child.communicate()
+        assert child.returncode == 0, told.decode()
+    log, other = await SqliteLog.open(whole_log), SqlStore.open(f"sqlite:///{whole_store}")
+    whole = await state(Settings.load(), other, log)
+    await log.close()
+    other.close()
+    assert len(whole["shop_order"]) == len(held.orders)
+    assert resumed == whole
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+async def test_history_counts_and_no_destination_is_notified_of_it(
+    shop_settings: Settings, store: SqlStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    simulator = ShopSimulator(5, SHOP, SECRET, NOW, 30)
+    held = past(60)
+    monkeypatch.setenv("SHOPIFY_ADMIN_TOKEN", "shpat_static")
+    async with AdminStandIn(held, clock=NOW.timestamp, **LOTS) as admin:
+        monkeypatch.setenv("SHOPIFY_ADMIN_URL", admin.url)
+        done = await asyncio.to_thread(runner.invoke, app, ["backfill", "--days", "3650"])
+    assert done.exit_code == 0, done.output
+    assert f"{len(held.orders)} orders read" in done.output
+    log = await SqliteLog.open(tmp_path / "log.db")
+    await fold_all(shop_settings, log, store)
+    with store.snapshot() as snapshot:
+        counted = snapshot.query("SELECT count(*) FROM shop_order")[0][0]
+        assert snapshot.query("SELECT count(*) FROM outbox")[0][0] == 0
+    assert counted == len(held.orders)
+    # The same orders by webhook are sent as if there had been no backfill.
+    live = [one for one in simulator.visit(NOW) if one.topic.startswith("orders/")]
+    await filled(shop_settings, store, log, live)
+    await log.close()
+    with store.snapshot() as snapshot:
+        assert snapshot.query("SELECT count(*) FROM outbox")[0][0] > 0
+
+
+async def test_without_a_token_it_says_what_to_set(shop_settings: Settings) -> None:
+    done = await asyncio.to_thread(runner.invoke, app, ["backfill"])
+    assert done.exit_code == 1
+    assert "SHOPIFY_ADMIN_TOKEN" in done.output
