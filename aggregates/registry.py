@@ -12,6 +12,7 @@ NAMES: Final = (
     "rfm",
     "carts",
     "budget",
+    "days",
 )
 AGGREGATES: Final[tuple[Manifest, ...]] = tuple(
     import_module(f"aggregates.{name}.manifest").MANIFEST for name in NAMES

@@ -45,6 +45,11 @@ def net(row: OrderRow) -> int:
     return max(0, row.current_total - max(0, taken_off - edited_away))
 
 
+def paid_back(row: OrderRow) -> int:
+    """Money that all refunds gave back, minor units; what was given back for goods included."""
+    return sum(money for money, _, _ in _in_own_currency(row)) if row.refunds else 0
+
+
 def _in_own_currency(row: OrderRow) -> list[list[int]]:
     """The order's refunds, each once: [money, worth returned, known]."""
     by_id: dict[str, list[int]] = {}

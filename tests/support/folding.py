@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 from aggregates.budget import projection as budget
 from aggregates.budget.fold.spend import Spend
 from aggregates.carts import projection as carts
+from aggregates.days.fold import projection as days
 from aggregates.rfm.fold.projection import EXACT_BELOW, WINDOW_DAYS, Rfm
 from processors.checkouts.processor import AFTER_MINUTES, Checkouts
 from processors.orders.currency import CURRENCY
@@ -26,7 +27,7 @@ def rfm_orders(
 
 def all_orders(zones: Mapping[str, ZoneInfo] | None = None) -> Orders:
     """Orders that count everywhere."""
-    counting = (CURRENCY, Rfm(zones or {}).projection(), budget.projection())
+    counting = (CURRENCY, Rfm(zones or {}).projection(), budget.projection(), days.projection())
     return Orders(zones or {}, counting, (carts_checkouts().follow,))
 
 

@@ -1,7 +1,7 @@
 """Joins spend reports and orders into campaigns, day by day. Pure."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -256,3 +256,14 @@ def _reported(
         platform.revenue += cell.platform_revenue
         platform.orders += cell.platform_orders
     return campaigns, _Directory(campaigns, names)
+
+
+def names_of(cells: Iterable[BudgetCell]) -> Callable[[str, str, str], CampaignDays | None]:
+    """(channel, campaign id, label of a link) -> the one reported campaign that it means."""
+    _, directory = _reported([cell for cell in sorted(cells) if cell.reports])
+
+    def find(channel: str, campaign_id: str, campaign: str) -> CampaignDays | None:
+        found = directory.find(channel, campaign_id, campaign)
+        return found[0] if len(found) == 1 else None
+
+    return find

@@ -1,0 +1,272 @@
+"""Sales -> days, first orders -> cohorts, for one generation of a shop in one transaction.
+
+Which sale of a customer is the first may change with any delivery: an older order arrives, or the
+first one is cancelled. Then the sale that was first counts anew as a returning one, and the whole
+customer moves to another cohort.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from aggregates.days.fold.cells import (
+    FIRSTS,
+    MONTHS,
+    FirstRow,
+    MonthRow,
+    cohort_cells,
+    sale_cells,
+)
+from aggregates.days.fold.sale import Sale, month_of, sale
+from processors.engine.processor import Deltas
+from processors.engine.projection import Change, Scope
+from processors.orders.aliases import Aliases
+from processors.orders.row import ORDERS, OrderRow
+from stream.store.contract import Key, Transaction
+
+PAGE = 50
+"""Orders of a customer that are read at a time to find the first."""
+
+
+class Moved(NamedTuple):
+    """A sale before and after."""
+
+    was: Sale | None
+    now: Sale | None
+
+
+class Place(NamedTuple):
+    """A customer's month in one currency."""
+
+    customer: str
+    month: int
+    currency: str
+
+
+class Batch:
+    """What a transaction does to one generation; `save` at the end."""
+
+    def __init__(self, transaction: Transaction, scope: Scope) -> None:
+        self._transaction, self._scope, self._key = transaction, scope, scope.key
+        self._deltas, self._aliases = Deltas(), Aliases(transaction, scope.shop)
+
+    def save(self) -> None:
+        """Add what the batch changed of cells."""
+        self._deltas.save(self._transaction)
+
+    def orders(self, changes: Sequence[Change[OrderRow]]) -> None:
+        """Count changed orders."""
+        moved = [Moved(sale(old), sale(new)) for old, new in changes]
+        moved = [each for each in moved if each.was != each.now]
+        self._aliases.look_up({s.customer for each in moved for s in each if s and s.customer})
+        before, after = self._firsts(moved)
+        self._days(moved, before, after)
+        self._months(moved, before, after)
+        self._save_firsts(before, after)
+
+    def _kept(self, each: Sale | None) -> str:
+        """The customer of a sale, as merges have it; "" where nobody is known."""
+        return self._aliases.kept(each.customer) if each is not None and each.customer else ""
+
+    def _firsts(
+        self, moved: Sequence[Moved]
+    ) -> tuple[dict[str, FirstRow], dict[str, FirstRow | None]]:
+        """The first sale of every customer concerned, before and after."""
+        left: defaultdict[str, set[str]] = defaultdict(set)
+        came: defaultdict[str, list[Sale]] = defaultdict(list)
+        for was, now in moved:
+            if was is not None and (customer := self._kept(was)):
+                left[customer].add(was.order_id)
+            if now is not None and (customer := self._kept(now)):
+                came[customer].append(now)
+        customers = sorted(left.keys() | came.keys())
+        found = self._transaction.load(FIRSTS, [(self._key, each) for each in customers])
+        before = {row.customer: row for row in found.values()}
+        after: dict[str, FirstRow | None] = {}
+        for customer in customers:
+            old, earliest = before.get(customer), min(came[customer], default=None)
+            arrived = None if earliest is None else self._row(customer, earliest)
+            if old is None or (arrived is not None and _when(arrived) <= _when(old)):
+                after[customer] = arrived
+            elif old.order_id not in left[customer]:
+                after[customer] = old
+            else:
+                after[customer] = self._earliest(customer)
+        return before, after
+
+    def _row(self, customer: str, first: Sale) -> FirstRow:
+        return FirstRow(
+            self._key,
+            customer,
+            first.order_id,
+            first.processed_ms,
+            month_of(first.day),
+            first.channel,
+            first.campaign,
+        )
+
+    def _earliest(self, customer: str) -> FirstRow | None:
+        """The customer's first sale among all orders that this generation counts."""
+        aliases = self._transaction.query(
+            "SELECT deleted FROM customer_alias WHERE shop = :shop AND kept = :kept",
+            shop=self._scope.shop,
+            kept=customer,
+        )
+        found = [self._earliest_of(name) for name in {customer, *(row[0] for row in aliases)}]
+        first = min((each for each in found if each is not None), default=None)
+        return None if first is None else self._row(customer, first)
+
+    def _earliest_of(self, name: str) -> Sale | None:
+        """Of the orders that name a customer so; by the index `shop_order_customer`."""
+        columns = ", ".join(OrderRow._fields)
+        after_ms, after_id = -(1 << 62), ""
+        while True:
+            page = self._transaction.query(
+                f"SELECT {columns} FROM shop_order WHERE shop = :shop AND customer = :name"
+                " AND (processed_ms, order_id) > (:after_ms, :after_id)"
+                " ORDER BY processed_ms, order_id LIMIT :page",
+                shop=self._scope.shop,
+                name=name,
+                after_ms=after_ms,
+                after_id=after_id,
+                page=PAGE,
+            )
+            for found in page:
+                row = OrderRow._make(found)
+                after_ms, after_id = row.processed_ms, row.order_id
+                counted = sale(row)
+                if counted is not None and self._scope.covers(0, (row.shop, row.order_id)):
+                    return counted
+            if len(page) < PAGE:
+                return None
+
+    def _days(
+        self,
+        moved: Iterable[Moved],
+        before: Mapping[str, FirstRow],
+        after: Mapping[str, FirstRow | None],
+    ) -> None:
+        changed: set[str] = set()
+        for was, now in moved:
+            changed |= {each.order_id for each in (was, now) if each is not None}
+            old, new = before.get(self._kept(was)), after.get(self._kept(now))
+            self._deltas.move(
+                sale_cells(self._key, was, first=_is(was, old)),
+                sale_cells(self._key, now, first=_is(now, new)),
+            )
+        # Sales that did not change, and are first no longer, or now.
+        flipped: dict[str, bool] = {}
+        for customer, new in after.items():
+            old = before.get(customer)
+            if (old and old.order_id) != (new and new.order_id):
+                flipped |= {row.order_id: row is new for row in (old, new) if row is not None}
+        self._flip({each: now for each, now in flipped.items() if each not in changed})
+
+    def _flip(self, flipped: Mapping[str, bool]) -> None:
+        """Sales by order id, and whether each is its customer's first now."""
+        keys: list[Key] = [(self._scope.shop, order_id) for order_id in sorted(flipped)]
+        for row in self._transaction.load(ORDERS, keys).values():
+            first, each = flipped[row.order_id], sale(row)
+            self._deltas.move(
+                sale_cells(self._key, each, first=not first),
+                sale_cells(self._key, each, first=first),
+            )
+
+    def _months(
+        self,
+        moved: Iterable[Moved],
+        before: Mapping[str, FirstRow],
+        after: Mapping[str, FirstRow | None],
+    ) -> None:
+        changes: defaultdict[Place, list[int]] = defaultdict(lambda: [0, 0])
+        for each in moved:
+            for one, sign in ((each.was, -1), (each.now, 1)):
+                if one is not None and (customer := self._kept(one)):
+                    change = changes[Place(customer, month_of(one.day), one.currency)]
+                    change[0] += sign
+                    change[1] += sign * one.net
+        moving = {
+            customer
+            for customer, new in after.items()
+            if (old := before.get(customer)) is not None and _cohort(old) != _cohort(new)
+        }
+        for row in self._months_of(moving):
+            changes[Place(row.customer, row.month, row.currency)][0] += 0  # All of theirs move.
+        found = self._transaction.load(MONTHS, [(self._key, *place) for place in changes])
+        saved, emptied = list[MonthRow](), list[Key]()
+        for place, (orders, revenue) in changes.items():
+            known = found.get((self._key, *place))
+            if known is not None:
+                orders, revenue = known.orders + orders, known.revenue + revenue
+            now = MonthRow(self._key, *place, orders, revenue)
+            self._deltas.move(
+                cohort_cells(before.get(place.customer), known),
+                cohort_cells(after[place.customer], now),
+            )
+            if orders:
+                saved.append(now)
+            elif known is not None:
+                emptied.append((self._key, *place))
+        self._transaction.save(MONTHS, saved)
+        self._transaction.delete(MONTHS, emptied)
+
+    def _months_of(self, customers: Iterable[str]) -> list[MonthRow]:
+        sql = (
+            f"SELECT {', '.join(MonthRow._fields)} FROM day_customer_month"
+            " WHERE shop = :shop AND customer = :customer"
+        )
+        return [
+            MonthRow._make(row)
+            for customer in sorted(customers)
+            for row in self._transaction.query(sql, shop=self._key, customer=customer)
+        ]
+
+    def _save_firsts(
+        self, before: Mapping[str, FirstRow], after: Mapping[str, FirstRow | None]
+    ) -> None:
+        rows = [row for customer, row in after.items() if row and row != before.get(customer)]
+        gone = [c for c, row in after.items() if row is None and c in before]
+        self._transaction.save(FIRSTS, rows)
+        self._transaction.delete(FIRSTS, [(self._key, customer) for customer in gone])
+
+    def merge(self, gone: str, kept: str) -> None:
+        """All sales of the customer that is gone are those of the one that is kept."""
+        keys: list[Key] = [(self._key, gone), (self._key, kept)]
+        found = self._transaction.load(FIRSTS, keys)
+        theirs, ours = found.get(keys[0]), found.get(keys[1])
+        if theirs is None:
+            return
+        first = theirs if ours is None else min(theirs, ours, key=_when)
+        if ours is not None:
+            later = ours if first is theirs else theirs
+            self._flip({later.order_id: False})
+        first = first._replace(customer=kept)
+        sums: dict[Place, MonthRow] = {}
+        rows = self._months_of([gone, kept])
+        for row in rows:
+            self._deltas.take(cohort_cells(theirs if row.customer == gone else ours, row))
+            place = Place(kept, row.month, row.currency)
+            orders, revenue = row.orders, row.revenue
+            if (before := sums.get(place)) is not None:
+                orders, revenue = orders + before.orders, revenue + before.revenue
+            sums[place] = MonthRow(self._key, *place, orders, revenue)
+        for row in sums.values():
+            self._deltas.add(cohort_cells(first, row))
+        locked = self._transaction.load(MONTHS, [row[:4] for row in rows])
+        self._transaction.delete(MONTHS, [key for key in locked if key[1] == gone])
+        self._transaction.load(MONTHS, [row[:4] for row in sums.values()])
+        self._transaction.save(MONTHS, sums.values())
+        self._transaction.delete(FIRSTS, [keys[0]])
+        self._transaction.save(FIRSTS, [first])
+
+
+def _when(row: FirstRow) -> tuple[int, str]:
+    return row.processed_ms, row.order_id
+
+
+def _cohort(row: FirstRow | None) -> tuple[int, str, str] | None:
+    return None if row is None else (row.cohort, row.channel, row.campaign)
+
+
+def _is(each: Sale | None, first: FirstRow | None) -> bool:
+    return each is not None and first is not None and each.order_id == first.order_id

@@ -1,0 +1,88 @@
+"""In which cells sales count: shop-days, and cohorts by the month of the first order.
+
+Each dimension (`by`) has cells of its own, so that an answer reads no more of them than it shows.
+"""
+
+from typing import Final, NamedTuple
+
+from aggregates.days.fold.sale import Sale
+from processors.engine.processor import Counted
+from stream.store.contract import Cells, Entities
+
+CHANNEL, COUNTRY, CAMPAIGN = "channel", "country", "campaign"
+DAY_CELLS: Final = Cells(
+    "day_cell",
+    ("shop", "by_what", "day", "value", "currency"),
+    ("orders", "revenue", "refunds", "new_customers", "new_revenue", "returning_revenue"),
+)
+"""`by_what` is "" for the whole day; `value` is the channel, country or campaign. `revenue` is what
+the merchant keeps. Orders of nobody known are neither new nor returning."""
+COHORT_CELLS: Final = Cells(
+    "cohort_cell",
+    ("shop", "by_what", "value", "cohort", "month", "currency"),
+    ("customers", "orders", "revenue"),
+)
+"""`customers` who ordered in `month`, of those whose first order was in the month `cohort`."""
+
+
+class FirstRow(NamedTuple):
+    """Columns of `day_customer`: a customer's first sale, and where it came from."""
+
+    shop: str
+    customer: str
+    order_id: str
+    processed_ms: int
+    cohort: int
+    """Its month (`month_of`)."""
+    channel: str
+    campaign: str
+
+
+class MonthRow(NamedTuple):
+    """Columns of `day_customer_month`: what a customer bought in one month; minor units."""
+
+    shop: str
+    customer: str
+    month: int
+    currency: str
+    orders: int
+    revenue: int
+
+
+FIRSTS: Final = Entities("day_customer", FirstRow, 2)
+MONTHS: Final = Entities("day_customer_month", MonthRow, 4)
+
+
+def sale_cells(shop: str, sale: Sale | None, *, first: bool) -> list[Counted]:
+    """The days' cells of a sale; `first` where it is its customer's first."""
+    if sale is None:
+        return []
+    new, returning = first, bool(sale.customer) and not first
+    measures = (
+        1,
+        sale.net,
+        sale.refunds,
+        int(new),
+        sale.net if new else 0,
+        sale.net if returning else 0,
+    )
+    day, currency = sale.day, sale.currency
+    return [
+        (DAY_CELLS, (shop, "", day, "", currency), measures),
+        (DAY_CELLS, (shop, CHANNEL, day, sale.channel, currency), measures),
+        (DAY_CELLS, (shop, COUNTRY, day, sale.country, currency), measures),
+        (DAY_CELLS, (shop, CAMPAIGN, day, sale.campaign, currency), measures),
+    ]
+
+
+def cohort_cells(first: FirstRow | None, row: MonthRow | None) -> list[Counted]:
+    """The cohorts' cells of a customer's month."""
+    if first is None or row is None or not row.orders:
+        return []
+    measures = (1, row.orders, row.revenue)
+    when = (first.cohort, row.month, row.currency)
+    return [
+        (COHORT_CELLS, (row.shop, "", "", *when), measures),
+        (COHORT_CELLS, (row.shop, CHANNEL, first.channel, *when), measures),
+        (COHORT_CELLS, (row.shop, CAMPAIGN, first.campaign, *when), measures),
+    ]

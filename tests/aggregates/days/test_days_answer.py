@@ -1,0 +1,223 @@
+"""`GET /v1/days`: every number is what a plain loop over the orders finds, after any shuffle and
+after a rebuild."""
+
+import random
+from collections import defaultdict
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import msgspec
+import pytest
+from msgspec.structs import replace
+
+from aggregates.bad_parameter import BadParameter
+from aggregates.budget.fold.attribution import attribute
+from aggregates.days.answer.days import METRICS
+from aggregates.days.answers import ANSWERS
+from aggregates.question import Question
+from processors.orders.row import OrderRow, counts
+from processors.orders.state import net, paid_back
+from query.api_settings import ShopAnswerSettings
+from stream.store.sql.store import SqlStore
+from stream.times import day_text
+from tests.support.cart_events import checkout, ms
+from tests.support.days_shop import CAMPAIGNS, LAST, NOW_MS, fold_days, rebuilt, reports, told
+from tests.support.folding import carts_checkouts
+from tests.support.orders import DAY0, SHOP, order
+
+Json = dict[str, Any]
+PATHS = {answer.path: answer for answer in ANSWERS}
+CALLED = {
+    ("(none)", "", ""): "(none)",
+    ("(direct)", "", ""): "(direct)",
+    ("klaviyo", "", ""): "klaviyo",
+    ("meta", "", ""): "meta",
+    ("meta", "7", ""): "Summer",
+    ("meta", "", "summer"): "Summer",
+    ("google", "", "brand"): "Brand",
+}
+
+
+def answer(
+    store: SqlStore,
+    path: str = "/v1/days",
+    zone: ZoneInfo | None = None,
+    now_ms: int = NOW_MS,
+    **asked: Any,
+) -> Json:
+    found = PATHS[path]
+    assert found.answer is not None
+    values = {each.name: each.default for each in found.parameters}
+    values |= {
+        each.name: each.read(str(asked[each.name.replace("from", "since")]))
+        for each in found.parameters
+        if each.name.replace("from", "since") in asked
+    }
+    with store.snapshot() as snapshot:
+        question = Question(snapshot, SHOP, now_ms, LAST, values, ShopAnswerSettings(zone=zone))
+        made: Json = msgspec.json.decode(msgspec.json.encode(found.answer(question)))
+    return made
+
+
+def money(units: int) -> Json:
+    return {"amount": f"{units // 100}.{units % 100:02}", "currency_code": "USD"}
+
+
+def sales(store: SqlStore) -> tuple[list[OrderRow], set[str], dict[str, str]]:
+    """Orders that count, the first ones among them by id, and merges."""
+    columns = ", ".join(OrderRow._fields)
+    with store.snapshot() as snapshot:
+        rows = [OrderRow._make(row) for row in snapshot.query(f"SELECT {columns} FROM shop_order")]
+        kept = dict(snapshot.query("SELECT deleted, kept FROM customer_alias"))
+    found = [row for row in rows if counts(row)]
+    firsts: dict[str, OrderRow] = {}
+    for row in sorted(found, key=lambda row: (row.processed_ms, row.order_id)):
+        if row.customer:
+            firsts.setdefault(kept.get(row.customer, row.customer), row)
+    return found, {row.order_id for row in firsts.values()}, kept
+
+
+def brute(store: SqlStore, by: str) -> dict[tuple[str, str], Json]:
+    """(day, value) -> what the orders of that day and value sum to."""
+    found, firsts, _ = sales(store)
+    sums: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * 6)
+    for row in found:
+        if row.currency != "USD":
+            continue
+        value = {
+            "": "",
+            "channel": row.source_name,
+            "country": row.country or "(none)",
+            "campaign": CALLED[attribute(row.landing)],
+        }[by]
+        cell = sums[day_text(row.day), value]
+        first = row.order_id in firsts
+        later = bool(row.customer) and not first
+        for place, each in enumerate(
+            (1, net(row), first, first * net(row), later * net(row), paid_back(row))
+        ):
+            cell[place] += each
+    return {
+        key: {
+            "orders": orders,
+            "revenue": money(revenue),
+            "new_customers": new,
+            "new_revenue": money(new_revenue),
+            "returning_revenue": money(returning),
+            "refunds": money(refunds),
+        }
+        for key, (orders, revenue, new, new_revenue, returning, refunds) in sums.items()
+    }
+
+
+SINCE, UNTIL = day_text(DAY0), day_text(LAST)
+
+
+@pytest.mark.parametrize("by", ["", "channel", "country", "campaign"])
+def test_every_number_is_what_a_loop_over_the_orders_finds_after_any_shuffle_and_rebuild(
+    store: SqlStore, by: str
+) -> None:
+    events = told(1)
+    random.Random(by).shuffle(events)
+    fold_days(store, events, reports(1))
+    asked: Json = {"since": SINCE, "to": UNTIL, **({"by": by} if by else {})}
+    found = answer(store, **asked)
+    expected = brute(store, by)
+    items = {(item["day"], item["by"].get(by, "")): item for item in found["items"]}
+    assert len(items) == len(found["items"])
+    for key, sums in expected.items():
+        assert {name: items[key][name] for name in sums} == sums
+    assert all(not items[key]["orders"] for key in items.keys() - expected.keys())
+    days = [item["day"] for item in found["items"]]
+    assert days == sorted(days, reverse=True)
+    rebuilt(store)
+    assert answer(store, **asked) == found
+    total = found["total"]
+    assert total["orders"] == sum(sums["orders"] for sums in expected.values())
+    assert total["new_customers"] == sum(sums["new_customers"] for sums in expected.values())
+    assert found["other_currency_orders"] > 0
+
+
+@pytest.mark.parametrize("by", ["", "campaign"])
+def test_spend_is_that_of_the_reports_and_null_where_none_came(store: SqlStore, by: str) -> None:
+    spend = reports(2)
+    fold_days(store, told(2), spend)
+    asked: Json = {"by": by} if by else {}
+    found = answer(store, since=SINCE, to=UNTIL, **asked)
+    sums: defaultdict[tuple[str, str], int] = defaultdict(int)
+    for report in spend:
+        sums[day_text(report.day), report.campaign_name if by else ""] += report.spend
+    for item in found["items"]:
+        spent = sums.get((item["day"], item["by"].get(by, "")))
+        assert item["spend"] == (None if spent is None else money(spent))
+        revenue = int(item["revenue"]["amount"].replace(".", ""))
+        assert item["roas"] == (revenue / spent if spent else None)
+    assert {item["by"].get(by) for item in found["items"] if item["spend"]} == (
+        {name for _, _, name in CAMPAIGNS} if by else {None}
+    )
+    assert found["total"]["spend"] == money(sum(sums.values()))
+    assert any("no spend report" in reason for reason in found["reasons"])
+
+
+def test_carts_count_on_the_shop_s_day_on_which_they_were_left(store: SqlStore) -> None:
+    fold_days(store, told(3), [])
+    checkouts = carts_checkouts()
+    minute = 22 * 60 + 30  # Left for an hour at 23:30 UTC, 16:30 in Los Angeles, 08:30 in Tokyo.
+    left = [checkout("c1", minute), checkout("c2", minute)]
+    with store.begin() as transaction:
+        checkouts.apply(transaction, left, ms(minute))
+        done = checkout("c2", minute + 200, completed=minute + 200)
+        checkouts.apply(transaction, [done], ms(minute + 200))
+    asked: Json = {"since": "2026-07-30", "to": "2026-08-05", "now_ms": ms(minute + 1_000)}
+    for zone, day in (("UTC", "2026-08-01"), ("America/Los_Angeles", "2026-08-01"),
+                      ("Asia/Tokyo", "2026-08-02")):  # fmt: skip
+        items = answer(store, zone=ZoneInfo(zone), **asked)["items"]
+        assert {
+            item["day"]: (item["carts_abandoned"], item["carts_recovered"])
+            for item in items
+            if item["carts_abandoned"]
+        } == {day: (2, 1)}
+
+
+def test_only_the_metrics_asked_for_are_told(store: SqlStore) -> None:
+    fold_days(store, told(1, 40), [])
+    for item in answer(store, metrics="orders, roas")["items"]:
+        assert set(item) == {"day", "by", "orders", "roas"}
+    assert set(answer(store)["items"][0]) == {"day", "by", *METRICS}
+
+
+def test_without_a_range_the_last_30_days_are_told_each_once(store: SqlStore) -> None:
+    fold_days(store, told(1, 40), [])
+    days = [item["day"] for item in answer(store)["items"]]
+    assert days == [day_text(LAST - n) for n in range(30)]
+
+
+def test_many_values_are_told_apart_by_revenue_and_the_rest_is_one(store: SqlStore) -> None:
+    events = [
+        replace(order(f"{n}", total=100 * n, day=LAST), country=f"C{n}") for n in range(1, 41)
+    ]
+    fold_days(store, events, [])
+    items = answer(store, by="country")["items"]
+    assert len(items) == 26
+    (rest,) = [item for item in items if item["by"]["country"] == "(other)"]
+    assert (rest["orders"], rest["revenue"]) == (15, money(sum(100 * n for n in range(1, 16))))
+
+
+def test_a_range_that_is_none_or_too_long_is_refused(store: SqlStore) -> None:
+    fold_days(store, told(1, 10), [])
+    for since, until in ((LAST, LAST - 1), (LAST - 400, LAST)):
+        with pytest.raises(BadParameter, match="are not 1 to 400 days"):
+            answer(store, since=day_text(since), to=day_text(until))
+
+
+def test_before_the_first_order_the_reason_says_so(store: SqlStore) -> None:
+    found = answer(store)
+    assert (found["items"], found["total"]) == ([], None)
+    assert found["reasons"] == ["no order that counts was folded for this shop yet"]
+
+
+@pytest.mark.parametrize("text", ["2026-02-30", "20260101", "yesterday", "2026-1-1", ""])
+def test_what_is_no_day_is_refused(text: str) -> None:
+    (parameter,) = [each for each in PATHS["/v1/days"].parameters if each.name == "to"]
+    with pytest.raises(ValueError, match="to is no day"):
+        parameter.read(text)
