@@ -6,8 +6,8 @@ from alembic import op
 from stream.store.migrations.cells import create_cells
 from stream.store.migrations.columns import integer, text
 
-revision = "0049"
-down_revision = "0048"
+revision = "0050"
+down_revision = "0049"
 
 
 def upgrade() -> None:
