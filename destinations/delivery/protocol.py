@@ -211,6 +211,15 @@ def nothing_beside(reading: Reading, shop: str, name: str, account_id: str) -> M
     return {}
 
 
+LeftOut = Callable[[Order, Any, Mapping[str, Any]], Mapping[str, str]]
+"""(order, account's settings, event as it was built) -> why a field is missing, by its name."""
+
+
+def nothing_left_out(order: Order, settings: Any, event: Mapping[str, Any]) -> Mapping[str, str]:
+    """For a destination whose events have the same fields whatever the order."""
+    return {}
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Kind:
     """A kind of destination. Its functions import what they need, so that a process loads only what
@@ -232,6 +241,8 @@ class Kind:
     answer_types: Callable[[], AnswerTypes] = AnswerTypes
     beside: Beside = nothing_beside
     """Members of the account's answer that `AccountState` has not."""
+    left_out: LeftOut = nothing_left_out
+    """For `orderwire preview`. Quotes no personal data."""
     completer: Callable[[Account], Completer] | None = None
     """How the browser's facts complete its events; None where they are of no use."""
     asides: Mapping[str, Aside] = field(default_factory=dict)

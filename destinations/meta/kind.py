@@ -138,6 +138,12 @@ async def _quality(store: Store, accounts: Sequence[Account], call: "Call") -> N
     await QualityPoller(store, accounts, call).run()
 
 
+def _left_out(order: Any, settings: Any, event: Mapping[str, Any]) -> Mapping[str, str]:
+    from destinations.meta.left_out import left_out
+
+    return left_out(order, settings, event)
+
+
 KIND = Kind(
     name="meta",
     processor="capi",
@@ -149,6 +155,7 @@ KIND = Kind(
     match_keys=MATCH_KEYS,
     answer_types=_answer_types,
     beside=_beside,
+    left_out=_left_out,
     completer=_completer,
     asides={"capi quality": _quality},
 )
