@@ -44,7 +44,8 @@ class AsOf(Struct, frozen=True, kw_only=True):
     counting_since: Annotated[
         str | None,
         Meta(
-            description="The shop's first day with orders; null before any.",
+            description="The shop's first day with complete orders: since a backfill, else since"
+            " the first order; null before any.",
             examples=["2026-11-20"],
         ),
     ]

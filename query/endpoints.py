@@ -13,7 +13,7 @@ from processors.checkouts.state import KEPT_MS
 from processors.engine.feed import Feed
 from query.as_of import AsOf, as_of, today, zone_of
 from query.audits import AUDITS
-from query.counting import first_day_seen
+from query.counting import counting_since
 from query.customer_endpoints import FROM_MEMORY
 from query.destinations import DESTINATIONS, RETRIES
 from query.destinations import feeds as destination_feeds
@@ -68,7 +68,7 @@ async def _answer(
     def read() -> tuple[msgspec.Struct, AsOf]:
         with services.store.snapshot() as snapshot:
             positions, day = snapshot.positions(), _day(snapshot, asked)
-            since = first_day_seen(snapshot, asked.shop)
+            since = counting_since(snapshot, asked.shop)
             found = answer(
                 Question(snapshot, asked.shop, asked.now_ms, day, asked.values, asked.settings)
             )

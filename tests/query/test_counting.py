@@ -2,7 +2,8 @@
 
 import pytest
 
-from query.counting import first_day_seen, window_covered
+from ingest.shopify.admin.past.progress import DONE, ORDERS, PENDING, Progress, Window
+from query.counting import counting_since, first_day_seen, window_covered
 from stream.store.sql.store import SqlStore
 from tests.support.api_client import fold
 from tests.support.orders import DAY0, SHOP, order
@@ -34,3 +35,28 @@ def test_the_share_of_a_window_is_that_of_its_days(
     since: int | None, window_days: int | None, share: float | None
 ) -> None:
     assert window_covered(100, since, window_days) == share
+
+
+DAY_S = 86_400
+
+
+def window(first: int, last: int, state: str) -> Window:
+    """From the beginning of one day to that of another."""
+    return Window(SHOP, ORDERS, first * DAY_S, last * DAY_S, state)
+
+
+def test_a_backfill_moves_it_back_as_far_as_it_is_filled_without_a_gap(store: SqlStore) -> None:
+    progress = Progress(store, SHOP)
+
+    def since() -> int | None:
+        with store.snapshot() as snapshot:
+            return counting_since(snapshot, SHOP)
+
+    fold(store, [[order("1", customer="1", day=DAY0 - 300)]])
+    assert since() == DAY0 - 300
+    progress.save([window(90, 100, PENDING), window(80, 90, DONE), window(70, 80, DONE)])
+    assert since() == 101
+    progress.save([window(90, 100, DONE), window(60, 70, PENDING), window(50, 60, DONE)])
+    assert since() == 71
+    progress.save([window(60, 70, DONE)])
+    assert since() == 51

@@ -79,9 +79,10 @@ class Backfill:
         if ORDERS not in access.scopes:
             raise AccessDenied("orders", (ORDERS,), None)
         now_s = int(self.clock())
-        shortened = ALL_ORDERS not in access.scopes and days > RECENT_DAYS
-        begin_s = now_s - (RECENT_DAYS if shortened else days) * DAY_S
-        span = Span(begin_s - begin_s % DAY_S, now_s)
+        shortened = ALL_ORDERS not in access.scopes and days >= RECENT_DAYS
+        # One day more, so that the first of these days is whole in every time zone.
+        begin_day = now_s // DAY_S - (RECENT_DAYS - 1 if shortened else days + 1)
+        span = Span(begin_day * DAY_S, now_s)
         expected = paged.count(self.client, FIELD, span)
         use_bulk = expected >= BULK_FROM if by_bulk is None else by_bulk
         return Plan(access, span, use_bulk, expected, shortened)

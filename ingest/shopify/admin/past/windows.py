@@ -56,14 +56,3 @@ def search(field: str, span: Span) -> str:
 def rfc3339(second: int) -> str:
     """In UTC."""
     return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def filled_since(done: Iterable[Span], newest_s: int) -> int | None:
-    """From when on everything up to `newest_s` is covered without a gap; None where nothing is."""
-    since_s = None
-    reached_s = newest_s
-    for span in sorted(done, reverse=True):
-        if span.to_s < reached_s:
-            break
-        since_s = reached_s = min(reached_s, span.from_s)
-    return since_s
