@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from orderwire.serve.role import settle_garbage_collector
-from processors.orders.processor import Orders
+from processors.orders.processor import OrdersProcessor
 from processors.shopify.orders import Order
 from simulator.servers.postgres import PostgresServer
 from stream.store.sql.store import SqlStore
@@ -59,7 +59,7 @@ def webhooks(count: int) -> list[Order]:
 
 
 def measure(
-    url: str, events: list[Order], processor: Orders, batch: int = BATCH
+    url: str, events: list[Order], processor: OrdersProcessor, batch: int = BATCH
 ) -> tuple[float, float]:
     """(events per second of wall clock, events per second of this process's CPU) into an empty
     store."""
@@ -78,7 +78,7 @@ def measure(
     return result
 
 
-PROCESSORS: dict[str, Callable[[], Orders]] = {
+PROCESSORS: dict[str, Callable[[], OrdersProcessor]] = {
     "all": all_orders,
     "rfm": lambda: rfm_orders({}, exact_below=10_000),
 }

@@ -25,7 +25,7 @@ from typing import Final, Literal, NamedTuple, get_args
 from aggregates.carts.answer.overview import CartSettings, carts
 from aggregates.carts.projection import projection
 from processors.checkouts.processor import Checkouts
-from processors.orders.processor import Orders
+from processors.orders.processor import OrdersProcessor
 from processors.shopify.checkouts import Checkout
 from processors.shopify.orders import Order
 from processors.shopify.version import Version
@@ -227,7 +227,7 @@ def came_back(found: Sequence[Cart], now: float) -> int:
 def answers(store: SqlStore, shop: str, found: Sequence[Cart], rng: Random) -> Iterator[Answer]:
     """The shop's answers, while its events are folded."""
     checkouts = Checkouts((projection(),))
-    orders = Orders({}, (), (checkouts.follow,))
+    orders = OrdersProcessor({}, (), (checkouts.follow,))
     sent, at = events(shop, found), 0
     for question in range(QUESTIONS):
         now = (FIRST_QUESTION_DAY + EVERY_DAYS * question + rng.random()) * DAY

@@ -36,7 +36,7 @@ from prometheus_client import CollectorRegistry
 from aggregates.arrays import Ints
 from aggregates.rfm.fold import customer as rfm_customer
 from aggregates.rfm.fold.customer import CUSTOMERS, DAYS, CustomerRow, DayRow
-from aggregates.rfm.fold.shop import SHOPS, ShopRow
+from aggregates.rfm.fold.shop import SHOPS, RfmShopRow
 from bench.refit import SPEND, TRUE
 from processors.engine.processor import Deltas
 from query.api_settings import ApiSettings, ShopAnswerSettings
@@ -92,7 +92,7 @@ def write(store: SqlStore, orders: Orders, today: int = TODAY) -> None:
     shop of this size has them."""
     deltas, cutoff = Deltas(), today - 365
     with store.begin() as transaction:
-        transaction.save(SHOPS, [ShopRow(SHOP, "USD", today, 0)])
+        transaction.save(SHOPS, [RfmShopRow(SHOP, "USD", today, 0)])
     starts = np.append(
         np.flatnonzero(np.diff(orders.customer, prepend=-1)), len(orders.customer)
     ).tolist()

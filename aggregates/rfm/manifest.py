@@ -7,14 +7,14 @@ from aggregates.manifest import FoldSettings, Manifest
 from aggregates.rfm.fold.batch import EARLY
 from aggregates.rfm.fold.customer import CUSTOMERS, DAYS
 from aggregates.rfm.fold.order import LEFT_OUT_CELLS
-from aggregates.rfm.fold.projection import NAME, OF_CUSTOMERS, Rfm
+from aggregates.rfm.fold.projection import NAME, OF_CUSTOMERS, RfmFold
 from aggregates.rfm.fold.shop import SHOPS
 from processors.engine.feed import Feed
 from processors.engine.projection import Projection
 
 
 def _projection(settings: FoldSettings) -> Projection:
-    return Rfm(settings.zones, settings.currencies, settings.rfm_window_days).projection()
+    return RfmFold(settings.zones, settings.currencies, settings.rfm_window_days).projection()
 
 
 MANIFEST: Final = Manifest(

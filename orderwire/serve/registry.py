@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aggregates import registry as aggregates
-from aggregates.budget.fold.spend import SPEND, Spend
+from aggregates.budget.fold.spend import SPEND, SpendProcessor
 from aggregates.manifest import FoldSettings
 from destinations.browser.processor import Browser
 from destinations.delivery.protocol import Context
@@ -21,7 +21,7 @@ from processors.checkouts.state import CHECKOUTS
 from processors.engine.parking import ParkedProcessor
 from processors.engine.processor import Processor
 from processors.engine.projection import Projection
-from processors.orders.processor import Orders
+from processors.orders.processor import OrdersProcessor
 from processors.orders.row import ORDERS
 
 
@@ -57,9 +57,9 @@ def _checkouts(settings: Settings, made: Projections) -> Checkouts:
     return Checkouts(counting, settings.abandoned_after_minutes)
 
 
-def _orders(settings: Settings, made: Projections) -> Orders:
+def _orders(settings: Settings, made: Projections) -> OrdersProcessor:
     follow = _checkouts(settings, made).follow
-    return Orders(zones(settings), aggregates.of_table(made, ORDERS.table), (follow,))
+    return OrdersProcessor(zones(settings), aggregates.of_table(made, ORDERS.table), (follow,))
 
 
 def _outbox(kind: str) -> Callable[[Settings, Projections], Processor[Any]]:
@@ -72,7 +72,7 @@ _MAKE: dict[str, Callable[[Settings, Projections], Processor[Any]]] = {
     "orders": _orders,
     "carts": _checkouts,
     "browser": lambda settings, _: Browser(completers(settings)),
-    "budget_spend": lambda _, made: Spend(aggregates.of_table(made, SPEND.table)),
+    "budget_spend": lambda _, made: SpendProcessor(aggregates.of_table(made, SPEND.table)),
     "contacts": lambda settings, _: Contacts(keeping_contacts(settings)),
     "audits": lambda _, __: Audits(),
     "parked": lambda _, __: ParkedProcessor(),

@@ -141,9 +141,9 @@ def step_ended(
         **_named(run, name),
     )
     found = [*msgspec.json.decode(run.issues), *(msgspec.to_builtins(issue) for issue in issues)]
-    told = msgspec.json.decode(run.summary) | summary
+    merged = msgspec.json.decode(run.summary) | summary
     saved = run._replace(
-        issues=msgspec.json.encode(found).decode(), summary=msgspec.json.encode(told).decode()
+        issues=msgspec.json.encode(found).decode(), summary=msgspec.json.encode(merged).decode()
     )
     transaction.execute(
         "UPDATE audit_run SET issues = :issues, summary = :summary, updated_ms = :now"

@@ -37,4 +37,4 @@ class Audits:
             ledger.begin(transaction, shop, wanted.type, wanted.run_id, wanted.days, time_ms)
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
-        """Time alone changes nothing."""
+        """Nothing depends on time."""

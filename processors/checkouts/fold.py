@@ -1,7 +1,5 @@
-"""Events -> links -> checkouts: what one batch changes, as one load and one save per table.
-
-Links are always locked before checkouts, so that owners of different partitions do not deadlock.
-"""
+"""Folds a batch of events into links and checkouts, with one load and one save per table. Links are
+always locked before checkouts, so that owners of different partitions do not deadlock."""
 
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
@@ -22,7 +20,7 @@ from processors.checkouts.state import (
     relinked,
     settled,
 )
-from processors.engine.projection import Change, Work
+from processors.engine.projection import Change, ProjectionWork
 from processors.shopify.checkouts import Cart, CheckoutDeleted, CheckoutEvent
 from processors.shopify.orders import Order
 from stream.store.contract import Key, Transaction
@@ -34,7 +32,7 @@ checkouts, nearly all of them ordered."""
 
 def fold(
     transaction: Transaction,
-    work: Work,
+    work: ProjectionWork,
     events: Sequence[CheckoutEvent] | Sequence[Order],
     now_ms: int,
     after_minutes: int,
@@ -85,15 +83,15 @@ def _subjects(event: CheckoutEvent | Order) -> tuple[str, ...]:
         return (cart_subject(event.token),)
     if isinstance(event, CheckoutDeleted):
         return () if event.token else (cart_subject(event.cart_token),)
-    told = [customer_subject(event.customer_id, event.email), cart_subject(event.cart_token)]
+    subjects = [customer_subject(event.customer_id, event.email), cart_subject(event.cart_token)]
     if isinstance(event, Order) and event.customer_id:
         # A checkout may know its buyer by the e-mail address alone, before they have logged in.
-        told.append(customer_subject(None, event.email))
-    return tuple(subject for subject in told if subject)
+        subjects.append(customer_subject(None, event.email))
+    return tuple(subject for subject in subjects if subject)
 
 
 def _token(event: CheckoutEvent | Order) -> str | None:
-    """The checkout that an event is about."""
+    """The checkout of an event."""
     if isinstance(event, Order):
         return event.checkout_token
     return None if isinstance(event, Cart) else event.token
@@ -118,20 +116,20 @@ def _links(
 
 
 def _copied(row: LinkRow) -> tuple[int, str, int]:
-    """What checkouts copy of a link."""
+    """The values of a link that checkouts copy."""
     return row.first_order_ms, row.orders, row.deleted_ms
 
 
 def _only_orders(before: LinkRow, after: LinkRow) -> bool:
-    """Whether only further orders came to a link: checkouts with an order of their own do not copy
-    those (`cart_state.relinked`)."""
+    """Whether a link only got further orders: checkouts with an order of their own do not copy
+    those (`state.relinked`)."""
     return (before.first_order_ms, before.deleted_ms) == (after.first_order_ms, after.deleted_ms)
 
 
 def _checkouts_of(
     transaction: Transaction, links: Collection[LinkRow], where: str = ""
 ) -> Iterable[Key]:
-    """Keys of the checkouts under these links; where one has several, by index, with one statement
+    """Keys of the checkouts under these links; if a link has several, by index, with one statement
     per shop and kind."""
     wanted: dict[tuple[str, str], list[str]] = {}
     for link in links:

@@ -1,12 +1,12 @@
 """When a checkout was touched, and how long it lay idle in between.
 
-Every delivery has two moments of activity, `created_at` and `updated_at`. Their set does not depend
-on the order of arrival, so it is kept, condensed: touches less than 10 minutes apart make one
-*run*, stored as its first and last moment. Between runs the checkout lay idle. The newest
-`updated_at` would not do: a buyer who returns by the recovery link touches the checkout again
-minutes before paying, so no cart would ever have been abandoned and then recovered.
+Every delivery has two moments of activity, `created_at` and `updated_at`. Touches less than 10
+minutes apart make one *visit*, stored as its first and last moment; between visits the checkout lay
+idle. The set of touches does not depend on the order of arrival. The newest `updated_at` would not
+do: a buyer who returns by the recovery link touches the checkout minutes before paying, so no cart
+would ever have been abandoned and then recovered.
 
-Runs are stored as text, `"first last first last ..."` in Unix milliseconds.
+Visits are stored as text, `"first last first last ..."` in Unix milliseconds (the column `runs`).
 """
 
 from bisect import bisect_right
@@ -26,9 +26,9 @@ EDGES_MS: Final = tuple(
 )
 """Lower edges of the age bins (docs/facts/analytics.md, "Recovery potential"): 0, 10 m, 30 m, 1, 3,
 6, 12, 24, 48, 72, 120, 168, 336 h."""
-MAX_RUNS: Final = 1_000
-"""More visits than one in 11 minutes for a week are a robot's; the oldest are let go, so that a row
-stays below 30 kB."""
+MAX_VISITS: Final = 1_000
+"""More visits than one in 11 minutes for a week are a robot's; the oldest are dropped, so that a
+row stays below 30 kB."""
 
 
 def age_bin(age_ms: int) -> int:
@@ -36,14 +36,16 @@ def age_bin(age_ms: int) -> int:
     return bisect_right(EDGES_MS, age_ms) - 1
 
 
-def touched(runs: str, one_ms: int, other_ms: int) -> str:
-    """`runs` and two more moments. Commutative, associative and idempotent."""
-    intervals = parsed(runs)
+def touched(visits: str, one_ms: int, other_ms: int) -> str:
+    """`visits` and two more moments. Commutative, associative and idempotent."""
+    intervals = parsed(visits)
     if len(intervals) == 1:
         first, last = intervals[0]
         low, high = (one_ms, other_ms) if one_ms <= other_ms else (other_ms, one_ms)
         if first - low < BUCKET_MS and high - last < BUCKET_MS:
-            return runs if first <= low and high <= last else f"{min(first, low)} {max(last, high)}"
+            return (
+                visits if first <= low and high <= last else f"{min(first, low)} {max(last, high)}"
+            )
     intervals += ((one_ms, one_ms), (other_ms, other_ms))
     intervals.sort()
     first, last = intervals[0]
@@ -56,28 +58,28 @@ def touched(runs: str, one_ms: int, other_ms: int) -> str:
             joined.append(f"{first} {last}")
             first, last = start, end
     joined.append(f"{first} {last}")
-    return " ".join(joined[-MAX_RUNS:])
+    return " ".join(joined[-MAX_VISITS:])
 
 
-def parsed(runs: str) -> list[tuple[int, int]]:
-    """The runs as (first, last), ascending."""
-    if not runs:
+def parsed(visits: str) -> list[tuple[int, int]]:
+    """The visits as (first, last), ascending."""
+    if not visits:
         return []
-    numbers = [int(number) for number in runs.split(" ")]
+    numbers = [int(number) for number in visits.split(" ")]
     if len(numbers) == 2:
         return [(numbers[0], numbers[1])]
     return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
-def before(runs: str, completed_ms: int) -> list[tuple[int, int]]:
-    """The runs as they were when the order was made: what comes after it (thank-you page,
-    bookkeeping) is no visit."""
+def before(visits: str, completed_ms: int) -> list[tuple[int, int]]:
+    """The visits before the order was made: later touches (thank-you page, bookkeeping) are no
+    visits."""
     kept = [
-        (first, min(last, completed_ms)) for first, last in parsed(runs) if first < completed_ms
+        (first, min(last, completed_ms)) for first, last in parsed(visits) if first < completed_ms
     ]
     return kept or [(completed_ms, completed_ms)]
 
 
-def pauses(runs: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """The idle times between runs: (since, how long), Unix ms and ms."""
-    return [(last, first - last) for (_, last), (first, _) in pairwise(runs)]
+def pauses(visits: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The idle times between visits: (since, how long), Unix ms and ms."""
+    return [(last, first - last) for (_, last), (first, _) in pairwise(visits)]

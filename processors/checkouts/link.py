@@ -1,16 +1,5 @@
-"""Rows that let an order reach checkouts other than its own, through their customer or their cart.
-
-One row per customer has the time of the first order (new or returning buyer?) and of recent orders
-(did the customer buy otherwise within 7 days?). One row per cart token has what came under that
-token without a checkout token: orders, checkouts/delete (docs/facts/shopify.md, "API versions"),
-sibling checkouts, and carts/* records. Those have neither value nor customer ("Carts"), so a cart
-without checkout is no abandoned checkout; it is counted apart (`cart_begun`).
-
-Every column only grows in one direction. Recent orders are kept as the first of each hour, at most
-the latest 64, so a point of sale's walk-in customer with 50,000 orders costs what any other costs.
-A guest is the SHA-256 of the e-mail address; an order counts for customer and guest, since its
-checkout may have been begun as a guest's.
-"""
+"""Rows that let an order reach checkouts other than its own, through their customer or their
+cart."""
 
 from typing import Final, NamedTuple
 
@@ -27,7 +16,17 @@ MANY: Final = "*"
 
 
 class LinkRow(NamedTuple):
-    """Columns of `cart_link`. Times in Unix ms, -1 for never."""
+    """Columns of `cart_link`. Times in Unix ms, -1 for never. Every column only grows in one
+    direction.
+
+    A customer's row has the time of the first order (is the buyer returning?) and of recent orders
+    (did the customer buy otherwise within 7 days?). A guest is the SHA-256 of the e-mail address;
+    an order counts for customer and guest, since its checkout may have begun as a guest's. A cart's
+    row has what came under its token without a checkout token: orders, checkouts/delete
+    (docs/facts/shopify.md, "API versions"), sibling checkouts, and carts/* records. A cart without
+    a checkout has neither value nor customer, so it is not an abandoned checkout; it is counted in
+    `cart_begun`.
+    """
 
     shop: str
     subject: str
@@ -54,14 +53,14 @@ LINKS: Final = Entities("cart_link", LinkRow, 2)
 
 
 def customer_subject(customer_id: str | None, email: str | None) -> str:
-    """Who orders or checks out; "" where nobody is known."""
+    """The buyer's subject; "" if unknown."""
     if customer_id:
         return f"customer:{customer_id}"
     return f"email:{email_key(email)}" if email else ""
 
 
 def cart_subject(cart_token: str | None) -> str:
-    """The cart's subject; "" where there is none."""
+    """The cart's subject; "" if there is none."""
     return f"cart:{cart_token}" if cart_token else ""
 
 
@@ -71,7 +70,8 @@ def earliest(one_ms: int, other_ms: int) -> int:
 
 
 def with_order(orders: str, order_ms: int) -> str:
-    """`orders` and one more: the first of each hour, the latest 64 hours."""
+    """`orders` and one more: the first of each hour, the latest 64 hours, so that a till's walk-in
+    customer with 50,000 orders costs what any other costs."""
     if not orders:
         return str(order_ms)
     hours: dict[int, int] = {}

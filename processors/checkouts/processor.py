@@ -1,11 +1,5 @@
-"""The one processor of checkouts and carts: record -> event -> rows -> every aggregate, at once.
-
-Orders change the same rows: they reach their own checkout by `checkout_token`, those of their cart
-by `cart_token` where they name no checkout, and their customer's others by that customer's link.
-A checkout copies its links, so its row is a function of what came, never of the order in which it
-came. Rows are kept for 90 days from `created_at`, as in Shopify's admin
-(docs/facts/analytics.md, "Cart states"); those of customers stay.
-"""
+"""The processor of checkouts and carts: folds each record into rows and every aggregate in one
+transaction."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, Final
@@ -37,13 +31,19 @@ OLD_CHECKOUTS: Final = """
     SELECT c.shop, c.token FROM shops CROSS JOIN cart_checkout c
     WHERE c.shop = shops.shop AND c.created_ms < :old{here} LIMIT :page
 """
-"""From shop to shop by the index on (shop, created_ms), as neither database would by itself."""
+"""Goes from shop to shop by the index on (shop, created_ms), which neither planner does by
+itself."""
 
 
 class Checkouts:
     """A `processors.engine.processor.Processor` of checkouts/* and carts/*.
 
-    `follow` is what orders do to checkouts, in the transaction of the orders processor.
+    `follow` is what orders do to checkouts, in the transaction of the orders processor: an order
+    reaches its own checkout by `checkout_token`, those of its cart by `cart_token` if it names no
+    checkout, and its customer's others by that customer's link. A checkout copies its links, so its
+    row depends on what came, never on the order of arrival. Rows are kept for 90 days from
+    `created_at`, as in Shopify's admin (docs/facts/analytics.md, "Cart states"); those of customers
+    stay.
     """
 
     name = NAME
@@ -54,10 +54,10 @@ class Checkouts:
         projections: Collection[Projection] = (),
         abandoned_after_minutes: int = AFTER_MINUTES,
     ) -> None:
-        """`abandoned_after_minutes`: idle for so long, a checkout is abandoned.
+        """`abandoned_after_minutes`: a checkout idle for so long is abandoned.
 
-        Whole tens, since idleness is counted in steps of ten. After a change the `tick` settles
-        existing rows anew. Raises ValueError.
+        A multiple of ten, since idleness is counted in steps of ten. After a change the `tick`
+        settles existing rows again. Raises ValueError.
         """
         self._after_minutes = checked_minutes(abandoned_after_minutes)
         self._projections = tuple(projections)
@@ -97,7 +97,7 @@ class Checkouts:
             tick(transaction, now_ms, shop)
 
     def _tick(self, transaction: Transaction, now_ms: int, shop: str | None) -> None:
-        """Expire what has been idle for 14 days, remove what is 90 days old.
+        """Expire checkouts idle for 14 days, delete rows older than 90 days.
 
         After a start, settle rows that were settled by another `abandoned_after_minutes`.
         """
@@ -171,7 +171,7 @@ def checked_minutes(abandoned_after_minutes: int) -> int:
 
 
 def _in_pages(find: Callable[[], list[Any]], change: Callable[[list[Key]], None]) -> bool:
-    """Do `change` to what `find` finds, page by page. True where something may be left."""
+    """Apply `change` to what `find` returns, page by page. True if something may be left."""
     for _ in range(PAGES):
         keys: list[Key] = [tuple(row) for row in find()]
         if keys:

@@ -1,28 +1,7 @@
-"""What is known of a checkout, whatever arrived and in whichever order, and the state that follows
-from it.
+"""The state of a checkout, from everything known of it in any order of arrival.
 
-Known: the newest snapshot (`Version`); the first `created_at`; every touch (`cart_idle`); the first
-`completed_at`; whether it was deleted; its order's first time and newest worth; and copies of what
-its customer and its cart are linked to (`cart_link`). Each part only grows in one direction or is
-replaced by something newer, so duplicates, retries and any order of arrival end in the same row.
-
-States (docs/facts/analytics.md, "Cart states"), with T = `abandoned_after_minutes`:
-
-| state | rule |
-|---|---|
-| `open` | nothing below; the reader tells active (idle < T) from abandoned, by the last touch |
-| `completed` | an order (own, `completed_at`, customer's, cart's) before it ever lay idle for T |
-| `recovered_direct` | its own order, or `completed_at`, came after it had lain idle for T |
-| `recovered_assisted` | customer or cart ordered after the last touch, <= 7 days from abandonment |
-| `expired` | idle for 14 days |
-| none ("") | no snapshot yet (only an order or delete is known), or deleted without an order |
-
-Only `expired` depends on the clock. Test orders complete nothing; a cancelled or voided order
-completed its checkout, but is worth nothing. An order is told of again at each change; its time is
-the first seen, its worth (`current_total`) the newest. A customer is returning when an order was
-made before the checkout was begun. Checkouts do not say so themselves (`orders_count` left their
-payload in 2025-01), so it is what the log has seen: without back-filled orders everybody starts as
-new.
+Each part of a row only grows in one direction or is replaced by something newer, so duplicates,
+retries and any order of arrival end in the same row.
 """
 
 from collections.abc import Callable
@@ -154,8 +133,7 @@ def value_bin(value: int) -> int:
 def folded(
     row: CheckoutRow | None, key: Key, event: Checkout | CheckoutDeleted | Order
 ) -> CheckoutRow:
-    """The row with what an event about this checkout itself tells; `settled` draws the
-    consequences."""
+    """The row after an event about this checkout itself; its state follows in `settled`."""
     shop, token = str(key[0]), str(key[1])
     if isinstance(event, Checkout):
         return _snapshot(row, event)
@@ -216,8 +194,7 @@ def _snapshot(row: CheckoutRow | None, event: Checkout) -> CheckoutRow:
 def relinked(row: CheckoutRow, customer: LinkRow | None, cart: LinkRow | None) -> CheckoutRow:
     """The row with fresh copies from its links; None leaves a copy as it is.
 
-    Once it has its own order, which it never loses, those of others do not matter: they are not
-    kept, so the row need not follow them.
+    A checkout with its own order, which it never loses, does not copy the orders of others.
     """
     of_customer, of_cart = OF_CUSTOMER(row), OF_CART(row)
     first_order_ms, customer_orders = (
@@ -235,13 +212,28 @@ def relinked(row: CheckoutRow, customer: LinkRow | None, cart: LinkRow | None) -
 
 
 def links_of(row: CheckoutRow) -> tuple[Key, Key]:
-    """Keys of the customer's and the cart's link; their subject is "" where there is none."""
+    """Keys of the customer's and the cart's link; their subject is "" if there is none."""
     return (row.shop, row.customer), (row.shop, cart_subject(row.cart_token))
 
 
 def settled(row: CheckoutRow, now_ms: int, after_minutes: int) -> CheckoutRow:
-    """The row with its state at `now_ms`: a function of everything else in it, so settling twice is
-    settling once."""
+    """The row with its state at `now_ms`, a function of the rest of the row, so settling is
+    idempotent (docs/facts/analytics.md, "Cart states"; T = `after_minutes`):
+
+    | state | rule |
+    |---|---|
+    | `open` | nothing below; the reader tells active (idle < T) from abandoned, by the last touch |
+    | `completed` | an order (its, customer's, cart's) or `completed_at` before it lay idle for T |
+    | `recovered_direct` | its own order, or `completed_at`, came after it had lain idle for T |
+    | `recovered_assisted` | customer or cart ordered after the last touch, <= 7 days abandoned |
+    | `expired` | idle for 14 days |
+    | none ("") | no snapshot yet (only an order or delete is known), or deleted without an order |
+
+    Only `expired` depends on the clock. Test orders complete nothing; a cancelled or voided order
+    completes its checkout, but is worth nothing. A customer is returning if an order was made
+    before the checkout was begun, as far as the log has seen: checkouts do not say so
+    (`orders_count` left their payload in 2025-01).
+    """
     follows = _follows(row, now_ms, after_minutes) if row.updated_us >= 0 else NOTHING_FOLLOWS
     return CheckoutRow._make((*KNOWN(row), after_minutes, *follows))
 

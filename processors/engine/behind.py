@@ -1,4 +1,4 @@
-"""The shops that are behind their processor, and how they catch up: a step after each batch."""
+"""Shops that are behind their processor, and the steps by which they catch up after each batch."""
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
@@ -11,7 +11,7 @@ from processors.engine.decoding import Decoded, decode_all, shop_of
 from processors.engine.settling import Settling
 from processors.engine.stops import ALL_SHOPS, StoppedShop, resume_command
 from processors.engine.store_calls import StoreCalls
-from processors.engine.work import CATCHES_UP, Work
+from processors.engine.work import CATCHES_UP, BatchWork
 from stream.log.contract import Log
 from stream.metrics import ProcessorMetrics
 from stream.store.contract import Move, Transaction
@@ -40,10 +40,10 @@ class Behind(Generic[Event]):
     def take_over(
         self, rows: Collection[StoppedShop], positions: Mapping[int, int]
     ) -> list[StoppedShop]:
-        """Go by the store's rows; which of them are out of date.
+        """Use the store's rows; returns those that are out of date.
 
-        What was stopped before this process began is tried again. Where a position was moved back
-        to before a shop's own, the shop reads along with the others.
+        Shops that stopped before this process began are tried again. If a position was moved back
+        to before a shop's own, the shop reads with the others.
         """
         rows = [row for row in rows if row.shop != ALL_SHOPS]
         late = [row for row in rows if row.next < positions.get(row.partition, 0)]
@@ -64,8 +64,8 @@ class Behind(Generic[Event]):
         """Whether there is a step to do."""
         return any(not row.stopped for row in self._rows.values())
 
-    def leave_out(self, work: Work[Event]) -> None:
-        """Take out entries of shops that are behind; note where a stopped one is met anew."""
+    def leave_out(self, work: BatchWork[Event]) -> None:
+        """Remove entries of shops that are behind; note where a stopped one has new records."""
         if not self._rows:
             return
         stopped = {row.shop: row.reason for row in self._rows.values() if row.stopped}
@@ -80,8 +80,8 @@ class Behind(Generic[Event]):
                 kept.append(each)
         work.decoded = kept
 
-    def rows_for(self, work: Work[Event]) -> list[StoppedShop]:
-        """The rows of those that drop out with `work`."""
+    def rows_for(self, work: BatchWork[Event]) -> list[StoppedShop]:
+        """The rows of shops that drop out with `work`."""
         processor = self._settling.processor
         return [
             StoppedShop(
@@ -100,12 +100,12 @@ class Behind(Generic[Event]):
         ]
 
     def note(self, rows: Sequence[StoppedShop]) -> None:
-        """These are in the store."""
+        """These rows are in the store."""
         known = {shop for _, shop in self._rows}
         for row in rows:
             self._rows[row.partition, row.shop] = row
             if row.shop not in known:
-                self._tell(row)
+                self._report(row)
                 known.add(row.shop)
         if rows:
             self._count()
@@ -121,7 +121,7 @@ class Behind(Generic[Event]):
         position = positions[row.partition]
         read = await self._log.scan(row.topic, row.partition, row.next, STEP)
         if read and read[0].offset > row.next:
-            await self._tell_gap(row, read[0].offset)
+            await self._report_gap(row, read[0].offset)
         read = [entry for entry in read if entry.offset < position]
         upto = read[-1].offset + 1 if read else position
         mine = [entry for entry in read if shop_of(entry) == row.shop]
@@ -129,7 +129,7 @@ class Behind(Generic[Event]):
         if at_most and len(mine) > at_most:
             mine = mine[:at_most]
             upto = mine[-1].offset + 1
-        work = Work(
+        work = BatchWork(
             decode_all(self._settling.processor, mine),
             at_most,
             limited_from={row.partition: row.limited_from},
@@ -139,7 +139,7 @@ class Behind(Generic[Event]):
         )
         self._after(row, self._moved(row, work, upto), work, position)
 
-    def _moved(self, row: StoppedShop, work: Work[Event], upto: int) -> StoppedShop:
+    def _moved(self, row: StoppedShop, work: BatchWork[Event], upto: int) -> StoppedShop:
         reason = work.left_behind.get(row.shop)
         if reason is None:
             return row._replace(next=upto, stopped=0)
@@ -151,7 +151,7 @@ class Behind(Generic[Event]):
     def _save(
         self,
         transaction: Transaction,
-        work: Work[Event],
+        work: BatchWork[Event],
         *,
         row: StoppedShop,
         upto: int,
@@ -168,7 +168,7 @@ class Behind(Generic[Event]):
             stops.move(transaction, row, moved)
 
     def _after(
-        self, row: StoppedShop, moved: StoppedShop, work: Work[Event], position: int
+        self, row: StoppedShop, moved: StoppedShop, work: BatchWork[Event], position: int
     ) -> None:
         key = (row.partition, row.shop)
         if moved.next >= position:
@@ -181,10 +181,10 @@ class Behind(Generic[Event]):
         elif not work.parked:
             self._small_steps.discard(row.shop)
         if moved.stopped:
-            self._tell(moved)
+            self._report(moved)
         self._count()
 
-    def _tell(self, row: StoppedShop) -> None:
+    def _report(self, row: StoppedShop) -> None:
         if row.stopped:
             log.error(
                 "shop stopped",
@@ -196,7 +196,7 @@ class Behind(Generic[Event]):
         else:
             log.warning("shop falls behind", processor=row.processor, shop=row.shop)
 
-    async def _tell_gap(self, row: StoppedShop, found: int) -> None:
+    async def _report_gap(self, row: StoppedShop, found: int) -> None:
         span = (await self._log.spans(row.topic))[row.partition]
         if span.first > row.next:  # else a gap that the log has of itself
             log.error(

@@ -1,4 +1,4 @@
-"""Decoding a batch: each entry becomes an event, nothing, or the reason why it is parked."""
+"""Decodes a batch: each entry becomes an event, nothing, or the reason why it is parked."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Generic, NamedTuple, TypeVar
@@ -11,11 +11,11 @@ Event = TypeVar("Event")
 
 
 class Failed(Rejected):
-    """A record that met an exception of ours; `ParkLimit` counts these, and no other Rejected."""
+    """A record that met a bug of ours; `ParkLimit` counts these, and no other Rejected."""
 
 
 class Decoded(NamedTuple, Generic[Event]):
-    """An entry and what it came to."""
+    """An entry and its decoded event, if any."""
 
     entry: Entry
     outcome: Event | Rejected | None
@@ -27,12 +27,12 @@ class Decoded(NamedTuple, Generic[Event]):
 
 
 def shop_of(entry: Entry) -> str:
-    """The shop that sent a record; "" where its headers name none."""
+    """The shop that sent a record; "" if its headers name none."""
     return entry.record.headers.get("shop", "")
 
 
 def decode_all(processor: Processor[Event], entries: Iterable[Entry]) -> list[Decoded[Event]]:
-    """What `entries` come to. Raises nothing."""
+    """Decode `entries`. Raises nothing."""
     decoded: list[Decoded[Event]] = []
     for entry in entries:
         outcome: Event | Rejected | None

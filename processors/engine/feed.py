@@ -1,4 +1,4 @@
-"""What an answer rests on: a processor and the topic that it reads."""
+"""The name of a processor together with its topic."""
 
 from typing import NamedTuple
 

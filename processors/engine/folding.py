@@ -1,7 +1,7 @@
-"""Which shop, and which of its records, a batch fails on: shops first, then halves of one shop.
+"""Finds the shop, and its records, that make a batch fail: shops first, then halves of one shop.
 
-All of it happens in savepoints of one transaction, which the caller rolls back: a search costs the
-others no more than about a batch, since a shop that fails on more than a few records is given up.
+All of it happens in savepoints of one transaction, which the caller rolls back. A shop with more
+than a few bad records is given up, so a search costs other shops about one batch.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ Event = TypeVar("Event")
 
 @dataclass(slots=True)
 class Found(Generic[Event]):
-    """What a search found."""
+    """The result of a search."""
 
     groups: list[list[Decoded[Event]]] = field(default_factory=list)
     """Entries that could be folded, each group with one call of `apply`."""
@@ -39,7 +39,7 @@ def search(
     now_ms: int,
     at_most: int,
 ) -> Found[Event]:
-    """Find what cannot be folded, at most `at_most` records of a shop. Raises StoreError."""
+    """Find the records that cannot be folded, at most `at_most` of a shop. Raises StoreError."""
     found = Found[Event]()
     for shop, of_shop in by_shop(decoded).items():
         to_fold = [each for each in of_shop if events_of((each,))]
@@ -88,7 +88,8 @@ class _OneShop(Generic[Event]):
 
 
 def _reason(error: Exception) -> Rejected:
-    """A value that the database cannot hold is the sender's, as a Rejected is; the rest is ours."""
+    """A value that the database cannot hold is the sender's fault, like a Rejected; the rest is
+    ours."""
     if isinstance(error, Rejected):
         return error
     name = f"fold_failed_{type(error).__name__}"

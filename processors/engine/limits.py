@@ -1,8 +1,8 @@
-"""When our own failures stop a shop, or a whole processor.
+"""Decides when our own failures stop a shop, or a whole processor.
 
-A body that lacks what we need is the sender's: it is parked and never counted here. What counts is
-an exception of our decode or fold. A shop is stopped when nearly all of its records meet one; a
-processor only when several shops' records do, which is what a bad deploy looks like.
+Only exceptions of our decode or fold count; a body that lacks a field is the sender's fault and is
+parked. A shop stops when nearly all of its records fail, a processor only when several shops'
+records do, as after a bad deployment.
 """
 
 from collections import Counter, deque
@@ -19,9 +19,9 @@ ONE_SHOPS_SHARE = 0.9
 class ParkLimit:
     """How much of a shop may fail before the shop is stopped.
 
-    `max_run` failures one after the other, or more than `max_ratio` of the shop's last `window`
-    records (once that many were seen since its first failure). For a whole processor: twice as
-    many, from more than one shop.
+    `max_run` failures in a row, or more than `max_ratio` of the shop's last `window` records (once
+    that many were seen since its first failure). For a whole processor: twice as many, from more
+    than one shop.
     """
 
     max_run: int = 100
@@ -34,7 +34,7 @@ class ParkLimit:
 
 
 class Passed(NamedTuple):
-    """A limit that was passed. `shop` None: of the processor."""
+    """A limit that was exceeded. `shop` None: the processor's."""
 
     shop: str | None
     reason: str
@@ -61,7 +61,7 @@ class _Window:
             self.failed[failed] += 1
 
     def passed(self) -> str | None:
-        """Why the limit is passed; None while it is not."""
+        """Why the limit is exceeded; None if it is not."""
         failed, limit = self.failed.total(), self.limit
         full = len(self.seen) == limit.window
         if self.run < limit.max_run and not (full and failed / limit.window > limit.max_ratio):
@@ -70,7 +70,7 @@ class _Window:
 
 
 class Failures:
-    """Counts our own failures by shop. Holds nothing of shops that have none."""
+    """Counts our own failures by shop. Keeps nothing of shops without failures."""
 
     def __init__(self, limit: ParkLimit) -> None:
         self._limit = limit
@@ -78,11 +78,11 @@ class Failures:
         self._all = _Window(limit.twice())
 
     def trial(self) -> "Failures":
-        """A copy that goes on from here by itself."""
+        """An independent copy."""
         return deepcopy(self)
 
     def note(self, shop: str, *, failed: bool) -> Passed | None:
-        """Count one record; which limit it passes, if any."""
+        """Count one record; returns the limit that it exceeds, if any."""
         window = self._shops.get(shop)
         if window is None and failed:
             window = self._shops[shop] = _Window(self._limit)
@@ -104,14 +104,13 @@ class Failures:
         return Passed(None, f"{reason}, of {sum(n > 0 for n in self._all.failed.values())} shops")
 
     def forget(self, shop: str) -> None:
-        """The shop is stopped: when it goes on, it starts afresh, and until then it counts for
-        nothing."""
+        """The shop is stopped: it no longer counts, and starts at zero when it resumes."""
         self._shops.pop(shop, None)
         self._all = _Window(self._all.limit)
 
 
 def first_passed(failures: Failures, records: Sequence[tuple[str, bool]]) -> Passed | None:
-    """The first limit that these records (shop, failed) pass; they are counted up to there."""
+    """The first limit that these records (shop, failed) exceed; they are counted up to there."""
     for shop, failed in records:
         if (passed := failures.note(shop, failed=failed)) is not None:
             return passed

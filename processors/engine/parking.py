@@ -1,8 +1,8 @@
-"""Parked records: what could not be understood, kept whole on the topic `parked` until a replay.
+"""Parked records: kept whole on the topic `parked` until a replay.
 
-A record is parked before the position that passes it is saved, so a crash between the two parks it
-twice under one id. The fold here keeps one row per id, and the counts that `/v1/status` shows; the
-body stays in the log only. A row goes once the log's longest retention has passed its record.
+A record is parked before the position that passes it is saved, so a crash in between parks it twice
+under one id. The fold keeps one row per id, for the counts in `/v1/status`; the body stays in the
+log only.
 """
 
 import hashlib
@@ -44,8 +44,7 @@ PARKED_CELLS = Cells("parked_cell", ("shop", "reason"), ("records",))
 
 
 def parked(entry: Entry, rejected: Rejected) -> Record:
-    """The record to append to `parked` for an entry that was rejected; a replayed one keeps the id
-    under which it was parked first."""
+    """The record to append to `parked` for a rejected entry; a replayed one keeps its first id."""
     record = entry.record
     headers = {
         **record.headers,
@@ -59,7 +58,7 @@ def parked(entry: Entry, rejected: Rejected) -> Record:
 
 
 def without_body(record: Record) -> Record:
-    """A record to park where the topic `parked` does not take its body."""
+    """A record to park if the topic `parked` does not take its body."""
     headers = {**record.headers, BODY_AT: record.headers["parked_from"]}
     return Record(record.topic, record.key, record.id, record.time_ms, headers, b"")
 
@@ -74,8 +73,8 @@ def body_at(entry: Entry) -> tuple[str, int, int] | None:
 
 
 def replayed(entry: Entry) -> list[Record]:
-    """What a replay of a parked entry appends: the record on its own topic again, and the note that
-    it was replayed."""
+    """What a replay of a parked entry appends: the record on its own topic, and a note that it was
+    replayed."""
     record = entry.record
     headers = {
         k: v
@@ -103,18 +102,18 @@ def replayed(entry: Entry) -> list[Record]:
 
 
 def _id(entry: Entry) -> str:
-    """Under what a parked record is known: where the processor met it, or, from the receiver, the
-    delivery's id."""
-    told = (
+    """The id of a parked record: where the processor met it, or, from the receiver, the delivery's
+    id."""
+    name = (
         entry.record.headers.get("parked_id")
         or f"{entry.record.headers.get('topic', '')}:{entry.record.id}"
     )
     # Neither header is signed; a key of thousands of characters is more than an index takes.
-    return told if len(told) <= LONGEST_ID else hashlib.sha256(told.encode()).hexdigest()
+    return name if len(name) <= LONGEST_ID else hashlib.sha256(name.encode()).hexdigest()
 
 
 def _turn(entry: Entry) -> int:
-    """What comes from the receiver has been parked once."""
+    """A record from the receiver has been parked once."""
     return int(entry.record.headers.get("parked_turn", "1"))
 
 
@@ -148,7 +147,7 @@ class ParkedProcessor:
         )
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
-        """Once an hour, delete rows of records that were replayed and that no log holds any more.
+        """Once an hour, delete rows of replayed records that no log holds any more.
 
         Until then a row must stay: a topic read again would otherwise count its record as waiting.
         """
@@ -164,7 +163,7 @@ class ParkedProcessor:
 
 
 def fold(row: ParkedRow | None, event: ParkedRow) -> ParkedRow:
-    """The newest turn wins; of one turn told twice, the last place."""
+    """The newest turn wins; of one turn seen twice, the last place."""
     if row is None or (event.turn, event.parked_partition, event.parked_offset) > (
         row.turn,
         row.parked_partition,

@@ -1,8 +1,5 @@
-"""What a processor is: a name, a topic, a pure decode, and folding inside a given transaction.
-
-`fold_entities` is the whole of `apply` for an aggregate of one kind of entity: load, fold, add
-`cells(new) - cells(old)`, save.
-"""
+"""The contract of a processor (a name, a topic, a pure decode, folding in a given transaction), and
+the fold of an aggregate with one kind of entity."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,10 +17,11 @@ Projection = Sequence[Counted]
 
 
 class Processor(Protocol[Event]):
-    """What happens to the records of one topic.
+    """Handles the records of one topic.
 
     An exception of `decode`, `apply` or `tick` that is neither Rejected nor a StoreError is our own
-    failure. It never reaches another shop: the runner finds the record, or the shop, that meets it.
+    failure. It never reaches another shop: the runner finds the record, or the shop, that causes
+    it.
     """
 
     name: str
@@ -31,28 +29,28 @@ class Processor(Protocol[Event]):
     topic: str
 
     def decode(self, entry: Entry) -> Event | None:
-        """The event in a record; None where policy ignores it. Raises Rejected: it is parked.
+        """The event in a record; None if it is ignored by policy. Raises Rejected: it is parked.
 
-        Pure: the runner decodes the next batch in another thread while `apply` is at work.
+        Pure: the runner decodes the next batch in another thread during `apply`.
         """
         ...
 
     def apply(self, transaction: Transaction, events: Sequence[Event], now_ms: int) -> None:
-        """Fold `events`, in order, and save: once per batch (up to 500), again after a roll-back.
+        """Fold `events`, in order, and save: once per batch (up to 500), again after a rollback.
 
-        The events are of several shops. Where that raises, the runner calls it with the events of
-        one shop at a time, each in a savepoint, and halves those of a shop that fails until the bad
-        record is found. So what an instance remembers must not rest on a call that was rolled back.
-        May raise Rejected.
+        The events are of several shops. If that raises, the runner calls it with the events of one
+        shop at a time, each in a savepoint, and halves those of a failing shop until the bad record
+        is found. So an instance must not remember anything of a call that was rolled back. May
+        raise Rejected.
         """
         ...
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
-        """What time changes without any record (an order leaves its window, a cart expires).
+        """Time-driven changes without any record (an order leaves its window, a cart expires).
 
-        Called about once a second, in its own transaction, with `shop` None: in every shop. Where
-        that raises, it is called shop by shop, and only the shop that fails goes without, is
-        reported, and is tried again with growing pauses.
+        Called about once a second, in its own transaction, with `shop` None: for every shop. If
+        that raises, it is called shop by shop, and only the failing shop is skipped, reported, and
+        retried with growing pauses.
         """
         ...
 
@@ -62,7 +60,7 @@ Tick = Callable[[Transaction, int, str | None], None]
 
 
 def ticks_of(processor: Processor[Any]) -> Mapping[str, Tick]:
-    """The ticks of a processor by name, each with transactions and failures of its own.
+    """The ticks of a processor by name, each with its own transactions and failures.
 
     A processor of several projections has an attribute `ticks`, one for each projection; any other
     has its `tick`.
@@ -72,7 +70,7 @@ def ticks_of(processor: Processor[Any]) -> Mapping[str, Tick]:
 
 
 def in_shop(shop: str | None, column: str = "shop") -> tuple[str, dict[str, str]]:
-    """Restricts a tick's statement to its shop: what to put behind its WHERE, and the parameter."""
+    """Restricts a tick's statement to its shop: an SQL condition to append, and the parameter."""
     return ("", {}) if shop is None else (f" AND {column} = :of_shop", {"of_shop": shop})
 
 
@@ -83,14 +81,14 @@ class Deltas:
         self._tables: defaultdict[Cells, dict[Key, tuple[int, ...]]] = defaultdict(dict)
 
     def add(self, projection: Projection) -> None:
-        """An entity counts there."""
+        """Add an entity's cells."""
         for cells, key, measures in projection:
             table = self._tables[cells]
             total = table.get(key)
             table[key] = measures if total is None else tuple(map(add, total, measures))
 
     def take(self, projection: Projection) -> None:
-        """An entity counts there no longer."""
+        """Subtract an entity's cells."""
         for cells, key, measures in projection:
             table = self._tables[cells]
             total = table.get(key)
@@ -105,7 +103,7 @@ class Deltas:
             self.add(new)
 
     def save(self, transaction: Transaction) -> None:
-        """Add what differs, table by table in the order of their names."""
+        """Add the differences, table by table in the order of their names."""
         for cells in sorted(self._tables, key=lambda cells: cells.table):
             transaction.add(cells, self._tables[cells])
 
@@ -117,8 +115,8 @@ def fold_entities(
     fold: Callable[[Row | None, Any], Row],
     cells: Callable[[Row], Projection],
 ) -> None:
-    """Load the entities that `events` (key, event) name, fold each in order, save those that
-    changed and the difference of their cells."""
+    """Load the entities of `events` (key, event), fold each in order, save those that changed and
+    add `cells(new) - cells(old)`."""
     by_key: dict[Key, list[Any]] = {}
     for key, event in events:
         by_key.setdefault(key, []).append(event)

@@ -1,17 +1,8 @@
 """Projections: how entities count in aggregates, in generations that can be rebuilt.
 
-An entity (an order, a checkout) is changed by its processor alone. A projection says what such a
-change does to an aggregate's own tables. Those rows belong to a *generation* of one shop: the
-live one is read, another may be building beside it (`processors/engine/rebuild.py`).
-
-| state of a shop's projection | the live generation | the building one |
-|---|---|---|
-| as this program counts | every change | none |
-| rebuilt on request | every change | changes of entities that the rebuild has passed |
-| of another version, rebuilding | stands still: its formula is gone | likewise |
-
-A generation is written under a shop key: the shop's domain for generation 0, the domain with `#3`
-behind it for generation 3. No domain holds a `#`, so folds and answers only need the key.
+A processor changes an entity (an order, a checkout); a projection says what the change does to an
+aggregate's own tables. These rows belong to a *generation* of one shop: one is live, another may be
+building beside it (`processors/engine/rebuild.py`).
 """
 
 import json
@@ -48,7 +39,14 @@ class Change(NamedTuple, Generic[Row]):
 
 
 class Scope(NamedTuple):
-    """A generation of one shop's rows, as far as it is filled."""
+    """A generation of one shop's rows, as far as it is filled.
+
+    | state of a shop's projection | the live generation | the building one |
+    |---|---|---|
+    | as this program counts | every change | none |
+    | rebuilt on request | every change | changes of entities that the rebuild has passed |
+    | of another version, rebuilding | unchanged: its formula is gone | likewise |
+    """
 
     shop: str
     generation: int
@@ -66,7 +64,8 @@ class Scope(NamedTuple):
 
 
 def shop_key(shop: str, generation: int) -> str:
-    """The column `shop` of a generation's rows."""
+    """The column `shop` of a generation's rows: the domain for generation 0, the domain and `#3`
+    for generation 3. No domain holds a `#`, so folds and answers only need this key."""
     return shop if generation == 0 else f"{shop}#{generation}"
 
 
@@ -83,8 +82,8 @@ Apply = Callable[[Transaction, Mapping[Scope, Sequence[Change[Any]]], int], None
 class Source:
     """Entities of one table, and what their changes do to the aggregate.
 
-    `expected` yields all cells of a generation from the entities as they are: the right side of
-    `aggregate == sum(cells(entity))`.
+    `expected` yields all cells of a generation from the entities: the right side of `aggregate ==
+    sum(cells(entity))`.
     """
 
     entities: Entities[Any]
@@ -96,7 +95,7 @@ class Source:
 class Projection:
     """An aggregate's way from entities to its own tables.
 
-    `version` is raised whenever the same entities would count otherwise: shops whose rows were
+    `version` increases whenever the same entities would count otherwise: shops whose rows were
     written by another version are rebuilt.
     """
 
@@ -150,7 +149,7 @@ def rows(reading: Reading, entities: Entities[Row], shop: str) -> Iterator[Row]:
 
 
 class ProjectionRow(NamedTuple):
-    """Columns of `projection`: how far a shop's rows of a projection are."""
+    """Columns of `projection`: the state of a shop's rows of a projection."""
 
     shop: str
     name: str
@@ -180,7 +179,7 @@ def new_row(shop: str, name: str, version: int) -> ProjectionRow:
 
 
 def cursor_of(row: ProjectionRow) -> tuple[int, Key]:
-    """The cursor of the building generation; sorts before every key where nothing is counted."""
+    """The cursor of the building generation; before every key if nothing is counted yet."""
     if not row.cursor:
         return (NONE, ())
     source, key = json.loads(row.cursor)
@@ -188,7 +187,7 @@ def cursor_of(row: ProjectionRow) -> tuple[int, Key]:
 
 
 def scopes(row: ProjectionRow, version: int) -> list[Scope]:
-    """The generations that a program of this version brings up to date."""
+    """The generations that a program of this version keeps up to date."""
     found = [Scope(row.shop, row.live)] if row.version == version else []
     if row.building != NONE and row.building_version == version:
         found.append(Scope(row.shop, row.building, cursor_of(row)))
@@ -196,7 +195,7 @@ def scopes(row: ProjectionRow, version: int) -> list[Scope]:
 
 
 def scopes_of(reading: Reading, name: str, version: int, shop: str | None = None) -> list[Scope]:
-    """The generations that a program of this version brings up to date; of one shop, or of all."""
+    """The generations that a program of this version keeps up to date; of one shop, or of all."""
     columns = ", ".join(ProjectionRow._fields)
     here, of_shop = in_shop(shop)
     sql = f"SELECT {columns} FROM projection WHERE name = :name{here}"
@@ -205,12 +204,12 @@ def scopes_of(reading: Reading, name: str, version: int, shop: str | None = None
 
 
 def ticks_of_projections(projections: Iterable[Projection]) -> dict[str, Tick]:
-    """The ticks of those that time changes, by name."""
+    """The ticks of the projections that depend on time, by name."""
     return {each.name: each.tick for each in projections if each.tick is not None}
 
 
 class NewerVersion(StoreBroken):
-    """Another program has counted, or is counting, by a newer formula."""
+    """Another program has counted, or is counting, with a newer formula."""
 
     def __init__(self, row: ProjectionRow, version: int) -> None:
         newer = max(row.version, row.building_version)
@@ -222,18 +221,18 @@ class NewerVersion(StoreBroken):
 
 
 class Projector:
-    """Brings projections up to date with changes of entities."""
+    """Keeps projections up to date with changes of entities."""
 
     def __init__(self, projections: Collection[Projection]) -> None:
         self.projections = {projection.name: projection for projection in projections}
         self.failed: set[str] = set()
         """Projections that have raised: from then on each shop's share has a savepoint."""
 
-    def begin(self, transaction: Transaction, shops: Collection[str]) -> "Work":
+    def begin(self, transaction: Transaction, shops: Collection[str]) -> "ProjectionWork":
         """Lock the projections' states of these shops against a rebuild's next step.
 
-        Called before any entity is saved. A shop without entities is counted from here on; one
-        that has some, but not this projection, waits for its rebuild. Raises NewerVersion.
+        Called before any entity is saved. A shop without entities is counted from here on; one with
+        entities, but without this projection, waits for its rebuild. Raises NewerVersion.
         """
         projections = self.projections
         keys = [(shop, name) for shop in sorted(shops) for name in sorted(projections)]
@@ -252,7 +251,7 @@ class Projector:
             version = projections[row.name].version
             if max(row.version, row.building_version) > version:
                 raise NewerVersion(row, version)
-        return Work(transaction, projections.values(), found, self.failed)
+        return ProjectionWork(transaction, projections.values(), found, self.failed)
 
 
 def _first_version(reading: Reading, projection: Projection, shop: str) -> int:
@@ -263,8 +262,8 @@ def _first_version(reading: Reading, projection: Projection, shop: str) -> int:
     return projection.version
 
 
-class Work:
-    """What a batch does to projections, in its transaction."""
+class ProjectionWork:
+    """A batch's changes of projections, in its transaction."""
 
     def __init__(
         self,
@@ -277,11 +276,11 @@ class Work:
         self._states, self._failed = dict(states), failed
 
     def apply(self, entities: Entities[Row], changes: Sequence[Change[Row]], now_ms: int) -> None:
-        """Bring the projections up to date with changes of entities of one table.
+        """Update the projections with changes of entities of one table.
 
         The first exception of a projection is raised: the batch is rolled back, and folded again.
-        From then on a shop for which the projection raises goes without it: its numbers stand
-        still until a rebuild succeeds, and its entities are kept.
+        From then on a shop for which the projection raises is skipped: its numbers stay unchanged
+        until a rebuild succeeds, and its entities are kept.
         """
         by_shop: dict[str, list[Change[Row]]] = {}
         for change in changes:
@@ -360,7 +359,7 @@ def _row(change: Change[Any]) -> Any:
 
 
 def live_key(reading: Reading, shop: str, name: str) -> str:
-    """The key of the generation that answers are made from."""
+    """The key of the generation that answers read."""
     found = reading.query(
         "SELECT live FROM projection WHERE shop = :shop AND name = :name", shop=shop, name=name
     )

@@ -1,10 +1,10 @@
-"""Rebuilding a projection: a new generation is filled from the entities while folding goes on.
+"""Rebuilds a projection: fills a new generation from the entities while folding goes on.
 
     request -> fill, page by page -> swap -> remove the old generation, page by page
 
-Every step is one transaction that locks the projection's state, so it may be killed anywhere and
-goes on where it was, and several processes may step at the same time. A fold holds the same lock,
-shared: an entity is counted by the step that passes it, or by the fold that changes it later.
+Every step is one transaction that locks the projection's state, so a killed rebuild continues where
+it was, and several processes may step concurrently. A fold holds the same lock, shared: an entity
+is counted by the step that passes it, or by the fold that changes it later.
 """
 
 import json
@@ -40,7 +40,7 @@ class Pending(NamedTuple):
 
 
 def pending(reading: Reading, projections: Collection[Projection]) -> list[Pending]:
-    """What a rebuilder has to do: other versions, rebuilds begun, old generations."""
+    """Work for a rebuilder: other versions, rebuilds begun, old generations."""
     versions = {projection.name: projection.version for projection in projections}
     columns = ", ".join(ProjectionRow._fields)
     rows = [ProjectionRow(*row) for row in reading.query(f"SELECT {columns} FROM projection")]
@@ -54,7 +54,8 @@ def pending(reading: Reading, projections: Collection[Projection]) -> list[Pendi
 
 
 def register(transaction: Transaction, projections: Iterable[Projection]) -> None:
-    """Give every shop that has entities a state of every projection: how a new one fills itself."""
+    """Give every shop that has entities a state of every projection: a new projection fills itself
+    this way."""
     for projection in projections:
         for source in projection.sources:
             table = source.entities.table
@@ -69,7 +70,8 @@ def register(transaction: Transaction, projections: Iterable[Projection]) -> Non
 
 
 def request(transaction: Transaction, projection: Projection, shop: str, now_ms: int) -> None:
-    """Begin to rebuild a shop's projection by this program's formula; again, where it was begun."""
+    """Start to rebuild a shop's projection with this program's formula; restarts one already
+    begun."""
     row = transaction.load(PROJECTIONS, [(shop, projection.name)]).get((shop, projection.name))
     row = row or new_row(shop, projection.name, NEVER)
     if row.building == NONE:
@@ -88,7 +90,7 @@ def _begun(row: ProjectionRow, projection: Projection, now_ms: int) -> Projectio
 
 
 def step(transaction: Transaction, projection: Projection, shop: str, now_ms: int) -> bool:
-    """Do one step for a shop. False where nothing is left to do."""
+    """Do one step for a shop. False if nothing is left to do."""
     key = (shop, projection.name)
     row = transaction.load(PROJECTIONS, [key]).get(key)
     if row is None:
@@ -156,7 +158,7 @@ def _page(reading: Reading, source: Source, shop: str, last: Key) -> list[Any]:
 
 
 def _removed(transaction: Transaction, projection: Projection, key: str) -> bool:
-    """Remove some rows of a generation. False where none was left."""
+    """Remove some rows of a generation. False if none was left."""
     return any(transaction.remove(table, key, REMOVED) for table in projection.tables)
 
 
@@ -169,7 +171,8 @@ def run(store: Store, projection: Projection, shop: str, now_ms: int) -> bool:
 def request_all(
     store: Store, projections: Collection[Projection], shop: str, now_ms: int
 ) -> dict[Pending, int]:
-    """`request` for every shop that has entities, or for `shop`. The number of entities of each."""
+    """`request` for every shop that has entities, or for `shop`. Returns the number of entities of
+    each."""
     found: dict[Pending, int] = {}
     with store.begin() as transaction:
         register(transaction, projections)
@@ -187,7 +190,7 @@ def request_all(
 
 
 def counted(store: Store, each: Pending) -> int:
-    """Entities that the building generation counts so far; 0 where none is building."""
+    """Entities that the building generation counts so far; 0 if none is building."""
     with store.snapshot() as snapshot:
         sql = "SELECT counted FROM projection WHERE shop = :shop AND name = :name AND building >= 0"
         rows = snapshot.query(sql, shop=each.shop, name=each.name)

@@ -1,9 +1,10 @@
-"""read -> decode -> fence -> load, fold, save: the one place where a processor meets log and store.
+"""Runs a processor: read -> decode -> fence -> load, fold, save. The only place where a processor
+meets log and store.
 
 A batch is one transaction. Its first statement moves the position by compare-and-set from where
-this owner loaded it, so whoever lost the partition is Fenced, rolls back, and loads again. How a
-batch is parked, limited and searched for what it fails on is in `settling`; a shop that fails too
-often falls behind by itself (`behind`), and the others read on.
+this owner loaded it, so an owner that lost the partition is Fenced, rolls back, and reloads.
+Parking, limits and searches are in `settling`; a shop that fails too often falls behind (`behind`),
+and the others read on.
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from processors.engine.settling import Settling
 from processors.engine.stops import ALL_SHOPS, StoppedShop
 from processors.engine.store_calls import StoreCalls
 from processors.engine.ticking import FailingTick, OneTick
-from processors.engine.work import Work
+from processors.engine.work import BatchWork
 from stream.log.contract import Log, Reader, Unavailable
 from stream.metrics import ProcessorMetrics
 from stream.record import Entry
@@ -47,7 +48,7 @@ log = structlog.get_logger()
 
 
 class Runner(Generic[Event]):
-    """One processor at work. `run` until stopped; it may be run again after whatever it raised."""
+    """Runs one processor. `run` until stopped; it may be run again after any exception."""
 
     def __init__(
         self,
@@ -63,11 +64,9 @@ class Runner(Generic[Event]):
         pace_s: float = 0.0,
     ) -> None:
         """`committed` is called on the event loop after each batch, with the events folded.
-
-        `shops`: whose ticks are asked one by one where the tick of all raises. `pace_s`: minimum
-        seconds between starts of partial batches. A transaction costs milliseconds whatever it
-        holds, so without a pace a few records a second keep a core busy.
-        """
+        `shops`: whose ticks are called one by one if the tick of all raises. `pace_s`: minimum
+        seconds between starts of partial batches; a transaction costs milliseconds whatever it
+        holds, so without a pace a few records a second would keep a core busy."""
         self._processor, self._log, self._store, self._metrics = processor, source, store, metrics
         self._clock_ms, self._pace_s = clock_ms, pace_s
         failures = Failures(limit or ParkLimit())
@@ -85,13 +84,13 @@ class Runner(Generic[Event]):
         self._log_away = False
 
     def failing_ticks(self) -> list[FailingTick]:
-        """Ticks that raised when they were last asked."""
+        """Ticks that raised when last called."""
         return [failing for tick in self._ticks for failing in tick.failing()]
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Fold until `stop` is set; the batch begun is finished.
+        """Fold until `stop` is set; the current batch is finished.
 
-        Raises TooManyFailures, LogError, StoreError, and what a mistake in the engine raises.
+        Raises TooManyFailures, LogError, StoreError, and errors of bugs in the engine.
         """
         self._calls = StoreCalls(self._processor.name, self._metrics, stop)
         self._decoder = ThreadPoolExecutor(1, thread_name_prefix=f"{self._processor.name} decode")
@@ -101,7 +100,9 @@ class Runner(Generic[Event]):
                 try:
                     await self._read_on(stop, stopping)
                 except Unavailable as error:
-                    if not self._log_away:  # said once: it is tried every second, maybe for hours
+                    if (
+                        not self._log_away
+                    ):  # logged once: it is retried every second, maybe for hours
                         self._log_away = True
                         log.warning(
                             "log unavailable", processor=self._processor.name, error=str(error)
@@ -200,8 +201,8 @@ class Runner(Generic[Event]):
             await self._calls.until_done(partial(self._end, out_of_date))
 
     async def _fold(self, reader: Reader, decoded: list[Decoded[Event]]) -> None:
-        """Fold what everybody reads; shops that are behind are left out. Raises Fenced."""
-        work = Work(
+        """Fold the batch without shops that are behind. Raises Fenced."""
+        work = BatchWork(
             decoded,
             BAD_IN_A_BATCH,
             limited_from={each: row.limited_from for each, row in self._asked_to_go_on.items()},
@@ -218,7 +219,7 @@ class Runner(Generic[Event]):
         await reader.report({entry.partition: self._loaded[entry.partition] for entry in entries})
 
     def _save(
-        self, transaction: Transaction, work: Work[Event], *, entries: Sequence[Entry]
+        self, transaction: Transaction, work: BatchWork[Event], *, entries: Sequence[Entry]
     ) -> None:
         moves: dict[int, Move] = {}
         for entry in entries:
@@ -231,7 +232,7 @@ class Runner(Generic[Event]):
         stops.begin(transaction, self._behind.rows_for(work))
 
     def _write_stop(self, reason: str) -> None:
-        """Note that all shops are stopped where the positions are."""
+        """Record that all shops are stopped at the present positions."""
         with self._store.begin() as transaction:
             rows = [
                 StoppedShop(

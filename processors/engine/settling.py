@@ -1,7 +1,7 @@
-"""Settles a batch: limits first, then parking, then one transaction; where that fails, a search.
+"""Settles a batch: limits first, then parking, then one transaction; if that fails, a search for
+the bad records.
 
-What is rejected is on the topic `parked` before the transaction that passes it commits. A crash
-between the two parks it twice under one id.
+Rejected records are on the topic `parked` before the transaction that passes them commits.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from processors.engine.limits import Failures, TooManyFailures, first_passed
 from processors.engine.parking import parked, without_body
 from processors.engine.processor import Processor
 from processors.engine.store_calls import StoreCalls
-from processors.engine.work import Work
+from processors.engine.work import BatchWork
 from stream.log.contract import Log, RecordsRefused
 from stream.metrics import ProcessorMetrics
 from stream.store.contract import Store, StoreError, Transaction
@@ -32,7 +32,7 @@ class _RolledBack(Exception):
 
 
 class Settling(Generic[Event]):
-    """What all batches of one processor have in common, whoever reads them."""
+    """The settings and state shared by all batches of one processor."""
 
     def __init__(
         self,
@@ -50,9 +50,9 @@ class Settling(Generic[Event]):
 
     async def settle(
         self,
-        work: Work[Event],
+        work: BatchWork[Event],
         calls: StoreCalls,
-        save: Callable[[Transaction, Work[Event]], None],
+        save: Callable[[Transaction, BatchWork[Event]], None],
     ) -> None:
         """Park and fold, with `save` (positions, rows) at the beginning of the transaction.
 
@@ -82,7 +82,7 @@ class Settling(Generic[Event]):
             self._failures.forget(shop)
         self._committed(work.events())
 
-    def _check_limits(self, work: Work[Event]) -> None:
+    def _check_limits(self, work: BatchWork[Event]) -> None:
         while work.failed():
             passed = first_passed(self._failures.trial(), work.counted())
             if passed is None:
@@ -92,7 +92,7 @@ class Settling(Generic[Event]):
                 raise TooManyFailures(reason)
             work.leave_behind(passed.shop, reason)
 
-    async def _park(self, work: Work[Event]) -> None:
+    async def _park(self, work: BatchWork[Event]) -> None:
         rejects = work.to_park()
         if not rejects:
             return
@@ -103,22 +103,24 @@ class Settling(Generic[Event]):
         work.parked |= {entry.place for entry, _ in rejects}
         self._metrics.parked.inc(len(rejects))
 
-    async def _park_without_body(self, work: Work[Event], refused: RecordsRefused) -> None:
-        """The topic `parked` takes less than the record's own: its body stays there, where a replay
-        reads it. Where nothing can be parked, the shops wait, and nothing is passed."""
+    async def _park_without_body(self, work: BatchWork[Event], refused: RecordsRefused) -> None:
+        """The topic `parked` takes smaller records than the record's own: the body stays there,
+        where a replay reads it. If nothing can be parked, the shops wait, and nothing is passed."""
         try:
             await self._log.append([without_body(record) for record in refused.records])
         except RecordsRefused as again:
             for shop in {record.headers.get("shop", "") for record in again.records}:
                 work.leave_behind(shop, f"its records cannot be parked: {again.detail}")
 
-    def _write(self, work: Work[Event], save: Callable[[Transaction, Work[Event]], None]) -> None:
+    def _write(
+        self, work: BatchWork[Event], save: Callable[[Transaction, BatchWork[Event]], None]
+    ) -> None:
         with self.store.begin() as transaction:
             save(transaction, work)
             for events in work.calls():
                 self.processor.apply(transaction, events, self.clock_ms())
 
-    def _search(self, work: Work[Event]) -> Found[Event]:
+    def _search(self, work: BatchWork[Event]) -> Found[Event]:
         found: Found[Any] = Found()
         try:
             with self.store.begin() as transaction:

@@ -18,7 +18,9 @@ ALL_SHOPS = ""
 
 
 class StoppedShop(NamedTuple):
-    """Columns of `stopped_shop`, of which the first four are its key."""
+    """Columns of `stopped_shop`, the first four its key: up to where the shop's records are folded,
+    per partition. The processor's own position goes on without the shop; the log keeps what the row
+    needs."""
 
     processor: str
     topic: str
@@ -40,7 +42,7 @@ KEY = "processor = :processor AND topic = :topic AND partition = :partition AND 
 
 
 def resume_command(processor: str, shop: str = ALL_SHOPS) -> str:
-    """What lets it go on, for messages."""
+    """The command that resumes it, for messages."""
     named = f" --shop {shop}" if shop else ""
     return (
         "after an upgrade restart `orderwire serve`; to go on as it is, and park what fails, "
@@ -69,7 +71,7 @@ def first_needed(reading: Reading) -> dict[tuple[str, str, int], int]:
 
 
 def begin(transaction: Transaction, rows: Collection[StoppedShop]) -> None:
-    """Note shops that fall behind from here on."""
+    """Record shops that fall behind from here on."""
     for row in rows:
         transaction.execute(f"DELETE FROM stopped_shop WHERE {KEY}", **_key(row))
         transaction.execute(
@@ -80,7 +82,7 @@ def begin(transaction: Transaction, rows: Collection[StoppedShop]) -> None:
 
 
 def move(transaction: Transaction, row: StoppedShop, to: StoppedShop) -> None:
-    """Replace `row` by `to`. Raises Fenced where another owner has moved it."""
+    """Replace `row` by `to`. Raises Fenced if another owner has moved it."""
     changed = transaction.execute(
         "UPDATE stopped_shop SET next = :next, stopped = :stopped, reason = :reason,"
         # Somebody may have asked to go on since the row was read.
@@ -94,7 +96,7 @@ def move(transaction: Transaction, row: StoppedShop, to: StoppedShop) -> None:
 
 
 def end(transaction: Transaction, row: StoppedShop) -> None:
-    """The shop is where its processor is."""
+    """The shop has caught up with its processor."""
     transaction.execute(f"DELETE FROM stopped_shop WHERE {KEY}", **_key(row))
 
 
@@ -103,7 +105,7 @@ def go_on(
     row: StoppedShop,
     limited_from: int,
 ) -> None:
-    """Let a shop, or a processor, go on; what still fails below `limited_from` is parked."""
+    """Resume a shop, or a processor; records that still fail below `limited_from` are parked."""
     transaction.execute(
         f"UPDATE stopped_shop SET stopped = 0, limited_from = :limited_from WHERE {KEY}",
         limited_from=limited_from,

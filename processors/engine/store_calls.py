@@ -1,4 +1,5 @@
-"""Runs blocking calls of the store in a thread of their own, again and again while it is away."""
+"""Runs blocking store calls in a thread of their own, with retries while the store is
+unavailable."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,7 +28,8 @@ class StoreCalls:
         self._away = False
 
     async def until_done(self, call: Callable[[], T]) -> T:
-        """The database is away, busy or made us a deadlock's victim: nothing happened; try again.
+        """Retry while the database is unavailable or busy, or chose us as a deadlock's victim: the
+        call had no effect then.
 
         Raises StoreUnavailable once `stop` is set, and whatever else the call raises.
         """
@@ -55,5 +57,5 @@ class StoreCalls:
                 return result
 
     def close(self) -> None:
-        """Wait for the call under way, if there is one."""
+        """Wait for a running call."""
         self._thread.shutdown(wait=True)

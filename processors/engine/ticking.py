@@ -1,9 +1,4 @@
-"""Ticks, apart from each other: one that raises costs neither another projection nor another shop.
-
-A tick is asked for all shops together, in one transaction. Where that raises, it is asked shop by
-shop, a few in a second, until a round passes without a failure. A shop that fails is reported and
-waits, longer each time.
-"""
+"""Isolates ticks: one that raises affects neither another projection nor another shop."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -22,7 +17,7 @@ log = structlog.get_logger()
 
 
 class FailingTick(NamedTuple):
-    """A tick that raised when it was last asked. `shop` None: of no shop in particular."""
+    """A tick that raised when last called. `shop` None: of no shop in particular."""
 
     tick: str
     shop: str | None
@@ -38,7 +33,12 @@ class _Pause:
 
 @dataclass(slots=True)
 class OneTick:
-    """The tick of one projection."""
+    """The tick of one projection.
+
+    It is called for all shops together, in one transaction. If that raises, it is called shop by
+    shop, a few per second, until a round passes without a failure; a failing shop is reported and
+    waits, longer each time.
+    """
 
     processor: str
     name: str
@@ -50,11 +50,11 @@ class OneTick:
     _paused: dict[str | None, _Pause] = field(default_factory=dict)
 
     def failing(self) -> list[FailingTick]:
-        """What raised when it was last asked."""
+        """What raised when last called."""
         return [FailingTick(self.name, shop, each.reason) for shop, each in self._paused.items()]
 
     def run(self, store: Store, now_ms: int, now_s: float) -> None:
-        """Ask it. `now_s`: seconds from any moment on. Raises StoreError."""
+        """Call the tick. `now_s`: seconds from any moment on. Raises StoreError."""
         if not self._by_shop:
             if self._ask(store, now_ms, now_s, None):
                 return

@@ -15,8 +15,8 @@ CATCHES_UP = ""
 
 
 @dataclass(slots=True)
-class Work(Generic[Event]):
-    """Changes while it is settled: failures turn events into rejects, and shops drop out."""
+class BatchWork(Generic[Event]):
+    """A batch while it is settled: failures turn events into rejects, and shops drop out."""
 
     decoded: list[Decoded[Event]]
     at_most: int
@@ -33,7 +33,7 @@ class Work(Generic[Event]):
     """Places of entries that are on the topic `parked` by now."""
 
     def leave_behind(self, shop: str, reason: str) -> None:
-        """Take the shop's entries out."""
+        """Remove the shop's entries."""
         self.left_behind[shop] = reason
         self.dropped += [each.entry for each in self.decoded if each.shop == shop]
         self.decoded = [each for each in self.decoded if each.shop != shop]
@@ -41,7 +41,7 @@ class Work(Generic[Event]):
             self.groups = [group for group in self.groups if group[0].shop != shop]
 
     def take(self, found: Found[Event]) -> None:
-        """Go by what a search has found."""
+        """Apply the result of a search."""
         self.decoded = [
             each._replace(outcome=found.bad.get(each.entry.place, each.outcome))
             for each in self.decoded
@@ -60,7 +60,7 @@ class Work(Generic[Event]):
         ]
 
     def failed(self) -> bool:
-        """Whether there is a failure of ours among them."""
+        """Whether one of them failed by our fault."""
         return any(isinstance(each.outcome, Failed) for each in self.decoded)
 
     def last_failure(self, shop: str | None) -> str:

@@ -1,12 +1,9 @@
-"""customers/merge: a customer that is gone counts as the one that is kept, whichever of their
-orders comes before or after the merge.
+"""customers/merge: a deleted customer counts as the kept one, whichever of their orders comes
+before or after the merge.
 
-Merges make chains (A into B, B into C), told in any order; the alias of each customer names the end
-of its chain. Merges that contradict each other do not come from Shopify, since an id is deleted
-once. Should they (A into B and into C, or B into A too), all customers that any merge names
-together are one, under the smallest id of those that none deleted, or of all: so the order of
-arrival does not matter then either. Aliases are changed only with the shop locked alone and read
-with it locked, shared.
+Merges form chains (A into B, B into C) in any order of arrival; the alias of each customer names
+the end of its chain. Aliases change only with the shop locked exclusively and are read with a
+shared lock.
 """
 
 from collections.abc import Collection
@@ -41,8 +38,7 @@ class Aliases:
         )
 
     def look_up(self, customers: Collection[str]) -> None:
-        """Read the aliases of `customers`; to be done before `kept` is asked, for all of a batch at
-        once."""
+        """Read the aliases of `customers`; call it before `kept`, for all of a batch together."""
         unknown = [customer for customer in customers if customer not in self._kept]
         self._kept.update(zip(unknown, unknown, strict=True))
         if self._any:
@@ -52,12 +48,17 @@ class Aliases:
             self._kept.update((row.deleted, row.kept) for row in found.values())
 
     def kept(self, customer: str) -> str:
-        """Who `customer` is now."""
+        """The customer that `customer` is merged into, or itself."""
         return self._kept[customer]
 
     def merge(self, event: CustomersMerged) -> tuple[str, ...]:
-        """Take note of a merge. Returns the customers that have counted for themselves and now do
-        not."""
+        """Record a merge. Returns the customers that counted for themselves and now do not.
+
+        Contradicting merges do not come from Shopify, since an id is deleted once. If they did (A
+        into B and into C, or B into A too), all customers that any merge joins are one, under the
+        smallest id of those that none deleted, or of all, so that the order of arrival does not
+        matter.
+        """
         self.look_up((event.kept_id, event.deleted_id))
         heads = {self.kept(event.kept_id), self.kept(event.deleted_id)}
         found = self._transaction.query(

@@ -1,7 +1,4 @@
-"""A shop's currency where none is set: that of most of its orders that count.
-
-Nothing else than the orders decides it, so it is the same whichever came first.
-"""
+"""A shop's currency if none is set: that of most of its orders that count, whichever came first."""
 
 from typing import Final
 

@@ -1,8 +1,5 @@
-"""Whose an order is: the customer's id, or a guest by the hash of the e-mail address.
-
-This is the one place where an address is normalised for aggregates. Destinations normalise as
-their vendor wants (`destinations/meta/identity.py`).
-"""
+"""The customer of an order: the id, or a guest by the hash of the e-mail address. Only here is an
+address normalised for aggregates; destinations normalise as their vendor wants."""
 
 import hashlib
 import unicodedata
@@ -23,7 +20,7 @@ def email_key(email: str | None) -> str:
 
 
 def customer_key(order: Order) -> str:
-    """The customer's id; a guest's `email_key` behind `g:`; "" where there is neither."""
+    """The customer's id; a guest's `email_key` after `g:`; "" if there is neither."""
     if order.customer_id is not None:
         return order.customer_id
     return GUEST + email_key(order.email) if order.email else ""

@@ -1,8 +1,5 @@
-"""The one processor of orders: record -> event -> row of facts -> every aggregate, at once.
-
-It reads and decodes a record once, folds it into the order's row, and hands the change to the
-projections that the composition root names; it knows none of them.
-"""
+"""The processor of orders: decodes each record once, folds it into the order's row of facts, and
+passes the change to the projections that the composition root names."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
@@ -11,14 +8,14 @@ from processors.engine.processor import Tick
 from processors.engine.projection import (
     Change,
     Projection,
+    ProjectionWork,
     Projector,
-    Work,
     ticks_of_projections,
 )
 from processors.orders import refetch
 from processors.orders.aliases import Aliases
 from processors.orders.row import ORDERS, OrderRow
-from processors.orders.shop import SHOPS, ShopRow, learned
+from processors.orders.shop import SHOPS, OrderShopRow, learned
 from processors.orders.state import fold
 from processors.shopify.orders import (
     CustomersMerged,
@@ -38,7 +35,7 @@ Follow = Callable[[Transaction, Sequence[Order], int], None]
 """(transaction, snapshots of orders, now in Unix ms): entities that orders change, too."""
 
 
-class Orders:
+class OrdersProcessor:
     """A `processors.engine.processor.Processor`. `zones` are of the shops that have one set."""
 
     name = NAME
@@ -81,13 +78,13 @@ class Orders:
     def _shops(
         self, transaction: Transaction, by_shop: Mapping[str, Sequence[OrderEvent]], now_ms: int
     ) -> None:
-        """Lock the shops: exclusively where customers are merged or the shop's offset changes."""
+        """Lock the shops: exclusively if customers are merged or the shop's offset changes."""
         names = {f"shop{number}": shop for number, shop in enumerate(sorted(by_shop))}
         sql = (
-            f"SELECT {', '.join(ShopRow._fields)} FROM order_shop "
+            f"SELECT {', '.join(OrderShopRow._fields)} FROM order_shop "
             f"WHERE shop IN ({', '.join(f':{name}' for name in names)})"
         )
-        known = {row[0]: ShopRow(*row) for row in transaction.query(sql, **names)}
+        known = {row[0]: OrderShopRow(*row) for row in transaction.query(sql, **names)}
         changing = [
             shop
             for shop, events in by_shop.items()
@@ -98,21 +95,23 @@ class Orders:
         if changing:
             found = transaction.load(SHOPS, [(shop,) for shop in sorted(changing)])
             rows = [
-                self._learned(found.get((shop,), ShopRow(shop)), by_shop[shop], now_ms)
+                self._learned(found.get((shop,), OrderShopRow(shop)), by_shop[shop], now_ms)
                 for shop in sorted(changing)
             ]
             transaction.save(SHOPS, [row for row in rows if found.get((row.shop,)) != row])
         rest = [(shop,) for shop in sorted(by_shop.keys() - set(changing))]
         transaction.load(SHOPS, rest, shared=True)
 
-    def _learned(self, shop: ShopRow, events: Sequence[OrderEvent], now_ms: int) -> ShopRow:
+    def _learned(
+        self, shop: OrderShopRow, events: Sequence[OrderEvent], now_ms: int
+    ) -> OrderShopRow:
         if shop.shop in self._zones:
             return shop
         return learned(shop, (event for event in events if isinstance(event, Order)), now_ms)
 
     @property
     def ticks(self) -> Mapping[str, Tick]:
-        """What time alone changes, by projection: one that fails stops no other."""
+        """Time-driven changes by projection: one that fails stops no other."""
         return ticks_of_projections(self._projections)
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
@@ -121,7 +120,9 @@ class Orders:
             tick(transaction, now_ms, shop)
 
 
-def _merge(transaction: Transaction, work: Work, shop: str, events: Sequence[OrderEvent]) -> None:
+def _merge(
+    transaction: Transaction, work: ProjectionWork, shop: str, events: Sequence[OrderEvent]
+) -> None:
     merges = [event for event in events if isinstance(event, CustomersMerged)]
     if not merges:
         return

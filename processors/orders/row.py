@@ -1,8 +1,5 @@
-"""One row of facts per order: what every aggregate that counts orders is made of.
-
-The row holds no personal data: customers by id, guests by a hash, where they live no finer than
-the province. Money is in minor units of `currency`, the shop's.
-"""
+"""One row of facts per order, the basis of every aggregate that counts orders. It holds no personal
+data: customers by id, guests by a hash, their address no finer than the province."""
 
 from typing import Final, NamedTuple
 
@@ -13,7 +10,7 @@ from stream.store.contract import Entities
 VOID: Final = frozenset({"voided"})
 
 
-class Line(msgspec.Struct, frozen=True, array_like=True):
+class OrderLine(msgspec.Struct, frozen=True, array_like=True):
     """A line item as it was bought."""
 
     product_id: str
@@ -26,7 +23,7 @@ class Line(msgspec.Struct, frozen=True, array_like=True):
     """None where the body has no readable price."""
 
 
-class Detail(msgspec.Struct, frozen=True, array_like=True):
+class OrderDetail(msgspec.Struct, frozen=True, array_like=True):
     """What aggregates seldom read, kept as one value. New fields go to the end, with a default."""
 
     subtotal: int | None = None
@@ -34,11 +31,11 @@ class Detail(msgspec.Struct, frozen=True, array_like=True):
     shipping: int | None = None
     tax: int | None = None
     discount_codes: tuple[str, ...] = ()
-    lines: tuple[Line, ...] = ()
+    lines: tuple[OrderLine, ...] = ()
 
 
 class OrderRow(NamedTuple):
-    """Columns of `shop_order`."""
+    """Columns of `shop_order`. Money is in minor units of `currency`, the shop's."""
 
     shop: str
     order_id: str
@@ -86,17 +83,17 @@ class OrderRow(NamedTuple):
 
 ORDERS: Final = Entities("shop_order", OrderRow, 2)
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(Detail)
+_decoder = msgspec.msgpack.Decoder(OrderDetail)
 
 
-def encoded(detail: Detail) -> bytes:
+def encoded(detail: OrderDetail) -> bytes:
     """As `OrderRow.detail` keeps it."""
     return _encoder.encode(detail)
 
 
-def decoded(detail: bytes) -> Detail:
+def decoded(detail: bytes) -> OrderDetail:
     """From `encoded`."""
-    return _decoder.decode(detail) if detail else Detail()
+    return _decoder.decode(detail) if detail else OrderDetail()
 
 
 def blank(shop: str, order_id: str) -> OrderRow:

@@ -1,4 +1,4 @@
-"""What orders say of their shop as a whole: how far it is ahead of UTC."""
+"""The shop's UTC offset, learned from its orders."""
 
 from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
@@ -9,7 +9,7 @@ from stream.store.contract import Entities, Reading
 DAY_MS: Final = 86_400_000
 
 
-class ShopRow(NamedTuple):
+class OrderShopRow(NamedTuple):
     """Columns of `order_shop`. Locked by whoever changes what all orders of a shop depend on."""
 
     shop: str
@@ -19,11 +19,12 @@ class ShopRow(NamedTuple):
     where no time zone is set. Shopify writes order times in the shop's own offset."""
 
 
-SHOPS: Final = Entities("order_shop", ShopRow, 1)
+SHOPS: Final = Entities("order_shop", OrderShopRow, 1)
 
 
-def learned(shop: ShopRow, orders: Iterable[Order], now_ms: int) -> ShopRow:
-    """The shop with the offset of its newest orders. Test orders may be older than its settings."""
+def learned(shop: OrderShopRow, orders: Iterable[Order], now_ms: int) -> OrderShopRow:
+    """The shop with the offset of its newest orders. Test orders are ignored: they may be older
+    than its settings."""
     tomorrow = now_ms // DAY_MS + 1
     newest = (shop.offset_day, shop.offset_s)
     seen = {
@@ -38,7 +39,7 @@ def learned(shop: ShopRow, orders: Iterable[Order], now_ms: int) -> ShopRow:
 
 
 def offsets(reading: Reading, shops: Collection[str]) -> dict[str, int]:
-    """Seconds ahead of UTC by shop, of those that orders have come of."""
+    """Seconds ahead of UTC by shop, of shops with orders."""
     if not shops:
         return {}
     only = {"shop": next(iter(shops))} if len(shops) == 1 else {}

@@ -1,26 +1,6 @@
 """The order as an entity: the newest snapshot, the union of all refunds seen, and whether it was
-deleted.
-
-Each part only grows in one direction, so duplicates, retries and any order of arrival end in the
-same state.
-
-`current_total` already lacks what was returned or edited away, but not money given back without a
-return (docs/facts/shopify.md, "Orders", "Refunds"). So
-
-    still returned = worth of what was returned by refunds that the snapshot does not list
-    without return = max(0, money of all refunds - worth of what all refunds returned)
-    edited away    = max(0, total - current_total - worth returned by the snapshot's refunds)
-    net            = current_total - max(0, still returned + without return - edited away)
-
-at least 0. Money and worth are summed over all refunds before they are compared: one refund may
-take the goods back and a later one the money, or give back a fee that the first one kept. A refund
-without returned lines may be the money for what an edit took off, and one that the snapshot does
-not list may be what its `current_total` lacks already.
-
-A `refunds/create` may lack the shop's currency and have only the buyer's. Refunds are kept by id
-and currency, and those in another currency than the order's are not counted: the order's own
-snapshots have the same refund in shop money.
-"""
+deleted. Each part only grows in one direction, so duplicates, retries and any order of arrival end
+in the same state."""
 
 import json
 
@@ -32,7 +12,21 @@ from processors.shopify.tolerance import micros
 
 
 def net(row: OrderRow) -> int:
-    """What the merchant keeps of the order, minor units (module docstring)."""
+    """What the merchant keeps of the order, minor units, at least 0.
+
+    `current_total` already lacks what was returned or edited away, but not money given back without
+    a return (docs/facts/shopify.md, "Orders", "Refunds"). So
+
+        still returned = worth of what was returned by refunds that the snapshot does not list
+        without return = max(0, money of all refunds - worth of what all refunds returned)
+        edited away    = max(0, total - current_total - worth returned by the snapshot's refunds)
+        net            = current_total - max(0, still returned + without return - edited away)
+
+    Money and worth are summed over all refunds before they are compared: one refund may take the
+    goods back and a later one the money, or give back a fee that the first one kept. A refund
+    without returned lines may be the money for what an edit took off, and one that the snapshot
+    does not list may be what its `current_total` lacks already.
+    """
     if not row.refunds:
         return max(0, row.current_total)
     paid_back = worth = worth_listed = 0
@@ -61,8 +55,12 @@ def _in_own_currency(row: OrderRow) -> list[list[int]]:
 
 
 def _merged_refunds(refunds: str, told: tuple[Refund, ...], currency: str, *, newest: bool) -> str:
-    """The union by id and currency, the larger amount where two differ (a refund's transaction
-    succeeds later, never un-succeeds)."""
+    """The union by id and currency; of two amounts the larger (a refund's transaction succeeds
+    later, never un-succeeds).
+
+    A `refunds/create` may have only the buyer's currency. Refunds in another currency than the
+    order's are not counted: the order's own snapshots have the same refund in shop money.
+    """
     if not refunds and not told:
         return ""
     known: dict[str, list[int]] = json.loads(refunds) if refunds else {}
@@ -78,8 +76,8 @@ def _merged_refunds(refunds: str, told: tuple[Refund, ...], currency: str, *, ne
 
 
 def _landing(row: OrderRow | None, event: Order) -> str:
-    """The landing site, whichever state told it: an order has one for ever, and Shopify Events have
-    none until Shopify has attributed the visit. Of several the one that says most."""
+    """The landing site from any state: an order has one for ever, and Shopify Events have none
+    until Shopify has attributed the visit. Of several the longest."""
     told, known = reduced(event.landing_site), row.landing if row is not None else ""
     return max(told, known, key=lambda landing: (len(landing), landing))
 

@@ -1,9 +1,5 @@
-"""What the buyer of an order bought and pays for, whatever became of it later.
-
-Edits count and refunds do not, so that a sale is worth the same whether its first delivery or its
-last one is read. An edit and a refund look alike in a body: both are refund objects that take lines
-off the order. One that gave money, or owes some, is a refund; one that did neither took off what
-was never paid.
+"""What the buyer of an order bought and pays for, whatever happened later: edits count and refunds
+do not, so that a sale is worth the same in its first delivery and its last.
 
 | what happened | `current_*` of the body | bought |
 |---|---|---|
@@ -12,9 +8,6 @@ was never paid.
 | edited up | with the lines | with the lines |
 | goods came back, money was given back or is owed | without the goods | with the goods |
 | money was given back without goods | the order | the order |
-
-The sender decides when (`destinations/meta/policy.py`): the bought of the state in which the order
-first is a sale, or of a newer one as long as no request was made.
 """
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +27,8 @@ class Taken(NamedTuple):
 
 
 def gave_money(refund: Mapping[str, Any], currency: str) -> bool:
-    """Whether a refund object gave money back, or owes some: not an edit of an unpaid order."""
+    """Whether a refund object gave money back, or owes some. Else it is an edit of an unpaid order:
+    both take lines off the order."""
     for code, amounts in paid_back_by(refund, currency).items():
         if any(_positive(amount, code) for amount in amounts):
             return True
@@ -52,7 +46,8 @@ def _positive(amount: Any, currency: str) -> bool:
 
 
 def taken(refunds: Sequence[Mapping[str, Any]], side: Side, *, taxes_included: bool) -> Taken:
-    """The sum of what `refunds` took off, in the amounts of one side; unreadable ones are none."""
+    """The sum of what `refunds` took off, in the amounts of one side; unreadable ones count as
+    none."""
     total = subtotal = tax = 0
     for refund in refunds:
         total += sum(_read(refund, field, side) for field in FEES)
@@ -87,8 +82,8 @@ def _read(entry: Mapping[str, Any], field: str, side: Side) -> int:
 
 
 def amount(original: int | None, current: int | None, edited: int, refunded: int) -> int | None:
-    """A total of what was bought: `current` and what refunds took off; where a body has no current
-    total, `original` without what edits took off. None where it has neither."""
+    """A total of what was bought: `current` and what refunds took off; without a current total,
+    `original` less what edits took off. None if the body has neither."""
     if current is not None:
         return current + refunded
     return None if original is None else max(original - edited, 0)

@@ -23,8 +23,8 @@ from stream.record import Entry, Record
 
 
 class Checkout(msgspec.Struct, frozen=True, kw_only=True):
-    """A checkout as one delivery saw it. Money in minor units of `currency`, which is the shop's
-    wherever the delivery tells shop money, else the buyer's."""
+    """A checkout in the state of one delivery. Money in minor units of `currency`: the shop's if
+    the delivery has shop money, else the buyer's."""
 
     shop: str
     token: str
@@ -54,7 +54,7 @@ class CheckoutDeleted(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Cart(msgspec.Struct, frozen=True, kw_only=True):
-    """A cart as one delivery saw it: no customer, no attribution, online store only
+    """A cart in the state of one delivery: no customer, no attribution, online store only
     (docs/facts/shopify.md, "Carts")."""
 
     shop: str
@@ -78,9 +78,9 @@ def _checkout(record: Record, body: dict[str, Any]) -> Checkout:
     created = timestamp(body.get("created_at"), "created_at")
     updated = timestamp(body.get("updated_at"), "updated_at") or created
     currency = currency_code(body.get("currency"), "currency")
-    told = body.get("total_price", body.get("total_price_set"))
-    if updated is None or currency is None or told is None:
-        raise lacking(created_at=updated, currency=currency, total_price=told)
+    total_price = body.get("total_price", body.get("total_price_set"))
+    if updated is None or currency is None or total_price is None:
+        raise lacking(created_at=updated, currency=currency, total_price=total_price)
     total = _total(body, currency)
     customer = mapping(body.get("customer"))
     email = text(body.get("email")) or text(customer.get("email"))
@@ -111,10 +111,10 @@ class Money(NamedTuple):
 
 
 def _total(body: dict[str, Any], currency: str) -> Money:
-    """The checkout's total, in shop money where the body tells it.
+    """The checkout's total, in shop money if the body has it.
 
-    Price fields are in the buyer's currency, while `currency` is the shop's (Shopify changelog,
-    24 October 2018: "Multi-currency checkouts"; docs/facts/shopify.md, "Checkouts").
+    Price fields are in the buyer's currency, while `currency` is the shop's (Shopify changelog, 24
+    October 2018: "Multi-currency checkouts"; docs/facts/shopify.md, "Checkouts").
     """
     in_shop_money = mapping(mapping(body.get("total_price_set")).get("shop_money"))
     if in_shop_money.get("amount") not in (None, ""):
@@ -161,7 +161,7 @@ def _cart(record: Record, body: dict[str, Any]) -> Cart:
 
 
 def decode_checkout(entry: Entry) -> CheckoutEvent | None:
-    """A record of the topic `checkouts` as an event; None where policy ignores it.
+    """A record of the topic `checkouts` as an event; None if policy ignores it.
 
     Raises Rejected.
     """

@@ -1,14 +1,12 @@
-"""What the row of facts keeps of an order beyond what decides its state.
-
-Nothing here rejects an order: a fact that cannot be read is absent.
-"""
+"""The facts of an order beyond its state. A fact that cannot be read is absent; nothing here
+rejects an order."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from processors.orders.row import Detail, Line, encoded
+from processors.orders.row import OrderDetail, OrderLine, encoded
 from processors.shopify.landing import clean
 from processors.shopify.raw_order import RawFacts, RawLine, RawOrder, RawPlace
 from processors.shopify.tolerance import Rejected, identifier, mapping, money, text
@@ -33,7 +31,7 @@ NO_FACTS: Final = Facts("", "", "", b"")
 
 
 def decoded(body: bytes) -> RawOrder:
-    """The body; without its facts where one of them has a shape that no order has.
+    """The body; without its facts if one of them has an unexpected shape.
 
     Raises msgspec.DecodeError.
     """
@@ -44,12 +42,12 @@ def decoded(body: bytes) -> RawOrder:
 
 
 def facts(raw: RawOrder, currency: str) -> Facts:
-    """The facts of an order's body; empty ones where `decoded` had to do without."""
+    """The facts of an order's body; empty if `decoded` left them out."""
     if not isinstance(raw, RawFacts):
         return NO_FACTS
     place = raw.shipping_address or raw.billing_address or RawPlace()
     shipping = mapping(mapping(raw.total_shipping_price_set).get("shop_money")).get("amount")
-    detail = Detail(
+    detail = OrderDetail(
         subtotal=_money(raw.subtotal_price, raw.subtotal_price_set, currency),
         discount=_money(raw.total_discounts, raw.total_discounts_set, currency),
         shipping=_money(shipping, None, currency),
@@ -71,13 +69,13 @@ def _given(lines: list[RawLine] | msgspec.UnsetType | None) -> Sequence[RawLine]
     return lines if isinstance(lines, list) else ()
 
 
-def _lines(lines: Iterable[RawLine], currency: str) -> Iterable[Line]:
+def _lines(lines: Iterable[RawLine], currency: str) -> Iterable[OrderLine]:
     for number, line in enumerate(lines):
         if number == LINES:
             return
         quantity = _count(line.quantity)
         current = quantity if line.current_quantity is None else _count(line.current_quantity)
-        yield Line(
+        yield OrderLine(
             product_id=identifier(line.product_id) or "",
             variant_id=identifier(line.variant_id) or "",
             sku=_text(line.sku),
@@ -97,7 +95,7 @@ def _text(value: Any) -> str:
 
 
 def _code(value: Any) -> str:
-    """An ISO code in capitals; "" for what is none."""
+    """An ISO code in capitals; "" for anything else."""
     code = _text(value).upper()
     return code if len(code) <= 6 and code.isascii() and code.replace("-", "").isalnum() else ""
 

@@ -1,7 +1,5 @@
-"""What a landing site says about where a visitor came from, and the part of it worth keeping.
-
-Visitors write this text: nothing here raises, whatever it is, and lengths are bounded.
-"""
+"""Reads what a landing site says about a visitor's origin, and reduces it to that. Visitors write
+this text: nothing here raises, and lengths are bounded."""
 
 import re
 from typing import Final
@@ -55,9 +53,9 @@ def clean(value: str, characters: int) -> str:
 
 
 def parameters(landing_site: str) -> dict[str, str]:
-    """The query parameters read, by lower-case name; the first that says something counts.
+    """The query parameters read, by lower-case name; the first non-empty one counts.
 
-    `&amp;` is a link copied out of HTML.
+    `&amp;` comes from links copied out of HTML.
     """
     found: dict[str, str] = {}
     query = landing_site.partition("?")[2].partition("#")[0]
@@ -74,7 +72,7 @@ def parameters(landing_site: str) -> dict[str, str]:
 
 
 def readable(landing_site: str) -> bool:
-    """Whether it is a page that a visitor can have landed on, and not a wallet's own path."""
+    """Whether it is a page that a visitor can have landed on, not a wallet's own path."""
     if _WALLET.match(landing_site) or not _URL.match(landing_site):
         return False
     if landing_site.isascii() and "[" not in landing_site and "]" not in landing_site:
@@ -91,9 +89,9 @@ def _quoted(value: str) -> str:
 
 
 def reduced(landing_site: str | None) -> str:
-    """The landing site without what is not read: no path, and of click ids only that there is one.
+    """The landing site reduced to what is read: no path, and of click ids only their presence.
 
-    Attribution of the reduced one equals that of the whole. "" where it says nothing at all.
+    Its attribution equals that of the whole one. "" if it says nothing.
     """
     if not landing_site:
         return ""

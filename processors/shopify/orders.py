@@ -1,9 +1,5 @@
-"""Decodes records of the topic `orders` into typed events, or raises Rejected.
-
-State is derived from the body; the topic label is not signed and only says which shape to expect.
-`Order` carries what aggregates need; `destinations/meta` reads the rest (addresses, items,
-attributes) from `Order.body`.
-"""
+"""Decodes records of the topic `orders` into typed events, or raises Rejected. The body decides the
+state; the topic label is not signed and only says which shape to expect."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -47,7 +43,8 @@ class Lacking(NamedTuple):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """An order as one delivery saw it. Money in minor units of `currency`, the shop's."""
+    """An order in the state of one delivery. Money in minor units of `currency`, the shop's.
+    `destinations` read the rest (addresses, items, attributes) from `body`."""
 
     shop: str
     order_id: str
@@ -89,7 +86,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefundCreated(msgspec.Struct, frozen=True, kw_only=True):
-    """A refund told by refunds/create; it may come before its order."""
+    """A refund from refunds/create; it may come before its order."""
 
     shop: str
     order_id: str
@@ -141,7 +138,7 @@ def shop_amount(plain: Any, amount_set: Any, currency: str | None, field: str) -
 
 
 def order(record: Record, zones: Zones, *, with_facts: bool = False) -> Order:
-    """Decode any delivery that carries a whole order. Raises Rejected.
+    """Decode any delivery with a whole order. Raises Rejected.
 
     `with_facts` also reads what only the row of facts needs.
     """
@@ -154,7 +151,7 @@ def order(record: Record, zones: Zones, *, with_facts: bool = False) -> Order:
         mapping(mapping(raw.total_price_set).get("shop_money")).get("currency_code"),
         "total_price_set",
     )
-    told = raw.total_price if raw.total_price not in (None, "") else raw.total_price_set
+    total_price = raw.total_price if raw.total_price not in (None, "") else raw.total_price_set
     total = shop_amount(raw.total_price, raw.total_price_set, currency, "total_price")
     # Whole orders have both keys, whatever is in them: this one would wipe out what is known.
     filtered = raw.financial_status is msgspec.UNSET and raw.line_items is msgspec.UNSET
@@ -163,7 +160,7 @@ def order(record: Record, zones: Zones, *, with_facts: bool = False) -> Order:
             id=order_id,
             created_at=processed,
             currency=currency,
-            total_price=told if currency is None else total,
+            total_price=total_price if currency is None else total,
             financial_status=None if filtered else "",
             line_items=None if filtered else "",
         )
@@ -233,7 +230,7 @@ def _refund_created(record: Record, body: dict[str, Any]) -> RefundCreated:
     if currency in NEVER_A_SHOP_S:
         raise Rejected(
             "refund_without_shop_money",
-            f"it is told in {currency} only; the order's next delivery tells it in shop money",
+            f"it is in {currency} only; the order's next delivery has it in shop money",
         )
     found = refund(body, currency, taxes_included=None)
     if found is None:
@@ -248,7 +245,7 @@ NEVER_A_SHOP_S = frozenset({"USDC"})
 
 
 def decode_order(entry: Entry, zones: Zones, *, with_facts: bool = False) -> OrderEvent | None:
-    """A record of the topic `orders` as an event; None where policy ignores it. Raises Rejected."""
+    """A record of the topic `orders` as an event; None if policy ignores it. Raises Rejected."""
     return read(entry.record, lambda record: _decode_order(record, zones, with_facts))
 
 
@@ -338,7 +335,7 @@ NOT_MERGED = frozenset({"requested", "in_progress", "failed"})
 
 
 def _merged(record: Record, body: dict[str, Any]) -> CustomersMerged | None:
-    """A completed merge; None for one that is under way or failed. A merge is undone by nothing."""
+    """A completed merge; None for one that is under way or failed. A merge is never undone."""
     status = (text(body.get("status")) or "").lower()
     if status in NOT_MERGED:
         return None

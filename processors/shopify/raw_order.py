@@ -1,4 +1,4 @@
-"""The keys of an order's body that are read; all others are skipped without being built."""
+"""The keys of an order's body that aggregates read; all others are skipped without being built."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import msgspec
 
 
 class RawOrder(msgspec.Struct):
-    """The keys of an order that aggregates read; all others are skipped without being built."""
+    """The keys that decide the state."""
 
     id: Any = None
     admin_graphql_api_id: Any = None
@@ -35,7 +35,7 @@ class RawOrder(msgspec.Struct):
 
 
 class RawLine(msgspec.Struct):
-    """What is read of a line item."""
+    """The keys of a line item."""
 
     product_id: Any = None
     variant_id: Any = None
@@ -47,20 +47,20 @@ class RawLine(msgspec.Struct):
 
 
 class RawPlace(msgspec.Struct):
-    """What is read of an address: nothing that finds a person."""
+    """The keys of an address: nothing that identifies a person."""
 
     country_code: Any = None
     province_code: Any = None
 
 
 class RawCode(msgspec.Struct):
-    """What is read of a discount code."""
+    """The keys of a discount code."""
 
     code: Any = None
 
 
 class RawFacts(RawOrder):
-    """With what only the row of facts needs."""
+    """And the keys for the row of facts only."""
 
     name: Any = None
     subtotal_price: Any = None

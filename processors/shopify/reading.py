@@ -1,4 +1,4 @@
-"""Reads the JSON of a record, mended where a strict decoder refuses it for an oddity."""
+"""Reads the JSON of a record, repaired if a strict decoder refuses it."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -14,7 +14,7 @@ UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def read(record: Record, decode: Callable[[Record], Event]) -> Event:
-    """`decode(record)`, once more with a mended body where that fails. Raises Rejected."""
+    """`decode(record)`, once more with a repaired body if that fails. Raises Rejected."""
     try:
         if not record.body.isascii():
             # msgspec skips text that it does not build, and a later reader may build more.

@@ -1,9 +1,5 @@
 """Reads a refund object, as in refunds/create and in an order's `refunds`: what it took back, and
-which money it gave.
-
-Goods may come back without money and money be given without goods (docs/facts/shopify.md,
-"Refunds").
-"""
+which money it gave. Either may come without the other (docs/facts/shopify.md, "Refunds")."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -50,13 +46,14 @@ class Side(NamedTuple):
 
 
 def amount_of(entry: Mapping[str, Any], field: str, side: Side) -> int:
-    """The amount in `entry[field]`, a `*_set`; 0 where there is none. Raises Rejected."""
-    told = mapping(mapping(entry.get(field)).get(side.name)).get("amount")
-    return money(told, side.currency, field) or 0
+    """The amount in `entry[field]`, a `*_set`; 0 if there is none. Raises Rejected."""
+    written = mapping(mapping(entry.get(field)).get(side.name)).get("amount")
+    return money(written, side.currency, field) or 0
 
 
 def worth(body: Mapping[str, Any], side: Side, *, taxes: bool) -> int:
-    """What a refund took back, in one currency; `taxes`: add them, since the prices lack them."""
+    """The worth of what a refund took back, in one currency; `taxes`: add them, since the prices
+    lack them."""
     total = sum(amount_of(body, field, side) for field in FEES)
     for name, (subtotal, tax) in WORTH:
         for entry in map(mapping, sequence(body.get(name))):
@@ -66,7 +63,7 @@ def worth(body: Mapping[str, Any], side: Side, *, taxes: bool) -> int:
 
 
 def adjusted(body: Mapping[str, Any], side: Side) -> int:
-    """How much less money than worth was given back: negative where it was more."""
+    """How much less money than worth was given back: negative if it was more."""
     name, fields = ADJUSTMENTS
     # Up to version 2024-07 given-back shipping was an adjustment; since then it has lines of its
     # own, and some bodies have it in both places.
@@ -96,16 +93,16 @@ def _sum(amounts: Sequence[Any], currency: str) -> int:
 def refund(
     body: Mapping[str, Any], currency: str | None, *, taxes_included: bool | None
 ) -> Refund | None:
-    """One refund object in `currency`, the shop's (None: not known, and so is the money).
+    """One refund object in `currency`, the shop's (None: unknown, and so is the money).
 
-    None without an id. `taxes_included`: whether the shop's prices hold their taxes, as the order
-    says; then a line's subtotal holds its tax, and `total_tax` is a part of it (Shopify: Order
-    `taxes_included`). None where no order says it (`refunds/create`): then the money tells.
+    None without an id. `taxes_included`: whether the shop's prices include their taxes, as the
+    order says; then a line's subtotal includes its tax, and `total_tax` is a part of it (Shopify:
+    Order `taxes_included`). None if no order says it (`refunds/create`): then the money decides.
 
-    The money is the sum of the successful refund transactions. Those are in the buyer's currency
-    where that is not the shop's; then it is the worth in shop money less the adjustments: Shopify
-    writes one for every difference between worth and money, negative where more was given back
-    (Shopify: Refund `order_adjustments`).
+    The money is the sum of the successful refund transactions. If those are in a buyer's currency
+    other than the shop's, it is the worth in shop money less the adjustments: Shopify writes one
+    for every difference between worth and money, negative if more was given back (Shopify: Refund
+    `order_adjustments`).
     """
     refund_id = identifier(body.get("id")) or identifier(body.get("admin_graphql_api_id"))
     if refund_id is None or currency is None:
@@ -124,29 +121,29 @@ def refund(
 def _taxes_were_added(body: Mapping[str, Any], paid: Mapping[str, Sequence[Any]]) -> bool:
     """Whether the money is nearer to the worth with taxes added than to the worth without.
 
-    False where nothing tells: too small a worth is mended by the order's own snapshot, of two
-    tellings the larger one counts.
+    False if undecidable: the order's own snapshot corrects a worth that is too small, since the
+    larger one counts.
     """
     if not paid:
         return False
     buyer, amounts = next(iter(paid.items()))
     side = Side("presentment_money", buyer)
     try:
-        told = _sum(amounts, buyer) + adjusted(body, side)
+        written = _sum(amounts, buyer) + adjusted(body, side)
         added, included = (worth(body, side, taxes=taxes) for taxes in (True, False))
     except Rejected:
         return False  # A currency or an amount that nothing else depends on.
-    return abs(told - added) < abs(told - included)
+    return abs(written - added) < abs(written - included)
 
 
 def refund_currency(body: Mapping[str, Any]) -> str | None:
     """The shop's currency by any shop money in the refund, else that of its transactions."""
-    told = [
+    written = [
         (entry.get(amount), amount)
         for name, (amount, *_) in (*WORTH, ADJUSTMENTS)
         for entry in map(mapping, sequence(body.get(name)))
     ]
-    for amounts, field in (*told, *((body.get(field), field) for field in FEES)):
+    for amounts, field in (*written, *((body.get(field), field) for field in FEES)):
         if code := currency_code(
             mapping(mapping(amounts).get("shop_money")).get("currency_code"), field
         ):

@@ -1,8 +1,8 @@
-"""Settles odd payloads once: nothing behind the decoder asks again whether a field was absent.
+"""Cleans odd values of payloads, so that nothing behind the decoder asks again whether a field was
+absent (docs/facts/shopify.md, "Absent is not empty").
 
-Each function takes a value as JSON had it (docs/facts/shopify.md, "Absent is not empty") and
-returns the clean value, None for "not there", or raises Rejected where the value cannot be
-understood and something depends on it.
+Each function takes a JSON value and returns the clean value, None for "absent", or raises Rejected
+if the value is malformed and something depends on it.
 """
 
 from datetime import UTC, date, datetime
@@ -25,7 +25,7 @@ class Rejected(Exception):
 
 
 def lacking(**needed: Any) -> Rejected:
-    """The rejection of a body that lacks some of `needed` (Shopify's names, None where absent).
+    """The rejection of a body without some of `needed` (Shopify's names, None if absent).
 
     The reason names them, so that whoever filters the subscription's fields knows which to add.
     """
@@ -36,7 +36,7 @@ def lacking(**needed: Any) -> Rejected:
 
 
 def shape(value: Any) -> str:
-    """What a value looks like, without saying what it is: for errors about personal data."""
+    """The shape of a value without its content, for errors about personal data."""
     return (
         f"{type(value).__name__} of {len(value)}"
         if isinstance(value, str | list | dict)
@@ -45,7 +45,7 @@ def shape(value: Any) -> str:
 
 
 def text(value: Any) -> str | None:
-    """A string with something in it, else None. Numbers become their digits."""
+    """A non-empty string, else None. Numbers become their digits."""
     if isinstance(value, str):
         return value.strip() or None
     if isinstance(value, int) and not isinstance(value, bool):
@@ -64,8 +64,8 @@ def sequence(value: Any) -> list[Any]:
 
 
 def identifier(value: Any) -> str | None:
-    """A Shopify id as digits: 123, "123" and "gid://shopify/Order/123" are the same; None where
-    there is none."""
+    """A Shopify id as digits: 123, "123" and "gid://shopify/Order/123" are the same; None if
+    absent."""
     if isinstance(value, bool) or value is None:
         return None
     if isinstance(value, int):
@@ -81,8 +81,8 @@ def identifier(value: Any) -> str | None:
 
 
 def timestamp(value: Any, field: str) -> datetime | None:
-    """An ISO 8601 time with an offset, the offset kept (it is the shop's); None where there is
-    none. Raises Rejected."""
+    """An ISO 8601 time with an offset, the offset kept (it is the shop's); None if absent. Raises
+    Rejected."""
     if value is None or value == "" or value == []:
         return None
     if isinstance(value, str):
@@ -98,9 +98,9 @@ def timestamp(value: Any, field: str) -> datetime | None:
 
 
 def currency_code(value: Any, field: str) -> str | None:
-    """A currency's code in capitals; None where there is none. Raises Rejected.
+    """A currency's code in capitals; None if absent. Raises Rejected.
 
-    The reason says whether the value is no code at all, or one that no currency has.
+    The reason says whether the value is malformed, or an unknown code.
     """
     code = text(value)
     if code is None:
@@ -113,7 +113,7 @@ def currency_code(value: Any, field: str) -> str | None:
 
 
 def money(value: Any, currency: str, field: str) -> int | None:
-    """An amount in minor units of `currency`; None where there is none. Raises Rejected."""
+    """An amount in minor units of `currency`; None if absent. Raises Rejected."""
     if value is None or value == "" or value == []:
         return None
     if isinstance(value, str | int | float) and not isinstance(value, bool):
@@ -131,8 +131,8 @@ def micros(moment: datetime) -> int:
 
 
 def shop_day(moment: datetime, zone: ZoneInfo | None) -> int:
-    """The shop's day, as days since 1970-01-01: in `zone`, or, where none is configured, in the
-    offset that the time carries.
+    """The shop's day, as days since 1970-01-01: in `zone`, or, if none is configured, in the offset
+    of the time itself.
 
     Classic webhooks write order times in the shop's own offset (docs/facts/shopify.md, "Orders"),
     so an order's day is right without a setting.

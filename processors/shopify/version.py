@@ -1,9 +1,6 @@
-"""Which of two states of one thing is newer: `updated_at`, then `X-Shopify-Triggered-At`, then
-progress, then the body's digest.
-
-`updated_at` has a resolution of one second, too coarse for creation and payment of one order
-(docs/facts/shopify.md, "Versions of one object").
-"""
+"""Orders the states of one object: by `updated_at`, then `X-Shopify-Triggered-At`, then progress,
+then the body's digest. `updated_at` has a resolution of one second, too coarse for creation and
+payment of one order (docs/facts/shopify.md, "Versions of one object")."""
 
 import hashlib
 from datetime import datetime
@@ -21,8 +18,7 @@ STATUSES: Final = (
     "refunded",
     "voided",
 )
-"""`financial_status` in the order in which an order goes through them; any other comes before all.
-"""
+"""`financial_status` in the order of an order's life; any other comes first."""
 
 
 class Version(NamedTuple):
@@ -44,14 +40,14 @@ def version_of(record: Record, updated: datetime, progress: int = 0) -> Version:
 
 
 def progress(financial_status: str, *, cancelled: bool) -> int:
-    """How far on an order is."""
+    """How far an order has progressed."""
     known = STATUSES.index(financial_status) + 1 if financial_status in STATUSES else 0
     return len(STATUSES) + 1 if cancelled else known
 
 
 def sortable(triggered_at: str) -> str:
-    """An RFC 3339 time in UTC with all its nanoseconds: Shopify leaves out closing zeros, and
-    "...27.5Z" is not after "...27.52Z"."""
+    """An RFC 3339 time in UTC with all nanoseconds: Shopify omits closing zeros, and "...27.5Z" is
+    not after "...27.52Z"."""
     if not triggered_at.endswith("Z"):
         return triggered_at
     seconds, _, fraction = triggered_at[:-1].partition(".")

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from aggregates.rfm.fold.projection import Rfm
+from aggregates.rfm.fold.projection import RfmFold
 from processors.engine import rebuild
 from processors.engine.projection import (
     PROJECTIONS,
@@ -22,7 +22,7 @@ from processors.engine.projection import (
     live_key,
 )
 from processors.orders.currency import CURRENCY
-from processors.orders.processor import Orders
+from processors.orders.processor import OrdersProcessor
 from processors.shopify.orders import OrderEvent
 from stream.store.contract import Cells, Reading, StoreUnavailable, Transaction
 from stream.store.sql.store import SqlStore
@@ -38,7 +38,7 @@ PROPERTY = settings(
 
 def rfm(version: int = 1, factor: int = 1) -> Projection:
     """RFM whose formula, in this version, counts every order's money `factor` times."""
-    fold = Rfm(version=version)
+    fold = RfmFold(version=version)
     made = fold.projection()
     if factor == 1:
         return made
@@ -64,11 +64,11 @@ def _times(row: Any, factor: int) -> Any:
     return row._replace(total=row.total * factor, current_total=row.current_total * factor)
 
 
-def program(projection: Projection) -> Orders:
-    return Orders({}, (CURRENCY, projection))
+def program(projection: Projection) -> OrdersProcessor:
+    return OrdersProcessor({}, (CURRENCY, projection))
 
 
-def fold(store: SqlStore, processor: Orders, batch: Sequence[OrderEvent]) -> None:
+def fold(store: SqlStore, processor: OrdersProcessor, batch: Sequence[OrderEvent]) -> None:
     with store.begin() as transaction:
         processor.apply(transaction, batch, NOW_MS)
 
@@ -97,7 +97,7 @@ def numbers(store: SqlStore) -> dict[str, list[tuple[Any, ...]]]:
         return {table.table: rows(snapshot, table, key) for table in rfm().tables}
 
 
-def ticked(store: SqlStore, processor: Orders) -> None:
+def ticked(store: SqlStore, processor: OrdersProcessor) -> None:
     """The shop's currency is that of most orders from the next second on."""
     with store.begin() as transaction:
         processor.tick(transaction, NOW_MS)
@@ -207,7 +207,7 @@ def test_answers_stand_still_and_stay_whole_while_a_mended_formula_is_rebuilt(
 
 def test_an_aggregate_that_is_new_fills_itself_with_the_shops_past(store: SqlStore) -> None:
     told = [order(f"{number}", customer=f"{number % 3}", total=100) for number in range(7)]
-    fold(store, Orders({}, (CURRENCY,)), told)
+    fold(store, OrdersProcessor({}, (CURRENCY,)), told)
     projection = rfm()
     fold(store, program(projection), [order("99", customer="9")])
     assert numbers(store)["rfm_customer"] == []
@@ -291,7 +291,7 @@ def test_a_projection_that_raises_stops_for_that_shop_alone_and_catches_up_once_
     store: SqlStore,
 ) -> None:
     other = "other.myshopify.com"
-    fold_of_rfm = Rfm()
+    fold_of_rfm = RfmFold()
     made = fold_of_rfm.projection()
 
     def failing(

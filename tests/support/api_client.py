@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from aggregates.rfm.answer.overview import RfmSettings
 from destinations.delivery.answer import Shown
 from destinations.registry import KINDS
-from processors.orders.processor import Orders
+from processors.orders.processor import OrdersProcessor
 from processors.shopify.orders import OrderEvent
 from query.api_settings import ApiSettings, ShopAnswerSettings
 from query.app import make_app
@@ -95,8 +95,8 @@ def fold(
     store: SqlStore,
     batches: Sequence[Sequence[OrderEvent]],
     day: int = TODAY,
-    processor: Orders | None = None,
-) -> Orders:
+    processor: OrdersProcessor | None = None,
+) -> OrdersProcessor:
     """Orders through the RFM fold, as the runner would do it, `day` being today."""
     processor = processor or rfm_orders({})
     now_ms = day * 86_400_000 + 12 * 3_600_000

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from msgspec.structs import replace
 
-from processors.orders.row import Detail, Line, encoded
+from processors.orders.row import OrderDetail, OrderLine, encoded
 from processors.shopify.orders import Order
 from tests.support.orders import DAY0, order
 
@@ -61,7 +61,7 @@ def told(
     order_id: str, customer: str, day: int, value: int, country: str = "US", source: str = "web"
 ) -> Order:
     """An order with the facts that the model reads."""
-    detail = Detail(subtotal=value, discount=0, lines=(Line("1", "1", "", 1, 1, value),))
+    detail = OrderDetail(subtotal=value, discount=0, lines=(OrderLine("1", "1", "", 1, 1, value),))
     return replace(
         order(order_id, customer=customer, day=DAY0 + day, total=value),
         source_name=source,

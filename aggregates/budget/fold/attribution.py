@@ -1,20 +1,5 @@
 """Attributes an order's revenue to a campaign by its landing site, the first page of the visit that
-ordered.
-
-The first rule that applies decides (docs/facts/analytics.md, "Attribution"):
-
-| landing site | attribution |
-|---|---|
-| `utm_id`, `gad_campaignid` or `utm_campaign` | that campaign; channel by source or click id |
-| no campaign, but `utm_source` or a click id (`fbclid`, `gclid`, ...) | channel, no campaign |
-| none of these, and a page of the shop | `DIRECT` |
-| null, no URL, a wallet's own path (`/wallets/checkouts.json`) | `UNATTRIBUTED` |
-
-A source that names a known platform wins over a click id, since Meta adds `fbclid` to every link
-opened in its apps, an e-mail's too. A click id wins over an unknown source where the medium says
-that the click was paid for. Google adds `gad_campaignid` by itself (Google Ads Help 16193746).
-Visitors write this text: nothing here raises, and lengths are bounded.
-"""
+ordered (docs/facts/analytics.md, "Attribution")."""
 
 import re
 from functools import lru_cache
@@ -88,8 +73,8 @@ _NOISE: Final = frozenset(("www", "com", "m", "l", "lm", "ad", "ads", "paid", "c
 
 @lru_cache(maxsize=4096)
 def channel(source: str) -> str:
-    """The channel that a `utm_source`, or a spend report, names: `Facebook_Ads` -> `meta`; one that
-    nobody knows keeps its own name."""
+    """The channel of a `utm_source` or a spend report: `Facebook_Ads` -> `meta`; an unknown one
+    keeps its own name."""
     name = clean(source, NAME_CHARACTERS).casefold()
     words = "".join(word for word in _WORDS.findall(name) if word not in _NOISE) or "".join(
         _WORDS.findall(name)
@@ -101,7 +86,11 @@ def channel(source: str) -> str:
     )
 
 
-def _told_channel(found: dict[str, str]) -> str:
+def _channel_of(found: dict[str, str]) -> str:
+    """The channel of a link. A known platform's source wins over a click id, since Meta adds
+    `fbclid` to every link opened in its apps, an e-mail's too; a click id wins over an unknown
+    source if the medium says that the click was paid. Google adds `gad_campaignid` by itself
+    (Google Ads Help 16193746)."""
     click = next((CLICK_IDS[name] for name in found if name in CLICK_IDS), "")
     if not click and ("gad_campaignid" in found or "gad_source" in found):
         click = "google"
@@ -117,16 +106,25 @@ def _told_channel(found: dict[str, str]) -> str:
 
 @lru_cache(maxsize=4_096)
 def attribute(landing_site: str | None) -> Attribution:
-    """Where the order that began at `landing_site` belongs (table above). Never raises."""
+    """Where the order that began at `landing_site` belongs: the first rule that applies. Never
+    raises, and lengths are bounded, since visitors write this text.
+
+    | landing site | attribution |
+    |---|---|
+    | `utm_id`, `gad_campaignid` or `utm_campaign` | that campaign; channel by source or click id |
+    | no campaign, but `utm_source` or a click id (`fbclid`, `gclid`, ...) | channel, no campaign |
+    | none of these, and a page of the shop | `DIRECT` |
+    | null, no URL, a wallet's own path (`/wallets/checkouts.json`) | `UNATTRIBUTED` |
+    """
     if not landing_site:
         return UNATTRIBUTED
     landing_site = landing_site[:CHARACTERS_READ].strip()
     if found := parameters(landing_site):
-        told = _told_channel(found)
+        channel_name = _channel_of(found)
         campaign_id = clean(
             found.get("utm_id") or found.get("gad_campaignid") or "", NAME_CHARACTERS
         )
         campaign = clean(found.get("utm_campaign", ""), LABEL_CHARACTERS).casefold()
-        if told or campaign_id or campaign:
-            return Attribution(told, campaign_id, campaign)
+        if channel_name or campaign_id or campaign:
+            return Attribution(channel_name, campaign_id, campaign)
     return DIRECT if readable(landing_site) else UNATTRIBUTED

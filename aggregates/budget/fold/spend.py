@@ -11,7 +11,7 @@ from stream.store.contract import Entities, Key, Transaction
 SPEND: Final = Entities("budget_spend", SpendRow, 4)
 
 
-class Spend:
+class SpendProcessor:
     """A `processors.engine.processor.Processor` of spend reports."""
 
     name = "budget_spend"
@@ -43,4 +43,4 @@ class Spend:
         work.apply(SPEND, changes, now_ms)
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
-        """Time alone changes nothing here."""
+        """Nothing depends on time."""

@@ -1,9 +1,5 @@
-"""Decodes a record on `spend`: what one campaign cost on one day (docs/api.md, "Records on spend").
-
-A report of the same channel, campaign and day replaces an earlier one. Which is later is decided by
-`reported_at`, else by the time of receipt, then by the body's digest, so restatements end in the
-same state in any order. `date` is the ad account's day (docs/facts/analytics.md, "Ad spend").
-"""
+"""Decodes a record on `spend`: the cost of one campaign on one day (docs/api.md, "Records on
+spend")."""
 
 import hashlib
 from datetime import date
@@ -29,8 +25,8 @@ COUNT_LIMIT: Final = 1 << 53
 
 
 class SpendRow(NamedTuple):
-    """Columns of `budget_spend`. Money in minor units of `currency`, the ad account's; None where
-    the report did not say."""
+    """Columns of `budget_spend`. Money in minor units of `currency`, the ad account's; None if not
+    reported."""
 
     shop: str
     day: int
@@ -54,7 +50,12 @@ class SpendRow(NamedTuple):
 
 
 def newer(row: SpendRow | None, report: SpendRow) -> SpendRow:
-    """The row that stands after `report`. Commutative, associative, idempotent."""
+    """The row after `report`. Commutative, associative, idempotent.
+
+    A report of the same channel, campaign and day replaces an earlier one. `reported_at` decides
+    which is later, else the time of receipt, then the body's digest, so restatements end in the
+    same state in any order.
+    """
     if row is None or (report.reported_us, report.digest) > (row.reported_us, row.digest):
         return report
     return row
@@ -78,11 +79,11 @@ def _count(value: Any, field: str) -> int | None:
 
 
 def _day(value: Any) -> int:
-    told = text(value)
-    if told is None:
+    written = text(value)
+    if written is None:
         raise Rejected("no_date", "the spend row has no date")
     try:
-        return date.fromisoformat(told[:10]).toordinal() - EPOCH_ORDINAL
+        return date.fromisoformat(written[:10]).toordinal() - EPOCH_ORDINAL
     except ValueError:
         raise Rejected("malformed_date", f"date is a {shape(value)}, not YYYY-MM-DD") from None
 

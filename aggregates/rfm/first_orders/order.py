@@ -4,7 +4,7 @@ that a prediction never knows what came later."""
 from typing import NamedTuple
 
 from aggregates.budget.fold.attribution import attribute
-from processors.orders.row import Detail
+from processors.orders.row import OrderDetail
 
 MOST_ITEMS = 1_000
 
@@ -26,7 +26,9 @@ class FirstOrder(NamedTuple):
     country: str
 
 
-def first_order(value: int, detail: Detail, source: str, landing: str, country: str) -> FirstOrder:
+def first_order(
+    value: int, detail: OrderDetail, source: str, landing: str, country: str
+) -> FirstOrder:
     """From the facts of an order."""
     taken = max(detail.discount or 0, 0)
     listed = (detail.subtotal or 0) + taken

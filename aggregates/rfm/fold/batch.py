@@ -9,15 +9,15 @@ from aggregates.rfm.fold import order as rfm_order
 from aggregates.rfm.fold.customer import CUSTOMERS, DAYS, CustomerRow, DayChange, DayRow
 from aggregates.rfm.fold.days import days_of
 from aggregates.rfm.fold.order import Contribution, contribution
-from aggregates.rfm.fold.shop import ShopRow
+from aggregates.rfm.fold.shop import RfmShopRow
 from processors.engine.processor import Deltas
 from processors.engine.projection import Change, Scope
 from processors.orders.aliases import Aliases
 from processors.orders.row import ORDERS, OrderRow
 from stream.store.contract import Entities, Key, Transaction
 
-AT_ONCE: Final = 5_000
-"""Orders that a recount has in memory at a time."""
+PAGE: Final = 5_000
+"""Orders that a recount reads at a time."""
 
 
 class EarlyRow(NamedTuple):
@@ -32,15 +32,15 @@ EARLY: Final = Entities("rfm_early", EarlyRow, 3)
 
 
 class Batch:
-    """What a transaction does to one generation; `save` at the end."""
+    """The changes of a transaction to one generation; `save` at the end."""
 
-    def __init__(self, transaction: Transaction, scope: Scope, shop: ShopRow) -> None:
+    def __init__(self, transaction: Transaction, scope: Scope, shop: RfmShopRow) -> None:
         self._transaction, self._scope, self._shop = transaction, scope, shop
         self._cutoff = shop.as_of_day - shop.window_days
         self._deltas, self._aliases = Deltas(), Aliases(transaction, scope.shop)
 
     def save(self) -> None:
-        """Add what the batch changed of cells."""
+        """Add the changes of cells."""
         self._deltas.save(self._transaction)
 
     def orders(self, changes: Sequence[Change[OrderRow]]) -> None:
@@ -65,7 +65,7 @@ class Batch:
         self.move([(None, contribution(row, self._shop)) for row in found if row.day > since_day])
 
     def move(self, moves: Iterable[tuple[Contribution | None, Contribution | None]]) -> None:
-        """Take away what orders contributed, and add what they contribute now."""
+        """Subtract what orders contributed, and add what they contribute now."""
         moved = [(was, now) for was, now in moves if was != now]
         self._aliases.look_up(
             {each.customer for move in moved for each in move if each is not None and each.customer}
@@ -83,7 +83,7 @@ class Batch:
         self.days(days)
 
     def merge(self, gone: str, kept: str) -> None:
-        """All purchase days of the customer that is gone become those of the one that is kept."""
+        """Move all purchase days of the deleted customer `gone` to `kept`."""
         moving: dict[tuple[str, int], Sequence[int]] = {}
         for row in days_of(self._transaction, self._shop.shop, [gone])[gone]:
             moving[gone, row.day] = [-row.orders, -row.revenue]
@@ -91,8 +91,8 @@ class Batch:
         self.days(moving)
 
     def days(self, changes: Mapping[tuple[str, int], Sequence[int]]) -> None:
-        """Add `changes` ((customer, day) -> orders, revenue) to purchase days, and let their
-        customers follow."""
+        """Add `changes` ((customer, day) -> orders, revenue) to purchase days, and update their
+        customers."""
         name = self._shop.shop
         keys = [(name, *key) for key in sorted(changes) if any(changes[key])]
         if not keys:
@@ -150,7 +150,7 @@ class Batch:
 def orders_of(
     transaction: Transaction, scope: Scope, where: str, **values: str | int
 ) -> Iterator[list[OrderRow]]:
-    """All orders that a generation counts and for which `where` is true, page by page."""
+    """All orders that a generation counts and that match `where`, page by page."""
     last, until = "", ""
     if scope.cursor is not None:
         index, key = scope.cursor
@@ -163,7 +163,7 @@ def orders_of(
         f" WHERE shop = :shop AND order_id > :last{until} AND {where}"
         " ORDER BY order_id LIMIT :page"
     )
-    while found := transaction.query(sql, shop=scope.shop, last=last, page=AT_ONCE, **values):
+    while found := transaction.query(sql, shop=scope.shop, last=last, page=PAGE, **values):
         rows = [OrderRow(*row) for row in found]
         yield rows
         last = rows[-1].order_id

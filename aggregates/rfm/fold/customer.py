@@ -1,11 +1,9 @@
-"""The RFM entity: a customer, as the sum of their purchase days.
+"""The RFM entity: a customer, as the sum of their purchase days (docs/facts/analytics.md, "Recency,
+frequency, monetary", "BG/NBD").
 
-Orders add to purchase days, and purchase days make the customer. So the next event of a customer
-with 50,000 orders changes one day and the sums. Only where a first or last day empties is the
-customer made anew from their days.
-
-Terms: docs/facts/analytics.md, "Recency, frequency, monetary" (over the window), "BG/NBD" (all days
-ever).
+Orders add to purchase days, and purchase days make the customer, so an event of a customer with
+50,000 orders changes one day and the sums. Only when a first or last day empties is the customer
+recomputed from their days.
 """
 
 from collections.abc import Iterable, Sequence
@@ -72,17 +70,17 @@ SPEND_CELLS = Cells("rfm_spend_cell", ("shop", "x", "spend"), ("customers", "rev
 
 
 def is_newcomer(first_day: int, last_day: int) -> bool:
-    """Whether the first order ever was not long before the last one."""
+    """Whether the first order ever was shortly before the last one."""
     return last_day - first_day <= NEWCOMER_DAYS
 
 
 def is_guest(customer: str) -> bool:
-    """Guests are known by a hash of their e-mail address."""
+    """Guests have a hash of their e-mail address as key."""
     return customer.startswith("g:")
 
 
 def cells(row: CustomerRow | None, *, exact: bool) -> Projection:
-    """In which cells a customer counts; `exact` while the shop is small."""
+    """The cells of a customer; `exact` while the shop is small."""
     if row is None:
         return ()
     (
@@ -123,7 +121,7 @@ def cells(row: CustomerRow | None, *, exact: bool) -> Projection:
 
 
 def from_days(shop: str, customer: str, days: Iterable[DayRow], cutoff: int) -> CustomerRow | None:
-    """The customer that these purchase days make; None without any. The window holds days after
+    """The customer of these purchase days; None without any. The window holds days after
     `cutoff`."""
     bought = sorted((row.day, row.orders, row.revenue) for row in days if row.orders)
     if not bought:
@@ -152,7 +150,7 @@ empty as well."""
 def moved(
     shop: str, customer: str, row: CustomerRow | None, changes: Sequence[DayChange], cutoff: int
 ) -> CustomerRow | None:
-    """The customer after some days changed; None where they must be made anew `from_days`."""
+    """The customer after some days changed; None if they must be recomputed `from_days`."""
     if row is not None:
         _, _, guest, first, last, days, first_revenue, ever, orders, revenue, expires = row
     else:

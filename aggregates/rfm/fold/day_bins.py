@@ -1,10 +1,4 @@
-"""Purchase days as cells keep them for BG/NBD: exact in a small shop, in weeks in a large one.
-
-A large shop's cell is keyed by the middle of a week and has the mean of its customers' days beside
-it. Where weeks would lose what the model rests on, days stay: first purchases of customers with one
-purchase day, and gaps between first and last day of less than four weeks. (With weeks alone a
-second order in the same week is at no distance from the first, and the likelihood has no maximum.)
-"""
+"""Purchase days in BG/NBD's cells: exact in a small shop, in weeks in a large one."""
 
 from typing import Final, NamedTuple
 
@@ -22,7 +16,13 @@ class PurchaseDays(NamedTuple):
 
 
 def purchase_days(first_day: int, last_day: int, *, exact: bool) -> PurchaseDays:
-    """The days of a cell; days since 1970-01-01."""
+    """The days of a cell; days since 1970-01-01.
+
+    A large shop's cell is keyed by the middle of a week and holds the mean of its customers' days.
+    Days stay exact for first purchases of customers with one purchase day, and for gaps between
+    first and last day of less than four weeks: in weeks a second order of the same week would have
+    no distance from the first, and the likelihood no maximum.
+    """
     if exact or first_day == last_day:
         return PurchaseDays(first_day, last_day, 0, 0)
     first, gap = mid_week(first_day), last_day - first_day

@@ -1,4 +1,4 @@
-"""Purchase days of many customers in few statements: what customers are made anew from."""
+"""Reads purchase days of many customers in few statements."""
 
 from collections.abc import Collection
 from typing import Final
@@ -6,17 +6,17 @@ from typing import Final
 from aggregates.rfm.fold.customer import DayRow
 from stream.store.contract import Transaction
 
-AT_ONCE: Final = 512
+CUSTOMERS_PER_QUERY: Final = 512
 
 
 def days_of(
     transaction: Transaction, shop: str, customers: Collection[str]
 ) -> dict[str, list[DayRow]]:
-    """All purchase days of each customer; an empty list where there are none."""
+    """All purchase days of each customer; an empty list if there are none."""
     found: dict[str, list[DayRow]] = {customer: [] for customer in sorted(customers)}
     wanted = list(found)
-    for start in range(0, len(wanted), AT_ONCE):
-        chunk = wanted[start : start + AT_ONCE]
+    for start in range(0, len(wanted), CUSTOMERS_PER_QUERY):
+        chunk = wanted[start : start + CUSTOMERS_PER_QUERY]
         # Filled up to a power of two, so that few different statements are ever prepared.
         names = {
             f"c{i}": chunk[min(i, len(chunk) - 1)]

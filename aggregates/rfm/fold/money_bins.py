@@ -1,9 +1,8 @@
-"""Amounts as cells keep them: exact while a shop is small, then rounded up to the edge of their
-bin.
+"""Amounts in cells: exact while a shop is small, then rounded up to the edge of their bin.
 
-Neighbouring edges differ by at most 2 % (docs/facts/analytics.md, "Bins of money"). A cell's key is
-an amount of money either way, and readers need not know which: `v > cutoff` gives the same for an
-amount and for its edge, since cut-offs are edges too.
+Neighbouring edges differ by at most 2 % (docs/facts/analytics.md, "Bins of money"). Readers need
+not know which: `v > cutoff` gives the same for an amount and its edge, since cut-offs are edges
+too.
 """
 
 from bisect import bisect_left

@@ -1,12 +1,9 @@
-"""What an order is to RFM: whose it is, what it adds to a purchase day, and what is only counted.
-
-Amounts of several currencies cannot be added, so a shop is counted in one: the one that is set,
-else that of most of its orders. Orders in another currency are left out.
-"""
+"""An order's contribution to RFM. A shop is counted in one currency, the one that is set, else that
+of most of its orders; orders in another are left out."""
 
 from typing import Final, NamedTuple
 
-from aggregates.rfm.fold.shop import ShopRow
+from aggregates.rfm.fold.shop import RfmShopRow
 from processors.engine.processor import Projection
 from processors.orders.row import OrderRow, counts
 from processors.orders.state import net
@@ -24,8 +21,8 @@ class Contribution(NamedTuple):
     revenue: int
 
 
-def contribution(row: OrderRow | None, shop: ShopRow) -> Contribution | None:
-    """What the order adds; None where it does not count, or not yet."""
+def contribution(row: OrderRow | None, shop: RfmShopRow) -> Contribution | None:
+    """The order's contribution; None if it does not count, or not yet."""
     if row is None or not counts(row):
         return None
     if row.day > shop.as_of_day or row.currency != shop.currency:

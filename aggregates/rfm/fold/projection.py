@@ -1,13 +1,5 @@
-"""RFM and LTV, per customer and shop, kept up to date with every order.
-
-order -> purchase day -> customer -> cells. An order adds one to a day of a customer and its net
-money to it; the days make the customer; the customer counts in cells. Only differences travel.
-
-The window ends with the shop's day `as_of_day`, which moves on at the shop's midnight: that
-touches only customers with a day that leaves. An order of a later day (a clock that is ahead)
-counts when its day has come. A batch reads the row of `rfm_shop`, shared; midnight, a merge of
-customers, another currency, and the step from exact amounts to bins lock it exclusively.
-"""
+"""The RFM projection: keeps customers and their cells up to date with every order (order ->
+purchase day -> customer -> cells)."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,7 +18,7 @@ from aggregates.rfm.fold.customer import (
     SPEND_CELLS,
 )
 from aggregates.rfm.fold.order import LEFT_OUT_CELLS, contribution
-from aggregates.rfm.fold.shop import SHOPS, ShopRow, move_window, to_bins, today
+from aggregates.rfm.fold.shop import SHOPS, RfmShopRow, move_window, to_bins, today
 from processors.engine.processor import Counted
 from processors.engine.projection import Change, Projection, Scope, Source, rows, scopes_of
 from processors.orders.currency import currency_of_most
@@ -39,15 +31,21 @@ VERSION: Final = 1
 WINDOW_DAYS: Final = 365
 EXACT_BELOW: Final = 50_000
 """Customers ever, below which amounts are kept exactly."""
-SHOPS_AT_ONCE: Final = 50
-"""Shops that one tick takes over midnight: each is a lock, and more have theirs at that time."""
+SHOPS_PER_TICK: Final = 50
+"""Shops that one tick moves over midnight: each is a lock, and many have theirs at that time."""
 OF_CUSTOMERS: Final = (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS)
 TABLES: Final = (SHOPS, EARLY, DAYS, CUSTOMERS, *OF_CUSTOMERS, LEFT_OUT_CELLS)
 
 
 @dataclass(slots=True)
-class Rfm:
-    """The fold. `zones` and `currencies` are of the shops that have one set."""
+class RfmFold:
+    """The fold. `zones` and `currencies` are of the shops that have one set.
+
+    The window ends with the shop's day `as_of_day`, which moves at the shop's midnight; only
+    customers with a day that leaves change. An order of a later day (a clock that is ahead) counts
+    when its day has come. A batch reads the row of `rfm_shop`, shared; midnight, a merge of
+    customers, another currency, and the step from exact amounts to bins lock it exclusively.
+    """
 
     zones: Mapping[str, ZoneInfo] = field(default_factory=dict)
     currencies: Mapping[str, str] = field(default_factory=dict)
@@ -58,7 +56,7 @@ class Rfm:
     _to_sweep: bool = field(default=False, init=False)
 
     def projection(self) -> Projection:
-        """As the orders processor and a rebuild use it."""
+        """For the orders processor and for rebuilds."""
         source = Source(ORDERS, self.apply, self.expected)
         return Projection(NAME, self.version, (source,), TABLES, merged=self.merged, tick=self.tick)
 
@@ -93,11 +91,12 @@ class Rfm:
     def expected(self, reading: Reading, scope: Scope) -> Iterator[Counted]:
         """All cells of a generation, from its orders and customers as they are."""
         found = reading.query(
-            f"SELECT {', '.join(ShopRow._fields)} FROM rfm_shop WHERE shop = :shop", shop=scope.key
+            f"SELECT {', '.join(RfmShopRow._fields)} FROM rfm_shop WHERE shop = :shop",
+            shop=scope.key,
         )
         if not found:
             return
-        shop = ShopRow(*found[0])
+        shop = RfmShopRow(*found[0])
         for customer in rows(reading, CUSTOMERS, scope.key):
             yield from rfm_customer.cells(customer, exact=bool(shop.exact))
         for order in rows(reading, ORDERS, scope.shop):
@@ -111,19 +110,19 @@ class Rfm:
         changes: Sequence[Change[OrderRow]],
         ahead: Mapping[str, int],
         now_ms: int,
-    ) -> ShopRow:
+    ) -> RfmShopRow:
         """The shop's settings for this batch; locked exclusively only if the batch changes them."""
         key = scope.key
         day = today(self.zones.get(scope.shop), ahead.get(scope.shop, 0), now_ms)
         found = transaction.query(
-            f"SELECT {', '.join(ShopRow._fields)} FROM rfm_shop WHERE shop = :shop", shop=key
+            f"SELECT {', '.join(RfmShopRow._fields)} FROM rfm_shop WHERE shop = :shop", shop=key
         )
-        known = ShopRow(*found[0]) if found else None
+        known = RfmShopRow(*found[0]) if found else None
         if known is None or known.as_of_day < day or not known.currency:
             known = transaction.load(SHOPS, [(key,)]).get((key,))
             if known is None:
                 currency = self._first_currency(scope.shop, changes)
-                transaction.save(SHOPS, [ShopRow(key, currency, day, 1, self.window_days)])
+                transaction.save(SHOPS, [RfmShopRow(key, currency, day, 1, self.window_days)])
             else:
                 if not known.currency:
                     known = known._replace(currency=self._first_currency(scope.shop, changes))
@@ -141,7 +140,7 @@ class Rfm:
         self,
         transaction: Transaction,
         scope: Scope,
-        shop: ShopRow,
+        shop: RfmShopRow,
         as_of_day: int,
         window_days: int,
     ) -> None:
@@ -155,18 +154,18 @@ class Rfm:
         """Midnight, another window or currency, the step to bins, and cells that became zero."""
         active = {scope.key: scope for scope in scopes_of(transaction, NAME, self.version, shop)}
         grown = self._grown & active.keys()
-        looked_at = set(grown)  # Forgotten at the end, for a tick that raises is done again.
-        left = SHOPS_AT_ONCE
+        looked_at = set(grown)  # Cleared at the end, since a tick that raises is repeated.
+        left = SHOPS_PER_TICK
         ahead = offsets(transaction, {scope.shop for scope in active.values()})
         for found in transaction.query(
-            f"SELECT {', '.join(ShopRow._fields)} FROM rfm_shop ORDER BY shop"
+            f"SELECT {', '.join(RfmShopRow._fields)} FROM rfm_shop ORDER BY shop"
         ):
-            row = ShopRow(*found)
+            row = RfmShopRow(*found)
             scope = active.get(row.shop)
             if scope is None:
                 continue
             day = today(self.zones.get(scope.shop), ahead.get(scope.shop, 0), now_ms)
-            # One day may be an offset that was learned; more is a clock that was wrong.
+            # One day may come from a learned offset; more from a clock that was wrong.
             put_back = row.as_of_day > day + 1
             moves = day > row.as_of_day or put_back or row.window_days != self.window_days
             if left and moves:
@@ -181,16 +180,16 @@ class Rfm:
                 sql = "SELECT sum(customers) FROM rfm_last_day_cell WHERE shop = :shop"
                 if (transaction.query(sql, shop=row.shop)[0][0] or 0) >= self.exact_below:
                     to_bins(transaction, row.shop)
-        if self._to_sweep and left == SHOPS_AT_ONCE:
+        if self._to_sweep and left == SHOPS_PER_TICK:
             self._to_sweep = False
             for cells in OF_CUSTOMERS:
                 transaction.sweep(cells)
         self._grown -= looked_at
 
     def _currency(
-        self, transaction: Transaction, scope: Scope, shop: ShopRow, *, looked_up: bool
+        self, transaction: Transaction, scope: Scope, shop: RfmShopRow, *, looked_up: bool
     ) -> None:
-        """Count the shop in another currency where that is set, or has become that of most."""
+        """Count the shop in another currency, if that is set or has become that of most orders."""
         currency = self.currencies.get(scope.shop)
         if not currency:
             currency = currency_of_most(transaction, scope.shop) if looked_up else shop.currency
@@ -200,7 +199,7 @@ class Rfm:
             _recount(transaction, scope, shop, currency)
 
 
-def _recount(transaction: Transaction, scope: Scope, shop: ShopRow, currency: str) -> None:
+def _recount(transaction: Transaction, scope: Scope, shop: RfmShopRow, currency: str) -> None:
     """Count an exclusively locked shop in another currency."""
     now = shop._replace(currency=currency)
     transaction.save(SHOPS, [now])
@@ -211,10 +210,10 @@ def _recount(transaction: Transaction, scope: Scope, shop: ShopRow, currency: st
     batch.save()
 
 
-def _put_back(transaction: Transaction, scope: Scope, shop: ShopRow, day: int) -> ShopRow:
-    """Let an exclusively locked shop's window end with `day`, before its `as_of_day`.
+def _put_back(transaction: Transaction, scope: Scope, shop: RfmShopRow, day: int) -> RfmShopRow:
+    """End an exclusively locked shop's window with `day`, before its `as_of_day`.
 
-    What came after waits for its day again.
+    Later orders wait for their day again.
     """
     batch = Batch(transaction, scope, shop)
     for found in orders_of(transaction, scope, "day > :day", day=day):

@@ -1,5 +1,5 @@
-"""What concerns all customers of a shop at once: its clock, its window, and the step from exact
-amounts to bins. Each takes the exclusive lock of the shop's row."""
+"""Changes to all customers of a shop: its clock, its window, and the step from exact amounts to
+bins. Each takes the exclusive lock of the shop's row."""
 
 from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Final, NamedTuple
@@ -13,11 +13,11 @@ from processors.engine.processor import Deltas
 from processors.shopify.tolerance import EPOCH_ORDINAL
 from stream.store.contract import Entities, Key, Transaction
 
-AT_ONCE: Final = 5_000
-"""Customers that are in memory at a time."""
+PAGE: Final = 5_000
+"""Customers read at a time."""
 
 
-class ShopRow(NamedTuple):
+class RfmShopRow(NamedTuple):
     """Columns of `rfm_shop`."""
 
     shop: str
@@ -30,22 +30,22 @@ class ShopRow(NamedTuple):
     """The window that the shop's customers are counted by."""
 
 
-SHOPS = Entities("rfm_shop", ShopRow, 1)
+SHOPS = Entities("rfm_shop", RfmShopRow, 1)
 
 
 def today(zone: tzinfo | None, offset_s: int, now_ms: int) -> int:
-    """The shop's day, days since 1970-01-01; `offset_s` ahead of UTC where no zone is set."""
+    """The shop's day, days since 1970-01-01; `offset_s` ahead of UTC if no zone is set."""
     zone = zone or timezone(timedelta(seconds=offset_s))
     return datetime.fromtimestamp(now_ms / 1000, zone).toordinal() - EPOCH_ORDINAL
 
 
 def move_window(
-    transaction: Transaction, shop: ShopRow, as_of_day: int, window_days: int
-) -> ShopRow:
-    """Let the window end with `as_of_day`, and hold `window_days`: customers with days that leave
-    or enter change, nobody else is touched.
+    transaction: Transaction, shop: RfmShopRow, as_of_day: int, window_days: int
+) -> RfmShopRow:
+    """End the window with `as_of_day`, with `window_days`; only customers with days that leave or
+    enter change.
 
-    `shop` is locked alone. Returns it as it is now.
+    `shop` must be locked exclusively. Returns it as it is now.
     """
     before, cutoff = shop.as_of_day - shop.window_days, as_of_day - window_days
     sql = "SELECT customer FROM rfm_customer WHERE shop = :shop AND expires_day <= :cutoff"
@@ -61,9 +61,9 @@ def move_window(
         )
     ]
     deltas, exact = Deltas(), bool(shop.exact)
-    for start in range(0, len(customers), AT_ONCE):
+    for start in range(0, len(customers), PAGE):
         rows = transaction.load(
-            CUSTOMERS, [(shop.shop, customer) for customer in customers[start : start + AT_ONCE]]
+            CUSTOMERS, [(shop.shop, customer) for customer in customers[start : start + PAGE]]
         )
         days = days_of(transaction, shop.shop, [old.customer for old in rows.values()])
         saved = []

@@ -1,7 +1,8 @@
-"""What a record of Shopify Events holds: a whole order, a refund, a deletion, or less than that.
+"""Reads a record of Shopify Events: a whole order, a refund, a deletion, or a part of one.
 
-A body is known by `action` with `query_variables`, whatever its headers say (docs/facts/shopify.md,
-"Shopify Events"). Backfill, reconcile and refetch append records of the same shape.
+A body is recognised by `action` with `query_variables`, whatever its headers say
+(docs/facts/shopify.md, "Shopify Events"). Backfill, reconcile and refetch append records of the
+same shape.
 """
 
 from collections.abc import Mapping
@@ -50,37 +51,39 @@ def content(body: Mapping[str, Any], zone: ZoneInfo | None) -> Content:
     topic, action = str(body.get("topic")), str(body.get("action"))
     variables, data = mapping(body.get("query_variables")), mapping(body.get("data"))
     zone = zone or _zone(mapping(data.get("shop")).get("ianaTimezone"))
-    told_order, told_refund = mapping(data.get("order")), mapping(data.get("refund"))
+    given_order, given_refund = mapping(data.get("order")), mapping(data.get("refund"))
     if topic == REFUND:
-        order_gid = mapping(told_refund.get("order")).get("id") or variables.get("orderId")
-        gid, told = variables.get("refundId") or told_refund.get("id"), told_refund
+        order_gid = mapping(given_refund.get("order")).get("id") or variables.get("orderId")
+        gid, given = variables.get("refundId") or given_refund.get("id"), given_refund
     else:
-        order_gid = gid = variables.get("orderId") or told_order.get("id")
-        told = told_order
-    currency = mapping(told_refund.get("order")).get("currencyCode")
+        order_gid = gid = variables.get("orderId") or given_order.get("id")
+        given = given_order
+    currency = mapping(given_refund.get("order")).get("currencyCode")
     written = None
-    if told and topic in TOPICS:
-        written = refund(told, order_gid, currency, zone) if topic == REFUND else order(told, zone)
+    if given and topic in TOPICS:
+        written = (
+            refund(given, order_gid, currency, zone) if topic == REFUND else order(given, zone)
+        )
     return Content(
         topic=topic,
         action=action,
         order_id=identifier(order_gid),
         gid=gid if isinstance(gid, str) else "",
         body=written,
-        lacking=_lacking(body, told, action) if topic in TOPICS else "",
+        lacking=_lacking(body, given, action) if topic in TOPICS else "",
         offset_known=zone is not None,
     )
 
 
-def _lacking(body: Mapping[str, Any], told: Json, action: str) -> str:
+def _lacking(body: Mapping[str, Any], given: Json, action: str) -> str:
     if action == "delete":
         return ""
     if body.get("query_errors"):
         return QUERY_ERRORS
-    if not told:
+    if not given:
         return NO_DATA
-    lists = [told.get("lineItems"), told.get("refundLineItems")]
-    lists += [each.get("refundLineItems") for each in nodes(told.get("refunds") or [])]
+    lists = [given.get("lineItems"), given.get("refundLineItems")]
+    lists += [each.get("refundLineItems") for each in nodes(given.get("refunds") or [])]
     return CUT_SHORT if any(map(cut_short, lists)) else ""
 
 

@@ -1,9 +1,8 @@
-"""Writes `data.order` of the Admin API as the order body of classic webhooks.
+"""Writes `data.order` of the Admin API as the order body of classic webhooks, which the decoder and
+settings such as META_EVENT_ID read.
 
-Everything behind reads classic names: the decoder, and settings that name a field of the order
-(META_EVENT_ID, META_CONSENT). What GraphQL has no twin of stays absent: the browser's user agent,
-`contact_email`, the order's own `token` (docs/facts/shopify-admin.md, "Classic names and GraphQL
-names").
+Fields without a GraphQL twin stay absent: the browser's user agent, `contact_email`, the order's
+own `token` (docs/facts/shopify-admin.md, "Classic names and GraphQL names").
 """
 
 from datetime import tzinfo
@@ -63,38 +62,38 @@ FULFILMENT = {
 """Values of `displayFulfillmentStatus` whose classic `fulfillment_status` is not the same word."""
 
 
-def order(told: Json, zone: tzinfo | None) -> Json:
-    """The classic order body; `zone` is the shop's time zone, None where it is not known."""
-    currency = told.get("currencyCode")
+def order(given: Json, zone: tzinfo | None) -> Json:
+    """The classic order body; `zone` is the shop's time zone, None if unknown."""
+    currency = given.get("currencyCode")
     written: Json = {
-        "id": number(told.get("id")),
-        "admin_graphql_api_id": told.get("id"),
-        **{classic: told.get(name) for classic, name in SAME},
-        **{classic: local(told.get(name), zone) for classic, name in TIMES},
-        "cancel_reason": lower(told.get("cancelReason")),
-        "fulfillment_status": _fulfilment(told.get("displayFulfillmentStatus")),
-        "total_shipping_price_set": money_set(told.get("totalShippingPriceSet"), currency),
-        "shipping_lines": _shipping(told.get("shippingLine"), currency),
-        "tags": ", ".join(str(tag) for tag in sequence(told.get("tags"))),
-        "note_attributes": _pairs(told.get("customAttributes")),
-        "discount_codes": [{"code": code} for code in sequence(told.get("discountCodes"))],
-        "client_details": {"browser_ip": told["clientIp"]} if told.get("clientIp") else None,
-        "customer": _customer(told.get("customer"), zone),
-        "billing_address": _address(told.get("billingAddress")),
-        "shipping_address": _address(told.get("shippingAddress")),
-        **_visit(told.get("customerJourneySummary")),
+        "id": number(given.get("id")),
+        "admin_graphql_api_id": given.get("id"),
+        **{classic: given.get(name) for classic, name in SAME},
+        **{classic: local(given.get(name), zone) for classic, name in TIMES},
+        "cancel_reason": lower(given.get("cancelReason")),
+        "fulfillment_status": _fulfilment(given.get("displayFulfillmentStatus")),
+        "total_shipping_price_set": money_set(given.get("totalShippingPriceSet"), currency),
+        "shipping_lines": _shipping(given.get("shippingLine"), currency),
+        "tags": ", ".join(str(tag) for tag in sequence(given.get("tags"))),
+        "note_attributes": _pairs(given.get("customAttributes")),
+        "discount_codes": [{"code": code} for code in sequence(given.get("discountCodes"))],
+        "client_details": {"browser_ip": given["clientIp"]} if given.get("clientIp") else None,
+        "customer": _customer(given.get("customer"), zone),
+        "billing_address": _address(given.get("billingAddress")),
+        "shipping_address": _address(given.get("shippingAddress")),
+        **_visit(given.get("customerJourneySummary")),
         "refunds": [
-            refund(each, told.get("id"), currency, zone) for each in nodes(told.get("refunds"))
+            refund(each, given.get("id"), currency, zone) for each in nodes(given.get("refunds"))
         ],
     }
     for classic, name in TOTALS:
-        if (amount_set := money_set(told.get(name), currency)) is not None:
+        if (amount_set := money_set(given.get(name), currency)) is not None:
             written[classic], written[f"{classic}_set"] = plain(amount_set), amount_set
     # Absent where the answer lacks them: the decoder refuses an order that is not whole.
-    if "displayFinancialStatus" in told:
-        written["financial_status"] = lower(told["displayFinancialStatus"])
-    if told.get("lineItems") is not None:
-        written["line_items"] = [_line(each, currency) for each in nodes(told["lineItems"])]
+    if "displayFinancialStatus" in given:
+        written["financial_status"] = lower(given["displayFinancialStatus"])
+    if given.get("lineItems") is not None:
+        written["line_items"] = [_line(each, currency) for each in nodes(given["lineItems"])]
     return written
 
 
@@ -143,20 +142,20 @@ def _pairs(attributes: Any) -> list[Json]:
     ]
 
 
-def _customer(told: Any, zone: tzinfo | None) -> Json | None:
-    if not isinstance(told, dict):
+def _customer(given: Any, zone: tzinfo | None) -> Json | None:
+    if not isinstance(given, dict):
         return None
-    email = mapping(told.get("defaultEmailAddress"))
+    email = mapping(given.get("defaultEmailAddress"))
     written = {
-        "id": number(told.get("id")),
-        "admin_graphql_api_id": told.get("id"),
-        "created_at": local(told.get("createdAt"), zone),
-        "state": lower(told.get("state")),
-        "first_name": told.get("firstName"),
-        "last_name": told.get("lastName"),
+        "id": number(given.get("id")),
+        "admin_graphql_api_id": given.get("id"),
+        "created_at": local(given.get("createdAt"), zone),
+        "state": lower(given.get("state")),
+        "first_name": given.get("firstName"),
+        "last_name": given.get("lastName"),
         "email": email.get("emailAddress"),
-        "phone": mapping(told.get("defaultPhoneNumber")).get("phoneNumber"),
-        "default_address": _address(told.get("defaultAddress")),
+        "phone": mapping(given.get("defaultPhoneNumber")).get("phoneNumber"),
+        "default_address": _address(given.get("defaultAddress")),
     }
     if email.get("marketingState"):
         # Classic webhooks had it until 2025-01, and META_CONSENT may still name it.
@@ -164,17 +163,17 @@ def _customer(told: Any, zone: tzinfo | None) -> Json | None:
     return written
 
 
-def _address(told: Any) -> Json | None:
-    if not isinstance(told, dict):
+def _address(given: Any) -> Json | None:
+    if not isinstance(given, dict):
         return None
     return {
-        "first_name": told.get("firstName"),
-        "last_name": told.get("lastName"),
-        "phone": told.get("phone"),
-        "city": told.get("city"),
-        "province_code": told.get("provinceCode"),
-        "zip": told.get("zip"),
-        "country_code": told.get("countryCodeV2"),
+        "first_name": given.get("firstName"),
+        "last_name": given.get("lastName"),
+        "phone": given.get("phone"),
+        "city": given.get("city"),
+        "province_code": given.get("provinceCode"),
+        "zip": given.get("zip"),
+        "country_code": given.get("countryCodeV2"),
     }
 
 

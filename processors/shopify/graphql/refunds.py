@@ -1,7 +1,7 @@
 """Writes a refund of the Admin API as the refund object of classic webhooks.
 
-A list of refunds that holds their totals only becomes refunds that gave money and took back
-nothing known; the fold bears that, and the refund's own delivery completes it.
+A list of refunds with totals only becomes refunds that gave money and took back nothing known; the
+refund's own delivery completes it.
 """
 
 from typing import Any
@@ -18,33 +18,33 @@ from processors.shopify.graphql.values import (
 from processors.shopify.tolerance import mapping
 
 
-def refund(told: Json, order_gid: Any, currency: Any, zone: Any) -> Json:
+def refund(given: Json, order_gid: Any, currency: Any, zone: Any) -> Json:
     """The refund object; `currency` is the shop's, `zone` its time zone or None."""
     written: Json = {
-        "id": number(told.get("id")),
-        "admin_graphql_api_id": told.get("id"),
+        "id": number(given.get("id")),
+        "admin_graphql_api_id": given.get("id"),
         "order_id": number(order_gid),
-        "created_at": local(told.get("createdAt"), zone),
-        "processed_at": local(told.get("processedAt"), zone),
+        "created_at": local(given.get("createdAt"), zone),
+        "processed_at": local(given.get("processedAt"), zone),
         "refund_line_items": [
             _line(each, currency)
-            for each in nodes(told.get("allLines") or told.get("refundLineItems"))
+            for each in nodes(given.get("allLines") or given.get("refundLineItems"))
         ],
         "refund_shipping_lines": [
             {
                 "subtotal_amount_set": money_set(each.get("subtotalAmountSet"), currency),
                 "tax_amount_set": money_set(each.get("taxAmountSet"), currency),
             }
-            for each in nodes(told.get("refundShippingLines"))
+            for each in nodes(given.get("refundShippingLines"))
         ],
         "order_adjustments": [
             {
                 "amount_set": money_set(each.get("amountSet"), currency),
                 "tax_amount_set": money_set(each.get("taxAmountSet"), currency),
             }
-            for each in nodes(told.get("orderAdjustments"))
+            for each in nodes(given.get("orderAdjustments"))
         ],
-        "transactions": _transactions(told, currency),
+        "transactions": _transactions(given, currency),
     }
     return written
 
@@ -62,14 +62,14 @@ def _line(line: Json, currency: Any) -> Json:
     }
 
 
-def _transactions(told: Json, currency: Any) -> list[Json]:
-    """In shop money, which classic webhooks do not have where the buyer paid in another currency.
+def _transactions(given: Json, currency: Any) -> list[Json]:
+    """In shop money, which classic webhooks do not have if the buyer paid in another currency.
 
-    Where no transactions were asked for, the refund's total is one: it counts what was carried out
+    Without transactions in the query, the refund's total is one: it counts what was carried out
     (docs/facts/shopify-admin.md, "Refunds").
     """
-    if "transactions" not in told:
-        total = money_set(told.get("totalRefundedSet"), currency)
+    if "transactions" not in given:
+        total = money_set(given.get("totalRefundedSet"), currency)
         return [_transaction("refund", "success", total)] if plain(total) is not None else []
     return [
         _transaction(
@@ -77,7 +77,7 @@ def _transactions(told: Json, currency: Any) -> list[Json]:
             lower(each.get("status")),
             money_set(each.get("amountSet"), currency),
         )
-        for each in nodes(told.get("transactions"))
+        for each in nodes(given.get("transactions"))
     ]
 
 

@@ -1,7 +1,5 @@
-"""Writes values of the Admin API as classic webhooks write them.
-
-Nothing here raises: what cannot be read goes through as it is, and the decoder behind judges it.
-"""
+"""Writes values of the Admin API as classic webhooks write them. Nothing here raises: unreadable
+values pass unchanged, and the decoder judges them."""
 
 from collections.abc import Mapping
 from datetime import datetime, tzinfo

@@ -1,15 +1,5 @@
-"""Where SQLite and PostgreSQL differ: how to connect, lock, write many rows at once, and tell what
-changed.
-
-Both get one statement per table and batch: on SQLite the driver repeats a prepared statement, on
-PostgreSQL the rows travel as arrays (`unnest`), one round trip whatever their number.
-
-Every write notes which cells it changed, under its revision: one row per table, so that cells
-themselves need no index on change. On SQLite the revision is a counter, since there is one writer
-at a time. On PostgreSQL it is the transaction id, and a reader asks again from the oldest
-transaction that was still running when it last looked (`pg_snapshot_xmin`): commits do not come in
-the order of ids, so "greater than the greatest seen" would skip some.
-"""
+"""The differences between SQLite and PostgreSQL: connecting, locking, writing many rows, and
+finding changed cells."""
 
 import re
 import select
@@ -54,7 +44,17 @@ class Driver(Protocol):
 
 
 class Dialect(Protocol):
-    """What the store needs to know of a database."""
+    """What the store needs to know of a database.
+
+    Both get one statement per table and batch: on SQLite the driver repeats a prepared statement,
+    on PostgreSQL the rows travel as arrays (`unnest`), one round trip whatever their number.
+
+    Every write records which cells it changed under its revision, one row per table. On SQLite the
+    revision is a counter, since there is one writer at a time. On PostgreSQL it is the transaction
+    id, and a reader asks again from the oldest transaction that was still running at its last call
+    (`pg_snapshot_xmin`): commits do not come in the order of ids, so "greater than the greatest
+    seen" would skip some.
+    """
 
     name: str
     one_writer: bool
@@ -143,7 +143,11 @@ def _sum(cells: Cells) -> str:
 
 
 class Sqlite:
-    """One file, one writer at a time, readers beside it."""
+    """One file, one writer at a time, readers beside it.
+
+    WAL, `synchronous=NORMAL`, `BEGIN IMMEDIATE`. A power cut may lose the last transactions, with
+    position, aggregates and outbox together; they are made again from the log.
+    """
 
     name = "sqlite"
     one_writer = True
@@ -157,7 +161,7 @@ class Sqlite:
     connect_arguments: Mapping[str, Any] = {}
 
     def check(self, url: str) -> None:
-        """Raises Incompatible where the file is somebody else's."""
+        """Raises Incompatible if the file belongs to another program."""
         sqlite_owner.check(Path(url.removeprefix("sqlite:///")))
 
     def engine_url(self, url: str) -> str:
@@ -186,7 +190,7 @@ class Sqlite:
         connection.execute(f"PRAGMA cache_size = -{WRITE_CACHE_KIB}")
 
     def on_checkout(self, connection: Any, record: Any, proxy: Any) -> None:
-        """A file does not go away."""
+        """Nothing to do: a file does not disconnect."""
 
     def on_begin(self, connection: sa.Connection) -> None:
         connection.exec_driver_sql(
@@ -204,7 +208,7 @@ class Sqlite:
         return sql
 
     def learn(self, engine: sa.Engine) -> None:
-        """SQLite takes values as they are."""
+        """Nothing to do: SQLite takes values as they are."""
 
     def select(
         self,
@@ -223,8 +227,8 @@ class Sqlite:
         CROSS JOIN keeps the keys outside and the index lookup inside; `(a, b) IN (VALUES ...)`
         would use its first column only.
         """
-        told = msgspec.json.encode(keys).decode()
-        if "\\u0000" in told and any(
+        encoded = msgspec.json.encode(keys).decode()
+        if "\\u0000" in encoded and any(
             "\0" in part for row in keys for part in row if isinstance(part, str)
         ):
             raise ValueError(
@@ -238,7 +242,7 @@ class Sqlite:
             f"WITH k AS (SELECT {parts} FROM json_each(?)) SELECT {columns} FROM k CROSS "
             f"JOIN {table} t ON {on}"
         )
-        return c.execute(sql, (told,)).fetchall()
+        return c.execute(sql, (encoded,)).fetchall()
 
     def insert(
         self, c: Driver, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]
@@ -269,7 +273,12 @@ class Sqlite:
 
 
 class Postgres:
-    """A server, many writers at once."""
+    """A server with many concurrent writers.
+
+    READ COMMITTED with explicit row locks. Of two owners that create the same entity the second
+    insert finds the row and raises Conflict, so its batch is rolled back, loaded again and folded
+    on top of the first.
+    """
 
     name = "postgresql"
     one_writer = False
@@ -291,26 +300,26 @@ class Postgres:
         self._types: dict[str, dict[str, str]] = {}
 
     def check(self, url: str) -> None:
-        """A database may be shared: `migrate` looks whose the schema's revision is."""
+        """Nothing to do: a database may be shared, and `migrate` checks the schema's revision."""
 
     def engine_url(self, url: str) -> str:
         return "postgresql+psycopg://" + url.split("://", 1)[1]
 
     def on_connect(self, connection: Any, record: Any) -> None:
-        """An owner that stops inside a transaction (SIGSTOP, a virtual machine that is moved) holds
-        locks that its heirs wait for; the server ends it after `IDLE_MS`, less than a Kafka
-        session. Between statements we never pause for more than milliseconds."""
+        """The server ends a transaction that is idle for `IDLE_MS`, less than a Kafka session: an
+        owner that stops inside one (SIGSTOP, a virtual machine that is moved) holds locks that
+        others wait for. We never pause for more than milliseconds between statements."""
         connection.execute(f"SET idle_in_transaction_session_timeout = {self.IDLE_MS}")
         connection.commit()
 
     def on_connect_to_write(self, connection: Any, record: Any) -> None:
-        """Caches are the server's."""
+        """Nothing to do: caches are the server's."""
 
     def on_checkout(self, connection: Any, record: Any, proxy: Any) -> None:
-        """The pool's connections that a server ended (restart, fail-over) are made anew.
+        """Replaces pooled connections that the server has closed (restart, fail-over).
 
-        Between transactions a server says nothing but its farewell, so a look at the socket does
-        what SQLAlchemy's ping takes a round trip for, one in ten of those that a batch takes.
+        Between transactions a server sends nothing but its close, so a look at the socket replaces
+        SQLAlchemy's ping, a round trip of the ten that a batch takes.
         """
         looking = select.poll()
         looking.register(connection.fileno(), select.POLLIN)
@@ -318,13 +327,13 @@ class Postgres:
             raise sa.exc.InvalidatePoolError
 
     def on_begin(self, connection: sa.Connection) -> None:
-        """The driver begins by itself. Whoever only reads holds nobody up, and may take its time
-        (copies of a whole store)."""
+        """The driver begins by itself. A reader blocks nobody, and may take its time (copies of a
+        whole store)."""
         if connection.get_execution_options().get("postgresql_readonly"):
             connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
 
     def lock_schema(self, connection: sa.Connection) -> None:
-        """Alembic is loaded within the transaction, which takes what it takes."""
+        """Without a time limit, since Alembic is loaded within the transaction."""
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({self.SCHEMA_LOCK})")
 

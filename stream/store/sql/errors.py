@@ -1,15 +1,5 @@
-"""What a database's error means: for whom it is a reason to wait, for whom to stop, and for which
-record to be parked.
-
-| the database says | raised | what the runner does |
-|---|---|---|
-| connection lost, restarting, read only, full, locked, deadlock | StoreUnavailable | retry |
-| a value too long, out of range, with a NUL, against a constraint | Unstorable | park the record |
-| damaged file, missing table or column, no permission, anything else | StoreBroken | stop |
-
-PostgreSQL tells by SQLSTATE (its appendix A, "Error Codes"), SQLite by its result codes
-(sqlite.org/rescode.html). Parameters, which hold customers' data, are never told.
-"""
+"""Maps database errors to retry, stop or park, by PostgreSQL's SQLSTATE (its appendix A, "Error
+Codes") and SQLite's result codes (sqlite.org/rescode.html)."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -59,8 +49,16 @@ def translated(errors: type[Exception]) -> Iterator[None]:
 def meaning(
     cause: BaseException | None, *, lost: bool = False
 ) -> StoreUnavailable | StoreBroken | Unstorable:
-    """The error to raise instead of a driver's; `lost` where the connection is known to be."""
-    told = f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0]}"
+    """The error to raise instead. Its message never contains parameters, which hold customers'
+    data.
+
+    | the database says | raised | the runner |
+    |---|---|---|
+    | connection lost, restarting, read only, full, locked, deadlock | StoreUnavailable | retries |
+    | a value too long, out of range, with a NUL, against a constraint | Unstorable | parks it |
+    | damaged file, missing table or column, no permission, other | StoreBroken | stop |
+    """
+    description = f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0]}"
     if isinstance(cause, sqlite3.Error):
         code = (
             getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
@@ -74,9 +72,9 @@ def meaning(
         # The driver itself refuses a NUL.
         data = state.startswith(DATA_CLASSES) or (not state and "DataError" in kinds)
     if passing:
-        return StoreUnavailable(f"the database cannot do this now ({told})")
+        return StoreUnavailable(f"the database cannot do this now ({description})")
     if data:  # The server's text may quote the value.
         return Unstorable(
             f"the database cannot hold a value of this record ({type(cause).__name__})"
         )
-    return StoreBroken(f"the database is damaged, or not as this program needs it ({told})")
+    return StoreBroken(f"the database is damaged, or not as this program needs it ({description})")

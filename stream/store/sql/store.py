@@ -1,16 +1,5 @@
-"""The store on SQLite or PostgreSQL; the URL says which. One implementation, set-based statements,
-no ORM.
-
-What differs between the two databases is in `stream/store/sql/dialect.py`. What is decided here:
-
-- SQLite: WAL, `synchronous=NORMAL`, `BEGIN IMMEDIATE`. Writers of one process queue on a lock of
-  ours, since SQLite's own busy handler sleeps. A power cut may take the last transactions, position
-  and aggregates and outbox together, and they are made again from the log.
-- PostgreSQL: READ COMMITTED with explicit row locks. Two owners that create the same entity are
-  told apart when it is saved: the second insert finds the row and raises Conflict, so its batch is
-  rolled back, loaded again and folded on top of the first.
-- Migrations run at `open`, under a lock, in whichever process comes first.
-"""
+"""The store on SQLite or PostgreSQL, by its URL: one implementation with set-based statements and
+no ORM; `dialect.py` has the differences."""
 
 import threading
 import time
@@ -54,7 +43,7 @@ CHANGE_COLUMNS = "name, revision, at_ms, cells, keys"
 
 
 class SqlReading:
-    """What may be asked of an open connection."""
+    """Queries on an open connection."""
 
     def __init__(self, connection: sa.Connection, dialect: Dialect) -> None:
         self._connection, self._dialect = connection, dialect
@@ -77,26 +66,27 @@ class SqlReading:
         return [make(row) for row in cursor.fetchall()]
 
     def changes(self, cells: Cells, since: int | None) -> Changes:
+        """As `stream.store.contract.Reading.changes`."""
         columns, size = (*cells.key, *cells.measures), len(cells.key)
         watermark = int(self._driver.execute(self._dialect.watermark).fetchall()[0][0])
-        told = None if since is None else self._changed_keys(cells, since)
-        if told is None:
+        keys = None if since is None else self._changed_keys(cells, since)
+        if keys is None:
             sql = f"SELECT {', '.join(columns)} FROM {cells.table}"
             return Changes(self._driver.execute(sql).fetchall(), watermark, complete=True)
-        if not told:
+        if not keys:
             return Changes([], watermark, complete=False)
         found = {
             tuple(row[:size]): row
             for row in self._dialect.select(
-                self._driver, cells.table, columns, size, sorted(told), lock=""
+                self._driver, cells.table, columns, size, sorted(keys), lock=""
             )
         }
         zero = (0,) * len(cells.measures)
-        return Changes([found.get(key, (*key, *zero)) for key in told], watermark, complete=False)
+        return Changes([found.get(key, (*key, *zero)) for key in keys], watermark, complete=False)
 
     def _changed_keys(self, cells: Cells, since: int) -> set[Key] | None:
-        """Keys of the cells changed since then; None where that is forgotten, or so much that the
-        whole table is less work."""
+        """Keys of the cells changed since then; None if the record of changes is deleted, or so
+        long that reading the whole table is cheaper."""
         if (
             self.query("SELECT floor FROM cell_changes_floor")[0][0]
             > since - self._dialect.inclusive
@@ -135,9 +125,9 @@ class SqlTransaction(SqlReading):
             (MOVED, [r for r in rows if r["loaded"] is not None]),
         ):
             if sum(self.execute(sql, **row) for row in changed) != len(changed):
-                told = ", ".join(f"{row['partition']} at {row['loaded']}" for row in changed)
+                keys = ", ".join(f"{row['partition']} at {row['loaded']}" for row in changed)
                 raise Fenced(
-                    f"{processor} does not own all of {topic} any more that it loaded: {told}"
+                    f"{processor} does not own all of {topic} any more that it loaded: {keys}"
                 )
 
     def load(
@@ -216,21 +206,22 @@ class SqlTransaction(SqlReading):
                 "UPDATE cell_changes_floor SET floor = :floor WHERE floor < :floor", floor=newest
             )
 
-    def tell_changes(self, now_ms: int) -> None:
-        """Note which cells this transaction changed, one row per table. The store calls it last."""
+    def record_changes(self, now_ms: int) -> None:
+        """Record which cells this transaction changed, one row per table. The store calls it
+        last."""
         changed = {table: keys for table, keys in self._changed.items() if keys}
         if changed:
             if self._dialect.count_revision:
                 self._driver.execute(self._dialect.count_revision)
-            told: dict[str, Any] = {"at_ms": now_ms}
+            keys: dict[str, Any] = {"at_ms": now_ms}
             for number, table in enumerate(sorted(changed)):
-                told |= {f"name{number}": table, f"cells{number}": len(changed[table])}
-                told[f"keys{number}"] = msgspec.msgpack.encode(list(changed[table]))
+                keys |= {f"name{number}": table, f"cells{number}": len(changed[table])}
+                keys[f"keys{number}"] = msgspec.msgpack.encode(list(changed[table]))
             values = ", ".join(
                 f"(:name{n}, {self._dialect.revision}, :at_ms, :cells{n}, :keys{n})"
                 for n in range(len(changed))
             )
-            self.execute(f"INSERT INTO cell_changes ({CHANGE_COLUMNS}) VALUES {values}", **told)
+            self.execute(f"INSERT INTO cell_changes ({CHANGE_COLUMNS}) VALUES {values}", **keys)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
@@ -263,12 +254,15 @@ def _fields(entities: Entities[Any]) -> tuple[str, ...]:
 
 
 class SqlStore:
-    """A `stream.store.contract.Store`; make one with `open`."""
+    """A `stream.store.contract.Store`; create one with `open`.
+
+    Writers of one process queue on a lock of ours, since SQLite's own busy handler sleeps.
+    """
 
     def __init__(
         self, engine: sa.Engine, dialect: Dialect, writing: sa.Engine | None = None
     ) -> None:
-        """`writing` has the one connection that writes, where there is but one: on SQLite its page
+        """`writing` has the only connection that writes, if there is only one: on SQLite its page
         cache is a large part of a process."""
         self._engine, self._dialect, self._writing = engine, dialect, writing or engine
         self.dialect = dialect.name
@@ -276,7 +270,8 @@ class SqlStore:
 
     @classmethod
     def open(cls, url: str, *, pool_size: int = 8) -> "SqlStore":
-        """Connect to `sqlite:///path` or `postgresql://...` and bring its schema up to date.
+        """Connect to `sqlite:///path` or `postgresql://...` and bring its schema up to date, under
+        a lock.
 
         Raises ValueError for another URL, StoreUnavailable, Incompatible.
         """
@@ -310,7 +305,7 @@ class SqlStore:
             ):
                 transaction = SqlTransaction(connection, self._dialect)
                 yield transaction
-                transaction.tell_changes(time.time_ns() // 1_000_000)
+                transaction.record_changes(time.time_ns() // 1_000_000)
         finally:
             if self._writers is not None:
                 self._writers.release()

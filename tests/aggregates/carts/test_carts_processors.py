@@ -6,7 +6,7 @@ import threading
 from typing import Any
 
 from processors.checkouts.processor import Checkouts
-from processors.orders.processor import Orders
+from processors.orders.processor import OrdersProcessor
 from processors.shopify.orders import Order
 from stream.record import Entry, Record
 from stream.store.contract import StoreUnavailable
@@ -70,7 +70,7 @@ def test_both_processors_at_once_end_where_one_after_the_other_would(store: SqlS
     emptied(store)
     failures: list[BaseException] = []
 
-    def work(processor: Checkouts | Orders, mine: list[Any], seed: int) -> None:
+    def work(processor: Checkouts | OrdersProcessor, mine: list[Any], seed: int) -> None:
         random.Random(seed).shuffle(mine)
         try:
             for start in range(0, len(mine), 20):
@@ -88,7 +88,7 @@ def test_both_processors_at_once_end_where_one_after_the_other_would(store: SqlS
 
     orders = [event for event in events if isinstance(event, Order)]
     others = [event for event in events if not isinstance(event, Order)]
-    jobs: list[tuple[Checkouts | Orders, list[Any]]] = [
+    jobs: list[tuple[Checkouts | OrdersProcessor, list[Any]]] = [
         (carts_checkouts(), others[::2]),
         (carts_checkouts(), others[1::2]),
         (carts_orders(), orders),

@@ -26,9 +26,9 @@ from aggregates.rfm.fold.customer import (
     from_days,
 )
 from aggregates.rfm.fold.order import LEFT_OUT_CELLS
-from aggregates.rfm.fold.shop import SHOPS, ShopRow
+from aggregates.rfm.fold.shop import SHOPS, RfmShopRow
 from processors.orders.currency import CELLS as CURRENCY_CELLS
-from processors.orders.processor import Orders
+from processors.orders.processor import OrdersProcessor
 from processors.orders.row import ORDERS, OrderRow, counts
 from processors.orders.state import net
 from processors.shopify.orders import CustomersMerged, OrderEvent, Refund, RefundCreated
@@ -65,8 +65,8 @@ def fold(
     store: SqlStore,
     batches: Sequence[Sequence[OrderEvent]],
     day: int = DAY0 + 31,
-    processor: Orders | None = None,
-) -> Orders:
+    processor: OrdersProcessor | None = None,
+) -> OrdersProcessor:
     processor = processor or rfm_orders({})
     for batch in batches:
         with store.begin() as transaction:
@@ -74,7 +74,7 @@ def fold(
     return processor
 
 
-def ticked(store: SqlStore, processor: Orders, day: int = DAY0 + 31) -> None:
+def ticked(store: SqlStore, processor: OrdersProcessor, day: int = DAY0 + 31) -> None:
     with store.begin() as transaction:
         processor.tick(transaction, at(day))
 
@@ -104,8 +104,8 @@ def assert_cells_are_the_sum_of_customers_and_customers_of_orders(
     compared."""
     with store.snapshot() as snapshot:
         shops = {
-            row[0]: ShopRow(*row)
-            for row in snapshot.query(f"SELECT {', '.join(ShopRow._fields)} FROM rfm_shop")
+            row[0]: RfmShopRow(*row)
+            for row in snapshot.query(f"SELECT {', '.join(RfmShopRow._fields)} FROM rfm_shop")
         }
         rows = [
             OrderRow(*row)
