@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from msgspec.structs import replace
 
 from aggregates.budget import projection as budget
-from aggregates.budget.fold.spend import Spend
+from aggregates.budget.fold.spend import SpendProcessor
 from aggregates.budget.fold.spend_record import SpendRow
 from aggregates.days.fold import projection as days
 from processors.engine import rebuild
 from processors.engine.projection import live_key
 from processors.orders.currency import CURRENCY
-from processors.orders.processor import Orders
+from processors.orders.processor import OrdersProcessor
 from processors.shopify.orders import CustomersMerged, Order, OrderEvent, Refund
 from stream.store.sql.store import SqlStore
 from tests.support.orders import DAY0, SHOP, order
@@ -90,12 +90,12 @@ def reports(seed: int) -> list[SpendRow]:
 
 def fold_days(store: SqlStore, events: Sequence[OrderEvent], spend: Sequence[SpendRow]) -> None:
     """Fold everything into days, cohorts and campaign-days."""
-    orders = Orders({}, (CURRENCY, budget.projection(), days.projection()))
+    orders = OrdersProcessor({}, (CURRENCY, budget.projection(), days.projection()))
     for start in range(0, len(events), 100):
         with store.begin() as transaction:
             orders.apply(transaction, events[start : start + 100], NOW_MS)
     with store.begin() as transaction:
-        Spend((budget.projection(),)).apply(transaction, spend, NOW_MS)
+        SpendProcessor((budget.projection(),)).apply(transaction, spend, NOW_MS)
 
 
 def rebuilt(store: SqlStore) -> None:

@@ -15,7 +15,7 @@ from aggregates.days.fold.projection import NAME, projection
 from processors.engine import rebuild
 from processors.engine.projection import live_key
 from processors.orders.currency import CURRENCY
-from processors.orders.processor import Orders
+from processors.orders.processor import OrdersProcessor
 from processors.orders.row import ORDERS, OrderRow
 from processors.shopify.orders import CustomersMerged, Order, OrderEvent
 from simulator.proof.sums import unequal
@@ -36,8 +36,8 @@ PROPERTY = settings(
 LANDINGS = (None, "/", "/?utm_source=ig&utm_campaign=Summer", "/?utm_source=ig&utm_id=7")
 
 
-def processor() -> Orders:
-    return Orders({}, (CURRENCY, projection()))
+def processor() -> OrdersProcessor:
+    return OrdersProcessor({}, (CURRENCY, projection()))
 
 
 def fold(store: SqlStore, batches: Sequence[Sequence[OrderEvent]]) -> None:
