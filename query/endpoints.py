@@ -15,6 +15,7 @@ from query.as_of import AsOf, as_of, today, zone_of
 from query.audits import AUDITS
 from query.counting import counting_since
 from query.customer_endpoints import FROM_MEMORY
+from query.deliveries import read_deliveries
 from query.destinations import DESTINATIONS, RETRIES
 from query.destinations import feeds as destination_feeds
 from query.envelope import answered
@@ -38,6 +39,7 @@ from query.status import (
     stopped,
 )
 from query.status_schema import (
+    DeliveryStatus,
     Health,
     JobStatus,
     Readiness,
@@ -106,6 +108,8 @@ async def status(asked: Asked) -> Json:
     services, settings = services_of(asked), services_of(asked).settings
     shops = {asked.shop} if asked.values["shop"] else asked.reach.shops
 
+    zones = {domain: shop.zone for domain, shop in settings.shops.items()}
+
     def read() -> tuple[
         list[Role],
         list[Position],
@@ -113,6 +117,7 @@ async def status(asked: Asked) -> Json:
         list[StoppedShopStatus],
         list[JobStatus],
         list[RefetchStatus],
+        list[DeliveryStatus],
         int,
     ]:
         with services.store.snapshot() as snapshot:
@@ -124,6 +129,7 @@ async def status(asked: Asked) -> Json:
                 read_stopped_shops(snapshot, roles, shops),
                 read_jobs(snapshot, shops, asked.now_ms),
                 read_refetch(snapshot, shops),
+                read_deliveries(snapshot, shops, zones, asked.now_ms),
                 _day(snapshot, asked),
             )
 
@@ -136,7 +142,16 @@ async def status(asked: Asked) -> Json:
         )
     )
     spans = await services.lags.spans({feed.topic for feed in known})
-    roles, positions, parked, stopped_shops, jobs, refetch, day = await asyncio.to_thread(read)
+    (
+        roles,
+        positions,
+        parked,
+        stopped_shops,
+        jobs,
+        refetch,
+        deliveries,
+        day,
+    ) = await asyncio.to_thread(read)
     feeds = [
         *known,
         *dict.fromkeys(
@@ -160,6 +175,7 @@ async def status(asked: Asked) -> Json:
             stopped_shops,
             jobs,
             refetch,
+            deliveries,
         ),
     )
 

@@ -11,6 +11,7 @@ from processors.engine.feed import Feed
 from query.api_settings import ApiSettings
 from query.as_of import Spans, behind_by_partition
 from query.status_schema import (
+    DeliveryStatus,
     JobStatus,
     ParkedStatus,
     ProcessorStatus,
@@ -194,6 +195,7 @@ def status_answer(
     stopped_shops: list[StoppedShopStatus],
     jobs: list[JobStatus],
     refetch: list[RefetchStatus],
+    deliveries: list[DeliveryStatus],
 ) -> Status:
     """The answer without `shop` and `as_of`."""
     return Status(
@@ -217,6 +219,7 @@ def status_answer(
         stopped_shops=stopped_shops,
         jobs=jobs,
         refetch=refetch,
+        deliveries=deliveries,
         spool=spool(roles),
         parked=ParkedStatus(records=sum(parked.values()), by_reason=dict(parked)),
     )

@@ -200,6 +200,26 @@ class JobStatus(Struct, frozen=True, kw_only=True):
     ]
 
 
+class DeliveryStatus(Struct, frozen=True, kw_only=True):
+    """Deliveries of a shop on a topic."""
+
+    shop: Annotated[str, Meta(description="The shop.", examples=["example.myshopify.com"])]
+    topic: Annotated[
+        str,
+        Meta(
+            description="Shopify's topic, `Order` or `Refund` of Shopify Events, or Meta's field.",
+            examples=["orders/create"],
+        ),
+    ]
+    last: Annotated[
+        str, Meta(description="When the last one came.", examples=["2026-11-22T14:59:59.000Z"])
+    ]
+    today: Annotated[
+        int,
+        Meta(description="How many came today: in SHOPIFY_TIMEZONE, else in UTC.", examples=[41]),
+    ]
+
+
 class RefetchStatus(Struct, frozen=True, kw_only=True):
     """A shop's orders and refunds that Shopify Events named and did not bring whole."""
 
@@ -245,6 +265,10 @@ class Status(Struct, frozen=True, kw_only=True):
     ]
     jobs: Annotated[
         list[JobStatus], Meta(description="Work on a schedule, of the shops asked about.")
+    ]
+    deliveries: Annotated[
+        list[DeliveryStatus],
+        Meta(description="The last delivery on each topic, of the shops asked about."),
     ]
     refetch: Annotated[
         list[RefetchStatus],

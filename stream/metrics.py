@@ -5,7 +5,7 @@ Labels take one of a fixed few values, never one that a sender chose. Times are 
 """
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -60,6 +60,7 @@ class ReceiverMetrics(Collector):
         self._in_flight_bytes: Callable[[], int] = lambda: 0
         self._connections: Callable[[], int] = lambda: 0
         self._closed: dict[str, int] = {}
+        self._last_ms: Callable[[], Mapping[tuple[str, str], int]] = dict
         registry.register(self)
 
     def answered(self, sender: str, topic: str, outcome: str) -> None:
@@ -86,6 +87,10 @@ class ReceiverMetrics(Collector):
         """Ask `connections` for the open connections, whenever the metrics are read."""
         self._connections = connections
 
+    def watch_last_deliveries(self, last_ms: Callable[[], Mapping[tuple[str, str], int]]) -> None:
+        """Ask `last_ms` when each (shop, topic) was last delivered, Unix ms, at each reading."""
+        self._last_ms = last_ms
+
     def connection_closed(self, reason: str) -> None:
         """One connection was closed by us before its sender had an answer."""
         self._closed[reason] = self._closed.get(reason, 0) + 1
@@ -107,7 +112,15 @@ class ReceiverMetrics(Collector):
         )
         for (sender, secret), count in tuple(self._signatures.items()):
             signatures.add_metric((sender, str(secret)), count)
+        last = GaugeMetricFamily(
+            "orderwire_last_delivery_timestamp_seconds",
+            "When a topic of a shop was last delivered to this receiver",
+            labels=("shop", "topic"),
+        )
+        for labels_of_shop, at_ms in tuple(self._last_ms().items()):
+            last.add_metric(labels_of_shop, at_ms / 1000)
         yield deliveries
+        yield last
         yield signatures
         yield self._ack_s.family(
             "orderwire_ack_seconds",

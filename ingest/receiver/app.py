@@ -18,6 +18,7 @@ from ingest.receiver.body import BytesInFlight, Limits, read_body
 from ingest.receiver.connections import BoundedServer, ConnectionLimits
 from ingest.receiver.delivery import Delivery, Identify
 from ingest.receiver.outcome import CLOSES, STATUS, Outcome
+from ingest.receiver.tally import Tally
 from ingest.shopify import webhooks as shopify
 from stream.metrics import ReceiverMetrics
 from stream.rate_limit import RateLimit
@@ -41,6 +42,7 @@ class Receiver:
         metrics: ReceiverMetrics,
         connections: ConnectionLimits = ConnectionLimits(),  # noqa: B008 - frozen
         pixel: PixelPosts | None = None,
+        tally: Tally | None = None,
     ) -> None:
         """`shops`: domain to webhook secrets, newest first. `clock`: Unix milliseconds. The caller
         closes `log`, after the server's clean-up. Raises ValueError for a shop without a secret."""
@@ -56,6 +58,8 @@ class Receiver:
         self._acks = Acks(log, self._in_flight, limits.ack_timeout_s)
         self._warnings = RateLimit(lambda: clock() / 1000)
         metrics.watch_in_flight(lambda: self._in_flight.used)
+        self._tally = tally or Tally()
+        metrics.watch_last_deliveries(lambda: self._tally.last_ms)
 
     def server(self) -> web.Server:
         """For `web.ServerRunner`, within a running loop.
@@ -151,6 +155,8 @@ class Receiver:
         self._metrics.signed(sender, delivery.secret_index, len(body))
         self._metrics.acked(perf_counter() - started_s)
         if outcome is Outcome.ACCEPTED:
+            record = delivery.record
+            self._tally.add(record.headers["shop"], delivery.label, record.time_ms)
             outcome = delivery.outcome
         if outcome is not Outcome.ACCEPTED:
             self._report(sender, delivery, outcome)
@@ -159,8 +165,9 @@ class Receiver:
     def _may_be_a_shops(self, request: web.BaseRequest) -> bool:
         """Whether the headers name a configured shop and a signature."""
         headers = request.headers
+        named = shopify.values(headers, shopify.SHOP)
         return (
-            shopify.header(headers, shopify.SHOP).lower() in self._shops
+            any(shop.lower() in self._shops for shop in named)
             and shopify.header(headers, shopify.HMAC) != ""
         )
 

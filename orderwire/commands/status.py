@@ -102,6 +102,12 @@ def _show(answer: Mapping[str, Any]) -> None:
         )
         for command in sorted({s["go_on"] for s in answer["stopped_shops"] if s["go_on"]}):
             typer.echo(f"  {command}")
+    if answer["deliveries"]:
+        show(
+            "Deliveries",
+            ("shop", "topic", "last", "today"),
+            [(d["shop"], d["topic"], d["last"], d["today"]) for d in answer["deliveries"]],
+        )
     if answer["jobs"]:
         show(
             "Jobs",

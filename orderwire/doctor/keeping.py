@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 from orderwire.doctor import Line, fix, hint, ok
@@ -131,6 +132,14 @@ def work_lines(settings: Settings, kept: StoreState) -> list[Line]:
             " fields to its include_fields, or leave include_fields out",
         )
         for each in kept.filtered
+    ]
+    for shop, delivered in groupby(kept.deliveries, lambda each: each.shop):
+        topics = [f"{each.topic} {each.last} ({each.today} today)" for each in delivered]
+        lines.append(ok(f"{shop}: last deliveries", ", ".join(topics)))
+    lines += [
+        fix(f"{each.shop}: {job.name}", f"fails since {each.since}: {each.reason}")
+        for job in kept.jobs
+        for each in job.failing
     ]
     lines += [
         (fix if each.go_on else hint)(

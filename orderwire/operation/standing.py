@@ -10,14 +10,16 @@ from msgspec import to_builtins
 from destinations.delivery.answer import account
 from orderwire.serve.accounts import shown
 from orderwire.serve.feeds import feeds as feeds_of
+from orderwire.serve.zones import zones
 from orderwire.settings.program import Settings
 from processors.engine.feed import Feed
 from query.api_settings import ApiSettings
 from query.as_of import Lags, as_of, today
+from query.deliveries import read_deliveries
 from query.jobs import read_jobs
 from query.refetch import read_refetch
 from query.status import Role, processors_status, read_parked, read_roles, status_answer, stopped
-from query.status_schema import JobStatus, RefetchStatus, StoppedShopStatus
+from query.status_schema import DeliveryStatus, JobStatus, RefetchStatus, StoppedShopStatus
 from query.stopped_shops import read_stopped_shops
 from stream.log.contract import Log
 from stream.log.spool import SpoolState, read_state
@@ -50,6 +52,7 @@ class StoreState(NamedTuple):
     """As in `GET /v1/status`, and so the next."""
     jobs: list[JobStatus]
     refetch: list[RefetchStatus]
+    deliveries: list[DeliveryStatus]
     filtered: list[Filtered]
     accounts: dict[str, dict[str, Json]]
     """By shop and name, as in `GET /v1/destinations/{name}`."""
@@ -71,6 +74,7 @@ def read(settings: Settings, store: Store, now_ms: int) -> StoreState:
             read_stopped_shops(snapshot, roles, None),
             read_jobs(snapshot, None, now_ms),
             read_refetch(snapshot, None),
+            read_deliveries(snapshot, None, zones(settings), now_ms),
             _filtered(snapshot),
             {
                 domain: {
@@ -118,6 +122,7 @@ async def standing(settings: Settings, log: Log, store: Store) -> Json:
             kept.stopped_shops,
             kept.jobs,
             kept.refetch,
+            kept.deliveries,
         )
     )
     here = spool_state(settings)

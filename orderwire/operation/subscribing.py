@@ -50,17 +50,25 @@ def subscribe(
     return Subscribed(changes, problems, elsewhere(found, uri))
 
 
-def address(reading: Reading, shop: str) -> str | None:
-    """Where the shop's webhooks go by `orderwire subscribe`; None where it was never run."""
-    rows = reading.query("SELECT uri FROM subscribed WHERE shop = :shop", shop=shop)
-    return str(rows[0].uri) if rows else None
+class Address(NamedTuple):
+    """Where a shop's webhooks go by `orderwire subscribe`, and since when."""
+
+    uri: str
+    since_ms: int
+
+
+def address(reading: Reading, shop: str) -> Address | None:
+    """None where `orderwire subscribe` was never run for the shop."""
+    rows = reading.query("SELECT uri, since_ms FROM subscribed WHERE shop = :shop", shop=shop)
+    return Address(*rows[0]) if rows else None
 
 
 def keep(transaction: Transaction, shop: str, uri: str, now_ms: int) -> None:
     """Remember the address; the watchdog holds Shopify to it from now on."""
     transaction.execute(
         "INSERT INTO subscribed (shop, uri, since_ms) VALUES (:shop, :uri, :now)"
-        " ON CONFLICT (shop) DO UPDATE SET uri = :uri, since_ms = :now",
+        " ON CONFLICT (shop) DO UPDATE SET since_ms ="
+        " CASE WHEN subscribed.uri = :uri THEN subscribed.since_ms ELSE :now END, uri = :uri",
         shop=shop,
         uri=uri,
         now=now_ms,

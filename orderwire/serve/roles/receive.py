@@ -16,11 +16,14 @@ from ingest.pixel.posts import PixelPosts
 from ingest.receiver.app import Receiver
 from ingest.receiver.body import Limits
 from ingest.receiver.connections import ConnectionLimits
+from ingest.receiver.tally import Tally
 from orderwire.serve.accounts import accounts
 from orderwire.serve.address import listen, sockets
 from orderwire.serve.connections import open_receiving_log
+from orderwire.serve.delivery_counts import written_down
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
 from orderwire.serve.open_files import connections, raise_limit
+from orderwire.serve.zones import zones
 from orderwire.settings.destinations import META
 from orderwire.settings.program import ConfigurationError, Settings
 from stream.log.contract import Unavailable
@@ -52,8 +55,10 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     limits, metrics = _limits(settings), ReceiverMetrics(registry)
     # Nothing but a Purchase of Meta's is completed by the browser's pixel.
     with_pixel = {account.shop for account in accounts(settings, META)}
+    tally = Tally()
     receiver = Receiver(
         log=log,
+        tally=tally,
         shops={shop.domain: shop.webhook_secrets for shop in settings.shops.values()},
         meta=meta,
         clock=_now_ms,
@@ -76,13 +81,16 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     # The store is told that this receiver lives, once there is one; the receiver never waits for
     # it, nor makes it.
     with closing(PlainStore(settings.store_url.get_secret_value())) as store:
-        async with alive(
-            Heartbeat(
-                store,
-                identity,
-                registry,
-                lambda: details(settings.spool if settings.on_kafka else None),
-            )
+        async with (
+            alive(
+                Heartbeat(
+                    store,
+                    identity,
+                    registry,
+                    lambda: details(settings.spool if settings.on_kafka else None),
+                )
+            ),
+            written_down(store, tally, zones(settings)),
         ):
             try:
                 await listen(runner, bound, backlog=1024)

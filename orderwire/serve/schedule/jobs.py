@@ -16,6 +16,14 @@ def _spend(settings: Settings, services: Services) -> Job | None:
     return job(settings, services)
 
 
+def _watchdog(settings: Settings, services: Services) -> Job | None:
+    if not any(shop.has_admin_api for shop in settings.shops.values()):
+        return None
+    from orderwire.serve.watchdog import watchdog_job
+
+    return watchdog_job(settings, services)
+
+
 def _refetch(settings: Settings, services: Services) -> Job | None:
     if not any(shop.has_admin_api for shop in settings.shops.values()):
         return None
@@ -27,6 +35,7 @@ def _refetch(settings: Settings, services: Services) -> Job | None:
 # One line per job: makes it, or says None where no shop has it.
 _MAKE: tuple[Callable[[Settings, Services], Job | None], ...] = (
     _refetch,
+    _watchdog,
     lambda settings, services: audits.make(settings, services.store),
     _spend,
 )

@@ -35,7 +35,8 @@ def kept() -> str | None:
     store = open_store(Settings.load())
     try:
         with store.snapshot() as snapshot:
-            return address(snapshot, SHOP)
+            found = address(snapshot, SHOP)
+            return None if found is None else found.uri
     finally:
         store.close()
 

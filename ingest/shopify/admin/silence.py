@@ -1,0 +1,99 @@
+"""Finds topics that are silent although the Admin API shows that there was something to deliver."""
+
+from collections.abc import Collection, Mapping
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from ingest.shopify.admin.client import AdminClient
+from ingest.shopify.admin.documents import document
+from ingest.shopify.admin.records import rfc3339
+
+GRACE_MS: Final = 15 * 60_000
+"""A delivery may be late, and a failed one is tried again within minutes."""
+LOOK_BACK_MS: Final = 24 * 3_600_000
+
+
+class Sign(NamedTuple):
+    """What the Admin API shows, and which topics would have told it: any one of them."""
+
+    what: str
+    key: str
+    field: str
+    topics: tuple[str, ...]
+
+
+SIGNS: Final = (
+    Sign("an order", "created", "createdAt", ("orders/create", "Order")),
+    Sign("a change of an order", "updated", "updatedAt", ("orders/updated",)),
+    Sign("a checkout", "checkouts", "createdAt", ("checkouts/create", "checkouts/update")),
+)
+
+
+class Silent(NamedTuple):
+    """Topics that should have told something and did not."""
+
+    topics: tuple[str, ...]
+    what: str
+    at: str
+    """When it happened, RFC 3339."""
+    last_ms: int | None
+    """When one of the topics last came; None for never."""
+
+
+def newest(client: AdminClient, now_ms: int) -> dict[str, str]:
+    """When the newest of each sign happened that is old enough to have been delivered, RFC 3339.
+
+    Raises AdminError.
+    """
+    since, until = rfc3339(now_ms - LOOK_BACK_MS), rfc3339(now_ms - GRACE_MS)
+    data = client.query(
+        document("newest"),
+        {
+            "created": f"created_at:>='{since}' AND created_at:<'{until}'",
+            "updated": f"updated_at:>='{since}' AND updated_at:<'{until}'",
+        },
+    )
+    return {sign.key: at for sign in SIGNS if (at := _only(data[sign.key], sign.field))}
+
+
+def silent(
+    happened: Mapping[str, str],
+    last_ms: Mapping[str, int],
+    expected: Collection[str],
+    listening_since_ms: int,
+) -> list[Silent]:
+    """Signs that nothing delivered.
+
+    `last_ms`: when each topic last came. `expected`: topics that are subscribed for certain; of the
+    others only those count that have come before. What happened before `listening_since_ms` may
+    have been delivered to nobody.
+    """
+    found = []
+    for sign in SIGNS:
+        at = happened.get(sign.key)
+        topics = _listened(sign, last_ms, expected)
+        if at is None or not topics or _ms(at) < listening_since_ms:
+            continue
+        last = max((last_ms[topic] for topic in topics if topic in last_ms), default=None)
+        if last is None or last < _ms(at):
+            found.append(Silent(topics, sign.what, at, last))
+    return found
+
+
+def _listened(sign: Sign, last_ms: Mapping[str, int], expected: Collection[str]) -> tuple[str, ...]:
+    """A subscribed topic has to tell by itself, whatever another one tells; where nothing ever came
+    on any topic, the first of them."""
+    if subscribed := tuple(topic for topic in sign.topics if topic in expected):
+        return subscribed
+    if known := tuple(topic for topic in sign.topics if topic in last_ms):
+        return known
+    return sign.topics[:1] if not last_ms else ()
+
+
+def _only(connection: Mapping[str, Any], field: str) -> str:
+    nodes = connection["nodes"]
+    return str(nodes[0][field]) if nodes else ""
+
+
+def _ms(at: str) -> int:
+    return int(datetime.fromisoformat(at).timestamp() * 1000)
