@@ -63,6 +63,9 @@ def _beside(reading: Reading, shop: str, name: str, account_id: str) -> Mapping[
         shop=shop,
         name=name,
     )
+    # It loads msgspec types that only answers need.
+    from destinations.meta.comparison import compared
+
     quality = _quality_of(rows[0].quality, rows[0].quality_ms) if rows else None
     # The index `outbox_own_id` has the same condition (`destinations.meta.event_ids.OWN_ID`).
     (own,) = reading.query(
@@ -77,8 +80,19 @@ def _beside(reading: Reading, shop: str, name: str, account_id: str) -> Mapping[
         "browser": browser_pixel(reading, shop, name),
         "pixel_id": account_id,
         "dataset_quality": quality,
+        "comparison": compared(quality, _outcomes(reading, shop, name)),
         "fallback_event_ids": int(own[0]),
     }
+
+
+def _outcomes(reading: Reading, shop: str, name: str) -> dict[str, int]:
+    rows = reading.query(
+        "SELECT name, events FROM outbox_cell WHERE shop = :shop AND destination = :name"
+        " AND kind = 'outcome'",
+        shop=shop,
+        name=name,
+    )
+    return {row.name: row.events for row in rows}
 
 
 def _quality_of(kept: str, kept_ms: int) -> "DatasetQuality | None":

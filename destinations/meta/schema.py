@@ -76,6 +76,59 @@ class BrowserPixel(Struct, frozen=True, kw_only=True):
     ]
 
 
+class DedupeKey(Struct, frozen=True, kw_only=True):
+    """How far Meta can recognise one sale's two events by a key; shares of 1."""
+
+    key: Annotated[str, Meta(description="The key.", examples=["event_id"])]
+    browser: Annotated[
+        float | None, Meta(description="The browser's events that have it.", examples=[1.0])
+    ]
+    server: Annotated[
+        float | None, Meta(description="The servers' events that have it.", examples=[1.0])
+    ]
+    both: Annotated[
+        float | None,
+        Meta(description="The browser's events whose key a server sent as well.", examples=[0.93]),
+    ]
+
+
+class BrowserComparison(Struct, frozen=True, kw_only=True):
+    """Our Purchases beside the browser's, as far as Meta's dataset quality says."""
+
+    built: Annotated[
+        int,
+        Meta(description="Our events that were or would have been sent.", examples=[412]),
+    ]
+    sent: Annotated[int, Meta(description="Those among them that were sent.", examples=[0])]
+    servers_by_browser: Annotated[
+        float | None,
+        Meta(
+            description="Events of all servers by events of the browser; null where Meta says"
+            " none.",
+            examples=[0.92],
+        ),
+    ]
+    goal: Annotated[float | None, Meta(description="What Meta wants that to be.", examples=[0.75])]
+    dedupe_keys: Annotated[
+        list[DedupeKey], Meta(description="How far repeats are recognised, by key.")
+    ]
+    another_server: Annotated[
+        bool | None,
+        Meta(
+            description="Whether a server other than ours sends Purchases; null once ours does, or"
+            " where Meta does not say.",
+            examples=[False],
+        ),
+    ]
+    meaning: Annotated[
+        str,
+        Meta(
+            description="The same in words, with what to do.",
+            examples=["Meta has counted no Purchase of a server: nobody else sends them from one"],
+        ),
+    ]
+
+
 class MetaAccount(AccountState, frozen=True, kw_only=True):
     """One of Meta's datasets (pixels)."""
 
@@ -83,6 +136,9 @@ class MetaAccount(AccountState, frozen=True, kw_only=True):
     pixel_id: Annotated[str | None, PIXEL_ID]
     dataset_quality: Annotated[
         DatasetQuality | None, Meta(description="Meta's own view; null until it is polled.")
+    ]
+    comparison: Annotated[
+        BrowserComparison, Meta(description="Our Purchases beside the browser's.")
     ]
     fallback_event_ids: Annotated[
         int,

@@ -79,6 +79,9 @@ class GraphStandIn(StandIn):
         self.script = script
         self.tokens = tokens
         self.account = GraphAccount(only_ids=only_ids)
+        self.dataset: dict[str, dict[str, Any]] = {}
+        """By event name: what `dataset_quality` says beside what is measured on the events kept,
+        such as `event_coverage` and `dedupe_key_feedback`."""
         self._app_secret = app_secret
         self._keeps_valid = keeps_valid
         self._clock = clock
@@ -327,7 +330,10 @@ class GraphStandIn(StandIn):
                     "data_freshness": {"upload_frequency": fresh},
                 }
             )
-        return found
+        measured = {each["event_name"]: each for each in found}
+        for name, further in self.dataset.items():
+            measured[name] = {"event_name": name, **measured.get(name, {}), **further}
+        return list(measured.values())
 
 
 def _trace(number: int) -> str:
