@@ -9,7 +9,7 @@ from destinations.meta.detail import Detail
 from destinations.meta.settings import CapiSettings
 from processors.engine.processor import in_shop
 from processors.shopify.orders import Order
-from processors.shopify.tolerance import micros
+from processors.shopify.tolerance import millis
 from stream.store.contract import Entities, Key, Transaction
 
 
@@ -59,7 +59,7 @@ def first_seen(transaction: Transaction, looks: Sequence[Look]) -> dict[tuple[st
             if (at_ms := click.cookie_ms(value, click_id)) is not None
         ]
         made = min(look.order.created_at, look.order.processed_at)
-        at_ms = min(micros(made) // 1000, look.order.received_ms, *by_cookie)
+        at_ms = min(millis(made), look.order.received_ms, *by_cookie)
         now[key] = min(at_ms, now.get(key, at_ms))
     kept = {key: row.seen_ms for key, row in transaction.load(CLICKS, now).items()}
     earliest = {key: min(at_ms, kept.get(key, at_ms)) for key, at_ms in now.items()}

@@ -25,9 +25,11 @@ from processors.shopify.checkouts import Cart, CheckoutDeleted, CheckoutEvent
 from processors.shopify.orders import Order
 from stream.store.contract import Key, Transaction
 
+KNOWN: Final = " AND {column} <> ''"
+"""The condition of the indexes `cart_checkout_customer` and `cart_checkout_cart_token`."""
 UNDECIDED: Final = " AND completed_ms = -1 AND order_ms = -1"
 """The condition of the index `cart_checkout_undecided`: a till's customer has thousands of
-checkouts, nearly all of them ordered."""
+checkouts, nearly all of them ordered. Those of a cart are few."""
 
 
 def fold(
@@ -64,30 +66,37 @@ def fold(
     for key in keys:
         old = row = rows_before.get(key)
         for event in of_checkouts.get(key, ()):
-            row = folded(row, key, event)
-        if row is not None:
+            row = folded(row, key, event, after_minutes)
+        if row is None:
+            continue
+        # Without a snapshot neither customer nor cart is known, and nothing follows.
+        if row.updated_us >= 0 or row.after_minutes != after_minutes:
             customer, cart = links_of(row)
             row = relinked(row, links.get(customer), links.get(cart))
             row = settled(row, now_ms, after_minutes)
-            if row != old:
-                moved.append(Change(old, row))
+        if row != old:
+            moved.append(Change(old, row))
     transaction.save(LINKS, [new for _, new in changed if new is not None])
     transaction.save(CHECKOUTS, [new for _, new in moved if new is not None])
     work.apply(LINKS, changed, now_ms)
     work.apply(CHECKOUTS, moved, now_ms)
 
 
-def _subjects(event: CheckoutEvent | Order) -> tuple[str, ...]:
+def _subjects(event: CheckoutEvent | Order) -> list[str]:
     """The links that an event touches."""
     if isinstance(event, Cart):
-        return (cart_subject(event.token),)
+        return [cart_subject(event.token)]
     if isinstance(event, CheckoutDeleted):
-        return () if event.token else (cart_subject(event.cart_token),)
-    subjects = [customer_subject(event.customer_id, event.email), cart_subject(event.cart_token)]
-    if isinstance(event, Order) and event.customer_id:
+        return [] if event.token else [cart_subject(event.cart_token)]
+    subjects = []
+    if event.customer_id or event.email:
+        subjects.append(customer_subject(event.customer_id, event.email))
+    if event.cart_token:
+        subjects.append(cart_subject(event.cart_token))
+    if event.customer_id and event.email and isinstance(event, Order):
         # A checkout may know its buyer by the e-mail address alone, before they have logged in.
         subjects.append(customer_subject(None, event.email))
-    return tuple(subject for subject in subjects if subject)
+    return subjects
 
 
 def _token(event: CheckoutEvent | Order) -> str | None:
@@ -145,9 +154,10 @@ def _checkouts_of(
         # Filled up to a power of two, so that few different statements are ever prepared.
         size = 1 << (len(values) - 1).bit_length()
         names = {f"v{i}": values[min(i, len(values) - 1)] for i in range(size)}
+        known = "" if where and column == "customer" else KNOWN.format(column=column)
         found = transaction.query(
             "SELECT token FROM cart_checkout WHERE shop = :shop "
-            f"AND {column} IN ({', '.join(f':{name}' for name in names)}){where}",
+            f"AND {column} IN ({', '.join(f':{name}' for name in names)}){known}{where}",
             shop=shop,
             **names,
         )

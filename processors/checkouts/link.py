@@ -7,7 +7,7 @@ from processors.checkouts.idle import HOUR_MS
 from processors.orders.customer import email_key
 from processors.shopify.checkouts import Cart, Checkout, CheckoutDeleted
 from processors.shopify.orders import Order
-from processors.shopify.tolerance import micros
+from processors.shopify.tolerance import millis
 from stream.store.contract import Entities, Key
 
 NEVER: Final = -1
@@ -74,6 +74,12 @@ def with_order(orders: str, order_ms: int) -> str:
     customer with 50,000 orders costs what any other costs."""
     if not orders:
         return str(order_ms)
+    latest_ms = int(orders.rpartition(" ")[2])
+    if order_ms >= latest_ms:  # As nearly all are.
+        if order_ms // HOUR_MS == latest_ms // HOUR_MS:
+            return orders
+        if orders.count(" ") < RECENT_ORDERS - 1:
+            return f"{orders} {order_ms}"
     hours: dict[int, int] = {}
     for moment in (*map(int, orders.split(" ")), order_ms):
         hour = moment // HOUR_MS
@@ -83,7 +89,7 @@ def with_order(orders: str, order_ms: int) -> str:
 
 def order_time_ms(order: Order) -> int:
     """When an order was made, Unix ms."""
-    return micros(order.processed_at) // 1000
+    return millis(order.processed_at)
 
 
 def linked(
@@ -91,10 +97,21 @@ def linked(
 ) -> LinkRow:
     """The link's next state. Commutative, associative and idempotent."""
     shop, subject = str(key[0]), str(key[1])
-    row = row or LinkRow(shop, subject, NEVER, "", NEVER, NEVER, "", NEVER)
+    if isinstance(event, Order) and not subject.startswith("cart:"):
+        return _ordered(row, shop, subject, order_time_ms(event))
+    row = row or LinkRow(
+        shop,
+        subject,
+        first_order_ms=NEVER,
+        orders="",
+        deleted_ms=NEVER,
+        begun_ms=NEVER,
+        checkout="",
+        kept_from_ms=NEVER,
+    )
     if isinstance(event, Checkout):
         kept_from_ms = (
-            max(row.kept_from_ms, micros(event.created_at) // 1000)
+            max(row.kept_from_ms, millis(event.created_at))
             if subject.startswith("cart:")
             else NEVER
         )
@@ -108,10 +125,8 @@ def linked(
         if (checkout, kept_from_ms) == (row.checkout, row.kept_from_ms):
             return row
         return row._replace(checkout=checkout, kept_from_ms=kept_from_ms)
-    if isinstance(event, Order) and not subject.startswith("cart:"):
-        return _ordered(row, order_time_ms(event))
     if isinstance(event, Cart):
-        created_ms = micros(event.created_at) // 1000
+        created_ms = millis(event.created_at)
         begun_ms = earliest(row.begun_ms, created_ms) if event.items else row.begun_ms
         return row._replace(begun_ms=begun_ms, kept_from_ms=max(row.kept_from_ms, created_ms))
     if isinstance(event, CheckoutDeleted):
@@ -127,8 +142,21 @@ def linked(
     return row._replace(first_order_ms=earliest(row.first_order_ms, order_ms))
 
 
-def _ordered(row: LinkRow, order_ms: int) -> LinkRow:
-    return row._replace(
-        first_order_ms=earliest(row.first_order_ms, order_ms),
-        orders=with_order(row.orders, order_ms),
-    )
+def _ordered(row: LinkRow | None, shop: str, subject: str, order_ms: int) -> LinkRow:
+    """A customer's link with one order more."""
+    if row is None:
+        return LinkRow(
+            shop,
+            subject,
+            first_order_ms=order_ms,
+            orders=str(order_ms),
+            deleted_ms=NEVER,
+            begun_ms=NEVER,
+            checkout="",
+            kept_from_ms=NEVER,
+        )
+    first_order_ms = earliest(row.first_order_ms, order_ms)
+    orders = with_order(row.orders, order_ms)
+    if first_order_ms == row.first_order_ms and orders == row.orders:
+        return row
+    return row._replace(first_order_ms=first_order_ms, orders=orders)

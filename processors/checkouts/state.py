@@ -20,7 +20,7 @@ from processors.checkouts.link import (
 from processors.orders.row import VOID
 from processors.shopify.checkouts import Checkout, CheckoutDeleted
 from processors.shopify.orders import Order
-from processors.shopify.tolerance import micros
+from processors.shopify.tolerance import millis
 from stream.store.contract import Entities, Key
 
 EXPIRES_MS: Final = 14 * DAY_MS
@@ -110,15 +110,28 @@ NOTHING_FOLLOWS: Final = ("", 0, NEVER, NEVER, CLOSED, 0)
 CHECKOUTS: Final = Entities("cart_checkout", CheckoutRow, 2)
 
 
-def blank(shop: str, token: str, created_ms: int) -> CheckoutRow:
-    """A checkout of which only the token is known."""
-    snapshot, grown = (
-        (-1, "", "", "", "", 0, "", "", 0, "", 0),
-        (created_ms, "", NEVER, 0, NEVER, "", -1, ""),
-    )
-    return CheckoutRow._make(
-        (shop, token, *snapshot, *grown, *NO_CUSTOMER, *NO_CART, 0, *NOTHING_FOLLOWS)
-    )
+def blank(
+    shop: str,
+    token: str,
+    created_ms: int,
+    after_minutes: int = 0,
+    *,
+    order_ms: int = NEVER,
+    order_version: str = "",
+    revenue: int = -1,
+    revenue_currency: str = "",
+) -> CheckoutRow:
+    """A checkout of which only the token is known, and its order; it is settled by this
+    `after_minutes`."""
+    snapshot = (-1, "", "", "", "", 0, "", "", 0, "", 0)
+    runs, completed_ms, deleted = "", NEVER, 0
+    # fmt: off
+    return CheckoutRow._make((
+        shop, token, *snapshot,
+        created_ms, runs, completed_ms, deleted, order_ms, order_version, revenue, revenue_currency,
+        *NO_CUSTOMER, *NO_CART, after_minutes, *NOTHING_FOLLOWS,
+    ))
+    # fmt: on
 
 
 def value_bin(value: int) -> int:
@@ -131,22 +144,39 @@ def value_bin(value: int) -> int:
 
 
 def folded(
-    row: CheckoutRow | None, key: Key, event: Checkout | CheckoutDeleted | Order
+    row: CheckoutRow | None,
+    key: Key,
+    event: Checkout | CheckoutDeleted | Order,
+    after_minutes: int = 0,
 ) -> CheckoutRow:
-    """The row after an event about this checkout itself; its state follows in `settled`."""
+    """The row after an event about this checkout itself; its state follows in `settled`.
+
+    A new row begins as one settled by `after_minutes`.
+    """
     shop, token = str(key[0]), str(key[1])
     if isinstance(event, Checkout):
         return _snapshot(row, event)
     if isinstance(event, CheckoutDeleted):
         deleted_ms = event.version.updated_us // 1000
-        row = row or blank(shop, token, deleted_ms)
+        row = row or blank(shop, token, deleted_ms, after_minutes)
         return row._replace(
             deleted=1,
             created_ms=row.created_ms if row.updated_us >= 0 else min(row.created_ms, deleted_ms),
         )
     order_ms = order_time_ms(event)
-    row = row or blank(shop, token, order_ms)
-    version = f"{event.version.updated_us:017d} {event.version.triggered} {event.version.digest}"
+    updated_us, triggered, digest = event.version
+    version = f"{updated_us:017d} {triggered} {digest}"
+    if row is None:
+        return blank(
+            shop,
+            token,
+            order_ms,
+            after_minutes,
+            order_ms=order_ms,
+            order_version=version,
+            revenue=_worth(event),
+            revenue_currency=event.currency,
+        )
     newest = version > row.order_version
     return row._replace(
         created_ms=row.created_ms if row.updated_us >= 0 else min(row.created_ms, order_ms),
@@ -162,8 +192,8 @@ def _worth(order: Order) -> int:
 
 
 def _snapshot(row: CheckoutRow | None, event: Checkout) -> CheckoutRow:
-    created_ms, version = micros(event.created_at) // 1000, event.version
-    completed_ms = micros(event.completed_at) // 1000 if event.completed_at else NEVER
+    created_ms, version = millis(event.created_at), event.version
+    completed_ms = millis(event.completed_at) if event.completed_at else NEVER
     row = row or blank(event.shop, event.token, created_ms)
     runs = touched(row.runs, created_ms, version.updated_us // 1000)
     if row.updated_us >= 0:
@@ -196,6 +226,8 @@ def relinked(row: CheckoutRow, customer: LinkRow | None, cart: LinkRow | None) -
 
     A checkout with its own order, which it never loses, does not copy the orders of others.
     """
+    if customer is None and cart is None and not (row.customer_orders or row.cart_orders):
+        return row
     of_customer, of_cart = OF_CUSTOMER(row), OF_CART(row)
     first_order_ms, customer_orders = (
         of_customer if customer is None else (customer.first_order_ms, customer.orders)
@@ -235,6 +267,8 @@ def settled(row: CheckoutRow, now_ms: int, after_minutes: int) -> CheckoutRow:
     (`orders_count` left their payload in 2025-01).
     """
     follows = _follows(row, now_ms, after_minutes) if row.updated_us >= 0 else NOTHING_FOLLOWS
+    if FOLLOWS(row) == (after_minutes, *follows):
+        return row
     return CheckoutRow._make((*KNOWN(row), after_minutes, *follows))
 
 

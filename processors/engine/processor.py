@@ -98,7 +98,7 @@ class Deltas:
 
     def move(self, old: Projection, new: Projection) -> None:
         """Add `new - old`."""
-        if old != new:
+        if (old or new) and old != new:
             self.take(old)
             self.add(new)
 

@@ -29,6 +29,7 @@ from stream.store.contract import (
 log = structlog.get_logger()
 
 NONE: Final = -1
+NOWHERE: Final[CountedCells] = ()
 
 
 class Change(NamedTuple, Generic[Row]):
@@ -120,9 +121,9 @@ def of_cells(entities: Entities[Row], cells: Callable[[Row], CountedCells]) -> S
         deltas = Deltas()
         for scope, changes in work.items():
             for old, new in changes:
-                was = cells(old) if old is not None else ()
-                now = cells(new) if new is not None else ()
-                if was != now:
+                was = cells(old) if old is not None else NOWHERE
+                now = cells(new) if new is not None else NOWHERE
+                if (was or now) and was != now:
                     deltas.take(_keyed(was, scope))
                     deltas.add(_keyed(now, scope))
         deltas.save(transaction)
@@ -135,7 +136,7 @@ def of_cells(entities: Entities[Row], cells: Callable[[Row], CountedCells]) -> S
 
 
 def _keyed(counted: CountedCells, scope: Scope) -> CountedCells:
-    if scope.generation == 0:
+    if scope.generation == 0 or not counted:
         return counted
     key = scope.key
     return [(cells, (key, *rest[1:]), measures) for cells, rest, measures in counted]
@@ -284,7 +285,9 @@ class ProjectionWork:
         """
         by_shop: dict[str, list[Change[Row]]] = {}
         for change in changes:
-            by_shop.setdefault(str(_row(change)[0]), []).append(change)
+            old, new = change
+            row: tuple[Any, ...] = new if new is not None else old  # type: ignore[assignment]
+            by_shop.setdefault(row[0], []).append(change)
         for projection in self._projections:
             for index, source in enumerate(projection.sources):
                 if source.entities.table == entities.table:

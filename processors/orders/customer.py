@@ -15,7 +15,8 @@ def email_key(email: str | None) -> str:
     """Half of the SHA-256 of the normalised address, as 32 hex digits; "" without an address."""
     if not email:
         return ""
-    address = unicodedata.normalize("NFC", email).strip().lower()
+    composed = email if email.isascii() else unicodedata.normalize("NFC", email)
+    address = composed.strip().lower()
     return hashlib.sha256(address.encode("utf-8", "replace")).hexdigest()[:32]
 
 

@@ -8,7 +8,7 @@ from processors.orders.customer import customer_key, email_key
 from processors.orders.row import OrderRow, blank
 from processors.shopify.landing import reduced
 from processors.shopify.orders import Order, OrderDeleted, OrderEvent, Refund, RefundCreated
-from processors.shopify.tolerance import micros
+from processors.shopify.tolerance import millis
 
 
 def net(row: OrderRow) -> int:
@@ -79,6 +79,8 @@ def _landing(row: OrderRow | None, event: Order) -> str:
     """The landing site from any state: an order has one for ever, and Shopify Events have none
     until Shopify has attributed the visit. Of several the longest."""
     told, known = reduced(event.landing_site), row.landing if row is not None else ""
+    if not known or told == known:
+        return told
     return max(told, known, key=lambda landing: (len(landing), landing))
 
 
@@ -116,7 +118,7 @@ def _snapshot(row: OrderRow | None, event: Order) -> OrderRow:
         test=int(event.test),
         cancelled=int(event.cancelled),
         financial_status=event.financial_status,
-        processed_ms=micros(event.processed_at) // 1000,
+        processed_ms=millis(event.processed_at),
         offset_s=0 if offset is None else round(offset.total_seconds()),
         day=event.day,
         currency=event.currency,

@@ -40,6 +40,9 @@ _WALLET: Final = re.compile(
 _NOTHING: Final = re.compile(
     r"\{.*\}|__[A-Za-z_]+__|\(?(?:not set|none|direct)\)?|null|undefined", re.IGNORECASE
 )
+_NOTHING_BEGINS: Final = frozenset("{_(nNdDuU")
+_SAFE: Final = re.compile(r"[A-Za-z0-9_.~-]*")
+"""What `quote_plus` leaves as it is."""
 
 
 def clean(value: str, characters: int) -> str:
@@ -61,19 +64,21 @@ def parameters(landing_site: str) -> dict[str, str]:
     query = landing_site.partition("?")[2].partition("#")[0]
     for pair in query.replace("?", "&").split("&"):
         name, _, value = pair.partition("=")
-        name = name.strip().lower().removeprefix("amp;")
+        if name not in _READ:
+            name = name.strip().lower().removeprefix("amp;")
         if name in _READ and value and name not in found:
             if "%" in value or "+" in value:
                 value = unquote_plus(value, errors="replace")
             value = clean(value, LABEL_CHARACTERS)
-            if value and not _NOTHING.fullmatch(value):
+            if value and not (value[0] in _NOTHING_BEGINS and _NOTHING.fullmatch(value)):
                 found[name] = value
     return found
 
 
 def readable(landing_site: str) -> bool:
     """Whether it is a page that a visitor can have landed on, not a wallet's own path."""
-    if _WALLET.match(landing_site) or not _URL.match(landing_site):
+    of_a_page = landing_site.startswith("/") and "wallet" not in landing_site.lower()
+    if not of_a_page and (_WALLET.match(landing_site) or not _URL.match(landing_site)):
         return False
     if landing_site.isascii() and "[" not in landing_site and "]" not in landing_site:
         return True  # Nothing else makes `urlsplit` raise.
@@ -85,7 +90,9 @@ def readable(landing_site: str) -> bool:
 
 
 def _quoted(value: str) -> str:
-    return value if value.isascii() and value.isalnum() else quote_plus(value)
+    if value.isascii() and value.isalnum():
+        return value
+    return value if _SAFE.fullmatch(value) else quote_plus(value)
 
 
 def reduced(landing_site: str | None) -> str:
@@ -98,7 +105,7 @@ def reduced(landing_site: str | None) -> str:
     landing_site = landing_site[:CHARACTERS_READ].strip()
     page = "/" if readable(landing_site) else UNREADABLE
     kept = [
-        f"{name}={1 if name in CLICK_IDS else _quoted(value)}"
+        f"{name}=1" if name in CLICK_IDS else f"{name}={_quoted(value)}"
         for name, value in parameters(landing_site).items()
     ]
     if kept:

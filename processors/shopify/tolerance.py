@@ -5,12 +5,14 @@ Each function takes a JSON value and returns the clean value, None for "absent",
 if the value is malformed and something depends on it.
 """
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from stream.money import is_known, minor
 
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MICROSECOND, MILLISECOND = timedelta(microseconds=1), timedelta(milliseconds=1)
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 INT64 = 1 << 63
 
@@ -126,8 +128,12 @@ def money(value: Any, currency: str, field: str) -> int | None:
 
 def micros(moment: datetime) -> int:
     """Unix microseconds of an aware time, exactly."""
-    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+    return (moment - EPOCH) // MICROSECOND
+
+
+def millis(moment: datetime) -> int:
+    """Unix milliseconds of an aware time, rounded down."""
+    return (moment - EPOCH) // MILLISECOND
 
 
 def shop_day(moment: datetime, zone: ZoneInfo | None) -> int:

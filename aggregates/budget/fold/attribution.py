@@ -104,7 +104,10 @@ def _channel_of(found: dict[str, str]) -> str:
     return source
 
 
-@lru_cache(maxsize=4_096)
+REMEMBERED_CHARACTERS: Final = 500
+"""Longer landing sites are read each time, so that those remembered take 4 MB at most."""
+
+
 def attribute(landing_site: str | None) -> Attribution:
     """Where the order that began at `landing_site` belongs: the first rule that applies. Never
     raises, and lengths are bounded, since visitors write this text.
@@ -118,6 +121,17 @@ def attribute(landing_site: str | None) -> Attribution:
     """
     if not landing_site:
         return UNATTRIBUTED
+    if len(landing_site) <= REMEMBERED_CHARACTERS:
+        return _remembered(landing_site)
+    return _attribute(landing_site)
+
+
+@lru_cache(maxsize=4_096)
+def _remembered(landing_site: str) -> Attribution:
+    return _attribute(landing_site)
+
+
+def _attribute(landing_site: str) -> Attribution:
     landing_site = landing_site[:CHARACTERS_READ].strip()
     if found := parameters(landing_site):
         channel_name = _channel_of(found)

@@ -52,7 +52,13 @@ class Batch:
             if row is not None and row.day > shop.as_of_day
         ]
         self._transaction.save(EARLY, early)
-        self.move([(contribution(old, shop), contribution(new, shop)) for old, new in changes])
+        self.move(
+            (
+                None if old is None else contribution(old, shop),
+                None if new is None else contribution(new, shop),
+            )
+            for old, new in changes
+        )
 
     def due(self, since_day: int) -> None:
         """Count the orders of the days after `since_day` that came before their day."""
@@ -71,8 +77,8 @@ class Batch:
             {each.customer for move in moved for each in move if each is not None and each.customer}
         )
         days: defaultdict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
+        key = self._shop.shop
         for was, now in moved:
-            key = self._shop.shop
             self._deltas.move(rfm_order.cells(key, was), rfm_order.cells(key, now))
             for each, sign in ((was, -1), (now, 1)):
                 if each is None or not each.customer:

@@ -23,9 +23,9 @@ class Contribution(NamedTuple):
 
 def contribution(row: OrderRow | None, shop: RfmShopRow) -> Contribution | None:
     """The order's contribution; None if it does not count, or not yet."""
-    if row is None or not counts(row):
+    if row is None or row.day > shop.as_of_day or row.currency != shop.currency:
         return None
-    if row.day > shop.as_of_day or row.currency != shop.currency:
+    if not counts(row):
         return None
     return Contribution(row.customer, row.day, net(row))
 

@@ -173,10 +173,12 @@ class SqlTransaction(SqlReading):
                 self._missing.setdefault(entities.table, set()).update(keys)
 
     def add(self, cells: Cells, deltas: Mapping[Key, tuple[int, ...]]) -> None:
-        changed = sorted(key for key, measures in deltas.items() if any(measures))
+        # Keys differ, so measures are never compared.
+        changed = sorted(item for item in deltas.items() if any(item[1]))
         if changed:
-            self._dialect.add(self._driver, cells, [key + deltas[key] for key in changed])
-            self._changed.setdefault(cells.table, set()).update(changed)
+            rows = [key + measures for key, measures in changed]
+            self._dialect.add(self._driver, cells, rows)
+            self._changed.setdefault(cells.table, set()).update([key for key, _ in changed])
 
     def sweep(self, cells: Cells) -> int:
         zero = " AND ".join(f"{measure} = 0" for measure in cells.measures)
