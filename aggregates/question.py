@@ -24,7 +24,7 @@ class Question:
     values: Json
     """The parameters by name."""
     settings: Any
-    """The shop's (`query/api_settings.py`, `ShopSettings`)."""
+    """The shop's (`query/api_settings.py`, `ShopAnswerSettings`)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,16 +46,16 @@ def orders(count: int, *, version: int = 1, seed: int = 1) -> Iterator[Order]:
 
 def webhooks(count: int) -> list[Order]:
     """Created and paid follow each other, the update comes a day of orders later."""
-    told: list[Order] = []
+    answer: list[Order] = []
     late: list[Order] = []
     for created, paid, updated in zip(
         *(orders(count // 3, version=version) for version in (1, 2, 3)), strict=True
     ):
-        told += [created, paid]
+        answer += [created, paid]
         late.append(updated)
         if len(late) > PER_DAY:
-            told.append(late.pop(0))
-    return told + late
+            answer.append(late.pop(0))
+    return answer + late
 
 
 def measure(

@@ -76,15 +76,15 @@ def roles(supervisor: int) -> dict[str, int]:
 
 def resident(pids: dict[str, int]) -> dict[str, Resident]:
     """Memory by role, of those that still live."""
-    told = {}
+    shown = {}
     for role, pid in pids.items():
         try:
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
         except OSError:
             continue
         kilobytes = {line.split(":")[0]: int(line.split()[1]) for line in lines}
-        told[role] = Resident(*(kilobytes[name] / 1024 for name in ("Pss", "Rss", "Anonymous")))
-    return told
+        shown[role] = Resident(*(kilobytes[name] / 1024 for name in ("Pss", "Rss", "Anonymous")))
+    return shown
 
 
 def alone(pids: dict[str, int]) -> float:
@@ -164,9 +164,9 @@ def child(
         yield process
     finally:
         process.terminate()
-        told, _ = process.communicate(timeout=60)
+        shown, _ = process.communicate(timeout=60)
         if name == "load":
-            print(f"  answers to webhooks by status: {told.strip()}")
+            print(f"  answers to webhooks by status: {shown.strip()}")
 
 
 def fill(path: Path, customers: int) -> None:
@@ -188,7 +188,7 @@ async def measure(supervisor: int, port: int, seconds: float) -> list[dict[str, 
     return samples
 
 
-def told(samples: Sequence[dict[str, Resident]]) -> None:
+def shown(samples: Sequence[dict[str, Resident]]) -> None:
     """Print each role's memory at the end, and the largest sum of all samples."""
     last = samples[-1]
     for role, of_role in last.items():
@@ -271,7 +271,7 @@ def main(customers: int = 1_000_000, seconds: float = 60.0) -> None:
                 "load",
             )
         )
-        told(asyncio.run(measure(serve.pid, api, seconds)))
+        shown(asyncio.run(measure(serve.pid, api, seconds)))
         print(f"  with nobody else on the machine: {alone(roles(serve.pid)):.0f} MB")
 
 

@@ -274,7 +274,7 @@ class Installation:
         return used
 
 
-def told(title: str, phase: Phase, count: int) -> None:
+def answer(title: str, phase: Phase, count: int) -> None:
     """Print a phase."""
 
     def at(values: Sequence[float], share: float) -> str:
@@ -313,7 +313,7 @@ async def measure(
     async with installation.opened() as (log, store):
         await installation.run(log, store, WARM_UP, 100)
         for title, count, rate in phases:
-            told(title, await installation.run(log, store, count, rate), count)
+            answer(title, await installation.run(log, store, count, rate), count)
 
 
 def on_sqlite(seconds: float) -> None:

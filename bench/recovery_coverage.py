@@ -244,10 +244,10 @@ def answers(store: SqlStore, shop: str, found: Sequence[Cart], rng: Random) -> I
         with store.begin() as transaction:
             checkouts.tick(transaction, now_ms)
         with store.snapshot() as snapshot:
-            told = carts(snapshot, shop, now_ms, CartSettings()).recovery_potential
+            shown = carts(snapshot, shop, now_ms, CartSettings()).recovery_potential
         low, expected, high = (
             0 if each is None else round(Decimal(each["amount"]) * 100)
-            for each in (told.low, told.expected, told.high)
+            for each in (shown.low, shown.expected, shown.high)
         )
         yield Answer(low, expected, high, came_back(found, now))
 

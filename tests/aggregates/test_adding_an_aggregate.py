@@ -22,22 +22,22 @@ FOLD = """
 import sys
 from aggregates.manifest import FoldSettings
 from aggregates.registry import of_table, projections
-from processors.orders.processor import Orders
+from processors.orders.processor import OrdersProcessor
 from processors.orders.row import ORDERS
 from stream.store.sql.store import SqlStore
 from tests.support.orders import order
 from msgspec.structs import replace
 
 store = SqlStore.open(sys.argv[1])
-processor = Orders({}, of_table(projections(FoldSettings()), ORDERS.table))
+processor = OrdersProcessor({}, of_table(projections(FoldSettings()), ORDERS.table))
 numbers = range(int(sys.argv[2]), int(sys.argv[3]))
-told = [
+events = [
     replace(order(f"{n}", customer=f"{n}", total=100 + n, status="voided" if n % 7 == 0 else "paid",
                   day=20_000 + n % 3), country="FR" if n % 2 else "DE")
     for n in numbers
 ]
 with store.begin() as transaction:
-    processor.apply(transaction, told, 20_010 * 86_400_000)
+    processor.apply(transaction, events, 20_010 * 86_400_000)
 store.close()
 """
 FILL = """
@@ -103,16 +103,16 @@ def test_the_page_adds_an_aggregate_that_fills_itself_with_the_past(tmp_path: Pa
     registry = tmp_path / "aggregates" / "registry.py"
     registry.write_text(registry.read_text().replace('    "budget",\n', f'    "budget",\n{line}'))
     run(tmp_path, FOLD, url, "40", "60")
-    told = json.loads(run(tmp_path, FILL, url))
+    shown = json.loads(run(tmp_path, FILL, url))
     expected: dict[tuple[str, int], list[int]] = {}
     for number in range(60):
         if number % 7:
             total = expected.setdefault(("FR" if number % 2 else "DE", number % 3), [0, 0])
             total[0] += 1
             total[1] += 100 + number
-    assert told["todo"] == ["country_days"]
-    assert told["differ"] == []
+    assert shown["todo"] == ["country_days"]
+    assert shown["differ"] == []
     days = {0: "2024-10-04", 1: "2024-10-05", 2: "2024-10-06"}
-    assert sorted(told["items"]) == sorted(
+    assert sorted(shown["items"]) == sorted(
         [country, days[day], *total] for (country, day), total in expected.items()
     )

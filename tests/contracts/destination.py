@@ -186,14 +186,14 @@ class DestinationContract:
         rig.troubles(Trouble.HANGS)
         self.fold(store, rig, clock.ms, rig.order(1, clock.ms))
         of = rig.account
-        told = {"shop": of.shop, "name": of.name, "kind": of.kind, "settings": asdict(of.settings)}
+        found = {"shop": of.shop, "name": of.name, "kind": of.kind, "settings": asdict(of.settings)}
         child = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "tests.support.sending_child", store_url),
             stdin=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )
         assert child.stdin is not None
-        child.stdin.write(json.dumps(told, default=str).encode())
+        child.stdin.write(json.dumps(found, default=str).encode())
         child.stdin.close()
         async with asyncio.timeout(PATIENCE_S):
             while not rig.requests():
@@ -248,9 +248,9 @@ class DestinationContract:
             await sender.drain()
         assert self.outcomes(store) == {**dict.fromkeys(good, "sent"), "5": "dead"}
         with store.snapshot() as snapshot:
-            told = order(snapshot, self.shown(rig), "5")
-        assert told is not None
-        assert told.reason
+            found = order(snapshot, self.shown(rig), "5")
+        assert found is not None
+        assert found.reason
         assert rig.taken() == good
         assert_cells_are_the_sum_over_rows(store)
 
@@ -332,12 +332,12 @@ class DestinationContract:
             await sender.drain()
         self.fold(store, rig, clock.ms, *(rig.order(number, clock.ms) for number in range(2, 6)))
         await sender.drain()
-        told = self.state(store, rig, clock.ms)
-        assert (told["state"], rig.requests()) == ("paused", 1)
-        assert told["paused"]["message"]
+        found = self.state(store, rig, clock.ms)
+        assert (found["state"], rig.requests()) == ("paused", 1)
+        assert found["paused"]["message"]
         assert set(self.outcomes(store).values()) == {"pending"}
-        assert not [secret for secret in rig.secrets if secret in json.dumps([told, logs])]
-        assert (told["paused"]["next_probe_at"] is not None) == rig.probed
+        assert not [secret for secret in rig.secrets if secret in json.dumps([found, logs])]
+        assert (found["paused"]["next_probe_at"] is not None) == rig.probed
         clock.ms += 15_000
         if not rig.probed:
             await sender.drain()
@@ -358,17 +358,17 @@ class DestinationContract:
         for _ in range(3):
             await sender.drain()
             clock.ms = max(clock.ms, *(row.due_ms or 0 for row in rows(store)))
-        told = self.state(store, rig, clock.ms)
-        assert told["state"] == "failing"
-        assert told["failing"]["cause"]
-        assert told["failing"]["since"] is not None
+        found = self.state(store, rig, clock.ms)
+        assert found["state"] == "failing"
+        assert found["failing"]["cause"]
+        assert found["failing"]["since"] is not None
         assert since_ms <= clock.ms
         clock.ms += 30_000
         await sender.drain()
         assert self.state(store, rig, clock.ms)["state"] == "sending"
         assert rig.taken() == {"1": 1}
 
-    async def test_two_senders_at_once_share_the_work_and_send_nothing_twice(
+    async def test_two_concurrent_senders_share_the_work_and_send_nothing_twice(
         self, store: SqlStore, rig: Rig, clock: Clock, session: aiohttp.ClientSession
     ) -> None:
         orders = [rig.order(number, clock.ms) for number in range(1, 61)]
@@ -398,6 +398,6 @@ class DestinationContract:
         with structlog.testing.capture_logs() as logs:
             await sender.drain()
         with store.snapshot() as snapshot:
-            told = to_builtins(order(snapshot, self.shown(rig), "1"))
-        seen = json.dumps([self.state(store, rig, clock.ms), told, logs, repr(rig.account)])
+            found = to_builtins(order(snapshot, self.shown(rig), "1"))
+        seen = json.dumps([self.state(store, rig, clock.ms), found, logs, repr(rig.account)])
         assert not [secret for secret in rig.secrets if secret in seen]

@@ -25,7 +25,7 @@ from tests.support.turns import turns_until
 
 
 class Reading:
-    async def test_a_reader_told_nothing_starts_at_the_first_record(
+    async def test_a_reader_without_positions_starts_at_the_first_record(
         self, log: Log, topic: str, group: str
     ) -> None:
         await log.append([a_record(topic, n, key=f"k{n}") for n in range(30)])

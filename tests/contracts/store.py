@@ -250,7 +250,7 @@ class StoreContract:
             late = snapshot.changes(CELLS, early.watermark)
         assert {row[0] for row in (*early.rows, *late.rows)} == {"slow", "quick"}
 
-    def test_sweeping_takes_zeros_only_and_tells_readers(self, store: Store) -> None:
+    def test_sweeping_takes_zeros_only_and_shows_readers(self, store: Store) -> None:
         with store.begin() as transaction:
             transaction.add(CELLS, {CELL: (1, 0, 0), ("a", 9, 9, 0, 9): (1, 0, 0)})
         with store.snapshot() as snapshot:

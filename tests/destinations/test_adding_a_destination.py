@@ -73,10 +73,10 @@ def test_the_page_adds_a_destination_that_keeps_the_contract(tmp_path: Path) -> 
     (table,) = TABLE.findall(page)
     secret = tmp_path / "token"
     secret.write_text("hush\n")
-    told = json.loads(run(tmp_path, "-c", CONFIGURED, table, str(secret)))
-    assert told["account"] == ["name.myshopify.com", "books", "tally", "b1", "hush"]
-    assert "hush" not in told["shown"]
-    assert "bok" in told["refused"]
+    answer = json.loads(run(tmp_path, "-c", CONFIGURED, table, str(secret)))
+    assert answer["account"] == ["name.myshopify.com", "books", "tally", "b1", "hush"]
+    assert "hush" not in answer["shown"]
+    assert "bok" in answer["refused"]
 
     mine = sorted({name.rpartition("/")[0] for name in blocks})
     run(tmp_path, "-m", "ruff", "check", "--no-cache", *mine)

@@ -40,18 +40,18 @@ def test_a_line_that_repeats_is_written_once_in_a_while_and_others_beside_it() -
     now_s = 0.0
     seldom = Seldom(lambda: now_s)
 
-    def told(name: str, message: str, value: int) -> bool:
+    def found(name: str, message: str, value: int) -> bool:
         return seldom.filter(logging.LogRecord(name, logging.ERROR, "", 0, message, (value,), None))
 
-    assert [told("aiokafka", "no connection to node %s", value) for value in range(3)] == [
+    assert [found("aiokafka", "no connection to node %s", value) for value in range(3)] == [
         True,
         False,
         False,
     ]
-    assert told("aiokafka", "no metadata of %s", 1)
-    assert told("aiokafka.consumer", "no connection to node %s", 1)
+    assert found("aiokafka", "no metadata of %s", 1)
+    assert found("aiokafka.consumer", "no connection to node %s", 1)
     now_s = SELDOM_S
-    assert [told("aiokafka", "no connection to node %s", value) for value in range(2)] == [
+    assert [found("aiokafka", "no connection to node %s", value) for value in range(2)] == [
         True,
         False,
     ]
@@ -101,7 +101,7 @@ def test_what_aiokafka_tries_again_is_a_warning_and_what_others_call_an_error_is
     assert [line["level"] for line in lines(written)] == ["warning", "error"]
 
 
-def test_an_exception_is_told_by_types_and_places_and_never_in_its_words(
+def test_an_exception_is_reported_by_types_and_places_and_never_in_its_words(
     written: io.StringIO,
 ) -> None:
     def fold(value: str) -> None:
@@ -113,12 +113,12 @@ def test_an_exception_is_told_by_types_and_places_and_never_in_its_words(
     try:
         fold(SAID)
     except LookupError as error:
-        told = without_values(error)
+        found = without_values(error)
         logging.getLogger("library").exception("Unhandled exception\n%r", error)
-    assert SAID not in told
-    assert told.index("LookupError") < told.index("caused by") < told.index("ValueError")
+    assert SAID not in found
+    assert found.index("LookupError") < found.index("caused by") < found.index("ValueError")
     (line,) = lines(written)
-    assert (line["event"], line["exception"]) == ("Unhandled exception", told)
+    assert (line["event"], line["exception"]) == ("Unhandled exception", found)
 
 
 async def test_an_exception_that_nobody_asked_for_is_one_line_without_its_words(

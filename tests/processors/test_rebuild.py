@@ -125,20 +125,20 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @PROPERTY
-@given(told=st.lists(events(), min_size=1, max_size=25), seed=st.integers(0, 2**32))
+@given(answer=st.lists(events(), min_size=1, max_size=25), seed=st.integers(0, 2**32))
 def test_a_rebuild_beside_folding_ends_where_folding_alone_does(
-    store: SqlStore, told: list[OrderEvent], seed: int
+    store: SqlStore, answer: list[OrderEvent], seed: int
 ) -> None:
-    told, rng = distinct_versions(told), random.Random(seed)
+    answer, rng = distinct_versions(answer), random.Random(seed)
     emptied(store)
-    fold_alone = program(rfm())
-    for event in told:
-        fold(store, fold_alone, [event])
-    ticked(store, fold_alone)
+    fold_only = program(rfm())
+    for event in answer:
+        fold(store, fold_only, [event])
+    ticked(store, fold_only)
     expected = numbers(store)
     emptied(store)
     projection = rfm()
-    processor, left = program(projection), list(told)
+    processor, left = program(projection), list(answer)
     while left:
         choice = rng.random()
         if choice < 0.4:
@@ -157,24 +157,24 @@ def test_a_rebuild_beside_folding_ends_where_folding_alone_does(
 
 
 @PROPERTY
-@given(told=st.lists(events(), min_size=1, max_size=20), seed=st.integers(0, 2**32))
+@given(answer=st.lists(events(), min_size=1, max_size=20), seed=st.integers(0, 2**32))
 def test_a_mended_formula_mends_what_the_wrong_one_has_stored(
-    store: SqlStore, told: list[OrderEvent], seed: int
+    store: SqlStore, answer: list[OrderEvent], seed: int
 ) -> None:
-    told, rng = distinct_versions(told), random.Random(seed)
+    answer, rng = distinct_versions(answer), random.Random(seed)
     emptied(store)
     right = program(rfm())
-    for event in told:
+    for event in answer:
         fold(store, right, [event])
     ticked(store, right)
     expected = numbers(store)
     emptied(store)
-    half = len(told) // 2
+    half = len(answer) // 2
     wrong = program(rfm(version=1, factor=2))
-    for event in told[:half]:
+    for event in answer[:half]:
         fold(store, wrong, [event])
     mended = rfm(version=2)
-    processor, left = program(mended), told[half:]
+    processor, left = program(mended), answer[half:]
     with store.begin() as transaction:
         rebuild.register(transaction, [mended])
     while left:
@@ -206,8 +206,8 @@ def test_answers_stand_still_and_stay_whole_while_a_mended_formula_is_rebuilt(
 
 
 def test_an_aggregate_that_is_new_fills_itself_with_the_shops_past(store: SqlStore) -> None:
-    told = [order(f"{number}", customer=f"{number % 3}", total=100) for number in range(7)]
-    fold(store, OrdersProcessor({}, (CURRENCY,)), told)
+    answer = [order(f"{number}", customer=f"{number % 3}", total=100) for number in range(7)]
+    fold(store, OrdersProcessor({}, (CURRENCY,)), answer)
     projection = rfm()
     fold(store, program(projection), [order("99", customer="9")])
     assert numbers(store)["rfm_customer"] == []
@@ -226,23 +226,23 @@ def test_a_program_with_an_older_formula_counts_nothing(store: SqlStore) -> None
     assert len(numbers(store)["rfm_customer"]) == 2
 
 
-def test_folds_and_two_rebuilders_at_once_lose_and_double_nothing(store: SqlStore) -> None:
-    told = [
+def test_folds_and_two_rebuilders_together_lose_and_double_nothing(store: SqlStore) -> None:
+    answer = [
         order(f"{number % 60}", version=number, customer=f"{number % 7}", total=number)
         for number in range(240)
     ]
-    fold(store, program(rfm()), told)
+    fold(store, program(rfm()), answer)
     expected = numbers(store)
     emptied(store)
     failures: list[BaseException] = []
     done = threading.Event()
     first = rfm()
-    fold(store, program(first), told[:1])
+    fold(store, program(first), answer[:1])
 
     def folding() -> None:
         processor = program(rfm())
-        for start in range(1, len(told), 6):
-            again(lambda start=start: fold(store, processor, told[start : start + 6]))
+        for start in range(1, len(answer), 6):
+            again(lambda start=start: fold(store, processor, answer[start : start + 6]))
         done.set()
 
     def rebuilding() -> None:
@@ -303,10 +303,10 @@ def test_a_projection_that_raises_stops_for_that_shop_alone_and_catches_up_once_
 
     broken = replace(made, sources=(replace(made.sources[0], apply=failing),))
     processor = program(broken)
-    told = [order("1", customer="1"), order("2", customer="2", shop=other)]
+    answer = [order("1", customer="1"), order("2", customer="2", shop=other)]
     with pytest.raises(ZeroDivisionError):
-        fold(store, processor, told)
-    fold(store, processor, told)
+        fold(store, processor, answer)
+    fold(store, processor, answer)
     fold(store, processor, [order("3", customer="3")])
     with store.snapshot() as snapshot:
         counted = snapshot.query("SELECT shop, customer FROM rfm_customer")

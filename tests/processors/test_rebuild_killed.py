@@ -40,12 +40,12 @@ def test_a_rebuild_killed_in_ten_places_ends_in_the_numbers_of_folding_alone(
     store: SqlStore, store_url: str
 ) -> None:
     rng = random.Random(7)
-    told = [
+    answer = [
         order(f"{n % 150}", version=n, customer=f"{n % 40}", total=100 + n) for n in range(ORDERS)
     ]
     processor = program(rfm())
-    fold(store, processor, told[:100])
-    left = told[100:]
+    fold(store, processor, answer[:100])
+    left = answer[100:]
     for _ in range(KILLS):
         child = subprocess.Popen(
             [sys.executable, "-c", REBUILDER, store_url],
@@ -79,6 +79,6 @@ def test_a_rebuild_killed_in_ten_places_ends_in_the_numbers_of_folding_alone(
         for table in [*(each.table for each in projection.tables), "shop_order", "projection"]:
             transaction.execute(f"DELETE FROM {table}")
     again = program(rfm())
-    fold(store, again, told)
+    fold(store, again, answer)
     ticked(store, again)
     assert rebuilt == numbers(store)

@@ -150,7 +150,7 @@ def test_tokens_are_read_from_one_setting(store_url: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["=shop", "secret=", "secret, secret", "secret=+"])
-def test_a_setting_that_is_not_tokens_is_refused_without_telling_them(
+def test_a_setting_that_is_not_tokens_is_refused_without_showing_them(
     store_url: str, text: str
 ) -> None:
     with pytest.raises(ValueError, match="token number") as refused:

@@ -73,11 +73,11 @@ def loyal(seed: int, customers: int = 300) -> list[oracle_rfm.Order]:
 
 
 def folded(store: SqlStore, orders: list[oracle_rfm.Order], exact_below: int) -> None:
-    told: list[OrderEvent] = [
+    shown: list[OrderEvent] = [
         order(f"{number}", customer=each.customer, day=each.day, total=each.cents)
         for number, each in enumerate(orders)
     ]
-    fold(store, [told], processor=rfm_orders({}, exact_below=exact_below))
+    fold(store, [shown], processor=rfm_orders({}, exact_below=exact_below))
 
 
 async def everyone(api: Api, limit: int, **query: str) -> list[Json]:
@@ -130,7 +130,7 @@ async def test_every_customer_comes_exactly_once_in_order_under_every_sort_and_s
                 assert places == sorted(places, reverse=True), query
                 for item in items:
                     score = expected[item["id"]]
-                    told = (
+                    shown = (
                         item["recency_days"],
                         item["frequency"],
                         item["r"],
@@ -139,7 +139,7 @@ async def test_every_customer_comes_exactly_once_in_order_under_every_sort_and_s
                         item["fm"],
                         item["segment"],
                     )
-                    assert told == (
+                    assert shown == (
                         score.recency_days,
                         score.orders,
                         score.r,
@@ -151,16 +151,16 @@ async def test_every_customer_comes_exactly_once_in_order_under_every_sort_and_s
                     assert float(item["monetary"]["amount"]) * 100 == pytest.approx(score.cents)
 
 
-async def test_a_customer_is_told_by_id_as_in_the_list(store: SqlStore, log: SqliteLog) -> None:
+async def test_a_customer_is_answered_by_id_as_in_the_list(store: SqlStore, log: SqliteLog) -> None:
     folded(store, loyal(1, 120), 50_000)
     async with serving(store, log, shops=PREDICTING) as api:
         for item in await everyone(api, 100):
-            told = await api.answer(f"/v1/rfm/customers/{item['id']}")
-            assert {key: told[key] for key in item} == item
-            assert 0 <= told["ltv_predicted"]["p_alive"] <= 1
+            shown = await api.answer(f"/v1/rfm/customers/{item['id']}")
+            assert {key: shown[key] for key in item} == item
+            assert 0 <= shown["ltv_predicted"]["p_alive"] <= 1
 
 
-async def test_a_customer_outside_the_window_is_told_without_scores_and_why(
+async def test_a_customer_outside_the_window_is_reported_without_scores_and_why(
     store: SqlStore, log: SqliteLog
 ) -> None:
     fold(
@@ -173,18 +173,20 @@ async def test_a_customer_outside_the_window_is_told_without_scores_and_why(
         ],
     )
     async with serving(store, log) as api:
-        told = await api.answer("/v1/rfm/customers/7")
-        assert (told["frequency"], told["segment"], told["r"], told["recency_days"]) == (
+        shown = await api.answer("/v1/rfm/customers/7")
+        assert (shown["frequency"], shown["segment"], shown["r"], shown["recency_days"]) == (
             0,
             None,
             None,
             700,
         )
-        assert "365 days" in told["reason"]
+        assert "365 days" in shown["reason"]
         assert "7" not in {item["id"] for item in await everyone(api, 100)}
 
 
-async def test_a_merged_customer_is_told_as_the_one_kept(store: SqlStore, log: SqliteLog) -> None:
+async def test_a_merged_customer_is_answered_as_the_one_kept(
+    store: SqlStore, log: SqliteLog
+) -> None:
     fold(
         store,
         [
@@ -202,9 +204,9 @@ async def test_without_scores_a_segment_is_empty_and_the_list_is_not(
 ) -> None:
     fold(store, [[order("1", customer="1"), order("2", customer="2")]])
     async with serving(store, log) as api:
-        told = await api.answer("/v1/rfm/customers", {"segment": "champions"})
-        assert (told["items"], told["next_cursor"]) == ([], None)
-        assert "5 customers" in told["reason"]
+        shown = await api.answer("/v1/rfm/customers", {"segment": "champions"})
+        assert (shown["items"], shown["next_cursor"]) == ([], None)
+        assert "5 customers" in shown["reason"]
         assert [item["segment"] for item in await everyone(api, 1)] == [None, None]
 
 
@@ -218,8 +220,8 @@ async def test_a_cursor_belongs_to_its_list(store: SqlStore, log: SqliteLog) -> 
             {"cursor": "x"},
             {"cursor": "W10"},
         ):
-            told = await api.answer("/v1/rfm/customers", query, status=400)
-            assert told["parameter"] == "cursor"
+            shown = await api.answer("/v1/rfm/customers", query, status=400)
+            assert shown["parameter"] == "cursor"
 
 
 async def rows_of(
@@ -296,8 +298,8 @@ async def test_the_meta_layout_has_contacts_where_they_are_kept(
     ]
     kept.append((customer_key(guest), "em", "eg", 1))
     rows_kept = [
-        ContactRow(SHOP, customer, field, told, version, "", "")
-        for customer, field, told, version in kept
+        ContactRow(SHOP, customer, field, shown, version, "", "")
+        for customer, field, shown, version in kept
     ]
     with store.begin() as transaction:
         transaction.save(

@@ -67,7 +67,7 @@ async def test_with_nothing_there_yet_a_question_waits() -> None:
     await freshness.settle()
 
 
-async def test_a_store_that_is_away_is_told_to_those_who_ask_and_asked_again() -> None:
+async def test_a_store_that_is_away_is_reported_to_those_who_ask_and_asked_again() -> None:
     outcomes: list[Callable[[], None]] = []
     asked = asyncio.Event()
     loop = asyncio.get_running_loop()

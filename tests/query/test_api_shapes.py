@@ -132,7 +132,7 @@ async def test_a_list_has_items_a_cursor_and_what_it_rests_on(
         assert missing(item, example_of(heading)) == []
 
 
-async def test_as_of_tells_the_newest_event_the_day_and_what_waits(
+async def test_as_of_shows_the_newest_event_the_day_and_what_waits(
     store: SqlStore, log: SqliteLog, api: Api
 ) -> None:
     records = [Record("orders", "k", f"{n}", NOW_MS, {"shop": SHOP}, b"{}") for n in range(7)]
@@ -214,7 +214,7 @@ async def test_an_account_that_is_configured_no_longer_still_says_what_became_of
 
 
 @ON_ONE_STORE
-async def test_answers_are_of_the_shops_day_where_its_orders_tell_its_time_zone(
+async def test_answers_are_of_the_shops_day_where_its_orders_show_its_time_zone(
     store: SqlStore, api: Api
 ) -> None:
     with store.begin() as transaction:
@@ -310,16 +310,16 @@ async def test_head_answers_as_get_without_the_body(api: Api, path: str) -> None
     settled, found = None, await get()
     while settled != found:  # Readiness may come between two looks.
         async with api.client.head(path) as head:
-            told = (head.status, head.content_type, await head.read())
+            shown = (head.status, head.content_type, await head.read())
         settled, found = found, await get()
-    assert told == (*found, b"")
+    assert shown == (*found, b"")
     async with api.client.get("/healthz") as response:
         assert response.status == 200
 
 
 @ON_ONE_STORE
 @pytest.mark.parametrize("days", ["--30", "-", "3-0", "1e2", "٣٠", "9" * 30, "", "6", "367"])
-async def test_what_is_no_whole_number_in_range_is_told_the_range(api: Api, days: str) -> None:
+async def test_what_is_no_whole_number_in_range_gets_the_range(api: Api, days: str) -> None:
     problem = await api.answer("/v1/budget", {"days": days}, status=400)
     assert (problem["detail"], problem["allowed"]) == (
         "days is not a whole number from 7 to 366",
@@ -335,7 +335,7 @@ async def test_what_is_no_whole_number_in_range_is_told_the_range(api: Api, days
         ("/v1/rfm", "leave colour out: this path takes none of its own"),
     ],
 )
-async def test_an_unknown_parameter_is_told_to_be_left_out(api: Api, path: str, step: str) -> None:
+async def test_an_unknown_parameter_is_refused(api: Api, path: str, step: str) -> None:
     assert (await api.answer(path, {"colour": "blue"}, status=400))["next_step"] == step
 
 
@@ -391,7 +391,7 @@ async def test_a_store_that_is_away_is_a_503_to_try_again(log: SqliteLog, store:
 
 
 @ON_ONE_STORE
-async def test_the_openapi_document_tells_every_route_and_every_field(api: Api) -> None:
+async def test_the_openapi_document_shows_every_route_and_every_field(api: Api) -> None:
     async with api.client.get("/openapi.json") as response:
         document = await response.json()
     assert document["openapi"].startswith("3.1")

@@ -38,7 +38,7 @@ def beat(store: SqlStore, role: str, *, ago_ms: int = 0, metrics: str = "", **de
         )
 
 
-async def test_status_tells_roles_positions_lag_spool_and_parked(
+async def test_status_shows_roles_positions_lag_spool_and_parked(
     store: SqlStore, log: SqliteLog
 ) -> None:
     await log.append(
@@ -55,14 +55,14 @@ async def test_status_tells_roles_positions_lag_spool_and_parked(
         transaction.advance("odd", "ads", {0: Move(None, 1, 1)}, NOW_MS)
         transaction.add(PARKED_CELLS, {(SHOP, "malformed_json"): (2,), ("", "no_shop"): (1,)})
     async with serving(store, log) as api:
-        told = await api.answer("/v1/status")
+        found = await api.answer("/v1/status")
     assert [
-        (role["role"], role["pid"], role["restarts"], role["alive"]) for role in told["roles"]
+        (role["role"], role["pid"], role["restarts"], role["alive"]) for role in found["roles"]
     ] == [
         ("process", 42, 1, False),
         ("receive", 42, 1, True),
     ]
-    processors = {(each["name"], each["topic"]): each for each in told["processors"]}
+    processors = {(each["name"], each["topic"]): each for each in found["processors"]}
     rfm = processors["orders", "orders"]
     assert (rfm["partitions"], rfm["lag_records"], rfm["records"], rfm["oldest_s"]) == (
         1,
@@ -72,13 +72,15 @@ async def test_status_tells_roles_positions_lag_spool_and_parked(
     )
     assert processors["capi", "orders"]["lag_records"] == 5
     assert processors["odd", "ads"]["records"] == 1
-    assert told["spool"] == spool
-    assert told["parked"] == {"records": 3, "by_reason": {"malformed_json": 2, "no_shop": 1}}
-    assert (told["log"], told["store"], told["shop"]) == ("sqlite", store.dialect, SHOP)
-    assert told["version"]
+    assert found["spool"] == spool
+    assert found["parked"] == {"records": 3, "by_reason": {"malformed_json": 2, "no_shop": 1}}
+    assert (found["log"], found["store"], found["shop"]) == ("sqlite", store.dialect, SHOP)
+    assert found["version"]
 
 
-async def test_parked_records_of_one_shop_are_told_apart(store: SqlStore, log: SqliteLog) -> None:
+async def test_parked_records_of_one_shop_are_distinguished(
+    store: SqlStore, log: SqliteLog
+) -> None:
     with store.begin() as transaction:
         transaction.add(PARKED_CELLS, {(SHOP, "a"): (2,), ("other.myshopify.com", "a"): (5,)})
     async with serving(store, log) as api:
@@ -118,16 +120,16 @@ async def test_jobs_are_shown_with_the_shops_for_which_they_fail(
     assert own["next_at"] == instant(NOW_MS + 1_000)
 
 
-async def test_a_processor_that_stopped_makes_it_unready_and_a_used_spool_is_told(
+async def test_a_processor_that_stopped_makes_it_unready_and_a_used_spool_is_reported(
     store: SqlStore, log: SqliteLog
 ) -> None:
     beat(store, "receive", spool={"records": 2, "bytes": 90, "oldest_s": 1.5})
     async with serving(store, log) as api:
         await api.answer("/v1/rfm")
-        told = await api.answer("/readyz")
-        assert told["ready"]
-        assert told["reasons"] == []
-        assert "2 records wait in the spool" in told["notes"][0]
+        found = await api.answer("/readyz")
+        assert found["ready"]
+        assert found["reasons"] == []
+        assert "2 records wait in the spool" in found["notes"][0]
         beat(store, "process", stopped={"orders": "too much parked"})
         assert (await api.answer("/readyz", status=503))["reasons"] == [
             "processor orders stopped: too much parked"
@@ -152,9 +154,9 @@ async def test_a_shop_that_a_processor_goes_without_is_shown_and_makes_nobody_un
     stop(store, "other.myshopify.com")
     async with serving(store, log) as api:
         await api.answer("/v1/rfm")
-        told = await api.answer("/readyz")
-        assert told["ready"]
-        assert "processor orders has stopped for a shop: 100 in a row" in told["notes"]
+        found = await api.answer("/readyz")
+        assert found["ready"]
+        assert "processor orders has stopped for a shop: 100 in a row" in found["notes"]
         shown = (await api.answer("/v1/status"))["stopped_shops"]
         assert [(each["processor"], each["shop"], each["state"]) for each in shown] == [
             ("orders", "other.myshopify.com", "stopped"),
@@ -184,7 +186,7 @@ async def test_a_part_of_a_role_that_is_no_processor_is_a_note(
         assert "retention stopped: KeyError" in (await api.answer("/readyz"))["notes"]
 
 
-async def test_a_spool_that_cannot_be_read_is_told(store: SqlStore, log: SqliteLog) -> None:
+async def test_a_spool_that_cannot_be_read_is_reported(store: SqlStore, log: SqliteLog) -> None:
     beat(store, "receive", spool={"error": "spool data/spool.db: file is not a database"})
     async with serving(store, log) as api:
         await api.answer("/v1/rfm")
@@ -198,8 +200,8 @@ async def test_what_a_role_said_before_it_died_no_longer_counts(
     beat(store, "process", ago_ms=20_000, stopped={"orders": "too much parked"})
     async with serving(store, log) as api:
         await api.answer("/v1/rfm")
-        told = await api.answer("/readyz")
-        assert "no fresh heartbeat" in told["notes"][0]
+        found = await api.answer("/readyz")
+        assert "no fresh heartbeat" in found["notes"][0]
 
 
 async def test_it_is_unready_while_nobody_folds_and_ready_again_with_the_next_sign_of_life(
@@ -314,7 +316,7 @@ async def test_metrics_are_those_of_every_role_alive(store: SqlStore, log: Sqlit
     assert ("orderwire_records_total", "receive") not in by_role
 
 
-def test_a_family_of_several_roles_is_told_once() -> None:
+def test_a_family_of_several_roles_is_reported_once() -> None:
     own = CollectorRegistry()
     Counter("orderwire_records", "Records folded", ("processor",), registry=own).labels("rfm").inc()
     text = exposition(
@@ -356,7 +358,7 @@ async def test_questions_to_the_log_that_come_together_are_one_and_never_answere
     assert source.questions == 2
 
 
-async def test_a_log_that_takes_too_long_tells_nothing() -> None:
+async def test_a_log_that_takes_too_long_says_nothing() -> None:
     source: Log = SlowLog()  # type: ignore[assignment]
     assert await Lags(source, timeout_s=0.001).spans({"orders"}) == {}
 

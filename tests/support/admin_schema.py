@@ -107,8 +107,8 @@ def _bare(field: GraphQLField) -> GraphQLField:
 
 def main(introspection: str) -> None:
     """Read the introspection and write the reduced schema."""
-    told = json.loads(gzip.decompress(Path(introspection).read_bytes()))
-    schema = reduced(build_client_schema(told["data"]))
+    answer = json.loads(gzip.decompress(Path(introspection).read_bytes()))
+    schema = reduced(build_client_schema(answer["data"]))
     head = (
         "# The part of Shopify's Admin API schema, version 2026-10, that orderwire touches.\n"
         "# From npm @shopify/dev-mcp 1.16.0 (28 September 2026); made by\n"

@@ -54,15 +54,15 @@ class Api:
             **(headers or {}),
         }
         async with self.client.request(method, path, params=query, headers=sent) as response:
-            told = await response.json(content_type=None)
-            assert response.status == status, told
+            found = await response.json(content_type=None)
+            assert response.status == status, found
             assert response.content_type == (
                 "application/json"
                 if status < 400 or path == "/readyz"
                 else "application/problem+json"
             )
-            assert isinstance(told, dict)
-            return told
+            assert isinstance(found, dict)
+            return found
 
 
 @asynccontextmanager

@@ -107,14 +107,14 @@ def fold(store: SqlStore, entries: Sequence[Entry], batch: int = 200) -> None:
     orders, spend = budget_orders({}), budget_spend()
     for start in range(0, len(entries), batch):
         some = entries[start : start + batch]
-        told = [
+        result = [
             event
             for each in some
             if each.record.topic == "orders" and (event := orders.decode(each)) is not None
         ]
         reports = [spend.decode(each) for each in some if each.record.topic == "spend"]
         with store.begin() as transaction:
-            orders.apply(transaction, told, 0)
+            orders.apply(transaction, result, 0)
             spend.apply(transaction, reports, 0)
 
 

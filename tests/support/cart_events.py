@@ -21,7 +21,7 @@ from tests.support.folding import carts_checkouts, carts_orders
 EPOCH = datetime(2026, 8, 1, tzinfo=UTC)
 SHOP = "example.myshopify.com"
 DAY = 24 * 60
-Told = Checkout | CheckoutDeleted | Cart | Order
+CartEvent = Checkout | CheckoutDeleted | Cart | Order
 TABLES: tuple[Cells, ...] = (*cart_cells.TABLES, BEGUN)
 
 
@@ -105,7 +105,7 @@ def order(
     customer: str | None = None,
     email: str | None = None,
     total: int = 5_000,
-    told: float | None = None,
+    answer: float | None = None,
     cancelled: bool = False,
     currency: str = "USD",
     shop: str = SHOP,
@@ -115,7 +115,7 @@ def order(
         shop=shop,
         order_id=order_id,
         version=_version(
-            minute if told is None else told,
+            minute if answer is None else answer,
             order_id,
             token,
             cart,
@@ -161,7 +161,7 @@ TOTALS = st.sampled_from([0, 1, 999, 1_000, 1_200, 20_000, 1_000_000])
 
 
 @st.composite
-def tellings(draw: st.DrawFn) -> Told:
+def events_drawn(draw: st.DrawFn) -> CartEvent:
     """One event about one of three checkouts, two customers and two carts."""
     kind = draw(st.sampled_from(["checkout"] * 5 + ["order"] * 3 + ["deleted", "cart"]))
     minute = draw(MINUTES)
@@ -201,7 +201,7 @@ def tellings(draw: st.DrawFn) -> Told:
     )
 
 
-def fold(store: Store, batch: Sequence[Told], now_ms: int, after_minutes: int = 60) -> None:
+def fold(store: Store, batch: Sequence[CartEvent], now_ms: int, after_minutes: int = 60) -> None:
     """One batch of each topic, each in its own transaction."""
     checkouts = [event for event in batch if not isinstance(event, Order)]
     orders = [event for event in batch if isinstance(event, Order)]

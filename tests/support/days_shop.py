@@ -28,7 +28,7 @@ LANDINGS = (
 CAMPAIGNS = (("meta", "7", "Summer"), ("google", "9", "Brand"))
 
 
-def told(seed: int, orders: int = 240) -> list[OrderEvent]:
+def events_of_shop(seed: int, orders: int = 240) -> list[OrderEvent]:
     """Deliveries: most orders once, some again as cancelled or refunded, and a merge."""
     rng = random.Random(seed)
     found: list[OrderEvent] = []

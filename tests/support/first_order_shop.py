@@ -46,9 +46,9 @@ def simulated_shop(
         found.append(
             Simulated(
                 customer,
-                told(f"{number}-0", customer, day, value, country, source),
+                answer(f"{number}-0", customer, day, value, country, source),
                 tuple(
-                    told(f"{number}-{n + 1}", customer, day + gap, int(each), country, source)
+                    answer(f"{number}-{n + 1}", customer, day + gap, int(each), country, source)
                     for n, (gap, each) in enumerate(zip(after, values, strict=True))
                 ),
                 mean,
@@ -57,7 +57,7 @@ def simulated_shop(
     return found
 
 
-def told(
+def answer(
     order_id: str, customer: str, day: int, value: int, country: str = "US", source: str = "web"
 ) -> Order:
     """An order with the facts that the model reads."""

@@ -79,31 +79,31 @@ def kelly_of(
     days: list[Day], older: list[Day], merchant: Merchant, rate: float, order_value: float
 ) -> dict[str, Any]:
     """Return statistics and Kelly fractions of campaign-days."""
-    told: dict[str, Any] = dict.fromkeys(
+    result: dict[str, Any] = dict.fromkeys(
         (
             *("mean", "sd", "mu", "v", "p_positive", "p", "b", "binary"),
             *("continuous", "multiplier", "fraction", "pooled", "precision", "day"),
         )
     )
-    margin, told["n"] = merchant.margin, len(days)
+    margin, result["n"] = merchant.margin, len(days)
     if margin is None or not days:
-        return told
+        return result
     n, spend = len(days), np.array([d.spend for d in days], float)
     earned = margin * np.array([d.revenue for d in days], float)
     x = earned / spend - 1
-    told["mean"] = np.average(x, weights=spend)
+    result["mean"] = np.average(x, weights=spend)
     share = spend / spend.sum()
-    told["p"] = (n * share[x > 0].sum() + merchant.prior_days * rate) / (n + merchant.prior_days)
+    result["p"] = (n * share[x > 0].sum() + merchant.prior_days * rate) / (n + merchant.prior_days)
     if (x > 0).any() and (x < 0).any():
         gain = np.average(x[x > 0], weights=spend[x > 0])
         loss = -np.average(x[x < 0], weights=spend[x < 0])
-        told["b"] = gain / loss
-        told["binary"] = min(max(told["p"] - (1 - told["p"]) / told["b"], 0), 1)
-    told["multiplier"] = None if n < 7 else merchant.kelly / 2 if n < 30 else merchant.kelly
+        result["b"] = gain / loss
+        result["binary"] = min(max(result["p"] - (1 - result["p"]) / result["b"], 0), 1)
+    result["multiplier"] = None if n < 7 else merchant.kelly / 2 if n < 30 else merchant.kelly
     if n < 2:
-        return told
-    off = earned - (1 + told["mean"]) * spend
-    told["sd"] = sqrt((off**2).sum() / (n - 1)) / spend.mean()
+        return result
+    off = earned - (1 + result["mean"]) * spend
+    result["sd"] = sqrt((off**2).sum() / (n - 1)) / spend.mean()
     psi = (off**2).sum() * n / (n - 1) / earned.sum() if earned.sum() else 0.0
     ghosts = 10 if order_value else 0
     counted = sum(d.orders for d in days) + ghosts
@@ -112,22 +112,22 @@ def kelly_of(
     psi = max(psi, 1e-4 * spend.mean())
     variance = psi / spend.sum()
     before = sum(d.spend for d in older)
-    told["pooled"] = told["mean"]
+    result["pooled"] = result["mean"]
     if before and 1 / variance < 100:
         weight = min(before / psi, 100 - 1 / variance)
         earlier = margin * sum(d.revenue for d in older) / before - 1
-        told["pooled"] = np.average([told["mean"], earlier], weights=[1 / variance, weight])
+        result["pooled"] = np.average([result["mean"], earlier], weights=[1 / variance, weight])
         variance = 1 / (1 / variance + weight)
-    told["precision"] = 1 / variance
+    result["precision"] = 1 / variance
     spread = merchant.prior_sd**2 * variance / (merchant.prior_sd**2 + variance)
-    told["mu"] = told["pooled"] * spread / variance
-    told["day"] = psi / (merchant.bankroll or spend.mean())
-    told["v"] = spread + told["day"] / merchant.horizon
-    told["continuous"] = max(told["mu"] / max(told["v"], 1e-4), 0)
+    result["mu"] = result["pooled"] * spread / variance
+    result["day"] = psi / (merchant.bankroll or spend.mean())
+    result["v"] = spread + result["day"] / merchant.horizon
+    result["continuous"] = max(result["mu"] / max(result["v"], 1e-4), 0)
     if n >= 7:
-        told["p_positive"] = stats.t.sf(0, df=n - 1, loc=told["mu"], scale=sqrt(spread))
-        told["fraction"] = min(told["multiplier"] * told["continuous"], 1)
-    return told
+        result["p_positive"] = stats.t.sf(0, df=n - 1, loc=result["mu"], scale=sqrt(spread))
+        result["fraction"] = min(result["multiplier"] * result["continuous"], 1)
+    return result
 
 
 def saturation_of(

@@ -24,7 +24,7 @@ from aggregates.carts.answer.survival import GENERIC_HAZARDS, Spells, hazards
 from processors.shopify.checkouts import Cart, Checkout, CheckoutDeleted
 from processors.shopify.orders import Order
 from stream.money import money
-from tests.support.cart_events import Told
+from tests.support.cart_events import CartEvent
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 EDGES_H = (0, 1 / 6, 1 / 2, 1, 3, 6, 12, 24, 48, 72, 120, 168, 336)
@@ -82,18 +82,18 @@ def _first_of_each_hour(times: list[int]) -> list[int]:
     return list(hours.values())
 
 
-def seen(events: Sequence[Told], now: int, after_minutes: int = 60) -> list[Seen]:
+def seen(events: Sequence[CartEvent], now: int, after_minutes: int = 60) -> list[Seen]:
     """The checkouts that count at `now`, each with its state."""
     orders = [event for event in events if isinstance(event, Order)]
     found = []
     for token in sorted({event.token for event in events if isinstance(event, Checkout)}):
-        told = [event for event in events if isinstance(event, Checkout) and event.token == token]
-        newest = max(told, key=lambda event: event.version)
-        created = min(_ms(event.created_at) for event in told)
+        shown = [event for event in events if isinstance(event, Checkout) and event.token == token]
+        newest = max(shown, key=lambda event: event.version)
+        created = min(_ms(event.created_at) for event in shown)
         if created < now - 90 * DAY:
             continue
         checkout = _judged(
-            Seen(token, newest, created, []), told, orders, events, now, after_minutes * MINUTE
+            Seen(token, newest, created, []), shown, orders, events, now, after_minutes * MINUTE
         )
         if checkout.state:
             found.append(checkout)
@@ -102,9 +102,9 @@ def seen(events: Sequence[Told], now: int, after_minutes: int = 60) -> list[Seen
 
 def _judged(
     it: Seen,
-    told: list[Checkout],
+    shown: list[Checkout],
     orders: list[Order],
-    events: Sequence[Told],
+    events: Sequence[CartEvent],
     now: int,
     after: int,
 ) -> Seen:
@@ -118,10 +118,10 @@ def _judged(
     ]
     personal = [order for order in orders if person and person in _people(order)]
     it.returning = any(_ms(order.processed_at) < it.created for order in personal)
-    ends = [_ms(event.completed_at) for event in told if event.completed_at]
+    ends = [_ms(event.completed_at) for event in shown if event.completed_at]
     ends += [_ms(order.processed_at) for order in own + by_cart]
     it.visits = _visits(
-        {_ms(moment) for event in told for moment in (event.created_at, event.updated_at)}
+        {_ms(moment) for event in shown for moment in (event.created_at, event.updated_at)}
     )
     if ends:
         it.closed, it.direct = min(ends), True
@@ -174,7 +174,7 @@ def _bin(value: int) -> int:
     return 1 + 4 * octave + ((value * 4 >> octave) - 4)
 
 
-def answer(events: Sequence[Told], now: int, after_minutes: int = 60) -> dict[str, Any]:
+def answer(events: Sequence[CartEvent], now: int, after_minutes: int = 60) -> dict[str, Any]:
     """What `/v1/carts` must say."""
     after = after_minutes * MINUTE
     them = seen(events, now, after_minutes)
@@ -218,7 +218,7 @@ def answer(events: Sequence[Told], now: int, after_minutes: int = 60) -> dict[st
     }
 
 
-def _online(events: Sequence[Told], now: int) -> dict[str, int] | None:
+def _online(events: Sequence[CartEvent], now: int) -> dict[str, int] | None:
     times: dict[str, list[int]] = defaultdict(list)
     for event in events:
         cart = event.token if isinstance(event, Cart) else event.cart_token
@@ -320,7 +320,7 @@ def _potential(them: list[Seen], now: int, currency: str) -> dict[str, Any]:
     ]
     spread = recovery_potential(
         hazards(Spells(done, left, risk)),
-        _each_alone(them, strata, now),
+        _each_separately(them, strata, now),
         np.array(rho),
         common_variance(*_midnights(them, now)),
     )
@@ -355,7 +355,7 @@ def _potential(them: list[Seen], now: int, currency: str) -> dict[str, Any]:
     }
 
 
-def _each_alone(them: list[Seen], strata: dict[str, int], now: int) -> Open:
+def _each_separately(them: list[Seen], strata: dict[str, int], now: int) -> Open:
     """Open carts, each in a cell of its own."""
     open_carts = [it for it in them if it.is_open]
 

@@ -84,11 +84,11 @@ class Graph:
         body: bytes | None,
         timeout_s: float,
     ) -> Answer:
-        told = orjson.loads(body or b"{}")
+        shown = orjson.loads(body or b"{}")
         self.asked.append((method, url, headers))
-        self.bodies.append(told)
-        self.batches.append([event["event_id"] for event in told["data"]])
-        return self.answer(len(self.batches), told["data"])
+        self.bodies.append(shown)
+        self.batches.append([event["event_id"] for event in shown["data"]])
+        return self.answer(len(self.batches), shown["data"])
 
 
 def one_by_one(*answers: Answer | Exception) -> Callable[[int, list[dict[str, Any]]], Answer]:

@@ -18,12 +18,12 @@ from destinations.registry import KINDS
 from stream.store.sql.store import SqlStore
 
 
-async def send(store_url: str, told: dict[str, Any]) -> None:
-    kind = KINDS[told["kind"]]
-    settings = TypeAdapter(kind.settings()).validate_python(told.pop("settings"))
+async def send(store_url: str, answer: dict[str, Any]) -> None:
+    kind = KINDS[answer["kind"]]
+    settings = TypeAdapter(kind.settings()).validate_python(answer.pop("settings"))
     store = SqlStore.open(store_url)
     async with client_session() as session:
-        destination = kind.destination(Account(**told, settings=settings))
+        destination = kind.destination(Account(**answer, settings=settings))
         await OutboxSender(store, [destination], aiohttp_call(session)).run()
 
 

@@ -68,13 +68,13 @@ def _before(found: re.Match[str]) -> timedelta:
     return timedelta(seconds=int(found[1]) * SECONDS[found[2]]) if found[1] else timedelta()
 
 
-def configure(told: Json, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
+def configure(shown: Json, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The settings of a case's shop. Raises ConfigurationError."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("ORDERWIRE_STORE_URL", f"sqlite:///{folder / 'state.db'}")
     monkeypatch.setenv("ORDERWIRE_LOG_URL", f"sqlite:///{folder / 'log.db'}")
     shop = {"webhook_secret": SECRET, "pixel_id": PIXEL, "access_token": TOKEN}
-    lines = [f"{key} = {json.dumps(value)}" for key, value in (shop | told).items()]
+    lines = [f"{key} = {json.dumps(value)}" for key, value in (shop | shown).items()]
     (folder / "orderwire.toml").write_text(f'[shops."{SHOP}"]\n' + "\n".join(lines) + "\n")
     return Settings.load()
 
@@ -110,16 +110,16 @@ PATHS = ("/v1/rfm", "/v1/carts", "/v1/capi", "/v1/status")
 
 
 async def play(
-    told: Json, settings: Settings, order_ids: Sequence[str] = (), bodies: Sequence[bytes] = ()
+    shown: Json, settings: Settings, order_ids: Sequence[str] = (), bodies: Sequence[bytes] = ()
 ) -> Played:
     """Post the deliveries (or `bodies` in their place), fold, send, ask."""
     played = Played()
     store = SqlStore.open(settings.store_url.get_secret_value())
     log = await SqliteLog.open(Path(settings.log_url.removeprefix("sqlite:///")))
     try:
-        await _post(played, log, told, bodies)
+        await _post(played, log, shown, bodies)
         await fold_all(settings, log, store)
-        await _send(played, store, settings, told.get("graph"))
+        await _send(played, store, settings, shown.get("graph"))
         async with serving(store, log, api_settings(settings), now_ms=NOW_MS) as api:
             for path in (*PATHS, *(f"/v1/capi/orders/{each}" for each in order_ids)):
                 played.answers[path] = await api.answer(path)
@@ -129,7 +129,7 @@ async def play(
     return played
 
 
-async def _post(played: Played, log: SqliteLog, told: Json, bodies: Sequence[bytes]) -> None:
+async def _post(played: Played, log: SqliteLog, shown: Json, bodies: Sequence[bytes]) -> None:
     receiver = Receiver(
         log=log,
         shops={SHOP: [SECRET.encode()]},
@@ -140,7 +140,7 @@ async def _post(played: Played, log: SqliteLog, told: Json, bodies: Sequence[byt
     )
     client: TestClient[web.BaseRequest, None] = TestClient(ReceiverServer(receiver))
     async with client:
-        for number, (topic, body) in enumerate(told["deliveries"]):
+        for number, (topic, body) in enumerate(shown["deliveries"]):
             raw = bodies[number] if bodies else orjson.dumps(body)
             headers = signed(raw, topic, SECRET.encode(), SHOP) | {
                 "X-Shopify-Webhook-Id": f"w-{number}"

@@ -54,13 +54,13 @@ def deliveries(visits: int, seed: int = 1) -> list[Delivery]:
     ]
 
 
-def records(told: Sequence[Delivery]) -> list[Record]:
+def records(answer: Sequence[Delivery]) -> list[Record]:
     """As the receiver hands them to the log."""
     return [
         shopify.identify(
-            SHOP, CIMultiDict(one.headers), one.body, NOW_MS - len(told) + number
+            SHOP, CIMultiDict(one.headers), one.body, NOW_MS - len(answer) + number
         ).record
-        for number, one in enumerate(told)
+        for number, one in enumerate(answer)
     ]
 
 

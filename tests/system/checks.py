@@ -67,7 +67,7 @@ async def assert_all(system: System, sent: Sent, *, now: datetime | None = None)
         meta_differs(system.graph.account.summary(events=True), orders.values(), PIXEL, now, now)
         == []
     )
-    assert_tells_no_secrets(system.output(), sent.deliveries)
+    assert_shows_no_secrets(system.output(), sent.deliveries)
 
 
 async def whole(log: Log) -> list[Entry]:
@@ -183,14 +183,14 @@ async def assert_api_agrees(system: System, orders: Iterable[ExpectedOrder]) -> 
     status, sent = await system.api("/v1/capi")
     assert status == 200, sent
     assert sent["outcomes"]["sent"] == len(system.graph.account.kept_ids(PIXEL))
-    status, told = await system.api("/v1/status")
-    assert status == 200, told
-    assert {role["role"] for role in told["roles"] if role["alive"]} == {
+    status, result = await system.api("/v1/status")
+    assert status == 200, result
+    assert {role["role"] for role in result["roles"] if role["alive"]} == {
         "receive",
         "process",
         "query",
     }
-    assert all(processor["lag_records"] == 0 for processor in told["processors"])
+    assert all(processor["lag_records"] == 0 for processor in result["processors"])
 
 
 def assert_customers_are(store: SqlStore, orders: Iterable[ExpectedOrder]) -> None:
@@ -217,7 +217,7 @@ def assert_parked(
     assert all(row.reason for row in entity_rows(store, parking.PARKED))
 
 
-def assert_tells_no_secrets(output: str, deliveries: Iterable[Delivery]) -> None:
+def assert_shows_no_secrets(output: str, deliveries: Iterable[Delivery]) -> None:
     """Neither secrets nor anybody's address, number or street shows in what serve wrote."""
     for secret in (SECRET, ACCESS_TOKEN, API_TOKEN):
         assert secret not in output

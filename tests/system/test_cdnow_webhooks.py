@@ -77,11 +77,11 @@ async def replay(
 ) -> None:
     """Append `orders` as webhooks, out of order, a twentieth twice, and fold them on the evening of
     `today`."""
-    told = [webhook(number, order) for number, order in orders]
-    told += random.sample(told, len(told) // 20)
-    random.shuffle(told)
-    for start in range(0, len(told), 2_000):
-        await log.append(told[start : start + 2_000])
+    found = [webhook(number, order) for number, order in orders]
+    found += random.sample(found, len(found) // 20)
+    random.shuffle(found)
+    for start in range(0, len(found), 2_000):
+        await log.append(found[start : start + 2_000])
     evening_ms = round(
         (
             datetime.combine(EPOCH + timedelta(days=today), datetime.min.time(), ZONE).timestamp()
@@ -112,7 +112,7 @@ def scores(store: SqlStore, today: int) -> RfmScores:
     return rfm(*columns, asof_day=today)
 
 
-async def test_cdnow_told_in_webhooks_gives_the_published_numbers(tmp_path: Path) -> None:
+async def test_cdnow_sent_as_webhooks_gives_the_published_numbers(tmp_path: Path) -> None:
     orders = list(enumerate(cdnow_orders(CDNOW_MASTER)))
     expected = rfm_figures()["1997-09-30"]
     store = SqlStore.open(f"sqlite:///{tmp_path / 'state.db'}")

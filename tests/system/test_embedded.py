@@ -20,7 +20,7 @@ from tests.system.checks import (
     assert_all,
     assert_api_agrees,
     assert_in_log,
-    assert_tells_no_secrets,
+    assert_shows_no_secrets,
     entity_rows,
     whole,
 )
@@ -155,7 +155,7 @@ async def test_processors_that_hang_never_touch_the_receivers_answers(tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("shop", "environment", "told"),
+    ("shop", "environment", "found"),
     [
         ({"margin": 7}, {}, "AD_MARGIN"),
         ({"access_token": ""}, {}, "META_ACCESS_TOKEN"),
@@ -168,13 +168,13 @@ async def test_processors_that_hang_never_touch_the_receivers_answers(tmp_path: 
     ],
 )
 async def test_a_configuration_that_cannot_work_ends_serve_with_78_and_its_reason(
-    tmp_path: Path, shop: dict[str, str | float], environment: dict[str, str], told: str
+    tmp_path: Path, shop: dict[str, str | float], environment: dict[str, str], found: str
 ) -> None:
     async with System(tmp_path, shop=shop) as system:
         assert await system.launch(environment=environment).ended() == 78
-        assert told in system.output()
+        assert found in system.output()
         assert "Traceback" not in system.output()
-        assert_tells_no_secrets(system.output(), [])
+        assert_shows_no_secrets(system.output(), [])
 
 
 async def test_roles_that_keep_dying_never_take_the_receiver_with_them_and_are_back_once_mended(
@@ -272,7 +272,7 @@ async def test_each_kind_of_bad_delivery_gets_its_answer_and_what_is_signed_is_k
             + _offset(entries, "momentless"): "missing_fields:created_at,currency,total_price",
         }
         assert await system.stop() == 0
-        assert_tells_no_secrets(system.output(), bad)
+        assert_shows_no_secrets(system.output(), bad)
 
 
 def _offset(entries: list[Entry], record_id: str) -> str:
@@ -325,4 +325,4 @@ async def test_neither_personal_data_nor_secrets_show_in_the_output_whatever_goe
         assert await system.stop() == 0
         assert "190" in system.output(), "an operator must see why nothing is sent"
         assert ACCESS_TOKEN not in system.output()
-        assert_tells_no_secrets(system.output(), sent.deliveries)
+        assert_shows_no_secrets(system.output(), sent.deliveries)

@@ -253,11 +253,11 @@ async def test_two_receivers_three_processors_and_two_query_servers_make_the_tot
         await until(lambda: len(counted(many, "")) == 7, "seven roles alive")
 
         def shares() -> list[int]:
-            told = [
+            found = [
                 counted(many, f"orderwire_{what}_total")
                 for what in ("deliveries", "records", "api_answers")
             ]
-            return [sum(share > 0 for share in by_pid.values()) for by_pid in told]
+            return [sum(share > 0 for share in by_pid.values()) for by_pid in found]
 
         async with Load(many, rate=150, connections=ONE_SENDER_EACH) as load:
             await asyncio.sleep(6)

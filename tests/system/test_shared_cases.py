@@ -62,9 +62,9 @@ def attempt(kind: str, state: str) -> Check:
     """The first attempt is of this class, the order is neither sent nor dead, the account waits."""
 
     def check(played: Played) -> None:
-        told = played.of("/v1/capi/orders/1")
-        assert told["attempts"][0]["class"] == kind
-        assert told["outcome"] == "pending"
+        answer = played.of("/v1/capi/orders/1")
+        assert answer["attempts"][0]["class"] == kind
+        assert answer["outcome"] == "pending"
         assert played.of("/v1/capi")["state"] == state
 
     return check
@@ -150,9 +150,9 @@ REFUSED = {"capi-06-event-id-template-that-no-order-has": "checkout_tokn"}
 async def test_a_case_comes_to_its_right_result(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = case(name)
-    settings = configure(told.get("settings", {}), tmp_path, monkeypatch)
-    played = await play(told, settings, ASKED.get(name, ()))
+    answer = case(name)
+    settings = configure(answer.get("settings", {}), tmp_path, monkeypatch)
+    played = await play(answer, settings, ASKED.get(name, ()))
     assert set(played.statuses) == {200}
     for check in CHECKS.get(name, ()):
         check(played)
@@ -171,9 +171,9 @@ def test_settings_that_cannot_be_meant_are_refused_at_the_start(
 async def test_catalogue_ids_of_a_feed_can_be_set(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = case("capi-17-catalogue-id-of-a-feed")
+    answer = case("capi-17-catalogue-id-of-a-feed")
     settings = configure({"content_id": "shopify", "country": "US"}, tmp_path, monkeypatch)
-    played = await play(told, settings)
+    played = await play(answer, settings)
     ids = [item["id"] for item in played.purchase["custom_data"]["contents"]]
     assert ids == ["shopify_US_1_11", "shopify_US_2_12"]
 
@@ -199,9 +199,9 @@ async def test_a_payment_three_days_late_can_be_kept_back(
 async def test_an_unknown_app_pauses_as_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told = case("capi-15-code-80009-101")
-    told["graph"]["body"]["error"]["code"] = 101
-    played = await play(told, configure({}, tmp_path, monkeypatch), ("1",))
+    answer = case("capi-15-code-80009-101")
+    answer["graph"]["body"]["error"]["code"] = 101
+    played = await play(answer, configure({}, tmp_path, monkeypatch), ("1",))
     assert played.of("/v1/capi")["state"] == "paused"
     assert played.outcomes == {"pending": 1}
 
@@ -218,9 +218,9 @@ async def test_half_an_emoji_in_a_note_is_answered_200_and_counted(
         "financial_status": "paid",
         "email": "buyer@example.com",
     }
-    told = {"deliveries": [["orders/create", order]]}
+    answer = {"deliveries": [["orders/create", order]]}
     body = orjson.dumps(order)[:-1] + b',"note":"thanks \\ud83d"}'
-    played = await play(told, configure({}, tmp_path, monkeypatch), ("1",), [body])
+    played = await play(answer, configure({}, tmp_path, monkeypatch), ("1",), [body])
     assert played.statuses == [200]
     revenue("10.00")(played)
     sent_once(played)

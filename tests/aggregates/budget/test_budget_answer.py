@@ -79,10 +79,10 @@ class Simulated:
         varied, renamed = pick.choice((0.02, 0.5)), bool(campaign_id) and pick.random() < 0.3
         for day in range(started, max(stopped, started) + 1):
             spend = 0 if pick.random() < 0.05 else round(level * pick.lognormvariate(0, varied))
-            told = name if not renamed or day > TODAY - 10 else f"{name} (old)"
+            result = name if not renamed or day > TODAY - 10 else f"{name} (old)"
             claimed = round(spend * 3.1) if channel == "meta" else None
             cost = Cost(
-                day, channel, campaign_id, told, currency, spend, pick.randrange(100), claimed
+                day, channel, campaign_id, result, currency, spend, pick.randrange(100), claimed
             )
             self.costs.append(cost)
             self.entries.append(report(cost, time_ms=2))
@@ -279,8 +279,8 @@ def test_every_null_has_a_reason_that_names_the_missing_setting(
         == (merchant.bankroll is None)
         == (settings["bankroll_per_day"] is None)
     )
-    told = any(each["recommended_budget"] for each in answer["campaigns"])
-    assert told == (None not in (merchant.margin, merchant.bankroll))
+    result = any(each["recommended_budget"] for each in answer["campaigns"])
+    assert result == (None not in (merchant.margin, merchant.bankroll))
 
 
 @pytest.mark.parametrize("currency", [None, "USD"])
@@ -305,7 +305,9 @@ def test_a_shop_of_which_nothing_is_known_yet_says_so(
     assert answer["total"]["orders"] == answer["unattributed"]["orders"] == 0
 
 
-def test_without_any_data_the_settings_that_are_missing_are_told_as_well(store: SqlStore) -> None:
+def test_without_any_data_the_settings_that_are_missing_are_reported_as_well(
+    store: SqlStore,
+) -> None:
     with store.snapshot() as snapshot:
         assert {NO_MARGIN, NO_BANKROLL} < set(
             budget(snapshot, SHOP, TODAY, BudgetSettings()).reasons
@@ -314,7 +316,7 @@ def test_without_any_data_the_settings_that_are_missing_are_told_as_well(store: 
 
 @on_sqlite
 @pytest.mark.parametrize("shown", [1, 7, 60, 366])
-def test_the_days_that_are_asked_for_change_what_is_told_and_not_what_is_advised(
+def test_the_days_that_are_asked_for_change_what_is_shown_and_not_what_is_advised(
     store: SqlStore, shown: int
 ) -> None:
     fold(store, steady(range(TODAY - 40, TODAY + 1), (0.4, -0.3)))
@@ -366,7 +368,7 @@ def test_spend_reported_by_name_and_later_with_its_id_counts_once(
 
 
 @on_sqlite
-def test_spend_by_a_name_that_two_ids_have_is_a_campaign_of_its_own_but_for_the_days_told_by_id(
+def test_spend_by_a_name_that_two_ids_have_is_a_campaign_of_its_own_but_for_the_days_reported_by_id(
     store: SqlStore,
 ) -> None:
     costs = [
@@ -480,9 +482,9 @@ def test_recommended_budgets_stay_within_the_step_and_together_within_the_bankro
         (float(c["current_budget"]["amount"]), float(c["recommended_budget"]["amount"]))
         for c in answer["campaigns"]
     ]
-    assert all(0.7 * current <= told <= 1.3 * current for current, told in moves)
-    assert sum(told for _, told in moves) == pytest.approx(450, abs=0.05)
-    assert sum(told for _, told in moves) <= 450
+    assert all(0.7 * current <= result <= 1.3 * current for current, result in moves)
+    assert sum(result for _, result in moves) == pytest.approx(450, abs=0.05)
+    assert sum(result for _, result in moves) <= 450
     assert float(answer["total"]["recommended_budget"]["amount"]) <= 450
 
 

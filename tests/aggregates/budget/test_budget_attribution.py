@@ -122,10 +122,10 @@ def test_a_channel_has_one_name(source: str, expected: str) -> None:
     )
 )
 def test_no_landing_site_breaks_it_and_what_it_says_fits_a_database(landing_site: str) -> None:
-    told = attribute(landing_site)
-    assert tuple(told.subject().split("\t")) == told
-    assert all(part.isprintable() and len(part) <= 1200 for part in told)
-    assert told.subject().encode()
+    found = attribute(landing_site)
+    assert tuple(found.subject().split("\t")) == found
+    assert all(part.isprintable() and len(part) <= 1200 for part in found)
+    assert found.subject().encode()
 
 
 @pytest.mark.parametrize("name", ["Black  Friday", " \tSPRING | Straße ", "İstanbul", "plain"])

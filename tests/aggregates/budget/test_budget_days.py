@@ -155,7 +155,7 @@ def test_a_day_of_hardly_any_spend_does_not_turn_the_advice(store: SqlStore, rev
 
 def test_below_seven_judged_days_no_probability_is_given(store: SqlStore) -> None:
     fold(store, steady(range(TODAY - 8, TODAY + 1), (0.4, 0.2)))
-    told = only(ask(store, HALF))["daily_return"]
-    assert told["p_positive"] is None
-    assert "7" in told["reason"]
-    assert told["mean"] == pytest.approx(0.3)
+    found = only(ask(store, HALF))["daily_return"]
+    assert found["p_positive"] is None
+    assert "7" in found["reason"]
+    assert found["mean"] == pytest.approx(0.3)

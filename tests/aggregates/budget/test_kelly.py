@@ -113,14 +113,14 @@ def test_the_multiplier_grows_with_evidence_and_never_reaches_one(
     assert kelly.multiplier(days) == expected
 
 
-def test_the_binary_baseline_of_days_says_why_when_it_cannot_be_told() -> None:
+def test_the_binary_baseline_of_days_says_why_when_it_cannot_be_known() -> None:
     assert kelly.binary_of_days([], 0.5).reason == "no day with spend"
     assert "losing" in str(kelly.binary_of_days([0.1, 0.2], 0.5).reason)
     assert "winning" in str(kelly.binary_of_days([-0.1, -0.2], 0.5).reason)
-    told = kelly.binary_of_days([0.6, 0.6, -0.3], 0.5)
-    assert told.p == pytest.approx((2 + 5) / 13)
-    assert told.b == pytest.approx(2.0)
-    assert told.fraction == pytest.approx(kelly.binary(7 / 13, 2.0))
+    shown = kelly.binary_of_days([0.6, 0.6, -0.3], 0.5)
+    assert shown.p == pytest.approx((2 + 5) / 13)
+    assert shown.b == pytest.approx(2.0)
+    assert shown.fraction == pytest.approx(kelly.binary(7 / 13, 2.0))
 
 
 def covariance(rng: np.random.Generator, size: int) -> Floats:

@@ -14,34 +14,34 @@ from stream.store.sql.store import SqlStore
 from tests.support.cart_events import (
     DAY,
     SHOP,
-    Told,
+    CartEvent,
     cart_record,
     checkout,
     checkouts_in,
     deleted,
     emptied,
+    events_drawn,
     fold,
     ms,
     order,
-    tellings,
     tick,
 )
 from tests.support.oracle_carts import answer as oracle
 from tests.support.oracle_carts import seen
 
 
-def simulated(seed: int, checkouts: int, days: int) -> list[Told]:
+def simulated(seed: int, checkouts: int, days: int) -> list[CartEvent]:
     """A shop's history: visits, purchases at once, recoveries by link and by another order,
     deletes, a second currency."""
     rng = random.Random(seed)
-    told: list[Told] = []
+    found: list[CartEvent] = []
     for i in range(checkouts):
         token, created = f"t{i}", rng.uniform(0, days * DAY)
         person = f"{rng.randrange(checkouts // 3)}" if rng.random() < 0.7 else None
         email = f"guest{rng.randrange(checkouts)}@example.org" if rng.random() < 0.3 else None
         cart = f"c{i - (rng.random() < 0.1)}" if rng.random() < 0.8 else None
         if cart and rng.random() < 0.9:
-            told.append(cart_record(cart, created - 5))
+            found.append(cart_record(cart, created - 5))
         total = round(rng.lognormvariate(8.5, 0.9))
         who: dict[str, Any] = {
             "customer": person,
@@ -51,7 +51,7 @@ def simulated(seed: int, checkouts: int, days: int) -> list[Told]:
         }
         last = created
         for _ in range(rng.choice([1, 1, 2, 3])):
-            told.append(checkout(token, last, created=created, total=total, **who))
+            found.append(checkout(token, last, created=created, total=total, **who))
             last += rng.choice([rng.uniform(0, 9), rng.uniform(9, 70), rng.expovariate(1 / 900)])
         fate = rng.random()
         if fate < 0.35:
@@ -59,7 +59,7 @@ def simulated(seed: int, checkouts: int, days: int) -> list[Told]:
                 round(total * rng.uniform(0.6, 1.1)),
                 "JPY" if rng.random() < 0.03 else who["currency"],
             )
-            told.append(
+            found.append(
                 order(
                     f"o{i}",
                     last,
@@ -72,34 +72,34 @@ def simulated(seed: int, checkouts: int, days: int) -> list[Told]:
                 )
             )
         elif fate < 0.4:
-            told.append(
+            found.append(
                 checkout(token, last + 0.1, created=created, completed=last, total=total, **who)
             )
         elif fate < 0.43:
-            told.append(
+            found.append(
                 deleted(
                     last + 1,
                     **({"cart": cart} if cart and rng.random() < 0.5 else {"token": token}),
                 )
             )
         elif fate < 0.5 and person:
-            told.append(
+            found.append(
                 order(f"o{i}", last + rng.uniform(0, 5 * DAY), customer=person, total=total)
             )
         elif fate < 0.52 and cart:
-            told.append(
+            found.append(
                 order(f"o{i}", last + rng.uniform(0, DAY), cart=cart, customer=person, total=total)
             )
-    told += [cart_record(f"alone{i}", rng.uniform(0, days * DAY)) for i in range(checkouts // 10)]
-    told.sort(
+    found += [cart_record(f"alone{i}", rng.uniform(0, days * DAY)) for i in range(checkouts // 10)]
+    found.sort(
         key=lambda event: (
             event.received_ms if hasattr(event, "received_ms") else event.version.updated_us // 1000
         )
     )
-    return told
+    return found
 
 
-def before(events: list[Told], now_ms: int) -> list[Told]:
+def before(events: list[CartEvent], now_ms: int) -> list[CartEvent]:
     return [event for event in events if (event.version.updated_us // 1000) <= now_ms]
 
 
@@ -109,18 +109,18 @@ def close(shown: dict[str, str], expected: float, within: float = 0.0) -> None:
     )
 
 
-def assert_told(told: dict[str, Any], expected: dict[str, Any]) -> None:
+def assert_answer(found: dict[str, Any], expected: dict[str, Any]) -> None:
     for name in ("states", "recovered_revenue", "other_currencies", "online_carts"):
-        assert told[name] == expected[name], name
+        assert found[name] == expected[name], name
     for name in ("abandonment_rate", "abandonment_rate_shopify"):
-        assert {key: value for key, value in told[name].items() if key != "reason"} == expected[
+        assert {key: value for key, value in found[name].items() if key != "reason"} == expected[
             name
         ]
-        assert (told[name]["value"] is None) == (told[name]["reason"] is not None)
-    for rate, wanted in zip(told["recovery_rate"], expected["recovery_rate"], strict=True):
+        assert (found[name]["value"] is None) == (found[name]["reason"] is not None)
+    for rate, wanted in zip(found["recovery_rate"], expected["recovery_rate"], strict=True):
         assert {key: value for key, value in rate.items() if key != "reason"} == wanted
         assert (rate["value"] is None) == (rate["reason"] is not None)
-    potential = told["recovery_potential"]
+    potential = found["recovery_potential"]
     close(potential["expected"], expected["expected"])
     close(potential["open_value"], expected["open_value"])
     close(potential["low"], expected["low"], 0.02)
@@ -130,7 +130,7 @@ def assert_told(told: dict[str, Any], expected: dict[str, Any]) -> None:
         expected["prior_driven"],
     )
     for stratum, (band, customer, open_count, value, worth, probability) in zip(
-        told["strata"], expected["strata"], strict=True
+        found["strata"], expected["strata"], strict=True
     ):
         assert (stratum["value_band"], stratum["customer"], stratum["open_carts"]) == (
             band,
@@ -180,19 +180,19 @@ def test_every_number_agrees_with_brute_force_while_the_clock_goes_on(
         (95, True),
     ):
         now_ms = ms(day * DAY)
-        told = before(events, now_ms)
-        fold(store, told, now_ms, after_minutes)
+        found = before(events, now_ms)
+        fold(store, found, now_ms, after_minutes)
         if ticks or day > 90:
             tick(store, now_ms, after_minutes)
-        assert_told(asked(store, now_ms, chosen), oracle(told, now_ms, after_minutes))
+        assert_answer(asked(store, now_ms, chosen), oracle(found, now_ms, after_minutes))
 
 
 @settings(
     max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(events=st.lists(tellings(), max_size=14), day=st.sampled_from([40, 47, 60]))
+@given(events=st.lists(events_drawn(), max_size=14), day=st.sampled_from([40, 47, 60]))
 def test_every_checkouts_state_agrees_with_brute_force(
-    store: SqlStore, events: list[Told], day: int
+    store: SqlStore, events: list[CartEvent], day: int
 ) -> None:
     emptied(store)
     now_ms = ms(day * DAY)
@@ -218,13 +218,13 @@ def test_states_are_exact_at_the_minute_though_the_histogram_has_ten(store: SqlS
         )
 
 
-def test_expired_is_told_before_the_tick_has_written_it(store: SqlStore) -> None:
+def test_expired_is_shown_before_the_tick_has_written_it(store: SqlStore) -> None:
     fold(store, [checkout("a", 0), checkout("b", 5)], ms(10))
     now_ms = ms(14 * DAY + 2)
-    told = asked(store, now_ms, CartSettings())
-    assert told["states"]["expired"]["carts"] == 1
+    found = asked(store, now_ms, CartSettings())
+    assert found["states"]["expired"]["carts"] == 1
     tick(store, now_ms)
-    assert asked(store, now_ms, CartSettings()) == told
+    assert asked(store, now_ms, CartSettings()) == found
 
 
 def test_open_carts_come_by_expected_value_page_by_page_without_loss_or_repetition(
@@ -246,7 +246,7 @@ def test_open_carts_come_by_expected_value_page_by_page_without_loss_or_repetiti
         )
 
 
-def test_an_open_cart_is_told_with_its_recovery_link_and_without_contact_data(
+def test_an_open_cart_is_shown_with_its_recovery_link_and_without_contact_data(
     store: SqlStore,
 ) -> None:
     now_ms = ms(95)
@@ -291,12 +291,12 @@ def test_a_strange_cursor_or_filter_is_refused(store: SqlStore, how: dict[str, s
         open_carts(snapshot, SHOP, ms(0), **how)  # type: ignore[arg-type]
 
 
-def test_a_shop_without_checkouts_is_told_why_there_is_nothing(store: SqlStore) -> None:
-    told = asked(store, ms(0), CartSettings(currency="EUR"))
-    assert told["reason"]
-    assert told["states"]["active"] == {
+def test_a_shop_without_checkouts_says_why_there_is_nothing(store: SqlStore) -> None:
+    found = asked(store, ms(0), CartSettings(currency="EUR"))
+    assert found["reason"]
+    assert found["states"]["active"] == {
         "carts": 0,
         "value": {"amount": "0.00", "currency_code": "EUR"},
     }
-    assert all(rate["value"] is None and rate["reason"] for rate in told["recovery_rate"])
+    assert all(rate["value"] is None and rate["reason"] for rate in found["recovery_rate"])
     assert pages(store, ms(0), 10) == []

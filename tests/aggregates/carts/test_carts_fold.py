@@ -13,7 +13,7 @@ from stream.store.contract import Key, Transaction
 from stream.store.sql.store import SqlStore, SqlTransaction
 from tests.support.cart_events import (
     DAY,
-    Told,
+    CartEvent,
     assert_equation,
     cart_record,
     cells_in,
@@ -21,12 +21,12 @@ from tests.support.cart_events import (
     checkouts_in,
     deleted,
     emptied,
+    events_drawn,
     everything,
     fold,
     links_in,
     ms,
     order,
-    tellings,
     tick,
 )
 from tests.support.folding import carts_checkouts, carts_orders
@@ -37,9 +37,9 @@ PROPERTY = settings(
 
 
 @PROPERTY
-@given(events=st.lists(tellings(), max_size=14), data=st.data())
+@given(events=st.lists(events_drawn(), max_size=14), data=st.data())
 def test_any_order_repetition_and_batching_ends_in_the_same_tables(
-    store: SqlStore, events: list[Told], data: st.DataObject
+    store: SqlStore, events: list[CartEvent], data: st.DataObject
 ) -> None:
     now_ms = ms(data.draw(st.sampled_from([41 * DAY, 60 * DAY]), label="now, day"))
     emptied(store)
@@ -63,11 +63,11 @@ def test_any_order_repetition_and_batching_ends_in_the_same_tables(
 
 @PROPERTY
 @given(
-    events=st.lists(tellings(), max_size=12),
+    events=st.lists(events_drawn(), max_size=12),
     days=st.lists(st.integers(0, 150), min_size=1, max_size=6),
 )
 def test_the_clock_going_on_in_any_steps_ends_where_one_step_would(
-    store: SqlStore, events: list[Told], days: list[int]
+    store: SqlStore, events: list[CartEvent], days: list[int]
 ) -> None:
     emptied(store)
     fold(store, events, ms(40 * DAY))
@@ -181,7 +181,7 @@ def test_a_cancelled_order_still_completed_its_checkout_but_is_worth_nothing(
         store,
         [
             checkout("a", 0),
-            order("1", 90, token="a", told=500, cancelled=True),
+            order("1", 90, token="a", answer=500, cancelled=True),
             order("1", 90, token="a"),
         ],
         ms(DAY),
@@ -190,7 +190,7 @@ def test_a_cancelled_order_still_completed_its_checkout_but_is_worth_nothing(
     assert (row.state, row.revenue) == ("recovered_direct", 0)
 
 
-def test_a_customer_returns_if_an_earlier_order_is_known_whenever_it_is_told(
+def test_a_customer_returns_if_an_earlier_order_is_known_whenever_it_arrives(
     store: SqlStore,
 ) -> None:
     fold(
@@ -218,11 +218,11 @@ def test_a_guest_goes_by_the_hash_of_the_email_address_and_no_address_is_kept(
 def test_an_order_of_a_known_customer_also_meets_the_checkouts_that_know_the_email_address_alone(
     store: SqlStore, first: int
 ) -> None:
-    told: list[Told] = [
+    answer: list[CartEvent] = [
         checkout("a", 0, email="some@example.org"),
         order("1", 90, customer="7", email="Some@example.org"),
     ]
-    for event in (told[first], told[1 - first]):
+    for event in (answer[first], answer[1 - first]):
         fold(store, [event], ms(DAY))
     assert states(store) == {"a": "recovered_assisted"}
     fold(
@@ -281,12 +281,12 @@ def test_ageing_writes_nothing(store: SqlStore) -> None:
 
 def test_cells_that_have_become_zero_are_removed_within_the_hour(store: SqlStore) -> None:
     carts = carts_checkouts()
-    opened: list[Told] = [checkout(f"t{n}", n * 30, total=100 << n) for n in range(10)]
-    for told, minute in (
+    opened: list[CartEvent] = [checkout(f"t{n}", n * 30, total=100 << n) for n in range(10)]
+    for answer, minute in (
         (opened, 300.0),
         ([order(str(n), 301, token=f"t{n}") for n in range(9)], 302.0),
     ):
-        fold(store, told, ms(minute))
+        fold(store, answer, ms(minute))
         with store.begin() as transaction:
             carts.tick(transaction, ms(minute))
     with store.begin() as transaction:
@@ -297,7 +297,7 @@ def test_cells_that_have_become_zero_are_removed_within_the_hour(store: SqlStore
 
 
 def test_another_setting_recounts_the_rows_that_are_there(store: SqlStore) -> None:
-    events: list[Told] = [checkout("a", 0), order("1", 90, token="a"), checkout("b", 0)]
+    events: list[CartEvent] = [checkout("a", 0), order("1", 90, token="a"), checkout("b", 0)]
     fold(store, events, ms(DAY))
     tick(store, ms(DAY), after_minutes=120)
     assert_equation(store)
@@ -339,9 +339,9 @@ class Counting:
 def test_the_next_order_of_a_tills_customer_reads_none_of_their_ordered_checkouts(
     store: SqlStore,
 ) -> None:
-    told: list[Told] = [checkout(f"t{n}", n * 7, customer="7") for n in range(300)]
-    told += [order(str(n), n * 7 + 5, token=f"t{n}", customer="7") for n in range(300)]
-    fold(store, [*told, checkout("open", 2_100, customer="7")], ms(2_150))
+    answer: list[CartEvent] = [checkout(f"t{n}", n * 7, customer="7") for n in range(300)]
+    answer += [order(str(n), n * 7 + 5, token=f"t{n}", customer="7") for n in range(300)]
+    fold(store, [*answer, checkout("open", 2_100, customer="7")], ms(2_150))
     with store.begin() as transaction:
         counting = Counting(transaction)
         carts_orders().apply(
@@ -351,7 +351,7 @@ def test_the_next_order_of_a_tills_customer_reads_none_of_their_ordered_checkout
     assert_equation(store)
 
 
-def test_shops_are_told_apart(store: SqlStore) -> None:
+def test_shops_are_distinguished(store: SqlStore) -> None:
     fold(
         store,
         [

@@ -53,8 +53,8 @@ def test_examples_of_checkouts_and_carts_are_understood_and_counted(store: SqlSt
     processor, events = carts_checkouts(), []
     for payload in [*golden.payloads(), *golden.documented_payloads()]:
         if payload.topic.startswith(("checkouts/", "carts/")):
-            told = json.loads(payload.body)
-            events.append(processor.decode(entry("checkouts", payload.topic, told)))
+            answer = json.loads(payload.body)
+            events.append(processor.decode(entry("checkouts", payload.topic, answer)))
     assert len(events) >= 5
     with store.begin() as transaction:
         processor.apply(transaction, [event for event in events if event is not None], ms(0))
@@ -62,7 +62,7 @@ def test_examples_of_checkouts_and_carts_are_understood_and_counted(store: SqlSt
     assert_equation(store)
 
 
-def test_both_processors_at_once_end_where_one_after_the_other_would(store: SqlStore) -> None:
+def test_both_processors_together_end_where_one_after_the_other_would(store: SqlStore) -> None:
     now_ms = ms(20 * DAY)
     events = before(simulated(7, 150, 20), now_ms)
     fold(store, events, now_ms)

@@ -21,7 +21,15 @@ from query.api_settings import ShopAnswerSettings
 from stream.store.sql.store import SqlStore
 from stream.times import day_text
 from tests.support.cart_events import checkout, ms
-from tests.support.days_shop import CAMPAIGNS, LAST, NOW_MS, fold_days, rebuilt, reports, told
+from tests.support.days_shop import (
+    CAMPAIGNS,
+    LAST,
+    NOW_MS,
+    events_of_shop,
+    fold_days,
+    rebuilt,
+    reports,
+)
 from tests.support.folding import carts_checkouts
 from tests.support.orders import DAY0, SHOP, order
 
@@ -117,7 +125,7 @@ SINCE, UNTIL = day_text(DAY0), day_text(LAST)
 def test_every_number_is_what_a_loop_over_the_orders_finds_after_any_shuffle_and_rebuild(
     store: SqlStore, by: str
 ) -> None:
-    events = told(1)
+    events = events_of_shop(1)
     random.Random(by).shuffle(events)
     fold_days(store, events, reports(1))
     asked: Json = {"since": SINCE, "to": UNTIL, **({"by": by} if by else {})}
@@ -141,7 +149,7 @@ def test_every_number_is_what_a_loop_over_the_orders_finds_after_any_shuffle_and
 @pytest.mark.parametrize("by", ["", "campaign"])
 def test_spend_is_that_of_the_reports_and_null_where_none_came(store: SqlStore, by: str) -> None:
     spend = reports(2)
-    fold_days(store, told(2), spend)
+    fold_days(store, events_of_shop(2), spend)
     asked: Json = {"by": by} if by else {}
     found = answer(store, since=SINCE, to=UNTIL, **asked)
     sums: defaultdict[tuple[str, str], int] = defaultdict(int)
@@ -160,7 +168,7 @@ def test_spend_is_that_of_the_reports_and_null_where_none_came(store: SqlStore, 
 
 
 def test_carts_count_on_the_shop_s_day_on_which_they_were_left(store: SqlStore) -> None:
-    fold_days(store, told(3), [])
+    fold_days(store, events_of_shop(3), [])
     checkouts = carts_checkouts()
     minute = 22 * 60 + 30  # Left for an hour at 23:30 UTC, 16:30 in Los Angeles, 08:30 in Tokyo.
     left = [checkout("c1", minute), checkout("c2", minute)]
@@ -180,14 +188,14 @@ def test_carts_count_on_the_shop_s_day_on_which_they_were_left(store: SqlStore) 
 
 
 def test_only_the_metrics_asked_for_are_told(store: SqlStore) -> None:
-    fold_days(store, told(1, 40), [])
+    fold_days(store, events_of_shop(1, 40), [])
     for item in answer(store, metrics="orders, roas")["items"]:
         assert set(item) == {"day", "by", "orders", "roas"}
     assert set(answer(store)["items"][0]) == {"day", "by", *METRICS}
 
 
 def test_without_a_range_the_last_30_days_are_told_each_once(store: SqlStore) -> None:
-    fold_days(store, told(1, 40), [])
+    fold_days(store, events_of_shop(1, 40), [])
     days = [item["day"] for item in answer(store)["items"]]
     assert days == [day_text(LAST - n) for n in range(30)]
 
@@ -204,7 +212,7 @@ def test_many_values_are_told_apart_by_revenue_and_the_rest_is_one(store: SqlSto
 
 
 def test_a_range_that_is_none_or_too_long_is_refused(store: SqlStore) -> None:
-    fold_days(store, told(1, 10), [])
+    fold_days(store, events_of_shop(1, 10), [])
     for since, until in ((LAST, LAST - 1), (LAST - 400, LAST)):
         with pytest.raises(BadParameter, match="are not 1 to 400 days"):
             answer(store, since=day_text(since), to=day_text(until))

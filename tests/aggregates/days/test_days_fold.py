@@ -105,24 +105,24 @@ def varied(event: OrderEvent, seed: int) -> OrderEvent:
 
 
 @given(
-    told=st.lists(events(days=70), max_size=14),
+    answer=st.lists(events(days=70), max_size=14),
     seed=st.integers(0, 1_000),
     splits=st.lists(st.integers(0, 14), max_size=3),
 )
 @PROPERTY
 def test_whatever_arrives_cells_are_what_brute_force_finds(
-    store: SqlStore, told: list[OrderEvent], seed: int, splits: list[int]
+    store: SqlStore, answer: list[OrderEvent], seed: int, splits: list[int]
 ) -> None:
     empty(store)
-    told = [varied(event, seed) for event in distinct_versions(told)]
-    edges = sorted({0, len(told), *(each for each in splits if each < len(told))})
-    fold(store, [told[a:b] for a, b in itertools.pairwise(edges)])
+    answer = [varied(event, seed) for event in distinct_versions(answer)]
+    edges = sorted({0, len(answer), *(each for each in splits if each < len(answer))})
+    fold(store, [answer[a:b] for a, b in itertools.pairwise(edges)])
     assert differ(store) == []
     before = [cells(store, table) for table in (DAY_CELLS, COHORT_CELLS)]
-    shuffled = list(told)
+    shuffled = list(answer)
     random.Random(seed).shuffle(shuffled)
     empty(store)
-    fold(store, [[each] for each in (*shuffled, *told)])
+    fold(store, [[each] for each in (*shuffled, *answer)])
     assert [cells(store, table) for table in (DAY_CELLS, COHORT_CELLS)] == before
     rebuilt(store)
     assert [cells(store, table) for table in (DAY_CELLS, COHORT_CELLS)] == before
@@ -165,14 +165,14 @@ def test_two_customers_merged_are_new_once(store: SqlStore) -> None:
 
 def test_orders_are_folded_while_a_rebuild_is_under_way(store: SqlStore) -> None:
     empty(store)
-    told = [order(f"{n:02}", customer=f"{n % 7}", day=DAY0 + n) for n in range(40)]
-    fold(store, [told[::2]])
+    answer = [order(f"{n:02}", customer=f"{n % 7}", day=DAY0 + n) for n in range(40)]
+    fold(store, [answer[::2]])
     made = projection()
     with store.begin() as transaction:
         rebuild.request(transaction, made, SHOP, 0)
     page, rebuild.PAGE = rebuild.PAGE, 3  # type: ignore[misc]
     try:
-        for each in told[1::2]:
+        for each in answer[1::2]:
             rebuild.run(store, made, SHOP, 0)
             fold(store, [[each]])
         while rebuild.run(store, made, SHOP, 0):
@@ -186,8 +186,8 @@ def test_orders_are_folded_while_a_rebuild_is_under_way(store: SqlStore) -> None
 
 def test_a_customer_of_very_many_orders_costs_a_page_of_them(store: SqlStore) -> None:
     empty(store)
-    told = [order(f"{n:05}", customer="1", day=DAY0 + n % 90) for n in range(3_000)]
-    fold(store, [told[n : n + 500] for n in range(0, len(told), 500)])
+    answer = [order(f"{n:05}", customer="1", day=DAY0 + n % 90) for n in range(3_000)]
+    fold(store, [answer[n : n + 500] for n in range(0, len(answer), 500)])
     asked: list[str] = []
     with store.begin() as transaction:
         query = transaction.query

@@ -33,10 +33,10 @@ def in_memory(arrays: CellArrays) -> dict[Cell, tuple[int, ...]]:
     for shop in ("a", "b", "é"):
         columns = arrays.of(shop)
         rows = zip(*(column.tolist() for column in (*columns.key, *columns.measures)), strict=True)
-        told = {(shop, *row[:4]): row[4:] for row in rows}
-        assert len(told) == len(columns)
-        assert list(told) == sorted(told)
-        found |= told
+        shown = {(shop, *row[:4]): row[4:] for row in rows}
+        assert len(shown) == len(columns)
+        assert list(shown) == sorted(shown)
+        found |= shown
     return found
 
 

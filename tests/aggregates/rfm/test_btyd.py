@@ -51,12 +51,12 @@ def ones(like: Ints) -> Ints:
     return np.ones(len(like), dtype=np.int64)
 
 
-def told(fit: BgNbd | NoPrediction) -> BgNbd:
+def shown(fit: BgNbd | NoPrediction) -> BgNbd:
     assert isinstance(fit, BgNbd), fit
     return fit
 
 
-def told_spend(fit: GammaGamma | NoPrediction) -> GammaGamma:
+def fitted_spend(fit: GammaGamma | NoPrediction) -> GammaGamma:
     assert isinstance(fit, GammaGamma), fit
     return fit
 
@@ -68,7 +68,7 @@ def one(model: BgNbd, weeks: float, x: int, t_x: float, T: float) -> float:
 def test_the_cdnow_sample_gives_the_published_parameters_to_three_decimals() -> None:
     x, first, last, z = of_customers(cdnow_orders(CDNOW_SAMPLE), CALIBRATION_ENDS)
     assert len(x) == 2357
-    model = told(fit_bg_nbd(history_from_days(x, first, last, ones(x), CALIBRATION_ENDS)))
+    model = shown(fit_bg_nbd(history_from_days(x, first, last, ones(x), CALIBRATION_ENDS)))
     assert (model.r, model.alpha, model.a, model.b) == pytest.approx(
         (0.2426, 4.4136, 0.7929, 2.4259), abs=5e-4
     )
@@ -80,7 +80,7 @@ def test_the_cdnow_sample_gives_the_published_parameters_to_three_decimals() -> 
     ]
     assert model.log_likelihood == pytest.approx(-9582.43, abs=0.01)
     assert one(model, 39, 2, 30.43, 38.86) == pytest.approx(1.226, abs=5e-4)
-    spend = told_spend(fit_gamma_gamma(x, z, ones(x)))
+    spend = fitted_spend(fit_gamma_gamma(x, z, ones(x)))
     assert int((x > 0).sum()) == 946
     # Published to two decimals: 6.25, 3.74, 15.44. The ridge is flat: 6.2488, 3.7446, 15.4477
     # (docs/facts/analytics.md, "Published values") is 2e-6 lower.
@@ -93,30 +93,30 @@ def test_the_cdnow_sample_gives_the_published_parameters_to_three_decimals() -> 
 
 def test_the_cdnow_master_file_gives_the_published_parameters() -> None:
     x, first, last, z = of_customers(cdnow_orders(CDNOW_MASTER), CALIBRATION_ENDS)
-    model = told(fit_bg_nbd(history_from_days(x, first, last, ones(x), CALIBRATION_ENDS)))
+    model = shown(fit_bg_nbd(history_from_days(x, first, last, ones(x), CALIBRATION_ENDS)))
     assert (model.r, model.alpha, model.a, model.b) == pytest.approx(
         (0.2516, 4.7889, 0.7234, 2.1611), abs=1e-4
     )
     assert model.log_likelihood == pytest.approx(-95368.4, abs=0.1)
-    spend = told_spend(fit_gamma_gamma(x, z, ones(x)))
+    spend = fitted_spend(fit_gamma_gamma(x, z, ones(x)))
     assert (spend.p, spend.q, spend.v) == pytest.approx((6.275, 3.624, 14.984), abs=2e-3)
 
 
 def test_grouping_by_day_changes_nothing_and_in_cells_of_a_large_shop_next_to_nothing() -> None:
     x, first, last, z = of_customers(cdnow_orders(CDNOW_MASTER), CALIBRATION_ENDS)
     each = history_from_days(x, first, last, ones(x), CALIBRATION_ENDS)
-    alone = told(fit_bg_nbd(each))
+    alone = shown(fit_bg_nbd(each))
     (by_x, by_first, by_last), n = np.unique(np.array([x, first, last]), axis=1, return_counts=True)
-    daily = told(fit_bg_nbd(history_from_days(by_x, by_first, by_last, n, CALIBRATION_ENDS)))
+    daily = shown(fit_bg_nbd(history_from_days(by_x, by_first, by_last, n, CALIBRATION_ENDS)))
     assert (daily.r, daily.alpha, daily.a, daily.b) == pytest.approx(
         (alone.r, alone.alpha, alone.a, alone.b), abs=1e-4
     )
     weeks, _ = purchase_cells(x, first, last, z, CALIBRATION_ENDS)
-    weekly = told(fit_bg_nbd(weeks))
+    weekly = shown(fit_bg_nbd(weeks))
     assert len(weeks.x) < len(by_x) / 2
     assert log_likelihood(weekly, each) == pytest.approx(alone.log_likelihood, abs=0.01)
-    grouped = told_spend(fit_gamma_gamma(*money_cells(x, z)))
-    exact = told_spend(fit_gamma_gamma(x, z, ones(x)))
+    grouped = fitted_spend(fit_gamma_gamma(*money_cells(x, z)))
+    exact = fitted_spend(fit_gamma_gamma(x, z, ones(x)))
     assert (grouped.p, grouped.q, grouped.v) == pytest.approx((exact.p, exact.q, exact.v), rel=5e-3)
 
 
@@ -161,8 +161,8 @@ def test_fits_and_values_are_those_of_the_oracle_customer_by_customer() -> None:
     expected = predicted_of(summaries(orders, 400).values(), 365, margin=0.4)
     x, first, last, z = of_customers(orders, 400)
     z = z * 100
-    purchase = told(fit_bg_nbd(history_from_days(x, first, last, ones(x), 400), min_repeaters=100))
-    spend = told_spend(fit_gamma_gamma(x, z, ones(x), min_repeaters=100))
+    purchase = shown(fit_bg_nbd(history_from_days(x, first, last, ones(x), 400), min_repeaters=100))
+    spend = fitted_spend(fit_gamma_gamma(x, z, ones(x), min_repeaters=100))
     assert purchase.log_likelihood == pytest.approx(expected.bg_nbd_log_likelihood, abs=1e-3)
     assert (purchase.r, purchase.alpha, purchase.a, purchase.b) == pytest.approx(
         expected.bg_nbd, rel=1e-2
@@ -189,11 +189,11 @@ def test_fits_and_values_are_those_of_the_oracle_customer_by_customer() -> None:
 def test_simulated_customers_give_back_the_parameters_that_made_them() -> None:
     x, first, last, z = simulate(60_000)
     each = history_from_days(x, first, last, ones(x), 104 * 7 - 1)
-    fit = told(fit_bg_nbd(each))
+    fit = shown(fit_bg_nbd(each))
     assert (fit.r, fit.alpha, fit.a, fit.b) == pytest.approx(
         (TRUE.r, TRUE.alpha, TRUE.a, TRUE.b), rel=0.12
     )
-    spend = told_spend(fit_gamma_gamma(*money_cells(x, z)))
+    spend = fitted_spend(fit_gamma_gamma(*money_cells(x, z)))
     assert (spend.p, spend.q, spend.v) == pytest.approx((SPEND.p, SPEND.q, SPEND.v), rel=0.08)
 
 
@@ -246,12 +246,12 @@ def test_the_expectation_passes_smoothly_through_its_removable_pole_at_a_equal_t
     assert at == pytest.approx((below + above) / 2, rel=1e-6)
 
 
-def test_a_customer_for_whom_the_models_have_no_number_is_told_a_reason_not_a_number() -> None:
+def test_a_customer_for_whom_the_models_have_no_number_gets_a_reason_not_a_number() -> None:
     purchase = BgNbd(0.03, 43.0, float("nan"), 6.3, -1.0)
     spend = model_spend(GammaGamma(6.0, 4.0, 15.0, -1.0, 0.0))
     fitted = Fit(Basis(1000, 0, 0), 0, purchase, spend, LifetimeValue(1, 1.0, 1.0, 1.0), None)
-    (told,) = customers_ltv(fitted, RfmSettings(), "USD", 1000, [Purchases(1, 749, 750, 1000)])
-    assert told == CustomerLtv(
+    (shown,) = customers_ltv(fitted, RfmSettings(), "USD", 1000, [Purchases(1, 749, 750, 1000)])
+    assert shown == CustomerLtv(
         p_alive=None, expected_orders=None, value=None, note=None, reason=NO_NUMBER
     )
 
@@ -263,7 +263,7 @@ def test_a_shop_that_nearly_everybody_leaves_has_expectations_too(
 ) -> None:
     """Against Fader, Hardie & Lee 2005, eq. 10, its 2F1 summed term by term."""
     r, alpha, b, x, t_x, T = 0.03, 10.0, 6.3, 1, 2.0, 30.0
-    told = expected_purchases(
+    shown = expected_purchases(
         BgNbd(r, alpha, a, b, 0.0), horizon_weeks, np.array([x]), np.array([t_x]), np.array([T])
     )
     z, term, series = horizon_weeks / (alpha + T + horizon_weeks), 1.0, 1.0
@@ -272,7 +272,7 @@ def test_a_shop_that_nearly_everybody_leaves_has_expectations_too(
         series += term
     left = (1 - z) ** (r + x) * series
     alive = 1 / (1 + a / (b + x - 1) * ((alpha + T) / (alpha + t_x)) ** (r + x))
-    assert told[0] == pytest.approx((a + b + x - 1) / (a - 1) * (1 - left) * alive, rel=1e-6)
+    assert shown[0] == pytest.approx((a + b + x - 1) / (a - 1) * (1 - left) * alive, rel=1e-6)
 
 
 def test_many_repeat_orders_do_not_overflow() -> None:

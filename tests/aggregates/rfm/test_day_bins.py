@@ -68,8 +68,8 @@ def test_predictions_on_cells_are_those_on_days_to_1_percent_in_total_and_5_per_
         float(orders_ahead(by_day, days).sum()), rel=0.01
     )
     singly, expected = orders_ahead(by_cell, days), orders_ahead(by_day, days)
-    told = expected > 1e-4
-    assert np.abs(singly[told] / expected[told] - 1).max() < 0.05
+    answer = expected > 1e-4
+    assert np.abs(singly[answer] / expected[answer] - 1).max() < 0.05
 
 
 def test_a_likelihood_that_rises_without_end_is_no_fit() -> None:

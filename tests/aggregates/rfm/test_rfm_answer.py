@@ -48,11 +48,11 @@ def simulated(seed: int, customers: int, orders: int) -> list[oracle_rfm.Order]:
 def events(orders: list[oracle_rfm.Order], size: int = 500) -> list[list[Any]]:
     """The same as events; a guest's key is the hash of an address, so these are given as customers
     with such a key."""
-    told = [
+    shown = [
         order(f"{number}", customer=each.customer, day=each.day, total=each.cents)
         for number, each in enumerate(orders)
     ]
-    return [told[start : start + size] for start in range(0, len(told), size)]
+    return [shown[start : start + size] for start in range(0, len(shown), size)]
 
 
 async def rfm(
@@ -67,13 +67,13 @@ def money(units: float) -> Json:
     return {"amount": amount(round(units), "USD"), "currency_code": "USD"}
 
 
-def assert_equal(told: Json, expected: oracle_rfm.Answer, guests: int) -> None:
-    assert told["customers"]["ever"] == expected.customers_ever
-    assert told["customers"]["in_window"] == expected.customers_in_window
-    assert told["customers"]["guests"] == guests
-    assert told["orders"] == expected.orders
-    assert told["revenue"] == money(expected.revenue)
-    assert told["churn"] == {
+def assert_equal(shown: Json, expected: oracle_rfm.Answer, guests: int) -> None:
+    assert shown["customers"]["ever"] == expected.customers_ever
+    assert shown["customers"]["in_window"] == expected.customers_in_window
+    assert shown["customers"]["guests"] == guests
+    assert shown["orders"] == expected.orders
+    assert shown["revenue"] == money(expected.revenue)
+    assert shown["churn"] == {
         "after_days": 180,
         "customers": expected.churned,
         "of": expected.customers_ever,
@@ -82,30 +82,30 @@ def assert_equal(told: Json, expected: oracle_rfm.Answer, guests: int) -> None:
     assert expected.monetary_cutoffs is not None
     assert expected.grid is not None
     assert expected.segments is not None
-    assert told["cutoffs"] == {
+    assert shown["cutoffs"] == {
         "recency_days": expected.recency_cutoffs,
         "frequency": expected.frequency_cutoffs,
         "monetary": [amount(cut, "USD") for cut in expected.monetary_cutoffs],
     }
-    assert told["scores"] == {
+    assert shown["scores"] == {
         "recency": expected.recency_scores,
         "frequency": expected.frequency_scores,
         "monetary": expected.monetary_scores,
     }
-    grid = {(cell["r"], cell["fm"]): (cell["customers"], cell["revenue"]) for cell in told["grid"]}
+    grid = {(cell["r"], cell["fm"]): (cell["customers"], cell["revenue"]) for cell in shown["grid"]}
     assert grid == {
         key: (customers, money(revenue)) for key, (customers, revenue) in expected.grid.items()
     }
-    segments = {each["segment"]: (each["customers"], each["revenue"]) for each in told["segments"]}
+    segments = {each["segment"]: (each["customers"], each["revenue"]) for each in shown["segments"]}
     assert segments == {
         name: (customers, money(revenue))
         for name, (customers, revenue) in expected.segments.items()
     }
-    for each in told["segments"]:
+    for each in shown["segments"]:
         customers, revenue = expected.segments[each["segment"]]
         assert each["share"] == pytest.approx(customers / expected.customers_in_window)
         assert each["revenue_share"] == pytest.approx(revenue / expected.revenue)
-    simple = told["ltv_simple"]
+    simple = shown["ltv_simple"]
     assert simple["average_frequency"] == pytest.approx(expected.average_frequency)
     assert simple["average_order_value"] == money(expected.average_order_value or 0)
     assert simple["lifespan_years"] == pytest.approx(expected.lifespan_years)
@@ -125,17 +125,17 @@ async def test_every_number_equals_brute_force(
         events(orders),
         processor=rfm_orders({}, exact_below=exact_below, window_days=window_days),
     )
-    told = await rfm(store, log, RfmSettings(min_repeaters=50, window_days=window_days))
+    shown = await rfm(store, log, RfmSettings(min_repeaters=50, window_days=window_days))
     round_money = bin_edge if exact_below == 1 else int
     expected = oracle_rfm.rfm_of(
         orders, TODAY, window_days=window_days, round_money=round_money, orders_cap=MAX_ORDERS
     )
     assert_equal(
-        told,
+        shown,
         expected,
         guests=len({each.customer for each in orders if each.customer.startswith("g:")}),
     )
-    assert told["reason"] is None
+    assert shown["reason"] is None
 
 
 async def test_the_cdnow_sample_gives_the_published_models_and_brute_force_s_value(
@@ -145,15 +145,15 @@ async def test_the_cdnow_sample_gives_the_published_models_and_brute_force_s_val
     (docs/facts/analytics.md, "Published values")."""
     orders = [each for each in cdnow_orders(CDNOW_SAMPLE) if each.day <= CALIBRATION_ENDS]
     fold(store, events(orders), CALIBRATION_ENDS)
-    told = (await rfm(store, log, RfmSettings(), CALIBRATION_ENDS))["ltv_predicted"]
-    assert [round(told["bg_nbd"][name], 3) for name in ("r", "alpha", "a", "b")] == [
+    shown = (await rfm(store, log, RfmSettings(), CALIBRATION_ENDS))["ltv_predicted"]
+    assert [round(shown["bg_nbd"][name], 3) for name in ("r", "alpha", "a", "b")] == [
         0.243,
         4.414,
         0.793,
         2.426,
     ]
-    assert [round(told["gamma_gamma"][name], 2) for name in ("p", "q", "v")] == [6.25, 3.74, 15.44]
-    assert (told["reason"], told["time_unit"], told["horizon_days"], told["margin"]) == (
+    assert [round(shown["gamma_gamma"][name], 2) for name in ("p", "q", "v")] == [6.25, 3.74, 15.44]
+    assert (shown["reason"], shown["time_unit"], shown["horizon_days"], shown["margin"]) == (
         None,
         "week",
         365,
@@ -163,11 +163,11 @@ async def test_the_cdnow_sample_gives_the_published_models_and_brute_force_s_val
     expected = oracle_rfm.predicted_of(
         [each._replace(z=each.z / 100) for each in summaries.values()], horizon_days=365
     )
-    assert told["bg_nbd"]["log_likelihood"] == pytest.approx(
+    assert shown["bg_nbd"]["log_likelihood"] == pytest.approx(
         expected.bg_nbd_log_likelihood, rel=1e-6
     )
-    assert float(told["total"]["amount"]) == pytest.approx(expected.total, rel=1e-3)
-    assert float(told["ltv"]["amount"]) == pytest.approx(expected.total / len(summaries), abs=0.02)
+    assert float(shown["total"]["amount"]) == pytest.approx(expected.total, rel=1e-3)
+    assert float(shown["ltv"]["amount"]) == pytest.approx(expected.total / len(summaries), abs=0.02)
 
 
 async def test_margin_and_horizon_scale_the_prediction(store: SqlStore, log: SqliteLog) -> None:
@@ -180,13 +180,13 @@ async def test_margin_and_horizon_scale_the_prediction(store: SqlStore, log: Sql
     assert 0 < float(part["total"]["amount"]) < 0.4 * float(whole["total"]["amount"])
 
 
-async def test_too_few_repeaters_are_told_instead_of_numbers(
+async def test_too_few_repeaters_are_reported_instead_of_numbers(
     store: SqlStore, log: SqliteLog
 ) -> None:
     fold(store, events(simulated(4, customers=100, orders=300)))
-    told = (await rfm(store, log, RfmSettings()))["ltv_predicted"]
-    assert (told["ltv"], told["total"], told["bg_nbd"]) == (None, None, None)
-    assert "500" in told["reason"]
+    shown = (await rfm(store, log, RfmSettings()))["ltv_predicted"]
+    assert (shown["ltv"], shown["total"], shown["bg_nbd"]) == (None, None, None)
+    assert "500" in shown["reason"]
 
 
 async def test_a_short_history_and_a_customer_who_rules_the_averages_are_said(
@@ -194,53 +194,57 @@ async def test_a_short_history_and_a_customer_who_rules_the_averages_are_said(
 ) -> None:
     small = [order(f"{number}", customer=f"{number}", day=TODAY - 20) for number in range(9)]
     fold(store, [[*small, order("big", customer="big", day=TODAY, total=90_000)]])
-    told = await rfm(store, log)
-    assert told["ltv_simple"]["history_days"] == 21
-    assert "21 of the 365 days" in told["ltv_simple"]["note"]
-    assert told["largest_customer"]["revenue"] == money(90_000)
-    assert told["largest_customer"]["share"] == pytest.approx(90_000 / 99_000)
-    assert "91%" in told["largest_customer"]["note"]
+    shown = await rfm(store, log)
+    assert shown["ltv_simple"]["history_days"] == 21
+    assert "21 of the 365 days" in shown["ltv_simple"]["note"]
+    assert shown["largest_customer"]["revenue"] == money(90_000)
+    assert shown["largest_customer"]["share"] == pytest.approx(90_000 / 99_000)
+    assert "91%" in shown["largest_customer"]["note"]
 
 
 async def test_fewer_than_five_customers_have_no_scores_and_it_is_said_why(
     store: SqlStore, log: SqliteLog
 ) -> None:
     fold(store, [[order(f"{number}", customer=f"{number}", day=TODAY) for number in range(4)]])
-    told = await rfm(store, log)
-    assert (told["cutoffs"], told["scores"], told["grid"], told["segments"]) == (
+    shown = await rfm(store, log)
+    assert (shown["cutoffs"], shown["scores"], shown["grid"], shown["segments"]) == (
         None,
         None,
         None,
         None,
     )
-    assert "5 customers" in told["reason"]
-    assert told["customers"]["in_window"] == 4
-    assert told["ltv_simple"]["average_frequency"] == 1
+    assert "5 customers" in shown["reason"]
+    assert shown["customers"]["in_window"] == 4
+    assert shown["ltv_simple"]["average_frequency"] == 1
 
 
-async def test_a_shop_without_orders_is_told_of_without_money(
+async def test_a_shop_without_orders_is_answered_without_money(
     store: SqlStore, log: SqliteLog
 ) -> None:
-    told = await rfm(store, log)
-    assert told["customers"] == {"ever": 0, "in_window": 0, "guests": 0, "guests_in_window": 0}
-    assert (told["revenue"], told["ltv_simple"], told["churn"]["rate"]) == (None, None, None)
-    assert told["reason"] == told["ltv_predicted"]["reason"] is not None
+    shown = await rfm(store, log)
+    assert shown["customers"] == {"ever": 0, "in_window": 0, "guests": 0, "guests_in_window": 0}
+    assert (shown["revenue"], shown["ltv_simple"], shown["churn"]["rate"]) == (None, None, None)
+    assert shown["reason"] == shown["ltv_predicted"]["reason"] is not None
 
 
 async def test_orders_of_nobody_are_left_out_and_counted(store: SqlStore, log: SqliteLog) -> None:
     fold(store, [[order("1"), order("2", customer=None, total=250)]])
-    told = await rfm(store, log)
-    assert told["left_out"]["orders"] == 1
-    assert told["left_out"]["revenue"] == money(250)
-    assert told["orders"] == 1
+    shown = await rfm(store, log)
+    assert shown["left_out"]["orders"] == 1
+    assert shown["left_out"]["revenue"] == money(250)
+    assert shown["orders"] == 1
 
 
 async def test_orders_in_another_currency_are_left_out_and_counted(
     store: SqlStore, log: SqliteLog
 ) -> None:
     fold(store, [[order("1"), order("2", currency="JPY", total=250)]])
-    told = await rfm(store, log)
-    assert (told["orders"], told["other_currency_orders"], told["left_out"]["orders"]) == (1, 1, 0)
+    shown = await rfm(store, log)
+    assert (shown["orders"], shown["other_currency_orders"], shown["left_out"]["orders"]) == (
+        1,
+        1,
+        0,
+    )
 
 
 async def test_all_answers_of_a_shop_without_time_zone_have_the_day_of_its_orders_own_times(
@@ -272,39 +276,39 @@ async def replayed_cdnow(store: SqlStore, log: SqliteLog, exact_below: int) -> t
     orders = [each for each in cdnow_orders(CDNOW_MASTER) if each.day <= CALIBRATION_ENDS]
     processor = rfm_orders({}, exact_below=exact_below)
     fold(store, events(orders, 2_000), CALIBRATION_ENDS, processor)
-    told = await rfm(store, log, RfmSettings(), CALIBRATION_ENDS)
+    shown = await rfm(store, log, RfmSettings(), CALIBRATION_ENDS)
     customers = vector["customers_in_window"]
-    assert told["as_of"]["day"] == "1997-09-30"
-    assert told["customers"]["in_window"] == customers
-    assert told["orders"] == vector["orders_in_window"]
-    assert told["revenue"] == money(vector["revenue_cents_in_window"])
-    assert told["cutoffs"]["recency_days"] == vector["cutoffs"]["recency_days"]
-    assert told["cutoffs"]["frequency"] == vector["cutoffs"]["frequency"]
-    assert told["scores"]["recency"] == vector["r_counts"]
-    assert told["scores"]["frequency"] == vector["f_counts"]
-    assert told["churn"]["customers"] == vector["churned_gt180"]
-    assert told["churn"]["rate"] == pytest.approx(vector["churn_rate"])
-    assert told["ltv_simple"]["lifespan_years"] == pytest.approx(vector["lifespan"])
-    assert told["ltv_simple"]["ltv"] == money(100 * vector["ltv_spec"])
-    return told, vector
+    assert shown["as_of"]["day"] == "1997-09-30"
+    assert shown["customers"]["in_window"] == customers
+    assert shown["orders"] == vector["orders_in_window"]
+    assert shown["revenue"] == money(vector["revenue_cents_in_window"])
+    assert shown["cutoffs"]["recency_days"] == vector["cutoffs"]["recency_days"]
+    assert shown["cutoffs"]["frequency"] == vector["cutoffs"]["frequency"]
+    assert shown["scores"]["recency"] == vector["r_counts"]
+    assert shown["scores"]["frequency"] == vector["f_counts"]
+    assert shown["churn"]["customers"] == vector["churned_gt180"]
+    assert shown["churn"]["rate"] == pytest.approx(vector["churn_rate"])
+    assert shown["ltv_simple"]["lifespan_years"] == pytest.approx(vector["lifespan"])
+    assert shown["ltv_simple"]["ltv"] == money(100 * vector["ltv_spec"])
+    return shown, vector
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 async def test_cdnow_replayed_gives_the_published_numbers(store: SqlStore, log: SqliteLog) -> None:
-    told, vector = await replayed_cdnow(store, log, exact_below=50_000)
-    assert told["cutoffs"]["monetary"] == [
+    shown, vector = await replayed_cdnow(store, log, exact_below=50_000)
+    assert shown["cutoffs"]["monetary"] == [
         amount(cut, "USD") for cut in vector["cutoffs"]["monetary_cents"]
     ]
-    assert told["scores"]["monetary"] == vector["m_counts"]
-    assert {each["segment"]: each["customers"] for each in told["segments"]} == vector["segments"]
-    assert float(told["ltv_predicted"]["total"]["amount"]) > 0
+    assert shown["scores"]["monetary"] == vector["m_counts"]
+    assert {each["segment"]: each["customers"] for each in shown["segments"]} == vector["segments"]
+    assert float(shown["ltv_predicted"]["total"]["amount"]) > 0
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 async def test_cdnow_in_bins_of_money_differs_by_less_than_half_a_percent_of_customers(
     store: SqlStore, log: SqliteLog
 ) -> None:
-    told, vector = await replayed_cdnow(store, log, exact_below=1)
-    segments = {each["segment"]: each["customers"] for each in told["segments"]}
+    shown, vector = await replayed_cdnow(store, log, exact_below=1)
+    segments = {each["segment"]: each["customers"] for each in shown["segments"]}
     moved = sum(abs(segments[name] - count) for name, count in vector["segments"].items()) / 2
     assert 0 < moved <= 0.005 * vector["customers_in_window"]

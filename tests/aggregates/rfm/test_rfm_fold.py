@@ -173,13 +173,13 @@ def assert_cells_are_the_sum_of_customers_and_customers_of_orders(
 def test_any_order_any_duplication_any_batches_end_in_the_same_state(
     store: SqlStore, drawn: list[OrderEvent], seed: int
 ) -> None:
-    told = distinct_versions(drawn)
+    answer = distinct_versions(drawn)
     empty(store)
-    ticked(store, fold(store, [told]))
+    ticked(store, fold(store, [answer]))
     once = state(store)
     assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
     rng = random.Random(seed)
-    again = told + rng.sample(told, len(told) // 2)
+    again = answer + rng.sample(answer, len(answer) // 2)
     rng.shuffle(again)
     cuts = sorted(rng.sample(range(len(again) + 1), min(3, len(again))))
     empty(store)
@@ -191,7 +191,7 @@ def test_any_order_any_duplication_any_batches_end_in_the_same_state(
         ),
     )
     assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
-    if told:
+    if answer:
         assert state(store) == once
 
 
@@ -253,7 +253,7 @@ def test_midnight_touches_only_customers_whose_orders_leave(store: SqlStore) -> 
     assert sum(n for (n,) in nonzero(store, LAST_DAY_CELLS).values()) == 2
 
 
-def test_refunds_lower_money_only_and_are_counted_once_however_they_are_told(
+def test_refunds_lower_money_only_and_are_counted_once_in_whatever_shape(
     store: SqlStore,
 ) -> None:
     fold(
@@ -371,14 +371,14 @@ def currency_of(store: SqlStore) -> str:
 def test_a_shop_s_currency_is_that_of_most_orders_that_count_whichever_came_first(
     store: SqlStore, backwards: bool
 ) -> None:
-    told: list[OrderEvent] = [
+    answer: list[OrderEvent] = [
         order("1", currency="EUR", cancelled=True),
         order("2", currency="EUR"),
         order("3"),
         order("4", customer="2"),
     ]
     processor = rfm_orders({})
-    for event in reversed(told) if backwards else told:
+    for event in reversed(answer) if backwards else answer:
         fold(store, [[event]], processor=processor)
     ticked(store, processor)
     assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
@@ -405,10 +405,10 @@ def test_a_shop_with_nothing_but_a_cancelled_order_has_no_currency_until_one_cou
 def test_the_currency_that_is_set_wins_and_setting_it_recounts_what_is_there(
     store: SqlStore,
 ) -> None:
-    told: list[OrderEvent] = [
+    answer: list[OrderEvent] = [
         order(f"{n}", customer=f"{n % 3}", currency="USD" if n % 4 else "EUR") for n in range(12)
     ]
-    fold(store, [told[:6], told[6:]])
+    fold(store, [answer[:6], answer[6:]])
     processor = rfm_orders({}, {SHOP: "EUR"})
     ticked(store, processor)
     assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
@@ -418,7 +418,7 @@ def test_the_currency_that_is_set_wins_and_setting_it_recounts_what_is_there(
         sum(orders for _, orders, _ in nonzero(store, RFM_CELLS).values()),
     ) == ("EUR", 3)
     empty(store)
-    ticked(store, fold(store, [told], processor=processor))
+    ticked(store, fold(store, [answer], processor=processor))
     assert state(store) == recounted
 
 
@@ -477,8 +477,8 @@ def test_a_shop_without_time_zone_has_its_midnight_where_its_orders_times_have_i
     zone = datetime.fromisoformat(f"2024-10-04T11:00:00{offset}").tzinfo
     moment = datetime(2024, 10, 4, 11, tzinfo=UTC)
     with store.begin() as transaction:
-        told = replace(order("1", day=today), processed_at=moment.astimezone(zone))
-        rfm_orders({}).apply(transaction, [told], round(moment.timestamp() * 1000))
+        answer = replace(order("1", day=today), processed_at=moment.astimezone(zone))
+        rfm_orders({}).apply(transaction, [answer], round(moment.timestamp() * 1000))
     with store.snapshot() as snapshot:
         assert snapshot.query("SELECT as_of_day FROM rfm_shop") == [(today,)]
 
@@ -486,11 +486,11 @@ def test_a_shop_without_time_zone_has_its_midnight_where_its_orders_times_have_i
 @pytest.mark.parametrize("window_days", [30, 365, 500])
 def test_another_window_recounts_what_is_there(store: SqlStore, window_days: int) -> None:
     rng = random.Random(11)
-    told: list[OrderEvent] = [
+    answer: list[OrderEvent] = [
         order(f"{i}", customer=f"{rng.randint(1, 20)}", day=DAY0 - rng.randint(0, 600))
         for i in range(60)
     ]
-    fold(store, [told], DAY0)
+    fold(store, [answer], DAY0)
     processor = rfm_orders({}, window_days=window_days)
     with store.begin() as transaction:
         processor.tick(transaction, at(DAY0))
@@ -503,7 +503,7 @@ def test_a_large_shop_steps_to_bins_and_stays_the_sum_of_its_customers(store: Sq
     rng = random.Random(3)
     processor = rfm_orders({}, exact_below=40)
     for batch in range(8):
-        told: list[OrderEvent] = [
+        answer: list[OrderEvent] = [
             order(
                 f"{batch}-{i}",
                 customer=f"{rng.randint(1, 60)}",
@@ -512,7 +512,7 @@ def test_a_large_shop_steps_to_bins_and_stays_the_sum_of_its_customers(store: Sq
             )
             for i in range(12)
         ]
-        fold(store, [told], processor=processor)
+        fold(store, [answer], processor=processor)
         with store.begin() as transaction:
             processor.tick(transaction, at(DAY0 + 31))
         assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
@@ -559,12 +559,12 @@ def test_orders_and_customers_have_the_columns_of_their_tables(store: SqlStore) 
 
 def test_a_clock_that_was_far_ahead_and_is_put_right_leaves_nothing_behind(store: SqlStore) -> None:
     rng = random.Random(11)
-    told: list[OrderEvent] = [
+    answer: list[OrderEvent] = [
         order(f"{i}", customer=f"{rng.randint(1, 9)}", day=DAY0 - rng.randint(0, 500))
         for i in range(40)
     ]
-    told.append(order("early", customer="1", day=DAY0 + 3))
-    fold(store, [told], DAY0)
+    answer.append(order("early", customer="1", day=DAY0 + 3))
+    fold(store, [answer], DAY0)
     processor = rfm_orders({})
 
     def tick(day: int) -> None:

@@ -39,7 +39,7 @@ def sqlite_store(tmp_path: Path, migrated_sqlite: Path) -> Iterator[SqlStore]:
     opened.close()
 
 
-def told(store: SqlStore, today: int) -> tuple[RfmScores, Churn]:
+def found(store: SqlStore, today: int) -> tuple[RfmScores, Churn]:
     """What `/v1/rfm` is made of."""
     cells, days = nonzero(store, RFM_CELLS), nonzero(store, LAST_DAY_CELLS)
     columns = np.array([(*key[1:], *n) for key, n in cells.items()], dtype=np.int64).T
@@ -66,7 +66,7 @@ def test_cdnow_on_later_days_is_what_the_oracle_counts(sqlite_store: SqlStore) -
         done += len(due)
         with sqlite_store.begin() as transaction:
             processor.tick(transaction, at(today))
-        scored, lapsed = told(sqlite_store, today)
+        scored, lapsed = found(sqlite_store, today)
         agrees(scored, rfm_of(lines, today))
         last_bought = {each.customer: each.day for each in lines if each.day <= today}
         assert (lapsed.customers, lapsed.of) == (

@@ -191,7 +191,7 @@ def test_the_cdnow_master_file_gives_the_published_numbers_exactly() -> None:
 
 @settings(max_examples=150, deadline=None)
 @given(ORDERS, st.booleans())
-def test_cells_tell_what_the_oracle_counts_customer_by_customer(
+def test_cells_show_what_the_oracle_counts_customer_by_customer(
     orders: list[Order], exact: bool
 ) -> None:
     if not cells(orders, ASOF)[0].size:

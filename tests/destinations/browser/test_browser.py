@@ -276,12 +276,12 @@ def test_coverage_is_shown_with_and_without_the_pixel(store: Store) -> None:
     apply(store, meta, seen(id=1, **BARE), seen(id=2, **BARE | {"checkout_token": "other002"}))
     apply(store, browser(), post(**ALL))
     with store.snapshot() as snapshot:
-        told = KIND.beside(snapshot, SHOP, ACCOUNT, "1234567890")["browser"]
+        answer = KIND.beside(snapshot, SHOP, ACCOUNT, "1234567890")["browser"]
         counted = snapshot.query("SELECT shop, destination, kind, name, events FROM outbox_cell")
-    assert told.completed_events == 1
-    assert told.match_keys_with["fbp"] == 1.0
-    assert told.match_keys_without["fbp"] == 0.0
-    assert told.match_keys_without["em"] == 1.0
+    assert answer.completed_events == 1
+    assert answer.match_keys_with["fbp"] == 1.0
+    assert answer.match_keys_without["fbp"] == 0.0
+    assert answer.match_keys_without["em"] == 1.0
     assert {tuple(row[:4]): row.events for row in counted if row.events} == sums(rows(store))
 
 

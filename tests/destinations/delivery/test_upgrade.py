@@ -149,9 +149,9 @@ def test_every_row_and_every_number_of_an_older_store_is_kept(old_url: str) -> N
         assert (answer["state"], answer["paused"]["code"]) == ("paused", 190)
         assert answer["paused"]["next_probe_at"] is not None
         assert answer["dataset_quality"]["as_of"] == "1970-01-01T00:00:00.014Z"
-        told = to_builtins(order(transaction, META, "3"))
-        assert told is not None
-        assert told["attempts"][0]["fbtrace_id"] == "T"
+        shown = to_builtins(order(transaction, META, "3"))
+        assert shown is not None
+        assert shown["attempts"][0]["fbtrace_id"] == "T"
         held = to_builtins(
             account(transaction, META._replace(shop="testing.myshopify.com"), NOW_MS)
         )

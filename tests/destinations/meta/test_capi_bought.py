@@ -50,7 +50,7 @@ class State(NamedTuple):
     units: tuple[int, int] = (1, 1)
     refunds: tuple[Json, ...] = ()
 
-    def body(self, *, told: bool = True) -> Json:
+    def body(self, *, answer: bool = True) -> Json:
         """`told`: with the fields that Shopify updates; very old bodies lack them."""
         subtotal = self.current / 1.1
         lines = [
@@ -65,7 +65,7 @@ class State(NamedTuple):
             "line_items": lines,
             "refunds": self.refunds,
         }
-        if told:
+        if answer:
             body |= {
                 "current_total_price_set": usd(self.current),
                 "current_subtotal_price_set": usd(subtotal),
@@ -129,7 +129,7 @@ def test_edits_count_and_refunds_do_not(
 def test_a_body_without_current_totals_says_the_same(
     refunds: tuple[Json, ...], expected: tuple[float, tuple[int, int]]
 ) -> None:
-    body = State(refunds=refunds).body(told=False)
+    body = State(refunds=refunds).body(answer=False)
     found = detail(json.dumps(body).encode())
     assert found.amounts["total", "shop"].units == round(expected[0] * 100)
     assert tuple(item.quantity for item in found.items) == expected[1]

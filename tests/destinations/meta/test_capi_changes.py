@@ -64,8 +64,8 @@ CANCELLED = {"cancelled_at": NOW.isoformat(), "financial_status": "voided"}
 RETURNED = {"cancelled_at": NOW.isoformat(), "financial_status": "refunded"}
 
 
-def was(status: str, told: Json) -> Json:
-    return {"financial_status": status, **told}
+def was(status: str, answer: Json) -> Json:
+    return {"financial_status": status, **answer}
 
 
 SCENARIOS: dict[str, tuple[Sequence[Json], Sale]] = {
@@ -126,7 +126,7 @@ SCENARIOS: dict[str, tuple[Sequence[Json], Sale]] = {
 }
 
 
-def states(told: Sequence[Json], order_id: int) -> list[Order]:
+def states(answer: Sequence[Json], order_id: int) -> list[Order]:
     """The states of an order, a minute apart."""
     return [
         seen(
@@ -134,7 +134,7 @@ def states(told: Sequence[Json], order_id: int) -> list[Order]:
             updated_at=(NOW + timedelta(minutes=minute)).isoformat(),
             **changes,
         )
-        for minute, changes in enumerate(told)
+        for minute, changes in enumerate(answer)
     ]
 
 
@@ -162,10 +162,10 @@ def sale(row: OutboxRow) -> Sale:
 def test_before_sending_the_same_is_sent_in_every_order_of_arrival(
     store: SqlStore, name: str
 ) -> None:
-    told, expected = SCENARIOS[name]
+    answer, expected = SCENARIOS[name]
     found = {}
-    for order_id, arrival in enumerate(permutations(range(len(told))), 5001):
-        known = states(told, order_id)
+    for order_id, arrival in enumerate(permutations(range(len(answer))), 5001):
+        known = states(answer, order_id)
         fold(store, *(known[number] for number in arrival))
         found[arrival] = sale(row_of(store, order_id))
     assert found == dict.fromkeys(found, expected)
@@ -173,9 +173,9 @@ def test_before_sending_the_same_is_sent_in_every_order_of_arrival(
 
 @pytest.mark.parametrize("name", SCENARIOS)
 def test_in_one_batch_the_same_is_sent(store: SqlStore, name: str) -> None:
-    told, expected = SCENARIOS[name]
-    for order_id, arrival in enumerate(permutations(range(len(told))), 5001):
-        known = states(told, order_id)
+    answer, expected = SCENARIOS[name]
+    for order_id, arrival in enumerate(permutations(range(len(answer))), 5001):
+        known = states(answer, order_id)
         with store.begin() as transaction:
             processor(settings()).apply(transaction, [known[n] for n in arrival], NOW_MS)
         assert sale(row_of(store, order_id)) == expected, arrival
@@ -219,10 +219,10 @@ def test_a_cancellation_after_the_request_stops_the_next_one(store: SqlStore) ->
     assert row_of(store, 5001).outcome == "skipped"
 
 
-def test_cash_on_delivery_is_sent_at_once_where_the_shop_asks_for_it(store: SqlStore) -> None:
-    told = [was("pending", AS_ORDERED), was("paid", AS_ORDERED)]
+def test_cash_on_delivery_is_sent_immediately_where_the_shop_asks_for_it(store: SqlStore) -> None:
+    answer = [was("pending", AS_ORDERED), was("paid", AS_ORDERED)]
     for order_id, arrival in enumerate(permutations(range(2)), 5001):
-        known = states(told, order_id)
+        known = states(answer, order_id)
         fold(store, *(known[n] for n in arrival), chosen=settings(trigger="created"))
         assert sale(row_of(store, order_id)) == WHOLE
 

@@ -14,9 +14,9 @@ CLASSES = {"config": "configuration"}
 
 
 def answer(code: int, subcode: int | None = None, **error: Any) -> bytes:
-    told = {"message": "Paramètre non valide", "code": code, "fbtrace_id": "Abc", **error}
+    found = {"message": "Paramètre non valide", "code": code, "fbtrace_id": "Abc", **error}
     return json.dumps(
-        {"error": told if subcode is None else {**told, "error_subcode": subcode}}
+        {"error": found if subcode is None else {**found, "error_subcode": subcode}}
     ).encode()
 
 
@@ -77,8 +77,8 @@ def test_a_rate_limit_is_a_throttle_whatever_it_calls_itself(
     usage = {
         "x-business-use-case-usage": json.dumps({"1": [{"estimated_time_to_regain_access": 2}]})
     }
-    told = classify(400, usage, answer(code, is_transient=transient))
-    assert (told.kind, told.action, told.wait_ms) == (ErrorClass.THROTTLE, Action.WAIT, 120_000)
+    found = classify(400, usage, answer(code, is_transient=transient))
+    assert (found.kind, found.action, found.wait_ms) == (ErrorClass.THROTTLE, Action.WAIT, 120_000)
     plain = classify(400, {}, answer(code, is_transient=transient))
     assert (plain.kind, plain.action, plain.wait_ms) == (ErrorClass.THROTTLE, Action.WAIT, None)
 
@@ -158,7 +158,7 @@ def test_a_bad_click_id_is_stripped_and_not_given_up() -> None:
     assert classify(400, {}, answer(100, 2804001)).action is Action.STRIP_FBC
 
 
-def test_a_throttle_waits_for_the_longest_time_that_the_usage_header_tells_in_minutes() -> None:
+def test_a_throttle_waits_for_the_longest_time_that_the_usage_header_shows_in_minutes() -> None:
     usage = {
         "1": [{"estimated_time_to_regain_access": 3}, {"estimated_time_to_regain_access": 7}],
         "2": [{}],
@@ -168,11 +168,11 @@ def test_a_throttle_waits_for_the_longest_time_that_the_usage_header_tells_in_mi
 
 
 @pytest.mark.parametrize(
-    ("told", "wait_ms"),
+    ("found", "wait_ms"),
     [("2.5", 150_000), ('"2.5"', 150_000), ('"7"', 420_000), ("180", 180 * 60_000)],
 )
-def test_a_time_to_wait_may_be_a_fraction_or_a_string(told: str, wait_ms: int) -> None:
-    header = f'{{"1": [{{"estimated_time_to_regain_access": {told}}}]}}'
+def test_a_time_to_wait_may_be_a_fraction_or_a_string(found: str, wait_ms: int) -> None:
+    header = f'{{"1": [{{"estimated_time_to_regain_access": {found}}}]}}'
     assert classify(400, {"X-Business-Use-Case-Usage": header}, answer(4)).wait_ms == wait_ms
 
 
@@ -204,7 +204,7 @@ def test_an_unknown_code_is_configuration_where_http_says_not_allowed(status: in
 
 
 def test_a_message_is_cleaned_of_tokens_before_anybody_sees_it() -> None:
-    told = scrubbed(
+    found = scrubbed(
         f"Malformed access token {TOKEN} and EAAabcdefghijkl1234 key s3cret", TOKEN, "s3cret", None
     )
-    assert told == "Malformed access token [secret] and [token] key [secret]"
+    assert found == "Malformed access token [secret] and [token] key [secret]"

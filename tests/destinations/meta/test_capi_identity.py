@@ -213,7 +213,7 @@ def test_normalising_twice_is_normalising_once(field: str, value: str, country: 
 
 
 @pytest.mark.parametrize(
-    "told",
+    "answer",
     [
         "+52 1 55 1234 5678",
         "+5215512345678",
@@ -225,13 +225,13 @@ def test_normalising_twice_is_normalising_once(field: str, value: str, country: 
         "55 1234 5678",
     ],
 )
-def test_a_mexican_number_loses_the_prefixes_that_were_given_up(told: str) -> None:
-    assert normalised("ph", told, "MX") == "525512345678"
+def test_a_mexican_number_loses_the_prefixes_that_were_given_up(answer: str) -> None:
+    assert normalised("ph", answer, "MX") == "525512345678"
 
 
-@pytest.mark.parametrize("told", ["+521551234567", "+52155123456789"])
-def test_a_mexican_number_of_another_length_is_none(told: str) -> None:
-    assert normalised("ph", told, "MX") is None
+@pytest.mark.parametrize("answer", ["+521551234567", "+52155123456789"])
+def test_a_mexican_number_of_another_length_is_none(answer: str) -> None:
+    assert normalised("ph", answer, "MX") is None
 
 
 @given(st.integers(2_000_000, 9_999_999))

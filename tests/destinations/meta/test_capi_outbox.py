@@ -332,7 +332,7 @@ def test_the_carts_own_fbc_comes_before_one_that_is_built(store: SqlStore) -> No
 @pytest.mark.parametrize(
     ("fbclid", "sent_as"), [(FBCLID, None), ("Another1", f"fb.1.{NOW_MS - 60_000}.{FBCLID}")]
 )
-def test_a_cookie_that_is_too_old_still_tells_when_its_click_was_first_seen(
+def test_a_cookie_that_is_too_old_still_shows_when_its_click_was_first_seen(
     store: SqlStore, fbclid: str, sent_as: str | None
 ) -> None:
     fold(
@@ -415,8 +415,8 @@ def test_an_order_without_the_templates_field_is_a_sale_all_the_same_under_an_id
 
 def test_a_cart_attribute_can_be_the_event_id(store: SqlStore) -> None:
     chosen = settings(event_id="web-{note_attributes._event_id}")
-    told = [{"name": "_event_id", "value": "e77"}]
-    fold(store, seen(order_id=1, note_attributes=told), seen(order_id=2), chosen=chosen)
+    shown = [{"name": "_event_id", "value": "e77"}]
+    fold(store, seen(order_id=1, note_attributes=shown), seen(order_id=2), chosen=chosen)
     assert [row.event_id for row in rows(store)] == ["web-e77", "order:2"]
 
 
@@ -838,10 +838,10 @@ def test_the_answers_have_the_documented_shape(store: SqlStore) -> None:
     by_outcome = {order["outcome"]: order for order in orders if order}
     assert set(by_outcome) == {"sent", "pending", "skipped"}
     assert orders[3] is None
-    told = by_outcome["sent"]
-    assert told["sent_at"] == "2026-11-22T12:00:00.040Z"
-    assert told["received_at"] == "2026-11-22T12:00:00.000Z"
-    assert told["attempts"] == [
+    shown = by_outcome["sent"]
+    assert shown["sent_at"] == "2026-11-22T12:00:00.040Z"
+    assert shown["received_at"] == "2026-11-22T12:00:00.000Z"
+    assert shown["attempts"] == [
         {
             "at": "2026-11-22T12:00:00.040Z",
             "duration_ms": 10,

@@ -26,8 +26,8 @@ def decision(found: Order, chosen: CapiSettings) -> Decision:
 def event(
     found: Order, chosen: CapiSettings, fbc: str | None = None, ltv: Money | None = None
 ) -> dict[str, Any]:
-    told = detail(found.body, chosen.currency)
-    return payload.event(found, told, chosen, decide(found, told, chosen), "1001", fbc, ltv)
+    shown = detail(found.body, chosen.currency)
+    return payload.event(found, shown, chosen, decide(found, shown, chosen), "1001", fbc, ltv)
 
 
 def test_a_paid_web_order_becomes_a_whole_purchase_event() -> None:
@@ -729,8 +729,8 @@ def test_whatever_an_order_holds_the_event_is_json_with_what_is_required(
     assert built["event_time"] == NOW_MS // 1000 - 60
     assert built["custom_data"]["currency"] == code
     assert built["custom_data"]["value"] >= 0
-    told = detail(found.body)
-    assert built["custom_data"].get("num_items", 0) == sum(item.quantity for item in told.items)
+    shown = detail(found.body)
+    assert built["custom_data"].get("num_items", 0) == sum(item.quantity for item in shown.items)
     broken = event_broken(built, NOW_MS / 1000)
     assert broken is None or (
         broken.rule == "too_little_identity" and not payload.identifies(built["user_data"])

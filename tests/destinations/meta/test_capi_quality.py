@@ -25,8 +25,8 @@ async def test_match_quality_is_polled_every_six_hours_and_shown_beside_our_own_
         poller = QualityPoller(bench.store, [account], call, clock_ms=bench.clock)
         assert await poller.poll(account)
         assert not await poller.poll(account)
-        told = bench.state()["dataset_quality"]
-        assert (told["events"], told["reason"]) == ({}, None)
+        answer = bench.state()["dataset_quality"]
+        assert (answer["events"], answer["reason"]) == ({}, None)
         assert TOKEN not in quality_url(bench.settings)
 
 
@@ -70,7 +70,7 @@ async def test_before_switching_on_another_server_that_sends_purchases_is_found(
         ]
 
 
-def test_event_ids_that_the_browser_does_not_share_are_told_once_we_send() -> None:
+def test_event_ids_that_the_browser_does_not_share_are_reported_once_we_send() -> None:
     quality = DatasetQuality(
         events={
             "Purchase": EventQuality(
@@ -89,7 +89,7 @@ def test_event_ids_that_the_browser_does_not_share_are_told_once_we_send() -> No
     assert "META_EVENT_ID" in found.meaning
 
 
-async def test_meta_is_asked_at_once_for_another_pixel_and_soon_where_it_gave_no_answer(
+async def test_meta_is_asked_immediately_for_another_pixel_and_soon_where_it_gave_no_answer(
     bench: Bench,
 ) -> None:
     answers = [refusal(10, message="no")]

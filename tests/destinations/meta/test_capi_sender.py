@@ -63,7 +63,7 @@ async def test_what_is_due_goes_out_in_one_request_with_the_token_in_the_header_
     assert_cells_are_the_sum_over_rows(quick_store)
 
 
-async def test_a_retry_probes_a_paused_pixel_at_once(bench: Bench) -> None:
+async def test_a_retry_probes_a_paused_pixel_immediately(bench: Bench) -> None:
     graph = Graph(one_by_one(refusal(190, status=401)))
     bench.fold(seen())
     sender = bench.sender(graph)
@@ -222,7 +222,7 @@ async def test_a_store_that_fails_while_pixels_are_made_known_leaves_none_of_the
 @pytest.mark.parametrize(
     "shops", [None, {SHOP, "another.myshopify.com"}], ids=["for anybody", "for these shops"]
 )
-async def test_a_woken_sender_sends_at_once(bench: Bench, shops: set[str] | None) -> None:
+async def test_a_woken_sender_sends_immediately(bench: Bench, shops: set[str] | None) -> None:
     graph, arrived = Graph(one_by_one()), asyncio.Event()
 
     async def call(

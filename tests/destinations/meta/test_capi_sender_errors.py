@@ -161,9 +161,9 @@ async def test_a_refused_batch_is_halved_until_the_bad_event_is_alone(bench: Ben
     assert Counter(outcomes.values()) == {"sent": 18, "dead": 2}
     assert "2804009" in bench.row("5").reason
     with bench.store.snapshot() as snapshot:
-        told = to_builtins(order(snapshot, META, "5"))
-    assert told is not None
-    assert told["attempts"][-1]["fbtrace_id"] == "No"
+        found = to_builtins(order(snapshot, META, "5"))
+    assert found is not None
+    assert found["attempts"][-1]["fbtrace_id"] == "No"
     accepted = Counter(
         event_id for batch in graph.batches for event_id in batch if not {"5", "12"} & set(batch)
     )

@@ -43,7 +43,9 @@ WITHOUT_ACCOUNT = {"webhook"}
 """Processors of destinations that the shop has no account of."""
 
 
-def told(number: int = 1, *, minute: int = 0, topic: str = "orders/paid", **changes: Any) -> Record:
+def answer(
+    number: int = 1, *, minute: int = 0, topic: str = "orders/paid", **changes: Any
+) -> Record:
     made = NOW + timedelta(minutes=minute)
     return record({**body(number, made), **changes}, topic=topic)
 
@@ -70,7 +72,7 @@ def hashes(store: SqlStore) -> dict[tuple[str, str], str]:
 
 
 def test_they_are_hashed_as_for_capi_with_the_orders_country(store: SqlStore) -> None:
-    fold(store, [told()])
+    fold(store, [answer()])
     assert hashes(store) == {
         ("7123456789", "em"): hashed("em", "zoe.oconnor@example.com"),
         ("7123456789", "ph"): hashed("ph", "+33 6 12 34 56 78"),
@@ -78,21 +80,21 @@ def test_they_are_hashed_as_for_capi_with_the_orders_country(store: SqlStore) ->
 
 
 def test_the_shops_own_country_reads_a_number_of_an_order_without_one(store: SqlStore) -> None:
-    fold(store, [told(**{**NOBODY, "phone": "06 12 34 56 78"})])
+    fold(store, [answer(**{**NOBODY, "phone": "06 12 34 56 78"})])
     assert hashes(store) == {}
-    fold(store, [told(**{**NOBODY, "phone": "06 12 34 56 78"})], processor=Contacts({SHOP: "FR"}))
+    fold(store, [answer(**{**NOBODY, "phone": "06 12 34 56 78"})], processor=Contacts({SHOP: "FR"}))
     assert hashes(store) == {("7", "ph"): hashed("ph", "+33612345678")}
 
 
 def test_a_number_is_from_whichever_country_of_the_order_it_is_valid_in(store: SqlStore) -> None:
     places = {"billing_address": {"country_code": "US"}, "shipping_address": {"country_code": "FR"}}
-    fold(store, [told(**{**NOBODY, **places, "phone": "06 12 34 56 78"})])
+    fold(store, [answer(**{**NOBODY, **places, "phone": "06 12 34 56 78"})])
     assert hashes(store) == {("7", "ph"): hashed("ph", "+33612345678")}
 
 
 def test_a_newer_order_without_a_number_takes_none_away(store: SqlStore) -> None:
-    first = told(1, **{**NOBODY, "phone": "+33612345678", "email": "old@example.com"})
-    second = told(2, minute=1, **{**NOBODY, "email": "new@example.com"})
+    first = answer(1, **{**NOBODY, "phone": "+33612345678", "email": "old@example.com"})
+    second = answer(2, minute=1, **{**NOBODY, "email": "new@example.com"})
     fold(store, [second], [first])
     assert hashes(store) == {
         ("7", "em"): hashed("em", "new@example.com"),
@@ -102,7 +104,7 @@ def test_a_newer_order_without_a_number_takes_none_away(store: SqlStore) -> None
 
 def test_a_guest_is_known_by_the_key_that_rfm_has(store: SqlStore) -> None:
     changes = {**NOBODY, "customer": None, "email": "Guest@Example.com"}
-    fold(store, [told(**changes)])
+    fold(store, [answer(**changes)])
     assert hashes(store) == {
         (customer_key(seen(**changes)), "em"): hashed("em", "guest@example.com")
     }
@@ -117,11 +119,11 @@ def test_a_guest_is_known_by_the_key_that_rfm_has(store: SqlStore) -> None:
     ],
     ids=["a test order", "no contact", "nobody's order"],
 )
-def test_what_tells_nothing_is_passed_over(changes: dict[str, Any], topic: str) -> None:
-    assert ALLOWED.decode(Entry(told(topic=topic, **changes), 0, 0)) is None
+def test_what_says_nothing_is_passed_over(changes: dict[str, Any], topic: str) -> None:
+    assert ALLOWED.decode(Entry(answer(topic=topic, **changes), 0, 0)) is None
 
 
-def test_a_deleted_order_tells_no_contact() -> None:
+def test_a_deleted_order_shows_no_contact() -> None:
     assert ALLOWED.decode(Entry(record({"id": 1001}, topic="orders/delete"), 0, 0)) is None
 
 
@@ -139,7 +141,7 @@ def test_of_a_shop_that_does_not_allow_it_not_even_the_body_is_read() -> None:
 
 
 ANY = st.builds(
-    lambda number, minute, customer, email, phone: told(
+    lambda number, minute, customer, email, phone: answer(
         number,
         minute=minute,
         **{**NOBODY, "customer": {"id": customer}, "email": email, "phone": phone},
@@ -206,15 +208,15 @@ async def test_where_a_shop_asks_no_table_has_an_address_or_a_number(
     monkeypatch.setenv("SHOPIFY_KEEP_HASHED_CONTACTS", "true")
     allowing = Settings.load()
     assert set(running(allowing)) == set(PROCESSORS) - WITHOUT_ACCOUNT
-    told_by_shop = deliveries(60)
-    await log.append(records(told_by_shop))
+    shop_deliveries = deliveries(60)
+    await log.append(records(shop_deliveries))
     await fold_all(allowing, log, store)
     rows = kept(store)
     assert {row.shop for row in rows} == {DEMO}
     assert {row.field for row in rows} == {"em", "ph"}
     assert all(len(row.hash) == 64 and int(row.hash, 16) for row in rows)
     private = {
-        value.decode() for delivery in told_by_shop for value in PRIVATE.findall(delivery.body)
+        value.decode() for delivery in shop_deliveries for value in PRIVATE.findall(delivery.body)
     }
     dump = repr(everything(store))
     assert private

@@ -182,7 +182,7 @@ async def test_what_passes_is_tried_again_and_what_lasts_is_said(
         await asked(lambda: ad_account(graph))
 
 
-async def test_a_bad_token_an_account_out_of_reach_and_a_stop_are_told_apart(
+async def test_a_bad_token_an_account_out_of_reach_and_a_stop_are_distinguished(
     stand_in: GraphStandIn, ads: Ads
 ) -> None:
     with pytest.raises(Refused, match="META_ADS_TOKEN"):

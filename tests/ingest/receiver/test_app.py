@@ -134,7 +134,7 @@ async def test_whoever_cannot_sign_gets_one_and_the_same_401_and_leaves_nothing_
         assert receiver.in_flight_bytes == 0
 
 
-async def test_during_a_rotation_both_secrets_are_good_and_the_metric_tells_which() -> None:
+async def test_during_a_rotation_both_secrets_are_good_and_the_metric_shows_which() -> None:
     async with running(at_once()) as receiver:
         assert [
             await receiver.deliver(ORDER, secret=each) for each in (SECRET, b"old", b"old")
@@ -253,24 +253,24 @@ async def test_a_delivery_that_is_under_way_is_finished_before_the_server_ends()
         assert len(log.kept) == 1
 
 
-async def test_what_is_told_names_shop_topic_and_delivery_and_nothing_of_a_person() -> None:
+async def test_log_lines_name_shop_topic_and_delivery_and_nothing_of_a_person() -> None:
     body = b'{"email":"ada@example.com"}'
     async with running(at_once()) as receiver:
-        with structlog.testing.capture_logs() as told:
+        with structlog.testing.capture_logs() as found:
             await receiver.deliver(body)
             for _ in range(3):
                 await receiver.deliver(body, secret=b"wrong")
             await receiver.deliver(body, shop="nobody.myshopify.com")
     assert [
-        (line["event"], line.get("shop"), line.get("topic"), line.get("delivery")) for line in told
+        (line["event"], line.get("shop"), line.get("topic"), line.get("delivery")) for line in found
     ] == [
         ("delivery_parked", SHOP, "orders/create", "w-1"),
         ("delivery_unsigned", None, None, None),
         ("delivery_unsigned", None, None, None),
     ]
-    assert [line.get("shop_configured") for line in told[1:]] == [True, False]
-    assert "ada@example.com" not in str(told)
-    assert "hush" not in str(told)
+    assert [line.get("shop_configured") for line in found[1:]] == [True, False]
+    assert "ada@example.com" not in str(found)
+    assert "hush" not in str(found)
 
 
 async def test_a_topic_that_nobody_knows_makes_no_new_metric() -> None:

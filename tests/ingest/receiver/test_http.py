@@ -42,19 +42,19 @@ async def test_deliveries_on_one_connection_are_each_answered_even_when_they_are
         writer.close()
 
 
-@pytest.mark.parametrize(("version", "asked", "told", "stays_open"), [
+@pytest.mark.parametrize(("version", "asked", "found", "stays_open"), [
     ("1.1", "close", "close", False),
     ("1.0", "close", None, False),
     ("1.0", "keep-alive", "keep-alive", True),
 ])  # fmt: skip
-async def test_whoever_needs_to_be_told_about_the_connection_is_told(
-    version: str, asked: str, told: str | None, stays_open: bool
+async def test_whoever_needs_connection_headers_gets_them(
+    version: str, asked: str, found: str | None, stays_open: bool
 ) -> None:
     async with running(at_once()) as receiver:
         reader, writer = await receiver.raw()
         writer.write(request(version=version, Connection=asked) + ORDER)
         status, headers = await head_of(reader)
-        assert (status, headers.get("connection")) == (200, told)
+        assert (status, headers.get("connection")) == (200, found)
         if stays_open:
             writer.write(request(version=version, Connection=asked) + ORDER)
             assert (await head_of(reader))[0] == 200
@@ -63,7 +63,7 @@ async def test_whoever_needs_to_be_told_about_the_connection_is_told(
         writer.close()
 
 
-async def test_whoever_asks_before_sending_is_told_to_go_on() -> None:
+async def test_whoever_asks_before_sending_is_asked_to_go_on() -> None:
     async with running(at_once()) as receiver:
         reader, writer = await receiver.raw()
         writer.write(request(Expect="100-continue"))
@@ -73,7 +73,7 @@ async def test_whoever_asks_before_sending_is_told_to_go_on() -> None:
         writer.close()
 
 
-async def test_whoever_asks_before_sending_too_much_is_refused_at_once() -> None:
+async def test_whoever_asks_before_sending_too_much_is_refused_immediately() -> None:
     async with running(at_once(), limits=IMPATIENT) as receiver:
         reader, writer = await receiver.raw()
         writer.write(request(b" " * (11 * MIB), Expect="100-continue"))

@@ -151,7 +151,7 @@ async def test_a_log_that_refuses_is_503_with_retry_after(error: Exception) -> N
         raise error
 
     async with running(FunctionLog(refuse)) as receiver:
-        with structlog.testing.capture_logs() as told:
+        with structlog.testing.capture_logs() as found:
             async with receiver.client.post(
                 "/webhooks/shopify", data=ORDER, headers=signed(ORDER)
             ) as answer:
@@ -159,17 +159,17 @@ async def test_a_log_that_refuses_is_503_with_retry_after(error: Exception) -> N
                 assert int(answer.headers["Retry-After"]) > 0
         assert receiver.count("unavailable", "orders/create") == 1
         assert receiver.in_flight_bytes == 0
-        assert "ada@example.com" not in str(told)
-        reasons = [line["reason"] for line in told if line["event"] == "log_unavailable"]
+        assert "ada@example.com" not in str(found)
+        reasons = [line["reason"] for line in found if line["event"] == "log_unavailable"]
         assert reasons == (["disk full"] if isinstance(error, Unavailable) else [])
 
 
 async def test_a_log_that_hangs_is_503_in_time_and_what_it_keeps_later_harms_nobody() -> None:
     log = Held()
     async with running(log, limits=Limits(ack_timeout_s=0.05)) as receiver:
-        with structlog.testing.capture_logs() as told:
+        with structlog.testing.capture_logs() as found:
             assert await receiver.deliver(ORDER) == 503
-        assert [line["reason"] for line in told if line["event"] == "log_unavailable"] == [
+        assert [line["reason"] for line in found if line["event"] == "log_unavailable"] == [
             "no answer within 0.05 s"
         ]
         assert receiver.in_flight_bytes == len(ORDER), "the log still holds it"

@@ -65,7 +65,7 @@ def test_no_text_in_the_signature_header_is_an_error(body: bytes, text: str, sec
     assert shopify.verify([secret], CIMultiDict({"X-Shopify-Hmac-Sha256": text}), body) == expected
 
 
-def test_during_a_rotation_both_secrets_verify_and_tell_which_it_was() -> None:
+def test_during_a_rotation_both_secrets_verify_and_show_which_it_was() -> None:
     new, old, body = b"new", b"old", b"{}"
     assert [shopify.verify([new, old], sent(body, each), body) for each in (new, old)] == [0, 1]
     assert shopify.verify([new], sent(body, old), body) is None
@@ -326,7 +326,7 @@ def both_families(body: bytes, secret: bytes, **events: str) -> CIMultiDict[str]
     )
 
 
-def test_a_delivery_with_both_families_of_headers_is_told_by_its_body() -> None:
+def test_a_delivery_with_both_families_of_headers_is_known_by_its_body() -> None:
     events = {"Topic": "Order", "Webhook-Id": "events", "Triggered-At": "2026-11-22T15:00:01Z"}
     body = json.dumps(ORDER_EVENT).encode()
     headers = both_families(body, b"s", **events, **{"API-Version": "2026-10"})

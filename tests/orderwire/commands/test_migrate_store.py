@@ -83,7 +83,9 @@ def test_more_rows_than_one_step_come_across(
     assert {one.table: one.target.rows for one in copy(store, other)}["positions"] == 12_003
 
 
-def test_a_target_with_rows_is_refused_and_left_alone(two_files: tuple[SqlStore, SqlStore]) -> None:
+def test_a_target_with_rows_is_refused_and_left_unchanged(
+    two_files: tuple[SqlStore, SqlStore],
+) -> None:
     store, other = two_files
     for each in (store, other):
         with each.begin() as transaction:

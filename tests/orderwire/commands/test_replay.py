@@ -69,11 +69,11 @@ async def run_replay(
 async def test_what_a_bad_deploy_parked_comes_back_and_the_aggregates_are_as_if_it_had_never_been(
     shop_settings: Settings, store: SqlStore, log: SqliteLog, tmp_path: Any
 ) -> None:
-    told = records(deliveries(60))
-    unlucky = set(random.Random(3).sample(range(len(told)), 20))
-    await log.append([record for number, record in enumerate(told) if number not in unlucky])
+    answer = records(deliveries(60))
+    unlucky = set(random.Random(3).sample(range(len(answer)), 20))
+    await log.append([record for number, record in enumerate(answer) if number not in unlucky])
     first = [
-        parked(Entry(told[number], 9, number), Rejected("decode_failed_KeyError"))
+        parked(Entry(answer[number], 9, number), Rejected("decode_failed_KeyError"))
         for number in sorted(unlucky)
     ]
     # Every processor of a topic parks what it cannot read, under the one place where the record
@@ -88,7 +88,7 @@ async def test_what_a_bad_deploy_parked_comes_back_and_the_aggregates_are_as_if_
     assert parked_counts(store) == {}
 
     whole = await SqliteLog.open(tmp_path / "whole.db")
-    await whole.append(told)
+    await whole.append(answer)
     fresh = SqlStore.open(f"sqlite:///{tmp_path / 'fresh.db'}")
     await fold_all(shop_settings, whole, fresh)
     await whole.close()
@@ -99,11 +99,11 @@ async def test_what_a_bad_deploy_parked_comes_back_and_the_aggregates_are_as_if_
 async def test_a_second_replay_finds_nothing_even_while_no_processor_runs(
     shop_settings: Settings, store: SqlStore, log: SqliteLog
 ) -> None:
-    told = [record for record in records(deliveries(20)) if record.topic == "orders"][:5]
+    answer = [record for record in records(deliveries(20)) if record.topic == "orders"][:5]
     await log.append(
         [
             parked(Entry(record, 9, number), Rejected("decode_failed_X"))
-            for number, record in enumerate(told)
+            for number, record in enumerate(answer)
         ]
     )
     assert (await run_replay(shop_settings, log, store)).returned == {"orders": 5}
@@ -114,11 +114,11 @@ async def test_a_second_replay_finds_nothing_even_while_no_processor_runs(
 async def test_a_dry_run_says_the_same_and_appends_nothing(
     shop_settings: Settings, store: SqlStore, log: SqliteLog
 ) -> None:
-    told = records(deliveries(10))
+    answer = records(deliveries(10))
     await log.append(
         [
             parked(Entry(record, 9, number), Rejected("decode_failed_X"))
-            for number, record in enumerate(told)
+            for number, record in enumerate(answer)
         ]
     )
     before = (await log.spans("parked"))[0]
@@ -161,9 +161,9 @@ async def test_a_record_that_is_parked_again_after_its_replay_is_one_record_stil
 async def test_only_the_reason_and_topic_asked_for_are_replayed(
     shop_settings: Settings, store: SqlStore, log: SqliteLog
 ) -> None:
-    told = records(deliveries(40))
+    answer = records(deliveries(40))
     by_topic = {
-        topic: [record for record in told if record.topic == topic][:4]
+        topic: [record for record in answer if record.topic == topic][:4]
         for topic in ("orders", "checkouts")
     }
     for topic, kept in by_topic.items():
@@ -249,8 +249,8 @@ async def test_discarding_settles_what_is_in_the_log_and_what_retention_has_drop
     await fold_all(shop_settings, log, store)
     assert parked_counts(store) == {"unknown_topic": 2}
 
-    told = await run_replay(shop_settings, log, store)
-    assert (told.left, told.gone) == ({"unknown_topic": 1}, 1)
+    answer = await run_replay(shop_settings, log, store)
+    assert (answer.left, answer.gone) == ({"unknown_topic": 1}, 1)
     done = await run_replay(shop_settings, log, store, Filter("unknown_topic"), discard=True)
     assert (done.discarded, done.gone) == (1, 1)
     await fold_all(shop_settings, log, store)
@@ -262,7 +262,7 @@ def replace_record(record: Record, **changes: Any) -> Record:
     return msgspec.structs.replace(record, **changes)
 
 
-async def test_the_command_replays_and_tells_what_it_did(
+async def test_the_command_replays_and_shows_what_it_did(
     shop_settings: Settings, store: SqlStore, log: SqliteLog
 ) -> None:
     order = next(record for record in records(deliveries(20)) if record.topic == "orders")
@@ -319,19 +319,19 @@ async def test_what_the_log_refused_is_replayed_once_it_takes_it_and_stays_where
             return getattr(log, name)
 
     picky, path = Picky(), tmp_path / "spool.db"
-    told = [
+    answer = [
         Record("orders", "k", f"w{n}", NOW_MS, ORDERS_BY_SHOPIFY, b"x" * (100 * n))
         for n in range(1, 11)
     ]
     spooled = await SpooledLog.open(picky, path)
-    await spooled.append(told)
+    await spooled.append(answer)
     assert read_set_aside(path) == {("orders", "too_large"): 10}
     dry = await set_aside_replay.replay(picky, path, dry_run=True)
     assert dry.left == {"too_large": 10}
     picky.largest = 500
     result = await set_aside_replay.replay(picky, path)
     assert (result.returned, result.left) == ({"orders": 5}, {"too_large": 5})
-    assert [entry.record for entry in await log.scan("orders", 0, 0, 100)] == told[:5]
+    assert [entry.record for entry in await log.scan("orders", 0, 0, 100)] == answer[:5]
     assert read_set_aside(path) == {("orders", "too_large"): 5}
     result = await set_aside_replay.replay(picky, path, discard=True)
     assert (result.discarded, read_set_aside(path)) == (5, {})

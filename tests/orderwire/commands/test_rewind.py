@@ -37,8 +37,8 @@ READERS = ("capi", "orders")
 async def test_reading_any_part_again_any_number_of_times_changes_no_aggregate(
     shop_settings: Settings, store: SqlStore, log: SqliteLog
 ) -> None:
-    told = records(deliveries(50))
-    await log.append(told)
+    answer = records(deliveries(50))
+    await log.append(answer)
     await fold_all(shop_settings, log, store)
     before = everything(store, aggregates=True)
     spans = {topic: await log.spans(topic) for topic in ("orders", "checkouts")}
@@ -66,15 +66,15 @@ async def test_reading_any_part_again_any_number_of_times_changes_no_aggregate(
 async def test_a_lost_position_goes_to_the_first_record_kept_and_says_what_is_gone(
     shop_settings: Settings, store: SqlStore, log: SqliteLog
 ) -> None:
-    told = [
+    answer = [
         msgspec.structs.replace(record, time_ms=1_000)
         for record in records(deliveries(20))
         if record.topic == "orders"
     ]
-    await log.append(told)
+    await log.append(answer)
     await fold_some(shop_settings, log, store, "orders", at_most=2)
-    await log.retain("orders", 2_000, {0: len(told)})
-    await log.append(told[:1])
+    await log.retain("orders", 2_000, {0: len(answer)})
+    await log.append(answer[:1])
     one = Runner(
         PROCESSORS["orders"](shop_settings),
         log,
@@ -90,16 +90,16 @@ async def test_a_lost_position_goes_to_the_first_record_kept_and_says_what_is_go
         ["replay", "--topic", "orders", "--from", "earliest", "--processor", "orders"],
     )
     assert done.exit_code == 0, done.output
-    assert f"orders goes from 2 to {len(told)} of orders/0" in done.output
-    assert f"{len(told) - 2} offsets before it are gone" in done.output
+    assert f"orders goes from 2 to {len(answer)} of orders/0" in done.output
+    assert f"{len(answer) - 2} offsets before it are gone" in done.output
     assert await fold_some(shop_settings, log, store, "orders") == 1
 
 
 async def test_a_running_processor_is_fenced_and_reads_again_without_counting_twice(
     shop_settings: Settings, store: SqlStore, log: SqliteLog
 ) -> None:
-    told = [record for record in records(deliveries(40)) if record.topic == "orders"]
-    await log.append(told[:-1])
+    answer = [record for record in records(deliveries(40)) if record.topic == "orders"]
+    await log.append(answer[:-1])
     stop = asyncio.Event()
     metrics = ProcessorMetrics(CollectorRegistry(), "orders")
     task = asyncio.create_task(
@@ -116,13 +116,13 @@ async def test_a_running_processor_is_fenced_and_reads_again_without_counting_tw
             await asyncio.sleep(0.01)
         await task
 
-    end = len(told) - 1
+    end = len(answer) - 1
     await reached(end, end)
     before = everything(store, aggregates=True)
     spans = await log.spans("orders")
     (moved,) = rewind(store, "orders", {"orders"}, targets(spans, None, None), spans)
     assert (moved.before, moved.now, moved.lost) == (end, 0, 0)
-    await log.append(told[-2:-1])  # one that it knows: it brings the fence, and changes nothing
+    await log.append(answer[-2:-1])  # one that it knows: it brings the fence, and changes nothing
     await reached(end + 1, 2 * end + 1)
     stop.set()
     await task

@@ -19,7 +19,7 @@ from tests.support.shop_world import NOW_MS, PIXEL, SHOP, deliveries, fold_all, 
 runner = CliRunner()
 
 
-async def test_it_tells_lag_records_parked_and_outcomes_from_log_and_store(
+async def test_it_shows_lag_records_parked_and_outcomes_from_log_and_store(
     shop_settings: Settings, store: SqlStore, log: SqliteLog
 ) -> None:
     orders = [record for record in records(deliveries(40)) if record.topic == "orders"]
@@ -29,8 +29,8 @@ async def test_it_tells_lag_records_parked_and_outcomes_from_log_and_store(
     await fold_some(shop_settings, log, store, "orders", at_most=3)
     done = await asyncio.to_thread(runner.invoke, app, ["status", "--json"])
     assert done.exit_code == 0, done.output
-    told = json.loads(done.output)
-    processors = {one["name"]: one for one in told["processors"]}
+    answer = json.loads(done.output)
+    processors = {one["name"]: one for one in answer["processors"]}
     assert processors.keys() == set(running(shop_settings))
     assert (processors["capi"]["lag_records"], processors["capi"]["records"]) == (
         0,
@@ -42,21 +42,21 @@ async def test_it_tells_lag_records_parked_and_outcomes_from_log_and_store(
     )
     assert processors["orders"]["oldest_s"] != 0
     assert processors["capi"]["oldest_s"] == 0
-    assert told["parked"] == {
+    assert answer["parked"] == {
         "records": 1,
         "by_reason": {
             "missing_fields:created_at,currency,total_price,financial_status,line_items": 1
         },
     }
-    assert told["capi"][SHOP]["pixel_id"] == PIXEL
-    told_of = {
+    assert answer["capi"][SHOP]["pixel_id"] == PIXEL
+    shown_of = {
         json.loads(order.body)["id"]
         for order in orders
         if order.headers["topic"] in ("orders/create", "orders/paid")
     }
-    assert sum(told["capi"][SHOP]["outcomes"].values()) == len(told_of)
-    assert (told["log"], told["store"], told["roles"]) == ("sqlite", store.dialect, [])
-    assert told["spool"] == {"records": 0, "bytes": 0, "oldest_s": None, "set_aside": 0}
+    assert sum(answer["capi"][SHOP]["outcomes"].values()) == len(shown_of)
+    assert (answer["log"], answer["store"], answer["roles"]) == ("sqlite", store.dialect, [])
+    assert answer["spool"] == {"records": 0, "bytes": 0, "oldest_s": None, "set_aside": 0}
 
 
 async def test_people_read_it_as_lines(

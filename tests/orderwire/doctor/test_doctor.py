@@ -95,7 +95,7 @@ async def test_before_the_first_start_nothing_is_made(
         ({TOKEN: None}, "another app's secret", "check META_APP_SECRET"),
     ],
 )
-async def test_each_refusal_of_meta_is_told_apart(
+async def test_each_refusal_of_meta_is_distinguished(
     tokens: dict[str, Any], secret: str | None, said: str
 ) -> None:
     async with GraphStandIn(tokens=tokens, app_secret=secret) as stand_in:
@@ -112,7 +112,7 @@ async def test_the_token_travels_in_the_header_alone() -> None:
         assert (line.state, stand_in.account.findings["token_in_url"]) == ("ok", 0)
 
 
-def test_a_graph_api_out_of_reach_is_told_without_its_url_parameters() -> None:
+def test_a_graph_api_out_of_reach_is_reported_without_its_url_parameters() -> None:
     capi = CapiSettings(
         shop=SHOP,
         pixel_id=PIXEL,
@@ -288,7 +288,7 @@ async def test_stopped_processors_paused_pixels_and_parked_records_show(
     )
 
 
-async def test_a_log_that_is_no_log_is_to_be_fixed_and_left_alone(
+async def test_a_log_that_is_no_log_is_to_be_fixed_and_left_unchanged(
     shop_settings: Settings, tmp_path: Path
 ) -> None:
     (tmp_path / "log.db").write_bytes(
@@ -328,7 +328,7 @@ async def test_a_port_is_free_or_served_by_us_or_taken() -> None:
     )
 
 
-def test_a_clock_that_is_off_is_told_with_its_side() -> None:
+def test_a_clock_that_is_off_is_reported_with_its_side() -> None:
     assert clock_line([]).state == "hint"
     assert clock_line([("Meta's clock", 2.0), ("the database's clock", -12.0)]) == Line(
         "ok", "clock", "within 12 s of the database's clock"

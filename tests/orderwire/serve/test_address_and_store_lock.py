@@ -49,7 +49,7 @@ async def test_a_store_is_one_process_roles_until_it_ends_however_that_happens(
     lock.release()
 
 
-async def test_who_is_told_to_stop_waits_no_longer(tmp_path: Path) -> None:
+async def test_who_is_asked_to_stop_waits_no_longer(tmp_path: Path) -> None:
     held = await exclusive_store(tmp_path / "state.db", asyncio.Event())
     assert held is not None
     stop = asyncio.Event()

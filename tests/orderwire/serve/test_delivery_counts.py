@@ -35,7 +35,7 @@ def plain(store: SqlStore, store_url: str) -> Iterator[PlainStore]:
         yield opened
 
 
-def told(store: SqlStore, now: datetime, shops: set[str] | None = None) -> list[DeliveryStatus]:
+def answer(store: SqlStore, now: datetime, shops: set[str] | None = None) -> list[DeliveryStatus]:
     with store.snapshot() as snapshot:
         return read_deliveries(snapshot, shops, dict(PARIS), ms(now))
 
@@ -51,11 +51,11 @@ def test_counts_add_up_over_receivers_and_the_newest_is_the_last(
     for tally in (one, other):
         write(plain, tally, PARIS)
         write(plain, tally, PARIS)
-    assert told(store, NOON) == [
+    assert answer(store, NOON) == [
         DeliveryStatus(shop=A, topic="orders/create", last="2026-11-22T12:02:00.000Z", today=4),
         DeliveryStatus(shop=B, topic="carts/update", last="2026-11-22T12:00:00.000Z", today=1),
     ]
-    assert [each.shop for each in told(store, NOON, {B})] == [B]
+    assert [each.shop for each in answer(store, NOON, {B})] == [B]
 
 
 def test_a_day_is_the_shop_s_and_begins_at_nothing(store: SqlStore, plain: PlainStore) -> None:
@@ -66,8 +66,8 @@ def test_a_day_is_the_shop_s_and_begins_at_nothing(store: SqlStore, plain: Plain
         write(plain, tally, PARIS)
         tally.add(shop, "orders/paid", ms(late))
         write(plain, tally, PARIS)
-    assert {each.shop: each.today for each in told(store, late)} == {A: 1, B: 2}
-    assert {each.today for each in told(store, late + timedelta(days=2))} == {0}
+    assert {each.shop: each.today for each in answer(store, late)} == {A: 1, B: 2}
+    assert {each.today for each in answer(store, late + timedelta(days=2))} == {0}
 
 
 def test_a_late_count_of_yesterday_takes_nothing_from_today(
@@ -77,7 +77,7 @@ def test_a_late_count_of_yesterday_takes_nothing_from_today(
     for at in (NOON, NOON - timedelta(days=1)):
         tally.add(B, "orders/paid", ms(at))
         write(plain, tally, {})
-    (only,) = told(store, NOON)
+    (only,) = answer(store, NOON)
     assert (only.today, only.last) == (1, "2026-11-22T12:00:00.000Z")
 
 
@@ -91,7 +91,7 @@ def test_a_store_that_is_away_keeps_the_counts_waiting(
         tally.add(A, "orders/create", ms(NOON))
         write(nowhere, tally, PARIS)
     write(plain, tally, PARIS)
-    assert [each.today for each in told(store, NOON)] == [2]
+    assert [each.today for each in answer(store, NOON)] == [2]
 
 
 async def test_what_came_last_is_written_at_the_end(store: SqlStore, plain: PlainStore) -> None:
@@ -99,10 +99,10 @@ async def test_what_came_last_is_written_at_the_end(store: SqlStore, plain: Plai
     async with written_down(plain, tally, PARIS, every_s=0.01):
         tally.add(A, "orders/create", ms(NOON))
         async with asyncio.timeout(10):
-            while not await asyncio.to_thread(told, store, NOON):  # noqa: ASYNC110 - of a thread
+            while not await asyncio.to_thread(answer, store, NOON):  # noqa: ASYNC110 - of a thread
                 await asyncio.sleep(0.01)
         tally.add(A, "orders/create", ms(NOON))
-    assert [each.today for each in told(store, NOON)] == [2]
+    assert [each.today for each in answer(store, NOON)] == [2]
 
 
 def test_the_last_delivery_is_a_metric_by_shop_and_topic() -> None:

@@ -46,7 +46,7 @@ def test_after_a_restart_the_new_process_counts(store: SqlStore, store_url: str)
     assert healthcheck.beat_fault(store_url, "process", "box", NOW_MS) is None
 
 
-def test_an_old_sign_of_life_is_told_with_its_age(store: SqlStore, store_url: str) -> None:
+def test_an_old_sign_of_life_is_reported_with_its_age(store: SqlStore, store_url: str) -> None:
     beaten(store, "process", "box", NOW_MS - 90_000)
 
     assert healthcheck.beat_fault(store_url, "process", "box", NOW_MS) == "last heartbeat 90 s ago"
@@ -105,7 +105,7 @@ async def test_a_sign_of_life_that_was_being_written_at_the_end_does_not_outlive
         assert snapshot.query("SELECT role FROM roles") == []
 
 
-def test_a_store_that_cannot_be_asked_is_told_without_its_url() -> None:
+def test_a_store_that_cannot_be_asked_is_reported_without_its_url() -> None:
     fault = healthcheck.beat_fault(
         "postgresql://nobody:secret@/gone?host=/nonexistent", "process", "box", NOW_MS
     )
@@ -133,7 +133,7 @@ async def test_a_listener_is_asked_on_loopback_for_its_healthz(
     )
 
 
-def test_a_listener_that_is_not_there_is_told() -> None:
+def test_a_listener_that_is_not_there_is_reported() -> None:
     fault = healthcheck.listener_fault(ListenAddress(f"127.0.0.1:{free_port()}", "ORDERWIRE_API"))
 
     assert fault is not None

@@ -26,7 +26,7 @@ async def until(condition: Callable[[], Any]) -> None:
             await asyncio.sleep(0.01)
 
 
-def told(store: SqlStore) -> list[Any]:
+def answer(store: SqlStore) -> list[Any]:
     with store.snapshot() as snapshot:
         return snapshot.query("SELECT role, beat_ms, details FROM roles")
 
@@ -42,8 +42,8 @@ async def test_it_beats_on_whatever_failed_before(store: SqlStore) -> None:
     async with alive(
         Heartbeat(store, Identity("receive"), CollectorRegistry(), details, every_s=0.01)
     ):
-        await until(lambda: told(store))
-    assert told(store) == [], "taken away at an orderly end"
+        await until(lambda: answer(store))
+    assert answer(store) == [], "taken away at an orderly end"
 
 
 async def test_a_role_ends_in_good_order_although_its_store_is_broken(tmp_path: Path) -> None:

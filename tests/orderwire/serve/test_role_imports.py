@@ -62,7 +62,7 @@ def test_the_supervisor_loads_next_to_nothing() -> None:
     }
 
 
-def test_the_feeds_that_are_told_without_loading_processors_are_theirs(
+def test_the_feeds_that_are_reported_without_loading_processors_are_theirs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("SHOPIFY_SHOP", "example.myshopify.com")

@@ -82,7 +82,7 @@ async def test_a_subscription_that_shopify_removed_is_made_again(shop: Shop) -> 
         assert len(admin.books.subscriptions) == 2
 
 
-async def test_a_shop_that_was_never_subscribed_by_command_is_left_alone(shop: Shop) -> None:
+async def test_a_shop_that_was_never_subscribed_by_command_is_left_unchanged(shop: Shop) -> None:
     async with admin_of(books()) as (admin, _):
         await shop.look(admin)
         assert admin.books.subscriptions == {}

@@ -241,19 +241,19 @@ def test_a_shop_s_table_may_name_files_of_its_secrets_too(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "found"),
     [
         ("ORDERWIRE_API_TOKEN_FILE", "did you mean ORDERWIRE_API_TOKENS_FILE"),
         ("ORDERWIRE_RECEIVER_FILE", "ORDERWIRE_RECEIVER_FILE is no setting"),
     ],
 )
-def test_what_is_no_secret_has_no_file(name: str, told: str) -> None:
-    with pytest.raises(ConfigurationError, match=told):
+def test_what_is_no_secret_has_no_file(name: str, found: str) -> None:
+    with pytest.raises(ConfigurationError, match=found):
         load(**{name: "x"})
 
 
 @pytest.mark.parametrize(
-    ("variables", "told"),
+    ("variables", "found"),
     [
         ({"SHOPIFY_WEBHOOK_SECRET": ""}, "SHOPIFY_WEBHOOK_SECRET"),
         ({"ORDERWIRE_LOG_URL": "redis://x"}, "ORDERWIRE_LOG_URL.*kafka://host:port"),
@@ -328,15 +328,15 @@ def test_what_is_no_secret_has_no_file(name: str, told: str) -> None:
     ],
 )
 def test_a_setting_that_cannot_be_meant_names_itself_and_what_to_write(
-    variables: dict[str, str], told: str
+    variables: dict[str, str], found: str
 ) -> None:
-    with pytest.raises(ConfigurationError, match=told) as caught:
+    with pytest.raises(ConfigurationError, match=found) as caught:
         load(**variables)
     assert "hunter2" not in str(caught.value)
     assert "token-1234" not in str(caught.value)
 
 
-def test_a_codec_that_is_not_installed_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_codec_that_is_not_installed_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cramjam", None)  # Python's way to say that there is none.
     with pytest.raises(ConfigurationError, match=r"ORDERWIRE_KAFKA_COMPRESSION.*cramjam"):
         load(ORDERWIRE_KAFKA_COMPRESSION="zstd")
@@ -387,7 +387,7 @@ def test_the_addresses_of_a_server_are_those_that_sqlalchemy_reads(url: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "found"),
     [
         (b"shops = 5", "shops is no table"),
         (b'[shops]\n"b.myshopify.com" = 3', "b.myshopify.com is no table"),
@@ -403,10 +403,10 @@ def test_the_addresses_of_a_server_are_those_that_sqlalchemy_reads(url: str) -> 
     ],
 )
 def test_a_file_of_shops_that_cannot_be_meant_is_refused(
-    tmp_path: Path, text: bytes, told: str
+    tmp_path: Path, text: bytes, found: str
 ) -> None:
     (tmp_path / "orderwire.toml").write_bytes(text)
-    with pytest.raises(ConfigurationError, match=told):
+    with pytest.raises(ConfigurationError, match=found):
         load()
 
 
@@ -423,7 +423,7 @@ def test_hashed_contacts_are_kept_only_where_somebody_said_so(tmp_path: Path) ->
     assert not load(SHOPIFY_KEEP_HASHED_CONTACTS="true").shops[SHOP].keep_hashed_contacts
 
 
-def test_a_name_that_is_no_setting_is_told_with_those_there_are(tmp_path: Path) -> None:
+def test_a_name_that_is_no_setting_is_reported_with_those_there_are(tmp_path: Path) -> None:
     (tmp_path / "orderwire.toml").write_text('[shops."a.myshopify.com"]\nwebhook_secrets = "s"\n')
     with pytest.raises(ConfigurationError, match=r"webhook_secrets is no setting.*webhook_secret"):
         Settings.load()
@@ -464,7 +464,7 @@ def test_a_shop_has_one_account_per_destinations_table_and_meta_variables_are_th
 
 
 @pytest.mark.parametrize(
-    ("table", "told"),
+    ("table", "found"),
     [
         ('[shops."S".destinations]\nmeta = 5', r"one table .*destinations\.NAME"),
         ('[shops."S".destinations."Meta EU"]\nkind = "meta"', r"Meta EU.*small letters"),
@@ -488,9 +488,9 @@ def test_a_shop_has_one_account_per_destinations_table_and_meta_variables_are_th
     ],
 )
 def test_a_destinations_table_that_cannot_be_meant_is_refused(
-    tmp_path: Path, table: str, told: str
+    tmp_path: Path, table: str, found: str
 ) -> None:
     (tmp_path / "orderwire.toml").write_text(table.replace("S", SHOP))
-    with pytest.raises(ConfigurationError, match=told) as caught:
+    with pytest.raises(ConfigurationError, match=found) as caught:
         load()
     assert "hunter2" not in str(caught.value)

@@ -470,7 +470,7 @@ async def test_a_store_that_is_away_is_waited_for(log: SqliteLog, store: SqlStor
     assert counted(store) == {1: 1}
 
 
-async def test_it_stops_when_told_to_while_the_store_is_away(
+async def test_it_stops_when_asked_to_while_the_store_is_away(
     log: SqliteLog, store: SqlStore
 ) -> None:
     await log.append(records("1"))

@@ -28,7 +28,7 @@ NOW_MS = 1_795_300_000_000
 shops = count()
 
 
-def told(seed: int, shop: str) -> tuple[list[Entry], Sale]:
+def answer(seed: int, shop: str) -> tuple[list[Entry], Sale]:
     """One order's life in both families, in the order in which it happened."""
     found: list[Entry] = []
     refunds = 0
@@ -62,7 +62,7 @@ def batches(entries: Sequence[Entry], chance: random.Random) -> list[list[Entry]
 
 @given(seed=st.integers(0, 10_000), chance=st.randoms(use_true_random=False))
 def test_any_order_of_both_families_ends_in_the_same_row(seed: int, chance: random.Random) -> None:
-    entries, one = told(seed, "both.myshopify.com")
+    entries, one = answer(seed, "both.myshopify.com")
     expected = folded(entries)
     shuffled = [each for batch in batches(entries, chance) for each in batch]
     assert folded(shuffled) == expected
@@ -77,11 +77,11 @@ def test_any_order_of_both_families_ends_in_the_same_row(seed: int, chance: rand
 
 @PROPERTY
 @given(seed=st.integers(0, 10_000), chance=st.randoms(use_true_random=False))
-def test_an_order_told_by_both_families_counts_once_and_is_sent_once(
+def test_an_order_sent_by_both_families_counts_once_and_is_sent_once(
     store: SqlStore, seed: int, chance: random.Random
 ) -> None:
     shop = f"both-{next(shops)}.myshopify.com"
-    entries, one = told(seed, shop)
+    entries, one = answer(seed, shop)
     orders = rfm_orders()
     outbox = capi_orders.processor(capi_orders.settings(shop=shop, trigger="created"))
     sent = 0

@@ -128,7 +128,7 @@ def test_the_money_for_goods_that_an_earlier_refund_took_back_is_taken_off_once(
     assert [net(state(events)) for events in arrivals] == [700] * len(arrivals)
 
 
-def told(topic: str, body: dict[str, Any]) -> OrderEvent:
+def answer(topic: str, body: dict[str, Any]) -> OrderEvent:
     event = decode_order(
         Entry(
             Record("orders", "", "", 0, {"shop": SHOP, "topic": topic}, json.dumps(body).encode()),
@@ -156,10 +156,10 @@ def payload(refunds: Sequence[dict[str, Any]], minute: int = 0, **changes: Any) 
     }
 
 
-def paid_back(currency: str, amount: str, **told: Any) -> dict[str, Any]:
+def paid_back(currency: str, amount: str, **answer: Any) -> dict[str, Any]:
     """A refund without lines; the transaction is in the buyer's currency."""
     transaction = {"kind": "refund", "status": "success", "amount": amount, "currency": currency}
-    return {"id": 9, "order_id": 1, "transactions": [transaction], **told}
+    return {"id": 9, "order_id": 1, "transactions": [transaction], **answer}
 
 
 def line(subtotal: str, tax: str, buyer: tuple[str, str] = ("0", "0")) -> dict[str, Any]:
@@ -204,16 +204,16 @@ def test_a_returned_line_is_worth_its_subtotal_where_prices_hold_their_taxes(
         payload([], **prices),
         payload([refund], 5, current_total_price="88.00", **prices),
     )
-    tellings = [
+    events_drawn = [
         [("orders/create", first), ("refunds/create", refund)],
         [("refunds/create", refund), ("orders/create", first)],
         [("orders/create", first), ("refunds/create", refund), ("orders/updated", later)],
         [("orders/updated", later), ("refunds/create", refund)],
         [("orders/updated", later)],
     ]
-    assert [net(state([told(topic, body) for topic, body in each])) for each in tellings] == [
+    assert [net(state([answer(topic, body) for topic, body in each])) for each in events_drawn] == [
         8500
-    ] * len(tellings)
+    ] * len(events_drawn)
 
 
 def test_duties_and_the_tax_on_shipping_that_come_back_are_worth_what_they_cost() -> None:
@@ -232,7 +232,7 @@ def test_duties_and_the_tax_on_shipping_that_come_back_are_worth_what_they_cost(
         total_duties_set={"shop_money": {"amount": "4.00", "currency_code": "USD"}},
     )
     assert (
-        net(state([told("orders/updated", payload([refund], 5, current_total_price="70.00"))]))
+        net(state([answer("orders/updated", payload([refund], 5, current_total_price="70.00"))]))
         == 7000
     )
 
@@ -247,22 +247,22 @@ TEN_DOLLARS = {
     ("currency", "amount"),
     [("IDR", "160000.00"), ("JPY", "1500"), ("KWD", "3.000"), ("USD", "10.00")],
 )
-def test_a_refund_paid_in_the_buyer_s_currency_counts_in_shop_money_however_it_is_told(
+def test_a_refund_paid_in_the_buyer_s_currency_counts_in_shop_money_in_whatever_shape(
     currency: str, amount: str
 ) -> None:
     refund = paid_back(currency, amount, order_adjustments=[TEN_DOLLARS])
     bare = paid_back(currency, amount)
     first, later = payload([]), payload([refund], 5)
-    tellings = [
+    events_drawn = [
         [("refunds/create", refund), ("orders/create", first)],
         [("orders/create", first), ("refunds/create", refund), ("orders/updated", later)],
         [("orders/updated", later)],
         [("refunds/create", bare), ("orders/updated", later), ("orders/create", first)],
         [("orders/updated", later), ("refunds/create", bare), ("refunds/create", refund)],
     ]
-    assert [net(state([told(topic, body) for topic, body in each])) for each in tellings] == [
+    assert [net(state([answer(topic, body) for topic, body in each])) for each in events_drawn] == [
         9000
-    ] * len(tellings)
+    ] * len(events_drawn)
 
 
 @pytest.mark.parametrize(
@@ -273,21 +273,21 @@ def test_a_refund_paid_in_the_buyer_s_currency_counts_in_shop_money_however_it_i
         {"id": 9, "order_id": 1, "transactions": []},
     ],
 )
-def test_money_whose_worth_in_shop_money_nobody_tells_takes_nothing_off(
+def test_money_whose_worth_in_shop_money_nobody_gives_takes_nothing_off(
     body: dict[str, Any],
 ) -> None:
-    row = state([told("refunds/create", body), told("orders/create", payload([]))])
+    row = state([answer("refunds/create", body), answer("orders/create", payload([]))])
     assert net(row) == 10_000
-    assert net(state([told("orders/updated", payload([body], 5))])) == 10_000
+    assert net(state([answer("orders/updated", payload([body], 5))])) == 10_000
 
 
-def test_a_refund_told_alone_in_the_order_s_own_currency_counts() -> None:
+def test_a_refund_by_itself_in_the_order_s_own_currency_counts() -> None:
     assert (
         net(
             state(
                 [
-                    told("refunds/create", paid_back("USD", "10.00")),
-                    told("orders/create", payload([])),
+                    answer("refunds/create", paid_back("USD", "10.00")),
+                    answer("orders/create", payload([])),
                 ]
             )
         )

@@ -256,10 +256,10 @@ def test_an_order_under_the_label_of_a_deletion_is_an_order() -> None:
 
 
 @pytest.mark.parametrize(("cart_token", "expected"), [("c1", "c1"), (None, "c2"), ("", "c2")])
-def test_the_cart_of_a_checkout_is_also_told_by_its_recovery_url(
+def test_the_cart_of_a_checkout_is_also_known_by_its_recovery_url(
     cart_token: str | None, expected: str
 ) -> None:
-    told = {
+    answer = {
         "token": "t",
         "cart_token": cart_token,
         "created_at": ORDER["created_at"],
@@ -267,13 +267,14 @@ def test_the_cart_of_a_checkout_is_also_told_by_its_recovery_url(
         "total_price": "1.00",
     }
     url = "https://shop.example/42/checkouts/ac/c2/recover?key=k"
-    event = decode_checkout(entry("checkouts/create", told | {"abandoned_checkout_url": url}))
+    event = decode_checkout(entry("checkouts/create", answer | {"abandoned_checkout_url": url}))
     assert isinstance(event, Checkout)
     assert event.cart_token == expected
     old = decode_checkout(
         entry(
             "checkouts/create",
-            told | {"abandoned_checkout_url": "https://shop.example/42/checkouts/t/recover?key=k"},
+            answer
+            | {"abandoned_checkout_url": "https://shop.example/42/checkouts/t/recover?key=k"},
         )
     )
     assert isinstance(old, Checkout)
@@ -341,7 +342,7 @@ def test_shipping_given_back_counts_once_whether_it_has_lines_or_an_adjustment_o
             assert event.refund.amount == 500
 
 
-def test_where_the_current_total_is_not_told_it_lacks_what_was_returned() -> None:
+def test_where_the_current_total_is_missing_it_lacks_what_was_returned() -> None:
     line = {"subtotal_set": {"shop_money": {"amount": "3.00", "currency_code": "USD"}}}
     assert order(refunds=[{"id": 9, "refund_line_items": [line]}]).current_total == 3211
     assert (
@@ -428,11 +429,11 @@ def test_an_oddity_in_a_field_that_nobody_reads_costs_no_order(oddity: bytes) ->
 
 
 def test_state_comes_from_the_body_whatever_the_unsigned_topic_says() -> None:
-    told = [
+    answer = [
         decode_order(entry(topic, ORDER), {})
         for topic in ("orders/create", "orders/paid", "orders/cancelled", "orders/anything")
     ]
-    assert all(event == told[0] for event in told)
+    assert all(event == answer[0] for event in answer)
 
 
 def test_versions_compare_by_updated_at_then_triggered_at_then_digest() -> None:
@@ -623,7 +624,7 @@ def test_a_checkout_without_another_currency_is_in_the_shop_s(nothing: str | Non
     assert (event.total, event.currency) == (15_000, "USD")
 
 
-def test_a_checkout_that_tells_shop_money_counts_in_it() -> None:
+def test_a_checkout_that_shows_shop_money_counts_in_it() -> None:
     both = {"shop_money": {"amount": "99.50", "currency_code": "USD"}}
     assert (foreign(total_price_set=both).total, foreign(total_price_set=both).currency) == (
         9950,
@@ -642,9 +643,9 @@ def test_a_refund_paid_in_a_currency_that_no_shop_has_counts_by_the_shop_money_b
             "presentment_money": {"amount": amount, "currency_code": "USDC"},
         }
 
-    told = {**body, "order_adjustments": [{"amount_set": both("-30.00")}]}
-    event = decode_order(entry("refunds/create", told), {})
+    answer = {**body, "order_adjustments": [{"amount_set": both("-30.00")}]}
+    event = decode_order(entry("refunds/create", answer), {})
     assert isinstance(event, RefundCreated)
     assert (event.refund, event.currency) == (Refund("9", 3000), "USD")
-    assert order(refunds=[told]).refunds == (Refund("9", 3000),)
+    assert order(refunds=[answer]).refunds == (Refund("9", 3000),)
     assert order(refunds=[body]).refunds == (Refund("9", 0),)

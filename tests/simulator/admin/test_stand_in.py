@@ -16,9 +16,9 @@ SENT = ("order", "order_event", "order_lines", "refund", "refund_event")
 
 
 def answer(admin: AdminStandIn, text: str, **variables: Any) -> dict[str, Any]:
-    status, told = admin._answer(text, variables)
+    status, shown = admin._answer(text, variables)
     assert status == 200
-    found: dict[str, Any] = orjson.loads(orjson.dumps(told))
+    found: dict[str, Any] = orjson.loads(orjson.dumps(shown))
     return found
 
 

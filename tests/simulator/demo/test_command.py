@@ -130,7 +130,7 @@ async def test_a_signal_ends_it_cleanly_at_any_time(tmp_path: Path, number: sign
 
 
 @linux
-def test_a_process_that_is_killed_is_told_with_the_end_of_its_log_and_what_it_had_started_ends_too(
+def test_a_killed_process_is_reported_with_the_end_of_its_log_and_its_children_end_too(
     tmp_path: Path,
 ) -> None:
     children = Children(tmp_path)

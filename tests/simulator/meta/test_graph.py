@@ -157,14 +157,14 @@ async def test_the_books_hold_no_identity() -> None:
     async with standing_in() as client:
         await client.post(purchase("1"), purchase("2", user_data={"em": ["john@example.com"]}))
         await client.post(purchase("3"))
-        _, told = await client.get("account?events=1")
+        _, found = await client.get("account?events=1")
         for private in (HASH, "john@example.com", "2001:db8", "Mozilla", "IwAR"):
-            assert private not in orjson.dumps(told).decode()
-        assert told["distinct"] == 1
-        assert {row[2] for row in told["events"]} == {"1", "2", "3"}
+            assert private not in orjson.dumps(found).decode()
+        assert found["distinct"] == 1
+        assert {row[2] for row in found["events"]} == {"1", "2", "3"}
 
 
-async def test_with_only_ids_the_books_stay_small_and_still_tell_duplicates() -> None:
+async def test_with_only_ids_the_books_stay_small_and_still_show_duplicates() -> None:
     async with standing_in(only_ids=True) as client:
         await client.post(purchase("1"), purchase("2"))
         await client.post(purchase("1"))
@@ -205,7 +205,7 @@ async def test_a_script_sees_the_request_and_can_treat_pixels_apart() -> None:
         assert (await client.post(purchase(), pixel="222"))[0] == 401
 
 
-async def test_throttling_tells_its_minutes_in_the_usage_header() -> None:
+async def test_throttling_shows_its_minutes_in_the_usage_header() -> None:
     async with (
         standing_in(lambda _: replies.throttled(3)) as client,
         aiohttp.ClientSession() as session,
@@ -234,7 +234,7 @@ async def test_a_batch_can_be_taken_in_part() -> None:
         assert client.graph.account.kept_ids("111") == {"1": 2, "2": 1}
 
 
-async def test_the_order_in_which_an_orders_events_were_kept_is_told() -> None:
+async def test_the_order_in_which_an_orders_events_were_kept_is_reported() -> None:
     async with standing_in() as client:
         await client.post(purchase("1"))
         await client.post({**purchase("1"), "event_name": "Refund", "event_id": "1-refund"})
@@ -249,10 +249,10 @@ async def test_doctor_and_the_quality_poll_get_what_they_ask_for() -> None:
         await client.post(purchase("1"), purchase("2", user_data={"fbc": None}))
         assert (await client.get("v26.0/me"))[0] == 200
         assert (await client.get("v26.0/me", token="bad"))[0] == 401
-        _, told = await client.get("v26.0/111?fields=id,name,last_fired_time,is_unavailable")
-        assert told["id"] == "111"
-        assert told["is_unavailable"] is False
-        assert told["last_fired_time"].endswith("+0000")
+        _, found = await client.get("v26.0/111?fields=id,name,last_fired_time,is_unavailable")
+        assert found["id"] == "111"
+        assert found["is_unavailable"] is False
+        assert found["last_fired_time"].endswith("+0000")
         assert (await client.get("v26.0/debug_token?input_token=good"))[1]["data"][
             "is_valid"
         ] is True

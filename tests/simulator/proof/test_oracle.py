@@ -53,17 +53,17 @@ def test_without_an_orders_last_state_a_refund_is_taken_off_whole() -> None:
 def test_meta_must_hear_of_paid_web_orders_and_never_of_unpaid_test_or_old_ones() -> None:
     simulator = shop()
     orders = expected_orders([*simulator.history(100), *visits(simulator, 1500)])
-    told = {
+    answer = {
         verdict: [order for order in orders.values() if purchase(order, NOW) == verdict]
         for verdict in ("must", "may", "must_not")
     }
-    assert all(order.paid and order.counted for order in told["must"])
+    assert all(order.paid and order.counted for order in answer["must"])
     assert all(
         not order.ever_paid or order.test or NOW - order.processed_at > timedelta(days=7)
-        for order in told["must_not"]
+        for order in answer["must_not"]
     )
     assert all(
         order.source_name != "web" or order.cancelled or order.financial_status == "refunded"
-        for order in told["may"]
+        for order in answer["may"]
     )
-    assert all(told.values())
+    assert all(answer.values())

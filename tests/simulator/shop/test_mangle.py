@@ -59,8 +59,8 @@ def test_broken_deliveries_are_broken_in_the_way_they_say() -> None:
                 orjson.loads(delivery.body)
         if delivery.kind == "eighteen_digits":
             assert orjson.loads(delivery.body)["id"] > 1 << 53
-    told = expected_orders(arriving)
-    assert any(len(order_id) == 18 for order_id in told), "an order with a long id is an order"
-    assert told == expected_orders(
+    answer = expected_orders(arriving)
+    assert any(len(order_id) == 18 for order_id in answer), "an order with a long id is an order"
+    assert answer == expected_orders(
         delivery for delivery in arriving if delivery.kind not in PARKED | REFUSED
     )

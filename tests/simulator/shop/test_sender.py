@@ -168,9 +168,9 @@ async def test_traffic_in_its_own_process_writes_each_acknowledgement_and_can_be
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "simulator.shop.traffic", *given, stdout=asyncio.subprocess.PIPE
         )
-        told, _ = await process.communicate()
+        answer, _ = await process.communicate()
     assert process.returncode == 0
-    assert orjson.loads(told)["unexpected"] == 0
+    assert orjson.loads(answer)["unexpected"] == 0
     lines = [line.split("\t") for line in acknowledged.read_text().splitlines()]
     planned = list(traffic.plan(traffic.parser().parse_args(given)))
     assert len(planned) == 150

@@ -19,13 +19,13 @@ from tests.support.golden import golden_json
 from tests.support.simulated_shop import NOW, SECRET, SHOP, shop, visits
 
 
-def test_the_same_seed_tells_the_same_story_byte_for_byte() -> None:
-    def told(seed: int) -> tuple[list[Delivery], object]:
+def test_the_same_seed_makes_the_same_shop_byte_for_byte() -> None:
+    def answer(seed: int) -> tuple[list[Delivery], object]:
         simulator = shop(seed)
         return [*simulator.history(120), *visits(simulator, 200)], simulator.spend(30)
 
-    assert told(7) == told(7)
-    assert told(7) != told(8)
+    assert answer(7) == answer(7)
+    assert answer(7) != answer(8)
 
 
 def test_every_delivery_is_signed_over_its_bytes_and_names_itself() -> None:
@@ -44,7 +44,7 @@ def test_every_delivery_is_signed_over_its_bytes_and_names_itself() -> None:
     )
 
 
-def test_a_live_shop_tells_of_everything_that_can_happen() -> None:
+def test_a_live_shop_does_everything_that_can_happen() -> None:
     simulator = shop()
     deliveries = visits(simulator, 3000)
     assert set(Counter(delivery.topic for delivery in deliveries)) == {

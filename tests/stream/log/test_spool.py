@@ -145,7 +145,7 @@ async def test_while_spooling_nobody_waits_for_the_log(log: SpooledLog, outage: 
     assert log.spooling
 
 
-async def test_state_tells_records_bytes_and_age_also_to_another_process(
+async def test_state_shows_records_bytes_and_age_also_to_another_process(
     log: SpooledLog, outage: Outage, tmp_path: Path
 ) -> None:
     outage.refusing = True
@@ -161,8 +161,8 @@ async def test_state_tells_records_bytes_and_age_also_to_another_process(
         "print(*read_state(Path(sys.argv[1])))"
     )
     command = [sys.executable, "-c", program, str(tmp_path / "spool.db")]
-    told = (await asyncio.to_thread(lambda: subprocess.check_output(command, text=True))).split()
-    assert told[:2] == ["10", str(state.bytes)]
+    found = (await asyncio.to_thread(lambda: subprocess.check_output(command, text=True))).split()
+    assert found[:2] == ["10", str(state.bytes)]
 
 
 def test_a_spool_that_was_never_made_is_empty(tmp_path: Path) -> None:
@@ -334,17 +334,17 @@ async def test_close_leaves_records_in_the_spool_rather_than_wait_for_the_log(
     assert read_state(tmp_path / "spool.db").records == 1
 
 
-async def test_why_it_spools_and_that_it_no_longer_does_is_told_once_a_record_was_in_the_file(
+async def test_why_it_spools_and_that_it_no_longer_does_is_reported_once_a_record_was_in_the_file(
     outage: Outage, log: SpooledLog
 ) -> None:
-    with structlog.testing.capture_logs() as told:
+    with structlog.testing.capture_logs() as found:
         outage.refusing = True
         await log.append([a_record("orders", 1)])
         await log.append([a_record("orders", 2)])
         await turns_until(lambda: outage.asked > 3)
         outage.refusing = False
         await direct_again(log)
-    assert [(line["event"], line.get("reason")) for line in told] == [
+    assert [(line["event"], line.get("reason")) for line in found] == [
         ("spooling", "away for a while"),
         ("spool_waits", "away for a while"),
         ("spool_drained", None),
@@ -358,18 +358,18 @@ async def test_a_full_file_is_reported_as_refusing_and_neither_as_spooling_nor_a
         outage, tmp_path / "spool.db", max_bytes=1, bound_s=FOR_EVER_S, probe_every_s=0.02
     )
     outage.refusing = True
-    with structlog.testing.capture_logs() as told:
+    with structlog.testing.capture_logs() as found:
         with pytest.raises(
             Unavailable,
             match=r"spool.db takes nothing .*full.*, nor does the log \(away for a while\)",
         ):
             await log.append([Record("orders", "k", "1", LONG_AGO_MS, {}, b"x" * (2 << 20))])
         await direct_again(log)
-    assert not {line["event"] for line in told} & {"spooling", "spool_drained"}
+    assert not {line["event"] for line in found} & {"spooling", "spool_drained"}
     await log.close()
 
 
-async def test_a_file_that_is_no_spool_is_told_with_the_setting_that_names_it(
+async def test_a_file_that_is_no_spool_is_reported_with_the_setting_that_names_it(
     outage: Outage, tmp_path: Path
 ) -> None:
     (tmp_path / "spool.db").write_bytes(b"no database at all" * 1_000)

@@ -20,8 +20,8 @@ from tests.support.first_order_shop import (
     TILL,
     Simulated,
     all_orders,
+    answer,
     simulated_shop,
-    told,
 )
 from tests.support.orders import DAY0, SHOP
 
@@ -110,8 +110,8 @@ def buyers(customers: int, *, again: int, prices: int = 1) -> list[Simulated]:
     """Every `again`-th buys once more (0: none does), at one of so many prices."""
     found = []
     for n in range(customers):
-        first = told(f"{n}-0", f"{n}", n % 200, 1_900 + n % prices)
-        second = told(f"{n}-1", f"{n}", n % 200 + 9, 1_999)
+        first = answer(f"{n}-0", f"{n}", n % 200, 1_900 + n % prices)
+        second = answer(f"{n}-1", f"{n}", n % 200 + 9, 1_999)
         found.append(Simulated(f"{n}", first, (second,) if again and n % again == 0 else (), 0.0))
     return found
 

@@ -92,8 +92,8 @@ async def test_lines_of_a_refund_beyond_the_first_page_are_fetched_too() -> None
         record = await fetched(made, order["id"])
         assert admin.calls == ["Order", "Refund"]
         refund = await fetched(made, order["refunds"][0]["id"])
-    (told,) = json.loads(record.body)["data"]["order"]["refunds"]
-    assert len(told["allLines"]["nodes"]) == 25
+    (answer,) = json.loads(record.body)["data"]["order"]["refunds"]
+    assert len(answer["allLines"]["nodes"]) == 25
     assert refund.headers["topic"] == "Refund"
     assert refund.key == f"{SHOP}:{one.order_id}"
 

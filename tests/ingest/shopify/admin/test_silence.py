@@ -33,7 +33,7 @@ SUBSCRIBED = ("orders/create", "orders/updated", "checkouts/create")
         ({}, {}, SUBSCRIBED, None),
     ],
 )
-def test_what_nobody_told_is_found(
+def test_what_nobody_reported_is_found(
     happened: dict[str, str],
     last_ms: dict[str, int],
     expected: tuple[str, ...],

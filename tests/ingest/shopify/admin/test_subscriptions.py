@@ -127,7 +127,7 @@ async def test_more_than_a_page_of_subscriptions_is_listed_once_each() -> None:
     assert len({each.id for each in found}) == len(found) == 250
 
 
-async def test_what_shopify_refuses_is_told_in_its_words_and_stops_nothing_else() -> None:
+async def test_what_shopify_refuses_is_reported_in_its_words_and_stops_nothing_else() -> None:
     async with admin_of(books()) as (admin, client):
         admin.access.scopes = ALL_SCOPES - {"read_customers"}
         wanted = (Wanted("CUSTOMERS_MERGE"), *WANTED)
@@ -155,11 +155,11 @@ async def test_a_subscription_that_another_process_made_meanwhile_is_no_problem(
 
 
 def test_the_toml_is_one_and_its_queries_cost_less_than_100_points() -> None:
-    told = tomllib.loads(app_toml(OURS, "2026-10"))
-    assert told["webhooks"]["subscriptions"][0]["compliance_topics"] == [
+    answer = tomllib.loads(app_toml(OURS, "2026-10"))
+    assert answer["webhooks"]["subscriptions"][0]["compliance_topics"] == [
         *("customers/data_request", "customers/redact", "shop/redact")
     ]
-    events = told["events"]["subscription"]
+    events = answer["events"]["subscription"]
     assert [(each["topic"], each["actions"]) for each in events] == [
         ("Order", ["create", "update"]),
         ("Order", ["delete"]),
@@ -173,7 +173,7 @@ def test_the_toml_is_one_and_its_queries_cost_less_than_100_points() -> None:
             parse(each["query"])
             variables = {"orderId": "gid://shopify/Order/1", "refundId": "gid://shopify/Refund/1"}
             assert read(each["query"], variables, ALL_SCOPES).cost <= 100
-    assert "read_orders" in told["access_scopes"]["scopes"]
+    assert "read_orders" in answer["access_scopes"]["scopes"]
 
 
 def test_forms_by_hand_name_topics_that_orderwire_reads_and_what_is_missing() -> None:

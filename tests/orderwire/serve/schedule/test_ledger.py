@@ -38,7 +38,7 @@ def fail(store: SqlStore, claim: ledger.Claim, now_ms: int) -> int | None:
         return ledger.failed(transaction, claim, now_ms, "no token")
 
 
-def test_what_is_registered_is_due_at_once_and_registered_once(store: SqlStore) -> None:
+def test_what_is_registered_is_due_immediately_and_registered_once(store: SqlStore) -> None:
     register(store, SHOP)
     register(store, SHOP, OTHER, now_ms=NOW_MS + 5)
     assert due(store, NOW_MS) == [SHOP]
@@ -98,7 +98,7 @@ def test_failures_of_one_shop_are_tried_again_after_growing_pauses_and_forgotten
     assert fail(store, taken(store, "one", at_ms + 1), at_ms + 1) == 10_000
 
 
-def test_a_turn_asked_for_comes_at_once_or_after_the_one_under_way(store: SqlStore) -> None:
+def test_a_turn_asked_for_comes_immediately_or_after_the_one_under_way(store: SqlStore) -> None:
     register(store, SHOP)
     assert succeed(store, taken(store, "one", NOW_MS), NOW_MS + 1, NOW_MS + 3_600_000)
     assert due(store, NOW_MS + 10) == []

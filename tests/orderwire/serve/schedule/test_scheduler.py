@@ -91,10 +91,10 @@ async def test_every_shop_has_its_turn_again_after_the_jobs_time(store: SqlStore
         assert registry.get_sample_value(
             "orderwire_job_runs_total", {"job": "spend", "outcome": "done"}
         ) == 6.0  # fmt: skip
-    told = shown(store, clock.ms)
-    assert (told.name, told.shops, told.note, told.failing) == ("spend", 3, "2 days", [])
-    assert told.succeeded_at == "2026-11-22T13:00:00.000Z"
-    assert told.next_at == "2026-11-22T14:00:00.000Z"
+    answer = shown(store, clock.ms)
+    assert (answer.name, answer.shops, answer.note, answer.failing) == ("spend", 3, "2 days", [])
+    assert answer.succeeded_at == "2026-11-22T13:00:00.000Z"
+    assert answer.next_at == "2026-11-22T14:00:00.000Z"
 
 
 def worked(store: SqlStore) -> int:
@@ -181,8 +181,8 @@ async def test_at_the_end_turns_are_asked_to_return_and_are_settled(store: SqlSt
     clock = Clock()
     async with running(store, Job("spend", 3_600, run, SHOPS[:1]), clock=clock):
         await until(begun.is_set)
-    told = shown(store, clock.ms + 1)
-    assert (told.running, told.note) == (0, "stopped half-way")
+    answer = shown(store, clock.ms + 1)
+    assert (answer.running, answer.note) == (0, "stopped half-way")
     with store.snapshot() as snapshot:
         assert ledger.due(snapshot, "spend", clock.ms, 1) == [SHOPS[0]]
 

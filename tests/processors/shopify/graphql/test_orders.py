@@ -34,12 +34,12 @@ currencies = st.sampled_from(("USD", "JPY", "KWD"))
 NOT_COMPARED = {"version", "body", "landing_site"}
 
 
-def decoded(told: Entry, zone: ZoneInfo | None = None) -> OrderEvent | None:
-    return decode_order(told, {} if zone is None else {SHOP: zone}, with_facts=True)
+def decoded(answer: Entry, zone: ZoneInfo | None = None) -> OrderEvent | None:
+    return decode_order(answer, {} if zone is None else {SHOP: zone}, with_facts=True)
 
 
-def order(told: Entry, zone: ZoneInfo | None = None) -> Order:
-    found = decoded(told, zone)
+def order(answer: Entry, zone: ZoneInfo | None = None) -> Order:
+    found = decoded(answer, zone)
     assert isinstance(found, Order)
     return found
 
@@ -107,16 +107,16 @@ def test_a_consent_of_the_customer_is_found_where_webhooks_had_it() -> None:
 
 
 @given(seed=seeds)
-def test_refunds_that_tell_only_their_totals_leave_the_same_money(seed: int) -> None:
+def test_refunds_that_show_only_their_totals_leave_the_same_money(seed: int) -> None:
     """As Events and bulk files list them."""
     for one in lives(seed):
-        told = graphql(one).event()
-        told["data"]["order"]["refunds"] = [
+        answer = graphql(one).event()
+        answer["data"]["order"]["refunds"] = [
             {name: each[name] for name in ("id", "createdAt", "processedAt", "totalRefundedSet")}
-            for each in told["data"]["order"]["refunds"]
+            for each in answer["data"]["order"]["refunds"]
         ]
         thin, whole = (
-            fold(None, order(entry("Order", told, one))),
+            fold(None, order(entry("Order", answer, one))),
             fold(None, order(classic_entry(one))),
         )
         if not one.edited:
@@ -139,14 +139,14 @@ def test_both_shapes_of_a_refund_decode_to_the_same(seed: int) -> None:
 
 def test_times_in_utc_become_the_shop_s_by_the_zone_that_the_delivery_or_a_setting_names() -> None:
     one = sale(1)
-    told = graphql(one).event()
+    answer = graphql(one).event()
     expected = order(classic_entry(one))
-    assert order(entry("Order", told, one)).day == expected.day
-    del told["data"]["shop"]
-    unknown = order(entry("Order", told, one))
+    assert order(entry("Order", answer, one)).day == expected.day
+    del answer["data"]["shop"]
+    unknown = order(entry("Order", answer, one))
     assert not unknown.offset_known
     assert unknown.processed_at == expected.processed_at
-    by_setting = order(entry("Order", told, one), ZoneInfo(twin_orders.ZONE))
+    by_setting = order(entry("Order", answer, one), ZoneInfo(twin_orders.ZONE))
     assert by_setting.offset_known
     assert by_setting.day == expected.day
 

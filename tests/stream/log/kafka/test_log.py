@@ -203,7 +203,7 @@ async def test_a_reader_that_sticks_says_so(
     await log.close()
 
 
-async def test_a_topic_that_somebody_made_otherwise_is_told_and_left_alone(
+async def test_a_topic_that_somebody_made_otherwise_is_reported_and_left_unchanged(
     kafka_broker: KafkaBroker, settings: KafkaSettings
 ) -> None:
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka_broker.bootstrap)
@@ -370,7 +370,7 @@ async def test_records_too_large_for_their_topic_are_refused_and_all_others_are_
     await topic_of_small_records(kafka_broker, settings.topic_prefix + "orders", 50_000)
     log = await KafkaLog.open(kafka_broker.bootstrap, settings, topics=["orders", "ads"])
     large = {n for n in range(400) if n % 10 == 3}
-    told: dict[int, RecordsRefused] = {}
+    answer: dict[int, RecordsRefused] = {}
 
     async def one(n: int) -> None:
         body = b"x" * (100_000 if n in large else 1_000)
@@ -379,13 +379,13 @@ async def test_records_too_large_for_their_topic_are_refused_and_all_others_are_
                 [a_record("orders", n, key=f"k{n % 5}", body=body), a_record("ads", n)]
             )
         except RecordsRefused as refused:
-            told[n] = refused
+            answer[n] = refused
 
     for start in range(0, 400, 100):
         await asyncio.gather(*(one(n) for n in range(start, start + 100)))
-    assert set(told) == large
-    assert {refused.reason for refused in told.values()} == {"too_large"}
-    assert {len(refused.records) for refused in told.values()} == {1}
+    assert set(answer) == large
+    assert {refused.reason for refused in answer.values()} == {"too_large"}
+    assert {len(refused.records) for refused in answer.values()} == {1}
     held = await scan_all(log, "orders")
     small = [n for n in range(400) if n not in large]
     assert sorted(numbers(held)) == small

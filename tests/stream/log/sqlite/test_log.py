@@ -58,7 +58,7 @@ class TestSqliteLog(LogContract):
 # --- what is refused
 
 
-async def test_more_bytes_than_may_queue_are_refused_at_once_and_room_comes_back(
+async def test_more_bytes_than_may_queue_are_refused_immediately_and_room_comes_back(
     path: Path,
 ) -> None:
     log = await SqliteLog.open(path, max_queued_bytes=40_000)
@@ -87,7 +87,7 @@ async def test_a_record_that_cannot_be_written_fails_its_own_append_only(log: Sq
 # --- opening
 
 
-async def test_a_file_that_is_not_a_database_is_refused_by_name_and_left_alone(
+async def test_a_file_that_is_not_a_database_is_refused_by_name_and_left_unchanged(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "notes.txt"
@@ -100,7 +100,7 @@ async def test_a_file_that_is_not_a_database_is_refused_by_name_and_left_alone(
     assert path.read_bytes() == before
 
 
-async def test_a_database_of_somebody_else_is_refused_and_left_alone(tmp_path: Path) -> None:
+async def test_a_database_of_somebody_else_is_refused_and_left_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
     with sqlite3.connect(path) as db:
         db.execute("CREATE TABLE positions (name TEXT)")
@@ -175,7 +175,7 @@ async def test_appends_pass_between_the_steps_of_a_long_retention(log: SqliteLog
     )
 
 
-async def test_a_reader_in_the_middle_that_retention_passes_is_told(log: SqliteLog) -> None:
+async def test_a_reader_in_the_middle_that_retention_passes_gets_an_error(log: SqliteLog) -> None:
     for n in range(6):
         await log.append([a_record("orders", n)])
     reader = await log.reader("orders", "g", from_the_first)

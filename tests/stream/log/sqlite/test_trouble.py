@@ -99,7 +99,7 @@ async def test_after_kill_9_every_acknowledged_record_is_there_in_order(
     assert {entry.record.body for entry in entries} == {BODY}
 
 
-async def test_processes_that_start_on_a_new_file_and_append_at_once_all_succeed(
+async def test_processes_that_start_on_a_new_file_and_append_together_all_succeed(
     path: Path, processes: list["subprocess.Popen[str]"]
 ) -> None:
     processes += [start_python(APPENDER, path, f"p{i}", 200, 10) for i in range(3)]
@@ -263,13 +263,13 @@ async def test_a_reader_sees_other_processes_within_10_ms_and_idles_below_1_perc
     processes.append(process)
     assert process.stdin is not None
     assert process.stdout is not None
-    pipe, told_ns = process.stdout.fileno(), asyncio.Queue[int]()
+    pipe, woken_ns = process.stdout.fileno(), asyncio.Queue[int]()
 
-    def told() -> None:
+    def answer() -> None:
         if b"\n" in os.read(pipe, 99):
-            told_ns.put_nowait(time.monotonic_ns())
+            woken_ns.put_nowait(time.monotonic_ns())
 
-    asyncio.get_running_loop().add_reader(pipe, told)
+    asyncio.get_running_loop().add_reader(pipe, answer)
     reader = await log.reader("orders", "g", from_the_first)
     others = [
         await log.reader(topic, "g", from_the_first)
@@ -284,7 +284,7 @@ async def test_a_reader_sees_other_processes_within_10_ms_and_idles_below_1_perc
         process.stdin.flush()
         await waiting
         seen_ns = time.monotonic_ns()
-        late_ms.append(max(0.0, (seen_ns - await told_ns.get()) / 1e6))
+        late_ms.append(max(0.0, (seen_ns - await woken_ns.get()) / 1e6))
     assert sorted(late_ms)[20] < 10, late_ms
 
     idle.append(asyncio.create_task(reader.read(1, FOR_EVER_S)))
@@ -316,7 +316,7 @@ async def test_a_commit_that_nobody_announced_is_found_by_the_slow_poll(
     assert numbers(await waiting) == [1]
 
 
-async def test_a_reader_that_waits_when_the_log_closes_is_told(log: SqliteLog) -> None:
+async def test_a_reader_that_waits_when_the_log_closes_gets_an_error(log: SqliteLog) -> None:
     reader = await log.reader("orders", "g", from_the_first)
     waiting = asyncio.create_task(reader.read(10, FOR_EVER_S))
     await asyncio.sleep(0.01)  # nothing to await: the read has to be inside its wait

@@ -43,7 +43,7 @@ def test_a_store_newer_than_the_program_is_refused(store: SqlStore, store_url: s
         SqlStore.open(store_url)
 
 
-def test_a_statement_that_fails_is_told_without_what_it_was_given(store: SqlStore) -> None:
+def test_a_statement_that_fails_is_reported_without_what_it_was_given(store: SqlStore) -> None:
     with pytest.raises(Exception, match="nowhere") as caught, store.begin() as transaction:
         transaction.execute("UPDATE nowhere SET email = :email", email="ada@example.com")
     assert "ada@example.com" not in str(caught.value)
@@ -82,7 +82,7 @@ def test_a_url_of_another_kind_names_the_two_that_work(url: str) -> None:
         SqlStore.open(url)
 
 
-def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_bytes(b"not a database" * 100)
     with pytest.raises(Exception, match="not a database"):
         SqlStore.open(f"sqlite:///{tmp_path / 'state.db'}")
@@ -154,7 +154,7 @@ def test_any_text_in_a_key_is_found_again_and_a_nul_character_is_refused(store: 
         transaction.load(ORDERS, [("a", "b\0c")])
 
 
-def test_ten_thousand_keys_are_loaded_at_once(store: SqlStore) -> None:
+def test_ten_thousand_keys_are_loaded_together(store: SqlStore) -> None:
     keys = [("a", f"{number}") for number in range(10_000)]
     with store.begin() as transaction:
         transaction.save(ORDERS, [blank(*key) for key in keys])
