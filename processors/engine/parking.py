@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from processors.engine.processor import Projection, fold_entities, in_shop
+from processors.engine.processor import Deltas, Projection, fold_entities, in_shop
 from processors.shopify.tolerance import Rejected
 from stream.record import Entry, Record
 from stream.store.contract import Cells, Entities, Transaction
@@ -37,6 +37,7 @@ BODY_AT = "parked_body_at"
 """Header of a parked record whose body is only where it came from."""
 LONGEST_ID = 512
 HOUR_MS = 3_600_000
+CHUNK = 1_000
 KEPT_MS = 31 * 24 * HOUR_MS
 """A day more than the longest retention that may be set."""
 PARKED = Entities("parked", ParkedRow, 2)
@@ -147,19 +148,27 @@ class ParkedProcessor:
         )
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
-        """Once an hour, delete rows of replayed records that no log holds any more.
+        """Once an hour, delete rows of records that no log holds any more, a thousand at a time.
 
         Until then a row must stay: a topic read again would otherwise count its record as waiting.
         """
-        if shop is None and now_ms // HOUR_MS == self._swept_hour:
+        hour = now_ms // HOUR_MS
+        if shop is None and hour == self._swept_hour:
             return
         here, of_shop = in_shop(shop)
-        transaction.execute(
-            f"DELETE FROM parked WHERE replayed = 1 AND time_ms < :old{here}",
+        keys = transaction.query(
+            f"SELECT shop, id FROM parked WHERE time_ms < :old{here} LIMIT {CHUNK}",
             old=now_ms - KEPT_MS,
             **of_shop,
         )
-        self._swept_hour = now_ms // HOUR_MS
+        old = transaction.load(PARKED, [tuple(key) for key in keys])
+        deltas = Deltas()
+        for row in old.values():
+            deltas.take(cells(row))
+        transaction.delete(PARKED, list(old))
+        deltas.save(transaction)
+        if shop is None and len(keys) < CHUNK:
+            self._swept_hour = hour
 
 
 def fold(row: ParkedRow | None, event: ParkedRow) -> ParkedRow:

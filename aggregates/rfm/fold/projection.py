@@ -53,7 +53,6 @@ class RfmFold:
     exact_below: int = EXACT_BELOW
     version: int = VERSION
     _grown: set[str] = field(default_factory=set, init=False)
-    _to_sweep: bool = field(default=False, init=False)
 
     def projection(self) -> Projection:
         """For the orders processor and for rebuilds."""
@@ -151,7 +150,7 @@ class RfmFold:
         batch.save()
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
-        """Midnight, another window or currency, the step to bins, and cells that became zero."""
+        """Midnight, another window or currency, and the step to bins."""
         active = {scope.key: scope for scope in scopes_of(transaction, NAME, self.version, shop)}
         grown = self._grown & active.keys()
         looked_at = set(grown)  # Cleared at the end, since a tick that raises is repeated.
@@ -169,7 +168,7 @@ class RfmFold:
             put_back = row.as_of_day > day + 1
             moves = day > row.as_of_day or put_back or row.window_days != self.window_days
             if left and moves:
-                left, self._to_sweep = left - 1, True
+                left -= 1
                 row = transaction.load(SHOPS, [(row.shop,)])[(row.shop,)]
                 if put_back:
                     row = _put_back(transaction, scope, row, day)
@@ -180,10 +179,6 @@ class RfmFold:
                 sql = "SELECT sum(customers) FROM rfm_last_day_cell WHERE shop = :shop"
                 if (transaction.query(sql, shop=row.shop)[0][0] or 0) >= self.exact_below:
                     to_bins(transaction, row.shop)
-        if self._to_sweep and left == SHOPS_PER_TICK:
-            self._to_sweep = False
-            for cells in OF_CUSTOMERS:
-                transaction.sweep(cells)
         self._grown -= looked_at
 
     def _currency(
@@ -194,7 +189,6 @@ class RfmFold:
         if not currency:
             currency = currency_of_most(transaction, scope.shop) if looked_up else shop.currency
         if currency != shop.currency:
-            self._to_sweep = True
             shop = transaction.load(SHOPS, [(scope.key,)])[(scope.key,)]
             _recount(transaction, scope, shop, currency)
 

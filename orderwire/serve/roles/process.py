@@ -31,6 +31,7 @@ from orderwire.serve.schedule.jobs import jobs
 from orderwire.serve.schedule.scheduler import Scheduler
 from orderwire.serve.schedule.services import services
 from orderwire.serve.store_lock import exclusive_store
+from orderwire.serve.sweeping import keep_swept
 from orderwire.settings.program import Settings
 from processors.audits.processor import Wanted
 from processors.engine.limits import ParkLimit
@@ -98,6 +99,7 @@ async def _work(
     asides = [
         asyncio.create_task(parts.keep("retention", partial(_retain, source, store, settings))),
         asyncio.create_task(parts.keep("rebuild", partial(rebuild, store, made))),
+        asyncio.create_task(parts.keep("sweep", partial(keep_swept, store, made.values()))),
         *(asyncio.create_task(parts.keep(name, aside)) for name, aside in out.asides().items()),
     ]
     sender = asyncio.create_task(parts.keep("sender", out.sender.run))

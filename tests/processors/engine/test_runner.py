@@ -5,6 +5,7 @@ import asyncio
 import itertools
 import random
 import string
+import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -78,13 +79,17 @@ class Counting:
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None: ...
 
 
+SINCE_MS = time.time_ns() // 1_000_000
+"""When the first record came. A row of a parked record does not outlive the log's retention."""
+
+
 def records(*bodies: str, shop: str = "s") -> list[Record]:
     return [
         Record(
             "orders",
             "k",
             body,
-            1_000 + number,
+            SINCE_MS + number,
             {"shop": shop, "topic": "orders/create"},
             body.encode(),
         )
@@ -413,7 +418,7 @@ async def test_a_record_with_an_id_longer_than_an_index_takes_is_parked_like_any
                 "parked",
                 "k",
                 name,
-                1_000,
+                SINCE_MS,
                 {"shop": "s", "topic": name[:4_000], "parked_reason": "unknown_topic"},
                 b"{}",
             )
