@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 EXAMPLES = (
     "Examples: `orderwire replay --parked --dry-run`,"
     " `orderwire replay --parked --reason no_currency`,"
-    " `orderwire replay --resume --processor rfm --shop example.myshopify.com`,"
+    " `orderwire replay --resume --processor orders --shop example.myshopify.com`,"
     " `orderwire replay --topic orders --from earliest --processor capi`"
 )
 
