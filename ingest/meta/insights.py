@@ -173,6 +173,22 @@ def _ad_set_budgets(graph: Graph, campaigns: set[str], units: Decimal) -> dict[s
     return {each: total for each, total in sums.items() if each not in unknown}
 
 
+_UNDECIDED: Final = frozenset(
+    ("WITH_ISSUES", "DISAPPROVED", "PENDING_REVIEW", "PENDING_BILLING_INFO", "IN_PROCESS")
+)
+
+
+def object_state(graph: Graph, object_id: str, level: str) -> tuple[str, bool]:
+    """The campaign of a campaign, ad set or ad, and whether nothing is wrong with it any more.
+    Raises GraphError."""
+    is_campaign = level == "CAMPAIGN"
+    fields = "effective_status" if is_campaign else "effective_status,campaign_id"
+    found = graph.get(object_id, fields=fields)
+    campaign_id = object_id if is_campaign else str(found.get("campaign_id") or "")
+    status = str(found.get("effective_status") or "IN_PROCESS")
+    return campaign_id, status not in _UNDECIDED
+
+
 def with_budgets(days: list[CampaignDay], budgets: dict[str, Decimal]) -> list[CampaignDay]:
     """Each campaign's budget beside its newest day: it says nothing of the days before."""
     newest: dict[str, date] = {}

@@ -23,6 +23,8 @@ class MetaApp:
     shop: str
     app_secret: bytes
     verify_token: str
+    ad_account_id: str = ""
+    """Digits. Tells shops apart that share an app, as an agency's do."""
 
     def __post_init__(self) -> None:
         if not self.app_secret or not self.verify_token:
@@ -122,12 +124,29 @@ def _what_is_wrong(body: bytes) -> str:
     return "no_entry_id" if isinstance(value, dict) else NOT_AN_OBJECT
 
 
+def _shop_of(signed: Sequence[MetaApp], body: bytes) -> str:
+    """Of the shops whose app signed a notice, the one whose ad account it is about."""
+    if len(signed) > 1:
+        try:
+            entry = _decoder.decode(body).entry
+        except (ValueError, RecursionError):
+            entry = []
+        account = str(entry[0].id).removeprefix("act_") if entry else ""
+        for app in signed:
+            if app.ad_account_id and app.ad_account_id == account:
+                return app.shop
+    return signed[0].shop
+
+
 def identifier(apps: Sequence[MetaApp]) -> Identify:
     """Verifies and identifies for `apps`."""
     secrets = [app.app_secret for app in apps]
 
     def verified(headers: Headers, body: bytes, received_ms: int) -> Delivery | None:
         index = verify(secrets, headers, body)
-        return None if index is None else identify(apps[index].shop, body, received_ms)
+        if index is None:
+            return None
+        signed = [app for app in apps if app.app_secret == apps[index].app_secret]
+        return identify(_shop_of(signed, body), body, received_ms)
 
     return verified

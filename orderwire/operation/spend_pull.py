@@ -12,14 +12,16 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from aggregates.budget.fold.ad_issues import KEPT_MS, open_issues, settle
 from aggregates.budget.fold.spend import SPEND
 from aggregates.budget.fold.spend_record import SpendRow, decode_spend
-from ingest.meta.graph import Access, Graph
+from ingest.meta.graph import Access, Graph, Refused
 from ingest.meta.insights import (
     AdAccount,
     ad_account,
     campaign_days,
     daily_budgets,
+    object_state,
     with_budgets,
 )
 from ingest.spend.campaign_day import CampaignDay, Rates, row
@@ -36,6 +38,8 @@ HISTORY_DAYS: Final = 93
 WINDOW_DAYS: Final = 31
 """Asked for at once, the newest first, so that a pull that ends half-way has what counts most."""
 DAY_MS: Final = 86_400_000
+MOST_ISSUES: Final = 50
+"""Looked up in one pull, one call each."""
 
 
 class PullRow(NamedTuple):
@@ -124,8 +128,28 @@ def pull(
             append(records)
         reported, changed = reported + len(found), changed + len(records)
         until = first - timedelta(days=1)
+    settle_issues(store, graph, shop.domain, now_ms)
     _note(store, shop.domain, account, known, since, due, now_ms)
     return Pulled(account, since, today, reported, changed)
+
+
+def settle_issues(store: Store, graph: Graph, shop: str, now_ms: int) -> None:
+    """Find the campaigns of ads with issues, and close the issues of those that are well again:
+    Meta sends no notice of that. Raises GraphError, StoreError."""
+    with store.snapshot() as snapshot:
+        known = list(open_issues(snapshot, shop, now_ms - KEPT_MS))[:MOST_ISSUES]
+    found = []
+    for issue in known:
+        try:
+            campaign_id, well = object_state(graph, issue.object_id, issue.level)
+        except Refused:
+            continue  # deleted, or out of reach: it is forgotten in time
+        found.append(
+            issue._replace(campaign_id=campaign_id or issue.campaign_id, open=int(not well))
+        )
+    if found:
+        with store.begin() as transaction:
+            settle(transaction, found)
 
 
 def _due_days(known: PullRow | None, now_ms: int) -> int:

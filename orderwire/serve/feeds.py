@@ -10,6 +10,7 @@ FEEDS: dict[str, str] = {
     "carts": "checkouts",
     "browser": "checkouts",
     "budget_spend": "spend",
+    "ad_issues": "ads",
     "contacts": "orders",
     "audits": "audits",
     "parked": "parked",
@@ -43,6 +44,8 @@ def running(settings: Settings) -> tuple[str, ...]:
         idle.add("browser")
     if not keeping_contacts(settings):
         idle.add("contacts")
+    if not any(shop.meta_secrets for shop in settings.shops.values()):
+        idle.add("ad_issues")
     return tuple(name for name in FEEDS if name not in idle)
 
 

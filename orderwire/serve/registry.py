@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from aggregates import registry as aggregates
+from aggregates.budget.fold.ad_issues import AdIssuesProcessor
 from aggregates.budget.fold.spend import SPEND, SpendProcessor
 from aggregates.manifest import FoldSettings
 from destinations.browser.processor import Browser
@@ -73,6 +74,7 @@ _MAKE: dict[str, Callable[[Settings, Projections], Processor[Any]]] = {
     "carts": _checkouts,
     "browser": lambda settings, _: Browser(completers(settings)),
     "budget_spend": lambda _, made: SpendProcessor(aggregates.of_table(made, SPEND.table)),
+    "ad_issues": lambda _, __: AdIssuesProcessor(),
     "contacts": lambda settings, _: Contacts(keeping_contacts(settings)),
     "audits": lambda _, __: Audits(),
     "parked": lambda _, __: ParkedProcessor(),

@@ -34,6 +34,8 @@ class Ads:
     budgets: Mapping[str, Json] = field(default_factory=dict)
     """By campaign id: fields of a campaign, such as `daily_budget` and `effective_status`."""
     ad_sets: Sequence[Json] = ()
+    objects: Mapping[str, Json] = field(default_factory=dict)
+    """By id: what is said of single campaigns, ad sets and ads."""
     faults: deque[tuple[int, bytes]] = field(default_factory=deque)
     """Status and body that the next calls get instead of an answer."""
     used_percent: float = 3.0
@@ -70,7 +72,8 @@ class Ads:
 
     def owns(self, object_id: str) -> bool:
         """Whether a path's first part is this account or a report run of it."""
-        return object_id == f"act_{self.account_id}" or object_id in self._runs
+        own = f"act_{self.account_id}"
+        return object_id == own or object_id in self._runs or object_id in self.objects
 
     def _usage(self) -> dict[str, str]:
         case = {"type": "ads_insights", "call_count": 1, "total_cputime": 1, "total_time": 1}
@@ -88,6 +91,8 @@ class Ads:
         first, _, edge = path.partition("/")
         if first in self._runs:
             return self._run(first, edge, query)
+        if first in self.objects:
+            return 200, orjson.dumps({"id": first, **self.objects[first]})
         match method, edge:
             case "GET", "":
                 return 200, orjson.dumps(

@@ -92,7 +92,7 @@ def _issues(assessed: Assessment, terms: Terms) -> list[str]:
         issues.append(BEYOND_STEP)
     if campaign.spend_currency is not None and (ended := stopped(campaign.channel, terms)):
         issues.append(ended)
-    return issues
+    return [*issues, *campaign.ad_issues]
 
 
 def stopped(channel: str, terms: Terms) -> str | None:

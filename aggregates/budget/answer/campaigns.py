@@ -1,7 +1,7 @@
 """Joins spend reports and orders into campaigns, day by day. Pure."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
@@ -62,6 +62,8 @@ class CampaignDays:
     platform: defaultdict[int, PlatformDays] = field(
         default_factory=lambda: defaultdict(PlatformDays)
     )
+    ad_issues: list[str] = field(default_factory=list)
+    """What the ad platform has reported of its ad objects, in words."""
     daily_budget: int | None = None
     """As it is set now, minor units of `spend_currency`; None where no report says it."""
 
@@ -94,6 +96,8 @@ class AdAccount:
     buckets: dict[str, Bucket]
     other_currency_orders: Counter[int]
     """Orders by day in a currency other than the shop's: left out everywhere else."""
+    ad_issues: list[str] = field(default_factory=list)
+    """What the ad platform has reported of objects whose campaign is not shown."""
 
 
 def key_of(campaign: CampaignDays) -> tuple[str, str, str]:
@@ -125,6 +129,20 @@ def shop_currency(cells: Iterable[CurrencyCount]) -> str | None:
         if any(counted.values()):
             return min(counted, key=lambda code: (-counted[code], code))
     return None
+
+
+def note_issues(account: AdAccount, issues: Mapping[str, list[str]]) -> None:
+    """Note what Meta has reported, in words by campaign id ("" where that is not known)."""
+    for campaign in account.campaigns:
+        if campaign.channel == "meta" and campaign.campaign_id:
+            campaign.ad_issues = list(issues.get(campaign.campaign_id, ()))
+    shown = {each.campaign_id for each in account.campaigns}
+    account.ad_issues.extend(
+        sentence
+        for campaign_id, sentences in issues.items()
+        if not campaign_id or campaign_id not in shown
+        for sentence in sentences
+    )
 
 
 def set_budgets(account: AdAccount, budgets: Iterable[SetBudget]) -> None:

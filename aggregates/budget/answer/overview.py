@@ -10,6 +10,7 @@ from typing import Final, NamedTuple, TypedDict
 from aggregates.budget.advice.evidence import CAUTION
 from aggregates.budget.advice.kelly import Caution
 from aggregates.budget.answer import schema
+from aggregates.budget.answer.ad_issues import by_campaign
 from aggregates.budget.answer.assessment import Assessed, Assessment, assess
 from aggregates.budget.answer.campaign_answer import (
     NO_BANKROLL,
@@ -25,11 +26,13 @@ from aggregates.budget.answer.campaigns import (
     Bucket,
     BudgetCell,
     account,
+    note_issues,
     set_budgets,
     shop_currency,
 )
 from aggregates.budget.answer.coverage import coverage
 from aggregates.budget.answer.reading import (
+    BUDGET_DAYS,
     read_account_zones,
     read_cells,
     read_currencies,
@@ -39,6 +42,7 @@ from aggregates.budget.answer.reading import (
 from aggregates.budget.answer.terms import MEMORY_DAYS, Terms
 from aggregates.budget.answer.total_answer import missing, total_answer
 from aggregates.budget.answer.window import Window, day_text, total
+from aggregates.budget.fold.ad_issues import open_issues
 from stream.money import MoneyJson, minor, money
 from stream.store.contract import Snapshot
 
@@ -58,6 +62,7 @@ class _Counted(TypedDict):
     reason: str | None
 
 
+DAY_MS: Final = 86_400_000
 UNKNOWN_CURRENCY: Final = "neither an order nor spend in this time, so the currency is not known"
 
 
@@ -127,6 +132,8 @@ def budget(
     ads = account([each for each in cells if each.day >= shown.first], currency)
     # The campaign of a label depends on the days read, so advice has days of its own.
     judged = account([each for each in cells if each.day >= mature.first], currency)
+    since_ms = (today_day - BUDGET_DAYS) * DAY_MS
+    note_issues(ads, by_campaign(open_issues(snapshot, shop, since_ms)))
     set_budgets(judged, read_set_budgets(snapshot, shop, today_day))
     past = account([each for each in cells if each.day in remembered.days()], currency)
     assessed = assess(judged, terms, past.campaigns)
@@ -235,6 +242,7 @@ def _reasons(ads: AdAccount, assessed: Sequence[Assessment], terms: Terms) -> li
             f"no order has arrived since {day_text(terms.coverage.orders.last)}, against what is "
             "usual: later days are not judged. See `orderwire doctor`"
         )
+    reasons += ads.ad_issues
     reasons += dict.fromkeys(text for each in assessed for text in each.withheld)
     if left_out := total(ads.other_currency_orders, terms.recent):
         reasons.append(f"{left_out} orders in another currency than {terms.currency} are left out")

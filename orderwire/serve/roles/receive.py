@@ -48,7 +48,12 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     log = await open_receiving_log(settings)
     registry = CollectorRegistry()
     meta = [
-        MetaApp(shop.domain, secrets[0].encode(), secrets[1])
+        MetaApp(
+            shop.domain,
+            secrets[0].encode(),
+            secrets[1],
+            (shop.meta.ad_account_id or "").removeprefix("act_"),
+        )
         for shop in settings.shops.values()
         if (secrets := shop.meta_secrets) is not None
     ]

@@ -53,6 +53,18 @@ def test_a_notice_is_verified_by_its_secret_and_by_nothing_else(
     assert meta.verify([secret], CIMultiDict(), body) is None
 
 
+def test_shops_that_share_an_app_are_told_apart_by_their_ad_account() -> None:
+    one, two = (
+        MetaApp(f"{name}.myshopify.com", b"shared", "word", ad_account_id)
+        for name, ad_account_id in (("one", "1"), ("two", "2"))
+    )
+    for account, shop in (("act_2", two.shop), ("2", two.shop), ("9", one.shop)):
+        body = json.dumps({"object": "ad_account", "entry": [{"id": account}]}).encode()
+        delivery = meta.identifier([one, two])(sent(body, b"shared"), body, 5)
+        assert delivery is not None
+        assert delivery.record.headers["shop"] == shop
+
+
 def test_a_notice_goes_to_ads_for_the_shop_whose_app_signed_it() -> None:
     body = json.dumps({"object": "ad_account", "entry": [{"id": "act_1", "changes": []}]}).encode()
     delivery = meta.identifier([APP, OTHER])(sent(body, OTHER.app_secret), body, 5)

@@ -1,6 +1,7 @@
 """The job `spend`: from Meta's Insights to /v1/budget, restated, without a CSV."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -20,6 +21,7 @@ from simulator.meta.ads import Ads
 from simulator.meta.graph import GraphStandIn
 from simulator.meta.replies import error_body
 from stream.log.sqlite.log import SqliteLog
+from stream.record import Record
 from stream.store.sql.store import SqlStore
 from tests.ingest.meta.test_insights import spend_row
 from tests.support.shop_world import fold_all
@@ -66,7 +68,7 @@ async def bench(
         budgets={"1": {"daily_budget": "4500"}},
         looks=0,
     )
-    async with GraphStandIn(tokens={"good": None}, ads=[ads]) as graph:
+    async with GraphStandIn(tokens={"good": None}, app_secret="app secret", ads=[ads]) as graph:
         variables = {
             "SHOPIFY_SHOP": SHOP,
             "SHOPIFY_WEBHOOK_SECRET": "secret",
@@ -75,6 +77,8 @@ async def bench(
             "META_AD_ACCOUNT_ID": "act_77",
             "META_ADS_TOKEN": "good",
             "META_GRAPH_URL": graph.url,
+            "META_APP_SECRET": "app secret",
+            "META_VERIFY_TOKEN": "word",
         }
         yield Bench(Settings.load(variables), ads, store, log, variables)
 
@@ -140,6 +144,27 @@ async def test_a_limit_that_is_reached_is_waited_out_without_counting_as_a_failu
     done = await bench.turn(NOON_MS)
     assert done.next_in_s == 300.0
     assert "code 80000" in done.note
+
+
+async def test_issues_of_ads_become_their_campaigns_and_end_when_the_ad_is_well(
+    bench: Bench,
+) -> None:
+    body = {"id": "77", "time": NOON_MS // 1000, "changes": []}
+    value = {"id": "555", "level": "AD", "error_code": 9, "error_summary": "Ad rejected"}
+    body["changes"] = [{"field": "with_issues_ad_objects", "value": value}]
+    notice = json.dumps({"object": "ad_account", "entry": [body]}).encode()
+    headers = {"shop": SHOP, "source": "meta", "topic": "ad_account"}
+    await bench.log.append([Record("ads", "k", "i", NOON_MS, headers, notice)])
+    bench.ads.rows = [spend_row(TODAY)]
+    bench.ads.objects = {"555": {"effective_status": "DISAPPROVED", "campaign_id": "1"}}
+    await fold_all(bench.settings, bench.log, bench.store, only={"ad_issues"})
+    await bench.turn(NOON_MS)
+    (campaign,) = (await bench.budget()).campaigns
+    assert campaign.issues == ["Meta reports a problem of ad 555 (code 9): Ad rejected"]
+    bench.ads.objects = {"555": {"effective_status": "ACTIVE", "campaign_id": "1"}}
+    await bench.turn(NOON_MS + HOUR_MS)
+    (campaign,) = (await bench.budget()).campaigns
+    assert campaign.issues == []
 
 
 async def test_the_command_pulls_and_says_what_it_read(

@@ -1,0 +1,158 @@
+"""Meta's notices about ad objects: which campaign, ad set or ad has a problem now.
+
+One row per object; the newest notice about it stands. A notice that an object left processing well
+closes what was reported before. Facts: docs/facts/meta.md, "Webhooks of ad accounts".
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from processors.shopify.landing import LABEL_CHARACTERS, NAME_CHARACTERS, clean
+from processors.shopify.tolerance import Rejected, identifier, mapping, sequence, text
+from stream.record import Entry
+from stream.store.contract import Entities, Reading, Transaction
+
+KEPT_MS: Final = 28 * 86_400_000
+"""An issue without further notice is forgotten after so long: Meta sends none when it is mended."""
+WITH_ISSUES: Final = "with_issues_ad_objects"
+IN_PROCESS: Final = "in_process_ad_objects"
+WELL: Final = frozenset({"ACTIVE", "PAUSED", "SCHEDULED", "COMPLETED"})
+CAMPAIGN: Final = "CAMPAIGN"
+_SECONDS: Final = 100_000_000_000
+"""Times below it are seconds, above it milliseconds."""
+
+
+class AdIssue(NamedTuple):
+    """Columns of `ad_issue`."""
+
+    shop: str
+    object_id: str
+    level: str
+    """`CAMPAIGN`, `AD_SET`, `AD`, as Meta says."""
+    campaign_id: str
+    """"" until it is known, for what is below a campaign."""
+    field: str
+    """The notice's field."""
+    code: str
+    summary: str
+    open: int
+    reported_ms: int
+
+
+ISSUES: Final = Entities("ad_issue", AdIssue, 2)
+COLUMNS: Final = ", ".join(AdIssue._fields)
+
+
+def newer(row: AdIssue | None, notice: AdIssue) -> AdIssue:
+    """The row that stands after a notice. A campaign once known stays known."""
+    if row is None:
+        return notice
+    stands = max(row, notice, key=lambda each: (each.reported_ms, each._replace(campaign_id="")))
+    return stands._replace(campaign_id=max(row.campaign_id, notice.campaign_id))
+
+
+def notices(entry: Entry) -> list[AdIssue]:
+    """What a record of the topic `ads` says of ad objects; none of what concerns no such object.
+
+    Raises Rejected.
+    """
+    record = entry.record
+    try:
+        body = msgspec.json.decode(record.body)
+    except msgspec.DecodeError:
+        raise Rejected("malformed_json", "the body is not JSON") from None
+    if mapping(body).get("object") != "ad_account":
+        return []
+    return [
+        notice
+        for told in map(mapping, sequence(mapping(body).get("entry")))
+        for change in map(mapping, sequence(told.get("changes")))
+        if (notice := _notice(record.headers["shop"], told, change, record.time_ms)) is not None
+    ]
+
+
+def _notice(
+    shop: str, told: Mapping[str, Any], change: Mapping[str, Any], received_ms: int
+) -> AdIssue | None:
+    value = mapping(change.get("value"))
+    object_id = identifier(value.get("id"))
+    field = clean(text(change.get("field")) or "", NAME_CHARACTERS)
+    if object_id is None or not field:
+        return None
+    level = clean(text(value.get("level")) or "", NAME_CHARACTERS).upper().replace(" ", "_")
+    status = clean(text(value.get("status_name")) or "", NAME_CHARACTERS)
+    well = field == IN_PROCESS and status.upper().replace(" ", "_") in WELL
+    code = clean(text(value.get("error_code")) or "", NAME_CHARACTERS)
+    said = text(value.get("error_summary")) or text(value.get("error_message")) or status
+    campaign = object_id if level == CAMPAIGN else identifier(value.get("campaign_id"))
+    return AdIssue(
+        shop=shop,
+        object_id=object_id,
+        level=level,
+        campaign_id=campaign or "",
+        field=field,
+        code=code,
+        summary=clean(said or "", LABEL_CHARACTERS),
+        open=int(not well),
+        reported_ms=_time_ms(told.get("time"), received_ms),
+    )
+
+
+def _time_ms(value: Any, received_ms: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        return received_ms
+    return value * 1000 if value < _SECONDS else value
+
+
+class AdIssuesProcessor:
+    """A `processors.engine.processor.Processor` of Meta's notices."""
+
+    name = "ad_issues"
+    topic = "ads"
+
+    def decode(self, entry: Entry) -> list[AdIssue] | None:
+        """Notices about ad objects; None where the record holds none. Raises Rejected."""
+        return notices(entry) or None
+
+    def apply(self, transaction: Transaction, events: Sequence[list[AdIssue]], now_ms: int) -> None:
+        """Fold notices into rows."""
+        told = [notice for each in events for notice in each]
+        rows = transaction.load(ISSUES, {notice[:2] for notice in told})
+        for notice in told:
+            rows[notice[:2]] = newer(rows.get(notice[:2]), notice)
+        transaction.save(ISSUES, rows.values())
+
+    def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
+        """Forget what is old."""
+        where = "" if shop is None else " AND shop = :shop"
+        transaction.execute(
+            f"DELETE FROM ad_issue WHERE reported_ms < :old{where}",
+            old=now_ms - KEPT_MS,
+            **({} if shop is None else {"shop": shop}),
+        )
+
+
+def open_issues(reading: Reading, shop: str, since_ms: int) -> Iterator[AdIssue]:
+    """Those of a shop that are not closed, reported since then."""
+    rows = reading.query(
+        f"SELECT {COLUMNS} FROM ad_issue WHERE shop = :shop AND open = 1"
+        " AND reported_ms >= :old ORDER BY campaign_id, object_id",
+        shop=shop,
+        old=since_ms,
+    )
+    return (AdIssue(*row) for row in rows)
+
+
+def settle(transaction: Transaction, rows: Collection[AdIssue]) -> None:
+    """Note what was found out about objects: their campaign, or that they are well again."""
+    known = transaction.load(ISSUES, {row[:2] for row in rows})
+    transaction.save(
+        ISSUES,
+        [
+            known[row[:2]]._replace(campaign_id=row.campaign_id, open=row.open)
+            for row in rows
+            if row[:2] in known and known[row[:2]].reported_ms == row.reported_ms
+        ],
+    )
