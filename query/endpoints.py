@@ -27,6 +27,7 @@ from query.questions import answers
 from query.refetch import read_refetch
 from query.route import ApiRoute, Asked
 from query.services import services_of
+from query.statement_endpoint import STATEMENT
 from query.status import (
     Role,
     processors_status,
@@ -301,6 +302,7 @@ ROUTES: Final[tuple[ApiRoute, ...]] = (
     EVENTS,
     *DESTINATIONS,
     *RETRIES,
+    STATEMENT,
     ApiRoute(
         "GET",
         "/v1/status",

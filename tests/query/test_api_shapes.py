@@ -102,6 +102,7 @@ ENVELOPE = {"shop", "as_of"}
         ("/v1/destinations/meta/orders/1001", "GET /v1/destinations/{name}/orders/"),
         ("/v1/capi", "GET /v1/capi\n"),
         ("/v1/capi/orders/1001", "GET /v1/capi/orders/"),
+        ("/v1/statement", "GET /v1/statement\n"),
         ("/v1/status", "GET /v1/status\n"),
     ],
 )

@@ -10,6 +10,17 @@ from tests.support.cart_events import checkout
 from tests.support.folding import all_orders, carts_checkouts
 from tests.support.orders import SHOP, order
 
+_ENDED_S = (TODAY + 1) * 86_400
+STATEMENT: dict[str, list[tuple[str | int, ...]]] = {
+    "statement_day": [(SHOP, TODAY - 1, "USD", _ENDED_S, _ENDED_S)],
+    "statement_order": [
+        (SHOP, TODAY - 1, "1001", "#1001", "web", 0, 3_511, "USD"),
+        (SHOP, TODAY - 1, "7", "#7", "web", 0, 700, "USD"),
+        (SHOP, TODAY - 1, "gone", "#8", "web", 0, 800, "USD"),
+    ],
+}
+"""Yesterday as Shopify has it: an order on its way, one of the past, one that never came."""
+
 
 def fill(store: SqlStore) -> None:
     """A shop with customers, a cart, a campaign, and an order on its way to Meta."""
@@ -36,3 +47,8 @@ def fill(store: SqlStore) -> None:
             PARKED_CELLS,
             {(SHOP, "malformed_json"): (2,), (SHOP, "no_order_id"): (1,), ("other", "x"): (0,)},
         )
+        for table, columns in STATEMENT.items():
+            for row in columns:
+                names = ", ".join(f":v{place}" for place in range(len(row)))
+                values = {f"v{place}": value for place, value in enumerate(row)}
+                transaction.execute(f"INSERT INTO {table} VALUES ({names})", **values)

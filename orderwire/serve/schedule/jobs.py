@@ -32,9 +32,18 @@ def _refetch(settings: Settings, services: Services) -> Job | None:
     return refetch_job(settings, services)
 
 
+def _reconcile(settings: Settings, services: Services) -> Job | None:
+    if not any(shop.has_admin_api for shop in settings.shops.values()):
+        return None
+    from orderwire.serve.reconcile.job import reconcile_job
+
+    return reconcile_job(settings, services)
+
+
 # One line per job: makes it, or says None where no shop has it.
 _MAKE: tuple[Callable[[Settings, Services], Job | None], ...] = (
     _refetch,
+    _reconcile,
     _watchdog,
     lambda settings, services: audits.make(settings, services.store),
     _spend,

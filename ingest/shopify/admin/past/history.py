@@ -24,10 +24,13 @@ class _Head(msgspec.Struct, gc=False):
 _head = msgspec.json.Decoder(_Head)
 
 
-def order_record(shop: str, order: bytes, zone: str, origin: str, now_ms: int) -> Record:
+def order_record(
+    shop: str, order: bytes, zone: str, origin: str, now_ms: int, triggered_at: str = ""
+) -> Record:
     """The record of one order, given as JSON of the Admin API.
 
-    Its id is that of the order's state: the same state read twice has the same id.
+    Its id is that of the order's state: the same state read twice has the same id. `triggered_at`
+    is when it was asked for, where it shall win over a webhook of the same second.
     """
     head = _head.decode(order)
     body = b"".join(
@@ -43,12 +46,13 @@ def order_record(shop: str, order: bytes, zone: str, origin: str, now_ms: int) -
     )
     routed = route(shop, TOPIC, body)
     state = f"{head.id} {head.updatedAt}".encode()
+    headers = {"source": "shopify", "topic": TOPIC, "shop": shop, "origin": origin}
     return Record(
         topic=routed.topic,
         key=routed.key,
         id=f"{origin}-{blake2b(state, digest_size=12).hexdigest()}",
         time_ms=now_ms,
-        headers={"source": "shopify", "topic": TOPIC, "shop": shop, "origin": origin},
+        headers=headers | {"triggered_at": triggered_at} if triggered_at else headers,
         body=body,
     )
 

@@ -1,0 +1,81 @@
+"""Which orders of the Admin API no webhook has brought in their present state, and which webhook
+would have."""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from stream.store.contract import Entities, Reading
+
+HOUR_S = 3_600
+COLUMNS = "order_id, updated_us, deleted, cancelled, financial_status, refunds"
+
+
+class Missed(NamedTuple):
+    """Columns of `missed_order`, of which the first three are its key."""
+
+    shop: str
+    order_id: str
+    updated_us: int
+    """The state that was missed."""
+    topic: str
+    """The webhook that would have brought it."""
+    hour_s: int
+    """The hour of the change, Unix seconds."""
+    found_s: int
+
+
+MISSED = Entities("missed_order", Missed, 3)
+
+
+def missed(
+    reading: Reading, shop: str, orders: Sequence[dict[str, Any]], now_s: int
+) -> dict[str, Missed]:
+    """By global id, those of `orders` that are newer than what is known of them."""
+    ids = [number(order) for order in orders]
+    if not ids:
+        return {}
+    names = {f"id_{place}": one for place, one in enumerate(ids)}
+    rows = reading.query(
+        f"SELECT {COLUMNS} FROM shop_order WHERE shop = :shop AND order_id IN"
+        f" ({', '.join(f':{name}' for name in names)})",
+        shop=shop,
+        **names,
+    )
+    known = {row.order_id: row for row in rows}
+    found: dict[str, Missed] = {}
+    for order in orders:
+        row, updated_us = known.get(number(order)), micros(order["updatedAt"])
+        # Webhooks carry whole seconds, as the Admin API does.
+        if row is not None and (row.deleted or row.updated_us >= updated_us):
+            continue
+        changed_us = micros(order["createdAt"]) if row is None else updated_us
+        hour_s = changed_us // 1_000_000 // HOUR_S * HOUR_S
+        found[order["id"]] = Missed(
+            shop, number(order), updated_us, _topic(row, order), hour_s, now_s
+        )
+    return found
+
+
+def number(order: dict[str, Any]) -> str:
+    """The id as classic bodies have it."""
+    return str(order["id"]).rpartition("/")[2].partition("?")[0]
+
+
+def micros(moment: str) -> int:
+    """Unix microseconds."""
+    return int(datetime.fromisoformat(moment).timestamp()) * 1_000_000
+
+
+def _topic(row: Any, order: dict[str, Any]) -> str:
+    if row is None or row.updated_us < 0:
+        return "orders/create"
+    if order.get("cancelledAt") and not row.cancelled:
+        return "orders/cancelled"
+    listed = {number(refund) for refund in order.get("refunds") or ()}
+    if listed - {key.partition(" ")[0] for key in json.loads(row.refunds or "{}")}:
+        return "refunds/create"
+    if order.get("displayFinancialStatus") == "PAID" and row.financial_status != "paid":
+        return "orders/paid"
+    return "orders/updated"

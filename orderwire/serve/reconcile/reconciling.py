@@ -1,0 +1,158 @@
+"""Finds what changed at Shopify and no webhook brought, and appends it to the topic `orders`.
+
+What was missed goes the way of a webhook: it is counted, and a Purchase that is young enough is
+sent once. Each run begins a little before the end of the last one, since Shopify's index of
+`updated_at` lags, and leaves out the newest minutes, whose webhooks may be on their way.
+"""
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from ingest.shopify.admin.access import ReadAccess, read_access
+from ingest.shopify.admin.client import AdminClient
+from ingest.shopify.admin.errors import Stopped
+from ingest.shopify.admin.past.history import RECONCILE, encoded, order_record
+from ingest.shopify.admin.past.paged import order_pages
+from ingest.shopify.admin.past.windows import Span, rfc3339
+from orderwire.serve.reconcile.comparing import MISSED, Missed, missed
+from stream.record import Record
+from stream.store.contract import Entities, Store
+
+OVERLAP_S = 600
+GRACE_S = 300
+"""A webhook comes within seconds; what is younger is left to the next run."""
+KEPT_S = 90 * 86_400
+FIRST_S = 24 * 3_600
+"""How far back the first run of the schedule looks."""
+LOOK_AGAIN_S = 2.0
+"""Between finding that something is missing and looking once more: its fold may be under way."""
+
+
+class Reconciled(NamedTuple):
+    """Columns of `reconciled`, of which the first is its key."""
+
+    shop: str
+    reached_s: int
+    """Everything that changed before is compared."""
+    seen: int
+    """Orders that the last run looked at."""
+    ran_s: int
+
+
+RECONCILED = Entities("reconciled", Reconciled, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a run came to."""
+
+    span: Span
+    seen: int
+    missed: tuple[Missed, ...]
+
+    @property
+    def by_topic_and_hour(self) -> list[tuple[str, int, int]]:
+        """(topic, hour, orders), ascending."""
+        counts = Counter((each.topic, each.hour_s) for each in self.missed)
+        return sorted((topic, hour_s, count) for (topic, hour_s), count in counts.items())
+
+
+@dataclass(slots=True)
+class Reconciling:
+    """One shop. `append` returns once records are durable; `dry_run` appends and keeps nothing."""
+
+    client: AdminClient
+    store: Store
+    shop: str
+    append: Callable[[Sequence[Record]], None]
+    stop: threading.Event = field(default_factory=threading.Event)
+    dry_run: bool = False
+    clock: Callable[[], float] = time.time
+    look_again_s: float = LOOK_AGAIN_S
+    told: Callable[[int], None] = lambda orders: None
+    """Called with how many more orders were looked at."""
+
+    def since_last(self) -> Span:
+        """What has not been compared yet."""
+        now_s = int(self.clock())
+        with self.store.snapshot() as snapshot:
+            rows = snapshot.query(
+                "SELECT reached_s FROM reconciled WHERE shop = :shop", shop=self.shop
+            )
+        begin_s = rows[0].reached_s - OVERLAP_S if rows else now_s - FIRST_S
+        return Span(begin_s, now_s - GRACE_S)
+
+    def last(self, hours: float) -> Span:
+        """The last hours."""
+        now_s = int(self.clock())
+        return Span(now_s - int(hours * 3_600), now_s - GRACE_S)
+
+    def run(self, span: Span) -> Found:
+        """Compare what changed in `span`. Raises AdminError, LogError, StoreError."""
+        access = read_access(self.client)
+        seen, found = 0, list[Missed]()
+        for page in order_pages(self.client, access, "updated_at", span):
+            if self.stop.is_set():
+                raise Stopped
+            found += self._page(access, page.orders)
+            seen += len(page.orders)
+            self.told(len(page.orders))
+        if not self.dry_run:
+            self._reached(span, seen)
+        return Found(span, seen, tuple(found))
+
+    def _page(self, access: ReadAccess, orders: list[dict[str, Any]]) -> list[Missed]:
+        lacking = self._missed(orders)
+        if not lacking:
+            return []
+        if self.stop.wait(self.look_again_s):
+            raise Stopped
+        lacking = self._missed([order for order in orders if order["id"] in lacking])
+        if not self.dry_run and lacking:
+            asked_ms = int(self.clock() * 1000)
+            self.append(
+                [
+                    order_record(
+                        self.shop,
+                        encoded(order),
+                        access.zone,
+                        RECONCILE,
+                        asked_ms,
+                        triggered_at=rfc3339(asked_ms // 1000),
+                    )
+                    for order in orders
+                    if order["id"] in lacking
+                ]
+            )
+            # Kept after the append: killed in between, the next run finds them once more.
+            with self.store.begin() as transaction:
+                keys = [each[:3] for each in lacking.values()]
+                known = transaction.load(MISSED, keys)
+                transaction.save(
+                    MISSED, [each for each in lacking.values() if each[:3] not in known]
+                )
+        return list(lacking.values())
+
+    def _missed(self, orders: list[dict[str, Any]]) -> dict[str, Missed]:
+        with self.store.snapshot() as snapshot:
+            return missed(snapshot, self.shop, orders, int(self.clock()))
+
+    def _reached(self, span: Span, seen: int) -> None:
+        now_s = int(self.clock())
+        with self.store.begin() as transaction:
+            before = transaction.load(RECONCILED, [(self.shop,)]).get((self.shop,))
+            reached_s = span.to_s
+            if before is not None and span.from_s > before.reached_s:
+                reached_s = before.reached_s  # There is a gap: the schedule still has to close it.
+            elif before is not None:
+                reached_s = max(reached_s, before.reached_s)
+            transaction.save(RECONCILED, [Reconciled(self.shop, reached_s, seen, now_s)])
+            transaction.execute(
+                "DELETE FROM missed_order WHERE shop = :shop AND found_s < :before",
+                shop=self.shop,
+                before=now_s - KEPT_S,
+            )
