@@ -22,6 +22,8 @@ from processors.orders.refetch import REFETCH, RefetchRow
 NAME: Final = "refetch"
 EVERY_S: Final = 30.0
 AT_A_TIME: Final = 50
+PATIENCE_S: Final = 8.0
+"""A turn that fails is tried again by the schedule, and a stop is not held up."""
 PAUSES_MS: Final = (600_000, 3_600_000, 6 * 3_600_000, 24 * 3_600_000)
 """Before an order is fetched again that is still not whole; the last one repeats."""
 log = structlog.get_logger()
@@ -30,7 +32,9 @@ log = structlog.get_logger()
 def refetch_job(settings: Settings, services: Services) -> Job:
     """The job, of the shops whose Admin API may be asked."""
     shops = {name: shop for name, shop in settings.shops.items() if shop.has_admin_api}
-    refetching = Refetching(services, lambda name: admin_client(shops[name], services.store))
+    refetching = Refetching(
+        services, lambda name: admin_client(shops[name], services.store, patience_s=PATIENCE_S)
+    )
     return Job(NAME, EVERY_S, refetching.run, frozenset(shops))
 
 

@@ -24,6 +24,8 @@ from stream.store.contract import Store
 
 NAME: Final = "watchdog"
 EVERY_S: Final = 600.0
+PATIENCE_S: Final = 8.0
+"""A turn that fails is tried again by the schedule, and a stop is not held up."""
 SILENT_ROLE_MS: Final = 60_000
 log = structlog.get_logger()
 
@@ -41,7 +43,7 @@ def watchdog_job(settings: Settings, services: Services) -> Job:
     shops = {name: shop for name, shop in settings.shops.items() if shop.has_admin_api}
     watchdog = Watchdog(
         services.store,
-        lambda name: admin_client(shops[name], services.store),
+        lambda name: admin_client(shops[name], services.store, patience_s=PATIENCE_S),
         lambda name: wanted(shops[name]),
     )
     return Job(NAME, EVERY_S, watchdog.run, frozenset(shops))

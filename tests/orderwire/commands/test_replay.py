@@ -2,6 +2,7 @@
 nothing."""
 
 import asyncio
+import json
 import random
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,6 +29,7 @@ from stream.metrics import ProcessorMetrics
 from stream.record import Entry, Record
 from stream.store.contract import Transaction
 from stream.store.sql.store import SqlStore
+from tests.support import twin_orders
 from tests.support.shop_world import (
     NOW_MS,
     SHOP,
@@ -207,6 +209,32 @@ async def test_what_the_receiver_parked_is_placed_by_the_rules_of_today(
     assert not [name for name in placed.record.headers if name.startswith("parked_")]
     await fold_all(shop_settings, log, store)
     assert parked_counts(store) == {"unknown_topic": 1, "malformed_json": 1}
+
+
+async def test_shopify_events_that_older_programs_parked_are_counted(
+    shop_settings: Settings, store: SqlStore, log: SqliteLog
+) -> None:
+    """They were parked as unknown, some under the label of a classic webhook."""
+    sales = [one for one in map(twin_orders.sale, range(30)) if not one.test][:2]
+    await log.append(
+        [
+            replace_record(
+                by_receiver(
+                    "unknown_topic",
+                    json.dumps(twin_orders.graphql(one).event()).encode(),
+                    topic=topic,
+                ),
+                id=topic,
+            )
+            for one, topic in zip(sales, ("Order", "orders/updated"), strict=True)
+        ]
+    )
+    assert (await run_replay(shop_settings, log, store)).returned == {"orders": 2}
+    await fold_all(shop_settings, log, store)
+    assert parked_counts(store) == {}
+    with store.snapshot() as snapshot:
+        rows = snapshot.query("SELECT order_id FROM shop_order WHERE updated_us > 0")
+    assert {row.order_id for row in rows} == {str(one.order_id) for one in sales}
 
 
 def test_a_notice_of_meta_goes_to_the_ads_topic_once_it_can_be_read() -> None:
