@@ -5,8 +5,8 @@ from alembic import op
 
 from stream.store.migrations.columns import integer, text
 
-revision = "0053"
-down_revision = "0052"
+revision = "0054"
+down_revision = "0053"
 
 
 def upgrade() -> None:
