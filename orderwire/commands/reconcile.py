@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "Examples: `orderwire reconcile --hours 24`, `orderwire reconcile --hours 48 --dry-run`,"
-    " `orderwire reconcile --statement 2026-11-26`"
+    " `orderwire reconcile --statement 2026-11-26`, `orderwire reconcile --events --hours 72`"
 )
 
 
@@ -37,6 +37,14 @@ def register(app: typer.Typer) -> None:
         dry_run: Annotated[
             bool, typer.Option("--dry-run", help="Say what was missed and bring nothing.")
         ] = False,
+        events: Annotated[
+            bool,
+            typer.Option(
+                "--events",
+                help="Say what classic webhooks brought and Shopify Events did not, or the other"
+                " way round. Asks Shopify nothing.",
+            ),
+        ] = False,
     ) -> None:
         """Compare what Shopify has with what was counted.
 
@@ -54,11 +62,22 @@ def register(app: typer.Typer) -> None:
         with exit_on_failure("reconcile"):
             settings = Settings.load()
             chosen = one_shop(settings, shop)
+            if events:
+                _compare_families(settings, chosen.domain, hours)
+                return
             if statement is None:
                 _show(_reconcile(settings, chosen, hours, dry_run), dry_run)
                 return
             made = _statement(settings, chosen, statement.date(), destination)
             _print_json(made) if as_json else _show_statement(made)
+
+
+def _compare_families(settings: "Settings", shop: str, hours: float) -> None:
+    import asyncio
+
+    from orderwire.operation.families import events_report
+
+    asyncio.run(events_report(settings, shop, hours))
 
 
 def _reconcile(settings: "Settings", shop: "ShopSettings", hours: float, dry_run: bool) -> "Found":

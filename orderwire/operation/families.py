@@ -146,18 +146,18 @@ async def _first_since(log: Log, partition: int, span: Span, since_ms: int) -> i
     return low
 
 
-async def events_report(settings: Settings, shop: str, hours: int) -> list[Topic]:
+async def events_report(settings: Settings, shop: str, hours: float) -> list[Topic]:
     """Compare the last hours and print a table: `orderwire reconcile --events`. Raises LogError,
     NothingThere."""
     now_ms = time.time_ns() // 1_000_000
     log = await open_existing_log(settings)
     try:
         with progress(f"Reading what came for {shop}") as on_progress:
-            topics = await compared(log, shop, now_ms - hours * 3_600_000, now_ms, on_progress)
+            topics = await compared(log, shop, now_ms - int(hours * 3_600_000), now_ms, on_progress)
     finally:
         await log.close()
     show(
-        f"Deliveries of {shop} in the last {hours} hours, by family",
+        f"Deliveries of {shop} in the last {hours:g} hours, by family",
         ("family", "topic", "states", "only here", "without data", "such as"),
         [
             (
