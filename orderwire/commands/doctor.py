@@ -75,10 +75,25 @@ def _look(settings: "Settings", offline: bool) -> "list[Line]":
     if not offline:
         found, theirs = outside.check(list(settings.shops.values()))
         lines += found
+        lines += _scopes(settings, schema.state == "ok" and "empty" not in schema.text)
         clocks += theirs
     if clocks or not offline:
         lines.append(machine.clock_line(clocks))
     return lines
+
+
+def _scopes(settings: "Settings", stored: bool) -> "list[Line]":
+    from orderwire.doctor.scopes import scope_lines
+    from orderwire.operation.existing import open_existing_store
+
+    shops = list(settings.shops.values())
+    if not stored:
+        return scope_lines(shops, None)
+    store = open_existing_store(settings)
+    try:
+        return scope_lines(shops, store)
+    finally:
+        store.close()
 
 
 def _show(lines: "Sequence[Line]") -> None:

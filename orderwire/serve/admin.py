@@ -13,9 +13,12 @@ from orderwire.settings.program import ConfigurationError, ShopSettings
 from stream.store.contract import Store
 
 
-def admin_tokens(shop: ShopSettings, store: Store) -> Tokens:
-    """Where the shop's tokens come from. Raises ConfigurationError."""
-    if shop.refresh_token is not None:
+def admin_tokens(shop: ShopSettings, store: Store | None) -> Tokens:
+    """Where the shop's tokens come from; only tokens that are refreshed need a store.
+
+    Raises ConfigurationError.
+    """
+    if shop.refresh_token is not None and store is not None:
         return RefreshedToken(
             _grant(shop), StoredPair(store, shop.domain, shop.refresh_token.get_secret_value())
         )
@@ -25,7 +28,7 @@ def admin_tokens(shop: ShopSettings, store: Store) -> Tokens:
 
 
 def admin_client(
-    shop: ShopSettings, store: Store, *, patience_s: float = PATIENCE_S
+    shop: ShopSettings, store: Store | None, *, patience_s: float = PATIENCE_S
 ) -> AdminClient:
     """The shop's Admin API. Raises ConfigurationError."""
     return AdminClient(shop.admin_graphql_url, admin_tokens(shop, store), patience_s=patience_s)

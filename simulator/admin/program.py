@@ -9,14 +9,19 @@ import asyncio
 import signal
 import time
 from collections.abc import Collection
+from datetime import UTC, datetime
 
 import orjson
 from aiohttp import web
 
 from simulator.admin import from_classic
 from simulator.admin.access import Access
-from simulator.admin.books import Books, shop
+from simulator.admin.books import Books, Json, shop
+from simulator.admin.many import Many
 from simulator.admin.stand_in import AdminStandIn
+from simulator.shop.shop import ShopSimulator
+
+YEAR_S = 365 * 86_400
 
 
 class ShopProgram(AdminStandIn):
@@ -45,6 +50,13 @@ class ShopProgram(AdminStandIn):
         return web.Response(text=str(len(self.books.checkouts)))
 
 
+def _example(domain: str) -> Json:
+    """One order as a shop sells them."""
+    simulator = ShopSimulator(1, domain, "secret", datetime.now(UTC), 20)
+    delivery = next(one for one in simulator.history(60) if one.topic.startswith("orders/"))
+    return from_classic.order(orjson.loads(delivery.body))
+
+
 async def _main() -> None:
     parser = argparse.ArgumentParser(prog="python -m simulator.admin.program")
     parser.add_argument("--port", type=int, default=0)
@@ -52,6 +64,7 @@ async def _main() -> None:
     parser.add_argument("--zone", default="Europe/Paris")
     parser.add_argument("--client-id", default="client-id")
     parser.add_argument("--client-secret", default="client-secret")
+    parser.add_argument("--many", type=int, default=0, help="so many orders of the last year")
     options = parser.parse_args()
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
@@ -59,6 +72,9 @@ async def _main() -> None:
         loop.add_signal_handler(number, stop.set)
     access = Access(time.time, client_id=options.client_id, client_secret=options.client_secret)
     books = Books(shop(options.shop, options.zone))
+    if options.many:
+        now_s = int(time.time())
+        books.many = Many(options.many, now_s - YEAR_S, now_s, _example(options.shop))
     async with ShopProgram(books, access=access, port=options.port) as admin:
         print(admin.url, flush=True)  # noqa: T201 - who started it reads where it listens
         await stop.wait()
