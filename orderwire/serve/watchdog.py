@@ -110,7 +110,7 @@ class Watchdog:
 
 def _alarm(found: Sequence[Silent]) -> str:
     parts = ", ".join(
-        f"{' or '.join(each.topics)} (last {_time(each.last_ms)};"
+        f"{' and '.join(each.topics)} (last {_time(each.last_ms)};"
         f" Shopify has {each.what} of {each.at})"
         for each in found
     )

@@ -69,7 +69,7 @@ class OrdersProcessor:
         changes = _folded(transaction, events)
         if changes:
             work.apply(ORDERS, changes, now_ms)
-        refetch.note(transaction, events)
+        refetch.note(transaction, events, now_ms)
         orders = [event for event in events if isinstance(event, Order)]
         if orders:
             for follow in self._followers:

@@ -15,6 +15,8 @@ from processors.shopify.orders import (
 )
 from stream.store.contract import Entities, Key, Transaction
 
+FORGOTTEN_AFTER_MS: Final = 60 * 86_400_000
+"""Most apps may not read older orders (docs/facts/shopify-admin.md, "Scopes and the past")."""
 ORDER, REFUND = "gid://shopify/Order/", "gid://shopify/Refund/"
 
 
@@ -38,8 +40,8 @@ class RefetchRow(NamedTuple):
 REFETCH: Final = Entities("order_refetch", RefetchRow, 2)
 
 
-def note(transaction: Transaction, events: Iterable[OrderEvent]) -> None:
-    """Add what `events` lack, and remove what they bring whole."""
+def note(transaction: Transaction, events: Iterable[OrderEvent], now_ms: int) -> None:
+    """Add what `events` lack; remove what they bring whole, and what is too old to be fetched."""
     lacking: dict[Key, list[Lacking]] = {}
     whole: dict[Key, str] = {}
     shops: dict[str, None] = {}
@@ -63,6 +65,10 @@ def note(transaction: Transaction, events: Iterable[OrderEvent]) -> None:
         and ((key in whole and whole[key] >= row.triggered) or _newer_known(transaction, row))
     }
     transaction.delete(REFETCH, [key for key in done if key in before])
+    if lacking:
+        transaction.execute(
+            "DELETE FROM order_refetch WHERE since_ms < :old", old=now_ms - FORGOTTEN_AFTER_MS
+        )
     transaction.save(
         REFETCH,
         [

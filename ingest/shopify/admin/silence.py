@@ -13,8 +13,12 @@ GRACE_MS: Final = 15 * 60_000
 LOOK_BACK_MS: Final = 24 * 3_600_000
 
 
+RETIRED_MS: Final = 48 * 3_600_000
+"""A topic that has not come for so long counts as switched off, if another one tells the same."""
+
+
 class Sign(NamedTuple):
-    """What the Admin API shows, and which topics would have told it: any one of them."""
+    """What the Admin API shows, and the topics each of which tells it for certain."""
 
     what: str
     key: str
@@ -25,7 +29,7 @@ class Sign(NamedTuple):
 SIGNS: Final = (
     Sign("an order", "created", "createdAt", ("orders/create", "Order")),
     Sign("a change of an order", "updated", "updatedAt", ("orders/updated",)),
-    Sign("a checkout", "checkouts", "createdAt", ("checkouts/create", "checkouts/update")),
+    Sign("a checkout", "checkouts", "createdAt", ("checkouts/create",)),
 )
 
 
@@ -71,23 +75,31 @@ def silent(
     found = []
     for sign in SIGNS:
         at = happened.get(sign.key)
-        topics = _listened(sign, last_ms, expected)
-        if at is None or not topics or _ms(at) < listening_since_ms:
+        if at is None or _ms(at) < listening_since_ms:
             continue
-        last = max((last_ms[topic] for topic in topics if topic in last_ms), default=None)
-        if last is None or last < _ms(at):
+        topics = tuple(
+            topic
+            for topic in _judged(sign, last_ms, expected, _ms(at))
+            if last_ms.get(topic, 0) < _ms(at)
+        )
+        if topics:
+            last = max((last_ms[topic] for topic in topics if topic in last_ms), default=None)
             found.append(Silent(topics, sign.what, at, last))
     return found
 
 
-def _listened(sign: Sign, last_ms: Mapping[str, int], expected: Collection[str]) -> tuple[str, ...]:
-    """A subscribed topic has to tell by itself, whatever another one tells; where nothing ever came
-    on any topic, the first of them."""
-    if subscribed := tuple(topic for topic in sign.topics if topic in expected):
-        return subscribed
-    if known := tuple(topic for topic in sign.topics if topic in last_ms):
-        return known
-    return sign.topics[:1] if not last_ms else ()
+def _judged(
+    sign: Sign, last_ms: Mapping[str, int], expected: Collection[str], at_ms: int
+) -> list[str]:
+    """Topics that have to tell a sign: those subscribed, those that came lately, else those that
+    ever came; the first of them where no topic of the shop ever came."""
+    lately = [
+        topic
+        for topic in sign.topics
+        if topic in expected or last_ms.get(topic, 0) >= at_ms - RETIRED_MS
+    ]
+    ever = [topic for topic in sign.topics if topic in last_ms]
+    return lately or ever or ([] if last_ms else [sign.topics[0]])
 
 
 def _only(connection: Mapping[str, Any], field: str) -> str:

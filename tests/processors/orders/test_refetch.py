@@ -6,7 +6,9 @@ from itertools import count
 from random import Random
 from typing import Any
 
-from processors.orders.refetch import RefetchRow
+import msgspec
+
+from processors.orders.refetch import FORGOTTEN_AFTER_MS, RefetchRow
 from simulator.shop import changes
 from simulator.shop.delivery import triggered_at
 from simulator.shop.sale import Sale
@@ -24,13 +26,13 @@ class Shop:
 
     def __init__(self, store: SqlStore) -> None:
         self.name, self._store = f"refetch-{next(shops)}.myshopify.com", store
-        self._orders = rfm_orders()
+        self._orders, self.now_ms = rfm_orders(), NOW_MS
 
     def fold(self, *entries: Entry) -> list[RefetchRow]:
         """What waits after these."""
         events = [event for each in entries if (event := self._orders.decode(each)) is not None]
         with self._store.begin() as transaction:
-            self._orders.apply(transaction, events, NOW_MS)
+            self._orders.apply(transaction, events, self.now_ms)
         with self._store.snapshot() as snapshot:
             names = ", ".join(RefetchRow._fields)
             sql = f"SELECT {names} FROM order_refetch WHERE shop = :shop ORDER BY gid"
@@ -105,6 +107,16 @@ def test_a_refund_without_data_waits_for_the_refund(store: SqlStore) -> None:
     rows = shop.fold(entry("Refund", body | {"data": None}, one, shop=shop.name))
     assert gids(rows) == ["gid://shopify/Refund/900000000000"]
     assert shop.fold(entry("Refund", body, one, shop=shop.name)) == []
+
+
+def test_what_waited_for_two_months_is_forgotten_once_another_comes(store: SqlStore) -> None:
+    shop, old, new = Shop(store), sale(1), sale(2)
+    assert len(shop.fold(shop.without_data(old))) == 1
+    shop.now_ms += FORGOTTEN_AFTER_MS
+    young = shop.without_data(new)
+    record = msgspec.structs.replace(young.record, time_ms=shop.now_ms)
+    rows = shop.fold(msgspec.structs.replace(young, record=record))
+    assert gids(rows) == [f"gid://shopify/Order/{new.order_id}"]
 
 
 def test_a_second_delivery_without_data_keeps_the_first_one_s_time(store: SqlStore) -> None:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ingest.shopify.admin.silence import GRACE_MS, Silent, newest, silent
+from ingest.shopify.admin.silence import GRACE_MS, RETIRED_MS, Silent, newest, silent
 from tests.support.admin_client import admin_of, books, kept
 from tests.support.twin_orders import sale
 
@@ -22,14 +22,24 @@ SUBSCRIBED = ("orders/create", "orders/updated", "checkouts/create")
         (ORDER, {"orders/create": AT_MS}, (), None),
         (ORDER, {"Order": AT_MS + 1}, (), None),
         (ORDER, {"Order": AT_MS - 1}, (), ("Order",)),
-        (ORDER, {"orders/create": AT_MS - 1, "Order": AT_MS}, (), None),
+        (ORDER, {"orders/create": AT_MS - 1, "Order": AT_MS}, (), ("orders/create",)),
+        (ORDER, {"orders/create": AT_MS, "Order": AT_MS - 1}, (), ("Order",)),
+        (ORDER, {"orders/create": AT_MS - 1, "Order": AT_MS - 1}, (), ("orders/create", "Order")),
+        (ORDER, {"orders/create": AT_MS, "Order": AT_MS - RETIRED_MS - 1}, (), None),
+        (
+            ORDER,
+            {"orders/create": AT_MS - RETIRED_MS - 1, "Order": 1},
+            (),
+            ("orders/create", "Order"),
+        ),
         (ORDER, {"Order": AT_MS}, SUBSCRIBED, ("orders/create",)),
         (ORDER, {"carts/update": AT_MS}, (), None),
         (ORDER, {"carts/update": AT_MS}, SUBSCRIBED, ("orders/create",)),
         (ORDER, {}, (), ("orders/create",)),
         (CHANGE, {"Order": AT_MS - 1}, (), None),
         (CHANGE, {"orders/updated": AT_MS - 1}, (), ("orders/updated",)),
-        ({"checkouts": AT}, {"checkouts/update": AT_MS - 1}, (), ("checkouts/update",)),
+        ({"checkouts": AT}, {"checkouts/create": AT_MS - 1}, (), ("checkouts/create",)),
+        ({"checkouts": AT}, {"checkouts/update": AT_MS - 1}, (), None),
         ({}, {}, SUBSCRIBED, None),
     ],
 )
