@@ -33,7 +33,7 @@ class Seldom(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether this line is written."""
-        return self._limit.due((record.name, str(record.msg).partition("\n")[0]))
+        return self._limit.allows((record.name, str(record.msg).partition("\n")[0]))
 
 
 def without_values(error: BaseException) -> str:
@@ -142,7 +142,7 @@ class _Retries:
 
     def __call__(self, details: RetryDetails) -> None:
         reason = f"{type(details.caused_by).__name__}: {details.caused_by}"
-        if self._limit.due(reason):
+        if self._limit.allows(reason):
             _log.warning("trying again", reason=reason)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from processors.engine.feed import Feed
+from processors.engine.feed import Feed, feed_of
 from query.counting import window_covered
 from stream.log.contract import Log, LogError, Span
 from stream.store.contract import Position, Reading
@@ -116,7 +116,7 @@ def behind_by_partition(
     """Unread records by partition; a processor without a position starts at the first record
     kept."""
     reached = {
-        position.partition: position.unread for position in positions if position[:2] == feed
+        position.partition: position.unread for position in positions if feed_of(position) == feed
     }
     return {
         partition: max(0, span.next - max(reached.get(partition, 0), span.first))
@@ -127,7 +127,7 @@ def behind_by_partition(
 def event_time(feeds: Collection[Feed], positions: Iterable[Position]) -> str | None:
     """The newest event that the feeds have folded."""
     newest = max(
-        (position.event_time_ms for position in positions if position[:2] in feeds), default=0
+        (position.event_time_ms for position in positions if feed_of(position) in feeds), default=0
     )
     return instant(newest) if newest > 0 else None
 

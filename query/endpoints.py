@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 
 from aggregates.question import Answer, Question
 from processors.checkouts.state import KEPT_MS
-from processors.engine.feed import Feed
+from processors.engine.feed import Feed, feed_of
 from query.as_of import AsOf, as_of, today, zone_of
 from query.audits import AUDITS
 from query.counting import counting_since
@@ -155,9 +155,7 @@ async def status(asked: Asked) -> Json:
     ) = await asyncio.to_thread(read)
     feeds = [
         *known,
-        *dict.fromkeys(
-            feed for position in positions if (feed := Feed(*position[:2])) not in known
-        ),
+        *dict.fromkeys(feed for position in positions if (feed := feed_of(position)) not in known),
     ]
     further = {feed.topic for feed in feeds} - set(spans)
     spans |= await services.lags.spans(further) if further else {}

@@ -7,7 +7,7 @@ A processor that works through a backlog moves, and one without unread records i
 from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
-from processors.engine.feed import Feed
+from processors.engine.feed import Feed, feed_of
 from query.as_of import Spans, behind_by_partition
 from query.status import Role
 from stream.store.contract import Position
@@ -36,7 +36,7 @@ class NextOffsets:
             reached = {
                 position.partition: position.unread
                 for position in positions
-                if position[:2] == feed
+                if feed_of(position) == feed
             }
             since_ms = now_ms
             for partition, behind in behind_by_partition(

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from processors.engine.feed import Feed
+from processors.engine.feed import Feed, feed_of
 from query.api_settings import ApiSettings
 from query.as_of import Spans, behind_by_partition
 from query.status_schema import (
@@ -137,7 +137,7 @@ async def oldest_s(
     if feed.topic not in spans:
         return None
     reached = {
-        position.partition: position.unread for position in positions if position[:2] == feed
+        position.partition: position.unread for position in positions if feed_of(position) == feed
     }
     oldest = 0.0
     for partition, behind in behind_by_partition(feed, positions, spans[feed.topic]).items():
@@ -174,12 +174,12 @@ async def processors_status(
             topic=feed.topic,
             partitions=len(spans[feed.topic])
             if feed.topic in spans
-            else len({p.partition for p in positions if p[:2] == feed}),
+            else len({p.partition for p in positions if feed_of(p) == feed}),
             lag_records=sum(behind_by_partition(feed, positions, spans[feed.topic]).values())
             if feed.topic in spans
             else None,
             oldest_s=age,
-            records=sum(position.records for position in positions if position[:2] == feed),
+            records=sum(position.records for position in positions if feed_of(position) == feed),
             stopped=why.get(feed.processor),
         )
         for feed, age in zip(feeds, ages, strict=True)

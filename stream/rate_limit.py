@@ -24,7 +24,7 @@ class RateLimit:
         self._lines: dict[Hashable, _Line] = {}
         self._left_out = 0
 
-    def due(self, kind: Hashable) -> bool:
+    def allows(self, kind: Hashable) -> bool:
         """Whether to log a line of this kind now; if so it counts as logged."""
         now_s = self._clock()
         line = self._lines.get(kind)
@@ -39,5 +39,5 @@ class RateLimit:
 
     @property
     def left_out(self) -> int:
-        """How many lines of the kind that was due last were not logged before it."""
+        """How many lines of the kind that was allowed last were not logged before it."""
         return self._left_out

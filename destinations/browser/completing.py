@@ -54,7 +54,7 @@ def _completion(
         completer = completers.get((row.shop, row.destination))
         if completer is None or row.outcome not in {PENDING, DRY_RUN} | FORBID_ONLY:
             return None
-        fact_row = by_key[row[:4]]
+        fact_row = by_key[row.key]
         facts = facts_of(fact_row)
         if refusal := completer.refusal(facts):
             return None if row.outcome == DRY_RUN else forbidden(row, NO_CONSENT, refusal)

@@ -4,6 +4,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
+class SettingsError(ValueError):
+    """A setting that cannot be honoured. The message begins with its name, says what to write
+    instead, and never holds a secret."""
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
     """One account of one shop at one destination."""

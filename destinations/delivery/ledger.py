@@ -198,11 +198,11 @@ def settle(transaction: Transaction, claim_id: str, rows: Sequence[OutboxRow]) -
     Rows whose claim was lost stay as they are: after a lease has ended the next claim makes them
     `maybe_accepted`, since they may have been sent.
     """
-    by_key: dict[Key, OutboxRow] = {row[:4]: row for row in rows}
+    by_key: dict[Key, OutboxRow] = {row.key: row for row in rows}
 
     def next_state(row: OutboxRow) -> OutboxRow | None:
         return (
-            with_later_deliveries(row, by_key[row[:4]])
+            with_later_deliveries(row, by_key[row.key])
             if row.outcome == SENDING and row.claimed_by == claim_id
             else None
         )

@@ -9,7 +9,7 @@ event's status in one.
 """
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from processors.engine.processor import Projection
 from stream.store.contract import Cells, Entities, Key
@@ -39,6 +39,10 @@ PREDICTED = "predicted rejection "
 """How the reason begins where the vendor would have refused the event, followed by its code."""
 BUCKETS_PER_OCTAVE = 8
 """Latency buckets grow by 2 ** (1/8): percentiles are right to 9 %, before interpolation."""
+
+
+OutboxKey: TypeAlias = tuple[str, str, str, str]
+"""(shop, destination, event name, event id)."""
 
 
 class OutboxRow(NamedTuple):
@@ -92,6 +96,11 @@ class OutboxRow(NamedTuple):
     """By which the browser's facts find it (`destinations/browser`); "" once it is final."""
     browser: int = 0
     """1 where the browser's facts completed its payload."""
+
+    @property
+    def key(self) -> OutboxKey:
+        """The primary key of its table."""
+        return self.shop, self.destination, self.event_name, self.event_id
 
 
 class AccountRow(NamedTuple):

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Literal
 
+from destinations.delivery.account import SettingsError
+
 ACTION_SOURCES = frozenset(
     {
         "email",
@@ -71,11 +73,6 @@ CONTENT_ID_FIELDS = frozenset({"variant_id", "product_id", "sku", "country"})
 ValueBasis = Literal[
     "total", "without_shipping", "without_tax", "without_shipping_and_tax", "net_of_discounts"
 ]
-
-
-class SettingsError(ValueError):
-    """A setting that cannot be honoured. The message begins with its name, says what to write
-    instead, and never holds a secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

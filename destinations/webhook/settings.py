@@ -5,15 +5,12 @@ from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import urlsplit
 
+from destinations.delivery.account import SettingsError
 from destinations.webhook.signing import key_of
 
 EventName = Literal["order.paid", "order.refunded", "order.cancelled"]
 Personal = Literal["customer_id", "email", "phone", "name"]
 HOUR_S = 3_600
-
-
-class SettingsError(ValueError):
-    """A setting that cannot be honoured; the message begins with its name. Never holds a secret."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -95,7 +95,7 @@ class Acks:
 
     def _log_unavailable(self, reason: str) -> None:
         """Log why deliveries are answered 503."""
-        if self._warnings.due(reason):
+        if self._warnings.allows(reason):
             _log.warning("log_unavailable", reason=reason)
 
 

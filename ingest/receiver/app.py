@@ -205,7 +205,7 @@ class Receiver:
 
         Log lines never contain a body, a person's id or a secret.
         """
-        if self._warnings.due((event, about)):
+        if self._warnings.allows((event, about)):
             _log.warning(event, not_shown=self._warnings.left_out, **fields)
 
     def _answer(

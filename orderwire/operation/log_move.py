@@ -12,7 +12,7 @@ from collections.abc import Collection, Mapping
 from orderwire.operation.output import Refused
 from orderwire.operation.parked_replay import last_states
 from orderwire.operation.reading_topics import Progress, entries_of, silent
-from processors.engine.feed import Feed
+from processors.engine.feed import Feed, feed_of
 from processors.engine.parking import ParkedProcessor
 from processors.engine.stops import first_needed
 from stream.log.contract import Log, Span
@@ -122,7 +122,7 @@ async def begin_at_first(target: Log, store: Store, feeds: Collection[Feed]) -> 
         transaction.execute("DELETE FROM positions")
         transaction.execute("DELETE FROM stopped_shop")  # their processors read everything again
         for feed in sorted(feeds):
-            mine = [position for position in before if position[:2] == feed]
+            mine = [position for position in before if feed_of(position) == feed]
             for number, (partition, span) in enumerate(sorted(spans[feed.topic].items())):
                 transaction.execute(
                     "INSERT INTO positions (processor, topic, partition, next, records, "

@@ -132,7 +132,7 @@ class SpoolQueue:
     async def _set_aside(self, refused: RecordsRefused) -> None:
         await self._file.set_aside(refused.records, refused.reason)
         for topic in {record.topic for record in refused.records}:
-            if self._limit.due((topic, refused.reason)):
+            if self._limit.allows((topic, refused.reason)):
                 _log.error(
                     "records_set_aside",
                     topic=topic,
@@ -212,12 +212,12 @@ class SpoolQueue:
                 await self._file.forget(self.topic, self._drained)
         except (Unavailable, TimeoutError) as error:
             reason = str(error) or f"no answer within {self._bound_s:g} s"
-            if self._limit.due(reason):
+            if self._limit.allows(reason):
                 _log.warning("spool_waits", topic=self.topic, reason=reason)
             return False
         except Exception as error:
             # Whatever it is, appends must go on and the drain must be tried again.
-            if self._limit.due(type(error).__name__):
+            if self._limit.allows(type(error).__name__):
                 _log.error("spool_drain_failed", topic=self.topic, exc_info=error)
             return False
         self._size = min(2 * size, BATCH_RECORDS)

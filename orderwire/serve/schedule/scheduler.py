@@ -109,7 +109,7 @@ class Scheduler:
                 try:
                     pause_s = await self._look()
                 except StoreUnavailable as error:
-                    if self._lines.due("store"):
+                    if self._lines.allows("store"):
                         log.warning("schedule waits for the store", error=str(error))
                     pause_s = self._look_s
                 with suppress(TimeoutError):
@@ -231,7 +231,7 @@ class Scheduler:
         self, running: _Running, error: BaseException, reason: str, pause_ms: int | None
     ) -> None:
         # Of one reason once a minute: an outage of a vendor meets every shop.
-        if self._lines.due((running.job.name, reason)):
+        if self._lines.allows((running.job.name, reason)):
             log.error(
                 "job failed",
                 job=running.job.name,

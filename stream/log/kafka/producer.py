@@ -43,7 +43,7 @@ class Producer:
         try:
             await self._prepare()
         except Unavailable as error:
-            if self._limit.due(str(error)):
+            if self._limit.allows(str(error)):
                 _log.warning("kafka_down", reason=str(error))
             self._probe = asyncio.create_task(self._try_on())
 

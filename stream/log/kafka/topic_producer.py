@@ -404,7 +404,7 @@ class TopicProducer:
 
     def _log_down(self, error: Unavailable) -> None:
         self._down = str(error)
-        if self._limit.due(self._down):
+        if self._limit.allows(self._down):
             _log.warning("kafka_down", topic=self._topic, reason=self._down)
 
     def _start_probe(self) -> None:

@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from destinations.delivery.account import SettingsError
 from destinations.meta import payload
 from destinations.meta.detail import Money, detail
 from destinations.meta.identity import digest
 from destinations.meta.policy import Decision, decide
-from destinations.meta.settings import CapiSettings, SettingsError
+from destinations.meta.settings import CapiSettings
 from processors.shopify.orders import Order, order
 from simulator.meta.rules import event_broken, findings
 from tests.support.capi_orders import FBCLID, NOW, NOW_MS, TOKEN, body, both, record, seen, settings
