@@ -13,13 +13,14 @@ from prometheus_client import CollectorRegistry
 
 from aggregates.bad_parameter import BadParameter
 from query.api_settings import ApiSettings, ShopAnswerSettings
-from query.auth import Reach, Tokens, authorise, check_host, check_origin
+from query.auth import Reach, Tokens, check_host, check_origin
+from query.dashboard.page import add_dashboard
 from query.endpoints import ROUTES
 from query.openapi import document
 from query.parameters import read_all
 from query.problem import Problem, bad_parameter
 from query.route import ApiRoute, Asked
-from query.services import SERVICES, Services
+from query.services import SERVICES, Services, authorise_request
 from stream.log.contract import Log, LogError
 from stream.store.contract import Store, StoreError
 
@@ -56,7 +57,7 @@ def make_app(
     `query.auth.check_bind` before it listens: without a token the API belongs on loopback.
     """
     services = Services(store, log, settings, clock, registry, instance or str(os.getpid()))
-    tokens = Tokens(settings.tokens)
+    tokens = services.tokens
     replaced = {(route.method, route.path) for route in more}
     routes = [*more, *(route for route in ROUTES if (route.method, route.path) not in replaced)]
     services.openapi = document(routes, settings.version, secured=bool(tokens))
@@ -67,29 +68,26 @@ def make_app(
     )
     app[SERVICES] = services
     for route in routes:
-        handle = _handler(route, services, tokens)
+        handle = _handler(route, services)
         if route.method == "GET":
             app.router.add_get(
                 route.path, handle
             )  # HEAD, too, as RFC 9110 9.1 wants of every server
         else:
             app.router.add_post(route.path, handle)
+    add_dashboard(app)
     app.cleanup_ctx.append(services.run)
     app.on_response_prepare.append(_headers)
     app.on_shutdown.append(_unready)
     return app
 
 
-def _handler(route: ApiRoute, services: Services, tokens: Tokens) -> Handle:
+def _handler(route: ApiRoute, services: Services) -> Handle:
     settings = services.settings
 
     async def handle(request: web.Request) -> web.StreamResponse:
         request[ROUTE] = route.path
-        reach = (
-            Reach()
-            if route.scope == "open"
-            else authorise(tokens, request.headers.get(hdrs.AUTHORIZATION))
-        )
+        reach = Reach() if route.scope == "open" else authorise_request(request)
         if route.scope == "installation" and reach.shops is not None:
             raise Problem(
                 403,

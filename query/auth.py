@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import ip_address
+from typing import Final
 from urllib.parse import urlsplit
 
 from query.problem import Problem
@@ -79,14 +80,21 @@ def check_bind(host: str, tokens: Collection[str]) -> None:
         )
 
 
-def authorise(tokens: Tokens, authorization: str | None) -> Reach:
-    """The reach of this `Authorization` header. Raises Problem 401."""
+COOKIE: Final = "orderwire_token"
+"""Set by the dashboard's sign-in."""
+
+
+def authorise(tokens: Tokens, authorization: str | None, cookie: str | None = None) -> Reach:
+    """The reach of this `Authorization` header, else of the dashboard's cookie. Raises Problem
+    401."""
     if not tokens:
         return Reach()
     scheme, _, token = (authorization or "").partition(" ")
+    if authorization is None and cookie:
+        scheme, token = "bearer", cookie
     reach = tokens.reach(token.strip()) if scheme.lower() == "bearer" else None
     if reach is None:
-        detail = "the bearer token is not known" if authorization else "a bearer token is needed"
+        detail = "the bearer token is not known" if token else "a bearer token is needed"
         raise Problem(
             401,
             "not-allowed",

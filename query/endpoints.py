@@ -22,7 +22,7 @@ from query.envelope import answered
 from query.jobs import read_jobs
 from query.live.endpoint import EVENTS
 from query.merged_metrics import exposition
-from query.openapi import docs_page, index_page
+from query.openapi import docs_page
 from query.questions import answers
 from query.refetch import read_refetch
 from query.route import ApiRoute, Asked
@@ -287,11 +287,6 @@ async def docs(asked: Asked) -> web.Response:
     return docs_page(services_of(asked).openapi)
 
 
-async def index(asked: Asked) -> web.Response:
-    """GET /: links."""
-    return index_page(services_of(asked).openapi)
-
-
 HTML: Final = ("text/html",)
 
 ROUTES: Final[tuple[ApiRoute, ...]] = (
@@ -329,5 +324,4 @@ ROUTES: Final[tuple[ApiRoute, ...]] = (
     ),
     ApiRoute("GET", "/openapi.json", "This document", openapi, "open"),
     ApiRoute("GET", "/docs", "This document, to read", docs, "open", media_types=HTML),
-    ApiRoute("GET", "/", "What there is", index, "open", media_types=HTML),
 )

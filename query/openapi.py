@@ -258,17 +258,6 @@ def _allowed(schema: Json) -> str:
     return escape(str(schema.get("description", "text")))
 
 
-def index_page(openapi: Mapping[str, Any]) -> web.Response:
-    """`/`: links to pages that open without parameters."""
-    links = "".join(
-        f"<tr><td><a href='{escape(path)}'>{escape(path)}</a></td>"
-        f"<td>{escape(operations['get']['summary'])}</td></tr>"
-        for path, operations in openapi["paths"].items()
-        if "get" in operations and "{" not in path and path != "/"
-    )
-    return _page("orderwire", f"<h1>orderwire</h1><table>{links}</table>")
-
-
 def _page(title: str, body: str) -> web.Response:
     html = (
         "<!doctype html><html lang='en'><meta charset='utf-8'>"

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
-from aiohttp import web
+from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry
 
 from aggregates.rfm.answer.overview import RfmArrays
@@ -12,6 +12,7 @@ from aggregates.rfm.first_orders.answer import FirstOrderFits
 from aggregates.rfm.value.fit import Fits
 from query.api_settings import ApiSettings
 from query.as_of import Lags
+from query.auth import COOKIE, Reach, Tokens, authorise
 from query.freshness import Freshness
 from query.pending_audits import Pending
 from query.route import Asked
@@ -53,6 +54,7 @@ class Services:
         self.first_orders = FirstOrderFits(store, FIT_PATIENCE_S)
         self.lags = Lags(log)
         self.standing = NextOffsets(clock())
+        self.tokens = Tokens(settings.tokens)
         self.pending_audits = Pending()
         self.streams = 0
         """Clients of `GET /v1/events`."""
@@ -76,3 +78,12 @@ SERVICES = web.AppKey("services", Services)
 def services_of(asked: Asked) -> Services:
     """The services behind a request."""
     return asked.request.app[SERVICES]
+
+
+def authorise_request(request: web.Request) -> Reach:
+    """What a request may see. Raises Problem 401."""
+    return authorise(
+        request.app[SERVICES].tokens,
+        request.headers.get(hdrs.AUTHORIZATION),
+        request.cookies.get(COOKIE),
+    )

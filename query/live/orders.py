@@ -73,7 +73,7 @@ async def newest(log: Log, shop: str, cursor: Cursor | None) -> tuple[list[LiveO
             if entry.record.headers.get("shop") != shop:
                 continue
             try:
-                event = decode_order(entry, {})
+                event = decode_order(entry, {}, with_facts=True)
             except Rejected:
                 continue
             if isinstance(event, Order):

@@ -1,0 +1,33 @@
+// Numbers as people read them, in the browser's language.
+
+const whole = new Intl.NumberFormat();
+const short = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
+
+export const count = (value) => (value == null ? "–" : value >= 100000 ? short.format(value) : whole.format(value));
+
+export function money(value, { brief = false } = {}) {
+  if (value == null) return "–";
+  const options = { style: "currency", currency: value.currency_code };
+  if (brief) Object.assign(options, { notation: "compact", maximumFractionDigits: 1 });
+  try {
+    return new Intl.NumberFormat(undefined, options).format(Number(value.amount));
+  } catch {
+    return `${value.amount} ${value.currency_code}`; // A currency that the browser does not know.
+  }
+}
+
+export const percent = (share, digits = 0) => (share == null ? "–" : `${(100 * share).toFixed(digits)} %`);
+export const ratio = (value) => (value == null ? "–" : value.toFixed(2));
+export const words = (name) => String(name).replaceAll("_", " ");
+
+export function duration(seconds) {
+  if (seconds == null) return "–";
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  if (seconds < 172800) return `${Math.round(seconds / 3600)} h`;
+  return `${Math.round(seconds / 86400)} days`;
+}
+
+export const ago = (time) => (time ? `${duration((Date.now() - Date.parse(time)) / 1000)} ago` : "never");
+export const clock = (time) => new Date(time).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+export const day = (text) => new Date(`${text}T12:00:00Z`).toLocaleDateString(undefined, { month: "short", day: "numeric" });
