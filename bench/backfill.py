@@ -24,7 +24,7 @@ from stream.store.sql.store import SqlStore
 SHOP = "demo.myshopify.com"
 
 
-async def fill(folder: Path, url: str) -> tuple[int, float]:
+async def fill(folder: Path, url: str, days: int) -> tuple[int, float]:
     """Orders read, and seconds."""
     log, store = await SqliteLog.open(folder / "log.db"), SqlStore.open(f"sqlite:///{folder}/s.db")
     client = AdminClient(f"{url}/admin/api/2026-10/graphql.json", StaticToken("shpat_static"))
@@ -32,7 +32,7 @@ async def fill(folder: Path, url: str) -> tuple[int, float]:
     filling = Backfill(client, store, SHOP, append, threading.Event(), poll_s=1.0)
 
     def work() -> int:
-        return filling.run(filling.plan(365, by_bulk=True)).orders
+        return filling.run(filling.plan(days, by_bulk=True)).orders
 
     started_s = time.monotonic()
     orders = await asyncio.to_thread(work)
@@ -47,15 +47,19 @@ def main() -> None:
     """Run it once and print what came out."""
     parser = argparse.ArgumentParser(prog="python -m bench.backfill")
     parser.add_argument("--orders", type=int, default=100_000)
-    wanted = parser.parse_args().orders
+    parser.add_argument("--days", type=int, default=365, help="of the year that has the orders")
+    options = parser.parse_args()
     command = [sys.executable, "-m", "simulator.admin.program", "--shop", SHOP]
     with (
         tempfile.TemporaryDirectory(prefix="orderwire-bench-") as folder,
-        subprocess.Popen([*command, f"--many={wanted}"], stdout=subprocess.PIPE, text=True) as api,
+        subprocess.Popen(
+            [*command, f"--many={options.orders}"], stdout=subprocess.PIPE, text=True
+        ) as api,
     ):
         try:
             assert api.stdout is not None
-            orders, seconds = asyncio.run(fill(Path(folder), api.stdout.readline().strip()))
+            url = api.stdout.readline().strip()
+            orders, seconds = asyncio.run(fill(Path(folder), url, options.days))
             log_mb = sum(one.stat().st_size for one in Path(folder).glob("log.db*")) / 1e6
         finally:
             api.terminate()

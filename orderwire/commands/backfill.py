@@ -1,6 +1,7 @@
 """`orderwire backfill`: a shop's past orders, from the Admin API or from a file."""
 
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,7 +12,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "Examples: `orderwire backfill --days 365`,"
-    " `orderwire backfill --shop your-shop.myshopify.com --days 730 --bulk`"
+    " `orderwire backfill --shop your-shop.myshopify.com --days 730 --bulk`,"
+    " `orderwire backfill --file orders_export.csv`"
 )
 
 
@@ -29,6 +31,15 @@ def register(app: typer.Typer) -> None:
                 help="By bulk operations, or page by page; else by how many orders there are.",
             ),
         ] = None,
+        file: Annotated[
+            Path | None,
+            typer.Option(
+                help="Instead: Shopify's order export, .csv, or .jsonl with an order a line."
+            ),
+        ] = None,
+        partial: Annotated[
+            bool, typer.Option("--partial", help="With --file: take the good orders of it.")
+        ] = False,
         again: Annotated[
             bool, typer.Option("--again", help="Read once more what was read before.")
         ] = False,
@@ -41,6 +52,9 @@ def register(app: typer.Typer) -> None:
 
         The token needs read_orders; read_all_orders for orders older than 60 days, read_customers
         for repeat buyers, read_products for what was bought.
+
+        **--file** takes the CSV of the admin's Orders > Export, for a shop without an Admin API. It
+        names no customer: repeat buyers are known by their e-mail address.
         """
         from orderwire.operation.one_shop import one_shop
         from orderwire.operation.output import exit_on_failure
@@ -48,6 +62,9 @@ def register(app: typer.Typer) -> None:
 
         with exit_on_failure("backfill"):
             settings = Settings.load()
+            if file is not None:
+                _from_file(settings, one_shop(settings, shop), file, partial)
+                return
             _from_api(settings, one_shop(settings, shop), days, bulk, again)
 
 
@@ -100,3 +117,32 @@ def _say(plan: "Plan", days: int) -> None:
         typer.echo(
             "without approval of protected customer data guests are not recognised", err=True
         )
+
+
+def _from_file(settings: "Settings", shop: "ShopSettings", file: Path, partial: bool) -> None:
+    from orderwire.operation.admin_work import rated_progress, with_log
+    from orderwire.operation.order_import import SHOWN, look, take
+    from orderwire.operation.output import Refused
+    from orderwire.serve.connections import open_store
+
+    found = look(file)
+    for bad in found.bad[:SHOWN]:
+        typer.echo(f"  line {bad.line}: {bad.reason}", err=True)
+    if found.bad and not partial:
+        raise Refused(
+            f"{len(found.bad)} orders of {file} cannot be read, so none was taken: mend them, or"
+            f" take the other {found.orders} with --partial"
+        )
+    zone = "UTC" if shop.zone is None else shop.zone.key
+    store = open_store(settings)
+    try:
+        with rated_progress("orders", found.orders) as told:
+            taken = with_log(
+                settings,
+                store,
+                threading.Event(),
+                lambda services: take(file, shop.domain, zone, services.append, told),
+            )
+    finally:
+        store.close()
+    typer.echo(f"{taken:,} orders read")

@@ -146,6 +146,27 @@ async def test_history_counts_and_no_destination_is_notified_of_it(
         assert snapshot.query("SELECT count(*) FROM outbox")[0][0] > 0
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+async def test_a_file_counts_the_same_orders_and_nothing_is_sent(
+    shop_settings: Settings, store: SqlStore, tmp_path: Path
+) -> None:
+    file, held = tmp_path / "orders.jsonl", past(40)
+    file.write_bytes(b"\n".join(map(orjson.dumps, held.orders)) + b"\n{\n")
+    refused = await asyncio.to_thread(runner.invoke, app, ["backfill", "--file", str(file)])
+    assert refused.exit_code == 1
+    assert f"line {len(held.orders) + 1}: it is no JSON" in refused.output
+    done = await asyncio.to_thread(
+        runner.invoke, app, ["backfill", "--file", str(file), "--partial"]
+    )
+    assert done.exit_code == 0, done.output
+    log = await SqliteLog.open(tmp_path / "log.db")
+    await fold_all(shop_settings, log, store)
+    await log.close()
+    with store.snapshot() as snapshot:
+        assert snapshot.query("SELECT count(*) FROM shop_order")[0][0] == len(held.orders)
+        assert snapshot.query("SELECT count(*) FROM outbox")[0][0] == 0
+
+
 async def test_without_a_token_it_says_what_to_set(shop_settings: Settings) -> None:
     done = await asyncio.to_thread(runner.invoke, app, ["backfill"])
     assert done.exit_code == 1
