@@ -15,6 +15,7 @@ from orderwire.commands import (
     preview,
     rebuild,
     reconcile,
+    redact,
     replay,
     serve,
     spend,
@@ -45,6 +46,7 @@ COMMANDS = (
     backfill,
     reconcile,
     pixel,
+    redact,
     migrate_store,
     token,
 )

@@ -22,6 +22,7 @@ from destinations.browser.facts import (
     of_a_sale,
 )
 from processors.engine.processor import in_shop
+from processors.privacy.late import redacted_tokens
 from processors.shopify.tolerance import Rejected, text
 from stream.record import Entry
 from stream.store.contract import Key, Transaction
@@ -69,6 +70,8 @@ class Browser:
 
     def apply(self, transaction: Transaction, events: Sequence[Post], now_ms: int) -> None:
         """Fold posts into facts, and the facts into events that wait."""
+        redacted = redacted_tokens(transaction, {(each.shop, each.token) for each in events})
+        events = [each for each in events if (each.shop, each.token) not in redacted]
         if not events:
             return
         self._note_posts(transaction, {event.shop for event in events}, now_ms)

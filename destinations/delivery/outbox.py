@@ -33,6 +33,7 @@ from destinations.delivery.rows import (
     cells,
 )
 from processors.engine.processor import Deltas
+from processors.privacy.late import redacted_orders
 from processors.shopify.orders import Order, OrderDeleted, Zones, decode_order
 from stream.record import Entry
 from stream.store.contract import Key, Transaction
@@ -82,14 +83,18 @@ class OutboxProcessor:
         return event if isinstance(event, Order | OrderDeleted) else None
 
     def apply(self, transaction: Transaction, events: Sequence[OrderEvent], now_ms: int) -> None:
+        orders = [event for event in events if isinstance(event, Order)]
+        redacted = redacted_orders(transaction, orders) if orders else {}
+        if redacted:  # Nothing more is sent of theirs, and nothing kept.
+            events = [each for each in events if (each.shop, each.order_id) not in redacted]
         placed = [_placed(slot) for slot in self._events.slots(transaction, events)]
         spare = {each.own for each in placed if each.slot.own_row}
         before = transaction.load(OUTBOX, {each.key for each in placed} | spare)
         unknown = {key for each in placed for key in (each.key, each.own) if key not in before}
         marks = marked(transaction, unknown)
         changing = [each for each in placed if _changing(before.get(each.key), each, marks)]
-        orders = [each.slot for each in changing if isinstance(each.slot.event, Order)]
-        proposals = iter(self._events.proposals(transaction, orders) if orders else ())
+        slots = [each.slot for each in changing if isinstance(each.slot.event, Order)]
+        proposals = iter(self._events.proposals(transaction, slots) if slots else ())
         rows = dict(before)
         for each in changing:
             event = each.slot.event

@@ -9,6 +9,7 @@ from destinations.meta.detail import countries, detail
 from destinations.meta.identity import hashed
 from processors.engine.processor import fold_entities
 from processors.orders.customer import customer_key
+from processors.privacy.late import redacted_customers
 from processors.shopify.orders import Order, decode_order
 from stream.record import Entry
 from stream.store.contract import Entities, Transaction
@@ -106,10 +107,17 @@ class Contacts:
         self, transaction: Transaction, events: Sequence[tuple[ContactRow, ...]], now_ms: int
     ) -> None:
         """Fold `events` into `contact`."""
+        rows = list(chain.from_iterable(events))
+        redacted = redacted_customers(transaction, {(row.shop, row.customer) for row in rows})
         fold_entities(
             transaction,
             CONTACTS,
-            ((row[: CONTACTS.key], row) for row in chain.from_iterable(events)),
+            (
+                (row[: CONTACTS.key], row)
+                for row in rows
+                if (mark := redacted.get((row.shop, row.customer))) is None
+                or row.updated_us // 1000 > mark.asked_ms
+            ),
             newest,
             lambda _: (),
         )

@@ -14,6 +14,7 @@ FEEDS: dict[str, str] = {
     "contacts": "orders",
     "audits": "audits",
     "parked": "parked",
+    "privacy": "privacy",
 }
 """Topic by processor, in the order of `orderwire/serve/registry.py`."""
 

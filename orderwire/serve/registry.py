@@ -24,6 +24,7 @@ from processors.engine.processor import Processor
 from processors.engine.projection import Projection
 from processors.orders.processor import OrdersProcessor
 from processors.orders.row import ORDERS
+from processors.privacy.processor import Privacy
 
 
 def currencies(settings: Settings) -> dict[str, str]:
@@ -78,6 +79,7 @@ _MAKE: dict[str, Callable[[Settings, Projections], Processor[Any]]] = {
     "contacts": lambda settings, _: Contacts(keeping_contacts(settings)),
     "audits": lambda _, __: Audits(),
     "parked": lambda _, __: ParkedProcessor(),
+    "privacy": lambda _, __: Privacy(),
 }
 
 

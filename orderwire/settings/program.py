@@ -114,6 +114,8 @@ class Settings(BaseSettings):
         90, ge=31, le=3650, description="a whole number of days from 31 to 3650"
     )
     """How long an event's status is kept after it is settled: `destinations/delivery/life.py`."""
+    privacy_folder: Path = Path("data/privacy")
+    """Where answers to data requests are written, for the merchant."""
     proxies: int = Field(1, ge=0, le=9, description="a whole number from 0 to 9")
     """How many proxies of ours append to X-Forwarded-For before the receiver: by it the senders of
     pixel posts are told apart (`ingest/pixel/rates.py`)."""

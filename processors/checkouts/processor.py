@@ -10,7 +10,8 @@ from processors.checkouts.link import LINKS
 from processors.checkouts.state import CHECKOUTS, EXPIRES_MS, KEPT_MS, CheckoutRow, settled
 from processors.engine.processor import Tick, in_shop
 from processors.engine.projection import Change, Projection, Projector, ticks_of_projections
-from processors.shopify.checkouts import CheckoutEvent, decode_checkout
+from processors.privacy.late import redacted_tokens
+from processors.shopify.checkouts import Cart, CheckoutEvent, decode_checkout
 from processors.shopify.orders import Order
 from stream.record import Entry
 from stream.store.contract import Entities, Key, Row, Transaction
@@ -70,7 +71,7 @@ class Checkouts:
 
     def apply(self, transaction: Transaction, events: Sequence[CheckoutEvent], now_ms: int) -> None:
         """Fold `events` into checkouts and links, and their changes into every aggregate."""
-        self._fold(transaction, events, now_ms)
+        self._fold(transaction, _without_redacted(transaction, events), now_ms)
 
     def follow(self, transaction: Transaction, orders: Sequence[Order], now_ms: int) -> None:
         """Fold snapshots of orders likewise. Test orders complete nothing."""
@@ -158,6 +159,21 @@ class Checkouts:
         found = transaction.load(entities, keys)
         transaction.delete(entities, list(found))
         work.apply(entities, [Change(row, None) for row in found.values()], now_ms)
+
+
+def _without_redacted(
+    transaction: Transaction, events: Sequence[CheckoutEvent]
+) -> Sequence[CheckoutEvent]:
+    """Those that no redaction covers: what it covers is counted already."""
+    tokens = {token for event in events for token in _tokens(event)}
+    redacted = redacted_tokens(transaction, tokens)
+    return [event for event in events if redacted.keys().isdisjoint(_tokens(event))]
+
+
+def _tokens(event: CheckoutEvent) -> list[tuple[str, str]]:
+    """(shop, token) of the checkout and of its cart."""
+    cart = None if isinstance(event, Cart) else event.cart_token
+    return [(event.shop, token) for token in (event.token, cart) if token]
 
 
 def checked_minutes(abandoned_after_minutes: int) -> int:

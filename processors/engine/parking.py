@@ -6,13 +6,13 @@ log only.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from processors.engine.processor import Deltas, Projection, fold_entities, in_shop
 from processors.shopify.tolerance import Rejected
 from stream.record import Entry, Record
-from stream.store.contract import Cells, Entities, Transaction
+from stream.store.contract import Cells, Entities, Key, Transaction
 
 
 class ParkedRow(NamedTuple):
@@ -103,12 +103,13 @@ def replayed(entry: Entry) -> list[Record]:
 
 
 def _id(entry: Entry) -> str:
+    return parked_id(entry.record)
+
+
+def parked_id(record: Record) -> str:
     """The id of a parked record: where the processor met it, or, from the receiver, the delivery's
     id."""
-    name = (
-        entry.record.headers.get("parked_id")
-        or f"{entry.record.headers.get('topic', '')}:{entry.record.id}"
-    )
+    name = record.headers.get("parked_id") or f"{record.headers.get('topic', '')}:{record.id}"
     # Neither header is signed; a key of thousands of characters is more than an index takes.
     return name if len(name) <= LONGEST_ID else hashlib.sha256(name.encode()).hexdigest()
 
@@ -139,7 +140,7 @@ class ParkedProcessor:
             parked_partition=entry.partition,
             parked_offset=entry.offset,
             time_ms=entry.record.time_ms,
-            replayed=1 if headers.get("replayed") else 0,
+            replayed=1 if headers.get("replayed") or headers.get("redacted") else 0,
         )
 
     def apply(self, transaction: Transaction, events: Sequence[ParkedRow], now_ms: int) -> None:
@@ -185,3 +186,15 @@ def fold(row: ParkedRow | None, event: ParkedRow) -> ParkedRow:
 def cells(row: ParkedRow) -> Projection:
     """A record counts by its reason until it is replayed."""
     return [] if row.replayed else [(PARKED_CELLS, (row.shop, row.reason), (1,))]
+
+
+def unparked(transaction: Transaction, keys: Collection[Key]) -> None:
+    """Count these (shop, parked id) no longer: their records were erased."""
+    deltas, changed = Deltas(), []
+    for old in transaction.load(PARKED, keys).values():
+        if not old.replayed:
+            new = old._replace(replayed=1)
+            deltas.move(cells(old), cells(new))
+            changed.append(new)
+    transaction.save(PARKED, changed)
+    deltas.save(transaction)

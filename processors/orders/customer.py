@@ -8,6 +8,8 @@ from functools import lru_cache
 from processors.shopify.orders import Order
 
 GUEST = "g:"
+REDACTED = "x:"
+"""How the key begins that takes the place of a customer who was redacted (`processors/privacy`)."""
 
 
 @lru_cache(maxsize=1_024)

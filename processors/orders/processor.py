@@ -17,6 +17,7 @@ from processors.orders.aliases import Aliases
 from processors.orders.row import ORDERS, OrderRow
 from processors.orders.shop import SHOPS, OrderShopRow, learned
 from processors.orders.state import fold
+from processors.privacy.late import anonymised, redacted_orders
 from processors.shopify.orders import (
     CustomersMerged,
     Incomplete,
@@ -62,6 +63,7 @@ class OrdersProcessor:
             by_shop.setdefault(event.shop, []).append(event)
         if not by_shop:
             return
+        events = _without_redacted(transaction, events)
         work = self._projector.begin(transaction, by_shop)
         self._shops(transaction, by_shop, now_ms)
         for shop in sorted(by_shop):
@@ -118,6 +120,22 @@ class OrdersProcessor:
         """All `ticks`, one after the other."""
         for tick in self.ticks.values():
             tick(transaction, now_ms, shop)
+
+
+def _without_redacted(
+    transaction: Transaction, events: Sequence[OrderEvent]
+) -> Sequence[OrderEvent]:
+    """Orders of redacted persons count under their anonymous key."""
+    orders = [event for event in events if isinstance(event, Order)]
+    redacted = redacted_orders(transaction, orders) if orders else {}
+    if not redacted:
+        return events
+    return [
+        anonymised(event, row)
+        if isinstance(event, Order) and (row := redacted.get((event.shop, event.order_id)))
+        else event
+        for event in events
+    ]
 
 
 def _merge(

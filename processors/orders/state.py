@@ -4,7 +4,7 @@ in the same state."""
 
 import json
 
-from processors.orders.customer import customer_key, email_key
+from processors.orders.customer import GUEST, REDACTED, customer_key, email_key
 from processors.orders.row import OrderRow, blank
 from processors.shopify.landing import reduced
 from processors.shopify.orders import Order, OrderDeleted, OrderEvent, Refund, RefundCreated
@@ -108,7 +108,8 @@ def _snapshot(row: OrderRow | None, event: Order) -> OrderRow:
     """The newest snapshot, with the deletion and the refunds that are known already."""
     deleted, refunds = (row.deleted, row.refunds) if row is not None else (0, "")
     offset = event.processed_at.utcoffset()
-    return OrderRow(
+    redacted = row is not None and row.customer.removeprefix(GUEST).startswith(REDACTED)
+    new = OrderRow(
         shop=event.shop,
         order_id=event.order_id,
         updated_us=event.version.updated_us,
@@ -135,4 +136,13 @@ def _snapshot(row: OrderRow | None, event: Order) -> OrderRow:
         province=event.province,
         landing=_landing(row, event),
         detail=event.detail,
+    )
+    if row is None or not redacted:
+        return new
+    # Who was redacted stays so, whatever is still delivered of their order.
+    return new._replace(
+        customer=row.customer,
+        email="",
+        checkout_token=row.checkout_token,
+        cart_token=row.cart_token,
     )

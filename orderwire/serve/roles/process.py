@@ -25,6 +25,7 @@ from orderwire.serve.feeds import feeds, keeping_contacts, running
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
 from orderwire.serve.isolation import Parts
 from orderwire.serve.rebuilding import rebuild
+from orderwire.serve.redacting import redact
 from orderwire.serve.registry import PROCESSORS, projections
 from orderwire.serve.schedule import ledger as schedule
 from orderwire.serve.schedule.jobs import jobs
@@ -100,6 +101,7 @@ async def _work(
         asyncio.create_task(parts.keep("retention", partial(_retain, source, store, settings))),
         asyncio.create_task(parts.keep("rebuild", partial(rebuild, store, made))),
         asyncio.create_task(parts.keep("sweep", partial(keep_swept, store, made.values()))),
+        asyncio.create_task(parts.keep("redaction", partial(redact, settings, store, source))),
         *(asyncio.create_task(parts.keep(name, aside)) for name, aside in out.asides().items()),
     ]
     sender = asyncio.create_task(parts.keep("sender", out.sender.run))

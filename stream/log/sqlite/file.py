@@ -7,7 +7,7 @@ is one INSERT however many records it has.
 import sqlite3
 import struct
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +44,7 @@ OLDEST = (
     "SELECT last, count, newest_ms, length(records) FROM batches_{id} WHERE last < ? ORDER BY last "
     "LIMIT ?"
 )
+REPLACE = "UPDATE batches_{id} SET records = ? WHERE last = ?"
 DELETE = "DELETE FROM batches_{id} WHERE last = ?"
 RAISE_FLOOR = "UPDATE topics SET floor = max(floor, ?) WHERE id = ?"
 """`floor` lies above every offset that retention has dropped. So all rows of a topic may go, and
@@ -136,6 +137,8 @@ class LogFile:
         )
         # In WAL mode FULL syncs at every commit (sqlite.org/pragma.html#pragma_synchronous).
         self._db.execute("PRAGMA synchronous=FULL")
+        # Bodies are personal data: what retention or a redaction removes is overwritten with zeros.
+        self._db.execute("PRAGMA secure_delete=ON")
         # Checkpoints have a thread of their own (`stream/log/sqlite/threads.py`).
         self._db.execute("PRAGMA wal_autocheckpoint=0")
         self._db.execute(
@@ -187,6 +190,54 @@ class LogFile:
                 break
         rows.close()
         return entries
+
+    def rewrite(
+        self,
+        topic: str,
+        offset: int,
+        until: int,
+        rewrite: Callable[[Record], Record | None],
+        at_most_bytes: int,
+    ) -> tuple[int, int]:
+        """Replace records from `offset` to `until` (exclusive) in place, a few batches of them.
+
+        `rewrite` answers None for what stays. Returns where to go on, and how many were replaced.
+        """
+        table = self._find(topic)
+        if table is None:
+            return until, 0
+        size, replaced, changed, after = 0, 0, list[tuple[bytes, int]](), until
+        rows = self._db.execute(READ.format(id=table), (offset,))
+        for last, count, blob in rows:
+            base = last - count + 1
+            if base >= until:
+                break
+            records = _decoder.decode(blob)
+            after = min(last + 1, until)
+            for place, record in enumerate(records, base):
+                new = rewrite(record) if offset <= place < until else None
+                if new is not None:
+                    records[place - base] = new
+                    replaced += 1
+                    changed.append((b"", last))
+            if changed and changed[-1][1] == last:
+                whole = [encode(record) for record in records]
+                changed = [each for each in changed if each[1] != last]
+                changed.append((_batch(whole).records, last))
+            size += len(blob)
+            if size >= at_most_bytes:
+                break
+        else:
+            after = until
+        rows.close()
+        if changed:
+            with WriteTransaction(self._db):
+                self._db.executemany(REPLACE.format(id=table), changed)
+        return after, replaced
+
+    def truncate_wal(self) -> bool:
+        """Copy all of the WAL into the file and cut it off; False where somebody was in the way."""
+        return int(self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]) == 0
 
     def holds(self, topic: str, offset: int) -> bool:
         """Whether there is a record at or after `offset`."""

@@ -1,0 +1,258 @@
+"""Carries out privacy requests in the store and in the embedded log; a part of the role `process`,
+and the whole of `orderwire redact`.
+
+On Kafka a record cannot be changed: its topics keep bodies for at most 30 days. A spool on this
+machine is erased like an embedded log. A record is erased once every processor has read it.
+"""
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from destinations.forgetting import forget_browser, forget_contacts, forget_events
+from orderwire.serve.feeds import feeds
+from orderwire.serve.registry import projections
+from orderwire.settings.program import Settings
+from processors.engine.parking import parked_id, unparked
+from processors.engine.stops import first_needed
+from processors.privacy import export, steps
+from processors.privacy.erasing import Entities
+from processors.privacy.finding import found
+from processors.privacy.late import salt_of
+from processors.privacy.records import blanked, matcher
+from processors.privacy.rows import (
+    ASKED,
+    CLOSED,
+    DATA_REQUEST,
+    ERASED,
+    FOUND,
+    SHOP,
+    STORED,
+    UNINSTALLED,
+    RedactionRow,
+)
+from processors.privacy.subject import Subject, marked
+from stream.log.contract import Log, Unavailable
+from stream.log.sqlite.rewriting import empty_wal, end_of, rewrite_step, topics_of
+from stream.record import TOPICS, Record
+from stream.store.contract import Key, Store, StoreUnavailable
+from stream.store.sql.wal import empty_wal as empty_store_wal
+
+LOOK_EVERY_S = 5.0
+WATCH_EVERY_S = 3_600.0
+SCANNED = 500
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class Redacting:
+    """Does what is asked. Methods block; one thread at a time."""
+
+    settings: Settings
+    store: Store
+    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    entities: Entities = field(init=False)
+    forget: Mapping[str, steps.Forget] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.entities = Entities(self.store, list(projections(self.settings).values()))
+        self.forget = {
+            "events": forget_events,
+            "contacts": forget_contacts,
+            "browser": forget_browser,
+            "refetches": _forget_refetches,
+        }
+
+    def work(self, shop: str | None = None) -> list[RedactionRow]:
+        """Take every redaction as far as it goes now; what still waits."""
+        with self.store.snapshot() as snapshot:
+            rows = steps.waiting(snapshot, shop)
+        left = []
+        for row in rows:
+            row = self._store_part(row)
+            if row.state == STORED:
+                row = self._log_part(row)
+            if row.state not in (ERASED, CLOSED):
+                left.append(row)
+        return left
+
+    def watch(self) -> None:
+        """Erase records of redacted persons that arrived late; forget marks that are old enough."""
+        with self.store.snapshot() as snapshot:
+            rows = steps.watching(snapshot)
+        for row in rows:
+            self._scan(row)
+        with self.store.begin() as transaction:
+            steps.close_old(transaction, self.clock_ms())
+
+    def _store_part(self, row: RedactionRow) -> RedactionRow:
+        if row.kind == UNINSTALLED:
+            return self._uninstall(row)
+        if row.kind == DATA_REQUEST:
+            return row
+        if row.state == ASKED:
+            row = steps.find(self.store, row)
+        if row.state == FOUND:
+            row = steps.erase(self.store, row, self.entities, self.forget, self.clock_ms())
+            log.info("redacted in the store", shop=row.shop, request=row.id, rows=row.counts)
+        return row
+
+    def _uninstall(self, row: RedactionRow) -> RedactionRow:
+        """The app's tokens are void. Data goes with shop/redact, 48 hours later."""
+        with self.store.begin() as transaction:
+            transaction.execute("DELETE FROM admin_token WHERE shop = :shop", shop=row.shop)
+            done = steps.moved(
+                transaction, row, state=CLOSED, subject="", erased_ms=self.clock_ms()
+            )
+        log.warning("the app was uninstalled", shop=row.shop, request=row.id)
+        return done
+
+    def _log_part(self, row: RedactionRow) -> RedactionRow:
+        if not self._scan(row):
+            return row
+        if not self._settled():
+            return row
+        with self.store.begin() as transaction:
+            done = steps.moved(transaction, row, state=ERASED, erased_ms=self.clock_ms())
+        log.info("redacted", shop=row.shop, request=row.id)
+        return done
+
+    def _settled(self) -> bool:
+        """Whether what was erased is nowhere in the files any more."""
+        store_file = self.settings.store_file
+        files = [path for path in self._files() if path.exists()]
+        return (store_file is None or empty_store_wal(store_file)) and all(map(empty_wal, files))
+
+    def _files(self) -> list[Path]:
+        log_file = self.settings.log_file
+        return [self.settings.spool] if log_file is None else [log_file]
+
+    def _scan(self, row: RedactionRow) -> bool:
+        """Erase the log's records of the subject from where the redaction is; False where some are
+        not read by everybody yet."""
+        with self.store.snapshot() as snapshot:
+            salt, marks = salt_of(snapshot), steps.marks_by_shop(snapshot, [row.shop])
+            needed = first_needed(snapshot)
+        cursor: dict[str, int] = json.loads(row.cursor)
+        matches, whole, erased = matcher(salt, marks), True, 0
+        parked_keys: set[Key] = set()
+
+        def rewrite(record: Record) -> Record | None:
+            mine = record.headers.get("shop") == row.shop
+            everybody = row.kind == SHOP and mine and record.time_ms <= row.asked_ms
+            if "redacted" in record.headers or not (everybody or (mine and matches(record))):
+                return None
+            if record.topic == "parked":
+                parked_keys.add((row.shop, parked_id(record)))
+            return blanked(record)
+
+        for path in self._files():
+            if not path.exists():
+                continue
+            for topic in topics_of(path):
+                place = topic if self.settings.log_file else f"spool/{topic}"
+                end = end_of(path, topic)
+                readers = {name for name, of in feeds(self.settings).items() if of == topic}
+                until = min([end, *(needed.get((name, topic, 0), 0) for name in readers)])
+                offset = cursor.get(place, 0)
+                while offset < until:
+                    offset, replaced = rewrite_step(path, topic, offset, until, rewrite)
+                    erased += replaced
+                cursor[place] = max(offset, cursor.get(place, 0))
+                whole = whole and until >= end
+        self._note_scan(row, cursor, erased, parked_keys)
+        return whole
+
+    def _note_scan(
+        self, row: RedactionRow, cursor: Mapping[str, int], erased: int, parked_keys: set[Key]
+    ) -> None:
+        with self.store.begin() as transaction:
+            unparked(transaction, parked_keys)
+            counts = json.loads(row.counts)
+            if erased:
+                counts["records"] = counts.get("records", 0) + erased
+            steps.moved(
+                transaction,
+                row,
+                cursor=json.dumps(cursor, sort_keys=True),
+                counts=json.dumps(counts, sort_keys=True),
+            )
+
+
+def _forget_refetches(store: Store, shop: str, subject: Subject) -> int:
+    """Orders that were still to be asked for."""
+    with store.begin() as transaction:
+        if subject.everybody:
+            return transaction.execute("DELETE FROM order_refetch WHERE shop = :shop", shop=shop)
+        return sum(
+            transaction.execute(
+                "DELETE FROM order_refetch WHERE shop = :shop AND gid = :gid",
+                shop=shop,
+                gid=f"gid://shopify/Order/{order}",
+            )
+            for order in subject.orders
+        )
+
+
+async def answer_data_request(
+    redacting: Redacting, source: Log, row: RedactionRow, folder: Path
+) -> Path:
+    """Write what is held of the person to a file for the merchant, readable by this user only."""
+    subject = await asyncio.to_thread(_found, redacting.store, row)
+    with redacting.store.snapshot() as snapshot:
+        rows = export.stored(snapshot, row.shop, subject)
+    asked = {mark: redacting.clock_ms() for mark, _ in marked(subject.key, row.shop, subject)}
+    matches = matcher(subject.key, {row.shop: asked})
+    deliveries: list[dict[str, Any]] = []
+    for topic in TOPICS:
+        for partition, span in (await source.spans(topic)).items():
+            offset = span.first
+            while entries := await source.scan(topic, partition, offset, SCANNED):
+                offset = entries[-1].offset + 1
+                deliveries += [
+                    export.delivery(each.record) for each in entries if matches(each.record)
+                ]
+    told = {"shop": row.shop, "request": row.id, "stored": rows, "deliveries": deliveries}
+    path = folder / f"{row.shop}-{''.join(c for c in row.id if c.isalnum() or c in '-_')[:64]}.json"
+    await asyncio.to_thread(_write, path, told)
+    with redacting.store.begin() as transaction:
+        steps.moved(transaction, row, state=CLOSED, subject="", erased_ms=redacting.clock_ms())
+    log.warning("a data request was answered: give the file to the merchant", path=str(path))
+    return path
+
+
+def _found(store: Store, row: RedactionRow) -> Subject:
+    with store.snapshot() as snapshot:
+        return found(snapshot, row.shop, steps.subject_of(row))
+
+
+def _write(path: Path, told: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    draft = path.with_suffix(".part")
+    draft.unlink(missing_ok=True)
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(told, file, indent=1, ensure_ascii=False)
+    draft.replace(path)
+
+
+async def redact(settings: Settings, store: Store, source: Log) -> None:
+    """Do what is asked, until cancelled."""
+    redacting, watched_s = Redacting(settings, store), 0.0
+    while True:
+        try:
+            for row in await asyncio.to_thread(redacting.work):
+                if row.kind == DATA_REQUEST:
+                    await answer_data_request(redacting, source, row, settings.privacy_folder)
+            if time.monotonic() - watched_s >= WATCH_EVERY_S or not watched_s:
+                watched_s = time.monotonic()
+                await asyncio.to_thread(redacting.watch)
+        except (StoreUnavailable, Unavailable) as error:
+            log.warning("redaction put off", error=str(error))
+        await asyncio.sleep(LOOK_EVERY_S)

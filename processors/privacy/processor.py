@@ -1,0 +1,61 @@
+"""The processor of privacy requests: notes each once; `orderwire/serve/redacting.py` does them."""
+
+import secrets
+from collections.abc import Callable, Sequence
+
+from processors.privacy.request import Request, decode_request
+from processors.privacy.rows import ASKED, REDACTIONS, RedactionRow
+from processors.privacy.rows import SHOP as SHOP_KIND
+from processors.privacy.subject import Subject, encode
+from stream.record import Entry
+from stream.store.contract import Key, Transaction
+
+
+class Privacy:
+    """A `processors.engine.processor.Processor`."""
+
+    name = "privacy"
+    topic = "privacy"
+
+    def __init__(self, new_key: Callable[[], str] = lambda: secrets.token_hex(16)) -> None:
+        self._new_key = new_key
+
+    def decode(self, entry: Entry) -> Request | None:
+        """Raises Rejected."""
+        return decode_request(entry)
+
+    def apply(self, transaction: Transaction, events: Sequence[Request], now_ms: int) -> None:
+        """Note what is not noted yet."""
+        note(transaction, events, self._new_key)
+
+    def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
+        """Time changes nothing here."""
+
+
+def note(
+    transaction: Transaction, requests: Sequence[Request], new_key: Callable[[], str]
+) -> list[RedactionRow]:
+    """The requests' rows; made where there are none yet."""
+    by_key: dict[Key, Request] = {(each.shop, each.id): each for each in requests}
+    found = transaction.load(REDACTIONS, by_key)
+    new = [_row(each, new_key()) for key, each in by_key.items() if key not in found]
+    if new:
+        transaction.save(REDACTIONS, new)
+    return [*found.values(), *new]
+
+
+def subject_of_request(request: Request, key: str) -> Subject:
+    """Whom a request is about."""
+    return Subject(
+        key,
+        request.customers,
+        request.emails,
+        request.phones,
+        request.orders,
+        everybody=request.kind == SHOP_KIND,
+    )
+
+
+def _row(request: Request, key: str) -> RedactionRow:
+    subject = encode(subject_of_request(request, key))
+    return RedactionRow(request.shop, request.id, request.kind, request.asked_ms, ASKED, subject)
