@@ -50,9 +50,14 @@ class MoneyJson(TypedDict):
     currency_code: Annotated[str, Meta(description="ISO 4217 code.", examples=["USD"])]
 
 
-@lru_cache(maxsize=512)
 def is_iso_4217(currency: str) -> bool:
     """Whether ISO 4217 has the code (in capitals)."""
+    # Senders write this text: what is no code by its length is not remembered.
+    return len(currency) == 3 and _is_listed(currency)
+
+
+@lru_cache(maxsize=512)
+def _is_listed(currency: str) -> bool:
     return is_currency(currency)
 
 

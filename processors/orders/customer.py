@@ -12,11 +12,24 @@ REDACTED = "x:"
 """How the key begins that takes the place of a customer who was redacted (`processors/privacy`)."""
 
 
-@lru_cache(maxsize=1_024)
+LONGEST_ADDRESS = 254
+"""Characters of an e-mail address (RFC 3696, erratum 1690). Longer text is hashed each time, so
+that what is remembered takes 1 MB at most."""
+
+
 def email_key(email: str | None) -> str:
     """Half of the SHA-256 of the normalised address, as 32 hex digits; "" without an address."""
     if not email:
         return ""
+    return _remembered(email) if len(email) <= LONGEST_ADDRESS else _hashed(email)
+
+
+@lru_cache(maxsize=1_024)
+def _remembered(email: str) -> str:
+    return _hashed(email)
+
+
+def _hashed(email: str) -> str:
     composed = email if email.isascii() else unicodedata.normalize("NFC", email)
     address = composed.strip().lower()
     return hashlib.sha256(address.encode("utf-8", "replace")).hexdigest()[:32]

@@ -68,13 +68,24 @@ SOURCES: Final = {
 _PLATFORMS: Final = frozenset(SOURCES.values())
 PAID_MEDIUM: Final = re.compile(r"cpc|cpm|cpv|ppc|paid|ads?\b|display")
 _WORDS: Final = re.compile(r"[^\W_]+")
+REMEMBERED_CHARACTERS: Final = 500
+"""Longer landing sites and sources are read each time, so that those remembered take 4 MB each at
+most."""
 _NOISE: Final = frozenset(("www", "com", "m", "l", "lm", "ad", "ads", "paid", "cpc", "ppc"))
 
 
-@lru_cache(maxsize=4096)
 def channel(source: str) -> str:
     """The channel of a `utm_source` or a spend report: `Facebook_Ads` -> `meta`; an unknown one
     keeps its own name."""
+    return _known_channel(source) if len(source) <= REMEMBERED_CHARACTERS else _channel(source)
+
+
+@lru_cache(maxsize=4_096)
+def _known_channel(source: str) -> str:
+    return _channel(source)
+
+
+def _channel(source: str) -> str:
     name = clean(source, NAME_CHARACTERS).casefold()
     words = "".join(word for word in _WORDS.findall(name) if word not in _NOISE) or "".join(
         _WORDS.findall(name)
@@ -102,10 +113,6 @@ def _channel_of(found: dict[str, str]) -> str:
     ):
         return click
     return source
-
-
-REMEMBERED_CHARACTERS: Final = 500
-"""Longer landing sites are read each time, so that those remembered take 4 MB at most."""
 
 
 def attribute(landing_site: str | None) -> Attribution:
