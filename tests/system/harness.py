@@ -94,11 +94,12 @@ class System:
         script: Script | None = None,
         shop: Mapping[str, str | float] | None = None,
         other_shops: Sequence[str] = (),
+        destinations: Mapping[str, Mapping[str, str | bool]] | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """`log_url` and `store_url` default to SQLite files in `folder`. `script` is Meta's mood
         (`graph_replies.Weather(...).script()`). `shop` adds to the shop's settings (names of
-        orderwire.toml), `environment` to serve's."""
+        orderwire.toml), `destinations` are its accounts by name, `environment` adds to serve's."""
         self.folder, self.roles = folder, tuple(roles)
         folder.mkdir(parents=True, exist_ok=True)
         self.now = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=30)
@@ -106,6 +107,7 @@ class System:
         it is sent."""
         self.graph = GraphStandIn(script, tokens={ACCESS_TOKEN: [PIXEL]})
         self._shop, self._other_shops = dict(shop or {}), tuple(other_shops)
+        self._destinations = dict(destinations or {})
         self._receiver, self._api = f"127.0.0.1:{free_port()}", f"127.0.0.1:{free_port()}"
         self._variables = {
             "ORDERWIRE_LOG_URL": log_url or f"sqlite:///{folder / 'log.db'}",
@@ -135,6 +137,9 @@ class System:
         } | self._shop
         lines = [f"{name} = {orjson.dumps(value).decode()}" for name, value in shop.items()]
         tables = [f'[shops."{SHOP}"]', *lines]
+        for name, account in self._destinations.items():
+            tables.append(f'[shops."{SHOP}".destinations.{name}]')
+            tables += [f"{key} = {orjson.dumps(value).decode()}" for key, value in account.items()]
         for other in self._other_shops:
             tables += [f'[shops."{other}"]', f'webhook_secret = "{SECRET}"']
         (self.folder / "orderwire.toml").write_text("\n".join([*tables, ""]))
