@@ -1,0 +1,234 @@
+"""What the store keeps of an order: bytes and rows by table, on its day and later.
+
+    python -m bench.growth [VISITS]
+
+A simulated shop's deliveries of one day, orders and checkouts, are folded by every processor of
+`serve` into SQLite, and each Purchase event is settled as sent. Then the clock moves, and ticks and
+the sweep of zero cells run until they find nothing more to do. Bytes are those of whole pages,
+indexes counted with their table, after VACUUM. As many deliveries of a topic that orderwire does
+not know are parked. Bodies are in the log, whose retention bounds it; they are not counted.
+"""
+
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from multidict import CIMultiDict
+
+from destinations.delivery.ledger import claim, settle_sent
+from destinations.delivery.results import Attempt
+from ingest.shopify import webhooks
+from orderwire.serve.feeds import FEEDS, running
+from orderwire.serve.registry import PROCESSORS, projections
+from orderwire.serve.sweeping import sweep
+from orderwire.settings.program import Settings
+from processors.engine.parking import parked
+from processors.engine.processor import Processor
+from processors.shopify.tolerance import Rejected
+from simulator.shop.delivery import Delivery
+from simulator.shop.shop import ShopSimulator
+from stream.record import Entry, Record
+from stream.store.contract import Move
+from stream.store.sql.store import SqlStore
+
+SHOP = "bench.myshopify.com"
+UNKNOWN = "products/update"
+VARIABLES = {
+    "SHOPIFY_SHOP": SHOP,
+    "SHOPIFY_WEBHOOK_SECRET": "a shared secret",
+    "META_PIXEL_ID": "1234567890",
+    "META_ACCESS_TOKEN": "token",
+}
+BATCH = 500
+DAY_MS = 86_400_000
+DAYS = (0, 31, 91)
+LEAST = 3.0
+"""Bytes an order; tables below that are one line together."""
+
+
+class Table(NamedTuple):
+    """What a table takes."""
+
+    rows: int
+    size: int
+
+
+def deliveries(visits: int, start: datetime) -> Iterator[Delivery]:
+    """What the shop sends within a day."""
+    shop = ShopSimulator(1, SHOP, VARIABLES["SHOPIFY_WEBHOOK_SECRET"], start, visits // 2)
+    step = timedelta(days=1) / visits
+    for number in range(visits):
+        yield from shop.visit(start + number * step)
+
+
+def entries(sent: Sequence[Delivery], start_ms: int) -> list[Entry]:
+    """As the log has them."""
+    made = [
+        Entry(
+            webhooks.identify(
+                SHOP, CIMultiDict(one.headers), one.body, start_ms + number * DAY_MS // len(sent)
+            ).record,
+            0,
+            number,
+        )
+        for number, one in enumerate(sent)
+    ]
+    unknown = [
+        Entry(
+            Record(
+                "parked",
+                SHOP,
+                f"{number:032x}",
+                each.record.time_ms,
+                {
+                    "source": "shopify",
+                    "shop": SHOP,
+                    "topic": UNKNOWN,
+                    "parked_reason": "unknown_topic",
+                    "parked_from": "receiver",
+                },
+                b"{}",
+            ),
+            0,
+            number,
+        )
+        for number, each in enumerate(made)
+    ]
+    return made + unknown
+
+
+def fold(
+    store: SqlStore, processors: Mapping[str, Processor[Any]], log: Sequence[Entry], now_ms: int
+) -> None:
+    """Every record by every processor that reads its topic, in batches, as the runner does."""
+    for name, processor in processors.items():
+        topic = FEEDS[name]
+        mine = [entry for entry in log if entry.record.topic == topic]
+        loaded = None
+        for start in range(0, len(mine), BATCH):
+            batch = mine[start : start + BATCH]
+            events = []
+            for entry in batch:
+                try:
+                    events.append(processor.decode(entry))
+                except Rejected as rejected:
+                    parked(entry, rejected)
+            move = Move(loaded, batch[-1].offset + 1, len(batch))
+            loaded = move.next
+            with store.begin() as transaction:
+                transaction.advance(name, topic, {0: move}, batch[-1].record.time_ms)
+                processor.apply(
+                    transaction, [event for event in events if event is not None], now_ms
+                )
+
+
+def send(store: SqlStore, now_ms: int) -> None:
+    """Settle every event that waits as taken."""
+    while True:
+        with store.begin() as transaction:
+            rows = claim(transaction, store.dialect, SHOP, "meta", "bench", now_ms, 60_000, BATCH)
+        if not rows:
+            return
+        details = {"code": None, "subcode": None, "fbtrace_id": "AbCdEfGhIjKlMnOpQrStUv"}
+        with store.begin() as transaction:
+            settle_sent(
+                transaction, store.dialect, rows, Attempt(now_ms, 120, "sent", 200, details)
+            )
+
+
+def age(
+    store: SqlStore, settings: Settings, processors: Mapping[str, Processor[Any]], now_ms: int
+) -> None:
+    """Let time alone do what it does until then."""
+    before = -1
+    while (rows := sum(table.rows for table in sizes(store, vacuum=False).values())) != before:
+        before = rows
+        for _ in range(20):
+            for processor in processors.values():
+                with store.begin() as transaction:
+                    processor.tick(transaction, now_ms)
+    sweep(store, projections(settings).values())
+    with store.begin() as transaction:
+        transaction.forget_changes(2**62)
+
+
+def sizes(store: SqlStore, *, vacuum: bool = True) -> dict[str, Table]:
+    """Rows and bytes of every table, its indexes with it."""
+    with store.snapshot() as snapshot:
+        path = snapshot.query("PRAGMA database_list")[0].file
+    connection = sqlite3.connect(path, isolation_level=None)
+    if vacuum:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        connection.execute("VACUUM")
+    found = {}
+    names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
+    for (name,) in names:
+        (rows,) = connection.execute(f'SELECT count(*) FROM "{name}"').fetchone()
+        (size,) = connection.execute(
+            "SELECT coalesce(sum(pgsize), 0) FROM dbstat WHERE name IN"
+            " (SELECT name FROM sqlite_master WHERE tbl_name = ?)",
+            (name,),
+        ).fetchone()
+        found[str(name)] = Table(rows, size)
+    connection.close()
+    return found
+
+
+def report(found: Sequence[Mapping[str, Table]], orders: int, sent: int) -> None:
+    """One line a table: rows and bytes per order at each age."""
+    header = "".join(f"{f'after {days} days':>24}" for days in DAYS)
+    print(f"{'per order':24}{header}")
+    rest = [Table(0, 0) for _ in DAYS]
+    for name in sorted(found[0], key=lambda each: -found[0][each].size):
+        at = [each[name] for each in found]
+        if name == "parked":
+            continue
+        if max(table.size for table in at) / orders < LEAST:
+            rest = [Table(a.rows + b.rows, a.size + b.size) for a, b in zip(rest, at, strict=True)]
+            continue
+        print(f"{name:24}" + "".join(_cell(table, orders) for table in at))
+    print(f"{'all others':24}" + "".join(_cell(table, orders) for table in rest))
+    sums = [sum(table.size for name, table in each.items() if name != "parked") for each in found]
+    print(f"{'bytes':24}" + "".join(f"{size / orders:>24,.0f}" for size in sums))
+    print(f"\n{'per unknown delivery':24}" + "".join(_cell(each["parked"], sent) for each in found))
+
+
+def _cell(table: Table, of: int) -> str:
+    return f"{f'{table.rows / of:.2f} rows {table.size / of:6.0f} B':>24}"
+
+
+def main(visits: int = 10_000) -> None:
+    """Print the table."""
+    start = datetime(2026, 11, 22, tzinfo=UTC)
+    start_ms = int(start.timestamp() * 1000)
+    with tempfile.TemporaryDirectory(prefix="bench-growth-") as folder:
+        store_url = f"sqlite:///{Path(folder) / 'state.db'}"
+        settings = Settings.load({**VARIABLES, "ORDERWIRE_STORE_URL": store_url})
+        store = SqlStore.open(store_url)
+        made = projections(settings)
+        processors = {name: PROCESSORS[name](settings, made) for name in running(settings)}
+        sent = list(deliveries(visits, start))
+        found: list[dict[str, Table]] = []
+        for days in DAYS:
+            now_ms = start_ms + (1 + days) * DAY_MS
+            if not found:
+                fold(store, processors, entries(sent, start_ms), now_ms)
+                send(store, now_ms)
+            else:
+                age(store, settings, processors, now_ms)
+            found.append(sizes(store))
+        orders = found[0]["shop_order"].rows
+        print(
+            f"growth: {orders:,} orders, {len(sent):,} deliveries"
+            f" ({len(sent) / orders:.1f} an order), {len(sent):,} of an unknown topic; SQLite"
+        )
+        report(found, orders, len(sent))
+        store.close()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)
