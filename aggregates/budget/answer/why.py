@@ -16,6 +16,12 @@ def why(assessed: Assessment, terms: Terms, reason: str | None) -> str:
         change = "Stop it" if current == 0 or advice.recommended == 0 else "Cut"
         return f"{change}: its {_seen(found)}, so it loses money with P = {_loss(found):.0%}."
     target = f"{amount(advice.target, terms.currency)} {terms.currency} a day"
+    if advice.recommended > max(current, advice.target):
+        # Tomorrow's steps leave some of the bankroll; in the long run better campaigns take it.
+        return (
+            f"Raise while the bankroll has room: its {_seen(found)}; once better campaigns have"
+            f" grown, {target} of it is left."
+        )
     if advice.recommended > current:
         return f"Raise towards {target}: its {_seen(found)}{_staked(found, advice, terms)}."
     if advice.binding == "bankroll":

@@ -22,6 +22,7 @@ from tests.support.budget_shop import (
     ask,
     fold,
     iso,
+    only,
     order_records,
     report,
     steady,
@@ -442,6 +443,24 @@ def test_one_plain_sentence_says_why(
     for word in words:
         assert word in campaign["why"]
     assert campaign["why"].endswith(".")
+
+
+@on_sqlite
+def test_a_raise_that_better_campaigns_will_take_back_says_so(store: SqlStore) -> None:
+    days = range(TODAY - 40, TODAY + 1)
+    good, better = (
+        steady(days, (0.3, 0.1), 3_000, "Good", "1"),
+        steady(days, (1.9, 1.7), 1_000, "Better", "2"),
+    )
+    fold(store, [*good, *better])
+    answer = ask(store, Merchant("USD", 20_000, 0.5))
+    shown = only(answer, campaign_id="1")
+    now, tomorrow, target = (
+        float(shown[f"{name}_budget"]["amount"]) for name in ("current", "recommended", "target")
+    )
+    assert target < now < tomorrow
+    assert shown["why"].startswith("Raise while the bankroll has room")
+    assert "towards" not in shown["why"]
 
 
 @on_sqlite
