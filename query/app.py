@@ -83,9 +83,8 @@ def make_app(
 
 
 def _handler(route: ApiRoute, services: Services) -> Handle:
-    settings = services.settings
-
     async def handle(request: web.Request) -> web.StreamResponse:
+        settings = services.settings  # they may be replaced while the application is up
         request[ROUTE] = route.path
         reach = Reach() if route.scope == "open" else authorise_request(request)
         if route.scope == "installation" and reach.shops is not None:

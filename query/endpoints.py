@@ -247,6 +247,11 @@ async def readyz(asked: Asked) -> web.Response:
             else still
         )
         notes += [
+            f"role {role.role} goes by older settings: {error}"
+            for role in roles
+            if role.alive and (error := role.details.get("settings_error"))
+        ]
+        notes += [
             f"role {role.role} ended and is started again: {role.failed}"
             if role.failed
             else f"role {role.role} ({role.instance}) has no fresh heartbeat"

@@ -212,6 +212,7 @@ def status_answer(
                 alive=role.alive,
                 beat_at=instant(role.beat_ms),
                 failed=role.failed,
+                settings_error=role.details.get("settings_error"),
             )
             for role in roles
         ],

@@ -34,6 +34,14 @@ class RoleStatus(Struct, frozen=True, kw_only=True):
             examples=["LogError: log data/log.db: not a SQLite database"],
         ),
     ]
+    settings_error: Annotated[
+        str | None,
+        Meta(
+            description="Why orderwire.toml was not read again when it changed: the role goes by"
+            " the settings of before; null otherwise.",
+            examples=["orderwire.toml cannot be read: Expected '=' after a key"],
+        ),
+    ]
 
 
 class ProcessorStatus(Struct, frozen=True, kw_only=True):

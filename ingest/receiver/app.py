@@ -47,9 +47,7 @@ class Receiver:
         """`shops`: domain to webhook secrets, newest first. `clock`: Unix milliseconds. The caller
         closes `log`, after the server's clean-up. Raises ValueError for a shop without a secret."""
         self.ready = True
-        self._meta_apps, self._pixel = tuple(meta), pixel
-        self._shops = frozenset(shop.lower() for shop in shops)
-        self._handlers = self._addresses(shopify.identifier(shops))
+        self.take_from(shops, meta, pixel)
         self._clock = clock
         self._accepted = Accepted(clock)
         self._limits, self._connections = limits, connections
@@ -60,6 +58,19 @@ class Receiver:
         metrics.watch_in_flight(lambda: self._in_flight.used)
         self._tally = tally or Tally()
         metrics.watch_last_deliveries(lambda: self._tally.last_ms)
+
+    def take_from(
+        self,
+        shops: Mapping[str, Sequence[bytes]],
+        meta: Sequence[MetaApp],
+        pixel: PixelPosts | None,
+    ) -> None:
+        """Take deliveries of these shops, from the next one on. Raises ValueError, and then nothing
+        has changed."""
+        identify = shopify.identifier(shops)
+        self._meta_apps, self._pixel = tuple(meta), pixel
+        self._shops = frozenset(shop.lower() for shop in shops)
+        self._handlers = self._addresses(identify)
 
     def server(self) -> web.Server:
         """For `web.ServerRunner`, within a running loop.

@@ -77,6 +77,8 @@ def _show(answer: Mapping[str, Any]) -> None:
         for r in answer["roles"]:
             if r["failed"]:
                 typer.echo(f"  {r['role']} ended: {r['failed']}")
+            if r["settings_error"]:
+                typer.echo(f"  {r['role']} goes by older settings: {r['settings_error']}")
     else:
         typer.echo("Roles: none has reported; start them with `orderwire serve`")
     rows = [

@@ -15,6 +15,7 @@ import structlog
 from orderwire import logs
 from orderwire.private_files import tighten
 from orderwire.serve.heartbeat import Identity, report_failure
+from orderwire.serve.live_settings import LiveSettings
 from orderwire.settings.program import ConfigurationError, Settings
 from stream.store.contract import Incompatible
 from stream.store.sql.plain import PlainStore
@@ -39,6 +40,7 @@ def main() -> int:
     )
     arguments = parser.parse_args()
     logs.configure(arguments.role)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are settings to read again
     os.umask(0o077)  # files that hold bodies or secrets are their owner's only
     identity, settings = Identity(arguments.role, arguments.restarts), None
     try:
@@ -88,10 +90,16 @@ async def _run(role: str, settings: Settings, identity: Identity, supervisor: in
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     log.info("started", restarts=identity.restarts)
+    live = LiveSettings(settings)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, live.ask)
     orphaned = None if supervisor is None else asyncio.create_task(_end_without(supervisor, stop))
     module = importlib.import_module(f"orderwire.serve.roles.{role}")
     settle_garbage_collector()
-    await module.run(settings, stop, identity)
+    watching = asyncio.create_task(live.watch(), name="settings")
+    try:
+        await module.run(live, stop, identity)
+    finally:
+        watching.cancel()
     if orphaned is not None:
         orphaned.cancel()
     log.info("stopped")

@@ -78,7 +78,7 @@ class Supervisor:
     ) -> None:
         self._children = [Child(role) for role in roles]
         self._command, self._pauses_s = command, pauses_s
-        self._stopping = False
+        self._stopping, self._on_terminal = False, sys.stdin is not None and sys.stdin.isatty()
 
     def run(self) -> int:
         """Block until SIGTERM or SIGINT. Returns 78 if the configuration of every role is
@@ -86,7 +86,12 @@ class Supervisor:
         for name, value in SMALL.items():
             os.putenv(name, value)
         previous = {
-            number: signal.signal(number, self._stop) for number in (signal.SIGTERM, signal.SIGINT)
+            number: signal.signal(number, handler)
+            for number, handler in (
+                (signal.SIGTERM, self._stop),
+                (signal.SIGINT, self._stop),
+                (signal.SIGHUP, self._reload),
+            )
         }
         try:
             while not self._stopping:
@@ -103,6 +108,15 @@ class Supervisor:
 
     def _stop(self, number: int, frame: object) -> None:
         self._stopping = True
+
+    def _reload(self, number: int, frame: object) -> None:
+        """Roles read their shops again. A terminal that was closed sends the same signal."""
+        if self._on_terminal and not sys.stdin.isatty():
+            self._stopping = True
+            return
+        for child in self._children:
+            if child.process is not None:
+                child.process.send_signal(signal.SIGHUP)
 
     def _look(self, child: Child) -> None:
         now = time.monotonic()

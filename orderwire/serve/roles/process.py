@@ -3,13 +3,14 @@ ends is reported in the log, `/v1/status` and `/readyz` and restarted, while the
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Metric
+from prometheus_client.registry import Collector
 
 from destinations.browser.processor import NAME as BROWSER
 from destinations.browser.processor import Post
@@ -24,6 +25,7 @@ from orderwire.serve.connections import open_log, wait_for_store
 from orderwire.serve.feeds import feeds, keeping_contacts, running
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
 from orderwire.serve.isolation import Parts
+from orderwire.serve.live_settings import LiveSettings
 from orderwire.serve.rebuilding import rebuild
 from orderwire.serve.redacting import redact
 from orderwire.serve.registry import PROCESSORS, projections
@@ -56,9 +58,10 @@ DAY_MS = 86_400_000
 log = structlog.get_logger()
 
 
-async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
+async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> None:
     """Process until `stop`; batches and requests under way are finished. Raises ConfigurationError
     if another process role has the store's file."""
+    settings = live.now
     file_lock = (
         None if settings.store_file is None else await exclusive_store(settings.store_file, stop)
     )
@@ -68,15 +71,34 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     if file_lock is not None:
         # This process has the file to itself, so whoever held a lease is dead.
         await asyncio.to_thread(_end_leases, store)
-    await asyncio.to_thread(_forget_contacts, store, keeping_contacts(settings))
     source = await open_log(settings)
-    registry = CollectorRegistry()
-    parts = Parts(stop)
-    runners: dict[str, Runner[Any]] = {}
-    details = partial(_details, parts, runners)
+    registry, shown = CollectorRegistry(), Shown()
+    registry.register(shown)
+    jobs_beside = services(store, source)
+    scheduler = Scheduler(
+        store,
+        jobs(settings, jobs_beside),
+        f"{identity.instance} {identity.started_ms}",
+        JobMetrics(registry),
+    )
+    always = Parts(stop)
+
+    def details() -> dict[str, Any]:
+        return {**_details(always, shown), **live.details()}
+
     try:
         async with alive(Heartbeat(store, identity, registry, details)):
-            await _work(settings, stop, identity, store, source, registry, parts, runners)
+            scheduling = asyncio.create_task(
+                always.keep("schedule", partial(scheduler.run, stop)), name="schedule"
+            )
+            try:
+                current: Settings | None = settings
+                while current is not None:
+                    scheduler.replace(jobs(current, jobs_beside))
+                    current = await _round(current, live, stop, store, source, shown, scheduler)
+            finally:
+                stop.set()
+                await asyncio.gather(scheduling, return_exceptions=True)
     finally:
         await source.close()
         store.close()
@@ -84,17 +106,57 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
             file_lock.release()
 
 
+async def _round(
+    settings: Settings,
+    live: LiveSettings,
+    stop: asyncio.Event,
+    store: Store,
+    source: Log,
+    shown: "Shown",
+    scheduler: Scheduler,
+) -> Settings | None:
+    """Run all parts until `stop` or until other shops are configured; returns the new settings."""
+    await asyncio.to_thread(_forget_contacts, store, keeping_contacts(settings))
+    ended = asyncio.Event()
+    changed = asyncio.create_task(live.changed(stop))
+    shown.begin(Parts(ended))
+    work = asyncio.create_task(_work(settings, ended, store, source, shown, scheduler))
+    try:
+        await asyncio.wait({work, changed}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        ended.set()
+        await asyncio.gather(work, return_exceptions=True)
+        changed.cancel()
+    work.result()
+    return changed.result()
+
+
+class Shown(Collector):
+    """What is at work now, for heartbeat and metrics: its metrics begin anew with each round, as
+    after a restart."""
+
+    def __init__(self) -> None:
+        self.begin(Parts(asyncio.Event()))
+
+    def begin(self, parts: Parts) -> None:
+        """Another round."""
+        self.registry, self.parts = CollectorRegistry(), parts
+        self.runners: dict[str, Runner[Any]] = {}
+
+    def collect(self) -> Iterator[Metric]:
+        return iter(self.registry.collect())
+
+
 async def _work(
     settings: Settings,
     stop: asyncio.Event,
-    identity: Identity,
     store: Store,
     source: Log,
-    registry: CollectorRegistry,
-    parts: Parts,
-    runners: dict[str, Runner[Any]],
+    shown: Shown,
+    scheduler: Scheduler,
 ) -> None:
     """Run all parts until `stop`."""
+    registry, parts, runners = shown.registry, shown.parts, shown.runners
     made = projections(settings)
     out = sending.Sending(settings, store, registry)
     asides = [
@@ -105,12 +167,6 @@ async def _work(
         *(asyncio.create_task(parts.keep(name, aside)) for name, aside in out.asides().items()),
     ]
     sender = asyncio.create_task(parts.keep("sender", out.sender.run))
-    scheduler = Scheduler(
-        store,
-        jobs(settings, services(store, source)),
-        f"{identity.instance} {identity.started_ms}",
-        JobMetrics(registry),
-    )
     ltv = await asyncio.to_thread(_predicted_ltv, settings, store)
     outboxes = {kind.processor: kind.name for kind in KINDS.values()}
     context = Context() if ltv is None else Context(ltv)
@@ -130,7 +186,7 @@ async def _work(
         AUDITS: audit,
     }
     metrics: ProcessorMetrics | None = None
-    work = [asyncio.create_task(parts.keep("schedule", partial(scheduler.run, stop)))]
+    work = []
     for name in running(settings):
         metrics = ProcessorMetrics(registry, name, shared=metrics)
         limit = ParkLimit(settings.park_max_run, settings.park_max_ratio)
@@ -205,11 +261,12 @@ def _nothing(events: Sequence[Any]) -> None:
     """Does nothing: nobody waits for this processor's batches."""
 
 
-def _details(parts: Parts, runners: Mapping[str, Runner[Any]]) -> dict[str, Any]:
+def _details(always: Parts, shown: Shown) -> dict[str, Any]:
     """The details in this role's heartbeat."""
+    stopped, runners = {**always.stopped, **shown.parts.stopped}, shown.runners
     return {
-        "stopped": {name: why for name, why in parts.stopped.items() if name in runners},
-        "parts": {name: why for name, why in parts.stopped.items() if name not in runners},
+        "stopped": {name: why for name, why in stopped.items() if name in runners},
+        "parts": {name: why for name, why in stopped.items() if name not in runners},
         "ticks": [
             {"processor": name, **failing._asdict()}
             for name, runner in runners.items()

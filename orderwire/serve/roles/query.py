@@ -13,12 +13,14 @@ from orderwire.serve.answer_settings import budget_settings, rfm_settings
 from orderwire.serve.connections import open_log, wait_for_store
 from orderwire.serve.feeds import feeds
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
+from orderwire.serve.live_settings import LiveSettings
 from orderwire.settings.program import ConfigurationError, Settings
 from orderwire.settings.sources import shop_domain
 from processors.engine.feed import Feed
 from query.api_settings import ApiSettings, ShopAnswerSettings
 from query.app import make_app
 from query.auth import Reach, Unprotected, check_bind, parse_tokens
+from query.services import SERVICES
 
 DRAIN_S = 5.0
 
@@ -55,8 +57,9 @@ def api_settings(settings: Settings) -> ApiSettings:
     )
 
 
-async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
+async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> None:
     """Answer until `stop`."""
+    settings = live.now
     api = api_settings(settings)
     bound = await sockets(settings.api_address, stop, shared=settings.store_file is None)
     store = await wait_for_store(settings, stop)
@@ -75,10 +78,11 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
     runner = web.AppRunner(app, shutdown_timeout=DRAIN_S)
     await runner.setup()
     try:
-        async with alive(Heartbeat(store, identity, registry, dict)):
+        async with alive(Heartbeat(store, identity, registry, live.details)):
             try:
                 await listen(runner, bound)
-                await stop.wait()
+                while (changed := await live.changed(stop)) is not None:
+                    app[SERVICES].settings = api_settings(changed)
             finally:
                 await runner.cleanup()
     finally:

@@ -22,6 +22,7 @@ from orderwire.serve.address import listen, sockets
 from orderwire.serve.connections import open_receiving_log
 from orderwire.serve.delivery_counts import written_down
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
+from orderwire.serve.live_settings import LiveSettings
 from orderwire.serve.open_files import connections, raise_limit
 from orderwire.serve.zones import zones
 from orderwire.settings.destinations import META
@@ -33,9 +34,10 @@ from stream.store.sql.plain import PlainStore
 DRAIN_S = 10.0
 
 
-async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> None:
+async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> None:
     """Receive until `stop`, then finish the answers under way and flush. Raises ConfigurationError
     if no shop is configured."""
+    settings = live.now
     if not settings.shops:
         raise ConfigurationError(
             "no shop is configured: set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET, or write "
@@ -47,30 +49,15 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
         return
     log = await open_receiving_log(settings)
     registry = CollectorRegistry()
-    meta = [
-        MetaApp(
-            shop.domain,
-            secrets[0].encode(),
-            secrets[1],
-            (shop.meta.ad_account_id or "").removeprefix("act_"),
-        )
-        for shop in settings.shops.values()
-        if (secrets := shop.meta_secrets) is not None
-    ]
     limits, metrics = _limits(settings), ReceiverMetrics(registry)
-    # Nothing but a Purchase of Meta's is completed by the browser's pixel.
-    with_pixel = {account.shop for account in accounts(settings, META)}
-    tally = Tally()
-    receiver = Receiver(
-        log=log,
-        tally=tally,
-        shops={shop.domain: shop.webhook_secrets for shop in settings.shops.values()},
-        meta=meta,
-        clock=_now_ms,
-        limits=limits,
-        metrics=metrics,
-        connections=_connections(),
-        pixel=PixelPosts(
+    tally, days = Tally(), dict(zones(settings))
+
+    def posts(settings: Settings) -> PixelPosts | None:
+        # Nothing but a Purchase of Meta's is completed by the browser's pixel.
+        with_pixel = {account.shop for account in accounts(settings, META)}
+        if not with_pixel:
+            return None
+        return PixelPosts(
             log=log,
             shops=with_pixel,
             clock=_now_ms,
@@ -78,8 +65,17 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
             metrics=metrics,
             proxies=settings.proxies,
         )
-        if with_pixel
-        else None,
+
+    receiver = Receiver(
+        log=log,
+        tally=tally,
+        shops=_secrets(settings),
+        meta=_meta_apps(settings),
+        clock=_now_ms,
+        limits=limits,
+        metrics=metrics,
+        connections=_connections(),
+        pixel=posts(settings),
     )
     runner = web.ServerRunner(receiver.server(), shutdown_timeout=DRAIN_S)
     await runner.setup()
@@ -92,20 +88,43 @@ async def run(settings: Settings, stop: asyncio.Event, identity: Identity) -> No
                     store,
                     identity,
                     registry,
-                    lambda: details(settings.spool if settings.on_kafka else None),
+                    lambda: {
+                        **details(settings.spool if settings.on_kafka else None),
+                        **live.details(),
+                    },
                 )
             ),
-            written_down(store, tally, zones(settings)),
+            written_down(store, tally, days),
         ):
             try:
                 await listen(runner, bound, backlog=1024)
-                await stop.wait()
+                while (changed := await live.changed(stop)) is not None:
+                    days.clear()
+                    days.update(zones(changed))
+                    receiver.take_from(_secrets(changed), _meta_apps(changed), posts(changed))
                 receiver.ready = False
             finally:
                 # Deliveries first: a database that is away may hold up the farewell for longer than
                 # the supervisor waits.
                 await runner.cleanup()
                 await log.close()
+
+
+def _secrets(settings: Settings) -> dict[str, tuple[bytes, ...]]:
+    return {shop.domain: shop.webhook_secrets for shop in settings.shops.values()}
+
+
+def _meta_apps(settings: Settings) -> list[MetaApp]:
+    return [
+        MetaApp(
+            shop.domain,
+            secrets[0].encode(),
+            secrets[1],
+            (shop.meta.ad_account_id or "").removeprefix("act_"),
+        )
+        for shop in settings.shops.values()
+        if (secrets := shop.meta_secrets) is not None
+    ]
 
 
 def _connections() -> ConnectionLimits:
