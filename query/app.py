@@ -227,7 +227,7 @@ def _problem(error: Exception, request: web.Request) -> Problem:
         case _:
             log.error("question failed", route=request.get(ROUTE, ""), exc_info=error)
             return Problem(
-                500, "internal", "this is our mistake", "see the query role's log, and tell us"
+                500, "internal", "this is our mistake", "see the query role's log, and report it"
             )
 
 

@@ -85,7 +85,7 @@ async def rfm_customers(asked: Asked) -> Json | web.StreamResponse:
     after = place_of(values["cursor"], values["sort"], values["segment"])
     if layout != "json":
         if after is not None:
-            raise bad_parameter("cursor", "an export tells all pages, so it takes no cursor")
+            raise bad_parameter("cursor", "an export has all pages, so it takes no cursor")
         return await _export(asked, layout)
     services = services_of(asked)
     spans = await services.lags.spans({feed.topic for feed in FEEDS})

@@ -1,4 +1,4 @@
-"""Orders that wait to be fetched because Shopify Events named them and did not bring them whole."""
+"""Orders that wait to be fetched because Shopify Events named them without their data."""
 
 from collections.abc import Collection, Iterable
 from itertools import groupby

@@ -1,4 +1,4 @@
-"""The paths of the API that are answered from days and cohorts."""
+"""The API paths answered from days and cohorts."""
 
 from datetime import date
 from typing import Final

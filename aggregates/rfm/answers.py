@@ -1,5 +1,5 @@
-"""The paths of the API that are answered from customers; `query/customer_endpoints.py` answers
-them from cells in memory."""
+"""The API paths answered from customers; `query/customer_endpoints.py` answers them from cells in
+memory."""
 
 from typing import Final
 

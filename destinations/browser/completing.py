@@ -1,14 +1,4 @@
-"""Completes waiting events of a checkout with what its browser reported, and obeys a refusal.
-
-| the event's row | facts | a refusal |
-|---|---|---|
-| pending, no request made yet | completed, and due now | not sent |
-| a request made, sent or not | nothing: no event id goes out with two payloads | not sent again |
-| waits for payment | kept until the payment decides | likewise |
-| sent | nothing | nothing |
-
-Events that come after the facts are completed by the same function when they are built.
-"""
+"""Completes waiting events of a checkout with what its browser reported, and obeys a refusal."""
 
 from collections.abc import Callable, Mapping, Sequence
 
@@ -32,7 +22,15 @@ Completers = Mapping[tuple[str, str], Completer]
 def complete(
     transaction: Transaction, completers: Completers, facts: Sequence[FactRow], now_ms: int
 ) -> set[Key]:
-    """Complete the events that are not settled yet. Returns (shop, token) of those found."""
+    """Complete the events that are not settled yet. Returns (shop, token) of those found.
+
+    | the event's row | facts | a refusal |
+    |---|---|---|
+    | pending, no request made yet | completed, and due now | not sent |
+    | a request made, sent or not | unchanged: an event id has one payload | not sent again |
+    | waits for payment | kept until the payment decides | likewise |
+    | sent | unchanged | nothing |
+    """
     by_key: dict[Key, FactRow] = {}
     for row in facts:
         found = transaction.query(

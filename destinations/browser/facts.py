@@ -1,10 +1,4 @@
-"""What the browser's pixel reported about a checkout, by checkout token.
-
-Of several posts the first that has a field decides it, and of privacy choices the last: so a post
-that comes after its sale adds what the sale lacks. A refusal of marketing drops all but choices.
-Facts of a token that no sale has are forgotten an hour after the last post; those of a sale go once
-its event needs them no longer.
-"""
+"""What the browser's pixel reported about a checkout, by checkout token."""
 
 from collections.abc import Mapping
 from typing import Final, NamedTuple
@@ -42,7 +36,8 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class FactRow(NamedTuple):
-    """Columns of `browser_fact`."""
+    """Columns of `browser_fact`. Facts of a token without a sale are deleted an hour after the last
+    post; those of a sale once its event no longer needs them."""
 
     shop: str
     token: str
@@ -56,9 +51,9 @@ class FactRow(NamedTuple):
     """`Facts` as JSON: personal data."""
 
 
-class ShopRow(NamedTuple):
-    """Columns of `browser_shop`. Whoever reads facts of a shop locks its row shared, whoever
-    changes them locks it exclusively: so a sale and its facts never miss each other."""
+class BrowserShopRow(NamedTuple):
+    """Columns of `browser_shop`. Readers of a shop's facts lock its row shared, writers
+    exclusively, so that a sale and its facts never miss each other."""
 
     shop: str
     seen_ms: int = 0
@@ -68,7 +63,7 @@ class ShopRow(NamedTuple):
 
 
 FACTS: Final = Entities("browser_fact", FactRow, 2)
-SHOPS: Final = Entities("browser_shop", ShopRow, 1)
+SHOPS: Final = Entities("browser_shop", BrowserShopRow, 1)
 _decoder = msgspec.json.Decoder(Facts)
 _encoder = msgspec.json.Encoder(order="deterministic")
 
@@ -84,7 +79,8 @@ def decode(body: bytes) -> Facts:
 
 
 def merged(old: Facts, new: Facts) -> Facts:
-    """`old` with what a later post says."""
+    """`old` with a later post: the first post with a field decides it, of privacy choices the last.
+    A refusal of marketing deletes everything but choices."""
     consent = {**old.consent, **new.consent}
     if consent.get(MARKETING) is False:
         return Facts(event_id=old.event_id or new.event_id, consent=consent)

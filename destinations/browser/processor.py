@@ -1,7 +1,5 @@
 """The processor of the browser pixel's posts: keeps their facts for a while and completes sales.
-
-Its rows are bounded: an hour for tokens that no sale has, and `MOST_UNKNOWN` of those per shop.
-"""
+Its rows are bounded by age and by `MOST_UNKNOWN` per shop."""
 
 import time
 from collections.abc import Sequence
@@ -14,9 +12,9 @@ from destinations.browser.facts import (
     FACTS,
     HOUR_MS,
     SHOPS,
+    BrowserShopRow,
     FactRow,
     Facts,
-    ShopRow,
     decode,
     folded,
     of_a_sale,
@@ -115,7 +113,7 @@ class Browser:
     def _note_posts(self, transaction: Transaction, shops: set[str], now_ms: int) -> None:
         """Lock the shops exclusively (`ShopRow`); note that posts came, at most once an hour."""
         found = transaction.load(SHOPS, [(shop,) for shop in shops])
-        rows = [found.get((shop,), ShopRow(shop)) for shop in sorted(shops)]
+        rows = [found.get((shop,), BrowserShopRow(shop)) for shop in sorted(shops)]
         late = [row._replace(seen_ms=now_ms) for row in rows if now_ms - row.seen_ms >= HOUR_MS]
         if late:
             transaction.save(SHOPS, late)

@@ -4,10 +4,7 @@
 |---|---|
 | `marketing` | not sent |
 | `sale_of_data` | sent with Limited Data Use, Meta locating the buyer itself |
-| `analytics`, `preferences` | no matter: Meta's purpose is marketing |
-
-A member that the order has stays. One exception: the same click, seen earlier, gives the `fbc` its
-time. Whether an event says enough is judged by the order alone.
+| `analytics`, `preferences` | no effect: Meta's purpose is marketing |
 """
 
 from typing import Any
@@ -23,7 +20,8 @@ REFUSED = "the buyer refused marketing in the shop's privacy banner"
 
 
 class MetaCompleter:
-    """A `destinations.delivery.protocol.Completer`."""
+    """A `destinations.delivery.protocol.Completer`. A field that the order has stays, except that
+    the same click, seen earlier, gives the `fbc` its time."""
 
     def refusal(self, facts: Facts) -> str:
         """Why nothing may be sent; "" where it may."""

@@ -1,8 +1,5 @@
-"""Compares a dataset's Purchases with the browser's, by what Meta's dataset quality says of it.
-
-Meta gives shares, no counts (docs/facts/meta.md, "Match quality"): events of servers by events of
-the browser, and how many of each have an event id that the other has, too.
-"""
+"""Compares a dataset's Purchases with the browser's, by Meta's dataset quality: shares only, no
+counts (docs/facts/meta.md, "Match quality")."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,13 +1,10 @@
-"""The browser's half of orders that came after it, and how long to wait for one that may come.
-
-Only a sale of the online store, entered by its buyer, has a browser's half. An order waits where
-its shop has shown within a week that it has the pixel, and nothing came of its checkout yet.
-"""
+"""The browser's half of orders that came after it, and how long to wait for one that may come. Only
+a sale of the online store, entered by its buyer, has one."""
 
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from destinations.browser.facts import SHOPS, SHOWN_MS, FactRow, ShopRow, facts_of
+from destinations.browser.facts import SHOPS, SHOWN_MS, BrowserShopRow, FactRow, facts_of
 from destinations.browser.processor import known_facts
 from destinations.delivery.protocol import Built
 from destinations.delivery.rows import NO_CONSENT, PENDING
@@ -40,11 +37,11 @@ class Half(NamedTuple):
         return _completer.completed(payload, facts_of(self.row), self.row.seen_ms)
 
 
-def lock(transaction: Transaction, shops: Collection[str]) -> dict[Key, ShopRow]:
+def lock(transaction: Transaction, shops: Collection[str]) -> dict[Key, BrowserShopRow]:
     """Lock what is known of these shops' browsers, shared; rows that are missing are made."""
     keys: list[Key] = [(shop,) for shop in sorted(shops)]
     found = transaction.load(SHOPS, keys, shared=True)
-    missing = [ShopRow(str(key[0])) for key in keys if key not in found]
+    missing = [BrowserShopRow(str(key[0])) for key in keys if key not in found]
     if missing:
         transaction.save(SHOPS, missing)
     return found

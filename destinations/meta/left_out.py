@@ -1,4 +1,4 @@
-"""Says of a built Purchase event which fields it lacks, and why. Quotes no value of the order."""
+"""Explains which fields a built Purchase event lacks, and why. Quotes no value of the order."""
 
 from collections.abc import Mapping
 from typing import Any

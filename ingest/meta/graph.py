@@ -1,14 +1,12 @@
-"""Calls Meta's Graph API for ads, one at a time, and settles its errors and limits once.
+"""Calls Meta's Graph API for ads, one call at a time, and handles its errors and limits
+(docs/facts/meta.md, "Insights" and "Rate limits").
 
     GraphError
-    ├── Refused      token, permission or account: somebody has to mend it
+    ├── Refused      token, permission or account: an operator has to fix it
     ├── Throttled    Meta asks to wait for `after_s`
     ├── TooMuch      too many rows for one answer: ask for a report run
     ├── Away         the API does not answer now: try again later
     └── Stopped      the caller was asked to stop
-
-Facts and sources: docs/facts/meta.md, "Insights" and "Rate limits". Messages hold Meta's codes and
-none of its texts, which may quote what was sent. The token travels in the header only.
 """
 
 import hmac
@@ -41,11 +39,12 @@ Json = dict[str, Any]
 
 
 class GraphError(Exception):
-    """Base class of errors of the Graph API."""
+    """Base class of errors of the Graph API. Messages have Meta's codes and none of its texts,
+    which may quote what was sent."""
 
 
 class Refused(GraphError):
-    """Somebody has to mend token, permission or account; the message says which."""
+    """Token, permission or account has to be fixed; the message says which."""
 
 
 class Throttled(GraphError):
@@ -197,24 +196,24 @@ def _error(status: int, body: Json | None, regain_s: float, account: str) -> Gra
     if not isinstance(error, dict):
         return Away(f"Meta answers with HTTP {status} and no error of its own")
     code, subcode = error.get("code"), error.get("error_subcode")
-    told = f"(code {code}" + (f", subcode {subcode})" if subcode else ")")
+    codes = f"(code {code}" + (f", subcode {subcode})" if subcode else ")")
     if subcode in _TOO_MUCH_SUBCODES:
-        return TooMuch(f"Meta refuses so many rows at once {told}")
+        return TooMuch(f"Meta refuses so many rows in one answer {codes}")
     if code in _THROTTLED:
-        return Throttled(f"Meta asks to call less often {told}", max(regain_s, STOPPED_FOR_S))
+        return Throttled(f"Meta asks to call less often {codes}", max(regain_s, STOPPED_FOR_S))
     if code in (190, 102, 104):
         return Refused(
-            f"Meta does not take the access token {told}: make a new one with ads_read and set"
+            f"Meta does not take the access token {codes}: make a new one with ads_read and set"
             " META_ADS_TOKEN"
         )
     if code in (10, 200, 294) or (code == 100 and subcode == 33):
         return Refused(
-            f"the token may not read {account} {told}: check META_AD_ACCOUNT_ID, and give the"
+            f"the token may not read {account} {codes}: check META_AD_ACCOUNT_ID, and give the"
             " token's system user the ad account with ads_read"
         )
     if code in _TRANSIENT or status >= 500 or error.get("is_transient") is True:
-        return Away(f"Meta cannot answer now {told}")
-    return Refused(f"Meta refuses the question {told}: check META_GRAPH_VERSION, or upgrade")
+        return Away(f"Meta cannot answer now {codes}")
+    return Refused(f"Meta refuses the question {codes}: check META_GRAPH_VERSION, or upgrade")
 
 
 def _object(content: bytes) -> Json | None:

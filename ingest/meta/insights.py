@@ -1,8 +1,5 @@
-"""Reads what an ad account's campaigns cost, by day, from Meta's Insights.
-
-Few days are asked for at once; more than `SYNC_DAYS`, or what Meta finds too much, as a report run
-that is waited for. A campaign that did not run on a day has no row, and none is made up.
-"""
+"""Reads ad costs by campaign and day from Meta's Insights. Few days are asked for directly; more
+than `SYNC_DAYS`, or what Meta finds too much, as a report run."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace

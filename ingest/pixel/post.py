@@ -1,6 +1,5 @@
-"""Reads one post of the browser's pixel. Unsigned: only fields of a known form are kept, the rest
-is dropped, and the record holds what was kept, never the body as it came.
-"""
+"""Reads one unsigned post of the browser's pixel: the record holds fields of a known form, never
+the body as it came."""
 
 import re
 from collections.abc import Collection, Mapping
@@ -50,10 +49,10 @@ class Refused(Exception):
 def read_post(body: bytes, shops: Collection[str], received_ms: int) -> Record:
     """The record of a post. Raises Refused."""
     try:
-        told = _decoder.decode(body)
+        post = _decoder.decode(body)
     except (ValueError, RecursionError):
         raise Refused from None
-    shop, event, token = told.get("shop"), told.get("event"), told.get("checkout_token")
+    shop, event, token = post.get("shop"), post.get("event"), post.get("checkout_token")
     if (
         not isinstance(shop, str)
         or shop not in shops
@@ -63,7 +62,7 @@ def read_post(body: bytes, shops: Collection[str], received_ms: int) -> Record:
         or not _token(token)
     ):
         raise Refused
-    kept = _encoder.encode({"checkout_token": token, **_facts(told)})
+    kept = _encoder.encode({"checkout_token": token, **_facts(post)})
     topic = f"{SOURCE}/{event}"
     return Record(
         topic="checkouts",
@@ -75,27 +74,27 @@ def read_post(body: bytes, shops: Collection[str], received_ms: int) -> Record:
     )
 
 
-def _facts(told: Mapping[str, Any]) -> dict[str, Any]:
+def _facts(post: Mapping[str, Any]) -> dict[str, Any]:
     facts: dict[str, Any] = {
         name: value
         for name, form in _FORMS.items()
-        if isinstance(value := told.get(name), str) and form.fullmatch(value)
+        if isinstance(value := post.get(name), str) and form.fullmatch(value)
     }
-    consent = told.get("consent")
+    consent = post.get("consent")
     if isinstance(consent, dict):
         facts["consent"] = {
             purpose: consent[purpose]
             for purpose in PURPOSES
             if isinstance(consent.get(purpose), bool)
         }
-    clicks = told.get("clicks")
+    clicks = post.get("clicks")
     if isinstance(clicks, dict):
         facts["clicks"] = {
             name: value
             for name in sorted(CLICK_IDS & clicks.keys())
             if isinstance(value := clicks[name], str) and _click(value)
         }
-    clicked_ms = told.get("clicked_ms")
+    clicked_ms = post.get("clicked_ms")
     if (
         isinstance(clicked_ms, int)
         and not isinstance(clicked_ms, bool)

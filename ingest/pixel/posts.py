@@ -1,9 +1,4 @@
-"""`POST /pixel`: the browser's half of a checkout, unsigned, onto the topic `checkouts`.
-
-A post can complete a sale that Shopify signed; it can never make or change one, since a record of
-this source is never decoded as a checkout (`processors/shopify/checkouts.py`). Any page may post
-(CORS): a custom pixel runs in a sandbox whose origin is `null`.
-"""
+"""`POST /pixel`: appends the browser's half of a checkout, unsigned, to the topic `checkouts`."""
 
 from collections.abc import Callable, Collection
 from dataclasses import replace
@@ -34,7 +29,12 @@ def _anybodys() -> bool:
 
 
 class PixelPosts:
-    """The handlers of one receiver process."""
+    """The handlers of one receiver process.
+
+    A post can complete a sale that Shopify signed; it can never make or change one, since a record
+    of this source is never decoded as a checkout (`processors/shopify/checkouts.py`). Any page may
+    post (CORS): a custom pixel runs in a sandbox whose origin is `null`.
+    """
 
     def __init__(
         self,

@@ -1,8 +1,6 @@
-"""Limits posts per address and per shop by token buckets: a burst at first, then so many a second.
-
-The addresses remembered are bounded. Whoever was forgotten starts with a full burst, so a sender
-with very many addresses meets the shop's limit instead. No address is ever stored or logged.
-"""
+"""Limits posts per address and per shop by token buckets. The number of addresses is bounded: a
+forgotten one starts with a full burst, so a sender with very many addresses meets the shop's limit.
+No address is stored or logged."""
 
 from collections import OrderedDict
 from collections.abc import Mapping

@@ -1,9 +1,5 @@
-"""Bounds the receiver's connections: in number, by address, and in time without a request.
-
-A connection has `header_timeout_s` for the head of its first request, and closes after
-`keepalive_timeout_s` without one. Where no place is left, the connection that has been idle for
-longest is closed for a new one, so that a stranger who holds connections open shuts nobody out.
-"""
+"""Bounds the receiver's connections: in number, by address, and in time without a request. If no
+place is left, the connection idle for longest is closed for a new one."""
 
 import asyncio
 from collections import Counter

@@ -1,5 +1,5 @@
-"""Counts durable deliveries by shop and topic, for whoever writes the counts down now and then: no
-delivery costs a write."""
+"""Counts durable deliveries by shop and topic in memory; another task writes the counts down, so
+that no delivery costs a write."""
 
 from typing import NamedTuple
 

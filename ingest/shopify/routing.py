@@ -139,17 +139,17 @@ def _tail(gid: Id) -> str:
 
 def _event_order_key(ids: Ids) -> str:
     """As `_order_key`: the customer's id where the query brought it, else the order's."""
-    told = ids.data.order if ids.data is not None else None
-    if told is not None and told.customer is not None and (customer := _tail(told.customer.id)):
+    given = ids.data.order if ids.data is not None else None
+    if given is not None and given.customer is not None and (customer := _tail(given.customer.id)):
         return customer
     return _tail(ids.query_variables.order_id) if ids.query_variables is not None else ""
 
 
 def _event_refund_key(ids: Ids) -> str:
     """Its order's id, else its own: `query_variables` names the refund."""
-    told = ids.data.refund if ids.data is not None else None
+    given = ids.data.refund if ids.data is not None else None
     variables = ids.query_variables or _Variables()
-    order_id = told.order.id if told is not None and told.order is not None else None
+    order_id = given.order.id if given is not None and given.order is not None else None
     return _tail(order_id) or _tail(variables.order_id) or _tail(variables.refund_id)
 
 
@@ -269,8 +269,8 @@ def _read_tolerantly(body: bytes) -> Ids | str:
         return found if isinstance(found, int | str) and not isinstance(found, bool) else None
 
     def order_in(holder: object) -> _EventOrder:
-        told = within(holder, "order")
-        return _EventOrder(id_in(told, "id"), _Customer(id_in(within(told, "customer"), "id")))
+        given = within(holder, "order")
+        return _EventOrder(id_in(given, "id"), _Customer(id_in(within(given, "customer"), "id")))
 
     variables, data = value.get("query_variables"), value.get("data")
     return Ids(

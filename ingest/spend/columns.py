@@ -1,9 +1,6 @@
-"""Which column of an ad platform's export says what, and whose export it is.
-
-Exports carry the column names of the account's language. Known here: our own names (docs/api.md,
-"Records on spend"), and what Meta Ads Manager, Google Ads and TikTok Ads Manager write in English,
-German, French and Spanish, and their APIs' field names.
-"""
+"""Recognises the columns of an ad platform's export, and whose export it is: our own names
+(docs/api.md, "Records on spend"), the names of Meta Ads Manager, Google Ads and TikTok Ads Manager
+in four languages, and their APIs' field names."""
 
 import re
 from collections.abc import Mapping, Sequence

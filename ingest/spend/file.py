@@ -1,8 +1,4 @@
-"""Reads a spend report from a CSV: campaign days, and the lines that cannot be read.
-
-Lines of one campaign and day (an export by ad set or age) are added together. Totals are left out;
-a line that stands twice is refused, since adding it up would count its spend twice.
-"""
+"""Reads a spend report from a CSV: campaign days, and the lines that cannot be read."""
 
 import csv
 import datetime as dt
@@ -77,7 +73,11 @@ def decoded(content: bytes) -> str:
 
 
 def read(content: bytes, options: Options) -> Report:
-    """Every campaign day of a file, and every line that is none. Raises NotASpendFile."""
+    """Every campaign day of a file, and every unreadable line. Raises NotASpendFile.
+
+    Lines of one campaign and day (an export by ad set or age) are added together. Totals are left
+    out; a repeated line is refused, since adding it would count its spend twice.
+    """
     try:
         text = decoded(content)
     except UnicodeDecodeError:

@@ -1,9 +1,5 @@
-"""Reads numbers and dates as spreadsheets of different countries write them.
-
-What one cell leaves open, the whole file decides: `1,234` beside `12,50` is 1.234, beside
-`1,234.00` it is 1234. Where the file leaves it open as well, a number goes by the file's delimiter
-and a date is refused.
-"""
+"""Reads numbers and dates as spreadsheets of different countries write them. What one cell leaves
+open, the whole file decides: `1,234` beside `12,50` is 1.234, beside `1,234.00` it is 1234."""
 
 import re
 from collections.abc import Iterable
@@ -87,7 +83,7 @@ def number(cell: str, mark: str) -> Decimal | None:
 
 
 def day_first(cells: Iterable[str]) -> bool | None:
-    """Whether slashed dates begin with the day; None where no date of the file tells."""
+    """Whether slashed dates begin with the day; None if no date of the file decides it."""
     found = [match for cell in cells if (match := _SLASHED.match(cell.strip()))]
     if any(int(match[1]) > 12 for match in found):
         return True

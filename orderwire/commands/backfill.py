@@ -91,8 +91,8 @@ def _from_api(
             plan = filling.plan(days, by_bulk=bulk)
             _say(plan, days)
             done = sum(window.appended for window in progress.windows(ORDERS))
-            with rated_progress("orders", plan.expected, done) as told:
-                filling.told = told
+            with rated_progress("orders", plan.expected, done) as advance:
+                filling.advance = advance
                 return filling.run(plan)
 
         filled = with_log(settings, store, stop, work)

@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
         ],
         shop: Annotated[str, typer.Option(help="Which shop, where several are set.")] = "",
     ) -> None:
-        """Print the custom pixel that tells orderwire what only the browser knows.
+        """Print the custom pixel that reports what only the browser knows.
 
         It posts click ids, Meta's cookies, user agent and privacy choices at checkout. A Purchase
         that Shopify has signed is completed with them; they never make or change one.

@@ -95,8 +95,8 @@ def _reconcile(settings: "Settings", shop: "ShopSettings", hours: float, dry_run
             comparing = Reconciling(
                 client, store, shop.domain, services.append, stop, dry_run=dry_run
             )
-            with rated_progress("orders", 0) as told:
-                comparing.told = told
+            with rated_progress("orders", 0) as advance:
+                comparing.advance = advance
                 return comparing.run(comparing.last(hours))
 
         found = with_log(settings, store, stop, work)
@@ -153,9 +153,9 @@ def _statement(
 
         of = tuple(feed for feed in feeds(settings) if feed.topic == "orders")
         now_ms, number = time.time_ns() // 1_000_000, (day - EPOCH).days
-        held = asyncio.run(spans())
+        spans_by_topic = asyncio.run(spans())
         with store.snapshot() as snapshot:
-            rests_on = as_of(now_ms, number, of, snapshot.positions(), held)  # type: ignore[arg-type]
+            rests_on = as_of(now_ms, number, of, snapshot.positions(), spans_by_topic)  # type: ignore[arg-type]
             return statement(
                 snapshot, shop.domain, number, destination, now_ms, rests_on.lag_records
             )

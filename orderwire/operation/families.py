@@ -1,8 +1,5 @@
-"""Compares what classic webhooks and Shopify Events brought of a shop's orders and refunds: the
-states that the other family did not bring, nor any newer one.
-
-What orderwire fetched itself (header `origin`) is of neither family.
-"""
+"""Compares the orders and refunds that classic webhooks and Shopify Events delivered: the states
+that one family delivered and the other, even in a newer state, did not."""
 
 import time
 from collections.abc import Iterable
@@ -54,7 +51,8 @@ class _State(NamedTuple):
 
 
 class Families:
-    """Deliveries of one shop, told apart by family. Keeps a few numbers for each state."""
+    """Deliveries of one shop by family, without those that orderwire fetched itself (header
+    `origin`). Keeps a few numbers for each state."""
 
     def __init__(self, shop: str) -> None:
         self._shop = shop

@@ -1,6 +1,5 @@
-"""Shows which events an order would send, by the code that sends them, in a store that is thrown
-away: nothing is sent, and nothing of the shop's own store is read or changed.
-"""
+"""Shows which events an order would send, by the code that sends them, in a temporary store:
+nothing is sent, and the shop's own store is neither read nor changed."""
 
 import json
 import time
@@ -73,16 +72,16 @@ def classic_or_event(body: dict[str, Any]) -> tuple[str, dict[str, Any]]:
         return str(body.get("topic", "Order")), body
     data = body.get("data")
     inner = data.get("order") if isinstance(data, dict) else body.get("order")
-    told = inner if isinstance(inner, dict) else body
-    if str(told.get("id", "")).startswith("gid://") and "createdAt" in told:
+    order_body = inner if isinstance(inner, dict) else body
+    if str(order_body.get("id", "")).startswith("gid://") and "createdAt" in order_body:
         return "Order", {
             "topic": "Order",
             "action": "update",
-            "query_variables": {"orderId": told["id"]},
-            "data": {"order": told},
+            "query_variables": {"orderId": order_body["id"]},
+            "data": {"order": order_body},
         }
-    if "id" in told and "created_at" in told:
-        return "orders/updated", told
+    if "id" in order_body and "created_at" in order_body:
+        return "orders/updated", order_body
     raise Refused("it is no order: neither a webhook's body, nor one of GraphQL or Shopify Events")
 
 

@@ -1,10 +1,5 @@
-"""Pulls ad spend of one shop from Meta's Insights onto the topic `spend`: for the command and the
-job on a schedule.
-
-The last 3 days are asked for each time, the last 28 once a day, and `HISTORY_DAYS` where this ad
-account was never read: spend settles within about 2 days, conversions within 28
-(docs/facts/meta.md, "Insights"). A day whose numbers have not changed is not written again.
-"""
+"""Pulls ad spend of one shop from Meta's Insights onto the topic `spend`, for the command and the
+scheduled job."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -106,7 +101,12 @@ def pull(
     *,
     days: int | None = None,
 ) -> Pulled:
-    """Read what is due, or the last `days`. Raises GraphError, StoreError, LogError."""
+    """Read what is due, or the last `days`. Raises GraphError, StoreError, LogError.
+
+    The last 3 days each time, the last 28 once a day, and `HISTORY_DAYS` if this ad account was
+    never read: spend settles within about 2 days, conversions within 28 (docs/facts/meta.md,
+    "Insights"). Unchanged days are not written again.
+    """
     account = ad_account(graph)
     today = _today(account, now_ms)
     known = _known_pull(store, shop.domain)

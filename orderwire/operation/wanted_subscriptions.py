@@ -1,8 +1,8 @@
 """Chooses the webhook subscriptions of a shop: topics, and the fields that something here reads.
 
-No filter: a test order shows the merchant that the connection works, and counts nowhere. Bodies of
-orders are reduced to the fields that are read, so that less personal data travels. A setting that
-names a field which nothing else reads leaves them whole.
+No filter: a test order shows the merchant that the connection works, and counts nowhere. Orders
+have only the fields that are read, so that less personal data travels, unless a setting names
+another field.
 """
 
 from typing import Final

@@ -1,9 +1,5 @@
-"""Writes the receiver's counts of deliveries into `delivery_count`, every few seconds, where any
-came.
-
-A receiver that is killed loses the counts of those seconds; nothing but displays and the watchdog
-reads them.
-"""
+"""Writes the receiver's counts of deliveries into `delivery_count` every few seconds. A killed
+receiver loses the counts of those seconds; only displays and the watchdog read them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping

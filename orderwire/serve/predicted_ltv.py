@@ -113,14 +113,14 @@ class PredictedLtv:
         known = self._fits.get(order.shop)
         if known is None or known.model.currency != order.currency:
             return None
-        told = facts(decoded(order.body), order.currency)
+        order_facts = facts(decoded(order.body), order.currency)
         worth = known.model.worth(
             first_order(
                 order.total,
-                decoded_detail(told.detail),
+                decoded_detail(order_facts.detail),
                 order.source_name or "",
                 reduced(order.landing_site),
-                told.country,
+                order_facts.country,
             )
         )
         return None if worth is None else Money(worth, order.currency)

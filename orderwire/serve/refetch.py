@@ -1,9 +1,6 @@
-"""The job `refetch`: fetches orders that Shopify Events named and did not bring whole, and appends
-them to the topic `orders`.
-
-The fold of a fetched order removes its row (`processors/orders/refetch.py`). Until then it is not
-fetched again before a pause, so an order that the fold cannot read costs little.
-"""
+"""The job `refetch`: fetches orders that Shopify Events named without their data, and appends
+them to the topic `orders`. The fold of a fetched order deletes its row
+(`processors/orders/refetch.py`)."""
 
 from collections.abc import Callable
 from time import time_ns

@@ -1,5 +1,5 @@
-"""Deletes cells that have become zero, of every aggregate, twice an hour: customers, carts and
-orders move from cell to cell, and what they leave behind would grow for ever."""
+"""Deletes zero cells of every aggregate twice an hour: entities move from cell to cell, and empty
+cells would accumulate for ever."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection

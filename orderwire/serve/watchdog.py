@@ -1,9 +1,5 @@
-"""The job `watchdog`: restores webhook subscriptions that Shopify removed, and raises an alarm if a
-topic is silent although the Admin API shows orders.
-
-An alarm is a failed run: `jobs` of `/v1/status`, `orderwire doctor` and the metric of failing jobs
-show it until deliveries come again.
-"""
+"""The job `watchdog`: restores webhook subscriptions that Shopify removed, and fails, which is an
+alarm, if a topic is silent although the Admin API shows orders."""
 
 from collections.abc import Callable, Sequence
 from typing import Final

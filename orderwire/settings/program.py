@@ -118,7 +118,7 @@ class Settings(BaseSettings):
     """Where answers to data requests are written, for the merchant."""
     proxies: int = Field(1, ge=0, le=9, description="a whole number from 0 to 9")
     """How many proxies of ours append to X-Forwarded-For before the receiver: by it the senders of
-    pixel posts are told apart (`ingest/pixel/rates.py`)."""
+    pixel posts are distinguished (`ingest/pixel/rates.py`)."""
     max_in_flight_mb: int = Field(64, ge=10, description="a whole number of MB, at least 10")
     spool: Path = Path("data/spool.db")
     spool_mb: int = Field(1024, ge=1, description="a whole number of MB, at least 1")

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 REPLACED: Final[Mapping[str, str]] = {
-    "META_NET_REVENUE_MARGIN": "a constant share of the value tells Meta nothing; set"
+    "META_NET_REVENUE_MARGIN": "a constant share of the value is no information for Meta; set"
     " META_COST_PROPERTY to the line item property that holds what an item costs, and net_revenue"
     " is sent",
 }

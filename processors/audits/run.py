@@ -26,7 +26,7 @@ Severity = Literal["critical", "warning", "info"]
 
 
 class Issue(msgspec.Struct, frozen=True):
-    """Something that the merchant should know or mend."""
+    """Something that the merchant should know or fix."""
 
     severity: Severity
     message: str

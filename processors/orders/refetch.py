@@ -1,6 +1,5 @@
-"""Notes orders and refunds that a delivery of Shopify Events named and did not bring whole. They
-wait until a whole state comes, fetched from the Admin API or brought by another delivery.
-"""
+"""Records orders and refunds that a delivery of Shopify Events named without their data. They wait
+until a complete state is fetched or delivered."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, NamedTuple
@@ -94,7 +93,7 @@ def _whole(event: OrderEvent) -> _Brought | None:
     if isinstance(event, OrderDeleted):
         return _Brought(ORDER + event.order_id, LAST)
     if isinstance(event, RefundCreated):
-        # What a refund took back and gave never shrinks, so any whole telling of it will do.
+        # What a refund took back and gave never shrinks, so any complete state of it will do.
         return _Brought(REFUND + event.refund.id, LAST)
     return None
 

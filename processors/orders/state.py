@@ -47,27 +47,27 @@ def paid_back(row: OrderRow) -> int:
 def _in_own_currency(row: OrderRow) -> list[list[int]]:
     """The order's refunds, each once: [money, worth returned, known]."""
     by_id: dict[str, list[int]] = {}
-    for key, told in json.loads(row.refunds).items():
+    for key, other in json.loads(row.refunds).items():
         refund_id, _, currency = key.partition(" ")
         if currency in ("", row.currency):
-            by_id[refund_id] = [*map(max, by_id.get(refund_id, told), told)]
+            by_id[refund_id] = [*map(max, by_id.get(refund_id, other), other)]
     return list(by_id.values())
 
 
-def _merged_refunds(refunds: str, told: tuple[Refund, ...], currency: str, *, newest: bool) -> str:
+def _merged_refunds(refunds: str, other: tuple[Refund, ...], currency: str, *, newest: bool) -> str:
     """The union by id and currency; of two amounts the larger (a refund's transaction succeeds
     later, never un-succeeds).
 
     A `refunds/create` may have only the buyer's currency. Refunds in another currency than the
     order's are not counted: the order's own snapshots have the same refund in shop money.
     """
-    if not refunds and not told:
+    if not refunds and not other:
         return ""
     known: dict[str, list[int]] = json.loads(refunds) if refunds else {}
     if newest:
         for entry in known.values():
             entry[2] = 0
-    for refund in told:
+    for refund in other:
         entry = known.setdefault(f"{refund.id} {currency}", [0, 0, 0])
         entry[0], entry[1] = max(entry[0], refund.amount), max(entry[1], refund.returned)
         if newest:
@@ -78,10 +78,10 @@ def _merged_refunds(refunds: str, told: tuple[Refund, ...], currency: str, *, ne
 def _landing(row: OrderRow | None, event: Order) -> str:
     """The landing site from any state: an order has one for ever, and Shopify Events have none
     until Shopify has attributed the visit. Of several the longest."""
-    told, known = reduced(event.landing_site), row.landing if row is not None else ""
-    if not known or told == known:
-        return told
-    return max(told, known, key=lambda landing: (len(landing), landing))
+    other, known = reduced(event.landing_site), row.landing if row is not None else ""
+    if not known or other == known:
+        return other
+    return max(other, known, key=lambda landing: (len(landing), landing))
 
 
 def fold(row: OrderRow | None, event: OrderEvent) -> OrderRow:

@@ -23,7 +23,7 @@ class Orders(Protocol):
         ...
 
 
-class Kept:
+class KeptObjects:
     """Objects kept in memory; indices are made when they are first asked for."""
 
     def __init__(self) -> None:
@@ -72,8 +72,8 @@ class Books:
     """One shop."""
 
     shop: Json
-    orders: Kept = field(default_factory=Kept)
-    checkouts: Kept = field(default_factory=Kept)
+    orders: KeptObjects = field(default_factory=KeptObjects)
+    checkouts: KeptObjects = field(default_factory=KeptObjects)
     subscriptions: dict[str, Json] = field(default_factory=dict)
     """Webhook subscriptions by id."""
     many: Orders | None = None

@@ -41,7 +41,7 @@ class Budget:
             self._available -= actual
             return True
 
-    def told(self, requested: int, actual: int | None) -> dict[str, Any]:
+    def throttle_status(self, requested: int, actual: int | None) -> dict[str, Any]:
         """`extensions` of an answer."""
         return {
             "cost": {

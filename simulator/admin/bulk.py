@@ -84,7 +84,7 @@ class Operation:
             self.status = "CANCELING"
             self.stop.set()
 
-    def told(self) -> Json:
+    def as_json(self) -> Json:
         """As the API shows it: 64-bit numbers are strings."""
         there = self.size > 0
         return {

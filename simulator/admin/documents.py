@@ -75,8 +75,8 @@ class Refused(Exception):
 
 def error(message: str, code: str, path: Sequence[str] = ()) -> dict[str, Any]:
     """One of an answer's errors."""
-    told: dict[str, Any] = {"message": message, "extensions": {"code": code}}
-    return {**told, "path": list(path)} if path else told
+    error_json: dict[str, Any] = {"message": message, "extensions": {"code": code}}
+    return {**error_json, "path": list(path)} if path else error_json
 
 
 def denied(scope: str, path: Sequence[str]) -> dict[str, Any]:
@@ -169,11 +169,11 @@ def _parsed(text: str) -> DocumentNode:
     except GraphQLSyntaxError as bad:
         raise Refused([error(bad.message, "BAD_REQUEST")]) from None
     if bad_ones := validate(schema(), document):
-        raise Refused([_told(one) for one in bad_ones])
+        raise Refused([_error_of(one) for one in bad_ones])
     return document
 
 
-def _told(bad: GraphQLError) -> dict[str, Any]:
+def _error_of(bad: GraphQLError) -> dict[str, Any]:
     code = next((code for words, code in CODES.items() if words in bad.message), "BAD_REQUEST")
     return error(bad.message, code)
 
@@ -330,8 +330,8 @@ def _same(value: Any) -> Any:
     return value
 
 
-def _always(told: str, _: Any) -> str:
-    return told
+def _always(error_json: str, _: Any) -> str:
+    return error_json
 
 
 def _nothing(_: Any) -> None:

@@ -229,8 +229,8 @@ def address(body: Mapping[str, Any] | None) -> Json | None:
     """A postal address."""
     if not body:
         return None
-    told = {_camel(name): body.get(name) or None for name in COUNTRY_NAMES}
-    return {**told, "countryCodeV2": body.get("country_code"), "country": body.get("country")}
+    written = {_camel(name): body.get(name) or None for name in COUNTRY_NAMES}
+    return {**written, "countryCodeV2": body.get("country_code"), "country": body.get("country")}
 
 
 def attributes(listed: Any) -> list[Json]:
@@ -253,8 +253,8 @@ def money_set(body: Mapping[str, Any] | None) -> Json | None:
 
 def plain_set(body: Mapping[str, Any], name: str) -> Json:
     """A checkout's amount, whose two currencies are one here."""
-    told = _money({"amount": body.get(name) or "0", "currency_code": body.get("currency")})
-    return {"shopMoney": told, "presentmentMoney": told}
+    written = _money({"amount": body.get(name) or "0", "currency_code": body.get("currency")})
+    return {"shopMoney": written, "presentmentMoney": written}
 
 
 def scaled(like: Mapping[str, Any] | None, value: float) -> Json | None:

@@ -25,7 +25,7 @@ YEAR_S = 365 * 86_400
 
 
 class ShopProgram(AdminStandIn):
-    """With routes by which a simulated shop tells what it sold."""
+    """With routes by which a simulated shop reports what it sold."""
 
     def more_routes(self) -> Collection[web.RouteDef]:
         return (

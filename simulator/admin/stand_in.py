@@ -129,8 +129,8 @@ class AdminStandIn:
             body = await request.json()
         else:
             body = dict(await request.post())
-        status, told = self.access.ask(body)
-        return web.json_response(told, status=status)
+        status, answer_body = self.access.ask(body)
+        return web.json_response(answer_body, status=status)
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         path = self.bulk.file(request.match_info["number"])
@@ -140,8 +140,10 @@ class AdminStandIn:
         if request.match_info["version"] not in VERSIONS:
             return web.json_response({"errors": "Not Found"}, status=404)
         if not self.access.good(request.headers.get("X-Shopify-Access-Token", "")):
-            told = "[API] Invalid API key or access token (unrecognized login or wrong password)"
-            return web.json_response({"errors": told}, status=401)
+            answer_body = (
+                "[API] Invalid API key or access token (unrecognized login or wrong password)"
+            )
+            return web.json_response({"errors": answer_body}, status=401)
         try:
             body = orjson.loads(await request.read())
             text, variables = body["query"], body.get("variables") or {}
@@ -187,14 +189,20 @@ class AdminStandIn:
         except Refused as refused:
             return 200, {"errors": refused.errors}
         self.budget.take(0, actual - request.cost)
-        told = {"data": data, "extensions": self.budget.told(request.cost, actual)}
-        return 200, {**told, "errors": errors} if errors else told
+        answer_body = {
+            "data": data,
+            "extensions": self.budget.throttle_status(request.cost, actual),
+        }
+        return 200, {**answer_body, "errors": errors} if errors else answer_body
 
     def _throttled(self, request: Request) -> tuple[int, dict[str, Any]]:
         if self._throttle_as == 429:
             return 429, {"errors": "Exceeded 2 calls per second for api client."}
-        told = {"message": "Throttled", "extensions": {"code": "THROTTLED"}}
-        return 200, {"errors": [told], "extensions": self.budget.told(request.cost, None)}
+        answer_body = {"message": "Throttled", "extensions": {"code": "THROTTLED"}}
+        return 200, {
+            "errors": [answer_body],
+            "extensions": self.budget.throttle_status(request.cost, None),
+        }
 
     def _data(self, request: Request) -> tuple[dict[str, Any] | None, list[dict[str, Any]], int]:
         data: dict[str, Any] | None = {}
@@ -215,8 +223,8 @@ class AdminStandIn:
 
     def _root_denied(self, root: Root) -> dict[str, Any] | None:
         if root.name in PROTECTED and not self.access.approved:
-            told = NOT_APPROVED.format("Order")
-            return {**error(told, "ACCESS_DENIED", (root.key,))}
+            answer_body = NOT_APPROVED.format("Order")
+            return {**error(answer_body, "ACCESS_DENIED", (root.key,))}
         scope = ROOT_SCOPES.get(root.name)
         return None if scope is None or scope in self.access.scopes else denied(scope, (root.key,))
 

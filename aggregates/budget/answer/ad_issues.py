@@ -1,4 +1,4 @@
-"""What Meta has said of campaigns' ad objects, in words for `issues`."""
+"""Writes what Meta reported about campaigns' ad objects as sentences for `issues`."""
 
 from collections import defaultdict
 from collections.abc import Iterable

@@ -1,8 +1,6 @@
-"""Meta's notices about ad objects: which campaign, ad set or ad has a problem now.
-
-One row per object; the newest notice about it stands. A notice that an object left processing well
-closes what was reported before. Facts: docs/facts/meta.md, "Webhooks of ad accounts".
-"""
+"""Folds Meta's notices about ad objects: which campaign, ad set or ad has a problem now
+(docs/facts/meta.md, "Webhooks of ad accounts"). One row per object; the newest notice about it
+counts."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -46,7 +44,7 @@ COLUMNS: Final = ", ".join(AdIssue._fields)
 
 
 def newer(row: AdIssue | None, notice: AdIssue) -> AdIssue:
-    """The row that stands after a notice. A campaign once known stays known."""
+    """The row after a notice. A campaign once known stays known."""
     if row is None:
         return notice
     stands = max(row, notice, key=lambda each: (each.reported_ms, each._replace(campaign_id="")))
@@ -54,7 +52,7 @@ def newer(row: AdIssue | None, notice: AdIssue) -> AdIssue:
 
 
 def notices(entry: Entry) -> list[AdIssue]:
-    """What a record of the topic `ads` says of ad objects; none of what concerns no such object.
+    """The ad objects in a record of the topic `ads`; none for other records.
 
     Raises Rejected.
     """
@@ -67,14 +65,15 @@ def notices(entry: Entry) -> list[AdIssue]:
         return []
     return [
         notice
-        for told in map(mapping, sequence(mapping(body).get("entry")))
-        for change in map(mapping, sequence(told.get("changes")))
-        if (notice := _notice(record.headers["shop"], told, change, record.time_ms)) is not None
+        for entry_of_notice in map(mapping, sequence(mapping(body).get("entry")))
+        for change in map(mapping, sequence(entry_of_notice.get("changes")))
+        if (notice := _notice(record.headers["shop"], entry_of_notice, change, record.time_ms))
+        is not None
     ]
 
 
 def _notice(
-    shop: str, told: Mapping[str, Any], change: Mapping[str, Any], received_ms: int
+    shop: str, entry_of_notice: Mapping[str, Any], change: Mapping[str, Any], received_ms: int
 ) -> AdIssue | None:
     value = mapping(change.get("value"))
     object_id = identifier(value.get("id"))
@@ -96,7 +95,7 @@ def _notice(
         code=code,
         summary=clean(said or "", LABEL_CHARACTERS),
         open=int(not well),
-        reported_ms=_time_ms(told.get("time"), received_ms),
+        reported_ms=_time_ms(entry_of_notice.get("time"), received_ms),
     )
 
 
@@ -118,9 +117,9 @@ class AdIssuesProcessor:
 
     def apply(self, transaction: Transaction, events: Sequence[list[AdIssue]], now_ms: int) -> None:
         """Fold notices into rows."""
-        told = [notice for each in events for notice in each]
-        rows = transaction.load(ISSUES, {notice[:2] for notice in told})
-        for notice in told:
+        entry_of_notice = [notice for each in events for notice in each]
+        rows = transaction.load(ISSUES, {notice[:2] for notice in entry_of_notice})
+        for notice in entry_of_notice:
             rows[notice[:2]] = newer(rows.get(notice[:2]), notice)
         transaction.save(ISSUES, rows.values())
 
@@ -146,7 +145,7 @@ def open_issues(reading: Reading, shop: str, since_ms: int) -> Iterator[AdIssue]
 
 
 def settle(transaction: Transaction, rows: Collection[AdIssue]) -> None:
-    """Note what was found out about objects: their campaign, or that they are well again."""
+    """Record what was found out about objects: their campaign, or that they are well again."""
     known = transaction.load(ISSUES, {row[:2] for row in rows})
     transaction.save(
         ISSUES,

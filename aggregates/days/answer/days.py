@@ -8,7 +8,7 @@ from msgspec import UNSET
 from aggregates.bad_parameter import BadParameter
 from aggregates.budget.answer.window import Window
 from aggregates.days.answer import reading as read
-from aggregates.days.answer.reading import Carts, Costs, Place, Sold, Sums
+from aggregates.days.answer.reading import Carts, Costs, DayPlace, Sold, Sums
 from aggregates.days.answer.schema import Day, Days, DayTotals
 from aggregates.days.fold.cells import CAMPAIGN
 from aggregates.question import Question
@@ -19,7 +19,7 @@ from stream.times import day_text
 DEFAULT_DAYS: Final = 30
 MOST_DAYS: Final = 400
 MOST_VALUES: Final = 25
-"""Values of a dimension that an answer tells apart, by revenue."""
+"""Values of a dimension that an answer lists, by revenue."""
 METRICS: Final = (
     *("orders", "revenue", "new_customers", "new_revenue", "returning_revenue", "refunds"),
     *("sent", "value_sent", "carts_abandoned", "carts_recovered", "spend", "roas"),
@@ -75,26 +75,26 @@ def days(question: Question) -> Days:
 
 
 def _rows(
-    sold: Sold, spend: dict[Place, int], by: str, window: Window
-) -> Iterator[tuple[Place, Sums]]:
+    sold: Sold, spend: dict[DayPlace, int], by: str, window: Window
+) -> Iterator[tuple[DayPlace, Sums]]:
     """Newest day first; without a dimension every day, with one what there is."""
     if not by:
         for day in reversed(window.days()):
-            yield Place(day, ""), sold.get(Place(day, ""), Sums())
+            yield DayPlace(day, ""), sold.get(DayPlace(day, ""), Sums())
         return
     places = sold.keys() | (spend.keys() if by == CAMPAIGN else set())
     ranked = [(place, sold.get(place, Sums())) for place in places]
     yield from sorted(ranked, key=lambda each: (-each[0].day, -each[1].revenue, each[0].value))
 
 
-def _spent(place: Place, by: str, spend: dict[Place, int], costs: Costs) -> int | None:
+def _spent(place: DayPlace, by: str, spend: dict[DayPlace, int], costs: Costs) -> int | None:
     if place.day not in costs.reported or by not in ("", CAMPAIGN):
         return None
     return costs.by_day[place.day] if not by else spend.get(place)
 
 
 def _item(
-    place: Place,
+    place: DayPlace,
     sums: Sums,
     by: str,
     metrics: Sequence[str],

@@ -1,4 +1,4 @@
-"""Reads shop-days: what was sold, what ads cost, and what became of carts."""
+"""Reads shop-days from the store: sales, ad costs, and carts."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -38,14 +38,14 @@ class Sums(NamedTuple):
         return Sums(*map(add, self, other))
 
 
-class Place(NamedTuple):
+class DayPlace(NamedTuple):
     """A day, and the value of the dimension asked for."""
 
     day: int
     value: str
 
 
-Sold = dict[Place, Sums]
+Sold = dict[DayPlace, Sums]
 
 
 def read_sales(reading: Reading, shop: str, by: str, currency: str, window: Window) -> Sold:
@@ -60,7 +60,7 @@ def read_sales(reading: Reading, shop: str, by: str, currency: str, window: Wind
         last=window.last,
         currency=currency,
     )
-    return {Place(day, value): Sums(*measures) for day, value, *measures in rows}
+    return {DayPlace(day, value): Sums(*measures) for day, value, *measures in rows}
 
 
 def other_currency_orders(reading: Reading, shop: str, currency: str, window: Window) -> int:
@@ -77,9 +77,9 @@ def other_currency_orders(reading: Reading, shop: str, currency: str, window: Wi
 
 
 class Costs(NamedTuple):
-    """What ads cost, minor units; `reported` are the days that any report came for."""
+    """Ad costs, minor units; `reported` are the days with any report."""
 
-    by_place: dict[Place, int]
+    by_place: dict[DayPlace, int]
     by_day: Counter[int]
     reported: frozenset[int]
 
@@ -91,12 +91,12 @@ Name = Callable[[str], str]
 def read_costs(reading: Snapshot, shop: str, currency: str, window: Window) -> tuple[Costs, Name]:
     """Spend by day, by campaign too, and how orders' campaigns are called."""
     cells = [each for each in read_cells(reading, shop, window) if each.reports]
-    by_place: Counter[Place] = Counter()
+    by_place: Counter[DayPlace] = Counter()
     by_day: Counter[int] = Counter()
     for campaign in account(cells, currency).campaigns:
         if campaign.spend_currency == currency:
             for day, spent in campaign.spend.items():
-                by_place[Place(day, _called(campaign))] += spent
+                by_place[DayPlace(day, _called(campaign))] += spent
                 by_day[day] += spent
     reported = frozenset(each.day for each in cells)
     return Costs(dict(by_place), by_day, reported), _namer(cells)
@@ -119,14 +119,14 @@ def _called(campaign: CampaignDays) -> str:
 
 def named(sold: Sold, name: Name) -> Sold:
     """Sales by campaign, under the campaigns' names."""
-    found: defaultdict[Place, Sums] = defaultdict(Sums)
+    found: defaultdict[DayPlace, Sums] = defaultdict(Sums)
     for (day, subject), sums in sold.items():
-        place = Place(day, name(subject))
+        place = DayPlace(day, name(subject))
         found[place] = found[place].plus(sums)
     return dict(found)
 
 
-def largest(sold: Sold, costs: Costs | None, most: int) -> tuple[Sold, dict[Place, int]]:
+def largest(sold: Sold, costs: Costs | None, most: int) -> tuple[Sold, dict[DayPlace, int]]:
     """The values with most revenue and spend; the others together as `REST`."""
     weight: Counter[str] = Counter()
     for place, sums in sold.items():
@@ -137,11 +137,11 @@ def largest(sold: Sold, costs: Costs | None, most: int) -> tuple[Sold, dict[Plac
     kept = {
         value for value, _ in sorted(weight.items(), key=lambda each: (-each[1], each[0]))[:most]
     }
-    few: defaultdict[Place, Sums] = defaultdict(Sums)
+    few: defaultdict[DayPlace, Sums] = defaultdict(Sums)
     for place, sums in sold.items():
         at = place if place.value in kept else place._replace(value=REST)
         few[at] = few[at].plus(sums)
-    spent_at: Counter[Place] = Counter()
+    spent_at: Counter[DayPlace] = Counter()
     for place, spent in spend.items():
         spent_at[place if place.value in kept else place._replace(value=REST)] += spent
     return dict(few), dict(spent_at)

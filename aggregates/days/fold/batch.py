@@ -1,8 +1,8 @@
-"""Sales -> days, first orders -> cohorts, for one generation of a shop in one transaction.
+"""Folds a batch of sales into days and cohorts, for one generation of a shop in one transaction.
 
-Which sale of a customer is the first may change with any delivery: an older order arrives, or the
-first one is cancelled. Then the sale that was first counts anew as a returning one, and the whole
-customer moves to another cohort.
+Any delivery may change which sale of a customer is the first: an older order arrives, or the first
+one is cancelled. Then the former first sale counts as a returning one, and the whole customer moves
+to another cohort.
 """
 
 from collections import defaultdict
@@ -35,7 +35,7 @@ class Moved(NamedTuple):
     now: Sale | None
 
 
-class Place(NamedTuple):
+class MonthPlace(NamedTuple):
     """A customer's month in one currency."""
 
     customer: str
@@ -43,8 +43,8 @@ class Place(NamedTuple):
     currency: str
 
 
-class Batch:
-    """What a transaction does to one generation; `save` at the end."""
+class DaysBatch:
+    """The changes of a transaction to one generation; `save` at the end."""
 
     def __init__(self, transaction: Transaction, scope: Scope) -> None:
         self._transaction, self._scope, self._key = transaction, scope, scope.key
@@ -178,11 +178,11 @@ class Batch:
         before: Mapping[str, FirstRow],
         after: Mapping[str, FirstRow | None],
     ) -> None:
-        changes: defaultdict[Place, list[int]] = defaultdict(lambda: [0, 0])
+        changes: defaultdict[MonthPlace, list[int]] = defaultdict(lambda: [0, 0])
         for each in moved:
             for one, sign in ((each.was, -1), (each.now, 1)):
                 if one is not None and (customer := self._kept(one)):
-                    change = changes[Place(customer, month_of(one.day), one.currency)]
+                    change = changes[MonthPlace(customer, month_of(one.day), one.currency)]
                     change[0] += sign
                     change[1] += sign * one.net
         moving = {
@@ -191,7 +191,9 @@ class Batch:
             if (old := before.get(customer)) is not None and _cohort(old) != _cohort(new)
         }
         for row in self._months_of(moving):
-            changes[Place(row.customer, row.month, row.currency)][0] += 0  # All of theirs move.
+            changes[MonthPlace(row.customer, row.month, row.currency)][0] += (
+                0  # All of theirs move.
+            )
         found = self._transaction.load(MONTHS, [(self._key, *place) for place in changes])
         saved, emptied = list[MonthRow](), list[Key]()
         for place, (orders, revenue) in changes.items():
@@ -230,7 +232,7 @@ class Batch:
         self._transaction.delete(FIRSTS, [(self._key, customer) for customer in gone])
 
     def merge(self, gone: str, kept: str) -> None:
-        """All sales of the customer that is gone are those of the one that is kept."""
+        """All sales of the deleted customer `gone` become those of `kept`."""
         keys: list[Key] = [(self._key, gone), (self._key, kept)]
         found = self._transaction.load(FIRSTS, keys)
         theirs, ours = found.get(keys[0]), found.get(keys[1])
@@ -241,11 +243,11 @@ class Batch:
             later = ours if first is theirs else theirs
             self._flip({later.order_id: False})
         first = first._replace(customer=kept)
-        sums: dict[Place, MonthRow] = {}
+        sums: dict[MonthPlace, MonthRow] = {}
         rows = self._months_of([gone, kept])
         for row in rows:
             self._deltas.take(cohort_cells(theirs if row.customer == gone else ours, row))
-            place = Place(kept, row.month, row.currency)
+            place = MonthPlace(kept, row.month, row.currency)
             orders, revenue = row.orders, row.revenue
             if (before := sums.get(place)) is not None:
                 orders, revenue = orders + before.orders, revenue + before.revenue

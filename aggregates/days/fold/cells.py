@@ -1,7 +1,5 @@
-"""In which cells sales count: shop-days, and cohorts by the month of the first order.
-
-Each dimension (`by`) has cells of its own, so that an answer reads no more of them than it shows.
-"""
+"""The cells of sales: shop-days, and cohorts by the month of the first order. Each dimension (`by`)
+has cells of its own, so that an answer reads only those that it shows."""
 
 from typing import Final, NamedTuple
 

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from aggregates.days.fold.batch import Batch
+from aggregates.days.fold.batch import DaysBatch
 from aggregates.days.fold.cells import (
     COHORT_CELLS,
     DAY_CELLS,
@@ -36,13 +36,13 @@ def _apply(
     transaction: Transaction, work: Mapping[Scope, Sequence[Change[OrderRow]]], now_ms: int
 ) -> None:
     for scope in sorted(work, key=lambda scope: scope.key):
-        batch = Batch(transaction, scope)
+        batch = DaysBatch(transaction, scope)
         batch.orders(work[scope])
         batch.save()
 
 
 def _merged(transaction: Transaction, scope: Scope, customers: Sequence[tuple[str, str]]) -> None:
-    batch = Batch(transaction, scope)
+    batch = DaysBatch(transaction, scope)
     for gone, kept in customers:
         batch.merge(gone, kept)
     batch.save()

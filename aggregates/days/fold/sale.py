@@ -1,4 +1,4 @@
-"""What an order is to days and cohorts: when, whose, from where, and how much."""
+"""An order's data for days and cohorts: when, whose, from where, and how much."""
 
 from datetime import timedelta
 from functools import lru_cache
@@ -33,7 +33,7 @@ class Sale(NamedTuple):
 
 
 def sale(row: OrderRow | None) -> Sale | None:
-    """The sale that an order is; None where it does not count."""
+    """The sale of an order; None if it does not count."""
     if row is None or not counts(row):
         return None
     return Sale(

@@ -1,7 +1,5 @@
-"""RFM cells over a window other than the one that is counted: made from purchase days on request.
-
-The cells of `rfm_cell` know one window (`ORDERWIRE_RFM_WINDOW_DAYS`).
-"""
+"""Computes RFM cells of another window than `ORDERWIRE_RFM_WINDOW_DAYS` from purchase days, on
+request."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""What a token may read, and what is lost without each scope."""
+"""Finds out what a token may read, and what is lost without each scope."""
 
 from dataclasses import dataclass
 
@@ -42,9 +42,11 @@ class ReadAccess:
 
 def read_access(client: AdminClient) -> ReadAccess:
     """Ask what the token may read. Raises AdminError."""
-    told = client.query(document("access"))
-    scopes = frozenset(each["handle"] for each in told["currentAppInstallation"]["accessScopes"])
-    shop = told["shop"]
+    installation = client.query(document("access"))
+    scopes = frozenset(
+        each["handle"] for each in installation["currentAppInstallation"]["accessScopes"]
+    )
+    shop = installation["shop"]
     return ReadAccess(scopes, shop["ianaTimezone"], shop["currencyCode"], _personal(client, scopes))
 
 

@@ -24,8 +24,8 @@ api_version = "{version}"
 compliance_topics = [{compliance}]
 uri = "{uri}"
 
-# Shopify Events: orders and refunds once more, by another way. An order told by both counts and
-# is sent once.
+# Shopify Events: orders and refunds a second time, by another way. An order delivered by both
+# counts once and is sent once.
 [events]
 api_version = "{version}"
 

@@ -1,9 +1,5 @@
-"""Asks Shopify's Admin API one GraphQL document at a time, within the shop's limits.
-
-It waits before a query that the shop's bucket cannot pay for, tries again what passes by itself
-(throttling, which comes as HTTP 200 and as 429, no connection, 5xx), and renews the token once on
-401. What it gives up, it raises (`errors.py`).
-"""
+"""Sends Shopify's Admin API one GraphQL document at a time, within the shop's limits, with retries
+and one renewal of the token on 401 (`errors.py` has what it raises)."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -160,14 +156,14 @@ class AdminClient:
 
     def _judge(self, document: str, answer: requests.Response) -> dict[str, Any]:
         try:
-            told = answer.json()
+            body_of_answer = answer.json()
         except ValueError:
-            told = None
-        if not isinstance(told, dict):
+            body_of_answer = None
+        if not isinstance(body_of_answer, dict):
             raise AdminUnavailable("Shopify's Admin API answers with something that is not JSON")
-        extensions = told.get("extensions")
+        extensions = body_of_answer.get("extensions")
         self._bucket.answered(document, (extensions or {}).get("cost"))
-        data, errors = told.get("data"), told.get("errors")
+        data, errors = body_of_answer.get("data"), body_of_answer.get("errors")
         if isinstance(errors, str):
             # "[API] Invalid API key or access token …" comes with HTTP 200 from some proxies.
             raise QueryRefused("errors", errors[:200])

@@ -1,8 +1,5 @@
-"""How long to wait before a query, so that the shop's bucket of points can pay for it.
-
-Shopify takes the requested cost before a query runs and gives back what was not used; the bucket
-fills at a rate that the shop's plan decides. Source: shopify.dev, "API rate limits".
-"""
+"""How long to wait before a query so that the shop's bucket of points can pay for it (shopify.dev,
+"API rate limits")."""
 
 import threading
 from collections.abc import Callable, Mapping

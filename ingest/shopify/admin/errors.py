@@ -1,13 +1,11 @@
-"""What may go wrong with the Admin API, named by what to do about it.
+"""Errors of the Admin API, named by what to do.
 
-    AdminError
-    ├── AdminUnavailable   no connection, 5xx, throttled for too long: try again later
-    ├── TokenRefused       the token, or what it is made from, is not taken: configuration
-    ├── AccessDenied       a scope or an approval is missing: configuration
-    ├── QueryRefused       the question itself is wrong: an error of ours
-    └── Stopped            somebody asked to stop: the same again goes on where it was
-
-Messages carry codes and names of scopes, never a token, a body or a value that was asked for.
+AdminError
+├── AdminUnavailable   no connection, 5xx, throttled for too long: try again later
+├── TokenRefused       the token, or what it is made from, is refused: configuration
+├── AccessDenied       a scope or an approval is missing: configuration
+├── QueryRefused       the query itself is wrong: a bug of ours
+└── Stopped            stopped on request: the same call continues where it was
 """
 
 import re
@@ -20,7 +18,8 @@ PROTECTED = "https://shopify.dev/docs/apps/launch/protected-customer-data"
 
 
 class AdminError(Exception):
-    """Base class of errors of the Admin API."""
+    """Base class of errors of the Admin API. Messages have codes and names of scopes, never a
+    token, a body or a value."""
 
 
 class AdminUnavailable(AdminError):

@@ -34,7 +34,7 @@ SIGNS: Final = (
 
 
 class Silent(NamedTuple):
-    """Topics that should have told something and did not."""
+    """Topics that should have delivered something and did not."""
 
     topics: tuple[str, ...]
     what: str

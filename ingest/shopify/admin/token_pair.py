@@ -1,11 +1,5 @@
-"""Keeps a shop's pair of expiring tokens in the store, one process at a time refreshing it.
-
-The pair lives in the store and not in a file: on several machines every process must use the same
-refresh token, since the first use of a new one ends the old one. A process claims the pair, asks
-Shopify outside any transaction, and saves what came before anybody uses it. A process killed in
-between loses nothing: the old refresh token stays good until its successor is used
-(docs/facts/shopify-admin.md, "Tokens").
-"""
+"""Keeps a shop's pair of expiring tokens in the store; one process at a time refreshes it
+(docs/facts/shopify-admin.md, "Tokens")."""
 
 import time
 from collections.abc import Callable
@@ -63,7 +57,13 @@ ROWS = Entities("admin_token", _Row, 1)
 
 class StoredPair:
     """A shop's pair in the table `admin_token`. `configured` is the refresh token of the settings:
-    a new one there begins anew."""
+    a new one there replaces the pair.
+
+    The pair is in the store, not in a file: on several machines every process must use the same
+    refresh token, since the first use of a new one ends the old one. A process claims the pair,
+    asks Shopify outside any transaction, and saves the new pair before anybody uses it. A kill in
+    between loses nothing: the old refresh token stays valid until its successor is used.
+    """
 
     def __init__(
         self,

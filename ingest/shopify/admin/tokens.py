@@ -1,11 +1,10 @@
-"""Where an access token of the Admin API comes from: it is given, or it is asked for and renewed.
+"""Sources of the Admin API's access token (shopify.dev, "Client credentials grant" and "Use
+expiring offline access tokens").
 
     source             life     renewed
     static             for ever never
     client credentials 24 h     at 80 % of its life, and on 401; in memory only
     expiring offline   1 h      the same, by a refresh token, a new one each time (`token_pair.py`)
-
-Source: shopify.dev, "Client credentials grant" and "Use expiring offline access tokens".
 """
 
 import threading
@@ -83,16 +82,20 @@ class Grant:
         if answer.status_code >= 500 or answer.status_code == 429:
             raise AdminUnavailable(f"no token: Shopify answers HTTP {answer.status_code}")
         try:
-            told = answer.json()
+            granted = answer.json()
         except ValueError:
-            told = {}
-        if answer.status_code != 200 or not isinstance(told, dict) or not told.get("access_token"):
-            reason = str(told.get("error", "")) if isinstance(told, dict) else ""
+            granted = {}
+        if (
+            answer.status_code != 200
+            or not isinstance(granted, dict)
+            or not granted.get("access_token")
+        ):
+            reason = str(granted.get("error", "")) if isinstance(granted, dict) else ""
             raise TokenRefused(
                 f"Shopify gives no token (HTTP {answer.status_code} {reason[:60]}): check "
                 "SHOPIFY_CLIENT_ID, SHOPIFY_CLIENT_SECRET, and that the app is installed"
             )
-        return told
+        return granted
 
     def __repr__(self) -> str:
         return f"Grant({self.url!r})"
@@ -123,9 +126,9 @@ class ClientCredentials:
 
     def _ask(self) -> None:
         asked_s = self._clock()
-        told = self._grant.ask(grant_type="client_credentials")
-        life_s = float(told.get("expires_in") or DAY_S)
-        self._token, self._renew_s = str(told["access_token"]), asked_s + RENEW_AT * life_s
+        granted = self._grant.ask(grant_type="client_credentials")
+        life_s = float(granted.get("expires_in") or DAY_S)
+        self._token, self._renew_s = str(granted["access_token"]), asked_s + RENEW_AT * life_s
 
 
 class RefreshedToken:
@@ -161,11 +164,11 @@ class RefreshedToken:
             return True
 
     def _refresh(self, refresh_token: str) -> TokenPair:
-        told = self._grant.ask(grant_type="refresh_token", refresh_token=refresh_token)
-        life_s = float(told.get("expires_in") or HOUR_S)
+        granted = self._grant.ask(grant_type="refresh_token", refresh_token=refresh_token)
+        life_s = float(granted.get("expires_in") or HOUR_S)
         return TokenPair(
-            access_token=str(told["access_token"]),
+            access_token=str(granted["access_token"]),
             # Without a new one the old one stays good.
-            refresh_token=str(told.get("refresh_token") or refresh_token),
+            refresh_token=str(granted.get("refresh_token") or refresh_token),
             renew_at_s=int(self._clock() + RENEW_AT * life_s),
         )

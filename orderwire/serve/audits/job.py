@@ -1,7 +1,5 @@
-"""Carries out audit runs: step by step, each saved when it ends, tried three times in all.
-
-A run that was cut short goes on with its first step that has not ended.
-"""
+"""Carries out audit runs step by step; each step is saved when it ends and tried three times in
+all. An interrupted run continues with its first unfinished step."""
 
 import time
 from collections.abc import Callable, Mapping

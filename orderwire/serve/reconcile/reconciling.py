@@ -1,9 +1,5 @@
-"""Finds what changed at Shopify and no webhook brought, and appends it to the topic `orders`.
-
-What was missed goes the way of a webhook: it is counted, and a Purchase that is young enough is
-sent once. Each run begins a little before the end of the last one, since Shopify's index of
-`updated_at` lags, and leaves out the newest minutes, whose webhooks may be on their way.
-"""
+"""Finds changes at Shopify that no webhook delivered, and appends them to the topic `orders`, where
+they are treated like a webhook."""
 
 import threading
 import time
@@ -63,7 +59,11 @@ class Found:
 
 @dataclass(slots=True)
 class Reconciling:
-    """One shop. `append` returns once records are durable; `dry_run` appends and keeps nothing."""
+    """One shop. `append` returns once records are durable; `dry_run` appends and stores nothing.
+
+    Each run begins a little before the end of the last one, since Shopify's index of `updated_at`
+    lags, and leaves out the newest minutes, whose webhooks may be on their way.
+    """
 
     client: AdminClient
     store: Store
@@ -73,7 +73,7 @@ class Reconciling:
     dry_run: bool = False
     clock: Callable[[], float] = time.time
     look_again_s: float = LOOK_AGAIN_S
-    told: Callable[[int], None] = lambda orders: None
+    advance: Callable[[int], None] = lambda orders: None
     """Called with how many more orders were looked at."""
 
     def since_last(self) -> Span:
@@ -100,7 +100,7 @@ class Reconciling:
                 raise Stopped
             found += self._page(access, page.orders)
             seen += len(page.orders)
-            self.told(len(page.orders))
+            self.advance(len(page.orders))
         if not self.dry_run:
             self._reached(span, seen)
         return Found(span, seen, tuple(found))

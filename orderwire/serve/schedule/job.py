@@ -1,8 +1,6 @@
-"""What a job is: blocking work for one shop, repeated on a schedule.
-
-A job runs again from its start when the process that ran it was killed, so it must not mind being
-done twice. It never runs inside a fold's transaction.
-"""
+"""The contract of a job: blocking work for one shop, repeated on a schedule. A job runs again from
+its start if its process was killed, so it must tolerate being done twice. It never runs inside a
+fold's transaction."""
 
 import threading
 from collections.abc import Callable, Collection

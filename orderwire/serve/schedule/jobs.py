@@ -1,4 +1,4 @@
-"""Every job there is, one line each. A job's code is loaded where some shop has the job."""
+"""The registry of jobs, one line each. A job's code is loaded only if some shop has the job."""
 
 from collections.abc import Callable
 

@@ -1,11 +1,8 @@
 """The table `scheduled_job`: one row per job and shop, with its lease.
 
-    waiting ──(due, claimed)──> leased ──(settled)──> waiting, due again in every_s
-       ^                          │  └────(failed)──> waiting, due after a pause that grows
-       └──(lease over: its process was killed)────────┘
-
-A claim is one UPDATE that only a row without a live lease lets through, so one process at a time
-has it. Whoever settles names its claim; a lease that was lost meanwhile settles nothing.
+waiting ──(due, claimed)──> leased ──(settled)──> waiting, due again in every_s
+   ^                          │  └────(failed)──> waiting, due after a pause that grows
+   └──(lease over: its process was killed)────────┘
 """
 
 from collections.abc import Collection, Iterable
@@ -21,7 +18,8 @@ CLAIMED = "job = :job AND shop = :shop AND lease_owner = :owner AND started_ms =
 
 
 class Claim(NamedTuple):
-    """A lease on one job of one shop."""
+    """A lease on one job of one shop. One UPDATE takes it, and only from a row without a live
+    lease; settling names the claim, so that a lost lease settles nothing."""
 
     job: str
     shop: str
@@ -34,7 +32,7 @@ Place = tuple[str, str]
 
 
 def register(transaction: Transaction, wanted: Collection[Place], now_ms: int) -> None:
-    """Make the rows that are missing, due now, and remove those that nobody wants any more."""
+    """Create missing rows, due now, and delete those that are no longer wanted."""
     rows = transaction.query("SELECT job, shop, lease_until_ms FROM scheduled_job")
     known = {(row.job, row.shop) for row in rows}
     for job, shop in sorted(set(wanted) - known):

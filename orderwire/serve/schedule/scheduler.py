@@ -1,12 +1,5 @@
-"""Runs jobs: claims what is due, each turn in a thread of its own, and settles it by its outcome.
-
-A slow shop delays no other. Each job has `AT_ONCE` places; a turn that lasts longer than `SLOW_S`
-gives its place up and goes on beside them, up to `SLOW_AT_ONCE` such turns.
-
-| failure no. | 1 | 2 | 3 | 4 | further |
-|---|---|---|---|---|---|
-| pause of that shop | 10 s | 60 s | 5 min | 15 min | 60 min |
-"""
+"""Runs jobs: claims what is due, each turn in a thread of its own, and settles it by its
+outcome."""
 
 import asyncio
 import threading
@@ -25,9 +18,9 @@ from stream.metrics import JobMetrics
 from stream.rate_limit import RateLimit
 from stream.store.contract import Store, StoreUnavailable, Transaction
 
-AT_ONCE = 4
+PLACES = 4
 SLOW_S = 10.0
-SLOW_AT_ONCE = 12
+SLOW_PLACES = 12
 LEASE_S = 60.0
 LOOK_S = 5.0
 """At most so long until a turn is found that another process gave up, or somebody asked for."""
@@ -56,7 +49,15 @@ class _Running:
 
 
 class Scheduler:
-    """The jobs of one process. `run` it until `stop` is set."""
+    """The jobs of one process. `run` it until `stop` is set.
+
+    A slow shop delays no other: each job has `PLACES` places, and a turn that lasts longer than
+    `SLOW_S` leaves its place and continues beside them, up to `SLOW_PLACES` such turns.
+
+    | failure no. | 1 | 2 | 3 | 4 | further |
+    |---|---|---|---|---|---|
+    | pause of that shop | 10 s | 60 s | 5 min | 15 min | 60 min |
+    """
 
     def __init__(
         self,
@@ -157,7 +158,7 @@ class Scheduler:
             now_s - each.started_s for each in self._running.values() if each.job.name == name
         ]
         quick = sum(age_s < self._slow_s for age_s in ages_s)
-        return max(0, min(AT_ONCE - quick, AT_ONCE + SLOW_AT_ONCE - len(ages_s)))
+        return max(0, min(PLACES - quick, PLACES + SLOW_PLACES - len(ages_s)))
 
     def _due(
         self, free: Sequence[tuple[Job, int]]

@@ -16,21 +16,21 @@ def run(world: World, arguments: dict[str, Any]) -> Json:
             arguments["query"], world.books, world.access.scopes, world.clock()
         )
     except Invalid as refused:
-        told = {"field": ["query"], "message": str(refused), "code": refused.code}
-        return {"bulkOperation": None, "userErrors": [told]}
-    return {"bulkOperation": operation.told(), "userErrors": []}
+        error = {"field": ["query"], "message": str(refused), "code": refused.code}
+        return {"bulkOperation": None, "userErrors": [error]}
+    return {"bulkOperation": operation.as_json(), "userErrors": []}
 
 
 def one(world: World, arguments: dict[str, Any]) -> Json | None:
     """`bulkOperation(id:)`."""
     operation = world.bulk.operations.get(arguments["id"])
-    return None if operation is None else operation.told()
+    return None if operation is None else operation.as_json()
 
 
 def listed(world: World, arguments: dict[str, Any]) -> Page:
     """`bulkOperations`, the newest first with `reverse`."""
     search = read(arguments.get("query"))
-    found = [each.told() for each in world.bulk.operations.values()]
+    found = [each.as_json() for each in world.bulk.operations.values()]
     found = [each for each in found if search.matches(each)]
     if arguments.get("reverse"):
         found.reverse()
@@ -42,7 +42,7 @@ def cancel(world: World, arguments: dict[str, Any]) -> Json:
     """`bulkOperationCancel`."""
     operation = world.bulk.operations.get(arguments["id"])
     if operation is None:
-        told = {"field": ["id"], "message": "Bulk operation does not exist"}
-        return {"bulkOperation": None, "userErrors": [told]}
+        error = {"field": ["id"], "message": "Bulk operation does not exist"}
+        return {"bulkOperation": None, "userErrors": [error]}
     operation.cancel()
-    return {"bulkOperation": operation.told(), "userErrors": []}
+    return {"bulkOperation": operation.as_json(), "userErrors": []}

@@ -66,8 +66,8 @@ def update(world: World, arguments: dict[str, Any]) -> Json:
 def delete(world: World, arguments: dict[str, Any]) -> Json:
     """`webhookSubscriptionDelete`."""
     if world.books.subscriptions.pop(arguments["id"], None) is None:
-        told = {"field": ["id"], "message": "Webhook subscription does not exist"}
-        return {"deletedWebhookSubscriptionId": None, "userErrors": [told]}
+        error = {"field": ["id"], "message": "Webhook subscription does not exist"}
+        return {"deletedWebhookSubscriptionId": None, "userErrors": [error]}
     return {"deletedWebhookSubscriptionId": arguments["id"], "userErrors": []}
 
 

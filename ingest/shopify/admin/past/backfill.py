@@ -1,9 +1,4 @@
-"""Fills a shop's past: every order of a span of days onto the log, marked as history.
-
-The span is cut into windows, the newest first, so that the last weeks are there early. A small shop
-is read page by page; a large one by bulk operations, four windows at once, and a window that fails
-is halved. Stopped or killed at any moment, the next call goes on where this one was.
-"""
+"""Fills a shop's past: appends every order of a span of days to the log, marked as history."""
 
 import threading
 import time
@@ -59,7 +54,12 @@ class Filled:
 
 @dataclass(slots=True)
 class Backfill:
-    """One shop's backfill. `append` returns once records are durable."""
+    """One shop's backfill. `append` returns once records are durable.
+
+    The span is cut into windows, the newest first. A small shop is read page by page; a large one
+    by bulk operations, several windows concurrently, and a window that fails is halved. Stopped or
+    killed at any moment, the next call continues where this one was.
+    """
 
     client: AdminClient
     store: Store
@@ -67,7 +67,7 @@ class Backfill:
     append: Callable[[Sequence[Record]], None]
     stop: threading.Event = field(default_factory=threading.Event)
     poll_s: float = POLL_S
-    told: Callable[[int], None] = lambda orders: None
+    advance: Callable[[int], None] = lambda orders: None
     """Called with how many more orders are in the log."""
     clock: Callable[[], float] = time.time
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -97,20 +97,20 @@ class Backfill:
         open_ones = [w for w in progress.windows(KIND) if w.state != DONE]
         self._appended = 0
         read = self._bulk if plan.bulk else self._paged
-        at_once = bulk.AT_ONCE if plan.bulk else 1
-        self._all(open_ones, at_once, lambda window: read(plan.access, progress, window))
+        parallel = bulk.AT_ONCE if plan.bulk else 1
+        self._all(open_ones, parallel, lambda window: read(plan.access, progress, window))
         return Filled(self._appended, len(open_ones))
 
     def _all(
-        self, windows: list[Window], at_once: int, read: Callable[[Window], list[Window]]
+        self, windows: list[Window], parallel: int, read: Callable[[Window], list[Window]]
     ) -> None:
         """Read the windows, the newest first; `read` gives those that take the place of one."""
         waiting = sorted(windows, key=lambda window: window.from_s)
-        with ThreadPoolExecutor(at_once, "backfill") as pool:
+        with ThreadPoolExecutor(parallel, "backfill") as pool:
             running: set[Future[list[Window]]] = set()
             try:
                 while waiting or running:
-                    while waiting and len(running) < at_once:
+                    while waiting and len(running) < parallel:
                         running.add(pool.submit(read, waiting.pop()))
                     over, running = wait(running, return_when=FIRST_COMPLETED)
                     for each in over:
@@ -178,7 +178,7 @@ class Backfill:
             self.append(records)
         with self._lock:
             self._appended += len(records)
-            self.told(len(records))
+            self.advance(len(records))
 
     def _check(self) -> None:
         if self.stop.is_set():

@@ -1,8 +1,5 @@
-"""Runs a bulk operation and reads its file: orders whole, whatever the order of its lines.
-
-A child may stand anywhere, so a file is first put into a temporary SQLite database and then walked
-by order: memory does not grow with the file.
-"""
+"""Runs a bulk operation and reads complete orders from its file, whatever the order of its lines.
+The file is first loaded into a temporary SQLite database, so memory does not grow with it."""
 
 import sqlite3
 import tempfile
@@ -49,12 +46,16 @@ def start(client: AdminClient, access: ReadAccess, span: Span, wait: Callable[[]
     """The id of a new operation; while too many are at work, `wait` and ask again."""
     query = document("orders_bulk", access.without) % search("processed_at", span)
     while True:
-        told = client.query(document("bulk_run"), {"query": query})["bulkOperationRunQuery"]
-        if operation := told["bulkOperation"]:
+        operation_state = client.query(document("bulk_run"), {"query": query})[
+            "bulkOperationRunQuery"
+        ]
+        if operation := operation_state["bulkOperation"]:
             return str(operation["id"])
-        codes = {str(each.get("code")) for each in told["userErrors"]}
+        codes = {str(each.get("code")) for each in operation_state["userErrors"]}
         if not codes & {"LIMIT_REACHED", "OPERATION_IN_PROGRESS"}:
-            message = "; ".join(str(each["message"])[:200] for each in told["userErrors"])
+            message = "; ".join(
+                str(each["message"])[:200] for each in operation_state["userErrors"]
+            )
             raise QueryRefused(",".join(sorted(codes)), message)
         wait()
 
@@ -65,18 +66,21 @@ def result(client: AdminClient, operation: str, wait: Callable[[], None]) -> str
     Raises WindowFailed, AccessDenied, AdminUnavailable.
     """
     while True:
-        told = client.query(document("bulk_poll"), {"id": operation})["bulkOperation"]
-        if told is None:
+        operation_state = client.query(document("bulk_poll"), {"id": operation})["bulkOperation"]
+        if operation_state is None:
             raise WindowFailed("the bulk operation is no longer known")
-        if told["status"] not in OVER:
+        if operation_state["status"] not in OVER:
             wait()
             continue
-        if told["status"] == "COMPLETED":
-            url: str | None = told["url"]
+        if operation_state["status"] == "COMPLETED":
+            url: str | None = operation_state["url"]
             return url
-        if told["errorCode"] == "ACCESS_DENIED":
+        if operation_state["errorCode"] == "ACCESS_DENIED":
             raise AccessDenied("the bulk query", (), None)
-        raise WindowFailed(f"the bulk operation ended {told['status']} {told['errorCode'] or ''}")
+        raise WindowFailed(
+            f"the bulk operation ended {operation_state['status']} "
+            f"{operation_state['errorCode'] or ''}"
+        )
 
 
 def orders(client: AdminClient, url: str) -> Generator[bytes]:

@@ -1,8 +1,5 @@
-"""Writes orders read from the Admin API as records of the log, in the shape of Shopify Events.
-
-Backfill and reconcile append what a delivery of Events would have brought, so everything behind the
-log treats them alike; the header `origin` says who asked.
-"""
+"""Writes orders read from the Admin API as records of the log, in the shape of Shopify Events; the
+header `origin` says who asked."""
 
 from hashlib import blake2b
 from typing import Any

@@ -45,8 +45,8 @@ def order_pages(
 
 def count(client: AdminClient, field: str, span: Span) -> int:
     """How many orders there are."""
-    told = client.query(document("orders_count"), {"query": search(field, span)})
-    return int(told["ordersCount"]["count"])
+    answer = client.query(document("orders_count"), {"query": search(field, span)})
+    return int(answer["ordersCount"]["count"])
 
 
 def _whole(client: AdminClient, access: ReadAccess, order: dict[str, Any]) -> dict[str, Any]:
@@ -54,9 +54,9 @@ def _whole(client: AdminClient, access: ReadAccess, order: dict[str, Any]) -> di
     lines = order["lineItems"]
     while lines["pageInfo"]["hasNextPage"]:
         variables = {"id": order["id"], "after": lines["pageInfo"]["endCursor"]}
-        told = client.query(document("order_lines", access.without), variables)["order"]
-        if told is None:  # deleted meanwhile
+        answer = client.query(document("order_lines", access.without), variables)["order"]
+        if answer is None:  # deleted meanwhile
             break
-        more = told["lineItems"]
+        more = answer["lineItems"]
         lines = {"nodes": [*lines["nodes"], *more["nodes"]], "pageInfo": more["pageInfo"]}
     return {**order, "lineItems": lines}

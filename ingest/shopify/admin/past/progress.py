@@ -1,8 +1,5 @@
-"""How far a shop's backfill is: one row per window in the store, so that a kill loses nothing.
-
-A row says what was appended to the log. It is saved after the append, so a kill in between repeats
-at most one batch; folds do not notice, since a state of an order counts once.
-"""
+"""The progress of a shop's backfill: one row per window in the store, saved after its append. A
+kill in between repeats at most one batch, which folds tolerate."""
 
 import threading
 from collections.abc import Iterable, Sequence

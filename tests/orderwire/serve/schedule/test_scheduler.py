@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from orderwire.serve.schedule import ledger
 from orderwire.serve.schedule.job import Done, Job, Turn
-from orderwire.serve.schedule.scheduler import AT_ONCE, Scheduler
+from orderwire.serve.schedule.scheduler import PLACES, Scheduler
 from query.jobs import read_jobs
 from query.status_schema import JobStatus
 from stream.metrics import JobMetrics
@@ -105,7 +105,7 @@ def worked(store: SqlStore) -> int:
 
 
 async def test_shops_whose_jobs_hang_delay_no_other_shop_and_no_other_job(store: SqlStore) -> None:
-    ran, hanging = set[str](), set(SHOPS[: AT_ONCE + 2])
+    ran, hanging = set[str](), set(SHOPS[: PLACES + 2])
     release = threading.Event()
 
     def run(turn: Turn) -> None:
