@@ -69,9 +69,11 @@ class OutboxProcessor:
         events: Events,
         zones: Zones,
         days: int = DEFAULT_DAYS,
+        fetching: Collection[str] = (),
     ) -> None:
-        """`shops` are those with an account of the kind. `days`: see `life`."""
-        self.name = name
+        """`shops` are those with an account of the kind. `days`: see `life`. `fetching`: shops for
+        which an order that a delivery cut short is fetched whole within a minute."""
+        self.name, self._fetching = name, frozenset(fetching)
         self._shops, self._events, self._zones, self._days = frozenset(shops), events, zones, days
 
     def decode(self, entry: Entry) -> OrderEvent | None:
@@ -80,6 +82,8 @@ class OutboxProcessor:
         if headers.get("shop") not in self._shops or headers.get("origin") == HISTORY:
             return None
         event = decode_order(entry, self._zones)
+        if isinstance(event, Order) and event.cut_short and event.shop in self._fetching:
+            return None  # Its lines would be too few; the whole order follows.
         return event if isinstance(event, Order | OrderDeleted) else None
 
     def apply(self, transaction: Transaction, events: Sequence[OrderEvent], now_ms: int) -> None:

@@ -28,6 +28,7 @@ def outbox_processor(settings: Settings, kind_name: str, context: Context) -> Ou
         kind.events(its, context),
         zones(settings),
         settings.outbox_days,
+        fetching={domain for domain, shop in settings.shops.items() if shop.has_admin_api},
     )
 
 

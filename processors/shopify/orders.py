@@ -9,7 +9,14 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from processors.shopify.facts import NO_FACTS, decoded, facts
-from processors.shopify.graphql.envelope import NO_DATA, QUERY_ERRORS, REFUND, content, is_event
+from processors.shopify.graphql.envelope import (
+    CUT_SHORT,
+    NO_DATA,
+    QUERY_ERRORS,
+    REFUND,
+    content,
+    is_event,
+)
 from processors.shopify.raw_order import RawOrder
 from processors.shopify.reading import read
 from processors.shopify.refunds import Refund as Refund
@@ -83,6 +90,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its times carry the shop's offset; GraphQL's do not where no time zone is known."""
     lacking: Lacking | None = None
     """What this state of the order lacks, so that the whole has to be fetched."""
+
+    @property
+    def cut_short(self) -> bool:
+        """Whether it has more lines than the delivery brought."""
+        return self.lacking is not None and self.lacking.why == CUT_SHORT
 
 
 class RefundCreated(msgspec.Struct, frozen=True, kw_only=True):
