@@ -1,19 +1,11 @@
 """When each topic of a shop was last delivered, and how often today (`delivery_count`)."""
 
 from collections.abc import Collection, Mapping
-from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 from query.status_schema import DeliveryStatus
 from stream.store.contract import Snapshot
-from stream.times import instant
-
-EPOCH = date(1970, 1, 1).toordinal()
-
-
-def day_of(at_ms: int, zone: ZoneInfo | None) -> int:
-    """Days since 1970-01-01, in `zone` or UTC."""
-    return datetime.fromtimestamp(at_ms / 1000, zone or UTC).toordinal() - EPOCH
+from stream.times import day_of, instant
 
 
 def read_deliveries(

@@ -8,8 +8,8 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from ingest.receiver.tally import Counted, Tally
-from query.deliveries import day_of
 from stream.store.sql.plain import PlainStore
+from stream.times import day_of
 
 EVERY_S: Final = 5.0
 

@@ -12,11 +12,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from ingest.receiver.tally import Tally
 from orderwire.serve.delivery_counts import write, written_down
-from query.deliveries import day_of, read_deliveries
+from query.deliveries import read_deliveries
 from query.status_schema import DeliveryStatus
 from stream.metrics import ReceiverMetrics
 from stream.store.sql.plain import PlainStore
 from stream.store.sql.store import SqlStore
+from stream.times import day_of
 
 A, B = "a.myshopify.com", "b.myshopify.com"
 NOON = datetime(2026, 11, 22, 12, tzinfo=UTC)
