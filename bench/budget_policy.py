@@ -170,6 +170,7 @@ def main(arguments: Sequence[str]) -> int:
     """Print the table, and which bars are missed in it."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=5, help="shops per row")
+    parser.add_argument("--rows", default=":", help="only these, as 0:15 or 45:")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="begin no row later")
     options = parser.parse_args(arguments)
     print(f"{options.seeds} shops per row, {DAYS} days. growth: of the best fixed policy that")
@@ -178,7 +179,8 @@ def main(arguments: Sequence[str]) -> int:
     print(f"{CUT_DAY} by the first day's; losers cut: share at {CUT_TO:.0%} or less by then.\n")
     print(HEADER)
     began, ruined, short, late, left_out = monotonic(), 0, list[str](), list[str](), 0
-    for world in worlds():
+    first, _, last = options.rows.partition(":")
+    for world in list(worlds())[int(first or 0) : int(last) if last else None]:
         if monotonic() - began > options.seconds:
             left_out += 1
             continue

@@ -83,6 +83,7 @@ def kelly_of(
         (
             *("mean", "sd", "mu", "v", "p_positive", "p", "b", "binary"),
             *("continuous", "multiplier", "fraction", "pooled", "precision", "day"),
+            *("spend", "orders", "earned", "scatter"),
         )
     )
     margin, result["n"] = merchant.margin, len(days)
@@ -112,13 +113,19 @@ def kelly_of(
     psi = max(psi, 1e-4 * spend.mean())
     variance = psi / spend.sum()
     before = sum(d.spend for d in older)
-    result["pooled"] = result["mean"]
+    result["pooled"], part = result["mean"], 0.0
     if before and 1 / variance < 100:
         weight = min(before / psi, 100 - 1 / variance)
         earlier = margin * sum(d.revenue for d in older) / before - 1
         result["pooled"] = np.average([result["mean"], earlier], weights=[1 / variance, weight])
         variance = 1 / (1 / variance + weight)
+        part = weight * psi / before
     result["precision"] = 1 / variance
+    result["spend"] = spend.sum() + part * before
+    result["orders"] = sum(d.orders for d in days) + part * sum(d.orders for d in older)
+    result["earned"] = earned.sum() + part * margin * sum(d.revenue for d in older)
+    per_order = result["earned"] / result["orders"] if result["orders"] else 0
+    result["scatter"] = max(psi / per_order - 1 if per_order else 0, 0.05)
     spread = merchant.prior_sd**2 * variance / (merchant.prior_sd**2 + variance)
     result["mu"] = result["pooled"] * spread / variance
     result["day"] = psi / (merchant.bankroll or spend.mean())
@@ -180,6 +187,25 @@ def compared(means: list[float], precisions: list[float]) -> list[tuple[float, f
     ]
 
 
+def returns(k: list[dict[str, Any]]) -> list[tuple[float, float]]:
+    """Mean and variance of each return: orders per spend times the value of an order."""
+    spend, orders, earned, scatter = (
+        np.array([each[name] for each in k], float)
+        for name in ("spend", "orders", "earned", "scatter")
+    )
+    if not orders.sum() or not earned.sum():
+        return compared([each["pooled"] for each in k], [each["precision"] for each in k])
+    expected = spend * orders.sum() / spend.sum()
+    worth = np.divide(earned, orders, out=np.ones_like(earned), where=orders > 0)
+    relative = np.where(orders > 0, worth / (earned.sum() / orders.sum()), 1.0)
+    noise = np.average(scatter, weights=orders)
+    rate = np.array(compared(list(orders / expected), list(expected)))
+    value = np.array(compared(list(relative), list(np.maximum(orders / noise, 1e-6))))
+    gross = earned.sum() / spend.sum() * rate[:, 0] * value[:, 0]
+    share = sum(part[:, 1] / np.maximum(part[:, 0], 0.1) ** 2 for part in (rate, value))
+    return list(zip(gross - 1, gross**2 * share, strict=True))
+
+
 def together(
     items: list[dict[str, Any]],
     bounds: list[tuple[float, float]],
@@ -194,9 +220,7 @@ def together(
     low, high = np.array(bounds, float).T
     if low.sum() >= available:
         return list(low * available / max(low.sum(), 1))
-    posterior = np.array(
-        compared([each["pooled"] for each in k], [each["precision"] for each in k])
-    )
+    posterior = np.array(returns(k))
     v = np.maximum(posterior[:, 1] + np.array([each["day"] for each in k]) / merchant.horizon, 1e-4)
     edge = np.array([each["multiplier"] for each in k]) * posterior[:, 0]
 

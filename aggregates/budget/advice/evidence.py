@@ -23,6 +23,9 @@ from aggregates.budget.advice.kelly import (
 CAUTION: Final = Caution()
 PRIOR_ORDERS: Final = 10.0
 """Orders for which the shop's average order value counts in a campaign's."""
+LEAST_VALUE_VARIANCE: Final = 0.05
+"""Of an order's value by its mean squared: a shop of one price has little, and none is known to
+have none."""
 MEMORY_ORDERS: Final = 100.0
 """Up to so many break-even orders, days before the judged ones are remembered."""
 
@@ -34,6 +37,17 @@ class Day(NamedTuple):
     spend: float
     revenue: float
     orders: int
+
+
+class Record(NamedTuple):
+    """What a campaign did, so far as it counts; money in minor units."""
+
+    spend: float
+    orders: float
+    earned: float
+    """Margin of the revenue."""
+    value_variance: float
+    """Of an order's value, by its mean squared."""
 
 
 class Stakes(NamedTuple):
@@ -76,6 +90,8 @@ class Evidence:
     """lambda; None below 7 days."""
     fraction: float | None
     """lambda * shrunk_mean / horizon_variance, within 0 and 1: of the bankroll."""
+    record: Record | None = None
+    """Of the judged and the remembered days; None below 2 days."""
 
 
 def money_variance(days: Sequence[Day], margin: float, order_value: float) -> float:
@@ -129,6 +145,7 @@ def evidence(days: Sequence[Day], stakes: Stakes, older: Sequence[Day] = ()) -> 
         earlier = stakes.margin * sum(day.revenue for day in older) / before - 1.0
         pooled = (precision * mean + remembered * earlier) / (precision + remembered)
     precision += remembered
+    kept = remembered * psi / before if before > 0 else 0.0
     shrunk = posterior(pooled, precision, 1.0 / caution.prior_variance)
     day_variance = psi / (stakes.bankroll or spend / n)
     variance = predictive_variance(day_variance, shrunk.variance, caution.horizon_days)
@@ -146,6 +163,24 @@ def evidence(days: Sequence[Day], stakes: Stakes, older: Sequence[Day] = ()) -> 
         binary=binary,
         multiplier=lam,
         fraction=None if lam is None else continuous(shrunk.mean, variance, lam),
+        record=_record(days, older, kept, psi, stakes.margin),
+    )
+
+
+def _record(
+    days: Sequence[Day], older: Sequence[Day], kept: float, psi: float, margin: float
+) -> Record:
+    """The judged days whole, and of the older ones the part that is remembered."""
+    orders = sum(day.orders for day in days) + kept * sum(day.orders for day in older)
+    earned = sum(day.revenue for day in days) + kept * sum(day.revenue for day in older)
+    earned *= margin
+    # Compound Poisson: psi is the margin of one order times (1 + the variance of its value).
+    beyond = psi * orders / earned - 1.0 if earned > 0 else 0.0
+    return Record(
+        sum(day.spend for day in days) + kept * sum(day.spend for day in older),
+        orders,
+        earned,
+        max(beyond, LEAST_VALUE_VARIANCE),
     )
 
 

@@ -4,10 +4,15 @@ joint optimum within each campaign's bounds."""
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from aggregates.budget.advice.evidence import Record
 from aggregates.budget.advice.kelly import VARIANCE_FLOOR, Posterior, posterior, predictive_variance
 
 LEAST_SPREAD: Final = 1e-6
 """Of the campaigns' true means: a variance above zero keeps the formulas finite."""
+LEAST_PRECISION: Final = 1e-6
+"""Of the value of an order that never came."""
+LEAST_RATIO: Final = 0.1
+"""Of a campaign's rate or value by the account's, where its uncertainty is taken relative to it."""
 
 
 class Claim(NamedTuple):
@@ -37,6 +42,35 @@ def account_prior(means: Sequence[float], precisions: Sequence[float]) -> Poster
     weights = [1.0 / (spread + 1.0 / w) for w in precisions]
     centre = sum(w * x for w, x in zip(weights, means, strict=True)) / sum(weights)
     return Posterior(centre, spread)
+
+
+def compared_returns(records: Sequence[Record]) -> list[Posterior] | None:
+    """Mean returns, from orders per spend and the value of an order, each compared by itself.
+
+    Counts of orders are noisier than their values. Where campaigns hardly differ in one of the two,
+    shrinkage takes that one's noise out of the comparison. None before the first order.
+    """
+    spend, orders = sum(each.spend for each in records), sum(each.orders for each in records)
+    earned = sum(each.earned for each in records)
+    if orders <= 0 or earned <= 0 or any(each.spend <= 0 for each in records):
+        return None
+    rate, value = orders / spend, earned / orders
+    spread = sum(each.orders * each.value_variance for each in records) / orders
+    # Both by the account's own, so that the relative variance of a count is 1 / its expectation.
+    counts = [each.spend * rate for each in records]
+    rates = compared([each.orders / n for each, n in zip(records, counts, strict=True)], counts)
+    values = compared(
+        [each.earned / each.orders / value if each.orders > 0 else 1.0 for each in records],
+        [max(each.orders / spread, LEAST_PRECISION) for each in records],
+    )
+    found = []
+    for its_rate, its_value in zip(rates, values, strict=True):
+        gross = rate * value * its_rate.mean * its_value.mean
+        relative = sum(
+            each.variance / max(each.mean, LEAST_RATIO) ** 2 for each in (its_rate, its_value)
+        )
+        found.append(Posterior(gross - 1.0, gross * gross * relative))
+    return found
 
 
 def compared(means: Sequence[float], precisions: Sequence[float]) -> list[Posterior]:

@@ -19,7 +19,7 @@ from aggregates.budget.advice.recommendation import (
     within_bankroll,
 )
 from aggregates.budget.advice.saturation import Saturation
-from aggregates.budget.advice.sharing import claim, compared, share
+from aggregates.budget.advice.sharing import claim, compared, compared_returns, share
 
 
 class BudgetLimits(NamedTuple):
@@ -123,7 +123,10 @@ def _shared(
     limits: BudgetLimits,
 ) -> dict[int, float]:
     found = [bets[i].evidence for i in bounds]
-    means = compared([each.pooled_mean for each in found], [each.precision for each in found])
+    records = [each.record for each in found if each.record is not None]
+    means = compared_returns(records) if len(records) == len(found) else None
+    if means is None:
+        means = compared([each.pooled_mean for each in found], [each.precision for each in found])
     claims = [
         claim(
             *bounds[i],

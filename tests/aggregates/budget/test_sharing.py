@@ -6,8 +6,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregates.budget.advice.allocation import several
+from aggregates.budget.advice.evidence import Record
 from aggregates.budget.advice.kelly import Posterior
-from aggregates.budget.advice.sharing import Claim, account_prior, claim, compared, share
+from aggregates.budget.advice.sharing import (
+    Claim,
+    account_prior,
+    claim,
+    compared,
+    compared_returns,
+    share,
+)
 
 MEANS = st.lists(st.floats(-0.9, 3), min_size=2, max_size=10)
 CLAIMS = st.lists(
@@ -102,3 +110,37 @@ def test_a_claim_weighs_the_horizon() -> None:
     found = claim(1.0, 2.0, Posterior(0.4, 0.02), 0.5, 0.3, 30)
     assert (found.low, found.high) == (1.0, 2.0)
     assert (found.edge, found.variance) == pytest.approx((0.2, 0.03))
+
+
+def record(orders: float, value: float, spend: float = 3_000.0) -> Record:
+    """A campaign of so many orders, each worth so much, whose values vary by 60 %."""
+    return Record(spend, orders, orders * value, 0.36)
+
+
+def pair(one: Record, other: Record) -> list[Posterior]:
+    found = compared_returns([one, other])
+    assert found is not None
+    return found
+
+
+def test_campaigns_of_equal_order_values_are_compared_by_their_orders() -> None:
+    few, many = pair(record(20, 100.0), record(60, 100.0))
+    assert -0.35 < few.mean < many.mean < 1.0
+
+
+def test_the_noise_of_counts_is_taken_out_where_only_values_differ() -> None:
+    """30 and 36 orders differ by chance; values of 70 and 120 do not."""
+    poor, rich = pair(record(36, 70.0), record(30, 120.0))
+    plain = compared([36 * 70 / 3_000 - 1, 30 * 120 / 3_000 - 1], [30 / 1.36] * 2)
+    assert rich.mean - poor.mean > plain[1].mean - plain[0].mean
+    assert rich.variance < plain[1].variance
+
+
+def test_a_campaign_without_an_order_is_compared_by_its_missing_orders() -> None:
+    none, some = pair(record(0, 0.0), record(40, 100.0))
+    assert none.mean < some.mean
+    assert none.mean >= -1.0
+
+
+def test_before_the_first_order_nothing_is_compared() -> None:
+    assert compared_returns([record(0, 0.0), record(0, 0.0)]) is None
