@@ -3,8 +3,9 @@
 from datetime import date
 from typing import Final
 
+from aggregates.days.answer.cohorts import cohorts
 from aggregates.days.answer.days import METRICS, days
-from aggregates.days.answer.schema import Days
+from aggregates.days.answer.schema import Cohorts, Days
 from aggregates.days.fold.cells import CAMPAIGN, CHANNEL, COUNTRY
 from aggregates.parameters import Parameter, choice
 from aggregates.question import Answer
@@ -53,5 +54,16 @@ ANSWERS: Final[tuple[Answer, ...]] = (
             choice("by", "split each day by this", (CHANNEL, COUNTRY, CAMPAIGN)),
         ),
         schema=Days,
+    ),
+    Answer(
+        "/v1/rfm/cohorts",
+        "Customers by the month of their first order: retention, revenue, and what they cost",
+        cohorts,
+        parameters=(
+            choice(
+                "by", "split each cohort by where the first order came from", (CHANNEL, CAMPAIGN)
+            ),
+        ),
+        schema=Cohorts,
     ),
 )
