@@ -1,6 +1,7 @@
 """`orderwire backfill`: a shop's past orders, from the Admin API or from a file."""
 
 import threading
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,8 +73,9 @@ def _from_api(
     settings: "Settings", shop: "ShopSettings", days: int, bulk: bool | None, again: bool
 ) -> None:
     from ingest.shopify.admin.past.backfill import Backfill, Filled
-    from ingest.shopify.admin.past.progress import ORDERS, Progress
+    from ingest.shopify.admin.past.progress import CHECKOUTS, ORDERS, Progress
     from orderwire.operation.admin_work import rated_progress, with_log
+    from orderwire.operation.known_carts import known_carts
     from orderwire.serve.admin import admin_client
     from orderwire.serve.connections import open_store
     from orderwire.serve.schedule.services import Services
@@ -87,10 +89,12 @@ def _from_api(
         def work(services: Services) -> Filled:
             if again:
                 progress.forget(ORDERS)
+                progress.forget(CHECKOUTS)
             filling = Backfill(client, store, shop.domain, services.append, stop)
             plan = filling.plan(days, by_bulk=bulk)
             _say(plan, days)
             done = sum(window.appended for window in progress.windows(ORDERS))
+            filling.known_carts = partial(known_carts, store, shop.domain)
             with rated_progress("orders", plan.expected, done) as advance:
                 filling.advance = advance
                 return filling.run(plan)
@@ -99,8 +103,10 @@ def _from_api(
         client.close()
     finally:
         store.close()
+    if filled.denied:
+        typer.echo(f"no checkouts: {filled.denied}", err=True)
     typer.echo(
-        f"{filled.orders:,} orders read"
+        f"{filled.orders:,} orders and {filled.checkouts:,} abandoned checkouts read"
         if filled.windows
         else "these days were read before; --again reads them once more"
     )

@@ -131,7 +131,7 @@ async def test_history_counts_and_no_destination_is_notified_of_it(
         monkeypatch.setenv("SHOPIFY_ADMIN_URL", admin.url)
         done = await asyncio.to_thread(runner.invoke, app, ["backfill", "--days", "3650"])
     assert done.exit_code == 0, done.output
-    assert f"{len(held.orders)} orders read" in done.output
+    assert f"{len(held.orders)} orders and " in done.output
     log = await SqliteLog.open(tmp_path / "log.db")
     await fold_all(shop_settings, log, store)
     with store.snapshot() as snapshot:

@@ -1,8 +1,8 @@
-"""Fills a shop's past: appends every order of a span of days to the log, marked as history."""
+"""Fills a shop's past: appends orders and checkouts of a span of days to the log, as history."""
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -13,11 +13,11 @@ import stamina
 from ingest.shopify.admin.access import ALL_ORDERS, ORDERS, RECENT_DAYS, ReadAccess, read_access
 from ingest.shopify.admin.client import AdminClient
 from ingest.shopify.admin.errors import AccessDenied, AdminUnavailable, QueryRefused, Stopped
-from ingest.shopify.admin.past import bulk, paged
+from ingest.shopify.admin.past import bulk, checkouts, paged
 from ingest.shopify.admin.past.history import BACKFILL, encoded, order_record
-from ingest.shopify.admin.past.progress import DONE, PENDING, RUNNING, Progress, Window
+from ingest.shopify.admin.past.progress import CHECKOUTS, DONE, PENDING, RUNNING, Progress, Window
 from ingest.shopify.admin.past.progress import ORDERS as KIND
-from ingest.shopify.admin.past.windows import DAY_S, Span, cut, halves, uncovered
+from ingest.shopify.admin.past.windows import DAY_S, Span, cut, halves, rfc3339, uncovered
 from stream.record import Record
 from stream.store.contract import Store
 
@@ -50,6 +50,9 @@ class Filled:
     orders: int
     """Appended by this call."""
     windows: int
+    checkouts: int = 0
+    denied: str = ""
+    """Why checkouts could not be read."""
 
 
 @dataclass(slots=True)
@@ -69,6 +72,8 @@ class Backfill:
     poll_s: float = POLL_S
     advance: Callable[[int], None] = lambda orders: None
     """Called with how many more orders are in the log."""
+    known_carts: Callable[[Collection[str]], Collection[str]] = lambda carts: ()
+    """Which of these carts webhooks have brought checkouts of."""
     clock: Callable[[], float] = time.time
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _appended: int = 0
@@ -99,7 +104,41 @@ class Backfill:
         read = self._bulk if plan.bulk else self._paged
         parallel = bulk.AT_ONCE if plan.bulk else 1
         self._all(open_ones, parallel, lambda window: read(plan.access, progress, window))
-        return Filled(self._appended, len(open_ones))
+        try:
+            count, denied = self._checkouts(plan, progress), ""
+        except AccessDenied as error:
+            count, denied = 0, str(error)
+        return Filled(self._appended, len(open_ones), count, denied)
+
+    def _checkouts(self, plan: Plan, progress: Progress) -> int:
+        """Read the checkouts that were left lately; how many."""
+        begin_s = max(plan.span.from_s, plan.span.to_s - checkouts.KEPT_DAYS * DAY_S)
+        known = [window.span for window in progress.windows(CHECKOUTS)]
+        for left in uncovered(Span(begin_s, plan.span.to_s), known):
+            progress.add(CHECKOUTS, cut(left, PAGED_WINDOW_S))
+        count = 0
+        for window in progress.windows(CHECKOUTS):
+            if window.state == DONE:
+                continue
+            for nodes, cursor in checkouts.pages(
+                self.client, plan.access, window.span, window.cursor
+            ):
+                self._check()
+                bodies = [body for node in nodes if (body := checkouts.abandoned(node))]
+                count += self._append_checkouts(bodies)
+                window = window._replace(state=RUNNING, cursor=cursor or window.cursor)
+                progress.save([window])
+            progress.save([window._replace(state=DONE)])
+        return count
+
+    def _append_checkouts(self, bodies: list[checkouts.Json]) -> int:
+        if not bodies:
+            return 0
+        known = self.known_carts({body["cart_token"] for body in bodies})
+        made = checkouts.records(self.shop, bodies, known, int(self.clock() * 1000))
+        if made:
+            self.append(made)
+        return len(made)
 
     def _all(
         self, windows: list[Window], parallel: int, read: Callable[[Window], list[Window]]
@@ -169,7 +208,9 @@ class Backfill:
                     progress.save([window])
         return window
 
-    def _append(self, orders: Iterable[bytes], access: ReadAccess) -> None:
+    def _append(self, orders: Sequence[bytes], access: ReadAccess) -> None:
+        since = rfc3339(int(self.clock()) - checkouts.KEPT_DAYS * DAY_S)
+        self._append_checkouts(list(checkouts.bought(orders, since)))
         now_ms = int(self.clock() * 1000)
         records = [
             order_record(self.shop, order, access.zone, BACKFILL, now_ms) for order in orders
