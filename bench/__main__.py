@@ -1,9 +1,5 @@
-"""`make bench`: every benchmark, one after the other, each in a process of its own. `make bench
-ARGS=fold` runs one.
-
-Each prints what it compared with and what shared the cores. They fail nothing: figures from a
-machine that others use are noisy, so the ratios within one run are what counts.
-"""
+"""`make bench`: runs every benchmark in a process of its own; `make bench ARGS=fold` runs one.
+Ratios within one run count, since other work on the machine disturbs the absolute figures."""
 
 import os
 import platform

@@ -1,16 +1,8 @@
-"""A receiver against a bare aiohttp handler that reads the body and answers 200: how such a
-comparison is run and told.
+"""Compares a receiver with a bare aiohttp handler that reads the body and answers 200.
 
-Every server is a process pinned to one core, and is loaded by this one, pinned to the other, over
-connections that stay open. Rounds are short and go through all servers in turn, there and back (A B
-C, C B A), so that whatever else the machine does meets all of them. What counts is the ratio to the
-bare handler within a round; told is its median over the rounds with the quartiles around it, twice:
-
-- by requests: answers per second of wall clock. This is what a sender sees, and what a busy machine
-  disturbs most.
-- by CPU: seconds of CPU per request of the server process (user and system, all threads). Work that
-  a server puts off, such as copying a log, counts for the round that caused it: a round's CPU ends
-  where the server's next round begins.
+Every server is a process pinned to one core, loaded from the other core over connections that stay
+open. Rounds are short and alternate between all servers (A B C, C B A), so that disturbances hit
+all of them. The figure is the median ratio to the bare handler within a round, with quartiles.
 """
 
 import argparse
@@ -163,7 +155,10 @@ async def compare(
 
 
 def report(what: Mapping[str, str], results: Mapping[str, Measured]) -> None:
-    """Print each server, named by `what`, and its ratios to the one named `BARE`."""
+    """By requests: answers per second of wall clock, which a busy machine disturbs most. By CPU:
+    seconds of CPU per request of the server process (user and system, all threads); a round's CPU
+    ends where the server's next round begins, so that deferred work counts for the round that
+    caused it."""
     bare = results[BARE]
     print(
         f"{'':<26}{'req/s':>7}  {'ratio (quartiles)':<20}{'cpu us':>7}  "

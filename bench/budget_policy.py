@@ -1,11 +1,8 @@
-"""The advice of `/v1/budget`, followed every day for 120 days, against a policy that knows the
-truth.
+"""Follows the advice of `/v1/budget` every day for 120 days, against a policy that knows the true
+ROI.
 
     make bench ARGS=budget_policy                        # 5 shops per row, 2 to 4 minutes
     .venv/bin/python -m bench.budget_policy --seeds 100  # the table of docs/budget-advice.md
-
-Orders are a Poisson count in proportion to spend, of mixed values, so that a unit of spend earns 1
-+ ROI in margin on average. The bankroll per day is the sum of the first day's budgets.
 """
 
 import argparse

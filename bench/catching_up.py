@@ -1,11 +1,7 @@
-"""Catching up with a backlog: how fast, and how much of a core is used until the log's end.
+"""How fast a backlog in an embedded log is folded, and with how much of a core, against the runner
+of before (a pause after every partial batch).
 
     python -m bench.catching_up [RECORDS] [BODY_BYTES]
-
-The backlog lies in an embedded log in a temporary folder; the orders processor with every
-projection folds it into SQLite, as `serve` runs it. Two runs: as the runner goes (no pause in a
-backlog, the next batch read and decoded while one commits), and as it went before (a batch of fewer
-than 500 records was taken for the log's end, and a quarter of a second passed before the next).
 """
 
 import asyncio

@@ -1,10 +1,9 @@
-"""How many orders a second one core folds, in batches of 500, into every aggregate that there is.
+"""How many orders a second one core folds, in batches of 500, into every aggregate. Decoding is not
+included.
 
-Two histories of one year, half of the orders from customers seen before, caught up with at the
-year's end (that is when batches are full). `orders`: every event is an order never seen before,
-which is the most work that an event can be. `webhooks`: each order as Shopify sends it, created,
-paid and updated, the last one in a later batch (it changes nothing that counts). Decoding is left
-out; `rfm` is RFM's share, the orders processor with that projection only.
+Two histories of one year, half of the orders from known customers: `orders` (every event is a new
+order, the most work) and `webhooks` (each order created, paid and updated). `rfm` is the orders
+processor with RFM's projection only.
 """
 
 import random

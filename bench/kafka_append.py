@@ -1,10 +1,8 @@
-"""Appends of 5 kB to a real Kafka broker by 64 tasks at once: our lanes of batches against
-aiokafka's `send`, in the same run.
+"""Appends of 5 kB to a real Kafka broker by 64 concurrent tasks: our batches against aiokafka's
+`send`, in turn (A B A B). Run: python -m bench.kafka_append [seconds per run]
 
 Both producers are idempotent with `acks=all`, linger 0 and batches of 1 MiB, on one topic of 8
-partitions; they run in turn, A B A B. This process has core 0, broker core 1 (which acknowledges
-from its page cache: one node). CPU per record is this process's own. Run: python -m
-bench.kafka_append [seconds per run]
+partitions. This process has core 0, the broker core 1. CPU per record is this process's own.
 """
 
 import asyncio

@@ -1,10 +1,8 @@
-"""Appends of 5 kB to the embedded log by 64 tasks at once, against bare `sqlite3.executemany` of as
-many rows per transaction.
+"""Appends of 5 kB to the embedded log by 64 concurrent tasks, against bare `sqlite3.executemany` of
+as many rows per transaction, in turn (A B A B). Run: python -m bench.log_append [seconds per run]
 
-The bare side is the least that makes rows durable: one thread, no event loop, nobody to answer, one
-table row per record, SQLite's own checkpoints. Both run in turn, A B A B, on a new file each, and
-the ratio is of the medians. CPU per record is of the whole process: event loop, writer and
-checkpoints. Run: python -m bench.log_append [seconds per run]
+The bare side is the minimum for durable rows: one thread, no event loop, one table row per record.
+CPU per record is of the whole process.
 """
 
 import asyncio

@@ -1,17 +1,9 @@
-"""Resident memory of a whole `serve` on SQLite over a store of 1,000,000 customers, answering
-`/v1/rfm` while 500 orders/s arrive.
+"""Resident memory of a whole `serve` on SQLite with 1,000,000 customers, answering `/v1/rfm` while
+500 orders/s arrive. Run: python -m bench.memory [customers] [seconds]
 
-Bar: 250 MB (docs/architecture.md, "Numbers to hold"), for the sum over supervisor and roles of PSS,
-the proportional set size of /proc/PID/smaps_rollup (proc(5)), which counts a shared page once. The
-sum of RSS counts it once per process and is printed beside. Processes outside of `serve`, this one
-too, take their part of shared libraries off that sum; so a last line is what `serve` would have
-without them: all anonymous pages, and of each file as much as the process with most of it has.
-
-`serve` is started as a user starts it. Orders are signed webhooks of 7 kB, half of them of
-customers known, and go through the receiver, every processor, and the sender to a Graph stand-in;
-`/v1/rfm` is asked 50 times a second, and PSS is read every two seconds.
-
-Run: python -m bench.memory [customers] [seconds]
+Bar: 250 MB (docs/architecture.md, "Numbers to hold") for the sum over supervisor and roles of PSS
+(proc(5), smaps_rollup), which counts a shared page once. Other processes on the machine share
+libraries too, so a last line shows what `serve` would have without them.
 """
 
 import asyncio

@@ -1,14 +1,9 @@
-"""Orders through a whole `serve`, from the webhook to Meta's door and into every aggregate: `python
--m bench.pipeline [sqlite] [kafka]`.
+"""Orders through a whole `serve`, from the webhook to Meta's stand-in and into every aggregate, on
+one machine with the load. Run: `python -m bench.pipeline [sqlite] [kafka]`
 
-The load is a process of its own (`simulator.traffic --mix orders`: signed, paid web orders of about
-5 kB, each new), so is the Graph stand-in that takes the events; both, the broker or PostgreSQL
-where there is one, and every role of `serve` share this machine's cores. The bars, for 2 cores:
-docs/architecture.md, "Numbers to hold".
-
-Lag is the age of the oldest order that some processor has yet to fold or the sender to settle,
-looked up once a second from outside. CPU is what each process used for the phase, seconds of one
-core per second; `rest` is all else on the machine, broker and database too.
+Lag is the age of the oldest order that is not yet folded by every processor and settled by the
+sender, sampled once a second. CPU is seconds of one core per second, by process; `rest` is
+everything else on the machine.
 """
 
 import argparse

@@ -1,10 +1,5 @@
-"""The receiver on Kafka against a bare aiohttp handler, in one run: `python -m
-bench.receiver_kafka`.
-
-As `bench.receiver`, with a real broker (one node, `acks=all`) that shares the other core with the
-load. The bar: docs/architecture.md, "Numbers to hold". The spooled log is the one that `serve`
-uses; its spool stays empty here.
-"""
+"""The receiver on Kafka against a bare aiohttp handler, as in `bench.receiver`, with a real broker
+(one node, `acks=all`) on the core of the load. Run: `python -m bench.receiver_kafka`"""
 
 import asyncio
 import tempfile

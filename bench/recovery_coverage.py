@@ -1,12 +1,8 @@
-"""How often the bounds of the recovery potential hold what came back, in simulated shops.
+"""How often the bounds of the recovery potential contain what came back, in simulated shops. Run:
+python -m bench.recovery_coverage [shops of each kind]
 
-Bar: the interval of 80 % holds 80 % (+-6), 40 shops of each kind. The shops differ in size, in how
-many carts are ordered at once, in how many come back and after how long, and none of them is drawn
-from the curve that the answer assumes. Their checkouts and orders go through the fold to a store,
-the answer is asked for every other day once the shop is four weeks old, and is compared with what
-the carts that were open then paid within 7 days of their last touch.
-
-Run: python -m bench.recovery_coverage [shops of each kind]
+Bar: the interval of 80 % contains 80 % (+-6), 40 shops of each kind. None of the shops is drawn
+from the curve that the answer assumes.
 """
 
 import hashlib

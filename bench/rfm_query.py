@@ -1,16 +1,9 @@
-"""`GET /v1/rfm` at 1,000,000 customers while 500 events/s arrive, over HTTP; and what a nightly
-batch costs on the same data.
+"""`GET /v1/rfm` at 1,000,000 customers while 500 events/s arrive, over HTTP, against the same
+scores by batch: a loop over orders, pandas `qcut`, and NTILE in SQLite. Run: python -m
+bench.rfm_query [customers] [seconds]
 
-Bars: p99 <= 50 ms (docs/architecture.md, "Numbers to hold"); the query role's share of 250 MB.
-Three processes, as in `serve`: one folds, one answers, this one asks, 50 times a second. The shop
-is drawn from the models that the answer fits (`bench/refit.py`), over two years; its customers,
-days and cells are written with the fold's own projections, without one row per order, which nothing
-here reads.
-
-Compared in the same run, on the last year of the same orders: the specification's loop over orders,
-pandas `qcut`, and NTILE in SQLite.
-
-Run: python -m bench.rfm_query [customers] [seconds]
+Bars: p99 <= 50 ms (docs/architecture.md, "Numbers to hold"). Three processes, as in `serve`: one
+folds, one answers, this one asks 50 times a second.
 """
 
 import asyncio

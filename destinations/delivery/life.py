@@ -1,13 +1,4 @@
-"""How long an outbox row is kept, and in which form.
-
-| what | until | why |
-|---|---|---|
-| payload | the row is final (dead or dry run: until it expires) | it holds the buyer's data |
-| attempts in full | 30 days after the row's delivery | evidence for the vendor's support |
-| the row, its last attempt only | `ORDERWIRE_OUTBOX_DAYS`, by default 90 | status of the order |
-| a mark of 8 bytes, of what is final | 90 days after the event's time | it must not be sent again |
-| counts of rows, by outcome | for ever | `outcomes` in `GET /v1/destinations/{name}` |
-"""
+"""How long an outbox row is kept, and in which form."""
 
 from collections.abc import Collection, Iterable
 from hashlib import blake2b
@@ -77,7 +68,16 @@ def marked(transaction: Transaction, keys: Collection[Key]) -> set[Key]:
 
 def tidy(transaction: Transaction, now_ms: int, days: int, shop: str | None = None) -> int:
     """Shrink and delete rows whose time is over, of `shop` or of all, a thousand at most; returns
-    how many."""
+    how many.
+
+    | what | until | why |
+    |---|---|---|
+    | payload | the row is final (dead, dry run: until it expires) | it has buyer data |
+    | attempts in full | 30 days after the delivery | evidence for the vendor's support |
+    | the row, its last attempt only | `ORDERWIRE_OUTBOX_DAYS`, default 90 | status of the order |
+    | a mark of 8 bytes, if final | 90 days after the event's time | not to be sent again |
+    | counts of rows, by outcome | for ever | `outcomes` of the account |
+    """
     here, of_shop = in_shop(shop)
     keys = transaction.query(
         "SELECT shop, destination, event_name, event_id FROM outbox"

@@ -1,14 +1,5 @@
 """The outbox processor of a destination's kind: turns orders into rows of events, in the runner's
-transaction.
-
-Once a paid state of the order has made its row pending, later states change this:
-
-| a newer state | no request made yet | a request made, sent or not |
-|---|---|---|
-| edited, returned, refunded | built again | nothing: an event id never goes out with two payloads |
-| edited up to partially paid | nothing | nothing |
-| cancelled, voided, consent withdrawn | not sent | not sent again |
-"""
+transaction."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
@@ -175,7 +166,15 @@ def _seen(row: OutboxRow, order: Order) -> OutboxRow:
 
 
 def _folded(row: OutboxRow | None, key: Key, order: Order, proposal: Proposal) -> OutboxRow:
-    """The open row's next state; the order is newer than the row."""
+    """The open row's next state; the order is newer than the row. Once a paid state of the order
+    has made its row pending, later states change this:
+
+    | a newer state | no request made yet | a request made, sent or not |
+    |---|---|---|
+    | edited, returned, refunded | built again | nothing: an event id has one payload |
+    | edited up to partially paid | nothing | nothing |
+    | cancelled, voided, consent withdrawn | not sent | not sent again |
+    """
     if row is not None and row.outcome == PENDING:
         if proposal.outcome == PENDING:
             return _seen(_rebuilt(row, proposal), order)

@@ -68,7 +68,7 @@ class Proposal(NamedTuple):
     dry_run: bool = False
     """It is built and kept, and never sent."""
     waits: bool = False
-    """Skipped for want of payment alone. That takes nothing back: an order that was paid and then
+    """Skipped only because it is not paid. That takes nothing back: an order that was paid and then
     edited up is partially paid. An older delivery in which it was paid may still send it."""
     checkout_token: str = ""
     """By which the browser's facts may complete it later; "" where they may not."""

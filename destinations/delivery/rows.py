@@ -1,10 +1,10 @@
-r"""The outbox's rows and the cells they count in. A row is ledger, queue entry, dead letter and an
-event's status in one.
+r"""The outbox's rows and the cells they count in. A row is ledger, queue entry, dead letter and
+status of an event.
 
     skipped, no_consent ──> pending ──> sending ──> sent
-                               ^  \\         │ ├────> dead (a user may send it back to pending)
+                               ^  \\         │ ├────> dead (a user may retry it)
                                │   └──> expired, skipped (cancelled before it was sent)
-                               └── maybe_accepted <── (no answer, or the sender died while sending)
+                               └── maybe_accepted <── (no answer, or the sender died)
     too_old, dry_run
 """
 
@@ -34,7 +34,7 @@ FORBID_ONLY = frozenset({SENDING, MAYBE_ACCEPTED, DEAD})
 LAST_US = (1 << 63) - 1
 """`updated_us` of a deleted order: no delivery is newer."""
 UNPAID = "unpaid: "
-"""How the reason begins where an event is skipped for want of payment alone."""
+"""How the reason begins where an event is skipped only because it is not paid."""
 PREDICTED = "predicted rejection "
 """How the reason begins where the vendor would have refused the event, followed by its code."""
 BUCKETS_PER_OCTAVE = 8

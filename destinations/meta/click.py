@@ -18,7 +18,7 @@ VISIT_MS = 30 * 60_000
 """A visit lasts as long: a shop's landing page is that of the visit, and a later click within it
 changes the cookie only (Shopify: cookie `_shopify_s`, 30 minutes)."""
 SHORTEST_CUT = 12
-"""Characters that a damaged click id must have left, to be told from another click."""
+"""Characters that a damaged click id must have left, to be distinguished from another click."""
 # What Meta's parameter builder appends: 8 characters, or one of its first 2-letter ones.
 _APPENDIX = r"(?:\.(?:[A-Za-z0-9_-]{8}|AQ|Ag|Aw|BA|BQ|Bg))?"
 _fbc = re.compile(

@@ -26,7 +26,7 @@ class ContactRow(NamedTuple):
     hash: str
     """SHA-256 of the normalised value, lower-case hex."""
     updated_us: int
-    """Version of the order that told it (`processors/shopify/version.py`)."""
+    """Version of the order that had it (`processors/shopify/version.py`)."""
     triggered: str
     digest: str
 

@@ -1,18 +1,5 @@
 """Maps answers of Meta's Graph API to an error class and an action. Codes decide, never texts: Meta
-translates them (docs/facts/meta.md, "Error classes" and "Subcodes").
-
-| class | what matches | action |
-|---|---|---|
-| sent | 200 with `events_received` of 1 and more | done |
-| throttle | 4, 17, 32, 613, 800xx whatever `is_transient` says; HTTP 429 | wait |
-| transient | no answer; 5xx; not Graph's; 200 with `events_received` 0 | retry |
-| transient | `is_transient`; 1, 2, 341, 5000, 21009 | retry |
-| transient_slow | 368 | retry, slower |
-| configuration | 190, 101, 102, 104, 10, 3, 200-299, 803, 2500, 2635; HTTP 401, 403 | pause |
-| configuration | 100 with subcode 33; 100 GraphMethodException without subcode | pause |
-| permanent | every other 100, 105; any other 4xx (413: too large a batch) | bisect, then dead |
-| permanent | 2804001 | remove fbc, send again |
-"""
+translates them (docs/facts/meta.md, "Error classes" and "Subcodes")."""
 
 import re
 from collections.abc import Mapping
@@ -171,6 +158,18 @@ def _minutes(value: Any) -> float:
 def classify(http_status: int | None, headers: Mapping[str, str], body: bytes) -> GraphVerdict:
     """The meaning of an answer. `http_status` None: the request was written (at least in part) and
     no answer came.
+
+    | class | what matches | action |
+    |---|---|---|
+    | sent | 200 with `events_received` of 1 and more | done |
+    | throttle | 4, 17, 32, 613, 800xx whatever `is_transient` says; HTTP 429 | wait |
+    | transient | no answer; 5xx; not Graph's; 200 with `events_received` 0 | retry |
+    | transient | `is_transient`; 1, 2, 341, 5000, 21009 | retry |
+    | transient_slow | 368 | retry, slower |
+    | configuration | 190, 101, 102, 104, 10, 3, 200-299, 803, 2500, 2635; HTTP 401, 403 | pause |
+    | configuration | 100 with subcode 33; 100 GraphMethodException without subcode | pause |
+    | permanent | every other 100, 105; any other 4xx (413: batch too large) | bisect, then dead |
+    | permanent | 2804001 | remove fbc, send again |
 
     An unlisted code is transient with 5xx, permanent with 4xx. `ambiguous`: Meta may have accepted
     the events all the same (no answer after the request was written, code 2, a gateway's timeout).

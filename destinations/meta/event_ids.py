@@ -1,9 +1,5 @@
-"""Chooses the event id of an order: the one of its existing row, else the template's.
-
-An order without the template's id (a POS order has no checkout_token), or whose id another order
-has, gets `OWN_ID`. It loses nothing: no browser can have sent such a sale under an id that Meta
-would match. A row under `OWN_ID` gives way to the template's as long as no event was built for it.
-"""
+"""Chooses the event id of an order: the one of its existing row, else the template's, else
+`OWN_ID`."""
 
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
@@ -17,6 +13,9 @@ from processors.shopify.tolerance import text
 from stream.store.contract import Key, Reading
 
 OWN_ID = "order:"
+"""Prefix of the id of an order without the template's id (a POS order has no checkout_token), or
+whose id another order has. It loses nothing: no browser can have sent such a sale under an id that
+Meta would match. Such a row gives way to the template's id as long as no event was built for it."""
 BY_ORDER_ID = "{order_id}"
 """The template that every order can fill in, with a value that no other order has."""
 OTHER_IDS = (

@@ -1,15 +1,4 @@
-"""Decides whether an order is a sale to report to Meta, and as what, before anything is built.
-
-| rule, the first that applies | outcome |
-|---|---|
-| test, cancelled, voided, expired | skipped |
-| with trigger `paid`: not paid (yet) | skipped, and `waits` if nothing else forbids it |
-| its source's policy is `skip` | skipped |
-| a consent setting, and no clear yes in the order | no_consent |
-| `late_payment` is `skip`, paid more than 48 hours after it was made | too_old |
-| older than 7 days when first seen to be a sale, 62 for physical_store | too_old |
-| none of these | pending |
-"""
+"""Decides whether an order is a sale to report to Meta, and as what, before anything is built."""
 
 import re
 from typing import Any, NamedTuple
@@ -26,7 +15,8 @@ PHONE = frozenset({"phone", "phone_order"})
 ENTERED = frozenset({"physical_store", "phone_call"})
 """Action sources of orders that staff enter."""
 DEDUPLICATED_S = 48 * 3_600
-"""Meta tells a repeat of the browser's event for as long (docs/facts/meta.md, "Deduplication")."""
+"""Meta recognises a repeat of the browser's event for as long (docs/facts/meta.md,
+"Deduplication")."""
 _gaps = re.compile(r"[\s_-]+")
 
 
@@ -40,9 +30,10 @@ class Decision(NamedTuple):
     by_staff: bool = False
     """IP address and user agent are those of staff or a till, never the buyer's."""
     waits: bool = False
-    """Skipped for want of payment alone: a later state may send it, and an earlier one may have."""
+    """Skipped only because it is not paid: a later state may send it, and an earlier one may
+    have."""
     late: bool = False
-    """Paid so late that Meta no longer tells the browser's event of the checkout from this one."""
+    """Paid so late that Meta no longer recognises it and the browser's event as one sale."""
 
 
 def action_source(source_name: str | None, detail: Detail, settings: CapiSettings) -> str:
@@ -109,8 +100,18 @@ def _not_a_sale(order: Order) -> str:
 
 
 def decide(order: Order, detail: Detail, settings: CapiSettings) -> Decision:
-    """The decision on `order` in the state of this delivery. Pure: age is measured at the time of
-    receipt.
+    """The decision on `order` in the state of this delivery: the first rule that applies. Pure: age
+    is measured at the time of receipt.
+
+    | rule | outcome |
+    |---|---|
+    | test, cancelled, voided, expired | skipped |
+    | with trigger `paid`: not paid (yet) | skipped, and `waits` if nothing else forbids it |
+    | its source's policy is `skip` | skipped |
+    | a consent setting, and no clear yes in the order | no_consent |
+    | `late_payment` is `skip`, paid more than 48 hours after it was made | too_old |
+    | older than 7 days when first seen to be a sale, 62 for physical_store | too_old |
+    | none of these | pending |
 
     A refunded order was paid once, and Meta takes no corrections. A partially paid one may have
     been paid and then edited up, so it takes nothing back (`waits`). An `event_time` ahead of our

@@ -1,11 +1,4 @@
-"""An order's events for receivers of webhooks.
-
-| event | when | key | not sent |
-|---|---|---|---|
-| order.paid | first seen paid, not cancelled | the order | a test order; cancelled before sending |
-| order.refunded | each refund that moved money | order and refund | a test order |
-| order.cancelled | first seen cancelled | the order | a test order |
-"""
+"""An order's events for receivers of webhooks: order.paid, order.refunded, order.cancelled."""
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -28,6 +21,12 @@ RETRY_MS = 80 * HOUR_S * 1000
 
 class WebhookEvents:
     """A `destinations.delivery.protocol.Events`.
+
+    | event | when | key | not sent |
+    |---|---|---|---|
+    | order.paid | first seen paid, not cancelled | the order | test; cancelled before sending |
+    | order.refunded | each refund that moved money | order and refund | a test order |
+    | order.cancelled | first seen cancelled | the order | a test order |
 
     Event times are those of the order, the refund and the cancellation. Events of a deleted order
     are not sent any more. Refunds come with the deliveries of their order (`orders/updated`).

@@ -1,11 +1,7 @@
 """Chooses topic and key of the log for a Shopify delivery (docs/architecture.md, "Topics and
-keys").
-
-The topic header is not signed, so it only selects the rule; every id comes from the body. A
-delivery without a rule or an id is parked, never refused: a 4xx would make Shopify delete the
-subscription. A body of Shopify Events names its own topic (docs/facts/shopify.md, "Shopify
-Events").
-"""
+keys"). The unsigned topic header only selects the rule; every id comes from the body. A delivery
+without a rule or an id is parked, never refused, since a 4xx would make Shopify delete the
+subscription."""
 
 from collections.abc import Callable
 from typing import NamedTuple

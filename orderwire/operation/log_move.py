@@ -1,10 +1,5 @@
 """Moves to another log (the embedded one to Kafka, say) without losing a delivery or counting one
-twice.
-
-Offsets belong to a log, so positions cannot be copied. The new log gets every record that is still
-needed, and each position is set to its first record; records that a processor had already read
-change nothing (the newest version of an entity wins, the outbox has one row per sale).
-"""
+twice."""
 
 from collections import Counter
 from collections.abc import Collection, Mapping
@@ -115,7 +110,11 @@ def _renamed(entry: Entry) -> Record:
 
 async def begin_at_first(target: Log, store: Store, feeds: Collection[Feed]) -> None:
     """Set every position to the first record of `target`; counts and event times stay. Raises
-    StoreError, Unavailable."""
+    StoreError, Unavailable.
+
+    Offsets belong to a log, so positions cannot be copied. Records that a processor had already
+    read change nothing (the newest version of an entity wins, the outbox has one row per sale).
+    """
     spans = {topic: await target.spans(topic) for topic in {feed.topic for feed in feeds}}
     with store.begin() as transaction:
         before = transaction.positions()

@@ -94,7 +94,7 @@ def _subjects(event: CheckoutEvent | Order) -> list[str]:
     if event.cart_token:
         subjects.append(cart_subject(event.cart_token))
     if event.customer_id and event.email and isinstance(event, Order):
-        # A checkout may know its buyer by the e-mail address alone, before they have logged in.
+        # A checkout may know its buyer by only the e-mail address, before they have logged in.
         subjects.append(customer_subject(None, event.email))
     return subjects
 

@@ -1,13 +1,4 @@
-"""When a checkout was touched, and how long it lay idle in between.
-
-Every delivery has two moments of activity, `created_at` and `updated_at`. Touches less than 10
-minutes apart make one *visit*, stored as its first and last moment; between visits the checkout lay
-idle. The set of touches does not depend on the order of arrival. The newest `updated_at` would not
-do: a buyer who returns by the recovery link touches the checkout minutes before paying, so no cart
-would ever have been abandoned and then recovered.
-
-Visits are stored as text, `"first last first last ..."` in Unix milliseconds (the column `runs`).
-"""
+"""When a checkout was touched, and how long it lay idle between visits."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -37,7 +28,14 @@ def age_bin(age_ms: int) -> int:
 
 
 def touched(visits: str, one_ms: int, other_ms: int) -> str:
-    """`visits` and two more moments. Commutative, associative and idempotent."""
+    """`visits` and two more moments. Commutative, associative and idempotent.
+
+    Every delivery has two moments of activity, `created_at` and `updated_at`. Touches less than 10
+    minutes apart make one *visit*; between visits the checkout lay idle. Visits are text, `"first
+    last first last ..."` in Unix milliseconds (the column `runs`). The newest `updated_at` alone
+    would not do: a buyer who returns by the recovery link touches the checkout minutes before
+    paying, so no cart would ever have been abandoned and then recovered.
+    """
     intervals = parsed(visits)
     if len(intervals) == 1:
         first, last = intervals[0]

@@ -26,7 +26,7 @@ class ParkedRow(NamedTuple):
     reason: str
     turn: int
     """Odd: parked for the first, second, ... time; even: replayed after that. Partitions may be
-    added, so offsets alone do not tell."""
+    added, so offsets do not decide."""
     parked_partition: int
     parked_offset: int
     time_ms: int

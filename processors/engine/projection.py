@@ -108,7 +108,7 @@ class Projection:
     merged: Callable[[Transaction, Scope, Sequence[tuple[str, str]]], None] | None = None
     """Customers (gone, kept) were merged; for projections that count by customer."""
     tick: Tick | None = None
-    """What time alone changes; as `Processor.tick`."""
+    """Time-driven changes; as `Processor.tick`."""
 
 
 def of_cells(entities: Entities[Row], cells: Callable[[Row], CountedCells]) -> Source:

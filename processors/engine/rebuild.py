@@ -1,10 +1,6 @@
 """Rebuilds a projection: fills a new generation from the entities while folding goes on.
 
-    request -> fill, page by page -> swap -> remove the old generation, page by page
-
-Every step is one transaction that locks the projection's state, so a killed rebuild continues where
-it was, and several processes may step concurrently. A fold holds the same lock, shared: an entity
-is counted by the step that passes it, or by the fold that changes it later.
+request -> fill, page by page -> swap -> remove the old generation, page by page
 """
 
 import json
@@ -90,7 +86,13 @@ def _begun(row: ProjectionRow, projection: Projection, now_ms: int) -> Projectio
 
 
 def step(transaction: Transaction, projection: Projection, shop: str, now_ms: int) -> bool:
-    """Do one step for a shop. False if nothing is left to do."""
+    """Do one step for a shop, in one transaction that locks the projection's state. False if
+    nothing is left to do.
+
+    A killed rebuild continues where it was, and several processes may step concurrently. A fold
+    holds the same lock, shared: an entity is counted by the step that passes it, or by the fold
+    that changes it later.
+    """
     key = (shop, projection.name)
     row = transaction.load(PROJECTIONS, [key]).get(key)
     if row is None:

@@ -1,11 +1,5 @@
 """Runs a processor: read -> decode -> fence -> load, fold, save. The only place where a processor
-meets log and store.
-
-A batch is one transaction. Its first statement moves the position by compare-and-set from where
-this owner loaded it, so an owner that lost the partition is Fenced, rolls back, and reloads.
-Parking, limits and searches are in `settling`; a shop that fails too often falls behind (`behind`),
-and the others read on.
-"""
+meets log and store."""
 
 import asyncio
 import time
@@ -48,7 +42,13 @@ log = structlog.get_logger()
 
 
 class Runner(Generic[Event]):
-    """Runs one processor. `run` until stopped; it may be run again after any exception."""
+    """Runs one processor. `run` until stopped; it may be run again after any exception.
+
+    A batch is one transaction. Its first statement moves the position by compare-and-set from where
+    this owner loaded it, so an owner that lost the partition is Fenced, rolls back, and reloads.
+    Parking, limits and searches are in `settling`; a shop that fails too often falls behind
+    (`behind`), and the others read on.
+    """
 
     def __init__(
         self,

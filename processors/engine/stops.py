@@ -1,11 +1,8 @@
-"""Shops that are behind the others of their processor: stopped, or catching up after that.
+r"""Shops that are behind the others of their processor: stopped, or catching up after that.
 
-    reads with all others ──(most of its records fail)──> stopped ──(restart, `replay --resume`)
-        ^                  \\──(some fail: found bit by bit)───────────v
-        └────────(at the processor's own position again)──── catching up
-
-A row says up to where the shop's records are folded, per partition; the processor's own position
-goes on without the shop. Nothing is copied or parked meanwhile: the log keeps what a row needs.
+reads with all others ──(most of its records fail)──> stopped ──(restart, `replay --resume`)
+    ^                  \\──(some fail: found bit by bit)───────────v
+    └────────(at the processor's own position again)──── catching up
 """
 
 from collections.abc import Collection

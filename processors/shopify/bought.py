@@ -1,14 +1,5 @@
 """What the buyer of an order bought and pays for, whatever happened later: edits count and refunds
-do not, so that a sale is worth the same in its first delivery and its last.
-
-| what happened | `current_*` of the body | bought |
-|---|---|---|
-| nothing | the order | the order |
-| edited down before payment | without the lines | without the lines |
-| edited up | with the lines | with the lines |
-| goods came back, money was given back or is owed | without the goods | with the goods |
-| money was given back without goods | the order | the order |
-"""
+do not, so that a sale is worth the same in its first delivery and its last."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -83,7 +74,16 @@ def _read(entry: Mapping[str, Any], field: str, side: Side) -> int:
 
 def amount(original: int | None, current: int | None, edited: int, refunded: int) -> int | None:
     """A total of what was bought: `current` and what refunds took off; without a current total,
-    `original` less what edits took off. None if the body has neither."""
+    `original` less what edits took off. None if the body has neither.
+
+    | what happened | `current_*` of the body | bought |
+    |---|---|---|
+    | nothing | the order | the order |
+    | edited down before payment | without the lines | without the lines |
+    | edited up | with the lines | with the lines |
+    | goods came back, money was given back or is owed | without the goods | with the goods |
+    | money was given back without goods | the order | the order |
+    """
     if current is not None:
         return current + refunded
     return None if original is None else max(original - edited, 0)

@@ -60,7 +60,7 @@ class Options:
     rate: float = 20.0
     """Deliveries a second."""
     orders: int | None = None
-    """End after so many live orders, and verify; None: run until told to stop."""
+    """End after so many live orders, and verify; None: run until a signal."""
     customers: int = 600
     history_days: int = 365
     seed: int = 1

@@ -1,22 +1,5 @@
 """Delivery faults between a shop and a receiver: duplicates, late retries, disorder, and a few
-broken deliveries.
-
-Each is labelled with its `kind` and the expected status (docs/api.md, "The receiver"):
-
-| kind | what | status |
-|---|---|---|
-| `duplicate` | the same delivery, immediately | 200 |
-| `retry` | the same delivery, later, its state stale by then | 200 |
-| `late` | genuine, overtaken by others | 200 |
-| `new_spelling` | genuine, headers without `X-` | 200 |
-| `eighteen_digits` | another order, its id beyond 2**53 | 200 |
-| `bad_signature` | signed with another secret | 401 |
-| `unknown_shop` | signed well, from a shop that is not configured | 401 |
-| `malformed_json` | signed, cut off in the middle | 400, parked |
-| `unknown_topic` | signed, an unknown topic | 200, parked |
-| `missing_id` | signed, the body has no id | 200, parked |
-| `malformed_timestamp` | signed, `2024-09-16T03:50:1500:00` | 200, parked when decoded |
-"""
+broken deliveries."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -66,7 +49,23 @@ def mangled(
     mangling: Mangling | None = None,
 ) -> Iterator[Delivery]:
     """`deliveries` with faults; the same seed gives the same faults. Every genuine delivery arrives
-    at least once. Broken ones are copies of a genuine delivery, under their own webhook id."""
+    at least once; broken ones are copies under their own webhook id. Each is labelled with its
+    `kind` and the expected status (docs/api.md, "The receiver"):
+
+    | kind | what | status |
+    |---|---|---|
+    | `duplicate` | the same delivery, immediately | 200 |
+    | `retry` | the same delivery, later, its state stale by then | 200 |
+    | `late` | genuine, overtaken by others | 200 |
+    | `new_spelling` | genuine, headers without `X-` | 200 |
+    | `eighteen_digits` | another order, its id beyond 2**53 | 200 |
+    | `bad_signature` | signed with another secret | 401 |
+    | `unknown_shop` | signed well, from a shop that is not configured | 401 |
+    | `malformed_json` | signed, cut off in the middle | 400, parked |
+    | `unknown_topic` | signed, an unknown topic | 200, parked |
+    | `missing_id` | signed, the body has no id | 200, parked |
+    | `malformed_timestamp` | signed, `2024-09-16T03:50:1500:00` | 200, parked when decoded |
+    """
     rates = mangling or Mangling()
     key = secret.encode() if isinstance(secret, str) else secret
     random = Random((seed << 8) ^ 0x5)

@@ -1,11 +1,11 @@
 """The contract of the log: append-only topics with partitions and offsets. `sqlite` and `kafka`
-implement it, and `spool` wraps either; `tests/contracts/log.py` checks every rule stated here.
+implement it, `spool` wraps either; `tests/contracts/log.py` checks it.
 
     LogError             base class of log errors
     ├── Unavailable      the log cannot take or give records now: retry
     ├── RecordsRefused   the log will never take these records: keep them elsewhere
-    ├── PositionLost     a position is outside what the log still holds; it is never skipped
-    └── Stuck            there is lag, yet no record arrived for too long: open a new reader
+    ├── PositionLost     a position is outside what the log still holds; never skipped
+    └── Stuck            there is lag, yet no record arrived: open a new reader
 """
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence

@@ -1,5 +1,5 @@
 """A spool in front of the log: records that the log does not take in time go to a file, and from
-there to the log. Each topic has a queue of its own:
+there to the log. Each topic has its own queue:
 
     direct -> spooling   the log is Unavailable, or gives no answer within `bound_s`
     spooling -> draining the log takes the oldest record of the queue again

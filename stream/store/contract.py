@@ -1,12 +1,12 @@
 """The contract of the store: positions, entities and cells in one database. `stream/store/sql`
-implements it, and `tests/contracts/store.py` checks the rules stated here on every database.
+implements it; `tests/contracts/store.py` checks it.
 
     StoreError
     ├── StoreUnavailable   connection lost, restart, deadlock, serialisation failure: retry
     │   └── Conflict       another owner created the same entities first: retry immediately
-    ├── Fenced             another owner moved this position: roll back, reload, go on from there
+    ├── Fenced             another owner moved this position: roll back, reload, go on
     ├── Incompatible       the schema is newer than this program: upgrade
-    └── StoreBroken        damaged, or a table or permission is missing: stop; no retry helps
+    └── StoreBroken        damaged, or a table or permission is missing: stop
     Unstorable (ValueError) the database cannot hold a value: park the record
 """
 

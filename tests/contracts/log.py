@@ -1,13 +1,10 @@
-"""What every log must do (`stream/log/contract.py`), in terms that any of them can meet: per
-partition, gaps in offsets allowed.
-
-A backend's test file subclasses `LogContract` and supplies two fixtures:
+"""The contract suite of logs (`stream/log/contract.py`). A backend's test file subclasses
+`LogContract` and supplies two fixtures:
 
 - `open_log`: a function that opens the same log once more, as another process would;
-- `forget`: makes the log lose what lies before given positions of a topic, by whatever means it has
-  for that (retention, an admin call).
+- `forget`: makes the log lose records before given positions of a topic (retention, an admin call);
 
-and, where topics must be made beforehand, `topic` and `second_topic`. The suite closes what it
+and, if topics must be created beforehand, `topic` and `second_topic`. The suite closes what it
 opens, some of it twice.
 """
 

@@ -1,11 +1,8 @@
-"""Writes `simulator/admin/schema.graphql`: the part of Shopify's published schema that we touch.
+"""Writes `simulator/admin/schema.graphql`: the part of Shopify's published schema that we use, from
+the introspection in an npm package (ISC).
 
     npm pack @shopify/dev-mcp@1.16.0 && tar xzf shopify-dev-mcp-1.16.0.tgz
     python -m tests.support.admin_schema package/dist/data/admin_2026-10.json.gz
-
-The package (ISC) carries the introspection of each version. Types in `TYPES` keep every field whose
-own type is kept, so a misspelt or removed field is found; other types and descriptions are left
-out.
 """
 
 import gzip

@@ -1,10 +1,6 @@
-"""Brute force for /v1/budget: every number of the answer from plain lists of sales and costs.
-
-Independent of `aggregates` on purpose: no cells, no joins (each sale knows its true campaign), and
-another route to every formula (polyfit and root finding for saturation, SciPy's distributions and
-optimisers). Slow and obvious is the aim. Money is integer minor units, days are whole days since
-1970-01-01.
-"""
+"""Brute force for /v1/budget: every number of the answer from plain lists of sales and costs,
+without `aggregates`: no cells, no joins, and another route to every formula. Money is integer minor
+units, days are whole days since 1970-01-01."""
 
 from dataclasses import dataclass
 from decimal import Decimal

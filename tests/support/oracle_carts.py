@@ -1,11 +1,6 @@
-"""Every number of `/v1/carts`, by brute force: from the list of events, at a moment, with nothing
-kept in between.
-
-Written from the definitions (docs/facts/analytics.md, "Cart states",
-`processors/checkouts/state.py`, `aggregates/carts/answer/overview.py`) in plain loops over
-checkouts; it shares no code with the fold or the query but the generic curve and the spread of the
-potential, which have tests of their own.
-"""
+"""Brute force for `/v1/carts`: every number from the list of events, in plain loops over checkouts,
+written from the definitions (docs/facts/analytics.md, "Cart states"). It shares only the generic
+curve and the spread of the potential with the product; these have tests of their own."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence

@@ -1,11 +1,6 @@
 """Brute force for /v1/rfm: every number of the answer from a plain list of orders, customer by
-customer.
-
-Independent of `query` on purpose: it keeps no cells, sorts customers, walks the definitions of
-docs/facts/analytics.md, and fits the predictive models with another optimiser on another way of
-writing the likelihood. Slow and obvious is the aim. Money is integer minor units, days are whole
-days since 1970-01-01.
-"""
+customer, without `query`: no cells, and another optimiser on another form of the likelihood. Money
+is integer minor units, days are whole days since 1970-01-01."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable

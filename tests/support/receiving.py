@@ -1,4 +1,4 @@
-"""The receiver on a port of its own, in front of a log that does as it is told."""
+"""The receiver on a port of its own, in front of a scripted log."""
 
 import asyncio
 import base64

@@ -1,9 +1,6 @@
-"""Plays small cases from public bug reports through the whole program in one process: receiver,
-log, processors, sender with a Graph that answers as the case says, API.
-
-The cases are not part of the project. A checkout that has them beside it, in `../shared/cases`,
-plays them (docs/facts has what they rest on); elsewhere the list is empty.
-"""
+"""Plays small cases from public bug reports through the whole program in one process. The cases are
+not part of the project: a checkout with `../shared/cases` beside it plays them, elsewhere the list
+is empty."""
 
 import json
 import re

@@ -1,10 +1,8 @@
-"""How long something took, for tests that must hold on a machine that is busy with other things.
+"""Measures durations in turns of the event loop, for tests that must hold on a busy machine.
 
-Wall time says as much about the machine as about us. Turns of the event loop do not: each takes
-`TURN_S` at least, and while the process does not run, none passes. So an upper bound in turns holds
-wherever the code is right: what a timer is to do after 0.2 s is done within 20 turns of 10 ms,
-however long each of them takes. What another process or the disk does meanwhile is not slowed down
-by that, and is no business of such a bound.
+A turn takes `TURN_S` at least, and none passes while the process does not run. So an upper bound in
+turns holds wherever the code is right: what a timer does after 0.2 s is done within 20 turns of 10
+ms, however long each takes. It does not bound what another process or the disk does.
 """
 
 import asyncio

@@ -1,23 +1,5 @@
-"""What must be true of a log, a store and Meta's books after whatever happened.
-
-1. Every delivery that was answered 200 is in the log, byte for byte.
-2. The store is what fresh processors make of the whole log in an empty store: no crash, restart or
-   rebalance left a trace.
-3. Aggregates are the sums of their entities' cells.
-4. Meta has each sale that it must have, none that it must not, under one event id with one payload.
-5. Customers, orders and revenue are those of the simulated shop's oracle, which shares no code with
-   the processors.
-6. What cannot be understood is parked, nothing else is, and the output tells neither secrets nor
-   personal data.
-
-`assert_all` does everything. It asks for a settled system (`System.settled`); serve may run or not.
-
-2, 4 and 5, and half of 3, are the demo's own checks (`simulator.proof.verify`, `sums`): both ask
-the same of the same things. Apart stays what knows more: a test holds every delivery that it sent,
-where the demo keeps ids, so 1 and 6 compare bodies; RFM is made anew from the orders up
-(`tests/aggregates/rfm/test_rfm_fold.py`); and a test shows rows that differ, which the demo must
-not do with a shop's.
-"""
+"""What must be true of a log, a store and the Graph stand-in's account after any scenario.
+`assert_all` checks everything on a settled system (`System.settled`)."""
 
 import asyncio
 import re
@@ -48,7 +30,20 @@ PRIVATE = re.compile(rb'"(?:email|contact_email|phone|address1|last_name)" ?: ?"
 
 
 async def assert_all(system: System, sent: Sent, *, now: datetime | None = None) -> None:
-    """Everything above, of a system that got `sent` and nothing else."""
+    """Every delivery that was answered 200 is in the log, byte for byte.
+    2. The store is what fresh processors make of the whole log in an empty store: no crash, restart
+       or rebalance left a trace.
+    3. Aggregates are the sums of their entities' cells.
+    4. Meta has each sale that it must have, none that it must not, under one event id with one
+       payload.
+    5. Customers, orders and revenue are those of the simulated shop's oracle, which shares no code
+       with the processors.
+    6. What cannot be understood is parked, nothing else is, and the output has neither secrets nor
+       personal data.
+
+    2, 4, 5 and half of 3 are the demo's own checks (`simulator.proof.verify`, `sums`). The rest
+    needs what only a test has: every delivery that it sent, and the right to show rows that differ.
+    """
     now = now or datetime.now(UTC)
     assert not sent.traffic.gave_up
     assert not sent.traffic.unexpected

@@ -1,5 +1,5 @@
-"""A whole orderwire in front of a simulated shop and behind a Graph stand-in, and what may befall
-it.
+"""A whole orderwire between a simulated shop and a Graph stand-in, with the faults that may happen
+to it.
 
     async with System(tmp_path) as system:
         await system.start()
@@ -8,10 +8,6 @@ it.
         await system.start()
         await system.settled()
         assert await system.stop() == 0
-
-`serve` runs in a session of its own, so that its processes are found in /proc even when their
-supervisor is gone, and each is ended by its id. The Graph stand-in and the sender run in the test's
-own event loop: their books are at hand. `tests.system.checks` says what must be true afterwards.
 """
 
 import asyncio

@@ -1,10 +1,9 @@
-"""The CDNOW purchase log told as Shopify webhooks gives the published RFM numbers: identification,
-log, decode, fold, cells, query.
+"""The CDNOW purchase log, sent as Shopify webhooks, gives the published RFM numbers (Fader &
+Hardie).
 
-Every line of the master file is one order, told out of order and some twice, in batches as the
-runner reads them. The shop is in New York and sells at 23:30, when UTC is a day ahead: the days
-must be the shop's. The clock stands on 1997-09-30, the day of the published numbers (Fader &
-Hardie's end of calibration), and then on 1998-06-30, where a brute-force oracle counts.
+Every line of the master file is one order, out of order and some twice. The shop is in New York and
+sells at 23:30, when UTC is a day ahead: the days must be the shop's. The clock stands on
+1997-09-30, the end of calibration, and then on 1998-06-30, where a brute-force oracle counts.
 """
 
 import asyncio

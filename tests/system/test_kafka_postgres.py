@@ -1,10 +1,6 @@
-"""The whole program on a real Kafka broker and a real PostgreSQL server, while one after the other
-is taken away: issue 4.
-
-Every scenario ends in `assert_all`: what was acknowledged is in the log, the store is what a fold
-of the log from nothing makes, Meta has each sale once. And the sender must have noticed nothing: no
-5xx, no connection cut, no answer later than 3 s.
-"""
+"""The whole program on a real Kafka broker and PostgreSQL server, while one after the other is
+taken away. Every scenario ends in `assert_all`, and the sender must have noticed nothing: no 5xx,
+no connection cut, no answer later than 3 s."""
 
 import asyncio
 import re

@@ -20,10 +20,10 @@ class Attribution(NamedTuple):
     """Where an order's revenue belongs. Parts hold no tab and no other control character."""
 
     channel: str
-    """`meta`, `google`, ... or a source's own name; "" where none is told; `(direct)` and `(none)`
+    """`meta`, `google`, ... or a source's own name; "" if there is none; `(direct)` and `(none)`
     for the two below."""
     campaign_id: str
-    """As the link told it, "" where it did not."""
+    """As in the link, "" if absent."""
     campaign: str
     """The link's label: whitespace collapsed, case folded; "" where there is none."""
 

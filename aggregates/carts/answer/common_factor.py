@@ -1,10 +1,5 @@
 """Estimates from the shop's past how much the completions of all open carts vary together from day
-to day.
-
-Payday, weather, a sale or a slow site move every cart's probability at the same time, which a sum
-over independent carts misses. For each past midnight the numbers of open carts by age and of their
-completions are known; their variance beyond chance is the common factor's.
-"""
+to day."""
 
 from typing import Final
 
@@ -21,9 +16,12 @@ OVERLAP: Final = 2.5
 
 
 def common_variance(carts: Ints, completed: Ints) -> float:
-    """Relative variance of the factor that all chances share, at least 0.
+    """Relative variance of the factor that all probabilities share, at least 0.
 
-    `carts`, `completed` [midnights, ages]: idle then, and ordered within 7 days of the last touch.
+    Payday, weather, a sale or a slow site move every cart's probability at the same time, which a
+    sum over independent carts misses. For each past midnight the numbers of open carts by age and
+    of their completions are known; their variance beyond chance is the factor's. `carts`,
+    `completed` [midnights, ages]: idle then, and ordered within 7 days of the last touch.
     """
     if len(carts) < FEWEST_DAYS or not completed.sum():
         return ASSUMED

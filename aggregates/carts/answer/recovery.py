@@ -1,10 +1,7 @@
 """Recovery potential: the revenue that open carts are expected to bring without reminders, with
-bounds of 80 %.
+bounds of 80 % (docs/facts/analytics.md, "Recovery potential").
 
     potential = sum over open carts of value x P(ordered within 7 days | idle at its age) x rho
-
-rho is the paid over the carted value of completed carts, per stratum, shrunk to the shop's and that
-to 1 (docs/facts/analytics.md, "Recovery potential").
 """
 
 from dataclasses import dataclass
@@ -52,7 +49,8 @@ class Potential:
 
 
 def realised_share(carted: Ints, realised: Ints, completions: Ints) -> Floats:
-    """rho per stratum, 0..1: value paid over value carted of completed carts (minor units)."""
+    """rho per stratum, 0..1: value paid over value carted of completed carts (minor units), shrunk
+    to the shop's and that to 1."""
     count = int(completions.sum())
     mean = float(carted.sum()) / count if count else 1.0
     pseudo = RHO_WEIGHT * max(mean, 1e-9)

@@ -1,10 +1,4 @@
-"""The expected worth of a customer's order: Gamma-Gamma if it fits, else the mean.
-
-    E[M | x, z] = (k mean + x z) / (k + x),   k = (q - 1) / p,   mean = p v / (q - 1)
-
-is Fader & Hardie (2013), eq. 5, as a credibility formula: the mean of all counts for k orders
-beside the customer's own x with mean z. This form also works without a finite mean of the model.
-"""
+"""The expected worth of a customer's order: Gamma-Gamma if it fits, else the mean."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +24,10 @@ CAPPED: Final = (
 class SpendModel:
     """`mean` is expected of a customer without repeat orders and counts for `orders` of their own.
 
+        E[M | x, z] = (k mean + x z) / (k + x),   k = (q - 1) / p,   mean = p v / (q - 1)
+
+    is Fader & Hardie (2013), eq. 5, as a credibility formula: the mean of all counts for k orders
+    beside the customer's own x with mean z; it also works without a finite mean of the model.
     `orders` is infinite if the own orders say nothing. `fitted` is the model, if there is one.
     """
 

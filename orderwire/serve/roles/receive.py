@@ -79,8 +79,8 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
     )
     runner = web.ServerRunner(receiver.server(), shutdown_timeout=DRAIN_S)
     await runner.setup()
-    # The store is told that this receiver lives, once there is one; the receiver never waits for
-    # it, nor makes it.
+    # The heartbeat is written once there is a store; the receiver never waits for it, nor
+    # creates it.
     with closing(PlainStore(settings.store_url.get_secret_value())) as store:
         async with (
             alive(

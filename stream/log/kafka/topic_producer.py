@@ -1,17 +1,5 @@
 """Appends to one topic: acknowledged by all in-sync replicas, in order per key, within a bounded
-wait.
-
-After the first record that is not acknowledged within `ack_timeout_s` the producer is *down*: all
-waiting appends fail with Unavailable, nothing more is handed to aiokafka, and a probe checks every
-`probe_every_s`:
-
-| the producer | the probe |
-|---|---|
-| still owes batches | waits: their delivery proves that writing works again |
-| owes some for longer than `request_timeout_s` | replaces it as soon as a new one connects |
-| failed a batch for good | connects a new one |
-| never connected | connects |
-"""
+wait."""
 
 import asyncio
 from collections import deque
@@ -78,6 +66,17 @@ class _Lane:
 class TopicProducer:
     """The only producer of `topic` (with its prefix) in this process. `prepare` is awaited before a
     connection counts as made.
+
+    After the first record that is not acknowledged within `ack_timeout_s` the producer is *down*:
+    all waiting appends fail with Unavailable, nothing more is handed to aiokafka, and a probe
+    checks every `probe_every_s`:
+
+    | the producer | the probe |
+    |---|---|
+    | still owes batches | waits: their delivery proves that writing works again |
+    | owes some for longer than `request_timeout_s` | replaces it once a new one connects |
+    | failed a batch for good | connects a new one |
+    | never connected | connects |
 
     A record that failed with Unavailable may still reach the log, because aiokafka's idempotent
     producer never times a batch out (docs/facts/streaming.md, "Kafka producer").

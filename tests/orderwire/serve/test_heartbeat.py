@@ -1,5 +1,4 @@
-"""A sign of life is told as long as it can be, and never stands in the way of a role's work or of
-its orderly end."""
+"""A heartbeat is written as long as it can be, and never stops a role's work or its end."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""What a merchant keeps of an order, however its refunds, returns and edits are told."""
+"""What a merchant keeps of an order, in whatever form its refunds, returns and edits arrive."""
 
 import json
 import random

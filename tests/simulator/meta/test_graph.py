@@ -1,4 +1,4 @@
-"""The Graph stand-in answers as Meta does, in whatever mood it is told, and its books name every
+"""The Graph stand-in answers as Meta does, with every scripted fault, and its account names every
 contradiction."""
 
 import asyncio
