@@ -26,7 +26,7 @@ from stream.log.sqlite.log import SqliteLog
 from stream.metrics import ProcessorMetrics
 from stream.record import Record
 from stream.store.sql.store import SqlStore
-from tests.support.folding import all_orders
+from tests.support.shops.folding import all_orders
 
 SHOP = "bench.myshopify.com"
 PACE_S = 0.25

@@ -18,8 +18,8 @@ from processors.orders.processor import OrdersProcessor
 from processors.shopify.orders import Order
 from simulator.servers.postgres import PostgresServer
 from stream.store.sql.store import SqlStore
-from tests.support.folding import all_orders, rfm_orders
-from tests.support.orders import DAY0, order
+from tests.support.shopify.orders import DAY0, order
+from tests.support.shops.folding import all_orders, rfm_orders
 
 BATCH = 500
 PER_DAY = 274

@@ -37,7 +37,7 @@ from query.app import make_app
 from stream.log.sqlite.log import SqliteLog
 from stream.store.contract import Move
 from stream.store.sql.store import SqlStore
-from tests.support.folding import rfm_orders
+from tests.support.shops.folding import rfm_orders
 
 SHOP, DAY0 = "example.myshopify.com", 20_000
 SPAN_DAYS = 730
@@ -114,7 +114,7 @@ def write(store: SqlStore, orders: Orders, today: int = TODAY) -> None:
 
 def fold(url: str, customers: int) -> None:
     """500 orders a second, half of them of customers known, until killed."""
-    from tests.support.orders import (
+    from tests.support.shopify.orders import (
         order,  # brings hypothesis, which the process that answers must not be charged with
     )
 

@@ -15,7 +15,7 @@ from aggregates.bad_parameter import BadParameter
 from query.api_settings import ApiSettings, ShopAnswerSettings
 from query.auth import Reach, Tokens, check_host, check_origin
 from query.dashboard.page import add_dashboard
-from query.endpoints import ROUTES
+from query.endpoints.table import ROUTES
 from query.openapi import document
 from query.parameters import read_all
 from query.problem import Problem, bad_parameter

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 from msgspec import Meta, Struct
 
 from processors.engine.feed import Feed, feed_of
-from query.counting import window_covered
+from query.endpoints.counting import window_covered
 from stream.log.contract import Log, LogError, Span
 from stream.store.contract import Position, Reading
 from stream.times import EPOCH, day_text, instant

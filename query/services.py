@@ -13,10 +13,10 @@ from aggregates.rfm.value.fit import Fits
 from query.api_settings import ApiSettings
 from query.as_of import Lags
 from query.auth import COOKIE, Reach, Tokens, authorise
+from query.endpoints.pending_audits import Pending
 from query.freshness import Freshness
-from query.pending_audits import Pending
 from query.route import Asked
-from query.stalled import NextOffsets
+from query.status.stalled import NextOffsets
 from stream.log.contract import Log
 from stream.metrics import ApiMetrics
 from stream.store.contract import Store

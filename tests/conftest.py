@@ -13,9 +13,9 @@ from simulator.servers.postgres import PostgresServer
 from stream.log.sqlite.log import SqliteLog
 from stream.store.migrations.run import head
 from stream.store.sql.store import SqlStore
-from tests.support.kafka_fixture import kafka_broker
-from tests.support.postgres_fixture import postgres_server, postgres_url
-from tests.support.skips import pytest_runtest_makereport
+from tests.support.servers.kafka_fixture import kafka_broker
+from tests.support.servers.postgres_fixture import postgres_server, postgres_url
+from tests.support.servers.skips import pytest_runtest_makereport
 
 __all__ = ["kafka_broker", "postgres_server", "postgres_url", "pytest_runtest_makereport"]
 

@@ -27,7 +27,8 @@ def test_gap():
 def outcomes(folder: Path, ci: str) -> str:
     """The last line that pytest prints about PROGRAM."""
     (folder / "test_program.py").write_text(PROGRAM)
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "tests.support.skips", str(folder)]
+    plugin = ("-p", "tests.support.servers.skips")
+    command = [sys.executable, "-m", "pytest", "-q", *plugin, str(folder)]
     root = str(Path(__file__).parents[1])
     environment = {**os.environ, "CI": ci, "PYTHONPATH": root, "PYTEST_ADDOPTS": ""}
     ran = subprocess.run(

@@ -1,4 +1,4 @@
-"""The API paths answered from customers; `query/customer_endpoints.py` answers them from cells in
+"""The API paths answered from customers; `query/endpoints/customers.py` answers them from cells in
 memory."""
 
 from typing import Final

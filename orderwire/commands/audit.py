@@ -7,7 +7,7 @@ import typer
 from processors.audits.run import DAYS, MOST_DAYS, STEPS
 
 if TYPE_CHECKING:
-    from query.audits import Audit
+    from query.endpoints.audits import Audit
 
 
 def register(app: typer.Typer) -> None:

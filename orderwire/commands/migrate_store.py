@@ -124,7 +124,7 @@ async def _migrate(
 def _refuse_alive(store: "SqlStore", which: str, roles: tuple[str, ...]) -> None:
     from orderwire.operation.output import Refused
     from orderwire.operation.standing import ROLE_SILENT_MS
-    from query.status import read_roles
+    from query.status.answer import read_roles
 
     with store.snapshot() as snapshot:
         found = read_roles(snapshot, time.time_ns() // 1_000_000, ROLE_SILENT_MS)

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from orderwire.serve.reconcile.reconciling import Found
     from orderwire.settings.program import Settings, ShopSettings
-    from query.statement import Statement
+    from query.endpoints.statement import Statement
 
 EXAMPLES = (
     "Examples: `orderwire reconcile --hours 24`, `orderwire reconcile --hours 48 --dry-run`,"
@@ -133,7 +133,7 @@ def _statement(
     from orderwire.serve.connections import open_store
     from orderwire.serve.reconcile.statement_day import read_day
     from query.as_of import as_of
-    from query.statement import statement
+    from query.endpoints.statement import statement
     from stream.times import EPOCH
 
     if destination not in shop.destinations:
@@ -171,7 +171,7 @@ def _print_json(made: "Statement") -> None:
 
 def _show_statement(made: "Statement") -> None:
     from orderwire.operation.output import show
-    from query.statement import Part
+    from query.endpoints.statement import Part
 
     def line(channel: str, what: str, part: Part) -> tuple[str, str, int, str]:
         value = part.value

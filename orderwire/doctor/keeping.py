@@ -10,7 +10,7 @@ from orderwire.doctor import Line, fix, hint, ok
 from orderwire.operation.existing import open_existing_log, store_revision
 from orderwire.operation.standing import StoreState, spool_state
 from orderwire.settings.program import ConfigurationError, Settings, sqlite_path
-from query.status import stopped
+from query.status.answer import stopped
 from stream.log.contract import LogError, Unavailable
 from stream.log.spool import read_set_aside
 from stream.record import TOPICS

@@ -10,7 +10,7 @@ from orderwire.serve.schedule.job import Turn
 from orderwire.settings.program import Settings
 from processors.audits import ledger
 from processors.audits.run import STEPS
-from query.audits import Audit, session_of
+from query.endpoints.audits import Audit, session_of
 
 
 def run_audit(kind: str, named: str, days: int) -> Audit:

@@ -15,12 +15,19 @@ from orderwire.settings.program import Settings
 from processors.engine.feed import Feed
 from query.api_settings import ApiSettings
 from query.as_of import Lags, as_of, today
-from query.deliveries import read_deliveries
-from query.jobs import read_jobs
-from query.refetch import read_refetch
-from query.status import Role, processors_status, read_parked, read_roles, status_answer, stopped
-from query.status_schema import DeliveryStatus, JobStatus, RefetchStatus, StoppedShopStatus
-from query.stopped_shops import read_stopped_shops
+from query.status.answer import (
+    Role,
+    processors_status,
+    read_parked,
+    read_roles,
+    status_answer,
+    stopped,
+)
+from query.status.deliveries import read_deliveries
+from query.status.jobs import read_jobs
+from query.status.refetch import read_refetch
+from query.status.schema import DeliveryStatus, JobStatus, RefetchStatus, StoppedShopStatus
+from query.status.stopped_shops import read_stopped_shops
 from stream.log.contract import Log
 from stream.log.spool import SpoolState, read_state
 from stream.store.contract import Position, Snapshot, Store

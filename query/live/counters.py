@@ -7,8 +7,8 @@ from msgspec import Struct
 
 from destinations.delivery.answer import Shown, account
 from destinations.delivery.schema import AccountState
-from query.status import Role, read_parked, read_roles, spool, stopped
-from query.stopped_shops import read_stopped_shops
+from query.status.answer import Role, read_parked, read_roles, spool, stopped
+from query.status.stopped_shops import read_stopped_shops
 from stream.store.contract import Snapshot
 
 

@@ -1,7 +1,7 @@
 """Which file answers which field, and the scopes that a field needs.
 
-To add one: a function in `fields/`, a line here, and its type in `tests/support/admin_schema.py`
-where the schema does not have it yet.
+To add one: a function in `fields/`, a line here, and its type in
+`tests/support/shopify/admin_schema.py` where the schema does not have it yet.
 """
 
 from simulator.admin.fields import bulk_operations, orders, single, webhooks

@@ -25,7 +25,7 @@ from aggregates.registry import of_table, projections
 from processors.orders.processor import OrdersProcessor
 from processors.orders.row import ORDERS
 from stream.store.sql.store import SqlStore
-from tests.support.orders import order
+from tests.support.shopify.orders import order
 from msgspec.structs import replace
 
 store = SqlStore.open(sys.argv[1])
@@ -48,10 +48,10 @@ from aggregates.registry import projections
 from aggregates.question import Question
 from processors.engine import rebuild
 from query.openapi import document
-from query.questions import answers
+from query.endpoints.questions import answers
 from simulator.proof.sums import cells_differ
 from stream.store.sql.store import SqlStore
-from tests.support.orders import SHOP
+from tests.support.shopify.orders import SHOP
 
 store = SqlStore.open(sys.argv[1])
 made = projections(FoldSettings())

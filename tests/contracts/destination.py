@@ -188,7 +188,7 @@ class DestinationContract:
         of = rig.account
         found = {"shop": of.shop, "name": of.name, "kind": of.kind, "settings": asdict(of.settings)}
         child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.support.sending_child", store_url),
+            *(sys.executable, "-m", "tests.support.delivery.sending_child", store_url),
             stdin=asyncio.subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         )

@@ -14,7 +14,7 @@ from destinations.delivery.rows import CELLS, OutboxRow, cells
 from destinations.registry import KINDS
 from processors.shopify.orders import Order
 from stream.store.contract import Store
-from tests.support.capi_orders import seen
+from tests.support.delivery.capi_orders import seen
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS

@@ -21,7 +21,7 @@ from tests.contracts.log_kit import (
     read_until,
     scan_all,
 )
-from tests.support.turns import turns_until
+from tests.support.servers.turns import turns_until
 
 
 class Reading:

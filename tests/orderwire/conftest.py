@@ -9,8 +9,8 @@ import pytest
 from orderwire.settings.program import Settings
 from simulator.shop.delivery import Delivery
 from stream.store.sql.store import SqlStore
-from tests.support.shop_fixtures import shop_settings
-from tests.support.shop_world import deliveries
+from tests.support.shops.shop_fixtures import shop_settings
+from tests.support.shops.shop_world import deliveries
 
 __all__ = ["shop_settings"]
 

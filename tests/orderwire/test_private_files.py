@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orderwire.private_files import readable_by_others, tighten
 from orderwire.settings.program import Settings
-from tests.support.shop_world import VARIABLES
+from tests.support.shops.shop_world import VARIABLES
 
 ROLE = "import os, sys; os.umask(0); from orderwire.serve.role import main; sys.exit(main())"
 

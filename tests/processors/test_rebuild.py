@@ -26,7 +26,7 @@ from processors.orders.processor import OrdersProcessor
 from processors.shopify.orders import OrderEvent
 from stream.store.contract import Cells, Reading, StoreUnavailable, Transaction
 from stream.store.sql.store import SqlStore
-from tests.support.orders import DAY0, SHOP, distinct_versions, events, order
+from tests.support.shopify.orders import DAY0, SHOP, distinct_versions, events, order
 
 NOW_MS = (DAY0 + 31) * 86_400_000
 PROPERTY = settings(

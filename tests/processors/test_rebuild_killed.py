@@ -10,7 +10,7 @@ from processors.engine import rebuild
 from stream.store.contract import StoreUnavailable
 from stream.store.sql.store import SqlStore
 from tests.processors.test_rebuild import NOW_MS, finish, fold, numbers, program, rfm, ticked
-from tests.support.orders import SHOP, order
+from tests.support.shopify.orders import SHOP, order
 
 KILLS = 10
 ORDERS = 400
@@ -20,7 +20,7 @@ from processors.engine import rebuild
 from stream.store.contract import StoreUnavailable
 from stream.store.sql.store import SqlStore
 from tests.processors.test_rebuild import NOW_MS, rfm
-from tests.support.orders import SHOP
+from tests.support.shopify.orders import SHOP
 
 rebuild.PAGE = rebuild.REMOVED = 7
 store, projection = SqlStore.open(sys.argv[1]), rfm()

@@ -9,8 +9,8 @@ from query.auth import Reach, Tokens, Unprotected, check_bind, parse_tokens
 from query.route import ApiRoute, Asked
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
-from tests.support.api_client import SETTINGS, Api, serving
-from tests.support.orders import SHOP
+from tests.support.api.api_client import SETTINGS, Api, serving
+from tests.support.shopify.orders import SHOP
 
 OTHER = "other.myshopify.com"
 TOKENS = parse_tokens(f"everything, one={SHOP}, both={SHOP}+{OTHER}")

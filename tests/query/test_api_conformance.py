@@ -27,8 +27,8 @@ from schemathesis.specs.openapi.checks import (
 
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
-from tests.support.api_client import serving
-from tests.support.api_shop import fill
+from tests.support.api.api_client import serving
+from tests.support.api.api_shop import fill
 
 EXAMPLES = 10
 CHECKS = [

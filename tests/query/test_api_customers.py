@@ -22,10 +22,10 @@ from processors.shopify.orders import CustomersMerged, OrderEvent
 from query.api_settings import ShopAnswerSettings
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
-from tests.support import oracle_rfm
-from tests.support.api_client import TODAY, Api, fold, serving
-from tests.support.folding import rfm_orders
-from tests.support.orders import SHOP, order
+from tests.support.api.api_client import TODAY, Api, fold, serving
+from tests.support.oracles import oracle_rfm
+from tests.support.shopify.orders import SHOP, order
+from tests.support.shops.folding import rfm_orders
 
 Json = dict[str, Any]
 PREDICTING = {SHOP: ShopAnswerSettings(rfm=RfmSettings(min_repeaters=1, refit_s=0.0))}
@@ -240,7 +240,7 @@ async def rows_of(
 async def test_a_segment_is_exported_as_csv_with_all_its_pages(
     store: SqlStore, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("query.customer_endpoints.EXPORT_PAGE", 7)
+    monkeypatch.setattr("query.endpoints.customers.EXPORT_PAGE", 7)
     folded(store, loyal(1), 50_000)
     async with serving(store, log, shops=PREDICTING) as api:
         items = await everyone(api, 100, segment="champions")
@@ -276,7 +276,7 @@ async def test_the_meta_layout_has_contacts_where_they_are_kept(
     store: SqlStore, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Page after page; of merged customers the newest; guests where Meta could match them."""
-    monkeypatch.setattr("query.customer_endpoints.EXPORT_PAGE", 2)
+    monkeypatch.setattr("query.endpoints.customers.EXPORT_PAGE", 2)
     guest = order("5", customer=None, email="g@example.com")
     fold(
         store,

@@ -14,16 +14,16 @@ from destinations.delivery.answer import Shown
 from destinations.delivery.ledger import register
 from destinations.registry import KINDS
 from query.api_settings import ShopAnswerSettings
-from query.endpoints import ROUTES
+from query.endpoints.table import ROUTES
 from stream.log.sqlite.log import SqliteLog
 from stream.record import Record
 from stream.store.contract import Move, StoreUnavailable
 from stream.store.sql.store import SqlStore
 from stream.times import day_text
-from tests.support import capi_orders
-from tests.support.api_client import NOW_MS, SETTINGS, TODAY, Api, fold, serving
-from tests.support.api_shop import fill
-from tests.support.orders import SHOP, order
+from tests.support.api.api_client import NOW_MS, SETTINGS, TODAY, Api, fold, serving
+from tests.support.api.api_shop import fill
+from tests.support.delivery import capi_orders
+from tests.support.shopify.orders import SHOP, order
 
 Json = dict[str, Any]
 EXAMPLES = (Path(__file__).parents[2] / "docs/api.md").read_text()

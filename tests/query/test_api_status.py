@@ -13,16 +13,16 @@ from processors.engine.feed import Feed
 from processors.engine.parking import PARKED_CELLS
 from processors.engine.stops import StoppedShop, begin
 from query.as_of import Lags, lag_records
-from query.merged_metrics import exposition
 from query.services import SERVICES
+from query.status.merged_metrics import exposition
 from stream.log.contract import Log, Span
 from stream.log.sqlite.log import SqliteLog
 from stream.record import Record
 from stream.store.contract import Move, Position
 from stream.store.sql.store import SqlStore
 from stream.times import instant
-from tests.support.api_client import NOW_MS, SETTINGS, serving
-from tests.support.orders import SHOP
+from tests.support.api.api_client import NOW_MS, SETTINGS, serving
+from tests.support.shopify.orders import SHOP
 
 
 def beat(store: SqlStore, role: str, *, ago_ms: int = 0, metrics: str = "", **details: Any) -> None:

@@ -3,10 +3,10 @@
 import pytest
 
 from ingest.shopify.admin.past.progress import DONE, ORDERS, PENDING, Progress, Window
-from query.counting import counting_since, first_day_seen, window_covered
+from query.endpoints.counting import counting_since, first_day_seen, window_covered
 from stream.store.sql.store import SqlStore
-from tests.support.api_client import fold
-from tests.support.orders import DAY0, SHOP, order
+from tests.support.api.api_client import fold
+from tests.support.shopify.orders import DAY0, SHOP, order
 
 
 def test_a_shop_is_counted_since_its_first_order_and_nobody_elses(store: SqlStore) -> None:

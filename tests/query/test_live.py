@@ -14,9 +14,9 @@ from query.live.orders import BACK_RECORDS, parsed, written
 from stream.log.sqlite.log import SqliteLog
 from stream.record import Record
 from stream.store.sql.store import SqlStore
-from tests.support import capi_orders
-from tests.support.api_client import Api, serving
-from tests.support.api_shop import fill
+from tests.support.api.api_client import Api, serving
+from tests.support.api.api_shop import fill
+from tests.support.delivery import capi_orders
 
 Event = tuple[str, str, Any]
 

@@ -7,7 +7,7 @@ import pytest
 from simulator.proof import sums
 from stream.record import Entry
 from stream.store.sql.store import SqlStore
-from tests.support.folded_shop import NOW, PROCESSORS, deliveries, entries
+from tests.support.shops.folded_shop import NOW, PROCESSORS, deliveries, entries
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from processors.orders.row import ORDERS
 from processors.shopify.tolerance import Rejected
 from simulator.shop.delivery import Delivery
 from stream.record import Entry
-from tests.support import golden
+from tests.support.shopify import golden
 from tests.system.checks import (
     assert_aggregates_are_sums,
     assert_in_log,

@@ -8,9 +8,9 @@ import orjson
 import pytest
 
 from orderwire.settings.program import ConfigurationError
-from tests.support import shared_cases
-from tests.support.shared_cases import CASES, Played, case, configure, play
-from tests.support.shop_world import NOW, NOW_MS
+from tests.support.shopify import shared_cases
+from tests.support.shopify.shared_cases import CASES, Played, case, configure, play
+from tests.support.shops.shop_world import NOW, NOW_MS
 
 NAMES = shared_cases.names()
 pytestmark = pytest.mark.skipif(not NAMES, reason=f"no cases beside the project, in {CASES}")

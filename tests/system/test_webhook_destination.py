@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from simulator.webhook.receiver import WebhookReceiver
-from tests.support.capi_orders import body
+from tests.support.delivery.capi_orders import body
 from tests.system.harness import PIXEL, System
 from tests.system.serve_process import PATIENCE_S, needs_proc
 

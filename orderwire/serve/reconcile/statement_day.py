@@ -1,7 +1,7 @@
 """Reads a day's orders from Shopify and keeps which there are, for the day's statement.
 
-Kept are ids, channels and totals: `query/statement.py` compares them with what was sent, as often
-as it is asked.
+Kept are ids, channels and totals: `query/endpoints/statement.py` compares them with what was
+sent, as often as it is asked.
 """
 
 import time

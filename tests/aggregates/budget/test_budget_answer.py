@@ -15,7 +15,9 @@ from aggregates.budget.answer.campaign_answer import AMBIGUOUS, NO_BANKROLL, NO_
 from aggregates.budget.answer.overview import BudgetSettings, budget
 from stream.record import Entry
 from stream.store.sql.store import SqlStore
-from tests.support.budget_shop import (
+from tests.support.oracles.oracle_budget import DIGITS, Cost, Merchant, Sale, amount
+from tests.support.oracles.oracle_budget import budget as brute_force
+from tests.support.shops.budget_shop import (
     HALF,
     SHOP,
     TODAY,
@@ -27,8 +29,6 @@ from tests.support.budget_shop import (
     report,
     steady,
 )
-from tests.support.oracle_budget import DIGITS, Cost, Merchant, Sale, amount
-from tests.support.oracle_budget import budget as brute_force
 
 on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 """For what no database can change."""

@@ -6,7 +6,8 @@ import pytest
 
 from aggregates.budget.answer.overview import BudgetSettings, budget
 from stream.store.sql.store import SqlStore
-from tests.support.budget_shop import (
+from tests.support.oracles.oracle_budget import Cost, Sale, amount
+from tests.support.shops.budget_shop import (
     HALF,
     SHOP,
     TODAY,
@@ -20,7 +21,6 @@ from tests.support.budget_shop import (
     spending,
     steady,
 )
-from tests.support.oracle_budget import Cost, Sale, amount
 
 pytestmark = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 LINK = "/?utm_id=1&utm_source=fb"

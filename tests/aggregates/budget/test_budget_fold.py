@@ -18,7 +18,7 @@ from processors.orders.row import ORDERS, OrderRow
 from processors.shopify.orders import Order, OrderDeleted, Refund, RefundCreated
 from processors.shopify.version import Version
 from stream.store.sql.store import SqlStore
-from tests.support.folding import budget_orders, budget_spend
+from tests.support.shops.folding import budget_orders, budget_spend
 
 OrderChange = Order | RefundCreated | OrderDeleted
 State = dict[tuple[Any, ...], tuple[Any, ...]]

@@ -7,8 +7,8 @@ import pytest
 
 from stream.record import Entry
 from stream.store.sql.store import SqlStore
-from tests.support.budget_shop import HALF, TODAY, ask, fold, only, report, selling, spending
-from tests.support.oracle_budget import Cost, amount
+from tests.support.oracles.oracle_budget import Cost, amount
+from tests.support.shops.budget_shop import HALF, TODAY, ask, fold, only, report, selling, spending
 
 pytestmark = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 DAYS = range(TODAY - 40, TODAY)

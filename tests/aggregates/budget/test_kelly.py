@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from aggregates.arrays import Floats
 from aggregates.budget.advice import allocation, kelly, recommendation, saturation
-from tests.support.golden import vectors
+from tests.support.shopify.golden import vectors
 
 
 def daily_kelly(

@@ -11,7 +11,9 @@ from msgspec import to_builtins
 
 from aggregates.carts.answer.overview import CartSettings, carts, open_carts
 from stream.store.sql.store import SqlStore
-from tests.support.cart_events import (
+from tests.support.oracles.oracle_carts import answer as oracle
+from tests.support.oracles.oracle_carts import seen
+from tests.support.shopify.cart_events import (
     DAY,
     SHOP,
     CartEvent,
@@ -26,8 +28,6 @@ from tests.support.cart_events import (
     order,
     tick,
 )
-from tests.support.oracle_carts import answer as oracle
-from tests.support.oracle_carts import seen
 
 
 def simulated(seed: int, checkouts: int, days: int) -> list[CartEvent]:

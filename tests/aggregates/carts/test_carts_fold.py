@@ -11,7 +11,7 @@ from processors.checkouts.link import LINKS
 from processors.checkouts.state import CHECKOUTS
 from stream.store.contract import Key, Transaction
 from stream.store.sql.store import SqlStore, SqlTransaction
-from tests.support.cart_events import (
+from tests.support.shopify.cart_events import (
     DAY,
     CartEvent,
     assert_equation,
@@ -29,7 +29,7 @@ from tests.support.cart_events import (
     order,
     tick,
 )
-from tests.support.folding import carts_checkouts, carts_orders
+from tests.support.shops.folding import carts_checkouts, carts_orders
 
 PROPERTY = settings(
     max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

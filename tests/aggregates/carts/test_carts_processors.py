@@ -12,8 +12,8 @@ from stream.record import Entry, Record
 from stream.store.contract import StoreUnavailable
 from stream.store.sql.store import SqlStore
 from tests.aggregates.carts.test_carts_answer import before, simulated
-from tests.support import golden
-from tests.support.cart_events import (
+from tests.support.shopify import golden
+from tests.support.shopify.cart_events import (
     DAY,
     SHOP,
     assert_equation,
@@ -23,7 +23,7 @@ from tests.support.cart_events import (
     fold,
     ms,
 )
-from tests.support.folding import carts_checkouts, carts_orders
+from tests.support.shops.folding import carts_checkouts, carts_orders
 
 
 def entry(topic: str, shopify_topic: str, body: dict[str, Any]) -> Entry:

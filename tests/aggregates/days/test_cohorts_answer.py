@@ -19,9 +19,9 @@ from processors.orders.state import net
 from query.api_settings import ShopAnswerSettings
 from stream.store.sql.store import SqlStore
 from tests.aggregates.days.test_days_answer import CALLED, sales
-from tests.support.days_shop import LAST, NOW_MS, events_of_shop, fold_days, rebuilt, reports
-from tests.support.folding import all_orders
-from tests.support.orders import DAY0, SHOP, order
+from tests.support.shopify.orders import DAY0, SHOP, order
+from tests.support.shops.days_shop import LAST, NOW_MS, events_of_shop, fold_days, rebuilt, reports
+from tests.support.shops.folding import all_orders
 
 Json = dict[str, Any]
 MARGIN = 0.4

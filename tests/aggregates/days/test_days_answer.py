@@ -20,8 +20,9 @@ from processors.orders.state import net, paid_back
 from query.api_settings import ShopAnswerSettings
 from stream.store.sql.store import SqlStore
 from stream.times import day_text
-from tests.support.cart_events import checkout, ms
-from tests.support.days_shop import (
+from tests.support.shopify.cart_events import checkout, ms
+from tests.support.shopify.orders import DAY0, SHOP, order
+from tests.support.shops.days_shop import (
     CAMPAIGNS,
     LAST,
     NOW_MS,
@@ -30,8 +31,7 @@ from tests.support.days_shop import (
     rebuilt,
     reports,
 )
-from tests.support.folding import carts_checkouts
-from tests.support.orders import DAY0, SHOP, order
+from tests.support.shops.folding import carts_checkouts
 
 Json = dict[str, Any]
 PATHS = {answer.path: answer for answer in ANSWERS}

@@ -21,8 +21,8 @@ from processors.shopify.orders import CustomersMerged, Order, OrderEvent
 from simulator.proof.sums import unequal
 from stream.store.contract import Cells
 from stream.store.sql.store import SqlStore
-from tests.support import oracle_days
-from tests.support.orders import DAY0, SHOP, distinct_versions, events, order
+from tests.support.oracles import oracle_days
+from tests.support.shopify.orders import DAY0, SHOP, distinct_versions, events, order
 
 TABLES = (
     *("shop_order", "order_shop", "customer_alias", "projection", "order_currency_cell"),

@@ -31,8 +31,8 @@ from aggregates.rfm.value.lifetime_value import LifetimeValue, lifetime_value
 from aggregates.rfm.value.ltv import NO_NUMBER, Purchases, customers_ltv
 from aggregates.rfm.value.spend import model_spend
 from bench.refit import SPEND, TRUE, money_cells, purchase_cells, simulate
-from tests.support.golden import CALIBRATION_ENDS, CDNOW_MASTER, CDNOW_SAMPLE, cdnow_orders
-from tests.support.oracle_rfm import Order, predicted_of, summaries
+from tests.support.oracles.oracle_rfm import Order, predicted_of, summaries
+from tests.support.shopify.golden import CALIBRATION_ENDS, CDNOW_MASTER, CDNOW_SAMPLE, cdnow_orders
 
 # docs/facts/analytics.md, "Published values".
 PUBLISHED = BgNbd(r=0.243, alpha=4.414, a=0.793, b=2.426, log_likelihood=-9582.4)

@@ -15,17 +15,17 @@ from query.api_settings import ShopAnswerSettings
 from stream.log.sqlite.log import SqliteLog
 from stream.money import amount
 from stream.store.sql.store import SqlStore
-from tests.support import oracle_rfm
-from tests.support.api_client import SETTINGS, TODAY, fold, serving
-from tests.support.folding import rfm_orders
-from tests.support.golden import (
+from tests.support.api.api_client import SETTINGS, TODAY, fold, serving
+from tests.support.oracles import oracle_rfm
+from tests.support.shopify.golden import (
     CALIBRATION_ENDS,
     CDNOW_MASTER,
     CDNOW_SAMPLE,
     cdnow_orders,
     rfm_figures,
 )
-from tests.support.orders import SHOP, order
+from tests.support.shopify.orders import SHOP, order
+from tests.support.shops.folding import rfm_orders
 
 Json = dict[str, Any]
 

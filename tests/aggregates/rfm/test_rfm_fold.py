@@ -34,8 +34,8 @@ from processors.orders.state import net
 from processors.shopify.orders import CustomersMerged, OrderEvent, Refund, RefundCreated
 from stream.store.contract import Cells, Entities, Key
 from stream.store.sql.store import SqlStore
-from tests.support.folding import rfm_orders
-from tests.support.orders import DAY0, SHOP, distinct_versions, events, order
+from tests.support.shopify.orders import DAY0, SHOP, distinct_versions, events, order
+from tests.support.shops.folding import rfm_orders
 
 OF_CUSTOMERS = (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS)
 CELLS = (*OF_CUSTOMERS, CURRENCY_CELLS, LEFT_OUT_CELLS)

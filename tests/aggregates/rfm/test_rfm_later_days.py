@@ -21,10 +21,10 @@ from tests.aggregates.rfm.test_rfm_fold import (
     nonzero,
 )
 from tests.aggregates.rfm.test_scores import agrees
-from tests.support.folding import rfm_orders
-from tests.support.golden import CDNOW_SAMPLE, cdnow_orders
-from tests.support.oracle_rfm import rfm_of
-from tests.support.orders import order
+from tests.support.oracles.oracle_rfm import rfm_of
+from tests.support.shopify.golden import CDNOW_SAMPLE, cdnow_orders
+from tests.support.shopify.orders import order
+from tests.support.shops.folding import rfm_orders
 
 EPOCH = date(1970, 1, 1)
 DAYS = ("1997-09-30", "1998-01-31", "1998-06-30")

@@ -8,8 +8,8 @@ from aggregates.rfm.fold.customer import BTYD_CELLS, RFM_CELLS
 from stream.store.sql.store import SqlStore
 from tests.aggregates.rfm.test_rfm_answer import events, simulated
 from tests.aggregates.rfm.test_rfm_fold import nonzero
-from tests.support.api_client import TODAY, fold
-from tests.support.folding import rfm_orders
+from tests.support.api.api_client import TODAY, fold
+from tests.support.shops.folding import rfm_orders
 
 purchase_days = import_module("stream.store.migrations.versions.0014_rfm_purchase_days")
 newcomers = import_module("stream.store.migrations.versions.0032_rfm_newcomers")

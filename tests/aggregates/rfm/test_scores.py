@@ -23,8 +23,8 @@ from aggregates.rfm.answer.segments import (
     is_new,
     segment_of,
 )
-from tests.support.golden import CDNOW_MASTER, cdnow_orders, rfm_figures
-from tests.support.oracle_rfm import GRID, NAMES, Answer, Order, percentile_disc, rfm_of
+from tests.support.oracles.oracle_rfm import GRID, NAMES, Answer, Order, percentile_disc, rfm_of
+from tests.support.shopify.golden import CDNOW_MASTER, cdnow_orders, rfm_figures
 
 ASOF = 20_000
 RATIO = 1.02

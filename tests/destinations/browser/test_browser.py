@@ -18,8 +18,8 @@ from destinations.meta.kind import KIND
 from processors.engine.processor import Deltas
 from processors.shopify.orders import Order
 from stream.store.contract import Store
-from tests.support.browser_posts import ALL, FBC, FBP, browser, post
-from tests.support.capi_orders import ACCOUNT, NOW, NOW_MS, SHOP, processor, seen, settings
+from tests.support.delivery.browser_posts import ALL, FBC, FBP, browser, post
+from tests.support.delivery.capi_orders import ACCOUNT, NOW, NOW_MS, SHOP, processor, seen, settings
 
 TOKEN = "checkout1001"
 WEEK_MS = 7 * 24 * HOUR_MS

@@ -7,8 +7,8 @@ from destinations.delivery.protocol import Context
 from destinations.meta.events import MetaEvents
 from processors.shopify.orders import Order
 from stream.record import Entry
-from tests.support import capi_orders
-from tests.support.twin_orders import SHOP, classic_entry, entry, event_entry, graphql, sale
+from tests.support.delivery import capi_orders
+from tests.support.shopify.twin_orders import SHOP, classic_entry, entry, event_entry, graphql, sale
 
 ONE = next(one for one in map(sale, range(100)) if len(one.lines) > 1)
 

@@ -28,8 +28,8 @@ from processors.shopify.orders import Order, OrderDeleted
 from stream.store.contract import Store
 from stream.store.sql.store import SqlStore
 from tests.contracts.destination_kit import DAY_MS, assert_cells_are_the_sum_over_rows, rows
-from tests.support.capi_orders import ACCOUNT, NOW, NOW_MS, PIXEL, SHOP, seen, settings
-from tests.support.capi_orders import processor as outbox_processor
+from tests.support.delivery.capi_orders import ACCOUNT, NOW, NOW_MS, PIXEL, SHOP, seen, settings
+from tests.support.delivery.capi_orders import processor as outbox_processor
 
 UNANSWERED = Attempt(NOW_MS, 5, "ambiguous")
 LOST = Verdict(ErrorClass.TRANSIENT, ambiguous=True)

@@ -14,8 +14,8 @@ from destinations.delivery.ledger import COLUMNS, claim
 from destinations.delivery.rows import CELLS, OutboxRow, cells
 from destinations.meta.kind import KIND
 from stream.store.sql.store import SqlStore
-from tests.support.capi_orders import NOW_MS, PIXEL, SHOP
-from tests.support.old_store import store_at
+from tests.support.delivery.capi_orders import NOW_MS, PIXEL, SHOP
+from tests.support.servers.old_store import store_at
 
 DAY_MS = 86_400_000
 OLD_PIXEL = "99"

@@ -13,7 +13,16 @@ from destinations.delivery.rows import OUTBOX, OutboxRow
 from destinations.meta.settings import CapiSettings
 from processors.shopify.orders import Order
 from stream.store.sql.store import SqlStore
-from tests.support.capi_orders import ACCOUNT, NOW, NOW_MS, SHOP, body, processor, seen, settings
+from tests.support.delivery.capi_orders import (
+    ACCOUNT,
+    NOW,
+    NOW_MS,
+    SHOP,
+    body,
+    processor,
+    seen,
+    settings,
+)
 
 ON_ONE_STORE = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 pytestmark = ON_ONE_STORE

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from destinations.meta import click
-from tests.support.capi_orders import FBCLID, NOW_MS
-from tests.support.golden import vectors
+from tests.support.delivery.capi_orders import FBCLID, NOW_MS
+from tests.support.shopify.golden import vectors
 
 MONTH_MS = 30 * click.DAY_MS
 

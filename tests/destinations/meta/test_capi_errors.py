@@ -7,8 +7,8 @@ import pytest
 
 from destinations.delivery.verdict import ErrorClass
 from destinations.meta.errors import Action, classify, scrubbed
-from tests.support.capi_orders import TOKEN
-from tests.support.golden import golden_json
+from tests.support.delivery.capi_orders import TOKEN
+from tests.support.shopify.golden import golden_json
 
 CLASSES = {"config": "configuration"}
 

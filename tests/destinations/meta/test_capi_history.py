@@ -10,7 +10,7 @@ from destinations.meta.history import EXISTING, NEW, first_orders, segment
 from processors.checkouts.link import LINKS, NEVER, LinkRow, customer_subject
 from processors.shopify.orders import Order
 from stream.store.sql.store import SqlStore
-from tests.support.capi_orders import NOW, NOW_MS, SHOP, seen
+from tests.support.delivery.capi_orders import NOW, NOW_MS, SHOP, seen
 
 HOUR_MS = 3_600_000
 ON_ONE_STORE = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)

@@ -11,7 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from destinations.meta.identity import NORMALISERS, digest, hashed, normalised
-from tests.support.golden import vectors
+from tests.support.shopify.golden import vectors
 
 ROOT = Path(__file__).parents[3]
 TABLE = ROOT / "docs/capi-identity.md"

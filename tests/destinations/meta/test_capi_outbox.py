@@ -43,7 +43,7 @@ from processors.shopify.orders import Order
 from stream.record import Entry
 from stream.store.contract import Store
 from stream.store.sql.store import SqlStore
-from tests.support.capi_orders import (
+from tests.support.delivery.capi_orders import (
     ACCOUNT,
     FBCLID,
     NOW,
@@ -54,7 +54,7 @@ from tests.support.capi_orders import (
     seen,
     settings,
 )
-from tests.support.capi_orders import processor as outbox_processor
+from tests.support.delivery.capi_orders import processor as outbox_processor
 
 SENT = Attempt(NOW_MS + 40, 10, "sent", 200, {"code": None, "subcode": None, "fbtrace_id": "T1"})
 LEASE_MS = 60_000

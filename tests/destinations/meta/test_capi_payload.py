@@ -17,7 +17,17 @@ from destinations.meta.policy import Decision, decide
 from destinations.meta.settings import CapiSettings
 from processors.shopify.orders import Order, order
 from simulator.meta.rules import event_broken, findings
-from tests.support.capi_orders import FBCLID, NOW, NOW_MS, TOKEN, body, both, record, seen, settings
+from tests.support.delivery.capi_orders import (
+    FBCLID,
+    NOW,
+    NOW_MS,
+    TOKEN,
+    body,
+    both,
+    record,
+    seen,
+    settings,
+)
 
 
 def decision(found: Order, chosen: CapiSettings) -> Decision:

@@ -8,10 +8,10 @@ from destinations.meta.comparison import compared
 from destinations.meta.quality import AGAIN_MS, EVERY_MS, QualityPoller, quality_url
 from destinations.meta.schema import DatasetQuality, EventQuality
 from simulator.meta.graph import GraphStandIn
-from tests.support.capi_orders import TOKEN, accounts, settings
-from tests.support.sender_bench import Bench, refusal
+from tests.support.delivery.capi_orders import TOKEN, accounts, settings
+from tests.support.delivery.sender_bench import Bench, refusal
 
-pytest_plugins = ("tests.support.sender_fixtures",)
+pytest_plugins = ("tests.support.delivery.sender_fixtures",)
 
 
 async def test_match_quality_is_polled_every_six_hours_and_shown_beside_our_own_counts(

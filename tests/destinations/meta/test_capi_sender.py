@@ -20,7 +20,7 @@ from stream.metrics import DeliveryMetrics
 from stream.store.contract import StoreUnavailable, Transaction
 from stream.store.sql.store import SqlStore
 from tests.destinations.meta.test_capi_outbox import assert_cells_are_the_sum_over_rows, rows
-from tests.support.capi_orders import (
+from tests.support.delivery.capi_orders import (
     ACCOUNT,
     NOW_MS,
     PIXEL,
@@ -31,7 +31,7 @@ from tests.support.capi_orders import (
     seen,
     settings,
 )
-from tests.support.sender_bench import (
+from tests.support.delivery.sender_bench import (
     FOR_EVER_S,
     MINUTE_MS,
     SECRET,
@@ -43,7 +43,7 @@ from tests.support.sender_bench import (
     refusal,
 )
 
-pytest_plugins = ("tests.support.sender_fixtures",)
+pytest_plugins = ("tests.support.delivery.sender_fixtures",)
 
 
 async def test_what_is_due_goes_out_in_one_request_with_the_token_in_the_header_only(

@@ -16,10 +16,18 @@ from destinations.delivery.results import parsed
 from destinations.delivery.transport import Answer, NoAnswer, NotSent
 from stream.metrics import DeliveryMetrics
 from tests.destinations.meta.test_capi_outbox import assert_cells_are_the_sum_over_rows
-from tests.support.capi_orders import FBCLID, NOW_MS, TOKEN, seen
-from tests.support.sender_bench import META, MINUTE_MS, Bench, Graph, ok, one_by_one, refusal
+from tests.support.delivery.capi_orders import FBCLID, NOW_MS, TOKEN, seen
+from tests.support.delivery.sender_bench import (
+    META,
+    MINUTE_MS,
+    Bench,
+    Graph,
+    ok,
+    one_by_one,
+    refusal,
+)
 
-pytest_plugins = ("tests.support.sender_fixtures",)
+pytest_plugins = ("tests.support.delivery.sender_fixtures",)
 
 
 async def test_a_transient_error_is_tried_again_after_a_while_with_the_same_payload(

@@ -32,10 +32,17 @@ from simulator.meta.replies import (
 )
 from stream.store.sql.store import SqlStore
 from tests.destinations.meta.test_capi_outbox import assert_cells_are_the_sum_over_rows, rows
-from tests.support.capi_orders import NOW_MS, PIXEL, destinations, processor, seen, settings
-from tests.support.sender_bench import SECRET
+from tests.support.delivery.capi_orders import (
+    NOW_MS,
+    PIXEL,
+    destinations,
+    processor,
+    seen,
+    settings,
+)
+from tests.support.delivery.sender_bench import SECRET
 
-pytest_plugins = ("tests.support.sender_fixtures",)
+pytest_plugins = ("tests.support.delivery.sender_fixtures",)
 
 
 async def test_an_answer_without_end_is_read_so_far_and_no_further(

@@ -19,13 +19,13 @@ from stream.log.sqlite.log import SqliteLog
 from stream.record import Entry, Record
 from stream.store.contract import Move
 from stream.store.sql.store import SqlStore
-from tests.support.capi_orders import NOW, body, record, seen
-from tests.support.orders import SHOP
-from tests.support.shop_world import SHOP as DEMO
-from tests.support.shop_world import deliveries, everything, fold_all, records
+from tests.support.delivery.capi_orders import NOW, body, record, seen
+from tests.support.shopify.orders import SHOP
+from tests.support.shops.shop_world import SHOP as DEMO
+from tests.support.shops.shop_world import deliveries, everything, fold_all, records
 from tests.system.checks import PRIVATE
 
-pytest_plugins = ("tests.support.shop_fixtures",)
+pytest_plugins = ("tests.support.shops.shop_fixtures",)
 PROPERTY = settings(
     max_examples=25,
     deadline=None,

@@ -11,8 +11,8 @@ from simulator.meta.graph import GraphStandIn
 from simulator.meta.replies import EventsCall, GraphReply
 from tests.contracts.destination import Clock, DestinationContract
 from tests.contracts.destination_kit import ScriptedRig, Trouble
-from tests.support.capi_orders import PIXEL, TOKEN, accounts, settings
-from tests.support.sender_bench import SECRET
+from tests.support.delivery.capi_orders import PIXEL, TOKEN, accounts, settings
+from tests.support.delivery.sender_bench import SECRET
 
 REPLIES = {
     Trouble.UNAVAILABLE: replies.transient(1, status=503),

@@ -9,8 +9,8 @@ from destinations.delivery.account import Account
 from simulator.webhook.receiver import WebhookCall, WebhookReceiver, WebhookReply
 from tests.contracts.destination import Clock, DestinationContract
 from tests.contracts.destination_kit import DAY_MS, ScriptedRig, Trouble
-from tests.support.capi_orders import SHOP
-from tests.support.webhooks import SECRET, settings
+from tests.support.delivery.capi_orders import SHOP
+from tests.support.delivery.webhooks import SECRET, settings
 
 REPLIES = {
     Trouble.UNAVAILABLE: WebhookReply(500),

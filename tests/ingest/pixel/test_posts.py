@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ingest.pixel.rates import Rate, Rates, sender
-from tests.support.receiving import SHOP, at_once, running
+from tests.support.api.receiving import SHOP, at_once, running
 
 POST = {
     "shop": SHOP,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ingest.pixel.script import script
-from tests.support.receiving import SHOP, Held, at_once, running
+from tests.support.api.receiving import SHOP, Held, at_once, running
 
 ALL_YES = {
     "analyticsProcessingAllowed": True,

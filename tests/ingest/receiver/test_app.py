@@ -12,8 +12,7 @@ import structlog
 
 from ingest.shopify.routing import RULES
 from stream.log.sqlite.log import SqliteLog
-from tests.support import golden
-from tests.support.receiving import (
+from tests.support.api.receiving import (
     APP,
     NOW_MS,
     ORDER,
@@ -25,6 +24,7 @@ from tests.support.receiving import (
     signed,
     until,
 )
+from tests.support.shopify import golden
 
 # --- 200 ---
 

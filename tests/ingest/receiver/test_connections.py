@@ -9,7 +9,15 @@ from functools import partial
 import pytest
 
 from ingest.receiver.connections import ConnectionLimits
-from tests.support.receiving import ORDER, UNBOUNDED, Running, at_once, request_head, running, until
+from tests.support.api.receiving import (
+    ORDER,
+    UNBOUNDED,
+    Running,
+    at_once,
+    request_head,
+    running,
+    until,
+)
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from ingest.receiver.body import MIB
-from tests.support.receiving import IMPATIENT, ORDER, at_once, running, signed
+from tests.support.api.receiving import IMPATIENT, ORDER, at_once, running, signed
 
 
 def request(body: bytes = ORDER, version: str = "1.1", **more: str) -> bytes:

@@ -12,7 +12,7 @@ import structlog
 from ingest.receiver.body import MIB, Limits
 from stream.log.contract import RecordsRefused, Unavailable
 from stream.record import Record
-from tests.support.receiving import (
+from tests.support.api.receiving import (
     IMPATIENT,
     ORDER,
     PATIENT,

@@ -11,7 +11,7 @@ from ingest.shopify.order_file import BadOrder, NotAnOrderFile, csv_orders, json
 from processors.shopify.orders import Order, decode_order
 from simulator.admin import from_classic
 from stream.record import Entry
-from tests.support.admin_shop import SHOP, bodies
+from tests.support.shopify.admin_shop import SHOP, bodies
 
 COLUMNS = (
     *("Name", "Email", "Financial Status", "Paid at", "Currency", "Subtotal", "Shipping", "Taxes"),

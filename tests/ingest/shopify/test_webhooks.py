@@ -15,7 +15,7 @@ from multidict import CIMultiDict
 from ingest.receiver.outcome import Outcome
 from ingest.shopify import webhooks as shopify
 from ingest.shopify.routing import EVENT_RULES, MALFORMED, RULES, route
-from tests.support import golden
+from tests.support.shopify import golden
 
 SHOP = "example.myshopify.com"
 secrets = st.binary(min_size=1, max_size=80)

@@ -19,7 +19,7 @@ from simulator.admin.stand_in import AdminStandIn
 from simulator.shop.shop import ShopSimulator
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
-from tests.support.shop_world import NOW, SECRET, SHOP, everything, filled, fold_all
+from tests.support.shops.shop_world import NOW, SECRET, SHOP, everything, filled, fold_all
 
 runner = CliRunner()
 ROOT = Path(__file__).parents[3]
@@ -27,7 +27,7 @@ LOTS: dict[str, Any] = {"maximum": 100_000.0, "restore": 100_000.0}
 PROGRAM = """
 import sys
 import time
-from tests.support.shop_world import NOW, SHOP
+from tests.support.shops.shop_world import NOW, SHOP
 
 time.time = NOW.timestamp
 from ingest.shopify.admin.past import backfill, paged

@@ -19,8 +19,8 @@ from simulator.admin.documents import Refused, denied
 from simulator.admin.stand_in import AdminStandIn
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
-from tests.support.admin_shop import bodies
-from tests.support.shop_world import NOW, SHOP, deliveries, filled, fold_all
+from tests.support.shopify.admin_shop import bodies
+from tests.support.shops.shop_world import NOW, SHOP, deliveries, filled, fold_all
 
 runner = CliRunner()
 LOTS: dict[str, Any] = {"maximum": 100_000.0, "restore": 100_000.0}

@@ -14,7 +14,7 @@ from orderwire.settings.program import Settings
 from simulator.shop.delivery import Delivery
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
-from tests.support.shop_world import (
+from tests.support.shops.shop_world import (
     everything,
     filled,
     fold_all,

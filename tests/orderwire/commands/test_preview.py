@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from destinations.meta.identity import hashed
 from orderwire.cli import app
 from orderwire.operation.preview import HIDDEN
-from tests.support.golden import GOLDEN
-from tests.support.twin_orders import NOW, graphql, sale
+from tests.support.shopify.golden import GOLDEN
+from tests.support.shopify.twin_orders import NOW, graphql, sale
 
 runner = CliRunner()
 PAID = GOLDEN / "payloads" / "orders.paid.json"

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from orderwire.cli import app
 from stream.log.sqlite.log import SqliteLog
 from stream.record import Entry, Record
-from tests.support.twin_orders import SHOP, classic_entry, event_entry, sale
+from tests.support.shopify.twin_orders import SHOP, classic_entry, event_entry, sale
 
 NOW_MS = time.time_ns() // 1_000_000
 

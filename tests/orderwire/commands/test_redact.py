@@ -8,10 +8,10 @@ from orderwire.settings.program import Settings
 from processors.privacy.subject import is_redacted
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
-from tests.support.redacted_person import CUSTOMER, ORDERS, records
-from tests.support.shop_world import SHOP, fold_all
+from tests.support.shops.redacted_person import CUSTOMER, ORDERS, records
+from tests.support.shops.shop_world import SHOP, fold_all
 
-pytest_plugins = ["tests.support.shop_fixtures"]
+pytest_plugins = ["tests.support.shops.shop_fixtures"]
 pytestmark = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 
 

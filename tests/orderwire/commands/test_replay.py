@@ -29,8 +29,8 @@ from stream.metrics import ProcessorMetrics
 from stream.record import Entry, Record
 from stream.store.contract import Transaction
 from stream.store.sql.store import SqlStore
-from tests.support import twin_orders
-from tests.support.shop_world import (
+from tests.support.shopify import twin_orders
+from tests.support.shops.shop_world import (
     NOW_MS,
     SHOP,
     deliveries,

@@ -22,7 +22,7 @@ from stream.log.sqlite.log import SqliteLog
 from stream.metrics import ProcessorMetrics
 from stream.store.contract import Move
 from stream.store.sql.store import SqlStore
-from tests.support.shop_world import (
+from tests.support.shops.shop_world import (
     deliveries,
     everything,
     fold_all,

@@ -11,7 +11,7 @@ from orderwire.cli import app
 from orderwire.settings.program import Settings
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
-from tests.support.shop_world import SHOP, fold_all
+from tests.support.shops.shop_world import SHOP, fold_all
 
 runner = CliRunner()
 HEADER = "date,channel,campaign_id,campaign_name,currency,spend\n"

@@ -14,7 +14,15 @@ from orderwire.settings.program import Settings
 from stream.log.sqlite.log import SqliteLog
 from stream.record import Record
 from stream.store.sql.store import SqlStore
-from tests.support.shop_world import NOW_MS, PIXEL, SHOP, deliveries, fold_all, fold_some, records
+from tests.support.shops.shop_world import (
+    NOW_MS,
+    PIXEL,
+    SHOP,
+    deliveries,
+    fold_all,
+    fold_some,
+    records,
+)
 
 runner = CliRunner()
 

@@ -13,8 +13,8 @@ from orderwire.operation.subscribing import address
 from orderwire.serve.connections import open_store
 from orderwire.settings.program import Settings
 from simulator.admin.stand_in import AdminStandIn
-from tests.support.admin_client import books
-from tests.support.twin_orders import SHOP
+from tests.support.shopify.admin_client import books
+from tests.support.shopify.twin_orders import SHOP
 
 URL = "https://orders.example/webhooks/shopify"
 runner = CliRunner()

@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 
 from orderwire.cli import app
 from simulator.admin.stand_in import AdminStandIn
-from tests.support.admin_shop import SHOP, books
+from tests.support.shopify.admin_shop import SHOP, books
 
 runner = CliRunner()
 

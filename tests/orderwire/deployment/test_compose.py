@@ -20,7 +20,7 @@ from orderwire.serve.role import ROLES
 from orderwire.serve.supervisor import STOP_S
 from simulator.servers import broker
 from stream.record import TOPICS
-from tests.support.deployment import (
+from tests.support.api.deployment import (
     ASKED,
     COMPOSE,
     LAST_STAGE,

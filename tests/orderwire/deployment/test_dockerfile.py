@@ -8,7 +8,7 @@ import tomllib
 import pytest
 
 from orderwire.serve.role import ROLES
-from tests.support.deployment import DOCKERFILE, LAST_STAGE, ROOT
+from tests.support.api.deployment import DOCKERFILE, LAST_STAGE, ROOT
 
 
 def test_the_dockerfile_has_known_instructions_only() -> None:

@@ -26,7 +26,7 @@ from stream.log.sqlite.log import SqliteLog
 from stream.record import Record
 from stream.store.migrations.run import head
 from stream.store.sql.store import SqlStore
-from tests.support.shop_world import NOW_MS, PIXEL, SECRET, SHOP, TOKEN, VARIABLES, fold_all
+from tests.support.shops.shop_world import NOW_MS, PIXEL, SECRET, SHOP, TOKEN, VARIABLES, fold_all
 
 runner = CliRunner()
 APP_SECRET, API_TOKEN, ADMIN_TOKEN = "0123456789abcdef-app", "an api token", "shpat_very_secret"

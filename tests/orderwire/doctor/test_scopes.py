@@ -9,7 +9,7 @@ from orderwire.doctor.scopes import scope_lines
 from orderwire.settings.program import Settings
 from simulator.admin.access import ALL_SCOPES, Access
 from simulator.admin.stand_in import AdminStandIn
-from tests.support.admin_shop import SHOP, books
+from tests.support.shopify.admin_shop import SHOP, books
 
 VARIABLES = {"SHOPIFY_SHOP": SHOP, "SHOPIFY_WEBHOOK_SECRET": "x"}
 

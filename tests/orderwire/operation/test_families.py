@@ -11,7 +11,7 @@ from simulator.shop.delivery import triggered_at
 from simulator.shop.sale import Sale
 from stream.log.sqlite.log import SqliteLog
 from stream.record import Entry, Record
-from tests.support.twin_orders import SHOP, classic_entry, entry, event_entry, graphql, sale
+from tests.support.shopify.twin_orders import SHOP, classic_entry, entry, event_entry, graphql, sale
 
 LATER_MS = 1_800_000_000_000
 

@@ -20,7 +20,14 @@ from stream.log.kafka.settings import KafkaSettings
 from stream.log.sqlite.log import SqliteLog
 from stream.record import TOPICS, Record
 from stream.store.sql.store import SqlStore
-from tests.support.shop_world import SHOP, everything, filled, fold_all, parked_counts, records
+from tests.support.shops.shop_world import (
+    SHOP,
+    everything,
+    filled,
+    fold_all,
+    parked_counts,
+    records,
+)
 
 
 async def test_another_log_takes_over_in_the_middle_and_the_aggregates_are_those_of_one_log(

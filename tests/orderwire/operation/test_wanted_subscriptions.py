@@ -22,7 +22,7 @@ from orderwire.operation.wanted_subscriptions import (
 from orderwire.settings.program import Settings, ShopSettings
 from processors.shopify.orders import WHOLE_ORDERS as DECODED_WHOLE
 from processors.shopify.orders import Order, decode_order
-from tests.support.twin_orders import classic_entry, entry, lives
+from tests.support.shopify.twin_orders import classic_entry, entry, lives
 
 
 def shop(monkeypatch: pytest.MonkeyPatch, **variables: str) -> ShopSettings:

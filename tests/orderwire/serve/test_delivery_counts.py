@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from ingest.receiver.tally import Tally
 from orderwire.serve.delivery_counts import write, written_down
-from query.deliveries import read_deliveries
-from query.status_schema import DeliveryStatus
+from query.status.deliveries import read_deliveries
+from query.status.schema import DeliveryStatus
 from stream.metrics import ReceiverMetrics
 from stream.store.sql.plain import PlainStore
 from stream.store.sql.store import SqlStore

@@ -11,8 +11,8 @@ from prometheus_client import CollectorRegistry
 
 from orderwire.serve.heartbeat import TOLD_WITH, Heartbeat, Identity, alive, report_failure
 from orderwire.serve.roles import receive
-from query.stalled import NextOffsets
-from query.status import read_roles
+from query.status.answer import read_roles
+from query.status.stalled import NextOffsets
 from stream.store.sql.plain import PlainStore
 from stream.store.sql.store import SqlStore
 

@@ -11,8 +11,8 @@ from orderwire.serve.predicted_ltv import AGAIN_S, PredictedLtv
 from processors.shopify.orders import Order
 from stream.store.sql.store import SqlStore
 from tests.aggregates.rfm.test_rfm_fold import fold, ticked
-from tests.support.first_order_shop import HORIZON_DAYS, all_orders, simulated_shop
-from tests.support.orders import DAY0, SHOP, order
+from tests.support.shopify.orders import DAY0, SHOP, order
+from tests.support.shops.first_order_shop import HORIZON_DAYS, all_orders, simulated_shop
 
 ON_ONE_STORE = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 SETTINGS = {SHOP: RfmSettings(horizon_days=HORIZON_DAYS)}

@@ -12,7 +12,7 @@ from processors.privacy.rows import CLOSED, ERASED
 from processors.privacy.subject import is_redacted
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
-from tests.support.redacted_person import (
+from tests.support.shops.redacted_person import (
     BROWSER,
     CUSTOMER,
     EMAIL,
@@ -22,11 +22,11 @@ from tests.support.redacted_person import (
     records,
     request,
 )
-from tests.support.redacted_person import _delivery as delivery
-from tests.support.shop_world import NOW_MS, SHOP, deliveries, everything, fold_all
-from tests.support.shop_world import records as of_shop
+from tests.support.shops.redacted_person import _delivery as delivery
+from tests.support.shops.shop_world import NOW_MS, SHOP, deliveries, everything, fold_all
+from tests.support.shops.shop_world import records as of_shop
 
-pytest_plugins = ["tests.support.shop_fixtures"]
+pytest_plugins = ["tests.support.shops.shop_fixtures"]
 LATER = NOW_MS + 3_600_000
 CELLS = (
     *("rfm_cell", "rfm_last_day_cell", "rfm_btyd_cell", "rfm_spend_cell", "rfm_left_out_cell"),

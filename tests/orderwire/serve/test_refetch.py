@@ -11,14 +11,14 @@ from orderwire.serve.refetch import PAUSES_MS, Refetching
 from orderwire.serve.schedule.job import Done, Turn
 from orderwire.serve.schedule.services import Services
 from processors.orders.refetch import RefetchRow
-from query.refetch import read_refetch
+from query.status.refetch import read_refetch
 from simulator.admin.stand_in import AdminStandIn, Call, Reply
 from simulator.shop.sale import Sale
 from stream.record import Entry, Record
 from stream.store.sql.store import SqlStore
-from tests.support.admin_client import admin_of, books, client_of, kept
-from tests.support.folding import rfm_orders
-from tests.support.twin_orders import SHOP, entry, event_entry, graphql, sale
+from tests.support.shopify.admin_client import admin_of, books, client_of, kept
+from tests.support.shopify.twin_orders import SHOP, entry, event_entry, graphql, sale
+from tests.support.shops.folding import rfm_orders
 
 START_MS = 1_795_300_000_000
 

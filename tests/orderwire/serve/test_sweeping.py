@@ -14,7 +14,7 @@ from processors.orders.row import ORDERS
 from simulator.proof.sums import cells_differ
 from stream.store.contract import Cells, Store
 from stream.store.sql.store import SqlStore
-from tests.support.orders import DAY0, order
+from tests.support.shopify.orders import DAY0, order
 
 NOW_MS = (DAY0 + 40) * 86_400_000
 PROJECTIONS = projections(FoldSettings())

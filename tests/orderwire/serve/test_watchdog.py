@@ -12,8 +12,8 @@ from orderwire.serve.schedule.job import Done, Turn
 from orderwire.serve.watchdog import NotSubscribed, TopicSilent, Watchdog
 from simulator.admin.stand_in import AdminStandIn
 from stream.store.sql.store import SqlStore
-from tests.support.admin_client import admin_of, books, client_of, kept
-from tests.support.twin_orders import SHOP, sale
+from tests.support.shopify.admin_client import admin_of, books, client_of, kept
+from tests.support.shopify.twin_orders import SHOP, sale
 
 URL = "https://orders.example/webhooks/shopify"
 WANTED = (Wanted("ORDERS_CREATE", ("id", "updated_at")), Wanted("CARTS_UPDATE"))

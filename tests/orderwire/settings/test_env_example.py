@@ -11,7 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from orderwire.settings.names import settings_of
 from orderwire.settings.program import Settings
-from tests.support.deployment import ASKED, COMPOSE, ROOT, scalars, setting_names
+from tests.support.api.deployment import ASKED, COMPOSE, ROOT, scalars, setting_names
 
 EXAMPLE = (ROOT / ".env.example").read_text()
 

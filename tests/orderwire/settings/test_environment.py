@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from tests.support.deployment import ROOT
+from tests.support.api.deployment import ROOT
 
 PROGRAM = (
     *("ingest", "stream", "processors", "aggregates", "destinations", "query"),

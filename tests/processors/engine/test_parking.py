@@ -13,7 +13,7 @@ from processors.engine.parking import (
 )
 from stream.store.contract import Store
 from stream.store.sql.store import SqlStore
-from tests.support.orders import SHOP
+from tests.support.shopify.orders import SHOP
 
 NOW_MS = 1_700_000_000_000
 OLD_MS = NOW_MS - KEPT_MS - 1

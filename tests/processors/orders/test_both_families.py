@@ -15,9 +15,9 @@ from processors.shopify.orders import Order, RefundCreated, decode_order
 from simulator.shop.sale import Sale
 from stream.record import Entry
 from stream.store.sql.store import SqlStore
-from tests.support import capi_orders
-from tests.support.folding import rfm_orders
-from tests.support.twin_orders import classic_entry, entry, event_entry, graphql, lives
+from tests.support.delivery import capi_orders
+from tests.support.shopify.twin_orders import classic_entry, entry, event_entry, graphql, lives
+from tests.support.shops.folding import rfm_orders
 
 PROPERTY = settings(
     max_examples=15,

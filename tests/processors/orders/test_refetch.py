@@ -14,8 +14,8 @@ from simulator.shop.delivery import triggered_at
 from simulator.shop.sale import Sale
 from stream.record import Entry
 from stream.store.sql.store import SqlStore
-from tests.support.folding import rfm_orders
-from tests.support.twin_orders import classic_entry, entry, event_entry, graphql, sale
+from tests.support.shopify.twin_orders import classic_entry, entry, event_entry, graphql, sale
+from tests.support.shops.folding import rfm_orders
 
 NOW_MS = 1_795_300_000_000
 shops = count()

@@ -25,7 +25,7 @@ from simulator.shop.delivery import Delivery
 from simulator.shop.mix import Mix
 from simulator.shop.shop import ShopSimulator
 from stream.record import Entry, Record
-from tests.support.orders import SHOP, distinct_versions, order
+from tests.support.shopify.orders import SHOP, distinct_versions, order
 
 PROPERTY = settings(max_examples=100, deadline=None)
 

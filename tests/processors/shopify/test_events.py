@@ -21,7 +21,7 @@ from processors.shopify.orders import (
 from processors.shopify.tolerance import Rejected, identifier, shop_day, timestamp
 from processors.shopify.version import STATUSES, sortable
 from stream.record import Entry, Record
-from tests.support import golden
+from tests.support.shopify import golden
 
 SHOP = "example.myshopify.com"
 ORDER: dict[str, Any] = {

@@ -10,11 +10,11 @@ from axe_playwright_python.async_playwright import Axe
 from destinations.delivery.rows import CELLS
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
-from tests.support import capi_orders
-from tests.support.api_client import Api, fold, serving
-from tests.support.api_shop import fill
-from tests.support.browser import browsing, needs_chromium
-from tests.support.orders import SHOP, order
+from tests.support.api.api_client import Api, fold, serving
+from tests.support.api.api_shop import fill
+from tests.support.delivery import capi_orders
+from tests.support.delivery.browser import browsing, needs_chromium
+from tests.support.shopify.orders import SHOP, order
 
 pytestmark = [
     needs_chromium,

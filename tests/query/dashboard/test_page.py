@@ -9,8 +9,8 @@ from query.auth import COOKIE, Reach
 from query.dashboard.page import PLOTLY, STATIC, file, plotly_styles, version
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
-from tests.support.api_client import Api, serving
-from tests.support.orders import SHOP
+from tests.support.api.api_client import Api, serving
+from tests.support.shopify.orders import SHOP
 
 TOKEN = "a token of ours"
 ONE_STORE = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)

@@ -10,7 +10,7 @@ from ingest.shopify.admin.documents import CUSTOMERS, PERSONAL, PRODUCTS, docume
 from simulator.admin.access import Access
 from simulator.admin.documents import read
 from simulator.admin.stand_in import AdminStandIn
-from tests.support.admin_shop import books
+from tests.support.shopify.admin_shop import books
 
 SENT = ("order", "order_event", "order_lines", "refund", "refund_event")
 

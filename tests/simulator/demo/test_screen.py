@@ -11,7 +11,7 @@ from simulator.demo import screen
 from simulator.demo.figures import Aggregates, Figures
 from stream.record import Entry
 from stream.store.sql.store import SqlStore
-from tests.support.folded_shop import NOW, SHOP
+from tests.support.shops.folded_shop import NOW, SHOP
 
 
 def test_the_screenful_fits_below_the_commands_in_a_terminal_of_100_by_30(

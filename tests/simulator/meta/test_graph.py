@@ -17,7 +17,7 @@ import pytest
 from simulator.meta import replies
 from simulator.meta.graph import GraphStandIn
 from simulator.meta.replies import EventsCall, Faults, GraphReply, Script
-from tests.support.graph_events import HASH, NOW_S, purchase
+from tests.support.shopify.graph_events import HASH, NOW_S, purchase
 
 
 class Client:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.meta.rules import event_broken, findings, request_broken
-from tests.support.graph_events import DAY_S, HASH, NOW_S, Event, purchase
+from tests.support.shopify.graph_events import DAY_S, HASH, NOW_S, Event, purchase
 
 
 def only(**user_data: Any) -> Event:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from simulator.proof.oracle import expected_orders, purchase
 from simulator.shop.mix import Mix
-from tests.support.simulated_shop import NOW, mangle, shop, visits
+from tests.support.shops.simulated_shop import NOW, mangle, shop, visits
 
 
 @settings(max_examples=12, deadline=None)

@@ -10,7 +10,7 @@ from simulator.proof import sums, verify
 from simulator.proof.oracle import expected_orders, purchase
 from stream.record import Entry
 from stream.store.sql.store import SqlStore
-from tests.support.folded_shop import NOW, PIXEL, PROCESSORS, SHOP, deliveries, entries
+from tests.support.shops.folded_shop import NOW, PIXEL, PROCESSORS, SHOP, deliveries, entries
 
 
 def found(store: SqlStore, log: list[Entry], folder: Path) -> dict[str, list[str]]:

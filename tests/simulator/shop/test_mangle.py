@@ -9,7 +9,7 @@ import pytest
 
 from simulator.proof.oracle import expected_orders
 from simulator.shop.mangle import PARKED, REFUSED, Mangling
-from tests.support.simulated_shop import SECRET, SHOP, mangle, shop, visits
+from tests.support.shops.simulated_shop import SECRET, SHOP, mangle, shop, visits
 
 
 def test_what_is_mangled_is_labelled_and_nothing_genuine_is_lost() -> None:

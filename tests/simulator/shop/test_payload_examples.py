@@ -1,7 +1,7 @@
 """The example payloads of `tests/golden` are what the simulated shop makes today."""
 
-from tests.support import payload_examples
-from tests.support.golden import payloads
+from tests.support.shopify import payload_examples
+from tests.support.shopify.golden import payloads
 
 
 def test_the_example_payloads_are_those_that_the_simulated_shop_makes() -> None:
@@ -9,4 +9,4 @@ def test_the_example_payloads_are_those_that_the_simulated_shop_makes() -> None:
     made = payload_examples.written()
     assert stored.keys() == made.keys()
     differing = [name for name in made if made[name] != stored[name]]
-    assert not differing, "python -m tests.support.payload_examples writes them anew"
+    assert not differing, "python -m tests.support.shopify.payload_examples writes them anew"

@@ -18,7 +18,7 @@ from simulator.shop import traffic
 from simulator.shop.delivery import Delivery
 from simulator.shop.mangle import Mangling
 from simulator.shop.sender import ShopSender
-from tests.support.simulated_shop import NOW, SECRET, SHOP, mangle, shop, visits
+from tests.support.shops.simulated_shop import NOW, SECRET, SHOP, mangle, shop, visits
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 

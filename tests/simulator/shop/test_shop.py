@@ -15,8 +15,8 @@ from simulator.shop import traffic
 from simulator.shop.delivery import Delivery
 from simulator.shop.mix import Mix
 from simulator.shop.people import person
-from tests.support.golden import golden_json
-from tests.support.simulated_shop import NOW, SECRET, SHOP, shop, visits
+from tests.support.shopify.golden import golden_json
+from tests.support.shops.simulated_shop import NOW, SECRET, SHOP, shop, visits
 
 
 def test_the_same_seed_makes_the_same_shop_byte_for_byte() -> None:

@@ -25,7 +25,7 @@ from tests.contracts.log_kit import (
     numbers,
     scan_all,
 )
-from tests.support.turns import turns_until
+from tests.support.servers.turns import turns_until
 
 BODY = b"x" * 5_000
 BOUND_S, FOR_EVER_S = 0.2, 600.0

@@ -20,7 +20,7 @@ from stream.log.sqlite.log import SqliteLog
 from stream.metrics import ProcessorMetrics
 from stream.store.contract import Snapshot, StoreUnavailable
 from stream.store.sql.store import SqlStore
-from tests.support.shop_world import NOW_MS, VARIABLES, deliveries, records
+from tests.support.shops.shop_world import NOW_MS, VARIABLES, deliveries, records
 
 VISITS = 25
 

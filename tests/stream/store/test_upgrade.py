@@ -20,7 +20,7 @@ from processors.engine.projection import live_key
 from simulator.proof.sums import cells_differ
 from stream.store.sql.dialect import dialect_of
 from stream.store.sql.store import SqlStore
-from tests.support.folding import carts_checkouts
+from tests.support.shops.folding import carts_checkouts
 
 Rows = list[dict[str, Any]]
 STORED = Path(__file__).parents[2] / "golden" / "stores" / "0013.json.gz"

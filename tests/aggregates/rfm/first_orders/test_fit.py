@@ -14,7 +14,8 @@ from aggregates.rfm.first_orders.sample import Placed, SampledCustomer, customer
 from processors.shopify.orders import Order, Refund
 from stream.store.sql.store import SqlStore
 from tests.aggregates.rfm.test_rfm_fold import fold
-from tests.support.first_order_shop import (
+from tests.support.shopify.orders import DAY0, SHOP
+from tests.support.shops.first_order_shop import (
     GERMAN,
     HORIZON_DAYS,
     TILL,
@@ -23,7 +24,6 @@ from tests.support.first_order_shop import (
     answer,
     simulated_shop,
 )
-from tests.support.orders import DAY0, SHOP
 
 DAY = DAY0 + 300
 

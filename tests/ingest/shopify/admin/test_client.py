@@ -21,7 +21,7 @@ from ingest.shopify.admin.errors import (
 from ingest.shopify.admin.tokens import StaticToken
 from simulator.admin.access import Access
 from simulator.admin.stand_in import AdminStandIn, Call, Reply
-from tests.support.admin_shop import books
+from tests.support.shopify.admin_shop import books
 
 SHOP_QUERY = "query Shop { shop { name ianaTimezone } }"
 PAGE = """query Page($first: Int!, $after: String) {

@@ -17,8 +17,8 @@ from simulator.admin.stand_in import AdminStandIn
 from simulator.shop import changes
 from simulator.shop.sale import Sale
 from stream.record import Record
-from tests.support.admin_client import admin_of, books, kept
-from tests.support.twin_orders import SHOP, graphql, sale
+from tests.support.shopify.admin_client import admin_of, books, kept
+from tests.support.shopify.twin_orders import SHOP, graphql, sale
 
 NOW_MS = 1_795_300_000_000
 BEFORE = "2026-11-20T00:00:00Z"

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ingest.shopify.admin.silence import GRACE_MS, RETIRED_MS, Silent, newest, silent
-from tests.support.admin_client import admin_of, books, kept
-from tests.support.twin_orders import sale
+from tests.support.shopify.admin_client import admin_of, books, kept
+from tests.support.shopify.twin_orders import sale
 
 AT = "2026-11-22T12:00:00Z"
 AT_MS = int(datetime(2026, 11, 22, 12, tzinfo=UTC).timestamp() * 1000)

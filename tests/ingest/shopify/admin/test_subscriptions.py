@@ -21,7 +21,7 @@ from ingest.shopify.admin.subscriptions import (
 from ingest.shopify.routing import RULES
 from simulator.admin.access import ALL_SCOPES
 from simulator.admin.documents import read
-from tests.support.admin_client import admin_of, books
+from tests.support.shopify.admin_client import admin_of, books
 
 OURS = "https://orders.example/webhooks/shopify"
 OTHER = "https://other.example/hook"

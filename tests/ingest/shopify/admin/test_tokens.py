@@ -14,7 +14,7 @@ from ingest.shopify.admin.tokens import ClientCredentials, Grant, RefreshedToken
 from simulator.admin.access import Access
 from simulator.admin.stand_in import AdminStandIn
 from stream.store.sql.store import SqlStore
-from tests.support.admin_shop import SHOP, books
+from tests.support.shopify.admin_shop import SHOP, books
 
 SHOP_QUERY = "query Shop { shop { name } }"
 

@@ -14,13 +14,13 @@ from orderwire.serve.schedule.job import Turn
 from orderwire.settings.program import Settings
 from processors.audits import ledger
 from processors.audits.run import STEPS
-from query.audits import AuditStep, session_of
+from query.endpoints.audits import AuditStep, session_of
 from simulator.meta.graph import GraphStandIn
 from stream.log.contract import Unavailable
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
-from tests.support.api_client import Api, serving
-from tests.support.shop_world import (
+from tests.support.api.api_client import Api, serving
+from tests.support.shops.shop_world import (
     NOW_MS,
     PIXEL,
     SHOP,

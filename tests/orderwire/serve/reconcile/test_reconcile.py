@@ -18,7 +18,7 @@ from orderwire.cli import app
 from orderwire.serve.reconcile.reconciling import GRACE_S, OVERLAP_S, Found, Reconciling
 from orderwire.serve.reconcile.statement_day import read_day
 from orderwire.settings.program import Settings
-from query.statement import Statement, statement
+from query.endpoints.statement import Statement, statement
 from simulator.admin import from_classic
 from simulator.admin.books import Books, shop
 from simulator.admin.stand_in import AdminStandIn
@@ -27,7 +27,7 @@ from stream.log.sqlite.log import SqliteLog
 from stream.record import Record
 from stream.store.sql.store import SqlStore
 from stream.times import EPOCH
-from tests.support.shop_world import NOW, SHOP, deliveries, filled, fold_all
+from tests.support.shops.shop_world import NOW, SHOP, deliveries, filled, fold_all
 
 runner = CliRunner()
 LATER_S = NOW.timestamp() + 3_600

@@ -16,8 +16,8 @@ from prometheus_client import CollectorRegistry
 from orderwire.serve.schedule import ledger
 from orderwire.serve.schedule.job import Done, Job, Turn
 from orderwire.serve.schedule.scheduler import PLACES, Scheduler
-from query.jobs import read_jobs
-from query.status_schema import JobStatus
+from query.status.jobs import read_jobs
+from query.status.schema import JobStatus
 from stream.metrics import JobMetrics
 from stream.store.contract import StoreError
 from stream.store.sql.store import SqlStore

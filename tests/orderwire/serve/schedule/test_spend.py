@@ -24,7 +24,7 @@ from stream.log.sqlite.log import SqliteLog
 from stream.record import Record
 from stream.store.sql.store import SqlStore
 from tests.ingest.meta.test_insights import spend_row
-from tests.support.shop_world import fold_all
+from tests.support.shops.shop_world import fold_all
 
 SHOP = "example.myshopify.com"
 TODAY = date(2026, 11, 26)

@@ -26,8 +26,16 @@ from processors.shopify.orders import (
 from processors.shopify.tolerance import Rejected
 from simulator.shop.delivery import triggered_at
 from stream.record import Entry
-from tests.support import twin_orders
-from tests.support.twin_orders import SHOP, classic_entry, entry, event_entry, graphql, lives, sale
+from tests.support.shopify import twin_orders
+from tests.support.shopify.twin_orders import (
+    SHOP,
+    classic_entry,
+    entry,
+    event_entry,
+    graphql,
+    lives,
+    sale,
+)
 
 seeds = st.integers(0, 100_000)
 currencies = st.sampled_from(("USD", "JPY", "KWD"))

@@ -20,8 +20,8 @@ from simulator.admin.events import event_body
 from simulator.admin.fields import single
 from simulator.admin.world import World
 from simulator.shop.sale import Sale
-from tests.support.admin_client import books, kept
-from tests.support.twin_orders import classic_entry, entry, lives, sale
+from tests.support.shopify.admin_client import books, kept
+from tests.support.shopify.twin_orders import classic_entry, entry, lives, sale
 
 seeds = st.integers(0, 20_000)
 NOT_COMPARED = {"version", "body", "landing_site", "refunds", "lacking"}

@@ -268,7 +268,7 @@ async def send_at_200_a_second(
 ) -> tuple[list[int], list[int], float]:
     """Numbers acknowledged, numbers refused, and the longest time that one append took: in turns of
     the event loop of 5 ms each, so that a busy machine does not lengthen it
-    (tests/support/turns.py).
+    (tests/support/servers/turns.py).
     """
     acknowledged: list[int] = []
     refused: list[int] = []

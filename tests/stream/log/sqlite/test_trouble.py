@@ -21,7 +21,7 @@ from stream.log.sqlite.file import LogFile, encode
 from stream.log.sqlite.log import SqliteLog
 from stream.log.sqlite.watch import SLOW_POLL_S
 from tests.contracts.log_kit import a_record, from_the_first, numbers, scan_all
-from tests.support.turns import turns_until
+from tests.support.servers.turns import turns_until
 
 BODY = b"x" * 5_000
 

@@ -22,7 +22,7 @@ from simulator.admin.books import Books
 from simulator.admin.stand_in import AdminStandIn, Call, Reply
 from stream.record import Record
 from stream.store.sql.store import SqlStore
-from tests.support.admin_shop import NOW, SHOP, books
+from tests.support.shopify.admin_shop import NOW, SHOP, books
 
 NOW_S = NOW.timestamp()
 LOTS: dict[str, Any] = {"maximum": 100_000.0, "restore": 100_000.0}

@@ -1,0 +1,332 @@
+"""All routes of the API in one table; router and OpenAPI document are made from it."""
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from aiohttp import hdrs, web
+
+from aggregates.question import Answer, Question
+from processors.checkouts.state import KEPT_MS
+from processors.engine.feed import Feed, feed_of
+from query.as_of import AsOf, as_of, today, zone_of
+from query.endpoints.audits import AUDITS
+from query.endpoints.counting import counting_since
+from query.endpoints.customers import FROM_MEMORY
+from query.endpoints.destinations import DESTINATIONS, RETRIES
+from query.endpoints.destinations import feeds as destination_feeds
+from query.endpoints.questions import answers
+from query.endpoints.statement_endpoint import STATEMENT
+from query.envelope import answered
+from query.live.endpoint import EVENTS
+from query.openapi import docs_page
+from query.route import ApiRoute, Asked
+from query.services import services_of
+from query.status.answer import (
+    Role,
+    processors_status,
+    read_metrics,
+    read_parked,
+    read_roles,
+    spool,
+    spool_fault,
+    status_answer,
+    stopped,
+)
+from query.status.deliveries import read_deliveries
+from query.status.jobs import read_jobs
+from query.status.merged_metrics import exposition
+from query.status.refetch import read_refetch
+from query.status.schema import (
+    DeliveryStatus,
+    Health,
+    JobStatus,
+    Readiness,
+    RefetchStatus,
+    Status,
+    StoppedShopStatus,
+)
+from query.status.stopped_shops import read_stopped_shops, without_any_shop
+from stream.store.contract import Position, Reading, StoreError
+
+Json = dict[str, Any]
+PARKED: Final = Feed("parked", "parked")
+READY_TIMEOUT_S: Final = 2.0
+CHECKOUTS_KEPT_DAYS: Final = KEPT_MS // 86_400_000
+
+
+def _day(reading: Reading, asked: Asked) -> int:
+    """Today in the shop that is asked about."""
+    return today(asked.now_ms, zone_of(reading, asked.shop, asked.settings.zone))
+
+
+async def _answer(
+    answer: Callable[[Question], msgspec.Struct], feeds: tuple[Feed, ...], asked: Asked
+) -> Json:
+    services = services_of(asked)
+    spans = await services.lags.spans({feed.topic for feed in feeds})
+
+    def read() -> tuple[msgspec.Struct, AsOf]:
+        with services.store.snapshot() as snapshot:
+            positions, day = snapshot.positions(), _day(snapshot, asked)
+            since = counting_since(snapshot, asked.shop)
+            found = answer(
+                Question(snapshot, asked.shop, asked.now_ms, day, asked.values, asked.settings)
+            )
+        kept_days = CHECKOUTS_KEPT_DAYS if "checkouts" in {feed.topic for feed in feeds} else None
+        window_days = asked.values.get("days") or kept_days
+        return found, as_of(
+            asked.now_ms, day, feeds, positions, spans, since=since, window_days=window_days
+        )
+
+    members, rests_on = await asyncio.to_thread(read)
+    return answered(asked.shop, rests_on, members)
+
+
+def _route(answer: Answer, feeds: tuple[Feed, ...]) -> ApiRoute:
+    """The route of an answer that a manifest declares."""
+    handler = FROM_MEMORY.get(answer.path)
+    if answer.answer is not None:
+        handler = partial(_answer, answer.answer, feeds)
+    if handler is None:
+        raise KeyError(f"{answer.path} has neither a function nor a handler")
+    return ApiRoute(
+        "GET",
+        answer.path,
+        answer.summary,
+        handler,
+        parameters=answer.parameters,
+        answer=answer.schema,
+        media_types=answer.media_types,
+    )
+
+
+async def status(asked: Asked) -> Json:
+    """GET /v1/status, of the installation; parked records of the shop, or of all shops within
+    reach."""
+    services, settings = services_of(asked), services_of(asked).settings
+    shops = {asked.shop} if asked.values["shop"] else asked.reach.shops
+
+    zones = {domain: shop.zone for domain, shop in settings.shops.items()}
+
+    def read() -> tuple[
+        list[Role],
+        list[Position],
+        dict[str, int],
+        list[StoppedShopStatus],
+        list[JobStatus],
+        list[RefetchStatus],
+        list[DeliveryStatus],
+        int,
+    ]:
+        with services.store.snapshot() as snapshot:
+            roles = read_roles(snapshot, asked.now_ms, settings.role_silent_ms)
+            return (
+                roles,
+                snapshot.positions(),
+                read_parked(snapshot, shops),
+                read_stopped_shops(snapshot, roles, shops),
+                read_jobs(snapshot, shops, asked.now_ms),
+                read_refetch(snapshot, shops),
+                read_deliveries(snapshot, shops, zones, asked.now_ms),
+                _day(snapshot, asked),
+            )
+
+    known = dict.fromkeys(
+        (
+            *(feed for _, feeds in answers() for feed in feeds),
+            *destination_feeds(asked.settings),
+            PARKED,
+            *settings.processors,
+        )
+    )
+    spans = await services.lags.spans({feed.topic for feed in known})
+    (
+        roles,
+        positions,
+        parked,
+        stopped_shops,
+        jobs,
+        refetch,
+        deliveries,
+        day,
+    ) = await asyncio.to_thread(read)
+    feeds = [
+        *known,
+        *dict.fromkeys(feed for position in positions if (feed := feed_of(position)) not in known),
+    ]
+    further = {feed.topic for feed in feeds} - set(spans)
+    spans |= await services.lags.spans(further) if further else {}
+    processors = await processors_status(
+        services.log, feeds, positions, spans, stopped(roles), asked.now_ms
+    )
+    return answered(
+        asked.shop or None,
+        as_of(asked.now_ms, day, feeds, positions, spans),
+        status_answer(
+            settings,
+            services.store.dialect,
+            roles,
+            processors,
+            parked,
+            stopped_shops,
+            jobs,
+            refetch,
+            deliveries,
+        ),
+    )
+
+
+async def metrics(asked: Asked) -> web.Response:
+    """GET /metrics."""
+    services = services_of(asked)
+
+    def read() -> bytes:
+        with services.store.snapshot() as snapshot:
+            others = read_metrics(snapshot, asked.now_ms, services.settings.role_silent_ms)
+        return exposition(
+            services.registry,
+            services.instance,
+            [each for each in others if each[:2] != ("query", services.instance)],
+        )
+
+    return web.Response(
+        body=await asyncio.to_thread(read),
+        headers={hdrs.CONTENT_TYPE: "text/plain; version=0.0.4; charset=utf-8"},
+    )
+
+
+async def healthz(_: Asked) -> Health:
+    """GET /healthz: 200 while the process answers."""
+    return Health(ok=True)
+
+
+async def readyz(asked: Asked) -> web.Response:
+    """GET /readyz: 503 with reasons if answers would be incomplete or have stopped moving. A spool
+    in use is noted, and ready."""
+    services, reasons, notes = services_of(asked), list[str](), list[str]()
+    feeds = services.settings.processors
+
+    def read() -> tuple[list[Role], list[Position], list[StoppedShopStatus]]:
+        with services.store.snapshot() as snapshot:
+            roles = read_roles(snapshot, asked.now_ms, services.settings.role_silent_ms)
+            return roles, snapshot.positions(), read_stopped_shops(snapshot, roles, None)
+
+    if not services.ready:
+        reasons.append("shutting down")
+    spans = await services.lags.spans({"orders", *(feed.topic for feed in feeds)})
+    try:
+        async with asyncio.timeout(READY_TIMEOUT_S):
+            roles, positions, stopped_shops = await asyncio.to_thread(read)
+        stopped_processors = without_any_shop(stopped_shops, services.settings.shops) | stopped(
+            roles
+        )
+        reasons += [
+            f"processor {name} stopped: {reason}"
+            for name, reason in sorted(stopped_processors.items())
+        ]
+        notes += [f"{name} stopped: {why}" for name, why in stopped(roles, "parts").items()]
+        notes += sorted(
+            {
+                f"processor {each.processor} has stopped for a shop: {each.reason}"
+                for each in stopped_shops
+                if each.state != "catching_up" and each.processor not in stopped_processors
+            }
+        )
+        still = services.standing.reasons(
+            [feed for feed in feeds if feed.processor not in stopped_processors],
+            positions,
+            spans,
+            asked.now_ms,
+        )
+        reasons += (
+            ["no process role has a fresh heartbeat"]
+            if services.standing.nobody_folds(roles, asked.now_ms)
+            else still
+        )
+        notes += [
+            f"role {role.role} goes by older settings: {error}"
+            for role in roles
+            if role.alive and (error := role.details.get("settings_error"))
+        ]
+        notes += [
+            f"role {role.role} ended and is started again: {role.failed}"
+            if role.failed
+            else f"role {role.role} ({role.instance}) has no fresh heartbeat"
+            for role in roles
+            if not role.alive
+        ]
+        if waiting := spool(roles).records:
+            notes.append(f"{waiting} records wait in the spool for the log")
+        if refused := spool(roles).set_aside:
+            notes.append(
+                f"{refused} records were refused by the log: `orderwire replay --set-aside`"
+            )
+        notes += [
+            f"role {role.role} ({role.instance}): {fault}"
+            for role in roles
+            if role.alive and (fault := spool_fault(role))
+        ]
+    except (StoreError, TimeoutError):
+        reasons.append("the store does not answer")
+    if "orders" not in spans:
+        reasons.append("the log does not answer")
+    if not services.arrays.loaded:
+        reasons.append("cells are not in memory yet")
+    return web.Response(
+        body=msgspec.json.encode(Readiness(ready=not reasons, reasons=reasons, notes=notes)),
+        status=503 if reasons else 200,
+        content_type="application/json",
+    )
+
+
+async def openapi(asked: Asked) -> web.Response:
+    """GET /openapi.json."""
+    return web.json_response(services_of(asked).openapi)
+
+
+async def docs(asked: Asked) -> web.Response:
+    """GET /docs."""
+    return docs_page(services_of(asked).openapi)
+
+
+HTML: Final = ("text/html",)
+
+ROUTES: Final[tuple[ApiRoute, ...]] = (
+    *(_route(each, feeds) for each, feeds in answers()),
+    *AUDITS,
+    EVENTS,
+    *DESTINATIONS,
+    *RETRIES,
+    STATEMENT,
+    ApiRoute(
+        "GET",
+        "/v1/status",
+        "Roles, positions and lag per processor, spool, parked records",
+        status,
+        "status",
+        answer=Status,
+    ),
+    ApiRoute(
+        "GET",
+        "/metrics",
+        "Prometheus metrics of every role",
+        metrics,
+        "installation",
+        media_types=("text/plain",),
+    ),
+    ApiRoute("GET", "/healthz", "Whether this process answers", healthz, "open", answer=Health),
+    ApiRoute(
+        "GET",
+        "/readyz",
+        "Whether answers are complete and go on; 503 with reasons otherwise",
+        readyz,
+        "open",
+        answer=Readiness,
+        statuses=(200, 503),
+    ),
+    ApiRoute("GET", "/openapi.json", "This document", openapi, "open"),
+    ApiRoute("GET", "/docs", "This document, to read", docs, "open", media_types=HTML),
+)
