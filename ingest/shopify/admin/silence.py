@@ -1,8 +1,8 @@
 """Finds topics that are silent although the Admin API shows that there was something to deliver."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from ingest.shopify.admin.client import AdminClient
 from ingest.shopify.admin.documents import document
@@ -10,6 +10,7 @@ from ingest.shopify.admin.records import rfc3339
 
 GRACE_MS: Final = 15 * 60_000
 """A delivery may be late, and a failed one is tried again within minutes."""
+SETTLED_MS: Final = 5 * 60_000
 LOOK_BACK_MS: Final = 24 * 3_600_000
 
 
@@ -57,7 +58,7 @@ def newest(client: AdminClient, now_ms: int) -> dict[str, str]:
             "updated": f"updated_at:>='{since}' AND updated_at:<'{until}'",
         },
     )
-    return {sign.key: at for sign in SIGNS if (at := _only(data[sign.key], sign.field))}
+    return {sign.key: at for sign in SIGNS if (at := _newest(data[sign.key]["nodes"], sign.field))}
 
 
 def silent(
@@ -102,9 +103,15 @@ def _judged(
     return lately or ever or ([] if last_ms else [sign.topics[0]])
 
 
-def _only(connection: Mapping[str, Any], field: str) -> str:
-    nodes = connection["nodes"]
-    return str(nodes[0][field]) if nodes else ""
+def _newest(nodes: Sequence[Mapping[str, str]], field: str) -> str:
+    """Of changes only those well after the order was made: what happens with its making is told by
+    other topics, and need not be a delivery of its own."""
+    times = [
+        node[field]
+        for node in nodes
+        if field == "createdAt" or _ms(node[field]) > _ms(node["createdAt"]) + SETTLED_MS
+    ]
+    return times[0] if times else ""
 
 
 def _ms(at: str) -> int:

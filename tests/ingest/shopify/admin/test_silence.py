@@ -74,3 +74,18 @@ async def test_the_newest_order_old_enough_to_have_been_delivered_is_found() -> 
         soon = newest_at + timedelta(milliseconds=GRACE_MS)
         assert (await asyncio.to_thread(at, soon))["created"] == times[-2]
         assert await asyncio.to_thread(at, newest_at + timedelta(days=3)) == {}
+
+
+async def test_a_change_that_comes_with_an_order_s_making_need_not_be_told_by_itself() -> None:
+    def changed(seed: int, minutes: int) -> dict[str, str]:
+        made = datetime(2026, 11, 22, 12, tzinfo=UTC)
+        times = (made, made + timedelta(minutes=minutes))
+        created, updated = (at.strftime("%Y-%m-%dT%H:%M:%SZ") for at in times)
+        return kept(sale(seed)) | {"createdAt": created, "updatedAt": updated}
+
+    now_ms = int(datetime(2026, 11, 22, 14, tzinfo=UTC).timestamp() * 1000)
+    async with admin_of(books(changed(1, 5))) as (_, client):
+        assert "updated" not in await asyncio.to_thread(newest, client, now_ms)
+    async with admin_of(books(changed(1, 5), changed(2, 4), changed(3, 6))) as (_, client):
+        found = await asyncio.to_thread(newest, client, now_ms)
+        assert found["updated"] == "2026-11-22T12:06:00Z"
