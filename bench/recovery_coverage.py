@@ -54,7 +54,7 @@ class Habits(NamedTuple):
 
 
 @dataclass
-class Cart:
+class SimulatedCart:
     """One checkout: when it was touched, when it was ordered (never: None), and its money."""
 
     token: str
@@ -79,14 +79,14 @@ def habits(kind: Kind, rng: Random) -> Habits:
     )
 
 
-def drawn(kind: Kind, rng: Random, days: int) -> list[Cart]:
+def drawn(kind: Kind, rng: Random, days: int) -> list[SimulatedCart]:
     """All carts of a shop in the order of their first touch."""
     shop = habits(kind, rng)
     factor = [exp(rng.gauss(-(shop.shock**2) / 2, shop.shock)) for _ in range(days + 90)]
-    found: list[Cart] = []
+    found: list[SimulatedCart] = []
     now = 0.0
     while (now := now + rng.expovariate(shop.carts_a_day / DAY)) < days * DAY:
-        cart = Cart(
+        cart = SimulatedCart(
             token=f"t{len(found)}",
             customer=str(rng.randrange(400)) if rng.random() < 0.3 else None,
             value=round(exp(rng.gauss(log(6_000), shop.value_spread))) + 1,
@@ -105,7 +105,9 @@ def drawn(kind: Kind, rng: Random, days: int) -> list[Cart]:
     return found
 
 
-def _come_back(cart: Cart, kind: Kind, shop: Habits, rng: Random, factor: Sequence[float]) -> None:
+def _come_back(
+    cart: SimulatedCart, kind: Kind, shop: Habits, rng: Random, factor: Sequence[float]
+) -> None:
     """Visits after the first one, up to the one that buys."""
 
     def later() -> float:
@@ -147,7 +149,7 @@ def _version(minute: float, *content: object) -> Version:
     return Version(milliseconds(minute) * 1000, "", digest)
 
 
-def events(shop: str, found: Sequence[Cart]) -> list[tuple[float, Checkout | Order]]:
+def events(shop: str, found: Sequence[SimulatedCart]) -> list[tuple[float, Checkout | Order]]:
     """What Shopify sends of these carts, in the order of time."""
     sent: list[tuple[float, Checkout | Order]] = []
     for cart in found:
@@ -157,7 +159,7 @@ def events(shop: str, found: Sequence[Cart]) -> list[tuple[float, Checkout | Ord
     return sorted(sent, key=lambda each: each[0])
 
 
-def _checkout(shop: str, cart: Cart, touch: float) -> Checkout:
+def _checkout(shop: str, cart: SimulatedCart, touch: float) -> Checkout:
     return Checkout(
         shop=shop,
         token=cart.token,
@@ -175,7 +177,7 @@ def _checkout(shop: str, cart: Cart, touch: float) -> Checkout:
     )
 
 
-def _order(shop: str, cart: Cart, made: float) -> Order:
+def _order(shop: str, cart: SimulatedCart, made: float) -> Order:
     return Order(
         shop=shop,
         order_id=f"o{cart.token}",
@@ -201,7 +203,7 @@ def _order(shop: str, cart: Cart, made: float) -> Order:
     )
 
 
-class Answer(NamedTuple):
+class CoverageAnswer(NamedTuple):
     """Bounds and expectation as told, and what came back; minor units."""
 
     low: int
@@ -210,7 +212,7 @@ class Answer(NamedTuple):
     truth: int
 
 
-def came_back(found: Sequence[Cart], now: float) -> int:
+def came_back(found: Sequence[SimulatedCart], now: float) -> int:
     """What the carts that are open at `now` pay within 7 days of their last touch before it."""
     paid = 0
     for cart in found:
@@ -220,7 +222,9 @@ def came_back(found: Sequence[Cart], now: float) -> int:
     return paid
 
 
-def answers(store: SqlStore, shop: str, found: Sequence[Cart], rng: Random) -> Iterator[Answer]:
+def answers(
+    store: SqlStore, shop: str, found: Sequence[SimulatedCart], rng: Random
+) -> Iterator[CoverageAnswer]:
     """The shop's answers, while its events are folded."""
     checkouts = Checkouts((projection(),))
     orders = OrdersProcessor({}, (), (checkouts.follow,))
@@ -245,16 +249,16 @@ def answers(store: SqlStore, shop: str, found: Sequence[Cart], rng: Random) -> I
             0 if each is None else round(Decimal(each["amount"]) * 100)
             for each in (shown.low, shown.expected, shown.high)
         )
-        yield Answer(low, expected, high, came_back(found, now))
+        yield CoverageAnswer(low, expected, high, came_back(found, now))
 
 
-def asked(kind: Kind, shops: int, seed: int = 20261127) -> list[list[Answer]]:
+def asked(kind: Kind, shops: int, seed: int = 20261127) -> list[list[CoverageAnswer]]:
     """The answers of each of `shops` shops of a kind."""
     days = FIRST_QUESTION_DAY + EVERY_DAYS * QUESTIONS + 1
     with tempfile.TemporaryDirectory() as folder:
         store = SqlStore.open(f"sqlite:///{Path(folder) / 'state.db'}")
         try:
-            found: list[list[Answer]] = []
+            found: list[list[CoverageAnswer]] = []
             for number in range(shops):
                 rng = Random(f"{seed} {kind} {number}")
                 name = f"{number}.myshopify.com"
@@ -264,7 +268,7 @@ def asked(kind: Kind, shops: int, seed: int = 20261127) -> list[list[Answer]]:
             store.close()
 
 
-def covered(found: Sequence[Sequence[Answer]]) -> float:
+def covered(found: Sequence[Sequence[CoverageAnswer]]) -> float:
     """The share of answers whose bounds hold what came back."""
     each = [answer for shop in found for answer in shop]
     return sum(answer.low <= answer.truth <= answer.high for answer in each) / len(each)

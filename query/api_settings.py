@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from aggregates.budget.answer.overview import BudgetSettings
 from aggregates.carts.answer.overview import CartSettings
 from aggregates.rfm.answer.overview import RfmSettings
-from destinations.delivery.answer import Shown
+from destinations.delivery.answer import ShownAccount
 from processors.engine.feed import Feed
 from query.auth import Reach
 
@@ -25,7 +25,7 @@ class ShopAnswerSettings:
     """One shop's settings for its answers."""
 
     zone: ZoneInfo | None = None
-    accounts: tuple[Shown, ...] = ()
+    accounts: tuple[ShownAccount, ...] = ()
     """Who receives its events."""
     rfm: RfmSettings = field(default_factory=RfmSettings)
     carts: CartSettings = field(default_factory=CartSettings)

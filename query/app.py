@@ -13,14 +13,14 @@ from prometheus_client import CollectorRegistry
 
 from aggregates.bad_parameter import BadParameter
 from query.api_settings import ApiSettings, ShopAnswerSettings
-from query.auth import Reach, Tokens, check_host, check_origin
+from query.auth import ApiTokens, Reach, check_host, check_origin
 from query.dashboard.page import add_dashboard
 from query.endpoints.table import ROUTES
 from query.openapi import document
 from query.parameters import read_all
 from query.problem import Problem, bad_parameter
 from query.route import ApiRoute, Asked
-from query.services import SERVICES, Services, authorise_request
+from query.services import SERVICES, ApiServices, authorise_request
 from stream.log.contract import Log, LogError
 from stream.store.contract import Store, StoreError
 
@@ -56,7 +56,7 @@ def make_app(
     The caller closes `store` and `log` after the application's clean-up, and calls
     `query.auth.check_bind` before it listens: without a token the API belongs on loopback.
     """
-    services = Services(store, log, settings, clock, registry, instance or str(os.getpid()))
+    services = ApiServices(store, log, settings, clock, registry, instance or str(os.getpid()))
     tokens = services.tokens
     replaced = {(route.method, route.path) for route in more}
     routes = [*more, *(route for route in ROUTES if (route.method, route.path) not in replaced)]
@@ -82,7 +82,7 @@ def make_app(
     return app
 
 
-def _handler(route: ApiRoute, services: Services) -> Handle:
+def _handler(route: ApiRoute, services: ApiServices) -> Handle:
     async def handle(request: web.Request) -> web.StreamResponse:
         settings = services.settings  # they may be replaced while the application is up
         request[ROUTE] = route.path
@@ -171,7 +171,7 @@ def _shop(named: Sequence[str], settings: ApiSettings, reach: Reach, *, needed: 
     )
 
 
-def _guard(settings: ApiSettings, services: Services, tokens: Tokens) -> Any:
+def _guard(settings: ApiSettings, services: ApiServices, tokens: ApiTokens) -> Any:
     """The outermost middleware: allowed origins, errors to answers, request metrics."""
 
     @web.middleware

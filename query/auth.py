@@ -26,7 +26,7 @@ class Reach:
         return self.shops is None or shop in self.shops
 
 
-class Tokens:
+class ApiTokens:
     """The tokens, as digests, so that a comparison takes the same time whatever was sent."""
 
     def __init__(self, tokens: Mapping[str, Reach]) -> None:
@@ -84,7 +84,7 @@ COOKIE: Final = "orderwire_token"
 """Set by the dashboard's sign-in."""
 
 
-def authorise(tokens: Tokens, authorization: str | None, cookie: str | None = None) -> Reach:
+def authorise(tokens: ApiTokens, authorization: str | None, cookie: str | None = None) -> Reach:
     """The reach of this `Authorization` header, else of the dashboard's cookie. Raises Problem
     401."""
     if not tokens:

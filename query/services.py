@@ -12,7 +12,7 @@ from aggregates.rfm.first_orders.answer import FirstOrderFits
 from aggregates.rfm.value.fit import Fits
 from query.api_settings import ApiSettings
 from query.as_of import Lags
-from query.auth import COOKIE, Reach, Tokens, authorise
+from query.auth import COOKIE, ApiTokens, Reach, authorise
 from query.endpoints.pending_audits import Pending
 from query.freshness import Freshness
 from query.route import Asked
@@ -26,7 +26,7 @@ FIT_PATIENCE_S: Final = 0.03
 at most a minute old."""
 
 
-class Services:
+class ApiServices:
     """One per application. Set `ready` to False before a shutdown: `/readyz` then answers 503."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Services:
         self.first_orders = FirstOrderFits(store, FIT_PATIENCE_S)
         self.lags = Lags(log)
         self.standing = NextOffsets(clock())
-        self.tokens = Tokens(settings.tokens)
+        self.tokens = ApiTokens(settings.tokens)
         self.pending_audits = Pending()
         self.streams = 0
         """Clients of `GET /v1/events`."""
@@ -71,11 +71,11 @@ class Services:
         await self.freshness.settle()
 
 
-SERVICES = web.AppKey("services", Services)
+SERVICES = web.AppKey("services", ApiServices)
 """Where `make_app` keeps them: set `app[SERVICES].ready = False` before a shutdown."""
 
 
-def services_of(asked: Asked) -> Services:
+def services_of(asked: Asked) -> ApiServices:
     """The services behind a request."""
     return asked.request.app[SERVICES]
 

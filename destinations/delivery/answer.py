@@ -43,7 +43,7 @@ ORDER_COLUMNS = (
 )
 
 
-class Shown(NamedTuple):
+class ShownAccount(NamedTuple):
     """An account in the form that answers use."""
 
     shop: str
@@ -71,7 +71,7 @@ def percentile(buckets: Mapping[int, int], share: float) -> float | None:
     return None
 
 
-def account(reading: Reading, shown: Shown, now_ms: int) -> AccountState:
+def account(reading: Reading, shown: ShownAccount, now_ms: int) -> AccountState:
     """The state of one account (docs/api.md, "GET /v1/destinations/{name}"); `shop` and `as_of`
     come with every answer.
 
@@ -175,7 +175,9 @@ def known_accounts(reading: Reading, shop: str) -> dict[str, tuple[str, str]]:
     return {row.destination: (row.kind, row.account) for row in rows}
 
 
-def order(reading: Reading, shown: Shown, order_id: str) -> OrderDelivery[AttemptMade] | None:
+def order(
+    reading: Reading, shown: ShownAccount, order_id: str
+) -> OrderDelivery[AttemptMade] | None:
     """One order's delivery to an account; None for an unknown order.
 
     The newest event, and all of the order's in `events`.

@@ -24,7 +24,7 @@ class ClickRow(NamedTuple):
 CLICKS = Entities("meta_click", ClickRow, 2)
 
 
-class Look(NamedTuple):
+class ClickLook(NamedTuple):
     """An order and what its event needs."""
 
     order: Order
@@ -32,7 +32,7 @@ class Look(NamedTuple):
     detail: Detail
 
 
-def fbc(look: Look, first_seen: Mapping[tuple[str, str], int]) -> str | None:
+def fbc(look: ClickLook, first_seen: Mapping[tuple[str, str], int]) -> str | None:
     """The order's fbc (`destinations/meta/click.py`)."""
     click_id = _click_id(look)
     clicked_ms = 0
@@ -42,7 +42,7 @@ def fbc(look: Look, first_seen: Mapping[tuple[str, str], int]) -> str | None:
     return click.chosen(cookies, click_id, clicked_ms, look.order.received_ms)
 
 
-def first_seen(transaction: Transaction, looks: Sequence[Look]) -> dict[tuple[str, str], int]:
+def first_seen(transaction: Transaction, looks: Sequence[ClickLook]) -> dict[tuple[str, str], int]:
     """When each click id among the orders was first seen, Unix milliseconds; new ones are stored.
 
     A cookie of any age has the time of its own click. No click is younger than its purchase.
@@ -84,12 +84,12 @@ def forget(transaction: Transaction, now_ms: int, shop: str | None = None) -> in
     )
 
 
-def _cookies(look: Look) -> list[str | None]:
+def _cookies(look: ClickLook) -> list[str | None]:
     """The values that the storefront put into the cart as fbc."""
     return [look.detail.attributes.get(name) for name in look.settings.fbc_attributes]
 
 
-def _click_id(look: Look) -> str | None:
+def _click_id(look: ClickLook) -> str | None:
     """The click that led to the order, by its URLs or a cart attribute."""
     found, settings = look.detail, look.settings
     names = (*settings.fbclid_attributes, *settings.fbc_attributes)

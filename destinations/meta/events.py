@@ -60,7 +60,7 @@ class MetaEvents:
             if isinstance(slot.event, Order):
                 settings = self._settings[slot.event.shop, slot.destination]
                 found = detail(slot.event.body, settings.currency)
-                looks.append(clicks.Look(slot.event, settings, found))
+                looks.append(clicks.ClickLook(slot.event, settings, found))
         decisions = [decide(look.order, look.detail, look.settings) for look in looks]
         browsers = halves(transaction, looks, decisions)
         decisions = [
@@ -98,7 +98,7 @@ class MetaEvents:
 
     def _build(
         self,
-        look: clicks.Look,
+        look: clicks.ClickLook,
         decision: Decision,
         first_seen: dict[tuple[str, str], int],
         known: history.FirstOrders,
@@ -140,7 +140,9 @@ def _expires_ms(order: Order, decision: Decision) -> int:
     return min(last_s * 1000 - SAFETY_MS, order.received_ms + RETRY_MS)
 
 
-def _warn_without_user_agent(looks: Sequence[clicks.Look], decisions: Sequence[Decision]) -> None:
+def _warn_without_user_agent(
+    looks: Sequence[clicks.ClickLook], decisions: Sequence[Decision]
+) -> None:
     """Meta documents it as required for a website, but accepts events without (docs/facts/meta.md,
     "Events"): warn and send."""
     without = [
@@ -157,7 +159,9 @@ def _warn_without_user_agent(looks: Sequence[clicks.Look], decisions: Sequence[D
         )
 
 
-def _warn_of_late_payments(looks: Sequence[clicks.Look], decisions: Sequence[Decision]) -> None:
+def _warn_of_late_payments(
+    looks: Sequence[clicks.ClickLook], decisions: Sequence[Decision]
+) -> None:
     """Meta may count these twice if the shop's pixel reported them at checkout."""
     late = [
         look.order

@@ -9,7 +9,7 @@ from destinations.browser.processor import known_facts
 from destinations.delivery.protocol import Built
 from destinations.delivery.rows import NO_CONSENT, PENDING
 from destinations.meta.browser import MetaCompleter
-from destinations.meta.clicks import Look
+from destinations.meta.clicks import ClickLook
 from destinations.meta.policy import Decision
 from stream.store.contract import Key, Transaction
 
@@ -48,7 +48,7 @@ def lock(transaction: Transaction, shops: Collection[str]) -> dict[Key, BrowserS
 
 
 def halves(
-    transaction: Transaction, looks: Sequence[Look], decisions: Sequence[Decision]
+    transaction: Transaction, looks: Sequence[ClickLook], decisions: Sequence[Decision]
 ) -> list[Half | None]:
     """One for each; None where there is no browser's half, or it is of no use."""
     wanted = [

@@ -32,7 +32,7 @@ Json = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class AdAccount:
+class InsightsAccount:
     """Whose days and whose money rows are in."""
 
     account_id: str
@@ -40,17 +40,19 @@ class AdAccount:
     time_zone: str
 
 
-def ad_account(graph: Graph) -> AdAccount:
+def ad_account(graph: Graph) -> InsightsAccount:
     """The ad account's currency and time zone. Raises GraphError."""
     found = graph.get(graph.account, fields="account_id,currency,timezone_name")
     currency = str(found.get("currency", ""))
     if not is_known(currency):
         raise Refused(f"{graph.account} has no currency that is known here")
     account_id = graph.account.removeprefix("act_")
-    return AdAccount(account_id, currency, str(found.get("timezone_name", "")))
+    return InsightsAccount(account_id, currency, str(found.get("timezone_name", "")))
 
 
-def campaign_days(graph: Graph, account: AdAccount, since: date, until: date) -> list[CampaignDay]:
+def campaign_days(
+    graph: Graph, account: InsightsAccount, since: date, until: date
+) -> list[CampaignDay]:
     """Every campaign's days from `since` to `until`, as Meta reports them. Raises GraphError."""
     parameters = {
         "level": "campaign",
@@ -87,13 +89,13 @@ def _report_run(graph: Graph, path: str, parameters: dict[str, str]) -> Iterator
     yield from graph.rows(f"{run}/insights")
 
 
-def _days(rows: list[Json], account: AdAccount) -> list[CampaignDay]:
+def _days(rows: list[Json], account: InsightsAccount) -> list[CampaignDay]:
     reported = {kind for row in rows for kind in _by_type(row.get("actions"))}
     purchase = next((kind for kind in PURCHASES if kind in reported), PURCHASES[0])
     return [_day(row, account, purchase) for row in rows]
 
 
-def _day(row: Json, account: AdAccount, purchase: str) -> CampaignDay:
+def _day(row: Json, account: InsightsAccount, purchase: str) -> CampaignDay:
     orders = _by_type(row.get("actions")).get(purchase, Decimal(0))
     try:
         return CampaignDay(
@@ -129,7 +131,7 @@ def _number(value: object) -> Decimal:
     return found if found.is_finite() else Decimal(0)
 
 
-def daily_budgets(graph: Graph, account: AdAccount) -> dict[str, Decimal]:
+def daily_budgets(graph: Graph, account: InsightsAccount) -> dict[str, Decimal]:
     """What each campaign may spend per day, as it is set now; zero while it is paused. Raises
     GraphError.
 

@@ -59,7 +59,7 @@ def register(app: typer.Typer) -> None:
         Ctrl-C."""
         from rich.console import Console
 
-        from simulator.demo.run import Demo, Options
+        from simulator.demo.run import Demo, DemoOptions
         from simulator.demo.stage import NotReady
         from simulator.servers.children import Died
         from simulator.servers.missing import Missing
@@ -72,7 +72,7 @@ def register(app: typer.Typer) -> None:
                     f"port {port} is taken; choose another, or leave the option out for a free one",
                     param_hint=option,
                 )
-        options = Options(
+        options = DemoOptions(
             rate=rate,
             orders=orders,
             customers=customers,

@@ -23,7 +23,7 @@ AT_ONCE = 8
 SHOP_QUERY = "{ shop { name ianaTimezone currencyCode } }"
 
 
-class Answer(NamedTuple):
+class CheckResult(NamedTuple):
     """A check's findings, and how many seconds our clock is ahead of the server's (None if
     unknown)."""
 
@@ -33,7 +33,7 @@ class Answer(NamedTuple):
 
 def check(shops: list[ShopSettings]) -> tuple[list[Line], list[tuple[str, float]]]:
     """Lines, and clocks to compare with: (whose, seconds that ours is ahead)."""
-    asked: list[tuple[str, Callable[[], Answer]]] = []
+    asked: list[tuple[str, Callable[[], CheckResult]]] = []
     for shop in shops:
         if shop.capi is not None:
             asked.append(("Meta's clock", partial(graph, shop.domain, shop.capi)))
@@ -49,7 +49,7 @@ def check(shops: list[ShopSettings]) -> tuple[list[Line], list[tuple[str, float]
     return [line for answer in answers for line in answer.lines], clocks
 
 
-def graph(shop: str, capi: CapiSettings) -> Answer:
+def graph(shop: str, capi: CapiSettings) -> CheckResult:
     """Whether the pixel exists, and whether the token reaches it."""
     url = f"{capi.graph_url.rstrip('/')}/{capi.graph_version}/{capi.pixel_id}"
     query = {"fields": "id,name"}
@@ -61,7 +61,7 @@ def graph(shop: str, capi: CapiSettings) -> Answer:
             url, params=query, headers=headers, timeout=TIMEOUT_S, allow_redirects=False
         )
     except requests.RequestException as error:
-        return Answer(
+        return CheckResult(
             [
                 fix(
                     shop,
@@ -73,11 +73,11 @@ def graph(shop: str, capi: CapiSettings) -> Answer:
     ahead_s = _ahead_s(answer)
     body = _json(answer)
     if answer.status_code == 200 and str(body.get("id")) == capi.pixel_id:
-        return Answer(
+        return CheckResult(
             [ok(shop, f"Meta knows pixel {capi.pixel_id}, and the token reaches it")], ahead_s
         )
     verdict = classify(answer.status_code, answer.headers, answer.content)
-    return Answer([graph_line(shop, capi, verdict)], ahead_s)
+    return CheckResult([graph_line(shop, capi, verdict)], ahead_s)
 
 
 def graph_line(shop: str, capi: CapiSettings, verdict: GraphVerdict) -> Line:
@@ -125,7 +125,7 @@ def graph_line(shop: str, capi: CapiSettings, verdict: GraphVerdict) -> Line:
     )
 
 
-def admin(shop: ShopSettings) -> Answer:
+def admin(shop: ShopSettings) -> CheckResult:
     """Whether the Admin API answers, and whether the shop's time zone is the one that is set."""
     token = "" if shop.admin_token is None else shop.admin_token.get_secret_value()
     headers = {"X-Shopify-Access-Token": token}
@@ -142,8 +142,8 @@ def admin(shop: ShopSettings) -> Answer:
             f"Shopify's Admin API cannot be reached ({_kind(error)}): open outgoing HTTPS, or "
             "check SHOPIFY_ADMIN_URL"
         )
-        return Answer([fix(shop.domain, details)])
-    return Answer(_admin_lines(shop, answer), _ahead_s(answer))
+        return CheckResult([fix(shop.domain, details)])
+    return CheckResult(_admin_lines(shop, answer), _ahead_s(answer))
 
 
 def _admin_lines(shop: ShopSettings, answer: requests.Response) -> list[Line]:

@@ -12,7 +12,7 @@ from aggregates.budget.fold.spend import SPEND
 from aggregates.budget.fold.spend_record import SpendRow, decode_spend
 from ingest.meta.graph import Access, Graph, Refused
 from ingest.meta.insights import (
-    AdAccount,
+    InsightsAccount,
     ad_account,
     campaign_days,
     daily_budgets,
@@ -59,7 +59,7 @@ PULLS: Final = Entities("spend_pull", PullRow, 2)
 class Pulled:
     """What one pull came to."""
 
-    account: AdAccount
+    account: InsightsAccount
     since: date
     until: date
     days: int
@@ -158,7 +158,7 @@ def _due_days(known: PullRow | None, now_ms: int) -> int:
     return RESTATED_DAYS if now_ms - known.restated_ms >= DAY_MS else RECENT_DAYS
 
 
-def _today(account: AdAccount, now_ms: int) -> date:
+def _today(account: InsightsAccount, now_ms: int) -> date:
     try:
         zone = ZoneInfo(account.time_zone)
     except (ZoneInfoNotFoundError, ValueError, OSError):
@@ -195,7 +195,7 @@ def _numbers(row: SpendRow) -> SpendRow:
 def _note(
     store: Store,
     shop: str,
-    account: AdAccount,
+    account: InsightsAccount,
     known: PullRow | None,
     since: date,
     due: int,

@@ -50,17 +50,17 @@ def subscribe(
     return Subscribed(changes, problems, elsewhere(found, uri))
 
 
-class Address(NamedTuple):
+class SubscribedAddress(NamedTuple):
     """Where a shop's webhooks go by `orderwire subscribe`, and since when."""
 
     uri: str
     since_ms: int
 
 
-def address(reading: Reading, shop: str) -> Address | None:
+def address(reading: Reading, shop: str) -> SubscribedAddress | None:
     """None where `orderwire subscribe` was never run for the shop."""
     rows = reading.query("SELECT uri, since_ms FROM subscribed WHERE shop = :shop", shop=shop)
-    return Address(*rows[0]) if rows else None
+    return SubscribedAddress(*rows[0]) if rows else None
 
 
 def keep(transaction: Transaction, shop: str, uri: str, now_ms: int) -> None:

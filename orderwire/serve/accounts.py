@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from destinations.delivery.account import Account
-from destinations.delivery.answer import Shown
+from destinations.delivery.answer import ShownAccount
 from destinations.registry import KINDS
 from orderwire.settings.program import Settings
 from orderwire.settings.shop import ShopSettings
@@ -19,11 +19,11 @@ def accounts(settings: Settings, kind: str) -> list[Account]:
     ]
 
 
-def shown(shop: ShopSettings) -> Iterable[Shown]:
+def shown(shop: ShopSettings) -> Iterable[ShownAccount]:
     """A shop's accounts in the form that answers use."""
     for account in shop.destinations.values():
         kind = KINDS[account.kind]
-        yield Shown(
+        yield ShownAccount(
             shop.domain,
             account.name,
             kind,

@@ -59,7 +59,7 @@ def fit_shop(reading: Reading, shop: str, settings: RfmSettings) -> FirstOrders 
     )
 
 
-class PredictedLtv:
+class LtvPredictor:
     """Called by the CAPI processor: (shop, customer id) -> predicted future value of the customer,
     or None.
 

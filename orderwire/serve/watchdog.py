@@ -10,7 +10,7 @@ from ingest.shopify.admin.client import AdminClient
 from ingest.shopify.admin.records import rfc3339
 from ingest.shopify.admin.silence import Silent, newest, silent
 from ingest.shopify.admin.subscriptions import Wanted
-from orderwire.operation.subscribing import Address, address, subscribe
+from orderwire.operation.subscribing import SubscribedAddress, address, subscribe
 from orderwire.operation.wanted_subscriptions import topic_name, wanted
 from orderwire.serve.admin import admin_client
 from orderwire.serve.schedule.job import Done, Job, Turn
@@ -68,7 +68,7 @@ class Watchdog:
             client.close()
         return Done(note)
 
-    def _restore(self, client: AdminClient, shop: str, kept: Address) -> str:
+    def _restore(self, client: AdminClient, shop: str, kept: SubscribedAddress) -> str:
         done = subscribe(client, self._wanted(shop), kept.uri, dry_run=False)
         if not done.changes:
             return ""
@@ -82,7 +82,7 @@ class Watchdog:
             )
         return f"{len(done.changes)} subscriptions restored: {topics}"
 
-    def _listen(self, client: AdminClient, turn: Turn, kept: Address | None) -> None:
+    def _listen(self, client: AdminClient, turn: Turn, kept: SubscribedAddress | None) -> None:
         with self._store.snapshot() as snapshot:
             rows = snapshot.query(
                 "SELECT topic, last_ms FROM delivery_count WHERE shop = :shop", shop=turn.shop

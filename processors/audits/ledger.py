@@ -17,7 +17,7 @@ RUNNING: Status = "running"
 _STEP = "shop = :shop AND type = :type AND run_id = :run_id AND name = :name"
 
 
-class Run(NamedTuple):
+class AuditRun(NamedTuple):
     """A row of `audit_run`. Unix milliseconds; 0 for what has not happened."""
 
     shop: str
@@ -51,7 +51,7 @@ class Step(NamedTuple):
     error: str
 
 
-_RUN = f"SELECT {', '.join(Run._fields)} FROM audit_run"
+_RUN = f"SELECT {', '.join(AuditRun._fields)} FROM audit_run"
 
 
 def begin(
@@ -61,7 +61,7 @@ def begin(
     one or a later one."""
     rows = transaction.query(f"{_RUN} WHERE shop = :shop AND type = :type", shop=shop, type=kind)
     if rows:
-        latest = Run(*rows[0])
+        latest = AuditRun(*rows[0])
         same_or_later = latest.run_id == run_id or latest.started_ms > now_ms
         if latest.status == RUNNING or same_or_later:
             return False
@@ -82,10 +82,10 @@ def begin(
     return True
 
 
-def runs(reading: Reading, shop: str) -> list[Run]:
+def runs(reading: Reading, shop: str) -> list[AuditRun]:
     """The shop's latest run of each type, the oldest first."""
     rows = reading.query(f"{_RUN} WHERE shop = :shop ORDER BY started_ms, type", shop=shop)
-    return [Run(*row) for row in rows]
+    return [AuditRun(*row) for row in rows]
 
 
 def running(reading: Reading) -> list[tuple[str, str]]:
@@ -103,7 +103,7 @@ def steps(reading: Reading, shop: str) -> list[Step]:
     return [Step(*row) for row in rows]
 
 
-def step_begun(transaction: Transaction, run: Run, place: int, name: str, now_ms: int) -> None:
+def step_begun(transaction: Transaction, run: AuditRun, place: int, name: str, now_ms: int) -> None:
     """The step is at work; its start stays that of its first attempt."""
     transaction.execute(
         "INSERT INTO audit_step (shop, type, run_id, place, name, status, started_ms,"
@@ -119,7 +119,7 @@ def step_begun(transaction: Transaction, run: Run, place: int, name: str, now_ms
 
 def step_ended(
     transaction: Transaction,
-    run: Run,
+    run: AuditRun,
     name: str,
     status: Status,
     now_ms: int,
@@ -128,7 +128,7 @@ def step_ended(
     issues: Sequence[Issue],
     summary: dict[str, Any],
     error: str = "",
-) -> Run:
+) -> AuditRun:
     """Save what the step came to, and what it adds to the run."""
     transaction.execute(
         "UPDATE audit_step SET status = :status, completed_ms = :now, duration_us = :took,"
@@ -158,7 +158,7 @@ def step_ended(
     return saved
 
 
-def ended(transaction: Transaction, run: Run, status: Status, now_ms: int) -> None:
+def ended(transaction: Transaction, run: AuditRun, status: Status, now_ms: int) -> None:
     """The run has ended."""
     transaction.execute(
         "UPDATE audit_run SET status = :status, completed_ms = :now, updated_ms = :now"
@@ -171,7 +171,7 @@ def ended(transaction: Transaction, run: Run, status: Status, now_ms: int) -> No
     )
 
 
-def _touch(transaction: Transaction, run: Run, now_ms: int) -> None:
+def _touch(transaction: Transaction, run: AuditRun, now_ms: int) -> None:
     transaction.execute(
         "UPDATE audit_run SET updated_ms = :now"
         " WHERE shop = :shop AND type = :type AND run_id = :run_id",
@@ -182,5 +182,5 @@ def _touch(transaction: Transaction, run: Run, now_ms: int) -> None:
     )
 
 
-def _named(run: Run, name: str) -> dict[str, str]:
+def _named(run: AuditRun, name: str) -> dict[str, str]:
     return {"shop": run.shop, "type": run.type, "run_id": run.run_id, "name": name}

@@ -10,7 +10,7 @@ from stream.record import Entry
 from stream.store.contract import Transaction
 
 
-class Wanted(NamedTuple):
+class WantedRun(NamedTuple):
     """A run that somebody asked for."""
 
     shop: str
@@ -24,14 +24,14 @@ class Audits:
     name = "audits"
     topic = TOPIC
 
-    def decode(self, entry: Entry) -> Wanted | None:
+    def decode(self, entry: Entry) -> WantedRun | None:
         """Raises Rejected for what is no run."""
         found = requested(entry.record.body)
         if found is None:
             raise Rejected("unknown_audit")
-        return Wanted(entry.record.headers["shop"], found, entry.record.time_ms)
+        return WantedRun(entry.record.headers["shop"], found, entry.record.time_ms)
 
-    def apply(self, transaction: Transaction, events: Sequence[Wanted], now_ms: int) -> None:
+    def apply(self, transaction: Transaction, events: Sequence[WantedRun], now_ms: int) -> None:
         """A run that comes while one of its type is at work is dropped."""
         for shop, wanted, time_ms in events:
             ledger.begin(transaction, shop, wanted.type, wanted.run_id, wanted.days, time_ms)

@@ -17,7 +17,7 @@ Event = TypeVar("Event")
 
 
 @dataclass(slots=True)
-class Found(Generic[Event]):
+class SearchResult(Generic[Event]):
     """The result of a search."""
 
     groups: list[list[Decoded[Event]]] = field(default_factory=list)
@@ -38,9 +38,9 @@ def search(
     decoded: Sequence[Decoded[Event]],
     now_ms: int,
     at_most: int,
-) -> Found[Event]:
+) -> SearchResult[Event]:
     """Find the records that cannot be folded, at most `at_most` of a shop. Raises StoreError."""
-    found = Found[Event]()
+    found = SearchResult[Event]()
     for shop, of_shop in by_shop(decoded).items():
         to_fold = [each for each in of_shop if events_of((each,))]
         one = _OneShop(processor, transaction, now_ms, at_most)

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 import structlog
 
-from processors.engine.folding import Found, search
+from processors.engine.folding import SearchResult, search
 from processors.engine.limits import Failures, TooManyFailures, first_passed
 from processors.engine.parking import parked, without_body
 from processors.engine.processor import Processor
@@ -120,8 +120,8 @@ class Settling(Generic[Event]):
             for events in work.calls():
                 self.processor.apply(transaction, events, self.clock_ms())
 
-    def _search(self, work: BatchWork[Event]) -> Found[Event]:
-        found: Found[Any] = Found()
+    def _search(self, work: BatchWork[Event]) -> SearchResult[Event]:
+        found: SearchResult[Any] = SearchResult()
         try:
             with self.store.begin() as transaction:
                 found = search(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
 from processors.engine.decoding import Decoded, Failed, events_of, rejected_of
-from processors.engine.folding import Found
+from processors.engine.folding import SearchResult
 from processors.shopify.tolerance import Rejected
 from stream.record import Entry
 
@@ -40,7 +40,7 @@ class BatchWork(Generic[Event]):
         if self.groups is not None:
             self.groups = [group for group in self.groups if group[0].shop != shop]
 
-    def take(self, found: Found[Event]) -> None:
+    def take(self, found: SearchResult[Event]) -> None:
         """Apply the result of a search."""
         self.decoded = [
             each._replace(outcome=found.bad.get(each.entry.place, each.outcome))

@@ -16,7 +16,7 @@ from processors.audits import ledger
 from processors.audits.run import DAYS, MOST_DAYS, STEPS, Issue, request
 from query.problem import Problem, not_found
 from query.route import ApiRoute, Asked
-from query.services import Services, services_of
+from query.services import ApiServices, services_of
 from stream.log.contract import LogError
 from stream.times import instant
 
@@ -150,7 +150,9 @@ async def session(asked: Asked) -> SessionAnswer:
     return await asyncio.to_thread(read)
 
 
-def session_of(shop: str, runs: list[ledger.Run], steps: list[ledger.Step], now_ms: int) -> Session:
+def session_of(
+    shop: str, runs: list[ledger.AuditRun], steps: list[ledger.Step], now_ms: int
+) -> Session:
     """The answer from its rows."""
     return Session(
         id=shop,
@@ -163,7 +165,7 @@ def session_of(shop: str, runs: list[ledger.Run], steps: list[ledger.Step], now_
     )
 
 
-def _audit(run: ledger.Run, steps: list[ledger.Step]) -> Audit:
+def _audit(run: ledger.AuditRun, steps: list[ledger.Step]) -> Audit:
     issues = msgspec.json.decode(run.issues, type=list[Issue])
     return Audit(
         id=run.run_id,
@@ -195,7 +197,7 @@ def _step(step: ledger.Step) -> AuditStep:
     )
 
 
-def _running(services: Services, shop: str, kind: str) -> str | None:
+def _running(services: ApiServices, shop: str, kind: str) -> str | None:
     with services.store.snapshot() as snapshot:
         return next(
             (
@@ -207,7 +209,7 @@ def _running(services: Services, shop: str, kind: str) -> str | None:
         )
 
 
-def _known(services: Services, shop: str, run_id: str) -> bool:
+def _known(services: ApiServices, shop: str, run_id: str) -> bool:
     with services.store.snapshot() as snapshot:
         return any(run.run_id == run_id for run in ledger.runs(snapshot, shop))
 

@@ -30,7 +30,7 @@ from query.endpoints.export import header, lines
 from query.envelope import answered
 from query.problem import bad_parameter, not_found
 from query.route import Asked, Handler
-from query.services import Services, services_of
+from query.services import ApiServices, services_of
 from stream.store.contract import StoreError
 
 Json = dict[str, Any]
@@ -108,7 +108,7 @@ async def rfm_customers(asked: Asked) -> Json | web.StreamResponse:
     )
 
 
-def _listing(services: Services, asked: Asked, view: RfmView) -> Listing:
+def _listing(services: ApiServices, asked: Asked, view: RfmView) -> Listing:
     day = _day(asked, view)
     cutoffs = services.arrays.scores(view, day).cutoffs
     return Listing(
@@ -121,7 +121,7 @@ def _listing(services: Services, asked: Asked, view: RfmView) -> Listing:
 
 
 def _page(
-    services: Services,
+    services: ApiServices,
     asked: Asked,
     limit: int,
     after: CustomerPlace | None,
@@ -150,7 +150,7 @@ async def _predicted(
 
 
 def _contacts(
-    services: Services, shop: str, customers: Sequence[ScoredCustomer]
+    services: ApiServices, shop: str, customers: Sequence[ScoredCustomer]
 ) -> dict[str, Contact]:
     with services.store.snapshot() as snapshot:
         return contacts(snapshot, shop, [each.row.customer for each in customers])

@@ -11,7 +11,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from aggregates.parameters import text
-from destinations.delivery.answer import Shown, account, known_accounts, order, retry
+from destinations.delivery.answer import ShownAccount, account, known_accounts, order, retry
 from destinations.delivery.schema import (
     Accounts,
     AccountState,
@@ -60,7 +60,7 @@ class DestinationQuestion:
     shop: str
     now_ms: int
     values: Json
-    accounts: tuple[Shown, ...]
+    accounts: tuple[ShownAccount, ...]
 
 
 def feeds(settings: ShopAnswerSettings) -> tuple[Feed, ...]:
@@ -92,16 +92,18 @@ def _day(reading: Reading, asked: Asked) -> int:
     return today(asked.now_ms, zone_of(reading, asked.shop, asked.settings.zone))
 
 
-def _accounts(reading: Reading, shop: str, shown: tuple[Shown, ...]) -> dict[str, Shown]:
+def _accounts(
+    reading: Reading, shop: str, shown: tuple[ShownAccount, ...]
+) -> dict[str, ShownAccount]:
     """Configured accounts, and earlier ones that only the store knows, by name."""
     found = {each.name: each for each in shown}
     for name, (kind, account_id) in known_accounts(reading, shop).items():
         if name not in found and kind in KINDS:
-            found[name] = Shown(shop, name, KINDS[kind], account_id, 0)
+            found[name] = ShownAccount(shop, name, KINDS[kind], account_id, 0)
     return found
 
 
-def _named(reading: Reading, shop: str, shown: tuple[Shown, ...], name: str) -> Shown:
+def _named(reading: Reading, shop: str, shown: tuple[ShownAccount, ...], name: str) -> ShownAccount:
     """The account of this name. Raises a 404."""
     found = _accounts(reading, shop, shown)
     if name not in found:
@@ -141,7 +143,7 @@ def _capi(question: DestinationQuestion) -> CapiAccount:
             "this shop has no pixel of that id, and never had",
             f"leave pixel out, or ask for {pixels}" if pixels else NO_PIXEL,
         )
-    nothing = Shown(question.shop, META, KINDS[META], "", 0)
+    nothing = ShownAccount(question.shop, META, KINDS[META], "", 0)
     return _capi_account(
         account(question.reading, nothing, question.now_ms),
         pixel_id=None,
@@ -174,7 +176,7 @@ def _capi_order(question: DestinationQuestion) -> CapiDelivery:
     raise _no_event()
 
 
-def _order_of(question: DestinationQuestion, shown: Shown) -> Delivery:
+def _order_of(question: DestinationQuestion, shown: ShownAccount) -> Delivery:
     answer = order(question.reading, shown, question.values["order_id"])
     if answer is None:
         raise _no_event()

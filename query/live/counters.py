@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from destinations.delivery.answer import Shown, account
+from destinations.delivery.answer import ShownAccount, account
 from destinations.delivery.schema import AccountState
 from query.status.answer import Role, read_parked, read_roles, spool, stopped
 from query.status.stopped_shops import read_stopped_shops
@@ -53,7 +53,7 @@ class Live(Struct, frozen=True, kw_only=True):
 def read_live(
     snapshot: Snapshot,
     shop: str,
-    accounts: Sequence[Shown],
+    accounts: Sequence[ShownAccount],
     lag_records: int | None,
     now_ms: int,
     silent_ms: int,

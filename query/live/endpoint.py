@@ -22,7 +22,7 @@ from query.live.counters import Live, read_live
 from query.live.orders import newest, parsed, written
 from query.problem import Problem
 from query.route import ApiRoute, Asked
-from query.services import Services, services_of
+from query.services import ApiServices, services_of
 from stream.log.contract import LogError
 from stream.store.contract import StoreError
 
@@ -60,7 +60,7 @@ async def events(asked: Asked) -> web.StreamResponse:
     return response
 
 
-async def _stream(services: Services, asked: Asked, response: web.StreamResponse) -> None:
+async def _stream(services: ApiServices, asked: Asked, response: web.StreamResponse) -> None:
     """Write until the client leaves or the process ends."""
     await response.write(f"retry: {RETRY_MS}\n\n".encode())
     cursor = parsed(asked.request.headers.get("Last-Event-ID"))
@@ -88,7 +88,7 @@ async def _stream(services: Services, asked: Asked, response: web.StreamResponse
         await asyncio.sleep(LOOK_S)
 
 
-async def _live(services: Services, asked: Asked) -> Live:
+async def _live(services: ApiServices, asked: Asked) -> Live:
     feeds = services.settings.processors
     spans = await services.lags.spans({feed.topic for feed in feeds})
 

@@ -54,7 +54,7 @@ EXAMPLE_SEED = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class DemoOptions:
     """What `orderwire demo` was asked for."""
 
     rate: float = 20.0
@@ -81,7 +81,7 @@ class Demo:
     verifies everything (`verify`).
     """
 
-    def __init__(self, options: Options, folder: Path, console: Console) -> None:
+    def __init__(self, options: DemoOptions, folder: Path, console: Console) -> None:
         self._options, self._folder, self._console = options, folder, console
         self._secret = secrets.token_hex(16)
         self._now = datetime.now(UTC)

@@ -62,7 +62,7 @@ class Broken(NamedTuple):
     code: int = 100
 
 
-class Advice(NamedTuple):
+class Remark(NamedTuple):
     """A mistake that Meta accepts: counted, never refused."""
 
     name: str
@@ -111,23 +111,23 @@ def event_broken(event: Any, now_s: float) -> Broken | None:
     )
 
 
-def findings(event: Mapping[str, Any]) -> list[Advice]:
+def findings(event: Mapping[str, Any]) -> list[Remark]:
     """Mistakes in an event that breaks no rule."""
     found = []
     user_data = event["user_data"]
     if event.get("event_id") is None:
-        found.append(Advice("no_event_id"))
+        found.append(Remark("no_event_id"))
     if event["action_source"] == "website":
         if not event.get("event_source_url"):
-            found.append(Advice("website_without_event_source_url"))
+            found.append(Remark("website_without_event_source_url"))
         if "client_user_agent" not in user_data:
-            found.append(Advice("website_without_client_user_agent"))
+            found.append(Remark("website_without_client_user_agent"))
     for key in HASHED:
         value = user_data.get(key)
         if value is not None and (
             value == HASH_OF_NOTHING or (isinstance(value, list) and HASH_OF_NOTHING in value)
         ):
-            found.append(Advice(f"hash_of_nothing_in_{key}"))
+            found.append(Remark(f"hash_of_nothing_in_{key}"))
     return found
 
 

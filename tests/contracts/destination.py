@@ -21,7 +21,7 @@ import pytest
 import structlog
 from msgspec import to_builtins
 
-from destinations.delivery.answer import Shown, account, order, retry
+from destinations.delivery.answer import ShownAccount, account, order, retry
 from destinations.delivery.ledger import end_leases, expire, forget_orders
 from destinations.delivery.life import FULL_MS, OLDEST_MS
 from destinations.delivery.results import parsed
@@ -105,10 +105,10 @@ class DestinationContract:
             answer: dict[str, Any] = to_builtins(account(snapshot, self.shown(rig), now_ms))
             return answer
 
-    def shown(self, rig: Rig) -> Shown:
+    def shown(self, rig: Rig) -> ShownAccount:
         of = rig.account
         kind = KINDS[of.kind]
-        return Shown(of.shop, of.name, kind, kind.account_id(of.settings), 0)
+        return ShownAccount(of.shop, of.name, kind, kind.account_id(of.settings), 0)
 
     async def test_each_order_is_sent_once_whatever_is_delivered_of_it(
         self, store: SqlStore, rig: Rig, clock: Clock, sender: OutboxSender

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import hdrs
 
-from query.auth import Reach, Tokens, Unprotected, check_bind, parse_tokens
+from query.auth import ApiTokens, Reach, Unprotected, check_bind, parse_tokens
 from query.route import ApiRoute, Asked
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
@@ -159,12 +159,12 @@ def test_a_setting_that_is_not_tokens_is_refused_without_showing_them(
 
 
 def test_a_token_is_known_or_not(store_url: str) -> None:
-    tokens = Tokens({"known": Reach()})
+    tokens = ApiTokens({"known": Reach()})
     assert tokens.reach("known") == Reach()
     assert tokens.reach("") is None
     assert tokens.reach("\udcff") is None
     assert tokens
-    assert not Tokens({})
+    assert not ApiTokens({})
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.168.1.2", "example.com"])

@@ -10,7 +10,7 @@ import jsonschema
 import pytest
 from aiohttp import hdrs
 
-from destinations.delivery.answer import Shown
+from destinations.delivery.answer import ShownAccount
 from destinations.delivery.ledger import register
 from destinations.registry import KINDS
 from query.api_settings import ShopAnswerSettings
@@ -199,7 +199,7 @@ async def test_an_account_that_is_configured_no_longer_still_says_what_became_of
 ) -> None:
     with store.begin() as transaction:
         register(transaction, SHOP, "meta", "meta", capi_orders.PIXEL)
-    new = Shown(SHOP, "new", KINDS["meta"], "2", 0)
+    new = ShownAccount(SHOP, "new", KINDS["meta"], "2", 0)
     async with serving(store, log, shops={SHOP: ShopAnswerSettings(accounts=(new,))}) as another:
         answers = [
             await another.answer(path)

@@ -15,7 +15,7 @@ LEAST_RATIO: Final = 0.1
 """Of a campaign's rate or value by the account's, where its uncertainty is taken relative to it."""
 
 
-class Claim(NamedTuple):
+class BankrollClaim(NamedTuple):
     """Bounds and return of one campaign's share of the bankroll; budgets per day in minor units."""
 
     low: float
@@ -89,13 +89,13 @@ def claim(
     fraction: float,
     day_variance: float,
     horizon_days: int,
-) -> Claim:
+) -> BankrollClaim:
     """A campaign's claim; `fraction` is lambda."""
     variance = predictive_variance(day_variance, mean.variance, horizon_days)
-    return Claim(low, high, fraction * mean.mean, max(variance, VARIANCE_FLOOR))
+    return BankrollClaim(low, high, fraction * mean.mean, max(variance, VARIANCE_FLOOR))
 
 
-def share(claims: Sequence[Claim], bankroll: float, available: float) -> list[float]:
+def share(claims: Sequence[BankrollClaim], bankroll: float, available: float) -> list[float]:
     """Budgets within the claims' bounds that sum to `available`, or less if all are at their
     maximum.
 

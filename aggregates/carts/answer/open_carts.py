@@ -37,7 +37,7 @@ class CartPlace(NamedTuple):
     token: str
 
 
-class Cursor(msgspec.Struct, frozen=True, array_like=True):
+class CartCursor(msgspec.Struct, frozen=True, array_like=True):
     """The last item's place, and the moment of the first page, so that ages are constant while
     paging. If carts close in between, a later page may miss or repeat one near its edge."""
 
@@ -105,7 +105,7 @@ def open_carts(
     following = None
     if len(page) > limit:
         following = (
-            urlsafe_b64encode(msgspec.json.encode(Cursor(now_ms, *page[limit - 1][0])))
+            urlsafe_b64encode(msgspec.json.encode(CartCursor(now_ms, *page[limit - 1][0])))
             .decode()
             .rstrip("=")
         )
@@ -262,10 +262,10 @@ def _item(
     )
 
 
-def _cursor(cursor: str) -> Cursor:
+def _cursor(cursor: str) -> CartCursor:
     try:
         return msgspec.json.decode(
-            urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=Cursor
+            urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=CartCursor
         )
     except (ValueError, msgspec.DecodeError):
         raise ValueError(

@@ -8,7 +8,7 @@ from msgspec import UNSET
 from aggregates.bad_parameter import BadParameter
 from aggregates.budget.answer.window import Window
 from aggregates.days.answer import reading as read
-from aggregates.days.answer.reading import Carts, Costs, DayPlace, Sold, Sums
+from aggregates.days.answer.reading import Costs, DayCarts, DayPlace, Sold, Sums
 from aggregates.days.answer.schema import Day, Days, DayTotals
 from aggregates.days.fold.cells import CAMPAIGN
 from aggregates.question import Question
@@ -100,7 +100,7 @@ def _item(
     metrics: Sequence[str],
     currency: str,
     spent: int | None,
-    carts: Carts | None,
+    carts: DayCarts | None,
 ) -> Day:
     found: dict[str, Any] = {
         "orders": sums.orders,

@@ -147,21 +147,21 @@ def largest(sold: Sold, costs: Costs | None, most: int) -> tuple[Sold, dict[DayP
     return dict(few), dict(spent_at)
 
 
-class Carts(NamedTuple):
+class DayCarts(NamedTuple):
     """Checkouts by the day on which they were left."""
 
     abandoned: Counter[int]
     recovered: Counter[int]
 
 
-def read_carts(question: Question) -> Carts:
+def read_carts(question: Question) -> DayCarts:
     """From the hours (UTC) in which they were left, those still open included; days are the shop's.
 
     An hour is of the day in which it begins: a zone that is half an hour off misplaces half of one.
     """
     reading, shop, zone = question.reading, question.shop, question.settings.zone
     zone = zone or timezone(timedelta(seconds=offsets(reading, {shop}).get(shop, 0)))
-    carts = Carts(Counter(), Counter())
+    carts = DayCarts(Counter(), Counter())
     found = figures(reading, shop, question.now_ms, question.settings.carts)
     if found is None:
         return carts

@@ -28,7 +28,7 @@ PAGE = 50
 """Orders of a customer that are read at a time to find the first."""
 
 
-class Moved(NamedTuple):
+class MovedSale(NamedTuple):
     """A sale before and after."""
 
     was: Sale | None
@@ -56,7 +56,7 @@ class DaysBatch:
 
     def orders(self, changes: Sequence[Change[OrderRow]]) -> None:
         """Count changed orders."""
-        moved = [Moved(sale(old), sale(new)) for old, new in changes]
+        moved = [MovedSale(sale(old), sale(new)) for old, new in changes]
         moved = [each for each in moved if each.was != each.now]
         self._aliases.look_up({s.customer for each in moved for s in each if s and s.customer})
         before, after = self._firsts(moved)
@@ -69,7 +69,7 @@ class DaysBatch:
         return self._aliases.kept(each.customer) if each is not None and each.customer else ""
 
     def _firsts(
-        self, moved: Sequence[Moved]
+        self, moved: Sequence[MovedSale]
     ) -> tuple[dict[str, FirstRow], dict[str, FirstRow | None]]:
         """The first sale of every customer concerned, before and after."""
         left: defaultdict[str, set[str]] = defaultdict(set)
@@ -142,7 +142,7 @@ class DaysBatch:
 
     def _days(
         self,
-        moved: Iterable[Moved],
+        moved: Iterable[MovedSale],
         before: Mapping[str, FirstRow],
         after: Mapping[str, FirstRow | None],
     ) -> None:
@@ -174,7 +174,7 @@ class DaysBatch:
 
     def _months(
         self,
-        moved: Iterable[Moved],
+        moved: Iterable[MovedSale],
         before: Mapping[str, FirstRow],
         after: Mapping[str, FirstRow | None],
     ) -> None:

@@ -45,7 +45,7 @@ class Cutoffs:
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class GroupTotals:
     """The totals of a group of customers; revenue in minor units."""
 
     customers: int
@@ -68,8 +68,8 @@ class RfmScores:
     recency: tuple[int, ...] | None
     frequency: tuple[int, ...] | None
     monetary: tuple[int, ...] | None
-    grid: tuple[tuple[Tally, ...], ...] | None
-    segments: dict[Segment, Tally] | None
+    grid: tuple[tuple[GroupTotals, ...], ...] | None
+    segments: dict[Segment, GroupTotals] | None
     reason: str | None
 
 
@@ -135,7 +135,7 @@ def rfm(
     grid = tuple(tuple(_by_fm(people[r], taken[r])) for r in range(5))
     # The day of the first order matters only for R 5 with F and M 1.
     new = (cube == 100) & (newcomer == 1) & (last_day >= asof_day - NEW_RECENCY_DAYS)
-    who_are_new = Tally(int(customers[new].sum()), int(revenue[new].sum()))
+    who_are_new = GroupTotals(int(customers[new].sum()), int(revenue[new].sum()))
     return RfmScores(
         customers=n,
         orders=total_orders,
@@ -221,12 +221,14 @@ def _counted(indices: Callable[[slice], IntArray], weights: Ints, size: int) -> 
     return total
 
 
-def _by_fm(people: Ints, taken: Ints) -> list[Tally]:
+def _by_fm(people: Ints, taken: Ints) -> list[GroupTotals]:
     customers, revenue = np.bincount(_FM, people.ravel(), 5), np.bincount(_FM, taken.ravel(), 5)
-    return [Tally(int(n), int(money)) for n, money in zip(customers, revenue, strict=True)]
+    return [GroupTotals(int(n), int(money)) for n, money in zip(customers, revenue, strict=True)]
 
 
-def _by_segment(grid: tuple[tuple[Tally, ...], ...], new: Tally) -> dict[Segment, Tally]:
+def _by_segment(
+    grid: tuple[tuple[GroupTotals, ...], ...], new: GroupTotals
+) -> dict[Segment, GroupTotals]:
     customers, revenue = dict.fromkeys(SEGMENTS, 0), dict.fromkeys(SEGMENTS, 0)
     for r, row in enumerate(grid, 1):
         for fm, tally in enumerate(row, 1):
@@ -235,7 +237,7 @@ def _by_segment(grid: tuple[tuple[Tally, ...], ...], new: Tally) -> dict[Segment
     customers[RETURNED] += customers[NEW] - new.customers
     revenue[RETURNED] += revenue[NEW] - new.revenue
     customers[NEW], revenue[NEW] = new.customers, new.revenue
-    return {segment: Tally(customers[segment], revenue[segment]) for segment in SEGMENTS}
+    return {segment: GroupTotals(customers[segment], revenue[segment]) for segment in SEGMENTS}
 
 
 def _whole(sums: Floats) -> Ints:

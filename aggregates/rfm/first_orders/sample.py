@@ -20,7 +20,7 @@ _SUFFIXES: Final = (1_000, 4_096)
 """How many endings of three characters there are: of an id's digits, of a guest's hash."""
 
 
-class Placed(NamedTuple):
+class PlacedOrder(NamedTuple):
     """An order of a sampled customer."""
 
     processed_ms: int
@@ -37,10 +37,10 @@ class SampledCustomer(NamedTuple):
     """A sampled customer; their orders by time."""
 
     id: str
-    orders: tuple[Placed, ...]
+    orders: tuple[PlacedOrder, ...]
 
     @property
-    def first(self) -> Placed:
+    def first(self) -> PlacedOrder:
         return self.orders[0]
 
     def later(self, days: int) -> int:
@@ -58,9 +58,9 @@ def customers(
     A share of all customers where there are more orders than `most_orders`. Merged customers are
     left out: which of their orders came first may lie under an id that is not in the sample.
     """
-    found: dict[str, list[Placed]] = {}
+    found: dict[str, list[PlacedOrder]] = {}
     for row in _orders(reading, shop, currency, day, most_orders):
-        placed = Placed(
+        placed = PlacedOrder(
             row.processed_ms,
             row.order_id,
             row.day,

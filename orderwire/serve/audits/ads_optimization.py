@@ -7,7 +7,7 @@ import msgspec
 
 from aggregates.budget.answer.overview import budget
 from orderwire.serve.answer_settings import budget_settings
-from orderwire.serve.audits.step import Audited, Found, Json, StepFailed
+from orderwire.serve.audits.step import Audited, Json, StepFailed, StepResult
 from processors.audits.run import Issue
 from query.as_of import today, zone_of
 
@@ -16,7 +16,7 @@ MATERIAL = 0.2
 """Of all orders; beyond it the campaigns' returns are understated."""
 
 
-def fetch_spend(audited: Audited) -> Found:
+def fetch_spend(audited: Audited) -> StepResult:
     """Which campaigns are known, and what they cost."""
     answer = _answer(audited)
     if not answer["campaigns"]:
@@ -25,7 +25,7 @@ def fetch_spend(audited: Audited) -> Found:
             "`orderwire spend pull` asks Meta; `orderwire spend import FILE` reads an export",
         )
     total = answer["total"]
-    return Found(
+    return StepResult(
         {"campaigns": len(answer["campaigns"]), "spend": total["spend"], "days": answer["days"]},
         (),
         {
@@ -36,7 +36,7 @@ def fetch_spend(audited: Audited) -> Found:
     )
 
 
-def calculate_returns(audited: Audited) -> Found:
+def calculate_returns(audited: Audited) -> StepResult:
     """What each campaign earned."""
     answer = _answer(audited)
     total = answer["total"]
@@ -51,14 +51,14 @@ def calculate_returns(audited: Audited) -> Found:
             )
         )
     named = ("campaign_id", "name", "channel", "spend", "revenue", "roas", "daily_return")
-    return Found(
+    return StepResult(
         {"campaigns": [{name: each[name] for name in named} for each in answer["campaigns"]]},
         tuple(issues),
         {"roas": total["roas"], "orders": total["orders"]},
     )
 
 
-def recommend_budgets(audited: Audited) -> Found:
+def recommend_budgets(audited: Audited) -> StepResult:
     """What to spend on each campaign tomorrow, and why."""
     answer = _answer(audited)
     total = answer["total"]
@@ -68,7 +68,7 @@ def recommend_budgets(audited: Audited) -> Found:
         if each["reason"]
     ]
     named = ("campaign_id", "name", "current_budget", "recommended_budget", "target_budget", "why")
-    return Found(
+    return StepResult(
         {"campaigns": [{name: each[name] for name in named} for each in answer["campaigns"]]},
         tuple(issues),
         {

@@ -13,7 +13,7 @@ from destinations.meta.errors import classify
 from destinations.meta.graph import appsecret_proof, events_body, events_url
 from destinations.meta.settings import CapiSettings
 from orderwire.doctor.outside import graph_line
-from orderwire.serve.audits.step import Audited, Found, Json, StepFailed, TryAgain, last_four
+from orderwire.serve.audits.step import Audited, Json, StepFailed, StepResult, TryAgain, last_four
 from processors.audits.run import Issue
 
 TIMEOUT_S = 10.0
@@ -22,7 +22,7 @@ QUIET_DAYS = 2
 PASSES = (ErrorClass.TRANSIENT, ErrorClass.TRANSIENT_SLOW, ErrorClass.THROTTLE)
 
 
-def check_credentials(audited: Audited) -> Found:
+def check_credentials(audited: Audited) -> StepResult:
     """Is the pixel there, and does the token reach it?"""
     capi = _capi(audited)
     pixel = _ask(audited, "GET", _pixel_url(capi), params={"fields": "id,name", **_proof(capi)})
@@ -35,7 +35,7 @@ def check_credentials(audited: Audited) -> Found:
                 "set META_APP_SECRET, and require the proof in the app's settings",
             )
         )
-    return Found(
+    return StepResult(
         {
             "pixel_id": capi.pixel_id,
             "pixel_name": pixel.get("name"),
@@ -47,11 +47,11 @@ def check_credentials(audited: Audited) -> Found:
     )
 
 
-def test_connection(audited: Audited) -> Found:
+def test_connection(audited: Audited) -> StepResult:
     """Send a PageView with the test event code: it shows under Test events and counts nowhere."""
     capi = _capi(audited)
     if not capi.test_event_code:
-        return Found(
+        return StepResult(
             {"sent": False, "latency_ms": None},
             (
                 Issue(
@@ -89,14 +89,14 @@ def test_connection(audited: Audited) -> Found:
                 "check the way out of this machine: DNS, proxy, distance",
             ),
         )
-    return Found(
+    return StepResult(
         {"sent": True, "latency_ms": latency_ms, "test_event_code": capi.test_event_code},
         issues,
         {"latency_ms": latency_ms},
     )
 
 
-def pixel_info(audited: Audited) -> Found:
+def pixel_info(audited: Audited) -> StepResult:
     """Name, availability and when the pixel last fired."""
     capi = _capi(audited)
     fields = "id,name,last_fired_time,is_unavailable"
@@ -119,7 +119,7 @@ def pixel_info(audited: Audited) -> Found:
                 "check that the shop's theme or app loads it, and that orderwire sends",
             )
         )
-    return Found(
+    return StepResult(
         {
             "name": pixel.get("name"),
             "last_fired_time": fired,

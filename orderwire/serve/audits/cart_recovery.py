@@ -6,14 +6,14 @@ from typing import Any
 import msgspec
 
 from aggregates.carts.answer.overview import CartSettings, carts
-from orderwire.serve.audits.step import Audited, Found, Json, StepFailed
+from orderwire.serve.audits.step import Audited, Json, StepFailed, StepResult
 from processors.audits.run import Issue
 
 ABANDONED_HIGH = 0.8
 RECOVERED_LOW = 0.03
 
 
-def fetch_checkouts(audited: Audited) -> Found:
+def fetch_checkouts(audited: Audited) -> StepResult:
     """How many checkouts are known, by what became of them."""
     answer = _answer(audited)
     if answer["reason"]:
@@ -21,14 +21,14 @@ def fetch_checkouts(audited: Audited) -> Found:
             "no checkout is known", "`orderwire subscribe` asks Shopify for checkouts/*"
         )
     states = answer["states"]
-    return Found(
+    return StepResult(
         {"states": states, "kept_days": answer["kept_days"]},
         (),
         {"checkouts": sum(state["carts"] for state in states.values())},
     )
 
 
-def calculate_rates(audited: Audited) -> Found:
+def calculate_rates(audited: Audited) -> StepResult:
     """How many are abandoned, and how many of those come back."""
     answer = _answer(audited)
     abandonment, recovery = answer["abandonment_rate"], answer["recovery_rate"]
@@ -50,7 +50,7 @@ def calculate_rates(audited: Audited) -> Found:
                 "write to them: GET /v1/carts/open lists those worth most, with their links",
             )
         )
-    return Found(
+    return StepResult(
         {"abandonment_rate": abandonment, "recovery_rate": recovery},
         tuple(issues),
         {
@@ -60,11 +60,11 @@ def calculate_rates(audited: Audited) -> Found:
     )
 
 
-def estimate_recovery(audited: Audited) -> Found:
+def estimate_recovery(audited: Audited) -> StepResult:
     """What open carts are still worth."""
     answer = _answer(audited)
     potential = answer["recovery_potential"]
-    return Found(
+    return StepResult(
         {"recovery_potential": potential, "strata": answer["strata"]},
         (),
         {

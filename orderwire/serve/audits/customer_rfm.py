@@ -14,7 +14,7 @@ from aggregates.rfm.first_orders.answer import first_orders_answer
 from aggregates.rfm.value.fit import fit
 from aggregates.rfm.value.ltv import predicted_ltv
 from orderwire.serve.answer_settings import rfm_settings
-from orderwire.serve.audits.step import Audited, Found, Json, StepFailed
+from orderwire.serve.audits.step import Audited, Json, StepFailed, StepResult
 from processors.audits.run import Issue
 from query.as_of import today
 
@@ -22,7 +22,7 @@ CHURN_HIGH = 0.8
 AT_RISK = ("at_risk", "cannot_lose")
 
 
-def fetch_orders(audited: Audited) -> Found:
+def fetch_orders(audited: Audited) -> StepResult:
     """How many orders the audit rests on, and where they come from."""
     view, day, _ = _view(audited)
     score = _scored(view, day)
@@ -41,7 +41,7 @@ def fetch_orders(audited: Audited) -> Found:
                 "`orderwire backfill` fills in the past",
             ),
         )
-    return Found(
+    return StepResult(
         {
             "source": "store",
             "orders": score.orders,
@@ -52,7 +52,7 @@ def fetch_orders(audited: Audited) -> Found:
     )
 
 
-def calculate_rfm(audited: Audited) -> Found:
+def calculate_rfm(audited: Audited) -> StepResult:
     """Scores, segments and churn."""
     answer = _overview(audited)
     simple = answer["ltv_simple"] or {}
@@ -87,17 +87,17 @@ def calculate_rfm(audited: Audited) -> Found:
         "currency": (answer["revenue"] or {}).get("currency_code"),
     }
     kept = ("customers", "orders", "revenue", "scores", "segments", "churn")
-    return Found({name: answer[name] for name in kept}, tuple(issues), summary)
+    return StepResult({name: answer[name] for name in kept}, tuple(issues), summary)
 
 
-def calculate_ltv(audited: Audited) -> Found:
+def calculate_ltv(audited: Audited) -> StepResult:
     """Lifetime value, simple and predicted."""
     answer = _overview(audited)
     simple, predicted = answer["ltv_simple"], answer["ltv_predicted"]
     issues: tuple[Issue, ...] = ()
     if predicted["reason"]:
         issues = (Issue("info", predicted["reason"], "the simple value is there meanwhile"),)
-    return Found(
+    return StepResult(
         {"ltv_simple": simple, "ltv_predicted": predicted},
         issues,
         {

@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 import structlog
 
-from orderwire.serve.audits.step import Audited, Found, Step, StepFailed, TryAgain
+from orderwire.serve.audits.step import Audited, Step, StepFailed, StepResult, TryAgain
 from orderwire.serve.schedule.job import Done, Job, Turn
 from orderwire.settings.program import Settings
 from processors.audits import ledger
-from processors.audits.ledger import RUNNING, Run
+from processors.audits.ledger import RUNNING, AuditRun
 from processors.audits.run import STEPS, Issue, Status
 from stream.store.contract import Store, StoreUnavailable
 
@@ -53,7 +53,7 @@ def run(
 def carry_out(
     settings: Settings,
     store: Store,
-    run: Run,
+    run: AuditRun,
     turn: Turn,
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
 ) -> None:
@@ -106,8 +106,8 @@ def carry_out(
 
 
 def _attempt(
-    step: Step, audited: Audited, run: Run, name: str, turn: Turn
-) -> tuple[Found | None, Issue | None]:
+    step: Step, audited: Audited, run: AuditRun, name: str, turn: Turn
+) -> tuple[StepResult | None, Issue | None]:
     """What the step found, or why it cannot be done; neither where the process stops meanwhile."""
     for pause_s in (*PAUSES_S, None):
         try:
@@ -133,7 +133,7 @@ def _worst(issues: tuple[Issue, ...]) -> Status:
     return "warning" if any(issue.severity != "info" for issue in issues) else "success"
 
 
-def _status(transaction: Any, run: Run) -> Status:
+def _status(transaction: Any, run: AuditRun) -> Status:
     ended = {
         step.status for step in ledger.steps(transaction, run.shop) if step.run_id == run.run_id
     }

@@ -25,7 +25,7 @@ class Audited:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class StepResult:
     """What a step came to. `result` is shown with the step, `summary` with the run."""
 
     result: Json
@@ -45,7 +45,7 @@ class TryAgain(Exception):
     """The step failed for a reason that may pass. The message says what, without personal data."""
 
 
-Step = Callable[[Audited], Found]
+Step = Callable[[Audited], StepResult]
 
 
 def last_four(secret: str) -> str:

@@ -36,7 +36,7 @@ from orderwire.serve.schedule.services import services
 from orderwire.serve.store_lock import exclusive_store
 from orderwire.serve.sweeping import keep_swept
 from orderwire.settings.program import Settings
-from processors.audits.processor import Wanted
+from processors.audits.processor import WantedRun
 from processors.engine.limits import ParkLimit
 from processors.engine.runner import Runner
 from processors.engine.stops import first_needed
@@ -47,7 +47,7 @@ from stream.record import TOPICS
 from stream.store.contract import Store, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
-    from orderwire.serve.predicted_ltv import PredictedLtv
+    from orderwire.serve.predicted_ltv import LtvPredictor
 
 PACE_S = 0.25
 """Numbers are at most this old; a sale on its way to Meta waits less."""
@@ -176,7 +176,7 @@ async def _work(
 
     asking = set[asyncio.Task[None]]()
 
-    def audit(wanted: Sequence[Wanted]) -> None:
+    def audit(wanted: Sequence[WantedRun]) -> None:
         task = asyncio.create_task(_audit(scheduler, {each.shop for each in wanted}))
         asking.add(task)
         task.add_done_callback(asking.discard)
@@ -225,16 +225,16 @@ async def _audit(scheduler: Scheduler, shops: Collection[str]) -> None:
         await scheduler.soon(AUDITS, shops)
 
 
-def _predicted_ltv(settings: Settings, store: Store) -> "PredictedLtv | None":
+def _predicted_ltv(settings: Settings, store: Store) -> "LtvPredictor | None":
     """RFM's predictions for Purchase events; None if no shop sends them, so that their libraries
     are not loaded."""
     wanting = [shop for shop in settings.shops.values() if wants_predicted_ltv(shop)]
     if not wanting:
         return None
     from orderwire.serve.answer_settings import rfm_settings
-    from orderwire.serve.predicted_ltv import PredictedLtv
+    from orderwire.serve.predicted_ltv import LtvPredictor
 
-    ltv = PredictedLtv(
+    ltv = LtvPredictor(
         store, {shop.domain: rfm_settings(shop, settings.rfm_window_days) for shop in wanting}
     )
     ltv.start()

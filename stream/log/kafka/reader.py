@@ -34,7 +34,7 @@ commit takes the coordinator 10 ms, as long as a small batch takes to fold."""
 _log = structlog.get_logger("orderwire.kafka")
 
 
-class Watchdog:
+class StuckDetector:
     """Detects a stuck reader: lag at two checks `limit_s` apart and no record between them.
     Pure."""
 
@@ -110,7 +110,7 @@ class KafkaReader:
         self._name = settings.topic_prefix + topic
         self._ownership = ownership
         self._clock = clock
-        self._watchdog = Watchdog(settings.stuck_after_s)
+        self._watchdog = StuckDetector(settings.stuck_after_s)
         self._placed_in: int | None = None
         self._next: dict[int, int] = {}
         self._given: dict[int, int] = {}

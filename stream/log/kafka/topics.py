@@ -17,7 +17,7 @@ from stream.log.kafka.settings import RECORD_BYTES_MAX, KafkaSettings
 DAY_MS = 86_400_000
 
 
-class Wanted(NamedTuple):
+class WantedTopic(NamedTuple):
     """A topic as orderwire creates it."""
 
     partitions: int
@@ -25,7 +25,7 @@ class Wanted(NamedTuple):
     configs: Mapping[str, str]
 
 
-def wanted(settings: KafkaSettings, brokers: int) -> Wanted:
+def wanted(settings: KafkaSettings, brokers: int) -> WantedTopic:
     """How a topic should be on a cluster of so many brokers (kafka.apache.org/documentation, 'Topic
     Configs').
 
@@ -48,11 +48,11 @@ def wanted(settings: KafkaSettings, brokers: int) -> Wanted:
         "max.message.bytes": str(RECORD_BYTES_MAX),
         "min.insync.replicas": str(in_sync),
     }
-    return Wanted(settings.partitions, replicas, configs)
+    return WantedTopic(settings.partitions, replicas, configs)
 
 
 def compare(
-    topic: str, want: Wanted, partitions: int, replicas: int, configs: Mapping[str, str]
+    topic: str, want: WantedTopic, partitions: int, replicas: int, configs: Mapping[str, str]
 ) -> list[str]:
     """One sentence per difference: its effect and what to do. More partitions, replicas or bytes
     than wanted are fine."""

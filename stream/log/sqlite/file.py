@@ -59,7 +59,7 @@ class Encoded(NamedTuple):
     data: bytes
 
 
-class Batch(NamedTuple):
+class CommitBatch(NamedTuple):
     """A row of a topic's table, with the columns of `INSERT`."""
 
     records_count: int
@@ -83,7 +83,7 @@ def encode(record: Record) -> Encoded:
     return Encoded(record.topic, record.time_ms, _encoder.encode(record))
 
 
-def batches(records: Sequence[Encoded]) -> Iterator[Batch]:
+def batches(records: Sequence[Encoded]) -> Iterator[CommitBatch]:
     """Rows for records of one topic, in order; small enough that a reader never decodes much for
     one record."""
     start, size = 0, 0
@@ -97,10 +97,10 @@ def batches(records: Sequence[Encoded]) -> Iterator[Batch]:
     yield _batch(records[start:])
 
 
-def _batch(records: Sequence[Encoded]) -> Batch:
+def _batch(records: Sequence[Encoded]) -> CommitBatch:
     # A msgpack array: 0xdd, its length in four bytes, then the elements as they are.
     head = struct.pack(">BI", 0xDD, len(records))
-    return Batch(
+    return CommitBatch(
         len(records), max(r.time_ms for r in records), b"".join([head, *[r.data for r in records]])
     )
 

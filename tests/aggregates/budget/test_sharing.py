@@ -9,7 +9,7 @@ from aggregates.budget.advice.allocation import several
 from aggregates.budget.advice.evidence import Record
 from aggregates.budget.advice.kelly import Posterior
 from aggregates.budget.advice.sharing import (
-    Claim,
+    BankrollClaim,
     account_prior,
     claim,
     compared,
@@ -20,7 +20,7 @@ from aggregates.budget.advice.sharing import (
 MEANS = st.lists(st.floats(-0.9, 3), min_size=2, max_size=10)
 CLAIMS = st.lists(
     st.builds(
-        lambda low, more, edge, variance: Claim(low, low + more, edge, variance),
+        lambda low, more, edge, variance: BankrollClaim(low, low + more, edge, variance),
         st.floats(0, 1e4),
         st.floats(0, 1e4),
         st.floats(-1, 1),
@@ -33,7 +33,7 @@ CLAIMS = st.lists(
 
 @given(CLAIMS, st.floats(1, 1e5))
 def test_budgets_stay_within_bounds_and_use_all_that_is_there(
-    claims: list[Claim], available: float
+    claims: list[BankrollClaim], available: float
 ) -> None:
     found = share(claims, 1e5, available)
     lows, highs = sum(each.low for each in claims), sum(each.high for each in claims)
@@ -45,7 +45,7 @@ def test_budgets_stay_within_bounds_and_use_all_that_is_there(
 
 @settings(max_examples=50)
 @given(CLAIMS, st.integers(0, 1_000))
-def test_no_other_budgets_within_bounds_do_better(claims: list[Claim], seed: int) -> None:
+def test_no_other_budgets_within_bounds_do_better(claims: list[BankrollClaim], seed: int) -> None:
     bankroll = 1e4
     low, high = np.array([(each.low, each.high) for each in claims]).T
     available = float(low.sum() + high.sum()) / 2
@@ -68,19 +68,19 @@ def test_no_other_budgets_within_bounds_do_better(claims: list[Claim], seed: int
 
 def test_without_bounds_it_is_the_joint_optimum_of_the_published_vectors() -> None:
     edges, variances = [0.3, 0.2, -0.1], [0.25, 0.25, 0.1]
-    claims = [Claim(0.0, 100.0, m, v) for m, v in zip(edges, variances, strict=True)]
+    claims = [BankrollClaim(0.0, 100.0, m, v) for m, v in zip(edges, variances, strict=True)]
     exact = several(np.array(edges), np.diag(variances))
     assert share(claims, 100.0, 100.0) == pytest.approx(list(100 * exact), abs=1e-6)
 
 
 def test_lower_bounds_that_do_not_fit_are_scaled() -> None:
-    claims = [Claim(60.0, 90.0, 1.0, 0.1), Claim(20.0, 30.0, -1.0, 0.1)]
+    claims = [BankrollClaim(60.0, 90.0, 1.0, 0.1), BankrollClaim(20.0, 30.0, -1.0, 0.1)]
     assert share(claims, 40.0, 40.0) == pytest.approx([30.0, 10.0])
-    assert share([Claim(0.0, 9.0, 1.0, 0.1)], 40.0, 0.0) == [0.0]
+    assert share([BankrollClaim(0.0, 9.0, 1.0, 0.1)], 40.0, 0.0) == [0.0]
 
 
 def test_budgets_too_small_for_their_prices_to_differ_are_shared_in_proportion() -> None:
-    claims = [Claim(0.0, 10.0, 0.5, 1e-4), Claim(0.0, 30.0, 0.5, 1e-4)]
+    claims = [BankrollClaim(0.0, 10.0, 0.5, 1e-4), BankrollClaim(0.0, 30.0, 0.5, 1e-4)]
     assert share(claims, 1e15, 20.0) == pytest.approx([5.0, 15.0])
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import asdict
 
-from destinations.delivery.answer import Shown, account, retry
+from destinations.delivery.answer import ShownAccount, account, retry
 from destinations.delivery.backoff import GROWING
 from destinations.delivery.ledger import claim, expire, settle
 from destinations.delivery.life import (
@@ -36,7 +36,7 @@ LOST = Verdict(ErrorClass.TRANSIENT, ambiguous=True)
 REFUSED = Attempt(NOW_MS, 5, "permanent", 400)
 TAKEN = Attempt(NOW_MS + 7, 9, "sent", 200)
 UNPAID: dict[str, Any] = {"financial_status": "pending"}
-META = Shown(SHOP, ACCOUNT, KIND, PIXEL, 7 * 86_400)
+META = ShownAccount(SHOP, ACCOUNT, KIND, PIXEL, 7 * 86_400)
 
 
 def at_payment(**changes: Any) -> CapiSettings:

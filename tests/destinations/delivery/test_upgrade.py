@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from msgspec import to_builtins
 
-from destinations.delivery.answer import Shown, account, order
+from destinations.delivery.answer import ShownAccount, account, order
 from destinations.delivery.ledger import COLUMNS, claim
 from destinations.delivery.rows import CELLS, OutboxRow, cells
 from destinations.meta.kind import KIND
@@ -70,7 +70,7 @@ PIXEL_ROW: dict[str, Any] = {
     "quality": '{"events": {}, "reason": null}',
     "quality_ms": 14,
 }
-META = Shown(SHOP, "meta", KIND, PIXEL, 7 * 86_400)
+META = ShownAccount(SHOP, "meta", KIND, PIXEL, 7 * 86_400)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -17,7 +17,7 @@ from msgspec import to_builtins
 
 from destinations.delivery import results
 from destinations.delivery.accounts import pause, throttle
-from destinations.delivery.answer import Shown, account, order, percentile, retry
+from destinations.delivery.answer import ShownAccount, account, order, percentile, retry
 from destinations.delivery.backoff import GROWING
 from destinations.delivery.ledger import (
     COLUMNS,
@@ -65,7 +65,7 @@ REFUSED = Verdict(
     code=100,
     reason="a Purchase without value (code 100, subcode 2804009, HTTP 400, trace T2)",
 )
-META = Shown(SHOP, ACCOUNT, KIND, PIXEL, 7 * 86_400)
+META = ShownAccount(SHOP, ACCOUNT, KIND, PIXEL, 7 * 86_400)
 
 
 def failed(row: OutboxRow, made: Attempt, verdict: Verdict) -> OutboxRow:

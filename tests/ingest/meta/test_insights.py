@@ -10,14 +10,20 @@ import pytest
 
 from ingest.meta import graph as client
 from ingest.meta.graph import Access, Away, Graph, Refused, Stopped, Throttled, pause_s, usage
-from ingest.meta.insights import AdAccount, ad_account, campaign_days, daily_budgets, with_budgets
+from ingest.meta.insights import (
+    InsightsAccount,
+    ad_account,
+    campaign_days,
+    daily_budgets,
+    with_budgets,
+)
 from ingest.spend.campaign_day import CampaignDay
 from simulator.meta.ads import Ads
 from simulator.meta.graph import GraphStandIn
 from simulator.meta.replies import error_body
 
 T = TypeVar("T")
-ACCOUNT = AdAccount("77", "EUR", "Europe/Paris")
+ACCOUNT = InsightsAccount("77", "EUR", "Europe/Paris")
 UNTIL = date(2026, 11, 26)
 
 
@@ -213,7 +219,7 @@ async def test_budgets_are_the_campaigns_or_the_sum_of_its_ad_sets_and_zero_whil
     graph = connected(stand_in)
     budgets = await asked(lambda: daily_budgets(graph, ACCOUNT))
     assert budgets == {"1": Decimal(50), "2": Decimal(0), "3": Decimal("30.50")}
-    yen = await asked(lambda: daily_budgets(graph, AdAccount("77", "JPY", "")))
+    yen = await asked(lambda: daily_budgets(graph, InsightsAccount("77", "JPY", "")))
     assert yen["1"] == Decimal(5_000)
 
 

@@ -7,7 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from aggregates.rfm.answer.overview import RfmSettings
-from orderwire.serve.predicted_ltv import AGAIN_S, PredictedLtv
+from orderwire.serve.predicted_ltv import AGAIN_S, LtvPredictor
 from processors.shopify.orders import Order
 from stream.store.sql.store import SqlStore
 from tests.aggregates.rfm.test_rfm_fold import fold, ticked
@@ -33,7 +33,7 @@ def placed(total: int, country: str = "US", **fields: Any) -> Order:
 @ON_ONE_STORE
 def test_first_orders_of_5_and_of_1000_usd_have_different_values(store: SqlStore) -> None:
     fold(store, [all_orders(simulated_shop(1, 1_000))], DAY)
-    ltv = PredictedLtv(store, SETTINGS)
+    ltv = LtvPredictor(store, SETTINGS)
     assert ltv(placed(500)) is None
     ltv.refit()
     low, high = ltv(placed(500)), ltv(placed(100_000))
@@ -50,7 +50,7 @@ def test_first_orders_of_5_and_of_1000_usd_have_different_values(store: SqlStore
 @ON_ONE_STORE
 def test_a_restart_gives_the_same_values(store: SqlStore) -> None:
     fold(store, [all_orders(simulated_shop(2, 800))], DAY)
-    one, other = PredictedLtv(store, SETTINGS), PredictedLtv(store, SETTINGS)
+    one, other = LtvPredictor(store, SETTINGS), LtvPredictor(store, SETTINGS)
     one.start()
     other.refit()
     try:
@@ -63,7 +63,7 @@ def test_a_restart_gives_the_same_values(store: SqlStore) -> None:
 @ON_ONE_STORE
 def test_other_currencies_and_other_shops_get_no_value(store: SqlStore) -> None:
     fold(store, [all_orders(simulated_shop(1, 800))], DAY)
-    ltv = PredictedLtv(store, SETTINGS)
+    ltv = LtvPredictor(store, SETTINGS)
     ltv.refit()
     assert ltv(placed(500)) is not None
     assert ltv(placed(500, currency="EUR")) is None
@@ -75,7 +75,7 @@ def test_a_shop_is_fitted_again_on_another_day_and_after_an_hour_without_a_model
     store: SqlStore,
 ) -> None:
     now = [0.0]
-    ltv = PredictedLtv(store, SETTINGS, lambda: now[0])
+    ltv = LtvPredictor(store, SETTINGS, lambda: now[0])
     ltv.refit()
     processor = fold(store, [[order("1"), order("2", day=DAY0 + 1)]], DAY)
     ltv.refit()

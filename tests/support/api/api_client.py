@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
 
 from aggregates.rfm.answer.overview import RfmSettings
-from destinations.delivery.answer import Shown
+from destinations.delivery.answer import ShownAccount
 from destinations.registry import KINDS
 from processors.orders.processor import OrdersProcessor
 from processors.shopify.orders import OrderEvent
@@ -27,7 +27,7 @@ from tests.support.shops.folding import rfm_orders
 Json = dict[str, Any]
 TODAY = DAY0 + 31
 NOW_MS = TODAY * 86_400_000 + 12 * 3_600_000
-META = Shown(SHOP, "meta", KINDS["meta"], "1234567890", 7 * 86_400)
+META = ShownAccount(SHOP, "meta", KINDS["meta"], "1234567890", 7 * 86_400)
 EAGER = ShopAnswerSettings(rfm=RfmSettings(refit_s=0.0), accounts=(META,))
 SETTINGS = ApiSettings(shops={SHOP: EAGER}, patience_s=60.0)
 

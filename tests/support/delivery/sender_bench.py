@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 from msgspec import to_builtins
 
-from destinations.delivery.answer import Shown, account
+from destinations.delivery.answer import ShownAccount, account
 from destinations.delivery.rows import OutboxRow
 from destinations.delivery.sender import OutboxSender, Tuning
 from destinations.delivery.transport import Answer, Call
@@ -25,7 +25,7 @@ from tests.support.delivery.capi_orders import (
     settings,
 )
 
-META = Shown(SHOP, ACCOUNT, KIND, PIXEL, 7 * 86_400)
+META = ShownAccount(SHOP, ACCOUNT, KIND, PIXEL, 7 * 86_400)
 SECRET = "app-s3cret"
 
 MINUTE_MS = 60_000

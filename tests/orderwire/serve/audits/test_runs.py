@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orderwire.serve.audits import capi, job
-from orderwire.serve.audits.step import Audited, Found, TryAgain
+from orderwire.serve.audits.step import Audited, StepResult, TryAgain
 from orderwire.serve.roles.query import api_settings
 from orderwire.serve.schedule.job import Turn
 from orderwire.settings.program import Settings
@@ -118,7 +118,7 @@ async def test_a_step_is_tried_three_times_in_all(
     left = [failures]
     real = capi.check_credentials
 
-    def flaky(audited: Audited) -> Found:
+    def flaky(audited: Audited) -> StepResult:
         if left[0]:
             left[0] -= 1
             raise TryAgain("Meta cannot be reached")
@@ -219,8 +219,10 @@ async def test_a_run_cut_short_goes_on_without_repeating_finished_steps(
     calls: list[str] = []
     turn = Turn(SHOP, NOW_MS, threading.Event())
 
-    def counted(name: str, step: Callable[[Audited], Found]) -> Callable[[Audited], Found]:
-        def call(audited: Audited) -> Found:
+    def counted(
+        name: str, step: Callable[[Audited], StepResult]
+    ) -> Callable[[Audited], StepResult]:
+        def call(audited: Audited) -> StepResult:
             calls.append(name)
             if name == "check_credentials":
                 turn.stop.set()
@@ -258,12 +260,12 @@ def test_a_record_that_comes_twice_or_late_changes_nothing(store: SqlStore) -> N
     assert latest == replace_run(run, run_id="three", days=30, started_ms=NOW_MS + 3)
 
 
-def replace_run(run: ledger.Run, **changes: Any) -> ledger.Run:
+def replace_run(run: ledger.AuditRun, **changes: Any) -> ledger.AuditRun:
     return run._replace(updated_ms=changes["started_ms"], **changes)
 
 
 def test_a_step_at_work_has_no_end_and_no_duration() -> None:
-    run = ledger.Run(SHOP, "capi", "one", "running", 365, NOW_MS, 0, NOW_MS, "[]", "{}")
+    run = ledger.AuditRun(SHOP, "capi", "one", "running", 365, NOW_MS, 0, NOW_MS, "[]", "{}")
     step = ledger.Step(SHOP, "capi", "one", 0, "pixel_info", "running", NOW_MS, 0, 0, "", "")
     shown = session_of(SHOP, [run], [step], NOW_MS).audits["capi"].steps
     assert isinstance(shown[0], AuditStep)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from simulator.servers.broker import KafkaBroker
 from simulator.servers.missing import Missing
 from stream.log.contract import Span
-from stream.log.kafka.reader import Watchdog
+from stream.log.kafka.reader import StuckDetector
 from stream.log.kafka.records import decode, encode, partition_of
 from stream.log.kafka.scan import lag
 from stream.log.kafka.settings import BODY_BYTES_MAX, KafkaSettings, Security
@@ -185,7 +185,7 @@ def test_lag_counts_what_waits_behind_the_positions_of_partitions_that_are_known
 
 
 def test_a_watchdog_bites_when_the_same_lag_stands_for_its_limit() -> None:
-    watchdog = Watchdog(60)
+    watchdog = StuckDetector(60)
     assert not watchdog.check_due(0)
     assert watchdog.check_due(15)
     assert not watchdog.checked(15, behind=True)
@@ -195,7 +195,7 @@ def test_a_watchdog_bites_when_the_same_lag_stands_for_its_limit() -> None:
 
 
 def test_a_watchdog_never_bites_a_reader_that_idles_or_moves() -> None:
-    watchdog = Watchdog(60)
+    watchdog = StuckDetector(60)
     watchdog.check_due(0)
     for now_s in range(15, 10_000, 15):
         assert not watchdog.checked(now_s, behind=False)
