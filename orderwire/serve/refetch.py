@@ -15,6 +15,7 @@ from orderwire.serve.schedule.job import Done, Job, Turn
 from orderwire.serve.schedule.services import Services
 from orderwire.settings.program import Settings
 from processors.orders.refetch import REFETCH, RefetchRow
+from stream.store.contract import Reading
 
 NAME: Final = "refetch"
 EVERY_S: Final = 30.0
@@ -32,7 +33,13 @@ def refetch_job(settings: Settings, services: Services) -> Job:
     refetching = Refetching(
         services, lambda name: admin_client(shops[name], services.store, patience_s=PATIENCE_S)
     )
-    return Job(NAME, EVERY_S, refetching.run, frozenset(shops))
+    return Job(NAME, EVERY_S, refetching.run, frozenset(shops), waiting=_waiting)
+
+
+def _waiting(reading: Reading, now_ms: int) -> set[str]:
+    """Shops with orders to fetch now."""
+    rows = reading.query("SELECT DISTINCT shop FROM order_refetch WHERE due_ms <= :now", now=now_ms)
+    return {row.shop for row in rows}
 
 
 class Refetching:

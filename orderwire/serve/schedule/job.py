@@ -6,6 +6,8 @@ import threading
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
+from stream.store.contract import Reading
+
 MAX_S = 900.0
 
 
@@ -43,3 +45,6 @@ class Job:
     """
     shops: Collection[str]
     max_s: float = MAX_S
+    waiting: Callable[[Reading, int], Collection[str]] | None = None
+    """(store, now in ms) -> the shops that have something to do. Where it is given the turns of all
+    others are put off together: a thousand idle shops cost one statement."""

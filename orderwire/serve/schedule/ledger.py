@@ -50,17 +50,61 @@ def register(transaction: Transaction, wanted: Collection[Place], now_ms: int) -
         )
 
 
-def due(reading: Reading, job: str, now_ms: int, at_most: int) -> list[str]:
-    """Shops whose turn has come and whom nobody has, the longest overdue first."""
+def due(
+    reading: Reading, job: str, now_ms: int, at_most: int, among: Collection[str] | None = None
+) -> list[str]:
+    """Shops whose turn has come and that nobody has claimed, longest overdue first: of all shops,
+    or of `among` and those whose last turn failed."""
+    condition, named = _among(among)
     rows = reading.query(
         "SELECT shop FROM scheduled_job"
-        " WHERE job = :job AND due_ms <= :now AND lease_until_ms <= :now"
+        f" WHERE job = :job AND due_ms <= :now AND lease_until_ms <= :now{condition}"
         " ORDER BY due_ms, shop LIMIT :at_most",
         job=job,
         now=now_ms,
         at_most=at_most,
+        **named,
     )
     return [row.shop for row in rows]
+
+
+def idle(reading: Reading, job: str, now_ms: int, busy: Collection[str]) -> bool:
+    """Whether a turn has come of a shop that has nothing to do."""
+    condition, named = _among(busy, negated=True)
+    return bool(
+        reading.query(
+            "SELECT 1 FROM scheduled_job"
+            f" WHERE job = :job AND due_ms <= :now AND lease_until_ms <= :now{condition} LIMIT 1",
+            job=job,
+            now=now_ms,
+            **named,
+        )
+    )
+
+
+def put_off(
+    transaction: Transaction, job: str, now_ms: int, due_ms: int, busy: Collection[str]
+) -> None:
+    """Count the turns of shops that have nothing to do as done, all together."""
+    condition, named = _among(busy, negated=True)
+    transaction.execute(
+        "UPDATE scheduled_job SET due_ms = :due, succeeded_ms = :now"
+        f" WHERE job = :job AND due_ms <= :now AND lease_until_ms <= :now{condition}",
+        job=job,
+        now=now_ms,
+        due=due_ms,
+        **named,
+    )
+
+
+def _among(shops: Collection[str] | None, *, negated: bool = False) -> tuple[str, dict[str, str]]:
+    """A condition: one of these shops, or one whose last turn failed."""
+    if shops is None:
+        return "", {}
+    named = {f"shop{number}": shop for number, shop in enumerate(sorted(shops))}
+    inside = f"shop IN ({', '.join(f':{name}' for name in named)})" if named else "1 = 0"
+    condition = f"(failures > 0 OR {inside})"
+    return f" AND {'NOT ' if negated else ''}{condition}", named
 
 
 def next_due_ms(reading: Reading, jobs: Iterable[str], now_ms: int) -> int | None:

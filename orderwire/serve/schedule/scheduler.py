@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import structlog
 
@@ -46,6 +46,14 @@ class _Running:
     started_s: float
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     outcome: Done | BaseException | None = None
+
+
+class _Due(NamedTuple):
+    found: list[tuple[Job, str]]
+    next_ms: int | None
+    failing: dict[str, int]
+    idle: list[tuple[Job, frozenset[str]]]
+    """Jobs with turns of shops that have nothing to do, and the shops that have."""
 
 
 class Scheduler:
@@ -132,15 +140,17 @@ class Scheduler:
             await self._in_transaction(self._register)
             self._registered_s = now_s
         free = [(job, self._free(job.name, now_s)) for job in self._jobs.values()]
-        found, next_ms, failing = await asyncio.to_thread(self._due, free)
+        due = await asyncio.to_thread(self._due, free)
         for job, _ in free:
-            self._metrics.failing(job.name, failing.get(job.name, 0))
-        for job, shop in found:
+            self._metrics.failing(job.name, due.failing.get(job.name, 0))
+        for job, busy in due.idle:
+            await self._in_transaction(partial(self._put_off, job, busy))
+        for job, shop in due.found:
             if (job.name, shop) not in self._running:
                 await self._begin(job, shop)
         pauses_s = [self._look_s]
-        if next_ms is not None:
-            pauses_s.append((next_ms - self._clock_ms()) / 1000)
+        if due.next_ms is not None:
+            pauses_s.append((due.next_ms - self._clock_ms()) / 1000)
         pauses_s += [
             each.started_s + self._slow_s - now_s
             for each in self._running.values()
@@ -160,20 +170,36 @@ class Scheduler:
         quick = sum(age_s < self._slow_s for age_s in ages_s)
         return max(0, min(PLACES - quick, PLACES + SLOW_PLACES - len(ages_s)))
 
-    def _due(
-        self, free: Sequence[tuple[Job, int]]
-    ) -> tuple[list[tuple[Job, str]], int | None, dict[str, int]]:
+    def _due(self, free: Sequence[tuple[Job, int]]) -> "_Due":
         now_ms = self._clock_ms()
         with self._store.snapshot() as snapshot:
+            busy = {
+                job.name: frozenset(job.waiting(snapshot, now_ms)) & frozenset(job.shops)
+                for job, _ in free
+                if job.waiting is not None
+            }
             found = [
                 (job, shop)
                 for job, places in free
                 if places
-                for shop in ledger.due(snapshot, job.name, now_ms, places)
+                for shop in ledger.due(snapshot, job.name, now_ms, places, busy.get(job.name))
                 if shop in job.shops
             ]
-            next_ms = ledger.next_due_ms(snapshot, [job.name for job, _ in free], now_ms)
-            return found, next_ms, ledger.failing_shops(snapshot)
+            return _Due(
+                found,
+                ledger.next_due_ms(snapshot, [job.name for job, _ in free], now_ms),
+                ledger.failing_shops(snapshot),
+                [
+                    (job, busy[job.name])
+                    for job, _ in free
+                    if job.name in busy and ledger.idle(snapshot, job.name, now_ms, busy[job.name])
+                ],
+            )
+
+    def _put_off(self, job: Job, busy: frozenset[str], transaction: Transaction) -> None:
+        now_ms = self._clock_ms()
+        due_ms = now_ms + int(job.every_s * 1000)
+        ledger.put_off(transaction, job.name, now_ms, due_ms, busy)
 
     async def _begin(self, job: Job, shop: str) -> None:
         now_ms, lease_ms = self._clock_ms(), int(self._lease_s * 1000)

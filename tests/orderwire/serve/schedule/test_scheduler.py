@@ -222,6 +222,49 @@ async def test_a_thousand_shops_that_wait_cost_next_to_nothing(store: SqlStore) 
     assert ran == set()
 
 
+async def test_shops_that_have_nothing_to_do_are_put_off_together_and_the_others_run(
+    store: SqlStore,
+) -> None:
+    clock, ran, busy = Clock(), list[str](), {SHOPS[7]}
+    job = Job(
+        "refetch",
+        30,
+        lambda turn: ran.append(turn.shop),
+        SHOPS,
+        waiting=lambda reading, now_ms: busy,
+    )
+    async with running(store, job, clock=clock):
+        await until(lambda: ran == [SHOPS[7]])
+        await until(lambda: shown(store, clock.ms + 1).overdue_s == 0)
+        busy.clear()
+        clock.ms += 30_000
+        await until(lambda: shown(store, clock.ms + 1).overdue_s == 0)
+        busy.add(SHOPS[8])
+        clock.ms += 30_000
+        await until(lambda: ran == [SHOPS[7], SHOPS[8]])
+    told = shown(store, clock.ms + 1)
+    assert (told.shops, told.failing) == (1_000, [])
+
+
+async def test_a_shop_whose_turn_failed_is_tried_again_though_it_has_nothing_to_do(
+    store: SqlStore,
+) -> None:
+    clock, ran, busy = Clock(), list[str](), {SHOPS[0]}
+
+    def run(turn: Turn) -> None:
+        ran.append(turn.shop)
+        if len(ran) == 1:
+            busy.clear()
+            raise StoreError("not now")
+
+    job = Job("refetch", 30, run, SHOPS[:3], waiting=lambda reading, now_ms: busy)
+    async with running(store, job, clock=clock):
+        await until(lambda: bool(shown_failing(store, clock)))
+        clock.ms += 10_000
+        await until(lambda: len(ran) == 2)
+        await until(lambda: not shown_failing(store, clock))
+
+
 HOLDER = """
 import asyncio, os, sys, time
 from prometheus_client import CollectorRegistry
