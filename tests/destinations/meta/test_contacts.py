@@ -39,8 +39,8 @@ NOBODY: dict[str, Any] = {
     "customer": {"id": 7},
     "email": None,
 }
-WITHOUT_ACCOUNT = {"webhook"}
-"""Processors of destinations that the shop has no account of."""
+IDLE = {"webhook", "ad_issues"}
+"""Processors that the shop has nothing for: no webhook account, no Meta app."""
 
 
 def answer(
@@ -193,7 +193,7 @@ def test_what_is_no_longer_allowed_is_forgotten_and_read_anew_when_it_is_again(
 async def test_where_no_shop_asks_for_them_nothing_runs_and_nothing_is_kept(
     shop_settings: Settings, store: SqlStore, log: SqliteLog
 ) -> None:
-    at_work = set(PROCESSORS) - {"contacts", *WITHOUT_ACCOUNT}
+    at_work = set(PROCESSORS) - {"contacts", *IDLE}
     assert set(running(shop_settings)) == set(feeds(shop_settings)) == at_work
     await log.append(records(deliveries(30)))
     await fold_all(shop_settings, log, store)
@@ -207,7 +207,7 @@ async def test_where_a_shop_asks_no_table_has_an_address_or_a_number(
 ) -> None:
     monkeypatch.setenv("SHOPIFY_KEEP_HASHED_CONTACTS", "true")
     allowing = Settings.load()
-    assert set(running(allowing)) == set(PROCESSORS) - WITHOUT_ACCOUNT
+    assert set(running(allowing)) == set(PROCESSORS) - IDLE
     shop_deliveries = deliveries(60)
     await log.append(records(shop_deliveries))
     await fold_all(allowing, log, store)
