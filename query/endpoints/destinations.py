@@ -92,7 +92,7 @@ def _day(reading: Reading, asked: Asked) -> int:
     return today(asked.now_ms, zone_of(reading, asked.shop, asked.settings.zone))
 
 
-def _accounts(
+def accounts_of(
     reading: Reading, shop: str, shown: tuple[ShownAccount, ...]
 ) -> dict[str, ShownAccount]:
     """Configured accounts, and earlier ones that only the store knows, by name."""
@@ -105,7 +105,7 @@ def _accounts(
 
 def _named(reading: Reading, shop: str, shown: tuple[ShownAccount, ...], name: str) -> ShownAccount:
     """The account of this name. Raises a 404."""
-    found = _accounts(reading, shop, shown)
+    found = accounts_of(reading, shop, shown)
     if name not in found:
         there = f"ask for {' or '.join(found)}" if found else "configure one, see docs/operation.md"
         raise not_found("this shop has no account of that name, and never had", there)
@@ -113,7 +113,7 @@ def _named(reading: Reading, shop: str, shown: tuple[ShownAccount, ...], name: s
 
 
 def _all(question: DestinationQuestion) -> Accounts:
-    found = _accounts(question.reading, question.shop, question.accounts)
+    found = accounts_of(question.reading, question.shop, question.accounts)
     return Accounts(
         items=[account(question.reading, each, question.now_ms) for each in found.values()],
         next_cursor=None,
@@ -129,7 +129,7 @@ def _capi(question: DestinationQuestion) -> CapiAccount:
     pixel_id = question.values["pixel"]
     of_meta = [
         each
-        for each in _accounts(question.reading, question.shop, question.accounts).values()
+        for each in accounts_of(question.reading, question.shop, question.accounts).values()
         if each.kind.name == META
     ]
     wanted = [each for each in of_meta if each.account == pixel_id or not pixel_id]
@@ -164,7 +164,7 @@ def _order(question: DestinationQuestion) -> Delivery:
 
 def _capi_order(question: DestinationQuestion) -> CapiDelivery:
     """The order's event for the account named meta; else for whichever of Meta's has one."""
-    found = _accounts(question.reading, question.shop, question.accounts)
+    found = accounts_of(question.reading, question.shop, question.accounts)
     of_meta = sorted(
         (each for each in found.values() if each.kind.name == META),
         key=lambda each: each.name != META,
@@ -300,7 +300,7 @@ async def _retry(asked: Asked, wanted: Retry, name: str | None) -> Json:
             if name is not None:
                 names = [_named(transaction, asked.shop, accounts, name).name]
             else:
-                found = _accounts(transaction, asked.shop, accounts).values()
+                found = accounts_of(transaction, asked.shop, accounts).values()
                 names = sorted({META, *(each.name for each in found if each.kind.name == META)})
             counts = [
                 retry(

@@ -17,6 +17,7 @@ from query.endpoints.counting import counting_since
 from query.endpoints.customers import FROM_MEMORY
 from query.endpoints.destinations import DESTINATIONS, RETRIES
 from query.endpoints.destinations import feeds as destination_feeds
+from query.endpoints.orders import ORDERS
 from query.endpoints.questions import answers
 from query.endpoints.statement_endpoint import STATEMENT
 from query.envelope import answered
@@ -301,6 +302,7 @@ ROUTES: Final[tuple[ApiRoute, ...]] = (
     *DESTINATIONS,
     *RETRIES,
     STATEMENT,
+    ORDERS,
     ApiRoute(
         "GET",
         "/v1/status",

@@ -98,6 +98,7 @@ ENVELOPE = {"shop", "as_of"}
         ("/v1/carts", "GET /v1/carts\n"),
         ("/v1/budget", "GET /v1/budget\n"),
         ("/v1/days", "GET /v1/days\n"),
+        ("/v1/orders/7", "GET /v1/orders/"),
         ("/v1/rfm/cohorts", "GET /v1/rfm/cohorts\n"),
         ("/v1/destinations/meta", "GET /v1/destinations/{name}\n"),
         ("/v1/destinations/meta/orders/1001", "GET /v1/destinations/{name}/orders/"),
