@@ -84,11 +84,27 @@ class Redacting:
         return left
 
     def watch(self) -> None:
-        """Erase records of redacted persons that arrived late; forget marks that are old enough."""
+        """Erase records of redacted persons that arrived late; forget marks that are old enough.
+
+        One pass for all redactions, from where the slowest is.
+        """
         with self.store.snapshot() as snapshot:
-            rows = steps.watching(snapshot)
-        for row in rows:
-            self._scan(row)
+            rows = [row for row in steps.watching(snapshot) if row.kind != SHOP]
+            marks = steps.marks_by_shop(snapshot)
+        if rows:
+            cursors = [json.loads(row.cursor) for row in rows]
+            slowest = {
+                place: min(cursor.get(place, 0) for cursor in cursors)
+                for place in set().union(*cursors)
+            }
+            scan = self._pass(slowest, marks, {})
+            for row in rows:
+                self._note(row, Scan(scan.cursor))
+            with self.store.begin() as transaction:
+                unparked(transaction, scan.parked)
+            if scan.erased:
+                log.info("late records redacted", records=scan.erased)
+                self._settled()
         with self.store.begin() as transaction:
             steps.close_old(transaction, self.clock_ms())
 
@@ -135,55 +151,75 @@ class Redacting:
         return [self.settings.spool] if log_file is None else [log_file]
 
     def _scan(self, row: RedactionRow) -> bool:
-        """Erase the log's records of the subject from where the redaction is; False where some are
-        not read by everybody yet."""
+        """Erase the log's records of the subject from where the redaction is; False where some from
+        before the first scan are not read by everybody yet."""
         with self.store.snapshot() as snapshot:
-            salt, marks = salt_of(snapshot), steps.marks_by_shop(snapshot, [row.shop])
-            needed = first_needed(snapshot)
-        cursor: dict[str, int] = json.loads(row.cursor)
-        matches, whole, erased = matcher(salt, marks), True, 0
-        parked_keys: set[Key] = set()
+            marks = steps.marks_by_shop(snapshot, [row.shop])
+        everybody = {row.shop: row.asked_ms} if row.kind == SHOP else {}
+        scan = self._pass(json.loads(row.cursor), marks, everybody)
+        self._note(row, scan)
+        return scan.whole
+
+    def _pass(
+        self,
+        cursor: dict[str, int],
+        marks: Mapping[str, Mapping[str, int]],
+        everybody: Mapping[str, int],
+    ) -> "Scan":
+        """Look at the records behind `cursor` that everybody has read."""
+        with self.store.snapshot() as snapshot:
+            matches, needed = matcher(salt_of(snapshot), marks), first_needed(snapshot)
+        scan = Scan(cursor)
 
         def rewrite(record: Record) -> Record | None:
-            mine = record.headers.get("shop") == row.shop
-            everybody = row.kind == SHOP and mine and record.time_ms <= row.asked_ms
-            if "redacted" in record.headers or not (everybody or (mine and matches(record))):
+            shop = record.headers.get("shop", "")
+            of_everybody = record.time_ms <= everybody.get(shop, -1)
+            if "redacted" in record.headers or not (of_everybody or matches(record)):
                 return None
             if record.topic == "parked":
-                parked_keys.add((row.shop, parked_id(record)))
+                scan.parked.add((shop, parked_id(record)))
             return blanked(record)
 
         for path in self._files():
-            if not path.exists():
-                continue
-            for topic in topics_of(path):
+            for topic in topics_of(path) if path.exists() else ():
                 place = topic if self.settings.log_file else f"spool/{topic}"
                 end = end_of(path, topic)
+                target = cursor.setdefault(f"{place} at first", end)
                 readers = {name for name, of in feeds(self.settings).items() if of == topic}
                 until = min([end, *(needed.get((name, topic, 0), 0) for name in readers)])
                 offset = cursor.get(place, 0)
                 while offset < until:
                     offset, replaced = rewrite_step(path, topic, offset, until, rewrite)
-                    erased += replaced
-                cursor[place] = max(offset, cursor.get(place, 0))
-                whole = whole and until >= end
-        self._note_scan(row, cursor, erased, parked_keys)
-        return whole
+                    scan.erased += replaced
+                cursor[place] = offset
+                scan.whole = scan.whole and until >= target
+        return scan
 
-    def _note_scan(
-        self, row: RedactionRow, cursor: Mapping[str, int], erased: int, parked_keys: set[Key]
-    ) -> None:
+    def _note(self, row: RedactionRow, scan: "Scan") -> None:
         with self.store.begin() as transaction:
-            unparked(transaction, parked_keys)
+            unparked(transaction, scan.parked)
             counts = json.loads(row.counts)
-            if erased:
-                counts["records"] = counts.get("records", 0) + erased
+            if scan.erased:
+                counts["records"] = counts.get("records", 0) + scan.erased
             steps.moved(
                 transaction,
                 row,
-                cursor=json.dumps(cursor, sort_keys=True),
+                cursor=json.dumps(scan.cursor, sort_keys=True),
                 counts=json.dumps(counts, sort_keys=True),
             )
+
+
+@dataclass(slots=True)
+class Scan:
+    """What one pass over the log's records has done."""
+
+    cursor: dict[str, int]
+    """By topic: the next offset to look at, and where its end was at the first pass."""
+    erased: int = 0
+    parked: set[Key] = field(default_factory=set)
+    """(shop, parked id) of parked records among them."""
+    whole: bool = True
+    """Everything from before the first pass was looked at."""
 
 
 def _forget_refetches(store: Store, shop: str, subject: Subject) -> int:

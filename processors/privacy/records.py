@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 import msgspec
@@ -16,11 +17,12 @@ from processors.privacy.subject import (
     mark,
     phone_digits,
 )
-from processors.shopify.tolerance import identifier
+from processors.shopify.tolerance import Rejected, identifier, mapping, micros, timestamp
 from stream.record import Record
 
 REDACTED_HEADER: Final = "redacted"
 KEPT_HEADERS: Final = ("source", "topic", "shop", "spool_topic", "set_aside_reason")
+_MADE: Final = ("created_at", "processed_at", "createdAt", "processedAt")
 _TOKENS: Final = frozenset({"token", "checkout_token", "cart_token", "checkoutToken", "cartToken"})
 _address: Final = re.compile(r"[^\s\"'<>@,;:\\]+@[^\s\"'<>@,;:\\]+")
 _digits: Final = re.compile(r"(?<![0-9])[0-9]{4,19}(?![0-9])")
@@ -76,12 +78,40 @@ def matcher(salt: str, marks: Mapping[str, Mapping[str, int]]) -> Matches:
         wanted = marks.get(shop)
         if not wanted or REDACTED_HEADER in record.headers:
             return False
-        return any(
-            record.time_ms <= wanted.get(mark(salt, shop, kind, value), -1)
+        asked = {
+            kind: asked_ms
             for kind, value in _names(record)
-        )
+            if (asked_ms := wanted.get(mark(salt, shop, kind, value))) is not None
+        }
+        # An order or a checkout that was redacted stays so; a person may come again.
+        if ORDER_ID in asked or TOKEN in asked:
+            return True
+        return bool(asked) and _made_ms(record) <= max(asked.values())
 
     return matches
+
+
+def _made_ms(record: Record) -> int:
+    """When what a record tells of was made: what came late was made before its redaction."""
+    try:
+        body = msgspec.json.decode(record.body)
+    except (ValueError, RecursionError):
+        return 0
+    told = [mapping(body), *(mapping(each) for each in mapping(mapping(body).get("data")).values())]
+    moments = [
+        micros(moment) // 1000
+        for each in told
+        for name in _MADE
+        if (moment := _moment(each.get(name))) is not None
+    ]
+    return min(moments, default=record.time_ms)
+
+
+def _moment(value: Any) -> datetime | None:
+    try:
+        return timestamp(value, "")
+    except Rejected:
+        return None
 
 
 def _names(record: Record) -> Iterator[tuple[str, str]]:

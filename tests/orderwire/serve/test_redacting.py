@@ -5,11 +5,13 @@ import stat
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from orderwire.serve.redacting import Redacting, answer_data_request
 from orderwire.settings.program import Settings
 from processors.privacy.rows import CLOSED, ERASED
 from processors.privacy.subject import is_redacted
+from stream.log.spool_file import aside, wrap
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
 from tests.support.shops.redacted_person import (
@@ -152,10 +154,10 @@ async def test_late_deliveries_bring_nobody_back_and_count_nobody_twice(
     before = totals(store)
     redacting = await redact(settings, store, log, "customers/redact")
     late = [one for one in records() if one.headers.get("topic") != "customers/merge"]
-    await log.append([delivery("orders/updated", order(1), NOW_MS - 500, "p-9"), *late])
+    retried = delivery("orders/updated", order(1), LATER + 60_000, "p-9")
+    await log.append([retried, *(structs.replace(one, time_ms=LATER + 9) for one in late)])
     await fold_all(settings, log, store)
     redacting.watch()
-    redacting._settled()
     assert [each for each in traces(settings, store) if "in table" in each] == []
     assert traces(settings, store) == []
     assert totals(store) == before
@@ -214,7 +216,7 @@ class Mortal:
 
 
 @pytest.mark.usefixtures("world")
-@pytest.mark.parametrize("dies_at", range(1, 12))
+@pytest.mark.parametrize("dies_at", range(1, 12, 2))
 async def test_a_redaction_that_is_killed_anywhere_goes_on(
     settings: Settings, store: SqlStore, log: SqliteLog, dies_at: int
 ) -> None:
@@ -295,3 +297,21 @@ async def test_records_that_somebody_has_not_read_wait(
     await fold_all(settings, log, store)
     assert redacting.work() == []
     assert traces(settings, store) == []
+
+
+@pytest.mark.usefixtures("world")
+async def test_what_waits_in_a_spool_is_erased_in_its_file(
+    settings: Settings, store: SqlStore, log: SqliteLog, tmp_path: Path
+) -> None:
+    spool = await SqliteLog.open(tmp_path / "spool.db")
+    await spool.append([wrap(one.topic, one) for one in records()])
+    await spool.append([aside(one, "too_large") for one in records()])
+    await spool.close()
+    await log.append([request()])
+    await fold_all(settings, log, store)
+    on_kafka = settings.model_copy(
+        update={"log_url": "kafka://127.0.0.1:1", "spool": tmp_path / "spool.db"}
+    )
+    assert Redacting(on_kafka, store, lambda: LATER).work() == []
+    held = (tmp_path / "spool.db").read_bytes()
+    assert [who for who in IDENTIFIERS if who.encode() in held] == []
