@@ -64,7 +64,7 @@ def address(reading: Reading, shop: str) -> SubscribedAddress | None:
 
 
 def keep(transaction: Transaction, shop: str, uri: str, now_ms: int) -> None:
-    """Remember the address; the watchdog holds Shopify to it from now on."""
+    """Store the address, to which the watchdog restores subscriptions from now on."""
     transaction.execute(
         "INSERT INTO subscribed (shop, uri, since_ms) VALUES (:shop, :uri, :now)"
         " ON CONFLICT (shop) DO UPDATE SET since_ms ="

@@ -21,7 +21,7 @@ NAME: Final = "refetch"
 EVERY_S: Final = 30.0
 AT_A_TIME: Final = 50
 PATIENCE_S: Final = 8.0
-"""A turn that fails is tried again by the schedule, and a stop is not held up."""
+"""A turn that fails is tried again by the schedule, and does not delay a stop."""
 PAUSES_MS: Final = (600_000, 3_600_000, 6 * 3_600_000, 24 * 3_600_000)
 """Before an order is fetched again that is still not whole; the last one repeats."""
 log = structlog.get_logger()

@@ -21,7 +21,7 @@ from stream.store.contract import Store
 NAME: Final = "watchdog"
 EVERY_S: Final = 600.0
 PATIENCE_S: Final = 8.0
-"""A turn that fails is tried again by the schedule, and a stop is not held up."""
+"""A turn that fails is tried again by the schedule, and does not delay a stop."""
 SILENT_ROLE_MS: Final = 60_000
 log = structlog.get_logger()
 

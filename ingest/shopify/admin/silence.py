@@ -15,11 +15,11 @@ LOOK_BACK_MS: Final = 24 * 3_600_000
 
 
 RETIRED_MS: Final = 48 * 3_600_000
-"""A topic that has not come for so long counts as switched off, if another one tells the same."""
+"""A topic that has not come for so long counts as switched off, if another one reports the same."""
 
 
 class Sign(NamedTuple):
-    """What the Admin API shows, and the topics each of which tells it for certain."""
+    """What the Admin API shows, and the topics each of which reports it for certain."""
 
     what: str
     key: str
@@ -92,7 +92,7 @@ def silent(
 def _judged(
     sign: Sign, last_ms: Mapping[str, int], expected: Collection[str], at_ms: int
 ) -> list[str]:
-    """Topics that have to tell a sign: those subscribed, those that came lately, else those that
+    """Topics that have to report a sign: those subscribed, those that came lately, else those that
     ever came; the first of them where no topic of the shop ever came."""
     lately = [
         topic
@@ -104,8 +104,8 @@ def _judged(
 
 
 def _newest(nodes: Sequence[Mapping[str, str]], field: str) -> str:
-    """Of changes only those well after the order was made: what happens with its making is told by
-    other topics, and need not be a delivery of its own."""
+    """Of changes only those well after the order was made: what happens with its making is reported
+    by other topics, and need not be a delivery of its own."""
     times = [
         node[field]
         for node in nodes
