@@ -147,7 +147,10 @@ class Cohorts(Struct, frozen=True, kw_only=True):
     ]
     margin: Annotated[
         float | None,
-        Meta(description="`AD_MARGIN`, by which revenue pays for ads; null counts revenue itself."),
+        Meta(
+            description="`AD_MARGIN`, by which revenue pays for ads; null counts revenue itself.",
+            examples=[0.4],
+        ),
     ]
     customers: Annotated[int, Meta(description="Customers ever.", examples=[23570])]
     repeat_rate: Annotated[

@@ -9,7 +9,7 @@ from pathlib import Path
 from processors.engine import rebuild
 from stream.store.contract import StoreUnavailable
 from stream.store.sql.store import SqlStore
-from tests.processors.test_rebuild import NOW_MS, finish, fold, numbers, program, rfm, ticked
+from tests.processors.engine.test_rebuild import NOW_MS, finish, fold, numbers, program, rfm, ticked
 from tests.support.shopify.orders import SHOP, order
 
 KILLS = 10
@@ -19,7 +19,7 @@ import sys
 from processors.engine import rebuild
 from stream.store.contract import StoreUnavailable
 from stream.store.sql.store import SqlStore
-from tests.processors.test_rebuild import NOW_MS, rfm
+from tests.processors.engine.test_rebuild import NOW_MS, rfm
 from tests.support.shopify.orders import SHOP
 
 rebuild.PAGE = rebuild.REMOVED = 7
@@ -49,7 +49,7 @@ def test_a_rebuild_killed_in_ten_places_ends_in_the_numbers_of_folding_alone(
     for _ in range(KILLS):
         child = subprocess.Popen(
             [sys.executable, "-c", REBUILDER, store_url],
-            cwd=Path(__file__).parents[2],
+            cwd=Path(__file__).parents[3],
             stdout=subprocess.PIPE,
         )
         assert child.stdout is not None

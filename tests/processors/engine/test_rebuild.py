@@ -124,20 +124,30 @@ def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rebuild, "REMOVED", 3)
 
 
-@PROPERTY
-@given(answer=st.lists(events(), min_size=1, max_size=25), seed=st.integers(0, 2**32))
-def test_a_rebuild_beside_folding_ends_where_folding_alone_does(
-    store: SqlStore, answer: list[OrderEvent], seed: int
-) -> None:
-    answer, rng = distinct_versions(answer), random.Random(seed)
+def folded_alone(store: SqlStore, answer: Sequence[OrderEvent]) -> dict[str, list[tuple[Any, ...]]]:
+    """The numbers of folding event by event, from nothing; the store is empty afterwards."""
     emptied(store)
-    fold_only = program(rfm())
+    processor = program(rfm())
     for event in answer:
-        fold(store, fold_only, [event])
-    ticked(store, fold_only)
+        fold(store, processor, [event])
+    ticked(store, processor)
     expected = numbers(store)
     emptied(store)
-    projection = rfm()
+    return expected
+
+
+def interleaved(
+    store: SqlStore,
+    projection: Projection,
+    answer: Sequence[OrderEvent],
+    rng: random.Random,
+    *,
+    requested: bool,
+) -> None:
+    """Fold these events in batches, with steps of rebuilds between them, and finish the last one.
+
+    With `requested` rebuilds are asked for meanwhile.
+    """
     processor, left = program(projection), list(answer)
     while left:
         choice = rng.random()
@@ -145,13 +155,22 @@ def test_a_rebuild_beside_folding_ends_where_folding_alone_does(
             size = rng.randint(1, 4)
             fold(store, processor, left[:size])
             left = left[size:]
-        elif choice < 0.6:
-            with store.begin() as transaction:
-                rebuild.request(transaction, projection, SHOP, NOW_MS)
+        elif choice < 0.6 and requested:
+            request(store, projection)
         else:
             rebuild.run(store, projection, SHOP, NOW_MS)
     finish(store, projection)
     ticked(store, processor)
+
+
+@PROPERTY
+@given(answer=st.lists(events(), min_size=1, max_size=25), seed=st.integers(0, 2**32))
+def test_a_rebuild_beside_folding_ends_where_folding_alone_does(
+    store: SqlStore, answer: list[OrderEvent], seed: int
+) -> None:
+    answer = distinct_versions(answer)
+    expected = folded_alone(store, answer)
+    interleaved(store, rfm(), answer, random.Random(seed), requested=True)
     assert numbers(store) == expected
     assert_nothing_is_left_of_other_generations(store)
 
@@ -161,29 +180,16 @@ def test_a_rebuild_beside_folding_ends_where_folding_alone_does(
 def test_a_mended_formula_mends_what_the_wrong_one_has_stored(
     store: SqlStore, answer: list[OrderEvent], seed: int
 ) -> None:
-    answer, rng = distinct_versions(answer), random.Random(seed)
-    emptied(store)
-    right = program(rfm())
-    for event in answer:
-        fold(store, right, [event])
-    ticked(store, right)
-    expected = numbers(store)
-    emptied(store)
+    answer = distinct_versions(answer)
+    expected = folded_alone(store, answer)
     half = len(answer) // 2
     wrong = program(rfm(version=1, factor=2))
     for event in answer[:half]:
         fold(store, wrong, [event])
     mended = rfm(version=2)
-    processor, left = program(mended), answer[half:]
     with store.begin() as transaction:
         rebuild.register(transaction, [mended])
-    while left:
-        if rng.random() < 0.5:
-            fold(store, processor, [left.pop(0)])
-        else:
-            rebuild.run(store, mended, SHOP, NOW_MS)
-    finish(store, mended)
-    ticked(store, processor)
+    interleaved(store, mended, answer[half:], random.Random(seed), requested=False)
     assert numbers(store) == expected
     assert_nothing_is_left_of_other_generations(store)
 
