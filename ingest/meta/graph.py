@@ -90,12 +90,13 @@ class Graph:
         account_id: str,
         wait: Callable[[float], bool],
         session: requests.Session | None = None,
+        tries: int = TRIES,
     ) -> None:
         """`wait` waits for so many seconds and says whether to stop instead of going on."""
         self._access, self._wait = access, wait
         self.account = f"act_{account_id.removeprefix('act_')}"
         self._session = session or requests.Session()
-        self._pause_s = 0.0
+        self._pause_s, self._tries = 0.0, tries
 
     def get(self, path: str, **parameters: str) -> Json:
         """One answer. Raises GraphError."""
@@ -126,11 +127,11 @@ class Graph:
             raise Stopped("asked to stop")
 
     def _call(self, method: str, path: str, parameters: Mapping[str, str]) -> Json:
-        for attempt in range(TRIES):
+        for attempt in range(self._tries):
             try:
                 return self._once(method, path, parameters)
             except Away:
-                if attempt == TRIES - 1:
+                if attempt == self._tries - 1:
                     raise
                 self.wait(TRY_AGAIN_S[attempt])
         raise AssertionError("unreachable")

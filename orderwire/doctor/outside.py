@@ -37,6 +37,8 @@ def check(shops: list[ShopSettings]) -> tuple[list[Line], list[tuple[str, float]
     for shop in shops:
         if shop.capi is not None:
             asked.append(("Meta's clock", partial(graph, shop.domain, shop.capi)))
+        if shop.meta.ad_account_id is not None:
+            asked.append(("", partial(_ads, shop)))
         if shop.admin_token is not None:
             asked.append(("Shopify's clock", partial(admin, shop)))
     with ThreadPoolExecutor(AT_ONCE) as pool:
@@ -47,6 +49,12 @@ def check(shops: list[ShopSettings]) -> tuple[list[Line], list[tuple[str, float]
         if answer.ahead_s is not None
     ]
     return [line for answer in answers for line in answer.lines], clocks
+
+
+def _ads(shop: ShopSettings) -> CheckResult:
+    from orderwire.doctor.ads import ad_spend
+
+    return CheckResult(ad_spend(shop))
 
 
 def graph(shop: str, capi: CapiSettings) -> CheckResult:
