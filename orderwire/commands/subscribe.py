@@ -102,6 +102,8 @@ def _run(url: str, shop: str, *, dry_run: bool, toml: bool, by_hand: bool, remov
     finally:
         store.close()
     _show(chosen.domain, uri, done, dry_run=dry_run)
+    if not remove and (warning := subscribing.secret_warning(chosen)):
+        typer.echo(warning)
     if done.problems:
         raise Refused(f"{len(done.problems)} subscriptions could not be changed")
 

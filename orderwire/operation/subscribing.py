@@ -15,6 +15,7 @@ from ingest.shopify.admin.subscriptions import (
     listed,
 )
 from orderwire.operation.output import Refused
+from orderwire.settings.program import ShopSettings
 from stream.store.contract import Reading, Transaction
 
 PATH = "/webhooks/shopify"
@@ -48,6 +49,25 @@ def subscribe(
     changes = difference(found, wanted, uri)
     problems = [] if dry_run or not changes else apply(client, changes, uri)
     return Subscribed(changes, problems, elsewhere(found, uri))
+
+
+def secret_warning(shop: ShopSettings) -> str:
+    """What to do so that deliveries to these subscriptions are not refused; "" if nothing.
+
+    An app's deliveries are signed with its client secret, those of webhooks made by hand with a
+    secret of the shop (docs/facts/shopify.md, "HMAC").
+    """
+    if shop.client_secret is None:
+        return (
+            "Deliveries are signed with the app's client secret: SHOPIFY_WEBHOOK_SECRET must hold"
+            " it."
+        )
+    if shop.client_secret.get_secret_value().encode() in shop.webhook_secrets:
+        return ""
+    return (
+        "Deliveries are signed with SHOPIFY_CLIENT_SECRET, and would be refused: add it to"
+        " SHOPIFY_WEBHOOK_SECRET, behind a comma."
+    )
 
 
 class SubscribedAddress(NamedTuple):

@@ -100,3 +100,21 @@ async def test_without_a_good_address_it_says_what_to_write(url: str) -> None:
     done = await run("--url", url)
     assert done.exit_code == 1
     assert "https" in done.output
+
+
+@pytest.mark.parametrize(
+    ("webhook_secret", "warning"),
+    [("secret", "add it to SHOPIFY_WEBHOOK_SECRET"), ("secret,client-secret", "")],
+)
+async def test_a_secret_that_would_refuse_the_app_s_deliveries_is_pointed_out(
+    monkeypatch: pytest.MonkeyPatch, webhook_secret: str, warning: str
+) -> None:
+    monkeypatch.setenv("SHOPIFY_WEBHOOK_SECRET", webhook_secret)
+    monkeypatch.setenv("SHOPIFY_CLIENT_ID", "client-id")
+    monkeypatch.setenv("SHOPIFY_CLIENT_SECRET", "client-secret")
+    async with AdminStandIn(books()) as admin:
+        monkeypatch.setenv("SHOPIFY_ADMIN_URL", admin.url)
+        done = await run("--url", URL, "--dry-run")
+    assert done.exit_code == 0, done.output
+    assert ("Deliveries are signed" in done.stdout) == bool(warning)
+    assert warning in done.stdout
