@@ -10,7 +10,7 @@ import secrets
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +31,7 @@ from orderwire.serve.roles.query import api_settings
 from processors.engine.feed import Feed
 from query.as_of import Spans
 from simulator.demo import screen
+from simulator.demo.admin_shop import AdminFeed, check_statement
 from simulator.demo.figures import RECENT, Aggregates, Figures, StoreReader, recent_percentiles
 from simulator.demo.stage import PIXEL, SHOP, ZONE, Stage, stage
 from simulator.proof import verify
@@ -98,6 +99,7 @@ class Demo:
         self._broken: dict[str, str] = {}
         self._aggregates: Aggregates | None = None
         self._graph: dict[str, object] = {}
+        self._feed: AdminFeed | None = None
 
     async def run(self) -> int:
         """Returns 0 when stopped by a signal, or when every check is right; 1 if one is not.
@@ -135,8 +137,8 @@ class Demo:
         options = self._options
         screen.print_plain(
             self._console,
-            f"orderwire demo: starting {'Kafka, PostgreSQL, ' if options.kafka else ''}a Graph "
-            f"stand-in and `serve` in {self._folder}",
+            f"orderwire demo: starting {'Kafka, PostgreSQL, ' if options.kafka else ''}stand-ins "
+            f"for Meta and Shopify's Admin API, and `serve`, in {self._folder}",
         )
         async with stage(
             self._folder,
@@ -171,7 +173,9 @@ class Demo:
         visits = self._noted(
             mangled(self._visits(), shop=SHOP, secret=self._secret, seed=options.seed)
         )
-        async with self._shown(there, reader, feeds):
+        feed = AdminFeed(there.http, there.ports.admin_url)
+        async with self._shown(there, reader, feeds), _beside(feed.run()):
+            self._feed = feed
             await self._send(there, history, "loading a year of orders", None)
             await there.log.append(self._spend())
             await self._until_settled(there, feeds, sent=False)
@@ -182,7 +186,11 @@ class Demo:
             self._phase = "all sent, waiting until everything has settled"
             await self._until_settled(there, feeds)
             self._phase = "checking"
-            return await verify.verify(
+            await feed.drain()
+            statement = await asyncio.to_thread(
+                check_statement, there.settings.shops[SHOP], there.store
+            )
+            checks = await verify.verify(
                 log=there.log,
                 store=there.store,
                 processors=processors,
@@ -195,6 +203,7 @@ class Demo:
                 folder=self._folder,
                 thread=asyncio.to_thread,
             )
+            return [*checks, statement]
 
     # What is sent
 
@@ -206,6 +215,8 @@ class Demo:
 
         def acknowledged(delivery: Delivery) -> None:
             self._acknowledged_in[place] += 1
+            if self._feed is not None:
+                self._feed.acknowledged(delivery)
             if self._options.orders is not None:
                 self._acknowledged[delivery.webhook_id] += 1
 
@@ -361,6 +372,18 @@ class Demo:
             graph=self._graph,
             aggregates=self._aggregates,
         )
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Run `work` during the block; what it posts may fail while the demo ends."""
+    task = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError, aiohttp.ClientError, TimeoutError):
+            await task
 
 
 async def _spans(there: Stage) -> Spans:

@@ -44,6 +44,8 @@ def introduction(ports: Ports, example: Delivery, body: Path, log: Path) -> list
         f"    -H 'X-Shopify-Hmac-Sha256: {example.headers['X-Shopify-Hmac-Sha256']}' \\",
         f"    --data-binary @{shlex.quote(str(body))}",
         f"  {get}/capi/orders/{example.key}   # what became of it",
+        f"  cd {shlex.quote(str(log.parent))}",
+        f"  {shlex.quote(sys.executable)} -m orderwire reconcile   # or doctor, backfill, …",
     ]
 
 

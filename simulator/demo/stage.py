@@ -43,6 +43,7 @@ class Ports:
     receiver: int
     api: int
     graph: int
+    admin: int
 
     @property
     def webhooks(self) -> str:
@@ -58,6 +59,11 @@ class Ports:
     def graph_url(self) -> str:
         """The URL of Meta's stand-in."""
         return f"http://127.0.0.1:{self.graph}"
+
+    @property
+    def admin_url(self) -> str:
+        """The URL of the Admin API's stand-in."""
+        return f"http://127.0.0.1:{self.admin}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +95,8 @@ def shop_variables(ports: Ports, secret: str, log_url: str, store_url: str) -> d
         "SHOPIFY_SHOP": SHOP,
         "SHOPIFY_WEBHOOK_SECRET": secret,
         "SHOPIFY_TIMEZONE": ZONE,
+        "SHOPIFY_ADMIN_URL": ports.admin_url,
+        "SHOPIFY_ADMIN_TOKEN": "shpat_static",
         "META_PIXEL_ID": PIXEL,
         "META_ACCESS_TOKEN": secrets.token_hex(16),
         "META_GRAPH_URL": ports.graph_url,
@@ -114,7 +122,7 @@ async def stage(
 
     Raises Missing, Died, NotReady, LogError, StoreError.
     """
-    ports = Ports(receiver_port or free_port(), api_port or free_port(), free_port())
+    ports = Ports(receiver_port or free_port(), api_port or free_port(), free_port(), free_port())
     async with AsyncExitStack() as stack:
         log_url, store_url = "sqlite:///data/log.db", "sqlite:///data/state.db"
         (folder / "data").mkdir()
@@ -122,6 +130,10 @@ async def stage(
             log_url, store_url = await _servers(stack)
         variables = shop_variables(ports, secret, log_url, store_url)
         environment = child_environment(variables)
+        # For commands that somebody tries in this folder.
+        settings_file = folder / ".env"
+        settings_file.touch(mode=0o600)
+        settings_file.write_text("".join(f"{k}={v}\n" for k, v in variables.items()))
         stack.enter_context(chdir(folder))
         stack.callback(children.end)
         python = sys.executable
@@ -138,12 +150,18 @@ async def stage(
             ],
             environment,
         )
+        children.start(
+            "admin",
+            [python, "-m", "simulator.admin.program", f"--port={ports.admin}", f"--shop={SHOP}"],
+            environment,
+        )
         children.start("serve", [python, "-m", "orderwire", "serve"], environment)
         http = await stack.enter_async_context(
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(2))
         )
         for url in (
             f"{ports.graph_url}/account",
+            f"{ports.admin_url}/healthz",
             f"http://127.0.0.1:{ports.receiver}/healthz",
             f"{ports.api_url}/healthz",
         ):

@@ -94,7 +94,7 @@ async def test_with_orders_it_ends_by_itself_having_checked_everything_and_leave
         r"-H 'X-Shopify-Hmac-Sha256: [\w+/]{43}=' \\\n +--data-binary @\S+/order\.json\n", printed
     )
     assert "all right: 3" in printed
-    assert printed.count(" ok ") == 8
+    assert printed.count(" ok ") == 9
     assert processes_below(tmp_path) == []
     assert below(tmp_path) == []
 
@@ -109,7 +109,7 @@ async def test_events_that_meta_does_not_take_fail_the_check_and_the_folder_is_k
         printed = await rest(process)
     assert process.returncode == 1, printed
     assert re.search(r"no event waiting for Meta +\d+ +\d+ events", printed)
-    assert "of 8 checks failed" in printed
+    assert "of 9 checks failed" in printed
     assert processes_below(tmp_path) == []
     (folder,) = below(tmp_path)
     assert f"data and logs are kept in {folder}" in printed
@@ -120,7 +120,7 @@ async def test_events_that_meta_does_not_take_fail_the_check_and_the_folder_is_k
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_it_cleanly_at_any_time(tmp_path: Path, number: signal.Signals) -> None:
     async with demo(tmp_path, *SMALL) as process:
-        await until(process, "live, 200" if number is signal.SIGINT else "starting a Graph")
+        await until(process, "live, 200" if number is signal.SIGINT else "starting stand-ins")
         process.send_signal(number)
         printed = await rest(process)
     assert process.returncode == 0, printed
