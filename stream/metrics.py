@@ -161,6 +161,7 @@ class ProcessorMetrics:
         families = _processor_families(registry) if shared is None else shared._families
         self._families: _ProcessorFamilies = families
         self.records = families.records.labels(processor)
+        self.ignored = families.ignored.labels(processor)
         self.parked = families.parked.labels(processor)
         self.fenced = families.fenced.labels(processor)
         self.retries = families.retries.labels(processor)
@@ -171,6 +172,7 @@ class ProcessorMetrics:
 
 class _ProcessorFamilies(NamedTuple):
     records: Counter
+    ignored: Counter
     parked: Counter
     fenced: Counter
     retries: Counter
@@ -183,6 +185,12 @@ def _processor_families(registry: CollectorRegistry) -> _ProcessorFamilies:
     label = ("processor",)
     return _ProcessorFamilies(
         Counter("orderwire_records", "Records folded", label, registry=registry),
+        Counter(
+            "orderwire_records_ignored",
+            "Records that this processor has nothing to do with, by their shape or by policy",
+            label,
+            registry=registry,
+        ),
         Counter(
             "orderwire_records_parked",
             "Records that could not be understood, with duplicates",

@@ -213,6 +213,7 @@ class Runner(Generic[Event]):
         await self._settling.settle(work, self._calls, partial(self._save, entries=entries))
         self._loaded.update({entry.partition: entry.offset + 1 for entry in entries})
         self._metrics.records.inc(len(entries))
+        self._metrics.ignored.inc(sum(each.outcome is None for each in decoded))
         self._metrics.batch_s.observe(time.perf_counter() - started)
         self._metrics.event_time_s.set(_newest_ms(entries) / 1000)
         self._behind.note(self._behind.rows_for(work))

@@ -201,6 +201,24 @@ async def test_what_cannot_be_understood_is_parked_with_its_reason_and_the_rest_
     assert {entry.record.body for entry in kept} == {b"bad", b"broken", b"poison"}
 
 
+async def test_records_that_policy_ignores_are_counted_and_neither_folded_nor_parked(
+    log: SqliteLog, store: SqlStore
+) -> None:
+    await log.append(records("1", "ignored", "2", "ignored", "ignored"))
+    registry, processor = CollectorRegistry(), Counting()
+    metrics = ProcessorMetrics(registry, processor.name)
+
+    def ignored() -> float | None:
+        return registry.get_sample_value(
+            "orderwire_records_ignored_total", {"processor": processor.name}
+        )
+
+    async with at_work(Runner(processor, log, store, metrics=metrics)):
+        await met(lambda: ignored() == 3.0)
+    assert counted(store) == {1: 1, 2: 1}
+    assert parked(store) == {}
+
+
 async def test_parking_one_record_twice_counts_once(log: SqliteLog, store: SqlStore) -> None:
     """A crash between parking and saving the position meets the record again."""
     await log.append(records("bad"))
