@@ -187,10 +187,10 @@ class Installation:
                 resource.getrusage(resource.RUSAGE_CHILDREN),
                 time.monotonic(),
             )
-            telling = asyncio.create_task(asyncio.to_thread(load.communicate))
-            while not telling.done():
-                await asyncio.wait([telling], timeout=1.0)
-                if not telling.done():
+            communicating = asyncio.create_task(asyncio.to_thread(load.communicate))
+            while not communicating.done():
+                await asyncio.wait([communicating], timeout=1.0)
+                if not communicating.done():
                     phase.lag_s.append(await self._lag_s(log, store))
             after, own = (
                 self._cpu(),
@@ -202,7 +202,7 @@ class Installation:
                 name: (after[name] - before.get(name, 0.0)) / (time.monotonic() - began_s)
                 for name in after
             }
-            phase.sender = json.loads((await telling)[0])
+            phase.sender = json.loads((await communicating)[0])
         deadline = time.monotonic() + DRAIN_S
         while await self._lag_s(log, store) > 0:
             assert time.monotonic() < deadline, f"still behind after {DRAIN_S} s"

@@ -110,7 +110,7 @@ def past(reading: Reading, shop: str, destination: str) -> dict[str, int]:
 
 def _shrunk(row: OutboxRow, days: int) -> OutboxRow:
     last = row.attempts.splitlines(keepends=True)[-1:]
-    # One millisecond more, where both times are the same, tells the two stages apart.
+    # One millisecond more, if both times are equal, distinguishes the two stages.
     gone_ms = row.received_ms + max(days * DAY_MS, FULL_MS + 1)
     return row._replace(
         attempts="".join(last), payload=b"", expires_ms=None, tidy_ms=gone_ms, checkout_token=""

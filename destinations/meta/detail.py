@@ -123,7 +123,7 @@ class Detail(NamedTuple):
     tags: frozenset[str]
     amounts: "Mapping[tuple[str, str], Money]"
     """(`total`|`subtotal`|`tax`|`shipping`|`shipping_tax`, `shop`|`presentment`) -> money, where
-    told; the first three of what was bought.
+    if given; the first three of what was bought.
 
     `shipping` is what the buyer paid for it, discounts off and taxes in; `shipping_tax` is the tax
     in it.

@@ -12,7 +12,7 @@ import phonenumbers
 from babel import Locale
 from phonenumbers import NumberParseException, PhoneNumberFormat
 
-# Neither hashed again nor passed through: nobody can tell what it is a hash of.
+# Neither hashed again nor passed through: nobody knows what it is a hash of.
 _already_hashed = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}").fullmatch
 _LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
 # Not email-validator: 85 us an address (this takes 2), and it writes punycode as Unicode, which

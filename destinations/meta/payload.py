@@ -266,7 +266,7 @@ def _contents(
 def net_revenue(worth: Money, items: Sequence[Item], settings: CapiSettings) -> Money | None:
     """`value` less what the items cost the shop; None if one of them has no cost.
 
-    A constant share of the value would tell Meta nothing that `value` does not.
+    A constant share of the value would be no information beside `value`.
     """
     bought = [item for item in items if item.quantity]
     costs = [item.properties.get(settings.cost_property or "") for item in bought]

@@ -63,7 +63,7 @@ _FIELDS = (
     " checkout_id confirmation_number reference source_identifier po_number"
 )
 EVENT_ID_FIELDS = frozenset(_FIELDS.split())
-"""What tells orders apart at the top of an order's body (Shopify: Order webhooks, 2023-10 to
+"""Identifiers at the top of an order's body (Shopify: Order webhooks, 2023-10 to
 2026-10); `order_id` is its `id`."""
 SHOP_FIELDS = frozenset({"name", "number", "order_number"})
 """Those that two shops count alike, each from its own first order."""
@@ -101,7 +101,7 @@ class CapiSettings:
     time."""
     late_payment: Literal["send", "skip"] = "send"
     """Of orders paid more than 48 hours after they were made (bank transfer, invoice): Meta no
-    longer tells the browser's event of the checkout from this one, so a shop whose pixel reports
+    longer recognises the browser's event of the checkout, so a shop whose pixel reports
     orders at checkout counts them twice. `send` them, and warn; `skip` where the pixel has reported
     them."""
     event_id: str = "{order_id}"

@@ -58,12 +58,16 @@ def json_orders(file: TextIO) -> Iterator[Json | BadOrder]:
         if not text.strip():
             continue
         try:
-            told = json.loads(text)
+            given = json.loads(text)
         except ValueError:
             yield BadOrder(line, "it is no JSON")
             continue
-        if isinstance(told, dict) and told.get("id") and ("created_at" in told or _is_gid(told)):
-            yield told
+        if (
+            isinstance(given, dict)
+            and given.get("id")
+            and ("created_at" in given or _is_gid(given))
+        ):
+            yield given
         else:
             yield BadOrder(line, "it is no order")
 

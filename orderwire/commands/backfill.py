@@ -142,12 +142,12 @@ def _from_file(settings: "Settings", shop: "ShopSettings", file: Path, partial: 
     zone = "UTC" if shop.zone is None else shop.zone.key
     store = open_store(settings)
     try:
-        with rated_progress("orders", found.orders) as told:
+        with rated_progress("orders", found.orders) as advance:
             taken = with_log(
                 settings,
                 store,
                 threading.Event(),
-                lambda services: take(file, shop.domain, zone, services.append, told),
+                lambda services: take(file, shop.domain, zone, services.append, advance),
             )
     finally:
         store.close()

@@ -45,7 +45,7 @@ def take(
     shop: str,
     zone: str,
     append: Callable[[Sequence[Record]], None],
-    told: Callable[[int], None],
+    advance: Callable[[int], None],
 ) -> int:
     """Append its good orders; how many. Raises Refused, LogError."""
     good = (each for each in _read(file) if not isinstance(each, BadOrder))
@@ -53,7 +53,7 @@ def take(
     while batch := list(islice(made, BATCH)):
         append(batch)
         taken += len(batch)
-        told(len(batch))
+        advance(len(batch))
     return taken
 
 

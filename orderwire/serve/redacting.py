@@ -255,9 +255,9 @@ async def answer_data_request(
                 deliveries += [
                     export.delivery(each.record) for each in entries if matches(each.record)
                 ]
-    told = {"shop": row.shop, "request": row.id, "stored": rows, "deliveries": deliveries}
+    report = {"shop": row.shop, "request": row.id, "stored": rows, "deliveries": deliveries}
     path = folder / f"{row.shop}-{''.join(c for c in row.id if c.isalnum() or c in '-_')[:64]}.json"
-    await asyncio.to_thread(_write, path, told)
+    await asyncio.to_thread(_write, path, report)
     with redacting.store.begin() as transaction:
         steps.moved(transaction, row, state=CLOSED, subject="", erased_ms=redacting.clock_ms())
     log.warning("a data request was answered: give the file to the merchant", path=str(path))
@@ -269,12 +269,12 @@ def _found(store: Store, row: RedactionRow) -> Subject:
         return found(snapshot, row.shop, steps.subject_of(row))
 
 
-def _write(path: Path, told: dict[str, Any]) -> None:
+def _write(path: Path, report: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     draft = path.with_suffix(".part")
     draft.unlink(missing_ok=True)
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(told, file, indent=1, ensure_ascii=False)
+        json.dump(report, file, indent=1, ensure_ascii=False)
     draft.replace(path)
 
 

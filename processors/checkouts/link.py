@@ -40,7 +40,7 @@ class LinkRow(NamedTuple):
     deleted_ms: int
     """Of a cart: the newest checkouts/delete that names it and no checkout."""
     begun_ms: int
-    """Of a cart: when it was made, once a carts/* record with items told of it."""
+    """Of a cart: when it was made, once a carts/* record with items has arrived."""
     checkout: str
     """The token of the only checkout that ever named it; "" for none, MANY for more than one: those
     are found by index."""

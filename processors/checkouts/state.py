@@ -52,7 +52,7 @@ class CheckoutRow(NamedTuple):
     """1 where an email address or phone number was given."""
     currency: str
     shop_currency: str
-    """The shop's own, in which a foreign buyer's checkout tells no amount."""
+    """The shop's own, in which a foreign buyer's checkout has no amount."""
     value: int
     recovery_url: str
     value_bin: int
@@ -135,7 +135,7 @@ def blank(
 
 
 def value_bin(value: int) -> int:
-    """Four bins per doubling, by integers alone, so that every machine agrees: 0 for nothing, else
+    """Four bins per doubling, by integers only, so that every machine agrees: 0 for nothing, else
     1 + 4 log2 and two bits of the rest."""
     if value <= 0:
         return 0
@@ -254,7 +254,7 @@ def settled(row: CheckoutRow, now_ms: int, after_minutes: int) -> CheckoutRow:
 
     | state | rule |
     |---|---|
-    | `open` | nothing below; the reader tells active (idle < T) from abandoned, by the last touch |
+    | `open` | nothing below; the reader splits active (idle < T) and abandoned, by the last touch |
     | `completed` | an order (its, customer's, cart's) or `completed_at` before it lay idle for T |
     | `recovered_direct` | its own order, or `completed_at`, came after it had lain idle for T |
     | `recovered_assisted` | customer or cart ordered after the last touch, <= 7 days abandoned |

@@ -104,7 +104,7 @@ class RefundCreated(msgspec.Struct, frozen=True, kw_only=True):
     order_id: str
     refund: Refund
     currency: str | None
-    """That of the refund's amounts: the shop's where the refund tells it, else the one in which the
+    """That of the refund's amounts: the shop's if the refund has it, else the one in which the
     buyer was paid."""
     lacking: Lacking | None = None
     """As `Order.lacking`, of the refund."""

@@ -68,7 +68,7 @@ async def _stream(services: ApiServices, asked: Asked, response: web.StreamRespo
     silent_s = 0.0
     while services.ready:
         wrote = False
-        # What does not answer now is asked again at the next look; /readyz tells of it.
+        # What does not answer now is asked again at the next look; /readyz reports it.
         with contextlib.suppress(LogError, StoreError):
             live = await _live(services, asked)
             if live != shown:

@@ -1,4 +1,4 @@
-"""Computes from the deliveries alone what must be true once all of them have been processed.
+"""Computes only from the deliveries what must be true once all of them have been processed.
 
 It shares no code with processors/, so that each number has two derivations (docs/architecture.md,
 "Entities and versions"; docs/facts/analytics.md, "Which orders count").
@@ -51,7 +51,7 @@ class ExpectedOrder(NamedTuple):
     """In the shop's offset, as its times carry it."""
     customer_id: str | None
     email_sha256: str | None
-    """Of the trimmed, lower-cased address: tells guests apart."""
+    """Of the trimmed, lower-cased address: identifies guests."""
     paid: bool
     """The newest state is paid for, refunded parts or not."""
     ever_paid: bool
@@ -71,7 +71,7 @@ class ExpectedCheckout(NamedTuple):
     """By its own `completed_at`, or by an order that names it."""
     total: int
     currency: str
-    """The buyer's, in which a checkout tells its prices."""
+    """The buyer's, in which a checkout has its prices."""
     updated_at: datetime
 
 

@@ -21,7 +21,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     headers: Mapping[str, str]
     key: str
-    """Of what it tells: the order's id or the checkout's or cart's token."""
+    """Of its object: the order's id or the checkout's or cart's token."""
     kind: str = "genuine"
     """`genuine`, or what the mangler did to it (simulator/shop/mangle.py)."""
     expected_status: int = 200

@@ -280,7 +280,7 @@ class ShopSimulator:
                 )
             )
         if paid_later:
-            # Within the same second: only X-Shopify-Triggered-At tells which state is newer.
+            # Within the same second only X-Shopify-Triggered-At says which state is newer.
             changes.touch(sale, at + timedelta(microseconds=300))
             sale.financial_status = "paid"
             deliveries += self._deliveries(("orders/paid", "orders/updated"), sale, event_id)

@@ -46,7 +46,7 @@ LOST_AND_SENT = ["lost", "sent"]
 
 
 class Clock:
-    """Time that stands still until told otherwise; sleeping moves it."""
+    """Time that only sleeping, or a test, moves."""
 
     def __init__(self, ms: int) -> None:
         self.ms = ms

@@ -21,7 +21,7 @@ DAY_MS = 24 * HOUR_MS
 
 
 class Trouble(StrEnum):
-    """What a stand-in may be told to do with a request."""
+    """Faults that a stand-in can be given for a request."""
 
     UNAVAILABLE = "unavailable"
     """It fails, and has nothing."""

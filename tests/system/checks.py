@@ -164,7 +164,7 @@ def assert_aggregates_are_sums(store: SqlStore) -> None:
 
 
 async def assert_api_agrees(system: System, orders: Iterable[ExpectedOrder]) -> None:
-    """The API (role `query`) tells what the oracle counted, and how many events Meta has."""
+    """The API (role `query`) answers what the oracle counted, and how many events Meta has."""
     counted = [
         order for order in orders if order.counted and (order.customer_id or order.email_sha256)
     ]

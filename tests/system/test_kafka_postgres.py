@@ -74,7 +74,7 @@ def beat_ms(system: System, pid: int) -> int:
 
 
 def counted(system: System, name: str) -> dict[int, float]:
-    """Sum of a counter, by the process that told it with its last sign of life."""
+    """Sum of a counter, by the process that wrote it with its last heartbeat."""
     with system.store() as store, store.snapshot() as snapshot:
         rows = snapshot.query("SELECT pid, metrics FROM roles")
     return {

@@ -32,7 +32,7 @@ def warehouse(url: str) -> Mapping[str, str | bool]:
     }
 
 
-def told(hooks: WebhookReceiver, event_type: str) -> list[str]:
+def answer(hooks: WebhookReceiver, event_type: str) -> list[str]:
     """Orders of which the receiver has an event of this type, as often as it came."""
     return sorted(
         event.body["data"]["order_id"]
@@ -45,7 +45,7 @@ def told(hooks: WebhookReceiver, event_type: str) -> list[str]:
 def has_all(hooks: WebhookReceiver, system: System, sold: list[str]) -> bool:
     """Whether both have every sale, and once."""
     to_meta = sorted(system.graph.account.kept_ids(PIXEL))
-    return told(hooks, "order.paid") == sold and to_meta == sold
+    return answer(hooks, "order.paid") == sold and to_meta == sold
 
 
 @pytest.mark.timeout(300)
@@ -72,8 +72,8 @@ async def test_a_receiver_of_webhooks_hears_of_every_sale_beside_meta(tmp_path: 
                     await asyncio.sleep(0.05)
             await system.settled()
 
-            assert told(hooks, "order.cancelled") == [str(CANCELLED)]
-            assert told(hooks, "order.paid") == sold
+            assert answer(hooks, "order.cancelled") == [str(CANCELLED)]
+            assert answer(hooks, "order.paid") == sold
             assert not hooks.conflicts
             assert set(hooks.answers) == {"204"}
             _, found = await system.fresh("/v1/destinations")

@@ -294,7 +294,7 @@ class Budget(Struct, frozen=True, kw_only=True):
         list[Campaign], Meta(description="Every campaign, by spend, the largest first.")
     ]
     unattributed: Annotated[
-        Unassigned, Meta(description="Orders of which no link tells where they came from.")
+        Unassigned, Meta(description="Orders of which no link says where they came from.")
     ]
     direct: Annotated[
         Unassigned, Meta(description="Orders by a link into the shop without any campaign.")

@@ -33,7 +33,7 @@ class SpendRow(NamedTuple):
     """The ad account's day, days since 1970-01-01."""
     channel: str
     campaign: str
-    """What tells campaigns apart: the id, or `name:` and the name where a report has no id."""
+    """The campaign's identity: the id, or `name:` and the name where a report has no id."""
     campaign_id: str
     campaign_name: str
     reported_us: int

@@ -59,7 +59,7 @@ class AbandonmentRate(Struct, frozen=True, kw_only=True):
 
     value: Annotated[float | None, Meta(description="`abandoned` by `carts`.", examples=[0.702])]
     carts: Annotated[
-        int, Meta(description="Checkouts that are old enough to tell.", examples=[1840])
+        int, Meta(description="Checkouts that are old enough to count.", examples=[1840])
     ]
     abandoned: Annotated[
         int, Meta(description="Those that lay idle before any order.", examples=[1292])

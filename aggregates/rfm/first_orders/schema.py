@@ -52,7 +52,7 @@ class FirstOrdersLtv(Struct, frozen=True, kw_only=True):
     shrunk_to_mean: Annotated[
         bool | None,
         Meta(
-            description="Whether first orders tell nothing of later ones: then later orders count"
+            description="Whether first orders say nothing of later ones: then later orders count"
             " with their mean.",
             examples=[False],
         ),

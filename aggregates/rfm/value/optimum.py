@@ -117,7 +117,7 @@ def _newton(objective: _Penalised, at: Floats, curvature: Floats | None) -> tupl
 
 
 def _better(new_value: float, new_gradient: Floats, value: float, slope: float) -> bool:
-    """Near the optimum values agree to their last digit, and only the gradient still tells."""
+    """Near the optimum values agree to their last digit, and only the gradient still differs."""
     if not np.isfinite(new_value):
         return False
     tie = 1e-13 * max(abs(value), 1.0)

@@ -51,7 +51,7 @@ def read_access(client: AdminClient) -> ReadAccess:
 
 
 def _personal(client: AdminClient, scopes: frozenset[str]) -> bool:
-    """Found out with one order: no list tells which data is approved."""
+    """Found out with one order: no list says which data is approved."""
     if ORDERS not in scopes:
         return False
     try:

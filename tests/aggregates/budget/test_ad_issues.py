@@ -45,27 +45,27 @@ def notice(value: Any, field: str = "with_issues_ad_objects", time_s: int = NOW_
 def fold(store: SqlStore, *entries: Entry) -> dict[str, list[str]]:
     processor = AdIssuesProcessor()
     for entry in entries:
-        told = processor.decode(entry)
-        if told is not None:
+        found = processor.decode(entry)
+        if found is not None:
             with store.begin() as transaction:
-                processor.apply(transaction, [told], NOW_S * 1000)
+                processor.apply(transaction, [found], NOW_S * 1000)
     with store.snapshot() as snapshot:
         return by_campaign(open_issues(snapshot, SHOP, NOW_S * 1000 - KEPT_MS))
 
 
-def test_a_problem_of_a_campaign_is_told_with_its_code_and_reason(store: SqlStore) -> None:
+def test_a_problem_of_a_campaign_is_reported_with_its_code_and_reason(store: SqlStore) -> None:
     assert fold(store, notice({**PROBLEM, "id": 12, "level": "CAMPAIGN"})) == {
         "12": ["Meta reports a problem of the campaign (code 1815869): Ad rejected"]
     }
 
 
 def test_a_problem_of_an_ad_is_its_campaigns_once_that_is_known(store: SqlStore) -> None:
-    told = ["Meta reports a problem of ad 555 (code 1815869): Ad rejected"]
-    assert fold(store, notice(PROBLEM)) == {"": told}
+    found = ["Meta reports a problem of ad 555 (code 1815869): Ad rejected"]
+    assert fold(store, notice(PROBLEM)) == {"": found}
     with store.begin() as transaction:
         (issue,) = open_issues(transaction, SHOP, 0)
         settle(transaction, [issue._replace(campaign_id="12")])
-    assert fold(store, notice(PROBLEM, time_s=NOW_S + 5)) == {"12": told}
+    assert fold(store, notice(PROBLEM, time_s=NOW_S + 5)) == {"12": found}
 
 
 def test_an_object_that_left_processing_well_has_no_issue_any_more_in_any_order(
@@ -84,7 +84,7 @@ def test_an_object_that_left_processing_well_has_no_issue_any_more_in_any_order(
     assert fold(store, refused) == {"": ["Meta has reviewed ad 555: Disapproved"]}
 
 
-def test_any_other_field_about_an_object_is_told_by_its_name(store: SqlStore) -> None:
+def test_any_other_field_about_an_object_is_reported_by_its_name(store: SqlStore) -> None:
     fatigue = notice({"id": "9", "level": "AD"}, "creative_fatigue")
     assert fold(store, fatigue) == {"": ["Meta reports creative fatigue of ad 9"]}
 
@@ -92,7 +92,7 @@ def test_any_other_field_about_an_object_is_told_by_its_name(store: SqlStore) ->
 @pytest.mark.parametrize(
     "value", [None, [], {"level": "AD"}, {"id": "act_5"}, {"id": True}, "text"]
 )
-def test_what_is_about_no_object_is_left_alone(value: Any) -> None:
+def test_what_is_about_no_object_is_left_unchanged(value: Any) -> None:
     assert notices(notice(value)) == []
 
 
@@ -122,10 +122,10 @@ rows = st.builds(
 )
 
 
-@given(told=st.lists(rows, min_size=1, max_size=4))
-def test_notices_end_in_the_same_row_in_any_order(told: list[AdIssue]) -> None:
+@given(found=st.lists(rows, min_size=1, max_size=4))
+def test_notices_end_in_the_same_row_in_any_order(found: list[AdIssue]) -> None:
     ends = set()
-    for order in itertools.permutations(told):
+    for order in itertools.permutations(found):
         row: AdIssue | None = None
         for each in order:
             row = newer(row, each)

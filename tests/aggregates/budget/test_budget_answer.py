@@ -342,7 +342,7 @@ def test_the_days_that_are_asked_for_change_what_is_shown_and_not_what_is_advise
 def test_spend_reported_by_name_and_later_with_its_id_counts_once(
     store: SqlStore, days: tuple[int, ...]
 ) -> None:
-    """Two days are told again with the id, under which the links know it; the third stays as it
+    """Two days are reported again with the id, under which the links know it; the third stays as it
     was, and is the same campaign's."""
     by_name = [
         report(Cost(TODAY - day, "meta", "", "Summer", "USD", 1000, 1, None)) for day in days

@@ -187,20 +187,20 @@ def test_carts_count_on_the_shop_s_day_on_which_they_were_left(store: SqlStore) 
         } == {day: (2, 1)}
 
 
-def test_only_the_metrics_asked_for_are_told(store: SqlStore) -> None:
+def test_only_the_metrics_asked_for_are_reported(store: SqlStore) -> None:
     fold_days(store, events_of_shop(1, 40), [])
     for item in answer(store, metrics="orders, roas")["items"]:
         assert set(item) == {"day", "by", "orders", "roas"}
     assert set(answer(store)["items"][0]) == {"day", "by", *METRICS}
 
 
-def test_without_a_range_the_last_30_days_are_told_each_once(store: SqlStore) -> None:
+def test_without_a_range_the_last_30_days_are_reported_each_once(store: SqlStore) -> None:
     fold_days(store, events_of_shop(1, 40), [])
     days = [item["day"] for item in answer(store)["items"]]
     assert days == [day_text(LAST - n) for n in range(30)]
 
 
-def test_many_values_are_told_apart_by_revenue_and_the_rest_is_one(store: SqlStore) -> None:
+def test_many_values_are_distinguished_by_revenue_and_the_rest_is_one(store: SqlStore) -> None:
     events = [
         replace(order(f"{n}", total=100 * n, day=LAST), country=f"C{n}") for n in range(1, 41)
     ]

@@ -26,7 +26,7 @@ def test_where_it_can_be_fetched_the_whole_order_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize(
-    "told",
+    "arrived",
     [
         event_entry(ONE),
         classic_entry(ONE),
@@ -34,8 +34,8 @@ def test_where_it_can_be_fetched_the_whole_order_is_waited_for() -> None:
     ],
     ids=["events", "classic", "query_errors"],
 )
-def test_any_other_order_is_sent_as_it_came(told: Entry) -> None:
-    assert isinstance(processor(SHOP).decode(told), Order)
+def test_any_other_order_is_sent_as_it_came(arrived: Entry) -> None:
+    assert isinstance(processor(SHOP).decode(arrived), Order)
 
 
 def test_where_it_cannot_be_fetched_it_is_sent_as_it_came() -> None:

@@ -51,7 +51,7 @@ class State(NamedTuple):
     refunds: tuple[Json, ...] = ()
 
     def body(self, *, answer: bool = True) -> Json:
-        """`told`: with the fields that Shopify updates; very old bodies lack them."""
+        """With the fields that Shopify updates; very old bodies lack them."""
         subtotal = self.current / 1.1
         lines = [
             {"id": 1, "variant_id": 11, "quantity": 1, "price_set": usd(60)},

@@ -53,7 +53,7 @@ def test_a_notice_is_verified_by_its_secret_and_by_nothing_else(
     assert meta.verify([secret], CIMultiDict(), body) is None
 
 
-def test_shops_that_share_an_app_are_told_apart_by_their_ad_account() -> None:
+def test_shops_that_share_an_app_are_distinguished_by_their_ad_account() -> None:
     one, two = (
         MetaApp(f"{name}.myshopify.com", b"shared", "word", ad_account_id)
         for name, ad_account_id in (("one", "1"), ("two", "2"))

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ingest.pixel.rates import Rate, Rates, sender
-from tests.support.api.receiving import SHOP, at_once, running
+from tests.support.api.receiving import SHOP, immediate_log, running
 
 POST = {
     "shop": SHOP,
@@ -27,7 +27,7 @@ async def test_a_browser_in_a_sandbox_may_post() -> None:
         "Access-Control-Request-Method": "POST",
         "Access-Control-Request-Headers": "content-type",
     }
-    async with running(at_once(), pixel=True) as receiver:
+    async with running(immediate_log(), pixel=True) as receiver:
         preflight = await receiver.client.options("/pixel", headers=asks)
         assert preflight.status == 204
         assert preflight.headers["Access-Control-Allow-Origin"] == "*"
@@ -40,7 +40,7 @@ async def test_a_browser_in_a_sandbox_may_post() -> None:
 
 
 async def test_only_known_fields_of_a_known_form_reach_the_log() -> None:
-    log = at_once()
+    log = immediate_log()
     hostile = text(
         id=1,
         token="other-token",
@@ -86,7 +86,7 @@ async def test_only_known_fields_of_a_known_form_reach_the_log() -> None:
     ],
 )
 async def test_a_post_without_a_known_shop_event_and_token_is_refused(body: bytes) -> None:
-    log = at_once()
+    log = immediate_log()
     async with running(log, pixel=True) as receiver:
         answer = await receiver.client.post("/pixel", data=body)
         assert answer.status == 400
@@ -94,7 +94,7 @@ async def test_a_post_without_a_known_shop_event_and_token_is_refused(body: byte
 
 
 async def test_a_body_over_8_kb_is_refused() -> None:
-    log = at_once()
+    log = immediate_log()
     async with running(log, pixel=True) as receiver:
         answer = await receiver.client.post("/pixel", data=text(padding="x" * 9_000))
         assert answer.status == 413
@@ -106,7 +106,7 @@ async def test_a_body_over_8_kb_is_refused() -> None:
 
 
 async def test_an_address_that_posts_too_much_is_limited_and_webhooks_are_not() -> None:
-    log = at_once()
+    log = immediate_log()
     async with running(log, pixel=True) as receiver:
         statuses = [
             (await receiver.client.post("/pixel", data=text(event_id=str(number)))).status
@@ -118,7 +118,7 @@ async def test_an_address_that_posts_too_much_is_limited_and_webhooks_are_not() 
 
 
 async def test_without_a_shop_that_sends_to_meta_there_is_no_such_address() -> None:
-    async with running(at_once()) as receiver:
+    async with running(immediate_log()) as receiver:
         assert (await receiver.client.post("/pixel", data=text())).status == 404
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ingest.pixel.script import script
-from tests.support.api.receiving import SHOP, Held, at_once, running
+from tests.support.api.receiving import SHOP, Held, immediate_log, running
 
 ALL_YES = {
     "analyticsProcessingAllowed": True,
@@ -51,7 +51,7 @@ async def run(
 
 async def test_the_pixel_sends_what_only_the_browser_knows() -> None:
     steps = [checkout("checkout_started"), checkout("checkout_completed", query="?fbclid=IwAR0x")]
-    log = at_once()
+    log = immediate_log()
     answered, bodies = await run(
         log, steps, customerPrivacy=ALL_YES, cookies={"_fbp": FBP, "_fbc": FBC}
     )
@@ -76,7 +76,7 @@ async def test_the_pixel_sends_what_only_the_browser_knows() -> None:
 
 async def test_without_consent_to_marketing_only_the_choices_are_sent() -> None:
     answered, (body,) = await run(
-        at_once(),
+        immediate_log(),
         [
             {"name": "page_viewed", "event": {"context": page("?fbclid=IwAR0x")}},
             checkout("checkout_completed"),
@@ -95,7 +95,7 @@ async def test_without_consent_to_marketing_only_the_choices_are_sent() -> None:
 async def test_the_click_of_the_landing_page_is_remembered_until_the_checkout() -> None:
     landed = {"name": "page_viewed", "event": {"context": page("?FBCLID=IwAR0y&utm_source=x")}}
     _, (body,) = await run(
-        at_once(), [landed, checkout("checkout_completed")], customerPrivacy=ALL_YES
+        immediate_log(), [landed, checkout("checkout_completed")], customerPrivacy=ALL_YES
     )
     assert body["clicks"] == {"fbclid": "IwAR0y"}
     assert "fbc" not in body
@@ -104,7 +104,7 @@ async def test_the_click_of_the_landing_page_is_remembered_until_the_checkout() 
 async def test_a_refusal_after_the_checkout_is_sent_for_its_token() -> None:
     refused = {"name": "visitorConsentCollected", "event": {"customerPrivacy": ALL_NO}}
     _, bodies = await run(
-        at_once(), [checkout("checkout_completed"), refused], customerPrivacy=ALL_YES
+        immediate_log(), [checkout("checkout_completed"), refused], customerPrivacy=ALL_YES
     )
     assert bodies[1]["checkout_token"] == "c0ffee00c0ffee00"
     assert bodies[1]["consent"]["marketing"] is False
@@ -114,7 +114,7 @@ async def test_a_refusal_after_the_checkout_is_sent_for_its_token() -> None:
 async def test_a_browser_that_blocks_storage_and_cookies_still_reports() -> None:
     broken = script(SHOP, "https://orders.example.com").replace("browser.", "absent.")
     assert "absent.cookie" in broken
-    log = at_once()
+    log = immediate_log()
     async with running(log, pixel=True) as receiver:
         endpoint = str(receiver.client.make_url("/pixel"))
         text = broken.replace("https://orders.example.com/pixel", endpoint)

@@ -19,7 +19,7 @@ from tests.support.api.receiving import (
     SECRET,
     SHOP,
     Held,
-    at_once,
+    immediate_log,
     running,
     signed,
     until,
@@ -30,7 +30,7 @@ from tests.support.shopify import golden
 
 
 async def test_a_signed_order_is_in_the_log_byte_for_byte_before_the_200() -> None:
-    log = at_once()
+    log = immediate_log()
     async with running(log) as receiver:
         assert await receiver.deliver(ORDER) == 200
         (record,) = log.kept
@@ -57,7 +57,7 @@ async def test_no_answer_goes_out_before_the_log_has_the_record() -> None:
 
 
 async def test_deliveries_that_arrive_together_are_each_kept_once_and_each_answered() -> None:
-    log = at_once()
+    log = immediate_log()
     async with running(log) as receiver:
         bodies = [b'{"id":%d}' % number for number in range(50)]
         assert await asyncio.gather(*map(receiver.deliver, bodies)) == [200] * 50
@@ -65,7 +65,7 @@ async def test_deliveries_that_arrive_together_are_each_kept_once_and_each_answe
 
 
 async def test_an_unknown_topic_is_200_and_parked() -> None:
-    log = at_once()
+    log = immediate_log()
     async with running(log) as receiver:
         assert await receiver.deliver(b'{"id":1}', topic="disputes/create") == 200
         assert log.kept[0].topic == "parked"
@@ -74,7 +74,7 @@ async def test_an_unknown_topic_is_200_and_parked() -> None:
 
 
 async def test_an_order_without_an_id_is_200_and_parked() -> None:
-    log = at_once()
+    log = immediate_log()
     async with running(log) as receiver:
         assert await receiver.deliver(b"{}") == 200
         assert log.kept[0].headers["parked_reason"] == "no_order_id"
@@ -97,7 +97,7 @@ async def test_the_embedded_log_has_what_was_answered_200(tmp_path: Path) -> Non
 
 
 async def test_every_payload_on_every_topic_is_200_and_kept() -> None:
-    log = at_once()
+    log = immediate_log()
     async with running(log) as receiver:
         for payload in golden.every_payload():
             topics = [*RULES, "disputes/create"]
@@ -113,7 +113,7 @@ async def test_every_payload_on_every_topic_is_200_and_kept() -> None:
 
 
 async def test_whoever_cannot_sign_gets_one_and_the_same_401_and_leaves_nothing_behind() -> None:
-    log = at_once()
+    log = immediate_log()
     unsigned = signed(ORDER)
     del unsigned["X-Shopify-Hmac-Sha256"]
     async with running(log) as receiver:
@@ -135,7 +135,7 @@ async def test_whoever_cannot_sign_gets_one_and_the_same_401_and_leaves_nothing_
 
 
 async def test_during_a_rotation_both_secrets_are_good_and_the_metric_shows_which() -> None:
-    async with running(at_once()) as receiver:
+    async with running(immediate_log()) as receiver:
         assert [
             await receiver.deliver(ORDER, secret=each) for each in (SECRET, b"old", b"old")
         ] == [200] * 3
@@ -149,7 +149,7 @@ async def test_during_a_rotation_both_secrets_are_good_and_the_metric_shows_whic
 
 
 async def test_headers_without_x_are_the_same_headers() -> None:
-    log = at_once()
+    log = immediate_log()
     async with running(log) as receiver:
         headers = {name.removeprefix("X-"): value for name, value in signed(ORDER).items()}
         assert (await receiver.post(ORDER, **headers))[0] == 200
@@ -163,7 +163,7 @@ async def test_headers_without_x_are_the_same_headers() -> None:
     ("body", "reason"), [(b"{", "malformed_json"), (b"", "empty_body"), (b"[1]", "not_an_object")]
 )
 async def test_a_signed_body_that_is_no_object_is_400_and_parked(body: bytes, reason: str) -> None:
-    log = at_once()
+    log = immediate_log()
     async with running(log) as receiver:
         assert await receiver.deliver(body) == 400
         (record,) = log.kept
@@ -190,7 +190,7 @@ async def test_metas_handshake_is_answered_in_plain_text_or_refused() -> None:
         "hub.verify_token": "the word",
         "hub.challenge": "<b>1158201444</b>",
     }
-    async with running(at_once()) as receiver:
+    async with running(immediate_log()) as receiver:
         async with receiver.client.get("/webhooks/meta", params=asked) as answer:
             assert (answer.status, await answer.text()) == (200, asked["hub.challenge"])
             assert answer.content_type == "text/plain"
@@ -202,7 +202,7 @@ async def test_metas_handshake_is_answered_in_plain_text_or_refused() -> None:
 
 
 async def test_metas_notices_are_kept_on_ads_or_refused() -> None:
-    log = at_once()
+    log = immediate_log()
     async with running(log) as receiver:
         for headers, status in ((hub(NOTICE), 200), (hub(NOTICE, b"guess"), 401), ({}, 401)):
             async with receiver.client.post(
@@ -216,7 +216,7 @@ async def test_metas_notices_are_kept_on_ads_or_refused() -> None:
 
 
 async def test_without_a_meta_app_there_is_no_such_address() -> None:
-    async with running(at_once(), meta=()) as receiver:
+    async with running(immediate_log(), meta=()) as receiver:
         async with receiver.client.get("/webhooks/meta") as answer:
             assert answer.status == 404
         async with receiver.client.post(
@@ -225,11 +225,11 @@ async def test_without_a_meta_app_there_is_no_such_address() -> None:
             assert answer.status == 404
 
 
-# --- health, shutdown, what is told ---
+# --- health, shutdown, log lines ---
 
 
 async def test_healthz_says_no_once_the_receiver_is_to_stop() -> None:
-    async with running(at_once()) as receiver:
+    async with running(immediate_log()) as receiver:
         async with receiver.client.get("/healthz") as answer:
             assert answer.status == 200
         receiver.receiver.ready = False
@@ -255,7 +255,7 @@ async def test_a_delivery_that_is_under_way_is_finished_before_the_server_ends()
 
 async def test_log_lines_name_shop_topic_and_delivery_and_nothing_of_a_person() -> None:
     body = b'{"email":"ada@example.com"}'
-    async with running(at_once()) as receiver:
+    async with running(immediate_log()) as receiver:
         with structlog.testing.capture_logs() as found:
             await receiver.deliver(body)
             for _ in range(3):
@@ -274,7 +274,7 @@ async def test_log_lines_name_shop_topic_and_delivery_and_nothing_of_a_person() 
 
 
 async def test_a_topic_that_nobody_knows_makes_no_new_metric() -> None:
-    async with running(at_once()) as receiver:
+    async with running(immediate_log()) as receiver:
         for number in range(20):
             await receiver.deliver(b"{}", topic=f"made/up{number}")
         assert receiver.count("parked", "other") == 20

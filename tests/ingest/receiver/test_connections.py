@@ -13,7 +13,7 @@ from tests.support.api.receiving import (
     ORDER,
     UNBOUNDED,
     Running,
-    at_once,
+    immediate_log,
     request_head,
     running,
     until,
@@ -43,7 +43,7 @@ async def connected(
 async def test_a_head_that_does_not_come_closes_the_connection() -> None:
     limits = replace(UNBOUNDED, header_timeout_s=0.05)
     async with (
-        running(at_once(), connections=limits) as receiver,
+        running(immediate_log(), connections=limits) as receiver,
         connected(receiver, 1, b"POST /webhooks/shopify HTTP/1.1\r\nHost: x\r\nX-Slow: ") as slow,
     ):
         async with asyncio.timeout(60):
@@ -54,7 +54,7 @@ async def test_a_head_that_does_not_come_closes_the_connection() -> None:
 
 async def test_a_connection_without_a_request_closes_after_its_last_one() -> None:
     limits = replace(UNBOUNDED, keepalive_timeout_s=0.05)
-    async with running(at_once(), connections=limits) as receiver:
+    async with running(immediate_log(), connections=limits) as receiver:
         reader, writer = await receiver.raw()
         writer.write(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert (await reader.readline()).split()[1] == b"200"
@@ -66,7 +66,7 @@ async def test_a_connection_without_a_request_closes_after_its_last_one() -> Non
 async def test_where_no_place_is_left_the_longest_idle_connection_makes_place() -> None:
     limits = replace(UNBOUNDED, connections=3, reserve=0)
     async with (
-        running(at_once(), connections=limits) as receiver,
+        running(immediate_log(), connections=limits) as receiver,
         connected(receiver, 3) as idle,
     ):
         assert await receiver.deliver(ORDER) == 200
@@ -84,7 +84,7 @@ BEGUN = request_head("Content-Length: 9") + b"{"
 async def test_connections_at_work_are_never_closed_for_a_new_one() -> None:
     limits = replace(UNBOUNDED, connections=2, reserve=0)
     async with (
-        running(at_once(), connections=limits) as receiver,
+        running(immediate_log(), connections=limits) as receiver,
         connected(receiver, 2, BEGUN) as busy,
     ):
         await until(lambda: receiver.in_flight_bytes == 2)
@@ -98,7 +98,7 @@ async def test_connections_at_work_are_never_closed_for_a_new_one() -> None:
 async def test_the_reserve_is_for_loopback() -> None:
     limits = replace(UNBOUNDED, connections=2, reserve=1)
     async with (
-        running(at_once(), connections=limits) as receiver,
+        running(immediate_log(), connections=limits) as receiver,
         connected(receiver, 2, BEGUN),
     ):
         await until(lambda: receiver.in_flight_bytes == 2)
@@ -111,7 +111,7 @@ async def test_the_reserve_is_for_loopback() -> None:
 async def test_three_hundred_half_sent_requests_keep_no_delivery_waiting(count: int) -> None:
     limits = ConnectionLimits(connections=50, reserve=0, header_timeout_s=60)
     async with (
-        running(at_once(), connections=limits) as receiver,
+        running(immediate_log(), connections=limits) as receiver,
         connected(receiver, count, b"POST /webhooks/shopify HTTP/1.1\r\nX: "),
     ):
         assert receiver.connections == 50

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from ingest.receiver.body import MIB
-from tests.support.api.receiving import IMPATIENT, ORDER, at_once, running, signed
+from tests.support.api.receiving import IMPATIENT, ORDER, immediate_log, running, signed
 
 
 def request(body: bytes = ORDER, version: str = "1.1", **more: str) -> bytes:
@@ -29,7 +29,7 @@ async def head_of(reader: asyncio.StreamReader) -> tuple[int, dict[str, str]]:
 async def test_deliveries_on_one_connection_are_each_answered_even_when_they_are_sent_ahead() -> (
     None
 ):
-    log = at_once()
+    log = immediate_log()
     async with running(log) as receiver:
         reader, writer = await receiver.raw()
         writer.write(2 * (request() + ORDER))
@@ -50,7 +50,7 @@ async def test_deliveries_on_one_connection_are_each_answered_even_when_they_are
 async def test_whoever_needs_connection_headers_gets_them(
     version: str, asked: str, found: str | None, stays_open: bool
 ) -> None:
-    async with running(at_once()) as receiver:
+    async with running(immediate_log()) as receiver:
         reader, writer = await receiver.raw()
         writer.write(request(version=version, Connection=asked) + ORDER)
         status, headers = await head_of(reader)
@@ -64,7 +64,7 @@ async def test_whoever_needs_connection_headers_gets_them(
 
 
 async def test_whoever_asks_before_sending_is_asked_to_go_on() -> None:
-    async with running(at_once()) as receiver:
+    async with running(immediate_log()) as receiver:
         reader, writer = await receiver.raw()
         writer.write(request(Expect="100-continue"))
         assert (await head_of(reader))[0] == 100
@@ -74,7 +74,7 @@ async def test_whoever_asks_before_sending_is_asked_to_go_on() -> None:
 
 
 async def test_whoever_asks_before_sending_too_much_is_refused_immediately() -> None:
-    async with running(at_once(), limits=IMPATIENT) as receiver:
+    async with running(immediate_log(), limits=IMPATIENT) as receiver:
         reader, writer = await receiver.raw()
         writer.write(request(b" " * (11 * MIB), Expect="100-continue"))
         assert (await head_of(reader))[0] == 413
@@ -82,7 +82,7 @@ async def test_whoever_asks_before_sending_too_much_is_refused_immediately() -> 
 
 
 async def test_there_are_four_addresses_and_no_others() -> None:
-    async with running(at_once()) as receiver:
+    async with running(immediate_log()) as receiver:
         for method, path, status, allowed in (
             ("HEAD", "/healthz", 200, None),
             ("GET", "/healthz?from=balancer", 200, None),

@@ -19,7 +19,7 @@ from tests.support.api.receiving import (
     FunctionLog,
     Held,
     Running,
-    at_once,
+    immediate_log,
     request_head,
     running,
     signed,
@@ -30,7 +30,7 @@ from tests.support.api.receiving import (
 
 
 async def test_eleven_mebibytes_are_413() -> None:
-    log = at_once()
+    log = immediate_log()
     async with running(
         log, limits=Limits(read_timeout_s=2)
     ) as receiver:  # long enough for the answer to be read while the rest arrives
@@ -40,7 +40,7 @@ async def test_eleven_mebibytes_are_413() -> None:
 
 
 async def test_an_announced_length_over_the_cap_is_refused_before_any_of_it_is_sent() -> None:
-    async with running(at_once(), limits=IMPATIENT) as receiver:
+    async with running(immediate_log(), limits=IMPATIENT) as receiver:
         reader, writer = await receiver.raw()
         writer.write(
             b"POST /webhooks/shopify HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % (11 * MIB)
@@ -51,14 +51,14 @@ async def test_an_announced_length_over_the_cap_is_refused_before_any_of_it_is_s
 
 async def test_a_body_of_exactly_the_cap_is_taken_and_one_byte_more_is_not() -> None:
     body = ORDER.ljust(1_000)
-    async with running(at_once(), limits=replace(PATIENT, max_body_bytes=1_000)) as receiver:
+    async with running(immediate_log(), limits=replace(PATIENT, max_body_bytes=1_000)) as receiver:
         assert await receiver.deliver(body) == 200
         assert await receiver.deliver(body + b" ") == 413
         assert await receiver.deliver(body * 300) == 413
 
 
 async def test_a_chunked_body_is_counted_while_it_is_read() -> None:
-    log = at_once()
+    log = immediate_log()
 
     async def chunks() -> AsyncIterator[bytes]:
         for _ in range(11):
@@ -83,7 +83,7 @@ async def test_a_chunked_body_is_counted_while_it_is_read() -> None:
 @pytest.mark.parametrize("coding", ["gzip", "x-gzip", "br", "deflate", "gzip, gzip"])
 async def test_a_compressed_body_is_415_whoever_sends_it(coding: str) -> None:
     body = gzip.compress(ORDER, mtime=0)
-    async with running(at_once()) as receiver:
+    async with running(immediate_log()) as receiver:
         headers = signed(ORDER) | {"Content-Encoding": coding}
         assert (await receiver.post(body, **headers))[0] == 415
         assert receiver.count("encoded") == 1
@@ -91,7 +91,7 @@ async def test_a_compressed_body_is_415_whoever_sends_it(coding: str) -> None:
 
 
 async def test_a_body_that_says_it_is_not_compressed_is_taken() -> None:
-    async with running(at_once()) as receiver:
+    async with running(immediate_log()) as receiver:
         headers = signed(ORDER) | {"Content-Encoding": "Identity"}
         assert (await receiver.post(ORDER, **headers))[0] == 200
 
@@ -111,7 +111,7 @@ LARGE = ORDER.ljust(3 * MIB)
 async def test_a_large_body_that_nobody_can_have_signed_is_read_and_not_kept(
     without: str, instead: str
 ) -> None:
-    async with running(at_once()) as receiver:
+    async with running(immediate_log()) as receiver:
         reader, writer = await receiver.raw()
         headers = signed(LARGE) | {without: instead}
         writer.write(request_head(f"Content-Length: {len(LARGE)}", headers))
@@ -127,7 +127,7 @@ async def test_a_large_body_that_nobody_can_have_signed_is_read_and_not_kept(
 
 async def test_large_bodies_that_do_not_come_to_an_end_leave_half_of_the_bytes_to_others() -> None:
     limits = replace(PATIENT, max_body_bytes=MIB, max_in_flight_bytes=2 * MIB)
-    async with running(at_once(), limits=limits) as receiver:
+    async with running(immediate_log(), limits=limits) as receiver:
         writers = []
         for _ in range(4):
             _, writer = await receiver.raw()
@@ -220,7 +220,7 @@ async def test_beyond_the_bytes_in_flight_it_is_503_and_afterwards_it_goes_on() 
 
 async def test_a_promise_of_many_bytes_takes_no_place_from_those_who_send_theirs() -> None:
     limits = replace(PATIENT, max_body_bytes=1_000, max_in_flight_bytes=1_000)
-    async with running(at_once(), limits=limits) as receiver:
+    async with running(immediate_log(), limits=limits) as receiver:
         _, writer = await receiver.raw()
         writer.write(b"POST /webhooks/shopify HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
         await writer.drain()
@@ -267,7 +267,7 @@ async def health(receiver: Running) -> int:
 
 
 async def test_a_body_that_does_not_come_is_408_and_the_connection_is_closed() -> None:
-    async with running(at_once(), limits=IMPATIENT) as receiver:
+    async with running(immediate_log(), limits=IMPATIENT) as receiver:
         reader, writer = await receiver.raw()
         writer.write(b"POST /webhooks/shopify HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
         head = await reader.readuntil(b"\r\n\r\n")
@@ -291,7 +291,7 @@ async def test_a_client_that_leaves_while_the_log_works_changes_nothing() -> Non
 
 
 async def test_a_client_that_leaves_in_the_middle_of_its_body_leaves_nothing_behind() -> None:
-    log = at_once()
+    log = immediate_log()
     async with running(log) as receiver:
         _, writer = await receiver.raw()
         writer.write(request_head("Content-Length: 100000") + b" " * 70_000)
@@ -304,7 +304,7 @@ async def test_a_client_that_leaves_in_the_middle_of_its_body_leaves_nothing_beh
 
 async def test_framing_that_makes_no_sense_is_refused_and_holds_nothing() -> None:
     async with running(
-        at_once(), limits=Limits(read_timeout_s=2)
+        immediate_log(), limits=Limits(read_timeout_s=2)
     ) as receiver:  # long enough to be seen with the first chunk
         reader, writer = await receiver.raw()
         writer.write(request_head("Transfer-Encoding: chunked"))

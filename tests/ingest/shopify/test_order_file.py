@@ -116,8 +116,8 @@ def test_a_file_with_other_columns_is_refused_as_a_whole() -> None:
 
 def test_json_lines_may_be_classic_bodies_or_objects_of_the_admin_api() -> None:
     classic = next(body for topic, body in bodies(5) if topic.startswith("orders/"))
-    told = from_classic.order(classic)
-    lines = [orjson.dumps(one).decode() for one in (classic, told)]
+    answer = from_classic.order(classic)
+    lines = [orjson.dumps(one).decode() for one in (classic, answer)]
     found = list(json_orders(io.StringIO("\n".join([*lines, "", "{", "[]"]))))
     first, second = (decoded(order) for order in found[:2] if isinstance(order, dict))
     assert (first.order_id, first.total) == (second.order_id, second.total)

@@ -67,7 +67,7 @@ async def test_an_edit_is_taken_by_itself(edited: Edited) -> None:
         ("", "no shop is left"),
     ],
 )
-async def test_a_bad_edit_is_told_and_changes_nothing(
+async def test_a_bad_edit_is_reported_and_changes_nothing(
     edited: Edited, text: str, reason: str
 ) -> None:
     edited.path.write_text(text)

@@ -261,9 +261,9 @@ async def test_a_data_request_writes_a_file_that_only_this_user_reads(
     (row,) = redacting.work()
     path = await answer_data_request(redacting, log, row, settings.privacy_folder)
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    told = json.loads(path.read_text())
-    assert {each["order_id"] for each in told["stored"]["orders"]} == set(map(str, ORDERS))
-    assert len(told["deliveries"]) >= 7
+    answer = json.loads(path.read_text())
+    assert {each["order_id"] for each in answer["stored"]["orders"]} == set(map(str, ORDERS))
+    assert len(answer["deliveries"]) >= 7
     assert EMAIL in path.read_text()
     assert states(store) == [CLOSED]
     with store.snapshot() as snapshot:

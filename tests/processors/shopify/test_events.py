@@ -225,7 +225,7 @@ def test_a_refund_is_the_sum_of_its_successful_refund_transactions() -> None:
 def test_a_refund_in_the_buyer_s_currency_is_worth_its_lines_in_shop_money(
     paid: str, worth: int
 ) -> None:
-    """Whether the subtotal holds the tax is told by the money: 417 yen, or 500 with 83 of tax on
+    """The money says whether the subtotal includes the tax: 417 yen, or 500 with 83 of tax on
     top."""
 
     def both(dollars: str, yen: str) -> dict[str, Any]:
@@ -282,7 +282,7 @@ def test_the_cart_of_a_checkout_is_also_known_by_its_recovery_url(
 
 
 def test_a_partly_paid_return_in_the_buyer_s_currency_is_its_lines_less_the_adjustment() -> None:
-    """As a real shop told it (shop money CAD, buyer's USD), once with the money and once while it
+    """As a real shop sent it (shop money CAD, buyer's USD), once with the money and once while it
     was pending."""
 
     def both(cad: str, usd: str) -> dict[str, Any]:
@@ -315,7 +315,7 @@ def test_a_partly_paid_return_in_the_buyer_s_currency_is_its_lines_less_the_adju
         {},
     )
     assert isinstance(pending, RefundCreated)
-    # No money tells whether the subtotal holds the tax: the smaller worth, until an order tells.
+    # No money says whether the subtotal includes the tax: the smaller worth, until an order says.
     assert pending.refund == Refund("9", 0, 124_071)
 
 

@@ -107,7 +107,7 @@ async def test_dead_events_are_retried_by_a_button(api: Api, store: SqlStore) ->
     assert (await api.answer("/v1/capi"))["outcomes"]["pending"] == 1
 
 
-async def test_a_shop_without_any_data_is_told_what_to_do_next(
+async def test_a_shop_without_any_data_is_reported_what_to_do_next(
     store: SqlStore, log: SqliteLog
 ) -> None:
     async with serving(store, log) as empty, browsing(origin(empty)) as watched:

@@ -223,7 +223,7 @@ async def test_html_and_a_cut_connection_look_like_a_proxy_in_trouble() -> None:
             assert (answer.status, answer.content_type) == (502, "text/html")
         with pytest.raises(aiohttp.ClientError):
             await session.post(url, data=orjson.dumps({"data": [purchase()]}))
-        assert client.graph.received == 1, "the batch was kept although nobody was told"
+        assert client.graph.received == 1, "the batch was kept although nobody got an answer"
 
 
 async def test_a_batch_can_be_taken_in_part() -> None:

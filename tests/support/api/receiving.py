@@ -63,7 +63,7 @@ class Held:
         self.kept.extend(records)
 
 
-def at_once() -> Held:
+def immediate_log() -> Held:
     log = Held()
     log.go.set()
     return log

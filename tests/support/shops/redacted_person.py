@@ -26,11 +26,11 @@ IDENTIFIERS = (
 """What must be nowhere afterwards, as texts; in any JSON spelling."""
 
 
-def _delivery(topic: str, told: dict[str, Any], at_ms: int, secret_id: str) -> Record:
+def _delivery(topic: str, answer: dict[str, Any], at_ms: int, secret_id: str) -> Record:
     headers = CIMultiDict(
         {"X-Shopify-Topic": topic, "X-Shopify-Webhook-Id": secret_id, "X-Shopify-Shop-Domain": SHOP}
     )
-    return shopify.identify(SHOP, headers, json.dumps(told).encode(), at_ms).record
+    return shopify.identify(SHOP, headers, json.dumps(answer).encode(), at_ms).record
 
 
 def order(number: int, customer: int = CUSTOMER, **changes: Any) -> dict[str, Any]:
@@ -92,7 +92,7 @@ def records() -> list[Record]:
 
 def request(topic: str = "customers/redact", at_ms: int = NOW_MS) -> Record:
     """Shopify's, as documented."""
-    told = {
+    answer = {
         "shop_id": 954889,
         "shop_domain": SHOP,
         "customer": {"id": CUSTOMER, "email": EMAIL, "phone": PHONE},
@@ -100,4 +100,4 @@ def request(topic: str = "customers/redact", at_ms: int = NOW_MS) -> Record:
         "orders_requested": [ORDERS[0]],
         "data_request": {"id": 9999},
     }
-    return _delivery(topic, told, at_ms, f"r-{topic.replace('/', '-')}")
+    return _delivery(topic, answer, at_ms, f"r-{topic.replace('/', '-')}")

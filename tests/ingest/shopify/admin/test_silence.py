@@ -76,7 +76,7 @@ async def test_the_newest_order_old_enough_to_have_been_delivered_is_found() -> 
         assert await asyncio.to_thread(at, newest_at + timedelta(days=3)) == {}
 
 
-async def test_a_change_that_comes_with_an_order_s_making_need_not_be_told_by_itself() -> None:
+async def test_a_change_that_comes_with_an_order_s_making_need_not_be_reported_by_itself() -> None:
     def changed(seed: int, minutes: int) -> dict[str, str]:
         made = datetime(2026, 11, 22, 12, tzinfo=UTC)
         times = (made, made + timedelta(minutes=minutes))

@@ -254,10 +254,10 @@ async def test_the_command_prints_the_statement_and_the_ids_that_are_missing(
     monkeypatch.setenv("SHOPIFY_ADMIN_TOKEN", "shpat_static")
     async with AdminStandIn(books(sent), **LOTS) as admin:
         monkeypatch.setenv("SHOPIFY_ADMIN_URL", admin.url)
-        told = await asyncio.to_thread(
+        answer = await asyncio.to_thread(
             runner.invoke, app, ["reconcile", "--statement", date.isoformat(DAY)]
         )
-        assert told.exit_code == 0, told.output
-        assert f"missing: order {dropped}" in told.output
+        assert answer.exit_code == 0, answer.output
+        assert f"missing: order {dropped}" in answer.output
         found = await asyncio.to_thread(runner.invoke, app, ["reconcile", "--hours", "1440"])
         assert found.exit_code == 0, found.output

@@ -242,8 +242,8 @@ async def test_shops_that_have_nothing_to_do_are_put_off_together_and_the_others
         busy.add(SHOPS[8])
         clock.ms += 30_000
         await until(lambda: ran == [SHOPS[7], SHOPS[8]])
-    told = shown(store, clock.ms + 1)
-    assert (told.shops, told.failing) == (1_000, [])
+    found = shown(store, clock.ms + 1)
+    assert (found.shops, found.failing) == (1_000, [])
 
 
 async def test_a_shop_whose_turn_failed_is_tried_again_though_it_has_nothing_to_do(

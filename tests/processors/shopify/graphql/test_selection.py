@@ -45,8 +45,8 @@ def decoded(body: Any, one: Sale, **headers: str) -> Order:
 
 
 def facts(found: Order) -> dict[str, Any]:
-    told = msgspec.structs.asdict(found)
-    return {name: told[name] for name in told.keys() - NOT_COMPARED}
+    answer = msgspec.structs.asdict(found)
+    return {name: answer[name] for name in answer.keys() - NOT_COMPARED}
 
 
 def whole(one: Sale) -> Order:
@@ -93,12 +93,12 @@ def test_the_query_of_one_order_brings_all(seed: int, side: str) -> None:
             "query_variables": {"orderId": gid(one)},
             "data": data,
         }
-        told, expected = decoded(body, one, origin="refetch"), whole(one)
-        assert facts(told) | {"refunds": told.refunds} == facts(expected) | {
+        answer, expected = decoded(body, one, origin="refetch"), whole(one)
+        assert facts(answer) | {"refunds": answer.refunds} == facts(expected) | {
             "refunds": expected.refunds
         }
-        assert detail(told.body, side).items == detail(expected.body, side).items
-        assert detail(told.body, side).amounts == detail(expected.body, side).amounts
+        assert detail(answer.body, side).items == detail(expected.body, side).items
+        assert detail(answer.body, side).amounts == detail(expected.body, side).amounts
 
 
 @given(seed=seeds)
