@@ -19,7 +19,6 @@ from destinations.meta.settings import CapiSettings
 from stream.metrics import DeliveryMetrics
 from stream.store.contract import StoreUnavailable, Transaction
 from stream.store.sql.store import SqlStore
-from tests.destinations.meta.test_capi_outbox import assert_cells_are_the_sum_over_rows, rows
 from tests.support.delivery.capi_orders import (
     ACCOUNT,
     NOW_MS,
@@ -31,6 +30,7 @@ from tests.support.delivery.capi_orders import (
     seen,
     settings,
 )
+from tests.support.delivery.outbox import assert_cells_are_the_sum_over_rows, rows
 from tests.support.delivery.sender_bench import (
     FOR_EVER_S,
     MINUTE_MS,

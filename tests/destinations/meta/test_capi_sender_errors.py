@@ -15,8 +15,8 @@ from destinations.delivery.answer import order
 from destinations.delivery.results import parsed
 from destinations.delivery.transport import Answer, NoAnswer, NotSent
 from stream.metrics import DeliveryMetrics
-from tests.destinations.meta.test_capi_outbox import assert_cells_are_the_sum_over_rows
 from tests.support.delivery.capi_orders import FBCLID, NOW_MS, TOKEN, seen
+from tests.support.delivery.outbox import assert_cells_are_the_sum_over_rows
 from tests.support.delivery.sender_bench import (
     META,
     MINUTE_MS,

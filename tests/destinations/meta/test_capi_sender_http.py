@@ -31,7 +31,6 @@ from simulator.meta.replies import (
     transient,
 )
 from stream.store.sql.store import SqlStore
-from tests.destinations.meta.test_capi_outbox import assert_cells_are_the_sum_over_rows, rows
 from tests.support.delivery.capi_orders import (
     NOW_MS,
     PIXEL,
@@ -40,6 +39,7 @@ from tests.support.delivery.capi_orders import (
     seen,
     settings,
 )
+from tests.support.delivery.outbox import assert_cells_are_the_sum_over_rows, rows
 from tests.support.delivery.sender_bench import SECRET
 
 pytest_plugins = ("tests.support.delivery.sender_fixtures",)

@@ -14,7 +14,6 @@ from destinations.delivery.transport import Answer, Call
 from destinations.meta.kind import KIND
 from stream.metrics import DeliveryMetrics
 from stream.store.sql.store import SqlStore
-from tests.destinations.meta.test_capi_outbox import rows
 from tests.support.delivery.capi_orders import (
     ACCOUNT,
     NOW_MS,
@@ -24,6 +23,7 @@ from tests.support.delivery.capi_orders import (
     processor,
     settings,
 )
+from tests.support.delivery.outbox import rows
 
 META = ShownAccount(SHOP, ACCOUNT, KIND, PIXEL, 7 * 86_400)
 SECRET = "app-s3cret"

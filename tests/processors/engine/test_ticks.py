@@ -1,0 +1,75 @@
+"""A tick that fails costs neither another tick nor another shop."""
+
+from functools import partial
+
+from prometheus_client import CollectorRegistry
+
+from processors.engine.runner import Runner
+from processors.engine.ticking import OneTick
+from stream.log.sqlite.log import SqliteLog
+from stream.metrics import ProcessorMetrics
+from stream.store.contract import (
+    Transaction,
+)
+from stream.store.sql.store import SqlStore
+from tests.processors.engine.counting import Counting, at_work, counted, met, records
+
+
+class Ticking(Counting):
+    """Two projections, of which one fails in some shops while `failing` names them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.failing: set[str] = {"b"}
+        self.asked: list[tuple[str, str | None]] = []
+        self.ticks = {"one": partial(self._tick, "one"), "two": partial(self._tick, "two")}
+
+    def _tick(
+        self, name: str, transaction: Transaction, now_ms: int, shop: str | None = None
+    ) -> None:
+        self.asked.append((name, shop))
+        if name == "one" and (self.failing if shop is None else shop in self.failing):
+            raise ZeroDivisionError
+
+
+async def test_a_tick_that_fails_stops_neither_its_processor_nor_another_projections_tick(
+    log: SqliteLog, store: SqlStore
+) -> None:
+    processor = Ticking()
+    await log.append(records("1"))
+    metrics = ProcessorMetrics(CollectorRegistry(), processor.name)
+    runner = Runner(processor, log, store, metrics=metrics, shops=("a", "b"))
+    async with at_work(runner):
+        await met(lambda: [each.shop for each in runner.failing_ticks()] == [None, "b"])
+        await met(lambda: processor.asked.count(("two", None)) >= 2)
+        await log.append(records("2"))
+        await met(lambda: 2 in counted(store))
+
+
+def test_a_shop_whose_tick_fails_waits_longer_each_time_and_the_others_are_asked(
+    store: SqlStore,
+) -> None:
+    processor = Ticking()
+    tick = OneTick("counting", "one", processor.ticks["one"], ("a", "b", "c"))
+    for second in range(100):
+        tick.run(store, 1_000, float(second))
+    asked = [shop for _, shop in processor.asked]
+    assert asked.count("b") == 3  # at 0, 5 and 35 s
+    assert asked.count("a") == asked.count("c") == 100
+    processor.failing.clear()
+    for second in range(155, 160):
+        tick.run(store, 1_000, float(second))
+    assert tick.failing() == []
+    assert processor.asked[-1] == ("one", None), "all shops together again"
+
+
+def test_a_tick_asks_a_few_shops_at_a_time(store: SqlStore) -> None:
+    processor = Ticking()
+    shops = [f"s{number:04}" for number in range(1_000)]
+    processor.failing = {shops[500]}
+    tick = OneTick("counting", "one", processor.ticks["one"], shops)
+    tick.run(store, 1_000, 0.0)
+    assert len(processor.asked) == 21
+    for second in range(1, 50):
+        tick.run(store, 1_000, float(second))
+    assert {shop for _, shop in processor.asked} == {None, *shops}

@@ -1,0 +1,20 @@
+"""An order's decision and its Purchase event, as tests ask for them."""
+
+from typing import Any
+
+from destinations.meta import payload
+from destinations.meta.detail import Money, detail
+from destinations.meta.policy import Decision, decide
+from destinations.meta.settings import CapiSettings
+from processors.shopify.orders import Order
+
+
+def decision(found: Order, chosen: CapiSettings) -> Decision:
+    return decide(found, detail(found.body, chosen.currency), chosen)
+
+
+def event(
+    found: Order, chosen: CapiSettings, fbc: str | None = None, ltv: Money | None = None
+) -> dict[str, Any]:
+    shown = detail(found.body, chosen.currency)
+    return payload.event(found, shown, chosen, decide(found, shown, chosen), "1001", fbc, ltv)
