@@ -7,7 +7,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from ingest.pixel.script import script
-from tests.support.api.receiving import SHOP, at_once, running, until
+from tests.support.api.receiving import SHOP, immediate_log, running, until
 from tests.support.delivery.browser import browsing, needs_chromium
 
 pytestmark = needs_chromium
@@ -48,7 +48,7 @@ async def page_of(frame: str) -> TestServer:
 
 @pytest.mark.parametrize("content_type", ["text/plain;charset=UTF-8", "application/json"])
 async def test_a_browser_lets_the_pixel_post_from_its_sandbox(content_type: str) -> None:
-    log = at_once()
+    log = immediate_log()
     async with running(log, pixel=True) as receiver:
         endpoint = str(receiver.client.make_url("/")).rstrip("/")
         text = script(SHOP, endpoint).replace("text/plain;charset=UTF-8", content_type)
