@@ -7,6 +7,7 @@ from aggregates.parameters import CURSOR, choice, text, whole
 from aggregates.question import Answer
 from aggregates.rfm.answer.customer_rows import SORTS
 from aggregates.rfm.answer.customers import LIMIT, MOST
+from aggregates.rfm.answer.moves import Moves
 from aggregates.rfm.answer.schema import RfmCustomer, RfmCustomers, RfmOverview
 from aggregates.rfm.answer.segments import SEGMENTS
 
@@ -50,5 +51,12 @@ ANSWERS: Final = (
             ),
         ),
         schema=RfmCustomer,
+    ),
+    Answer(
+        "/v1/rfm/moves",
+        "Which segment customers were in some days ago, and which they are in today",
+        None,
+        parameters=(whole("days", "how many days ago", 1, 90, 7),),
+        schema=Moves,
     ),
 )

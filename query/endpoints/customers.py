@@ -19,6 +19,7 @@ from aggregates.rfm.answer.customers import (
     place_of,
     scored,
 )
+from aggregates.rfm.answer.moves import Moves, moves
 from aggregates.rfm.answer.overview import RfmView, overview
 from aggregates.rfm.answer.schema import CustomerLtv, RfmCustomers, RfmOverview
 from aggregates.rfm.first_orders.answer import first_orders_answer
@@ -222,9 +223,25 @@ async def rfm_customer(asked: Asked) -> Json:
     return answered(asked.shop, rests_on, customer_answer(customer, predicted))
 
 
+async def rfm_moves(asked: Asked) -> Json:
+    """GET /v1/rfm/moves."""
+    services = services_of(asked)
+    spans = await services.lags.spans({feed.topic for feed in FEEDS})
+
+    def read() -> tuple[RfmView, int, Moves]:
+        with services.arrays.snapshot_view(asked.shop) as (snapshot, view):
+            day = _day(asked, view)
+            found = moves(snapshot, view, day, asked.settings.rfm, asked.values["days"])
+        return view, day, found
+
+    view, day, found = await asyncio.to_thread(read)
+    return answered(asked.shop, _as_of(asked, view, day, spans), found)
+
+
 FROM_MEMORY: Final[dict[str, Handler]] = {
     "/v1/rfm": rfm,
     "/v1/rfm/customers": rfm_customers,
     "/v1/rfm/customers/{id}": rfm_customer,
+    "/v1/rfm/moves": rfm_moves,
 }
 """Handlers of the answers that are no function of a snapshot (`aggregates.question.Answer`)."""

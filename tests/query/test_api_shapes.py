@@ -100,6 +100,7 @@ ENVELOPE = {"shop", "as_of"}
         ("/v1/days", "GET /v1/days\n"),
         ("/v1/orders/7", "GET /v1/orders/"),
         ("/v1/rfm/cohorts", "GET /v1/rfm/cohorts\n"),
+        ("/v1/rfm/moves", "GET /v1/rfm/moves\n"),
         ("/v1/destinations/meta", "GET /v1/destinations/{name}\n"),
         ("/v1/destinations/meta/orders/1001", "GET /v1/destinations/{name}/orders/"),
         ("/v1/capi", "GET /v1/capi\n"),

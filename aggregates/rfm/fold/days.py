@@ -4,14 +4,12 @@ from collections.abc import Collection
 from typing import Final
 
 from aggregates.rfm.fold.customer import DayRow
-from stream.store.contract import Transaction
+from stream.store.contract import Reading
 
 CUSTOMERS_PER_QUERY: Final = 512
 
 
-def days_of(
-    transaction: Transaction, shop: str, customers: Collection[str]
-) -> dict[str, list[DayRow]]:
+def days_of(reading: Reading, shop: str, customers: Collection[str]) -> dict[str, list[DayRow]]:
     """All purchase days of each customer; an empty list if there are none."""
     found: dict[str, list[DayRow]] = {customer: [] for customer in sorted(customers)}
     wanted = list(found)
@@ -26,6 +24,6 @@ def days_of(
             "SELECT shop, customer, day, orders, revenue FROM rfm_customer_day"
             f" WHERE shop = :shop AND customer IN ({', '.join(f':{name}' for name in names)})"
         )
-        for row in transaction.query(sql, shop=shop, **names):
+        for row in reading.query(sql, shop=shop, **names):
             found[row[1]].append(DayRow(*row))
     return found
