@@ -113,6 +113,11 @@ def _show(found: "Found", dry_run: bool) -> None:
     if found.missed:
         rows = [(topic, rfc3339(hour_s), n) for topic, hour_s, n in found.by_topic_and_hour]
         show("Missed by webhook", ("topic", "hour", "orders"), rows)
+    if found.history:
+        typer.echo(
+            f"{found.history:,} orders are older than the shop's first webhook: they count as"
+            " history, and no destination is notified"
+        )
     brought = "would be brought" if dry_run else "brought"
     typer.echo(
         f"{found.seen:,} orders changed from {rfc3339(found.span.from_s)} to"

@@ -35,6 +35,12 @@ DAY = NOW.date()
 LOTS: dict[str, Any] = {"maximum": 100_000.0, "restore": 100_000.0}
 
 
+def connected(store: SqlStore) -> None:
+    """As if the shop's webhooks had come for a week."""
+    with store.begin() as transaction:
+        transaction.execute("UPDATE outbox SET received_ms = received_ms - 604800000")
+
+
 def order_of(delivery: Delivery) -> str | None:
     body = orjson.loads(delivery.body)
     if delivery.topic.startswith("orders/") and "id" in body:
@@ -133,6 +139,7 @@ async def test_orders_whose_webhooks_were_dropped_are_found_counted_and_sent_onc
     dropped = set(orders[:: len(orders) // 3])
     log = await SqliteLog.open(tmp_path / "log.db")
     await filled(shop_settings, store, log, [e for e in sent if order_of(e) not in dropped])
+    connected(store)
     services = Log(log)
     async with AdminStandIn(books(sent), clock=lambda: LATER_S, **LOTS) as admin:
         before = await day_of(admin, shop_settings, store)
@@ -171,6 +178,7 @@ async def test_a_change_that_was_dropped_is_named_by_the_webhook_that_would_have
     sent = deliveries(150)
     log = await SqliteLog.open(tmp_path / "log.db")
     await filled(shop_settings, store, log, sent)
+    connected(store)
     held = books(sent)
     with store.snapshot() as snapshot:
         paid = {
@@ -200,10 +208,29 @@ async def test_what_changed_in_the_last_minutes_is_left_to_the_next_run(
     services = Log(log)
     async with AdminStandIn(books(sent), clock=lambda: LATER_S, **LOTS) as admin:
         early = await reconcile(admin, store, services, at_s=NOW.timestamp() + 1)
-        assert early.missed == ()
+        assert (early.seen, early.missed) == (0, ())
         late = await reconcile(admin, store, services, at_s=NOW.timestamp() + GRACE_S + 60)
-        assert len(late.missed) == len(admin.books.orders)
+        assert late.seen == len(admin.books.orders)
     await log.close()
+
+
+async def test_what_was_sold_before_the_first_webhook_is_history_and_never_sent(
+    shop_settings: Settings, store: SqlStore, tmp_path: Path
+) -> None:
+    sent = deliveries(40)
+    orders = sorted({one for each in sent if (one := order_of(each))})
+    log = await SqliteLog.open(tmp_path / "log.db")
+    services = Log(log)
+    # The one order that comes by webhook comes after all others were sold.
+    await filled(shop_settings, store, log, [e for e in sent if order_of(e) == orders[-1]])
+    async with AdminStandIn(books(sent), clock=lambda: LATER_S, **LOTS) as admin:
+        found = await reconcile(admin, store, services)
+    assert (found.missed, found.history) == ((), len(orders) - 1)
+    await fold_all(shop_settings, log, store)
+    await log.close()
+    assert (await purchases(store)).keys() == {orders[-1]}
+    with store.snapshot() as snapshot:
+        assert snapshot.query("SELECT count(*) FROM shop_order")[0][0] == len(orders)
 
 
 async def test_one_in_a_hundred_dropped_is_named_exactly(
