@@ -21,6 +21,7 @@ from processors.checkouts.state import (
     settled,
 )
 from processors.engine.projection import Change, ProjectionWork
+from processors.engine.statements import one_of
 from processors.shopify.checkouts import Cart, CheckoutDeleted, CheckoutEvent
 from processors.shopify.orders import Order
 from stream.store.contract import Key, Transaction
@@ -151,13 +152,10 @@ def _checkouts_of(
         elif link.checkout:
             yield link.shop, link.checkout
     for (shop, column), values in wanted.items():
-        # Filled up to a power of two, so that few different statements are ever prepared.
-        size = 1 << (len(values) - 1).bit_length()
-        names = {f"v{i}": values[min(i, len(values) - 1)] for i in range(size)}
+        among, names = one_of(column, values)
         known = "" if where and column == "customer" else KNOWN.format(column=column)
         found = transaction.query(
-            "SELECT token FROM cart_checkout WHERE shop = :shop "
-            f"AND {column} IN ({', '.join(f':{name}' for name in names)}){known}{where}",
+            f"SELECT token FROM cart_checkout WHERE shop = :shop AND {among}{known}{where}",
             shop=shop,
             **names,
         )

@@ -12,8 +12,9 @@ from typing import Any, Final, Generic, NamedTuple
 
 import structlog
 
-from processors.engine.processor import Counted, Deltas, Tick, in_shop
+from processors.engine.processor import Counted, Deltas, Tick
 from processors.engine.processor import Projection as CountedCells
+from processors.engine.statements import one_of
 from processors.shopify.tolerance import Rejected
 from stream.store.contract import (
     Cells,
@@ -195,12 +196,16 @@ def scopes(row: ProjectionRow, version: int) -> list[Scope]:
     return found
 
 
-def scopes_of(reading: Reading, name: str, version: int, shop: str | None = None) -> list[Scope]:
-    """The generations that a program of this version keeps up to date; of one shop, or of all."""
+def scopes_of(
+    reading: Reading, name: str, version: int, shops: Collection[str] | None = None
+) -> list[Scope]:
+    """The generations that a program of this version updates; of these shops, or of all."""
+    if shops is not None and not shops:
+        return []
+    among, names = ("", {}) if shops is None else one_of(" AND shop", sorted(shops))
     columns = ", ".join(ProjectionRow._fields)
-    here, of_shop = in_shop(shop)
-    sql = f"SELECT {columns} FROM projection WHERE name = :name{here}"
-    found = reading.query(sql, name=name, **of_shop)
+    sql = f"SELECT {columns} FROM projection WHERE name = :name{among}"
+    found = reading.query(sql, name=name, **names)
     return [scope for row in found for scope in scopes(ProjectionRow(*row), version)]
 
 

@@ -12,6 +12,7 @@ from processors.engine.projection import (
     Projector,
     ticks_of_projections,
 )
+from processors.engine.statements import one_of
 from processors.orders import refetch
 from processors.orders.aliases import Aliases
 from processors.orders.row import ORDERS, OrderRow
@@ -81,11 +82,8 @@ class OrdersProcessor:
         self, transaction: Transaction, by_shop: Mapping[str, Sequence[OrderEvent]], now_ms: int
     ) -> None:
         """Lock the shops: exclusively if customers are merged or the shop's offset changes."""
-        names = {f"shop{number}": shop for number, shop in enumerate(sorted(by_shop))}
-        sql = (
-            f"SELECT {', '.join(OrderShopRow._fields)} FROM order_shop "
-            f"WHERE shop IN ({', '.join(f':{name}' for name in names)})"
-        )
+        among, names = one_of("shop", sorted(by_shop))
+        sql = f"SELECT {', '.join(OrderShopRow._fields)} FROM order_shop WHERE {among}"
         known = {row[0]: OrderShopRow(*row) for row in transaction.query(sql, **names)}
         changing = [
             shop

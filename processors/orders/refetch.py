@@ -1,9 +1,10 @@
 """Records orders and refunds that a delivery of Shopify Events named without their data. They wait
 until a complete state is fetched or delivered."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
+from processors.engine.statements import one_of
 from processors.shopify.orders import (
     Incomplete,
     Lacking,
@@ -131,11 +132,8 @@ def _newer_known(transaction: Transaction, row: RefetchRow) -> bool:
 
 def _with_any_waiting(transaction: Transaction, shops: Sequence[str]) -> frozenset[str]:
     """Those of `shops` for which something waits: mostly none, and then nothing more is read."""
-    names: Mapping[str, str] = {f"shop{number}": shop for number, shop in enumerate(shops)}
-    if not names:
+    if not shops:
         return frozenset()
-    sql = (
-        "SELECT DISTINCT shop FROM order_refetch"
-        f" WHERE shop IN ({', '.join(f':{name}' for name in names)})"
-    )
+    among, names = one_of("shop", shops)
+    sql = f"SELECT DISTINCT shop FROM order_refetch WHERE {among}"
     return frozenset(row.shop for row in transaction.query(sql, **names))

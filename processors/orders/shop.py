@@ -3,10 +3,13 @@
 from collections.abc import Collection, Iterable
 from typing import Final, NamedTuple
 
+from processors.engine.statements import one_of
 from processors.shopify.orders import Order
 from stream.store.contract import Entities, Reading
 
 DAY_MS: Final = 86_400_000
+NAMED: Final = 500
+"""Shops that a statement names; of more, all are read."""
 
 
 class OrderShopRow(NamedTuple):
@@ -42,7 +45,6 @@ def offsets(reading: Reading, shops: Collection[str]) -> dict[str, int]:
     """Seconds ahead of UTC by shop, of shops with orders."""
     if not shops:
         return {}
-    only = {"shop": next(iter(shops))} if len(shops) == 1 else {}
-    where = " WHERE shop = :shop" if only else ""
-    found = reading.query(f"SELECT shop, offset_s FROM order_shop{where}", **only)
+    where, names = one_of(" WHERE shop", sorted(shops)) if len(shops) <= NAMED else ("", {})
+    found = reading.query(f"SELECT shop, offset_s FROM order_shop{where}", **names)
     return {shop: offset_s for shop, offset_s in found if shop in shops}

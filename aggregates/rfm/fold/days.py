@@ -4,6 +4,7 @@ from collections.abc import Collection
 from typing import Final
 
 from aggregates.rfm.fold.customer import DayRow
+from processors.engine.statements import one_of
 from stream.store.contract import Reading
 
 CUSTOMERS_PER_QUERY: Final = 512
@@ -15,14 +16,10 @@ def days_of(reading: Reading, shop: str, customers: Collection[str]) -> dict[str
     wanted = list(found)
     for start in range(0, len(wanted), CUSTOMERS_PER_QUERY):
         chunk = wanted[start : start + CUSTOMERS_PER_QUERY]
-        # Filled up to a power of two, so that few different statements are ever prepared.
-        names = {
-            f"c{i}": chunk[min(i, len(chunk) - 1)]
-            for i in range(1 << (len(chunk) - 1).bit_length())
-        }
+        among, names = one_of("customer", chunk)
         sql = (
             "SELECT shop, customer, day, orders, revenue FROM rfm_customer_day"
-            f" WHERE shop = :shop AND customer IN ({', '.join(f':{name}' for name in names)})"
+            f" WHERE shop = :shop AND {among}"
         )
         for row in reading.query(sql, shop=shop, **names):
             found[row[1]].append(DayRow(*row))

@@ -1,7 +1,7 @@
 """The RFM projection: keeps customers and their cells up to date with every order (order ->
 purchase day -> customer -> cells)."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -20,7 +20,8 @@ from aggregates.rfm.fold.customer import (
 from aggregates.rfm.fold.order import LEFT_OUT_CELLS, contribution
 from aggregates.rfm.fold.shop import SHOPS, RfmShopRow, move_window, to_bins, today
 from processors.engine.processor import Counted
-from processors.engine.projection import Change, Projection, Scope, Source, rows, scopes_of
+from processors.engine.projection import Change, Projection, Scope, Source, rows, scopes_of, shop_of
+from processors.engine.statements import one_of
 from processors.orders.currency import currency_of_most
 from processors.orders.row import ORDERS, OrderRow, counts
 from processors.orders.shop import offsets
@@ -33,6 +34,8 @@ EXACT_BELOW: Final = 50_000
 """Customers ever, below which amounts are kept exactly."""
 SHOPS_PER_TICK: Final = 50
 """Shops that one tick moves over midnight: each is a lock, and many have theirs at that time."""
+QUARTER_MS: Final = 900_000
+"""No time zone's offset is a fraction of it (IANA, since 1972)."""
 OF_CUSTOMERS: Final = (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS)
 TABLES: Final = (SHOPS, EARLY, DAYS, CUSTOMERS, *OF_CUSTOMERS, LEFT_OUT_CELLS)
 
@@ -53,6 +56,10 @@ class RfmFold:
     exact_below: int = EXACT_BELOW
     version: int = VERSION
     _grown: set[str] = field(default_factory=set, init=False)
+    """Keys of shops with orders since the last tick."""
+    _looked_ms: int = field(default=0, init=False)
+    _look_again_ms: int = field(default=0, init=False)
+    """Between these times a tick does not look at every shop."""
 
     def projection(self) -> Projection:
         """For the orders processor and for rebuilds."""
@@ -150,16 +157,24 @@ class RfmFold:
         batch.save()
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
-        """Midnight, another window or currency, and the step to bins."""
-        active = {scope.key: scope for scope in scopes_of(transaction, NAME, self.version, shop)}
+        """Midnight, another window or currency, and the step to bins.
+
+        Midnights fall on quarter hours of UTC. Until the next one only shops with new orders are
+        looked at, so an idle tick makes no statement.
+        """
+        looks_at_all = shop is None and not self._looked_ms <= now_ms < self._look_again_ms
+        if shop is None and not looks_at_all and not self._grown:
+            return
+        shops = {shop} if shop is not None else {shop_of(key) for key in self._grown}
+        active = {
+            scope.key: scope
+            for scope in scopes_of(transaction, NAME, self.version, None if looks_at_all else shops)
+        }
         grown = self._grown & active.keys()
         looked_at = set(grown)  # Cleared at the end, since a tick that raises is repeated.
         left = SHOPS_PER_TICK
         ahead = offsets(transaction, {scope.shop for scope in active.values()})
-        for found in transaction.query(
-            f"SELECT {', '.join(RfmShopRow._fields)} FROM rfm_shop ORDER BY shop"
-        ):
-            row = RfmShopRow(*found)
+        for row in _shops(transaction, None if looks_at_all else active.keys()):
             scope = active.get(row.shop)
             if scope is None:
                 continue
@@ -179,6 +194,9 @@ class RfmFold:
                 sql = "SELECT sum(customers) FROM rfm_last_day_cell WHERE shop = :shop"
                 if (transaction.query(sql, shop=row.shop)[0][0] or 0) >= self.exact_below:
                     to_bins(transaction, row.shop)
+        if looks_at_all and left == SHOPS_PER_TICK:  # A look that moves nothing is the last.
+            self._looked_ms = now_ms
+            self._look_again_ms = (now_ms // QUARTER_MS + 1) * QUARTER_MS
         self._grown -= looked_at
 
     def _currency(
@@ -191,6 +209,16 @@ class RfmFold:
         if currency != shop.currency:
             shop = transaction.load(SHOPS, [(scope.key,)])[(scope.key,)]
             _recount(transaction, scope, shop, currency)
+
+
+def _shops(reading: Reading, keys: Collection[str] | None) -> list[RfmShopRow]:
+    """The rows of `rfm_shop` with these keys, or all, in the order of their keys."""
+    if keys is not None and not keys:
+        return []
+    where, names = ("", {}) if keys is None else one_of(" WHERE shop", sorted(keys))
+    columns = ", ".join(RfmShopRow._fields)
+    found = reading.query(f"SELECT {columns} FROM rfm_shop{where} ORDER BY shop", **names)
+    return [RfmShopRow(*row) for row in found]
 
 
 def _recount(transaction: Transaction, scope: Scope, shop: RfmShopRow, currency: str) -> None:
