@@ -1,6 +1,8 @@
 """Conditions on many values, as few different statements."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+
+from stream.store.contract import Reading
 
 
 def one_of(column: str, values: Sequence[str], name: str = "v") -> tuple[str, dict[str, str]]:
@@ -11,3 +13,18 @@ def one_of(column: str, values: Sequence[str], name: str = "v") -> tuple[str, di
     size = 1 << (len(values) - 1).bit_length()
     parameters = {f"{name}{i}": values[min(i, len(values) - 1)] for i in range(size)}
     return f"{column} IN ({', '.join(f':{each}' for each in parameters)})", parameters
+
+
+def having_rows(reading: Reading, table: str, shops: Collection[str]) -> frozenset[str]:
+    """Those of `shops` that have rows in `table`, whose key begins with the shop."""
+    if not shops:
+        return frozenset()
+    wanted = sorted(shops)
+    size = 1 << (len(wanted) - 1).bit_length()
+    names = {f"v{i}": wanted[min(i, len(wanted) - 1)] for i in range(size)}
+    # One look at the index for each shop; DISTINCT would read all rows of theirs.
+    sql = (
+        f"WITH s (shop) AS (VALUES {', '.join(f'(:{name})' for name in names)})"
+        f" SELECT shop FROM s WHERE EXISTS (SELECT 1 FROM {table} t WHERE t.shop = s.shop)"
+    )
+    return frozenset(row[0] for row in reading.query(sql, **names))

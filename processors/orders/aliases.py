@@ -9,6 +9,7 @@ shared lock.
 from collections.abc import Collection
 from typing import NamedTuple
 
+from processors.engine.statements import having_rows
 from processors.shopify.orders import CustomersMerged
 from stream.store.contract import Entities, Transaction
 
@@ -24,6 +25,16 @@ class AliasRow(NamedTuple):
 
 
 ALIASES = Entities("customer_alias", AliasRow, 2)
+
+
+def merged_into(
+    reading: Transaction, customers: Collection[tuple[str, str]]
+) -> dict[tuple[str, str], str]:
+    """The customers that those of `customers` (shop, customer) are merged into, where they are."""
+    shops = having_rows(reading, ALIASES.table, {shop for shop, _ in customers})  # Mostly none.
+    keys = [each for each in customers if each[0] in shops]
+    found = reading.load(ALIASES, keys, shared=True)
+    return {(row.shop, row.deleted): row.kept for row in found.values()}
 
 
 class Aliases:

@@ -4,7 +4,7 @@ until a complete state is fetched or delivered."""
 from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
-from processors.engine.statements import one_of
+from processors.engine.statements import having_rows
 from processors.shopify.orders import (
     Incomplete,
     Lacking,
@@ -52,7 +52,7 @@ def note(transaction: Transaction, events: Iterable[OrderEvent], now_ms: int) ->
         elif (brought := _whole(event)) is not None:
             key = (event.shop, brought.gid)
             whole[key] = max(brought.triggered, whole.get(key, ""))
-    waiting = _with_any_waiting(transaction, list(shops))
+    waiting = having_rows(transaction, REFETCH.table, shops)  # Mostly none.
     keys = lacking.keys() | {key for key in whole if key[0] in waiting}
     if not keys:
         return
@@ -128,12 +128,3 @@ def _newer_known(transaction: Transaction, row: RefetchRow) -> bool:
             triggered=row.triggered,
         )
     )
-
-
-def _with_any_waiting(transaction: Transaction, shops: Sequence[str]) -> frozenset[str]:
-    """Those of `shops` for which something waits: mostly none, and then nothing more is read."""
-    if not shops:
-        return frozenset()
-    among, names = one_of("shop", shops)
-    sql = f"SELECT DISTINCT shop FROM order_refetch WHERE {among}"
-    return frozenset(row.shop for row in transaction.query(sql, **names))

@@ -12,7 +12,7 @@ from aggregates.rfm.fold.order import Contribution, contribution
 from aggregates.rfm.fold.shop import RfmShopRow
 from processors.engine.processor import Deltas
 from processors.engine.projection import Change, Scope
-from processors.orders.aliases import Aliases
+from processors.orders.aliases import merged_into
 from processors.orders.row import ORDERS, OrderRow
 from stream.store.contract import Entities, Key, Transaction
 
@@ -31,90 +31,116 @@ class EarlyRow(NamedTuple):
 EARLY: Final = Entities("rfm_early", EarlyRow, 3)
 
 
-class Batch:
-    """The changes of a transaction to one generation; `save` at the end."""
+class Moved(NamedTuple):
+    """What an order of `shop` contributes to the generation `key`, before and after."""
 
-    def __init__(self, transaction: Transaction, scope: Scope, shop: RfmShopRow) -> None:
-        self._transaction, self._scope, self._shop = transaction, scope, shop
-        self._cutoff = shop.as_of_day - shop.window_days
-        self._deltas, self._aliases = Deltas(), Aliases(transaction, scope.shop)
+    key: str
+    shop: str
+    was: Contribution | None
+    now: Contribution | None
+
+
+DayKey = tuple[str, str, int]
+"""Key of a generation, customer, day."""
+
+
+class Batch:
+    """The changes of a transaction to generations of any number of shops; `save` at the end.
+
+    One statement each for all of them, so that an order costs the same however many shops there
+    are. Their rows of `rfm_shop` are locked.
+    """
+
+    def __init__(self, transaction: Transaction, shops: Mapping[Scope, RfmShopRow]) -> None:
+        self._transaction, self._deltas = transaction, Deltas()
+        self._shops = {shop.shop: shop for shop in shops.values()}
+        self._cutoffs = {
+            key: shop.as_of_day - shop.window_days for key, shop in self._shops.items()
+        }
 
     def save(self) -> None:
         """Add the changes of cells."""
         self._deltas.save(self._transaction)
 
-    def orders(self, changes: Sequence[Change[OrderRow]]) -> None:
+    def orders(self, work: Mapping[Scope, Sequence[Change[OrderRow]]]) -> None:
         """Count changed orders."""
-        shop = self._shop
-        early = [
-            EarlyRow(shop.shop, row.day, row.order_id)
-            for _, row in changes
-            if row is not None and row.day > shop.as_of_day
-        ]
+        early: list[EarlyRow] = []
+        moves: list[Moved] = []
+        for scope, changes in work.items():
+            shop = self._shops[scope.key]
+            as_of_day = shop.as_of_day
+            for old, new in changes:
+                was = None if old is None else contribution(old, shop)
+                now = None if new is None else contribution(new, shop)
+                if was != now:
+                    moves.append(Moved(shop.shop, scope.shop, was, now))
+                if new is not None and new.day > as_of_day:
+                    early.append(EarlyRow(shop.shop, new.day, new.order_id))
         self._transaction.save(EARLY, early)
-        self.move(
-            (
-                None if old is None else contribution(old, shop),
-                None if new is None else contribution(new, shop),
-            )
-            for old, new in changes
-        )
+        self.move(moves)
 
-    def due(self, since_day: int) -> None:
+    def due(self, scope: Scope, since_day: int) -> None:
         """Count the orders of the days after `since_day` that came before their day."""
-        key, until = self._shop.shop, self._shop.as_of_day
+        shop = self._shops[scope.key]
         sql = "SELECT shop, day, order_id FROM rfm_early WHERE shop = :shop AND day <= :until"
-        early = [EarlyRow(*row) for row in self._transaction.query(sql, shop=key, until=until)]
-        ids = {(self._scope.shop, each.order_id) for each in early}
-        found = self._transaction.load(ORDERS, ids).values()
+        found = self._transaction.query(sql, shop=shop.shop, until=shop.as_of_day)
+        early = [EarlyRow(*row) for row in found]
+        ids = {(scope.shop, each.order_id) for each in early}
+        orders = self._transaction.load(ORDERS, ids).values()
         self._transaction.delete(EARLY, early)
-        self.move([(None, contribution(row, self._shop)) for row in found if row.day > since_day])
-
-    def move(self, moves: Iterable[tuple[Contribution | None, Contribution | None]]) -> None:
-        """Subtract what orders contributed, and add what they contribute now."""
-        moved = [(was, now) for was, now in moves if was != now]
-        self._aliases.look_up(
-            {each.customer for move in moved for each in move if each is not None and each.customer}
+        self.move(
+            Moved(shop.shop, scope.shop, None, contribution(row, shop))
+            for row in orders
+            if row.day > since_day
         )
-        days: defaultdict[tuple[str, int], list[int]] = defaultdict(lambda: [0, 0])
-        key = self._shop.shop
-        for was, now in moved:
+
+    def move(self, moves: Iterable[Moved]) -> None:
+        """Subtract what orders contributed, and add what they contribute now."""
+        moved = [each for each in moves if each.was != each.now]
+        customers = {
+            (each.shop, one.customer)
+            for each in moved
+            for one in (each.was, each.now)
+            if one is not None and one.customer
+        }
+        kept = merged_into(self._transaction, customers)
+        days: defaultdict[DayKey, list[int]] = defaultdict(lambda: [0, 0])
+        for key, shop, was, now in moved:
             self._deltas.move(rfm_order.cells(key, was), rfm_order.cells(key, now))
             for each, sign in ((was, -1), (now, 1)):
                 if each is None or not each.customer:
                     continue
-                change = days[self._aliases.kept(each.customer), each.day]
+                customer = kept.get((shop, each.customer), each.customer) if kept else each.customer
+                change = days[key, customer, each.day]
                 change[0] += sign
                 change[1] += sign * each.revenue
         self.days(days)
 
-    def merge(self, gone: str, kept: str) -> None:
+    def merge(self, scope: Scope, gone: str, kept: str) -> None:
         """Move all purchase days of the deleted customer `gone` to `kept`."""
-        moving: dict[tuple[str, int], Sequence[int]] = {}
-        for row in days_of(self._transaction, self._shop.shop, [gone])[gone]:
-            moving[gone, row.day] = [-row.orders, -row.revenue]
-            moving[kept, row.day] = [row.orders, row.revenue]
+        moving: dict[DayKey, Sequence[int]] = {}
+        for row in days_of(self._transaction, scope.key, [gone])[gone]:
+            moving[row.shop, gone, row.day] = [-row.orders, -row.revenue]
+            moving[row.shop, kept, row.day] = [row.orders, row.revenue]
         self.days(moving)
 
-    def days(self, changes: Mapping[tuple[str, int], Sequence[int]]) -> None:
-        """Add `changes` ((customer, day) -> orders, revenue) to purchase days, and update their
-        customers."""
-        name = self._shop.shop
-        keys = [(name, *key) for key in sorted(changes) if any(changes[key])]
+    def days(self, changes: Mapping[DayKey, Sequence[int]]) -> None:
+        """Add `changes` (orders, revenue) to purchase days, and update their customers."""
+        keys = [key for key in sorted(changes) if any(changes[key])]
         if not keys:
             return
         before = self._transaction.load(DAYS, keys)
         saved: list[DayRow] = []
         emptied: list[Key] = []
-        by_customer: defaultdict[str, list[DayChange]] = defaultdict(list)
+        by_customer: defaultdict[tuple[str, str], list[DayChange]] = defaultdict(list)
         for key in keys:
-            _, customer, day = key
-            orders, revenue = changes[customer, day]
+            name, customer, day = key
+            orders, revenue = changes[key]
             old = before.get(key)
             if old is not None:
                 orders, revenue = old.orders + orders, old.revenue + revenue
             new = DayRow(name, customer, day, orders, revenue)
-            by_customer[customer].append((old, new))
+            by_customer[name, customer].append((old, new))
             if orders:
                 saved.append(new)
             elif old is not None:
@@ -123,32 +149,32 @@ class Batch:
         self._transaction.delete(DAYS, emptied)
         self._customers(by_customer)
 
-    def _customers(self, by_customer: Mapping[str, Sequence[DayChange]]) -> None:
-        name, exact = self._shop.shop, bool(self._shop.exact)
-        before = self._transaction.load(CUSTOMERS, [(name, customer) for customer in by_customer])
-        moved = [
-            (
-                customer,
-                old := before.get((name, customer)),
-                rfm_customer.moved(name, customer, old, days, self._cutoff),
-            )
-            for customer, days in by_customer.items()
-        ]
-        anew = days_of(
-            self._transaction, name, [customer for customer, _, new in moved if new is None]
-        )
+    def _customers(self, by_customer: Mapping[tuple[str, str], Sequence[DayChange]]) -> None:
+        before = self._transaction.load(CUSTOMERS, by_customer)
+        moved: dict[tuple[str, str], CustomerRow | None] = {}
+        to_make_anew: defaultdict[str, list[str]] = defaultdict(list)
+        for key, days in by_customer.items():
+            name, customer = key
+            new = rfm_customer.moved(name, customer, before.get(key), days, self._cutoffs[name])
+            moved[key] = new
+            if new is None:
+                to_make_anew[name].append(customer)
+        for name, customers in to_make_anew.items():
+            for customer, its_days in days_of(self._transaction, name, customers).items():
+                moved[name, customer] = rfm_customer.from_days(
+                    name, customer, its_days, self._cutoffs[name]
+                )
         saved: list[CustomerRow] = []
         gone: list[Key] = []
-        for customer, old, new in moved:
-            if new is None:
-                new = rfm_customer.from_days(name, customer, anew[customer], self._cutoff)
+        for key, new in moved.items():
+            old, exact = before.get(key), bool(self._shops[key[0]].exact)
             self._deltas.move(
                 rfm_customer.cells(old, exact=exact), rfm_customer.cells(new, exact=exact)
             )
             if new is not None:
                 saved.append(new)
             elif old is not None:
-                gone.append((name, customer))
+                gone.append(key)
         self._transaction.save(CUSTOMERS, saved)
         self._transaction.delete(CUSTOMERS, gone)
 

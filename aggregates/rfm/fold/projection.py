@@ -1,14 +1,14 @@
 """The RFM projection: keeps customers and their cells up to date with every order (order ->
 purchase day -> customer -> cells)."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from aggregates.rfm.fold import customer as rfm_customer
 from aggregates.rfm.fold import order as rfm_order
-from aggregates.rfm.fold.batch import EARLY, Batch, EarlyRow, orders_of
+from aggregates.rfm.fold.batch import EARLY, Batch, EarlyRow, Moved, orders_of
 from aggregates.rfm.fold.customer import (
     BTYD_CELLS,
     CUSTOMERS,
@@ -18,14 +18,20 @@ from aggregates.rfm.fold.customer import (
     SPEND_CELLS,
 )
 from aggregates.rfm.fold.order import LEFT_OUT_CELLS, contribution
-from aggregates.rfm.fold.shop import SHOPS, RfmShopRow, move_window, to_bins, today
+from aggregates.rfm.fold.shop import (
+    SHOPS,
+    RfmShopRow,
+    move_window,
+    shop_rows,
+    to_bins,
+    today,
+)
 from processors.engine.processor import Counted
 from processors.engine.projection import Change, Projection, Scope, Source, rows, scopes_of, shop_of
-from processors.engine.statements import one_of
 from processors.orders.currency import currency_of_most
 from processors.orders.row import ORDERS, OrderRow, counts
 from processors.orders.shop import offsets
-from stream.store.contract import Reading, Transaction
+from stream.store.contract import Key, Reading, Transaction
 
 NAME: Final = "rfm"
 VERSION: Final = 1
@@ -73,14 +79,10 @@ class RfmFold:
         now_ms: int,
     ) -> None:
         """Count changed orders in each generation."""
-        ahead = offsets(transaction, {scope.shop for scope in work} - self.zones.keys())
-        for scope in sorted(work, key=lambda scope: scope.key):
-            changes = work[scope]
-            shop = self._shop(transaction, scope, changes, ahead, now_ms)
-            batch = Batch(transaction, scope, shop)
-            batch.orders(changes)
-            batch.save()
-            self._grown.add(scope.key)
+        batch = Batch(transaction, self._shops(transaction, work, now_ms))
+        batch.orders(work)
+        batch.save()
+        self._grown |= {scope.key for scope in work}
 
     def merged(
         self, transaction: Transaction, scope: Scope, customers: Sequence[tuple[str, str]]
@@ -89,9 +91,9 @@ class RfmFold:
         shop = transaction.load(SHOPS, [(scope.key,)]).get((scope.key,))
         if shop is None:  # Nothing is counted yet, so nothing moves.
             return
-        batch = Batch(transaction, scope, shop)
+        batch = Batch(transaction, {scope: shop})
         for gone, kept in customers:
-            batch.merge(gone, kept)
+            batch.merge(scope, gone, kept)
         batch.save()
 
     def expected(self, reading: Reading, scope: Scope) -> Iterator[Counted]:
@@ -109,33 +111,48 @@ class RfmFold:
             if scope.covers(0, (order.shop, order.order_id)):
                 yield from rfm_order.cells(scope.key, contribution(order, shop))
 
-    def _shop(
+    def _shops(
+        self,
+        transaction: Transaction,
+        work: Mapping[Scope, Sequence[Change[OrderRow]]],
+        now_ms: int,
+    ) -> dict[Scope, RfmShopRow]:
+        """The shops' settings for this batch; locked exclusively only where the batch changes them.
+
+        All locks are taken in the order of keys, so that owners of two batches do not deadlock.
+        """
+        ahead = offsets(transaction, {scope.shop for scope in work} - self.zones.keys())
+        known = {row.shop: row for row in shop_rows(transaction, [scope.key for scope in work])}
+        found: dict[Key, RfmShopRow] = {}
+        shared: list[Key] = []
+        for scope in sorted(work, key=lambda scope: scope.key):
+            row = known.get(scope.key)
+            day = today(self.zones.get(scope.shop), ahead.get(scope.shop, 0), now_ms)
+            if row is None or row.as_of_day < day or not row.currency:
+                found |= transaction.load(SHOPS, shared, shared=True)
+                shared = []
+                self._change(transaction, scope, work[scope], day)
+            shared.append((scope.key,))
+        found |= transaction.load(SHOPS, shared, shared=True)
+        return {scope: found[(scope.key,)] for scope in work}
+
+    def _change(
         self,
         transaction: Transaction,
         scope: Scope,
         changes: Sequence[Change[OrderRow]],
-        ahead: Mapping[str, int],
-        now_ms: int,
-    ) -> RfmShopRow:
-        """The shop's settings for this batch; locked exclusively only if the batch changes them."""
-        key = scope.key
-        day = today(self.zones.get(scope.shop), ahead.get(scope.shop, 0), now_ms)
-        found = transaction.query(
-            f"SELECT {', '.join(RfmShopRow._fields)} FROM rfm_shop WHERE shop = :shop", shop=key
-        )
-        known = RfmShopRow(*found[0]) if found else None
-        if known is None or known.as_of_day < day or not known.currency:
-            known = transaction.load(SHOPS, [(key,)]).get((key,))
-            if known is None:
-                currency = self._first_currency(scope.shop, changes)
-                transaction.save(SHOPS, [RfmShopRow(key, currency, day, 1, self.window_days)])
-            else:
-                if not known.currency:
-                    known = known._replace(currency=self._first_currency(scope.shop, changes))
-                self._advance(
-                    transaction, scope, known, max(known.as_of_day, day), known.window_days
-                )
-        return transaction.load(SHOPS, [(key,)], shared=True)[(key,)]
+        day: int,
+    ) -> None:
+        """Lock a shop exclusively; begin it, or bring it to `day` and give it a currency."""
+        row = transaction.load(SHOPS, [(scope.key,)]).get((scope.key,))
+        currency = self._first_currency(scope.shop, changes)
+        if row is None:
+            new = RfmShopRow(scope.key, currency, day, 1, self.window_days)
+            transaction.save(SHOPS, [new])
+            return
+        if not row.currency:
+            row = row._replace(currency=currency)
+        self._advance(transaction, scope, row, max(row.as_of_day, day), row.window_days)
 
     def _first_currency(self, shop: str, changes: Iterable[Change[OrderRow]]) -> str:
         """The currency until the next tick knows the one of most orders."""
@@ -152,8 +169,8 @@ class RfmFold:
     ) -> None:
         """Move the window of an exclusively locked shop; count the orders whose day has come."""
         moved = move_window(transaction, shop, as_of_day, window_days)
-        batch = Batch(transaction, scope, moved)
-        batch.due(shop.as_of_day)
+        batch = Batch(transaction, {scope: moved})
+        batch.due(scope, shop.as_of_day)
         batch.save()
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
@@ -174,7 +191,7 @@ class RfmFold:
         looked_at = set(grown)  # Cleared at the end, since a tick that raises is repeated.
         left = SHOPS_PER_TICK
         ahead = offsets(transaction, {scope.shop for scope in active.values()})
-        for row in _shops(transaction, None if looks_at_all else active.keys()):
+        for row in shop_rows(transaction, None if looks_at_all else active.keys()):
             scope = active.get(row.shop)
             if scope is None:
                 continue
@@ -194,9 +211,11 @@ class RfmFold:
                 sql = "SELECT sum(customers) FROM rfm_last_day_cell WHERE shop = :shop"
                 if (transaction.query(sql, shop=row.shop)[0][0] or 0) >= self.exact_below:
                     to_bins(transaction, row.shop)
-        if looks_at_all and left == SHOPS_PER_TICK:  # A look that moves nothing is the last.
+        if looks_at_all:
+            # A look that moved something is repeated: its transaction may not be committed.
+            moved = left < SHOPS_PER_TICK
             self._looked_ms = now_ms
-            self._look_again_ms = (now_ms // QUARTER_MS + 1) * QUARTER_MS
+            self._look_again_ms = 0 if moved else (now_ms // QUARTER_MS + 1) * QUARTER_MS
         self._grown -= looked_at
 
     def _currency(
@@ -211,24 +230,17 @@ class RfmFold:
             _recount(transaction, scope, shop, currency)
 
 
-def _shops(reading: Reading, keys: Collection[str] | None) -> list[RfmShopRow]:
-    """The rows of `rfm_shop` with these keys, or all, in the order of their keys."""
-    if keys is not None and not keys:
-        return []
-    where, names = ("", {}) if keys is None else one_of(" WHERE shop", sorted(keys))
-    columns = ", ".join(RfmShopRow._fields)
-    found = reading.query(f"SELECT {columns} FROM rfm_shop{where} ORDER BY shop", **names)
-    return [RfmShopRow(*row) for row in found]
-
-
 def _recount(transaction: Transaction, scope: Scope, shop: RfmShopRow, currency: str) -> None:
     """Count an exclusively locked shop in another currency."""
     now = shop._replace(currency=currency)
     transaction.save(SHOPS, [now])
-    batch = Batch(transaction, scope, now)
+    batch = Batch(transaction, {scope: now})
     where = "currency IN (:was, :now)"
     for found in orders_of(transaction, scope, where, was=shop.currency, now=currency):
-        batch.move([(contribution(row, shop), contribution(row, now)) for row in found])
+        batch.move(
+            Moved(scope.key, scope.shop, contribution(row, shop), contribution(row, now))
+            for row in found
+        )
     batch.save()
 
 
@@ -237,9 +249,9 @@ def _put_back(transaction: Transaction, scope: Scope, shop: RfmShopRow, day: int
 
     Later orders wait for their day again.
     """
-    batch = Batch(transaction, scope, shop)
+    batch = Batch(transaction, {scope: shop})
     for found in orders_of(transaction, scope, "day > :day", day=day):
         transaction.save(EARLY, [EarlyRow(scope.key, row.day, row.order_id) for row in found])
-        batch.move([(contribution(row, shop), None) for row in found])
+        batch.move(Moved(scope.key, scope.shop, contribution(row, shop), None) for row in found)
     batch.save()
     return move_window(transaction, shop, day, shop.window_days)

@@ -1,6 +1,7 @@
 """Changes to all customers of a shop: its clock, its window, and the step from exact amounts to
 bins. Each takes the exclusive lock of the shop's row."""
 
+from collections.abc import Collection
 from datetime import datetime, timedelta, timezone, tzinfo
 from typing import Final, NamedTuple
 
@@ -10,8 +11,9 @@ from aggregates.rfm.fold.day_bins import purchase_days
 from aggregates.rfm.fold.days import days_of
 from aggregates.rfm.fold.money_bins import bin_edge
 from processors.engine.processor import Deltas
+from processors.engine.statements import one_of
 from processors.shopify.tolerance import EPOCH_ORDINAL
-from stream.store.contract import Entities, Key, Transaction
+from stream.store.contract import Entities, Key, Reading, Transaction
 
 PAGE: Final = 5_000
 """Customers read at a time."""
@@ -31,6 +33,16 @@ class RfmShopRow(NamedTuple):
 
 
 SHOPS = Entities("rfm_shop", RfmShopRow, 1)
+
+
+def shop_rows(reading: Reading, keys: Collection[str] | None) -> list[RfmShopRow]:
+    """The rows with these keys, or all, in the order of their keys; not locked."""
+    if keys is not None and not keys:
+        return []
+    where, names = ("", {}) if keys is None else one_of(" WHERE shop", sorted(keys))
+    columns = ", ".join(RfmShopRow._fields)
+    found = reading.query(f"SELECT {columns} FROM rfm_shop{where} ORDER BY shop", **names)
+    return [RfmShopRow(*row) for row in found]
 
 
 def today(zone: tzinfo | None, offset_s: int, now_ms: int) -> int:
