@@ -1,7 +1,7 @@
 """`orderwire status`: roles, lag and waiting work, whether `serve` runs or not."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -57,6 +57,18 @@ async def _read() -> dict[str, Any]:
         store.close()
 
 
+def _show_projections(projections: Sequence[Mapping[str, Any]]) -> None:
+    for each in projections:
+        for shop in each["rebuilding"]:
+            typer.echo(
+                f"{each['name']} of {shop['shop']} is counted anew: {shop['entities']:,} orders and"
+                " checkouts so far"
+            )
+        for shop in each["stopped"]:
+            typer.echo(f"{each['name']} of {shop['shop']} has stopped: {shop['reason']}")
+            typer.echo(f"  {shop['go_on']}")
+
+
 def _show(answer: Mapping[str, Any]) -> None:
     from orderwire.operation.output import show
 
@@ -104,6 +116,7 @@ def _show(answer: Mapping[str, Any]) -> None:
         )
         for command in sorted({s["go_on"] for s in answer["stopped_shops"] if s["go_on"]}):
             typer.echo(f"  {command}")
+    _show_projections(answer["projections"])
     if answer["deliveries"]:
         show(
             "Deliveries",

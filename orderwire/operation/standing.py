@@ -25,8 +25,15 @@ from query.status.answer import (
 )
 from query.status.deliveries import read_deliveries
 from query.status.jobs import read_jobs
+from query.status.projections import read_projections
 from query.status.refetch import read_refetch
-from query.status.schema import DeliveryStatus, JobStatus, RefetchStatus, StoppedShopStatus
+from query.status.schema import (
+    DeliveryStatus,
+    JobStatus,
+    ProjectionStatus,
+    RefetchStatus,
+    StoppedShopStatus,
+)
 from query.status.stopped_shops import read_stopped_shops
 from stream.log.contract import Log
 from stream.log.spool import SpoolState, read_state
@@ -57,6 +64,7 @@ class StoreState(NamedTuple):
     parked: dict[str, int]
     stopped_shops: list[StoppedShopStatus]
     """As in `GET /v1/status`, and so the next."""
+    projections: list[ProjectionStatus]
     jobs: list[JobStatus]
     refetch: list[RefetchStatus]
     deliveries: list[DeliveryStatus]
@@ -79,6 +87,7 @@ def read(settings: Settings, store: Store, now_ms: int) -> StoreState:
             roles,
             read_parked(snapshot, None),
             read_stopped_shops(snapshot, roles, None),
+            read_projections(snapshot, None),
             read_jobs(snapshot, None, now_ms),
             read_refetch(snapshot, None),
             read_deliveries(snapshot, None, zones(settings), now_ms),
@@ -127,6 +136,7 @@ async def standing(settings: Settings, log: Log, store: Store) -> Json:
             processors,
             kept.parked,
             kept.stopped_shops,
+            kept.projections,
             kept.jobs,
             kept.refetch,
             kept.deliveries,

@@ -7,12 +7,13 @@ generations), so any process can start, continue or finish a rebuild.
 import asyncio
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Final
 
 import structlog
 
 from processors.engine.projection import Projection
-from processors.engine.rebuild import Pending, pending, register, run
+from processors.engine.rebuild import Pending, note_failure, pending, register, run
 from stream.store.contract import Store, StoreBroken, StoreUnavailable
 
 LOOK_EVERY_S: Final = 1.0
@@ -58,6 +59,8 @@ async def rebuild(
                     error=type(error).__name__,
                     next_step="upgrade orderwire; it is tried again every minute",
                 )
+                with suppress(StoreUnavailable, StoreBroken):
+                    await asyncio.to_thread(note_failure, store, each, error)
             await asyncio.sleep(REST * (time.monotonic() - started_s))
         if not due:
             await asyncio.sleep(LOOK_EVERY_S)

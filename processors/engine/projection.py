@@ -168,6 +168,9 @@ class ProjectionRow(NamedTuple):
     stale: int
     """A generation whose rows are still to be removed; `NONE`."""
     started_ms: int
+    """When the building generation was begun."""
+    stopped: str = ""
+    """Why the shop is not counted until a rebuild succeeds: the class of what was raised."""
 
 
 NEVER: Final = 0
@@ -339,7 +342,9 @@ class ProjectionWork:
             error=type(error).__name__,
             next_step="upgrade orderwire: the shop is then counted anew by itself",
         )
-        row = self._states[shop, projection.name]._replace(version=NEVER, building_version=NEVER)
+        row = self._states[shop, projection.name]._replace(
+            version=NEVER, building_version=NEVER, stopped=type(error).__name__
+        )
         self._states[shop, projection.name] = row
         self._transaction.save(PROJECTIONS, [row])
 

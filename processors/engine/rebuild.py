@@ -139,6 +139,7 @@ def _filled(
         building_version=0,
         cursor="",
         stale=row.live,
+        stopped="",
     )
 
 
@@ -168,6 +169,15 @@ def run(store: Store, projection: Projection, shop: str, now_ms: int) -> bool:
     """`step` in a transaction of its own. Blocks."""
     with store.begin() as transaction:
         return step(transaction, projection, shop, now_ms)
+
+
+def note_failure(store: Store, each: Pending, error: Exception) -> None:
+    """Note why a rebuild does not get on; it is tried again. Blocks."""
+    with store.begin() as transaction:
+        row = transaction.load(PROJECTIONS, [each]).get(each)
+        reason = type(error).__name__
+        if row is not None and row.stopped != reason:
+            transaction.save(PROJECTIONS, [row._replace(stopped=reason)])
 
 
 def request_all(

@@ -39,11 +39,13 @@ from query.status.answer import (
 from query.status.deliveries import read_deliveries
 from query.status.jobs import read_jobs
 from query.status.merged_metrics import exposition
+from query.status.projections import read_projections
 from query.status.refetch import read_refetch
 from query.status.schema import (
     DeliveryStatus,
     Health,
     JobStatus,
+    ProjectionStatus,
     Readiness,
     RefetchStatus,
     Status,
@@ -117,6 +119,7 @@ async def status(asked: Asked) -> Json:
         list[Position],
         dict[str, int],
         list[StoppedShopStatus],
+        list[ProjectionStatus],
         list[JobStatus],
         list[RefetchStatus],
         list[DeliveryStatus],
@@ -129,6 +132,7 @@ async def status(asked: Asked) -> Json:
                 snapshot.positions(),
                 read_parked(snapshot, shops),
                 read_stopped_shops(snapshot, roles, shops),
+                read_projections(snapshot, shops),
                 read_jobs(snapshot, shops, asked.now_ms),
                 read_refetch(snapshot, shops),
                 read_deliveries(snapshot, shops, zones, asked.now_ms),
@@ -149,6 +153,7 @@ async def status(asked: Asked) -> Json:
         positions,
         parked,
         stopped_shops,
+        projections,
         jobs,
         refetch,
         deliveries,
@@ -173,6 +178,7 @@ async def status(asked: Asked) -> Json:
             processors,
             parked,
             stopped_shops,
+            projections,
             jobs,
             refetch,
             deliveries,

@@ -115,6 +115,63 @@ class StoppedShopStatus(Struct, frozen=True, kw_only=True):
     ]
 
 
+class RebuildingShop(Struct, frozen=True, kw_only=True):
+    """A shop that a projection counts anew, beside the numbers that answers are made from."""
+
+    shop: Annotated[str, Meta(description="The shop.", examples=["example.myshopify.com"])]
+    version: Annotated[
+        int | None,
+        Meta(description="By which version of the formula; null before it began.", examples=[2]),
+    ]
+    entities: Annotated[
+        int, Meta(description="Orders and checkouts counted so far.", examples=[120384])
+    ]
+    since: Annotated[
+        str | None,
+        Meta(
+            description="Since when; null before it began.",
+            examples=["2026-11-22T14:00:00.000Z"],
+        ),
+    ]
+
+
+class UncountedShop(Struct, frozen=True, kw_only=True):
+    """A shop whose numbers stand still, since the projection's formula failed on it."""
+
+    shop: Annotated[str, Meta(description="The shop.", examples=["example.myshopify.com"])]
+    reason: Annotated[str, Meta(description="Why.", examples=["its formula failed: KeyError"])]
+    go_on: Annotated[
+        str,
+        Meta(
+            description="What lets it go on.",
+            examples=["upgrade orderwire: the shop is then counted anew by itself; …"],
+        ),
+    ]
+
+
+class ProjectionStatus(Struct, frozen=True, kw_only=True):
+    """How an aggregate's numbers are counted from orders and checkouts."""
+
+    name: Annotated[str, Meta(description="The projection.", examples=["rfm"])]
+    version: Annotated[
+        int | None,
+        Meta(
+            description="The newest version of its formula that answers are made from; null where "
+            "no shop is counted yet.",
+            examples=[1],
+        ),
+    ]
+    shops: Annotated[int, Meta(description="Shops that it counts.", examples=[1])]
+    rebuilding: Annotated[
+        list[RebuildingShop],
+        Meta(description="Shops counted anew now, or waiting for it."),
+    ]
+    stopped: Annotated[
+        list[UncountedShop],
+        Meta(description="Shops that it has stopped for, until a rebuild succeeds."),
+    ]
+
+
 class SpoolStatus(Struct, frozen=True, kw_only=True):
     """What receivers keep in their spool files while the log takes nothing."""
 
@@ -270,6 +327,10 @@ class Status(Struct, frozen=True, kw_only=True):
     stopped_shops: Annotated[
         list[StoppedShopStatus],
         Meta(description="Shops that a processor has stopped for, of those asked about."),
+    ]
+    projections: Annotated[
+        list[ProjectionStatus],
+        Meta(description="How aggregates are counted, of the shops asked about."),
     ]
     jobs: Annotated[
         list[JobStatus], Meta(description="Work on a schedule, of the shops asked about.")

@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from orderwire.serve.schedule import ledger
 from processors.engine.feed import Feed
 from processors.engine.parking import PARKED_CELLS
+from processors.engine.projection import NEVER, PROJECTIONS, new_row
 from processors.engine.stops import StoppedShop, begin
 from query.as_of import Lags, lag_records
 from query.services import SERVICES
@@ -86,6 +87,34 @@ async def test_parked_records_of_one_shop_are_distinguished(
     async with serving(store, log) as api:
         assert (await api.answer("/v1/status"))["parked"]["records"] == 7
         assert (await api.answer("/v1/status", {"shop": SHOP}))["parked"]["records"] == 2
+
+
+async def test_projections_are_shown_with_the_shops_recounted_and_those_that_have_stopped(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    other = "other.myshopify.com"
+    with store.begin() as transaction:
+        rows = [
+            new_row(SHOP, "rfm", 1)._replace(
+                building=1, building_version=2, counted=7, started_ms=NOW_MS
+            ),
+            new_row(other, "rfm", NEVER)._replace(stopped="KeyError"),
+            new_row(other, "carts", NEVER),
+        ]
+        transaction.save(PROJECTIONS, rows)
+    async with serving(store, log) as api:
+        carts, rfm = (await api.answer("/v1/status"))["projections"]
+        (own,) = (await api.answer("/v1/status", {"shop": SHOP}))["projections"]
+    assert (rfm["name"], rfm["version"], rfm["shops"]) == ("rfm", 1, 1)
+    assert rfm["rebuilding"] == [
+        {"shop": SHOP, "version": 2, "entities": 7, "since": instant(NOW_MS)}
+    ]
+    (stopped,) = rfm["stopped"]
+    assert (stopped["shop"], stopped["reason"]) == (other, "its formula failed: KeyError")
+    assert f"orderwire rebuild rfm --shop {other}" in stopped["go_on"]
+    assert (carts["version"], carts["stopped"]) == (None, [])
+    assert carts["rebuilding"] == [{"shop": other, "version": None, "entities": 0, "since": None}]
+    assert (own["name"], own["stopped"]) == ("rfm", [])
 
 
 async def test_jobs_are_shown_with_the_shops_for_which_they_fail(

@@ -5,8 +5,8 @@ from typing import Any
 from aggregates.rfm.fold.projection import QUARTER_MS, RfmFold
 from stream.store.contract import Transaction
 from stream.store.sql.store import SqlStore
-from tests.support.folding import rfm_orders
-from tests.support.orders import DAY0, order
+from tests.support.shopify.orders import DAY0, order
+from tests.support.shops.folding import rfm_orders
 
 MIDNIGHT_MS = DAY0 * 86_400_000
 HOUR_MS = 3_600_000

@@ -293,6 +293,21 @@ def test_a_shop_that_is_met_for_the_first_time_is_counted_from_its_first_order(
     assert (state.version, state.live, state.building) == (1, 0, -1)
 
 
+def states(snapshot: Reading) -> dict[str, str]:
+    """By shop: why RFM has stopped for it."""
+    return dict(snapshot.query("SELECT shop, stopped FROM projection WHERE name = 'rfm'"))
+
+
+def test_a_failure_of_a_rebuild_is_noted_until_one_succeeds(store: SqlStore) -> None:
+    fold(store, program(rfm(version=1)), [order("1", customer="1")])
+    rebuild.note_failure(store, rebuild.Pending(SHOP, "rfm"), KeyError("x"))
+    with store.snapshot() as snapshot:
+        assert states(snapshot) == {SHOP: "KeyError"}
+    finish(store, rfm(version=2))
+    with store.snapshot() as snapshot:
+        assert states(snapshot) == {SHOP: ""}
+
+
 def test_a_projection_that_raises_stops_for_that_shop_alone_and_catches_up_once_mended(
     store: SqlStore,
 ) -> None:
@@ -319,8 +334,11 @@ def test_a_projection_that_raises_stops_for_that_shop_alone_and_catches_up_once_
         assert [tuple(row) for row in counted] == [(other, "2")]
         assert snapshot.query("SELECT COUNT(*) FROM shop_order")[0][0] == 3
         assert rebuild.pending(snapshot, [broken]) == [rebuild.Pending(SHOP, "rfm")]
+        assert states(snapshot) == {SHOP: "ZeroDivisionError", other: ""}
     with pytest.raises(ZeroDivisionError):
         finish(store, broken)
     mended = rfm(version=2)
     finish(store, mended)
+    with store.snapshot() as snapshot:
+        assert states(snapshot) == {SHOP: "", other: ""}
     assert len(numbers(store)["rfm_customer"]) == 2
