@@ -2,12 +2,14 @@
 there."""
 
 import asyncio
+import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 import pytest
@@ -19,6 +21,7 @@ from processors.engine.stops import stopped_shops
 from processors.orders.row import ORDERS
 from simulator.proof.oracle import ExpectedOrder, expected_orders
 from simulator.proof.verify import meta_differs
+from simulator.servers.broker import KafkaBroker
 from simulator.shop.delivery import Delivery
 from tests.system.checks import assert_aggregates_are_sums, entity_rows
 from tests.system.harness import PIXEL, SHOP, System
@@ -27,11 +30,25 @@ from tests.system.serve_process import PATIENCE_S, needs_proc
 pytestmark = needs_proc
 
 NOISY = "noisy.myshopify.com"
-NO_CURRENCY, UNKNOWN_SHAPE, MIXED = 2_000, 2_000, 1_350
+
+
+class Load(NamedTuple):
+    """How much both shops send."""
+
+    no_currency: int
+    unknown_shape: int
+    mixed: int
+    visits: int
+    """Of the other shop."""
+
+
+EMBEDDED = Load(2_000, 2_000, 1_350, 300)
+SCALED = Load(200, 200, 135, 100)
 ORDERS_READERS = ("orders", "capi")
+ROLES = ("receive", "process", "query")
 
 
-def noise(system: System) -> Iterator[Delivery]:
+def noise(system: System, load: Load) -> Iterator[Delivery]:
     """Bodies that lack what we need, of no shape that we know, and a third of no order at all."""
 
     def delivery(topic: str, body: object, name: str) -> Delivery:
@@ -44,10 +61,11 @@ def noise(system: System) -> Iterator[Delivery]:
         "financial_status": "paid",
         "line_items": [],
     }
-    for n in range(NO_CURRENCY):
+    for n in range(load.no_currency):
         yield delivery("orders/create", order | {"id": 1_000_000 + n}, f"currency-{n}")
+    for n in range(load.unknown_shape):
         yield delivery("orders/updated", {"data": [{"n": n}], "id": {"n": n}}, f"shape-{n}")
-    for n in range(MIXED):
+    for n in range(load.mixed):
         if n % 3:
             body = order | {"id": 2_000_000 + n, "currency": "EUR"}
             yield delivery("orders/paid", body, f"order-{n}")
@@ -75,7 +93,7 @@ def accepted(system: System, orders: Mapping[str, ExpectedOrder]) -> bool:
     return meta_differs(summary, orders.values(), PIXEL, now, now) == []
 
 
-async def assert_replayable(system: System) -> None:
+async def assert_replayable(system: System, load: Load) -> None:
     """Every parked record of the noisy shop is there with its body, and would be parked again only
     for what its body lacks."""
     settings = system.settings
@@ -84,37 +102,60 @@ async def assert_replayable(system: System) -> None:
         with system.store() as store:
             result = await replay(log, store, processors, Filter(shop=NOISY), dry_run=True)
     assert (result.gone, result.discarded) == (0, 0)
-    assert result.left.total() + result.returned.total() == NO_CURRENCY + UNKNOWN_SHAPE
+    assert result.left.total() + result.returned.total() == load.no_currency + load.unknown_shape
     assert not any("failed" in reason for reason in result.left)
+
+
+async def assert_one_harms_no_other(system: System, load: Load) -> None:
+    """The other shop's orders are all counted and sent, nothing stops, and the rest is parked."""
+    await system.start()
+    unready: list[object] = []
+    asking = asyncio.create_task(readiness(system, unready))
+    flood = asyncio.create_task(system.send(noise(system, load), connections=4))
+    sent = await system.send(islice(system.shop().stream(system.now, 50), load.visits), rate=60)
+    orders = expected_orders(sent.deliveries)
+    async with asyncio.timeout(PATIENCE_S):
+        while not await asyncio.to_thread(accepted, system, orders):  # noqa: ASYNC110 - a stand-in
+            await asyncio.sleep(0.1)
+    noisy = await flood
+    assert not noisy.traffic.unexpected
+    await system.settled()
+    asking.cancel()
+    assert unready == []
+    with system.store() as store:
+        with store.snapshot() as snapshot:
+            assert stopped_shops(snapshot) == []
+        assert_aggregates_are_sums(store)
+        counted = {row.order_id for row in entity_rows(store, ORDERS) if row.shop == SHOP}
+        parked = Counter(row.shop for row in entity_rows(store, PARKED))
+    assert counted == set(orders)
+    assert parked == {NOISY: load.no_currency + load.unknown_shape}
+    await assert_replayable(system, load)
+    assert await system.stop() == 0
 
 
 @pytest.mark.timeout(900)
 async def test_a_shop_that_sends_nothing_but_trouble_holds_up_no_other_shop(
     tmp_path: Path,
 ) -> None:
-    roles = ("receive", "process", "query")
-    async with System(tmp_path, roles=roles, other_shops=[NOISY]) as system:
-        await system.start()
-        unready: list[object] = []
-        asking = asyncio.create_task(readiness(system, unready))
-        flood = asyncio.create_task(system.send(noise(system), connections=4))
-        sent = await system.send(islice(system.shop().stream(system.now, 50), 300), rate=60)
-        orders = expected_orders(sent.deliveries)
-        async with asyncio.timeout(PATIENCE_S):
-            while not await asyncio.to_thread(accepted, system, orders):  # noqa: ASYNC110 - a stand-in
-                await asyncio.sleep(0.1)
-        noisy = await flood
-        assert not noisy.traffic.unexpected
-        await system.settled()
-        asking.cancel()
-        assert unready == []
-        with system.store() as store:
-            with store.snapshot() as snapshot:
-                assert stopped_shops(snapshot) == []
-            assert_aggregates_are_sums(store)
-            counted = {row.order_id for row in entity_rows(store, ORDERS) if row.shop == SHOP}
-            parked = Counter(row.shop for row in entity_rows(store, PARKED))
-        assert counted == set(orders)
-        assert parked == {NOISY: NO_CURRENCY + UNKNOWN_SHAPE}
-        await assert_replayable(system)
-        assert await system.stop() == 0
+    async with System(tmp_path, roles=ROLES, other_shops=[NOISY]) as system:
+        await assert_one_harms_no_other(system, EMBEDDED)
+
+
+@pytest.mark.timeout(900)
+async def test_nor_does_it_on_kafka_and_postgresql(
+    tmp_path: Path, kafka_broker: KafkaBroker, postgres_url: str
+) -> None:
+    system = System(
+        tmp_path,
+        roles=ROLES,
+        other_shops=[NOISY],
+        log_url=f"kafka://{kafka_broker.bootstrap}",
+        store_url=postgres_url,
+        environment={
+            "ORDERWIRE_KAFKA_TOPIC_PREFIX": f"{uuid.uuid4().hex[:8]}-",
+            "ORDERWIRE_KAFKA_PARTITIONS": "3",
+        },
+    )
+    async with system:
+        await assert_one_harms_no_other(system, SCALED)
