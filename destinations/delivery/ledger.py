@@ -296,7 +296,7 @@ def forget_orders(transaction: Transaction, shop: str, order_ids: Collection[str
     def forgotten(row: OutboxRow) -> OutboxRow | None:
         if row.outcome in (PENDING, MAYBE_ACCEPTED, SENDING):
             return expired(row)._replace(reason="the customer's data was redacted")
-        if not row.payload:
+        if not row.payload and not row.checkout_token:
             return None
         return row._replace(payload=b"", expires_ms=None, checkout_token="")
 

@@ -27,6 +27,7 @@ from tests.support.shops.redacted_person import (
 from tests.support.shops.redacted_person import _delivery as delivery
 from tests.support.shops.shop_world import NOW_MS, SHOP, deliveries, everything, fold_all
 from tests.support.shops.shop_world import records as of_shop
+from tests.system.checks import assert_aggregates_are_sums
 
 pytest_plugins = ["tests.support.shops.shop_fixtures"]
 LATER = NOW_MS + 3_600_000
@@ -100,6 +101,7 @@ async def test_after_customers_redact_nothing_names_the_person_and_no_total_move
     await redact(settings, store, log, "customers/redact")
     assert traces(settings, store) == []
     assert totals(store) == before
+    assert_aggregates_are_sums(store)
     assert states(store) == [ERASED]
     with store.snapshot() as snapshot:
         (evidence,) = snapshot.query("SELECT subject, counts, erased_ms FROM redaction")
@@ -239,6 +241,7 @@ async def test_after_shop_redact_nobody_is_named_and_counts_stay(
     await redact(settings, store, log, "shop/redact")
     assert traces(settings, store) == []
     assert totals(store) == before
+    assert_aggregates_are_sums(store)
     with store.snapshot() as snapshot:
         customers = snapshot.query("SELECT customer FROM shop_order WHERE customer <> ''")
         others = snapshot.query("SELECT COUNT(*) FROM contact")
