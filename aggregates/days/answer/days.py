@@ -8,7 +8,7 @@ from msgspec import UNSET
 from aggregates.bad_parameter import BadParameter
 from aggregates.budget.answer.window import Window
 from aggregates.days.answer import reading as read
-from aggregates.days.answer.reading import Costs, DayCarts, DayPlace, Sold, Sums
+from aggregates.days.answer.reading import Costs, DayCarts, DayPlace, Sent, Sold, Sums
 from aggregates.days.answer.schema import Day, Days, DayTotals
 from aggregates.days.fold.cells import CAMPAIGN
 from aggregates.question import Question
@@ -29,6 +29,7 @@ NO_REPORT: Final = "no spend report came for some of these days: their spend is 
 ONE_DAY_ONLY: Final = (
     "carts, and what was sent, are counted by whole days only: ask without `by` for them"
 )
+SENT_SINCE: Final = "what was sent is known from {day} on: its rows are kept for a month at least"
 SPEND_BY: Final = "spend is known by campaign only: ask with `by=campaign`, or without `by`"
 
 
@@ -62,15 +63,17 @@ def days(question: Question) -> Days:
     if by:
         sold, spend = read.largest(sold, costs if by == CAMPAIGN else None, MOST_VALUES)
     carts = None if by else read.read_carts(question)
+    wanted = not by and not {"sent", "value_sent"}.isdisjoint(metrics)
+    sent = read.read_sent(question, currency, window) if wanted else None
     items = [
-        _item(place, sums, by, metrics, currency, _spent(place, by, spend, costs), carts)
+        _item(place, sums, by, metrics, currency, _spent(place, by, spend, costs), carts, sent)
         for place, sums in _rows(sold, spend, by, window)
     ]
     return Days(
         items=items,
         total=_total(whole, sold, costs, by, currency, window),
         other_currency_orders=read.other_currency_orders(question.reading, shop, currency, window),
-        reasons=_reasons(by, metrics, costs, window),
+        reasons=_reasons(by, metrics, costs, window, sent),
     )
 
 
@@ -101,7 +104,9 @@ def _item(
     currency: str,
     spent: int | None,
     carts: DayCarts | None,
+    sent: Sent | None,
 ) -> Day:
+    known = sent if sent is not None and place.day >= sent.since else None
     found: dict[str, Any] = {
         "orders": sums.orders,
         "revenue": money(sums.revenue, currency),
@@ -109,8 +114,8 @@ def _item(
         "new_revenue": money(sums.new_revenue, currency),
         "returning_revenue": money(sums.returning_revenue, currency),
         "refunds": money(sums.refunds, currency),
-        "sent": None,
-        "value_sent": None,
+        "sent": None if known is None else known.events[place.day],
+        "value_sent": None if known is None else money(known.value[place.day], currency),
         "carts_abandoned": None if carts is None else carts.abandoned[place.day],
         "carts_recovered": None if carts is None else carts.recovered[place.day],
         "spend": None if spent is None else money(spent, currency),
@@ -148,11 +153,15 @@ def _total(
     )
 
 
-def _reasons(by: str, metrics: Sequence[str], costs: Costs, window: Window) -> list[str]:
+def _reasons(
+    by: str, metrics: Sequence[str], costs: Costs, window: Window, sent: Sent | None
+) -> list[str]:
     asked = set(metrics)
     found = []
     if by and asked & {"sent", "value_sent", "carts_abandoned", "carts_recovered"}:
         found.append(ONE_DAY_ONLY)
+    if sent is not None and window.first < sent.since:
+        found.append(SENT_SINCE.format(day=day_text(sent.since)))
     if asked & {"spend", "roas"}:
         if by not in ("", CAMPAIGN):
             found.append(SPEND_BY)

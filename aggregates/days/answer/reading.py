@@ -19,6 +19,8 @@ from stream.store.contract import Reading, Snapshot
 from stream.times import EPOCH
 
 HOUR_S: Final = 3_600
+SENT_DAYS: Final = 30
+"""For as long the outbox has every row: `ORDERWIRE_OUTBOX_DAYS` is 31 at least."""
 UNNAMED: Final = "(none)"
 REST: Final = "(other)"
 
@@ -172,3 +174,33 @@ def read_carts(question: Question) -> DayCarts:
         carts.abandoned[day] += count
         carts.recovered[day] += count if outcome != NOT_RECOVERED else 0
     return carts
+
+
+class Sent(NamedTuple):
+    """Purchase events that Meta has taken, by the day of their orders; minor units."""
+
+    events: Counter[int]
+    value: Counter[int]
+    since: int
+    """The first day of which all are known."""
+
+
+def read_sent(question: Question, currency: str, window: Window) -> Sent:
+    """From the outbox's rows of the last month, each by its order."""
+    sent = Sent(Counter(), Counter(), question.today - SENT_DAYS)
+    if window.last < sent.since:
+        return sent
+    rows = question.reading.query(
+        "SELECT o.day, COUNT(*), SUM(o.total) FROM outbox b"
+        " JOIN shop_order o ON o.shop = b.shop AND o.order_id = b.order_id"
+        " WHERE b.shop = :shop AND b.destination = 'meta' AND b.event_name = 'Purchase'"
+        " AND b.outcome = 'sent' AND o.currency = :currency AND o.day >= :first"
+        " AND o.day <= :last GROUP BY o.day",
+        shop=question.shop,
+        currency=currency,
+        first=max(window.first, sent.since),
+        last=window.last,
+    )
+    for day, events, total in rows:
+        sent.events[day], sent.value[day] = int(events), int(total)
+    return sent

@@ -64,7 +64,9 @@ class Day(Struct, frozen=True, kw_only=True):
         int | UnsetType | None,
         Meta(description="Purchase events that Meta has taken, by the order's day.", examples=[40]),
     ] = UNSET
-    value_sent: Annotated[MoneyJson | UnsetType | None, Meta(description="Their value.")] = UNSET
+    value_sent: Annotated[
+        MoneyJson | UnsetType | None, Meta(description="The totals of their orders.")
+    ] = UNSET
     carts_abandoned: Annotated[
         int | UnsetType | None,
         Meta(description="Checkouts that were left on this day.", examples=[61]),

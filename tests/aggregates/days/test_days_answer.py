@@ -15,6 +15,7 @@ from aggregates.budget.fold.attribution import attribute
 from aggregates.days.answer.days import METRICS
 from aggregates.days.answers import ANSWERS
 from aggregates.question import Question
+from destinations.delivery.rows import OUTBOX, OutboxRow
 from processors.orders.row import OrderRow, counts
 from processors.orders.state import net, paid_back
 from query.api_settings import ShopAnswerSettings
@@ -229,3 +230,47 @@ def test_what_is_no_day_is_refused(text: str) -> None:
     (parameter,) = [each for each in PATHS["/v1/days"].parameters if each.name == "to"]
     with pytest.raises(ValueError, match="to is no day"):
         parameter.read(text)
+
+
+def test_what_meta_has_taken_counts_on_the_day_of_its_order(store: SqlStore) -> None:
+    fold_days(store, events_of_shop(8), [])
+    found, _, _ = sales(store)
+    usd = [row for row in found if row.currency == "USD"]
+    taken = [row for n, row in enumerate(usd) if n % 3]
+    fields = {"triggered": "", "digest": "", "updated_us": 1, "reason": ""}
+    events = [
+        OutboxRow(
+            shop=SHOP,
+            destination=destination,
+            event_name="Purchase",
+            event_id=row.order_id,
+            order_id=row.order_id,
+            outcome=outcome,
+            **fields,  # type: ignore[arg-type]
+        )
+        for destination, outcome, rows in (("meta", "sent", taken), ("other", "sent", usd))
+        for row in rows
+    ]
+    events += [
+        OutboxRow(
+            shop=SHOP,
+            destination="meta",
+            event_name="Purchase",
+            event_id=row.order_id,
+            order_id=row.order_id,
+            outcome="dead",
+            **fields,  # type: ignore[arg-type]
+        )
+        for row in usd[::3]
+    ]
+    with store.begin() as transaction:
+        transaction.save(OUTBOX, events)
+    made = answer(store, since=day_text(LAST - 40), to=UNTIL)
+    for item in made["items"]:
+        day = [row for row in taken if day_text(row.day) == item["day"]]
+        if item["day"] < day_text(LAST - 30):
+            assert (item["sent"], item["value_sent"]) == (None, None)
+        else:
+            assert item["sent"] == len(day)
+            assert item["value_sent"] == money(sum(row.total for row in day))
+    assert any("what was sent is known from" in reason for reason in made["reasons"])
