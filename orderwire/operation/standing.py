@@ -25,11 +25,13 @@ from query.status.answer import (
 )
 from query.status.deliveries import read_deliveries
 from query.status.jobs import read_jobs
+from query.status.missed import read_missed
 from query.status.projections import read_projections
 from query.status.refetch import read_refetch
 from query.status.schema import (
     DeliveryStatus,
     JobStatus,
+    MissedStatus,
     ProjectionStatus,
     RefetchStatus,
     StoppedShopStatus,
@@ -68,6 +70,7 @@ class StoreState(NamedTuple):
     jobs: list[JobStatus]
     refetch: list[RefetchStatus]
     deliveries: list[DeliveryStatus]
+    missed: list[MissedStatus]
     filtered: list[Filtered]
     accounts: dict[str, dict[str, Json]]
     """By shop and name, as in `GET /v1/destinations/{name}`."""
@@ -91,6 +94,7 @@ def read(settings: Settings, store: Store, now_ms: int) -> StoreState:
             read_jobs(snapshot, None, now_ms),
             read_refetch(snapshot, None),
             read_deliveries(snapshot, None, zones(settings), now_ms),
+            read_missed(snapshot, None, now_ms),
             _filtered(snapshot),
             {
                 domain: {
@@ -140,6 +144,7 @@ async def standing(settings: Settings, log: Log, store: Store) -> Json:
             kept.jobs,
             kept.refetch,
             kept.deliveries,
+            kept.missed,
         )
     )
     here = spool_state(settings)

@@ -39,12 +39,14 @@ from query.status.answer import (
 from query.status.deliveries import read_deliveries
 from query.status.jobs import read_jobs
 from query.status.merged_metrics import exposition
+from query.status.missed import read_missed
 from query.status.projections import read_projections
 from query.status.refetch import read_refetch
 from query.status.schema import (
     DeliveryStatus,
     Health,
     JobStatus,
+    MissedStatus,
     ProjectionStatus,
     Readiness,
     RefetchStatus,
@@ -123,6 +125,7 @@ async def status(asked: Asked) -> Json:
         list[JobStatus],
         list[RefetchStatus],
         list[DeliveryStatus],
+        list[MissedStatus],
         int,
     ]:
         with services.store.snapshot() as snapshot:
@@ -136,6 +139,7 @@ async def status(asked: Asked) -> Json:
                 read_jobs(snapshot, shops, asked.now_ms),
                 read_refetch(snapshot, shops),
                 read_deliveries(snapshot, shops, zones, asked.now_ms),
+                read_missed(snapshot, shops, asked.now_ms),
                 _day(snapshot, asked),
             )
 
@@ -157,6 +161,7 @@ async def status(asked: Asked) -> Json:
         jobs,
         refetch,
         deliveries,
+        missed,
         day,
     ) = await asyncio.to_thread(read)
     feeds = [
@@ -182,6 +187,7 @@ async def status(asked: Asked) -> Json:
             jobs,
             refetch,
             deliveries,
+            missed,
         ),
     )
 

@@ -13,6 +13,7 @@ from query.as_of import Spans, behind_by_partition
 from query.status.schema import (
     DeliveryStatus,
     JobStatus,
+    MissedStatus,
     ParkedStatus,
     ProcessorStatus,
     ProjectionStatus,
@@ -198,6 +199,7 @@ def status_answer(
     jobs: list[JobStatus],
     refetch: list[RefetchStatus],
     deliveries: list[DeliveryStatus],
+    missed: list[MissedStatus],
 ) -> Status:
     """The answer without `shop` and `as_of`."""
     return Status(
@@ -224,6 +226,7 @@ def status_answer(
         jobs=jobs,
         refetch=refetch,
         deliveries=deliveries,
+        missed_by_webhook=missed,
         spool=spool(roles),
         parked=ParkedStatus(records=sum(parked.values()), by_reason=dict(parked)),
     )

@@ -285,6 +285,23 @@ class DeliveryStatus(Struct, frozen=True, kw_only=True):
     ]
 
 
+class MissedStatus(Struct, frozen=True, kw_only=True):
+    """Orders of one hour that no webhook brought, and reconcile did."""
+
+    shop: Annotated[str, Meta(description="The shop.", examples=["example.myshopify.com"])]
+    topic: Annotated[
+        str,
+        Meta(description="The webhook that would have brought them.", examples=["orders/create"]),
+    ]
+    hour: Annotated[
+        str,
+        Meta(
+            description="When the hour of the change began.", examples=["2026-11-22T14:00:00.000Z"]
+        ),
+    ]
+    orders: Annotated[int, Meta(description="How many.", examples=[2])]
+
+
 class RefetchStatus(Struct, frozen=True, kw_only=True):
     """A shop's orders and refunds that Shopify Events named and did not bring whole."""
 
@@ -338,6 +355,10 @@ class Status(Struct, frozen=True, kw_only=True):
     deliveries: Annotated[
         list[DeliveryStatus],
         Meta(description="The last delivery on each topic, of the shops asked about."),
+    ]
+    missed_by_webhook: Annotated[
+        list[MissedStatus],
+        Meta(description="What reconcile found in the last 48 hours, of the shops asked about."),
     ]
     refetch: Annotated[
         list[RefetchStatus],

@@ -13,6 +13,7 @@ from tests.support.shops.folding import all_orders, carts_checkouts
 _ENDED_S = (TODAY + 1) * 86_400
 STATEMENT: dict[str, list[tuple[str | int, ...]]] = {
     "statement_day": [(SHOP, TODAY - 1, "USD", _ENDED_S, _ENDED_S)],
+    "missed_order": [(SHOP, "gone", 1, "orders/create", NOW_MS // 3_600_000 * 3_600, 1)],
     "statement_order": [
         (SHOP, TODAY - 1, "1001", "#1001", "web", 0, 3_511, "USD"),
         (SHOP, TODAY - 1, "7", "#7", "web", 0, 700, "USD"),
