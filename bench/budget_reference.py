@@ -1,12 +1,9 @@
-"""How fast anybody could find the one campaign of three that earns, at one order a day.
+"""Measures how fast the best possible policy finds the one campaign of three that earns, at one
+order a day. Run: python -m bench.budget_reference (10 seconds)
 
-    .venv/bin/python -m bench.budget_reference   # 10 seconds
-
-The policy knows more than any merchant: the ROIs -30, 0 and +20 %, and only not which campaign has
-which. It moves the whole bankroll each day, without a limit on the step. `revenue` judges by
-revenue per spend, `orders and values` by both, knowing that campaigns differ in order values only.
-`all seen` is told each day what every campaign would have earned with the whole bankroll: no policy
-that has the same evidence can do better, since exploring costs it nothing.
+The policy knows the ROIs -30, 0 and +20 %, but not which campaign has which, and moves the whole
+bankroll each day. `revenue` judges by revenue per spend, `orders and values` by both. `all seen`
+also sees what each campaign would have earned: an upper bound for every policy.
 """
 
 import sys

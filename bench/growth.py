@@ -1,12 +1,9 @@
-"""What the store keeps of an order: bytes and rows by table, on its day and later.
+"""Measures what the store keeps of an order: bytes and rows by table, on its day and later. Run:
+python -m bench.growth [VISITS]
 
-    python -m bench.growth [VISITS]
-
-A simulated shop's deliveries of one day, orders and checkouts, are folded by every processor of
-`serve` into SQLite, and each Purchase event is settled as sent. Then the clock moves, and ticks and
-the sweep of zero cells run until they find nothing more to do. Bytes are those of whole pages,
-indexes counted with their table, after VACUUM. As many deliveries of a topic that orderwire does
-not know are parked. Bodies are in the log, whose retention bounds it; they are not counted.
+A simulated day's deliveries are folded by every processor into SQLite, and each Purchase is settled
+as sent. Then the clock moves until ticks and the sweep find nothing more to do. Bytes are whole
+pages after VACUUM, indexes with their table. Bodies are in the log and not counted.
 """
 
 import sqlite3

@@ -1,4 +1,4 @@
-"""Forgets a redacted person, or a shop's everybody, in what destinations keep."""
+"""Erases a redacted person, or all persons of a shop, from the tables of destinations."""
 
 from collections.abc import Iterator
 
@@ -10,8 +10,8 @@ PAGE = 500
 
 
 def forget_events(store: Store, shop: str, subject: Subject) -> int:
-    """Payloads go, and what was not sent yet is not sent. The row stays: it tells that the event
-    was sent, and must not be again."""
+    """Delete payloads, and cancel what was not sent yet. Rows stay, so that no event is sent
+    twice."""
     return sum(_forget_events(store, shop, page) for page in _pages(store, shop, subject))
 
 

@@ -1,5 +1,5 @@
-"""Counts durable deliveries by shop and topic in memory; another task writes the counts down, so
-that no delivery costs a write."""
+"""Counts durable deliveries by shop and topic in memory. Another task writes the counts to the
+store, so a delivery causes no write."""
 
 from typing import NamedTuple
 

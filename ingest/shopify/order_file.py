@@ -1,10 +1,5 @@
-"""Reads Shopify's own order export: the CSV of Orders > Export, or JSON with one order a line.
-
-The CSV's first line of an order has its totals, the lines that follow only further line items. It
-names no customer, no checkout, no landing page and no variant, and no time of the last change: an
-order read from it is older than any webhook of the same order. Columns: help.shopify.com,
-"Exporting orders to a CSV file".
-"""
+"""Reads Shopify's own order export: the CSV of Orders > Export, or JSON with one order a line
+(help.shopify.com, "Exporting orders to a CSV file")."""
 
 import csv
 import json
@@ -38,7 +33,12 @@ class Unreadable(ValueError):
 
 
 def csv_orders(file: TextIO) -> Iterator[Json | BadOrder]:
-    """Orders in the shape of classic webhooks, one after the other. Raises NotAnOrderFile."""
+    """Orders in the form of classic webhooks, one after the other. Raises NotAnOrderFile.
+
+    The first line of an order has its totals, the lines that follow only further line items. The
+    file has no customer, checkout, landing page, variant or time of the last change: its orders
+    count as older than any webhook of the same order.
+    """
     reader = csv.DictReader(file)
     missing = [name for name in NEEDED if name not in (reader.fieldnames or ())]
     if missing:

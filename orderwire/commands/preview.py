@@ -1,4 +1,4 @@
-"""`orderwire preview`: the events that an order would send."""
+"""`orderwire preview`: shows the events that an order would send."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

@@ -1,4 +1,4 @@
-"""`orderwire reconcile`: what webhooks missed, and what became of a day's orders."""
+"""`orderwire reconcile`: finds what webhooks missed, and shows a day's statement."""
 
 import threading
 from datetime import date, datetime

@@ -21,8 +21,10 @@ def ad_spend(shop: ShopSettings) -> list[Line]:
         return [fix(shop.domain, f"ad spend: {error}: open outgoing HTTPS, or try again")]
     except GraphError as error:
         return [fix(shop.domain, f"ad spend: {error}")]
-    told = f"ad account {account.account_id} can be read ({account.currency}, {account.time_zone})"
-    lines = [ok(shop.domain, told)]
+    finding = (
+        f"ad account {account.account_id} can be read ({account.currency}, {account.time_zone})"
+    )
+    lines = [ok(shop.domain, finding)]
     converted = account.currency in shop.ads.conversion
     if shop.currency is not None and shop.currency != account.currency and not converted:
         lines.append(

@@ -25,7 +25,7 @@ EXAMPLES: Final = 5
 
 
 class Topic(NamedTuple):
-    """What one topic brought."""
+    """Counts of one topic."""
 
     family: str
     topic: str
@@ -72,7 +72,7 @@ class Families:
             try:
                 self._note(family, topic, entry)
             except Rejected:
-                continue  # It is parked, which another report says.
+                continue  # It is parked, and counted in /v1/status.
 
     def _note(self, family: str, topic: str, entry: Entry) -> None:
         event = decode_order(entry, {})
@@ -118,7 +118,7 @@ class Families:
 async def compared(
     log: Log, shop: str, since_ms: int, now_ms: int, on_progress: Progress = silent
 ) -> list[Topic]:
-    """What the families brought of `shop` since then. Raises LogError."""
+    """Compare the families' records of `shop` since then. Raises LogError."""
     spans = await log.spans("orders")
     starts = {
         partition: await _first_since(log, partition, span, since_ms)
@@ -131,8 +131,8 @@ async def compared(
 
 
 async def _first_since(log: Log, partition: int, span: Span, since_ms: int) -> int:
-    """The first offset from which on records came since then, near enough: they came in order, but
-    for those of a spool."""
+    """The first offset of records from then on, roughly: records are in order except those of a
+    spool."""
     low, high = span.first, span.next
     while high - low > STEP:
         middle = (low + high) // 2

@@ -1,4 +1,4 @@
-"""Which carts webhooks have brought checkouts of."""
+"""Finds the carts whose checkouts a webhook has delivered."""
 
 from collections.abc import Collection
 

@@ -23,14 +23,14 @@ SHOWN = 20
 
 @dataclass(slots=True)
 class Look:
-    """What a file holds."""
+    """Number of good and bad orders of a file."""
 
     orders: int = 0
     bad: list[BadOrder] = field(default_factory=list)
 
 
 def look(file: Path) -> Look:
-    """Read it to its end without taking anything. Raises Refused."""
+    """Read the file to its end without appending anything. Raises Refused."""
     found = Look()
     for each in _read(file):
         if isinstance(each, BadOrder):
@@ -47,7 +47,7 @@ def take(
     append: Callable[[Sequence[Record]], None],
     advance: Callable[[int], None],
 ) -> int:
-    """Append its good orders; how many. Raises Refused, LogError."""
+    """Append the file's good orders. Returns how many. Raises Refused, LogError."""
     good = (each for each in _read(file) if not isinstance(each, BadOrder))
     made, taken = records(shop, good, zone, time.time), 0
     while batch := list(islice(made, BATCH)):

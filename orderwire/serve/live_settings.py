@@ -1,9 +1,6 @@
-"""The settings of a running role: the shops are read again on SIGHUP, and when orderwire.toml
-changes.
-
-Only shops come and go so. What belongs to the whole program (addresses, URLs, roles) stays as it
-was at the start. An edit that cannot be read is logged, shown in `/v1/status`, and changes nothing.
-"""
+"""Reloads the shops of a running role on SIGHUP and when orderwire.toml changes. Everything else
+takes a restart. An edit that cannot be read is logged, shown in `/v1/status`, and changes
+nothing."""
 
 import asyncio
 from collections.abc import Callable
@@ -40,7 +37,7 @@ class LiveSettings:
         self._seen = _stamp(settings.config)
 
     def ask(self) -> None:
-        """Read again now: for SIGHUP."""
+        """Reload now, for SIGHUP."""
         self._asked.set()
 
     async def watch(self) -> None:
@@ -98,7 +95,7 @@ class LiveSettings:
 
 
 def _stamp(path: Path) -> tuple[int, int, int] | None:
-    """What changes whenever the file does."""
+    """Values that change whenever the file does."""
     try:
         found = path.stat()
     except OSError:

@@ -1,9 +1,6 @@
-"""Carries out privacy requests in the store and in the embedded log; a part of the role `process`,
-and the whole of `orderwire redact`.
-
-On Kafka a record cannot be changed: its topics keep bodies for at most 30 days. A spool on this
-machine is erased like an embedded log. A record is erased once every processor has read it.
-"""
+"""Carries out privacy requests in the store and in the embedded log, for the role `process` and
+for `orderwire redact`. On Kafka records cannot be changed; its topics keep bodies for at most 30
+days."""
 
 import asyncio
 import json
@@ -53,7 +50,8 @@ log = structlog.get_logger()
 
 @dataclass(slots=True)
 class Redacting:
-    """Does what is asked. Methods block; one thread at a time."""
+    """Carries out requests. A record is erased once every processor has read it; a spool on this
+    machine is erased like an embedded log. Methods block; one thread at a time."""
 
     settings: Settings
     store: Store
@@ -71,7 +69,7 @@ class Redacting:
         }
 
     def work(self, shop: str | None = None) -> list[RedactionRow]:
-        """Take every redaction as far as it goes now; what still waits."""
+        """Carry every redaction as far as possible now. Returns those that still wait."""
         with self.store.snapshot() as snapshot:
             rows = steps.waiting(snapshot, shop)
         left = []
@@ -151,8 +149,8 @@ class Redacting:
         return [self.settings.spool] if log_file is None else [log_file]
 
     def _scan(self, row: RedactionRow) -> bool:
-        """Erase the log's records of the subject from where the redaction is; False where some from
-        before the first scan are not read by everybody yet."""
+        """Erase the subject's log records from the redaction's cursor on. False while processors
+        have not read all records from before the first scan."""
         with self.store.snapshot() as snapshot:
             marks = steps.marks_by_shop(snapshot, [row.shop])
         everybody = {row.shop: row.asked_ms} if row.kind == SHOP else {}
@@ -211,7 +209,7 @@ class Redacting:
 
 @dataclass(slots=True)
 class Scan:
-    """What one pass over the log's records has done."""
+    """Progress of one pass over the log's records."""
 
     cursor: dict[str, int]
     """By topic: the next offset to look at, and where its end was at the first pass."""
@@ -223,7 +221,7 @@ class Scan:
 
 
 def _forget_refetches(store: Store, shop: str, subject: Subject) -> int:
-    """Orders that were still to be asked for."""
+    """Delete orders of the subject that were still to be fetched."""
     with store.begin() as transaction:
         if subject.everybody:
             return transaction.execute("DELETE FROM order_refetch WHERE shop = :shop", shop=shop)
@@ -240,7 +238,7 @@ def _forget_refetches(store: Store, shop: str, subject: Subject) -> int:
 async def answer_data_request(
     redacting: Redacting, source: Log, row: RedactionRow, folder: Path
 ) -> Path:
-    """Write what is held of the person to a file for the merchant, readable by this user only."""
+    """Write what is stored of the person to a file for the merchant, readable by this user only."""
     subject = await asyncio.to_thread(_found, redacting.store, row)
     with redacting.store.snapshot() as snapshot:
         rows = export.stored(snapshot, row.shop, subject)
@@ -279,7 +277,7 @@ def _write(path: Path, report: dict[str, Any]) -> None:
 
 
 async def redact(settings: Settings, store: Store, source: Log) -> None:
-    """Do what is asked, until cancelled."""
+    """Carry out requests until cancelled."""
     redacting, watched_s = Redacting(settings, store), 0.0
     while True:
         try:

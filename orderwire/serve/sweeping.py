@@ -26,7 +26,8 @@ async def keep_swept(
 
 
 def sweep(store: Store, projections: Collection[Projection]) -> int:
-    """Delete the zero cells of all projections, each table in its own transaction. How many."""
+    """Delete the zero cells of all projections, each table in its own transaction. Returns how
+    many."""
     tables = dict.fromkeys(
         table for each in projections for table in each.tables if isinstance(table, Cells)
     )

@@ -1,9 +1,6 @@
-"""Takes a person out of orders, checkouts and links; every aggregate follows by its own rules.
-
-The person's rows get anonymous keys, so they count as before: as one customer, or one guest, whom
-nobody can name. What identifies (address, tokens, recovery link) goes. Order ids stay: they are the
-merchant's own numbers, and tell what was counted and sent already.
-"""
+"""Erases a person from orders, checkouts and links; every aggregate follows by its own rules. The
+person's rows get anonymous keys, so they still count as one customer or guest. Order ids stay: they
+are the merchant's own numbers."""
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
@@ -95,7 +92,7 @@ class Entities:
         self, transaction: Transaction, shop: str, subject: Subject, keys: list[Key], now_ms: int
     ) -> int:
         work = self._projector.begin(transaction, {shop})
-        transaction.load(SHOPS, [(shop,)])  # Alone, as where customers are merged.
+        transaction.load(SHOPS, [(shop,)])  # Locks the shop, as a merge does.
         names = _Names(transaction, shop, subject)
         changes: list[Change[OrderRow]] = []
         for old in transaction.load(ORDERS, keys).values():

@@ -1,4 +1,4 @@
-"""What the store and the log hold of a person, for the merchant to answer a data request with."""
+"""Collects what the store and the log have of a person, as the answer to a data request."""
 
 import json
 from collections.abc import Iterable

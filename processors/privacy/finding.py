@@ -1,4 +1,4 @@
-"""What the store has of a person: their customers, orders, and tokens of checkouts and carts."""
+"""Finds a person's customers, orders, and tokens of checkouts and carts in the store."""
 
 from collections.abc import Collection, Iterator
 from typing import Any, Final
@@ -50,7 +50,7 @@ def found(reading: Reading, shop: str, subject: Subject) -> Subject:
     )
 
 
-HELD: Final = (
+COUNTED: Final = (
     ("orders", "shop_order", "order_id", "orders"),
     ("checkouts", "cart_checkout", "token", "tokens"),
     ("events", "outbox", "order_id", "orders"),
@@ -61,9 +61,9 @@ HELD: Final = (
 
 
 def counted(reading: Reading, shop: str, subject: Subject) -> dict[str, int]:
-    """How many rows the store holds of the subject."""
+    """Number of rows that the store has of the subject, by kind."""
     counts = {}
-    for name, table, column, attribute in HELD:
+    for name, table, column, attribute in COUNTED:
         if subject.everybody:
             rows = reading.query(f"SELECT COUNT(*) FROM {table} WHERE shop = :shop", shop=shop)
         else:

@@ -1,12 +1,11 @@
-"""What a record that names a redacted person may still do, when it arrives or is read late.
+"""Decides what a record that names a redacted person may still change when it is read late. Marks
+are looked up only in a store that has any.
 
-| event | what becomes of it |
+| event | effect |
 |---|---|
-| an order made before the redaction | counts under the person's anonymous key, nothing is sent |
-| a checkout, cart or post of theirs from before | nothing |
-| anything made later | a new relationship: as of anybody |
-
-A mark is looked up only where the store has any, so it costs nothing where nobody was redacted.
+| an order made before the redaction | counts under the person's anonymous key; nothing is sent |
+| the person's checkout, cart or post from before | none |
+| anything made later | as of anybody: a new relationship |
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -55,7 +54,7 @@ def marks_of(transaction: Transaction, named: Collection[Named]) -> Mapping[Name
 
 
 def names_of(order: Order) -> list[Named]:
-    """By which marks an order may be recognised, the person's first."""
+    """The names by which marks may recognise an order, the person's first."""
     named = [(order.shop, ORDER_ID, order.order_id)]
     if order.customer_id:
         named.insert(0, (order.shop, CUSTOMER_ID, order.customer_id))

@@ -1,4 +1,5 @@
-"""The processor of privacy requests: notes each once; `orderwire/serve/redacting.py` does them."""
+"""The processor of privacy requests: notes each once. `orderwire/serve/redacting.py` carries them
+out."""
 
 import secrets
 from collections.abc import Callable, Sequence
@@ -25,7 +26,7 @@ class Privacy:
         return decode_request(entry)
 
     def apply(self, transaction: Transaction, events: Sequence[Request], now_ms: int) -> None:
-        """Note what is not noted yet."""
+        """Note the requests that are not noted yet."""
         note(transaction, events, self._new_key)
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
@@ -35,7 +36,7 @@ class Privacy:
 def note(
     transaction: Transaction, requests: Sequence[Request], new_key: Callable[[], str]
 ) -> list[RedactionRow]:
-    """The requests' rows; made where there are none yet."""
+    """The rows of the requests; creates those that are missing."""
     by_key: dict[Key, Request] = {(each.shop, each.id): each for each in requests}
     found = transaction.load(REDACTIONS, by_key)
     new = [_row(each, new_key()) for key, each in by_key.items() if key not in found]

@@ -1,4 +1,4 @@
-"""Whether a record of the log names a redacted person, and what is left of it then."""
+"""Decides whether a record of the log names a redacted person, and blanks it."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -92,15 +92,18 @@ def matcher(salt: str, marks: Mapping[str, Mapping[str, int]]) -> Matches:
 
 
 def _made_ms(record: Record) -> int:
-    """When what a record tells of was made: what came late was made before its redaction."""
+    """When the record's object was made. A record that arrived late is judged by this time."""
     try:
         body = msgspec.json.decode(record.body)
     except (ValueError, RecursionError):
         return 0
-    told = [mapping(body), *(mapping(each) for each in mapping(mapping(body).get("data")).values())]
+    objects = [
+        mapping(body),
+        *(mapping(each) for each in mapping(mapping(body).get("data")).values()),
+    ]
     moments = [
         micros(moment) // 1000
-        for each in told
+        for each in objects
         for name in _MADE
         if (moment := _moment(each.get(name))) is not None
     ]
@@ -123,7 +126,7 @@ def _names(record: Record) -> Iterator[tuple[str, str]]:
 
 
 def blanked(record: Record) -> Record:
-    """The record's place in the log, with nothing of what it said."""
+    """The record with the same offset and kept headers, and no content."""
     shop = record.headers.get("shop", "")
     headers = {name: record.headers[name] for name in KEPT_HEADERS if name in record.headers}
     headers |= {k: v for k, v in record.headers.items() if k.startswith("parked_")}

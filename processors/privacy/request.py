@@ -21,7 +21,7 @@ KINDS = {
 
 
 class Request(NamedTuple):
-    """What a shop or Shopify asked for."""
+    """A privacy request of a shop or of Shopify."""
 
     shop: str
     id: str
@@ -38,7 +38,7 @@ _decoder = msgspec.json.Decoder(dict[str, Any])
 
 
 def decode_request(entry: Entry) -> Request | None:
-    """None for a topic that asks for nothing. Raises Rejected."""
+    """None for a topic that is no request. Raises Rejected."""
     if entry.record.headers.get("topic") not in KINDS:
         return None
     return read(entry.record, _decode)

@@ -1,13 +1,12 @@
-"""Tables of redactions: what was asked and done (evidence), and whom late records must not bring
-back.
+"""Tables of redactions: requests and their progress, kept as evidence, and marks of late records.
 
     asked ──> found ──> stored ──> erased ──> closed
       │         │          │          └ records that arrive late are erased until `until_ms`
-      │         │          └ the log's records are erased, as far as everybody has read them
+      │         │          └ the log's records are erased, once every processor has read them
       │         └ entities, outbox, facts and contacts are erased, page by page
-      └ whose orders and checkouts they are is looked up
+      └ the person's orders and checkouts are looked up
 
-Every step may be killed and done again: what is erased already is skipped.
+Every step may be repeated after a kill: it skips what is erased already.
 """
 
 from typing import Final, NamedTuple

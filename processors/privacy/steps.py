@@ -1,5 +1,5 @@
-"""Does a redaction in the store, step by step (`processors/privacy/rows.py`). The log's part is the
-composition root's."""
+"""Carries out a redaction in the store, step by step (`processors/privacy/rows.py`).
+`orderwire/serve/redacting.py` erases the log's records."""
 
 import json
 import secrets
@@ -30,7 +30,7 @@ COLUMNS = ", ".join(RedactionRow._fields)
 
 
 def waiting(reading: Reading, shop: str | None = None) -> list[RedactionRow]:
-    """Redactions with something left to do, oldest first; not those that only watch."""
+    """Redactions that are not erased yet, oldest first."""
     where, of_shop = ("", {}) if shop is None else (" AND shop = :shop", {"shop": shop})
     rows = reading.query(
         f"SELECT {COLUMNS} FROM redaction WHERE state NOT IN ('{ERASED}', '{CLOSED}'){where}"
@@ -47,7 +47,7 @@ def watching(reading: Reading) -> list[RedactionRow]:
 
 
 def subject_of(row: RedactionRow) -> Subject:
-    """Whom it is about."""
+    """The person, or everybody, that the redaction is about."""
     return decode(row.subject)
 
 
@@ -105,7 +105,7 @@ def _forget_aliases(transaction: Transaction, shop: str, subject: Subject) -> in
 
 
 def moved(transaction: Transaction, row: RedactionRow, **changes: Any) -> RedactionRow:
-    """The redaction's next state, where nobody else was faster; else the state that it has."""
+    """The redaction after the change; its present state if another process changed it first."""
     key: Key = (row.shop, row.id)
     now = transaction.load(REDACTIONS, [key]).get(key, row)
     if now.state != row.state:

@@ -1,9 +1,4 @@
-"""Whom a redaction is about, the keys that take a person's place, and marks of late records.
-
-An anonymous key is `x:` and half of an HMAC-SHA256 under a key of the redaction's own, which is
-forgotten with the subject: nobody can compute it from a customer's id afterwards. A mark is an HMAC
-under the store's salt: it tells whether a given id was redacted, and no id can be read from it.
-"""
+"""The person a redaction is about, anonymous keys, and marks of late records."""
 
 import hmac
 from collections.abc import Iterable
@@ -61,7 +56,9 @@ def _digest(key: str, *parts: str) -> str:
 
 
 def anonymous(key: str, customer: str) -> str:
-    """The key that takes a customer's place; a guest stays a guest, nobody stays nobody."""
+    """The key that replaces a customer's: `x:` and half of an HMAC-SHA256. The redaction's key is
+    forgotten with the subject, so nobody can compute it from a customer's id afterwards. Guests
+    stay guests."""
     if not customer or is_redacted(customer):
         return customer
     if customer.startswith(GUEST):
@@ -80,7 +77,8 @@ def is_redacted(customer: str) -> bool:
 
 
 def mark(salt: str, shop: str, kind: str, value: str) -> str:
-    """The mark of an id."""
+    """The mark of an id: an HMAC under the store's salt. It can confirm that a given id was
+    redacted; no id can be read from it."""
     return _digest(salt, shop, kind, value)
 
 

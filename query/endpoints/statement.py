@@ -1,10 +1,10 @@
-"""A day's statement: what became of every order that Shopify has of it, per channel, in orders and
-in money.
+"""A day's statement: the outcome of every order that Shopify has, per channel, in orders and in
+money.
 
     shopify = sent + maybe_accepted + skipped by reason + dead + waiting + missing
 
-Which orders Shopify has is what `orderwire reconcile` or its job read last (`statement_order`).
-Where a part cannot be known, `exact` is false and `reason` says why.
+The orders are those that `orderwire reconcile` or its job read last (`statement_order`). `exact` is
+false, with a `reason`, where a part cannot be known.
 """
 
 from collections.abc import Iterable, Mapping

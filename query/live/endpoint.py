@@ -1,14 +1,5 @@
 """`GET /v1/events`: a shop's counters, alerts and newest orders as server-sent events (WHATWG HTML,
-"Server-sent events").
-
-| event | data | when |
-|---|---|---|
-| `live` | counters and alerts | at the start, and whenever one of them has changed |
-| `orders` | the newest orders, oldest first | at the start, and when some have come |
-
-The id of `orders` is a place in the log: a client that reconnects with `Last-Event-ID` is given
-what came meanwhile.
-"""
+"Server-sent events")."""
 
 import asyncio
 import contextlib
@@ -37,7 +28,16 @@ _encoder = msgspec.json.Encoder()
 
 
 async def events(asked: Asked) -> web.StreamResponse:
-    """GET /v1/events."""
+    """GET /v1/events.
+
+    | event | data | when |
+    |---|---|---|
+    | `live` | counters and alerts | at the start, and whenever one of them has changed |
+    | `orders` | the newest orders, oldest first | at the start, and when new ones arrived |
+
+    The id of `orders` is a place in the log: a client that reconnects with `Last-Event-ID` gets
+    what arrived meanwhile.
+    """
     services = services_of(asked)
     if services.streams >= MOST:
         raise Problem(

@@ -1,4 +1,4 @@
-"""Orders too many to be kept: each is made from its number when it is asked for."""
+"""A large number of orders, each computed from its number when it is requested."""
 
 from bisect import bisect_left
 from collections.abc import Sequence

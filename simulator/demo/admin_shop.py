@@ -1,4 +1,4 @@
-"""Keeps the Admin API's stand-in at the state that the shop's webhooks have told, and checks the
+"""Keeps the Admin API's stand-in at the state of the shop's acknowledged webhooks, and checks the
 day's statement against it."""
 
 import asyncio
@@ -30,7 +30,7 @@ class AdminFeed:
         self._waiting: dict[str, list[bytes]] = {family: [] for family in PATHS}
 
     def acknowledged(self, delivery: Delivery) -> None:
-        """A delivery that the receiver has."""
+        """Queue a delivery that the receiver has acknowledged."""
         family = delivery.topic.partition("/")[0]
         broken = delivery.kind in PARKED | REFUSED
         if family in PATHS and delivery.topic not in WITHOUT_THE_ORDER and not broken:

@@ -1,6 +1,5 @@
-"""Folds Meta's notices about ad objects: which campaign, ad set or ad has a problem now
-(docs/facts/meta.md, "Webhooks of ad accounts"). One row per object; the newest notice about it
-counts."""
+"""Folds Meta's notices about ad objects into one row per object: the campaigns, ad sets and ads
+that have a problem now (docs/facts/meta.md, "Webhooks of ad accounts")."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -38,13 +37,18 @@ class AdIssue(NamedTuple):
     open: int
     reported_ms: int
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Shop and object id."""
+        return self.shop, self.object_id
+
 
 ISSUES: Final = Entities("ad_issue", AdIssue, 2)
 COLUMNS: Final = ", ".join(AdIssue._fields)
 
 
 def newer(row: AdIssue | None, notice: AdIssue) -> AdIssue:
-    """The row after a notice. A campaign once known stays known."""
+    """The row after a notice; an older notice changes nothing. A known campaign stays known."""
     if row is None:
         return notice
     stands = max(row, notice, key=lambda each: (each.reported_ms, each._replace(campaign_id="")))
@@ -118,9 +122,9 @@ class AdIssuesProcessor:
     def apply(self, transaction: Transaction, events: Sequence[list[AdIssue]], now_ms: int) -> None:
         """Fold notices into rows."""
         entry_of_notice = [notice for each in events for notice in each]
-        rows = transaction.load(ISSUES, {notice[:2] for notice in entry_of_notice})
+        rows = transaction.load(ISSUES, {notice.key for notice in entry_of_notice})
         for notice in entry_of_notice:
-            rows[notice[:2]] = newer(rows.get(notice[:2]), notice)
+            rows[notice.key] = newer(rows.get(notice.key), notice)
         transaction.save(ISSUES, rows.values())
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
@@ -145,13 +149,13 @@ def open_issues(reading: Reading, shop: str, since_ms: int) -> Iterator[AdIssue]
 
 
 def settle(transaction: Transaction, rows: Collection[AdIssue]) -> None:
-    """Record what was found out about objects: their campaign, or that they are well again."""
-    known = transaction.load(ISSUES, {row[:2] for row in rows})
+    """Store results of lookups: an object's campaign, or that it has no problem any more."""
+    known = transaction.load(ISSUES, {row.key for row in rows})
     transaction.save(
         ISSUES,
         [
-            known[row[:2]]._replace(campaign_id=row.campaign_id, open=row.open)
+            known[row.key]._replace(campaign_id=row.campaign_id, open=row.open)
             for row in rows
-            if row[:2] in known and known[row[:2]].reported_ms == row.reported_ms
+            if row.key in known and known[row.key].reported_ms == row.reported_ms
         ],
     )

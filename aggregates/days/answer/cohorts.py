@@ -174,8 +174,8 @@ def _item(
 
 
 def _repeats(reading: Reading, shop: str) -> tuple[int, float | None, float | None]:
-    """Customers ever, the share of them with another purchase day, and days between those; from
-    the cells of RFM."""
+    """Number of customers, the share of them with another purchase day, and days between those;
+    from RFM's cells."""
     ((customers, again, repeats, days),) = reading.query(
         "SELECT SUM(customers), SUM(CASE WHEN x > 0 THEN customers ELSE 0 END),"
         " SUM(x * customers), SUM((last_day - first_day) * customers + last_offset - first_offset)"

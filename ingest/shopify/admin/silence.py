@@ -67,11 +67,11 @@ def silent(
     expected: Collection[str],
     listening_since_ms: int,
 ) -> list[Silent]:
-    """Signs that nothing delivered.
+    """Signs that no topic delivered.
 
-    `last_ms`: when each topic last came. `expected`: topics that are subscribed for certain; of the
-    others only those count that have come before. What happened before `listening_since_ms` may
-    have been delivered to nobody.
+    `last_ms`: when each topic last came. `expected`: topics that are subscribed for certain; other
+    topics count only if they ever came. Events from before `listening_since_ms` may have had no
+    receiver.
     """
     found = []
     for sign in SIGNS:

@@ -1,5 +1,5 @@
-"""Which orders of the Admin API no webhook has brought in their present state, and which webhook
-would have."""
+"""Finds the orders of the Admin API whose present state no webhook has delivered, and the webhook
+that should have."""
 
 import json
 from collections.abc import Sequence

@@ -1,5 +1,5 @@
-"""The job `reconcile`: every hour what webhooks missed, and the orders of today and yesterday for
-their statements."""
+"""The job `reconcile`: every hour finds what webhooks missed, and reads the orders of today and
+yesterday for their statements."""
 
 from time import time
 from typing import Final

@@ -1,8 +1,5 @@
-"""Reads a day's orders from Shopify and keeps which there are, for the day's statement.
-
-Kept are ids, channels and totals: `query/endpoints/statement.py` compares them with what was
-sent, as often as it is asked.
-"""
+"""Reads a day's orders from Shopify and stores their ids, channels and totals, which
+`query/endpoints/statement.py` compares with what was sent."""
 
 import time
 from collections.abc import Callable

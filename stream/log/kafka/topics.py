@@ -166,12 +166,12 @@ class Admin:
         if not names:
             return []
         want = wanted(self._settings, await self._brokers())
-        shapes = {
+        partitions_of = {
             topic["topic"]: topic["partitions"]
             for topic in await self._client.describe_topics(list(names))
             if not topic["error_code"]
         }
-        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in shapes]
+        resources = [ConfigResource(ConfigResourceType.TOPIC, name) for name in partitions_of]
         configs: dict[str, dict[str, str]] = {}
         for response in await self._client.describe_configs(resources) if resources else []:
             for _code, _message, _type, name, entries in response.resources:
@@ -179,9 +179,9 @@ class Admin:
         found = [
             f"topic {name} does not exist: start orderwire once, which makes it"
             for name in names
-            if name not in shapes
+            if name not in partitions_of
         ]
-        for name, partitions in shapes.items():
+        for name, partitions in partitions_of.items():
             replicas = min((len(partition["replicas"]) for partition in partitions), default=0)
             found += compare(name, want, len(partitions), replicas, configs.get(name, {}))
         return found

@@ -1,10 +1,5 @@
-"""Writes checkouts of the past as records of the topic `checkouts`, in the classic shape.
-
-The Admin API lists checkouts that were left, and names none by its token: their recovery link has
-the cart's. Those that became an order at once are not listed, so each order of the web stands for
-one; without them every checkout of the past would count as abandoned. Both are known by the cart's
-token, so a checkout that was left and then bought is one.
-"""
+"""Writes checkouts of the past as records of the topic `checkouts`, in the classic form. Checkouts
+are identified by the cart's token, which both the recovery link and the order have."""
 
 import re
 from collections.abc import Collection, Iterable, Iterator
@@ -93,7 +88,11 @@ def abandoned(node: Json) -> Json | None:
 
 
 def bought(orders: Iterable[bytes], since: str) -> Iterator[Json]:
-    """The checkouts of orders of the web that were made since then (as the API writes times)."""
+    """The checkouts of web orders that were made since then (as the API writes times).
+
+    The Admin API lists abandoned checkouts only. Without those that were ordered at once, every
+    checkout of the past would count as abandoned.
+    """
     for each in orders:
         order = _order.decode(each)
         if order.createdAt < since or order.test or not order.cartToken:
