@@ -6,7 +6,6 @@ that the Admin API shows what the webhooks said.
 
 import argparse
 import asyncio
-import signal
 import time
 from collections.abc import Collection
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from simulator.admin.access import Access
 from simulator.admin.books import Books, Json, shop
 from simulator.admin.many import Many
 from simulator.admin.stand_in import AdminStandIn
+from simulator.servers.stand_in import until_stopped
 from simulator.shop.shop import ShopSimulator
 
 YEAR_S = 365 * 86_400
@@ -66,18 +66,12 @@ async def _main() -> None:
     parser.add_argument("--client-secret", default="client-secret")
     parser.add_argument("--many", type=int, default=0, help="so many orders of the last year")
     options = parser.parse_args()
-    loop = asyncio.get_running_loop()
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
     access = Access(time.time, client_id=options.client_id, client_secret=options.client_secret)
     books = Books(shop(options.shop, options.zone))
     if options.many:
         now_s = int(time.time())
         books.many = Many(options.many, now_s - YEAR_S, now_s, _example(options.shop))
-    async with ShopProgram(books, access=access, port=options.port) as admin:
-        print(admin.url, flush=True)  # noqa: T201 - who started it reads where it listens
-        await stop.wait()
+    await until_stopped(ShopProgram(books, access=access, port=options.port))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ As a program: `python -m simulator.admin.program`.
 import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -24,6 +23,7 @@ from simulator.admin.bulk import BulkOperations
 from simulator.admin.bulk import Script as BulkScript
 from simulator.admin.documents import Page, Refused, Request, Root, denied, error, read
 from simulator.admin.world import World
+from simulator.servers.stand_in import ScriptedReply, StandIn, answered
 
 VERSIONS = ("2026-01", "2026-04", "2026-07", "2026-10", "unstable")
 NOT_APPROVED = (
@@ -41,23 +41,16 @@ class Call(NamedTuple):
     variables: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer instead of the stand-in's own; with `reset` the connection is cut."""
-
-    status: int = 200
-    body: bytes = b""
-    headers: Mapping[str, str] = field(default_factory=dict)
-    reset: bool = False
-    delay_s: float = 0.0
-    """With status 0 only the delay counts."""
+Script = Callable[[Call], ScriptedReply | None]
 
 
-Script = Callable[[Call], Reply | None]
+class AdminStandIn(StandIn):
+    """The stand-in while its context is open; `url` is the value for SHOPIFY_ADMIN_URL.
 
+    `clock` gives Unix seconds.
+    """
 
-class AdminStandIn:
-    """The stand-in while its context is open. `clock` gives Unix seconds."""
+    max_body = 16 << 20
 
     def __init__(
         self,
@@ -74,6 +67,7 @@ class AdminStandIn:
         port: int = 0,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        super().__init__(host, port)
         self.books = books
         self.script = script
         self.access = access or Access(clock)
@@ -84,24 +78,18 @@ class AdminStandIn:
         self._world = World(books, self.access, self.bulk, clock, sorts_slowly=sorts_slowly)
         self._throttle_as = throttle_as
         self._number = 0
-        self._address = (host, port)
-        self._runner: web.AppRunner | None = None
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post("/admin/oauth/access_token", self._token),
+            web.post("/admin/api/{version}/graphql.json", self._graphql),
+            web.get(r"/bulk/{number:\d+}.jsonl", self._file),
+            web.get("/healthz", _healthy),
+            *self.more_routes(),
+        ]
 
     async def __aenter__(self) -> Self:
-        app = web.Application(client_max_size=16 << 20)
-        app.add_routes(
-            [
-                web.post("/admin/oauth/access_token", self._token),
-                web.post("/admin/api/{version}/graphql.json", self._graphql),
-                web.get(r"/bulk/{number:\d+}.jsonl", self._file),
-                web.get("/healthz", _healthy),
-                *self.more_routes(),
-            ]
-        )
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, *self._address).start()
-        self._address = self._runner.addresses[0][:2]
+        await super().__aenter__()
         self.bulk.base_url = self.url
         return self
 
@@ -111,18 +99,12 @@ class AdminStandIn:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
+        await super().__aexit__(kind, error, trace)
         await asyncio.to_thread(self.bulk.close)
 
     def more_routes(self) -> Collection[web.RouteDef]:
         """Routes beside Shopify's own, for programs."""
         return ()
-
-    @property
-    def url(self) -> str:
-        """Where it listens: the value for SHOPIFY_ADMIN_URL."""
-        return f"http://{self._address[0]}:{self._address[1]}"
 
     async def _token(self, request: web.Request) -> web.Response:
         if request.content_type == "application/json":
@@ -154,15 +136,8 @@ class AdminStandIn:
             reply = self.script(Call(self._number, text, variables))
             if reply is not None and reply.delay_s:
                 await asyncio.sleep(reply.delay_s)
-            if reply is not None and reply.reset and request.transport is not None:
-                request.transport.abort()
-            if reply is not None and reply.status:
-                return web.Response(
-                    status=reply.status,
-                    body=reply.body,
-                    headers=reply.headers,
-                    content_type="application/json",
-                )
+            if reply is not None and reply.final:
+                return answered(request, reply)
         status, answer = await asyncio.to_thread(self._answer, text, variables)
         headers = {"Retry-After": "1.0"} if status == 429 else {}
         return web.Response(

@@ -20,7 +20,8 @@ from ingest.shopify.admin.errors import (
 )
 from ingest.shopify.admin.tokens import StaticToken
 from simulator.admin.access import Access
-from simulator.admin.stand_in import AdminStandIn, Call, Reply
+from simulator.admin.stand_in import AdminStandIn, Call
+from simulator.servers.stand_in import ScriptedReply
 from tests.support.shopify.admin_shop import books
 
 SHOP_QUERY = "query Shop { shop { name ianaTimezone } }"
@@ -92,10 +93,10 @@ async def test_known_costs_are_waited_for_instead_of_being_throttled() -> None:
 async def test_what_passes_by_itself_is_tried_again() -> None:
     troubles = iter(
         [
-            Reply(503),
-            Reply(reset=True, status=500),
-            Reply(200, b"<html>"),
-            Reply(
+            ScriptedReply(503),
+            ScriptedReply(reset=True, status=500),
+            ScriptedReply(200, b"<html>"),
+            ScriptedReply(
                 200,
                 orjson.dumps(
                     {"errors": [{"message": "x", "extensions": {"code": "INTERNAL_SERVER_ERROR"}}]}
@@ -104,7 +105,7 @@ async def test_what_passes_by_itself_is_tried_again() -> None:
         ]
     )
 
-    def script(_: Call) -> Reply | None:
+    def script(_: Call) -> ScriptedReply | None:
         return next(troubles, None)
 
     stand_in = AdminStandIn(books(0), script=script)
@@ -115,7 +116,7 @@ async def test_what_passes_by_itself_is_tried_again() -> None:
 
 
 async def test_after_its_patience_it_gives_up_and_says_so() -> None:
-    admin = AdminStandIn(books(0), script=lambda _: Reply(502))
+    admin = AdminStandIn(books(0), script=lambda _: ScriptedReply(502))
     async with admin, client(admin, patience_s=0.5) as ask:
         with pytest.raises(AdminUnavailable, match="HTTP 502"):
             await ask(SHOP_QUERY)
@@ -166,9 +167,9 @@ async def test_a_token_that_is_not_taken_is_not_shown(caplog: pytest.LogCaptureF
 async def test_what_no_waiting_mends_is_said_at_the_first_answer(status: int) -> None:
     calls: list[int] = []
 
-    def script(call: Call) -> Reply:
+    def script(call: Call) -> ScriptedReply:
         calls.append(call.number)
-        return Reply(status, b"{}")
+        return ScriptedReply(status, b"{}")
 
     async with AdminStandIn(books(0), script=script) as admin, client(admin) as ask:
         with pytest.raises(TokenRefused, match=f"HTTP {status}"):

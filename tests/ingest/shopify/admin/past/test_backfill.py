@@ -19,7 +19,8 @@ from ingest.shopify.admin.past.progress import DONE, ORDERS, Progress
 from ingest.shopify.admin.tokens import StaticToken
 from simulator.admin.access import ALL_SCOPES, Access
 from simulator.admin.books import Books
-from simulator.admin.stand_in import AdminStandIn, Call, Reply
+from simulator.admin.stand_in import AdminStandIn, Call
+from simulator.servers.stand_in import ScriptedReply
 from stream.record import Record
 from stream.store.sql.store import SqlStore
 from tests.support.shopify.admin_shop import NOW, SHOP, books
@@ -214,8 +215,8 @@ async def test_a_page_costs_less_than_a_query_may_and_lines_behind_the_first_pag
 async def test_a_page_that_is_not_answered_at_first_is_asked_for_again(world: World) -> None:
     held = books(100)
 
-    def script(call: Call) -> Reply | None:
-        return Reply(502) if call.number % 3 == 0 else None
+    def script(call: Call) -> ScriptedReply | None:
+        return ScriptedReply(502) if call.number % 3 == 0 else None
 
     async with AdminStandIn(held, script=script, clock=lambda: NOW_S, **LOTS) as admin:
         with stamina.set_testing(True, attempts=5):
