@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter
 from typing import Any, Final
 
-import msgspec
 import structlog
 from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry
@@ -16,6 +15,7 @@ from query.api_settings import ApiSettings, ShopAnswerSettings
 from query.auth import ApiTokens, Reach, check_host, check_origin
 from query.dashboard.page import add_dashboard
 from query.endpoints.table import ROUTES
+from query.etag import json_response
 from query.openapi import document
 from query.parameters import read_all
 from query.problem import Problem, bad_parameter
@@ -115,7 +115,7 @@ def _handler(route: ApiRoute, services: ApiServices) -> Handle:
         answer = await route.handler(asked)
         if isinstance(answer, web.StreamResponse):
             return answer
-        return web.Response(body=msgspec.json.encode(answer), content_type="application/json")
+        return json_response(request, answer)
 
     return handle
 
