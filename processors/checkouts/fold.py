@@ -14,6 +14,7 @@ from processors.checkouts.link import (
 )
 from processors.checkouts.state import (
     CHECKOUTS,
+    RULE,
     CheckoutRow,
     folded,
     links_of,
@@ -71,7 +72,7 @@ def fold(
         if row is None:
             continue
         # Without a snapshot neither customer nor cart is known, and nothing follows.
-        if row.updated_us >= 0 or row.after_minutes != after_minutes:
+        if row.updated_us >= 0 or (row.after_minutes, row.settled_by) != (after_minutes, RULE):
             customer, cart = links_of(row)
             row = relinked(row, links.get(customer), links.get(cart))
             row = settled(row, now_ms, after_minutes)

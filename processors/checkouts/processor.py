@@ -7,7 +7,7 @@ from typing import Any, Final
 from processors.checkouts.fold import fold
 from processors.checkouts.idle import BUCKET_MS
 from processors.checkouts.link import LINKS
-from processors.checkouts.state import CHECKOUTS, EXPIRES_MS, KEPT_MS, CheckoutRow, settled
+from processors.checkouts.state import CHECKOUTS, EXPIRES_MS, KEPT_MS, RULE, CheckoutRow, settled
 from processors.engine.processor import Tick, in_shop
 from processors.engine.projection import Change, Projection, Projector, ticks_of_projections
 from processors.privacy.late import redacted_tokens
@@ -100,7 +100,8 @@ class Checkouts:
     def _tick(self, transaction: Transaction, now_ms: int, shop: str | None) -> None:
         """Expire checkouts idle for 14 days, delete rows older than 90 days.
 
-        After a start, settle rows that were settled by another `abandoned_after_minutes`.
+        After a start, settle rows that were settled by another `abandoned_after_minutes`, or by
+        another version of the rule.
         """
         edge, old_ms = (now_ms - EXPIRES_MS) // BUCKET_MS, now_ms - KEPT_MS
         here, of_shop = in_shop(shop)
@@ -134,11 +135,12 @@ class Checkouts:
         if self._resettle:
             others = (
                 "SELECT shop, token FROM cart_checkout"
-                f" WHERE after_minutes <> :after{here} LIMIT :page"
+                f" WHERE (after_minutes <> :after OR settled_by <> :rule){here} LIMIT :page"
             )
             after = self._after_minutes
             more = _in_pages(
-                lambda: transaction.query(others, after=after, page=PAGE, **of_shop), resettle
+                lambda: transaction.query(others, after=after, rule=RULE, page=PAGE, **of_shop),
+                resettle,
             )
             self._resettle = more or shop is not None
 

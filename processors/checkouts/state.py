@@ -77,6 +77,8 @@ class CheckoutRow(NamedTuple):
 
     after_minutes: int
     """T, by which this row was settled and is counted."""
+    settled_by: int
+    """The version of the rule (`RULE`) by which it was settled."""
     state: str
     idled: int
     """The longest it ever lay idle, while open before the last touch: 0 less than 10 minutes, 1
@@ -104,6 +106,9 @@ KNOWN: Final = _group("shop", "cart_deleted_ms")
 FOLLOWS: Final = _group("after_minutes", "is_returning")
 NO_CUSTOMER: Final = (NEVER, "")
 NO_CART: Final = (NEVER, "", NEVER)
+RULE: Final = 1
+"""Raised with every change of `settled` that gives other states for the same row: rows that were
+settled by another version are settled anew after the next start, and their cells follow."""
 NOTHING_FOLLOWS: Final = ("", 0, NEVER, NEVER, CLOSED, 0)
 
 
@@ -129,7 +134,7 @@ def blank(
     return CheckoutRow._make((
         shop, token, *snapshot,
         created_ms, runs, completed_ms, deleted, order_ms, order_version, revenue, revenue_currency,
-        *NO_CUSTOMER, *NO_CART, after_minutes, *NOTHING_FOLLOWS,
+        *NO_CUSTOMER, *NO_CART, after_minutes, RULE, *NOTHING_FOLLOWS,
     ))
     # fmt: on
 
@@ -267,9 +272,9 @@ def settled(row: CheckoutRow, now_ms: int, after_minutes: int) -> CheckoutRow:
     (`orders_count` left their payload in 2025-01).
     """
     follows = _follows(row, now_ms, after_minutes) if row.updated_us >= 0 else NOTHING_FOLLOWS
-    if FOLLOWS(row) == (after_minutes, *follows):
+    if FOLLOWS(row) == (after_minutes, RULE, *follows):
         return row
-    return CheckoutRow._make((*KNOWN(row), after_minutes, *follows))
+    return CheckoutRow._make((*KNOWN(row), after_minutes, RULE, *follows))
 
 
 def _follows(

@@ -7,12 +7,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aggregates.carts import projection as carts
 from processors.checkouts.link import LINKS
-from processors.checkouts.state import CHECKOUTS
+from processors.checkouts.state import CHECKOUTS, CLOSED, RULE
+from processors.engine.projection import Change, Projector
 from stream.store.contract import Key, Transaction
 from stream.store.sql.store import SqlStore, SqlTransaction
 from tests.support.shopify.cart_events import (
     DAY,
+    SHOP,
     CartEvent,
     assert_equation,
     cart_record,
@@ -306,6 +309,25 @@ def test_another_setting_recounts_the_rows_that_are_there(store: SqlStore) -> No
     emptied(store)
     fold(store, events, ms(DAY), after_minutes=120)
     assert everything(store) == recount
+
+
+def test_rows_that_an_older_rule_settled_are_settled_anew_and_their_cells_follow(
+    store: SqlStore,
+) -> None:
+    fold(store, [checkout("a", 0), order("1", 90, token="a"), checkout("b", 0)], ms(DAY))
+    before = everything(store)
+    with store.begin() as transaction:
+        work = Projector((carts.projection(),)).begin(transaction, {SHOP})
+        rows = transaction.load(CHECKOUTS, [(SHOP, "a"), (SHOP, "b")]).values()
+        older = [row._replace(state="", open_bucket=CLOSED, settled_by=RULE - 1) for row in rows]
+        transaction.save(CHECKOUTS, older)
+        changes = [Change(*each) for each in zip(rows, older, strict=True)]
+        work.apply(CHECKOUTS, changes, ms(DAY))
+    assert states(store) == {"a": "", "b": ""}
+    assert_equation(store)
+    tick(store, ms(DAY))
+    assert_equation(store)
+    assert everything(store) == before
 
 
 def test_a_setting_that_is_not_whole_tens_is_refused() -> None:
