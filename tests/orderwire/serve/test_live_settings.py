@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from orderwire.serve.live_settings import LiveSettings
 from orderwire.settings.program import Settings
@@ -51,12 +52,17 @@ async def edited(tmp_path: Path) -> AsyncIterator[Edited]:
     await asyncio.gather(watching, return_exceptions=True)
 
 
-async def test_an_edit_is_taken_by_itself(edited: Edited) -> None:
-    edited.write(ONE, TWO)
-    assert set((await edited.news()).shops) == {ONE, TWO}
-    edited.write(TWO)
-    assert set((await edited.news()).shops) == {TWO}
+async def test_an_edit_is_taken_by_itself_and_logged_by_shop(edited: Edited) -> None:
+    with structlog.testing.capture_logs() as lines:
+        edited.write(ONE, TWO)
+        assert set((await edited.news()).shops) == {ONE, TWO}
+        edited.write(TWO, secret="another")
+        assert set((await edited.news()).shops) == {TWO}
     assert set(edited.live.now.shops) == {TWO}
+    assert [(line["event"], line["added"], line["removed"], line["changed"]) for line in lines] == [
+        ("shops read again", [TWO], [], []),
+        ("shops read again", [], [ONE], [TWO]),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -93,8 +99,12 @@ async def test_asked_to_it_reads_again_what_the_file_does_not_show(
 
 async def test_what_belongs_to_the_whole_program_waits_for_a_restart(edited: Edited) -> None:
     edited.variables["ORDERWIRE_RETENTION_DAYS"] = "3"
-    edited.write(ONE, TWO)
-    changed = await edited.news()
+    with structlog.testing.capture_logs() as lines:
+        edited.write(ONE, TWO)
+        changed = await edited.news()
+    assert "settings beside the shops have changed: they take a restart" in [
+        line["event"] for line in lines
+    ]
     assert set(changed.shops) == {ONE, TWO}
     assert changed.retention_days == 14
 

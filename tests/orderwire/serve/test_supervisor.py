@@ -1,8 +1,10 @@
 """The supervisor with roles that are small programs of the test."""
 
+import signal
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -61,6 +63,25 @@ def test_a_configuration_that_cannot_work_is_final_for_its_role_and_no_other(
 
 def test_serve_ends_where_no_roles_configuration_can_work() -> None:
     assert supervisor(receive=CANNOT, query=CANNOT).run() == EX_CONFIG
+
+
+def test_the_signal_to_read_settings_again_reaches_every_role(tmp_path: Path) -> None:
+    program = (
+        "import pathlib, signal, sys, time\n"
+        f"folder = pathlib.Path({str(tmp_path)!r})\n"
+        "def note(*_): (folder / 'ROLE-told').touch()\n"
+        "signal.signal(signal.SIGHUP, note)\n"
+        "(folder / 'ROLE-up').touch()\n"
+        "while True: time.sleep(0.05)\n"
+    )
+    one = supervisor(**{role: program.replace("ROLE", role) for role in ("receive", "query")})
+    try:
+        looked_at(one, lambda: len(list(tmp_path.glob("*-up"))) == 2)
+        one._reload(signal.SIGHUP, None)
+        looked_at(one, lambda: len(list(tmp_path.glob("*-told"))) == 2)
+        assert [child.restarts for child in one._children] == [0, 0]
+    finally:
+        one._end()
 
 
 def test_pauses_grow_up_to_a_minute() -> None:
