@@ -96,12 +96,6 @@ def expected_purchases(model: BgNbd, weeks: float, x: Ints, t_x: Floats, T: Floa
     return unconditional * p_alive(model, x, t_x, T)
 
 
-def expected_purchases_new(model: BgNbd, weeks: float) -> float:
-    """E[X(t)]: repeat orders of a new customer within `weeks` of the first order."""
-    zero = np.zeros(1)
-    return float(expected_purchases(model, weeks, np.zeros(1, dtype=np.int64), zero, zero)[0])
-
-
 def _hypergeometric(a: float, b: float, c: Floats, z: Floats) -> Floats:
     """2F1 once per distinct (c, z): cells share ages, and many share both."""
     pairs, inverse = np.unique(c + 1j * z, return_inverse=True)

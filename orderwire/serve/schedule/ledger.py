@@ -12,7 +12,6 @@ from stream.store.contract import Reading, Transaction
 
 PAUSES_MS = (10_000, 60_000, 300_000, 900_000, 3_600_000)
 """Before a job that failed is tried again for its shop; the last one repeats."""
-AT_LEAST_AFTER_MS = 1_000
 REASON_CHARACTERS = 300
 CLAIMED = "job = :job AND shop = :shop AND lease_owner = :owner AND started_ms = :started"
 

@@ -14,7 +14,6 @@ from aggregates.rfm.value.btyd import (
     BgNbd,
     NoPrediction,
     expected_purchases,
-    expected_purchases_new,
     fit_bg_nbd,
     log_likelihood,
     p_alive,
@@ -87,7 +86,7 @@ def test_the_cdnow_sample_gives_the_published_parameters_to_three_decimals() -> 
     assert [round(value, 2) for value in (spend.p, spend.q, spend.v)] == [6.25, 3.74, 15.44]
     assert spend.log_likelihood == pytest.approx(-4055.9177, abs=1e-4)
     assert spend.correlation == pytest.approx(0.11, abs=5e-3)
-    new = [expected_purchases_new(model, t) for t in (0.1429, 1, 3, 31.8571, 32, 78)]
+    new = [one(model, t, 0, 0.0, 0.0) for t in (0.1429, 1, 3, 31.8571, 32, 78)]
     assert new == pytest.approx([0.0078, 0.0532, 0.1506, 1.0405, 1.0437, 1.8576], abs=5e-4)
 
 
@@ -121,7 +120,7 @@ def test_grouping_by_day_changes_nothing_and_in_cells_of_a_large_shop_next_to_no
 
 
 def test_expectations_at_the_published_parameters() -> None:
-    assert expected_purchases_new(PUBLISHED, 1) == pytest.approx(0.0532, abs=1e-4)
+    assert one(PUBLISHED, 1, 0, 0.0, 0.0) == pytest.approx(0.0532, abs=1e-4)
     assert one(PUBLISHED, 39, 2, 30.43, 38.86) == pytest.approx(1.226, abs=1e-3)
     # p v / (q - 1) for one-time buyers (Fader & Hardie 2013: $35.17 with their rounding).
     base = model_spend(PUBLISHED_SPEND).per_order(np.array([0]), np.array([0.0]), np.array([1]))[0]
