@@ -15,6 +15,7 @@ import structlog
 
 from destinations.forgetting import forget_browser, forget_contacts, forget_events
 from orderwire.serve.feeds import feeds
+from orderwire.serve.reconcile.forgetting import forget_admin
 from orderwire.serve.registry import projections
 from orderwire.settings.program import Settings
 from processors.engine.parking import parked_id, unparked
@@ -66,6 +67,7 @@ class Redacting:
             "contacts": forget_contacts,
             "browser": forget_browser,
             "refetches": _forget_refetches,
+            "admin": forget_admin,
         }
 
     def work(self, shop: str | None = None) -> list[RedactionRow]:

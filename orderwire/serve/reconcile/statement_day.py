@@ -36,6 +36,7 @@ class StatementOrder(NamedTuple):
     day: int
     order_id: str
     name: str
+    """Not kept: no answer shows it."""
     channel: str
     test: int
     value: int
@@ -61,7 +62,12 @@ def read_day(
     asked_s = int(clock())
     sold = orders_of_day(client, span)
     number = (day - EPOCH).days
-    rows = [StatementOrder(shop, number, *each) for each in sold]
+    rows = [
+        StatementOrder(
+            shop, number, one.order_id, "", one.channel, one.test, one.value, one.currency
+        )
+        for one in sold
+    ]
     with store.begin() as transaction:
         for table in ("statement_day", "statement_order"):
             transaction.execute(

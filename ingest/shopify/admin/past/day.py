@@ -15,7 +15,6 @@ class Sold(NamedTuple):
     """One order of the day."""
 
     order_id: str
-    name: str
     channel: str
     """Shopify's `source_name`: web, pos, …; "" where Shopify does not say."""
     test: int
@@ -46,7 +45,6 @@ def _sold(order: dict[str, object]) -> Sold:
     currency = str(money["currencyCode"])
     return Sold(
         order_id=str(order["id"]).rpartition("/")[2],
-        name=str(order.get("name") or ""),
         channel=str(order.get("sourceName") or ""),
         test=int(bool(order.get("test"))),
         value=minor(str(money["amount"]), currency),
