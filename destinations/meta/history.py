@@ -1,7 +1,7 @@
 """Whether an order's buyer is a new or an existing customer, if that is certain
 (docs/facts/meta.md, "Events": `customer_segmentation`)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from destinations.meta.detail import Detail
@@ -17,7 +17,7 @@ FirstOrders = Mapping[tuple[str, str], int]
 """(shop, subject) -> when the customer's first order was made, Unix milliseconds."""
 
 
-def first_orders(reading: Reading, orders: Iterable[Order]) -> FirstOrders:
+def first_orders(reading: Reading, orders: Sequence[Order]) -> FirstOrders:
     """The known first orders of these buyers. One query per shop."""
     wanted: dict[str, set[str]] = {}
     for order in orders:
@@ -37,6 +37,13 @@ def first_orders(reading: Reading, orders: Iterable[Order]) -> FirstOrders:
             **names,
         )
         found |= {(shop, subject): first_ms for subject, first_ms in rows}
+    # Of two first orders in one batch the later one is none: the store knows neither yet.
+    for order in orders:
+        made_ms = order_time_ms(order)
+        for subject in _subjects(order):
+            known_ms = found.get((order.shop, subject), NEVER)
+            if known_ms == NEVER or made_ms < known_ms:
+                found[order.shop, subject] = made_ms
     return found
 
 

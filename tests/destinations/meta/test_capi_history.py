@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from destinations.meta.detail import detail
 from destinations.meta.history import EXISTING, NEW, first_orders, segment
@@ -52,7 +53,7 @@ def test_earlier_orders_make_an_existing_customer(store: SqlStore) -> None:
     }
     with store.begin() as transaction:
         transaction.save(LINKS, rows)
-        known = first_orders(transaction, orders.values())
+        known = first_orders(transaction, list(orders.values()))
     found = {name: segment(order, detail(order.body), known) for name, order in orders.items()}
     assert {name for name, said in found.items() if said == EXISTING} == {
         "by id",
@@ -75,3 +76,15 @@ def test_a_customer_made_with_the_order_is_existing_where_a_guest_of_that_addres
     order = buyer(made(0.1))
     known = {(SHOP, customer_subject(None, "zoe@example.com")): NOW_MS - HOUR_MS}
     assert segment(order, detail(order.body), known) == EXISTING
+
+
+@ON_ONE_STORE
+def test_of_two_first_orders_in_one_batch_the_later_one_is_an_existing_customer_s(
+    store: SqlStore,
+) -> None:
+    first = buyer(made(0.1))
+    second = replace(first, order_id="2", processed_at=first.processed_at + timedelta(minutes=5))
+    with store.begin() as transaction:
+        known = first_orders(transaction, [second, first])
+    assert segment(first, detail(first.body), known) == NEW
+    assert segment(second, detail(second.body), known) == EXISTING
