@@ -1,0 +1,121 @@
+"""How long a rebuild of RFM from stored orders takes, and how long live orders wait meanwhile.
+
+    python -m bench.rebuild [ORDERS]
+
+A shop's orders lie in a SQLite store, half as many customers as orders, counted nowhere. One thread
+rebuilds as `serve` does (`orderwire/serve/rebuilding.py`); another folds 200 new orders a second
+into the same shop.
+"""
+
+import asyncio
+import sys
+import tempfile
+import threading
+import time
+from itertools import islice
+from pathlib import Path
+
+from aggregates.rfm.fold.projection import RfmFold
+from bench.fold import PER_DAY, orders
+from orderwire.serve.rebuilding import rebuild
+from orderwire.serve.role import settle_garbage_collector
+from processors.engine.rebuild import pending
+from processors.orders.currency import CURRENCY
+from processors.orders.processor import OrdersProcessor
+from processors.orders.row import ORDERS
+from processors.orders.state import fold
+from stream.store.sql.store import SqlStore
+from tests.support.shopify.orders import DAY0, order
+
+PAGE = 5_000
+LIVE_PER_S = 200
+EVERY_S = 0.05
+"""Seconds between live batches."""
+
+
+def fill(store: SqlStore, count: int) -> None:
+    """Save `count` orders that no aggregate counts."""
+    coming = orders(count)
+    while page := [fold(None, each) for each in islice(coming, PAGE)]:
+        with store.begin() as transaction:
+            transaction.save(ORDERS, page)
+
+
+class Live(threading.Thread):
+    """Folds new orders at a steady rate until `stop` is set; `lags_s` are from due to committed."""
+
+    def __init__(self, store: SqlStore, processor: OrdersProcessor, day: int) -> None:
+        super().__init__(name="live")
+        self._store, self._processor, self._day = store, processor, day
+        self.stop = threading.Event()
+        self.lags_s: list[float] = []
+
+    def run(self) -> None:
+        began_s, number, each_time = time.monotonic(), 0, round(LIVE_PER_S * EVERY_S)
+        while not self.stop.is_set():
+            due_s = began_s + len(self.lags_s) * EVERY_S
+            time.sleep(max(0.0, due_s - time.monotonic()))
+            numbers = range(number, number + each_time)
+            number += each_time
+            events = [
+                order(
+                    f"{9_000_000_000_000 + n}", customer=f"{7_000_000_000_000 + n}", day=self._day
+                )
+                for n in numbers
+            ]
+            with self._store.begin() as transaction:
+                self._processor.apply(transaction, events, (self._day + 1) * 86_400_000)
+            self.lags_s.append(time.monotonic() - due_s)
+
+
+async def rebuilt(store: SqlStore, rfm: RfmFold) -> float:
+    """Rebuild until nothing is left to do; seconds."""
+    projections = {each.name: each for each in (CURRENCY, rfm.projection())}
+    now_ms = (DAY0 + 5_000) * 86_400_000
+
+    def left() -> bool:
+        with store.snapshot() as snapshot:
+            return bool(pending(snapshot, projections.values()))
+
+    began_s = time.monotonic()
+    running = asyncio.create_task(rebuild(store, projections, lambda: now_ms))
+    await asyncio.sleep(0.5)  # until what is missing is registered
+    while await asyncio.to_thread(left):  # noqa: ASYNC110 - of a store nothing to await
+        await asyncio.sleep(0.1)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    return time.monotonic() - began_s
+
+
+def main(count: int = 1_000_000) -> None:
+    """Print the time of the rebuild, and how long live orders waited."""
+    with tempfile.TemporaryDirectory(prefix="bench-rebuild-") as folder:
+        store = SqlStore.open(f"sqlite:///{Path(folder) / 'state.db'}")
+        fill(store, count)
+        print(f"{count:,} orders stored", flush=True)
+        settle_garbage_collector()
+        rfm = RfmFold()
+        live = Live(
+            store, OrdersProcessor({}, (CURRENCY, rfm.projection())), DAY0 + count // PER_DAY
+        )
+        live.start()
+        cpu_s = time.process_time()
+        took_s = asyncio.run(rebuilt(store, rfm))
+        cpu_s = time.process_time() - cpu_s
+        live.stop.set()
+        live.join()
+        lags = sorted(live.lags_s)
+        print(
+            f"rebuilt in {took_s:.0f} s ({count / took_s:,.0f} orders/s, {cpu_s / took_s:.0%} of a"
+            f" core with the live orders); {LIVE_PER_S} live orders a second committed"
+            f" p50 {lags[len(lags) // 2] * 1e3:.0f} ms, p99 {lags[len(lags) * 99 // 100] * 1e3:.0f}"
+            f" ms, at most {lags[-1] * 1e3:.0f} ms after they were due"
+        )
+        with store.snapshot() as snapshot:
+            [(counted,)] = snapshot.query("SELECT sum(customers) FROM rfm_last_day_cell")
+            print(f"{counted:,} customers counted")
+        store.close()
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))
