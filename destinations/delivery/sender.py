@@ -23,6 +23,7 @@ from stream.metrics import DeliveryMetrics
 from stream.store.contract import Store, StoreUnavailable, Transaction
 
 T = TypeVar("T")
+EARLY_S = 0.002
 log = structlog.get_logger()
 
 
@@ -178,7 +179,8 @@ class OutboxSender:
             return
         wait_s = (due_ms - self._clock_ms()) / 1000
         if wait_s < self._tuning.poll_s:
-            self._loop.call_later(max(0.0, wait_s), self._kick_lane, lane)
+            # Timers may fire a moment early, and then nothing would be due yet.
+            self._loop.call_later(max(0.0, wait_s) + EARLY_S, self._kick_lane, lane)
 
     def _kick_lane(self, lane: Lane) -> None:
         if not self._stopping:

@@ -150,6 +150,14 @@ def work_lines(settings: Settings, kept: StoreState) -> list[Line]:
         )
         for each in kept.refetch
     ]
+    lines += [
+        fix(
+            f"{each.shop}: privacy",
+            f"{each.requests} requests since {each.since} wait: start `orderwire serve`, and see"
+            " that no processor has stopped, since records are erased once they are read",
+        )
+        for each in kept.redactions
+    ]
     for shop, accounts in kept.accounts.items():
         for account in accounts.values():
             lines += account_lines(shop, account)

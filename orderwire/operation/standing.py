@@ -40,6 +40,7 @@ from query.status.stopped_shops import read_stopped_shops
 from stream.log.contract import Log
 from stream.log.spool import SpoolState, read_state
 from stream.store.contract import Position, Snapshot, Store
+from stream.times import instant
 
 ROLE_SILENT_MS = 15_000
 """A role without a heartbeat for this long is not alive; heartbeats come every 2 s."""
@@ -58,6 +59,18 @@ class Filtered(NamedTuple):
     records: int
 
 
+class RedactionsLate(NamedTuple):
+    """Privacy requests of a shop that wait for longer than they should."""
+
+    shop: str
+    requests: int
+    since: str
+
+
+REDACTION_SOON_MS = 10 * 60_000
+"""A redaction takes seconds once every processor has read the records from before it."""
+
+
 class StoreState(NamedTuple):
     """The store's state in one snapshot."""
 
@@ -74,6 +87,7 @@ class StoreState(NamedTuple):
     filtered: list[Filtered]
     accounts: dict[str, dict[str, Json]]
     """By shop and name, as in `GET /v1/destinations/{name}`."""
+    redactions: list[RedactionsLate]
 
 
 def feeds(settings: Settings) -> tuple[Feed, ...]:
@@ -102,7 +116,17 @@ def read(settings: Settings, store: Store, now_ms: int) -> StoreState:
                 }
                 for domain, shop in settings.shops.items()
             },
+            _redactions(snapshot, now_ms),
         )
+
+
+def _redactions(snapshot: Snapshot, now_ms: int) -> list[RedactionsLate]:
+    late = snapshot.query(
+        "SELECT shop, COUNT(*), MIN(asked_ms) FROM redaction"
+        " WHERE state NOT IN ('erased', 'closed') AND asked_ms < :soon GROUP BY shop ORDER BY shop",
+        soon=now_ms - REDACTION_SOON_MS,
+    )
+    return [RedactionsLate(shop, requests, instant(since)) for shop, requests, since in late]
 
 
 def _filtered(snapshot: Snapshot) -> list[Filtered]:

@@ -39,6 +39,7 @@ from processors.privacy.rows import (
 from processors.privacy.subject import Subject, marked
 from stream.log.contract import Log, Unavailable
 from stream.log.sqlite.rewriting import empty_wal, end_of, rewrite_step, topics_of
+from stream.rate_limit import RateLimit
 from stream.record import TOPICS, Record
 from stream.store.contract import Key, Store, StoreUnavailable
 from stream.store.sql.wal import empty_wal as empty_store_wal
@@ -59,6 +60,7 @@ class Redacting:
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     entities: Entities = field(init=False)
     forget: Mapping[str, steps.Forget] = field(init=False)
+    failures: RateLimit = field(default_factory=lambda: RateLimit(time.monotonic))
 
     def __post_init__(self) -> None:
         self.entities = Entities(self.store, list(projections(self.settings).values()))
@@ -74,14 +76,27 @@ class Redacting:
         """Carry every redaction as far as possible now. Returns those that still wait."""
         with self.store.snapshot() as snapshot:
             rows = steps.waiting(snapshot, shop)
-        left = []
-        for row in rows:
+        advanced = [self._advanced(row) for row in rows]
+        return [row for row in advanced if row.state not in (ERASED, CLOSED)]
+
+    def _advanced(self, row: RedactionRow) -> RedactionRow:
+        """The redaction as far as it goes now; one that fails holds up no other."""
+        try:
             row = self._store_part(row)
-            if row.state == STORED:
-                row = self._log_part(row)
-            if row.state not in (ERASED, CLOSED):
-                left.append(row)
-        return left
+            return self._log_part(row) if row.state == STORED else row
+        except (StoreUnavailable, Unavailable):
+            raise
+        except Exception as error:
+            # Ours. Its text may quote a row, so only its type is logged.
+            if self.failures.allows((row.shop, row.id)):
+                log.error(
+                    "redaction failed",
+                    shop=row.shop,
+                    request=row.id,
+                    error=type(error).__name__,
+                    next_step="it is tried again; upgrade orderwire where it stays",
+                )
+            return row
 
     def watch(self) -> None:
         """Erase records of redacted persons that arrived late; forget marks that are old enough.

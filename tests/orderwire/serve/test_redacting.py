@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
+from orderwire.operation.standing import read
 from orderwire.serve.redacting import Redacting, answer_data_request
 from orderwire.settings.program import Settings
 from processors.privacy.rows import CLOSED, ERASED
-from processors.privacy.subject import is_redacted
+from processors.privacy.subject import Subject, is_redacted
 from stream.log.spool_file import aside, wrap
 from stream.log.sqlite.log import SqliteLog
+from stream.store.contract import Store
 from stream.store.sql.store import SqlStore
 from tests.support.shops.redacted_person import (
     BROWSER,
@@ -189,7 +191,7 @@ async def test_a_customer_who_orders_again_later_is_a_new_one(
     assert [each.outcome for each in sent] == ["pending"]
 
 
-class Dies(Exception):
+class Dies(BaseException):
     """A kill."""
 
 
@@ -297,9 +299,12 @@ async def test_records_that_somebody_has_not_read_wait(
     redacting = Redacting(settings, store, lambda: LATER)
     (row,) = redacting.work()
     assert row.state == "stored"
+    (late,) = read(settings, store, LATER).redactions
+    assert (late.shop, late.requests) == (SHOP, 1)
     await fold_all(settings, log, store)
     assert redacting.work() == []
     assert traces(settings, store) == []
+    assert read(settings, store, LATER).redactions == []
 
 
 @pytest.mark.usefixtures("world")
@@ -318,3 +323,25 @@ async def test_what_waits_in_a_spool_is_erased_in_its_file(
     assert Redacting(on_kafka, store, lambda: LATER).work() == []
     held = (tmp_path / "spool.db").read_bytes()
     assert [who for who in IDENTIFIERS if who.encode() in held] == []
+
+
+@pytest.mark.usefixtures("world")
+async def test_a_redaction_that_fails_holds_up_no_other(
+    settings: Settings, store: SqlStore, log: SqliteLog
+) -> None:
+    poison = structs.replace(
+        request(), id="r-poison", headers={**request().headers, "shop": "other.myshopify.com"}
+    )
+    await log.append([structs.replace(poison, time_ms=NOW_MS - 5), request()])
+    await fold_all(settings, log, store)
+    redacting = Redacting(settings, store, lambda: LATER)
+    forget = redacting.forget["events"]
+
+    def failing(of: Store, shop: str, subject: Subject) -> int:
+        if shop != SHOP:
+            raise ZeroDivisionError
+        return forget(of, shop, subject)
+
+    redacting.forget = {**redacting.forget, "events": failing}
+    assert [row.id for row in redacting.work()] == ["r-poison"]
+    assert states(store) == [ERASED, "found"]
