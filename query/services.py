@@ -13,7 +13,7 @@ from aggregates.rfm.value.fit import Fits
 from query.api_settings import ApiSettings
 from query.as_of import Lags
 from query.auth import COOKIE, ApiTokens, Reach, authorise
-from query.endpoints.pending_audits import Pending
+from query.endpoints.pending_audits import PendingRun
 from query.freshness import Freshness
 from query.route import Asked
 from query.status.stalled import NextOffsets
@@ -55,7 +55,7 @@ class ApiServices:
         self.lags = Lags(log)
         self.standing = NextOffsets(clock())
         self.tokens = ApiTokens(settings.tokens)
-        self.pending_audits = Pending()
+        self.pending_audits = PendingRun()
         self.streams = 0
         """Clients of `GET /v1/events`."""
         self.metrics = ApiMetrics(registry)

@@ -2,11 +2,11 @@
 (docs/facts/meta.md, "Insights" and "Rate limits").
 
     GraphError
-    ├── Refused      token, permission or account: an operator has to fix it
-    ├── Throttled    Meta asks to wait for `after_s`
-    ├── TooMuch      too many rows for one answer: ask for a report run
-    ├── Away         the API does not answer now: try again later
-    └── Stopped      the caller was asked to stop
+    ├── GraphRefused      token, permission or account: an operator has to fix it
+    ├── Throttled         Meta asks to wait for `after_s`
+    ├── TooMuch           too many rows for one answer: ask for a report run
+    ├── Away              the API does not answer now: try again later
+    └── GraphCallStopped  the caller was asked to stop
 """
 
 import hmac
@@ -43,7 +43,7 @@ class GraphError(Exception):
     which may quote what was sent."""
 
 
-class Refused(GraphError):
+class GraphRefused(GraphError):
     """Token, permission or account has to be fixed; the message says which."""
 
 
@@ -63,12 +63,12 @@ class Away(GraphError):
     """The API does not answer now, or not as Meta does."""
 
 
-class Stopped(GraphError):
+class GraphCallStopped(GraphError):
     """The caller was asked to stop while waiting."""
 
 
 @dataclass(frozen=True, slots=True)
-class Access:
+class GraphAccess:
     """How calls are made."""
 
     token: str = field(repr=False)
@@ -86,7 +86,7 @@ class Graph:
 
     def __init__(
         self,
-        access: Access,
+        access: GraphAccess,
         account_id: str,
         wait: Callable[[float], bool],
         session: requests.Session | None = None,
@@ -124,7 +124,7 @@ class Graph:
     def wait(self, seconds: float) -> None:
         """Raises Stopped where the caller was asked to stop meanwhile."""
         if self._wait(seconds):
-            raise Stopped("asked to stop")
+            raise GraphCallStopped("asked to stop")
 
     def _call(self, method: str, path: str, parameters: Mapping[str, str]) -> Json:
         for attempt in range(self._tries):
@@ -203,18 +203,18 @@ def _error(status: int, body: Json | None, regain_s: float, account: str) -> Gra
     if code in _THROTTLED:
         return Throttled(f"Meta asks to call less often {codes}", max(regain_s, STOPPED_FOR_S))
     if code in (190, 102, 104):
-        return Refused(
+        return GraphRefused(
             f"Meta does not take the access token {codes}: make a new one with ads_read and set"
             " META_ADS_TOKEN"
         )
     if code in (10, 200, 294) or (code == 100 and subcode == 33):
-        return Refused(
+        return GraphRefused(
             f"the token may not read {account} {codes}: check META_AD_ACCOUNT_ID, and give the"
             " token's system user the ad account with ads_read"
         )
     if code in _TRANSIENT or status >= 500 or error.get("is_transient") is True:
         return Away(f"Meta cannot answer now {codes}")
-    return Refused(f"Meta refuses the question {codes}: check META_GRAPH_VERSION, or upgrade")
+    return GraphRefused(f"Meta refuses the question {codes}: check META_GRAPH_VERSION, or upgrade")
 
 
 def _object(content: bytes) -> Json | None:

@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from ingest.meta.graph import Away, Graph, Refused, Throttled, TooMuch
+from ingest.meta.graph import Away, Graph, GraphRefused, Throttled, TooMuch
 from ingest.spend.campaign_day import CampaignDay
 from stream.money import is_known
 
@@ -45,7 +45,7 @@ def ad_account(graph: Graph) -> InsightsAccount:
     found = graph.get(graph.account, fields="account_id,currency,timezone_name")
     currency = str(found.get("currency", ""))
     if not is_known(currency):
-        raise Refused(f"{graph.account} has no currency that is known here")
+        raise GraphRefused(f"{graph.account} has no currency that is known here")
     account_id = graph.account.removeprefix("act_")
     return InsightsAccount(account_id, currency, str(found.get("timezone_name", "")))
 

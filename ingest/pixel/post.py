@@ -42,7 +42,7 @@ _decoder = msgspec.json.Decoder(dict[str, Any])
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
-class Refused(Exception):
+class PostRefused(Exception):
     """A post that says nothing we could keep, or is of a shop that is not ours."""
 
 
@@ -51,7 +51,7 @@ def read_post(body: bytes, shops: Collection[str], received_ms: int) -> Record:
     try:
         post = _decoder.decode(body)
     except (ValueError, RecursionError):
-        raise Refused from None
+        raise PostRefused from None
     shop, event, token = post.get("shop"), post.get("event"), post.get("checkout_token")
     if (
         not isinstance(shop, str)
@@ -61,7 +61,7 @@ def read_post(body: bytes, shops: Collection[str], received_ms: int) -> Record:
         or not isinstance(token, str)
         or not _token(token)
     ):
-        raise Refused
+        raise PostRefused
     kept = _encoder.encode({"checkout_token": token, **_facts(post)})
     topic = f"{SOURCE}/{event}"
     return Record(

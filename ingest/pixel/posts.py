@@ -6,8 +6,8 @@ from http import HTTPStatus
 
 from aiohttp import hdrs, web
 
-from ingest.pixel.post import MAX_BODY_BYTES, Refused, read_post
-from ingest.pixel.rates import Rates, sender
+from ingest.pixel.post import MAX_BODY_BYTES, PostRefused, read_post
+from ingest.pixel.rates import PostRates, sender
 from ingest.receiver.ack import Acks, Appends
 from ingest.receiver.body import BytesInFlight, Limits, read_body
 from ingest.receiver.outcome import CLOSES, STATUS, Outcome
@@ -45,7 +45,7 @@ class PixelPosts:
         limits: Limits,
         metrics: ReceiverMetrics,
         proxies: int = 1,
-        rates: Rates | None = None,
+        rates: PostRates | None = None,
     ) -> None:
         """`shops`: whose posts are taken. `clock`: Unix milliseconds. `proxies`: how many of ours
         stand before the receiver."""
@@ -55,7 +55,7 @@ class PixelPosts:
         )
         self._budget = BytesInFlight(IN_FLIGHT_BYTES)
         self._acks = Acks(log, self._budget, limits.ack_timeout_s)
-        self._proxies, self._rates = proxies, rates or Rates()
+        self._proxies, self._rates = proxies, rates or PostRates()
 
     async def preflight(self, _: web.BaseRequest) -> web.Response:
         """OPTIONS /pixel (Fetch standard, "CORS-preflight fetch")."""
@@ -78,7 +78,7 @@ class PixelPosts:
                 return self._answer(label, Outcome.LIMITED)
             durable = self._acks.append(record, charged)
             charged = 0  # the write's to give back from here on
-        except Refused:
+        except PostRefused:
             return self._answer("", Outcome.BROKEN)
         finally:
             self._budget.give(charged)

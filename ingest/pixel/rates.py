@@ -42,7 +42,7 @@ class _Buckets:
         return len(self._left)
 
 
-class Rates:
+class PostRates:
     """What one receiver process allows; several processes allow so much each."""
 
     def __init__(

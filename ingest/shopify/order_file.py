@@ -28,7 +28,7 @@ class BadOrder(NamedTuple):
     reason: str
 
 
-class Unreadable(ValueError):
+class UnreadableOrder(ValueError):
     """Why a line cannot be read, without what it holds."""
 
 
@@ -48,7 +48,7 @@ def csv_orders(file: TextIO) -> Iterator[Json | BadOrder]:
     for line, rows in _orders(reader):
         try:
             yield _order(rows)
-        except Unreadable as bad:
+        except UnreadableOrder as bad:
             yield BadOrder(line, str(bad))
 
 
@@ -118,17 +118,17 @@ def _order(rows: list[dict[str, str]]) -> Json:
     row = rows[0]
     currency = row["Currency"].strip().upper()
     if not is_known(currency):
-        raise Unreadable("Currency is no currency code")
+        raise UnreadableOrder("Currency is no currency code")
     number = row["Id"].strip().removesuffix(".0")
     if not number.isdigit():
-        raise Unreadable("Id is no number: a spreadsheet may have changed it")
+        raise UnreadableOrder("Id is no number: a spreadsheet may have changed it")
     total = _money(row, "Total", currency)
     if total is None:
-        raise Unreadable("Total is empty")
+        raise UnreadableOrder("Total is empty")
     refunded = _money(row, "Refunded Amount", currency) or 0
     created = _time(row, "Created at")
     if created is None:
-        raise Unreadable("Created at is empty")
+        raise UnreadableOrder("Created at is empty")
     body: Json = {
         "id": int(number),
         "admin_graphql_api_id": f"gid://shopify/Order/{number}",
@@ -170,7 +170,7 @@ def _order(rows: list[dict[str, str]]) -> Json:
 def _line(row: dict[str, str]) -> Json:
     quantity = row["Lineitem quantity"].strip()
     if not quantity.isdigit():
-        raise Unreadable("Lineitem quantity is no number")
+        raise UnreadableOrder("Lineitem quantity is no number")
     return {
         "sku": row.get("Lineitem sku") or None,
         "title": row.get("Lineitem name") or None,
@@ -187,7 +187,7 @@ def _money(row: dict[str, str], column: str, currency: str) -> int | None:
     try:
         return minor(text, currency)
     except (ValueError, ArithmeticError):
-        raise Unreadable(f"{column} is no amount") from None
+        raise UnreadableOrder(f"{column} is no amount") from None
 
 
 def _time(row: dict[str, str], column: str) -> str | None:
@@ -200,9 +200,11 @@ def _time(row: dict[str, str], column: str) -> str | None:
         try:
             moment = datetime.strptime(text, "%Y-%m-%d %H:%M:%S %z")
         except ValueError:
-            raise Unreadable(f"{column} is no time such as 2026-11-20 10:11:12 +0100") from None
+            raise UnreadableOrder(
+                f"{column} is no time such as 2026-11-20 10:11:12 +0100"
+            ) from None
     if moment.tzinfo is None:
-        raise Unreadable(f"{column} has no UTC offset: a spreadsheet may have changed it")
+        raise UnreadableOrder(f"{column} has no UTC offset: a spreadsheet may have changed it")
     return moment.isoformat()
 
 

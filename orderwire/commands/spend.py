@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from ingest.spend.record import Row
-    from orderwire.operation.spend_import import Found
+    from orderwire.operation.spend_import import ImportResult
     from orderwire.settings.program import Settings, ShopSettings
 
 SHOWN_LINES = 20
@@ -195,7 +195,7 @@ async def _pull(
     return failed
 
 
-def _show(found: "Found") -> None:
+def _show(found: "ImportResult") -> None:
     from orderwire.operation.output import show
 
     if found.rows:

@@ -19,7 +19,7 @@ BATCH = 500
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ImportResult:
     """What a file holds, and what the log would get of it."""
 
     report: Report
@@ -45,7 +45,7 @@ def rates(shop: ShopSettings, texts: Sequence[str], into: str | None) -> Rates:
     return Rates({**shop.ads.conversion, **given}, into)
 
 
-def look(path: Path, options: Options, converted: Rates) -> Found:
+def look(path: Path, options: Options, converted: Rates) -> ImportResult:
     """Read a file without taking anything of it. Raises Refused."""
     try:
         report = read(path.read_bytes(), options)
@@ -54,7 +54,7 @@ def look(path: Path, options: Options, converted: Rates) -> Found:
     except NotASpendFile as error:
         raise Refused(f"{path}: {error}") from None
     reported_at = datetime.now(UTC).isoformat(timespec="milliseconds")
-    return Found(report, [row(each, converted, reported_at) for each in report.days])
+    return ImportResult(report, [row(each, converted, reported_at) for each in report.days])
 
 
 async def append(settings: Settings, shop: ShopSettings, rows: Sequence[Row]) -> None:

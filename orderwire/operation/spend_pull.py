@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from aggregates.budget.fold.ad_issues import KEPT_MS, open_issues, settle
 from aggregates.budget.fold.spend import SPEND
 from aggregates.budget.fold.spend_record import SpendRow, decode_spend
-from ingest.meta.graph import Access, Graph, Refused
+from ingest.meta.graph import Graph, GraphAccess, GraphRefused
 from ingest.meta.insights import (
     InsightsAccount,
     ad_account,
@@ -76,7 +76,7 @@ class Pulled:
         )
 
 
-def access(shop: ShopSettings) -> tuple[Access, str] | None:
+def access(shop: ShopSettings) -> tuple[GraphAccess, str] | None:
     """How to ask for a shop's ad spend, and of which account; None where it is not set."""
     meta, capi = shop.meta, shop.capi
     token = (
@@ -89,7 +89,7 @@ def access(shop: ShopSettings) -> tuple[Access, str] | None:
     if meta.ad_account_id is None or token is None:
         return None
     secret = None if meta.app_secret is None else meta.app_secret.get_secret_value()
-    return Access(token, secret, meta.graph_url, meta.graph_version), meta.ad_account_id
+    return GraphAccess(token, secret, meta.graph_url, meta.graph_version), meta.ad_account_id
 
 
 def pull(
@@ -142,7 +142,7 @@ def settle_issues(store: Store, graph: Graph, shop: str, now_ms: int) -> None:
     for issue in known:
         try:
             campaign_id, well = object_state(graph, issue.object_id, issue.level)
-        except Refused:
+        except GraphRefused:
             continue  # deleted, or out of reach: it is forgotten in time
         found.append(
             issue._replace(campaign_id=campaign_id or issue.campaign_id, open=int(not well))

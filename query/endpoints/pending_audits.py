@@ -7,7 +7,7 @@ JUST_ASKED_MS: Final = 30_000
 """How long such a run counts as running before the process role has read it."""
 
 
-class Pending:
+class PendingRun:
     """Runs asked for at this process that the store may not show yet."""
 
     def __init__(self) -> None:

@@ -10,7 +10,7 @@ LARGEST = 1_000
 """Points that one query may ask for."""
 
 
-class Budget:
+class CostBudget:
     """`clock`: seconds from any moment on."""
 
     def __init__(

@@ -28,7 +28,7 @@ from graphql import (
 from graphql.execution.values import get_variable_values
 
 from simulator.admin.books import Books, Json
-from simulator.admin.documents import Compiler, Project, Request, schema
+from simulator.admin.documents import Compiler, DocumentRequest, Project, schema
 from simulator.admin.search import SORTED_BY, read, selected
 
 AT_ONCE = 5
@@ -182,7 +182,7 @@ def compiled(
     operation = document.definitions[0]
     if getattr(operation, "operation", None) is not OperationType.QUERY:
         raise Invalid("Bulk operations run queries only")
-    request = Request("", mutation=False)
+    request = DocumentRequest("", mutation=False)
     compiler = Compiler({}, get_variable_values(schema(), (), {}), scopes, request)
     root_type = schema().query_type
     assert root_type is not None

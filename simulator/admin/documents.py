@@ -65,7 +65,7 @@ def schema() -> GraphQLSchema:
     return build_schema(text)
 
 
-class Refused(Exception):
+class DocumentRefused(Exception):
     """The document is not answered; `errors` are the answer's."""
 
     def __init__(self, errors: list[dict[str, Any]]) -> None:
@@ -114,7 +114,7 @@ class Root:
 
 
 @dataclass(slots=True)
-class Request:
+class DocumentRequest:
     """A document that may be answered."""
 
     name: str
@@ -135,7 +135,7 @@ def decode(cursor: str) -> str:
     return base64.b64decode(cursor.encode(), validate=True).decode()
 
 
-def read(text: str, variables: Mapping[str, Any], scopes: frozenset[str]) -> Request:
+def read(text: str, variables: Mapping[str, Any], scopes: frozenset[str]) -> DocumentRequest:
     """The document's only operation. Raises Refused."""
     document = _parsed(text)
     operation, fragments = _parts(document)
@@ -147,10 +147,10 @@ def read(text: str, variables: Mapping[str, Any], scopes: frozenset[str]) -> Req
     assert root is not None
     values = get_variable_values(schema(), operation.variable_definitions or (), dict(variables))
     if isinstance(values, list):
-        raise Refused([error(one.message, "INVALID_VARIABLE") for one in values])
+        raise DocumentRefused([error(one.message, "INVALID_VARIABLE") for one in values])
     mutation = operation.operation is OperationType.MUTATION
     name = operation.name.value if operation.name is not None else ""
-    request = Request(name, mutation, cost=MUTATION_COST * mutation)
+    request = DocumentRequest(name, mutation, cost=MUTATION_COST * mutation)
     compiler = Compiler(fragments, values, scopes, request)
     for node in compiler.fields(operation.selection_set, root):
         key = node.alias.value if node.alias else node.name.value
@@ -167,9 +167,9 @@ def _parsed(text: str) -> DocumentNode:
     try:
         document = parse(text)
     except GraphQLSyntaxError as bad:
-        raise Refused([error(bad.message, "BAD_REQUEST")]) from None
+        raise DocumentRefused([error(bad.message, "BAD_REQUEST")]) from None
     if bad_ones := validate(schema(), document):
-        raise Refused([_error_of(one) for one in bad_ones])
+        raise DocumentRefused([_error_of(one) for one in bad_ones])
     return document
 
 
@@ -183,7 +183,7 @@ def _parts(
 ) -> tuple[OperationDefinitionNode, dict[str, FragmentDefinitionNode]]:
     operations = [d for d in document.definitions if isinstance(d, OperationDefinitionNode)]
     if len(operations) != 1:
-        raise Refused([error("An operation name is required", "BAD_REQUEST")])
+        raise DocumentRefused([error("An operation name is required", "BAD_REQUEST")])
     fragments = [d for d in document.definitions if isinstance(d, FragmentDefinitionNode)]
     return operations[0], {one.name.value: one for one in fragments}
 
@@ -196,7 +196,7 @@ class Compiler:
         fragments: Mapping[str, FragmentDefinitionNode],
         variables: Any,
         scopes: frozenset[str],
-        request: Request,
+        request: DocumentRequest,
     ) -> None:
         self._fragments, self._variables = fragments, variables
         self._scopes, self._request = scopes, request
@@ -284,9 +284,13 @@ class Compiler:
         arguments = get_argument_values(definition, node, self._variables)
         first, after = arguments.get("first"), arguments.get("after")
         if first is None and arguments.get("last") is None:
-            raise Refused([error("you must provide one of first or last", "BAD_REQUEST", path)])
+            raise DocumentRefused(
+                [error("you must provide one of first or last", "BAD_REQUEST", path)]
+            )
         if first is not None and not 0 <= first <= 250:
-            raise Refused([error(f"first cannot exceed 250, is {first}", "BAD_REQUEST", path)])
+            raise DocumentRefused(
+                [error(f"first cannot exceed 250, is {first}", "BAD_REQUEST", path)]
+            )
         assert node.selection_set is not None
         shown, nested = self.object(type_, node.selection_set, path)
         many = max(1, math.floor(2 * math.log(first or 1))) if first else 1

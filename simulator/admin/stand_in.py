@@ -18,10 +18,18 @@ from aiohttp import web
 from simulator.admin.access import Access
 from simulator.admin.answers import FIELDS, PROTECTED, ROOT_SCOPES
 from simulator.admin.books import Books
-from simulator.admin.budget import LARGEST, MAXIMUM, RESTORE, Budget
+from simulator.admin.budget import LARGEST, MAXIMUM, RESTORE, CostBudget
 from simulator.admin.bulk import BulkOperations
 from simulator.admin.bulk import Script as BulkScript
-from simulator.admin.documents import Page, Refused, Request, Root, denied, error, read
+from simulator.admin.documents import (
+    DocumentRefused,
+    DocumentRequest,
+    Page,
+    Root,
+    denied,
+    error,
+    read,
+)
 from simulator.admin.world import World
 from simulator.servers.stand_in import ScriptedReply, StandIn, answered
 
@@ -32,7 +40,7 @@ NOT_APPROVED = (
 )
 
 
-class Call(NamedTuple):
+class AdminCall(NamedTuple):
     """A document, as a script sees it before it is read."""
 
     number: int
@@ -41,7 +49,7 @@ class Call(NamedTuple):
     variables: Mapping[str, Any]
 
 
-Script = Callable[[Call], ScriptedReply | None]
+Script = Callable[[AdminCall], ScriptedReply | None]
 
 
 class AdminStandIn(StandIn):
@@ -71,7 +79,7 @@ class AdminStandIn(StandIn):
         self.books = books
         self.script = script
         self.access = access or Access(clock)
-        self.budget = Budget(time.monotonic, maximum, restore)
+        self.budget = CostBudget(time.monotonic, maximum, restore)
         self.bulk = BulkOperations(bulk_script)
         self.calls: list[str] = []
         """Names of the operations answered, in order."""
@@ -133,7 +141,7 @@ class AdminStandIn(StandIn):
             return web.json_response({"errors": {"query": "Required"}}, status=400)
         self._number += 1
         if self.script is not None:
-            reply = self.script(Call(self._number, text, variables))
+            reply = self.script(AdminCall(self._number, text, variables))
             if reply is not None and reply.delay_s:
                 await asyncio.sleep(reply.delay_s)
             if reply is not None and reply.final:
@@ -153,15 +161,15 @@ class AdminStandIn(StandIn):
             if request.cost > LARGEST:
                 words = f"Query cost is {request.cost}, which exceeds the single query max cost"
                 words += f" limit ({LARGEST})."
-                raise Refused([error(words, "MAX_COST_EXCEEDED")])
-        except Refused as refused:
+                raise DocumentRefused([error(words, "MAX_COST_EXCEEDED")])
+        except DocumentRefused as refused:
             return 200, {"errors": refused.errors}
         if not self.budget.take(request.cost, request.cost):
             return self._throttled(request)
         self.calls.append(request.name)
         try:
             data, errors, actual = self._data(request)
-        except Refused as refused:
+        except DocumentRefused as refused:
             return 200, {"errors": refused.errors}
         self.budget.take(0, actual - request.cost)
         answer_body = {
@@ -170,7 +178,7 @@ class AdminStandIn(StandIn):
         }
         return 200, {**answer_body, "errors": errors} if errors else answer_body
 
-    def _throttled(self, request: Request) -> tuple[int, dict[str, Any]]:
+    def _throttled(self, request: DocumentRequest) -> tuple[int, dict[str, Any]]:
         if self._throttle_as == 429:
             return 429, {"errors": "Exceeded 2 calls per second for api client."}
         answer_body = {"message": "Throttled", "extensions": {"code": "THROTTLED"}}
@@ -179,7 +187,9 @@ class AdminStandIn(StandIn):
             "extensions": self.budget.throttle_status(request.cost, None),
         }
 
-    def _data(self, request: Request) -> tuple[dict[str, Any] | None, list[dict[str, Any]], int]:
+    def _data(
+        self, request: DocumentRequest
+    ) -> tuple[dict[str, Any] | None, list[dict[str, Any]], int]:
         data: dict[str, Any] | None = {}
         errors = [denied(scope, path) for path, scope in request.denied.items()]
         actual = request.cost

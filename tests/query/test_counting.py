@@ -2,7 +2,7 @@
 
 import pytest
 
-from ingest.shopify.admin.past.progress import DONE, ORDERS, PENDING, Progress, Window
+from ingest.shopify.admin.past.progress import DONE, ORDERS, PENDING, BackfillWindow, Progress
 from query.endpoints.counting import counting_since, first_day_seen, window_covered
 from stream.store.sql.store import SqlStore
 from tests.support.api.api_client import fold
@@ -40,9 +40,9 @@ def test_the_share_of_a_window_is_that_of_its_days(
 DAY_S = 86_400
 
 
-def window(first: int, last: int, state: str) -> Window:
+def window(first: int, last: int, state: str) -> BackfillWindow:
     """From the beginning of one day to that of another."""
-    return Window(SHOP, ORDERS, first * DAY_S, last * DAY_S, state)
+    return BackfillWindow(SHOP, ORDERS, first * DAY_S, last * DAY_S, state)
 
 
 def test_a_backfill_moves_it_back_as_far_as_it_is_filled_without_a_gap(store: SqlStore) -> None:

@@ -58,7 +58,7 @@ class Moves(Struct, frozen=True, kw_only=True):
     reason: Annotated[str | None, Meta(description="Why nothing is said, if so.", examples=[None])]
 
 
-class Place(NamedTuple):
+class CustomerCell(NamedTuple):
     """A customer's cell (`RFM_CELLS`), with the measures of one customer."""
 
     last_day: int
@@ -69,18 +69,18 @@ class Place(NamedTuple):
     revenue: int
 
 
-class Both(NamedTuple):
+class ThenAndNow(NamedTuple):
     """A customer's cell then and now; None without an order in the window."""
 
-    then: Place | None
-    now: Place | None
+    then: CustomerCell | None
+    now: CustomerCell | None
 
 
 def moves(reading: Reading, view: RfmView, day: int, settings: RfmSettings, days: int) -> Moves:
     """The answer without `shop` and `as_of`."""
     before, window = day - days, settings.window_days
     changed = [
-        Both(
+        ThenAndNow(
             _place(rows, before, window, exact=view.exact),
             _place(rows, day, window, exact=view.exact),
         )
@@ -95,14 +95,16 @@ def moves(reading: Reading, view: RfmView, day: int, settings: RfmSettings, days
         return Moves(items=[], days=days, stayed=0, reason=NOT_ENOUGH)
     sums: defaultdict[tuple[str | None, str | None], list[int]] = defaultdict(lambda: [0, 0])
 
-    def add(then: Place | None, now: Place | None, customers: int, revenue: int) -> None:
+    def add(
+        then: CustomerCell | None, now: CustomerCell | None, customers: int, revenue: int
+    ) -> None:
         pair = _segment(cutoffs_then, then, before), _segment(cutoffs_now, now, day)
         sums[pair][0] += customers
         sums[pair][1] += revenue
 
     for cell in zip(*(each.tolist() for each in same), strict=True):
         last_day, orders, newcomer, monetary, customers, order_count, revenue = cell
-        place = Place(last_day, orders, newcomer, monetary, order_count, revenue)
+        place = CustomerCell(last_day, orders, newcomer, monetary, order_count, revenue)
         add(place, place, customers, revenue)
     for each in changed:
         shown = each.now or each.then
@@ -140,14 +142,14 @@ def _changed(
     yield from days_of(reading, key, [row[0] for row in found]).values()
 
 
-def _place(rows: Collection[DayRow], day: int, window: int, *, exact: bool) -> Place | None:
+def _place(rows: Collection[DayRow], day: int, window: int, *, exact: bool) -> CustomerCell | None:
     known = [row for row in rows if row.orders and row.day <= day]
     inside = [row for row in known if row.day > day - window]
     if not inside:
         return None
     last, orders = max(row.day for row in inside), sum(row.orders for row in inside)
     revenue = sum(row.revenue for row in inside)
-    return Place(
+    return CustomerCell(
         last,
         min(orders, MAX_ORDERS),
         int(is_newcomer(min(row.day for row in known), last)),
@@ -157,7 +159,7 @@ def _place(rows: Collection[DayRow], day: int, window: int, *, exact: bool) -> P
     )
 
 
-def _summed(columns: list[Ints], places: list[tuple[Place, int]]) -> list[Ints]:
+def _summed(columns: list[Ints], places: list[tuple[CustomerCell, int]]) -> list[Ints]:
     """Cells with customers added, or taken away; cells that are empty then go."""
     more = np.array(
         [
@@ -181,7 +183,7 @@ def _summed(columns: list[Ints], places: list[tuple[Place, int]]) -> list[Ints]:
     return [column[live] for column in (*keys, *sums)]
 
 
-def _segment(cutoffs: Cutoffs, place: Place | None, day: int) -> str | None:
+def _segment(cutoffs: Cutoffs, place: CustomerCell | None, day: int) -> str | None:
     if place is None:
         return None
     return score_customer(

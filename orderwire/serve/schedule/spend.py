@@ -16,7 +16,7 @@ def job(settings: Settings, services: Services) -> Job:
     }
 
     def run(turn: Turn) -> Done:
-        from ingest.meta.graph import Graph, Stopped, Throttled
+        from ingest.meta.graph import Graph, GraphCallStopped, Throttled
 
         how, account_id = reading[turn.shop]
         graph = Graph(how, account_id, turn.stop.wait)
@@ -24,7 +24,7 @@ def job(settings: Settings, services: Services) -> Job:
             done = pull(
                 settings.shops[turn.shop], graph, services.store, services.append, turn.now_ms
             )
-        except Stopped:
+        except GraphCallStopped:
             return Done("stopped half-way", next_in_s=0)
         except Throttled as error:
             return Done(str(error), next_in_s=error.after_s)

@@ -5,7 +5,7 @@ from itertools import islice
 from typing import Any
 
 from simulator.admin.books import NO_RANGE, Json, Orders
-from simulator.admin.documents import Page, Refused, decode, encode, error
+from simulator.admin.documents import DocumentRefused, Page, decode, encode, error
 from simulator.admin.search import SORTED_BY, Search, read, selected
 from simulator.admin.world import World
 
@@ -58,7 +58,7 @@ def _page(
 ) -> Page:
     by = SORTED_BY.get(str(arguments.get("sortKey") or default), "createdAt")
     if world.sorts_slowly and any(wanted.field != by for wanted in search.ranges):
-        raise Refused([error("Timeout: the query took too long", "TIMEOUT")])
+        raise DocumentRefused([error("Timeout: the query took too long", "TIMEOUT")])
     low, high, plain = selected(search, by, earliest)
     reverse = bool(arguments.get("reverse"))
     seen = 0
@@ -67,7 +67,7 @@ def _page(
         try:
             position, after_id, number = decode(after).split("|")
         except ValueError:
-            raise Refused([error("Invalid cursor", "BAD_REQUEST", ("after",))]) from None
+            raise DocumentRefused([error("Invalid cursor", "BAD_REQUEST", ("after",))]) from None
         seen = int(number)
         if reverse:
             high = position + "~"
@@ -75,7 +75,9 @@ def _page(
             low = position
     first = int(arguments.get("first") or 50)
     if seen + first > DEEPEST:
-        raise Refused([error("Pagination goes no further than 25000 objects", "BAD_REQUEST")])
+        raise DocumentRefused(
+            [error("Pagination goes no further than 25000 objects", "BAD_REQUEST")]
+        )
     found = source.between(by, low, high)
     wanted = _walk(found, by, after_id, low if not reverse else high[:-1], reverse)
     if not plain or earliest:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from simulator.admin.books import Json
-from simulator.admin.documents import Refused, error
+from simulator.admin.documents import DocumentRefused, error
 from simulator.admin.world import World
 
 
@@ -41,5 +41,5 @@ def current_app_installation(world: World, _: dict[str, Any]) -> Json:
 def _gid(arguments: dict[str, Any], kind: str) -> str:
     gid = str(arguments["id"])
     if not gid.startswith(f"gid://shopify/{kind}/"):
-        raise Refused([error(f"Invalid global id '{gid}'", "argumentLiteralsIncompatible")])
+        raise DocumentRefused([error(f"Invalid global id '{gid}'", "argumentLiteralsIncompatible")])
     return gid.partition("?")[0]

@@ -9,7 +9,16 @@ from typing import Any, TypeVar
 import pytest
 
 from ingest.meta import graph as client
-from ingest.meta.graph import Access, Away, Graph, Refused, Stopped, Throttled, pause_s, usage
+from ingest.meta.graph import (
+    Away,
+    Graph,
+    GraphAccess,
+    GraphCallStopped,
+    GraphRefused,
+    Throttled,
+    pause_s,
+    usage,
+)
 from ingest.meta.insights import (
     InsightsAccount,
     ad_account,
@@ -66,7 +75,7 @@ class Waits:
 
 
 def connected(stand_in: GraphStandIn, waits: Waits | None = None, token: str = "good") -> Graph:
-    return Graph(Access(token, "secret", stand_in.url, "v27.0"), "act_77", waits or Waits())
+    return Graph(GraphAccess(token, "secret", stand_in.url, "v27.0"), "act_77", waits or Waits())
 
 
 async def asked(call: Callable[[], T]) -> T:
@@ -191,13 +200,13 @@ async def test_what_passes_is_tried_again_and_what_lasts_is_said(
 async def test_a_bad_token_an_account_out_of_reach_and_a_stop_are_distinguished(
     stand_in: GraphStandIn, ads: Ads
 ) -> None:
-    with pytest.raises(Refused, match="META_ADS_TOKEN"):
+    with pytest.raises(GraphRefused, match="META_ADS_TOKEN"):
         await asked(lambda: ad_account(connected(stand_in, token="bad")))
-    other = Graph(Access("good", "secret", stand_in.url), "78", Waits())
-    with pytest.raises(Refused, match="META_AD_ACCOUNT_ID"):
+    other = Graph(GraphAccess("good", "secret", stand_in.url), "78", Waits())
+    with pytest.raises(GraphRefused, match="META_AD_ACCOUNT_ID"):
         await asked(lambda: ad_account(other))
     ads.faults.append((500, error_body(1, "plus tard", "A1")))
-    with pytest.raises(Stopped):
+    with pytest.raises(GraphCallStopped):
         await asked(lambda: ad_account(connected(stand_in, Waits(stop=True))))
 
 

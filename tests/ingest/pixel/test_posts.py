@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ingest.pixel.rates import Rate, Rates, sender
+from ingest.pixel.rates import PostRates, Rate, sender
 from tests.support.api.receiving import SHOP, immediate_log, running
 
 POST = {
@@ -123,7 +123,7 @@ async def test_without_a_shop_that_sends_to_meta_there_is_no_such_address() -> N
 
 
 def test_rates_refill_and_forget_no_more_than_they_may_remember() -> None:
-    rates = Rates(address=Rate(2, 1), shop=Rate(3, 1), most_addresses=100)
+    rates = PostRates(address=Rate(2, 1), shop=Rate(3, 1), most_addresses=100)
     assert [rates.address_allowed("192.0.2.1", 0) for _ in range(3)] == [True, True, False]
     assert rates.address_allowed("192.0.2.1", 1)
     assert not rates.address_allowed("192.0.2.1", 1)
@@ -134,7 +134,7 @@ def test_rates_refill_and_forget_no_more_than_they_may_remember() -> None:
 
 
 def test_a_subscribers_ipv6_network_counts_as_one_address() -> None:
-    rates = Rates(address=Rate(1, 0))
+    rates = PostRates(address=Rate(1, 0))
     assert rates.address_allowed("2001:db8::1", 0)
     assert not rates.address_allowed("2001:db8::2", 0)
     assert rates.address_allowed("2001:db8:0:1::1", 0)

@@ -15,7 +15,7 @@ from simulator.admin import from_classic
 from simulator.admin.access import Access
 from simulator.admin.answers import FIELDS
 from simulator.admin.books import Books, shop
-from simulator.admin.documents import Refused, denied
+from simulator.admin.documents import DocumentRefused, denied
 from simulator.admin.stand_in import AdminStandIn
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
@@ -121,7 +121,7 @@ async def test_where_checkouts_may_not_be_read_orders_are(
     shop_settings: Settings, store: SqlStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refused(*_: Any) -> None:
-        raise Refused([denied("read_orders", ("abandonedCheckouts",))])
+        raise DocumentRefused([denied("read_orders", ("abandonedCheckouts",))])
 
     monkeypatch.setitem(FIELDS, "abandonedCheckouts", refused)
     async with AdminStandIn(world(), access=Access(NOW.timestamp), **LOTS) as admin:

@@ -12,7 +12,7 @@ from orderwire.serve.schedule.job import Done, Turn
 from orderwire.serve.schedule.services import Services
 from processors.orders.refetch import RefetchRow
 from query.status.refetch import read_refetch
-from simulator.admin.stand_in import AdminStandIn, Call
+from simulator.admin.stand_in import AdminCall, AdminStandIn
 from simulator.servers.stand_in import ScriptedReply
 from simulator.shop.sale import Sale
 from stream.record import Entry, Record
@@ -124,7 +124,7 @@ async def test_a_delivery_that_comes_meanwhile_is_fetched_for_itself(shop: Shop)
     one = sale(3)
     shop.fold(denied(one))
 
-    def meanwhile(_: Call) -> ScriptedReply | None:
+    def meanwhile(_: AdminCall) -> ScriptedReply | None:
         later = sale(3)
         later.triggered = later.triggered.replace(year=2027)
         shop.fold(denied(later))

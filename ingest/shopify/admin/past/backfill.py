@@ -15,7 +15,14 @@ from ingest.shopify.admin.client import AdminClient
 from ingest.shopify.admin.errors import AccessDenied, AdminUnavailable, QueryRefused, Stopped
 from ingest.shopify.admin.past import bulk, checkouts, paged
 from ingest.shopify.admin.past.history import BACKFILL, encoded, order_record
-from ingest.shopify.admin.past.progress import CHECKOUTS, DONE, PENDING, RUNNING, Progress, Window
+from ingest.shopify.admin.past.progress import (
+    CHECKOUTS,
+    DONE,
+    PENDING,
+    RUNNING,
+    BackfillWindow,
+    Progress,
+)
 from ingest.shopify.admin.past.progress import ORDERS as KIND
 from ingest.shopify.admin.past.windows import DAY_S, Span, cut, halves, rfc3339, uncovered
 from stream.record import Record
@@ -141,12 +148,15 @@ class Backfill:
         return len(made)
 
     def _all(
-        self, windows: list[Window], parallel: int, read: Callable[[Window], list[Window]]
+        self,
+        windows: list[BackfillWindow],
+        parallel: int,
+        read: Callable[[BackfillWindow], list[BackfillWindow]],
     ) -> None:
         """Read the windows, the newest first; `read` gives those that take the place of one."""
         waiting = sorted(windows, key=lambda window: window.from_s)
         with ThreadPoolExecutor(parallel, "backfill") as pool:
-            running: set[Future[list[Window]]] = set()
+            running: set[Future[list[BackfillWindow]]] = set()
             try:
                 while waiting or running:
                     while waiting and len(running) < parallel:
@@ -158,7 +168,9 @@ class Backfill:
                 self.stop.set()
                 raise
 
-    def _paged(self, access: ReadAccess, progress: Progress, window: Window) -> list[Window]:
+    def _paged(
+        self, access: ReadAccess, progress: Progress, window: BackfillWindow
+    ) -> list[BackfillWindow]:
         state = window._replace(state=RUNNING, operation="")
         pages = paged.order_pages(self.client, access, FIELD, window.span, window.cursor)
         for page in pages:
@@ -171,7 +183,9 @@ class Backfill:
         progress.save([state._replace(state=DONE)])
         return []
 
-    def _bulk(self, access: ReadAccess, progress: Progress, window: Window) -> list[Window]:
+    def _bulk(
+        self, access: ReadAccess, progress: Progress, window: BackfillWindow
+    ) -> list[BackfillWindow]:
         pause = bulk.waiting(self.stop, self.poll_s)
         try:
             operation = window.operation
@@ -196,7 +210,9 @@ class Backfill:
         progress.save([window._replace(state=DONE)])
         return []
 
-    def _file(self, access: ReadAccess, progress: Progress, window: Window, url: str) -> Window:
+    def _file(
+        self, access: ReadAccess, progress: Progress, window: BackfillWindow, url: str
+    ) -> BackfillWindow:
         """Append what of the file is not in the log yet; a broken connection is tried again."""
         for attempt in stamina.retry_context(on=AdminUnavailable, attempts=5, wait_initial=1.0):
             with attempt, closing(bulk.orders(self.client, url)) as found:

@@ -12,7 +12,7 @@ ORDERS, CHECKOUTS = "orders", "checkouts"
 PENDING, RUNNING, DONE = "pending", "running", "done"
 
 
-class Window(NamedTuple):
+class BackfillWindow(NamedTuple):
     """Columns of `backfill_window`, of which the first three are its key."""
 
     shop: str
@@ -34,8 +34,8 @@ class Window(NamedTuple):
         return Span(self.from_s, self.to_s)
 
 
-WINDOWS = Entities("backfill_window", Window, 3)
-_COLUMNS = ", ".join(Window._fields)
+WINDOWS = Entities("backfill_window", BackfillWindow, 3)
+_COLUMNS = ", ".join(BackfillWindow._fields)
 
 
 class Progress:
@@ -45,7 +45,7 @@ class Progress:
         self._store, self._shop = store, shop
         self._lock = threading.Lock()
 
-    def windows(self, kind: str) -> list[Window]:
+    def windows(self, kind: str) -> list[BackfillWindow]:
         """All of them, the newest first."""
         with self._store.snapshot() as snapshot:
             rows = snapshot.query(
@@ -54,21 +54,21 @@ class Progress:
                 shop=self._shop,
                 kind=kind,
             )
-        return [Window(*row) for row in rows]
+        return [BackfillWindow(*row) for row in rows]
 
     def add(self, kind: str, spans: Iterable[Span]) -> None:
         """Windows to be read."""
-        self.save([Window(self._shop, kind, span.from_s, span.to_s) for span in spans])
+        self.save([BackfillWindow(self._shop, kind, span.from_s, span.to_s) for span in spans])
 
-    def save(self, windows: Sequence[Window]) -> None:
+    def save(self, windows: Sequence[BackfillWindow]) -> None:
         """Keep what is known of them."""
         with self._lock, self._store.begin() as transaction:
             transaction.load(WINDOWS, [window[:3] for window in windows])
             transaction.save(WINDOWS, windows)
 
-    def halve(self, window: Window, spans: Sequence[Span]) -> list[Window]:
+    def halve(self, window: BackfillWindow, spans: Sequence[Span]) -> list[BackfillWindow]:
         """Put smaller windows in the place of one."""
-        made = [Window(self._shop, window.kind, span.from_s, span.to_s) for span in spans]
+        made = [BackfillWindow(self._shop, window.kind, span.from_s, span.to_s) for span in spans]
         with self._lock, self._store.begin() as transaction:
             transaction.load(WINDOWS, [each[:3] for each in (window, *made)])
             transaction.delete(WINDOWS, [window[:3]])

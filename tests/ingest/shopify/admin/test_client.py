@@ -20,7 +20,7 @@ from ingest.shopify.admin.errors import (
 )
 from ingest.shopify.admin.tokens import StaticToken
 from simulator.admin.access import Access
-from simulator.admin.stand_in import AdminStandIn, Call
+from simulator.admin.stand_in import AdminCall, AdminStandIn
 from simulator.servers.stand_in import ScriptedReply
 from tests.support.shopify.admin_shop import books
 
@@ -105,7 +105,7 @@ async def test_what_passes_by_itself_is_tried_again() -> None:
         ]
     )
 
-    def script(_: Call) -> ScriptedReply | None:
+    def script(_: AdminCall) -> ScriptedReply | None:
         return next(troubles, None)
 
     stand_in = AdminStandIn(books(0), script=script)
@@ -167,7 +167,7 @@ async def test_a_token_that_is_not_taken_is_not_shown(caplog: pytest.LogCaptureF
 async def test_what_no_waiting_mends_is_said_at_the_first_answer(status: int) -> None:
     calls: list[int] = []
 
-    def script(call: Call) -> ScriptedReply:
+    def script(call: AdminCall) -> ScriptedReply:
         calls.append(call.number)
         return ScriptedReply(status, b"{}")
 

@@ -19,7 +19,7 @@ from ingest.shopify.admin.past.progress import DONE, ORDERS, Progress
 from ingest.shopify.admin.tokens import StaticToken
 from simulator.admin.access import ALL_SCOPES, Access
 from simulator.admin.books import Books
-from simulator.admin.stand_in import AdminStandIn, Call
+from simulator.admin.stand_in import AdminCall, AdminStandIn
 from simulator.servers.stand_in import ScriptedReply
 from stream.record import Record
 from stream.store.sql.store import SqlStore
@@ -215,7 +215,7 @@ async def test_a_page_costs_less_than_a_query_may_and_lines_behind_the_first_pag
 async def test_a_page_that_is_not_answered_at_first_is_asked_for_again(world: World) -> None:
     held = books(100)
 
-    def script(call: Call) -> ScriptedReply | None:
+    def script(call: AdminCall) -> ScriptedReply | None:
         return ScriptedReply(502) if call.number % 3 == 0 else None
 
     async with AdminStandIn(held, script=script, clock=lambda: NOW_S, **LOTS) as admin:
