@@ -17,6 +17,8 @@ HEADER_WITHIN: Final = 20
 """Google writes a title and the dates of the report above the header."""
 DELIMITERS: Final = ",;\t|"
 MICROS: Final = Decimal(1_000_000)
+MOST: Final = 10**12
+"""Amounts and counts below it can be added up whatever the currency."""
 
 
 class NotASpendFile(ValueError):
@@ -83,7 +85,10 @@ def read(content: bytes, options: Options) -> Report:
     except UnicodeDecodeError:
         raise NotASpendFile("it is neither UTF-8 nor UTF-16: save it as CSV (UTF-8)") from None
     columns, delimiter, rows = _table(text)
-    lines = [(line, cells) for line, cells in rows if any(cell.strip() for cell in cells)]
+    try:
+        lines = [(line, cells) for line, cells in rows if any(cell.strip() for cell in cells)]
+    except csv.Error as error:
+        raise NotASpendFile(f"it is no CSV: {error}") from None
     mark = options.decimal or decimal_mark(
         (columns.get(cells, name) for _, cells in lines for name in ("spend", "platform_revenue")),
         default="," if delimiter == ";" else ".",
@@ -169,31 +174,35 @@ class _Reader:
         if not is_known(currency):
             raise Unreadable(f"{currency[:10]!r} is no currency's code")
         channel = self._get(cells, "channel") or self._options.channel or self._columns.platform
-        if not channel:
+        if not any(map(str.isalnum, channel or "")):
             raise Unreadable("no channel: say --channel meta, google, tiktok or another")
         spend = self._spend(cells)
         if spend < 0:
             raise Unreadable("spend is below zero")
         return CampaignDay(
             date=self._date(cells),
-            channel=channel.casefold(),
+            channel=str(channel).casefold(),
             campaign_id=_id(self._get(cells, "campaign_id")),
             campaign_name=self._get(cells, "campaign_name"),
             currency=currency,
             spend=spend,
             impressions=self._count(cells, "impressions"),
             clicks=self._count(cells, "clicks"),
-            platform_revenue=number(self._get(cells, "platform_revenue"), self._mark),
+            platform_revenue=self._amount(cells, "platform_revenue"),
             platform_orders=self._count(cells, "platform_orders"),
             time_zone=self._get(cells, "time_zone") or self._options.time_zone or "",
-            reported_at=self._get(cells, "reported_at"),
+            reported_at=_moment(self._get(cells, "reported_at")),
         )
 
     def _spend(self, cells: Sequence[str]) -> Decimal:
-        if text := self._get(cells, "spend"):
-            return number(text, self._mark) or Decimal(0)
+        if self._get(cells, "spend"):
+            return self._amount(cells, "spend") or Decimal(0)
         micros = number(self._get(cells, "spend_micros"), ".")
-        return Decimal(0) if micros is None else micros / MICROS
+        return Decimal(0) if micros is None else _bounded(micros / MICROS)
+
+    def _amount(self, cells: Sequence[str], name: str) -> Decimal | None:
+        found = number(self._get(cells, name), self._mark)
+        return None if found is None else _bounded(found)
 
     def _date(self, cells: Sequence[str]) -> dt.date:
         if text := self._get(cells, "date"):
@@ -209,9 +218,28 @@ class _Reader:
         found = number(self._get(cells, name), self._mark)
         if found is None:
             return None
-        if found < 0:
-            raise Unreadable(f"{name} is below zero")
+        if not 0 <= found < MOST:
+            raise Unreadable(f"{name} is below zero, or too large")
         return round(found)
+
+
+def _bounded(amount: Decimal) -> Decimal:
+    if abs(amount) >= MOST:
+        raise Unreadable("an amount is too large")
+    return amount
+
+
+def _moment(text: str) -> str:
+    """When a line was reported, with its offset."""
+    if not text:
+        return ""
+    try:
+        known = dt.datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        known = False
+    if not known:
+        raise Unreadable("reported_at is no time with an offset: 2026-11-26T12:00:00+01:00")
+    return text
 
 
 def _id(text: str) -> str:

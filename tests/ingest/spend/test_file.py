@@ -1,10 +1,15 @@
 """Spend files as Meta, Google, TikTok and spreadsheets write them."""
 
+import contextlib
+import csv
+import io
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from aggregates.budget.fold.spend_record import decode_spend
 from ingest.spend.campaign_day import Rates, row
@@ -201,3 +206,58 @@ def test_micros_of_googles_api_are_units() -> None:
     )
     (brand,) = read(text.encode(), Options()).days
     assert (brand.channel, brand.spend) == ("google", Decimal("12.34"))
+
+
+odd = st.one_of(
+    st.text(max_size=8),
+    st.sampled_from(("9" * 40, "--", "Total", "\0", '"', "(", "1E9", "-1", "1,5")),
+)
+
+
+def mostly(*values: str) -> st.SearchStrategy[str]:
+    return st.one_of(st.sampled_from(values), st.sampled_from(values), odd)
+
+
+FIELDS = {
+    "date": mostly("2026-11-24", "24/11/2026", "Nov 24, 2026"),
+    "channel": mostly("meta", "Google Ads"),
+    "campaign_id": mostly("1", "c:2"),
+    "campaign_name": mostly("Summer", "a\tb"),
+    "currency": mostly("EUR", "JPY", "KWD"),
+    "spend": mostly("1.234", "1,234.50", "0"),
+    "clicks": mostly("12", "12.0"),
+    "platform_revenue": mostly("9.99", ""),
+    "reported_at": mostly("", "2026-11-26T12:00:00+01:00", "2026-11-26"),
+}
+
+
+@given(
+    rows=st.lists(st.tuples(*FIELDS.values()), max_size=4),
+    delimiter=st.sampled_from(",;\t"),
+)
+def test_each_line_is_a_day_that_the_fold_takes_or_is_named_as_bad(
+    rows: list[tuple[str, ...]], delimiter: str
+) -> None:
+    text = io.StringIO()
+    csv.writer(text, delimiter=delimiter).writerows([tuple(FIELDS), *rows])
+    content = text.getvalue().encode("utf-8", "replace")
+    report = read(content, Options(dates="dmy"))
+    assert all(bad.reason and bad.line > 1 for bad in report.bad)
+    assert len(decoded(report)) == len(report.days)
+
+
+@given(content=st.binary(max_size=200))
+def test_whatever_bytes_come_a_file_is_read_or_refused(content: bytes) -> None:
+    with contextlib.suppress(NotASpendFile):
+        read(content, Options())
+
+
+def test_a_cell_that_never_ends_is_refused_and_not_a_crash() -> None:
+    with pytest.raises(NotASpendFile):
+        read((OWN + '"' + "x" * 200_000).encode(), Options())
+
+
+def test_a_spreadsheets_own_code_page_is_read() -> None:
+    text = "Day,Campaign name,Amount spent (EUR)\n2026-11-24,Größe,1.00\n"
+    (day,) = read(text.encode("cp1252"), Options()).days
+    assert day.campaign_name == "Größe"
