@@ -69,6 +69,14 @@ def shop_lines(shop: ShopSettings) -> list[Line]:
         )
     else:
         parts.append(f"pixel {shop.capi.pixel_id}")
+        if shop.capi.dry_run:
+            found.append(
+                hint(
+                    shop.domain,
+                    "META_DRY_RUN is set: events are built and kept, and none is sent (README.md,"
+                    " 'Before you switch on')",
+                )
+            )
         if shop.capi.test_event_code:
             hours = shop.capi.test_hours
             found.append(

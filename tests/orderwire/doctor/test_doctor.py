@@ -203,6 +203,7 @@ async def test_what_is_to_be_fixed_ends_with_exit_code_1(
     [
         ({"SHOPIFY_TIMEZONE": ""}, "SHOPIFY_TIMEZONE"),
         ({"META_TEST_EVENT_CODE": "TEST123"}, "META_TEST_EVENT_CODE is set"),
+        ({"META_DRY_RUN": "true"}, "none is sent"),
         ({"META_PIXEL_ID": "", "META_ACCESS_TOKEN": ""}, "no pixel"),
         ({"AD_BANKROLL": ""}, "AD_BANKROLL not set"),
         ({"SHOPIFY_SHOP": "www.example.com"}, "name.myshopify.com"),
