@@ -29,6 +29,7 @@ NO_REPORT: Final = "no spend report came for some of these days: their spend is 
 ONE_DAY_ONLY: Final = (
     "carts, and what was sent, are counted by whole days only: ask without `by` for them"
 )
+FOREIGN_SPEND: Final = "spend that was reported in another currency than the shop's is left out"
 SENT_SINCE: Final = "what was sent is known from {day} on: its rows are kept for a month at least"
 SPEND_BY: Final = "spend is known by campaign only: ask with `by=campaign`, or without `by`"
 
@@ -165,6 +166,8 @@ def _reasons(
     if asked & {"spend", "roas"}:
         if by not in ("", CAMPAIGN):
             found.append(SPEND_BY)
+        elif costs.foreign:
+            found.append(FOREIGN_SPEND)
         elif any(day not in costs.reported for day in window.days()):
             found.append(NO_REPORT)
     return found

@@ -79,11 +79,13 @@ def other_currency_orders(reading: Reading, shop: str, currency: str, window: Wi
 
 
 class Costs(NamedTuple):
-    """Ad costs, minor units; `reported` are the days with any report."""
+    """Ad costs, minor units; `reported` are the days with a report in the shop's currency."""
 
     by_place: dict[DayPlace, int]
     by_day: Counter[int]
     reported: frozenset[int]
+    foreign: bool
+    """Whether there are reports in another currency, which are left out."""
 
 
 Name = Callable[[str], str]
@@ -100,8 +102,8 @@ def read_costs(reading: Snapshot, shop: str, currency: str, window: Window) -> t
             for day, spent in campaign.spend.items():
                 by_place[DayPlace(day, _called(campaign))] += spent
                 by_day[day] += spent
-    reported = frozenset(each.day for each in cells)
-    return Costs(dict(by_place), by_day, reported), _namer(cells)
+    foreign = any(each.currency != currency for each in cells)
+    return Costs(dict(by_place), by_day, frozenset(by_day), foreign), _namer(cells)
 
 
 def _namer(cells: list[BudgetCell]) -> Name:

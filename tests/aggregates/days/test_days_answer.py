@@ -274,3 +274,15 @@ def test_what_meta_has_taken_counts_on_the_day_of_its_order(store: SqlStore) -> 
             assert item["sent"] == len(day)
             assert item["value_sent"] == money(sum(row.total for row in day))
     assert any("what was sent is known from" in reason for reason in made["reasons"])
+
+
+def test_spend_in_another_currency_is_left_out_and_said(store: SqlStore) -> None:
+    euros = [report._replace(currency="EUR") for report in reports(4)]
+    fold_days(store, events_of_shop(4), euros)
+    found = answer(store, since=SINCE, to=UNTIL)
+    assert {item["spend"] for item in found["items"]} == {None}
+    assert (found["total"]["spend"], found["total"]["roas"]) == (None, None)
+    assert (
+        "spend that was reported in another currency than the shop's is left out"
+        in (found["reasons"])
+    )
