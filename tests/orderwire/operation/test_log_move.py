@@ -21,6 +21,7 @@ from stream.log.sqlite.log import SqliteLog
 from stream.record import TOPICS, Record
 from stream.store.sql.store import SqlStore
 from tests.support.shops.shop_world import (
+    NOW_MS,
     SHOP,
     everything,
     filled,
@@ -86,7 +87,7 @@ async def test_what_is_parked_can_be_replayed_from_the_new_log_under_a_name_of_i
 ) -> None:
     headers = {"source": "shopify", "shop": SHOP, "topic": "orders/paid"}
     bad = [
-        Record("orders", f"{SHOP}:{n}", f"w{n}", 1_000 + n, headers, b'{"id": %d}' % n)
+        Record("orders", f"{SHOP}:{n}", f"w{n}", NOW_MS + n, headers, b'{"id": %d}' % n)
         for n in (1, 2)
     ]
     await log.append(bad)
@@ -100,7 +101,7 @@ async def test_what_is_parked_can_be_replayed_from_the_new_log_under_a_name_of_i
     # The same places as in the old log, other records.
     await new.append(
         [
-            Record("orders", f"{SHOP}:{n}", f"x{n}", 1_000 + n, headers, b'{"id": %d}' % n)
+            Record("orders", f"{SHOP}:{n}", f"x{n}", NOW_MS + n, headers, b'{"id": %d}' % n)
             for n in (3, 4, 5)
         ]
     )
