@@ -1,6 +1,7 @@
 """Reads orders by pages: for small shops, and for what changed lately."""
 
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from ingest.shopify.admin.access import ReadAccess
@@ -11,6 +12,9 @@ from ingest.shopify.admin.past.windows import Span, search
 PAGE = 100
 SORTED = {"processed_at": "PROCESSED_AT", "updated_at": "UPDATED_AT", "created_at": "CREATED_AT"}
 """Sort key and searched time must be the same, or large shops time out."""
+TIMES = {"processed_at": "processedAt", "updated_at": "updatedAt", "created_at": "createdAt"}
+DEEPEST = 24_000
+"""Source: shopify.dev, "Pagination"."""
 
 
 class OrdersPage(NamedTuple):
@@ -24,9 +28,14 @@ class OrdersPage(NamedTuple):
 def order_pages(
     client: AdminClient, access: ReadAccess, field: str, span: Span, after: str = ""
 ) -> Iterator[OrdersPage]:
-    """Orders whose time `field` lies in `span`, ascending by it, from a cursor on."""
+    """Orders whose time `field` lies in `span`, ascending by it, from a cursor on.
+
+    Shopify pages through 25,000 objects at most, so the search begins anew before; orders of that
+    second come twice.
+    """
     text = document("orders_page", access.without)
     cursor: str | None = after or None
+    deep = 0
     while True:
         variables = {
             "first": PAGE,
@@ -41,6 +50,10 @@ def order_pages(
         yield OrdersPage(orders, cursor or "", not info["hasNextPage"])
         if not info["hasNextPage"]:
             return
+        deep += len(orders)
+        if deep + PAGE > DEEPEST:
+            last_s = int(datetime.fromisoformat(orders[-1][TIMES[field]]).timestamp())
+            span, cursor, deep = Span(last_s, span.to_s), None, 0
 
 
 def count(client: AdminClient, field: str, span: Span) -> int:

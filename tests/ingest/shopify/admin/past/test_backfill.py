@@ -212,6 +212,19 @@ async def test_a_page_costs_less_than_a_query_may_and_lines_behind_the_first_pag
     assert len(world.orders()[order["id"]]["lineItems"]["nodes"]) == 120
 
 
+async def test_more_orders_than_shopify_pages_through_are_read_all_the_same(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.shopify.admin.past.paged.PAGE", 7)
+    monkeypatch.setattr("ingest.shopify.admin.past.checkouts.PAGE", 7)
+    monkeypatch.setattr("ingest.shopify.admin.past.paged.DEEPEST", 20)
+    monkeypatch.setattr("simulator.admin.fields.orders.DEEPEST", 21)
+    held = books(120)
+    async with AdminStandIn(held, clock=lambda: NOW_S, **LOTS) as admin:
+        await world.fill(admin, bulk=False)
+    check(world, held)
+
+
 async def test_a_page_that_is_not_answered_at_first_is_asked_for_again(world: World) -> None:
     held = books(100)
 
