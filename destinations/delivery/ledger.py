@@ -77,7 +77,8 @@ def due_accounts(reading: Reading, now_ms: int) -> list[Due]:
         now=now_ms,
     )
     return [
-        Due(AccountRow(*row[:-3]), bool(row[-3]), bool(row[-2]), next_ms=row[-1]) for row in rows
+        Due(AccountRow(*account), bool(due), bool(lapsed), next_ms)
+        for *account, due, lapsed, next_ms in rows
     ]
 
 

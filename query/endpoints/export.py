@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Iterable, Mapping, Sequence
 from hashlib import sha256
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, NamedTuple
 
 from aggregates.rfm.answer.customers import ScoredCustomer
 from aggregates.rfm.answer.schema import CustomerLtv
@@ -29,7 +29,18 @@ FULL: Final = (
     ),
     *("first_order_day", "last_order_day", "p_alive", "expected_orders", "predicted_value"),
 )
-META: Final = ("email", "phone", "extern_id", "value")
+
+
+class MetaRow(NamedTuple):
+    """A line of the layout `meta`."""
+
+    email: str
+    phone: str
+    extern_id: str
+    value: str | None
+
+
+META: Final = MetaRow._fields
 """Meta finds columns by their headers (Meta, 'How to format a customer list').
 
 - `extern_id`: SHA-256 of Shopify's customer id, as in CAPI's `external_id` (Meta, 'Customer file
@@ -58,7 +69,7 @@ def lines(
         _meta(each, value, contacts.get(each.row.customer, NOTHING))
         for each, value in zip(customers, predicted, strict=True)
     )
-    return _lines(line for line in rows if any(line[:3]))
+    return _lines(row for row in rows if row.email or row.phone or row.extern_id)
 
 
 def _full(customer: ScoredCustomer, predicted: CustomerLtv) -> Sequence[Any]:
@@ -82,13 +93,14 @@ def _full(customer: ScoredCustomer, predicted: CustomerLtv) -> Sequence[Any]:
     )
 
 
-def _meta(customer: ScoredCustomer, predicted: CustomerLtv, contact: Contact) -> Sequence[Any]:
+def _meta(customer: ScoredCustomer, predicted: CustomerLtv, contact: Contact) -> MetaRow:
     extern_id = (
         ""
         if customer.row.guest
         else sha256(customer.row.customer.strip().lower().encode()).hexdigest()
     )
-    return *contact, extern_id, predicted.value and predicted.value["amount"]
+    value = predicted.value["amount"] if predicted.value else None
+    return MetaRow(contact.email, contact.phone, extern_id, value)
 
 
 def _lines(rows: Iterable[Sequence[Any]]) -> bytes:

@@ -254,9 +254,9 @@ class DaysBatch:
             sums[place] = MonthRow(self._key, *place, orders, revenue)
         for row in sums.values():
             self._deltas.add(cohort_cells(first, row))
-        locked = self._transaction.load(MONTHS, [row[:4] for row in rows])
+        locked = self._transaction.load(MONTHS, [row.key for row in rows])
         self._transaction.delete(MONTHS, [key for key in locked if key[1] == gone])
-        self._transaction.load(MONTHS, [row[:4] for row in sums.values()])
+        self._transaction.load(MONTHS, [row.key for row in sums.values()])
         self._transaction.save(MONTHS, sums.values())
         self._transaction.delete(FIRSTS, [keys[0]])
         self._transaction.save(FIRSTS, [first])

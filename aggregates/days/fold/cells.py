@@ -46,6 +46,11 @@ class MonthRow(NamedTuple):
     orders: int
     revenue: int
 
+    @property
+    def key(self) -> tuple[str, str, int, str]:
+        """The columns of the primary key."""
+        return self.shop, self.customer, self.month, self.currency
+
 
 FIRSTS: Final = Entities("day_customer", FirstRow, 2)
 MONTHS: Final = Entities("day_customer_month", MonthRow, 4)
