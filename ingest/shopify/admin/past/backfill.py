@@ -29,6 +29,8 @@ from stream.record import Record
 from stream.store.contract import Store
 
 PAGED_WINDOW_S, BULK_WINDOW_S = 31 * DAY_S, 14 * DAY_S
+LARGE_SHOP_S = 2 * DAY_S
+"""Of checkouts, in a shop that is read by bulk: Shopify pages through 25,000 at most."""
 BULK_FROM = 10_000
 """Orders from which on bulk operations are quicker than pages."""
 BATCH = 500
@@ -122,7 +124,7 @@ class Backfill:
         begin_s = max(plan.span.from_s, plan.span.to_s - checkouts.KEPT_DAYS * DAY_S)
         known = [window.span for window in progress.windows(CHECKOUTS)]
         for left in uncovered(Span(begin_s, plan.span.to_s), known):
-            progress.add(CHECKOUTS, cut(left, PAGED_WINDOW_S))
+            progress.add(CHECKOUTS, cut(left, LARGE_SHOP_S if plan.bulk else PAGED_WINDOW_S))
         count = 0
         for window in progress.windows(CHECKOUTS):
             if window.state == DONE:

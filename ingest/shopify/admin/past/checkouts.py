@@ -17,7 +17,7 @@ from stream.record import Record
 
 KEPT_DAYS = 90
 """Older checkouts count nowhere (`processors/checkouts`)."""
-PAGE = 100
+PAGE = 250
 TOPIC = "checkouts/update"
 PREFIX = "cart:"
 """In front of the cart's token, in the place of the checkout's."""

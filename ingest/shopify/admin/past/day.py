@@ -5,10 +5,13 @@ from typing import NamedTuple
 
 from ingest.shopify.admin.client import AdminClient
 from ingest.shopify.admin.documents import document
-from ingest.shopify.admin.past.windows import Span, search
+from ingest.shopify.admin.past.paged import count
+from ingest.shopify.admin.past.windows import Span, cut, search
 from stream.money import minor
 
-PAGE = 250
+PAGE, MOST = 250, 20_000
+FIELD = "processed_at"
+HOUR_S = 3_600
 
 
 class Sold(NamedTuple):
@@ -32,10 +35,14 @@ def span_of(day: date, zone: tzinfo) -> Span:
 
 def orders_of_day(client: AdminClient, span: Span) -> list[Sold]:
     """All of them. Raises AdminError."""
-    variables = {"first": PAGE, "query": search("processed_at", span)}
+    # Shopify pages through 25,000 orders at most.
+    hours = cut(span, HOUR_S) if count(client, FIELD, span) > MOST else [span]
     return [
         _sold(order)
-        for page in client.pages(document("orders_of_day"), variables, "orders")
+        for each in hours
+        for page in client.pages(
+            document("orders_of_day"), {"first": PAGE, "query": search(FIELD, each)}, "orders"
+        )
         for order in page
     ]
 

@@ -288,3 +288,14 @@ async def test_the_command_prints_the_statement_and_the_ids_that_are_missing(
         assert f"missing: order {dropped}" in answer.output
         found = await asyncio.to_thread(runner.invoke, app, ["reconcile", "--hours", "1440"])
         assert found.exit_code == 0, found.output
+
+
+async def test_a_day_of_more_orders_than_shopify_pages_through_is_read_by_the_hour(
+    shop_settings: Settings, store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ingest.shopify.admin.past.day.MOST", 3)
+    sent = deliveries(40)
+    async with AdminStandIn(books(sent), clock=lambda: LATER_S, **LOTS) as admin:
+        made = await day_of(admin, shop_settings, store)
+        assert admin.calls.count("OrdersOfDay") == 24
+        assert sum(item.shopify.orders for item in made.items) == len(admin.books.orders)
