@@ -4,7 +4,7 @@ without a rule or an id is parked, never refused, since a 4xx would make Shopify
 subscription."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -68,7 +68,7 @@ class Ids(msgspec.Struct, gc=False):
     customer: _Customer | None = None
     order_edit: _OrderEdit | None = None
     admin_graphql_api_customer_kept_id: Id = None
-    fields_changed: msgspec.Raw | None = None
+    fields_changed: Any = None
     topic: Id = None
     action: Id = None
     query_variables: _Variables | None = None
@@ -277,7 +277,7 @@ def _read_tolerantly(body: bytes) -> Ids | str:
         customer=_Customer(id_in(value.get("customer"), "id")),
         order_edit=_OrderEdit(id_in(value.get("order_edit"), "order_id")),
         admin_graphql_api_customer_kept_id=id_in(value, "admin_graphql_api_customer_kept_id"),
-        fields_changed=msgspec.Raw(b"") if value.get("fields_changed") is not None else None,
+        fields_changed=value.get("fields_changed"),
         topic=id_in(value, "topic"),
         action=id_in(value, "action"),
         query_variables=_Variables(id_in(variables, "orderId"), id_in(variables, "refundId"))
