@@ -17,7 +17,7 @@ from tests.system.serve_process import PATIENCE_S, needs_proc
 
 pytestmark = needs_proc
 EMAIL, CUSTOMER = "ada.lovelace@example.com", 7_333_222_111
-WAIT_S = 3.0
+WAIT_S = 8.0
 
 
 def order(system: System, number: int) -> bytes:
@@ -94,7 +94,7 @@ async def until_redacted(system: System) -> None:
 async def test_the_browsers_half_is_waited_for_and_a_redacted_person_is_nowhere(
     tmp_path: Path,
 ) -> None:
-    async with System(tmp_path) as system:
+    async with System(tmp_path, shop={"browser_wait_s": WAIT_S}) as system:
         await system.start()
         await paid(system, 1)
         await sent(system, 1)
