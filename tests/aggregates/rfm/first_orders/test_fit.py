@@ -11,6 +11,7 @@ from scipy import stats
 from aggregates.rfm.first_orders.fit import FirstOrders, fit_customers, fit_first_orders
 from aggregates.rfm.first_orders.order import FirstOrder
 from aggregates.rfm.first_orders.sample import PlacedOrder, SampledCustomer, customers
+from aggregates.rfm.first_orders.validation import rank_correlation
 from processors.shopify.orders import Order, Refund
 from stream.store.sql.store import SqlStore
 from tests.aggregates.rfm.test_rfm_fold import fold
@@ -245,3 +246,12 @@ def test_refunds_of_a_first_order_lower_what_is_kept_and_not_the_order_s_own_siz
     found = from_store(store)
     assert found.model is not None
     assert found.model.kept == pytest.approx(0.5, abs=0.001)
+
+
+def test_the_rank_correlation_is_that_of_scipy() -> None:
+    rng = np.random.default_rng(1)
+    one = rng.integers(0, 20, 500).astype(np.float64)
+    other = one + rng.normal(0, 10, 500)
+    expected = float(stats.spearmanr(one, other).statistic)
+    assert rank_correlation(one, other) == pytest.approx(expected)
+    assert rank_correlation(one, np.ones(500)) is None
