@@ -22,11 +22,13 @@ NOW_MS = 1_795_348_800_000
 REPORTED = "2026-11-27T09:00:00.000+00:00"
 OWN = "date,channel,campaign_id,campaign_name,currency,spend\n"
 
-META = """Campaign name,Campaign ID,Day,Amount spent (EUR),Impressions,Clicks (all),Link clicks,Purchases,Website purchases,Purchases conversion value,Reporting starts,Reporting ends
+META = """Campaign name,Campaign ID,Day,Amount spent (EUR),Impressions,\
+Clicks (all),Link clicks,Purchases,Website purchases,\
+Purchases conversion value,Reporting starts,Reporting ends
 ,,,"1,312.62",91000,1290,900,41,41,"2,700.00",2026-11-24,2026-11-25
 Summer,120211,2026-11-24,"1,250.12",90000,1200,800,40,40,"2,600.50",2026-11-24,2026-11-24
 Summer,120211,2026-11-25,62.50,1000,90,100,1,1,99.50,2026-11-25,2026-11-25
-"""  # noqa: E501
+"""
 GOOGLE = """Campaign report
 "November 24, 2026 - November 25, 2026"
 Day\tCampaign\tCampaign ID\tCurrency code\tCost\tImpr.\tClicks\tConversions\tConv. value
@@ -34,10 +36,11 @@ Day\tCampaign\tCampaign ID\tCurrency code\tCost\tImpr.\tClicks\tConversions\tCon
 2026-11-25\tBrand – größer\t900\tUSD\t0.00\t --\t0\t --\t --
 Total: Account\t --\t --\tUSD\t1,234.56\t12,001\t301\t7.50\t890.12
 """
-TIKTOK = """Campaign name,Campaign ID,By Day,Currency,Cost,Impressions,Clicks (destination),Complete payment,Total complete payment
+TIKTOK = """Campaign name,Campaign ID,By Day,Currency,Cost,Impressions,Clicks (destination),\
+Complete payment,Total complete payment
 Spark,1777,2026-11-24 00:00:00,GBP,33.10,5000,90,3,120.00
 Total of 1 results,-,-,GBP,33.10,5000,90,3,120.00
-"""  # noqa: E501
+"""
 
 
 def decoded(report: Report) -> list[tuple[object, ...]]:
