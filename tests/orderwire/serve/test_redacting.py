@@ -22,11 +22,11 @@ from tests.support.shops.redacted_person import (
     EMAIL,
     IDENTIFIERS,
     ORDERS,
+    delivery,
     order,
     records,
     request,
 )
-from tests.support.shops.redacted_person import _delivery as delivery
 from tests.support.shops.shop_world import NOW_MS, SHOP, deliveries, everything, fold_all
 from tests.support.shops.shop_world import records as of_shop
 from tests.system.checks import assert_aggregates_are_sums

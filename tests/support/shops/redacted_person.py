@@ -26,7 +26,7 @@ IDENTIFIERS = (
 """What must be nowhere afterwards, as texts; in any JSON spelling."""
 
 
-def _delivery(topic: str, answer: dict[str, Any], at_ms: int, secret_id: str) -> Record:
+def delivery(topic: str, answer: dict[str, Any], at_ms: int, secret_id: str) -> Record:
     headers = CIMultiDict(
         {"X-Shopify-Topic": topic, "X-Shopify-Webhook-Id": secret_id, "X-Shopify-Shop-Domain": SHOP}
     )
@@ -80,12 +80,12 @@ def records() -> list[Record]:
     }
     at = NOW_MS - 1_000
     return [
-        _delivery("checkouts/create", checkout(TOKENS[0]), at, "p-1"),
-        _delivery("orders/create", order(0, OTHER_ID), at, "p-2"),
-        _delivery("orders/paid", order(1), at, "p-3"),
-        _delivery("customers/merge", merged, at, "p-4"),
-        _delivery("checkouts/create", checkout("deadbeef" * 4), at, "p-5"),
-        _delivery("orders/paid", order(1) | {"processed_at": "yesterday"}, at, "p-6"),
+        delivery("checkouts/create", checkout(TOKENS[0]), at, "p-1"),
+        delivery("orders/create", order(0, OTHER_ID), at, "p-2"),
+        delivery("orders/paid", order(1), at, "p-3"),
+        delivery("customers/merge", merged, at, "p-4"),
+        delivery("checkouts/create", checkout("deadbeef" * 4), at, "p-5"),
+        delivery("orders/paid", order(1) | {"processed_at": "yesterday"}, at, "p-6"),
         read_post(json.dumps(pixel).encode(), {SHOP}, at),
     ]
 
@@ -100,4 +100,4 @@ def request(topic: str = "customers/redact", at_ms: int = NOW_MS) -> Record:
         "orders_requested": [ORDERS[0]],
         "data_request": {"id": 9999},
     }
-    return _delivery(topic, answer, at_ms, f"r-{topic.replace('/', '-')}")
+    return delivery(topic, answer, at_ms, f"r-{topic.replace('/', '-')}")
