@@ -1,4 +1,4 @@
-"""Folds a batch of sales into days and cohorts, for one generation of a shop in one transaction.
+"""Folds a batch of sales into days and cohorts, in one transaction.
 
 Any delivery may change which sale of a customer is the first: an older order arrives, or the first
 one is cancelled. Then the former first sale counts as a returning one, and the whole customer moves
@@ -7,6 +7,8 @@ to another cohort.
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import NamedTuple
 
 from aggregates.days.fold.cells import (
@@ -20,7 +22,7 @@ from aggregates.days.fold.cells import (
 from aggregates.days.fold.sale import Sale, month_of, sale
 from processors.engine.processor import Deltas
 from processors.engine.projection import Change, Scope
-from processors.orders.aliases import Aliases
+from processors.orders.aliases import merged_into
 from processors.orders.row import ORDERS, OrderRow
 from stream.store.contract import Key, Transaction
 
@@ -43,33 +45,90 @@ class MonthPlace(NamedTuple):
     currency: str
 
 
+@dataclass(slots=True)
+class Writes:
+    """What batches of several shops write, so that each table is written once."""
+
+    deltas: Deltas = field(default_factory=Deltas)
+    firsts: list[FirstRow] = field(default_factory=list)
+    no_firsts: list[Key] = field(default_factory=list)
+    months: list[MonthRow] = field(default_factory=list)
+    no_months: list[Key] = field(default_factory=list)
+
+    def save(self, transaction: Transaction) -> None:
+        """Write all of it."""
+        transaction.save(MONTHS, self.months)
+        transaction.delete(MONTHS, self.no_months)
+        transaction.save(FIRSTS, self.firsts)
+        transaction.delete(FIRSTS, self.no_firsts)
+        self.deltas.save(transaction)
+
+
+def count_orders(
+    transaction: Transaction, work: Mapping[Scope, Sequence[Change[OrderRow]]]
+) -> None:
+    """Count changed orders of any number of generations."""
+    moved = {scope: _moved(work[scope]) for scope in sorted(work, key=lambda scope: scope.key)}
+    named = {
+        (scope.shop, each.customer)
+        for scope, its in moved.items()
+        for move in its
+        for each in move
+        if each is not None and each.customer
+    }
+    kept, writes = merged_into(transaction, named), Writes()
+    batches = {scope: DaysBatch(transaction, scope, writes, kept) for scope in moved}
+    keys = {
+        (scope.key, customer)
+        for scope, its in moved.items()
+        for customer in batches[scope].customers(its)
+    }
+    firsts = transaction.load(FIRSTS, keys)
+    for scope, its in moved.items():
+        batches[scope].orders(its, firsts)
+    writes.save(transaction)
+
+
+def _moved(changes: Sequence[Change[OrderRow]]) -> list[MovedSale]:
+    moved = [MovedSale(sale(old), sale(new)) for old, new in changes]
+    return [each for each in moved if each.was != each.now]
+
+
 class DaysBatch:
-    """The changes of a transaction to one generation; `save` at the end."""
+    """The changes of a transaction to one generation."""
 
-    def __init__(self, transaction: Transaction, scope: Scope) -> None:
+    def __init__(
+        self,
+        transaction: Transaction,
+        scope: Scope,
+        writes: Writes,
+        kept: Mapping[tuple[str, str], str] = MappingProxyType({}),
+    ) -> None:
+        """`kept`: customers that others (shop, customer) are merged into."""
         self._transaction, self._scope, self._key = transaction, scope, scope.key
-        self._deltas, self._aliases = Deltas(), Aliases(transaction, scope.shop)
+        self._writes, self._deltas, self._merged_into = writes, writes.deltas, kept
 
-    def save(self) -> None:
-        """Add what the batch changed of cells."""
-        self._deltas.save(self._transaction)
+    def customers(self, moved: Iterable[MovedSale]) -> set[str]:
+        """Whose sales these are."""
+        return {kept for each in moved for one in each if (kept := self._kept(one))}
 
-    def orders(self, changes: Sequence[Change[OrderRow]]) -> None:
-        """Count changed orders."""
-        moved = [MovedSale(sale(old), sale(new)) for old, new in changes]
-        moved = [each for each in moved if each.was != each.now]
-        self._aliases.look_up({s.customer for each in moved for s in each if s and s.customer})
-        before, after = self._firsts(moved)
+    def orders(self, moved: Sequence[MovedSale], firsts: Mapping[Key, FirstRow]) -> None:
+        """Count changed sales; `firsts` has the rows of their customers."""
+        before, after = self._firsts(moved, firsts)
         self._days(moved, before, after)
         self._months(moved, before, after)
         self._save_firsts(before, after)
 
     def _kept(self, each: Sale | None) -> str:
         """The customer of a sale, as merges have it; "" where nobody is known."""
-        return self._aliases.kept(each.customer) if each is not None and each.customer else ""
+        if each is None or not each.customer:
+            return ""
+        if not self._merged_into:
+            return each.customer
+        return self._merged_into.get((self._scope.shop, each.customer), each.customer)
 
     def _firsts(
-        self, moved: Sequence[MovedSale]
+        self, moved: Sequence[MovedSale], firsts: Mapping[Key, FirstRow]
     ) -> tuple[dict[str, FirstRow], dict[str, FirstRow | None]]:
         """The first sale of every customer concerned, before and after."""
         left: defaultdict[str, set[str]] = defaultdict(set)
@@ -80,8 +139,11 @@ class DaysBatch:
             if now is not None and (customer := self._kept(now)):
                 came[customer].append(now)
         customers = sorted(left.keys() | came.keys())
-        found = self._transaction.load(FIRSTS, [(self._key, each) for each in customers])
-        before = {row.customer: row for row in found.values()}
+        before = {
+            customer: row
+            for customer in customers
+            if (row := firsts.get((self._key, customer))) is not None
+        }
         after: dict[str, FirstRow | None] = {}
         for customer in customers:
             old, earliest = before.get(customer), min(came[customer], default=None)
@@ -195,7 +257,6 @@ class DaysBatch:
                 0  # All of theirs move.
             )
         found = self._transaction.load(MONTHS, [(self._key, *place) for place in changes])
-        saved, emptied = list[MonthRow](), list[Key]()
         for place, (orders, revenue) in changes.items():
             known = found.get((self._key, *place))
             if known is not None:
@@ -206,11 +267,9 @@ class DaysBatch:
                 cohort_cells(after[place.customer], now),
             )
             if orders:
-                saved.append(now)
+                self._writes.months.append(now)
             elif known is not None:
-                emptied.append((self._key, *place))
-        self._transaction.save(MONTHS, saved)
-        self._transaction.delete(MONTHS, emptied)
+                self._writes.no_months.append((self._key, *place))
 
     def _months_of(self, customers: Iterable[str]) -> list[MonthRow]:
         sql = (
@@ -226,10 +285,14 @@ class DaysBatch:
     def _save_firsts(
         self, before: Mapping[str, FirstRow], after: Mapping[str, FirstRow | None]
     ) -> None:
-        rows = [row for customer, row in after.items() if row and row != before.get(customer)]
-        gone = [c for c, row in after.items() if row is None and c in before]
-        self._transaction.save(FIRSTS, rows)
-        self._transaction.delete(FIRSTS, [(self._key, customer) for customer in gone])
+        self._writes.firsts += [
+            row for customer, row in after.items() if row and row != before.get(customer)
+        ]
+        self._writes.no_firsts += [
+            (self._key, customer)
+            for customer, row in after.items()
+            if row is None and customer in before
+        ]
 
     def merge(self, gone: str, kept: str) -> None:
         """All sales of the deleted customer `gone` become those of `kept`."""

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from aggregates.days.fold.batch import DaysBatch
+from aggregates.days.fold.batch import DaysBatch, Writes, count_orders
 from aggregates.days.fold.cells import (
     COHORT_CELLS,
     DAY_CELLS,
@@ -35,17 +35,15 @@ def projection() -> Projection:
 def _apply(
     transaction: Transaction, work: Mapping[Scope, Sequence[Change[OrderRow]]], now_ms: int
 ) -> None:
-    for scope in sorted(work, key=lambda scope: scope.key):
-        batch = DaysBatch(transaction, scope)
-        batch.orders(work[scope])
-        batch.save()
+    count_orders(transaction, work)
 
 
 def _merged(transaction: Transaction, scope: Scope, customers: Sequence[tuple[str, str]]) -> None:
-    batch = DaysBatch(transaction, scope)
+    writes = Writes()
+    batch = DaysBatch(transaction, scope, writes)
     for gone, kept in customers:
         batch.merge(gone, kept)
-    batch.save()
+    writes.save(transaction)
 
 
 def _expected(reading: Reading, scope: Scope) -> Iterator[Counted]:
