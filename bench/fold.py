@@ -1,9 +1,9 @@
 """How many orders a second one core folds, in batches of 500, into every aggregate. Decoding is not
 included.
 
-Two histories of one year, half of the orders from known customers: `orders` (every event is a new
-order, the most work) and `webhooks` (each order created, paid and updated). `rfm` is the orders
-processor with RFM's projection only.
+Histories of one year, half of the orders from known customers: `orders` (every event is a new
+order, the most work), `webhooks` (each order created, paid and updated) and `shops` (new orders of
+100 shops by turns). `rfm` is the orders processor with RFM's projection only.
 """
 
 import random
@@ -12,6 +12,8 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import msgspec
 
 from orderwire.serve.role import settle_garbage_collector
 from processors.orders.processor import OrdersProcessor
@@ -24,6 +26,7 @@ from tests.support.shops.folding import all_orders, rfm_orders
 BATCH = 500
 PER_DAY = 274
 """Orders a day: 100,000 in a year."""
+SHOPS = 100
 
 
 def orders(count: int, *, version: int = 1, seed: int = 1) -> Iterator[Order]:
@@ -57,6 +60,14 @@ def webhooks(count: int) -> list[Order]:
     return answer + late
 
 
+def shops(count: int) -> list[Order]:
+    """New orders of 100 shops by turns."""
+    return [
+        msgspec.structs.replace(each, shop=f"shop-{number % SHOPS}.myshopify.com")
+        for number, each in enumerate(orders(count))
+    ]
+
+
 def measure(
     url: str, events: list[Order], processor: OrdersProcessor, batch: int = BATCH
 ) -> tuple[float, float]:
@@ -85,7 +96,11 @@ PROCESSORS: dict[str, Callable[[], OrdersProcessor]] = {
 
 def main(count: int = 100_000) -> None:
     """Print both databases, both histories and both processors in one run."""
-    histories = {"orders": list(orders(count)), "webhooks": webhooks(count)}
+    histories = {
+        "orders": list(orders(count)),
+        "webhooks": webhooks(count),
+        "shops": shops(count),
+    }
     with tempfile.TemporaryDirectory(prefix="bench-fold-") as folder, PostgresServer() as server:
         for history, events in histories.items():
             for name, make in PROCESSORS.items():
