@@ -9,7 +9,7 @@ from ingest.shopify.admin.client import AdminClient
 from ingest.shopify.admin.documents import document
 from ingest.shopify.admin.past.windows import Span, search
 
-PAGE = 100
+PAGE = 250
 SORTED = {"processed_at": "PROCESSED_AT", "updated_at": "UPDATED_AT", "created_at": "CREATED_AT"}
 """Sort key and searched time must be the same, or large shops time out."""
 TIMES = {"processed_at": "processedAt", "updated_at": "updatedAt", "created_at": "createdAt"}
