@@ -19,6 +19,10 @@ ODDITIES = {
     "infinity": b'{"id":5,"weight":-Infinity}',
     "a number beyond every float": b'{"id":5,"weight":1e999}',
     "a byte order mark": b'\xef\xbb\xbf{"id":5}',
+    "an integer of 5,000 digits": b'{"weight":' + b"9" * 5_000 + b',"id":5}',
+    "lists in lists": b'{"note":' + b"[" * 5_000 + b"]" * 5_000 + b',"id":5}',
+    "objects in objects": b'{"note":' + b'{"a":' * 5_000 + b"1" + b"}" * 5_000 + b',"id":5}',
+    "brackets in deep text": b'{"a":' + b'[0,"[\\"]",' * 2_000 + b"1" + b"]" * 2_000 + b',"id":5}',
 }
 
 
@@ -33,6 +37,12 @@ def test_an_oddity_costs_nothing_but_itself(body: bytes) -> None:
 def test_what_is_no_json_stays_none(body: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         mended(body)
+
+
+def test_only_what_is_nested_deeply_is_lost() -> None:
+    deep = b"[" * 2_000 + b"]" * 2_000
+    found = msgspec.json.decode(mended(b'{"a":[1,' + deep + b',2],"b":' + deep + b',"c":{"d":3}}'))
+    assert (found["a"][0], found["a"][2], found["c"]) == (1, 2, {"d": 3})
 
 
 def test_an_id_and_an_amount_keep_all_their_digits() -> None:
