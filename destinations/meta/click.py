@@ -111,15 +111,31 @@ def fbp(value: str | None) -> str | None:
 
 
 def fbclid(url: str | None) -> str | None:
-    """The `fbclid` in a URL's query, case untouched; the first of several, None if it is
-    malformed."""
-    query = (url or "").partition("#")[0].partition("?")[2]
-    for pair in query.split("&"):
-        name, _, value = pair.partition("=")
-        if name == "fbclid":
-            value = unquote(value)
-            return value if _fbclid(value) else None
+    """The `fbclid` in a URL's query, case untouched: the first well-formed one. Else that of a URL
+    within its query, as Facebook's `l.php?u=` has."""
+    found = _fbclid_in(url or "")
+    if found is None and "fbclid%3d" in (url or "").lower():
+        values = (pair.partition("=")[2] for pair in _pairs(url or ""))
+        found = next((each for value in values if (each := _fbclid_in(unquote(value)))), None)
+    return found
+
+
+def _fbclid_in(url: str) -> str | None:
+    for pair in _pairs(url):
+        # `amp;` comes from links copied out of HTML.
+        name, _, value = pair.removeprefix("amp;").partition("=")
+        if name == "fbclid" and _fbclid(value := unquote(value)) and value not in _NOTHING:
+            return value
     return None
+
+
+def _pairs(url: str) -> list[str]:
+    """`name=value` of the query; a second question mark only separates."""
+    return url.partition("#")[0].partition("?")[2].replace("?", "&").split("&")
+
+
+_NOTHING = frozenset({"undefined", "null", "none"})
+"""What scripts write for a value that is not there."""
 
 
 def click_id(urls: Sequence[str | None], attributes: Iterable[str | None]) -> str | None:

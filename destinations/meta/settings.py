@@ -219,8 +219,15 @@ class CapiSettings:
                 f"event_id is {self.event_id!r}, the same for every order: write a field in braces,"
                 " as {order_id}"
             )
+        if set(PLACEHOLDER.sub("", self.event_id)).intersection("{}"):
+            raise SettingsError(
+                f"event_id is {self.event_id!r}: each field stands in one pair of braces, as "
+                "{order_id}"
+            )
         for name in names:
-            if name not in EVENT_ID_FIELDS and not name.startswith(ATTRIBUTE):
+            if name == ATTRIBUTE or (
+                name not in EVENT_ID_FIELDS and not name.startswith(ATTRIBUTE)
+            ):
                 raise SettingsError(
                     f"event_id names {{{name}}}, which no order "
                     f"has{_nearest(name, EVENT_ID_FIELDS)}; a cart attribute is {{{ATTRIBUTE}NAME}}"

@@ -10,6 +10,7 @@ from tests.support.delivery.capi_orders import FBCLID, NOW_MS
 from tests.support.shopify.golden import vectors
 
 MONTH_MS = 30 * click.DAY_MS
+OTHER = "IwAR0otherClick_of-anotherDay"
 
 
 def test_a_click_id_becomes_the_fbc_that_metas_builder_makes_but_for_its_appendix() -> None:
@@ -69,16 +70,22 @@ def test_an_fbc_of_more_than_90_days_or_of_the_future_is_dropped() -> None:
         ("/?fbclid=", None),
         ("/?fbclid=a.b", None),
         ("/#?fbclid=abc", None),
+        ("/?fbclid=undefined", None),
+        (f"/?utm_source=a&amp;fbclid={FBCLID}", FBCLID),
+        (f"/?utm_source=a?fbclid={FBCLID}", FBCLID),
+        (f"/?fbclid=&fbclid={FBCLID}", FBCLID),
+        (f"/?fbclid=a.b&fbclid={FBCLID}", FBCLID),
+        (f"https://l.facebook.com/l.php?u=https%3A%2F%2Fa.b%2F%3Ffbclid%3D{FBCLID}&h=1", FBCLID),
+        (f"/?fbclid={OTHER}&u=https%3A%2F%2Fa.b%2F%3Ffbclid%3D{FBCLID}", OTHER),
         (None, None),
     ],
 )
-def test_the_click_id_is_read_from_the_landing_sites_query_case_untouched(
+def test_the_click_id_is_read_from_a_url_s_query_case_untouched(
     landing_site: str | None, expected: str | None
 ) -> None:
     assert click.fbclid(landing_site) == expected
 
 
-OTHER = "IwAR0otherClick_of-anotherDay"
 NOON_MS = NOW_MS - 2 * 3_600_000
 """When the order's own click was first seen."""
 
