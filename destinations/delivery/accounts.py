@@ -35,11 +35,11 @@ def pause(
     """Stop sending, record why, and schedule the next probe; a failed probe (`probe`) postpones the
     next one.
 
-    An account pauses when its vendor refuses the token, the permission or the address; its rows
-    stay pending. One real row is sent as a probe, first after 15 s, then ever less often. If it is
-    accepted, or refused for its own fault, sending resumes. A `disabled` receiver is not probed
-    until a user asks (`answer.retry`). A pause by the destination's own rule ends when the rule
-    says so.
+    An account pauses when its vendor refuses the token, the permission or the address, or all
+    events alike; its rows stay pending. One real row is sent as a probe, first after 15 s, then
+    ever less often. If it is accepted, or refused for its own fault, sending resumes. A `disabled`
+    receiver is not probed until a user asks (`answer.retry`). A pause by the destination's own rule
+    ends when the rule says so.
 
     Requests that were in flight with the first refused one are no probes: they change nothing.
     """
@@ -66,6 +66,12 @@ def resume(transaction: Transaction, shop: str, destination: str) -> AccountRow:
     row = row._replace(failing_since_ms=None, failing_cause="")
     transaction.save(ACCOUNTS, [row])
     return row
+
+
+def refused_for(row: AccountRow) -> str:
+    """The cause (`refusals.cause`) for which the account is paused, since all events are refused
+    alike; "" where it is not."""
+    return row.paused_code if row.paused_class == ErrorClass.PERMANENT.value else ""
 
 
 def take_probe(transaction: Transaction, shop: str, destination: str, now_ms: int) -> bool:

@@ -2,7 +2,7 @@
 settled."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Protocol, TypeVar
 
 import structlog
@@ -11,6 +11,7 @@ from destinations.delivery import accounts
 from destinations.delivery.backoff import throttle_ms
 from destinations.delivery.ledger import ClaimLost, settle, settle_sent
 from destinations.delivery.protocol import Destination
+from destinations.delivery.refusals import Refusal, Refusals, cause
 from destinations.delivery.results import (
     Attempt,
     appended,
@@ -50,7 +51,8 @@ class Dispatch:
     A batch refused for one of its events is halved, with the same event ids, until the bad ones are
     single. A batch accepted in part is halved too: which part is unknown, so its rows count as
     maybe accepted meanwhile. When the lane must stop (throttle, pause, failure), or half of the
-    lease is over, the remaining rows return to waiting.
+    lease is over, the remaining rows return to waiting. Where all are refused alike, none is dead:
+    the account pauses (`refusals`).
     """
 
     destination: Destination
@@ -66,6 +68,7 @@ class Dispatch:
     metrics: DeliveryMetrics | None
     paused: bool
     """The claim is a probe of a paused account."""
+    refusals: Refusals = field(default_factory=Refusals)
     account: AccountRow | None = None
     """The account's state, where this dispatch changed it."""
     failed: str = ""
@@ -74,6 +77,10 @@ class Dispatch:
 
     async def run(self, rows: Rows) -> None:
         """Send `rows`, as claimed, and settle every one. Raises StoreUnavailable."""
+        await self._run(rows)
+        await self._bury()
+
+    async def _run(self, rows: Rows) -> None:
         stack: list[Rows] = (
             [rows] if self.destination.limits.body_bytes is None else self._cut(rows)
         )
@@ -96,6 +103,9 @@ class Dispatch:
                 stack += self._halved(batch, made[0], ambiguous=judged.ambiguous)
             elif judged.kind is ErrorClass.PERMANENT:
                 stack += await self._refused(batch, judged, made[0])
+                if blamed := self.refusals.blame_account(ended=not stack):
+                    await self._pause_refused(blamed, [row for rest in stack for row in rest])
+                    return
             else:
                 await self._stop(batch, judged, made[0], [row for rest in stack for row in rest])
                 return
@@ -155,6 +165,7 @@ class Dispatch:
 
     async def _sent(self, batch: Rows, made: Attempt, *, whole: bool) -> None:
         self.failed = ""
+        self.refusals.accepted = True
         await self._resume()
         if whole:
             try:
@@ -203,23 +214,43 @@ class Dispatch:
 
     async def _refused(self, batch: Rows, verdict: Verdict, made: Attempt) -> list[Rows]:
         """Batches still to be sent after a permanent error."""
-        # The event is at fault; the account accepts requests again.
-        await self._resume()
+        if cause(verdict) != self.refusals.paused_for:
+            # The event is at fault; the account accepts requests again.
+            await self._resume()
         if len(batch) > 1:
             return self._halved(batch, made, ambiguous=False)
         row = batch[0]
         repaired = self.destination.repaired(row, verdict)
         if repaired is not None and repaired.payload != row.payload:
             return [[repaired._replace(attempts=appended(row.attempts, made.line()))]]
-        log.warning(
-            "event refused",
-            **self._names(),
-            order_id=row.order_id,
-            event_name=row.event_name,
-            **verdict.details,
-        )
-        await self._settle([dead(row, made, verdict.reason)])
+        self.refusals.found.append(Refusal(row, verdict, made))
         return []
+
+    async def _bury(self) -> None:
+        """Settle what was refused for its own fault."""
+        refused = self.refusals.taken()
+        for row, verdict, _ in refused:
+            log.warning(
+                "event refused",
+                **self._names(),
+                order_id=row.order_id,
+                event_name=row.event_name,
+                **verdict.details,
+            )
+        if refused:
+            await self._settle([dead(row, made, verdict.reason) for row, verdict, made in refused])
+
+    async def _pause_refused(self, verdict: Verdict, rest: Rows) -> None:
+        """Nothing is at fault but the account: it pauses, and all rows wait."""
+        now_ms = self.clock_ms()
+        place = (self.destination.shop, self.destination.name)
+        self.account = await self.write(
+            lambda t: accounts.pause(t, *place, verdict, now_ms, probe=self.paused)
+        )
+        log.error("account paused", **self._names(), **verdict.details, reason=verdict.message)
+        # One of the others is the next probe.
+        again = [self._wait(row, now_ms + 1, made) for row, _, made in self.refusals.taken()]
+        await self._settle(again + [self._wait(row, now_ms) for row in rest])
 
     async def _stop(self, batch: Rows, verdict: Verdict, made: Attempt, rest: Rows) -> None:
         """The lane cannot go on now: batch and rest wait, each as long as the answer says."""

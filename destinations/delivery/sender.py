@@ -11,12 +11,13 @@ from typing import TypeVar
 
 import structlog
 
-from destinations.delivery.accounts import RULE, failing, guarded, take_probe
+from destinations.delivery.accounts import RULE, failing, guarded, refused_for, take_probe
 from destinations.delivery.backoff import again_ms
 from destinations.delivery.dispatch import Dispatch
 from destinations.delivery.lane import Lane
 from destinations.delivery.ledger import Due, claim, due_accounts, take_back
 from destinations.delivery.protocol import Destination, RequestLimits
+from destinations.delivery.refusals import Refusals
 from destinations.delivery.rows import AccountRow, OutboxRow
 from destinations.delivery.transport import Call
 from stream.metrics import DeliveryMetrics
@@ -306,6 +307,7 @@ class OutboxSender:
             chance=self._chance,
             metrics=self._metrics,
             paused=lane.account.paused_since_ms is not None,
+            refusals=Refusals(paused_for=refused_for(lane.account)),
         )
         task = asyncio.create_task(self._deliver(lane, dispatch, rows))
         lane.tasks.add(task)

@@ -179,6 +179,48 @@ async def test_a_refused_batch_is_halved_until_the_bad_event_is_alone(bench: Ben
     assert_cells_are_the_sum_over_rows(bench.store)
 
 
+@pytest.mark.parametrize("orders", [3, 300])
+async def test_where_all_events_are_refused_alike_none_is_dead_and_the_pixel_pauses(
+    bench: Bench, orders: int
+) -> None:
+    mended = False
+    graph = Graph(
+        lambda number, events: ok(len(events)) if mended else refusal(100, 2804019, message="No")
+    )
+    bench.fold(*(seen(order_id=number) for number in range(1, orders + 1)))
+    sender = bench.sender(graph)
+    await sender.drain()
+    assert set(bench.outcomes().values()) == {"pending"}
+    assert len(graph.batches) < 60
+    paused = bench.state()["paused"]
+    assert (bench.state()["state"], paused["class"]) == ("paused", "permanent")
+    assert paused["code"] == "100/2804019"
+    assert "2804019" in paused["message"]
+    for _ in range(3):
+        probed = len(graph.batches)
+        bench.clock.ms += 5 * MINUTE_MS
+        await sender.drain()
+        assert [len(batch) for batch in graph.batches[probed:]] == [1]
+    assert bench.state()["state"] == "paused"
+    assert len({*graph.batches[-1], *graph.batches[-2], *graph.batches[-3]}) == 3
+    mended = True
+    bench.clock.ms += 5 * MINUTE_MS
+    await sender.drain()
+    assert set(bench.outcomes().values()) == {"sent"}
+    assert bench.state()["state"] == "sending"
+    assert_cells_are_the_sum_over_rows(bench.store)
+
+
+async def test_two_events_refused_for_two_causes_are_at_fault_themselves(bench: Bench) -> None:
+    graph = Graph(
+        lambda number, events: refusal(100, 2804009 if events[0]["event_id"] == "1" else 2804008)
+    )
+    bench.fold(*(seen(order_id=number) for number in range(1, 4)))
+    await bench.sender(graph).drain()
+    assert set(bench.outcomes().values()) == {"dead"}
+    assert bench.state()["state"] == "sending"
+
+
 async def test_a_bad_click_id_is_taken_off_the_one_event_that_has_it_and_it_goes_again(
     bench: Bench,
 ) -> None:
