@@ -265,6 +265,24 @@ class DeliveryMetrics:
             ("kind", "account"),
             registry=registry,
         )
+        self._failing = Gauge(
+            "orderwire_delivery_failing",
+            "1 while an account's requests fail one after the other",
+            ("kind", "account"),
+            registry=registry,
+        )
+        self._pending = Gauge(
+            "orderwire_delivery_pending_events",
+            "Events that wait to be sent, as of the last minute",
+            ("kind", "account"),
+            registry=registry,
+        )
+        self._oldest = Gauge(
+            "orderwire_delivery_oldest_unsent_seconds",
+            "Age of the oldest of them by its event time; 0 without any",
+            ("kind", "account"),
+            registry=registry,
+        )
 
     def requested(self, kind: str, outcome: str, events: int, seconds: float) -> None:
         """One request ended; `outcome` is its error class, or `each` if its events differ."""
@@ -280,6 +298,15 @@ class DeliveryMetrics:
     def paused(self, kind: str, account: str, paused: bool) -> None:
         """Whether an account is paused; `account` is one of the configured ones."""
         self._paused.labels(kind, account).set(paused)
+
+    def failing(self, kind: str, account: str, failing: bool) -> None:
+        """Whether an account's requests fail; `account` as in `paused`."""
+        self._failing.labels(kind, account).set(failing)
+
+    def waiting(self, kind: str, account: str, events: int, oldest_s: float) -> None:
+        """What an account has still to send."""
+        self._pending.labels(kind, account).set(events)
+        self._oldest.labels(kind, account).set(oldest_s)
 
 
 class JobMetrics:

@@ -28,6 +28,8 @@ class Lane:
     failing_since_ms: int = 0
     """The first of them."""
     held_until_ms: int = 0
+    log_failure_ms: int = 0
+    """When the next line about failing requests may be logged."""
 
     @property
     def names(self) -> dict[str, str]:

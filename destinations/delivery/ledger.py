@@ -82,6 +82,29 @@ def due_accounts(reading: Reading, now_ms: int) -> list[Due]:
     ]
 
 
+class Waiting(NamedTuple):
+    """What an account has still to send."""
+
+    shop: str
+    destination: str
+    events: int
+    oldest_s: int | None
+    """`event_time` of the oldest, Unix seconds."""
+
+
+def waiting_events(reading: Reading) -> list[Waiting]:
+    """Of every registered account, by the indexes of what is due."""
+    of_account = (
+        "FROM outbox o WHERE o.shop = a.shop AND o.destination = a.destination"
+        " AND o.due_ms IS NOT NULL"
+    )
+    rows = reading.query(
+        f"SELECT a.shop, a.destination, (SELECT COUNT(*) {of_account}),"
+        f" (SELECT MIN(o.event_time_s) {of_account}) FROM destination_account a"
+    )
+    return [Waiting(*row) for row in rows]
+
+
 def change(
     transaction: Transaction,
     keys: Collection[Key],

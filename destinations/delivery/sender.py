@@ -15,7 +15,14 @@ from destinations.delivery.accounts import RULE, failing, guarded, refused_for, 
 from destinations.delivery.backoff import again_ms
 from destinations.delivery.dispatch import Dispatch
 from destinations.delivery.lane import Lane
-from destinations.delivery.ledger import Due, claim, due_accounts, take_back
+from destinations.delivery.ledger import (
+    Due,
+    Waiting,
+    claim,
+    due_accounts,
+    take_back,
+    waiting_events,
+)
 from destinations.delivery.protocol import Destination, RequestLimits
 from destinations.delivery.refusals import Refusals
 from destinations.delivery.rows import AccountRow, OutboxRow
@@ -25,6 +32,7 @@ from stream.store.contract import Store, StoreUnavailable, Transaction
 
 T = TypeVar("T")
 EARLY_S = 0.002
+MINUTE_MS = 60_000
 log = structlog.get_logger()
 
 
@@ -81,6 +89,7 @@ class OutboxSender:
     ) -> None:
         """`public_call` reaches public addresses only; it serves destinations that ask for that."""
         self._store, self._call, self._metrics = store, call, metrics
+        self._measure_ms = 0
         self._public_call = public_call or call
         self._destinations = {(each.shop, each.name): each for each in destinations}
         self._tuning, self._clock_ms, self._sleep = tuning or Tuning(), clock_ms, sleep
@@ -169,10 +178,32 @@ class OutboxSender:
                     self._metrics.paused(
                         lane.destination.kind, account.account, account.paused_since_ms is not None
                     )
+                    self._metrics.failing(
+                        lane.destination.kind, account.account, account.failing_since_ms is not None
+                    )
                 if each.due or each.lapsed:
                     found.append(lane)
                 self._kick_then(lane, each.next_ms)
+        await self._measure()
         return found
+
+    async def _measure(self) -> None:
+        """Set the gauges of what waits, once a minute."""
+        now_ms = self._clock_ms()
+        if self._metrics is None or now_ms < self._measure_ms:
+            return
+        self._measure_ms = now_ms + MINUTE_MS
+        try:
+            found = await self._in_thread(self._find_waiting)
+        except StoreUnavailable:
+            return  # The look before has logged it.
+        for each in found:
+            lane = self._lanes.get((each.shop, each.destination))
+            if lane is not None:
+                oldest_s = 0 if each.oldest_s is None else max(now_ms / 1000 - each.oldest_s, 0)
+                self._metrics.waiting(
+                    lane.destination.kind, lane.account.account, each.events, oldest_s
+                )
 
     def _kick_then(self, lane: Lane, due_ms: int | None) -> None:
         """What falls due before the next look goes out in time."""
@@ -186,6 +217,10 @@ class OutboxSender:
     def _kick_lane(self, lane: Lane) -> None:
         if not self._stopping:
             self._kick(lane)
+
+    def _find_waiting(self) -> list[Waiting]:
+        with self._store.snapshot() as snapshot:
+            return waiting_events(snapshot)
 
     def _find_due(self) -> list[Due]:
         """What is due in every lane, after taking back rows whose lease is over."""
@@ -344,6 +379,9 @@ class OutboxSender:
             hold_ms = again_ms(lane.failures - self._tuning.hold_after + 1, self._chance())
             lane.held_until_ms = now_ms + min(hold_ms, self._tuning.hold_cap_ms)
         fails = lane.failures >= self._tuning.hold_after
+        if fails and now_ms >= lane.log_failure_ms:
+            lane.log_failure_ms = now_ms + MINUTE_MS
+            log.warning("requests fail", **lane.names, cause=failed, failures=lane.failures)
         if (failed and not fails) or fails == (lane.account.failing_since_ms is not None):
             return
         since_ms = lane.failing_since_ms if fails else None
@@ -355,9 +393,8 @@ class OutboxSender:
         except StoreUnavailable as error:
             log.warning("store unavailable to the sender", detail=str(error))
             return
-        if fails:
-            log.warning("requests fail", **lane.names, cause=failed, failures=lane.failures)
-        else:
+        if not fails:
+            lane.log_failure_ms = 0
             log.info("requests work again", **lane.names)
 
     async def _write_surely(self, work: Callable[[Transaction], T]) -> T:

@@ -273,3 +273,27 @@ async def test_when_meta_fails_again_and_again_the_lane_itself_backs_off(bench: 
     bench.fold(*(seen(order_id=number) for number in range(1, 41)))
     await bench.sender(graph, batch=1).drain()
     assert len(graph.batches) < 20
+
+
+async def test_a_network_that_is_away_shows_in_gauges_and_once_a_minute_in_the_log(
+    bench: Bench,
+) -> None:
+    async def away(*request: object, **options: object) -> Answer:
+        raise NotSent("ClientConnectorDNSError")
+
+    bench.fold(*(seen(order_id=number) for number in range(1, 41)))
+    metrics = DeliveryMetrics(registry := CollectorRegistry())
+    sender = bench.sender(away, batch=1, metrics=metrics)
+    with structlog.testing.capture_logs() as logs:
+        for _ in range(10):
+            await sender.drain()
+            bench.clock.ms += MINUTE_MS // 2
+    lines = [line for line in logs if line["event"] == "requests fail"]
+    assert 4 <= len(lines) <= 6
+    assert "ClientConnectorDNSError" in lines[-1]["cause"]
+    labels = {"kind": "meta", "account": bench.settings.pixel_id}
+    assert registry.get_sample_value("orderwire_delivery_failing", labels) == 1
+    assert registry.get_sample_value("orderwire_delivery_pending_events", labels) == 40
+    age = registry.get_sample_value("orderwire_delivery_oldest_unsent_seconds", labels)
+    assert age is not None
+    assert age > 240
