@@ -1,6 +1,5 @@
-"""Plays small cases from public bug reports through the whole program in one process. The cases are
-not part of the project: a checkout with `../shared/cases` beside it plays them, elsewhere the list
-is empty."""
+"""Plays small cases from public bug reports (`tests/golden/cases`) through the whole program in one
+process."""
 
 import json
 import re
@@ -31,7 +30,7 @@ from tests.support.api.api_client import serving
 from tests.support.api.receiving import ReceiverServer, signed
 from tests.support.shops.shop_world import NOW, NOW_MS, PIXEL, SECRET, SHOP, TOKEN, fold_all
 
-CASES = Path(__file__).parents[4] / "shared" / "cases"
+CASES = Path(__file__).parents[2] / "golden" / "cases"
 Json = dict[str, Any]
 SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _moment = re.compile(r"now(?:-(\d+)([smhd]))?").fullmatch
@@ -39,7 +38,7 @@ _stamp = re.compile(r"\{ms(?:-(\d+)([smhd]))?\}")
 
 
 def names() -> list[str]:
-    """The cases that are there."""
+    """Every case."""
     return sorted(path.stem for path in CASES.glob("*.json"))
 
 
