@@ -7,7 +7,7 @@ import msgspec
 
 from aggregates.budget.answer.overview import budget
 from orderwire.serve.answer_settings import budget_settings
-from orderwire.serve.audits.step import Audited, Json, StepFailed, StepResult
+from orderwire.serve.audits.step import Audited, Json, StepFailed, StepResult, number
 from processors.audits.run import Issue
 from query.as_of import today, zone_of
 
@@ -30,7 +30,7 @@ def fetch_spend(audited: Audited) -> StepResult:
         (),
         {
             "campaigns": len(answer["campaigns"]),
-            "spend": _number(total["spend"]),
+            "spend": number(total["spend"]),
             "currency": (total["spend"] or {}).get("currency_code"),
         },
     )
@@ -72,8 +72,8 @@ def recommend_budgets(audited: Audited) -> StepResult:
         {"campaigns": [{name: each[name] for name in named} for each in answer["campaigns"]]},
         tuple(issues),
         {
-            "current_budget": _number(total["current_budget"]),
-            "recommended_budget": _number(total["recommended_budget"]),
+            "current_budget": number(total["current_budget"]),
+            "recommended_budget": number(total["recommended_budget"]),
         },
     )
 
@@ -92,7 +92,3 @@ def _answer(audited: Audited) -> Json:
         found = budget(snapshot, domain, day, budget_settings(audited.shop), DAYS)
     answer: Any = msgspec.to_builtins(found)
     return dict(answer)
-
-
-def _number(money: Json | None) -> float | None:
-    return None if money is None else float(money["amount"])

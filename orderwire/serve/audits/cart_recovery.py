@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 
 from aggregates.carts.answer.overview import CartSettings, carts
-from orderwire.serve.audits.step import Audited, Json, StepFailed, StepResult
+from orderwire.serve.audits.step import Audited, Json, StepFailed, StepResult, number
 from processors.audits.run import Issue
 
 ABANDONED_HIGH = 0.8
@@ -69,8 +69,8 @@ def estimate_recovery(audited: Audited) -> StepResult:
         (),
         {
             "open_carts": potential["open_carts"],
-            "open_value": _number(potential["open_value"]),
-            "recovery_potential": _number(potential["expected"]),
+            "open_value": number(potential["open_value"]),
+            "recovery_potential": number(potential["expected"]),
             "currency": (potential["open_value"] or {}).get("currency_code"),
         },
     )
@@ -96,7 +96,3 @@ def _answer(audited: Audited) -> Json:
 
 def _percent(share: float | None) -> float | None:
     return None if share is None else round(100 * share, 2)
-
-
-def _number(money: Json | None) -> float | None:
-    return None if money is None else float(money["amount"])

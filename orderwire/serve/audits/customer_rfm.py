@@ -14,7 +14,7 @@ from aggregates.rfm.first_orders.answer import first_orders_answer
 from aggregates.rfm.value.fit import fit
 from aggregates.rfm.value.ltv import predicted_ltv
 from orderwire.serve.answer_settings import rfm_settings
-from orderwire.serve.audits.step import Audited, Json, StepFailed, StepResult
+from orderwire.serve.audits.step import Audited, Json, StepFailed, StepResult, number
 from processors.audits.run import Issue
 from query.as_of import today
 
@@ -81,7 +81,7 @@ def calculate_rfm(audited: Audited) -> StepResult:
         issues.append(Issue("info", answer["reason"], "nothing to do: it takes more orders"))
     summary = {
         "total_customers": customers,
-        "avg_order_value": _number(simple.get("average_order_value")),
+        "avg_order_value": number(simple.get("average_order_value")),
         "avg_frequency": round(orders / customers, 4) if customers else None,
         "churn_rate": None if churn is None else round(100 * churn, 2),
         "currency": (answer["revenue"] or {}).get("currency_code"),
@@ -101,8 +101,8 @@ def calculate_ltv(audited: Audited) -> StepResult:
         {"ltv_simple": simple, "ltv_predicted": predicted},
         issues,
         {
-            "avg_ltv": None if simple is None else _number(simple["capped"]["ltv"]),
-            "avg_ltv_predicted": _number(predicted["ltv"]),
+            "avg_ltv": None if simple is None else number(simple["capped"]["ltv"]),
+            "avg_ltv_predicted": number(predicted["ltv"]),
         },
     )
 
@@ -135,7 +135,3 @@ def _overview(audited: Audited) -> Json:
         overview(view, day, _scored(view, day), settings, predicted, first_orders_answer(None))
     )
     return dict(answer)
-
-
-def _number(money: Json | None) -> float | None:
-    return None if money is None else float(money["amount"])

@@ -51,3 +51,8 @@ Step = Callable[[Audited], StepResult]
 def last_four(secret: str) -> str:
     """A secret as it may be shown."""
     return f"…{secret[-4:]}" if len(secret) > 8 else "…"
+
+
+def number(money: Json | None) -> float | None:
+    """An amount as a number, which is what dashboards of before expect of a summary."""
+    return None if money is None else float(money["amount"])
