@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any
 
 from orderwire.serve.connections import open_log, open_store
-from orderwire.serve.feeds import FEEDS
 from orderwire.settings.program import Settings, child_environment
 from simulator.servers.broker import KafkaBroker, free_port
 from simulator.servers.missing import Missing
@@ -34,9 +33,8 @@ from stream.log.contract import Log
 from stream.store.contract import Store
 
 SHOP, SECRET = "bench.myshopify.com", "bench-secret"
-READERS = [
-    name for name, topic in FEEDS.items() if topic == "orders" and name != "contacts"
-]  # Nobody asks for contacts here.
+READERS = ("capi", "orders")
+"""The processors of orders that run here: no webhook account, and nobody asks for contacts."""
 UNSETTLED = "outcome IN ('pending', 'sending', 'maybe_accepted')"
 DRAIN_S = 120.0
 WARM_UP = 300
