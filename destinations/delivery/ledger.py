@@ -16,7 +16,8 @@ from destinations.delivery.rows import (
     SENT,
     AccountRow,
     OutboxRow,
-    cells,
+    counted,
+    day_cells,
     latency_bucket,
 )
 from processors.engine.processor import Deltas, in_shop
@@ -117,7 +118,7 @@ def change(
         new = next_state(old)
         if new is not None and new != old:
             new = with_life(new)
-            deltas.move(cells(old), cells(new))
+            deltas.move(counted(old), counted(new))
             changed.append(new)
     transaction.save(OUTBOX, changed)
     deltas.save(transaction)
@@ -276,6 +277,10 @@ def settle_sent(
         key = (row.shop, row.destination, "latency", latency_bucket(made.at_ms - row.received_ms))
         deltas[key] = (deltas.get(key, (0,))[0] + 1,)
     transaction.add(CELLS, deltas)
+    days = Deltas()
+    for row in rows:
+        days.add(day_cells(row._replace(outcome=SENT)))
+    days.save(transaction)
 
 
 def expire(transaction: Transaction, now_ms: int, shop: str | None = None) -> int:

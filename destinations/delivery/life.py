@@ -4,7 +4,15 @@ from collections.abc import Collection, Iterable
 from hashlib import blake2b
 from typing import NamedTuple
 
-from destinations.delivery.rows import LAST_US, OPEN, OUTBOX, OutboxRow, cells
+from destinations.delivery.rows import (
+    DAY_CELLS,
+    LAST_US,
+    OPEN,
+    OUTBOX,
+    OutboxRow,
+    counted,
+    day_cells,
+)
 from processors.engine.processor import Deltas, in_shop
 from stream.store.contract import Cells, Entities, Key, Reading, Transaction
 
@@ -34,6 +42,8 @@ class MarkRow(NamedTuple):
 MARKS = Entities("outbox_mark", MarkRow, 3)
 PAST = Cells("outbox_past_cell", ("shop", "destination", "outcome"), ("events",))
 """Rows that are gone. Beside `rows.CELLS`, which are the sum over the rows that are there."""
+PAST_DAYS = Cells("outbox_past_day_cell", DAY_CELLS.key, DAY_CELLS.measures)
+"""The same of events that were sent, beside `rows.DAY_CELLS`."""
 
 
 def with_life(row: OutboxRow) -> OutboxRow:
@@ -77,6 +87,7 @@ def tidy(transaction: Transaction, now_ms: int, days: int, shop: str | None = No
     | the row, its last attempt only | `ORDERWIRE_OUTBOX_DAYS`, default 90 | status of the order |
     | a mark of 8 bytes, if final | 90 days after the event's time | not to be sent again |
     | counts of rows, by outcome | for ever | `outcomes` of the account |
+    | counts of what was sent, by day | for ever | `sent` of `GET /v1/days` |
     """
     here, of_shop = in_shop(shop)
     keys = transaction.query(
@@ -127,7 +138,8 @@ def _delete(transaction: Transaction, rows: Iterable[OutboxRow], now_ms: int) ->
     deltas, marks = Deltas(), list[MarkRow]()
     keys: list[Key] = []
     for row in rows:
-        deltas.take(cells(row))
+        deltas.take(counted(row))
+        deltas.add(day_cells(row, PAST_DAYS))
         deltas.add([(PAST, (row.shop, row.destination, row.outcome), (1,))])
         key = (row.shop, row.destination, row.event_name, row.event_id)
         keys.append(key)

@@ -2,7 +2,7 @@
 transaction."""
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 from destinations.delivery.ledger import expire
 from destinations.delivery.life import DEFAULT_DAYS, marked, tidy, with_life
@@ -21,7 +21,7 @@ from destinations.delivery.rows import (
     TOO_OLD,
     UNPAID,
     OutboxRow,
-    cells,
+    counted,
 )
 from processors.engine.processor import Deltas
 from processors.privacy.late import redacted_orders
@@ -177,7 +177,7 @@ def _folded(row: OutboxRow | None, key: Key, order: Order, proposal: Proposal) -
     """
     if row is not None and row.outcome == PENDING:
         if proposal.outcome == PENDING:
-            return _seen(_rebuilt(row, proposal), order)
+            return _seen(_rebuilt(row, order, proposal), order)
         if proposal.outcome == TOO_OLD or proposal.waits:
             return _seen(row, order)  # It came in time and paid, and expires by itself.
     shop, destination, event_name, event_id = map(str, key)
@@ -216,11 +216,24 @@ def _folded(row: OutboxRow | None, key: Key, order: Order, proposal: Proposal) -
         attempts=row.attempts if row is not None else "",
         checkout_token=proposal.checkout_token if body or proposal.waits else "",
         browser=int(browser),
+        **_worth(order),
     )
     return _seen(new, order)
 
 
-def _rebuilt(row: OutboxRow, proposal: Proposal) -> OutboxRow:
+class Worth(TypedDict):
+    """Which day's sale an event is, and what it is worth."""
+
+    day: int
+    currency: str
+    value: int
+
+
+def _worth(order: Order) -> Worth:
+    return {"day": order.day, "currency": order.currency, "value": order.current_total}
+
+
+def _rebuilt(row: OutboxRow, order: Order, proposal: Proposal) -> OutboxRow:
     """A pending row with a newer state's payload, as long as no request was made with the older
     one."""
     untouched = row.attempts == "" and row.ambiguous_ms is None
@@ -234,6 +247,7 @@ def _rebuilt(row: OutboxRow, proposal: Proposal) -> OutboxRow:
         match_keys=",".join(built.match_keys),
         browser=int(built.browser),
         checkout_token=proposal.checkout_token,
+        **_worth(order),
     )
 
 
@@ -304,10 +318,10 @@ def _save(
         if key not in gone and row is old:
             continue
         if old is not None:
-            deltas.take(cells(old))
+            deltas.take(counted(old))
         if key not in gone:
             row = with_life(row)
-            deltas.add(cells(row))
+            deltas.add(counted(row))
             changed.append(row)
     transaction.save(OUTBOX, changed)
     transaction.delete(OUTBOX, [key for key in gone if key in before])

@@ -96,6 +96,13 @@ class OutboxRow(NamedTuple):
     """By which the browser's facts find it (`destinations/browser`); "" once it is final."""
     browser: int = 0
     """1 where the browser's facts completed its payload."""
+    day: int | None = None
+    """The shop's day of the order, as its payload was made; None in rows of older programs whose
+    order is unknown."""
+    currency: str = ""
+    """The shop's, of `value`."""
+    value: int = 0
+    """The order's total in minor units, as its payload was made."""
 
     @property
     def key(self) -> OutboxKey:
@@ -125,6 +132,8 @@ class AccountRow(NamedTuple):
     failing_since_ms: int | None = None
     """The first of the failures since the last success, where they were several in a row."""
     failing_cause: str = ""
+    sent_since_day: int | None = None
+    """The first day of which `DAY_CELLS` count all that was sent; None: of every day."""
 
 
 OUTBOX = Entities("outbox", OutboxRow, 4)
@@ -134,14 +143,34 @@ CELLS = Cells("outbox_cell", ("shop", "destination", "kind", "name"), ("events",
 bucket), `predicted` (name: the vendor's code), `browser_key` (as `match_key`, of the events that
 the browser's facts completed)."""
 
+DAY_CELLS = Cells(
+    "outbox_day_cell",
+    ("shop", "destination", "event_name", "day", "currency"),
+    ("events", "value"),
+)
+"""Events that were sent, by the shop's day of their orders, and what these were worth."""
+
 
 def latency_bucket(ms: int) -> str:
     """The histogram bucket of a latency; bucket b holds 2**(b/8) <= ms < 2**((b+1)/8)."""
     return str(math.floor(math.log2(max(ms, 1)) * BUCKETS_PER_OCTAVE))
 
 
+def counted(row: OutboxRow) -> Projection:
+    """All cells that a row counts in. Always: `aggregate == sum(counted(row) for every row)`."""
+    return [*cells(row), *day_cells(row)]
+
+
+def day_cells(row: OutboxRow, table: Cells = DAY_CELLS) -> Projection:
+    """The cells of `table` that a row counts in once it was sent."""
+    if row.outcome != SENT or row.day is None:
+        return []
+    key = (row.shop, row.destination, row.event_name, row.day, row.currency)
+    return [(table, key, (1, row.value))]
+
+
 def cells(row: OutboxRow) -> Projection:
-    """The cells that a row counts in. Always: `aggregate == sum(cells(row) for every row)`."""
+    """The cells of `CELLS` that a row counts in."""
     place = (row.shop, row.destination)
     counted: list[Key] = [(*place, "outcome", row.outcome)]
     if row.match_keys:

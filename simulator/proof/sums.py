@@ -53,7 +53,7 @@ def cells_differ(reading: Reading) -> Differences:
         before = sums[cells].get(key)
         sums[cells][key] = measures if before is None else tuple(map(add, before, measures))
     differences: Differences = []
-    for table in (*CELLS, outbox.CELLS):
+    for table in (*CELLS, outbox.CELLS, outbox.DAY_CELLS):
         differences += unequal(
             table.table,
             _nonzero(_cells(reading, table)),
@@ -72,7 +72,7 @@ def _counted(reading: Reading) -> Iterator[Counted]:
     for row in _rows(reading, parking.PARKED):
         yield from parking.cells(row)
     for event in _rows(reading, outbox.OUTBOX):
-        yield from outbox.cells(event)
+        yield from outbox.counted(event)
 
 
 def fold(

@@ -10,7 +10,7 @@ from destinations.delivery.account import Account
 from destinations.delivery.ledger import COLUMNS
 from destinations.delivery.outbox import OutboxProcessor
 from destinations.delivery.protocol import Context, Destination
-from destinations.delivery.rows import CELLS, OutboxRow, cells
+from destinations.delivery.rows import CELLS, DAY_CELLS, OutboxRow, cells, day_cells
 from destinations.registry import KINDS
 from processors.shopify.orders import Order
 from stream.store.contract import Store
@@ -131,9 +131,15 @@ def rows(store: Store) -> list[OutboxRow]:
 
 def assert_cells_are_the_sum_over_rows(store: Store) -> None:
     expected: Counter[tuple[Any, ...]] = Counter()
+    days: dict[tuple[Any, ...], tuple[int, int]] = {}
     for row in rows(store):
         for _, key, (count,) in cells(row):
             expected[key] += count
+        for _, key, (events, value) in day_cells(row):
+            before = days.get(key, (0, 0))
+            days[key] = before[0] + events, before[1] + value
     with store.snapshot() as snapshot:
         found = {(*cell[:-1],): cell[-1] for cell in snapshot.changes(CELLS, None).rows}
+        of_days = {(*cell[:-2],): (*cell[-2:],) for cell in snapshot.changes(DAY_CELLS, None).rows}
     assert {key: count for key, count in found.items() if count} == dict(expected)
+    assert {key: sums for key, sums in of_days.items() if any(sums)} == days

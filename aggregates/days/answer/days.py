@@ -30,7 +30,7 @@ ONE_DAY_ONLY: Final = (
     "carts, and what was sent, are counted by whole days only: ask without `by` for them"
 )
 FOREIGN_SPEND: Final = "spend that was reported in another currency than the shop's is left out"
-SENT_SINCE: Final = "what was sent is known from {day} on: its rows are kept for a month at least"
+SENT_SINCE: Final = "what was sent is known from {day} on: it was not counted by day before"
 SPEND_BY: Final = "spend is known by campaign only: ask with `by=campaign`, or without `by`"
 
 
@@ -107,7 +107,7 @@ def _item(
     carts: DayCarts | None,
     sent: Sent | None,
 ) -> Day:
-    known = sent if sent is not None and place.day >= sent.since else None
+    known = sent if sent is not None and place.day >= (sent.since or place.day) else None
     found: dict[str, Any] = {
         "orders": sums.orders,
         "revenue": money(sums.revenue, currency),
@@ -161,7 +161,7 @@ def _reasons(
     found = []
     if by and asked & {"sent", "value_sent", "carts_abandoned", "carts_recovered"}:
         found.append(ONE_DAY_ONLY)
-    if sent is not None and window.first < sent.since:
+    if sent is not None and sent.since is not None and window.first < sent.since:
         found.append(SENT_SINCE.format(day=day_text(sent.since)))
     if asked & {"spend", "roas"}:
         if by not in ("", CAMPAIGN):

@@ -19,8 +19,8 @@ from stream.store.contract import Reading, Snapshot
 from stream.times import EPOCH
 
 HOUR_S: Final = 3_600
-SENT_DAYS: Final = 30
-"""For as long the outbox has every row: `ORDERWIRE_OUTBOX_DAYS` is 31 at least."""
+META: Final = "meta"
+"""The account whose events `sent` counts."""
 UNNAMED: Final = "(none)"
 REST: Final = "(other)"
 
@@ -183,26 +183,32 @@ class Sent(NamedTuple):
 
     events: Counter[int]
     value: Counter[int]
-    since: int
-    """The first day of which all are known."""
+    since: int | None
+    """The first day of which all are known; None: of every day."""
 
 
 def read_sent(question: Question, currency: str, window: Window) -> Sent:
-    """From the outbox's rows of the last month, each by its order."""
-    sent = Sent(Counter(), Counter(), question.today - SENT_DAYS)
-    if window.last < sent.since:
-        return sent
-    rows = question.reading.query(
-        "SELECT o.day, COUNT(*), SUM(o.total) FROM outbox b"
-        " JOIN shop_order o ON o.shop = b.shop AND o.order_id = b.order_id"
-        " WHERE b.shop = :shop AND b.destination = 'meta' AND b.event_name = 'Purchase'"
-        " AND b.outcome = 'sent' AND o.currency = :currency AND o.day >= :first"
-        " AND o.day <= :last GROUP BY o.day",
-        shop=question.shop,
-        currency=currency,
-        first=max(window.first, sent.since),
-        last=window.last,
+    """From the deliveries' cells: of rows that are there, and of rows that are gone."""
+    place = {"shop": question.shop, "destination": META}
+    since = question.reading.query(
+        "SELECT sent_since_day FROM destination_account"
+        " WHERE shop = :shop AND destination = :destination",
+        **place,
     )
-    for day, events, total in rows:
-        sent.events[day], sent.value[day] = int(events), int(total)
+    sent = Sent(Counter(), Counter(), since[0].sent_since_day if since else None)
+    wanted = (
+        "WHERE shop = :shop AND destination = :destination AND event_name = 'Purchase'"
+        " AND day >= :first AND day <= :last AND currency = :currency"
+    )
+    rows = question.reading.query(
+        f"SELECT day, events, value FROM outbox_day_cell {wanted}"
+        f" UNION ALL SELECT day, events, value FROM outbox_past_day_cell {wanted}",
+        **place,
+        first=window.first,
+        last=window.last,
+        currency=currency,
+    )
+    for day, events, value in rows:
+        sent.events[day] += events
+        sent.value[day] += value
     return sent

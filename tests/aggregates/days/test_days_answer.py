@@ -3,6 +3,7 @@ after a rebuild."""
 
 import random
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -15,7 +16,10 @@ from aggregates.budget.fold.attribution import attribute
 from aggregates.days.answer.days import METRICS
 from aggregates.days.answers import ANSWERS
 from aggregates.question import Question
-from destinations.delivery.rows import OUTBOX, OutboxRow
+from destinations.delivery.ledger import claim, settle, settle_sent
+from destinations.delivery.life import tidy
+from destinations.delivery.results import Attempt, dead, sent
+from destinations.delivery.rows import ACCOUNTS, OUTBOX, AccountRow, OutboxRow
 from processors.orders.row import OrderRow, counts
 from processors.orders.state import net, paid_back
 from query.api_settings import ShopAnswerSettings
@@ -232,48 +236,89 @@ def test_what_is_no_day_is_refused(text: str) -> None:
         parameter.read(text)
 
 
-def test_what_meta_has_taken_counts_on_the_day_of_its_order(store: SqlStore) -> None:
-    fold_days(store, events_of_shop(8), [])
-    found, _, _ = sales(store)
-    usd = [row for row in found if row.currency == "USD"]
-    taken = [row for n, row in enumerate(usd) if n % 3]
-    fields = {"triggered": "", "digest": "", "updated_us": 1, "reason": ""}
-    events = [
-        OutboxRow(
-            shop=SHOP,
-            destination=destination,
-            event_name="Purchase",
-            event_id=row.order_id,
-            order_id=row.order_id,
-            outcome=outcome,
-            **fields,  # type: ignore[arg-type]
-        )
-        for destination, outcome, rows in (("meta", "sent", taken), ("other", "sent", usd))
-        for row in rows
-    ]
-    events += [
-        OutboxRow(
-            shop=SHOP,
-            destination="meta",
-            event_name="Purchase",
-            event_id=row.order_id,
-            order_id=row.order_id,
-            outcome="dead",
-            **fields,  # type: ignore[arg-type]
-        )
-        for row in usd[::3]
-    ]
+def sendable(row: OrderRow, destination: str) -> OutboxRow:
+    """The order's event, to be sent now."""
+    return OutboxRow(
+        shop=SHOP,
+        destination=destination,
+        event_name="Purchase",
+        event_id=row.order_id,
+        order_id=row.order_id,
+        updated_us=1,
+        triggered="",
+        digest="",
+        outcome="pending",
+        reason="",
+        received_ms=NOW_MS,
+        due_ms=NOW_MS,
+        expires_ms=NOW_MS + 86_400_000,
+        day=row.day,
+        currency=row.currency,
+        value=row.total,
+    )
+
+
+def claimed(store: SqlStore, destination: str, limit: int) -> list[OutboxRow]:
     with store.begin() as transaction:
+        return claim(transaction, store.dialect, SHOP, destination, "a", NOW_MS, 60_000, limit)
+
+
+def send_most(store: SqlStore, rows: Sequence[OrderRow], *, whole_claims: bool) -> set[str]:
+    """Send the events of two accounts. Returns the orders whose event the first one took."""
+    with store.begin() as transaction:
+        events = [sendable(row, name) for name in ("meta", "other") for row in rows]
         transaction.save(OUTBOX, events)
-    made = answer(store, since=day_text(LAST - 40), to=UNTIL)
-    for item in made["items"]:
-        day = [row for row in taken if day_text(row.day) == item["day"]]
-        if item["day"] < day_text(LAST - 30):
-            assert (item["sent"], item["value_sent"]) == (None, None)
-        else:
+    made, taken = Attempt(NOW_MS, 5, "sent"), set[str]()
+    for destination in ("meta", "other"):
+        while batch := claimed(store, destination, 40):
+            refused = set() if whole_claims else {row.order_id for row in batch[::3]}
+            with store.begin() as transaction:
+                if whole_claims:
+                    settle_sent(transaction, store.dialect, batch, made)
+                else:
+                    results = [
+                        dead(row, made, "no") if row.order_id in refused else sent(row, made)
+                        for row in batch
+                    ]
+                    assert settle(transaction, "a", results) == len(batch)
+            if destination == "meta":
+                taken |= {row.order_id for row in batch} - refused
+    return taken
+
+
+@pytest.mark.parametrize("whole_claims", [True, False])
+def test_what_meta_has_taken_counts_on_the_day_of_its_order_for_ever(
+    store: SqlStore, whole_claims: bool
+) -> None:
+    fold_days(store, events_of_shop(8), [])
+    usd = [row for row in sales(store)[0] if row.currency == "USD"]
+    taken = send_most(store, usd, whole_claims=whole_claims)
+
+    def check() -> None:
+        for item in answer(store, since=day_text(LAST - 140), to=UNTIL)["items"]:
+            day = [r for r in usd if day_text(r.day) == item["day"] and r.order_id in taken]
             assert item["sent"] == len(day)
             assert item["value_sent"] == money(sum(row.total for row in day))
-    assert any("what was sent is known from" in reason for reason in made["reasons"])
+
+    check()
+    rebuilt(store)
+    check()
+    for months in (1, 3):  # Rows shrink, then go.
+        with store.begin() as transaction:
+            tidy(transaction, NOW_MS + months * 31 * 86_400_000, 90)
+    with store.snapshot() as snapshot:
+        assert snapshot.query("SELECT COUNT(*) FROM outbox WHERE outcome = 'sent'")[0][0] == 0
+    check()
+
+
+def test_days_before_the_count_are_not_known(store: SqlStore) -> None:
+    fold_days(store, events_of_shop(8, 40), [])
+    with store.begin() as transaction:
+        transaction.save(ACCOUNTS, [AccountRow(SHOP, "meta", sent_since_day=LAST - 5)])
+    found = answer(store)
+    known = {item["day"]: item["sent"] is not None for item in found["items"]}
+    assert known == {day_text(LAST - age): age <= 5 for age in range(30)}
+    assert f"what was sent is known from {day_text(LAST - 5)} on" in " ".join(found["reasons"])
 
 
 def test_spend_in_another_currency_is_left_out_and_said(store: SqlStore) -> None:

@@ -74,7 +74,14 @@ def test_facts_complete_a_sale_whichever_comes_first(store: Store) -> None:
     payloads = set()
     for arrival in permutations(["order", "started", "completed"]):
         with store.begin() as transaction:
-            for table in ("outbox", "outbox_cell", "browser_fact", "browser_shop", "meta_click"):
+            for table in (
+                "outbox",
+                "outbox_cell",
+                "outbox_day_cell",
+                "browser_fact",
+                "browser_shop",
+                "meta_click",
+            ):
                 transaction.execute(f"DELETE FROM {table}")
         shown(store)
         meta, pixel = processor(settings()), browser()

@@ -11,7 +11,7 @@ from msgspec import to_builtins
 
 from destinations.delivery.answer import ShownAccount, account, order
 from destinations.delivery.ledger import COLUMNS, claim
-from destinations.delivery.rows import CELLS, OutboxRow, cells
+from destinations.delivery.rows import CELLS, DAY_CELLS, OutboxRow, cells
 from destinations.meta.kind import KIND
 from stream.store.sql.store import SqlStore
 from tests.support.delivery.capi_orders import NOW_MS, PIXEL, SHOP
@@ -81,13 +81,14 @@ def old_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return url
 
 
+def insert(connection: sa.Connection, table: str, row: dict[str, Any]) -> None:
+    names = ", ".join(row)
+    values = ", ".join(f":{name}" for name in row)
+    connection.execute(sa.text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row)
+
+
 def write_old(engine: sa.Engine) -> None:
     """Rows in every table, and the cells that they count in."""
-
-    def insert(connection: sa.Connection, table: str, row: dict[str, Any]) -> None:
-        names = ", ".join(row)
-        values = ", ".join(f":{name}" for name in row)
-        connection.execute(sa.text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row)
 
     counted: Counter[tuple[Any, ...]] = Counter()
     with engine.begin() as connection:
@@ -165,4 +166,49 @@ def test_every_row_and_every_number_of_an_older_store_is_kept(old_url: str) -> N
             transaction, store.dialect, SHOP, "meta", "new", NOW_MS, 1_000, 10, probe=True
         )
         assert {row.event_id for row in claimed} == {"1", "4"}
+    store.close()
+
+
+ORDER: dict[str, Any] = {
+    **dict.fromkeys(("triggered", "digest", "financial_status", "refunds", "customer"), ""),
+    **dict.fromkeys(("email", "checkout_token", "cart_token", "name", "source_name"), ""),
+    **dict.fromkeys(("country", "province", "landing"), ""),
+    **dict.fromkeys(("updated_us", "deleted", "test", "cancelled", "processed_ms", "offset_s"), 0),
+    "shop": SHOP,
+    "currency": "USD",
+    "current_total": 0,
+    "detail": b"",
+}
+ACCOUNT: dict[str, Any] = {
+    **dict.fromkeys(("kind", "account", "paused_class", "paused_code"), ""),
+    **dict.fromkeys(("paused_message", "paused_by", "failing_cause"), ""),
+    **dict.fromkeys(("probes", "throttled_until_ms"), 0),
+    "shop": SHOP,
+}
+
+
+def test_what_an_older_program_sent_counts_by_the_day_of_its_orders(old_url: str) -> None:
+    engine = store_at(old_url, "0058")
+    day = NOW_MS // DAY_MS
+    new = {name: value for name, value in ROW.items() if name != "pixel_id"}
+    with engine.begin() as connection:
+        for number, outcome in enumerate(("sent", "sent", "dead", "pending")):
+            event = {"event_id": str(number), "order_id": str(number), "outcome": outcome}
+            insert(connection, "outbox", new | {"destination": "meta"} | event)
+            if number != 1:
+                order_row = {"order_id": str(number), "day": day, "total": 1_000 + number}
+                insert(connection, "shop_order", ORDER | order_row)
+        for name in ("meta", "other"):
+            insert(connection, "destination_account", ACCOUNT | {"destination": name})
+        past = {"shop": SHOP, "destination": "meta", "outcome": "sent", "events": 9}
+        insert(connection, "outbox_past_cell", past)
+    engine.dispose()
+    store = SqlStore.open(old_url)
+    with store.begin() as transaction:
+        found = transaction.query("SELECT event_id, day, value FROM outbox ORDER BY event_id")
+        assert found == [("0", day, 1_000), ("1", None, 0), ("2", day, 1_002), ("3", day, 1_003)]
+        (cell,) = transaction.changes(DAY_CELLS, None).rows
+        assert tuple(cell) == (SHOP, "meta", "Purchase", day, "USD", 1, 1_000)
+        since = "SELECT sent_since_day FROM destination_account ORDER BY destination"
+        assert transaction.query(since) == [(day + 2,), (None,)]
     store.close()

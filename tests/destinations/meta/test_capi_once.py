@@ -64,7 +64,7 @@ def test_whatever_is_delivered_and_answered_an_order_is_taken_by_meta_at_most_on
     one_store: SqlStore, steps: list[Any]
 ) -> None:
     with one_store.begin() as transaction:
-        for table in ("outbox", "outbox_cell", "meta_click"):
+        for table in ("outbox", "outbox_cell", "outbox_day_cell", "meta_click"):
             transaction.execute(f"DELETE FROM {table}")
     taken: Counter[str] = Counter()
     payloads: dict[str, set[bytes]] = {}
@@ -131,7 +131,7 @@ def test_deliveries_in_any_order_and_number_end_in_the_same_outcome(
     one_store: SqlStore, order: list[int], again: list[int]
 ) -> None:
     with one_store.begin() as transaction:
-        for table in ("outbox", "outbox_cell", "meta_click"):
+        for table in ("outbox", "outbox_cell", "outbox_day_cell", "meta_click"):
             transaction.execute(f"DELETE FROM {table}")
     states = [
         {"financial_status": status, **later(minute)}
