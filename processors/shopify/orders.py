@@ -165,8 +165,10 @@ def order(record: Record, zones: Zones, *, with_facts: bool = False) -> Order:
     )
     total_price = raw.total_price if raw.total_price not in (None, "") else raw.total_price_set
     total = shop_amount(raw.total_price, raw.total_price_set, currency, "total_price")
-    # Whole orders have both keys, whatever is in them: this one would wipe out what is known.
-    filtered = raw.financial_status is msgspec.UNSET and raw.line_items is msgspec.UNSET
+    # Whole orders have the key, whatever is in it. Without it nobody knows whether the order is
+    # paid, so no projection may count or send it. Without lines it counts, and is sent without
+    # `contents`.
+    filtered = raw.financial_status is msgspec.UNSET
     if order_id is None or processed is None or currency is None or total is None or filtered:
         raise lacking(
             id=order_id,
@@ -174,7 +176,7 @@ def order(record: Record, zones: Zones, *, with_facts: bool = False) -> Order:
             currency=currency,
             total_price=total_price if currency is None else total,
             financial_status=None if filtered else "",
-            line_items=None if filtered else "",
+            line_items=None if filtered and raw.line_items is msgspec.UNSET else "",
         )
     updated = timestamp(raw.updated_at, "updated_at") or processed
     current = shop_amount(

@@ -154,8 +154,9 @@ def test_an_order_without_the_fields_that_a_subscription_left_out_is_parked_with
     whole = {"id": 1671, "created_at": NOON, "currency": "USD", "total_price": "100.00"}
     assert reason("orders/paid", whole) == "missing_fields:financial_status,line_items"
     assert reason("orders/delete", whole) == "missing_fields:financial_status,line_items"
+    assert reason("orders/paid", whole | {"line_items": []}) == "missing_fields:financial_status"
     del whole["id"]
-    assert reason("orders/paid", whole | {"line_items": []}) == "no_order_id"
+    assert reason("orders/paid", whole | {"financial_status": "paid"}) == "no_order_id"
 
 
 @pytest.mark.parametrize("status", ["failed", "in_progress", "requested", "FAILED"])
