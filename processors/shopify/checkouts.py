@@ -24,7 +24,7 @@ from stream.record import Entry, Record
 
 class Checkout(msgspec.Struct, frozen=True, kw_only=True):
     """A checkout in the state of one delivery. Money in minor units of `currency`: the shop's if
-    the delivery has shop money, else the buyer's."""
+    the delivery has shop money, else the buyer's; 0 of `NO_CURRENCY` if neither is known."""
 
     shop: str
     token: str
@@ -65,6 +65,8 @@ class Cart(msgspec.Struct, frozen=True, kw_only=True):
     items: int
 
 
+NO_CURRENCY = "XXX"
+"""ISO 4217's code where no currency is involved: that of a price in an unknown one."""
 PIXEL = "pixel"
 """Source of the browser's posts (`ingest/pixel`), which share the topic."""
 CheckoutEvent = Checkout | CheckoutDeleted | Cart
@@ -114,13 +116,16 @@ def _total(body: dict[str, Any], currency: str) -> Money:
     """The checkout's total, in shop money if the body has it.
 
     Price fields are in the buyer's currency, while `currency` is the shop's (Shopify changelog, 24
-    October 2018: "Multi-currency checkouts"; docs/facts/shopify.md, "Checkouts").
+    October 2018: "Multi-currency checkouts"; docs/facts/shopify.md, "Checkouts"). Where a filter
+    leaves `presentment_currency` out, the price may be in any currency.
     """
     in_shop_money = mapping(mapping(body.get("total_price_set")).get("shop_money"))
     if in_shop_money.get("amount") not in (None, ""):
         currency = currency_code(in_shop_money.get("currency_code"), "total_price_set") or currency
         return Money(money(in_shop_money["amount"], currency, "total_price_set") or 0, currency)
-    buyer = currency_code(body.get("presentment_currency"), "presentment_currency") or currency
+    buyer = currency_code(body.get("presentment_currency"), "presentment_currency")
+    if buyer is None:
+        return Money(0, NO_CURRENCY)
     return Money(money(body.get("total_price"), buyer, "total_price") or 0, buyer)
 
 

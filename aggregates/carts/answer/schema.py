@@ -192,7 +192,8 @@ class CartsOverview(Struct, frozen=True, kw_only=True):
     other_currencies: Annotated[
         dict[str, int],
         Meta(
-            description="Checkouts in other currencies, which are not counted, by currency.",
+            description="Checkouts in other currencies, which are not counted, by currency; XXX"
+            " where the delivery does not say in which.",
             examples=[{"EUR": 3}],
         ),
     ]

@@ -18,6 +18,7 @@ def test_the_cart_of_a_checkout_is_also_known_by_its_recovery_url(
         "cart_token": cart_token,
         "created_at": ORDER["created_at"],
         "currency": "USD",
+        "presentment_currency": "USD",
         "total_price": "1.00",
     }
     url = "https://shop.example/42/checkouts/ac/c2/recover?key=k"
@@ -51,6 +52,7 @@ def test_checkouts_and_carts() -> None:
         "created_at": "2026-11-22T10:00:00+00:00",
         "updated_at": "2026-11-22T11:00:00+01:00",
         "currency": "EUR",
+        "presentment_currency": "EUR",
         "total_price": "10.00",
         "shipping_address": [],
     }
@@ -95,10 +97,19 @@ def test_the_prices_of_a_checkout_are_in_the_buyer_s_currency() -> None:
     assert (cents.total, cents.currency) == (15_125, "KWD")
 
 
-@pytest.mark.parametrize("nothing", [None, "", "usd", "USD"])
-def test_a_checkout_without_another_currency_is_in_the_shop_s(nothing: str | None) -> None:
-    event = foreign(presentment_currency=nothing, total_price="150.00")
+@pytest.mark.parametrize("code", ["usd", "USD"])
+def test_a_checkout_in_the_shop_s_currency_counts_in_it(code: str) -> None:
+    event = foreign(presentment_currency=code, total_price="150.00")
     assert (event.total, event.currency) == (15_000, "USD")
+
+
+@pytest.mark.parametrize("nothing", [None, ""])
+def test_a_checkout_that_does_not_say_its_currency_is_worth_nothing_known(
+    nothing: str | None,
+) -> None:
+    """It was taken for shop money before: 15,000 yen for 15,000 dollars."""
+    event = foreign(presentment_currency=nothing)
+    assert (event.total, event.currency, event.shop_currency) == (0, "XXX", "USD")
 
 
 def test_a_checkout_that_shows_shop_money_counts_in_it() -> None:
