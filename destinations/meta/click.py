@@ -80,6 +80,7 @@ def chosen(
     | only one of them | that cookie, or an fbc built from the click id |
     | the same click | the cookie |
     | the same click, but the cookie's is damaged | the cookie's time, the URL's click id |
+    | the cookie's click id is a stub of the URL's | built from the click id |
     | another click, the cookie up to 30 minutes older, or younger | the cookie: a later click |
     | another click, the cookie older | built from the click id: the visit that led to the order |
     """
@@ -88,11 +89,20 @@ def chosen(
         key=lambda each: each.seen_ms,
     )
     if click_id is not None:
-        there = [_mended(each, click_id) for each in there]
+        there = [_mended(each, click_id) for each in there if not _stub(each.click_id, click_id)]
         later = bool(there) and there[-1].seen_ms > clicked_ms - VISIT_MS
         if not later and not (there and same(there[-1].click_id, click_id)):
             there.append(Cookie("1", clicked_ms, click_id, built(click_id, clicked_ms)))
     return next((each.text for each in reversed(there) if each.fresh(now_ms)), None)
+
+
+def _stub(cut: str, click_id: str) -> bool:
+    """Whether `cut` is the first few letters of `click_id`: too few to tell which click it was,
+    since click ids of one time begin alike, and nothing that Meta could attribute.
+
+    A short click id by itself is sent: Meta names no least length, and its own examples are short.
+    """
+    return len(cut) < min(SHORTEST_CUT, len(click_id)) and click_id.lower().startswith(cut.lower())
 
 
 def _mended(found: Cookie, click_id: str) -> Cookie:

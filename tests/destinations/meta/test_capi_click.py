@@ -141,8 +141,16 @@ def test_a_url_that_was_cut_damages_no_cookie() -> None:
     assert fbc_of(FBCLID[:-5], at(3)) == at(3)
 
 
-def test_a_few_letters_in_common_are_not_the_same_click() -> None:
-    assert fbc_of(FBCLID, at(3, FBCLID[:5])) == click.built(FBCLID, NOON_MS)
+@pytest.mark.parametrize("days", [3, 0.01, -0.01])
+def test_a_stub_of_a_click_id_gives_way_to_the_whole_one_of_the_url(days: float) -> None:
+    assert fbc_of(FBCLID, at(days, FBCLID[:5])) == click.built(FBCLID, NOON_MS)
+    assert fbc_of(FBCLID, at(days, FBCLID[:5].lower())) == click.built(FBCLID, NOON_MS)
+
+
+def test_a_short_click_id_is_sent_where_no_url_has_a_longer_one() -> None:
+    """Meta's own examples and its parameter builder have ids of three letters and fewer."""
+    assert fbc_of(None, at(3, "abc")) == at(3, "abc")
+    assert fbc_of(FBCLID, at(0.01, "abc")) == at(0.01, "abc"), "a later click of another kind"
 
 
 def test_a_cookie_of_the_future_hides_no_click() -> None:
