@@ -1,5 +1,7 @@
 """The state of an account that all its senders share: paused, throttled, failing."""
 
+from collections.abc import Sequence
+
 from destinations.delivery.backoff import THROTTLE_NAMED_CAP_MS, probe_ms
 from destinations.delivery.ledger import register
 from destinations.delivery.protocol import Destination
@@ -20,6 +22,8 @@ def _running(row: AccountRow) -> AccountRow:
         paused_by="",
         next_probe_ms=None,
         probes=0,
+        refused_cause="",
+        refused_orders="",
     )
 
 
@@ -55,6 +59,8 @@ def pause(
         paused_by=ANSWER,
         next_probe_ms=now_ms + probe_ms(row.probes) if probed else None,
         probes=row.probes + 1,
+        refused_cause="",
+        refused_orders="",
     )
     transaction.save(ACCOUNTS, [row])
     return row
@@ -66,6 +72,24 @@ def resume(transaction: Transaction, shop: str, destination: str) -> AccountRow:
     row = row._replace(failing_since_ms=None, failing_cause="")
     transaction.save(ACCOUNTS, [row])
     return row
+
+
+def refused(
+    transaction: Transaction, shop: str, destination: str, cause: str, order_ids: Sequence[str]
+) -> AccountRow:
+    """Record that the events of these orders were refused alike, with none accepted between; a
+    `cause` of "" ends the row of refusals.
+
+    Kept in the store: on a quiet shop each event is a claim of its own, hours apart.
+    """
+    row = register(transaction, shop, destination)
+    before = row.refused_orders.split(",") if cause and row.refused_cause == cause else []
+    # An order that was retried counts once.
+    orders = ",".join(dict.fromkeys(filter(None, [*before, *order_ids])))
+    new = row._replace(refused_cause=cause, refused_orders=orders)
+    if new != row:
+        transaction.save(ACCOUNTS, [new])
+    return new
 
 
 def refused_for(row: AccountRow) -> str:

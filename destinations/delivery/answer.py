@@ -240,6 +240,29 @@ def retry(
     Filters: some orders, a text in the row's reason. Returns `{"retried": rows, "probed":
     accounts}`.
     """
+    revived = revive(transaction, shop, destination, now_ms, order_ids=order_ids, reason=reason)
+    probed = transaction.execute(
+        "UPDATE destination_account SET next_probe_ms = :now WHERE shop = :shop"
+        " AND destination = :destination AND paused_since_ms IS NOT NULL AND paused_by <> :rule",
+        now=now_ms,
+        shop=shop,
+        destination=destination,
+        rule=RULE,
+    )
+    return Retried(retried=revived, probed=probed)
+
+
+def revive(
+    transaction: Transaction,
+    shop: str,
+    destination: str,
+    now_ms: int,
+    *,
+    order_ids: Sequence[str] | None = None,
+    reason: str | None = None,
+) -> int:
+    """Dead rows that still have their payload become pending again; returns how many. Filters as in
+    `retry`."""
     where = "shop = :shop AND destination = :destination AND outcome = 'dead' AND expires_ms > :now"
     values: dict[str, Any] = {"shop": shop, "destination": destination, "now": now_ms}
     if reason is not None:
@@ -261,15 +284,7 @@ def retry(
         moved[shop, destination, "outcome", outcome] += count
     # Rows first, cells last, as the fold and the sender lock them: no deadlock with either.
     transaction.add(CELLS, {key: (count,) for key, count in moved.items()})
-    probed = transaction.execute(
-        "UPDATE destination_account SET next_probe_ms = :now WHERE shop = :shop"
-        " AND destination = :destination AND paused_since_ms IS NOT NULL AND paused_by <> :rule",
-        now=now_ms,
-        shop=shop,
-        destination=destination,
-        rule=RULE,
-    )
-    return Retried(retried=sum(count for count in moved.values() if count > 0), probed=probed)
+    return sum(count for count in moved.values() if count > 0)
 
 
 _LITERAL = str.maketrans({"%": "!%", "_": "!_", "!": "!!"})

@@ -8,10 +8,11 @@ from typing import Protocol, TypeVar
 import structlog
 
 from destinations.delivery import accounts
+from destinations.delivery.answer import revive
 from destinations.delivery.backoff import throttle_ms
 from destinations.delivery.ledger import ClaimLost, settle, settle_sent
 from destinations.delivery.protocol import Destination
-from destinations.delivery.refusals import Refusal, Refusals, cause
+from destinations.delivery.refusals import WHOLE, Refusal, Refusals, cause
 from destinations.delivery.results import (
     Attempt,
     appended,
@@ -51,8 +52,8 @@ class Dispatch:
     A batch refused for one of its events is halved, with the same event ids, until the bad ones are
     single. A batch accepted in part is halved too: which part is unknown, so its rows count as
     maybe accepted meanwhile. When the lane must stop (throttle, pause, failure), or half of the
-    lease is over, the remaining rows return to waiting. Where all are refused alike, none is dead:
-    the account pauses (`refusals`).
+    lease is over, the remaining rows return to waiting. Where all are refused alike, in one claim
+    or in several in a row, none is dead: the account pauses (`refusals`).
     """
 
     destination: Destination
@@ -186,6 +187,7 @@ class Dispatch:
         why: tuple[Verdict, Attempt] | None = None
         for row, verdict, its in zip(batch, verdicts, made, strict=True):
             if verdict.kind is ErrorClass.SENT:
+                self.refusals.accepted = True
                 await self._resume()
                 done.append(sent(row, its))
             elif verdict.kind is ErrorClass.PERMANENT:
@@ -228,6 +230,8 @@ class Dispatch:
 
     async def _bury(self) -> None:
         """Settle what was refused for its own fault."""
+        if await self._blamed_by_now():
+            return
         refused = self.refusals.taken()
         for row, verdict, _ in refused:
             log.warning(
@@ -239,6 +243,28 @@ class Dispatch:
             )
         if refused:
             await self._settle([dead(row, made, verdict.reason) for row, verdict, made in refused])
+
+    async def _blamed_by_now(self) -> bool:
+        """Whether this claim's refusals, with those of the claims before, make the account pause.
+
+        The events that died before come back with it: they were not at fault either.
+        """
+        alike = self.refusals.alike()
+        over = self.refusals.streak and self.refusals.accepted
+        if not self.refusals.found and not over:
+            return False
+        order_ids = [each.row.order_id for each in self.refusals.found] if alike else []
+        place = (self.destination.shop, self.destination.name)
+        self.account = await self.write(
+            lambda t: accounts.refused(t, *place, alike or "", order_ids)
+        )
+        orders = self.account.refused_orders.split(",")
+        if alike is None or len(orders) < WHOLE:
+            return False
+        await self._pause_refused(self.refusals.blamed(), ())
+        now_ms = self.clock_ms()
+        await self.write(lambda t: revive(t, *place, now_ms, order_ids=orders))
+        return True
 
     async def _pause_refused(self, verdict: Verdict, rest: Rows) -> None:
         """Nothing is at fault but the account: it pauses, and all rows wait."""

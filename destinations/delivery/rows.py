@@ -134,6 +134,10 @@ class AccountRow(NamedTuple):
     failing_cause: str = ""
     sent_since_day: int | None = None
     """The first day of which `DAY_CELLS` count all that was sent; None: of every day."""
+    refused_cause: str = ""
+    """For what the newest events were refused (`refusals.cause`), with none accepted since."""
+    refused_orders: str = ""
+    """The orders of those events, joined by commas."""
 
 
 OUTBOX = Entities("outbox", OutboxRow, 4)

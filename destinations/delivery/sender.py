@@ -342,7 +342,7 @@ class OutboxSender:
             chance=self._chance,
             metrics=self._metrics,
             paused=lane.account.paused_since_ms is not None,
-            refusals=Refusals(paused_for=refused_for(lane.account)),
+            refusals=Refusals(refused_for(lane.account), bool(lane.account.refused_cause)),
         )
         task = asyncio.create_task(self._deliver(lane, dispatch, rows))
         lane.tasks.add(task)

@@ -11,7 +11,7 @@ import structlog
 from msgspec import to_builtins
 from prometheus_client import CollectorRegistry
 
-from destinations.delivery.answer import order
+from destinations.delivery.answer import order, retry
 from destinations.delivery.results import parsed
 from destinations.delivery.transport import Answer, NoAnswer, NotSent
 from stream.metrics import DeliveryMetrics
@@ -209,6 +209,60 @@ async def test_where_all_events_are_refused_alike_none_is_dead_and_the_pixel_pau
     assert set(bench.outcomes().values()) == {"sent"}
     assert bench.state()["state"] == "sending"
     assert_cells_are_the_sum_over_rows(bench.store)
+
+
+async def test_events_of_a_quiet_shop_that_are_refused_alike_in_a_row_pause_the_pixel_and_live(
+    bench: Bench,
+) -> None:
+    """Each was a claim of its own, so each died by itself before."""
+    mended = False
+    graph = Graph(lambda number, events: ok(len(events)) if mended else refusal(100, 2804019))
+    for number in range(1, 4):
+        bench.fold(seen(order_id=number))
+        await bench.sender(graph).drain()
+        bench.clock.ms += 60 * MINUTE_MS
+        if number < 3:
+            assert bench.outcomes()[str(number)] == "dead"
+            assert bench.state()["state"] == "sending"
+    assert graph.batches == [["1"], ["2"], ["3"]]
+    assert set(bench.outcomes().values()) == {"pending"}
+    assert (bench.state()["state"], bench.state()["paused"]["code"]) == ("paused", "100/2804019")
+    assert_cells_are_the_sum_over_rows(bench.store)
+    mended = True
+    await bench.sender(graph).drain()
+    assert set(bench.outcomes().values()) == {"sent"}
+    assert bench.state()["state"] == "sending"
+    assert_cells_are_the_sum_over_rows(bench.store)
+
+
+@pytest.mark.parametrize("between", [None, 2804008])
+async def test_an_event_accepted_or_refused_for_another_cause_ends_the_row_of_refusals(
+    bench: Bench, between: int | None
+) -> None:
+    def answer(number: int, events: list[dict[str, Any]]) -> Answer:
+        if number != 3:
+            return refusal(100, 2804019)
+        return ok(len(events)) if between is None else refusal(100, between)
+
+    graph = Graph(answer)
+    for number in range(1, 6):
+        bench.fold(seen(order_id=number))
+        await bench.sender(graph).drain()
+    assert bench.state()["state"] == "sending"
+    outcomes = bench.outcomes()
+    assert outcomes.pop("3") == ("sent" if between is None else "dead")
+    assert set(outcomes.values()) == {"dead"}
+
+
+async def test_one_event_that_is_retried_again_and_again_pauses_nothing(bench: Bench) -> None:
+    graph = Graph(lambda number, events: refusal(100, 2804019))
+    bench.fold(seen(order_id=1))
+    for _ in range(4):
+        await bench.sender(graph).drain()
+        with bench.store.begin() as transaction:
+            retry(transaction, META.shop, META.name, bench.clock.ms)
+    assert len(graph.batches) == 4
+    assert bench.state()["state"] == "sending"
 
 
 async def test_two_events_refused_for_two_causes_are_at_fault_themselves(bench: Bench) -> None:
