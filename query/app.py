@@ -238,3 +238,4 @@ async def _headers(_: web.Request, response: web.StreamResponse) -> None:
 
 async def _unready(app: web.Application) -> None:
     app[SERVICES].ready = False
+    await app[SERVICES].watches.end()

@@ -22,7 +22,7 @@ PROBLEMS: Final = {
     "too-large": "413: the request's body is larger than any that means something",
     "store-unavailable": "503: the database does not answer now; ask again after `Retry-After`"
     " seconds",
-    "too-many-streams": "503: too many clients listen to /v1/events at this process",
+    "too-many-streams": "503: too many clients of the shop listen to /v1/events at this process",
     "log-unavailable": "503: the log does not take a record now; ask again after `Retry-After`"
     " seconds",
     "internal": "500: our mistake; the log of the query role has it",

@@ -15,6 +15,7 @@ from query.as_of import Lags
 from query.auth import COOKIE, ApiTokens, Reach, authorise
 from query.endpoints.pending_audits import PendingRun
 from query.freshness import Freshness
+from query.live.watch import Watches
 from query.route import Asked
 from query.status.stalled import NextOffsets
 from stream.log.contract import Log
@@ -56,7 +57,7 @@ class ApiServices:
         self.standing = NextOffsets(clock())
         self.tokens = ApiTokens(settings.tokens)
         self.pending_audits = PendingRun()
-        self.streams = 0
+        self.watches = Watches(store, log, self.lags, lambda: self.settings, clock)
         """Clients of `GET /v1/events`."""
         self.metrics = ApiMetrics(registry)
         self.ready = True
@@ -66,6 +67,7 @@ class ApiServices:
         """`cleanup_ctx`: keeps cells fresh while the application is up."""
         keeping = asyncio.create_task(self.freshness.keep(self.settings.refresh_s))
         yield
+        await self.watches.end()
         keeping.cancel()
         await asyncio.gather(keeping, return_exceptions=True)
         await self.freshness.settle()

@@ -4,8 +4,8 @@ A place in the log is a cursor, so that a client that was away gets what it miss
 `BACK_RECORDS` reach.
 """
 
-from collections.abc import Mapping
-from typing import Final
+from collections.abc import Iterable
+from typing import Final, NamedTuple
 
 from msgspec import Struct
 
@@ -54,16 +54,31 @@ def written(cursor: Cursor) -> str:
     return "-".join(f"{partition}.{offset}" for partition, offset in sorted(cursor.items()))
 
 
-async def newest(log: Log, shop: str, cursor: Cursor | None) -> tuple[list[LiveOrder], Cursor]:
-    """Orders of `shop` from `cursor` on, the newest `AT_MOST`, and the cursor behind them.
+def ahead(cursor: Cursor, other: Cursor) -> Cursor:
+    """The further place of both, in each partition."""
+    return {part: max(cursor.get(part, 0), other.get(part, 0)) for part in cursor | other}
 
-    Raises LogError.
+
+class PlacedOrder(NamedTuple):
+    """An order, and where in the log the delivery is that brought it."""
+
+    partition: int
+    offset: int
+    received_ms: int
+    order: LiveOrder
+
+
+async def newest(log: Log, shop: str, cursor: Cursor) -> tuple[list[PlacedOrder], Cursor]:
+    """Deliveries of orders of `shop` from `cursor` on, oldest first, and the cursor behind them.
+
+    Of a partition that the cursor lacks, and of one that it is far behind in, the last
+    `BACK_RECORDS`. Raises LogError.
     """
-    found: list[tuple[int, LiveOrder]] = []
+    found: list[PlacedOrder] = []
     reached: Cursor = {}
     for partition, span in (await log.spans(TOPIC)).items():
         start = max(span.first, span.next - BACK_RECORDS)
-        if cursor is not None and partition in cursor:
+        if partition in cursor:
             start = min(max(start, cursor[partition]), span.next)
         entries = []
         if start < span.next:
@@ -77,15 +92,18 @@ async def newest(log: Log, shop: str, cursor: Cursor | None) -> tuple[list[LiveO
             except Rejected:
                 continue
             if isinstance(event, Order):
-                found.append((entry.record.time_ms, _shown(event)))
-    found.sort(key=lambda each: each[0])
-    return [order for _, order in _latest(found)][-AT_MOST:], reached
+                when = entry.record.time_ms
+                found.append(PlacedOrder(partition, entry.offset, when, _shown(event)))
+    return sorted(found, key=lambda each: each.received_ms), reached
 
 
-def _latest(found: list[tuple[int, LiveOrder]]) -> list[tuple[int, LiveOrder]]:
-    """One entry per order, its last one."""
-    last: Mapping[str, tuple[int, LiveOrder]] = {each[1].order_id: each for each in found}
-    return sorted(last.values(), key=lambda each: each[0])
+def shown(placed: Iterable[PlacedOrder], cursor: Cursor) -> list[LiveOrder]:
+    """The newest `AT_MOST` orders behind `cursor`, each as its last delivery has it."""
+    last = {
+        each.order.order_id: each for each in placed if each.offset >= cursor.get(each.partition, 0)
+    }
+    latest = sorted(last.values(), key=lambda each: each.received_ms)
+    return [each.order for each in latest][-AT_MOST:]
 
 
 def _shown(order: Order) -> LiveOrder:

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
@@ -11,11 +11,14 @@ from aiohttp import ClientResponse
 from msgspec.structs import replace
 
 from query.live.orders import BACK_RECORDS, parsed, written
+from query.live.watch import MOST
+from query.services import SERVICES
 from stream.log.sqlite.log import SqliteLog
 from stream.record import Record
 from stream.store.sql.store import SqlStore
 from tests.support.api.api_client import Api, serving
 from tests.support.api.api_shop import fill
+from tests.support.api.receiving import until
 from tests.support.delivery import capi_orders
 
 Event = tuple[str, str, Any]
@@ -83,6 +86,57 @@ async def test_a_client_that_reconnects_gets_what_came_meanwhile(
         async with listening(api, last_id) as stream:
             orders = (await wanted(stream, "orders"))[2]
     assert [order["order_id"] for order in orders] == ["2", "3"]
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+async def test_a_client_gets_what_came_while_the_api_was_restarted(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    await log.append([a_record(1)])
+    async with serving(store, log) as api, listening(api) as stream:
+        last_id = (await wanted(stream, "orders"))[1]
+        await log.append([a_record(2)])
+        _, last_id, orders = await wanted(stream, "orders")
+        assert [order["order_id"] for order in orders] == ["2"]
+    await log.append([a_record(3)])
+    async with serving(store, log) as api, listening(api, last_id) as stream:
+        orders = (await wanted(stream, "orders"))[2]
+        await log.append([a_record(4)])
+        later = (await wanted(stream, "orders"))[2]
+    assert [[order["order_id"] for order in each] for each in (orders, later)] == [["3"], ["4"]]
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+async def test_a_shop_is_looked_at_once_for_all_of_its_clients(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    async with serving(store, log) as api, AsyncExitStack() as stack:
+        watches = api.client.server.app[SERVICES].watches  # type: ignore[attr-defined]
+        streams = [await stack.enter_async_context(listening(api)) for _ in range(MOST)]
+        for stream in streams:
+            assert await wanted(stream, "live")
+            assert await wanted(stream, "orders")
+        before = watches.looks
+        await log.append([a_record(1)])
+        for stream in streams:
+            _, _, orders = await wanted(stream, "orders")
+            assert [order["order_id"] for order in orders] == ["1"]
+        assert watches.looks - before < MOST
+        problem = await api.answer("/v1/events", status=503)
+        assert problem["type"] == "/docs#too-many-streams"
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+async def test_a_shop_to_which_nobody_listens_is_not_looked_at(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    async with serving(store, log) as api:
+        watches = api.client.server.app[SERVICES].watches  # type: ignore[attr-defined]
+        async with listening(api) as stream:
+            assert await wanted(stream, "live")
+        await until(lambda: not watches.listened())
+        async with listening(api) as stream:
+            assert await wanted(stream, "live")
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
