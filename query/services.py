@@ -1,7 +1,7 @@
 """State that the handlers share."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 from aiohttp import hdrs, web
@@ -18,6 +18,7 @@ from query.freshness import Freshness
 from query.live.watch import Watches
 from query.route import Asked
 from query.status.stalled import NextOffsets
+from stream.exposition import labelled
 from stream.log.contract import Log
 from stream.metrics import ApiMetrics
 from stream.store.contract import Store
@@ -61,7 +62,12 @@ class ApiServices:
         """Clients of `GET /v1/events`."""
         self.metrics = ApiMetrics(registry)
         self.ready = True
+        self.metric_texts: Callable[[], Awaitable[list[bytes]]] = self._own_metrics
+        """The metrics of every role that `/metrics` gives; this process's own until it is set."""
         self.openapi: dict[str, Any] = {}
+
+    async def _own_metrics(self) -> list[bytes]:
+        return [labelled(self.registry, "query", self.instance)]
 
     async def run(self, _: web.Application) -> Any:
         """`cleanup_ctx`: keeps cells fresh while the application is up."""

@@ -1,13 +1,11 @@
-"""Every Prometheus metric: its name, its labels, and what it counts. One class per role.
-
-Labels take one of a fixed few values, never one that a sender chose. Times are seconds, sizes bytes
-(prometheus.io/docs/practices/naming).
-"""
+"""Counts what each role does, for Prometheus; `stream/metric_names.py` has names and labels. One
+class per role."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from heapq import nlargest, nsmallest
 from itertools import accumulate
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import (
@@ -18,32 +16,79 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-ACK_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
-"""Up to the 5 s after which Shopify gives a delivery up."""
+from stream import metric_names as names
+from stream.metric_names import NAMED, OTHERS, MetricName
 
-DELIVERY_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 30.0, 300.0, 3600.0)
-"""Up to the hour within which Meta wants an event (docs/facts/meta.md, "Freshness")."""
+_Key = TypeVar("_Key")
 
-JOB_BUCKETS_S = (0.1, 0.5, 1.0, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0)
 
-SIZE_BUCKETS = (1 << 10, 1 << 12, 1 << 13, 1 << 14, 1 << 16, 1 << 18, 1 << 20, 10 << 20)
+def _counter(registry: CollectorRegistry, metric: MetricName) -> Counter:
+    return Counter(metric.name, metric.text, metric.labels, registry=registry)
+
+
+def _gauge(registry: CollectorRegistry, metric: MetricName) -> Gauge:
+    return Gauge(metric.name, metric.text, metric.labels, registry=registry)
+
+
+def _histogram(registry: CollectorRegistry, metric: MetricName) -> Histogram:
+    return Histogram(
+        metric.name, metric.text, metric.labels, registry=registry, buckets=metric.buckets
+    )
 
 
 class _Tally:
     """A histogram counted by bisection: a tenth of what `Histogram.observe` costs."""
 
-    def __init__(self, bounds: tuple[float, ...]) -> None:
-        self._bounds, self._counts, self._sum = bounds, [0] * (len(bounds) + 1), 0.0
+    def __init__(self, metric: MetricName) -> None:
+        self._metric, self._sum = metric, 0.0
+        self._counts = [0] * (len(metric.buckets) + 1)
 
     def observe(self, value: float) -> None:
-        self._counts[bisect_left(self._bounds, value)] += 1
+        self._counts[bisect_left(self._metric.buckets, value)] += 1
         self._sum += value
 
-    def family(self, name: str, documentation: str) -> HistogramMetricFamily:
-        edges = [*map(str, map(float, self._bounds)), "+Inf"]
+    def family(self) -> HistogramMetricFamily:
+        edges = [*map(str, map(float, self._metric.buckets)), "+Inf"]
         return HistogramMetricFamily(
-            name, documentation, list(zip(edges, accumulate(self._counts), strict=True)), self._sum
+            self._metric.name,
+            self._metric.text,
+            list(zip(edges, accumulate(self._counts), strict=True)),
+            self._sum,
         )
+
+
+class AccountLabels(NamedTuple):
+    """Names an account: two shops may send to one pixel, and a shop to one host twice."""
+
+    kind: str
+    shop: str
+    destination: str
+    account: str
+
+
+class _ByAccount:
+    """A gauge with one series per account, as long as there are at most `NAMED`; else of the
+    highest, and one of the others together (`rest` of their values)."""
+
+    def __init__(self, metric: MetricName, rest: Callable[[Iterable[float]], float]) -> None:
+        self._metric, self._rest = metric, rest
+        self.values: dict[AccountLabels, float] = {}
+
+    def family(self) -> GaugeMetricFamily:
+        found = GaugeMetricFamily(self._metric.name, self._metric.text, labels=self._metric.labels)
+        values = dict(self.values)
+        shown = list(values)
+        if len(values) > NAMED:
+            shown = nlargest(
+                NAMED, (each for each in values if values[each]), key=values.__getitem__
+            )
+            others = values.keys() - set(shown)
+            found.add_metric(
+                (OTHERS,) * len(self._metric.labels), self._rest(values[each] for each in others)
+            )
+        for labels in shown:
+            found.add_metric(labels, values[labels])
+        return found
 
 
 class ReceiverMetrics(Collector):
@@ -56,7 +101,7 @@ class ReceiverMetrics(Collector):
     def __init__(self, registry: CollectorRegistry) -> None:
         self._deliveries: dict[tuple[str, str, str], int] = {}
         self._signatures: dict[tuple[str, int], int] = {}
-        self._ack_s, self._body_bytes = _Tally(ACK_BUCKETS_S), _Tally(SIZE_BUCKETS)
+        self._ack_s, self._body_bytes = _Tally(names.ACK_SECONDS), _Tally(names.BODY_BYTES)
         self._in_flight_bytes: Callable[[], int] = lambda: 0
         self._connections: Callable[[], int] = lambda: 0
         self._closed: dict[str, int] = {}
@@ -97,53 +142,51 @@ class ReceiverMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Called by the registry."""
-        deliveries = CounterMetricFamily(
-            "orderwire_deliveries",
-            "Deliveries answered, by sender (shopify, meta), sender's topic and outcome",
-            labels=("sender", "topic", "outcome"),
-        )
-        for labels, count in tuple(self._deliveries.items()):
-            deliveries.add_metric(labels, count)
-        signatures = CounterMetricFamily(
-            "orderwire_signatures",
-            "Signatures that were good, by position of the secret: 0 is the newest. None but 0 for "
-            "an hour: the old one can go",
-            labels=("sender", "secret"),
-        )
-        for (sender, secret), count in tuple(self._signatures.items()):
-            signatures.add_metric((sender, str(secret)), count)
-        last = GaugeMetricFamily(
-            "orderwire_last_delivery_timestamp_seconds",
-            "When a topic of a shop was last delivered to this receiver",
-            labels=("shop", "topic"),
-        )
-        for labels_of_shop, at_ms in tuple(self._last_ms().items()):
-            last.add_metric(labels_of_shop, at_ms / 1000)
-        yield deliveries
-        yield last
-        yield signatures
-        yield self._ack_s.family(
-            "orderwire_ack_seconds",
-            "From a delivery's headers to its answer, where the log was asked",
-        )
-        yield self._body_bytes.family("orderwire_body_bytes", "Length of signed bodies")
-        yield GaugeMetricFamily(
-            "orderwire_in_flight_bytes",
-            "Bodies being read or being made durable",
-            self._in_flight_bytes(),
-        )
-        yield GaugeMetricFamily(
-            "orderwire_connections", "Open connections of the receiver", self._connections()
-        )
-        closed = CounterMetricFamily(
-            "orderwire_connections_closed",
-            "Connections closed by the receiver: no_request in time, evicted (idle, its place was"
-            " needed), refused (no place)",
-            labels=("reason",),
-        )
-        for reason, count in tuple(self._closed.items()):
-            closed.add_metric((reason,), count)
-        yield closed
+        deliveries = _now(self._deliveries)
+        yield _counters(names.DELIVERIES, deliveries)
+        yield self._last_deliveries()
+        signatures = [((sender, str(n)), count) for (sender, n), count in _now(self._signatures)]
+        yield _counters(names.SIGNATURES, signatures)
+        yield self._ack_s.family()
+        yield self._body_bytes.family()
+        yield _single(names.IN_FLIGHT_BYTES, self._in_flight_bytes())
+        yield _single(names.CONNECTIONS, self._connections())
+        closed = [((reason,), count) for reason, count in _now(self._closed)]
+        yield _counters(names.CONNECTIONS_CLOSED, closed)
+
+    def _last_deliveries(self) -> GaugeMetricFamily:
+        """Of those silent for longest by shop, of the others the newest by topic."""
+        metric = names.LAST_DELIVERY
+        found = GaugeMetricFamily(metric.name, metric.text, labels=metric.labels)
+        last_ms = dict(self._last_ms())
+        shown = set(nsmallest(NAMED, last_ms, key=last_ms.__getitem__))
+        others: dict[str, int] = {}
+        for (shop, topic), at_ms in last_ms.items():
+            if (shop, topic) in shown:
+                found.add_metric((shop, topic), at_ms / 1000)
+            else:
+                others[topic] = max(at_ms, others.get(topic, 0))
+        for topic, at_ms in others.items():
+            found.add_metric((OTHERS, topic), at_ms / 1000)
+        return found
+
+
+def _now(counts: dict[_Key, int]) -> tuple[tuple[_Key, int], ...]:
+    """The counts as they are: the event loop may add to them while another thread reads."""
+    return tuple(counts.items())
+
+
+def _counters(
+    metric: MetricName, counts: Iterable[tuple[tuple[str, ...], int]]
+) -> CounterMetricFamily:
+    found = CounterMetricFamily(metric.name, metric.text, labels=metric.labels)
+    for labels, count in counts:
+        found.add_metric(labels, count)
+    return found
+
+
+def _single(metric: MetricName, value: float) -> GaugeMetricFamily:
+    return GaugeMetricFamily(metric.name, metric.text, value)
 
 
 class ProcessorMetrics:
@@ -182,107 +225,36 @@ class _ProcessorFamilies(NamedTuple):
 
 
 def _processor_families(registry: CollectorRegistry) -> _ProcessorFamilies:
-    label = ("processor",)
     return _ProcessorFamilies(
-        Counter("orderwire_records", "Records folded", label, registry=registry),
-        Counter(
-            "orderwire_records_ignored",
-            "Records that this processor has nothing to do with, by their shape or by policy",
-            label,
-            registry=registry,
-        ),
-        Counter(
-            "orderwire_records_parked",
-            "Records that could not be understood, with duplicates",
-            label,
-            registry=registry,
-        ),
-        Counter(
-            "orderwire_fenced",
-            "Batches rolled back because another owner had moved the position",
-            label,
-            registry=registry,
-        ),
-        Counter(
-            "orderwire_store_retries",
-            "Transactions done again because the database could not do them",
-            label,
-            registry=registry,
-        ),
-        Histogram(
-            "orderwire_batch_seconds",
-            "One batch: load, fold, save, commit",
-            label,
-            registry=registry,
-        ),
-        Gauge(
-            "orderwire_event_time_seconds",
-            "Time of the newest record folded, Unix seconds",
-            label,
-            registry=registry,
-        ),
-        Gauge(
-            "orderwire_stopped_shops",
-            "Shops whose records this processor does not fold, most of them having failed",
-            label,
-            registry=registry,
-        ),
+        _counter(registry, names.RECORDS),
+        _counter(registry, names.RECORDS_IGNORED),
+        _counter(registry, names.RECORDS_PARKED),
+        _counter(registry, names.FENCED),
+        _counter(registry, names.STORE_RETRIES),
+        _histogram(registry, names.BATCH_SECONDS),
+        _gauge(registry, names.EVENT_TIME),
+        _gauge(registry, names.STOPPED_SHOPS),
     )
 
 
-class DeliveryMetrics:
+class DeliveryMetrics(Collector):
     """What the sender has sent, by kind of destination."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._requests = Counter(
-            "orderwire_delivery_requests",
-            "Requests to destinations, by what came of them",
-            ("kind", "class"),
-            registry=registry,
-        )
-        self._events = Counter(
-            "orderwire_delivery_events",
-            "Events in those requests",
-            ("kind", "class"),
-            registry=registry,
-        )
-        self._request_seconds = Histogram(
-            "orderwire_delivery_request_seconds",
-            "From request to answer",
-            ("kind",),
-            registry=registry,
-        )
-        self._delivery_seconds = Histogram(
-            "orderwire_delivery_seconds",
-            "From a webhook's arrival to the request that delivered its event",
-            ("kind",),
-            buckets=DELIVERY_BUCKETS_S,
-            registry=registry,
-        )
-        self._paused = Gauge(
-            "orderwire_delivery_paused",
-            "1 while an account is paused: its token, grant, id or address was refused",
-            ("kind", "account"),
-            registry=registry,
-        )
-        self._failing = Gauge(
-            "orderwire_delivery_failing",
-            "1 while an account's requests fail one after the other",
-            ("kind", "account"),
-            registry=registry,
-        )
-        self._pending = Gauge(
-            "orderwire_delivery_pending_events",
-            "Events that wait to be sent, as of the last minute",
-            ("kind", "account"),
-            registry=registry,
-        )
-        self._oldest = Gauge(
-            "orderwire_delivery_oldest_unsent_seconds",
-            "Age of the oldest of them by its event time; 0 without any",
-            ("kind", "account"),
-            registry=registry,
-        )
+        self._requests = _counter(registry, names.DELIVERY_REQUESTS)
+        self._events = _counter(registry, names.DELIVERY_EVENTS)
+        self._request_seconds = _histogram(registry, names.DELIVERY_REQUEST_SECONDS)
+        self._delivery_seconds = _histogram(registry, names.DELIVERY_SECONDS)
+        self._paused = _ByAccount(names.DELIVERY_PAUSED, _highest)
+        self._failing = _ByAccount(names.DELIVERY_FAILING, _highest)
+        self._pending = _ByAccount(names.DELIVERY_PENDING, sum)
+        self._oldest = _ByAccount(names.DELIVERY_OLDEST, _highest)
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Called by the registry."""
+        for gauge in (self._paused, self._failing, self._pending, self._oldest):
+            yield gauge.family()
 
     def requested(self, kind: str, outcome: str, events: int, seconds: float) -> None:
         """One request ended; `outcome` is its error class, or `each` if its events differ."""
@@ -295,43 +267,31 @@ class DeliveryMetrics:
         for latency in seconds:
             self._delivery_seconds.labels(kind).observe(latency)
 
-    def paused(self, kind: str, account: str, paused: bool) -> None:
-        """Whether an account is paused; `account` is one of the configured ones."""
-        self._paused.labels(kind, account).set(paused)
+    def paused(self, account: AccountLabels, paused: bool) -> None:
+        """Whether an account is paused."""
+        self._paused.values[account] = paused
 
-    def failing(self, kind: str, account: str, failing: bool) -> None:
-        """Whether an account's requests fail; `account` as in `paused`."""
-        self._failing.labels(kind, account).set(failing)
+    def failing(self, account: AccountLabels, failing: bool) -> None:
+        """Whether an account's requests fail."""
+        self._failing.values[account] = failing
 
-    def waiting(self, kind: str, account: str, events: int, oldest_s: float) -> None:
+    def waiting(self, account: AccountLabels, events: int, oldest_s: float) -> None:
         """What an account has still to send."""
-        self._pending.labels(kind, account).set(events)
-        self._oldest.labels(kind, account).set(oldest_s)
+        self._pending.values[account] = events
+        self._oldest.values[account] = oldest_s
+
+
+def _highest(values: Iterable[float]) -> float:
+    return max(values, default=0)
 
 
 class JobMetrics:
     """What scheduled jobs have done; `job` is one of the few that there are."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._runs = Counter(
-            "orderwire_job_runs",
-            "Runs of scheduled jobs, each for one shop, by outcome: done or failed",
-            ("job", "outcome"),
-            registry=registry,
-        )
-        self._seconds = Histogram(
-            "orderwire_job_seconds",
-            "How long a job's run took",
-            ("job",),
-            buckets=JOB_BUCKETS_S,
-            registry=registry,
-        )
-        self._failing = Gauge(
-            "orderwire_job_failing_shops",
-            "Shops whose last run of this job failed, whichever process ran it",
-            ("job",),
-            registry=registry,
-        )
+        self._runs = _counter(registry, names.JOB_RUNS)
+        self._seconds = _histogram(registry, names.JOB_SECONDS)
+        self._failing = _gauge(registry, names.JOB_FAILING)
 
     def ran(self, job: str, outcome: str, seconds: float) -> None:
         """One run ended."""
@@ -347,19 +307,8 @@ class ApiMetrics:
     """Requests that the query API answered."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
-        self._answers = Counter(
-            "orderwire_api_answers",
-            "Answers of the API, by route and status",
-            ("route", "status"),
-            registry=registry,
-        )
-        self._seconds = Histogram(
-            "orderwire_api_seconds",
-            "From a request's headers to its answer",
-            ("route",),
-            buckets=ACK_BUCKETS_S,
-            registry=registry,
-        )
+        self._answers = _counter(registry, names.API_ANSWERS)
+        self._seconds = _histogram(registry, names.API_SECONDS)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """One request; `route` is a path of the routes table, or empty if none matched."""

@@ -27,7 +27,7 @@ from destinations.delivery.protocol import Destination, RequestLimits
 from destinations.delivery.refusals import Refusals
 from destinations.delivery.rows import AccountRow, OutboxRow
 from destinations.delivery.transport import Call
-from stream.metrics import DeliveryMetrics
+from stream.metrics import AccountLabels, DeliveryMetrics
 from stream.store.contract import Store, StoreUnavailable, Transaction
 
 T = TypeVar("T")
@@ -175,12 +175,9 @@ class OutboxSender:
             if lane is not None:
                 lane.account = account
                 if self._metrics is not None:
-                    self._metrics.paused(
-                        lane.destination.kind, account.account, account.paused_since_ms is not None
-                    )
-                    self._metrics.failing(
-                        lane.destination.kind, account.account, account.failing_since_ms is not None
-                    )
+                    labels = _labels(lane)
+                    self._metrics.paused(labels, account.paused_since_ms is not None)
+                    self._metrics.failing(labels, account.failing_since_ms is not None)
                 if each.due or each.lapsed:
                     found.append(lane)
                 self._kick_then(lane, each.next_ms)
@@ -201,9 +198,7 @@ class OutboxSender:
             lane = self._lanes.get((each.shop, each.destination))
             if lane is not None:
                 oldest_s = 0 if each.oldest_s is None else max(now_ms / 1000 - each.oldest_s, 0)
-                self._metrics.waiting(
-                    lane.destination.kind, lane.account.account, each.events, oldest_s
-                )
+                self._metrics.waiting(_labels(lane), each.events, oldest_s)
 
     def _kick_then(self, lane: Lane, due_ms: int | None) -> None:
         """What falls due before the next look goes out in time."""
@@ -421,3 +416,8 @@ class OutboxSender:
             writers = 1 if self._store.dialect == "sqlite" else 4
             self._threads = ThreadPoolExecutor(writers, "delivery-store")
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _labels(lane: Lane) -> AccountLabels:
+    to = lane.destination
+    return AccountLabels(to.kind, to.shop, to.name, lane.account.account)

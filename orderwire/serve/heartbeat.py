@@ -1,5 +1,5 @@
-"""A role's heartbeat in the store: that it is alive, its metrics, its errors. Only displays read
-it, so a failing heartbeat never stops its role."""
+"""A role's heartbeat in the store: that it is alive, its errors. Only displays read it, so a
+failing heartbeat never stops its role."""
 
 import asyncio
 import json
@@ -10,10 +10,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
-from prometheus_client import CollectorRegistry, generate_latest
 
 from stream.store.contract import StoreError
 
@@ -33,6 +33,8 @@ class Identity:
     """How often the supervisor has started this role again."""
     instance: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
     started_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+    metrics_folder: Path | None = None
+    """Where the roles of one `serve` find each other's metrics; None without a supervisor."""
 
     @property
     def failed_instance(self) -> str:
@@ -60,16 +62,10 @@ class Heartbeat:
         self,
         store: Writes,
         identity: Identity,
-        registry: CollectorRegistry,
         details: Callable[[], Mapping[str, Any]],
         every_s: float = EVERY_S,
     ) -> None:
-        self._store, self._identity, self._registry, self._details = (
-            store,
-            identity,
-            registry,
-            details,
-        )
+        self._store, self._identity, self._details = store, identity, details
         self._turn = threading.Lock()
         self._gone = self._begun = False
         self._every_s = every_s
@@ -99,9 +95,9 @@ class Heartbeat:
     def _write(self) -> None:
         now_ms = time.time_ns() // 1_000_000
         me = self._identity
-        details, metrics = json.dumps(self._details()), generate_latest(self._registry).decode()
+        details = json.dumps(self._details())
         with self._store.begin() as transaction:
-            _write(transaction, me, me.instance, details, metrics, now_ms)
+            _write(transaction, me, me.instance, details, now_ms)
             if not self._begun:
                 _forget(transaction, me.role, me.failed_instance)
         self._begun = True
@@ -119,18 +115,16 @@ def report_failure(store: Writes, me: Identity, reason: str) -> None:
     """Record why this role ends, until it runs again. Raises what the store raises."""
     with store.begin() as transaction:
         details = json.dumps({"failed": reason})
-        _write(transaction, me, me.failed_instance, details, "", time.time_ns() // 1_000_000)
+        _write(transaction, me, me.failed_instance, details, time.time_ns() // 1_000_000)
 
 
-def _write(
-    transaction: Writing, me: Identity, instance: str, details: str, metrics: str, now_ms: int
-) -> None:
+def _write(transaction: Writing, me: Identity, instance: str, details: str, now_ms: int) -> None:
     transaction.execute(
         "INSERT INTO roles"
         " (role, instance, pid, started_ms, restarts, beat_ms, details, metrics) VALUES"
-        " (:role, :instance, :pid, :started_ms, :restarts, :now, :details, :metrics)"
+        " (:role, :instance, :pid, :started_ms, :restarts, :now, :details, '')"
         " ON CONFLICT (role, instance) DO UPDATE SET pid = :pid, started_ms = :started_ms,"
-        " restarts = :restarts, beat_ms = :now, details = :details, metrics = :metrics",
+        " restarts = :restarts, beat_ms = :now, details = :details",
         role=me.role,
         instance=instance,
         pid=os.getpid(),
@@ -138,7 +132,6 @@ def _write(
         restarts=me.restarts,
         now=now_ms,
         details=details,
-        metrics=metrics,
     )
     # Rows of processes that were killed, or whose machine is gone.
     transaction.execute("DELETE FROM roles WHERE beat_ms < :old", old=now_ms - FORGOTTEN_AFTER_MS)

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 from contextlib import closing
+from pathlib import Path
 
 import structlog
 
@@ -38,11 +39,17 @@ def main() -> int:
         type=int,
         help="pid of the process that started this one: without it there is no point in going on",
     )
+    parser.add_argument(
+        "--metrics-folder", type=Path, help="where the roles of one `serve` give their metrics"
+    )
     arguments = parser.parse_args()
     logs.configure(arguments.role)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are settings to read again
     os.umask(0o077)  # files that hold bodies or secrets are their owner's only
-    identity, settings = Identity(arguments.role, arguments.restarts), None
+    identity, settings = (
+        Identity(arguments.role, arguments.restarts, metrics_folder=arguments.metrics_folder),
+        None,
+    )
     try:
         settings = Settings.load()
         tighten(settings)

@@ -7,13 +7,16 @@ process imports nothing heavy.
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import TextIO
 
 PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
@@ -54,10 +57,25 @@ def log_line(level: str, event: str, stream: TextIO | None = None) -> None:
     print(line, file=stream, flush=True)
 
 
-def command_of(role: str, restarts: int) -> list[str]:
+def command_of(role: str, restarts: int, metrics_folder: str = "") -> list[str]:
     """What runs a role."""
     command = [sys.executable, "-m", "orderwire.serve.role", role]
-    return [*command, "--restarts", str(restarts), "--supervisor", str(os.getpid())]
+    command += ["--restarts", str(restarts), "--supervisor", str(os.getpid())]
+    return [*command, "--metrics-folder", metrics_folder] if metrics_folder else command
+
+
+def main(roles: Sequence[str]) -> int:
+    """Run `roles`, with a folder for the sockets of their metrics. Its path is short, as those of
+    sockets must be; without it each role's metrics stay its own."""
+    try:
+        folder = tempfile.mkdtemp(prefix="orderwire-")
+    except OSError as error:
+        log_line("warning", f"roles give no metrics to each other: {error.strerror}")
+        return Supervisor(roles).run()
+    try:
+        return Supervisor(roles, partial(command_of, metrics_folder=folder)).run()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class Supervisor:
@@ -165,4 +183,4 @@ class Supervisor:
 
 
 if __name__ == "__main__":
-    sys.exit(Supervisor(sys.argv[1:]).run())
+    sys.exit(main(sys.argv[1:]))

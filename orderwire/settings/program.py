@@ -106,6 +106,8 @@ class Settings(BaseSettings):
     )
     receiver: str = "0.0.0.0:8081"
     api: str = "127.0.0.1:8080"
+    metrics: str = ""
+    """Where the metrics of all roles of this `serve` are given without a token, if anywhere."""
     api_tokens: SecretStr = SecretStr("")
     config: Path = Path("orderwire.toml")
     retention_days: int = Field(14, ge=1, le=30, description="a whole number of days from 1 to 30")
@@ -177,7 +179,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        _ = (self.receiver_address, self.api_address, self.kafka)
+        _ = (self.receiver_address, self.api_address, self.metrics_address, self.kafka)
         if self.config != type(self).model_fields["config"].default and not self.config.exists():
             raise ConfigurationError(f"ORDERWIRE_CONFIG: there is no file {self.config}")
         files = {
@@ -221,6 +223,11 @@ class Settings(BaseSettings):
     def api_address(self) -> ListenAddress:
         """Where API and dashboard listen."""
         return ListenAddress(self.api, "ORDERWIRE_API")
+
+    @property
+    def metrics_address(self) -> ListenAddress | None:
+        """Where metrics are given beside the API's `/metrics`."""
+        return ListenAddress(self.metrics, "ORDERWIRE_METRICS") if self.metrics else None
 
     @property
     def kafka(self) -> KafkaSettings:

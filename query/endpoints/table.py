@@ -28,7 +28,6 @@ from query.services import services_of
 from query.status.answer import (
     Role,
     processors_status,
-    read_metrics,
     read_parked,
     read_roles,
     spool,
@@ -38,7 +37,6 @@ from query.status.answer import (
 )
 from query.status.deliveries import read_deliveries
 from query.status.jobs import read_jobs
-from query.status.merged_metrics import exposition
 from query.status.missed import read_missed
 from query.status.projections import read_projections
 from query.status.refetch import read_refetch
@@ -54,6 +52,7 @@ from query.status.schema import (
     StoppedShopStatus,
 )
 from query.status.stopped_shops import read_stopped_shops, without_any_shop
+from stream.exposition import CONTENT_TYPE, merged
 from stream.store.contract import Position, Reading, StoreError
 
 Json = dict[str, Any]
@@ -193,22 +192,9 @@ async def status(asked: Asked) -> Json:
 
 
 async def metrics(asked: Asked) -> web.Response:
-    """GET /metrics."""
-    services = services_of(asked)
-
-    def read() -> bytes:
-        with services.store.snapshot() as snapshot:
-            others = read_metrics(snapshot, asked.now_ms, services.settings.role_silent_ms)
-        return exposition(
-            services.registry,
-            services.instance,
-            [each for each in others if each[:2] != ("query", services.instance)],
-        )
-
-    return web.Response(
-        body=await asyncio.to_thread(read),
-        headers={hdrs.CONTENT_TYPE: "text/plain; version=0.0.4; charset=utf-8"},
-    )
+    """GET /metrics: of every role of this `serve`."""
+    texts = await services_of(asked).metric_texts()
+    return web.Response(body=merged(texts), headers={hdrs.CONTENT_TYPE: CONTENT_TYPE})
 
 
 async def healthz(_: Asked) -> Health:

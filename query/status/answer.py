@@ -80,18 +80,6 @@ def _object(text: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def read_metrics(snapshot: Snapshot, now_ms: int, silent_ms: int) -> list[tuple[str, str, str]]:
-    """(role, instance, exposition text) of roles that are alive."""
-    sql = (
-        "SELECT role, instance, metrics FROM roles WHERE beat_ms >= :since AND metrics <> '' "
-        "ORDER BY role, instance"
-    )
-    return [
-        (row.role, row.instance, row.metrics)
-        for row in snapshot.query(sql, since=now_ms - silent_ms)
-    ]
-
-
 def read_parked(snapshot: Snapshot, shops: Collection[str] | None) -> dict[str, int]:
     """Records that wait to be replayed, by reason; of these shops, or of all shops and of none."""
     by_reason: dict[str, int] = {}

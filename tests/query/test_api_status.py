@@ -5,9 +5,6 @@ import asyncio
 import json
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.parser import text_string_to_metric_families
-
 from orderwire.serve.schedule import ledger
 from processors.engine.feed import Feed
 from processors.engine.parking import PARKED_CELLS
@@ -15,7 +12,6 @@ from processors.engine.projection import NEVER, PROJECTIONS, new_row
 from processors.engine.stops import StoppedShop, begin
 from query.as_of import Lags, lag_records
 from query.services import SERVICES
-from query.status.merged_metrics import exposition
 from stream.log.contract import Log, Span
 from stream.log.sqlite.log import SqliteLog
 from stream.record import Record
@@ -26,16 +22,15 @@ from tests.support.api.api_client import NOW_MS, SETTINGS, serving
 from tests.support.shopify.orders import SHOP
 
 
-def beat(store: SqlStore, role: str, *, ago_ms: int = 0, metrics: str = "", **details: Any) -> None:
+def beat(store: SqlStore, role: str, *, ago_ms: int = 0, **details: Any) -> None:
     with store.begin() as transaction:
         transaction.execute(
             "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details, "
-            "metrics) VALUES (:role, :role, 42, :started, 1, :beat, :details, :metrics)",
+            "metrics) VALUES (:role, :role, 42, :started, 1, :beat, :details, '')",
             role=role,
             started=NOW_MS - 60_000,
             beat=NOW_MS - ago_ms,
             details=json.dumps(details),
-            metrics=metrics,
         )
 
 
@@ -316,44 +311,18 @@ async def test_a_log_that_does_not_answer_and_a_shutdown_make_it_unready(
         assert "shutting down" in (await api.answer("/readyz", status=503))["reasons"]
 
 
-def role_metrics(records: int) -> str:
-    registry = CollectorRegistry()
-    Counter("orderwire_records", "Records folded", ("processor",), registry=registry).labels(
-        "rfm"
-    ).inc(records)
-    Histogram("orderwire_batch_seconds", "One batch", ("processor",), registry=registry).labels(
-        "rfm"
-    ).observe(0.1)
-    return generate_latest(registry).decode()
-
-
-async def test_metrics_are_those_of_every_role_alive(store: SqlStore, log: SqliteLog) -> None:
-    beat(store, "process", metrics=role_metrics(7))
-    beat(store, "receive", ago_ms=60_000, metrics=role_metrics(100))
+async def test_metrics_are_the_apis_own_until_others_are_known(
+    store: SqlStore, log: SqliteLog
+) -> None:
     async with serving(store, log) as api:
         await api.answer("/v1/rfm")
         async with api.client.get("/metrics") as response:
             assert response.content_type == "text/plain"
             text = await response.text()
-    samples = [
-        sample for family in text_string_to_metric_families(text) for sample in family.samples
-    ]
-    by_role = {(sample.name, sample.labels["role"]): sample.value for sample in samples}
-    assert by_role["orderwire_records_total", "process"] == 7
-    assert by_role["orderwire_batch_seconds_count", "process"] == 1
-    assert by_role["orderwire_api_answers_total", "query"] == 1
-    assert ("orderwire_records_total", "receive") not in by_role
-
-
-def test_a_family_of_several_roles_is_reported_once() -> None:
-    own = CollectorRegistry()
-    Counter("orderwire_records", "Records folded", ("processor",), registry=own).labels("rfm").inc()
-    text = exposition(
-        own, "1", [("process", "2", role_metrics(2)), ("process", "3", role_metrics(3))]
-    ).decode()
-    assert text.count("# TYPE orderwire_records_total counter") == 1
-    assert text.count("orderwire_records_total{") == 3
-    assert 'instance="3"' in text
+    assert (
+        'orderwire_api_answers_total{role="query",instance="me",route="/v1/rfm",status="200"}'
+        in (text)
+    )
 
 
 class SlowLog:

@@ -24,6 +24,7 @@ from zoneinfo import ZoneInfo
 
 import aiohttp
 import orjson
+import requests
 
 from orderwire.serve.connections import open_log, open_store
 from orderwire.serve.feeds import feeds
@@ -314,6 +315,15 @@ class System:
             return response.status, orjson.loads(
                 body
             ) if "json" in response.content_type else body.decode()
+
+    def metrics(self) -> str:
+        """The metrics of every role that answers, of each `serve`; blocks."""
+        texts = []
+        for serve in self._all():
+            url = f"http://127.0.0.1:{serve.metrics_port}/metrics"
+            with contextlib.suppress(requests.RequestException):
+                texts.append(requests.get(url, timeout=5).text)
+        return "\n".join(texts)
 
     async def fresh(self, path: str, **options: Any) -> tuple[int, Any]:
         """`api`, asked until nothing waits behind the answer: one that would take too long goes by

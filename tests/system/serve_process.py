@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from simulator.servers.broker import free_port
+
 PATIENCE_S = 120.0
 """How long a test waits for what must come before it tells what is missing. A start takes 2 s on an
 idle machine, 20 s on a busy core; no limit here checks how fast anything is."""
@@ -25,7 +27,7 @@ class Serve:
     def __init__(
         self, roles: Sequence[str], environment: Mapping[str, str], folder: Path, output: Path
     ) -> None:
-        self.roles = tuple(roles)
+        self.roles, self.metrics_port = tuple(roles), free_port()
         command = [
             str(Path(sys.executable).with_name("orderwire")),
             "serve",
@@ -36,7 +38,7 @@ class Serve:
             self._process = subprocess.Popen(
                 command,
                 cwd=folder,
-                env=dict(environment),
+                env={**environment, "ORDERWIRE_METRICS": f"127.0.0.1:{self.metrics_port}"},
                 stdin=subprocess.DEVNULL,
                 stdout=file,
                 stderr=file,

@@ -22,6 +22,7 @@ from orderwire.doctor.predictions import wants_predicted_ltv
 from orderwire.serve import sending
 from orderwire.serve.audits.job import NAME as AUDITS
 from orderwire.serve.connections import open_log, wait_for_store
+from orderwire.serve.exposing import exposing
 from orderwire.serve.feeds import feeds, keeping_contacts, running
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
 from orderwire.serve.isolation import Parts
@@ -87,7 +88,10 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
         return {**_details(always, shown), **live.details()}
 
     try:
-        async with alive(Heartbeat(store, identity, registry, details)):
+        async with (
+            alive(Heartbeat(store, identity, details)),
+            exposing(registry, identity, settings.metrics_address),
+        ):
             scheduling = asyncio.create_task(
                 always.keep("schedule", partial(scheduler.run, stop)), name="schedule"
             )

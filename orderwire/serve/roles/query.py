@@ -11,6 +11,7 @@ from orderwire.serve.accounts import shown
 from orderwire.serve.address import listen, sockets
 from orderwire.serve.answer_settings import budget_settings, rfm_settings
 from orderwire.serve.connections import open_log, wait_for_store
+from orderwire.serve.exposing import exposing
 from orderwire.serve.feeds import feeds
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
 from orderwire.serve.live_settings import LiveSettings
@@ -78,7 +79,11 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
     runner = web.AppRunner(app, shutdown_timeout=DRAIN_S)
     await runner.setup()
     try:
-        async with alive(Heartbeat(store, identity, registry, live.details)):
+        async with (
+            alive(Heartbeat(store, identity, live.details)),
+            exposing(registry, identity, settings.metrics_address) as texts,
+        ):
+            app[SERVICES].metric_texts = texts
             try:
                 await listen(runner, bound)
                 while (changed := await live.changed(stop)) is not None:

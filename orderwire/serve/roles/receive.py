@@ -21,6 +21,7 @@ from orderwire.serve.accounts import accounts
 from orderwire.serve.address import listen, sockets
 from orderwire.serve.connections import open_receiving_log
 from orderwire.serve.delivery_counts import written_down
+from orderwire.serve.exposing import exposing
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
 from orderwire.serve.live_settings import LiveSettings
 from orderwire.serve.open_files import connections, raise_limit
@@ -87,7 +88,6 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
                 Heartbeat(
                     store,
                     identity,
-                    registry,
                     lambda: {
                         **details(settings.spool if settings.on_kafka else None),
                         **live.details(),
@@ -95,6 +95,7 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
                 )
             ),
             written_down(store, tally, days),
+            exposing(registry, identity, settings.metrics_address),
         ):
             try:
                 await listen(runner, bound, backlog=1024)

@@ -345,7 +345,12 @@ async def test_a_network_that_is_away_shows_in_gauges_and_once_a_minute_in_the_l
     lines = [line for line in logs if line["event"] == "requests fail"]
     assert 4 <= len(lines) <= 6
     assert "ClientConnectorDNSError" in lines[-1]["cause"]
-    labels = {"kind": "meta", "account": bench.settings.pixel_id}
+    labels = {
+        "kind": "meta",
+        "shop": bench.settings.shop,
+        "destination": "meta",
+        "account": bench.settings.pixel_id,
+    }
     assert registry.get_sample_value("orderwire_delivery_failing", labels) == 1
     assert registry.get_sample_value("orderwire_delivery_pending_events", labels) == 40
     age = registry.get_sample_value("orderwire_delivery_oldest_unsent_seconds", labels)

@@ -19,6 +19,7 @@ import pytest
 from orderwire.serve.role import ROLES
 from orderwire.serve.supervisor import STOP_S
 from simulator.servers import broker
+from stream.metric_names import METRICS
 from stream.record import TOPICS
 from tests.support.api.deployment import (
     ASKED,
@@ -300,8 +301,8 @@ SCALE = (ROOT / "docs/scale.md").read_text()
 
 
 def test_the_guide_to_scale_names_settings_and_metrics_that_exist() -> None:
-    metrics = set(re.findall(r'"(orderwire_\w+)"', (ROOT / "stream" / "metrics.py").read_text()))
-    named = {name.removesuffix("_total") for name in re.findall(r"\borderwire_\w+", SCALE)}
+    metrics = {series for metric in METRICS for series in (metric.name, *metric.series)}
+    named = set(re.findall(r"\borderwire_\w+", SCALE))
 
     assert set(re.findall(r"\bORDERWIRE_[A-Z_]+", SCALE)) <= setting_names()
     assert named

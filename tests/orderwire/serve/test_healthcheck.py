@@ -9,7 +9,6 @@ from collections.abc import Mapping
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from prometheus_client import CollectorRegistry
 
 from orderwire import healthcheck
 from orderwire.serve.heartbeat import Heartbeat, Identity
@@ -67,7 +66,7 @@ def test_the_signs_of_other_roles_and_hosts_do_not_count(
 
 def test_the_heartbeat_of_this_process_is_found(store: SqlStore, store_url: str) -> None:
     identity = Identity("process")
-    heartbeat = Heartbeat(store, identity, CollectorRegistry(), dict)
+    heartbeat = Heartbeat(store, identity, dict)
 
     async def beat() -> None:
         beating = asyncio.create_task(heartbeat.run())
@@ -90,7 +89,7 @@ async def test_a_sign_of_life_that_was_being_written_at_the_end_does_not_outlive
         go.wait()
         return {}
 
-    heartbeat = Heartbeat(store, Identity("process"), CollectorRegistry(), held)
+    heartbeat = Heartbeat(store, Identity("process"), held)
     beating = asyncio.create_task(heartbeat.run())
     await asyncio.to_thread(begun.wait)
     beating.cancel()

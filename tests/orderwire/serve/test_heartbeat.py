@@ -7,8 +7,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from prometheus_client import CollectorRegistry
-
 from orderwire.serve.heartbeat import TOLD_WITH, Heartbeat, Identity, alive, report_failure
 from orderwire.serve.roles import receive
 from query.status.answer import read_roles
@@ -38,9 +36,7 @@ async def test_it_beats_on_whatever_failed_before(store: SqlStore) -> None:
             raise faults.pop()
         return {"well": True}
 
-    async with alive(
-        Heartbeat(store, Identity("receive"), CollectorRegistry(), details, every_s=0.01)
-    ):
+    async with alive(Heartbeat(store, Identity("receive"), details, every_s=0.01)):
         await until(lambda: answer(store))
     assert answer(store) == [], "taken away at an orderly end"
 
@@ -59,7 +55,6 @@ async def test_a_role_ends_in_good_order_although_its_store_is_broken(tmp_path: 
         Heartbeat(
             PlainStore(f"sqlite:///{tmp_path / 'state.db'}"),
             Identity("receive"),
-            CollectorRegistry(),
             details,
             every_s=0.01,
         )
@@ -88,7 +83,7 @@ def test_why_a_role_failed_is_shown_until_it_is_up_again(store: SqlStore, store_
         (role,) = read_roles(snapshot, now_ms, 15_000)
     assert (role.failed, role.restarts, role.alive) == ("LogError: not a database", 7, False)
     assert NextOffsets(now_ms - 60_000).nobody_folds([role], now_ms)
-    heartbeat = Heartbeat(store, identity, CollectorRegistry(), dict)
+    heartbeat = Heartbeat(store, identity, dict)
     heartbeat._beat()
     with store.snapshot() as snapshot:
         (role,) = read_roles(snapshot, now_ms, 15_000)

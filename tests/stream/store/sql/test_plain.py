@@ -7,7 +7,6 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry
 
 from orderwire.serve.heartbeat import Heartbeat, Identity
 from stream.store.contract import StoreUnavailable
@@ -81,9 +80,7 @@ def test_a_server_that_is_away_is_unavailable() -> None:
 
 
 async def test_a_heartbeat_beats_through_it(store: SqlStore, plain: PlainStore) -> None:
-    heartbeat = Heartbeat(
-        plain, Identity("receive", instance="here:1"), CollectorRegistry(), lambda: {"spool": None}
-    )
+    heartbeat = Heartbeat(plain, Identity("receive", instance="here:1"), lambda: {"spool": None})
     beating = asyncio.create_task(heartbeat.run())
     async with asyncio.timeout(10):
         while not roles(store):  # noqa: ASYNC110 - another connection writes
