@@ -27,6 +27,8 @@ class ShopAnswerSettings:
     zone: ZoneInfo | None = None
     accounts: tuple[ShownAccount, ...] = ()
     """Who receives its events."""
+    sends_predicted_ltv: bool = False
+    """Whether one of them is to have it in new customers' sales."""
     rfm: RfmSettings = field(default_factory=RfmSettings)
     carts: CartSettings = field(default_factory=CartSettings)
     budget: BudgetSettings = field(default_factory=BudgetSettings)

@@ -150,12 +150,25 @@ class MetaAccount(AccountState, frozen=True, kw_only=True):
     ]
 
 
+class SentPredictedLtv(Struct, frozen=True, kw_only=True):
+    """Whether Purchase events of new customers carry `predicted_ltv`."""
+
+    wanted: Annotated[
+        bool, Meta(description="`META_SEND_PREDICTED_LTV` of any account.", examples=[True])
+    ]
+    sent: Annotated[bool, Meta(description="Whether it is sent.", examples=[False])]
+    reason: Reason
+
+
 class CapiAccount(MetaAccount, frozen=True, kw_only=True):
     """The account named meta, or the one of the pixel asked for."""
 
     state: Annotated[
         State | None,
         Meta(description="Whether events go out; null without a pixel.", examples=["sending"]),
+    ]
+    predicted_ltv: Annotated[
+        SentPredictedLtv, Meta(description="Whether new customers' events carry a prediction.")
     ]
     reason: Reason
 

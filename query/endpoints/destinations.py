@@ -11,6 +11,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from aggregates.parameters import text
+from aggregates.rfm.first_orders.answer import first_orders_answer
 from destinations.delivery.answer import ShownAccount, account, known_accounts, order, retry
 from destinations.delivery.schema import (
     Accounts,
@@ -20,7 +21,7 @@ from destinations.delivery.schema import (
     Outcomes,
     Retried,
 )
-from destinations.meta.schema import CapiAccount, CapiDelivery
+from destinations.meta.schema import CapiAccount, CapiDelivery, SentPredictedLtv
 from destinations.registry import KINDS
 from processors.engine.feed import Feed
 from query.api_settings import ShopAnswerSettings
@@ -36,6 +37,7 @@ T = TypeVar("T", bound="Retry")
 Delivery = OrderDelivery[AttemptMade]
 META: Final = "meta"
 NO_PIXEL: Final = "no pixel is configured for this shop: set META_PIXEL_ID and META_ACCESS_TOKEN"
+NO_PREDICTIONS: Final = "META_SEND_PREDICTED_LTV is off"
 NAME: Final = text("name", "the account's name: `meta`, or its table's", longest=40, where="path")
 ORDER_ID: Final = text("order_id", "Shopify's order id", longest=64, where="path")
 PIXEL: Final = text(
@@ -125,7 +127,26 @@ def _one(question: DestinationQuestion) -> AccountState:
     return account(question.reading, shown, question.now_ms)
 
 
-def _capi(question: DestinationQuestion) -> CapiAccount:
+async def capi(asked: Asked) -> Json:
+    """GET /v1/capi."""
+    sent = await _predicted_ltv(asked)
+    return await _answered(partial(_capi, sent), asked)
+
+
+async def _predicted_ltv(asked: Asked) -> SentPredictedLtv:
+    """What the model of first orders says, where its predictions are wanted."""
+    if not asked.settings.sends_predicted_ltv:
+        return SentPredictedLtv(wanted=False, sent=False, reason=NO_PREDICTIONS)
+    services, settings = services_of(asked), asked.settings.rfm
+    await services.freshness.fresh()
+    view = services.arrays.view(asked.shop)
+    day = today(asked.now_ms, asked.settings.zone) if view.as_of_day is None else view.as_of_day
+    found = await services.first_orders.current(view, day, settings)
+    reason = first_orders_answer(found).reason
+    return SentPredictedLtv(wanted=True, sent=reason is None, reason=reason)
+
+
+def _capi(sent: SentPredictedLtv, question: DestinationQuestion) -> CapiAccount:
     pixel_id = question.values["pixel"]
     of_meta = [
         each
@@ -136,7 +157,8 @@ def _capi(question: DestinationQuestion) -> CapiAccount:
     if wanted:
         # Without a pixel: the account named meta, else the first one.
         shown = min(wanted, key=lambda each: each.name != META)
-        return _capi_account(account(question.reading, shown, question.now_ms), reason=None)
+        state = account(question.reading, shown, question.now_ms)
+        return _capi_account(state, predicted_ltv=sent, reason=None)
     if pixel_id:
         pixels = " or ".join(each.account for each in of_meta)
         raise not_found(
@@ -148,6 +170,7 @@ def _capi(question: DestinationQuestion) -> CapiAccount:
         account(question.reading, nothing, question.now_ms),
         pixel_id=None,
         state=None,
+        predicted_ltv=sent,
         reason=NO_PIXEL,
         outcomes=Outcomes(),
     )
@@ -218,7 +241,7 @@ DESTINATIONS: Final = (
         "GET",
         "/v1/capi",
         "Purchase events to Meta: outcomes, latency, coverage of match keys",
-        partial(_answered, _capi),
+        capi,
         answer=CapiAccount,
         parameters=(PIXEL,),
     ),

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -458,3 +459,22 @@ async def test_the_docs_need_no_script_and_no_other_host(api: Api) -> None:
     assert "://" not in html.replace("https://example.myshopify.com", "")  # an example, no link
     assert "script-src" not in policy
     assert "/v1/rfm" in html
+
+
+@ON_ONE_STORE
+async def test_it_is_said_why_predictions_are_withheld(store: SqlStore, log: SqliteLog) -> None:
+    fill(store)
+    async with serving(store, log) as api:
+        answer = await api.answer("/v1/capi")
+        assert answer["predicted_ltv"] == {
+            "wanted": False,
+            "sent": False,
+            "reason": "META_SEND_PREDICTED_LTV is off",
+        }
+    wanting = replace(SETTINGS.shops[SHOP], sends_predicted_ltv=True)
+    async with serving(store, log, shops={SHOP: wanting}) as api:
+        answer = await api.answer("/v1/capi")
+        rfm = await api.answer("/v1/rfm")
+    withheld = rfm["ltv_first_orders"]["reason"]
+    assert withheld
+    assert answer["predicted_ltv"] == {"wanted": True, "sent": False, "reason": withheld}

@@ -13,8 +13,12 @@ from destinations.meta.errors import classify
 from destinations.meta.graph import appsecret_proof, events_body, events_url
 from destinations.meta.settings import CapiSettings
 from orderwire.doctor.outside import graph_line
+from orderwire.doctor.predictions import wants_predicted_ltv
+from orderwire.serve.answer_settings import rfm_settings
 from orderwire.serve.audits.step import Audited, Json, StepFailed, StepResult, TryAgain, last_four
+from orderwire.serve.predicted_ltv import fit_shop
 from processors.audits.run import Issue
+from query.endpoints.destinations import NO_PREDICTIONS
 
 TIMEOUT_S = 10.0
 SLOW_MS = 2_000
@@ -97,7 +101,7 @@ def test_connection(audited: Audited) -> StepResult:
 
 
 def pixel_info(audited: Audited) -> StepResult:
-    """Name, availability and when the pixel last fired."""
+    """Name, availability, when the pixel last fired, and whether events carry predictions."""
     capi = _capi(audited)
     fields = "id,name,last_fired_time,is_unavailable"
     pixel = _ask(audited, "GET", _pixel_url(capi), params={"fields": fields, **_proof(capi)})
@@ -119,15 +123,36 @@ def pixel_info(audited: Audited) -> StepResult:
                 "check that the shop's theme or app loads it, and that orderwire sends",
             )
         )
+    predicted = _predicted_ltv(audited)
+    if predicted["wanted"] and predicted["reason"] is not None:
+        issues.append(
+            Issue(
+                "info",
+                f"predicted_ltv is not sent: {predicted['reason']}",
+                "nothing to do: it begins by itself once the reason is gone; see GET /v1/capi",
+            )
+        )
     return StepResult(
         {
             "name": pixel.get("name"),
             "last_fired_time": fired,
             "is_unavailable": bool(pixel.get("is_unavailable", False)),
+            "predicted_ltv": predicted,
         },
         tuple(issues),
         {"pixel_name": pixel.get("name"), "last_fired_time": fired},
     )
+
+
+def _predicted_ltv(audited: Audited) -> Json:
+    """As `predicted_ltv` of `GET /v1/capi`."""
+    if not wants_predicted_ltv(audited.shop):
+        return {"wanted": False, "sent": False, "reason": NO_PREDICTIONS}
+    settings = rfm_settings(audited.shop, audited.settings.rfm_window_days)
+    with audited.store.snapshot() as snapshot:
+        found = fit_shop(snapshot, audited.shop.domain, settings)
+    reason = "no order has been counted yet" if found is None else found.reason
+    return {"wanted": True, "sent": reason is None, "reason": reason}
 
 
 STEPS = {

@@ -7,6 +7,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from aggregates.carts.answer.overview import CartSettings
+from orderwire.doctor.predictions import wants_predicted_ltv
 from orderwire.serve.accounts import shown
 from orderwire.serve.address import listen, sockets
 from orderwire.serve.answer_settings import budget_settings, rfm_settings
@@ -42,6 +43,7 @@ def api_settings(settings: Settings) -> ApiSettings:
         domain: ShopAnswerSettings(
             zone=shop.zone,
             accounts=tuple(shown(shop)),
+            sends_predicted_ltv=wants_predicted_ltv(shop),
             rfm=rfm_settings(shop, settings.rfm_window_days),
             carts=CartSettings(
                 abandoned_after_minutes=settings.abandoned_after_minutes, currency=shop.currency

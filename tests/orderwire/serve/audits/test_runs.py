@@ -89,7 +89,19 @@ async def test_an_audit_of_meta_sends_a_test_event_and_reads_the_pixel(
     assert TOKEN not in str(audit)
     assert connection["latency_ms"] > 0
     assert pixel["name"] == "Graph stand-in"
+    assert pixel["predicted_ltv"]["reason"] == "META_SEND_PREDICTED_LTV is off"
     assert audit["summary"]["pixel_id"] == PIXEL
+
+
+async def test_an_audit_of_meta_says_why_predictions_are_withheld(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    async with GraphStandIn(tokens={TOKEN: [PIXEL]}, clock=lambda: NOW_MS / 1000) as graph:
+        settings = settings_with(META_GRAPH_URL=graph.url, META_SEND_PREDICTED_LTV="true")
+        audit = await ran(settings, store, log, "capi")
+    reason = audit["steps"][-1]["result"]["predicted_ltv"]["reason"]
+    assert reason == "no order has been counted yet"
+    assert f"predicted_ltv is not sent: {reason}" in [each["message"] for each in audit["issues"]]
 
 
 async def test_without_a_test_event_code_nothing_is_sent(store: SqlStore, log: SqliteLog) -> None:
