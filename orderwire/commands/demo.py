@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
                 min=0, max=1, help="Share of the requests to Meta's stand-in that go wrong."
             ),
         ] = 0.0,
-        customers: Annotated[int, typer.Option(min=1, help="Customers with a past.")] = 600,
+        customers: Annotated[int, typer.Option(min=1, help="Customers with a past.")] = 1200,
         seed: Annotated[int, typer.Option(min=0, help="Another seed, another shop.")] = 1,
         receiver_port: Annotated[
             int | None,

@@ -10,18 +10,17 @@ import secrets
 import signal
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Coroutine, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from hashlib import blake2b
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import aiohttp
-import orjson
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.live import Live
 
 from orderwire.operation import standing
@@ -30,9 +29,17 @@ from orderwire.serve.registry import PROCESSORS
 from orderwire.serve.roles.query import api_settings
 from processors.engine.feed import Feed
 from query.as_of import Spans
-from simulator.demo import screen
+from simulator.demo import screen, spending
 from simulator.demo.admin_shop import AdminFeed, check_statement
-from simulator.demo.figures import RECENT, Aggregates, Figures, StoreReader, recent_percentiles
+from simulator.demo.figures import (
+    RECENT,
+    Aggregates,
+    Figures,
+    StoreReader,
+    predicted_ltv_text,
+    recent_percentiles,
+)
+from simulator.demo.introduction import WIDE, introduction
 from simulator.demo.stage import PIXEL, SHOP, ZONE, Stage, stage
 from simulator.proof import verify
 from simulator.servers.children import Children
@@ -42,10 +49,18 @@ from simulator.shop.mix import Mix
 from simulator.shop.sender import ShopSender, Traffic
 from simulator.shop.shop import ShopSimulator
 from stream.log.contract import LogError
-from stream.record import TOPICS, Record
+from stream.record import TOPICS
 from stream.store.contract import StoreError
 
+COMMANDS = "commands.txt"
 DRAW_S, LINE_S, SETTLED_S = 1.0, 3.0, 0.2
+HISTORY_PATIENCE_S = 5.0
+SPEND_DAYS = 60
+LIVE = 1
+"""The place of the live phase in lists by phase; history is 0."""
+REPEATED = frozenset({"duplicate", "retry"})
+PLACING = frozenset({"genuine", "late", "new_spelling", "eighteen_digits"})
+"""Kinds of an orders/create that is an order's first, but for a retry that overtakes it."""
 CONNECTIONS = 16
 CHECKOUT_DAYS = 13
 """How far back checkouts go: none expires (after 14 days) while somebody compares two states of it.
@@ -62,7 +77,8 @@ class DemoOptions:
     """Deliveries a second."""
     orders: int | None = None
     """End after so many live orders, and verify; None: run until a signal."""
-    customers: int = 600
+    customers: int = 1200
+    """Enough that more than 500 have ordered again, below which nothing is predicted."""
     history_days: int = 365
     seed: int = 1
     kafka: bool = False
@@ -94,12 +110,14 @@ class Demo:
         self._phase = "starting"
         self._traffic: list[Traffic] = []
         self._acknowledged_in: list[int] = []
-        self._orders = 0
+        self._orders = self._placed = self._repeated = 0
+        self._ltv = "-"
         self._acknowledged: Counter[str] = Counter()
         self._broken: dict[str, str] = {}
         self._aggregates: Aggregates | None = None
         self._graph: dict[str, object] = {}
         self._feed: AdminFeed | None = None
+        self._introduction: Callable[..., list[str]] = lambda **_: []
 
     async def run(self) -> int:
         """Returns 0 when stopped by a signal, or when every check is right; 1 if one is not.
@@ -137,8 +155,8 @@ class Demo:
         options = self._options
         screen.print_plain(
             self._console,
-            f"orderwire demo: starting {'Kafka, PostgreSQL, ' if options.kafka else ''}stand-ins "
-            f"for Meta and Shopify's Admin API, and `serve`, in {self._folder}",
+            f"orderwire demo: starting {'Kafka, PostgreSQL, ' if options.kafka else ''}"
+            f"stand-ins for Meta and Shopify, and serve, in {self._folder}",
         )
         async with stage(
             self._folder,
@@ -177,14 +195,14 @@ class Demo:
         async with self._shown(there, reader, feeds), _beside(feed.run()):
             self._feed = feed
             await self._send(there, history, "loading a year of orders", None)
-            await there.log.append(self._spend())
-            await self._until_settled(there, feeds, sent=False)
-            await asyncio.to_thread(reader.mark)
-            await self._send(
-                there, visits, f"live, {options.rate:g} deliveries a second", options.rate
-            )
-            self._phase = "all sent, waiting until everything has settled"
-            await self._until_settled(there, feeds)
+            await spending.report(there.log, self._shop, SPEND_DAYS)
+            # What history has sent to Meta is told apart from what the live phase sends.
+            await self._until_settled(there, feeds, min(options.patience_s, HISTORY_PATIENCE_S))
+            await asyncio.to_thread(reader.mark, time.time_ns() // 1_000_000)
+            async with _beside(spending.follow(there.log, self._shop)):
+                await self._send(there, visits, f"live, {options.rate:g} webhooks/s", options.rate)
+            self._phase = "all sent, settling"
+            await self._until_settled(there, feeds, options.patience_s)
             self._phase = "checking"
             await feed.drain()
             statement = await asyncio.to_thread(
@@ -215,6 +233,10 @@ class Demo:
 
         def acknowledged(delivery: Delivery) -> None:
             self._acknowledged_in[place] += 1
+            if delivery.kind in REPEATED:
+                self._repeated += 1
+            elif place == LIVE and delivery.topic == "orders/create" and delivery.kind in PLACING:
+                self._placed += 1
             if self._feed is not None:
                 self._feed.acknowledged(delivery)
             if self._options.orders is not None:
@@ -246,26 +268,6 @@ class Demo:
                 self._broken[delivery.webhook_id] = delivery.kind
             yield delivery
 
-    def _spend(self) -> list[Record]:
-        """Ad spend, as records."""
-        now_ms = time.time_ns() // 1_000_000
-        records = []
-        for row in self._shop.spend():
-            body = orjson.dumps(row)
-            digest = blake2b(body, digest_size=16).hexdigest()
-            headers = {"source": "spend", "topic": "spend", "shop": SHOP}
-            records.append(
-                Record(
-                    "spend",
-                    f"{SHOP}:{row['channel']}:{row['campaign_id']}",
-                    digest,
-                    now_ms,
-                    headers,
-                    body,
-                )
-            )
-        return records
-
     def _sent(self) -> verify.Sent:
         return verify.Sent(
             acknowledged=self._acknowledged,
@@ -275,23 +277,22 @@ class Demo:
         )
 
     async def _until_settled(
-        self, there: Stage, feeds: tuple[Feed, ...], *, sent: bool = True
+        self, there: Stage, feeds: tuple[Feed, ...], patience_s: float
     ) -> None:
-        """Return when every processor is at the end and (with `sent`) every event is with Meta,
-        twice in a row, since one may make the other busy; or when nothing has moved for
-        `patience_s`."""
+        """Return when every processor is at the end and every event is with Meta, twice in a row,
+        since one may make the other busy; or when nothing has moved for `patience_s`."""
         best, quiet, deadline = None, 0, 0.0
         while quiet < 2:
             spans = await _spans(there)
 
             def left(spans: Spans = spans) -> tuple[int, ...]:
                 with there.store.snapshot() as snapshot:
-                    return verify.left(feeds, snapshot, spans)[: 2 if sent else 1]
+                    return verify.left(feeds, snapshot, spans)[:2]
 
             now = await asyncio.to_thread(left)
             quiet = 0 if any(now) else quiet + 1
             if best is None or now < best:
-                best, deadline = now, time.monotonic() + self._options.patience_s
+                best, deadline = now, time.monotonic() + patience_s
             elif quiet == 0 and time.monotonic() > deadline:
                 return
             await asyncio.sleep(SETTLED_S)
@@ -310,8 +311,19 @@ class Demo:
         ).visit(self._now)[0]
         body = self._folder / "order.json"
         body.write_bytes(example.body)
-        for text in screen.introduction(there.ports, example, body, self._folder / "serve.log"):
+        self._introduction = partial(
+            introduction, there.ports, example, body, self._folder / "serve.log"
+        )
+        (self._folder / COMMANDS).write_text("\n".join(self._introduction()) + "\n")
+        self._print_introduction()
+
+    def _print_introduction(self) -> int:
+        """Returns its lines."""
+        width = self._console.width if self._console.is_terminal else WIDE
+        lines = self._introduction(width=width)
+        for text in lines:
             screen.print_plain(self._console, text)
+        return len(lines)
 
     @asynccontextmanager
     async def _shown(
@@ -338,17 +350,35 @@ class Demo:
                     self._console, screen.line(await self._figures(there, reader, feeds))
                 )
                 await asyncio.sleep(LINE_S)
-        with screen.no_echo(), Live(console=self._console, auto_refresh=False) as live:
+        above = len(self._introduction(width=self._console.width))
+        with screen.no_echo():
             while True:
-                live.update(
-                    screen.screen(await self._figures(there, reader, feeds), ending), refresh=True
-                )
-                await asyncio.sleep(DRAW_S)
+                size = self._console.size
+                with Live(console=self._console, auto_refresh=False) as live:
+                    while self._console.size == size:
+                        figures = await self._figures(there, reader, feeds)
+                        place = self._place(there, size, above, ending)
+                        live.update(screen.screen(figures, place), refresh=True)
+                        await asyncio.sleep(DRAW_S)
+                # What a terminal makes of the old screenful at a new width cannot be redrawn.
+                self._console.clear()
+                above = self._print_introduction()
+
+    def _place(
+        self, there: Stage, size: ConsoleDimensions, above: int, ending: str
+    ) -> screen.Place:
+        """Where the screenful goes; it names the file of commands where those scroll away."""
+        below = size.height - above
+        commands = f"commands: cat {self._folder / COMMANDS}" if below < screen.LINES else ""
+        dashboard = f"{there.ports.api_url}/"
+        return screen.Place(size.width, size.height, dashboard, ending, commands)
 
     async def _figures(self, there: Stage, reader: StoreReader, feeds: tuple[Feed, ...]) -> Figures:
         """A number that cannot be read now keeps its last value."""
         with suppress(aiohttp.ClientError, TimeoutError):
             self._graph = await there.graph_account()
+            if len(self._traffic) > LIVE:  # the models are fitted when asked for, once a minute
+                self._ltv = predicted_ltv_text(await there.answer("/v1/rfm"))
         with suppress(LogError, StoreError):
             spans = await _spans(there)
             self._aggregates = await asyncio.to_thread(
@@ -367,10 +397,12 @@ class Demo:
             statuses=statuses,
             history=history,
             live=live,
-            orders=self._orders,
+            repeated=self._repeated,
+            placed=self._placed,
             acked_ms=recent_percentiles(self._traffic[-1]) if self._traffic else (None, None),
             graph=self._graph,
             aggregates=self._aggregates,
+            predicted_ltv=self._ltv,
         )
 
 

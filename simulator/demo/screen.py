@@ -1,15 +1,14 @@
 """The demo's display: a screenful drawn every second on a terminal, elsewhere a line now and then.
 
-Addresses and commands are printed once above it, so that they can be copied. The screenful has 19
-lines and fits below them in a terminal of 100 x 30.
+From 100 columns on it has 19 lines and fits below the commands in 30; panels stand in two columns
+below 100 and in one below 76. What is too tall leaves out whole panels from the end.
 """
 
-import shlex
 import sys
 import termios
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from typing import NamedTuple
 
 from rich import box
 from rich.console import Console, Group, RenderableType
@@ -17,56 +16,115 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from aggregates.carts.answer.schema import States
-from simulator.demo.figures import Aggregates, Figures, money_text
-from simulator.demo.stage import SHOP, Ports
+from simulator.demo import panels
+from simulator.demo.figures import Figures
+from simulator.demo.introduction import WIDE
+from simulator.demo.panels import Row
 from simulator.proof.verify import Check
-from simulator.shop.delivery import Delivery
-from stream.money import MoneyJson
 
-Row = tuple[str, str | Text]
-BAR = 14
-SEGMENTS = 6
-"""Shown by name; the others are added up."""
+TWO_COLUMNS = 76
+LINES = 19
+"""Of the screenful from 100 columns on."""
+FRAME = 2
+"""Lines of a panel that are no rows."""
+INSIDE = 4
+"""Columns of a panel that are no text."""
 
 
-def introduction(ports: Ports, example: Delivery, body: Path, log: Path) -> list[str]:
-    """Addresses, and commands to try; `example` is an order whose body is in the file `body`."""
-    get = f"curl -s {ports.api_url}/v1"
+class Place(NamedTuple):
+    """Where the screenful is drawn, and what its head says beside the phase."""
+
+    width: int
+    height: int
+    dashboard: str
+    ending: str
+    """What ends the demo."""
+    commands: str = ""
+    """How to see the commands again, where they have scrolled away."""
+
+
+def screen(now: Figures, place: Place) -> RenderableType:
+    """The screenful."""
+    head = [f"dashboard {place.dashboard}", place.ending]
+    lines = [
+        Text.assemble(
+            " ", (clock(now.elapsed_s), "bold"), f"  {now.phase}", (f"   {head[0]}", "cyan")
+        )
+    ]
+    if place.width >= WIDE:
+        lines[0].append(f"   {head[1]}", "dim")
+    else:
+        lines.append(Text(f" {head[1]}", "dim"))
+    if place.commands:
+        lines.append(Text(f" {place.commands}", "dim", no_wrap=True, overflow="fold"))
+    drawn, left_out = _fitting(_rows(now, place.width), place.height - len(lines))
+    if left_out:
+        lines.append(Text(f" in a taller terminal: {', '.join(left_out)}", "dim"))
+    return Group(*lines, *drawn)
+
+
+class _Band(NamedTuple):
+    """Panels side by side."""
+
+    drawn: RenderableType
+    height: int
+    titles: tuple[str, ...]
+
+
+def _rows(now: Figures, width: int) -> list[_Band]:
+    shown = now.aggregates
+    webhooks = ("webhooks", panels.webhooks(now))
+    orders = ("orders, to Meta (a stand-in)", panels.orders(now))
+    latency = ("latency; parked, by reason", panels.latency(now))
+    if shown is None:
+        return _bands([webhooks, orders, latency], _columns(width))
+    inside = (width // 2 if width >= TWO_COLUMNS else width) - INSIDE
+    customers = (
+        f"RFM: {shown.customers:,} customers, {shown.orders:,} orders",
+        panels.customers(now, shown, inside),
+    )
+    carts = ("carts", panels.carts(shown))
+    budgets = ("ad budgets, 30 days", panels.budgets(shown, joined=width >= WIDE))
+    if width < WIDE:
+        return _bands([webhooks, orders, latency, customers, carts, budgets], _columns(width))
+    beside = Group(_panel(*carts), _panel(*budgets))
+    tall = max(len(customers[1]) + FRAME, len(carts[1]) + len(budgets[1]) + 2 * FRAME)
     return [
-        f"webhooks to {ports.webhooks}; log of serve: {log}",
-        f"dashboard {ports.api_url}/  API {ports.api_url}/docs  Try, in another terminal:",
-        f"  {get}/rfm     {get}/carts",
-        f"  {get}/budget  {get}/capi",
-        f"  {get}/status",
-        f"  curl -i {ports.webhooks} -H 'X-Shopify-Topic: {example.topic}' \\",
-        f"    -H 'X-Shopify-Shop-Domain: {SHOP}' -H 'X-Shopify-Webhook-Id: my-first-order' \\",
-        f"    -H 'X-Shopify-Hmac-Sha256: {example.headers['X-Shopify-Hmac-Sha256']}' \\",
-        f"    --data-binary @{shlex.quote(str(body))}",
-        f"  {get}/capi/orders/{example.key}   # what became of it",
-        f"  cd {shlex.quote(str(log.parent))}",
-        f"  {shlex.quote(sys.executable)} -m orderwire reconcile   # or doctor, backfill, …",
+        *_bands([webhooks, orders, latency], 3),
+        _Band(_beside(_panel(*customers), beside), tall, ("customers", "carts", "ad budgets")),
     ]
 
 
-def screen(now: Figures, ending: str) -> RenderableType:
-    """The screenful. `ending` says what ends the demo."""
-    head = Text.assemble(
-        " ", (clock(now.elapsed_s), "bold"), f"  {now.phase}", (f"   {ending}", "dim")
-    )
-    top = _beside(
-        _panel("webhooks", _webhooks(now)),
-        _panel("to Meta (a stand-in)", _meta(now)),
-        _panel("latency; parked, by reason", _latency(now)),
-    )
-    shown = now.aggregates
-    if shown is None:
-        return Group(head, top)
-    shop = Group(_panel("carts", _carts(shown)), _panel("ad budgets, 30 days", _budget(shown)))
-    customers = _panel(
-        f"RFM of {shown.customers:,} customers, {shown.orders:,} orders", _segments(shown)
-    )
-    return Group(head, top, _beside(customers, shop))
+def _columns(width: int) -> int:
+    return 3 if width >= WIDE else 2 if width >= TWO_COLUMNS else 1
+
+
+def _bands(parts: Sequence[tuple[str, list[Row]]], columns: int) -> list[_Band]:
+    bands = []
+    for first in range(0, len(parts), columns):
+        beside = parts[first : first + columns]
+        bands.append(
+            _Band(
+                _beside(*(_panel(*part) for part in beside)),
+                max(len(rows) for _, rows in beside) + FRAME,
+                tuple(title.partition(",")[0].partition(":")[0] for title, _ in beside),
+            )
+        )
+    return bands
+
+
+def _fitting(bands: Sequence[_Band], height: int) -> tuple[list[RenderableType], list[str]]:
+    """The bands that fit, at least the first; and the titles of the others, which take a line."""
+    if sum(band.height for band in bands) <= height:
+        return [band.drawn for band in bands], []
+    drawn: list[RenderableType] = []
+    used = 1
+    for place, band in enumerate(bands):
+        used += band.height
+        if used > height and place:
+            return drawn, [title for late in bands[place:] for title in late.titles]
+        drawn.append(band.drawn)
+    return drawn, []
 
 
 def line(now: Figures) -> str:
@@ -74,28 +132,31 @@ def line(now: Figures) -> str:
     refused = sum(count for status, count in now.statuses.items() if status != 200)
     parts = [
         (
-            f"{clock(now.elapsed_s)} {now.phase}: {now.history + now.live:,} acknowledged, "
-            f"{refused:,} refused"
+            f"{clock(now.elapsed_s)} {now.phase}: {now.history + now.live:,} acknowledged "
+            f"({now.repeated:,} of them again), {refused:,} refused"
         ),
         (
-            f"Meta: {now.graph.get('received', 0):,} received, {_rejected(now):,} rejected, "
+            f"Meta: {now.graph.get('received', 0):,} received, {panels.rejected(now):,} rejected, "
             f"{now.graph.get('duplicates', 0):,} duplicates"
         ),
-        f"ack p50 {_ms(now.acked_ms[0])}, p99 {_ms(now.acked_ms[1])}",
+        f"ack p50 {panels.ms(now.acked_ms[0])}, p99 {panels.ms(now.acked_ms[1])}",
     ]
     shown = now.aggregates
     if shown is not None:
         parts += [
-            f"webhook to Meta p50 {_ms(shown.to_meta_ms[0])}, p99 {_ms(shown.to_meta_ms[1])}",
+            (
+                f"webhook to Meta p50 {panels.ms(shown.to_meta_ms[0])}, "
+                f"p99 {panels.ms(shown.to_meta_ms[1])}"
+            ),
             "RFM: "
             + (
-                ", ".join(f"{count:,} {_words(name)}" for name, count in shown.segments[:3])
+                ", ".join(f"{count:,} {panels.words(name)}" for name, count in shown.segments[:3])
                 or "none yet"
             ),
             f"carts: {shown.carts.states.abandoned.carts:,} abandoned",
-            f"ROAS {_number(shown.budget.total.roas)}",
-            f"{_parked(shown):,} parked",
-            f"lag {_lag(shown)}",
+            f"ROAS {panels.number(shown.budget.total.roas)}",
+            f"{panels.parked(shown):,} parked",
+            f"lag {panels.lag(shown)}",
         ]
     return "; ".join(parts)
 
@@ -138,134 +199,6 @@ def no_echo() -> Iterator[None]:
 def clock(seconds: float) -> str:
     """`83` -> `01:23`."""
     return f"{int(seconds) // 60:02d}:{int(seconds) % 60:02d}"
-
-
-def _webhooks(now: Figures) -> list[Row]:
-    shown = now.aggregates
-    other = sum(count for status, count in now.statuses.items() if status not in (200, 400, 401))
-    return [
-        ("history loaded", f"{now.history:,}"),
-        ("acknowledged, live", Text(f"{now.live:,}", "bold green")),
-        ("orders made live", f"{now.orders:,}"),
-        ("bad signature, 401", f"{now.statuses.get(401, 0):,}"),
-        ("broken JSON, 400", f"{now.statuses.get(400, 0):,}"),
-        ("any other answer", Text(f"{other:,}", "bold red" if other else "")),
-        ("parked", "-" if shown is None else f"{_parked(shown):,}"),
-    ]
-
-
-def _meta(now: Figures) -> list[Row]:
-    shown, graph = now.aggregates, now.graph
-    conflicts, rejected = len(graph.get("conflicts", ())), _rejected(now)
-    return [
-        ("events received", Text(f"{graph.get('received', 0):,}", "bold green")),
-        ("in requests", f"{graph.get('requests', 0):,}"),
-        ("rejected", Text(f"{rejected:,}", "bold red" if rejected else "")),
-        ("duplicates", f"{graph.get('duplicates', 0):,}"),
-        ("contradictions", Text(f"{conflicts:,}", "bold red" if conflicts else "")),
-        ("waiting to be sent", "-" if shown is None else f"{shown.waiting:,}"),
-        (
-            "state",
-            "-"
-            if shown is None
-            else Text(shown.state, "" if shown.state == "sending" else "yellow"),
-        ),
-    ]
-
-
-def _latency(now: Figures) -> list[Row]:
-    shown = now.aggregates
-    p50, p99 = (None, None) if shown is None else shown.to_meta_ms
-    reasons = () if shown is None else shown.parked
-    return [
-        ("acknowledged p50", Text(_ms(now.acked_ms[0]), "bold")),
-        ("acknowledged p99", _ms(now.acked_ms[1])),
-        ("webhook to Meta p50", Text(_ms(p50), "bold")),
-        ("webhook to Meta p99", _ms(p99)),
-        ("records behind (lag)", "-" if shown is None else _lag(shown)),
-        *((_words(reason), f"{count:,}") for reason, count in reasons[:2]),
-        *[("", "")] * (2 - len(reasons[:2])),
-    ]
-
-
-def _segments(shown: Aggregates) -> list[Row]:
-    most = max((count for _, count in shown.segments), default=0) or 1
-    bars = [
-        (_words(name), count, round(BAR * count / most))
-        for name, count in shown.segments[:SEGMENTS]
-    ]
-    if rest := sum(count for _, count in shown.segments[SEGMENTS:]):
-        bars.append((f"{len(shown.segments) - SEGMENTS} others", rest, 0))
-    return [
-        (
-            name,
-            Text.assemble(
-                (f"{'█' * bar:<{BAR}}", "cyan"),
-                f" {count:>6,} {count / max(shown.customers, 1):4.0%}",
-            ),
-        )
-        for name, count, bar in bars
-    ] or [("none yet", "")]
-
-
-def _carts(shown: Aggregates) -> list[Row]:
-    states, potential = shown.carts.states, shown.carts.recovery_potential
-    return [
-        ("active / abandoned", f"{states.active.carts:,} / {states.abandoned.carts:,}"),
-        ("completed / recovered", f"{states.completed.carts:,} / {_recovered(states):,}"),
-        ("recovery potential", money_text(potential.expected)),
-    ]
-
-
-def _budget(shown: Aggregates) -> list[Row]:
-    total = shown.budget.total
-    return [
-        ("spend / ROAS", f"{money_text(total.spend)} / {_number(total.roas)}"),
-        (
-            "a day: now / advised",
-            f"{_amount(total.current_budget)} / {money_text(total.recommended_budget)}",
-        ),
-    ]
-
-
-def _recovered(states: States) -> int:
-    return states.recovered_direct.carts + states.recovered_assisted.carts
-
-
-def _rejected(now: Figures) -> int:
-    return sum(now.graph.get("rejected", {}).values())
-
-
-def _parked(shown: Aggregates) -> int:
-    return sum(count for _, count in shown.parked)
-
-
-def _lag(shown: Aggregates) -> str:
-    return "not known" if shown.lag is None else f"{shown.lag:,}"
-
-
-def _ms(value: float | None) -> str:
-    if value is None:
-        return "-"
-    return (
-        f"{value:.1f} ms"
-        if value < 100
-        else f"{value:,.0f} ms"
-        if value < 10_000
-        else f"{value / 1000:,.0f} s"
-    )
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
-
-
-def _amount(value: MoneyJson | None) -> str:
-    return money_text(value).partition(" ")[0]
-
-
-def _words(name: str) -> str:
-    return name.replace("_", " ")
 
 
 def _panel(title: str, rows: Sequence[Row]) -> Panel:

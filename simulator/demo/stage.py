@@ -25,7 +25,7 @@ from stream.store.sql.store import SqlStore
 SHOP = "demo.myshopify.com"
 PIXEL = "1234567890"
 ZONE = "Europe/Paris"
-BANKROLL, MARGIN = "400", "0.4"
+BANKROLL, MARGIN = "800", "0.4"
 """Per day in USD, and a fraction of revenue."""
 START_S = 60.0
 
@@ -82,6 +82,12 @@ class Stage:
         async with self.http.get(url, timeout=aiohttp.ClientTimeout(60 if events else 2)) as answer:
             account: dict[str, Any] = await answer.json()
             return account
+
+    async def answer(self, path: str) -> dict[str, Any]:
+        """An answer of the API. Raises aiohttp.ClientError, TimeoutError."""
+        async with self.http.get(f"{self.ports.api_url}{path}") as answer:
+            answered: dict[str, Any] = await answer.json(content_type=None)
+            return answered
 
 
 def shop_variables(ports: Ports, secret: str, log_url: str, store_url: str) -> dict[str, str]:

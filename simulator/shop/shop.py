@@ -9,7 +9,7 @@ from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import accumulate
 from random import Random
 from typing import Any, NamedTuple
@@ -84,10 +84,9 @@ class ShopSimulator:
         self._recent: list[Sale] = []
         self._open: list[_OpenCheckout] = []
         self._clock = self.now
-        self._campaign_days: defaultdict[ad_spend.CampaignDay, list[int]] = defaultdict(
-            lambda: [0, 0]
-        )
-        self._history_days = 0
+        self._past_days: defaultdict[ad_spend.CampaignDay, list[int]] = defaultdict(lambda: [0, 0])
+        self._live_days: defaultdict[ad_spend.CampaignDay, list[int]] = defaultdict(lambda: [0, 0])
+        self._first_day = self.now.date()
 
     # What was
 
@@ -99,7 +98,7 @@ class ShopSimulator:
         once, before any visit.
         """
         random = Random((self._seed << 8) ^ 0x3)
-        self._history_days = days
+        self._first_day = (self.now - timedelta(days=days)).date()
         span = days * 86_400.0
         bought: list[tuple[float, int]] = []
         for number in range(self._customers):
@@ -142,10 +141,7 @@ class ShopSimulator:
             started = at - timedelta(minutes=random.choice((3, 5, 12, 90, 600)))
             yield self._webhooks.checkout(sale, started, at, at, contact=True)
         self._place(sale)
-        if sale.arrival.campaign is not None:
-            day = self._campaign_days[sale.arrival.campaign.campaign_id, at.date()]
-            day[0] += sale.total
-            day[1] += 1
+        _credit(self._past_days, sale, at)
         drawn = random.random()
         changed = min(at + timedelta(days=random.uniform(0.5, 9)), self.now - timedelta(seconds=1))
         if changed > at and drawn < 0.08:
@@ -162,15 +158,17 @@ class ShopSimulator:
             self._webhooks.event_id(),
         )
 
-    def spend(self, days: int = 60) -> list[dict[str, Any]]:
-        """Bodies for the topic `spend`, one per campaign and day, up to today (docs/api.md,
-        "Records on spend"). Call it after `history`."""
+    def spend(self, days: int = 60, *, today: date | None = None) -> list[dict[str, Any]]:
+        """Bodies for the topic `spend`, one per campaign and day, `days` of them up to `today`
+        (docs/api.md, "Records on spend"). Call it after `history`, and again for a day on which
+        more was sold."""
+        last = today or self.now.date()
         return ad_spend.reports(
-            Random((self._seed << 8) ^ 0x4),
-            self._campaign_days,
-            self._history_days,
-            self.now.date(),
-            days,
+            self._seed,
+            self._past_days,
+            self._live_days,
+            (self._first_day, self.now.date()),
+            [last - timedelta(days=back) for back in range(days - 1, -1, -1)],
             products=self._products,
             currency=self.currency,
             time_zone=str(self.zone),
@@ -266,6 +264,7 @@ class ShopSimulator:
         if paid_later:
             sale.financial_status = "pending"
         self._place(sale)
+        _credit(self._live_days, sale, at)
         deliveries = [self._order("orders/create", sale, event_id)]
         if checkout_started is not None:
             deliveries.append(
@@ -402,3 +401,11 @@ class ShopSimulator:
             not sale.test and sale.cancelled is None, sale.kept
         )
         return self._webhooks.order(topic, sale, event_id)
+
+
+def _credit(days: defaultdict[ad_spend.CampaignDay, list[int]], sale: Sale, at: datetime) -> None:
+    """Count the sale for the campaign that brought it, on the shop's day of `at`."""
+    if sale.arrival.campaign is not None and not sale.test:
+        day = days[sale.arrival.campaign.campaign_id, at.date()]
+        day[0] += sale.total
+        day[1] += 1

@@ -12,6 +12,7 @@ import pytest
 
 from simulator.proof.oracle import expected_checkouts, expected_orders
 from simulator.shop import traffic
+from simulator.shop.catalogue import CAMPAIGNS
 from simulator.shop.delivery import Delivery
 from simulator.shop.mix import Mix
 from simulator.shop.people import person
@@ -213,6 +214,24 @@ def test_spend_has_a_row_per_campaign_and_day_up_to_today() -> None:
         float(row["spend"]) > 0 and row["currency"] == "USD" and row["time_zone"] == "Europe/Paris"
         for row in rows
     )
+
+
+def test_spend_follows_live_sales_so_that_roas_stays_where_it_was() -> None:
+    simulator = shop(customers=400)
+    list(simulator.history(90))
+    quiet = {row["campaign_id"]: row for row in simulator.spend(1)}
+    visits(simulator, 400)
+    busy = {row["campaign_id"]: row for row in simulator.spend(1)}
+    assert simulator.spend(1) == list(busy.values())
+    for campaign in CAMPAIGNS:
+        before, after = quiet[campaign.campaign_id], busy[campaign.campaign_id]
+        sold = after["platform_orders"] - before["platform_orders"]
+        assert sold > 0
+        spent = float(after["spend"]) - float(before["spend"])
+        assert spent > 0
+    revenue = sum(float(row["platform_revenue"]) for row in busy.values())
+    roas = revenue / sum(float(row["spend"]) for row in busy.values())
+    assert 1 < roas < 4, "the mean of the campaigns' own is 2.1"
 
 
 def test_orders_only_is_one_paid_order_per_visit() -> None:
