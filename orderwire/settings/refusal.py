@@ -12,6 +12,11 @@ REPLACED: Final[Mapping[str, str]] = {
 """Settings of older versions by variable, and what to set instead. In a table a name has no prefix.
 """
 
+NO_SHOP: Final = (
+    "no shop is configured: set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET, or write orderwire.toml "
+    "(see README.md); `orderwire demo` needs neither"
+)
+
 
 class ConfigurationError(Exception):
     """A setting is missing or makes no sense; the message says which and what to write."""

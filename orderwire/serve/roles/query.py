@@ -16,12 +16,11 @@ from orderwire.serve.exposing import exposing
 from orderwire.serve.feeds import feeds
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
 from orderwire.serve.live_settings import LiveSettings
-from orderwire.settings.program import ConfigurationError, Settings
-from orderwire.settings.sources import shop_domain
+from orderwire.serve.opening import reaches
+from orderwire.settings.program import Settings
 from processors.engine.feed import Feed
 from query.api_settings import ApiSettings, ShopAnswerSettings
 from query.app import make_app
-from query.auth import Reach, Unprotected, check_bind, parse_tokens
 from query.services import SERVICES
 
 DRAIN_S = 5.0
@@ -29,16 +28,7 @@ DRAIN_S = 5.0
 
 def api_settings(settings: Settings) -> ApiSettings:
     """The settings of the API. Raises ConfigurationError."""
-    try:
-        tokens = {
-            token: Reach(None if reach.shops is None else frozenset(map(shop_domain, reach.shops)))
-            for token, reach in parse_tokens(settings.api_tokens.get_secret_value()).items()
-        }
-        check_bind(settings.api_address.host, tokens)
-    except Unprotected as error:
-        raise ConfigurationError(str(error)) from None
-    except ValueError as error:
-        raise ConfigurationError(f"ORDERWIRE_API_TOKENS: {error}") from None
+    tokens = reaches(settings)
     shops = {
         domain: ShopAnswerSettings(
             zone=shop.zone,

@@ -28,6 +28,7 @@ from orderwire.serve.open_files import connections, raise_limit
 from orderwire.serve.zones import zones
 from orderwire.settings.destinations import META
 from orderwire.settings.program import ConfigurationError, Settings
+from orderwire.settings.refusal import NO_SHOP
 from stream.log.contract import Unavailable
 from stream.metrics import ReceiverMetrics
 from stream.store.sql.plain import PlainStore
@@ -40,10 +41,7 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
     if no shop is configured."""
     settings = live.now
     if not settings.shops:
-        raise ConfigurationError(
-            "no shop is configured: set SHOPIFY_SHOP and SHOPIFY_WEBHOOK_SECRET, or write "
-            "orderwire.toml (see README.md)"
-        )
+        raise ConfigurationError(NO_SHOP)
     # On Kafka several receivers share the port, and the kernel spreads connections among them.
     bound = await sockets(settings.receiver_address, stop, shared=settings.on_kafka)
     if stop.is_set():
