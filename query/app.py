@@ -10,6 +10,7 @@ import structlog
 from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry
 
+from aggregates.bad_cells import BadCells
 from aggregates.bad_parameter import BadParameter
 from query.api_settings import ApiSettings, ShopAnswerSettings
 from query.auth import ApiTokens, Reach, check_host, check_origin
@@ -22,7 +23,7 @@ from query.problem import Problem, bad_parameter
 from query.route import ApiRoute, Asked
 from query.services import SERVICES, ApiServices, authorise_request
 from stream.log.contract import Log, LogError
-from stream.store.contract import Store, StoreError
+from stream.store.contract import Store, StoreError, Unstorable
 
 Handle = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAX_BODY: Final = 1 << 20
@@ -214,6 +215,14 @@ def _problem(error: Exception, request: web.Request) -> Problem:
             )
         case web.HTTPNotFound():
             return Problem(404, "not-found", "there is nothing at this path", "see /docs")
+        case BadCells() | Unstorable():
+            log.error("numbers out of range", route=request.get(ROUTE, ""), error=str(error))
+            return Problem(
+                500,
+                "out-of-range",
+                f"this shop's answer cannot be counted: {error}",
+                "run `orderwire rebuild` for this shop; `orderwire status` names what was parked",
+            )
         case StoreError() | LogError():
             log.warning("question not answered", route=request.get(ROUTE, ""), error=str(error))
             headers = {hdrs.RETRY_AFTER: str(RETRY_AFTER_S)}

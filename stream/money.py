@@ -34,7 +34,14 @@ not in ISO 4217 (shopify.dev: admin-graphql, CurrencyCode; Shopify/money: `confi
 currency_non_iso.json`)."""
 
 MOST_DIGITS = 15
-"""Before the point. Sums of such amounts still are 64-bit integers."""
+"""Before the point, of an amount that can be read."""
+MOST_UNITS: Final = 10**14
+"""Minor units that one amount may count. 92,000 such amounts are a 64-bit integer, so sums stay
+whole numbers; in the weakest currencies it is still a million dollars."""
+
+
+class TooLarge(ValueError):
+    """A number, and more of it than an amount may have."""
 
 
 class MoneyJson(TypedDict):
@@ -103,8 +110,10 @@ def minor(amount: str | int | float | Decimal, currency: str) -> int:
         value = Decimal(str(amount).strip())
     except InvalidOperation:
         raise ValueError("an amount of money is not a number") from None
-    if not value.is_finite() or abs(value) >= 10**MOST_DIGITS:
-        raise ValueError(f"an amount of money is not a finite number below 1e{MOST_DIGITS}")
+    if not value.is_finite():
+        raise ValueError("an amount of money is not a finite number")
+    if abs(value) >= 10**MOST_DIGITS:
+        raise TooLarge(f"an amount of money is not below 1e{MOST_DIGITS}")
     return int((value * scale).to_integral_value(ROUND_HALF_EVEN))
 
 

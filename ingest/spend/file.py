@@ -11,7 +11,7 @@ from typing import Final
 from ingest.spend.campaign_day import CampaignDay
 from ingest.spend.columns import Columns, recognise
 from ingest.spend.written import Unreadable, bare, day, day_first, decimal_mark, number
-from stream.money import is_known
+from stream.money import MOST_UNITS, is_known, minor
 
 HEADER_WITHIN: Final = 20
 """Google writes a title and the dates of the report above the header."""
@@ -147,7 +147,7 @@ class _Reader:
                 if twin != line and found.spend:
                     raise Unreadable(f"the same as line {twin}")
                 known = days.get(found.key)
-                days[found.key] = found if known is None else _together(known, found)
+                days[found.key] = _countable(found if known is None else _together(known, found))
             except (Unreadable, ValueError) as error:
                 bad.append(BadLine(line, str(error)))
         return Report(list(days.values()), bad, read, totals, self._columns.platform)
@@ -227,6 +227,18 @@ def _bounded(amount: Decimal) -> Decimal:
     if abs(amount) >= MOST:
         raise Unreadable("an amount is too large")
     return amount
+
+
+def _countable(day: CampaignDay) -> CampaignDay:
+    """Raises Unreadable for what would be parked."""
+    for name in ("spend", "platform_revenue"):
+        money = getattr(day, name)
+        if money is not None and abs(minor(money, day.currency)) > MOST_UNITS:
+            raise Unreadable(f"{name} is too large to be counted")
+    for name in ("impressions", "clicks", "platform_orders"):
+        if (getattr(day, name) or 0) > MOST:
+            raise Unreadable(f"{name} is too large to be counted")
+    return day
 
 
 def _moment(text: str) -> str:

@@ -11,9 +11,10 @@ from typing import Any, Generic, TypeVar
 from processors.engine.decoding import Decoded, Failed, by_shop, events_of
 from processors.engine.processor import Processor
 from processors.shopify.tolerance import Rejected
-from stream.store.contract import StoreError, Transaction, Unstorable
+from stream.store.contract import OutOfRange, StoreError, Transaction, Unstorable
 
 Event = TypeVar("Event")
+SUM_OUT_OF_RANGE = "sum_out_of_range"
 
 
 @dataclass(slots=True)
@@ -92,5 +93,7 @@ def _reason(error: Exception) -> Rejected:
     ours."""
     if isinstance(error, Rejected):
         return error
+    if isinstance(error, OutOfRange):
+        return Rejected(SUM_OUT_OF_RANGE, str(error))
     name = f"fold_failed_{type(error).__name__}"
     return Rejected(name) if isinstance(error, Unstorable) else Failed(name)

@@ -25,11 +25,14 @@ from stream.store.contract import (
     StoreBroken,
     StoreError,
     Transaction,
+    Unstorable,
 )
 
 log = structlog.get_logger()
 
 NONE: Final = -1
+NOT_THE_FORMULA_S: Final = (StoreError, Unstorable, Rejected)
+"""What a projection raises because of the database, or of one record."""
 NOWHERE: Final[CountedCells] = ()
 
 
@@ -317,7 +320,7 @@ class ProjectionWork:
         if projection.name not in self._failed:
             try:
                 return source.apply(self._transaction, work, now_ms)
-            except (StoreError, Rejected):
+            except NOT_THE_FORMULA_S:
                 raise
             except Exception:
                 self._failed.add(projection.name)
@@ -327,7 +330,7 @@ class ProjectionWork:
             try:
                 with self._transaction.savepoint():
                     source.apply(self._transaction, its_work, now_ms)
-            except (StoreError, Rejected):
+            except NOT_THE_FORMULA_S:
                 raise
             except Exception as error:
                 self._stop(projection, shop, error)

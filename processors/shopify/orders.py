@@ -19,10 +19,11 @@ from processors.shopify.graphql.envelope import (
 )
 from processors.shopify.raw_order import RawOrder
 from processors.shopify.reading import read
+from processors.shopify.refunds import FIELD, refund, refund_currency
 from processors.shopify.refunds import Refund as Refund
-from processors.shopify.refunds import refund, refund_currency
 from processors.shopify.tolerance import (
     Rejected,
+    bounded,
     currency_code,
     identifier,
     lacking,
@@ -195,6 +196,7 @@ def order(record: Record, zones: Zones, *, with_facts: bool = False) -> Order:
         )
         if r is not None
     }
+    bounded(sum(each.amount for each in refunds.values()), FIELD)
     if current is None:
         current = max(0, total - sum(r.returned for r in refunds.values()))
     name, country, province, detail = facts(raw, currency) if with_facts else NO_FACTS

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from processors.shopify.tolerance import (
     Rejected,
+    bounded,
     currency_code,
     identifier,
     mapping,
@@ -35,6 +36,10 @@ FEES = ("total_duties_set", "total_additional_fees_set")
 """What else it took back, beside lists."""
 ADJUSTMENTS = ("order_adjustments", ("amount_set", "tax_amount_set"))
 """How the money differed from the worth, in the same form."""
+
+
+FIELD = "refunds"
+"""Names the sums in the reason why a record is parked."""
 
 
 class Side(NamedTuple):
@@ -115,7 +120,7 @@ def refund(
         paid_back = _sum(paid.get(currency, ()), currency)
     else:
         paid_back = returned - adjusted(body, shop)
-    return Refund(refund_id, max(paid_back, 0), returned)
+    return Refund(refund_id, bounded(max(paid_back, 0), FIELD), bounded(returned, FIELD))
 
 
 def _taxes_were_added(body: Mapping[str, Any], paid: Mapping[str, Sequence[Any]]) -> bool:

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from stream.money import is_known, minor
+from stream.money import MOST_UNITS, TooLarge, is_known, minor
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND, MILLISECOND = timedelta(microseconds=1), timedelta(milliseconds=1)
@@ -120,10 +120,31 @@ def money(value: Any, currency: str, field: str) -> int | None:
         return None
     if isinstance(value, str | int | float) and not isinstance(value, bool):
         try:
-            return minor(value, currency)
+            units = minor(value, currency)
+        except TooLarge:
+            raise out_of_range(field) from None
         except ValueError:
-            pass
+            raise Rejected(
+                "malformed_money", f"{field} is a {shape(value)}, not an amount"
+            ) from None
+        return bounded(units, field)
     raise Rejected("malformed_money", f"{field} is a {shape(value)}, not an amount")
+
+
+def bounded(units: int, field: str) -> int:
+    """Minor units of one order, checkout or report, if they can be counted. Raises Rejected."""
+    if -MOST_UNITS <= units <= MOST_UNITS:
+        return units
+    raise out_of_range(field)
+
+
+def out_of_range(field: str) -> Rejected:
+    """The rejection of a number too large to be counted; the reason names the field."""
+    return Rejected(
+        f"out_of_range:{field.replace(' ', '_')}",
+        f"{field} is beyond what one record may count: correct it where it was entered, and"
+        " discard this record",
+    )
 
 
 def micros(moment: datetime) -> int:

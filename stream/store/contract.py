@@ -8,6 +8,7 @@ implements it; `tests/contracts/store.py` checks it.
     ├── Incompatible       the schema is newer than this program: upgrade
     └── StoreBroken        damaged, or a table or permission is missing: stop
     Unstorable (ValueError) the database cannot hold a value: park the record
+    └── OutOfRange              a number, or a sum in a cell, is beyond 64 bits
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -38,6 +39,10 @@ class StoreBroken(StoreError):
 class Unstorable(ValueError):
     """A value that the database cannot hold (longer than an index takes, a NUL, out of range). The
     transaction was rolled back."""
+
+
+class OutOfRange(Unstorable):
+    """A number, or the sum that a cell would hold, is beyond 64 bits."""
 
 
 class Fenced(StoreError):

@@ -107,7 +107,7 @@ def test_an_amount_is_above_an_edge_exactly_when_its_own_edge_is(units: int, edg
 @pytest.mark.parametrize(
     "amount", ["1000000000000000.00", "90000000000000000.00", "1e15", 10**15, "-1000000000000000"]
 )
-def test_an_amount_whose_sums_would_be_no_64_bit_integers_is_refused_in_every_form(
+def test_an_amount_with_too_many_digits_is_refused_in_every_form(
     amount: str | int,
 ) -> None:
     with pytest.raises(ValueError, match="1e15"):

@@ -3,6 +3,7 @@ spend")."""
 
 import hashlib
 from datetime import date
+from math import inf
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -15,13 +16,15 @@ from processors.shopify.tolerance import (
     currency_code,
     micros,
     money,
+    out_of_range,
     shape,
     text,
     timestamp,
 )
 from stream.record import Entry
 
-COUNT_LIMIT: Final = 1 << 53
+COUNT_LIMIT: Final = 10**12
+"""Events of a campaign and day; sums of nine million such reports are 64-bit integers."""
 
 
 class SpendRow(NamedTuple):
@@ -73,7 +76,9 @@ def _count(value: Any, field: str) -> int | None:
         )
     except (ValueError, OverflowError):
         number = -1.0
-    if not 0 <= number < COUNT_LIMIT:
+    if COUNT_LIMIT < number < inf:
+        raise out_of_range(field)
+    if not 0 <= number <= COUNT_LIMIT:
         raise Rejected("malformed_count", f"{field} is a {shape(value)}, not a number of events")
     return round(number)
 

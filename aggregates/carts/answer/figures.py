@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from aggregates.arrays import Floats, Ints
+from aggregates.arrays import Floats, Ints, total
 from aggregates.carts.answer.histogram import (
     SHOPIFY_MINUTES,
     STRATA,
@@ -150,19 +150,19 @@ def figures(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) 
     )
 
     states = {
-        name: (int(closed_carts[state == name].sum()), int(closed_value[state == name].sum()))
+        name: (int(closed_carts[state == name].sum()), total(closed_value[state == name]))
         for name in CLOSED_STATES
     }
     is_open, is_over = expired == 0, expired == 1
     abandoned = is_open & (idle_t == 1)
     states["active"] = (
         int(carts[is_open & ~abandoned].sum()),
-        int(value[is_open & ~abandoned].sum()),
+        total(value[is_open & ~abandoned]),
     )
-    states["abandoned"] = int(carts[abandoned].sum()), int(value[abandoned].sum())
+    states["abandoned"] = int(carts[abandoned].sum()), total(value[abandoned])
     states["expired"] = (
         states["expired"][0] + int(carts[is_over].sum()),
-        states["expired"][1] + int(value[is_over].sum()),
+        states["expired"][1] + total(value[is_over]),
     )
 
     young, young_contact = _young(snapshot, scope, now_ms, after_ms)
@@ -204,7 +204,7 @@ def figures(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) 
             int(closed_idled[closed_contact == 1].sum()) + int(carts[was_10].sum()),
             with_contact - young_contact,
         ),
-        recovered_revenue=int((revenue + closed_value - ordered)[direct].sum()),
+        recovered_revenue=total(revenue[direct]) + total((closed_value - ordered)[direct]),
         cohort_hour=np.concatenate((cohorts[0], (bucket[first] * BUCKET_MS + after_ms) // HOUR_MS)),
         cohort_outcome=np.concatenate((cohorts[1], np.full(int(first.sum()), NOT_RECOVERED))),
         cohort_carts=np.concatenate((cohorts[2], carts[first])),

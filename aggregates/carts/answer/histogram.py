@@ -111,8 +111,8 @@ def columns(rows: list[Any], width: int) -> list[Ints]:
 
 def summed(cell: Ints, measure: Ints, size: int) -> Ints:
     """`measure` summed by cell number, [size]; exact below 2**53."""
-    total: Floats = np.bincount(cell, measure, size).astype(np.float64)
-    return np.rint(total).astype(np.int64)
+    by_cell: Floats = np.bincount(cell, measure, size).astype(np.float64)
+    return np.rint(by_cell).astype(np.int64)
 
 
 def stratum_of(value_bin: Ints, returning: Ints, band_ends: tuple[int, int]) -> Ints:

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from aggregates.arrays import Floats, Ints
+from aggregates.arrays import Floats, Ints, total
 from aggregates.carts.answer.histogram import STRATA, Bools, Open
 from aggregates.carts.answer.survival import (
     BUCKET_H,
@@ -52,9 +52,9 @@ def realised_share(carted: Ints, realised: Ints, completions: Ints) -> Floats:
     """rho per stratum, 0..1: value paid over value carted of completed carts (minor units), shrunk
     to the shop's and that to 1."""
     count = int(completions.sum())
-    mean = float(carted.sum()) / count if count else 1.0
+    mean = float(total(carted)) / count if count else 1.0
     pseudo = RHO_WEIGHT * max(mean, 1e-9)
-    pooled = (float(realised.sum()) + pseudo) / (float(carted.sum()) + pseudo)
+    pooled = (float(total(realised)) + pseudo) / (float(total(carted)) + pseudo)
     return np.clip((realised + pseudo * pooled) / (carted + pseudo), 0.0, 1.0)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from aggregates.arrays import Ints
+from aggregates.bad_cells import BadCells
 from stream.store.contract import Cells, Snapshot
 
 PAGE: Final = 5_000
@@ -115,10 +116,14 @@ class CellArrays:
         self._cells = cells
         self._watermark: int | None = None
         self._shops: dict[str, Columns] = {}
+        self._bad: set[str] = set()
+        """Shops with a cell that is no whole number of its column's width."""
         self._empty = Columns.of(cells, _columns(cells, []))
 
     def of(self, shop: str) -> Columns:
-        """The shop's cells as last refreshed."""
+        """The shop's cells as last refreshed. Raises BadCells."""
+        if shop in self._bad:
+            raise BadCells(self._cells.table)
         return self._shops.get(shop, self._empty)
 
     def refresh(self, snapshot: Snapshot) -> None:
@@ -129,26 +134,53 @@ class CellArrays:
         if self._watermark is None:
             self._replace(_pages(snapshot, self._cells))
         elif changes.complete:
-            self._replace(_by_shop(self._cells, changes.rows))
+            self._replace(_by_shop(changes.rows))
         else:
-            for shop, columns in _by_shop(self._cells, changes.rows):
-                self._shops[shop] = self.of(shop).merged(columns)
+            for shop, rows in _by_shop(changes.rows):
+                if shop in self._bad:
+                    self._read_again(snapshot, shop)
+                elif (columns := self._read(shop, rows)) is not None:
+                    self._shops[shop] = self.of(shop).merged(columns)
         self._watermark = changes.watermark
 
-    def _replace(self, pages: Iterable[tuple[str, Sequence[Ints]]]) -> None:
+    def _read(self, shop: str, rows: Sequence[Any]) -> list[Ints] | None:
+        """Columns of these rows; None if a number is out of range, which is this shop's alone."""
+        try:
+            return _columns(self._cells, rows)
+        except (OverflowError, TypeError, ValueError):
+            self._bad.add(shop)
+            return None
+
+    def _read_again(self, snapshot: Snapshot, shop: str) -> None:
+        """Read all cells of a bad shop, of which some have changed."""
+        columns = ", ".join((*self._cells.key, *self._cells.measures))
+        sql = f"SELECT {columns} FROM {self._cells.table} WHERE shop = :shop"
+        found = self._read(shop, snapshot.query(sql, shop=shop))
+        if found is not None:
+            self._shops[shop] = Columns.of(self._cells, found, self._version(shop) + 1)
+            self._bad.discard(shop)
+
+    def _version(self, shop: str) -> int:
+        return self._shops.get(shop, self._empty).version
+
+    def _replace(self, pages: Iterable[tuple[str, Sequence[Any]]]) -> None:
+        self._bad.clear()
         found: dict[str, list[Sequence[Ints]]] = {}
-        for shop, columns in pages:
-            found.setdefault(shop, []).append(columns)
+        for shop, rows in pages:
+            columns = self._read(shop, rows)
+            found.setdefault(shop, []).extend([columns] if columns is not None else [])
         for shop in {*self._shops, *found}:
-            parts = found.pop(shop, [_columns(self._cells, [])])
-            columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
-            self._shops[shop] = Columns.of(self._cells, columns, self.of(shop).version + 1)
+            parts = found.pop(shop, []) or [_columns(self._cells, [])]
+            joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
+            self._shops[shop] = Columns.of(self._cells, joined, self._version(shop) + 1)
 
 
 def _columns(cells: Cells, rows: Iterable[Any]) -> list[Ints]:
     """Key columns and measures of rows that begin with their shop."""
     names = (*cells.key[1:], *cells.measures)
     columns: Sequence[Sequence[int]] = list(zip(*rows, strict=True))[1:] or [()] * len(names)
+    if any(set(map(type, column)) - {int} for column in columns):
+        raise TypeError("a cell is no whole number")  # NumPy would cut a float off.
     return [
         np.array(column, dtype=np.int64 if name in MONEY else np.int32)
         for name, column in zip(names, columns, strict=True)
@@ -163,14 +195,14 @@ def _live(measures: Sequence[Ints]) -> npt.NDArray[np.bool_]:
     return live
 
 
-def _by_shop(cells: Cells, rows: Sequence[Any]) -> list[tuple[str, list[Ints]]]:
+def _by_shop(rows: Sequence[Any]) -> list[tuple[str, list[Any]]]:
     by_shop: dict[str, list[Any]] = {}
     for row in rows:
         by_shop.setdefault(row[0], []).append(row)
-    return [(shop, _columns(cells, its_rows)) for shop, its_rows in by_shop.items()]
+    return list(by_shop.items())
 
 
-def _pages(snapshot: Snapshot, cells: Cells) -> Iterator[tuple[str, list[Ints]]]:
+def _pages(snapshot: Snapshot, cells: Cells) -> Iterator[tuple[str, list[Any]]]:
     """The whole table, `PAGE` rows at a time, in the order of its key."""
     columns, key = ", ".join((*cells.key, *cells.measures)), ", ".join(cells.key)
     names = ", ".join(f":{name}" for name in cells.key)
@@ -182,7 +214,7 @@ def _pages(snapshot: Snapshot, cells: Cells) -> Iterator[tuple[str, list[Ints]]]
             **(last or {}),
         )
         for shop, its_rows in groupby(rows, key=lambda row: str(row[0])):
-            yield shop, _columns(cells, its_rows)
+            yield shop, list(its_rows)
         if len(rows) < PAGE:
             return
         last = dict(zip(cells.key, rows[-1], strict=False))

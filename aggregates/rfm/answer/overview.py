@@ -9,6 +9,7 @@ from typing import Final
 
 import numpy as np
 
+from aggregates.bad_cells import BadCells
 from aggregates.rfm.answer import schema
 from aggregates.rfm.answer.cell_arrays import CellArrays, Columns
 from aggregates.rfm.answer.churn import Churn, churn, ltv_simple
@@ -83,12 +84,15 @@ class RfmArrays:
         self._store, self._lock = store, threading.Lock()
         self._arrays = tuple(CellArrays(table) for table in TABLES)
         self._views: dict[str, RfmView] = {}
+        self._bad: dict[str, BadCells] = {}
         self._positions: tuple[Position, ...] = ()
         self._scores: dict[str, tuple[Columns, int, RfmScores]] = {}
         self.loaded = False
 
     def view(self, shop: str) -> RfmView:
-        """The shop as last refreshed."""
+        """The shop as last refreshed. Raises BadCells."""
+        if (bad := self._bad.get(shop)) is not None:
+            raise BadCells(bad.table)
         return self._views.get(shop) or self._view(
             shop, shop, "", None, exact=True, left_out=(0, 0, 0)
         )
@@ -141,20 +145,20 @@ class RfmArrays:
         )
         live = live_keys(snapshot, NAME)
         self._positions = tuple(snapshot.positions(MANIFEST.feeds[0].processor))
-        self._views = {
-            live[key]: self._view(
-                live[key],
-                key,
-                currency,
-                day,
-                exact=bool(exact),
-                left_out=(*nobody.get(key, (0, 0)), foreign.get(key, 0)),
-            )
-            for key, currency, day, exact in snapshot.query(
-                "SELECT shop, currency, as_of_day, exact FROM rfm_shop"
-            )
-            if key in live
-        }
+        views, bad = {}, {}
+        for key, currency, day, exact in snapshot.query(
+            "SELECT shop, currency, as_of_day, exact FROM rfm_shop"
+        ):
+            if key not in live:
+                continue
+            shop, left_out = live[key], (*nobody.get(key, (0, 0)), foreign.get(key, 0))
+            try:
+                views[shop] = self._view(
+                    shop, key, currency, day, exact=bool(exact), left_out=left_out
+                )
+            except BadCells as error:  # One shop's bad number fails that shop's answers only.
+                bad[shop] = error
+        self._views, self._bad = views, bad
         self.loaded = True
 
     def _view(

@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from aggregates.arrays import Floats, Ints
+from aggregates.arrays import EXACT_BELOW, Floats, Ints, total, totals
 from aggregates.rfm.answer.segments import (
     NEW,
     NEW_RECENCY_DAYS,
@@ -105,7 +105,7 @@ def rfm(
     n, total_orders, total_revenue = (
         int(customers.sum()),
         int(order_count.sum()),
-        int(revenue.sum()),
+        total(revenue),
     )
     if n < MIN_CUSTOMERS:
         return RfmScores(
@@ -131,11 +131,14 @@ def rfm(
         cube += np.multiply((orders > counts[k]).view(np.int8), 5, out=step)
         cube += (monetary > money[k]).view(np.int8)
     people = _whole(_counted(lambda block: cube[block], customers, 125)).reshape(5, 5, 5)
-    taken = _whole(_counted(lambda block: cube[block], revenue, 125)).reshape(5, 5, 5)
-    grid = tuple(tuple(_by_fm(people[r], taken[r])) for r in range(5))
+    if total_revenue < EXACT_BELOW:
+        taken = [int(each) for each in _whole(_counted(lambda block: cube[block], revenue, 125))]
+    else:
+        taken = totals(cube, revenue, 125)
+    grid = tuple(tuple(_by_fm(people[r], taken[25 * r : 25 * r + 25])) for r in range(5))
     # The day of the first order matters only for R 5 with F and M 1.
     new = (cube == 100) & (newcomer == 1) & (last_day >= asof_day - NEW_RECENCY_DAYS)
-    who_are_new = GroupTotals(int(customers[new].sum()), int(revenue[new].sum()))
+    who_are_new = GroupTotals(int(customers[new].sum()), total(revenue[new]))
     return RfmScores(
         customers=n,
         orders=total_orders,
@@ -221,9 +224,11 @@ def _counted(indices: Callable[[slice], IntArray], weights: Ints, size: int) -> 
     return total
 
 
-def _by_fm(people: Ints, taken: Ints) -> list[GroupTotals]:
-    customers, revenue = np.bincount(_FM, people.ravel(), 5), np.bincount(_FM, taken.ravel(), 5)
-    return [GroupTotals(int(n), int(money)) for n, money in zip(customers, revenue, strict=True)]
+def _by_fm(people: Ints, taken: Sequence[int]) -> list[GroupTotals]:
+    customers, revenue = np.bincount(_FM, people.ravel(), 5), [0] * 5
+    for fm, money in zip(_FM, taken, strict=True):
+        revenue[fm] += money
+    return [GroupTotals(int(n), money) for n, money in zip(customers, revenue, strict=True)]
 
 
 def _by_segment(

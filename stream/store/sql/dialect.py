@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import msgspec
 import sqlalchemy as sa
 
-from stream.store.contract import Cells, Conflict, Key, StoreUnavailable
+from stream.store.contract import Cells, Conflict, Key, OutOfRange, StoreUnavailable
 from stream.store.sql import sqlite_owner
 from stream.store.sql.arrays import literal
 from stream.store.sql.plain import KEEPALIVE
@@ -142,6 +142,13 @@ def _sum(cells: Cells) -> str:
     return f" ON CONFLICT ({', '.join(cells.key)}) DO UPDATE SET {sums}"
 
 
+def _executemany(c: Driver, sql: str, rows: Sequence[Any]) -> None:
+    try:
+        c.executemany(sql, rows)
+    except OverflowError:  # The driver's own, before SQLite sees the number.
+        raise OutOfRange("a number is beyond 64 bits") from None
+
+
 class Sqlite:
     """One file, one writer at a time, readers beside it.
 
@@ -255,7 +262,8 @@ class Sqlite:
         self, c: Driver, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]
     ) -> None:
         values = ", ".join("?" * len(fields))
-        c.executemany(
+        _executemany(
+            c,
             f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({values})" + _update(fields, key),
             rows,
         )
@@ -268,7 +276,8 @@ class Sqlite:
     def add(self, c: Driver, cells: Cells, rows: Sequence[Any]) -> None:
         columns = (*cells.key, *cells.measures)
         values = ", ".join("?" * len(columns))
-        c.executemany(
+        _executemany(
+            c,
             f"INSERT INTO {cells.table} ({', '.join(columns)}) VALUES ({values})" + _sum(cells),
             rows,
         )

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import exc
 
-from stream.store.contract import StoreBroken, StoreUnavailable, Unstorable
+from stream.store.contract import OutOfRange, StoreBroken, StoreUnavailable, Unstorable
 
 PASSING_CLASSES = ("08", "40", "53", "55", "57", "58")
 """Connection, transaction rolled back, insufficient resources, object not ready, operator
@@ -27,6 +27,12 @@ PASSING_CODES = (
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_PROTOCOL,
 )
+BEYOND_64_BITS = "22003"
+NOT_AN_INTEGER = 3091
+"""SQLITE_CONSTRAINT_DATATYPE: a sum beyond 64 bits becomes a float, which a strict table refuses
+(sqlite.org/stricttables.html; the constant's name is not in Python 3.11)."""
+INTEGER_OVERFLOW = "integer overflow"
+"""What SQLite's sum() raises, with its general code (sqlite.org/lang_aggfunc.html#sumunc)."""
 DATA_CODES = (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)
 
 
@@ -55,15 +61,16 @@ def meaning(
     | the database says | raised | the runner |
     |---|---|---|
     | connection lost, restarting, read only, full, locked, deadlock | StoreUnavailable | retries |
-    | a value too long, out of range, with a NUL, against a constraint | Unstorable | parks it |
+    | a number or a sum beyond 64 bits | OutOfRange | parks it |
+    | a value too long, with a NUL, against a constraint | Unstorable | parks it |
     | damaged file, missing table or column, no permission, other | StoreBroken | stop |
     """
     description = f"{type(cause).__name__}: {(str(cause).splitlines() or [''])[0]}"
     if isinstance(cause, sqlite3.Error):
-        code = (
-            getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-        )  # The rest says which kind of it.
+        whole = getattr(cause, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        code = whole & 0xFF  # The rest says which kind of it.
         passing, data = code in PASSING_CODES, code in DATA_CODES
+        beyond = whole == NOT_AN_INTEGER or str(cause) == INTEGER_OVERFLOW
     else:
         state = getattr(cause, "sqlstate", None) or ""
         kinds = {kind.__name__ for kind in type(cause).__mro__}  # PEP 249's names.
@@ -71,6 +78,9 @@ def meaning(
         passing = lost or state == READ_ONLY or state.startswith(PASSING_CLASSES)
         # The driver itself refuses a NUL.
         data = state.startswith(DATA_CLASSES) or (not state and "DataError" in kinds)
+        beyond = state == BEYOND_64_BITS
+    if beyond:
+        return OutOfRange("a number, or a sum of numbers, is beyond 64 bits")
     if passing:
         return StoreUnavailable(f"the database cannot do this now ({description})")
     if data:  # The server's text may quote the value.

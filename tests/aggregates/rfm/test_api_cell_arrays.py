@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from aggregates.bad_cells import BadCells
 from aggregates.rfm.answer import cell_arrays
 from aggregates.rfm.answer.cell_arrays import CellArrays, places
 from aggregates.rfm.fold.customer import RFM_CELLS as CELLS
@@ -154,3 +155,27 @@ def test_cells_are_found_by_all_columns_of_their_key(
     held = sorted(set(held))
     key, asked = (list(np.array(rows, dtype=np.int64).reshape(-1, 3).T) for rows in (held, wanted))
     assert places(key, asked).tolist() == [bisect_left(held, row) for row in wanted]
+
+
+def test_a_number_out_of_range_fails_its_own_shop_until_it_is_gone(store: SqlStore) -> None:
+    arrays, key = CellArrays(CELLS), (1, 1, 0, 5)
+    with store.begin() as transaction:
+        transaction.add(CELLS, {("a", *key): (1, 1, 5), ("b", *key): (2**40, 1, 5)})
+    for cells in (arrays, CellArrays(CELLS)):
+        with store.snapshot() as snapshot:
+            cells.refresh(snapshot)
+        assert len(cells.of("a")) == 1
+        with pytest.raises(BadCells, match="rfm_cell"):
+            cells.of("b")
+    with store.begin() as transaction:
+        transaction.add(CELLS, {("a", *key): (1, 1, 5)})
+    with store.snapshot() as snapshot:
+        arrays.refresh(snapshot)
+    assert arrays.of("a").measures[0].tolist() == [2]
+    with pytest.raises(BadCells):
+        arrays.of("b")
+    with store.begin() as transaction:
+        transaction.add(CELLS, {("b", *key): (3 - 2**40, 1, 5)})
+    with store.snapshot() as snapshot:
+        arrays.refresh(snapshot)
+    assert arrays.of("b").measures[0].tolist() == [3]

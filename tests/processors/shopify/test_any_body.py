@@ -36,6 +36,34 @@ def test_what_cannot_be_understood_is_rejected_with_its_reason(
     assert reason("orders/updated", {**ORDER, **changes}) == why
 
 
+REFUND = {"id": 1, "transactions": [
+    {"kind": "refund", "status": "success", "currency": "USD", "amount": "600000000000.00"}
+]}  # fmt: skip
+
+
+@pytest.mark.parametrize(("topic", "body", "why"), [
+    ("orders/create", {**ORDER, "total_price": "1000000000000.01"}, "total_price"),
+    ("orders/create", {**ORDER, "total_price": 1e40}, "total_price"),
+    ("orders/create", {**ORDER, "total_price": "-1000000000000.01"}, "total_price"),
+    ("orders/create", {**ORDER, "current_total_price": "10000000000000"}, "current_total_price"),
+    ("orders/create", {**ORDER, "refunds": [REFUND, {**REFUND, "id": 2}]}, "refunds"),
+    ("refunds/create", {"order_id": 5, "id": 1, "transactions": [
+        {"kind": "refund", "status": "success", "currency": "USD", "amount": "999999999999999"}
+    ]}, "refund_transaction_amount"),
+    ("checkouts/create", {"token": "t", "created_at": NOON, "currency": "USD",
+        "presentment_currency": "USD",
+        "total_price": "1000000000000.01"}, "total_price"),
+])  # fmt: skip
+def test_more_than_one_record_may_count_is_parked_under_the_name_of_the_field(
+    topic: str, body: dict[str, Any], why: str
+) -> None:
+    assert reason(topic, body) == f"out_of_range:{why}"
+
+
+def test_the_largest_amount_there_may_be_is_counted() -> None:
+    assert order(total_price="1000000000000.00").total == 10**14
+
+
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"5", b'"x"', b"\xff\xfe", b"null"])
 @pytest.mark.parametrize(
     "topic",

@@ -43,15 +43,15 @@ def value(kept: Any) -> Any:
     return base64.b64decode(kept["base64"]) if isinstance(kept, dict) else kept
 
 
-def write(url: str, tables: Mapping[str, Rows]) -> None:
-    """A store at revision 0013 with these rows."""
+def write(url: str, tables: Mapping[str, Rows], revision: str = "0013") -> None:
+    """A store at this revision with these rows."""
     engine = sa.create_engine(dialect_of(url).engine_url(url))
     config = Config()
     with resources.as_file(resources.files("stream.store.migrations")) as folder:
         config.set_main_option("script_location", str(folder).replace("%", "%%"))
         with engine.begin() as connection:
             config.attributes["connection"] = connection
-            command.upgrade(config, "0013")
+            command.upgrade(config, revision)
         with engine.begin() as connection:
             for table, rows in tables.items():
                 for row in rows:

@@ -30,7 +30,8 @@ REFILL = """
 
 def upgrade() -> None:
     for name in ("first_offset", "last_offset"):
-        column = sa.Column(name, sa.BigInteger, nullable=False, server_default="0")
+        kind = sa.BigInteger().with_variant(sa.INTEGER(), "sqlite")
+        column = sa.Column(name, kind, nullable=False, server_default="0")
         op.add_column("rfm_btyd_cell", column)
     op.execute(
         "DELETE FROM rfm_btyd_cell WHERE shop IN (SELECT shop FROM rfm_shop WHERE exact = 0)"

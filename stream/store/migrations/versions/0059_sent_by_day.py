@@ -37,6 +37,8 @@ def upgrade() -> None:
         f" currency = (SELECT o.currency {_OF_ORDER}), value = (SELECT o.total {_OF_ORDER})"
         f" WHERE EXISTS (SELECT 1 {_OF_ORDER})"
     )
+    # More than one order may count (0061): sums of such would pass 64 bits.
+    op.execute("UPDATE outbox SET value = 0 WHERE value > 100000000000000")
     op.execute(
         "INSERT INTO outbox_day_cell (shop, destination, event_name, day, currency, events, value)"
         " SELECT shop, destination, event_name, day, currency, COUNT(*), SUM(value) FROM outbox"
