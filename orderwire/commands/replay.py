@@ -69,7 +69,7 @@ def register(app: typer.Typer) -> None:
         """Send parked records back (--parked), let what has stopped go on (--resume), or let
         processors read a topic again (--topic with --from).
 
-        **--parked** appends each parked record that would be understood now to its topic, and notes
+        **--parked** appends each parked record that would be folded now to its topic, and notes
         that it was replayed. What would be rejected again stays parked and is counted with its
         reason. Run it after the cause is mended (an upgrade, a setting).
 

@@ -1,22 +1,30 @@
-"""Replays parked records: each returns to its topic once it would be understood, else it stays and
-is counted with its reason.
+"""Replays parked records: each returns to its topic once it would be understood and folded, else it
+stays and is counted with its reason.
+
+What is asked is the processor that parked the record: the others have folded it. Folds are tried in
+a transaction that is rolled back (`orderwire/operation/trial.py`), so that a record which would be
+parked again is not sent round in circles, and a replay that would fail changes nothing.
 
 Pending records are read from the topic `parked`, where a replay leaves its note, not from the
 store: a replay works while no processor runs, and a second one right after finds nothing to do.
 """
 
+import asyncio
+import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
 from msgspec import structs
 
 from ingest.meta import webhooks as meta
 from ingest.shopify import routing
 from orderwire.operation.reading_topics import Progress, entries_of, silent
+from orderwire.operation.trial import Asked, Processors, trial
 from processors.engine.parking import (
     PARKED,
+    PARKED_BY,
     ParkedProcessor,
     ParkedRow,
     body_at,
@@ -24,16 +32,15 @@ from processors.engine.parking import (
     fold,
     replayed,
 )
-from processors.engine.processor import Deltas, Processor
-from processors.shopify.tolerance import Rejected
+from processors.engine.processor import Deltas
 from stream.log.contract import Log
 from stream.record import Entry, Record
 from stream.store.contract import Key, Store
 
-Processors = Mapping[str, Sequence[Processor[Any]]]
-"""By topic: the processors that would read a record there."""
 BODY_GONE = "body_gone"
 """The record's body was only on its own topic, whose retention has passed it."""
+Place = tuple[int, int]
+"""Partition and offset on the topic `parked`."""
 _parked = ParkedProcessor()
 
 
@@ -75,32 +82,32 @@ async def replay(
     discard: bool = False,
     dry_run: bool = False,
     progress: Progress = silent,
+    clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
 ) -> Result:
-    """Replay pending records that are understood now; with `discard` settle them without replaying.
-    Raises Unavailable, StoreError."""
+    """Replay pending records that would be folded now; with `discard` settle them without
+    replaying. Raises Unavailable, StoreError."""
     result = Result()
-    known = await last_states(log)
-    wanted = {key for key, row in known.items() if not row.replayed and which.takes(row)}
-    places = {(known[key].parked_partition, known[key].parked_offset) for key in wanted}
+    known = await _standing(log)
+    wanted = {
+        key: standing
+        for key, standing in known.items()
+        if not standing.row.replayed and which.takes(standing.row)
+    }
+    places = {
+        (standing.row.parked_partition, standing.row.parked_offset): standing.by
+        for standing in wanted.values()
+    }
     starts = dict(
         sorted(places, reverse=True)
     )  # the lowest place of each partition comes last, and stays
     if places:
         async for entries in entries_of(log, "parked", starts, progress):
-            records: list[Record] = []
-            for entry in entries:
-                if (entry.partition, entry.offset) not in places:
-                    continue
-                if discard:
-                    records.append(replayed(entry)[1])
-                    result.discarded += 1
-                    continue
-                outcome = await _again(log, entry, processors)
-                if isinstance(outcome, str):
-                    result.left[outcome] += 1
-                else:
-                    result.returned[outcome[0].topic] += 1
-                    records += outcome
+            here = [each for each in entries if (each.partition, each.offset) in places]
+            if discard:
+                records = [replayed(entry)[1] for entry in here]
+                result.discarded += len(here)
+            else:
+                records = await _returning(log, store, processors, here, places, result, clock_ms())
             if records and not dry_run:
                 # A record and its note in one append: were the note later, a record parked again
                 # meanwhile would lie before it.
@@ -116,42 +123,96 @@ async def replay(
     return result
 
 
-async def _again(log: Log, entry: Entry, processors: Processors) -> list[Record] | str:
+async def _returning(
+    log: Log,
+    store: Store,
+    processors: Processors,
+    entries: Sequence[Entry],
+    parked_by: Mapping[Place, frozenset[str]],
+    result: Result,
+    now_ms: int,
+) -> list[Record]:
+    """The records to append for those of `entries` that would be folded now, and their notes."""
+    asked: list[Asked] = []
+    notes: list[Record] = []
+    for entry in entries:
+        found = await _back(log, entry)
+        if isinstance(found, str):
+            result.left[found] += 1
+            continue
+        asked.append(Asked(found.record, parked_by[entry.partition, entry.offset]))
+        notes.append(found.note)
+    reasons = await asyncio.to_thread(trial, store, processors, asked, now_ms)
+    records: list[Record] = []
+    for each, note, reason in zip(asked, notes, reasons, strict=True):
+        if reason is None:
+            result.returned[each.record.topic] += 1
+            records += [each.record, note]
+        else:
+            result.left[reason] += 1
+    return records
+
+
+async def _back(log: Log, entry: Entry) -> "Back | str":
+    """What a replay appends for a parked entry, with its body; or why that cannot be."""
     place = body_at(entry)
     if place is None:
-        return again(entry, processors)
+        return back(entry)
     topic, partition, offset = place
     found = await log.scan(topic, partition, offset, 1)
     if not found or found[0].offset != offset or found[0].record.id != entry.record.id:
         return BODY_GONE
     whole = structs.replace(entry.record, body=found[0].record.body)
-    return again(structs.replace(entry, record=whole), processors)
+    return back(structs.replace(entry, record=whole))
+
+
+class _Standing(NamedTuple):
+    """A record on the topic `parked`."""
+
+    row: ParkedRow
+    """As the parked processor would fold it."""
+    by: frozenset[str]
+    """The processors that parked it in its newest turn; empty where that is not known."""
+
+
+async def _standing(log: Log) -> dict[Key, _Standing]:
+    known: dict[Key, _Standing] = {}
+    async for entries in entries_of(log, "parked"):
+        for entry in entries:
+            row = _parked.decode(entry)
+            by = frozenset(filter(None, [entry.record.headers.get(PARKED_BY)]))
+            before = known.get((row.shop, row.id))
+            if before is not None:
+                if before.row.turn == row.turn:
+                    by = by | before.by if by and before.by else frozenset()
+                elif before.row.turn > row.turn:
+                    by = before.by
+                row = fold(before.row, row)
+            known[row.shop, row.id] = _Standing(row, by)
+    return known
 
 
 async def last_states(log: Log) -> dict[Key, ParkedRow]:
     """The newest state on the topic `parked` of each record, as the parked processor would fold it.
     Raises Unavailable."""
-    known: dict[Key, ParkedRow] = {}
-    async for entries in entries_of(log, "parked"):
-        for entry in entries:
-            row = _parked.decode(entry)
-            known[row.shop, row.id] = fold(known.get((row.shop, row.id)), row)
-    return known
+    return {key: standing.row for key, standing in (await _standing(log)).items()}
 
 
-def again(entry: Entry, processors: Processors) -> list[Record] | str:
-    """Records to append for a parked entry (the record, then the note), or the reason why it would
-    be parked again."""
+class Back(NamedTuple):
+    """What a replay appends: the record on its topic, and the note that it was replayed."""
+
+    record: Record
+    note: Record
+
+
+def back(entry: Entry) -> Back | str:
+    """For a parked entry; the reason where the present rules cannot place it."""
     record = entry.record
+    again, note = replayed(entry)
     if record.headers.get("parked_topic"):
-        back, note = replayed(entry)
-    else:
-        placed = _placed(record)
-        if isinstance(placed, str):
-            return placed
-        back, note = placed, replayed(entry)[1]
-    reason = rejected_by_all(back, processors.get(back.topic, ()))
-    return [back, note] if reason is None else reason
+        return Back(again, note)
+    placed = _placed(record)
+    return placed if isinstance(placed, str) else Back(placed, note)
 
 
 def _placed(record: Record) -> Record | str:
@@ -175,20 +236,6 @@ def _placed(record: Record) -> Record | str:
         place, key, reason = routed.topic, routed.key, routed.reason
         headers |= {"topic": routed.event_topic or topic}
     return reason or Record(place, key, record.id, record.time_ms, headers, record.body)
-
-
-def rejected_by_all(record: Record, processors: Sequence[Processor[Any]]) -> str | None:
-    """Why no processor accepts `record`; None if one does, or if no processor rejects it."""
-    reason = None
-    for processor in processors:
-        try:
-            if processor.decode(Entry(record, 0, 0)) is not None:
-                return None
-        except Rejected as rejected:
-            reason = rejected.reason
-        except Exception as error:
-            reason = f"decode_failed_{type(error).__name__}"
-    return reason
 
 
 def _pending_rows(store: Store) -> list[ParkedRow]:

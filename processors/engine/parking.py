@@ -35,6 +35,8 @@ class ParkedRow(NamedTuple):
 
 BODY_AT = "parked_body_at"
 """Header of a parked record whose body is only where it came from."""
+PARKED_BY = "parked_by"
+"""Header with the name of the processor that parked the record; older programs wrote none."""
 LONGEST_ID = 512
 HOUR_MS = 3_600_000
 CHUNK = 1_000
@@ -44,11 +46,13 @@ PARKED = Entities("parked", ParkedRow, 2)
 PARKED_CELLS = Cells("parked_cell", ("shop", "reason"), ("records",))
 
 
-def parked(entry: Entry, rejected: Rejected) -> Record:
-    """The record to append to `parked` for a rejected entry; a replayed one keeps its first id."""
+def parked(entry: Entry, rejected: Rejected, by: str = "") -> Record:
+    """The record that the processor `by` appends to `parked` for a rejected entry; a replayed one
+    keeps its first id."""
     record = entry.record
     headers = {
         **record.headers,
+        **({PARKED_BY: by} if by else {}),
         "parked_reason": rejected.reason,
         "parked_from": entry.place,
         "parked_topic": record.topic,
@@ -80,7 +84,7 @@ def replayed(entry: Entry) -> list[Record]:
     headers = {
         k: v
         for k, v in record.headers.items()
-        if k not in ("parked_reason", "parked_from", "parked_topic", BODY_AT)
+        if k not in ("parked_reason", "parked_from", "parked_topic", PARKED_BY, BODY_AT)
     }
     headers |= {"parked_id": _id(entry), "parked_turn": str(_turn(entry) + 1)}
     again = Record(

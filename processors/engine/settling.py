@@ -97,7 +97,8 @@ class Settling(Generic[Event]):
         if not rejects:
             return
         try:
-            await self._log.append([parked(entry, rejected) for entry, rejected in rejects])
+            name = self.processor.name
+            await self._log.append([parked(entry, rejected, name) for entry, rejected in rejects])
         except RecordsRefused as refused:
             await self._park_without_body(work, refused)
         work.parked |= {entry.place for entry, _ in rejects}

@@ -4,7 +4,7 @@ nothing."""
 import asyncio
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,10 @@ from typer.testing import CliRunner
 
 from orderwire.cli import app
 from orderwire.operation import set_aside_replay
-from orderwire.operation.parked_replay import Filter, Result, again, replay
+from orderwire.operation.parked_replay import Back, Filter, Result, back, replay
 from orderwire.serve.registry import PROCESSORS
 from orderwire.settings.program import Settings
-from processors.engine.parking import BODY_AT, parked, without_body
+from processors.engine.parking import BODY_AT, PARKED_CELLS, parked, without_body
 from processors.engine.runner import Runner
 from processors.engine.stops import stopped_shops
 from processors.shopify.tolerance import Rejected
@@ -160,6 +160,82 @@ async def test_a_record_that_is_parked_again_after_its_replay_is_one_record_stil
     assert (await run_replay(shop_settings, log, store)).returned == {"orders": 1}
 
 
+class Taking:
+    """Takes every record, and folds those whose id it does not choke on."""
+
+    topic = "orders"
+
+    def __init__(self, name: str, chokes_on: Collection[str] = (), *, reads: bool = True) -> None:
+        self.name, self._chokes_on, self._reads = name, chokes_on, reads
+
+    def decode(self, entry: Entry) -> str:
+        if not self._reads:
+            raise Rejected("unreadable")
+        return entry.record.id
+
+    def apply(self, transaction: Transaction, events: Sequence[str], now_ms: int) -> None:
+        transaction.add(PARKED_CELLS, {(SHOP, self.name): (len(events),)})
+        if not set(self._chokes_on).isdisjoint(events):
+            raise KeyError
+
+    def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None: ...
+
+
+def parked_orders(by: str, ids: Sequence[str] = ("w0", "w1", "w2")) -> list[Record]:
+    return [
+        parked(
+            Entry(Record("orders", "k", name, NOW_MS, ORDERS_BY_SHOPIFY, b"{}"), 0, number),
+            Rejected("fold_failed_KeyError"),
+            by,
+        )
+        for number, name in enumerate(ids)
+    ]
+
+
+async def test_what_would_fail_in_its_fold_again_stays_and_the_rest_goes_back(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    await log.append(parked_orders("a"))
+    result = await replay(log, store, {"orders": [Taking("a", ["w1"])]}, Filter())
+    assert (result.returned, result.left) == ({"orders": 2}, {"fold_failed_KeyError": 1})
+    assert {entry.record.id for entry in await log.scan("orders", 0, 0, 10)} == {"w0", "w2"}
+
+
+async def test_a_replay_that_would_fail_changes_neither_log_nor_store(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    await log.append(parked_orders("a"))
+    before = everything(store), await log.spans("parked"), await log.spans("orders")
+    result = await replay(log, store, {"orders": [Taking("a", ["w0", "w1", "w2"])]}, Filter())
+    assert (result.returned, result.left) == ({}, {"fold_failed_KeyError": 3})
+    assert before == (everything(store), await log.spans("parked"), await log.spans("orders"))
+
+
+async def test_only_the_processor_that_parked_a_record_is_asked(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    """The other one has folded it: sending the record round would park it again, for ever."""
+    await log.append(parked_orders("a"))
+    processors = {"orders": [Taking("a", reads=False), Taking("b")]}
+    for _ in range(2):
+        result = await replay(log, store, processors, Filter())
+        assert (result.returned, result.left) == ({}, {"unreadable": 3})
+    mended = {"orders": [Taking("a"), Taking("b", reads=False)]}
+    assert (await replay(log, store, mended, Filter())).returned == {"orders": 3}
+
+
+async def test_a_record_that_two_processors_parked_goes_back_for_the_one_that_takes_it_now(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    await log.append(parked_orders("a") + parked_orders("b"))
+    processors = {"orders": [Taking("a", reads=False), Taking("b")]}
+    assert (await replay(log, store, processors, Filter())).returned == {"orders": 3}
+    again = await log.scan("orders", 0, 0, 10)
+    await log.append([parked(entry, Rejected("unreadable"), "a") for entry in again])
+    result = await replay(log, store, processors, Filter())
+    assert (result.returned, result.left) == ({}, {"unreadable": 3})
+
+
 async def test_only_the_reason_and_topic_asked_for_are_replayed(
     shop_settings: Settings, store: SqlStore, log: SqliteLog
 ) -> None:
@@ -248,15 +324,16 @@ def test_a_notice_of_meta_goes_to_the_ads_topic_once_it_can_be_read() -> None:
         0,
         0,
     )
-    outcome = again(entry, {})
-    assert not isinstance(outcome, str)
-    assert (outcome[0].topic, outcome[0].key, outcome[0].headers["topic"]) == (
+    outcome = back(entry)
+    assert isinstance(outcome, Back)
+    record = outcome.record
+    assert (record.topic, record.key, record.headers["topic"]) == (
         "ads",
         f"{SHOP}:7",
         "ad_account",
     )
     unreadable = Entry(by_receiver("malformed_json", b"{", source="meta", topic=""), 0, 0)
-    assert again(unreadable, {}) == "malformed_json"
+    assert back(unreadable) == "malformed_json"
 
 
 async def test_discarding_settles_what_is_in_the_log_and_what_retention_has_dropped(
