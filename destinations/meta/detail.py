@@ -7,6 +7,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from destinations.meta.raw_order import (
+    RawAddress,
+    RawAmounts,
+    RawClient,
+    RawCustomer,
+    RawLine,
+    RawOrder,
+    read,
+)
 from processors.shopify import bought
 from processors.shopify.refunds import Side
 from processors.shopify.tolerance import (
@@ -53,47 +62,6 @@ class Item(NamedTuple):
     """What the storefront put on the line, by name."""
 
 
-class _Body(msgspec.Struct):
-    """The keys that are read; all others are skipped without being built."""
-
-    phone: Any = None
-    email: Any = None
-    contact_email: Any = None
-    customer: Any = None
-    billing_address: Any = None
-    shipping_address: Any = None
-    client_details: Any = None
-    browser_ip: Any = None
-    user_id: Any = None
-    landing_site: Any = None
-    referring_site: Any = None
-    order_status_url: Any = None
-    note_attributes: Any = None
-    line_items: Any = None
-    tags: Any = None
-    currency: Any = None
-    presentment_currency: Any = None
-    total_price: Any = None
-    total_price_set: Any = None
-    subtotal_price: Any = None
-    subtotal_price_set: Any = None
-    total_tax: Any = None
-    total_tax_set: Any = None
-    current_total_price: Any = None
-    current_total_price_set: Any = None
-    current_subtotal_price: Any = None
-    current_subtotal_price_set: Any = None
-    current_total_tax: Any = None
-    current_total_tax_set: Any = None
-    refunds: Any = None
-    total_shipping_price_set: Any = None
-    shipping_lines: Any = None
-    taxes_included: Any = None
-
-
-FIELDS = frozenset(_Body.__struct_fields__)
-"""All that is read, as a subscription's `include_fields` names it."""
-_decoder = msgspec.json.Decoder(_Body)
 _whole = msgspec.json.Decoder(dict[str, Any])
 
 
@@ -142,28 +110,32 @@ def _amount(value: Any, currency: Any) -> Money | None:
         return None
 
 
-def _money(plain: Any, amount_set: Any, currency: Any, side: str) -> Money | None:
+def _money(plain: Any, amounts: RawAmounts | None, currency: Any, side: str) -> Money | None:
     """From `<field>_set.<side>_money`; the plain field is shop money too (docs/facts/shopify.md,
     "Orders")."""
-    given = mapping(mapping(amount_set).get(f"{side}_money"))
-    found = _amount(given.get("amount"), given.get("currency_code"))
-    return found if found is not None or side != "shop" else _amount(plain, currency)
+    if amounts is not None:
+        given = amounts.shop_money if side == "shop" else amounts.presentment_money
+        found = None if given is None else _amount(given.amount, given.currency_code)
+        if found is not None:
+            return found
+    return _amount(plain, currency) if side == "shop" else None
 
 
-def _shipping(raw: _Body, side: str) -> tuple[Money | None, Money | None]:
+def _shipping(raw: RawOrder, side: str) -> tuple[Money | None, Money | None]:
     """(`shipping`, `shipping_tax`) from the lines: `discounted_price` is what was paid,
     `total_shipping_price_set` is before discounts."""
-    lines = [mapping(line) for line in sequence(raw.shipping_lines)]
-    taxes = [mapping(tax) for line in lines for tax in sequence(line.get("tax_lines"))]
+    lines = raw.shipping_lines or ()
     tax = _sum(
-        [_money(tax.get("price"), tax.get("price_set"), raw.currency, side) for tax in taxes]
+        [
+            _money(tax.price, tax.price_set, raw.currency, side)
+            for line in lines
+            for tax in line.tax_lines or ()
+        ]
     )
     paid = _sum(
         [
-            _money(
-                line.get("discounted_price"), line.get("discounted_price_set"), raw.currency, side
-            )
-            or _money(line.get("price"), line.get("price_set"), raw.currency, side)
+            _money(line.discounted_price, line.discounted_price_set, raw.currency, side)
+            or _money(line.price, line.price_set, raw.currency, side)
             for line in lines
         ]
     ) or _money(None, raw.total_shipping_price_set, raw.currency, side)
@@ -185,27 +157,23 @@ def _sum(amounts: list[Money | None]) -> Money | None:
     return Money(sum(amount.units for amount in given), given[0].currency)
 
 
-def _address(value: Any) -> Address | None:
-    raw = mapping(value)
+def _address(raw: RawAddress | None) -> Address | None:
+    if raw is None:
+        return None
     found = Address(
-        *(
-            text(raw.get(k))
-            for k in (
-                "first_name",
-                "last_name",
-                "phone",
-                "city",
-                "province_code",
-                "zip",
-                "country_code",
-            )
-        )
+        first_name=text(raw.first_name),
+        last_name=text(raw.last_name),
+        phone=text(raw.phone),
+        city=text(raw.city),
+        province=text(raw.province_code),
+        zip=text(raw.zip),
+        country=text(raw.country_code),
     )
     return found if any(found) else None
 
 
 def _names(
-    customer: Mapping[str, Any],
+    customer: RawCustomer,
     billing: Address | None,
     shipping: Address | None,
     own: Address | None,
@@ -215,7 +183,7 @@ def _names(
 
     The shipping address comes last: it may be a gift's receiver.
     """
-    given = [(text(customer.get("first_name")), text(customer.get("last_name")))]
+    given = [(text(customer.first_name), text(customer.last_name))]
     given += [
         (address.first_name, address.last_name) for address in (billing, own) if address is not None
     ]
@@ -235,13 +203,16 @@ class _Refunds(NamedTuple):
     def taken(self, side: Side) -> tuple[bought.Taken, bought.Taken]:
         """By edits, and by refunds."""
         edited, refunded = (
-            bought.taken(each, side, taxes_included=self.taxes_included)
+            bought.taken(each, side, taxes_included=self.taxes_included) if each else _NOTHING
             for each in (self.edits, self.refunds)
         )
         return edited, refunded
 
 
-def _refunds(raw: _Body) -> _Refunds:
+_NOTHING = bought.Taken()
+
+
+def _refunds(raw: RawOrder) -> _Refunds:
     found = _Refunds([], [], raw.taxes_included is True)
     currency = (text(raw.currency) or "").upper()
     for each in map(mapping, sequence(raw.refunds)):
@@ -249,18 +220,29 @@ def _refunds(raw: _Body) -> _Refunds:
     return found
 
 
-def _bought(raw: _Body, refunds: _Refunds, side: str) -> dict[str, Money]:
+def _bought(raw: RawOrder, refunds: _Refunds, side: str) -> dict[str, Money]:
     """`total`, `subtotal` and `tax` of what was bought, if given."""
-    found = {}
-    for kind, names in (
-        ("total", ("total_price", "current_total_price")),
-        ("subtotal", ("subtotal_price", "current_subtotal_price")),
-        ("tax", ("total_tax", "current_total_tax")),
+    found: dict[str, Money] = {}
+    currency = raw.currency
+    for kind, current_plain, current_set, plain, amounts in (
+        (
+            "total",
+            raw.current_total_price,
+            raw.current_total_price_set,
+            raw.total_price,
+            raw.total_price_set,
+        ),
+        (
+            "subtotal",
+            raw.current_subtotal_price,
+            raw.current_subtotal_price_set,
+            raw.subtotal_price,
+            raw.subtotal_price_set,
+        ),
+        ("tax", raw.current_total_tax, raw.current_total_tax_set, raw.total_tax, raw.total_tax_set),
     ):
-        original, current = (
-            _money(getattr(raw, name), getattr(raw, f"{name}_set"), raw.currency, side)
-            for name in names
-        )
+        current = _money(current_plain, current_set, currency, side)
+        original = _money(plain, amounts, currency, side) if current is None else None
         given = current or original
         if given is None:
             continue
@@ -271,40 +253,39 @@ def _bought(raw: _Body, refunds: _Refunds, side: str) -> dict[str, Money]:
             getattr(edited, kind),
             getattr(refunded, kind),
         )
-        found[kind] = given._replace(units=units or 0)
+        found[kind] = Money(units or 0, given.currency)
     return found
 
 
-def _items(raw: _Body, refunds: _Refunds, side: str) -> tuple[Item, ...]:
+def _items(raw: RawOrder, refunds: _Refunds, side: str) -> tuple[Item, ...]:
     edited, refunded = bought.units(refunds.edits), bought.units(refunds.refunds)
     return tuple(
-        _item(line, raw.currency, side, edited, refunded)
-        for line in map(mapping, sequence(raw.line_items))
+        [_item(line, raw.currency, side, edited, refunded) for line in raw.line_items or ()]
     )
 
 
 def _item(
-    raw: dict[str, Any],
+    raw: RawLine,
     currency: Any,
     side: str,
     edited: Mapping[str, int],
     refunded: Mapping[str, int],
 ) -> Item:
-    line = identifier(raw.get("id")) or ""
-    current = raw.get("current_quantity")
+    line = identifier(raw.id) or ""
+    current = raw.current_quantity
     return Item(
-        variant_id=identifier(raw.get("variant_id")),
-        product_id=identifier(raw.get("product_id")),
-        sku=text(raw.get("sku")),
+        variant_id=identifier(raw.variant_id),
+        product_id=identifier(raw.product_id),
+        sku=text(raw.sku),
         quantity=bought.quantity(
-            _count(raw.get("quantity")),
+            _count(raw.quantity),
             None if current is None else _count(current),
             edited.get(line, 0),
             refunded.get(line, 0),
         ),
-        price=_money(raw.get("price"), raw.get("price_set"), currency, side),
-        requires_shipping=raw.get("requires_shipping") is True,
-        properties=_pairs(raw.get("properties")),
+        price=_money(raw.price, raw.price_set, currency, side),
+        requires_shipping=raw.requires_shipping is True,
+        properties=_pairs(raw.properties),
     )
 
 
@@ -333,47 +314,53 @@ def _moment(value: Any) -> datetime | None:
 
 
 def _distinct(*values: str | None) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(value for value in values if value))
+    return tuple(dict.fromkeys([value for value in values if value]))
+
+
+_NOBODY, _NOTHING_OF_A_BROWSER = RawCustomer(), RawClient()
 
 
 def detail(body: bytes, side: str = "shop") -> Detail:
     """Read an order's JSON object; `side` (`shop` or `presentment`) is the currency of item prices.
     Never raises for an object."""
-    raw = _decoder.decode(body)
-    customer, client = mapping(raw.customer), mapping(raw.client_details)
+    raw = read(body)
+    customer, client = raw.customer or _NOBODY, raw.client_details or _NOTHING_OF_A_BROWSER
     billing, shipping = _address(raw.billing_address), _address(raw.shipping_address)
-    own = _address(customer.get("default_address"))
-    addresses = tuple(address for address in (billing, shipping, own) if address is not None)
+    own = _address(customer.default_address)
     refunds = _refunds(raw)
-    amounts = {
-        (kind, which): found
-        for which in {"shop", side}
-        for kind, found in _bought(raw, refunds, which).items()
-    }
+    amounts: dict[tuple[str, str], Money] = {}
     for which in {"shop", side}:
-        for kind, found in zip(("shipping", "shipping_tax"), _shipping(raw, which), strict=True):
-            if found is not None:
-                amounts[kind, which] = found
+        for kind, found in _bought(raw, refunds, which).items():
+            amounts[kind, which] = found
+        paid, tax = _shipping(raw, which)
+        if paid is not None:
+            amounts["shipping", which] = paid
+        if tax is not None:
+            amounts["shipping_tax", which] = tax
     return Detail(
-        emails=_distinct(text(raw.email), text(raw.contact_email), text(customer.get("email"))),
-        phones=_distinct(
-            text(raw.phone), text(customer.get("phone")), billing.phone if billing else None
-        ),
-        other_phones=_distinct(*(address.phone for address in (shipping, own) if address)),
+        emails=_distinct(text(raw.email), text(raw.contact_email), text(customer.email)),
+        phones=_distinct(text(raw.phone), text(customer.phone), billing.phone if billing else None),
+        other_phones=_distinct(shipping.phone if shipping else None, own.phone if own else None),
         names=_names(customer, billing, shipping, own),
-        addresses=addresses,
-        customer_since=_moment(customer.get("created_at")),
+        addresses=tuple([each for each in (billing, shipping, own) if each is not None]),
+        customer_since=_moment(customer.created_at),
         user_id=identifier(raw.user_id),
-        user_agent=text(client.get("user_agent")),
-        ip_addresses=_distinct(text(client.get("browser_ip")), text(raw.browser_ip)),
+        user_agent=text(client.user_agent),
+        ip_addresses=_distinct(text(client.browser_ip), text(raw.browser_ip)),
         landing_site=text(raw.landing_site),
         referring_site=text(raw.referring_site),
         order_status_url=text(raw.order_status_url),
         attributes=_pairs(raw.note_attributes),
         items=_items(raw, refunds, side),
-        tags=frozenset(tag.strip() for tag in (text(raw.tags) or "").split(",") if tag.strip()),
+        tags=_tags(text(raw.tags)),
         amounts=amounts,
         taxes_included=raw.taxes_included is True,
+    )
+
+
+def _tags(written: str | None) -> frozenset[str]:
+    return frozenset(
+        [tag for part in written.split(",") if (tag := part.strip())] if written else ()
     )
 
 

@@ -39,7 +39,7 @@ def _folded(value: str) -> str:
     NFC first and last: the composed and the decomposed form of "é" hash differently.
     """
     if value.isascii():
-        return "".join(filter(str.isalnum, value.lower()))
+        return value.lower() if value.isalnum() else "".join(filter(str.isalnum, value.lower()))
     while True:
         text = unicodedata.normalize("NFC", value).lower()
         text = "".join(c for c in text if unicodedata.category(c)[0] in "LMN")
@@ -59,9 +59,12 @@ def _visible(value: str) -> str:
 
 def email(value: str, *countries: str | None) -> str | None:
     """Trimmed and lower case; dots and +tags of the local part stay."""
-    text = unicodedata.normalize(
-        "NFC", unicodedata.normalize("NFC", _visible(value)).strip().lower()
-    )
+    if value.isascii():
+        text = value.strip().lower()
+    else:
+        text = unicodedata.normalize(
+            "NFC", unicodedata.normalize("NFC", _visible(value)).strip().lower()
+        )
     return text if _email(text) else None
 
 
@@ -141,6 +144,8 @@ def country_code(value: str, *countries: str | None) -> str | None:
 
 def external_id(value: str, *countries: str | None) -> str | None:
     """A customer id: lower case, without spaces."""
+    if value.isascii():
+        return "".join(value.lower().split()) or None
     return (
         unicodedata.normalize("NFC", "".join(unicodedata.normalize("NFC", value).lower().split()))
         or None
@@ -170,7 +175,8 @@ NORMALISERS: dict[str, Normaliser] = {
 def normalised(field: str, value: str | None, *countries: str | None) -> str | None:
     """`value` of `field` as Meta wants it before hashing; None if it is left out. `countries` are
     the order's, ISO 3166, best first."""
-    if not value or _already_hashed(value.strip()):
+    # No shorter text is a hash.
+    if not value or (len(value) >= 32 and _already_hashed(value.strip())):
         return None
     return NORMALISERS[field](value, *countries)
 

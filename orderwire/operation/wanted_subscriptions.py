@@ -7,7 +7,7 @@ another field.
 
 from typing import Final
 
-from destinations.meta.detail import FIELDS as META_FIELDS
+from destinations.meta.raw_order import FIELDS as META_FIELDS
 from destinations.meta.settings import ATTRIBUTE, CapiSettings, placeholders
 from destinations.webhook.detail import FIELDS as WEBHOOK_FIELDS
 from ingest.shopify.admin.subscriptions import Wanted
