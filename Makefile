@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test check bench run lock clean
+.PHONY: demo test check bench run kit lock clean
 
 demo: .venv/.run
 	$(BIN)/orderwire demo $(ARGS)
@@ -23,6 +23,10 @@ check: .venv/.dev
 
 bench: .venv/.dev
 	$(BIN)/python -m bench $(ARGS)
+
+# Prometheus rules, Grafana dashboard and the table of alarms in docs/operation.md, from orderwire/alarms.
+kit: .venv/.run
+	$(BIN)/python -m orderwire.alarms.kit
 
 # Hashes are of every wheel of a version, so one lock serves all platforms; no index address is written (needs uv on the PATH).
 lock:

@@ -61,6 +61,8 @@ class ApiServices:
         self.watches = Watches(store, log, self.lags, lambda: self.settings, clock)
         """Clients of `GET /v1/events`."""
         self.metrics = ApiMetrics(registry)
+        self.store_fault: Callable[[], str | None] = lambda: None
+        """Why this process cannot write to the store."""
         self.ready = True
         self.metric_texts: Callable[[], Awaitable[list[bytes]]] = self._own_metrics
         """The metrics of every role that `/metrics` gives; this process's own until it is set."""

@@ -203,5 +203,45 @@ API_SECONDS = MetricName(
     ACK_BUCKETS_S,
 )
 
+READY = MetricName("orderwire_ready", "gauge", "1 while /readyz is 200; as of the last 5 seconds")
+UNREAD_SECONDS = MetricName(
+    "orderwire_oldest_unread_seconds",
+    "gauge",
+    "Age of the oldest record that a processor has not read; 0 without any",
+    _PROCESSOR,
+)
+STOPPED = MetricName(
+    "orderwire_stopped",
+    "gauge",
+    "1 while a processor, or another part of the role process, has stopped",
+    ("part",),
+)
+ROLE_RESTARTS = MetricName(
+    "orderwire_role_restarts", "gauge", "How often the supervisor has started this role again"
+)
+STORE_WRITABLE = MetricName(
+    "orderwire_store_writable", "gauge", "0 while this role's heartbeat cannot be written"
+)
+SETTINGS_REFUSED = MetricName(
+    "orderwire_settings_refused",
+    "gauge",
+    "1 while a role goes by older settings, the newest being refused",
+)
+DISK_FREE_BYTES = MetricName(
+    "orderwire_disk_free_bytes", "gauge", "Free space where a file is", ("file",)
+)
+DISK_SHORT = MetricName(
+    "orderwire_disk_short",
+    "gauge",
+    "1 while less than 5 % or 1 GiB is free where a file is",
+    ("file",),
+)
+SPOOL_RECORDS = MetricName(
+    "orderwire_spool_records", "gauge", "Records that wait in this receiver's spool for Kafka"
+)
+SPOOL_SET_ASIDE = MetricName(
+    "orderwire_spool_set_aside_records", "gauge", "Records that Kafka has refused for good"
+)
+
 METRICS: Final = tuple(each for each in globals().values() if isinstance(each, MetricName))
 """All of them."""

@@ -40,6 +40,8 @@ class Acks:
         self._warnings = RateLimit(time.monotonic)
         self._next = _Batch()
         self._failed_s: float | None = None
+        self.refusing: str | None = None
+        """Why the last append failed; None once one succeeded again."""
         self._writing = set[asyncio.Task[None]]()
 
     def failing(self) -> bool:
@@ -68,9 +70,9 @@ class Acks:
         outcome, refused = Outcome.UNAVAILABLE, tuple[Record, ...]()
         try:
             await self._log.append(batch.records)
-            outcome, self._failed_s = Outcome.ACCEPTED, None
+            outcome, self._failed_s, self.refusing = Outcome.ACCEPTED, None, None
         except Unavailable as error:
-            self._failed_s = time.monotonic()
+            self._failed_s, self.refusing = time.monotonic(), str(error)
             self._log_unavailable(str(error))
         except RecordsRefused as error:
             # There is nowhere to keep these; the rest of the batch is durable.
@@ -90,7 +92,8 @@ class Acks:
 
     def _overdue(self, batch: "_Batch") -> None:
         self._failed_s = time.monotonic()
-        self._log_unavailable(f"no answer within {self._timeout_s:g} s")
+        self.refusing = f"no answer within {self._timeout_s:g} s"
+        self._log_unavailable(self.refusing)
         batch.answer(Outcome.UNAVAILABLE)
 
     def _log_unavailable(self, reason: str) -> None:

@@ -59,6 +59,11 @@ class Receiver:
         self._tally = tally or Tally()
         metrics.watch_last_deliveries(lambda: self._tally.last_ms)
 
+    @property
+    def refusing(self) -> str | None:
+        """Why the log took no delivery when it was asked last."""
+        return self._acks.refusing
+
     def take_from(
         self,
         shops: Mapping[str, Sequence[bytes]],

@@ -16,6 +16,7 @@ from stream.log.spool import read_set_aside
 from stream.record import TOPICS
 from stream.store.contract import Store, StoreError
 from stream.store.migrations.run import head
+from stream.times import instant
 
 SPOOL_FINE_S = 60.0
 """A spool drains within seconds of the log's return; records older than this say that it is still
@@ -97,12 +98,23 @@ def work_lines(settings: Settings, kept: StoreState) -> list[Line]:
         for role in kept.roles
         if role.failed
     ]
+    lines += silent_lines(kept)
+    lines += [
+        fix("receiver", f"{role.instance} refuses deliveries: {refusing}")
+        for role in kept.roles
+        if role.alive and (refusing := role.details.get("refusing"))
+    ]
+    lines += [
+        fix("settings", f"role {role.role} goes by older ones: {error}")
+        for role in kept.roles
+        if role.alive and (error := role.details.get("settings_error"))
+    ]
     lines += [
         fix("processors", f"{name} stopped: {reason}")
         for name, reason in stopped(kept.roles).items()
     ]
     lines += [
-        hint("process role", f"{name} stopped, and is tried again: {reason}")
+        fix("process role", f"{name} stopped, and is tried again: {reason}")
         for name, reason in stopped(kept.roles, "parts").items()
     ]
     lines += [
@@ -162,6 +174,20 @@ def work_lines(settings: Settings, kept: StoreState) -> list[Line]:
         for account in accounts.values():
             lines += account_lines(shop, account)
     return [*lines, spool_line(settings), *set_aside_lines(settings)]
+
+
+def silent_lines(kept: StoreState) -> list[Line]:
+    """Roles that stopped reporting without an orderly end, and that no other has replaced."""
+    at_work = {role.role for role in kept.roles if role.alive}
+    return [
+        fix(
+            "roles",
+            f"{role.role} ({role.instance}) has not reported since {instant(role.beat_ms)}: see"
+            " that it runs, and that the store takes writes",
+        )
+        for role in kept.roles
+        if not role.alive and not role.failed and role.role not in at_work
+    ]
 
 
 def account_lines(shop: str, account: dict[str, Any]) -> list[Line]:

@@ -11,10 +11,9 @@ import requests
 
 from orderwire.doctor import Line, fix, hint, ok
 from orderwire.private_files import data_files, readable_by_others
+from orderwire.serve.role_metrics import is_short
 from orderwire.settings.program import ConfigurationError, ListenAddress, Settings, sqlite_path
 
-ROOM_BYTES, ROOM_SHARE = 1 << 30, 0.05
-"""Less free than either is to be fixed: a full disk turns deliveries into 503."""
 CLOCK_S = 30.0
 """Meta refuses a request for one event in the future (docs/facts/meta.md, "Events"); Shopify's
 signatures carry no time."""
@@ -54,7 +53,7 @@ def disk_line(folder: Path) -> Line:
         )
     usage = shutil.disk_usage(there)
     room = f"{usage.free / (1 << 30):.1f} GiB free of {usage.total / (1 << 30):.0f}"
-    if usage.free < ROOM_BYTES or usage.free < ROOM_SHARE * usage.total:
+    if is_short(usage.free, usage.total):
         return fix(
             "disk", f"{folder}: {room}; a full disk answers deliveries with 503, so make room"
         )

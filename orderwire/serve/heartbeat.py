@@ -68,6 +68,8 @@ class Heartbeat:
         self._store, self._identity, self._details = store, identity, details
         self._turn = threading.Lock()
         self._gone = self._begun = False
+        self.fault: str | None = None
+        """Why it is not written, from the second failure in a row on."""
         self._every_s = every_s
 
     async def run(self) -> None:
@@ -77,14 +79,18 @@ class Heartbeat:
         while True:
             try:
                 await asyncio.to_thread(self._beat)
-                failures = 0
+                if self.fault is not None:
+                    log.info("heartbeat written again")
+                failures, self.fault = 0, None
             except Exception as error:
                 failures += 1
-                if failures == TOLD_WITH:
+                if failures >= TOLD_WITH:
                     # Of what is not in the store's contract only the type: a driver's message may
                     # quote what it was given.
                     reason = str(error) if isinstance(error, StoreError) else type(error).__name__
-                    log.warning("heartbeat not written", error=reason)
+                    self.fault = reason
+                    if failures == TOLD_WITH:
+                        log.warning("heartbeat not written", error=reason)
             await asyncio.sleep(self._every_s)
 
     def _beat(self) -> None:

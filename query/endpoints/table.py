@@ -30,8 +30,6 @@ from query.status.answer import (
     processors_status,
     read_parked,
     read_roles,
-    spool,
-    spool_fault,
     status_answer,
     stopped,
 )
@@ -39,6 +37,7 @@ from query.status.deliveries import read_deliveries
 from query.status.jobs import read_jobs
 from query.status.missed import read_missed
 from query.status.projections import read_projections
+from query.status.readiness import readiness
 from query.status.refetch import read_refetch
 from query.status.schema import (
     DeliveryStatus,
@@ -51,13 +50,12 @@ from query.status.schema import (
     Status,
     StoppedShopStatus,
 )
-from query.status.stopped_shops import read_stopped_shops, without_any_shop
+from query.status.stopped_shops import read_stopped_shops
 from stream.exposition import CONTENT_TYPE, merged
-from stream.store.contract import Position, Reading, StoreError
+from stream.store.contract import Position, Reading
 
 Json = dict[str, Any]
 PARKED: Final = Feed("parked", "parked")
-READY_TIMEOUT_S: Final = 2.0
 CHECKOUTS_KEPT_DAYS: Final = KEPT_MS // 86_400_000
 
 
@@ -203,80 +201,11 @@ async def healthz(_: Asked) -> Health:
 
 
 async def readyz(asked: Asked) -> web.Response:
-    """GET /readyz: 503 with reasons if answers would be incomplete or have stopped moving. A spool
-    in use is noted, and ready."""
-    services, reasons, notes = services_of(asked), list[str](), list[str]()
-    feeds = services.settings.processors
-
-    def read() -> tuple[list[Role], list[Position], list[StoppedShopStatus]]:
-        with services.store.snapshot() as snapshot:
-            roles = read_roles(snapshot, asked.now_ms, services.settings.role_silent_ms)
-            return roles, snapshot.positions(), read_stopped_shops(snapshot, roles, None)
-
-    if not services.ready:
-        reasons.append("shutting down")
-    spans = await services.lags.spans({"orders", *(feed.topic for feed in feeds)})
-    try:
-        async with asyncio.timeout(READY_TIMEOUT_S):
-            roles, positions, stopped_shops = await asyncio.to_thread(read)
-        stopped_processors = without_any_shop(stopped_shops, services.settings.shops) | stopped(
-            roles
-        )
-        reasons += [
-            f"processor {name} stopped: {reason}"
-            for name, reason in sorted(stopped_processors.items())
-        ]
-        notes += [f"{name} stopped: {why}" for name, why in stopped(roles, "parts").items()]
-        notes += sorted(
-            {
-                f"processor {each.processor} has stopped for a shop: {each.reason}"
-                for each in stopped_shops
-                if each.state != "catching_up" and each.processor not in stopped_processors
-            }
-        )
-        still = services.standing.reasons(
-            [feed for feed in feeds if feed.processor not in stopped_processors],
-            positions,
-            spans,
-            asked.now_ms,
-        )
-        reasons += (
-            ["no process role has a fresh heartbeat"]
-            if services.standing.nobody_folds(roles, asked.now_ms)
-            else still
-        )
-        notes += [
-            f"role {role.role} goes by older settings: {error}"
-            for role in roles
-            if role.alive and (error := role.details.get("settings_error"))
-        ]
-        notes += [
-            f"role {role.role} ended and is started again: {role.failed}"
-            if role.failed
-            else f"role {role.role} ({role.instance}) has no fresh heartbeat"
-            for role in roles
-            if not role.alive
-        ]
-        if waiting := spool(roles).records:
-            notes.append(f"{waiting} records wait in the spool for the log")
-        if refused := spool(roles).set_aside:
-            notes.append(
-                f"{refused} records were refused by the log: `orderwire replay --set-aside`"
-            )
-        notes += [
-            f"role {role.role} ({role.instance}): {fault}"
-            for role in roles
-            if role.alive and (fault := spool_fault(role))
-        ]
-    except (StoreError, TimeoutError):
-        reasons.append("the store does not answer")
-    if "orders" not in spans:
-        reasons.append("the log does not answer")
-    if not services.arrays.loaded:
-        reasons.append("cells are not in memory yet")
+    """GET /readyz: 503 with reasons if answers would be incomplete or have stopped moving."""
+    found = await readiness(services_of(asked), asked.now_ms)
     return web.Response(
-        body=msgspec.json.encode(Readiness(ready=not reasons, reasons=reasons, notes=notes)),
-        status=503 if reasons else 200,
+        body=msgspec.json.encode(found),
+        status=200 if found.ready else 503,
         content_type="application/json",
     )
 

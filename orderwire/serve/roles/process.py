@@ -30,6 +30,7 @@ from orderwire.serve.live_settings import LiveSettings
 from orderwire.serve.rebuilding import rebuild
 from orderwire.serve.redacting import redact
 from orderwire.serve.registry import PROCESSORS, projections
+from orderwire.serve.role_metrics import RoleMetrics, StoppedParts
 from orderwire.serve.schedule import ledger as schedule
 from orderwire.serve.schedule.jobs import jobs
 from orderwire.serve.schedule.scheduler import Scheduler
@@ -87,9 +88,12 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
     def details() -> dict[str, Any]:
         return {**_details(always, shown), **live.details()}
 
+    heartbeat = Heartbeat(store, identity, details)
+    RoleMetrics(registry, settings, identity.restarts, lambda: heartbeat.fault, lambda: live.error)
+    StoppedParts(registry, lambda: {**dict.fromkeys(shown.runners), **_stopped(always, shown)})
     try:
         async with (
-            alive(Heartbeat(store, identity, details)),
+            alive(heartbeat),
             exposing(registry, identity, settings.metrics_address),
         ):
             scheduling = asyncio.create_task(
@@ -265,9 +269,14 @@ def _nothing(events: Sequence[Any]) -> None:
     """Does nothing: nobody waits for this processor's batches."""
 
 
+def _stopped(always: Parts, shown: Shown) -> dict[str, str]:
+    """Every part that does not run now, with its reason."""
+    return {**always.stopped, **shown.parts.stopped}
+
+
 def _details(always: Parts, shown: Shown) -> dict[str, Any]:
     """The details in this role's heartbeat."""
-    stopped, runners = {**always.stopped, **shown.parts.stopped}, shown.runners
+    stopped, runners = _stopped(always, shown), shown.runners
     return {
         "stopped": {name: why for name, why in stopped.items() if name in runners},
         "parts": {name: why for name, why in stopped.items() if name not in runners},

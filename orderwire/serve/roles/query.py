@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry
@@ -17,11 +19,13 @@ from orderwire.serve.feeds import feeds
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
 from orderwire.serve.live_settings import LiveSettings
 from orderwire.serve.opening import reaches
+from orderwire.serve.role_metrics import RoleMetrics
 from orderwire.settings.program import Settings
 from processors.engine.feed import Feed
 from query.api_settings import ApiSettings, ShopAnswerSettings
 from query.app import make_app
-from query.services import SERVICES
+from query.services import SERVICES, ApiServices
+from query.status.readiness import Watched
 
 DRAIN_S = 5.0
 
@@ -50,6 +54,17 @@ def api_settings(settings: Settings) -> ApiSettings:
     )
 
 
+@asynccontextmanager
+async def watched(services: ApiServices) -> AsyncIterator[None]:
+    """Readiness is looked at while the block runs."""
+    watching = asyncio.create_task(Watched(services, services.registry).keep(), name="readiness")
+    try:
+        yield
+    finally:
+        watching.cancel()
+        await asyncio.gather(watching, return_exceptions=True)
+
+
 async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> None:
     """Answer until `stop`."""
     settings = live.now
@@ -71,8 +86,14 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
     runner = web.AppRunner(app, shutdown_timeout=DRAIN_S)
     await runner.setup()
     try:
+        heartbeat = Heartbeat(store, identity, live.details)
+        RoleMetrics(
+            registry, settings, identity.restarts, lambda: heartbeat.fault, lambda: live.error
+        )
+        app[SERVICES].store_fault = lambda: heartbeat.fault
         async with (
-            alive(Heartbeat(store, identity, live.details)),
+            alive(heartbeat),
+            watched(app[SERVICES]),
             exposing(registry, identity, settings.metrics_address) as texts,
         ):
             app[SERVICES].metric_texts = texts

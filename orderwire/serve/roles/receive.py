@@ -25,6 +25,7 @@ from orderwire.serve.exposing import exposing
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
 from orderwire.serve.live_settings import LiveSettings
 from orderwire.serve.open_files import connections, raise_limit
+from orderwire.serve.role_metrics import RoleMetrics, SpoolMetrics
 from orderwire.serve.zones import zones
 from orderwire.settings.destinations import META
 from orderwire.settings.program import ConfigurationError, Settings
@@ -81,17 +82,18 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
     # The heartbeat is written once there is a store; the receiver never waits for it, nor
     # creates it.
     with closing(PlainStore(settings.store_url.get_secret_value())) as store:
+        spool = settings.spool if settings.on_kafka else None
+        heartbeat = Heartbeat(
+            store,
+            identity,
+            lambda: {**details(spool), **refusing(receiver), **live.details()},
+        )
+        RoleMetrics(
+            registry, settings, identity.restarts, lambda: heartbeat.fault, lambda: live.error
+        )
+        SpoolMetrics(registry, lambda: details(spool).get("spool", {}))
         async with (
-            alive(
-                Heartbeat(
-                    store,
-                    identity,
-                    lambda: {
-                        **details(settings.spool if settings.on_kafka else None),
-                        **live.details(),
-                    },
-                )
-            ),
+            alive(heartbeat),
             written_down(store, tally, days),
             exposing(registry, identity, settings.metrics_address),
         ):
@@ -143,6 +145,11 @@ def _limits(settings: Settings) -> Limits:
     if settings.on_kafka:
         return Limits(max_in_flight_bytes=in_flight, read_timeout_s=1.7, ack_timeout_s=3.0)
     return Limits(max_in_flight_bytes=in_flight)
+
+
+def refusing(receiver: Receiver) -> dict[str, Any]:
+    """Why deliveries are answered 503, for the heartbeat."""
+    return {} if receiver.refusing is None else {"refusing": receiver.refusing}
 
 
 def details(spool: Path | None) -> dict[str, Any]:
