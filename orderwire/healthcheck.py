@@ -53,7 +53,7 @@ def beat_fault(store_url: str, role: str, host: str, now_ms: int) -> str | None:
         return f"the store cannot be asked ({type(error.orig).__name__})"
     if beat_ms is None:
         return "no heartbeat in the store"
-    silent_ms = now_ms - beat_ms
+    silent_ms = abs(now_ms - beat_ms)  # In the future where the clock went back.
     return None if silent_ms <= SILENT_MS else f"last heartbeat {silent_ms // 1000} s ago"
 
 

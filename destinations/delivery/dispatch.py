@@ -60,11 +60,12 @@ class Dispatch:
     dialect: str
     claim_id: str
     give_up_ms: int
-    """When half of the lease is over: no request starts after it."""
+    """When half of the lease is over, by `steady_ms`: no request starts after it."""
     timeout_s: float
     call: Call
     write: Write
     clock_ms: Callable[[], int]
+    steady_ms: Callable[[], int]
     chance: Callable[[], float]
     metrics: DeliveryMetrics | None
     paused: bool
@@ -88,7 +89,7 @@ class Dispatch:
         fresh = len(stack) == 1
         while stack:
             batch = stack.pop()
-            if self.clock_ms() >= self.give_up_ms:
+            if self.steady_ms() >= self.give_up_ms:
                 await self._release([*batch, *(row for rest in stack for row in rest)])
                 return
             judged, made = await self._send(batch)
@@ -126,7 +127,7 @@ class Dispatch:
 
     async def _send(self, batch: Rows) -> tuple[Verdict | Sequence[Verdict], list[Attempt]]:
         """The verdict on a batch, or on each of its rows, and the records of the attempt."""
-        at_ms = self.clock_ms()
+        at_ms, began_ms = self.clock_ms(), self.steady_ms()
         judged: Verdict | Sequence[Verdict]
         try:
             answer = await self.call(
@@ -141,7 +142,7 @@ class Dispatch:
             judged = self.destination.judge(None, batch)
             if isinstance(judged, Verdict) and not judged.message:
                 judged = replace(judged, message=f"no answer ({error})")
-        took_ms = max(self.clock_ms() - at_ms, 0)
+        took_ms = self.steady_ms() - began_ms
         verdicts = [judged] if isinstance(judged, Verdict) else judged
         made = [attempt(verdict, at_ms, took_ms) for verdict in verdicts]
         self._measure(batch, verdicts, made)
@@ -344,7 +345,7 @@ class Dispatch:
         )
 
     def _again(self, row: OutboxRow, made: Attempt, verdict: Verdict) -> OutboxRow:
-        return failed(
+        again = failed(
             row,
             made,
             verdict,
@@ -352,6 +353,11 @@ class Dispatch:
             self.destination.schedule,
             self.destination.repeat_ms,
         )
+        stepped_ms = made.at_ms + made.duration_ms - self.clock_ms()
+        if again.due_ms is None or stepped_ms <= 0:
+            return again
+        # The clock went back during the request: the wait counts from now.
+        return again._replace(due_ms=again.due_ms - stepped_ms)
 
     async def _settle(self, rows: Rows) -> None:
         written = await self.write(lambda t: settle(t, self.claim_id, rows))

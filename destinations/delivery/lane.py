@@ -1,4 +1,5 @@
-"""The state that one sender keeps of one account while it runs."""
+"""The state that one sender keeps of one account while it runs. Its times are of the sender's
+`steady_ms`, except the one that is shown."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -22,13 +23,13 @@ class Lane:
     """Somebody called while the driver was running."""
     emptied: bool = False
     """The last claim got less than it asked for: there is no more until somebody calls."""
-    next_claim_ms: int = 0
+    next_claim_ms: int | None = None
     failures: int = 0
     """In a row."""
     failing_since_ms: int = 0
-    """The first of them."""
-    held_until_ms: int = 0
-    log_failure_ms: int = 0
+    """The first of them, by the wall clock: it is shown."""
+    held_until_ms: int | None = None
+    log_failure_ms: int | None = None
     """When the next line about failing requests may be logged."""
 
     @property

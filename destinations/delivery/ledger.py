@@ -135,12 +135,17 @@ def end_leases(transaction: Transaction, now_ms: int) -> int:
 
 
 def take_back(
-    transaction: Transaction, shop: str, destination: str, now_ms: int, repeat_ms: int | None
+    transaction: Transaction,
+    shop: str,
+    destination: str,
+    now_ms: int,
+    repeat_ms: int | None,
+    live: Collection[str] = (),
 ) -> int:
     """Rows whose sender is gone become `maybe_accepted`, due now; returns how many.
 
     They may have been accepted since the lease, however long ago it ended. `repeat_ms` is as in
-    `results.waiting`.
+    `results.waiting`. `live`: claims whose sender is known to live, whatever the clock says.
     """
     keys = transaction.query(
         f"SELECT {KEY} FROM outbox WHERE shop = :shop AND destination = :destination "
@@ -153,6 +158,8 @@ def take_back(
 
     def back(row: OutboxRow) -> OutboxRow | None:
         if row.outcome != SENDING or row.due_ms is None or row.due_ms > now_ms:
+            return None
+        if row.claimed_by in live:
             return None
         again = waiting(
             row, now_ms, lost, repeat_ms=repeat_ms, tries=row.tries, ambiguous_ms=row.due_ms

@@ -101,11 +101,11 @@ class OutboxProcessor:
             if proposal is None or isinstance(event, OrderDeleted):
                 rows[key] = _deleted(row, key, event, now_ms)
             elif row is not None and not _open(row, event):
-                rows[key] = _paid_before(row, key, event, proposal)
+                rows[key] = _paid_before(row, key, event, proposal, now_ms)
             elif row is not None and row.outcome in FORBID_ONLY:
                 rows[key] = _reconsidered(row, event, proposal)
             else:
-                rows[key] = _folded(row, key, event, proposal)
+                rows[key] = _folded(row, key, event, proposal, now_ms)
         _save(transaction, before, rows, [key for key in spare if _superseded(key, placed, rows)])
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
@@ -165,7 +165,9 @@ def _seen(row: OutboxRow, order: Order) -> OutboxRow:
     )
 
 
-def _folded(row: OutboxRow | None, key: Key, order: Order, proposal: Proposal) -> OutboxRow:
+def _folded(
+    row: OutboxRow | None, key: Key, order: Order, proposal: Proposal, now_ms: int
+) -> OutboxRow:
     """The open row's next state; the order is newer than the row. Once a paid state of the order
     has made its row pending, later states change this:
 
@@ -194,7 +196,9 @@ def _folded(row: OutboxRow | None, key: Key, order: Order, proposal: Proposal) -
             body, keys = built.payload, ",".join(built.match_keys)
             browser = built.browser
             outcome = DRY_RUN if proposal.dry_run else PENDING
-            due_ms = None if proposal.dry_run else order.received_ms + proposal.wait_ms
+            # Never later than from now: the receiver's clock may have been ahead.
+            from_ms = min(order.received_ms, now_ms)
+            due_ms = None if proposal.dry_run else from_ms + proposal.wait_ms
             expires_ms = proposal.expires_ms
     new = OutboxRow(
         shop=shop,
@@ -251,7 +255,9 @@ def _rebuilt(row: OutboxRow, order: Order, proposal: Proposal) -> OutboxRow:
     )
 
 
-def _paid_before(row: OutboxRow, key: Key, order: Order, proposal: Proposal) -> OutboxRow:
+def _paid_before(
+    row: OutboxRow, key: Key, order: Order, proposal: Proposal, now_ms: int
+) -> OutboxRow:
     """A row that waits for payment, after an older delivery: sent if that one was paid.
 
     An older state changes nothing else. The newest may be partially paid because a paid order was
@@ -259,7 +265,7 @@ def _paid_before(row: OutboxRow, key: Key, order: Order, proposal: Proposal) -> 
     """
     if proposal.outcome not in (PENDING, TOO_OLD):
         return row
-    return _folded(row, key, order, proposal)._replace(
+    return _folded(row, key, order, proposal, now_ms)._replace(
         updated_us=row.updated_us, triggered=row.triggered, digest=row.digest
     )
 

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import structlog
@@ -83,23 +84,30 @@ class OutboxSender:
         metrics: DeliveryMetrics | None = None,
         tuning: Tuning | None = None,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        steady_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         chance: Callable[[], float] = random.random,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex,
     ) -> None:
-        """`public_call` reaches public addresses only; it serves destinations that ask for that."""
+        """`public_call` reaches public addresses only; it serves destinations that ask for that.
+
+        `clock_ms` is the wall clock, for what is written to the store. `steady_ms` counts from any
+        moment on and never steps: this process measures its own waits by it.
+        """
         self._store, self._call, self._metrics = store, call, metrics
-        self._measure_ms = 0
+        self._measure_ms: int | None = None
         self._public_call = public_call or call
         self._destinations = {(each.shop, each.name): each for each in destinations}
         self._tuning, self._clock_ms, self._sleep = tuning or Tuning(), clock_ms, sleep
-        self._chance, self._new_id = chance, new_id
+        self._steady_ms, self._chance, self._new_id = steady_ms, chance, new_id
         self._lanes: dict[tuple[str, str], Lane] = {}
         self._by_shop: dict[str, list[Lane]] = {}
         self._threads: ThreadPoolExecutor | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._woken = asyncio.Event()
         self._stopping = False
+        self._live: set[str] = set()
+        """Claims that this process is sending."""
         self.claims = 0
         """Batches claimed so far."""
 
@@ -164,7 +172,7 @@ class OutboxSender:
         """The lanes that have something to do now."""
         try:
             await self._register()
-            due = await self._in_thread(self._find_due)
+            due = await self._in_thread(partial(self._find_due, frozenset(self._live)))
         except StoreUnavailable as error:
             log.warning("store unavailable to the sender", detail=str(error))
             return []
@@ -186,10 +194,10 @@ class OutboxSender:
 
     async def _measure(self) -> None:
         """Set the gauges of what waits, once a minute."""
-        now_ms = self._clock_ms()
-        if self._metrics is None or now_ms < self._measure_ms:
+        now_ms, steady_ms = self._clock_ms(), self._steady_ms()
+        if self._metrics is None or steady_ms < (self._measure_ms or steady_ms):
             return
-        self._measure_ms = now_ms + MINUTE_MS
+        self._measure_ms = steady_ms + MINUTE_MS
         try:
             found = await self._in_thread(self._find_waiting)
         except StoreUnavailable:
@@ -217,8 +225,11 @@ class OutboxSender:
         with self._store.snapshot() as snapshot:
             return waiting_events(snapshot)
 
-    def _find_due(self) -> list[Due]:
-        """What is due in every lane, after taking back rows whose lease is over."""
+    def _find_due(self, live: frozenset[str]) -> list[Due]:
+        """What is due in every lane, after taking back rows whose lease is over.
+
+        `live` are this process's own claims: a clock that steps forward ends no request.
+        """
         now_ms = self._clock_ms()
         with self._store.snapshot() as snapshot:
             due = due_accounts(snapshot, now_ms)
@@ -226,7 +237,7 @@ class OutboxSender:
             known = self._destinations.get(place)
             with self._store.begin() as transaction:
                 # An account that is no longer configured is sent nothing.
-                take_back(transaction, *place, now_ms, known.repeat_ms if known else 0)
+                take_back(transaction, *place, now_ms, known.repeat_ms if known else 0, live)
         return due
 
     async def _register(self) -> None:
@@ -286,17 +297,19 @@ class OutboxSender:
 
     async def _next(self, lane: Lane) -> bool:
         """Claim a batch and start its dispatch. False if nothing can be claimed or sent now."""
+        steady_ms = self._steady_ms()
+        if lane.next_claim_ms is not None and lane.next_claim_ms > steady_ms:
+            await self._sleep((lane.next_claim_ms - steady_ms) / 1000)
+            steady_ms = self._steady_ms()
         now_ms = self._clock_ms()
-        if lane.next_claim_ms > now_ms:
-            await self._sleep((lane.next_claim_ms - now_ms) / 1000)
-            now_ms = self._clock_ms()
         destination = lane.destination
         place = (destination.shop, destination.name)
         if destination.may_hold:
             lane.account = await self._write(
                 lambda transaction: guarded(transaction, destination, now_ms)
             )
-        if now_ms < max(lane.held_until_ms, lane.account.throttled_until_ms):
+        backing_off = lane.held_until_ms is not None and steady_ms < lane.held_until_ms
+        if backing_off or now_ms < lane.account.throttled_until_ms:
             return False
         limit, probe = lane.limits.events, False
         if lane.account.paused_since_ms is not None:
@@ -307,7 +320,7 @@ class OutboxSender:
                 return False
             lane.account = lane.account._replace(next_probe_ms=now_ms + 1)
             limit, probe = 1, True
-        lane.next_claim_ms = now_ms + lane.limits.spacing_ms
+        lane.next_claim_ms = steady_ms + lane.limits.spacing_ms
         claim_id = self._new_id()
         rows = await self._write(
             lambda transaction: claim(
@@ -329,24 +342,27 @@ class OutboxSender:
             destination=destination,
             dialect=self._store.dialect,
             claim_id=claim_id,
-            give_up_ms=now_ms + self._tuning.lease_ms // 2,
+            give_up_ms=steady_ms + self._tuning.lease_ms // 2,
             timeout_s=lane.limits.timeout_s,
             call=self._public_call if destination.public_only else self._call,
             write=self._write_surely,
             clock_ms=self._clock_ms,
+            steady_ms=self._steady_ms,
             chance=self._chance,
             metrics=self._metrics,
             paused=lane.account.paused_since_ms is not None,
             refusals=Refusals(refused_for(lane.account), bool(lane.account.refused_cause)),
         )
+        self._live.add(claim_id)
         task = asyncio.create_task(self._deliver(lane, dispatch, rows))
         lane.tasks.add(task)
-        task.add_done_callback(lambda done: self._done(lane, done))
+        task.add_done_callback(lambda done: self._done(lane, done, claim_id))
         if probe:
             await asyncio.wait([task])
         return True
 
-    def _done(self, lane: Lane, task: asyncio.Task[None]) -> None:
+    def _done(self, lane: Lane, task: asyncio.Task[None], claim_id: str) -> None:
+        self._live.discard(claim_id)
         lane.tasks.discard(task)
         lane.slots.release()
 
@@ -366,16 +382,16 @@ class OutboxSender:
 
     async def _judge_lane(self, lane: Lane, failed: str) -> None:
         """Back off if requests fail one after the other, and record since when."""
-        now_ms = self._clock_ms()
+        steady_ms = self._steady_ms()
         lane.failures = lane.failures + 1 if failed else 0
         if lane.failures == 1:
-            lane.failing_since_ms = now_ms
+            lane.failing_since_ms = self._clock_ms()
         if lane.failures >= self._tuning.hold_after:
             hold_ms = again_ms(lane.failures - self._tuning.hold_after + 1, self._chance())
-            lane.held_until_ms = now_ms + min(hold_ms, self._tuning.hold_cap_ms)
+            lane.held_until_ms = steady_ms + min(hold_ms, self._tuning.hold_cap_ms)
         fails = lane.failures >= self._tuning.hold_after
-        if fails and now_ms >= lane.log_failure_ms:
-            lane.log_failure_ms = now_ms + MINUTE_MS
+        if fails and steady_ms >= (lane.log_failure_ms or steady_ms):
+            lane.log_failure_ms = steady_ms + MINUTE_MS
             log.warning("requests fail", **lane.names, cause=failed, failures=lane.failures)
         if (failed and not fails) or fails == (lane.account.failing_since_ms is not None):
             return
@@ -389,7 +405,7 @@ class OutboxSender:
             log.warning("store unavailable to the sender", detail=str(error))
             return
         if not fails:
-            lane.log_failure_ms = 0
+            lane.log_failure_ms = None
             log.info("requests work again", **lane.names)
 
     async def _write_surely(self, work: Callable[[Transaction], T]) -> T:

@@ -17,6 +17,9 @@ ENTERED = frozenset({"physical_store", "phone_call"})
 DEDUPLICATED_S = 48 * 3_600
 """Meta recognises a repeat of the browser's event for as long (docs/facts/meta.md,
 "Deduplication")."""
+BEHIND_S = 900
+"""An order that Shopify changed so long after our time of receipt came by a clock of ours that was
+behind: then Shopify's time is the time of receipt."""
 _gaps = re.compile(r"[\s_-]+")
 
 
@@ -117,11 +120,13 @@ def decide(order: Order, detail: Detail, settings: CapiSettings) -> Decision:
     been paid and then edited up, so it takes nothing back (`waits`). An `event_time` ahead of our
     clock becomes the time of receipt: the sale is real, and Meta refuses the future (2804004).
     """
-    received_s = order.received_ms // 1000
+    received_s, updated_s = order.received_ms // 1000, order.version.updated_us // 1_000_000
+    if updated_s - received_s >= BEHIND_S:
+        received_s = updated_s
     ordered_s = min(int(order.processed_at.timestamp()), received_s)
     is_paid = order.financial_status in PAID
     # Nothing in the body says when it was paid: the first state that is paid does.
-    paid_s = max(ordered_s, min(order.version.updated_us // 1_000_000, received_s))
+    paid_s = max(ordered_s, min(updated_s, received_s))
     late = is_paid and settings.trigger == "paid" and paid_s - ordered_s > DEDUPLICATED_S
     at_payment = settings.event_time == "payment" and is_paid
     source = action_source(order.source_name, detail, settings)

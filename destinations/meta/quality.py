@@ -125,7 +125,8 @@ class QualityPoller:
 
 def _kept(transaction: Transaction, account: Account, quality: str | None, now_ms: int) -> bool:
     row = load(transaction, account.shop, account.name)
-    if quality is None and now_ms - row.quality_ms < _pause_ms(row.quality, account):
+    age_ms = now_ms - row.quality_ms  # Negative where the clock has gone back.
+    if quality is None and 0 <= age_ms < _pause_ms(row.quality, account):
         return False
     kept = row.quality if quality is None else quality
     transaction.save(META_ACCOUNTS, [row._replace(quality=kept, quality_ms=now_ms)])

@@ -1,5 +1,6 @@
 """`POST /pixel`: appends the browser's half of a checkout, unsigned, to the topic `checkouts`."""
 
+import time
 from collections.abc import Callable, Collection
 from dataclasses import replace
 from http import HTTPStatus
@@ -46,9 +47,10 @@ class PixelPosts:
         metrics: ReceiverMetrics,
         proxies: int = 1,
         rates: PostRates | None = None,
+        steady_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """`shops`: whose posts are taken. `clock`: Unix milliseconds. `proxies`: how many of ours
-        stand before the receiver."""
+        stand before the receiver. `steady_s`: seconds from any moment on."""
         self._shops, self._clock, self._metrics = frozenset(shops), clock, metrics
         self._limits = replace(
             limits, max_body_bytes=MAX_BODY_BYTES, max_in_flight_bytes=IN_FLIGHT_BYTES
@@ -56,6 +58,7 @@ class PixelPosts:
         self._budget = BytesInFlight(IN_FLIGHT_BYTES)
         self._acks = Acks(log, self._budget, limits.ack_timeout_s)
         self._proxies, self._rates = proxies, rates or PostRates()
+        self._steady_s = steady_s
 
     async def preflight(self, _: web.BaseRequest) -> web.Response:
         """OPTIONS /pixel (Fetch standard, "CORS-preflight fetch")."""
@@ -63,7 +66,7 @@ class PixelPosts:
 
     async def receive(self, request: web.BaseRequest) -> web.StreamResponse:
         """POST /pixel: 204 once what was kept of it is durable."""
-        now_s = self._clock() / 1000
+        now_s = self._steady_s()
         address = sender(request.remote, request.headers, self._proxies)
         if not self._rates.address_allowed(address, now_s):
             return self._answer("", Outcome.LIMITED)

@@ -1,6 +1,7 @@
 """The receiver: size limit, signature, identification, append, 200 (docs/architecture.md, "Two
 listeners"). A 200 means that the delivery is durable; every answer is sent within 5 s."""
 
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
@@ -54,7 +55,7 @@ class Receiver:
         self._metrics = metrics
         self._in_flight = BytesInFlight(limits.max_in_flight_bytes)
         self._acks = Acks(log, self._in_flight, limits.ack_timeout_s)
-        self._warnings = RateLimit(lambda: clock() / 1000)
+        self._warnings = RateLimit(time.monotonic)
         metrics.watch_in_flight(lambda: self._in_flight.used)
         self._tally = tally or Tally()
         metrics.watch_last_deliveries(lambda: self._tally.last_ms)

@@ -61,12 +61,14 @@ def _look(settings: "Settings", offline: bool) -> "list[Line]":
             try:
                 kept = read(settings, store, time.time_ns() // 1_000_000)
                 clocks += keeping.database_clock(store)
+                steps = keeping.step_lines(store, time.time_ns() // 1_000_000)
                 predictions = predicted_ltv_lines(settings, store)
             finally:
                 store.close()
             alive = {role.role for role in kept.roles if role.alive}
             lines += keeping.work_lines(settings, kept)
             lines += predictions
+            lines += steps
         except StoreError as error:
             lines.append(fix("store", str(error)))
     else:

@@ -9,6 +9,7 @@ from typing import Any
 from orderwire.doctor import Line, fix, hint, ok
 from orderwire.operation.existing import open_existing_log, store_revision
 from orderwire.operation.standing import StoreState, spool_state
+from orderwire.serve.clock_steps import last_step
 from orderwire.settings.program import ConfigurationError, Settings, sqlite_path
 from query.status.answer import stopped
 from stream.log.contract import LogError, Unavailable
@@ -18,6 +19,7 @@ from stream.store.contract import Store, StoreError
 from stream.store.migrations.run import head
 from stream.times import instant
 
+DAY_MS = 86_400_000
 SPOOL_FINE_S = 60.0
 """A spool drains within seconds of the log's return; records older than this say that it is still
 away."""
@@ -266,6 +268,22 @@ def spool_line(settings: Settings) -> Line:
             "spool", f"{waiting}: bring Kafka back; a running receiver then drains it by itself"
         )
     return hint("spool", f"{waiting}; it drains by itself once Kafka answers")
+
+
+def step_lines(store: Store, now_ms: int) -> list[Line]:
+    """Whether the clock of a machine that processes was set within a day."""
+    with store.snapshot() as snapshot:
+        step = last_step(snapshot)
+    if step is None or abs(now_ms - step.stepped_ms) > DAY_MS:
+        return []
+    side = "forward" if step.by_ms > 0 else "back"
+    return [
+        hint(
+            "clock",
+            f"it was set {side} by {abs(step.by_ms) // 1000} s at {instant(step.stepped_ms)};"
+            " what waits was adjusted: have NTP keep it",
+        )
+    ]
 
 
 def database_clock(store: Store) -> Sequence[tuple[str, float]]:

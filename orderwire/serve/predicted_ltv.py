@@ -68,8 +68,12 @@ class LtvPredictor:
     """
 
     def __init__(
-        self, store: Store, shops: Mapping[str, RfmSettings], clock: Callable[[], float] = time.time
+        self,
+        store: Store,
+        shops: Mapping[str, RfmSettings],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`clock`: seconds from any moment on."""
         self._store, self._shops, self._clock = store, shops, clock
         self._fits: dict[str, Fitted] = {}
         self._stop, self._first = threading.Event(), threading.Event()

@@ -64,6 +64,8 @@ class Checkouts:
         self._projections = tuple(projections)
         self._projector = Projector(self._projections)
         self._resettle = True
+        self._ticked_ms: int | None = None
+        self._early = False
 
     def decode(self, entry: Entry) -> CheckoutEvent | None:
         """A checkout's or cart's event. Raises Rejected."""
@@ -101,7 +103,8 @@ class Checkouts:
         """Expire checkouts idle for 14 days, delete rows older than 90 days.
 
         After a start, settle rows that were settled by another `abandoned_after_minutes`, or by
-        another version of the rule.
+        another version of the rule. Then, and where the clock went back, also those that were
+        expired too early by a clock that was ahead.
         """
         edge, old_ms = (now_ms - EXPIRES_MS) // BUCKET_MS, now_ms - KEPT_MS
         here, of_shop = in_shop(shop)
@@ -132,6 +135,20 @@ class Checkouts:
             lambda: transaction.query(old_links, old=old_ms, page=PAGE, **of_shop),
             lambda keys: self._remove(transaction, LINKS, keys, now_ms),
         )
+        if shop is None:
+            went_back = self._ticked_ms is None or now_ms < self._ticked_ms
+            self._ticked_ms = now_ms
+            if went_back:
+                self._early = True
+        if self._early:
+            early = (
+                "SELECT shop, token FROM cart_checkout"
+                f" WHERE state = 'expired' AND last_ms > :idle{here} LIMIT :page"
+            )
+            more = _in_pages(
+                lambda: transaction.query(early, idle=idle_ms, page=PAGE, **of_shop), resettle
+            )
+            self._early = more or shop is not None
         if self._resettle:
             others = (
                 "SELECT shop, token FROM cart_checkout"

@@ -57,7 +57,7 @@ def note(transaction: Transaction, events: Iterable[OrderEvent], now_ms: int) ->
     if not keys:
         return
     before = transaction.load(REFETCH, keys)
-    after = {key: _noted(key, before.get(key), lacking.get(key, ())) for key in keys}
+    after = {key: _noted(key, before.get(key), lacking.get(key, ()), now_ms) for key in keys}
     done = {
         key
         for key, row in after.items()
@@ -103,15 +103,16 @@ def _lacking(event: OrderEvent) -> Lacking | None:
     return event.lacking if isinstance(event, Order | RefundCreated | Incomplete) else None
 
 
-def _noted(key: Key, row: RefetchRow | None, lacking: Sequence[Lacking]) -> RefetchRow | None:
+def _noted(
+    key: Key, row: RefetchRow | None, lacking: Sequence[Lacking], now_ms: int
+) -> RefetchRow | None:
     for each in lacking:
+        came_ms = min(each.received_ms, now_ms)  # The receiver's clock may have been ahead.
         if row is None:
             shop, gid = map(str, key)
-            row = RefetchRow(
-                shop, gid, each.why, each.triggered, each.received_ms, each.received_ms
-            )
+            row = RefetchRow(shop, gid, each.why, each.triggered, came_ms, came_ms)
         elif each.triggered > row.triggered:
-            due_ms = min(row.due_ms, each.received_ms)
+            due_ms = min(row.due_ms, came_ms)
             row = row._replace(lacking=each.why, triggered=each.triggered, due_ms=due_ms)
     return row
 

@@ -28,13 +28,12 @@ SHOPS: Final = Entities("order_shop", OrderShopRow, 1)
 def learned(shop: OrderShopRow, orders: Iterable[Order], now_ms: int) -> OrderShopRow:
     """The shop with the offset of its newest orders. Test orders are ignored: they may be older
     than its settings."""
-    tomorrow = now_ms // DAY_MS + 1
     newest = (shop.offset_day, shop.offset_s)
-    seen = {
-        (order.day, order.processed_at.utcoffset())
-        for order in orders
-        if order.offset_known and not order.test
-    }
+    known = [order for order in orders if order.offset_known and not order.test]
+    # Shopify's clock too, where ours is behind.
+    sure_ms = max([now_ms, *(order.version.updated_us // 1_000 for order in known)])
+    tomorrow = sure_ms // DAY_MS + 1
+    seen = {(order.day, order.processed_at.utcoffset()) for order in known}
     for day, offset in seen:
         if newest[0] <= day <= tomorrow and offset is not None:
             newest = max(newest, (day, round(offset.total_seconds())))

@@ -16,7 +16,7 @@ class PendingRun:
 
     def run_id(self, shop: str, kind: str, now_ms: int) -> str | None:
         run_id, at_ms = self._asked.get((shop, kind), ("", 0))
-        return run_id if run_id and now_ms - at_ms < JUST_ASKED_MS else None
+        return run_id if run_id and 0 <= now_ms - at_ms < JUST_ASKED_MS else None
 
     def add(self, shop: str, kind: str, run_id: str, now_ms: int) -> None:
         self._asked[shop, kind] = (run_id, now_ms)

@@ -69,7 +69,7 @@ def read_roles(snapshot: Snapshot, now_ms: int, silent_ms: int) -> list[Role]:
                 row.restarts,
                 row.beat_ms,
                 details,
-                alive=now_ms - row.beat_ms <= silent_ms and "failed" not in details,
+                alive=abs(now_ms - row.beat_ms) <= silent_ms and "failed" not in details,
             )
         )
     return roles

@@ -47,7 +47,7 @@ class NextOffsets:
                     continue
                 following = max(reached.get(partition, 0), spans[feed.topic][partition].first)
                 known, noted_ms = self._unread.get((feed, partition), (None, now_ms))
-                if known != following:
+                if known != following or noted_ms > now_ms:  # It moved, or the clock went back.
                     noted_ms = now_ms
                 self._unread[feed, partition] = following, noted_ms
                 since_ms = min(since_ms, noted_ms)
@@ -64,6 +64,8 @@ class NextOffsets:
         if now_ms - self._began_ms <= SILENT_MS:
             return False
         return not any(
-            role.role == "process" and now_ms - role.beat_ms <= SILENT_MS and role.failed is None
+            role.role == "process"
+            and abs(now_ms - role.beat_ms) <= SILENT_MS
+            and role.failed is None
             for role in roles
         )

@@ -89,6 +89,7 @@ class DestinationContract:
             aiohttp_call(session),
             tuning=Tuning(spacing_ms=0),
             clock_ms=clock,
+            steady_ms=clock,
             sleep=clock.sleep,
             chance=lambda: 0.5,
         )
@@ -269,6 +270,7 @@ class DestinationContract:
                     [destination_of(rig.account)],
                     call(aiohttp_call(session)),
                     clock_ms=clock,
+                    steady_ms=clock,
                     sleep=clock.sleep,
                 ).drain()
         else:

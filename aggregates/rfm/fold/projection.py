@@ -40,6 +40,7 @@ EXACT_BELOW: Final = 50_000
 """Customers ever, below which amounts are kept exactly."""
 SHOPS_PER_TICK: Final = 50
 """Shops that one tick moves over midnight: each is a lock, and many have theirs at that time."""
+HOUR_MS: Final = 3_600_000
 QUARTER_MS: Final = 900_000
 """No time zone's offset is a fraction of it (IANA, since 1972)."""
 OF_CUSTOMERS: Final = (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS)
@@ -195,9 +196,11 @@ class RfmFold:
             scope = active.get(row.shop)
             if scope is None:
                 continue
-            day = today(self.zones.get(scope.shop), ahead.get(scope.shop, 0), now_ms)
-            # One day may come from a learned offset; more from a clock that was wrong.
-            put_back = row.as_of_day > day + 1
+            zone, offset_s = self.zones.get(scope.shop), ahead.get(scope.shop, 0)
+            day = today(zone, offset_s, now_ms)
+            # From a clock that was ahead. Within an hour of midnight also from a learned offset,
+            # which changes with summer time; the day comes soon.
+            put_back = row.as_of_day > today(zone, offset_s, now_ms + HOUR_MS)
             moves = day > row.as_of_day or put_back or row.window_days != self.window_days
             if left and moves:
                 left -= 1

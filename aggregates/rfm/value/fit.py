@@ -113,7 +113,9 @@ class Fits:
         """The newest fit of the shop available in time."""
         known, refit_ms = self._fits.get(view.shop), settings.refit_s * 1000
         if known is not None:
-            age_ms = self._clock() - known.fitted_ms
+            age_ms: float = self._clock() - known.fitted_ms
+            if age_ms < 0:  # The clock went back.
+                age_ms = refit_ms
             if known.basis == basis(view, day) or age_ms < min(refit_ms, IDLE * known.took_ms):
                 return known
         running = self._running.get(view.shop)

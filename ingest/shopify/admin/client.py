@@ -204,8 +204,10 @@ def _retry_after_s(answer: requests.Response) -> float | None:
     except ValueError:
         pass
     try:
-        return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
-    except ValueError:
+        until = parsedate_to_datetime(text)
+        # By Shopify's own clock: ours may be wrong.
+        return max(0.0, (until - parsedate_to_datetime(answer.headers["Date"])).total_seconds())
+    except (KeyError, TypeError, ValueError):
         return None
 
 

@@ -89,7 +89,9 @@ class Reconciling:
             rows = snapshot.query(
                 "SELECT reached_s FROM reconciled WHERE shop = :shop", shop=self.shop
             )
-        begin_s = rows[0].reached_s - OVERLAP_S if rows else now_s - FIRST_S
+        # A place in the future was reached by a clock that was ahead, and says nothing.
+        known = bool(rows) and rows[0].reached_s <= now_s
+        begin_s = rows[0].reached_s - OVERLAP_S if known else now_s - FIRST_S
         return Span(begin_s, now_s - GRACE_S)
 
     def last(self, hours: float) -> Span:
@@ -177,7 +179,9 @@ class Reconciling:
         with self.store.begin() as transaction:
             before = transaction.load(RECONCILED, [(self.shop,)]).get((self.shop,))
             reached_s = span.to_s
-            if before is not None and span.from_s > before.reached_s:
+            if before is not None and before.reached_s > now_s:
+                pass  # By a clock that was ahead.
+            elif before is not None and span.from_s > before.reached_s:
                 reached_s = before.reached_s  # There is a gap: the schedule still has to close it.
             elif before is not None:
                 reached_s = max(reached_s, before.reached_s)

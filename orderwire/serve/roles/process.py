@@ -21,6 +21,7 @@ from destinations.registry import KINDS
 from orderwire.doctor.predictions import wants_predicted_ltv
 from orderwire.serve import sending
 from orderwire.serve.audits.job import NAME as AUDITS
+from orderwire.serve.clock_steps import ClockSteps, watch
 from orderwire.serve.connections import open_log, wait_for_store
 from orderwire.serve.exposing import exposing
 from orderwire.serve.feeds import feeds, keeping_contacts, running
@@ -43,6 +44,7 @@ from processors.engine.limits import ParkLimit
 from processors.engine.runner import Runner
 from processors.engine.stops import first_needed
 from processors.shopify.orders import Order
+from stream.clock import WallClock
 from stream.log.contract import Log, Unavailable
 from stream.metrics import JobMetrics, ProcessorMetrics
 from stream.record import TOPICS
@@ -73,6 +75,10 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
     if file_lock is not None:
         # This process has the file to itself, so whoever held a lease is dead.
         await asyncio.to_thread(_end_leases, store)
+    clock = WallClock()
+    steps = ClockSteps(store, clock)
+    with suppress(StoreUnavailable):  # `watch` tries again.
+        await asyncio.to_thread(steps.follow)
     source = await open_log(settings)
     registry, shown = CollectorRegistry(), Shown()
     registry.register(shown)
@@ -99,13 +105,17 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
             scheduling = asyncio.create_task(
                 always.keep("schedule", partial(scheduler.run, stop)), name="schedule"
             )
+            following = asyncio.create_task(always.keep("clock", partial(watch, steps)))
             try:
                 current: Settings | None = settings
                 while current is not None:
                     scheduler.replace(jobs(current, jobs_beside))
-                    current = await _round(current, live, stop, store, source, shown, scheduler)
+                    current = await _round(
+                        current, live, stop, store, source, shown, scheduler, clock
+                    )
             finally:
                 stop.set()
+                following.cancel()
                 await asyncio.gather(scheduling, return_exceptions=True)
     finally:
         await source.close()
@@ -122,13 +132,14 @@ async def _round(
     source: Log,
     shown: "Shown",
     scheduler: Scheduler,
+    clock: WallClock,
 ) -> Settings | None:
     """Run all parts until `stop` or until other shops are configured; returns the new settings."""
     await asyncio.to_thread(_forget_contacts, store, keeping_contacts(settings))
     ended = asyncio.Event()
     changed = asyncio.create_task(live.changed(stop))
     shown.begin(Parts(ended))
-    work = asyncio.create_task(_work(settings, ended, store, source, shown, scheduler))
+    work = asyncio.create_task(_work(settings, ended, store, source, shown, scheduler, clock))
     try:
         await asyncio.wait({work, changed}, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -162,13 +173,16 @@ async def _work(
     source: Log,
     shown: Shown,
     scheduler: Scheduler,
+    clock: WallClock,
 ) -> None:
     """Run all parts until `stop`."""
     registry, parts, runners = shown.registry, shown.parts, shown.runners
     made = projections(settings)
     out = sending.Sending(settings, store, registry)
     asides = [
-        asyncio.create_task(parts.keep("retention", partial(_retain, source, store, settings))),
+        asyncio.create_task(
+            parts.keep("retention", partial(_retain, source, store, settings, clock))
+        ),
         asyncio.create_task(parts.keep("rebuild", partial(rebuild, store, made))),
         asyncio.create_task(parts.keep("sweep", partial(keep_swept, store, made.values()))),
         asyncio.create_task(parts.keep("redaction", partial(redact, settings, store, source))),
@@ -208,6 +222,7 @@ async def _work(
             metrics=metrics,
             limit=limit,
             shops=tuple(settings.shops),
+            clock_ms=clock.careful_ms,
             committed=committed.get(name, _nothing),
             pace_s=SALE_PACE_S if urgent else PACE_S,
         )
@@ -288,10 +303,10 @@ def _details(always: Parts, shown: Shown) -> dict[str, Any]:
     }
 
 
-async def _retain(source: Log, store: Store, settings: Settings) -> None:
+async def _retain(source: Log, store: Store, settings: Settings, clock: WallClock) -> None:
     """Delete what is older than the retention and read by everybody."""
     while True:
-        older_than_ms = time.time_ns() // 1_000_000 - settings.retention_days * DAY_MS
+        older_than_ms = clock.careful_ms() - settings.retention_days * DAY_MS
         try:
             for topic in TOPICS:
                 unread = await _unread(

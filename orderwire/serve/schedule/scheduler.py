@@ -248,7 +248,8 @@ class Scheduler:
             return
         done = outcome or Done()
         due_ms = (
-            running.claim.started_ms + int(running.job.every_s * 1000)
+            # Never later than from now: the clock may have gone back meanwhile.
+            min(running.claim.started_ms, now_ms) + int(running.job.every_s * 1000)
             if done.next_in_s is None
             else now_ms + int(done.next_in_s * 1000)
         )

@@ -183,6 +183,12 @@ def test_a_source_can_be_skipped_or_named_one_by_one() -> None:
     )
 
 
+def test_a_sale_keeps_its_time_though_our_clock_was_a_day_behind() -> None:
+    made = NOW + timedelta(days=1)
+    found = decision(seen(made=made), settings())
+    assert (found.outcome, found.event_time_s) == ("pending", int(made.timestamp()))
+
+
 def test_a_clock_ahead_of_ours_is_brought_back_to_now() -> None:
     assert (
         decision(seen(made=NOW + timedelta(minutes=5)), settings()).event_time_s == NOW_MS // 1000

@@ -183,7 +183,12 @@ async def test_a_paused_pixel_does_not_hold_up_another(quick_store: SqlStore) ->
 
     clock = Clock()
     await OutboxSender(
-        quick_store, destinations(*shops), answer, clock_ms=clock, sleep=clock.sleep
+        quick_store,
+        destinations(*shops),
+        answer,
+        clock_ms=clock,
+        steady_ms=clock,
+        sleep=clock.sleep,
     ).drain()
     assert {row.order_id: row.outcome for row in rows(quick_store)} == {"1": "pending", "2": "sent"}
 
@@ -239,6 +244,7 @@ async def test_a_woken_sender_sends_immediately(bench: Bench, shops: set[str] | 
         metrics=metrics,
         tuning=Tuning(poll_s=FOR_EVER_S),
         clock_ms=bench.clock,
+        steady_ms=bench.clock,
     )
     bench.fold(seen(order_id=1))
     running = asyncio.create_task(sender.run())
@@ -275,7 +281,12 @@ async def test_a_claim_that_is_just_being_made_when_the_end_comes_is_still_sent_
         return "the last claim"
 
     sender = OutboxSender(
-        bench.store, destinations(bench.settings), call, clock_ms=bench.clock, new_id=claim_id
+        bench.store,
+        destinations(bench.settings),
+        call,
+        clock_ms=bench.clock,
+        steady_ms=bench.clock,
+        new_id=claim_id,
     )
     bench.fold(seen())
     await sender.run()
@@ -298,6 +309,7 @@ async def test_nothing_is_claimed_for_a_slot_that_comes_free_after_the_end(bench
         call,
         tuning=Tuning(batch=2, in_flight=1),
         clock_ms=bench.clock,
+        steady_ms=bench.clock,
     )
     bench.fold(*(seen(order_id=number) for number in range(1, 5)))
     await sender.run()

@@ -171,6 +171,7 @@ async def test_2000_orders_through_every_kind_of_trouble_each_end_exactly_once_i
                 aiohttp_call(session),
                 tuning=tuning,
                 clock_ms=clock,
+                steady_ms=clock,
                 sleep=clock.sleep,
             )
             return sender, asyncio.create_task(sender.run())

@@ -121,6 +121,7 @@ class Bench:
             metrics=metrics,
             tuning=Tuning(**{"spacing_ms": 0, **tuning}),
             clock_ms=self.clock,
+            steady_ms=self.clock,
             sleep=self.clock.sleep,
             chance=lambda: 0.5,
         )

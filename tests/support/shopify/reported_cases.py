@@ -162,5 +162,6 @@ async def _send(played: Played, store: SqlStore, settings: Settings, graph: Json
         call,
         tuning=Tuning(spacing_ms=0),
         clock_ms=lambda: NOW_MS,
+        steady_ms=lambda: NOW_MS,
     )
     await sender.drain()
