@@ -29,8 +29,12 @@ def register(app: typer.Typer) -> None:
             typer.Option(formats=["%Y-%m-%d"], help="Say what became of this day's orders."),
         ] = None,
         destination: Annotated[
-            str, typer.Option(help="With --statement: the account whose events count.")
-        ] = "meta",
+            str,
+            typer.Option(
+                help="With --statement: the account whose events count; else meta, or the first"
+                " that the shop has."
+            ),
+        ] = "",
         as_json: Annotated[
             bool, typer.Option("--json", help="With --statement: as GET /v1/statement has it.")
         ] = False,
@@ -138,9 +142,10 @@ def _statement(
     from orderwire.serve.connections import open_store
     from orderwire.serve.reconcile.statement_day import read_day
     from query.as_of import as_of
-    from query.endpoints.statement import statement
+    from query.endpoints.statement import statement, usual_account
     from stream.times import EPOCH
 
+    destination = destination or usual_account(shop.destinations)
     if destination not in shop.destinations:
         raise Refused(f"{shop.domain} has no account {destination}; see [shops.…destinations]")
     store = open_store(settings)

@@ -119,6 +119,16 @@ class _Sum:
         self.ids.append(order.order_id)
 
 
+META: Final = "meta"
+
+
+def usual_account(names: Iterable[str]) -> str:
+    """The account whose events a statement is about where none is asked for: `meta`, else the first
+    by name of those that the shop has."""
+    there = sorted(names)
+    return META if META in there or not there else there[0]
+
+
 class NoStatement(LookupError):
     """Shopify was never asked for the orders of that day."""
 

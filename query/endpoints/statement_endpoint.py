@@ -8,7 +8,7 @@ from aggregates.parameters import text
 from processors.engine.feed import Feed
 from query.as_of import AsOf, as_of, today, zone_of
 from query.endpoints.destinations import feeds as destination_feeds
-from query.endpoints.statement import NoStatement, Statement, statement
+from query.endpoints.statement import META, NoStatement, Statement, statement, usual_account
 from query.envelope import answered
 from query.problem import bad_parameter, not_found
 from query.route import ApiRoute, Asked
@@ -16,10 +16,11 @@ from query.services import services_of
 from stream.times import EPOCH
 
 Json = dict[str, Any]
-META: Final = "meta"
 DAY: Final = text("day", "the shop's day, YYYY-MM-DD; yesterday where not said", longest=10)
 DESTINATION: Final = text(
-    "destination", "the account: `meta`, or its table's name; meta where not said", longest=40
+    "destination",
+    "the account: `meta`, or its table's name; where not said, meta or the first of the shop's",
+    longest=40,
 )
 
 
@@ -30,8 +31,9 @@ async def _statement(asked: Asked) -> Json:
     )
     spans = await services.lags.spans({feed.topic for feed in of})
     wanted = _wanted(asked.values.get("day"))
-    destination = asked.values.get("destination") or META
-    if destination != META and destination not in {each.name for each in asked.settings.accounts}:
+    names = {each.name for each in asked.settings.accounts}
+    destination = asked.values.get("destination") or usual_account(names)
+    if destination not in {META, *names}:
         raise not_found(f"account {destination}", "see GET /v1/destinations")
 
     def read() -> tuple[Statement, AsOf]:

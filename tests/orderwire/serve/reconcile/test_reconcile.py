@@ -8,7 +8,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import orjson
 import pytest
 from typer.testing import CliRunner
 
@@ -18,16 +17,16 @@ from orderwire.cli import app
 from orderwire.serve.reconcile.reconciling import GRACE_S, OVERLAP_S, Found, Reconciling
 from orderwire.serve.reconcile.statement_day import read_day
 from orderwire.settings.program import Settings
-from query.endpoints.statement import Statement, statement
-from simulator.admin import from_classic
-from simulator.admin.books import Books, shop
+from query.endpoints.statement import Statement, statement, usual_account
+from simulator.admin.books import Books
 from simulator.admin.stand_in import AdminStandIn
 from simulator.shop.delivery import Delivery
 from stream.log.sqlite.log import SqliteLog
 from stream.record import Record
 from stream.store.sql.store import SqlStore
 from stream.times import EPOCH
-from tests.support.shops.shop_world import NOW, SHOP, deliveries, filled, fold_all
+from tests.support.shopify.admin_books import books_after, order_of
+from tests.support.shops.shop_world import NOW, SECRET, SHOP, deliveries, filled, fold_all
 
 runner = CliRunner()
 LATER_S = NOW.timestamp() + 3_600
@@ -41,23 +40,9 @@ def connected(store: SqlStore) -> None:
         transaction.execute("UPDATE outbox SET received_ms = received_ms - 604800000")
 
 
-def order_of(delivery: Delivery) -> str | None:
-    body = orjson.loads(delivery.body)
-    if delivery.topic.startswith("orders/") and "id" in body:
-        return str(body["id"])
-    return str(body["order_id"]) if delivery.topic.startswith("refunds/") else None
-
-
 def books(sent: Sequence[Delivery]) -> Books:
     """What the Admin API has after all of it."""
-    held = Books(shop(SHOP))
-    for delivery in sent:
-        if delivery.topic.startswith("orders/") and delivery.topic != "orders/edited":
-            made = from_classic.order(orjson.loads(delivery.body))
-            known = held.orders.one(made["id"])
-            if known is None or known["updatedAt"] <= made["updatedAt"]:
-                held.orders.keep(made)
-    return held
+    return books_after(SHOP, sent)
 
 
 def number(order: dict[str, Any]) -> str:
@@ -299,3 +284,32 @@ async def test_a_day_of_more_orders_than_shopify_pages_through_is_read_by_the_ho
         made = await day_of(admin, shop_settings, store)
         assert admin.calls.count("OrdersOfDay") == 24
         assert sum(item.shopify.orders for item in made.items) == len(admin.books.orders)
+
+
+def test_a_statement_is_about_meta_or_else_about_an_account_that_the_shop_has() -> None:
+    assert usual_account(["webhook", "meta", "erp"]) == "meta"
+    assert usual_account(["webhook", "erp"]) == "erp"
+    assert usual_account([]) == "meta"
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+async def test_the_statement_of_a_shop_without_meta_is_about_its_own_account(
+    shop_settings: Settings, store: SqlStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was refused before: the shop has no account meta."""
+    for name in ("META_PIXEL_ID", "META_ACCESS_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "orderwire.toml").write_text(
+        f'[shops."{SHOP}"]\nwebhook_secret = "{SECRET}"\nadmin_token = "shpat_static"\n'
+        f'[shops."{SHOP}".destinations.erp]\nkind = "webhook"\n'
+        'url = "https://erp.example.com/orders"\n'
+        'secret = "whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0"\n'
+    )
+    log = await SqliteLog.open(tmp_path / "log.db")
+    await log.close()
+    async with AdminStandIn(books(deliveries(5)), **LOTS) as admin:
+        monkeypatch.setenv("SHOPIFY_ADMIN_URL", admin.url)
+        arguments = ["reconcile", "--statement", date.isoformat(DAY), "--shop", SHOP, "--json"]
+        answer = await asyncio.to_thread(runner.invoke, app, arguments)
+    assert answer.exit_code == 0, answer.output
+    assert '"destination": "erp"' in answer.output
