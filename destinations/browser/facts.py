@@ -34,6 +34,10 @@ class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
         """Whether the visitor said no."""
         return self.consent.get(purpose) is False
 
+    def allows(self, purpose: str) -> bool:
+        """Whether the visitor said yes."""
+        return self.consent.get(purpose) is True
+
 
 class FactRow(NamedTuple):
     """Columns of `browser_fact`. Facts of a token without a sale are deleted an hour after the last

@@ -218,7 +218,7 @@ def _folded(
         due_ms=due_ms,
         expires_ms=expires_ms,
         attempts=row.attempts if row is not None else "",
-        checkout_token=proposal.checkout_token if body or proposal.waits else "",
+        checkout_token=proposal.checkout_token if body or proposal.outcome != PENDING else "",
         browser=int(browser),
         **_worth(order),
     )

@@ -112,6 +112,18 @@ class Completer(Protocol):
         """The event with what was missing in it. `seen_ms`: when the browser reported last."""
         ...
 
+    def event_id(self, facts: "Facts") -> str | None:
+        """The id that the browser's own event has; None where it does not name the account's."""
+        ...
+
+    def awaits(self, facts: "Facts") -> bool:
+        """Whether the browser has still to report something that the event waits for."""
+        ...
+
+    def renamed(self, payload: bytes, event_id: str) -> bytes | None:
+        """The event under that id; None where the one that it has is not to be replaced."""
+        ...
+
 
 class RequestLimits(NamedTuple):
     """How much may be sent to one account."""

@@ -15,6 +15,8 @@ from destinations.browser.facts import MARKETING, SALE_OF_DATA, Facts
 from destinations.delivery.protocol import Built
 from destinations.meta import click
 from destinations.meta.match_keys import MATCH_KEYS
+from destinations.meta.payload import filled
+from destinations.meta.settings import BY_ORDER_ID, OWN_ID, PIXEL_EVENT_ID, placeholders
 
 REFUSED = "the buyer refused marketing in the shop's privacy banner"
 
@@ -22,6 +24,10 @@ REFUSED = "the buyer refused marketing in the shop's privacy banner"
 class MetaCompleter:
     """A `destinations.delivery.protocol.Completer`. A field that the order has stays, except that
     the same click, seen earlier, gives the `fbc` its time."""
+
+    def __init__(self, event_id: str = BY_ORDER_ID) -> None:
+        """`event_id`: the account's template."""
+        self._template = event_id if PIXEL_EVENT_ID in placeholders(event_id) else None
 
     def refusal(self, facts: Facts) -> str:
         """Why nothing may be sent; "" where it may."""
@@ -38,6 +44,23 @@ class MetaCompleter:
             event["data_processing_options_state"] = 0
         keys = tuple(name for name in MATCH_KEYS if name in event["user_data"])
         return Built(orjson.dumps(event), keys, browser=True)
+
+    def event_id(self, facts: Facts) -> str | None:
+        """The template's id, where it names the browser's event and that one is known."""
+        if self._template is None:
+            return None
+        return filled(self._template, {PIXEL_EVENT_ID: facts.event_id})
+
+    def awaits(self, facts: Facts) -> bool:
+        """Whether the id of the browser's event is still to come: with checkout_completed."""
+        return self._template is not None and self.event_id(facts) is None
+
+    def renamed(self, payload: bytes, event_id: str) -> bytes | None:
+        """The event under `event_id`, where it lacked the template's so far."""
+        event: dict[str, Any] = orjson.loads(payload)
+        if not event["event_id"].startswith(OWN_ID):
+            return None
+        return orjson.dumps({**event, "event_id": event_id})
 
 
 def _complete(user_data: dict[str, Any], facts: Facts, seen_ms: int) -> None:

@@ -4,20 +4,22 @@
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
+from destinations.browser.facts import FACTS, facts_of
 from destinations.delivery.rows import LAST_US, NO_CONSENT, SKIPPED
 from destinations.meta import payload
 from destinations.meta.detail import detail, field_at
-from destinations.meta.settings import ATTRIBUTE, CapiSettings, placeholders
+from destinations.meta.settings import (
+    ATTRIBUTE,
+    BY_ORDER_ID,
+    OWN_ID,
+    PIXEL_EVENT_ID,
+    CapiSettings,
+    placeholders,
+)
 from processors.shopify.orders import Order, OrderDeleted
 from processors.shopify.tolerance import text
-from stream.store.contract import Key, Reading
+from stream.store.contract import Key, Reading, Transaction
 
-OWN_ID = "order:"
-"""Prefix of the id of an order without the template's id (a POS order has no checkout_token), or
-whose id another order has. It loses nothing: no browser can have sent such a sale under an id that
-Meta would match. Such a row gives way to the template's id as long as no event was built for it."""
-BY_ORDER_ID = "{order_id}"
-"""The template that every order can fill in, with a value that no other order has."""
 OTHER_IDS = (
     "SELECT 1 FROM outbox WHERE shop = :shop AND destination = :destination"
     " AND event_id <> order_id ORDER BY order_id LIMIT 1"
@@ -81,11 +83,30 @@ def known(
     return found
 
 
+def browsers_ids(
+    transaction: Transaction,
+    orders: Collection[Order | OrderDeleted],
+    shops: Mapping[str, CapiSettings],
+) -> dict[Key, str]:
+    """The id of the browser's own event, by shop and checkout token, where a template names it."""
+    keys = {
+        (order.shop, order.checkout_token)
+        for order in orders
+        if isinstance(order, Order)
+        and order.checkout_token
+        and PIXEL_EVENT_ID in placeholders(shops[order.shop].event_id)
+    }
+    found = transaction.load(FACTS, sorted(keys)) if keys else {}
+    posted = {key: facts_of(row).event_id for key, row in found.items()}
+    return {key: event_id for key, event_id in posted.items() if event_id}
+
+
 def key_of(
     order: Order | OrderDeleted,
     settings: CapiSettings,
     ids: dict[tuple[str, str], str],
     destination: str,
+    browsers: Mapping[Key, str],
 ) -> Key:
     """The order's row for an account. The decision is added to `ids`, for its later deliveries."""
     place = (order.shop, destination, payload.EVENT_NAME)
@@ -96,7 +117,9 @@ def key_of(
         elif isinstance(order, OrderDeleted):
             ids[order_key] = OWN_ID + order.order_id
         else:
-            event_id = payload.filled(settings.event_id, _fields(order, settings.event_id))
+            fields = _fields(order, settings.event_id)
+            fields[PIXEL_EVENT_ID] = browsers.get((order.shop, order.checkout_token or ""))
+            event_id = payload.filled(settings.event_id, fields)
             if event_id is None:
                 return (*place, OWN_ID + order.order_id)
             ids[order_key] = event_id

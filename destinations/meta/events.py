@@ -11,7 +11,7 @@ from destinations.delivery.protocol import Built, Context, OrderEvent, Predicted
 from destinations.delivery.rows import PENDING
 from destinations.meta import clicks, history, payload
 from destinations.meta.detail import Money, detail
-from destinations.meta.event_ids import key_of, known, own_key
+from destinations.meta.event_ids import browsers_ids, key_of, known, own_key
 from destinations.meta.halves import Half, halves, lock
 from destinations.meta.match_keys import MATCH_KEYS
 from destinations.meta.policy import Decision, decide
@@ -46,8 +46,9 @@ class MetaEvents:
             if not mine:
                 continue
             ids, yielding = known(transaction, mine, shops, name)
+            browsers = browsers_ids(transaction, mine, shops)
             for event in mine:
-                key = key_of(event, shops[event.shop], ids, name)
+                key = key_of(event, shops[event.shop], ids, name, browsers)
                 own = own_key(key, event.order_id)
                 *_, event_name, event_id = map(str, key)
                 own_row = own in yielding or event_id != event.order_id
@@ -64,8 +65,8 @@ class MetaEvents:
         decisions = [decide(look.order, look.detail, look.settings) for look in looks]
         browsers = halves(transaction, looks, decisions)
         decisions = [
-            decision if browser is None else browser.judged(decision)
-            for decision, browser in zip(decisions, browsers, strict=True)
+            decision if browser is None else browser.judged(decision, look)
+            for look, decision, browser in zip(looks, decisions, browsers, strict=True)
         ]
         first_seen = clicks.first_seen(transaction, looks)
         sold = [
@@ -86,7 +87,7 @@ class MetaEvents:
                 partial(self._build, look, decision, first_seen, known, browser),
                 look.settings.dry_run,
                 decision.waits,
-                checkout_token="" if browser is None else browser.token,
+                checkout_token=_token(decision, browser),
                 wait_ms=0 if browser is None else browser.wait_ms,
             )
             for look, decision, browser in zip(looks, decisions, browsers, strict=True)
@@ -133,6 +134,12 @@ class MetaEvents:
             return browser.completed(orjson.dumps(event))
         data = event["user_data"]
         return Built(orjson.dumps(event), tuple(name for name in MATCH_KEYS if name in data))
+
+
+def _token(decision: Decision, browser: Half | None) -> str:
+    """By which the browser's facts find the row; "" where they could change nothing."""
+    useful = decision.outcome == PENDING or decision.waits or decision.asks_consent
+    return browser.token if browser is not None and useful else ""
 
 
 def _expires_ms(order: Order, decision: Decision) -> int:

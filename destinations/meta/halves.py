@@ -4,13 +4,20 @@ a sale of the online store, entered by its buyer, has one."""
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from destinations.browser.facts import SHOPS, SHOWN_MS, BrowserShopRow, FactRow, facts_of
+from destinations.browser.facts import (
+    MARKETING,
+    SHOPS,
+    SHOWN_MS,
+    BrowserShopRow,
+    FactRow,
+    facts_of,
+)
 from destinations.browser.processor import known_facts
 from destinations.delivery.protocol import Built
 from destinations.delivery.rows import NO_CONSENT, PENDING
 from destinations.meta.browser import MetaCompleter
 from destinations.meta.clicks import ClickLook
-from destinations.meta.policy import Decision
+from destinations.meta.policy import Decision, decide
 from stream.store.contract import Key, Transaction
 
 _completer = MetaCompleter()
@@ -23,11 +30,16 @@ class Half(NamedTuple):
     row: FactRow | None
     wait_ms: int
 
-    def judged(self, decision: Decision) -> Decision:
+    def judged(self, decision: Decision, look: ClickLook) -> Decision:
         """The decision, with the visitor's choices obeyed."""
-        if self.row is None or decision.outcome != PENDING:
+        if self.row is None:
             return decision
-        refusal = _completer.refusal(facts_of(self.row))
+        facts = facts_of(self.row)
+        if decision.asks_consent and facts.allows(MARKETING):
+            decision = decide(look.order, look.detail, look.settings, consented=True)
+        if decision.outcome != PENDING:
+            return decision
+        refusal = _completer.refusal(facts)
         return decision._replace(outcome=NO_CONSENT, reason=refusal) if refusal else decision
 
     def completed(self, payload: bytes) -> Built:
@@ -54,7 +66,7 @@ def halves(
     wanted = [
         (look.order.shop, look.order.checkout_token)
         if look.order.checkout_token
-        and (decision.outcome == PENDING or decision.waits)
+        and (decision.outcome == PENDING or decision.waits or decision.asks_consent)
         and decision.action_source == "website"
         and not decision.by_staff
         else None
@@ -78,7 +90,8 @@ def halves(
             continue
         row = facts.get(key)
         shown = look.order.received_ms - shops[key[0]].shown_ms < SHOWN_MS
-        waits = shown and row is None
+        completer = MetaCompleter(look.settings.event_id)
+        waits = shown and (row is None or completer.awaits(facts_of(row)))
         wait_ms = round(look.settings.browser_wait_s * 1000) if waits else 0
         found.append(Half(str(key[1]), row, wait_ms))
     return found

@@ -143,7 +143,7 @@ def _shares(events: Mapping[str, int]) -> dict[str, float | None]:
 def _completer(account: Account) -> Completer:
     from destinations.meta.browser import MetaCompleter
 
-    return MetaCompleter()
+    return MetaCompleter(account.settings.event_id)
 
 
 async def _quality(store: Store, accounts: Sequence[Account], call: "Call") -> None:

@@ -35,6 +35,8 @@ class Decision(NamedTuple):
     waits: bool = False
     """Skipped only because it is not paid: a later state may send it, and an earlier one may
     have."""
+    asks_consent: bool = False
+    """The order says nothing on consent where the setting asks for it: the browser may have."""
     late: bool = False
     """Paid so late that Meta no longer recognises it and the browser's event as one sale."""
 
@@ -89,9 +91,15 @@ def _yes(value: Any, accepted: tuple[str, ...]) -> bool:
 def has_consent(order: Order, detail: Detail, where: str, accepted: tuple[str, ...]) -> bool:
     """Whether cart attribute `where`, else the order's (or its customer's) field of that name or
     path, exists and is a clear yes."""
+    return any(_yes(value, accepted) for value in _said(order, detail, where))
+
+
+def _said(order: Order, detail: Detail, where: str) -> list[Any]:
+    """What the order says on consent."""
     if where in detail.attributes:
-        return _yes(detail.attributes[where], accepted)
-    return any(_yes(field_at(order.body, path), accepted) for path in (where, f"customer.{where}"))
+        return [detail.attributes[where]]
+    found = [field_at(order.body, path) for path in (where, f"customer.{where}")]
+    return [value for value in found if value not in (None, "")]
 
 
 def _not_a_sale(order: Order) -> str:
@@ -102,16 +110,18 @@ def _not_a_sale(order: Order) -> str:
     return OVER.get(order.financial_status, "")
 
 
-def decide(order: Order, detail: Detail, settings: CapiSettings) -> Decision:
+def decide(
+    order: Order, detail: Detail, settings: CapiSettings, *, consented: bool = False
+) -> Decision:
     """The decision on `order` in the state of this delivery: the first rule that applies. Pure: age
-    is measured at the time of receipt.
+    is measured at the time of receipt. `consented`: the browser reported a yes to marketing.
 
     | rule | outcome |
     |---|---|
     | test, cancelled, voided, expired | skipped |
     | with trigger `paid`: not paid (yet) | skipped, and `waits` if nothing else forbids it |
     | its source's policy is `skip` | skipped |
-    | a consent setting, and no clear yes in the order | no_consent |
+    | a consent setting, and no clear yes: in the order, else of the browser | no_consent |
     | `late_payment` is `skip`, paid more than 48 hours after it was made | too_old |
     | older than 7 days when first seen to be a sale, 62 for physical_store | too_old |
     | none of these | pending |
@@ -136,11 +146,14 @@ def decide(order: Order, detail: Detail, settings: CapiSettings) -> Decision:
         source,
         paid_s if at_payment else ordered_s,
         by_staff(order.source_name, detail, source),
+        asks_consent=settings.consent is not None
+        and not consented
+        and not _said(order, detail, settings.consent),
         late=late,
     )
     if reason := _not_a_sale(order):
         return decision._replace(outcome="skipped", reason=reason)
-    outcome, reason = _forbidden(order, detail, settings, source)
+    outcome, reason = _forbidden(order, detail, settings, source, consented=consented)
     if settings.trigger == "paid" and not is_paid:
         status = order.financial_status[:32] or "not told"
         return decision._replace(
@@ -165,13 +178,13 @@ def decide(order: Order, detail: Detail, settings: CapiSettings) -> Decision:
 
 
 def _forbidden(
-    order: Order, detail: Detail, settings: CapiSettings, source: str
+    order: Order, detail: Detail, settings: CapiSettings, source: str, *, consented: bool
 ) -> tuple[str, str]:
     """(outcome, reason) if the shop's policy holds a sale back; ("", "") if not."""
     if source == SKIP:
         name = (order.source_name or "an unknown source")[:64]
         return "skipped", f"orders from {name} are not sent, by setting"
-    where = settings.consent
-    if where is not None and not has_consent(order, detail, where, settings.consent_values):
+    where, accepted = settings.consent, settings.consent_values
+    if where is not None and not (consented or has_consent(order, detail, where, accepted)):
         return "no_consent", f"{where} is not there, or no clear yes (META_CONSENT_VALUES)"
     return "", ""

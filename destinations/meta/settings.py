@@ -65,6 +65,14 @@ _FIELDS = (
 EVENT_ID_FIELDS = frozenset(_FIELDS.split())
 """Identifiers at the top of an order's body (Shopify: Order webhooks, 2023-10 to
 2026-10); `order_id` is its `id`."""
+PIXEL_EVENT_ID = "pixel.event_id"
+"""The id of the browser's own event at checkout, as orderwire's pixel reports it."""
+BY_ORDER_ID = "{order_id}"
+"""The template that every order can fill in, with a value that no other order has."""
+OWN_ID = "order:"
+"""Prefix of the id of an order without the template's id (a POS order has no checkout_token), or
+whose id another order has. It loses nothing: no browser can have sent such a sale under an id that
+Meta would match. Such a row gives way to the template's id as long as no event was built for it."""
 SHOP_FIELDS = frozenset({"name", "number", "order_number"})
 """Those that two shops count alike, each from its own first order."""
 CONTENT_IDS = frozenset({"variant", "product", "sku", "shopify"})
@@ -106,7 +114,9 @@ class CapiSettings:
     them."""
     event_id: str = "{order_id}"
     """Template of the event id, which the browser's must equal: `{order_id}`, `{checkout_token}`,
-    any other field at the top of the order, or `{note_attributes.NAME}`, a cart attribute.
+    any other field at the top of the order, or `{note_attributes.NAME}`, a cart attribute; or
+    `{pixel.event_id}` and nothing else in braces: `event.id` of `checkout_completed`, as every
+    custom pixel of the shop sees it.
 
     An order that lacks the field, or has another order's, is sent as `order:<order id>`.
     """
@@ -155,7 +165,8 @@ class CapiSettings:
     fbp_attributes: tuple[str, ...] = ("_fbp", "fbp")
     consent: str | None = None
     """Cart attribute, or path in the order (`customer.email_marketing_consent.state`), that must be
-    there and say yes."""
+    there and say yes. Where it is not there, a yes to marketing that the browser's pixel reported
+    for the checkout counts; an order that says no is not sent, whatever the pixel reported."""
     consent_values: tuple[str, ...] = CONSENT_VALUES
     """What says yes, in any case, blanks and dashes like underscores; everything else says no.
     ("*",): whatever is there, as where the attribute is a date or exists only with consent."""
@@ -224,6 +235,12 @@ class CapiSettings:
                 f"event_id is {self.event_id!r}: each field stands in one pair of braces, as "
                 "{order_id}"
             )
+        if PIXEL_EVENT_ID in names:
+            if len(names) > 1:
+                raise SettingsError(
+                    f"event_id names {{{PIXEL_EVENT_ID}}} and other fields: write it by itself"
+                )
+            names = ()
         for name in names:
             if name == ATTRIBUTE or (
                 name not in EVENT_ID_FIELDS and not name.startswith(ATTRIBUTE)

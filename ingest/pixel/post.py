@@ -11,7 +11,8 @@ from ingest.receiver.delivery import digest_id
 from stream.record import Record
 
 SOURCE = "pixel"
-EVENTS = frozenset({"checkout_started", "checkout_completed", "consent"})
+PURCHASE = "checkout_completed"
+EVENTS = frozenset({"checkout_started", PURCHASE, "consent"})
 PURPOSES = ("analytics", "marketing", "preferences", "sale_of_data")
 """Of Shopify's Customer Privacy API."""
 CLICK_IDS = frozenset(
@@ -62,7 +63,11 @@ def read_post(body: bytes, shops: Collection[str], received_ms: int) -> Record:
         or not _token(token)
     ):
         raise PostRefused
-    kept = _encoder.encode({"checkout_token": token, **_facts(post)})
+    facts = _facts(post)
+    if event != PURCHASE:
+        # Every event of the browser has an id of its own.
+        facts.pop("event_id", None)
+    kept = _encoder.encode({"checkout_token": token, **facts})
     topic = f"{SOURCE}/{event}"
     return Record(
         topic="checkouts",

@@ -8,7 +8,7 @@ another field.
 from typing import Final
 
 from destinations.meta.raw_order import FIELDS as META_FIELDS
-from destinations.meta.settings import ATTRIBUTE, CapiSettings, placeholders
+from destinations.meta.settings import ATTRIBUTE, PIXEL_EVENT_ID, CapiSettings, placeholders
 from destinations.webhook.detail import FIELDS as WEBHOOK_FIELDS
 from ingest.shopify.admin.subscriptions import Wanted
 from orderwire.settings.program import ShopSettings
@@ -43,7 +43,7 @@ def _named(shop: ShopSettings) -> set[str]:
             found |= {
                 name.partition(".")[0] for name in names if name and not name.startswith(ATTRIBUTE)
             }
-    return found - {"order_id"}
+    return found - {"order_id", PIXEL_EVENT_ID.partition(".")[0]}
 
 
 def topic_name(topic: str) -> str:

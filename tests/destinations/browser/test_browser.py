@@ -32,6 +32,11 @@ BARE: dict[str, Any] = {
 """An order that lacks what only the browser knows."""
 
 
+def later(again: bool) -> dict[str, Any]:
+    """A later state of the order."""
+    return {"updated_at": NOW.isoformat()} if again else {}
+
+
 def rows(store: Store) -> list[OutboxRow]:
     with store.snapshot() as snapshot:
         found = snapshot.query(f"SELECT {', '.join(OutboxRow._fields)} FROM outbox")
@@ -299,3 +304,98 @@ def test_an_order_entered_by_staff_takes_nothing_from_a_browser(store: Store) ->
     apply(store, processor(settings(source_draft="website")), by_staff)
     (row,) = rows(store)
     assert "fbp" not in user_data(row)
+
+
+PIXEL_ID = "{pixel.event_id}"
+
+
+def by_pixel_id() -> tuple[OutboxProcessor, Browser]:
+    return processor(settings(event_id=PIXEL_ID)), browser(event_id=PIXEL_ID)
+
+
+def test_the_browsers_event_id_is_the_events_whichever_comes_first(store: Store) -> None:
+    started = post(event="checkout_started", **ALL, event_id="sh-1")
+    completed = post(**ALL, event_id="sh-2")
+    for arrival in permutations(["order", "again", "started", "completed"]):
+        with store.begin() as transaction:
+            for table in ("outbox", "outbox_cell", "outbox_day_cell", "browser_fact"):
+                transaction.execute(f"DELETE FROM {table}")
+            transaction.execute("DELETE FROM browser_shop")
+        shown(store)
+        meta, pixel = by_pixel_id()
+        for what in arrival:
+            if what in ("order", "again"):
+                apply(store, meta, seen(**BARE, **later(what == "again")))
+            else:
+                apply(store, pixel, started if what == "started" else completed)
+        (row,) = rows(store)
+        event = orjson.loads(row.payload)
+        assert (row.event_id, event["event_id"]) == ("sh-2", "sh-2"), arrival
+        assert (row.order_id, row.outcome, row.due_ms) == ("1001", PENDING, NOW_MS), arrival
+        with store.snapshot() as snapshot:
+            counted = snapshot.query(
+                "SELECT shop, destination, kind, name, events FROM outbox_cell"
+            )
+        assert {tuple(each[:4]): each.events for each in counted if each.events} == sums([row])
+
+
+def test_without_the_browsers_event_a_sale_is_sent_under_an_id_of_its_own(store: Store) -> None:
+    shown(store)
+    meta, pixel = by_pixel_id()
+    apply(store, meta, seen(**BARE))
+    (row,) = rows(store)
+    assert (row.event_id, row.due_ms) == ("order:1001", NOW_MS + 3_000)
+    apply(store, pixel, post(event="checkout_started", **ALL, event_id="sh-1"))
+    (row,) = rows(store)
+    assert (row.event_id, row.due_ms, row.browser) == ("order:1001", NOW_MS + 3_000, 1)
+    with store.begin() as transaction:
+        transaction.execute("UPDATE outbox SET attempts = :line", line="{}\n")
+    apply(store, pixel, post(**ALL, event_id="sh-2"))
+    assert [row.event_id for row in rows(store)] == ["order:1001"], "a request was made with it"
+
+
+def test_a_browser_cannot_give_its_sale_the_event_id_of_another(store: Store) -> None:
+    shown(store)
+    meta, pixel = by_pixel_id()
+    apply(store, pixel, post(**ALL, event_id="sh-2"))
+    apply(store, meta, seen(**BARE), seen(order_id=2, **BARE | {"checkout_token": "other0002"}))
+    apply(store, pixel, post("other0002", **ALL, event_id="sh-2"))
+    found = {row.order_id: row.event_id for row in rows(store)}
+    assert found == {"1001": "sh-2", "2": "order:2"}
+
+
+@pytest.mark.parametrize("late", [False, True])
+def test_a_yes_in_the_privacy_banner_is_the_consent_that_an_order_says_nothing_of(
+    store: Store, *, late: bool
+) -> None:
+    shown(store)
+    meta = processor(settings(consent="_consent"))
+    yes = post(consent={"marketing": True})
+    if late:
+        apply(store, meta, seen(**BARE))
+        assert [row.outcome for row in rows(store)] == [NO_CONSENT]
+        apply(store, browser(), yes)
+        tick(store)
+    else:
+        apply(store, browser(), yes)
+    apply(store, meta, seen(**BARE, **later(again=True)))
+    (row,) = rows(store)
+    assert (row.outcome, row.browser) == (PENDING, 1)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "consent"),
+    [
+        ([], {"marketing": False}),
+        ([], {"analytics": True}),
+        ([{"name": "_consent", "value": "no"}], {"marketing": True}),
+    ],
+)
+def test_a_no_of_the_order_or_of_the_banner_stays_a_no(
+    store: Store, attributes: list[dict[str, str]], consent: dict[str, bool]
+) -> None:
+    shown(store)
+    apply(store, browser(), post(consent=consent))
+    order = seen(**BARE | {"note_attributes": attributes})
+    apply(store, processor(settings(consent="_consent")), order)
+    assert [row.outcome for row in rows(store)] == [NO_CONSENT]

@@ -3,6 +3,7 @@
 import pytest
 from msgspec import to_builtins
 
+from destinations.delivery.account import SettingsError
 from destinations.delivery.answer import account
 from destinations.delivery.ledger import (
     claim,
@@ -111,3 +112,10 @@ def test_two_orders_of_one_cart_are_two_sales_with_two_event_ids(
         ("2", "order:2", "pending"),
     ]
     assert_cells_are_the_sum_over_rows(store)
+
+
+@pytest.mark.parametrize("template", ["{pixel.event_id}-{order_id}", "{pixel.id}"])
+def test_a_template_names_the_browsers_event_by_itself_or_not_at_all(template: str) -> None:
+    with pytest.raises(SettingsError, match=r"event_id names \{pixel"):
+        settings(event_id=template)
+    assert settings(event_id="web-{pixel.event_id}").event_id == "web-{pixel.event_id}"

@@ -69,6 +69,7 @@ def test_every_topic_has_a_route_and_a_reader() -> None:
         ({}, False),
         ({"META_EVENT_ID": "{checkout_token}"}, False),
         ({"META_EVENT_ID": "{note_attributes.event_id}"}, False),
+        ({"META_EVENT_ID": "{pixel.event_id}"}, False),
         ({"META_EVENT_ID": "{order_number}"}, True),
         ({"META_CONSENT": "customer.email_marketing_consent.state"}, False),
         ({"META_CONSENT": "buyer_accepts_marketing"}, True),

@@ -19,12 +19,12 @@ ALL: dict[str, Any] = {
 }
 
 
-def browser(most_unknown: int = 10_000) -> Browser:
-    return Browser({(SHOP, ACCOUNT): MetaCompleter()}, most_unknown)
+def browser(most_unknown: int = 10_000, event_id: str = "{order_id}") -> Browser:
+    return Browser({(SHOP, ACCOUNT): MetaCompleter(event_id)}, most_unknown)
 
 
 def post(token: str = "checkout1001", at_ms: int = NOW_MS, **facts: Any) -> Post:
-    body = {"shop": SHOP, "event": "checkout_completed", "checkout_token": token, **facts}
+    body = {"shop": SHOP, "event": "checkout_completed", "checkout_token": token} | facts
     record = read_post(json.dumps(body).encode(), {SHOP}, at_ms)
     decoded = browser().decode(Entry(record, 0, 0))
     assert decoded is not None
