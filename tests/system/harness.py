@@ -13,6 +13,7 @@ to it.
 import asyncio
 import contextlib
 import signal
+import sys
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -299,6 +300,22 @@ class System:
             retry_wait_s=RETRY_WAIT_S,
         )
         return Sent(sent, await sender.run())
+
+    async def command(self, *arguments: str) -> str:
+        """What `orderwire` with these arguments prints, beside serve. Raises AssertionError where
+        it fails."""
+        program = str(Path(sys.executable).with_name("orderwire"))
+        child = await asyncio.create_subprocess_exec(
+            program,
+            *arguments,
+            cwd=self.folder,
+            env=child_environment(self._variables),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        printed, complaint = await child.communicate()
+        assert child.returncode == 0, (arguments, complaint.decode()[-2000:])
+        return printed.decode()
 
     async def api(
         self, path: str, *, method: str = "GET", token: str | None = API_TOKEN, **options: Any

@@ -31,10 +31,11 @@ ONE_SENDER_EACH = 32
 """Connections: as many as fall due while the first ones of an outage wait for their answer."""
 
 
-def system_on(folder: Path, broker: KafkaBroker, store_url: str) -> System:
-    """An installation with topics of its own."""
+def system_on(folder: Path, broker: KafkaBroker, store_url: str, **options: Any) -> System:
+    """An installation with topics of its own; `options` are System's."""
     return System(
         folder,
+        **options,
         log_url=f"kafka://{broker.bootstrap}",
         store_url=store_url,
         environment={

@@ -15,9 +15,11 @@ import pytest
 from processors.orders.row import ORDERS
 from simulator.proof.oracle import ExpectedOrder, expected_orders
 from simulator.proof.verify import meta_differs
+from simulator.servers.broker import KafkaBroker
 from tests.system.checks import assert_aggregates_are_sums, entity_rows
 from tests.system.harness import PIXEL, SECRET, SHOP, System
 from tests.system.serve_process import PATIENCE_S, needs_proc
+from tests.system.test_kafka_postgres import system_on
 
 pytestmark = needs_proc
 
@@ -68,7 +70,20 @@ def at_meta(system: System, orders: dict[str, ExpectedOrder]) -> bool:
 async def test_a_shop_is_added_and_one_removed_while_orders_of_another_arrive(
     tmp_path: Path,
 ) -> None:
-    async with System(tmp_path, roles=ROLES, other_shops=[LEAVING]) as system:
+    await come_and_go(System(tmp_path, roles=ROLES, other_shops=[LEAVING]))
+
+
+@pytest.mark.timeout(900)
+async def test_a_shop_is_added_and_one_removed_on_kafka_and_postgresql_too(
+    tmp_path: Path, kafka_broker: KafkaBroker, postgres_url: str
+) -> None:
+    await come_and_go(
+        system_on(tmp_path, kafka_broker, postgres_url, roles=ROLES, other_shops=[LEAVING])
+    )
+
+
+async def come_and_go(installation: System) -> None:
+    async with installation as system:
         await system.start()
         assert system.serve is not None
         pids = {role: await system.serve.pid_when_running(role) for role in ROLES}
@@ -77,7 +92,7 @@ async def test_a_shop_is_added_and_one_removed_while_orders_of_another_arrive(
         sending = asyncio.create_task(
             system.send(islice(system.shop().stream(system.now, 50), 300), rate=20)
         )
-        toml = tmp_path / "orderwire.toml"
+        toml = system.folder / "orderwire.toml"
         good = toml.read_text().replace(LEAVING, COMING)
 
         toml.write_text(good)
