@@ -27,7 +27,10 @@ AGAIN_MS = 900_000
 TIMEOUT_S = 20.0
 FIELDS = (
     "web{event_name,event_match_quality{composite_score,match_key_feedback{identifier,coverage{percentage}}},"
-    "event_coverage{percentage,goal_percentage},dedupe_key_feedback,data_freshness{upload_frequency},acr{percentage}}"
+    "event_coverage{percentage,goal_percentage},dedupe_key_feedback{dedupe_key,"
+    "browser_events_with_dedupe_key{percentage},server_events_with_dedupe_key{percentage},"
+    "overall_browser_coverage_from_dedupe_key{percentage}},"
+    "data_freshness{upload_frequency},acr{percentage}}"
 )
 log = structlog.get_logger()
 

@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Final, NamedTuple
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from aggregates.budget.fold.ad_issues import KEPT_MS, open_issues, settle
+from aggregates.budget.fold.ad_issues import KEPT_MS, OF_STATUS, open_issues, settle
 from aggregates.budget.fold.spend import SPEND
 from aggregates.budget.fold.spend_record import SpendRow, decode_spend
 from ingest.meta.graph import Graph, GraphAccess, GraphRefused
@@ -144,8 +144,10 @@ def settle_issues(store: Store, graph: Graph, shop: str, now_ms: int) -> None:
             campaign_id, well = object_state(graph, issue.object_id, issue.level)
         except GraphRefused:
             continue  # deleted, or out of reach: it is forgotten in time
+        # A fatigued ad runs all the same.
+        over = well and issue.field in OF_STATUS
         found.append(
-            issue._replace(campaign_id=campaign_id or issue.campaign_id, open=int(not well))
+            issue._replace(campaign_id=campaign_id or issue.campaign_id, open=int(not over))
         )
     if found:
         with store.begin() as transaction:

@@ -6,7 +6,13 @@ from collections.abc import Iterable
 from aggregates.budget.fold.ad_issues import IN_PROCESS, WITH_ISSUES, AdIssue
 
 MOST_EACH = 5
-_LEVELS = {"CAMPAIGN": "the campaign", "AD_SET": "ad set", "ADSET": "ad set", "AD": "ad"}
+_LEVELS = {
+    "CAMPAIGN": "the campaign",
+    "AD_SET": "ad set",
+    "ADSET": "ad set",
+    "AD": "ad",
+    "CREATIVE": "creative",
+}
 
 
 def by_campaign(issues: Iterable[AdIssue]) -> dict[str, list[str]]:

@@ -15,6 +15,12 @@ KEPT_MS: Final = 28 * 86_400_000
 """An issue without further notice is forgotten after so long: Meta sends none when it is mended."""
 WITH_ISSUES: Final = "with_issues_ad_objects"
 IN_PROCESS: Final = "in_process_ad_objects"
+FATIGUE: Final = "creative_fatigue"
+OF_STATUS: Final = frozenset({WITH_ISSUES, IN_PROCESS})
+"""Fields whose issue is over once the object's `effective_status` is well."""
+CHANGED: Final = "field_changed"
+"""How a new `effective_status` is notified, without its value: what is wrong comes by the fields
+above."""
 WELL: Final = frozenset({"ACTIVE", "PAUSED", "SCHEDULED", "COMPLETED"})
 CAMPAIGN: Final = "CAMPAIGN"
 _SECONDS: Final = 100_000_000_000
@@ -27,7 +33,7 @@ class AdIssue(NamedTuple):
     shop: str
     object_id: str
     level: str
-    """`CAMPAIGN`, `AD_SET`, `AD`, as Meta says."""
+    """`CAMPAIGN`, `AD_SET`, `AD`, `CREATIVE`, as Meta says; "" where it does not."""
     campaign_id: str
     """"" until it is known, for what is below a campaign."""
     field: str
@@ -71,24 +77,36 @@ def notices(entry: Entry) -> list[AdIssue]:
         notice
         for entry_of_notice in map(mapping, sequence(mapping(body).get("entry")))
         for change in map(mapping, sequence(entry_of_notice.get("changes")))
-        if (notice := _notice(record.headers["shop"], entry_of_notice, change, record.time_ms))
-        is not None
+        for notice in _notices(record.headers["shop"], entry_of_notice, change, record.time_ms)
     ]
 
 
-def _notice(
+def _notices(
     shop: str, entry_of_notice: Mapping[str, Any], change: Mapping[str, Any], received_ms: int
-) -> AdIssue | None:
+) -> list[AdIssue]:
+    """One for each object that the change is about."""
     value = mapping(change.get("value"))
-    object_id = identifier(value.get("id"))
     field = clean(text(change.get("field")) or "", NAME_CHARACTERS)
-    if object_id is None or not field:
-        return None
-    level = clean(text(value.get("level")) or "", NAME_CHARACTERS).upper().replace(" ", "_")
+    if not field or field == CHANGED:
+        return []
+    # `adgroup_id` is the ad's, by Meta's older name for ads.
+    named = [value.get("id"), value.get("adgroup_id"), *sequence(value.get("ad_object_ids"))]
+    reported_ms = _time_ms(entry_of_notice.get("time"), received_ms)
+    found = dict.fromkeys(filter(None, map(identifier, named)))
+    return [_issue(shop, object_id, field, value, reported_ms) for object_id in found]
+
+
+def _issue(
+    shop: str, object_id: str, field: str, value: Mapping[str, Any], reported_ms: int
+) -> AdIssue:
+    said_level = text(value.get("level")) or ("AD" if value.get("adgroup_id") else "")
+    level = clean(said_level, NAME_CHARACTERS).upper().replace(" ", "_")
     status = clean(text(value.get("status_name")) or "", NAME_CHARACTERS)
     well = field == IN_PROCESS and status.upper().replace(" ", "_") in WELL
+    if field == FATIGUE:
+        well = (text(value.get("creative_fatigue_level")) or "").upper() == "LOW"
     code = clean(text(value.get("error_code")) or "", NAME_CHARACTERS)
-    said = text(value.get("error_summary")) or text(value.get("error_message")) or status
+    said = next((found for name in SAYS if (found := text(value.get(name)))), status)
     campaign = object_id if level == CAMPAIGN else identifier(value.get("campaign_id"))
     return AdIssue(
         shop=shop,
@@ -99,8 +117,15 @@ def _notice(
         code=code,
         summary=clean(said or "", LABEL_CHARACTERS),
         open=int(not well),
-        reported_ms=_time_ms(entry_of_notice.get("time"), received_ms),
+        reported_ms=reported_ms,
     )
+
+
+SAYS: Final = (
+    *("error_summary", "error_message"),
+    *("creative_fatigue_message", "recommendation_message", "recommendation_type"),
+)
+"""Fields of a notice that say what is the matter, best first."""
 
 
 def _time_ms(value: Any, received_ms: int) -> int:

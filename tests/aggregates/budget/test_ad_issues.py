@@ -85,8 +85,49 @@ def test_an_object_that_left_processing_well_has_no_issue_any_more_in_any_order(
 
 
 def test_any_other_field_about_an_object_is_reported_by_its_name(store: SqlStore) -> None:
-    fatigue = notice({"id": "9", "level": "AD"}, "creative_fatigue")
-    assert fold(store, fatigue) == {"": ["Meta reports creative fatigue of ad 9"]}
+    other = notice({"id": "9", "level": "AD"}, "product_set_issue")
+    assert fold(store, other) == {"": ["Meta reports product set issue of ad 9"]}
+
+
+def fatigue(level: str, time_s: int = NOW_S) -> Entry:
+    """As Meta documents it (Marketing API: Ads webhooks, Creative fatigue)."""
+    value = {
+        "ad_account_id": "77",
+        "adgroup_id": "9",
+        "creative_fatigue_level": level,
+        "creative_fatigue_message": "Your ad fatigue changed.",
+    }
+    return notice(value, "creative_fatigue", time_s)
+
+
+def test_a_fatigued_ad_is_named_until_it_is_fatigued_no_more(store: SqlStore) -> None:
+    assert fold(store, fatigue("HIGH")) == {
+        "": ["Meta reports creative fatigue of ad 9: Your ad fatigue changed."]
+    }
+    assert fold(store, fatigue("LOW", NOW_S + 5)) == {}
+
+
+def test_a_recommendation_is_named_at_each_of_its_objects(store: SqlStore) -> None:
+    """As Meta documents it (Marketing API: Ads webhooks, Ad recommendations)."""
+    value = {
+        "ad_account_id": "77",
+        "ad_object_ids": ["12", "13"],
+        "recommendation_type": "AUTOFLOW_OPT_IN",
+        "recommendation_message": "Your ad recommendation is ready.",
+    }
+    assert fold(store, notice(value, "ad_recommendations")) == {
+        "": [
+            f"Meta reports ad recommendations of object {number}: Your ad recommendation is ready."
+            for number in (12, 13)
+        ]
+    }
+
+
+def test_a_new_status_without_its_value_is_no_issue_and_hides_none(store: SqlStore) -> None:
+    value = {"object_id": "555", "object_type": "ad", "changed_fields": ["effective_status"]}
+    changed = notice(value, "field_changed", NOW_S + 5)
+    assert fold(store, notice(PROBLEM), changed) == fold(store)
+    assert fold(store) != {}
 
 
 @pytest.mark.parametrize(
