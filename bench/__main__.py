@@ -10,9 +10,9 @@ from pathlib import Path
 
 def names() -> list[str]:
     """The benchmarks there are."""
-    return sorted(
-        path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("_")
-    )
+    folder = Path(__file__).parent
+    modules = [path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")]
+    return sorted([*modules, *(path.parent.name for path in folder.glob("*/__main__.py"))])
 
 
 def main(wanted: list[str]) -> int:

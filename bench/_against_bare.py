@@ -117,7 +117,7 @@ class _Server:
 @asynccontextmanager
 async def _started(name: str, command: Sequence[str], connections: int) -> AsyncIterator[_Server]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        *command, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert process.stdin is not None
     assert process.stdout is not None
@@ -137,7 +137,7 @@ async def _started(name: str, command: Sequence[str], connections: int) -> Async
 async def compare(
     commands: Mapping[str, Sequence[str]], *, seconds: float, rounds: int, connections: int
 ) -> dict[str, Measured]:
-    """Start every server (a module and its arguments), load each in turn, then stop them."""
+    """Start every server by its command line, load each in turn, then stop them."""
     async with AsyncExitStack() as stack:
         servers = {
             name: await stack.enter_async_context(_started(name, command, connections))

@@ -92,10 +92,11 @@ class Answers(NamedTuple):
 
 
 class Load:
-    """Open connections to one server. Between rounds they stay open and are silent."""
+    """Open connections to one server. Between rounds they are silent."""
 
     def __init__(self, name: str) -> None:
         """`name` makes the ids of these deliveries unlike those of any other load."""
+        self._name = name
         body = order_body()
         signature = base64.b64encode(hmac.digest(SECRET, body, "sha256")).decode()
         self._head = (
@@ -113,13 +114,20 @@ class Load:
 
     async def connect(self, port: int, connections: int) -> None:
         """Open them."""
+        self._port = port
+        self._clients = [await self._opened() for _ in range(connections)]
+
+    async def _opened(self) -> "_Client":
         loop = asyncio.get_running_loop()
-        for _ in range(connections):
-            _, client = await loop.create_connection(lambda: _Client(self), "127.0.0.1", port)
-            self._clients.append(client)
+        _, client = await loop.create_connection(lambda: _Client(self), "127.0.0.1", self._port)
+        return client
 
     async def run(self, seconds: float) -> Answers:
-        """Keep every connection busy with one delivery at a time, and wait for the last answers."""
+        """Keep every connection busy with one delivery at a time, and wait for the last answers.
+        A connection that the server has closed since, being idle, is opened again."""
+        self._clients = [
+            await self._opened() if each.transport.is_closing() else each for each in self._clients
+        ]
         self._latencies_s: list[float] = []
         self._refused = 0
         self._busy = len(self._clients)
@@ -130,6 +138,11 @@ class Load:
             client.send(self._next_request())
         await self._over
         return Answers(self._latencies_s, self._refused, time.perf_counter() - began_s)
+
+    def lost(self) -> None:
+        """The server has closed a connection that waits for an answer: the round fails."""
+        if not self._over.done():
+            self._over.set_exception(ConnectionError(f"{self._name} closed a connection"))
 
     def close(self) -> None:
         """Close them."""
@@ -147,7 +160,7 @@ class Load:
             client.send(self._next_request())
             return
         self._busy -= 1
-        if not self._busy:
+        if not self._busy and not self._over.done():
             self._over.set_result(None)
 
     def _next_request(self) -> bytes:
@@ -161,17 +174,22 @@ class _Client(asyncio.Protocol):
     def __init__(self, load: Load) -> None:
         self._load = load
         self._answer = b""
+        self._waits = False
         self.sent_s = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is one by its methods only
 
+    def connection_lost(self, error: Exception | None) -> None:
+        if self._waits:
+            self._load.lost()
+
     def send(self, request: bytes) -> None:
-        self.sent_s = time.perf_counter()
+        self._waits, self.sent_s = True, time.perf_counter()
         self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
         self._answer += data
         if b"\r\n\r\n" in self._answer:
-            answer, self._answer = self._answer, b""
+            answer, self._answer, self._waits = self._answer, b"", False
             self._load.answered(self, answer)

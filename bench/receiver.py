@@ -5,6 +5,7 @@ Load, rounds and ratios: `bench/_against_bare.py`. The bar: docs/architecture.md
 """
 
 import asyncio
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,7 +62,7 @@ def main() -> None:
         pin(LOAD_CORE)
         print(heading(options, folder))
         commands = {
-            kind: ("bench.receiver", "--serve", kind, "--folder", str(folder))
+            kind: (sys.executable, "-m", "bench.receiver", "--serve", kind, "--folder", str(folder))
             for kind in options.servers
         }
         report(

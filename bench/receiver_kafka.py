@@ -2,6 +2,7 @@
 (one node, `acks=all`) on the core of the load. Run: `python -m bench.receiver_kafka`"""
 
 import asyncio
+import sys
 import tempfile
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def main() -> None:
             print(heading(options, folder))
             commands = {
                 kind: (
-                    "bench.receiver_kafka",
+                    *(sys.executable, "-m", "bench.receiver_kafka"),
                     "--serve",
                     kind,
                     "--bootstrap",

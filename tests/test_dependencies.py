@@ -13,7 +13,12 @@ from packaging.version import Version
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
-LOCKS = {"requirements.lock": ("build",), "requirements-dev.lock": ("build", "dev")}
+OWN = "dependencies"
+LOCKS = {
+    "requirements.lock": (OWN, "build"),
+    "requirements-dev.lock": (OWN, "build", "dev"),
+    "bench/peers/requirements.lock": ("peers",),
+}
 PINNED = re.compile(r"^([A-Za-z0-9._-]+)(?:\[[^]]*\])?==([^\s;\\]+)", re.M)
 FIXED = {
     "aiohttp": ("3.14.1", "GHSA-4fvr-rgm6-gqmc"),
@@ -26,8 +31,8 @@ FIXED = {
 
 
 def requirements(groups: tuple[str, ...]) -> Iterator[Requirement]:
-    named = [each for group in groups for each in PROJECT["dependency-groups"][group]]
-    yield from map(Requirement, [*PROJECT["project"]["dependencies"], *named])
+    named = PROJECT["dependency-groups"] | {OWN: PROJECT["project"]["dependencies"]}
+    yield from (Requirement(each) for group in groups for each in named[group])
 
 
 @pytest.mark.parametrize("lock", LOCKS)
@@ -53,7 +58,7 @@ def test_every_pin_has_a_hash_and_no_index_is_named(lock: str) -> None:
 def test_every_dependency_has_a_lower_bound() -> None:
     bare = [
         str(each)
-        for each in requirements(("build", "dev"))
+        for each in requirements((OWN, "build", "dev", "peers"))
         if not any(one.operator == ">=" for one in each.specifier)
     ]
     assert bare == []
@@ -61,7 +66,7 @@ def test_every_dependency_has_a_lower_bound() -> None:
 
 @pytest.mark.parametrize("name", FIXED)
 def test_no_version_with_a_known_vulnerability_is_allowed(name: str) -> None:
-    (requirement,) = (each for each in requirements(()) if each.name == name)
+    (requirement,) = (each for each in requirements((OWN,)) if each.name == name)
     (least,) = (Version(one.version) for one in requirement.specifier if one.operator == ">=")
     fixed, advisory = FIXED[name]
     assert least >= Version(fixed), f"{name}: {advisory} is fixed in {fixed}"

@@ -1,0 +1,1 @@
+"""orderwire beside what people would use instead: `make bench ARGS=peers`."""

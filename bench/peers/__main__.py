@@ -1,0 +1,57 @@
+"""Runs every comparison, or those named: `python -m bench.peers [receivers] [counts] [signals]`."""
+
+import argparse
+import asyncio
+
+from bench.peers import counts, environment, receivers, signals
+from bench.peers.events import Written, write
+from simulator.servers.broker import KafkaBroker
+from simulator.servers.postgres import PostgresServer
+
+ROUNDS_OF_RECEIVERS = 3
+"""Short ones: so many for one of the others."""
+
+
+def _counts(options: argparse.Namespace, peers: str) -> None:
+    with KafkaBroker() as broker, PostgresServer() as server:
+
+        async def written() -> list[Written]:
+            return [
+                await write(broker.bootstrap, "peers-rate", options.events),
+                await write(broker.bootstrap, "peers-twice", options.few, times=2, seed=2),
+                await write(broker.bootstrap, "peers-killed", options.events, seed=3),
+            ]
+
+        rate, twice, killed = asyncio.run(written())
+        counting = counts.Counting(broker.bootstrap, server.create_database, peers)
+        counts.compare(counting, rate, options.rounds)
+        counts.judge(counting, twice, killed)
+
+
+def _receivers(options: argparse.Namespace, peers: str) -> None:
+    receivers.run(peers, options.rounds * ROUNDS_OF_RECEIVERS, seconds=1.0)
+
+
+def _signals(options: argparse.Namespace, peers: str) -> None:
+    signals.run(peers, options.signals)
+
+
+COMPARISONS = {"receivers": _receivers, "counts": _counts, "signals": _signals}
+
+
+def main() -> None:
+    """Print them."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("comparisons", nargs="*", choices=[*COMPARISONS, []])
+    parser.add_argument("--events", type=int, default=10_000)
+    parser.add_argument("--few", type=int, default=3_000)
+    parser.add_argument("--signals", type=int, default=600)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    peers = environment.python()
+    for name in options.comparisons or COMPARISONS:
+        COMPARISONS[name](options, peers)
+
+
+if __name__ == "__main__":
+    main()

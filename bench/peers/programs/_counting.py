@@ -1,0 +1,89 @@
+"""What a program that counts orders per customer is given, and the one line with which it ends.
+
+It runs in the peers' environment as well, so it imports nothing of orderwire.
+"""
+
+import argparse
+import resource
+import sys
+import threading
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+
+STEP = 200
+"""Events between two lines of progress."""
+SILENT_S = 3.0
+"""Without an event for so long, the topic is read to its end."""
+FIRST_S = 90.0
+"""How long the first event may take: a group waits for the session of a member that was killed."""
+
+
+def arguments() -> argparse.Namespace:
+    """Where the events are, and where the counts go."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--bootstrap", required=True)
+    parser.add_argument("--topic", required=True)
+    parser.add_argument("--group", required=True)
+    parser.add_argument("--database", required=True, help="postgresql://…, or sqlite:///…")
+    parser.add_argument("--folder", required=True)
+    parser.add_argument("--kind", default="")
+    return parser.parse_args()
+
+
+def order_of(value: bytes) -> tuple[str, int]:
+    """Customer, and the order's total in minor units."""
+    order: dict[str, Any] = orjson.loads(value)
+    whole, _, cents = order["total_price"].partition(".")
+    return str(order["customer"]["id"]), int(whole) * 100 + int(cents)
+
+
+class Meter:
+    """Counts the events, and knows when the topic has been read to its end."""
+
+    def __init__(self) -> None:
+        self.events = 0
+        self._began_s = self._last_s = time.perf_counter()
+        self._cpu_s = self._last_cpu_s = 0.0
+        self._told = 0
+        self._lock = threading.Lock()
+
+    def saw(self, events: int = 1) -> None:
+        """Called after each event, or each batch, has been counted."""
+        with self._lock:
+            if not self.events:
+                self._began_s, self._cpu_s = time.perf_counter(), time.process_time()
+            self.events += events
+            self._last_s, self._last_cpu_s = time.perf_counter(), time.process_time()
+            if self.events - self._told >= STEP:
+                self._told = self.events
+                _say(str(self.events))
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing has come for `SILENT_S`, or never anything for `FIRST_S`."""
+        waited_s = time.perf_counter() - self._last_s
+        return waited_s > (SILENT_S if self.events else FIRST_S)
+
+    def finish(self, counts: Iterable[tuple[int, int]]) -> None:
+        """Print what was counted, (orders, revenue) per customer, and what it cost."""
+        rows = list(counts)
+        took_s = max(self._last_s - self._began_s, 1e-9)
+        answer = orjson.dumps(
+            {
+                "customers": len(rows),
+                "orders": sum(orders for orders, _ in rows),
+                "revenue": sum(revenue for _, revenue in rows),
+                "events": self.events,
+                "per_s": self.events / took_s,
+                "cpu_us": 1e6 * (self._last_cpu_s - self._cpu_s) / max(self.events, 1),
+                "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
+            }
+        )
+        _say(f"\n{answer.decode()}")  # a framework's own line may be unfinished
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.__stdout__, flush=True)  # faust sends what is printed to its log
