@@ -53,7 +53,7 @@ ALARMS: Final[tuple[Alarm, ...]] = (
         "Behind",
         names.UNREAD_SECONDS,
         "a processor is behind",
-        "`orderwire status`; [scale.md](scale.md) if it is load",
+        "`orderwire status`; `docs/scale.md` if it is load",
         above=60,
         for_s=300,
     ),
