@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test check bench run kit lock clean
+.PHONY: demo test check bench chaos run kit lock clean
 
 demo: .venv/.run
 	$(BIN)/orderwire demo $(ARGS)
@@ -27,6 +27,10 @@ bench: .venv/.dev
 # Prometheus rules, Grafana dashboard and the table of alarms in docs/operation.md, from orderwire/alarms.
 kit: .venv/.run
 	$(BIN)/python -m orderwire.alarms.kit
+
+# `make chaos ARGS="--minutes 10 --seed 3 --pair kafka"`; --help says the rest.
+chaos: .venv/.dev
+	$(BIN)/python -m simulator.chaos $(ARGS)
 
 # Hashes are of every wheel of a version, so one lock serves all platforms; no index address is written (needs uv on the PATH).
 lock:

@@ -69,12 +69,15 @@ class KafkaBroker:
         directory: Path | None = None,
         cache: Path | None = None,
         version: str = VERSION,
+        advertised: str | None = None,
     ) -> None:
         """`address` (host:port[,host:port]) is used as it is, and never started or stopped.
         `directory` keeps data and server log, by default a temporary one; `cache` keeps the jars,
-        by default ~/.cache/orderwire."""
-        self.bootstrap = address or ""
+        by default ~/.cache/orderwire. `advertised` (host:port) is where clients are sent, for a
+        proxy in front; `listens` is the broker's own address."""
+        self.bootstrap = self.listens = address or ""
         self._directory, self._cache, self._version = directory, cache, version
+        self._advertised = advertised
         self._node: _Node | None = None
 
     @property
@@ -88,8 +91,9 @@ class KafkaBroker:
         if self.bootstrap:
             return
         port = free_port()
+        self.listens = f"127.0.0.1:{port}"
+        self.bootstrap = self._advertised or self.listens
         self._node = self._choose(port)
-        self.bootstrap = f"127.0.0.1:{port}"
         try:
             self._up(self._node)
         except BaseException:
@@ -112,7 +116,7 @@ class KafkaBroker:
         if node is not None:
             node.stop()
             node.remove()
-            self.bootstrap = ""
+            self.bootstrap = self.listens = ""
 
     def _own(self) -> _Node:
         if self._node is None:
@@ -123,7 +127,7 @@ class KafkaBroker:
 
     def _up(self, node: _Node) -> None:
         node.start()
-        host, port = self.bootstrap.rsplit(":", 1)
+        host, port = self.listens.rsplit(":", 1)
         deadline = time.monotonic() + START_S
         while True:
             try:
@@ -141,7 +145,7 @@ class KafkaBroker:
     def _choose(self, port: int) -> _Node:
         lacking = ["the address of a broker"]
         if _answers("docker", "info"):
-            return DockerNode(port, self._version)
+            return DockerNode(port, self._version, self.bootstrap)
         lacking.append("Docker with a daemon that answers")
         absent = [
             program
@@ -150,7 +154,7 @@ class KafkaBroker:
         ]
         if not absent:
             jars = jars_of(self._version, self._cache or Path.home() / ".cache" / "orderwire")
-            return JavaNode(port, jars, self._directory)
+            return JavaNode(port, jars, self._directory, self.bootstrap)
         lacking.append(f"Java 17 or later with Maven ({' and '.join(absent)} not found)")
         raise Missing("a Kafka broker", lacking)
 
@@ -170,7 +174,7 @@ class KafkaBroker:
 class JavaNode:
     """Kafka in a Java process of our own."""
 
-    def __init__(self, port: int, jars: Path, directory: Path | None) -> None:
+    def __init__(self, port: int, jars: Path, directory: Path | None, advertised: str) -> None:
         self._temporary = directory is None
         self._directory = directory or Path(tempfile.mkdtemp(prefix="orderwire-kafka-"))
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -189,7 +193,7 @@ class JavaNode:
         properties = _PROPERTIES | {
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+            "advertised.listeners": f"PLAINTEXT://{advertised}",
             "log.dirs": str(self._directory / "data"),
         }
         self._config.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
@@ -256,12 +260,12 @@ class DockerNode:
     """Kafka's official image. The port is the same inside and outside, since a broker advertises
     one address."""
 
-    def __init__(self, port: int, version: str) -> None:
+    def __init__(self, port: int, version: str, advertised: str) -> None:
         self._name = f"orderwire-kafka-{os.getpid()}-{port}"
         properties = _PROPERTIES | {
             "controller.quorum.voters": "1@localhost:9093",
             "listeners": f"PLAINTEXT://:{port},CONTROLLER://localhost:9093",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
+            "advertised.listeners": f"PLAINTEXT://{advertised}",
         }
         settings = [
             f"--env=KAFKA_{name.upper().replace('.', '_')}={value}"

@@ -57,6 +57,12 @@ class PostgresServer:
         """The URL of database `name`."""
         return f"postgresql://postgres@/{name}?host={quote(str(self._server.get_postmaster_info().socket_dir))}"
 
+    @property
+    def socket(self) -> Path:
+        """The Unix socket on which it listens."""
+        server = self._server.get_postmaster_info()
+        return Path(server.socket_dir, f".s.PGSQL.{server.port}")
+
     def start(self) -> None:
         """Create the directory's cluster if missing, start the server (0.6 s; 1.5 s with a new
         cluster), return when it answers."""

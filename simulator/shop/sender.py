@@ -15,7 +15,7 @@ from simulator.shop.delivery import Delivery
 RETRY_WAIT_S = (0.1, 0.2, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0)
 TIMEOUT_S = 5.0
 """Shopify's for the whole request."""
-NO_ANSWER = 0
+NO_ANSWER, TOO_SLOW = 0, 408
 TICK_S = 0.002
 """At high rates connections wake together on a tick, up to this much early: one wake-up of the loop
 instead of many."""
@@ -145,8 +145,8 @@ class ShopSender:
     `acknowledged` is called for each 200 immediately. `run` ends when everything has its final
     answer; `stop` ends it early.
 
-    5xx, cut connections and silence are retried on a schedule like Shopify's 8 retries over 4 h,
-    but in seconds:
+    5xx, 408, cut connections and silence are retried on a schedule like Shopify's 8 retries over
+    4 h, but in seconds:
 
     | attempt | 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9 |
     |---|---|---|---|---|---|---|---|---|
@@ -288,7 +288,7 @@ class ShopSender:
         traffic.statuses[status] += 1
         if status != NO_ANSWER:
             traffic.latencies_ms.append((now_s - began_s) * 1000)
-        if status == NO_ANSWER or status >= 500:
+        if status in (NO_ANSWER, TOO_SLOW) or status >= 500:
             if attempt.retries < len(self._retry_wait_s):
                 due_s = now_s + self._retry_wait_s[attempt.retries]
                 heappush(

@@ -1,0 +1,87 @@
+"""A run of chaos: two shops sell while faults happen; then the faults end, everything becomes
+quiet, and the conservation of every delivery is proved."""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from simulator.chaos.conservation import prove
+from simulator.chaos.faults import Chaos
+from simulator.chaos.healthy import until_healthy
+from simulator.chaos.installation import Installation
+from simulator.chaos.plan import Pair, plan
+from simulator.chaos.quiet import Stuck, quiet
+from simulator.chaos.report import print_done, print_report, print_start
+from simulator.chaos.traffic import ShopTraffic
+from simulator.chaos.watch import Watch
+from simulator.proof.verify import Check
+
+BYTES_PER_DELIVERY = 40_000
+"""Of a disk, with log, store and their WAL files: about 10 kB are used."""
+LEAST_DISK_MB = 192
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What was asked for."""
+
+    minutes: float = 2.0
+    seed: int = 1
+    pair: Pair = Pair.SQLITE
+    rate: float = 30.0
+    """Deliveries a second, of both shops together."""
+    patience_s: float = 240.0
+    """Without progress for so long, the wait for quiet is given up."""
+
+
+async def chaos(options: Options, folder: Path, console: Console) -> int:
+    """One run in `folder`, which is empty; 0 where everything is proved, 1 where something is not.
+
+    Raises Missing where Kafka or PostgreSQL cannot be started.
+    """
+    seconds = options.minutes * 60
+    faults = plan(options.seed, seconds, options.pair)
+    disk_mb = max(LEAST_DISK_MB, round(seconds * options.rate * BYTES_PER_DELIVERY) >> 20)
+    async with Installation(folder, options.pair, options.seed, disk_mb) as there:
+        print_start(console, options, there, faults)
+        there.launch()
+        there.keep()
+        await until_healthy(there, options.patience_s)
+        traffic = [
+            ShopTraffic(there, shop, options.seed * 2 + number, options.rate / len(there.shops))
+            for number, shop in enumerate(there.shops)
+        ]
+        works = Chaos(there, lambda done: print_done(console, done))
+        stuck: list[str] = []
+        code = 0
+        async with Watch(there) as watch:
+            try:
+                await works.run(faults)
+                await asyncio.sleep(max(0.0, works.began_s + seconds - time.monotonic()))
+                await asyncio.gather(*(one.end() for one in traffic))
+                await quiet(there, options.patience_s)
+                await there.let_end()
+                code = await there.stop()
+            except Stuck as error:
+                stuck.append(str(error))
+            finally:
+                for one in traffic:
+                    await one.give_up()
+        await there.let_end()
+        await there.kill()
+        checks = [
+            Check("quiet after the last fault", 1, stuck),
+            Check("serve ends in order", 1, [f"exit code {code}"] if code else []),
+            *await prove(
+                there,
+                traffic,
+                there.graph.account.summary(events=True),
+                watch.answers,
+                asyncio.to_thread,
+            ),
+        ]
+        print_report(console, options, there, traffic, watch, checks)
+        return int(any(check.differences for check in checks))

@@ -1,0 +1,36 @@
+"""The faults of a run are those of its seed."""
+
+from simulator.chaos.plan import CHOICES, Kind, Pair, plan
+
+DAYS_S = 2 * 86_400
+
+
+def test_one_seed_draws_one_plan_and_another_seed_another() -> None:
+    once = plan(7, 600, Pair.KAFKA)
+    assert once == plan(7, 600, Pair.KAFKA)
+    assert once != plan(8, 600, Pair.KAFKA)
+
+
+def test_faults_begin_in_order_within_the_time_and_every_kind_comes() -> None:
+    for pair in Pair:
+        faults = plan(1, 3_600, pair)
+        assert [fault.at_s for fault in faults] == sorted(fault.at_s for fault in faults)
+        assert faults[0].at_s > 0
+        assert faults[-1].at_s < 3_600
+        wanted = {(choice.kind, choice.target) for choice in CHOICES if pair in choice.pairs}
+        assert {(fault.kind, fault.target) for fault in faults} == wanted
+
+
+def test_sqlite_has_no_broker_and_no_server_of_a_database() -> None:
+    targets = {fault.target for fault in plan(1, 3_600, Pair.SQLITE)}
+    assert targets.isdisjoint({"broker", "kafka", "database"})
+
+
+def test_a_clock_steps_by_two_days_at_most_in_both_directions() -> None:
+    steps = [
+        int(fault.how.removesuffix(" s"))
+        for fault in plan(3, 36_000, Pair.SQLITE)
+        if fault.kind is Kind.STEP
+    ]
+    assert min(steps) < 0 < max(steps)
+    assert max(map(abs, steps)) <= DAYS_S
