@@ -31,6 +31,7 @@ from stream.store.contract import (
 log = structlog.get_logger()
 
 NONE: Final = -1
+PAGE: Final = 5_000
 NOT_THE_FORMULA_S: Final = (StoreError, Unstorable, Rejected)
 """What a projection raises because of the database, or of one record."""
 NOWHERE: Final[CountedCells] = ()
@@ -148,6 +149,12 @@ def _keyed(counted: CountedCells, scope: Scope) -> CountedCells:
 
 def rows(reading: Reading, entities: Entities[Row], shop: str) -> Iterator[Row]:
     """All entities of a shop; for proofs and tests, since all are in memory."""
+    if entities.packed is not None:
+        last = ""
+        while page := entities.packed.after(reading, shop, last, PAGE):
+            yield from page
+            last = str(page[-1][1])
+        return
     sql = f"SELECT {', '.join(entities.row._fields)} FROM {entities.table} WHERE shop = :shop"  # type: ignore[attr-defined]
     make = entities.row._make  # type: ignore[attr-defined]
     yield from (make(row) for row in reading.query(sql, shop=shop))
@@ -269,7 +276,8 @@ class Projector:
 def _first_version(reading: Reading, projection: Projection, shop: str) -> int:
     for source in projection.sources:
         sql = f"SELECT 1 FROM {source.entities.table} WHERE shop = :shop LIMIT 1"
-        if reading.query(sql, shop=shop):
+        packed = source.entities.packed
+        if reading.query(sql, shop=shop) or (packed is not None and packed.counts(reading, shop)):
             return NEVER
     return projection.version
 

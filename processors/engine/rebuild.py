@@ -4,6 +4,7 @@ request -> fill, page by page -> swap -> remove the old generation, page by page
 """
 
 import json
+from collections import Counter
 from collections.abc import Collection, Iterable
 from typing import Any, Final, NamedTuple
 
@@ -63,6 +64,18 @@ def register(transaction: Transaction, projections: Iterable[Projection]) -> Non
             )
             missing = [new_row(shop, projection.name, NEVER) for (shop,) in shops]
             transaction.save(PROJECTIONS, missing)
+            if source.entities.packed is not None:
+                packed = source.entities.packed.counts(transaction)
+                keys: list[Key] = [(shop, projection.name) for shop in sorted(packed)]
+                known = transaction.load(PROJECTIONS, keys)
+                transaction.save(
+                    PROJECTIONS,
+                    [
+                        new_row(str(key[0]), projection.name, NEVER)
+                        for key in keys
+                        if key not in known
+                    ],
+                )
 
 
 def request(transaction: Transaction, projection: Projection, shop: str, now_ms: int) -> None:
@@ -146,6 +159,8 @@ def _filled(
 def _page(reading: Reading, source: Source, shop: str, last: Key) -> list[Any]:
     """The next entities by key. Text keys sort by code point on both databases (migration 0015)."""
     entities = source.entities
+    if entities.packed is not None:
+        return list(entities.packed.after(reading, shop, str(last[1]) if last else "", PAGE))
     fields = entities.row._fields
     order = ", ".join(fields[1 : entities.key])
     after, values = "", {}
@@ -191,7 +206,10 @@ def request_all(
         for projection in projections:
             for source in projection.sources:
                 sql = f"SELECT shop, COUNT(*) FROM {source.entities.table} GROUP BY shop"
-                for name, entities in transaction.query(sql):
+                packed = source.entities.packed
+                counts: Counter[str] = Counter(dict(transaction.query(sql)))
+                counts.update({} if packed is None else packed.counts(transaction))
+                for name, entities in counts.items():
                     if shop in ("", name):
                         key = Pending(name, projection.name)
                         found[key] = found.get(key, 0) + entities

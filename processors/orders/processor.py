@@ -15,7 +15,8 @@ from processors.engine.projection import (
 from processors.engine.statements import one_of
 from processors.orders import refetch
 from processors.orders.aliases import Aliases
-from processors.orders.row import ORDERS, OrderRow
+from processors.orders.row import ORDERS, SETTLED, OrderRow
+from processors.orders.settling import Settling
 from processors.orders.shop import SHOPS, OrderShopRow, learned
 from processors.orders.state import fold
 from processors.privacy.late import anonymised, redacted_orders
@@ -52,6 +53,7 @@ class OrdersProcessor:
         self._zones, self._followers = zones, tuple(followers)
         self._projections = tuple(projections)
         self._projector = Projector(self._projections)
+        self._settling = Settling(self._projector)
 
     def decode(self, entry: Entry) -> OrderEvent | None:
         """An order's event, or a merge of customers. Raises Rejected."""
@@ -112,7 +114,7 @@ class OrdersProcessor:
     @property
     def ticks(self) -> Mapping[str, Tick]:
         """Time-driven changes by projection: one that fails stops no other."""
-        return ticks_of_projections(self._projections)
+        return {**ticks_of_projections(self._projections), "settled orders": self._settling}
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
         """All `ticks`, one after the other."""
@@ -154,7 +156,7 @@ def _folded(transaction: Transaction, events: Sequence[OrderEvent]) -> list[Chan
     for event in events:
         if not isinstance(event, CustomersMerged | Incomplete):
             by_order.setdefault((event.shop, event.order_id), []).append(event)
-    before = transaction.load(ORDERS, by_order)
+    before = SETTLED.load(transaction, ORDERS, by_order)
     changes = []
     for key, its_events in by_order.items():
         old = new = before.get(key)

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from stream.store.contract import Entities
+from stream.store.packed import PackedPages
 
 VOID: Final = frozenset({"voided"})
 
@@ -81,7 +82,18 @@ class OrderRow(NamedTuple):
     """`Detail` as MessagePack; b"" where there is none."""
 
 
-ORDERS: Final = Entities("shop_order", OrderRow, 2)
+SETTLED: Final = PackedPages(
+    table="settled_order",
+    rows="shop_order",
+    row=OrderRow,
+    subject="customer",
+    # What tells deliveries of one second apart, and what links an order to checkouts: both are gone
+    # by the time an order is packed (`processors/orders/settling.py`).
+    dropped={"triggered": "", "digest": "", "checkout_token": "", "cart_token": ""},
+    sorted=frozenset(("order_id", "updated_us", "processed_ms")),
+    hashes=frozenset(("email",)),
+)
+ORDERS: Final = Entities("shop_order", OrderRow, 2, SETTLED)
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(OrderDetail)
 

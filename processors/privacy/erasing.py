@@ -8,7 +8,7 @@ from typing import Any
 from processors.checkouts.link import LINKS, LinkRow
 from processors.checkouts.state import CHECKOUTS, CheckoutRow
 from processors.engine.projection import Change, Projection, Projector
-from processors.orders.row import ORDERS, OrderRow
+from processors.orders.row import ORDERS, SETTLED, OrderRow
 from processors.orders.shop import SHOPS
 from processors.privacy.finding import link_subjects
 from processors.privacy.subject import Subject, anonymous, anonymous_token, is_redacted
@@ -55,9 +55,19 @@ class Entities:
 
     def _order_keys(self, shop: str, subject: Subject) -> Iterator[list[Key]]:
         if subject.everybody:
-            yield from self._all("shop_order", "order_id", shop)
+            yield from self._all_orders(shop)
         else:
             yield from _paged(shop, subject.orders)
+
+    def _all_orders(self, shop: str) -> Iterator[list[Key]]:
+        last = ""
+        while True:
+            with self._store.snapshot() as snapshot:
+                found = SETTLED.after(snapshot, shop, last, PAGE)
+            if not found:
+                return
+            last = found[-1].order_id
+            yield [(shop, row.order_id) for row in found]
 
     def _checkout_keys(self, shop: str, subject: Subject) -> Iterator[list[Key]]:
         if subject.everybody:
@@ -95,7 +105,7 @@ class Entities:
         transaction.load(SHOPS, [(shop,)])  # Locks the shop, as a merge does.
         names = _Names(transaction, shop, subject)
         changes: list[Change[OrderRow]] = []
-        for old in transaction.load(ORDERS, keys).values():
+        for old in SETTLED.load(transaction, ORDERS, keys).values():
             new = old._replace(
                 customer=names.of(old.customer),
                 email="",

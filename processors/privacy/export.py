@@ -4,13 +4,13 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from processors.orders.row import SETTLED
 from processors.privacy.finding import AT_ONCE, link_subjects
 from processors.privacy.subject import Subject
 from stream.record import Record
 from stream.store.contract import Reading
 
 TABLES = (
-    ("orders", "shop_order", "order_id", "orders"),
     ("checkouts", "cart_checkout", "token", "tokens"),
     ("customer", "rfm_customer", "customer", "customer_keys"),
     ("hashed_contacts", "contact", "customer", "customer_keys"),
@@ -26,6 +26,11 @@ def stored(reading: Reading, shop: str, subject: Subject) -> dict[str, list[dict
     for title, table, column, attribute in TABLES:
         values = sorted(getattr(subject, attribute))
         found[title] = list(_rows(reading, shop, table, column, values))
+    orders = SETTLED.by_id(reading, shop, subject.orders)
+    found["orders"] = [
+        {name: _plain(value) for name, value in orders[each]._asdict().items()}
+        for each in sorted(orders)
+    ]
     found["links"] = list(_rows(reading, shop, "cart_link", "subject", link_subjects(subject)))
     return found
 

@@ -6,6 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from processors.orders.customer import GUEST
+from processors.orders.row import SETTLED, OrderRow
 from processors.privacy.subject import Subject, is_redacted
 from stream.store.contract import Reading
 
@@ -17,7 +18,7 @@ def found(reading: Reading, shop: str, subject: Subject) -> Subject:
     if subject.everybody:
         return subject
     customers, emails = set(subject.customers), set(subject.emails)
-    for row in _rows(reading, "shop_order", "customer", "order_id", shop, subject.orders):
+    for row in SETTLED.by_id(reading, shop, subject.orders).values():
         if row.customer and not is_redacted(row.customer):
             known = emails if row.customer.startswith(GUEST) else customers
             known.add(row.customer.removeprefix(GUEST))
@@ -40,6 +41,7 @@ def found(reading: Reading, shop: str, subject: Subject) -> Subject:
         for row in _rows(reading, "shop_order", columns, column, shop, values):
             orders.add(row.order_id)
             tokens |= {row.checkout_token, row.cart_token}
+    orders |= {row.order_id for row in _packed(reading, shop, subject.customer_keys, emails)}
     subjects = link_subjects(subject)
     for row in _rows(reading, "cart_checkout", "token, cart_token", "customer", shop, subjects):
         tokens |= {row.token, row.cart_token}
@@ -48,6 +50,15 @@ def found(reading: Reading, shop: str, subject: Subject) -> Subject:
     return msgspec.structs.replace(
         subject, orders=tuple(sorted(orders)), tokens=tuple(sorted(tokens - {""}))
     )
+
+
+def _packed(
+    reading: Reading, shop: str, customers: Collection[str], emails: Collection[str]
+) -> Iterator[OrderRow]:
+    """Packed orders of these customers, or with one of these addresses (hashed)."""
+    yield from SETTLED.of_subject(reading, shop, set(customers))
+    if emails:
+        yield from (row for row in SETTLED.everything(reading, shop) if row.email in emails)
 
 
 COUNTED: Final = (
@@ -70,6 +81,10 @@ def counted(reading: Reading, shop: str, subject: Subject) -> dict[str, int]:
             values = sorted(getattr(subject, attribute))
             rows = list(_rows(reading, table, "COUNT(*)", column, shop, values))
         counts[name] = sum(row[0] for row in rows)
+    if subject.everybody:
+        counts["orders"] += SETTLED.counts(reading, shop).get(shop, 0)
+    else:
+        counts["orders"] = len(SETTLED.by_id(reading, shop, subject.orders))
     return counts
 
 

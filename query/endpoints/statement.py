@@ -25,6 +25,7 @@ from destinations.delivery.rows import (
     TOO_OLD,
     UNPAID,
 )
+from processors.orders.row import SETTLED
 from stream.money import MoneyJson, amount
 from stream.store.contract import Reading
 from stream.times import day_text, instant
@@ -159,7 +160,7 @@ def statement(
     )
     ids = [order.order_id for order in orders]
     rows = _rows(reading, shop, destination, ids)
-    known = set(_column(reading, "shop_order", shop, ids))
+    known = SETTLED.by_id(reading, shop, ids).keys()
     late = set(_column(reading, "missed_order", shop, ids))
     sums: dict[str, dict[str, _Sum]] = {}
     for order in orders:

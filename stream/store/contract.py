@@ -18,6 +18,7 @@ from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 Key = tuple[str | int, ...]
 Row = TypeVar("Row", bound=tuple[Any, ...])
+Row_co = TypeVar("Row_co", bound=tuple[Any, ...], covariant=True)
 
 
 class StoreError(Exception):
@@ -53,6 +54,18 @@ class Incompatible(StoreError):
     """The schema is newer than this program."""
 
 
+class Packed(Protocol[Row_co]):
+    """Entities of a table that lie packed elsewhere (`stream/store/packed.py`)."""
+
+    def after(self, reading: "Reading", shop: str, last: str, at_most: int) -> Sequence[Row_co]:
+        """The next entities of a shop by the second part of their key: rows and packed ones."""
+        ...
+
+    def counts(self, reading: "Reading", shop: str | None = None) -> Mapping[str, int]:
+        """How many are packed, by shop."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Entities(Generic[Row]):
     """A table of entities. `row` is a NamedTuple whose fields are the table's columns; the first
@@ -61,6 +74,8 @@ class Entities(Generic[Row]):
     table: str
     row: type[Row]
     key: int
+    packed: Packed[Row] | None = None
+    """Where some of them are not rows of the table."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -23,7 +23,7 @@ from aggregates.days.fold.sale import Sale, month_of, sale
 from processors.engine.processor import Deltas
 from processors.engine.projection import Change, Scope
 from processors.orders.aliases import merged_into
-from processors.orders.row import ORDERS, OrderRow
+from processors.orders.row import ORDERS, SETTLED, OrderRow
 from stream.store.contract import Key, Transaction
 
 PAGE = 50
@@ -179,7 +179,20 @@ class DaysBatch:
         return None if first is None else self._row(customer, first)
 
     def _earliest_of(self, name: str) -> Sale | None:
-        """Of the orders that name a customer so; by the index `shop_order_customer`."""
+        """Of the orders that name a customer so; packed ones first (`PackedPages.load`)."""
+        packed = [
+            each
+            for row in SETTLED.of_subject(self._transaction, self._scope.shop, {name})
+            if (each := self._counted(row)) is not None
+        ]
+        unpacked = self._earliest_row(name)
+        return min([*packed, *([] if unpacked is None else [unpacked])], default=None)
+
+    def _counted(self, row: OrderRow) -> Sale | None:
+        return sale(row) if self._scope.covers(0, (row.shop, row.order_id)) else None
+
+    def _earliest_row(self, name: str) -> Sale | None:
+        """By the index `shop_order_customer`."""
         columns = ", ".join(OrderRow._fields)
         after_ms, after_id = -(1 << 62), ""
         while True:
@@ -196,8 +209,7 @@ class DaysBatch:
             for found in page:
                 row = OrderRow._make(found)
                 after_ms, after_id = row.processed_ms, row.order_id
-                counted = sale(row)
-                if counted is not None and self._scope.covers(0, (row.shop, row.order_id)):
+                if (counted := self._counted(row)) is not None:
                     return counted
             if len(page) < PAGE:
                 return None
@@ -227,7 +239,7 @@ class DaysBatch:
     def _flip(self, flipped: Mapping[str, bool]) -> None:
         """Sales by order id, and whether each is its customer's first now."""
         keys: list[Key] = [(self._scope.shop, order_id) for order_id in sorted(flipped)]
-        for row in self._transaction.load(ORDERS, keys).values():
+        for row in SETTLED.load(self._transaction, ORDERS, keys).values():
             first, each = flipped[row.order_id], sale(row)
             self._deltas.move(
                 sale_cells(self._key, each, first=not first),

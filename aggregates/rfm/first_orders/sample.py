@@ -1,13 +1,14 @@
 """Reads a bounded sample of a shop's customers with all their orders; a customer's id decides
 whether they are in it, so the same store gives the same sample."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from aggregates.rfm.first_orders.order import FirstOrder, first_order
 from processors.engine.projection import live_key
 from processors.orders.currency import CURRENCY
-from processors.orders.row import OrderRow, counts, decoded
+from processors.orders.customer import GUEST
+from processors.orders.row import SETTLED, OrderRow, counts, decoded
 from processors.orders.state import net
 from stream.store.contract import Reading
 
@@ -103,7 +104,11 @@ def _orders(
             if counts(row):
                 yield row
         if len(page) < PAGE:
-            return
+            break
+    for row in SETTLED.everything(reading, shop):
+        read = row.customer and row.currency == currency and row.day < day and counts(row)
+        if read and (not values or _is_sampled(row.customer, values)):
+            yield row
 
 
 def _sampled(reading: Reading, shop: str, most_orders: int) -> tuple[str, dict[str, str]]:
@@ -122,6 +127,11 @@ def _sampled(reading: Reading, shop: str, most_orders: int) -> tuple[str, dict[s
     return where, {"digits": f"{digits:03d}", "hexes": f"{hexes:03x}"}
 
 
+def _is_sampled(customer: str, values: Mapping[str, str]) -> bool:
+    """The condition of `_sampled`."""
+    return customer[-3:] < values["hexes" if customer.startswith(GUEST) else "digits"]
+
+
 def first_orders(
     reading: Reading, shop: str, sampled: Sequence[SampledCustomer]
 ) -> list[FirstOrder]:
@@ -129,16 +139,10 @@ def first_orders(
     made: list[FirstOrder] = []
     for start in range(0, len(sampled), CHUNK):
         firsts = [each.first for each in sampled[start : start + CHUNK]]
-        names = {f"order_{number}": first.order_id for number, first in enumerate(firsts)}
-        found = reading.query(
-            "SELECT order_id, detail FROM shop_order WHERE shop = :shop"
-            f" AND order_id IN ({', '.join(f':{name}' for name in names)})",
-            shop=shop,
-            **names,
-        )
-        details = {order_id: bytes(detail) for order_id, detail in found}
+        rows = SETTLED.by_id(reading, shop, [first.order_id for first in firsts])
         for first in firsts:
-            detail = decoded(details.get(first.order_id, b""))
+            row = rows.get(first.order_id)
+            detail = decoded(b"" if row is None else bytes(row.detail))
             made.append(
                 first_order(first.value, detail, first.source, first.landing, first.country)
             )

@@ -1,7 +1,7 @@
 """Folds a batch of orders into purchase days, customers and cells, in one transaction."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final, NamedTuple
 
 from aggregates.rfm.fold import customer as rfm_customer
@@ -13,7 +13,7 @@ from aggregates.rfm.fold.shop import RfmShopRow
 from processors.engine.processor import Deltas
 from processors.engine.projection import Change, Scope
 from processors.orders.aliases import merged_into
-from processors.orders.row import ORDERS, OrderRow
+from processors.orders.row import ORDERS, SETTLED, OrderRow
 from stream.store.contract import Entities, Key, Transaction
 
 PAGE: Final = 5_000
@@ -180,22 +180,17 @@ class Batch:
 
 
 def orders_of(
-    transaction: Transaction, scope: Scope, where: str, **values: str | int
+    transaction: Transaction, scope: Scope, wanted: Callable[[OrderRow], bool]
 ) -> Iterator[list[OrderRow]]:
-    """All orders that a generation counts and that match `where`, page by page."""
-    last, until = "", ""
+    """All orders that a generation counts and that are wanted, page by page."""
+    last, until = "", None
     if scope.cursor is not None:
         index, key = scope.cursor
         if index < 0:
             return
-        until = "" if index > 0 else " AND order_id <= :until"
-        values |= {"until": str(key[1])} if until else {}
-    sql = (
-        f"SELECT {', '.join(OrderRow._fields)} FROM shop_order"
-        f" WHERE shop = :shop AND order_id > :last{until} AND {where}"
-        " ORDER BY order_id LIMIT :page"
-    )
-    while found := transaction.query(sql, shop=scope.shop, last=last, page=PAGE, **values):
-        rows = [OrderRow(*row) for row in found]
-        yield rows
-        last = rows[-1].order_id
+        until = None if index > 0 else str(key[1])
+    while found := SETTLED.after(transaction, scope.shop, last, PAGE):
+        last = found[-1].order_id
+        rows = [row for row in found if (until is None or row.order_id <= until) and wanted(row)]
+        if rows:
+            yield rows

@@ -238,8 +238,8 @@ def _recount(transaction: Transaction, scope: Scope, shop: RfmShopRow, currency:
     now = shop._replace(currency=currency)
     transaction.save(SHOPS, [now])
     batch = Batch(transaction, {scope: now})
-    where = "currency IN (:was, :now)"
-    for found in orders_of(transaction, scope, where, was=shop.currency, now=currency):
+    currencies = (shop.currency, currency)
+    for found in orders_of(transaction, scope, lambda row: row.currency in currencies):
         batch.move(
             Moved(scope.key, scope.shop, contribution(row, shop), contribution(row, now))
             for row in found
@@ -253,7 +253,7 @@ def _put_back(transaction: Transaction, scope: Scope, shop: RfmShopRow, day: int
     Later orders wait for their day again.
     """
     batch = Batch(transaction, {scope: shop})
-    for found in orders_of(transaction, scope, "day > :day", day=day):
+    for found in orders_of(transaction, scope, lambda row: row.day > day):
         transaction.save(EARLY, [EarlyRow(scope.key, row.day, row.order_id) for row in found])
         batch.move(Moved(scope.key, scope.shop, contribution(row, shop), None) for row in found)
     batch.save()

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from processors.orders.row import SETTLED
 from stream.store.contract import Entities, Reading
 
 HOUR_S = 3_600
-COLUMNS = "order_id, updated_us, deleted, cancelled, financial_status, refunds"
 
 
 class Missed(NamedTuple):
@@ -36,14 +36,7 @@ def missed(
     ids = [number(order) for order in orders]
     if not ids:
         return {}
-    names = {f"id_{place}": one for place, one in enumerate(ids)}
-    rows = reading.query(
-        f"SELECT {COLUMNS} FROM shop_order WHERE shop = :shop AND order_id IN"
-        f" ({', '.join(f':{name}' for name in names)})",
-        shop=shop,
-        **names,
-    )
-    known = {row.order_id: row for row in rows}
+    known = SETTLED.by_id(reading, shop, ids)
     found: dict[str, Missed] = {}
     for order in orders:
         row, updated_us = known.get(number(order)), micros(order["updatedAt"])
