@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from ipaddress import ip_address
 from typing import Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
-from query.problem import Problem
+from query.problem import Problem, bad_parameter
 
 
 class Unprotected(ValueError):
@@ -124,8 +124,8 @@ def check_host(host: str, allowed: Iterable[str]) -> None:
 
 def check_origin(origin: str | None, host: str) -> None:
     """Raises Problem 403 for a request that another web page made the browser send: its `Origin` is
-    that page."""
-    if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+    that page. Raises Problem 400 for one that is no origin."""
+    if origin is not None and _parts(origin, "Origin").netloc.lower() != host.lower():
         raise Problem(
             403,
             "not-allowed",
@@ -135,4 +135,13 @@ def check_origin(origin: str | None, host: str) -> None:
 
 
 def _hostname(host: str) -> str:
-    return (urlsplit(f"//{host}").hostname or "").lower()
+    return (_parts(f"//{host}", "Host").hostname or "").lower()
+
+
+def _parts(url: str, header: str) -> SplitResult:
+    try:
+        return urlsplit(url)
+    except ValueError:  # A bracket without its other one, or no IPv6 address between them.
+        raise bad_parameter(
+            header, f"the {header} header is malformed", "a host, or none"
+        ) from None
