@@ -34,7 +34,7 @@ class Cursor(Protocol):
 
 
 class Driver(Protocol):
-    """A driver's own connection, within the transaction that SQLAlchemy has begun on it.
+    """A driver's own connection, within a transaction.
 
     SQLAlchemy's statements took 45 % of a batch of one.
     """
@@ -70,6 +70,7 @@ class Dialect(Protocol):
     """Whether another owner may create a row meanwhile: what was not there when it was loaded is
     then inserted, not replaced."""
     write_options: Mapping[str, Any]
+    """Of a transaction of SQLAlchemy's; unused where there is one writer."""
     read_options: Mapping[str, Any]
     connect_arguments: Mapping[str, Any]
 
@@ -163,7 +164,7 @@ class Sqlite:
     revision = "(SELECT n FROM revisions)"
     inclusive = False
     inserts = False
-    write_options: Mapping[str, Any] = {"orderwire_begin": "BEGIN IMMEDIATE"}
+    write_options: Mapping[str, Any] = {}
     read_options: Mapping[str, Any] = {"orderwire_begin": "BEGIN"}
     connect_arguments: Mapping[str, Any] = {}
 

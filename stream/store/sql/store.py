@@ -1,11 +1,10 @@
 """The store on SQLite or PostgreSQL, by its URL: one implementation with set-based statements and
 no ORM; `dialect.py` has the differences."""
 
-import threading
 import time
 from collections import namedtuple
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +16,7 @@ from stream.store.contract import Cells, Changes, Entities, Fenced, Key, Move, P
 from stream.store.migrations.run import migrate
 from stream.store.sql.dialect import Dialect, Driver, dialect_of
 from stream.store.sql.errors import translated
+from stream.store.sql.one_writer import OneWriter
 
 MANY_CHANGES = 50_000
 """Changed cells above which a reader takes the whole table: it costs about as much."""
@@ -45,9 +45,8 @@ CHANGE_COLUMNS = "name, revision, at_ms, cells, keys"
 class SqlReading:
     """Queries on an open connection."""
 
-    def __init__(self, connection: sa.Connection, dialect: Dialect) -> None:
-        self._connection, self._dialect = connection, dialect
-        self._driver = _driver(connection)
+    def __init__(self, driver: Driver, dialect: Dialect) -> None:
+        self._driver, self._dialect = driver, dialect
 
     def positions(self, processor: str | None = None) -> list[Position]:
         where = "" if processor is None else "WHERE processor = :processor"
@@ -107,8 +106,8 @@ class SqlReading:
 class SqlTransaction(SqlReading):
     """One write; see `stream.store.contract.Transaction`."""
 
-    def __init__(self, connection: sa.Connection, dialect: Dialect) -> None:
-        super().__init__(connection, dialect)
+    def __init__(self, driver: Driver, dialect: Dialect) -> None:
+        super().__init__(driver, dialect)
         self._missing: dict[str, set[Key]] = {}
         self._changed: dict[str, set[Key]] = {}
 
@@ -229,12 +228,18 @@ class SqlTransaction(SqlReading):
     def savepoint(self) -> Iterator[None]:
         missing = {table: keys.copy() for table, keys in self._missing.items()}
         changed = {table: keys.copy() for table, keys in self._changed.items()}
-        try:
-            with translated(self._dialect.errors()), self._connection.begin_nested():
+        with translated(self._dialect.errors()):
+            self._driver.execute("SAVEPOINT block")
+            try:
                 yield
-        except BaseException:
-            self._missing, self._changed = missing, changed
-            raise
+            except BaseException:
+                self._missing, self._changed = missing, changed
+                # Where this fails the transaction is lost, and so says its next statement.
+                with suppress(self._dialect.errors()):
+                    self._driver.execute("ROLLBACK TO SAVEPOINT block")
+                    self._driver.execute("RELEASE SAVEPOINT block")
+                raise
+            self._driver.execute("RELEASE SAVEPOINT block")
 
     def execute(self, sql: str, **parameters: Any) -> int:
         return self._driver.execute(self._dialect.statement(sql), parameters).rowcount
@@ -256,19 +261,15 @@ def _fields(entities: Entities[Any]) -> tuple[str, ...]:
 
 
 class SqlStore:
-    """A `stream.store.contract.Store`; create one with `open`.
-
-    Writers of one process queue on a lock of ours, since SQLite's own busy handler sleeps.
-    """
+    """A `stream.store.contract.Store`; create one with `open`."""
 
     def __init__(
-        self, engine: sa.Engine, dialect: Dialect, writing: sa.Engine | None = None
+        self, engine: sa.Engine, dialect: Dialect, writer: OneWriter | None = None
     ) -> None:
-        """`writing` has the only connection that writes, if there is only one: on SQLite its page
+        """`writer` has the only connection that writes, if there is only one: on SQLite its page
         cache is a large part of a process."""
-        self._engine, self._dialect, self._writing = engine, dialect, writing or engine
+        self._engine, self._dialect, self._writer = engine, dialect, writer
         self.dialect = dialect.name
-        self._writers = threading.Lock() if dialect.name == "sqlite" else None
 
     @classmethod
     def open(cls, url: str, *, pool_size: int = 8) -> "SqlStore":
@@ -280,10 +281,11 @@ class SqlStore:
         dialect = dialect_of(url)
         dialect.check(url)
         engine = _engine(dialect, url, pool_size)
-        writing = None
+        writer = None
         if dialect.one_writer:
             writing = _engine(dialect, url, 1)
             event.listen(writing, "connect", dialect.on_connect_to_write)
+            writer = OneWriter(writing)
         try:
             with translated(dialect.errors()):
                 migrate(engine, dialect)
@@ -291,26 +293,26 @@ class SqlStore:
         except BaseException:
             engine.dispose()
             raise
-        return cls(engine, dialect, writing)
+        return cls(engine, dialect, writer)
 
     @contextmanager
     def begin(self) -> Iterator[SqlTransaction]:
-        if self._writers is not None:
-            self._writers.acquire()
-        try:
-            with (
-                translated(self._dialect.errors()),
-                self._writing.connect().execution_options(
-                    **self._dialect.write_options
-                ) as connection,
-                connection.begin(),
-            ):
-                transaction = SqlTransaction(connection, self._dialect)
-                yield transaction
-                transaction.record_changes(time.time_ns() // 1_000_000)
-        finally:
-            if self._writers is not None:
-                self._writers.release()
+        with translated(self._dialect.errors()), self._written() as driver:
+            transaction = SqlTransaction(driver, self._dialect)
+            yield transaction
+            transaction.record_changes(time.time_ns() // 1_000_000)
+
+    @contextmanager
+    def _written(self) -> Iterator[Driver]:
+        if self._writer is not None:
+            with self._writer.transaction() as driver:
+                yield driver
+            return
+        with (
+            self._engine.connect().execution_options(**self._dialect.write_options) as connection,
+            connection.begin(),
+        ):
+            yield _driver(connection)
 
     @contextmanager
     def snapshot(self) -> Iterator[SqlReading]:
@@ -319,11 +321,12 @@ class SqlStore:
             self._engine.connect().execution_options(**self._dialect.read_options) as connection,
             connection.begin(),
         ):
-            yield SqlReading(connection, self._dialect)
+            yield SqlReading(_driver(connection), self._dialect)
 
     def close(self) -> None:
         self._engine.dispose()
-        self._writing.dispose()
+        if self._writer is not None:
+            self._writer.close()
 
 
 def _engine(dialect: Dialect, url: str, pool_size: int) -> sa.Engine:
