@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from ipaddress import IPv6Address, ip_address
 from socket import AF_INET, AddressFamily
 from typing import NamedTuple, Protocol
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -64,15 +65,31 @@ class Call(Protocol):
 def aiohttp_call(session: aiohttp.ClientSession, *, public_only: bool = False) -> Call:
     """A `Call` over a session (make both with the same `public_only`)."""
 
+    proxies: dict[str, str | None] = {}
+
     async def call(
         method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
     ) -> Answer:
         if public_only and _is_private(url):
             raise NotPublic("the URL holds an address that is not public")
+        proxy = None
+        if not public_only:
+            # aiohttp's `trust_env` asks the environment and looks for a .netrc, in a thread, at
+            # every request; hosts are few.
+            where = "/".join(url.split("/", 3)[:3])
+            if where not in proxies:
+                proxies[where] = _proxy(URL(url))
+            proxy = proxies[where]
         timeout = aiohttp.ClientTimeout(total=timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s))
         try:
             async with session.request(
-                method, url, headers=headers, data=body, timeout=timeout, allow_redirects=False
+                method,
+                url,
+                headers=headers,
+                data=body,
+                timeout=timeout,
+                allow_redirects=False,
+                proxy=proxy,
             ) as response:
                 return Answer(response.status, dict(response.headers), await _start(response))
         except (
@@ -103,18 +120,22 @@ async def _start(response: aiohttp.ClientResponse) -> bytes:
 def client_session(in_flight: int = 256, *, public_only: bool = False) -> aiohttp.ClientSession:
     """A session for all accounts; open it inside the event loop, close it at the end.
 
-    It uses HTTP(S)_PROXY and NO_PROXY of the environment. With `public_only` it does not, since a
-    proxy would resolve names by itself: names then resolve to public addresses only, and the
-    connection goes to the very address that was checked.
+    `aiohttp_call` uses HTTP(S)_PROXY and NO_PROXY of the environment. With `public_only` it does
+    not, since a proxy would resolve names by itself: names then resolve to public addresses only,
+    and the connection goes to the very address that was checked.
     """
     connector = aiohttp.TCPConnector(
         limit=in_flight,
         keepalive_timeout=KEEP_ALIVE_S,
         resolver=PublicResolver() if public_only else None,
     )
-    return aiohttp.ClientSession(
-        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=not public_only
-    )
+    return aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar())
+
+
+def _proxy(url: URL) -> str | None:
+    """The proxy of the environment for a URL; None where it is called directly."""
+    host = url.host or ""
+    return None if proxy_bypass(host) else getproxies().get(url.scheme)
 
 
 def is_public(address: str) -> bool:

@@ -38,6 +38,8 @@ INSERT = """INSERT INTO batches_{id} (last, count, newest_ms, records) VALUES (
     FROM topics WHERE id = {id}) + ?1, ?1, ?2, ?3)"""
 READ = "SELECT last, count, records FROM batches_{id} WHERE last >= ? ORDER BY last"
 HOLDS = "SELECT 1 FROM batches_{id} WHERE last >= ? LIMIT 1"
+NEW_TOPICS = "SELECT id, name, NULL FROM topics WHERE id > ?"
+LAST = "SELECT {id}, NULL, max(last) FROM batches_{id}"
 SPAN = """SELECT (SELECT last - count + 1 FROM batches_{id} ORDER BY last LIMIT 1),
     max(floor, coalesce((SELECT max(last) + 1 FROM batches_{id}), 0)) FROM topics WHERE id = {id}"""
 OLDEST = (
@@ -151,6 +153,8 @@ class LogFile:
         if max_pages is not None:
             self._db.execute(f"PRAGMA max_page_count={max_pages:d}")
         self._ids: dict[str, int] = {}
+        self._newest_id = 0
+        """Of the topics that `held` has seen."""
 
     def append(self, records: Sequence[Encoded]) -> None:
         """Make `records` durable in one transaction, each topic's in order."""
@@ -245,6 +249,22 @@ class LogFile:
         if table is None:
             return False
         return self._db.execute(HOLDS.format(id=table), (offset,)).fetchone() is not None
+
+    def held(self, wanted: Sequence[tuple[str, int]]) -> list[bool]:
+        """`holds` of several topics, with one statement however many there are."""
+        tables = sorted({table for topic, _ in wanted if (table := self._ids.get(topic))})
+        sql = " UNION ALL ".join([NEW_TOPICS, *(LAST.format(id=table) for table in tables)])
+        last = dict[int, int]()
+        more = False
+        for table, name, newest in self._db.execute(sql, (self._newest_id,)):
+            if name is None:
+                last[table] = -1 if newest is None else newest
+            else:
+                self._ids[name], more = table, True
+                self._newest_id = max(self._newest_id, table)
+        if more:
+            return self.held(wanted)
+        return [last.get(self._ids.get(topic, 0), -1) >= offset for topic, offset in wanted]
 
     def span(self, topic: str) -> Span:
         table = self._find(topic)

@@ -104,9 +104,12 @@ class Watch:
 
     def check(self) -> None:
         """Wake those whose record has arrived."""
+        if not self._waiting:
+            return
         try:
-            for woken, (topic, offset) in self._waiting.items():
-                if self._file.holds(topic, offset):
+            found = self._file.held(list(self._waiting.values()))
+            for woken, there in zip(list(self._waiting), found, strict=True):
+                if there:
                     _wake(woken)
         except sqlite3.Error:  # the waiters get the same error from their own read
             self._wake_all()

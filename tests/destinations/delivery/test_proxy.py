@@ -25,4 +25,6 @@ async def test_a_request_goes_through_the_proxy_that_the_environment_names(
         assert answer.body == b"POST /v27.0/1 for graph.invalid"
         async with client_session(public_only=True) as session:
             with pytest.raises(NotSent):
-                await aiohttp_call(session)("POST", "http://graph.invalid/v27.0/1", {}, b"", 5)
+                await aiohttp_call(session, public_only=True)(
+                    "POST", "http://graph.invalid/v27.0/1", {}, b"", 5
+                )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from stream.log.contract import Log, LogError, PositionLost, Span, Unavailable
-from stream.log.sqlite.file import BATCH_RECORDS, batches, encode
+from stream.log.sqlite.file import BATCH_RECORDS, LogFile, batches, encode
 from stream.log.sqlite.log import SqliteLog
 from tests.contracts.log import LogContract
 from tests.contracts.log_kit import (
@@ -213,3 +213,18 @@ async def test_many_tasks_share_a_commit(log: SqliteLog) -> None:
     await asyncio.gather(*(log.append([a_record("orders", n)]) for n in range(64)))
     reader = await log.reader("orders", "g", from_the_first)
     assert numbers(await read_until(reader, 64)) == list(range(64))
+
+
+async def test_a_look_at_several_topics_finds_what_a_look_at_each_finds(tmp_path: Path) -> None:
+    log = await SqliteLog.open(tmp_path / "log.db")
+    reading = LogFile(tmp_path / "log.db", busy_timeout_s=1, wal_limit_bytes=1 << 26)
+    wanted = [(topic, offset) for topic in ("orders", "spend", "ads") for offset in (0, 1, 2)]
+    try:
+        for topic in ("orders", "spend", "orders", "ads"):
+            assert reading.held(wanted) == [reading.holds(*each) for each in wanted]
+            await log.append([a_record(topic, 1)])
+        assert reading.held(wanted) == [reading.holds(*each) for each in wanted]
+        assert reading.held(wanted) == [True, True, False, True, False, False, True, False, False]
+    finally:
+        reading.close()
+        await log.close()
