@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from orderwire.serve.role import settle_garbage_collector
 from processors.engine.decoding import Decoded
-from processors.engine.runner import Runner
+from processors.engine.runner import Pace, Runner
 from simulator.shop.shop import ShopSimulator
 from stream.log.sqlite.log import SqliteLog
 from stream.metrics import ProcessorMetrics
@@ -29,7 +29,7 @@ from stream.store.sql.store import SqlStore
 from tests.support.shops.folding import all_orders
 
 SHOP = "bench.myshopify.com"
-PACE_S = 0.25
+PACE = Pace(0.25)
 STEP = 200
 TOPICS = ("orders/create", "orders/paid", "orders/updated")
 
@@ -75,7 +75,7 @@ async def catch_up(kind: type[Runner[Any]], path: Path, store: SqlStore, count: 
     """Run until the position is the log's end; what all threads have `wanted` by then."""
     log, stop = await SqliteLog.open(path), asyncio.Event()
     metrics = ProcessorMetrics(CollectorRegistry(), "orders")
-    runner = kind(all_orders(), log, store, metrics=metrics, pace_s=PACE_S)
+    runner = kind(all_orders(), log, store, metrics=metrics, pace=PACE)
     running = asyncio.create_task(runner.run(stop))
 
     def reached() -> int:

@@ -24,6 +24,8 @@ class Lane:
     emptied: bool = False
     """The last claim got less than it asked for: there is no more until somebody calls."""
     next_claim_ms: int | None = None
+    in_flight: int = 0
+    """Events in requests that are not answered yet."""
     failures: int = 0
     """In a row."""
     failing_since_ms: int = 0

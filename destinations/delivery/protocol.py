@@ -135,7 +135,7 @@ class RequestLimits(NamedTuple):
     in_flight: int = 4
     """Requests at a time."""
     spacing_ms: int = 20
-    """Least time between claims under load, so that rows gather into batches."""
+    """Most time between claims under load, so that rows gather into batches."""
     timeout_s: float = 10.0
     """For one request; at most half of the lease (`sender.Tuning`)."""
 

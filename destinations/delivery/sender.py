@@ -33,6 +33,12 @@ from stream.store.contract import Store, StoreUnavailable, Transaction
 
 T = TypeVar("T")
 EARLY_S = 0.002
+CLAIMING = 8
+"""Claims of an account begin as far apart as this many of them take, at most `spacing_ms`: an event
+that comes by itself waits for nothing, and under load rows gather into batches."""
+FULL_REQUESTS = 4
+"""As many events of an account may be in flight as this many full requests hold (a request that
+Meta answers in 150 ms holds few of them), so that a backlog does not fill the memory."""
 MINUTE_MS = 60_000
 log = structlog.get_logger()
 
@@ -69,7 +75,7 @@ class OutboxSender:
     """Sends what is due. `run` until `stop`, or `drain` once.
 
     When idle nothing is delayed: `wake` leads straight to a claim. Under load claims of one account
-    are at least its `spacing_ms` apart, so that rows gather into batches. Rows of other processes,
+    are up to its `spacing_ms` apart, so that rows gather into batches. Rows of other processes,
     retries that fell due and claims of dead senders are found within `poll_s`. Time, sleeping,
     chance, ids and the HTTP call are parameters.
     """
@@ -294,6 +300,8 @@ class OutboxSender:
                     lane.slots.release()
             if not claimed or lane.emptied:
                 return
+            while lane.in_flight >= max(FULL_REQUESTS * lane.limits.events, lane.limits.in_flight):
+                await asyncio.wait(lane.tasks, return_when=asyncio.FIRST_COMPLETED)
 
     async def _next(self, lane: Lane) -> bool:
         """Claim a batch and start its dispatch. False if nothing can be claimed or sent now."""
@@ -320,7 +328,7 @@ class OutboxSender:
                 return False
             lane.account = lane.account._replace(next_probe_ms=now_ms + 1)
             limit, probe = 1, True
-        lane.next_claim_ms = steady_ms + lane.limits.spacing_ms
+        began_ms = self._steady_ms()
         claim_id = self._new_id()
         rows = await self._write(
             lambda transaction: claim(
@@ -334,9 +342,12 @@ class OutboxSender:
                 probe=probe,
             )
         )
+        took_ms = max(self._steady_ms() - began_ms, 1)
+        lane.next_claim_ms = began_ms + min(lane.limits.spacing_ms, CLAIMING * took_ms)
         if not rows:
             return False
         self.claims += 1
+        lane.in_flight += len(rows)
         lane.emptied = not probe and len(rows) < limit
         dispatch = Dispatch(
             destination=destination,
@@ -356,14 +367,15 @@ class OutboxSender:
         self._live.add(claim_id)
         task = asyncio.create_task(self._deliver(lane, dispatch, rows))
         lane.tasks.add(task)
-        task.add_done_callback(lambda done: self._done(lane, done, claim_id))
+        task.add_done_callback(lambda done: self._done(lane, done, claim_id, len(rows)))
         if probe:
             await asyncio.wait([task])
         return True
 
-    def _done(self, lane: Lane, task: asyncio.Task[None], claim_id: str) -> None:
+    def _done(self, lane: Lane, task: asyncio.Task[None], claim_id: str, events: int) -> None:
         self._live.discard(claim_id)
         lane.tasks.discard(task)
+        lane.in_flight -= events
         lane.slots.release()
 
     async def _deliver(self, lane: Lane, dispatch: Dispatch, rows: list[OutboxRow]) -> None:

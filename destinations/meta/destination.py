@@ -26,7 +26,7 @@ class MetaDestination:
     """A `destinations.delivery.protocol.Destination`."""
 
     kind = KIND
-    limits = RequestLimits(events=1_000, in_flight=4, spacing_ms=20, timeout_s=10.0)
+    limits = RequestLimits(events=1_000, in_flight=16, spacing_ms=20, timeout_s=10.0)
     """Meta takes no more events (docs/facts/meta.md, "Request"). Its advice is 1.5 s for one event;
     giving up early makes ambiguous rows, so a batch gets longer."""
     schedule = GROWING

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import structlog
 
@@ -31,6 +31,8 @@ BATCH = 500
 and wait longer."""
 TICK_S = 1.0
 FORGET_S = 10.0
+SMALL_BYTES = 32 << 10
+"""So much is decoded on the event loop, in less time than a thread takes to begin."""
 CHANGES_KEPT_MS = 60_000
 """How long readers may look away and still get differences only."""
 BACKLOG_MS = 1_000
@@ -39,6 +41,20 @@ BAD_IN_A_BATCH = 8
 """Bad records of one shop that a search among all finds; a shop with more falls behind."""
 
 log = structlog.get_logger()
+
+
+class Pace(NamedTuple):
+    """How far apart partial batches begin: a transaction costs milliseconds whatever it holds, so
+    without a pace a few records a second would keep a core busy."""
+
+    most_s: float = 0.0
+    busy: float = 0.0
+    """Less far apart where batches are quick: they may take this share of the time; 0: always
+    `most_s`."""
+
+    def apart_s(self, took_s: float) -> float:
+        """Seconds between the starts of a batch that took so long and the next."""
+        return min(self.most_s, took_s / self.busy) if self.busy else self.most_s
 
 
 class Runner(Generic[Event]):
@@ -61,14 +77,13 @@ class Runner(Generic[Event]):
         shops: Collection[str] = (),
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         committed: Callable[[Sequence[Event]], None] = lambda _: None,
-        pace_s: float = 0.0,
+        pace: Pace = Pace(),  # noqa: B008 - a tuple
     ) -> None:
         """`committed` is called on the event loop after each batch, with the events folded.
-        `shops`: whose ticks are called one by one if the tick of all raises. `pace_s`: minimum
-        seconds between starts of partial batches; a transaction costs milliseconds whatever it
-        holds, so without a pace a few records a second would keep a core busy."""
+        `shops`: whose ticks are called one by one if the tick of all raises. `pace`: of partial
+        batches."""
         self._processor, self._log, self._store, self._metrics = processor, source, store, metrics
-        self._clock_ms, self._pace_s = clock_ms, pace_s
+        self._clock_ms, self._pace = clock_ms, pace
         failures = Failures(limit or ParkLimit())
         self._settling = Settling(processor, source, store, failures, metrics, clock_ms, committed)
         self._behind = Behind(self._settling, source, metrics, clock_ms())
@@ -154,10 +169,12 @@ class Runner(Generic[Event]):
                     await _give_up(ahead)
                     ahead = None
                     await reader.reload()
+                took_s = time.monotonic() - started
                 await self._tick()
                 if paced:
-                    wait_s = max(0.0, started + self._pace_s - time.monotonic())
-                    await asyncio.wait({stopping}, timeout=wait_s)
+                    wait_s = started + self._pace.apart_s(took_s) - time.monotonic()
+                    if wait_s > 0:
+                        await asyncio.wait({stopping}, timeout=wait_s)
         finally:
             await _give_up(ahead)  # the reader is closed with nobody inside it
             await reader.close()
@@ -166,6 +183,8 @@ class Runner(Generic[Event]):
         entries = await reader.read(BATCH, 0.0 if self._behind.catching_up() else TICK_S)
         if not entries:
             return []
+        if sum(len(entry.record.body) for entry in entries) <= SMALL_BYTES:
+            return decode_all(self._processor, entries)
         return await asyncio.get_running_loop().run_in_executor(
             self._decoder, decode_all, self._processor, entries
         )

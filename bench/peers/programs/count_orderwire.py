@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from bench.peers.programs._counting import Meter, arguments
 from orderwire.serve.role import settle_garbage_collector
-from processors.engine.runner import Runner
+from processors.engine.runner import Pace, Runner
 from stream.log.kafka.log import KafkaLog
 from stream.log.kafka.settings import KafkaSettings
 from stream.metrics import ProcessorMetrics
@@ -29,7 +29,7 @@ async def main() -> None:
         store,
         metrics=ProcessorMetrics(CollectorRegistry(), "orders"),
         committed=lambda events: meter.saw(len(events)),
-        pace_s=0.01,
+        pace=Pace(0.01),
     )
     settle_garbage_collector()
     running = asyncio.create_task(runner.run(stop))

@@ -41,7 +41,7 @@ from orderwire.serve.sweeping import keep_swept
 from orderwire.settings.program import Settings
 from processors.audits.processor import WantedRun
 from processors.engine.limits import ParkLimit
-from processors.engine.runner import Runner
+from processors.engine.runner import Pace, Runner
 from processors.engine.stops import first_needed
 from processors.shopify.orders import Order
 from stream.clock import WallClock
@@ -53,9 +53,9 @@ from stream.store.contract import Store, StoreError, StoreUnavailable
 if TYPE_CHECKING:
     from orderwire.serve.predicted_ltv import LtvPredictor
 
-PACE_S = 0.25
+PACE = Pace(0.25)
 """Numbers are at most this old; a sale on its way to Meta waits less."""
-SALE_PACE_S = 0.01
+SALE_PACE = Pace(0.01, busy=0.5)
 RETAIN_EVERY_S = 600.0
 DAY_MS = 86_400_000
 
@@ -224,7 +224,7 @@ async def _work(
             shops=tuple(settings.shops),
             clock_ms=clock.careful_ms,
             committed=committed.get(name, _nothing),
-            pace_s=SALE_PACE_S if urgent else PACE_S,
+            pace=SALE_PACE if urgent else PACE,
         )
         running_it = parts.keep(name, partial(runner.run, stop), runner.may_go_on)
         work.append(asyncio.create_task(running_it, name=name))

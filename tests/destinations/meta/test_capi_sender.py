@@ -329,3 +329,67 @@ async def test_a_sender_that_is_cancelled_just_as_it_is_woken_ends(
     running.cancel()
     await asyncio.wait([running])
     assert running.cancelled()
+
+
+async def test_events_in_flight_are_at_most_four_full_requests(bench: Bench) -> None:
+    answered, in_flight, most = asyncio.Event(), 0, 0
+    graph = Graph(one_by_one())
+
+    async def call(
+        method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
+    ) -> Answer:
+        nonlocal in_flight, most
+        events = len(json.loads(body or b"")["data"])
+        in_flight, most = in_flight + events, max(most, in_flight + events)
+        if in_flight == 20:
+            asyncio.get_running_loop().call_later(0.1, answered.set)
+        await answered.wait()
+        in_flight -= events
+        return await graph(method, url, headers, body, timeout_s)
+
+    sender = OutboxSender(
+        bench.store,
+        destinations(bench.settings),
+        call,
+        tuning=Tuning(batch=5, in_flight=16, spacing_ms=0),
+        clock_ms=bench.clock,
+        steady_ms=bench.clock,
+    )
+    bench.fold(*(seen(order_id=number) for number in range(1, 61)))
+    await sender.drain()
+    assert most == 20
+    assert set(bench.outcomes().values()) == {"sent"}
+
+
+async def test_claims_are_as_far_apart_as_eight_of_them_take_and_never_more_than_the_spacing(
+    bench: Bench,
+) -> None:
+    waits: list[float] = []
+    took_ms = 3
+
+    async def sleep(seconds: float) -> None:
+        waits.append(round(seconds, 3))
+        await bench.clock.sleep(seconds)
+
+    def claim_id() -> str:
+        # Called between the two looks at the clock: the claim takes so long.
+        bench.clock.ms += took_ms
+        return f"claim {bench.clock.ms}"
+
+    sender = OutboxSender(
+        bench.store,
+        destinations(bench.settings),
+        Graph(one_by_one()),
+        tuning=Tuning(batch=1, in_flight=8, spacing_ms=40),
+        clock_ms=bench.clock,
+        steady_ms=bench.clock,
+        sleep=sleep,
+        new_id=claim_id,
+    )
+    bench.fold(seen(order_id=1), seen(order_id=2))
+    await sender.drain()
+    assert waits[0] == 0.021  # 24 ms after the claim before it began
+    took_ms = 100
+    bench.fold(seen(order_id=3), seen(order_id=4))
+    await sender.drain()
+    assert max(waits) <= 0.04

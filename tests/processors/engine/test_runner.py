@@ -6,7 +6,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from processors.engine.runner import Runner
+from processors.engine.runner import Pace, Runner
 from stream.log.contract import Reader, Start
 from stream.log.sqlite.log import SqliteLog
 from stream.metrics import ProcessorMetrics
@@ -158,7 +158,7 @@ async def test_in_a_backlog_no_batch_waits_for_the_pace_however_few_records_a_re
 
     processor = Counting()
     metrics = ProcessorMetrics(CollectorRegistry(), processor.name)
-    async with at_work(Runner(processor, FewAtATime(), store, metrics=metrics, pace_s=60.0)):
+    async with at_work(Runner(processor, FewAtATime(), store, metrics=metrics, pace=Pace(60.0))):
         await met(lambda: len(counted(store)) == 1_000)
 
 
@@ -179,3 +179,9 @@ async def test_what_was_read_ahead_is_read_again_after_a_fence(
     processor = Robbed()
     await run_to_end(processor, log, store)
     assert counted(store) == dict.fromkeys(range(1_200), 1)
+
+
+def test_quick_batches_are_nearer_to_each_other_than_slow_ones_up_to_the_pace() -> None:
+    pace = Pace(0.01, busy=0.5)
+    assert [pace.apart_s(took_s) for took_s in (0.001, 0.004, 0.1)] == [0.002, 0.008, 0.01]
+    assert [Pace(0.25).apart_s(took_s) for took_s in (0.001, 0.1)] == [0.25, 0.25]
