@@ -8,6 +8,7 @@ import typer
 from orderwire.commands import (
     audit,
     backfill,
+    backup,
     demo,
     doctor,
     migrate_store,
@@ -47,6 +48,7 @@ COMMANDS = (
     reconcile,
     pixel,
     redact,
+    backup,
     migrate_store,
     token,
 )

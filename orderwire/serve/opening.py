@@ -3,6 +3,7 @@ the addresses that it reports."""
 
 from collections.abc import Collection
 
+from orderwire.serve.restore_marker import marker_of
 from orderwire.settings.program import ConfigurationError, ListenAddress, Settings
 from orderwire.settings.refusal import NO_SHOP
 from orderwire.settings.sources import shop_domain
@@ -11,6 +12,11 @@ from query.auth import Reach, Unprotected, check_bind, parse_tokens
 
 def check(settings: Settings, roles: Collection[str]) -> None:
     """Raises ConfigurationError for what would stop a role of `roles` for good."""
+    marker = marker_of(settings)
+    if marker.exists():
+        raise ConfigurationError(
+            f"{marker}: a restore was killed in the middle; run `orderwire restore` again"
+        )
     if "receive" in roles and not settings.shops:
         raise ConfigurationError(NO_SHOP)
     if "query" in roles:

@@ -53,6 +53,11 @@ class PostgresServer:
         """SQLAlchemy and libpq URL of the database `postgres`."""
         return self.database_url("postgres")
 
+    @property
+    def programs(self) -> Path:
+        """The folder with `pg_dump` and the like, of the server's version."""
+        return Path(self._server.bin_path)
+
     def database_url(self, name: str) -> str:
         """The URL of database `name`."""
         return f"postgresql://postgres@/{name}?host={quote(str(self._server.get_postmaster_info().socket_dir))}"

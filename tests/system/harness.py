@@ -184,11 +184,10 @@ class System:
         for url in asked:
             await self.until_healthy(url)
 
-    def also(self, *roles: str) -> "Serve":
+    def also(self, *roles: str, environment: Mapping[str, str] | None = None) -> "Serve":
         """One more `serve` beside the first, with these roles; waits for nothing."""
-        self._others.append(
-            Serve(roles, child_environment(self._variables), self.folder, self._output)
-        )
+        variables = self._variables | dict(environment or {})
+        self._others.append(Serve(roles, child_environment(variables), self.folder, self._output))
         return self._others[-1]
 
     def _all(self) -> "list[Serve]":
@@ -237,6 +236,11 @@ class System:
         return self.output()[-3000:]
 
     # Its surroundings
+
+    @property
+    def variables(self) -> dict[str, str]:
+        """The environment of its commands."""
+        return child_environment(self._variables)
 
     @property
     def receiver_url(self) -> str:
