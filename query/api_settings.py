@@ -53,5 +53,7 @@ class ApiSettings:
     which they were."""
     refresh_s: float = 1.0
     """How often cells in memory are brought up to date with nobody asking."""
+    requests_per_s: float = 50.0
+    """How often one token may ask, in the long run; 0: without a limit."""
     role_silent_ms: int = 15_000
     """A role without a heartbeat for this long is shown as not alive."""

@@ -14,6 +14,7 @@ from aggregates.bad_cells import BadCells
 from aggregates.bad_parameter import BadParameter
 from query.api_settings import ApiSettings, ShopAnswerSettings
 from query.auth import ApiTokens, Reach, check_host, check_origin
+from query.csv_lists import csv_response, list_of, wants_csv
 from query.dashboard.page import add_dashboard
 from query.endpoints.table import ROUTES
 from query.etag import json_response
@@ -84,10 +85,13 @@ def make_app(
 
 
 def _handler(route: ApiRoute, services: ApiServices) -> Handle:
+    listed = list_of(route)
+
     async def handle(request: web.Request) -> web.StreamResponse:
         settings = services.settings  # they may be replaced while the application is up
         request[ROUTE] = route.path
         reach = Reach() if route.scope == "open" else authorise_request(request)
+        services.rates.take(reach.token)
         if route.scope == "installation" and reach.shops is not None:
             raise Problem(
                 403,
@@ -113,7 +117,10 @@ def _handler(route: ApiRoute, services: ApiServices) -> Handle:
             settings.shops.get(shop, ShopAnswerSettings()),
             services.clock(),
         )
-        answer = await route.handler(asked)
+        if listed is not None and wants_csv(request.headers.get(hdrs.ACCEPT, "")):
+            answer = await csv_response(asked, listed, route.handler)
+        else:
+            answer = await route.handler(asked)
         if isinstance(answer, web.StreamResponse):
             return answer
         return json_response(request, answer)

@@ -3,7 +3,7 @@ machine."""
 
 import hmac
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from ipaddress import ip_address
 from typing import Final
@@ -21,6 +21,8 @@ class Reach:
     """What a request may see: all shops (None) or these."""
 
     shops: frozenset[str] | None = None
+    token: bytes = field(default=b"", compare=False)
+    """The digest of the token; empty without one."""
 
     def includes(self, shop: str) -> bool:
         return self.shops is None or shop in self.shops
@@ -30,7 +32,8 @@ class ApiTokens:
     """The tokens, as digests, so that a comparison takes the same time whatever was sent."""
 
     def __init__(self, tokens: Mapping[str, Reach]) -> None:
-        self._tokens = [(sha256(token.encode()).digest(), reach) for token, reach in tokens.items()]
+        digests = {sha256(token.encode()).digest(): reach for token, reach in tokens.items()}
+        self._tokens = [(each, replace(reach, token=each)) for each, reach in digests.items()]
 
     def __bool__(self) -> bool:
         return bool(self._tokens)

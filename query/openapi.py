@@ -11,6 +11,7 @@ import msgspec
 from aiohttp import web
 from msgspec import Struct
 
+from query.csv_lists import CSV, list_of
 from query.envelope import OfInstallation, OfShop
 from query.problem import CONTENT_TYPE, PROBLEMS, ProblemDocument
 from query.route import ApiRoute
@@ -135,7 +136,8 @@ def _operation(
     answer = {
         "description": "the answer",
         "content": {
-            media: _content(route, media, schema_of, schemas) for media in route.media_types
+            media: _content(route, media, schema_of, schemas)
+            for media in dict.fromkeys([*route.media_types, *([CSV] if list_of(route) else [])])
         },
     }
     operation: Json = {

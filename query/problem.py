@@ -20,6 +20,7 @@ PROBLEMS: Final = {
     "not-found": "404: no such path, customer, order or pixel",
     "method-not-allowed": "405: `Allow` lists the methods there are",
     "too-large": "413: the request's body is larger than any that means something",
+    "too-many-requests": "429: the token asks too often; ask again after `Retry-After` seconds",
     "store-unavailable": "503: the database does not answer now; ask again after `Retry-After`"
     " seconds",
     "too-many-streams": "503: too many clients of the shop listen to /v1/events at this process",

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from time import monotonic
 from typing import Any, Final
 
 from aiohttp import hdrs, web
@@ -16,6 +17,7 @@ from query.auth import COOKIE, ApiTokens, Reach, authorise
 from query.endpoints.pending_audits import PendingRun
 from query.freshness import Freshness
 from query.live.watch import Watches
+from query.rates import Rates
 from query.route import Asked
 from query.status.stalled import NextOffsets
 from stream.exposition import labelled
@@ -57,6 +59,7 @@ class ApiServices:
         self.lags = Lags(log)
         self.standing = NextOffsets(clock())
         self.tokens = ApiTokens(settings.tokens)
+        self.rates = Rates(settings.requests_per_s, monotonic)
         self.pending_audits = PendingRun()
         self.watches = Watches(store, log, self.lags, lambda: self.settings, clock)
         """Clients of `GET /v1/events`."""

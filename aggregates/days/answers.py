@@ -7,6 +7,7 @@ from aggregates.days.answer.cohorts import cohorts
 from aggregates.days.answer.days import METRICS, days
 from aggregates.days.answer.schema import Cohorts, Days
 from aggregates.days.fold.cells import CAMPAIGN, CHANNEL, COUNTRY
+from aggregates.paging import PAGING
 from aggregates.parameters import Parameter, choice
 from aggregates.question import Answer
 from stream.times import EPOCH
@@ -52,6 +53,7 @@ ANSWERS: Final[tuple[Answer, ...]] = (
             _day("to", "the last day; today where not given"),
             _metrics(),
             choice("by", "split each day by this", (CHANNEL, COUNTRY, CAMPAIGN)),
+            *PAGING,
         ),
         schema=Days,
     ),
@@ -63,6 +65,7 @@ ANSWERS: Final[tuple[Answer, ...]] = (
             choice(
                 "by", "split each cohort by where the first order came from", (CHANNEL, CAMPAIGN)
             ),
+            *PAGING,
         ),
         schema=Cohorts,
     ),

@@ -3,6 +3,7 @@ memory."""
 
 from typing import Final
 
+from aggregates.paging import PAGING
 from aggregates.parameters import CURSOR, choice, text, whole
 from aggregates.question import Answer
 from aggregates.rfm.answer.customer_rows import SORTS
@@ -56,7 +57,7 @@ ANSWERS: Final = (
         "/v1/rfm/moves",
         "Which segment customers were in some days ago, and which they are in today",
         None,
-        parameters=(whole("days", "how many days ago", 1, 90, 7),),
+        parameters=(whole("days", "how many days ago", 1, 90, 7), *PAGING),
         schema=Moves,
     ),
 )

@@ -158,7 +158,8 @@ class Accounts(Struct, frozen=True, kw_only=True):
         Meta(description="The accounts, each as `GET /v1/destinations/{name}` has it."),
     ]
     next_cursor: Annotated[
-        str | None, Meta(description="Null: all are in one answer.", examples=[None])
+        str | None,
+        Meta(description="`cursor` of the next page; null on the last one.", examples=[None]),
     ]
 
 

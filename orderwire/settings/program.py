@@ -109,6 +109,10 @@ class Settings(BaseSettings):
     metrics: str = ""
     """Where the metrics of all roles of this `serve` are given without a token, if anywhere."""
     api_tokens: SecretStr = SecretStr("")
+    api_requests_per_s: float = Field(
+        50, ge=0, le=100_000, description="a number from 0 (no limit) to 100000"
+    )
+    """How often one token may ask the API, in the long run; counted per process."""
     config: Path = Path("orderwire.toml")
     retention_days: int = Field(14, ge=1, le=30, description="a whole number of days from 1 to 30")
     """How long raw bodies are kept: they hold personal data."""

@@ -231,7 +231,7 @@ async def rfm_moves(asked: Asked) -> Json:
     def read() -> tuple[RfmView, int, Moves]:
         with services.arrays.snapshot_view(asked.shop) as (snapshot, view):
             day = _day(asked, view)
-            found = moves(snapshot, view, day, asked.settings.rfm, asked.values["days"])
+            found = moves(snapshot, view, day, asked.settings.rfm, asked.values)
         return view, day, found
 
     view, day, found = await asyncio.to_thread(read)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, TypeVar
 import msgspec
 from msgspec.structs import asdict
 
+from aggregates.paging import PAGING, Place, page
 from aggregates.parameters import text
 from aggregates.rfm.first_orders.answer import first_orders_answer
 from destinations.delivery.answer import ShownAccount, account, known_accounts, order, retry
@@ -115,10 +116,16 @@ def _named(reading: Reading, shop: str, shown: tuple[ShownAccount, ...], name: s
 
 
 def _all(question: DestinationQuestion) -> Accounts:
-    found = accounts_of(question.reading, question.shop, question.accounts)
+    found = accounts_of(question.reading, question.shop, question.accounts).values()
+    configured = {each.name for each in question.accounts}
+
+    def place(each: ShownAccount) -> Place:
+        return int(each.name not in configured), each.name
+
+    shown, following = page(sorted(found, key=place), place, question.values)
     return Accounts(
-        items=[account(question.reading, each, question.now_ms) for each in found.values()],
-        next_cursor=None,
+        items=[account(question.reading, each, question.now_ms) for each in shown],
+        next_cursor=following,
     )
 
 
@@ -220,6 +227,7 @@ DESTINATIONS: Final = (
         "Every account that receives this shop's events: state, outcomes, latency",
         partial(_answered, _all),
         answer=Accounts,
+        parameters=PAGING,
     ),
     ApiRoute(
         "GET",

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 
 from msgspec import Meta, Struct
 
+from aggregates.paging import NextCursor
 from destinations.delivery.rows import (
     DEAD,
     DRY_RUN,
@@ -98,6 +99,7 @@ class Statement(Struct, frozen=True, kw_only=True):
         str, Meta(description="The account whose events these are.", examples=["meta"])
     ]
     items: Annotated[list[ChannelStatement], Meta(description="Channels, by name.")]
+    next_cursor: NextCursor
     exact: Annotated[bool, Meta(description="Whether every part is known.", examples=[True])]
     reason: Annotated[
         str | None, Meta(description="Why it is not exact; null where it is.", examples=[None])
@@ -175,6 +177,7 @@ def statement(
         day=day_text(day),
         destination=destination,
         items=[_item(name, sums[name], days[0].currency) for name in sorted(sums)],
+        next_cursor=None,
         exact=not reasons,
         reason="; ".join(reasons) or None,
         read_at=instant(days[0].read_s * 1000),

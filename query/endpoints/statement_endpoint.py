@@ -4,6 +4,9 @@ import asyncio
 from datetime import date, timedelta
 from typing import Any, Final
 
+from msgspec.structs import replace
+
+from aggregates.paging import PAGING, page
 from aggregates.parameters import text
 from processors.engine.feed import Feed
 from query.as_of import AsOf, as_of, today, zone_of
@@ -46,6 +49,8 @@ async def _statement(asked: Asked) -> Json:
                 found = statement(
                     snapshot, asked.shop, about, destination, asked.now_ms, rests_on.lag_records
                 )
+                items, following = page(found.items, lambda each: (each.channel,), asked.values)
+                found = replace(found, items=list(items), next_cursor=following)
             except NoStatement:
                 at = (EPOCH + timedelta(days=about)).isoformat()
                 raise not_found(
@@ -71,6 +76,6 @@ STATEMENT: Final = ApiRoute(
     "/v1/statement",
     "What became of every order of a day, per channel, in orders and money",
     _statement,
-    parameters=(DAY, DESTINATION),
+    parameters=(DAY, DESTINATION, *PAGING),
     answer=Statement,
 )

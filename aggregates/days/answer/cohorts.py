@@ -9,6 +9,7 @@ from aggregates.days.answer.schema import Cohort, Cohorts
 from aggregates.days.fold.cells import CAMPAIGN
 from aggregates.days.fold.projection import NAME
 from aggregates.days.fold.sale import month_of
+from aggregates.paging import Place, page
 from aggregates.question import Question
 from aggregates.rfm.fold.projection import NAME as RFM
 from processors.engine.projection import live_key
@@ -55,19 +56,25 @@ def cohorts(question: Question) -> Cohorts:
         if by == CAMPAIGN:
             groups = _renamed(groups, {g.value: name(g.value) for g in groups})
         groups, spend = _largest(groups, spend, by)
+
+    def place(group: Group) -> Place:
+        return -group.cohort, -_first(groups[group]), group.value
+
+    # Without customers in its first month: all of them bought first in another currency.
+    known = [group for group in sorted(groups, key=place) if _first(groups[group])]
+    shown, following = page(known, place, question.values)
     items = [
-        _item(group, groups[group], now, by, currency, spend.get(group), margin)
-        for group in sorted(groups, key=lambda g: (-g.cohort, -_first(groups[g]), g.value))
-        if _first(groups[group])  # All of them bought first in another currency.
+        _item(group, groups[group], now, by, currency, spend.get(group), margin) for group in shown
     ]
     return Cohorts(
         items=items,
+        next_cursor=following,
         currency=currency or None,
         margin=margin,
         customers=customers,
         repeat_rate=repeat_rate,
         days_between_orders=between,
-        reason=None if items else NOTHING_YET,
+        reason=None if known else NOTHING_YET,
     )
 
 

@@ -11,6 +11,7 @@ from aggregates.days.answer import reading as read
 from aggregates.days.answer.reading import Costs, DayCarts, DayPlace, Sent, Sold, Sums
 from aggregates.days.answer.schema import Day, Days, DayTotals
 from aggregates.days.fold.cells import CAMPAIGN
+from aggregates.paging import Place, page
 from aggregates.question import Question
 from processors.orders.currency import currency_of_most
 from stream.money import money
@@ -54,7 +55,9 @@ def days(question: Question) -> Days:
     by, metrics = values["by"] or "", values["metrics"] or METRICS
     currency = question.settings.budget.currency or currency_of_most(question.reading, shop)
     if not currency:
-        return Days(items=[], total=None, other_currency_orders=0, reasons=[NOTHING_YET])
+        return Days(
+            items=[], next_cursor=None, total=None, other_currency_orders=0, reasons=[NOTHING_YET]
+        )
     sold = read.read_sales(question.reading, shop, by, currency, window)
     costs, name = read.read_costs(question.reading, shop, currency, window)
     whole = _sum(sold)
@@ -66,12 +69,14 @@ def days(question: Question) -> Days:
     carts = None if by else read.read_carts(question)
     wanted = not by and not {"sent", "value_sent"}.isdisjoint(metrics)
     sent = read.read_sent(question, currency, window) if wanted else None
+    rows, following = page(list(_rows(sold, spend, by, window)), _place, values)
     items = [
         _item(place, sums, by, metrics, currency, _spent(place, by, spend, costs), carts, sent)
-        for place, sums in _rows(sold, spend, by, window)
+        for place, sums in rows
     ]
     return Days(
         items=items,
+        next_cursor=following,
         total=_total(whole, sold, costs, by, currency, window),
         other_currency_orders=read.other_currency_orders(question.reading, shop, currency, window),
         reasons=_reasons(by, metrics, costs, window, sent),
@@ -89,6 +94,11 @@ def _rows(
     places = sold.keys() | (spend.keys() if by == CAMPAIGN else set())
     ranked = [(place, sold.get(place, Sums())) for place in places]
     yield from sorted(ranked, key=lambda each: (-each[0].day, -each[1].revenue, each[0].value))
+
+
+def _place(each: tuple[DayPlace, Sums]) -> Place:
+    place, sums = each
+    return -place.day, -sums.revenue, place.value
 
 
 def _spent(place: DayPlace, by: str, spend: dict[DayPlace, int], costs: Costs) -> int | None:

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from aggregates.paging import NextCursor
 from stream.money import MoneyJson
 
 
@@ -88,6 +89,7 @@ class Days(Struct, frozen=True, kw_only=True):
     """Days, newest first."""
 
     items: Annotated[list[Day], Meta(description="Newest day first; of a day the most revenue.")]
+    next_cursor: NextCursor
     total: Annotated[DayTotals | None, Meta(description="All days; null before any order.")]
     other_currency_orders: Annotated[
         int, Meta(description="Orders in another currency, which are not counted.", examples=[0])
@@ -144,6 +146,7 @@ class Cohorts(Struct, frozen=True, kw_only=True):
     """Customers by the month of their first order, newest first."""
 
     items: Annotated[list[Cohort], Meta(description="Newest cohort first.")]
+    next_cursor: NextCursor
     currency: Annotated[
         str | None, Meta(description="Of `revenue_per_customer`.", examples=["USD"])
     ]

@@ -6,13 +6,14 @@ late counts as if it had been known then: the past is that of the orders as they
 """
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable
-from typing import Annotated, Final, NamedTuple
+from collections.abc import Collection, Iterable, Mapping
+from typing import Annotated, Any, Final, NamedTuple
 
 import numpy as np
 from msgspec import Meta, Struct, field
 
 from aggregates.arrays import Ints
+from aggregates.paging import NextCursor, Place, page
 from aggregates.rfm.answer.overview import RfmSettings, RfmView
 from aggregates.rfm.answer.scores import Cutoffs, rfm, score_customer
 from aggregates.rfm.fold.customer import MAX_ORDERS, DayRow, is_newcomer
@@ -51,6 +52,7 @@ class Moves(Struct, frozen=True, kw_only=True):
     """Moves between segments, most customers first."""
 
     items: Annotated[list[Move], Meta(description="Most customers first.")]
+    next_cursor: NextCursor
     days: Annotated[int, Meta(description="How many days ago `from` is.", examples=[7])]
     stayed: Annotated[
         int, Meta(description="Customers in the same segment on both days.", examples=[5120])
@@ -76,8 +78,11 @@ class ThenAndNow(NamedTuple):
     now: CustomerCell | None
 
 
-def moves(reading: Reading, view: RfmView, day: int, settings: RfmSettings, days: int) -> Moves:
-    """The answer without `shop` and `as_of`."""
+def moves(
+    reading: Reading, view: RfmView, day: int, settings: RfmSettings, values: Mapping[str, Any]
+) -> Moves:
+    """The answer without `shop` and `as_of`; `values` are the parameters."""
+    days = values["days"]
     before, window = day - days, settings.window_days
     changed = [
         ThenAndNow(
@@ -92,7 +97,7 @@ def moves(reading: Reading, view: RfmView, day: int, settings: RfmSettings, days
     cutoffs_then = rfm(*then, asof_day=before).cutoffs if len(then[0]) else None
     cutoffs_now = rfm(*now, asof_day=day).cutoffs if len(now[0]) else None
     if cutoffs_then is None or cutoffs_now is None:
-        return Moves(items=[], days=days, stayed=0, reason=NOT_ENOUGH)
+        return Moves(items=[], next_cursor=None, days=days, stayed=0, reason=NOT_ENOUGH)
     sums: defaultdict[tuple[str | None, str | None], list[int]] = defaultdict(lambda: [0, 0])
 
     def add(
@@ -111,7 +116,7 @@ def moves(reading: Reading, view: RfmView, day: int, settings: RfmSettings, days
         add(each.then, each.now, 1, 0 if shown is None else shown.revenue)
     sums.pop((None, None), None)
     moved = {pair: total for pair, total in sums.items() if pair[0] != pair[1]}
-    ranked = sorted(moved.items(), key=lambda each: (-each[1][0], str(each[0])))
+    ranked, following = page(sorted(moved.items(), key=_standing), _standing, values)
     return Moves(
         items=[
             Move(
@@ -122,10 +127,16 @@ def moves(reading: Reading, view: RfmView, day: int, settings: RfmSettings, days
             )
             for pair, (customers, revenue) in ranked
         ],
+        next_cursor=following,
         days=days,
         stayed=sum(total[0] for pair, total in sums.items() if pair[0] == pair[1]),
         reason=None,
     )
+
+
+def _standing(move: tuple[tuple[str | None, str | None], list[int]]) -> Place:
+    (then, now), (customers, _) = move
+    return -customers, then or "", now or ""
 
 
 def _changed(

@@ -49,6 +49,7 @@ def api_settings(settings: Settings) -> ApiSettings:
     return ApiSettings(
         shops=shops,
         tokens=tokens,
+        requests_per_s=settings.api_requests_per_s,
         log_kind="kafka" if settings.on_kafka else "sqlite",
         processors=tuple(Feed(name, topic) for name, topic in feeds(settings).items()),
     )

@@ -73,7 +73,7 @@ def by_customer(store: SqlStore, view: RfmView, day: int) -> dict[str, tuple[str
 
 def asked(store: SqlStore, view: RfmView, days: int) -> Moves:
     with store.snapshot() as snapshot:
-        return moves(snapshot, view, TODAY, SETTINGS, days)
+        return moves(snapshot, view, TODAY, SETTINGS, {"days": days})
 
 
 @pytest.mark.parametrize("days", [7, 30])
