@@ -1,6 +1,7 @@
 """One alarm: a condition on one metric that holds for some time. It is evaluated here, and written
 as PromQL for Prometheus."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -112,6 +113,11 @@ def alarm(
         meaning=meaning,
         do=do,
     )
+
+
+def plain(text: str) -> str:
+    """A text of the table without its Markdown."""
+    return re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", text).replace("`", "")
 
 
 def _duration(seconds: int) -> str:

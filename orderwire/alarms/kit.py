@@ -4,7 +4,7 @@ docs/operation.md. `make kit` runs it: `python -m orderwire.alarms.kit`."""
 import re
 from pathlib import Path
 
-from orderwire.alarms.alarm import Alarm
+from orderwire.alarms.alarm import Alarm, plain
 from orderwire.alarms.dashboard import dashboard
 from orderwire.alarms.table import ALARMS
 
@@ -51,11 +51,6 @@ def with_guide_table(guide: str) -> str:
     """docs/operation.md with its table of alarms as it is now."""
     head = re.escape(GUIDE_HEAD)
     return re.sub(rf"{head}(\|.*\n)*", lambda _: guide_table(), guide)
-
-
-def plain(text: str) -> str:
-    """A text of the table without its Markdown."""
-    return re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", text).replace("`", "")
 
 
 def _quoted(text: str) -> str:

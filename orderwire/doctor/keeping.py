@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
+from orderwire.alarms.alarm import plain
+from orderwire.alarms.message import BY_NAME
 from orderwire.doctor import Line, fix, hint, ok
 from orderwire.operation.existing import open_existing_log, store_revision
 from orderwire.operation.standing import StoreState, spool_state
@@ -101,6 +103,7 @@ def work_lines(settings: Settings, kept: StoreState) -> list[Line]:
         if role.failed
     ]
     lines += silent_lines(kept)
+    lines += alarm_lines(kept)
     lines += [
         fix("receiver", f"{role.instance} refuses deliveries: {refusing}")
         for role in kept.roles
@@ -176,6 +179,21 @@ def work_lines(settings: Settings, kept: StoreState) -> list[Line]:
         for account in accounts.values():
             lines += account_lines(shop, account)
     return [*lines, spool_line(settings), *set_aside_lines(settings)]
+
+
+def alarm_lines(kept: StoreState) -> list[Line]:
+    """Alarms that hold: to be fixed once they have held for long enough."""
+    lines = []
+    for each in kept.alarms:
+        alarm = BY_NAME.get(each.alarm)
+        if alarm is None:
+            continue  # of a program that is newer
+        about = " ".join(filter(None, [each.shop, *each.about.values()]))
+        words = f"{about}: " if about else ""
+        words += f"{plain(alarm.meaning)}{f' ({each.cause})' if each.cause else ''}, since"
+        line = fix if each.state == "firing" else hint
+        lines.append(line(f"alarm {each.alarm}", f"{words} {each.since}; {plain(alarm.do)}"))
+    return lines
 
 
 def silent_lines(kept: StoreState) -> list[Line]:

@@ -15,6 +15,7 @@ from orderwire.settings.program import Settings
 from processors.engine.feed import Feed
 from query.api_settings import ApiSettings
 from query.as_of import Lags, as_of, today
+from query.status.alarms import read_alarms
 from query.status.answer import (
     Role,
     processors_status,
@@ -29,6 +30,7 @@ from query.status.missed import read_missed
 from query.status.projections import read_projections
 from query.status.refetch import read_refetch
 from query.status.schema import (
+    AlarmStatus,
     DeliveryStatus,
     JobStatus,
     MissedStatus,
@@ -84,6 +86,7 @@ class StoreState(NamedTuple):
     refetch: list[RefetchStatus]
     deliveries: list[DeliveryStatus]
     missed: list[MissedStatus]
+    alarms: list[AlarmStatus]
     filtered: list[Filtered]
     accounts: dict[str, dict[str, Json]]
     """By shop and name, as in `GET /v1/destinations/{name}`."""
@@ -109,6 +112,7 @@ def read(settings: Settings, store: Store, now_ms: int) -> StoreState:
             read_refetch(snapshot, None),
             read_deliveries(snapshot, None, zones(settings), now_ms),
             read_missed(snapshot, None, now_ms),
+            read_alarms(snapshot, None, now_ms),
             _filtered(snapshot),
             {
                 domain: {
@@ -169,6 +173,7 @@ async def standing(settings: Settings, log: Log, store: Store) -> Json:
             kept.refetch,
             kept.deliveries,
             kept.missed,
+            kept.alarms,
         )
     )
     here = spool_state(settings)

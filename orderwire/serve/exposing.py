@@ -17,6 +17,9 @@ from stream.exposition import CONTENT_TYPE, labelled, merged
 
 ANSWER_S = 1.0
 """A role that does not answer for so long is left out."""
+ASK = b"metrics\n"
+FIRST = ("query", "process", "receive")
+"""Which of the roles that live looks after alarms: the first of these."""
 TAKE_OVER_S = 5.0
 """How often a role looks whether ORDERWIRE_METRICS has become free."""
 
@@ -38,10 +41,11 @@ async def exposing(
     async def every() -> list[bytes]:
         return [await own(), *await _others(identity)]
 
-    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
-            writer.write(await own())
-            await writer.drain()
+            if await reader.read(len(ASK)) == ASK:  # else somebody looked whether we live
+                writer.write(await own())
+                await writer.drain()
         writer.close()
 
     path = _socket(identity)
@@ -79,12 +83,36 @@ async def _others(identity: Identity) -> list[bytes]:
     return [text for text in await asyncio.gather(*map(_read, paths)) if text]
 
 
+async def leads(identity: Identity) -> bool:
+    """Whether this role is the first of those of its `serve` that live."""
+    own = _socket(identity)
+    if own is None:
+        return True
+    place = (FIRST.index(identity.role), own.name)
+    for name in await asyncio.to_thread(os.listdir, own.parent):
+        role = name.partition("-")[0]
+        if role in FIRST and (FIRST.index(role), name) < place and await _lives(own.parent / name):
+            return False
+    return True
+
+
+async def _lives(path: Path) -> bool:
+    try:
+        async with asyncio.timeout(ANSWER_S):
+            _, writer = await asyncio.open_unix_connection(path)
+    except (OSError, TimeoutError):
+        return False
+    writer.close()
+    return True
+
+
 async def _read(path: Path) -> bytes:
     """Empty where nobody answers: the role has just ended, or was killed."""
     try:
         async with asyncio.timeout(ANSWER_S):
             reader, writer = await asyncio.open_unix_connection(path)
             try:
+                writer.write(ASK)
                 return await reader.read(-1)
             finally:
                 writer.close()

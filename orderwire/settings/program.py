@@ -17,6 +17,7 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
+from orderwire.settings.alerts import Target, targets
 from orderwire.settings.kafka import KafkaVariables
 from orderwire.settings.names import Prefix, Setting, refusal, settings_of
 from orderwire.settings.refusal import ConfigurationError
@@ -113,6 +114,10 @@ class Settings(BaseSettings):
         50, ge=0, le=100_000, description="a number from 0 (no limit) to 100000"
     )
     """How often one token may ask the API, in the long run; counted per process."""
+    alert_webhook_url: SecretStr | None = None
+    alert_slack_url: SecretStr | None = None
+    alert_private_addresses: bool = Field(False, description="true or false")
+    """Whether alarms may be sent to this machine or network, and without TLS."""
     config: Path = Path("orderwire.toml")
     retention_days: int = Field(14, ge=1, le=30, description="a whole number of days from 1 to 30")
     """How long raw bodies are kept: they hold personal data."""
@@ -183,7 +188,13 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
-        _ = (self.receiver_address, self.api_address, self.metrics_address, self.kafka)
+        _ = (
+            self.receiver_address,
+            self.api_address,
+            self.metrics_address,
+            self.kafka,
+            self.alert_targets,
+        )
         if self.config != type(self).model_fields["config"].default and not self.config.exists():
             raise ConfigurationError(f"ORDERWIRE_CONFIG: there is no file {self.config}")
         files = {
@@ -232,6 +243,11 @@ class Settings(BaseSettings):
     def metrics_address(self) -> ListenAddress | None:
         """Where metrics are given beside the API's `/metrics`."""
         return ListenAddress(self.metrics, "ORDERWIRE_METRICS") if self.metrics else None
+
+    @property
+    def alert_targets(self) -> tuple[Target, ...]:
+        """Where alarms go. Raises ConfigurationError."""
+        return targets(self)
 
     @property
     def kafka(self) -> KafkaSettings:

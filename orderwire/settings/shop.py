@@ -75,6 +75,9 @@ class ShopSettings(BaseModel):
     currency: Annotated[str, BeforeValidator(_currency)] | None = Field(
         None, validation_alias="shop_currency", description="an ISO 4217 code such as EUR"
     )
+    alert_webhook_url: SecretStr | None = None
+    alert_slack_url: SecretStr | None = None
+    """Where alarms about this shop go, beside those of the installation."""
     keep_hashed_contacts: bool = Field(False, description="true or false")
     """Whether hashes of its customers' e-mail addresses and telephone numbers are kept."""
 

@@ -25,6 +25,7 @@ from query.live.endpoint import EVENTS
 from query.openapi import docs_page
 from query.route import ApiRoute, Asked
 from query.services import services_of
+from query.status.alarms import read_alarms
 from query.status.answer import (
     Role,
     processors_status,
@@ -40,6 +41,7 @@ from query.status.projections import read_projections
 from query.status.readiness import readiness
 from query.status.refetch import read_refetch
 from query.status.schema import (
+    AlarmStatus,
     DeliveryStatus,
     Health,
     JobStatus,
@@ -123,6 +125,7 @@ async def status(asked: Asked) -> Json:
         list[RefetchStatus],
         list[DeliveryStatus],
         list[MissedStatus],
+        list[AlarmStatus],
         int,
     ]:
         with services.store.snapshot() as snapshot:
@@ -137,6 +140,7 @@ async def status(asked: Asked) -> Json:
                 read_refetch(snapshot, shops),
                 read_deliveries(snapshot, shops, zones, asked.now_ms),
                 read_missed(snapshot, shops, asked.now_ms),
+                read_alarms(snapshot, shops, asked.now_ms),
                 _day(snapshot, asked),
             )
 
@@ -159,6 +163,7 @@ async def status(asked: Asked) -> Json:
         refetch,
         deliveries,
         missed,
+        alarms,
         day,
     ) = await asyncio.to_thread(read)
     feeds = [
@@ -185,6 +190,7 @@ async def status(asked: Asked) -> Json:
             refetch,
             deliveries,
             missed,
+            alarms,
         ),
     )
 

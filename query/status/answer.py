@@ -11,6 +11,7 @@ from processors.engine.feed import Feed, feed_of
 from query.api_settings import ApiSettings
 from query.as_of import Spans, behind_by_partition
 from query.status.schema import (
+    AlarmStatus,
     DeliveryStatus,
     JobStatus,
     MissedStatus,
@@ -188,6 +189,7 @@ def status_answer(
     refetch: list[RefetchStatus],
     deliveries: list[DeliveryStatus],
     missed: list[MissedStatus],
+    alarms: list[AlarmStatus],
 ) -> Status:
     """The answer without `shop` and `as_of`."""
     return Status(
@@ -215,6 +217,7 @@ def status_answer(
         refetch=refetch,
         deliveries=deliveries,
         missed_by_webhook=missed,
+        alarms=alarms,
         spool=spool(roles),
         parked=ParkedStatus(records=sum(parked.values()), by_reason=dict(parked)),
     )

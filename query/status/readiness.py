@@ -49,7 +49,7 @@ async def _look(
     # Heartbeats that cannot be written would only say that nobody is there.
     fault = services.store_fault()
     if fault is not None:
-        reasons.append(f"the store cannot be written: {fault}")
+        reasons.append(f"the store cannot be written: {_in_our_words(fault)}")
     try:
         async with asyncio.timeout(TIMEOUT_S):
             roles, positions, stopped_shops = await asyncio.to_thread(read)
@@ -57,14 +57,27 @@ async def _look(
             services, roles, positions, stopped_shops, spans, now_ms, beating=fault is None
         )
         notes += _notes(services, roles, stopped_shops, beating=fault is None)
-    except (StoreError, TimeoutError) as error:
-        why = f": {error}" if isinstance(error, StoreError) else ""
-        reasons.append(f"the store does not answer{why}")
+    except (StoreError, TimeoutError):
+        reasons.append("the store does not answer")
     if "orders" not in spans:
         reasons.append("the log does not answer")
     if not services.arrays.loaded:
         reasons.append("cells are not in memory yet")
     return Readiness(ready=not reasons, reasons=reasons, notes=notes), positions
+
+
+def _in_our_words(fault: str) -> str:
+    """Anybody may ask `/readyz`, and a database's words may hold its address."""
+    words = {
+        "full": "its disk is full",
+        "No space left": "its disk is full",
+        "readonly": "it is read-only",
+        "read-only": "it is read-only",
+        "malformed": "it is damaged",
+        "not a database": "it is damaged",
+        "locked": "it is locked",
+    }
+    return next((ours for theirs, ours in words.items() if theirs in fault), "see the log")
 
 
 def _processors(
@@ -146,6 +159,11 @@ class Watched(Collector):
         self._reasons: tuple[str, ...] | None = None
         self._unread: dict[str, float] = {}
         registry.register(self)
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it was not ready, when last looked at."""
+        return self._reasons or ()
 
     def collect(self) -> Iterator[Metric]:
         """Called by the registry; nothing is known before the first look."""

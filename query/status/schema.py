@@ -328,6 +328,38 @@ class RefetchStatus(Struct, frozen=True, kw_only=True):
     ]
 
 
+class AlarmStatus(Struct, frozen=True, kw_only=True):
+    """Something that somebody should look at (docs/operation.md, "Alarms")."""
+
+    alarm: Annotated[str, Meta(description="Its name.", examples=["DeliveryPaused"])]
+    shop: Annotated[
+        str | None,
+        Meta(
+            description="The shop that it is about; null where it is about none.",
+            examples=["example.myshopify.com"],
+        ),
+    ]
+    about: Annotated[
+        dict[str, str],
+        Meta(description="What else it is about.", examples=[{"destination": "meta"}]),
+    ]
+    state: Annotated[
+        Literal["pending", "firing"],
+        Meta(
+            description="`firing` once it has held for as long as the alarm says.",
+            examples=["firing"],
+        ),
+    ]
+    since: Annotated[str, Meta(description="Since when.", examples=["2026-11-22T14:00:00.000Z"])]
+    cause: Annotated[
+        str | None,
+        Meta(
+            description="Why; null where the alarm's meaning says it all.",
+            examples=["Invalid OAuth access token"],
+        ),
+    ]
+
+
 class Status(Struct, frozen=True, kw_only=True):
     """The installation, and the records parked of the shops asked about."""
 
@@ -363,6 +395,10 @@ class Status(Struct, frozen=True, kw_only=True):
     refetch: Annotated[
         list[RefetchStatus],
         Meta(description="Orders that wait to be fetched, of the shops asked about."),
+    ]
+    alarms: Annotated[
+        list[AlarmStatus],
+        Meta(description="What somebody should look at: of the installation and these shops."),
     ]
     spool: Annotated[SpoolStatus, Meta(description="What waits in spool files.")]
     parked: Annotated[ParkedStatus, Meta(description="What could not be understood.")]

@@ -20,6 +20,7 @@ from destinations.meta.contacts import forget_others
 from destinations.registry import KINDS
 from orderwire.doctor.predictions import wants_predicted_ltv
 from orderwire.serve import sending
+from orderwire.serve.alerting import alerting
 from orderwire.serve.audits.job import NAME as AUDITS
 from orderwire.serve.clock_steps import ClockSteps, watch
 from orderwire.serve.connections import open_log, wait_for_store
@@ -100,7 +101,8 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
     try:
         async with (
             alive(heartbeat),
-            exposing(registry, identity, settings.metrics_address),
+            exposing(registry, identity, settings.metrics_address) as texts,
+            alerting(texts, identity, live, store),
         ):
             scheduling = asyncio.create_task(
                 always.keep("schedule", partial(scheduler.run, stop)), name="schedule"

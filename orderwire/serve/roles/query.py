@@ -12,6 +12,7 @@ from aggregates.carts.answer.overview import CartSettings
 from orderwire.doctor.predictions import wants_predicted_ltv
 from orderwire.serve.accounts import shown
 from orderwire.serve.address import listen, sockets
+from orderwire.serve.alerting import alerting
 from orderwire.serve.answer_settings import budget_settings, rfm_settings
 from orderwire.serve.connections import open_log, wait_for_store
 from orderwire.serve.exposing import exposing
@@ -56,11 +57,12 @@ def api_settings(settings: Settings) -> ApiSettings:
 
 
 @asynccontextmanager
-async def watched(services: ApiServices) -> AsyncIterator[None]:
+async def watched(services: ApiServices) -> AsyncIterator[Watched]:
     """Readiness is looked at while the block runs."""
-    watching = asyncio.create_task(Watched(services, services.registry).keep(), name="readiness")
+    readiness = Watched(services, services.registry)
+    watching = asyncio.create_task(readiness.keep(), name="readiness")
     try:
-        yield
+        yield readiness
     finally:
         watching.cancel()
         await asyncio.gather(watching, return_exceptions=True)
@@ -94,8 +96,9 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
         app[SERVICES].store_fault = lambda: heartbeat.fault
         async with (
             alive(heartbeat),
-            watched(app[SERVICES]),
+            watched(app[SERVICES]) as readiness,
             exposing(registry, identity, settings.metrics_address) as texts,
+            alerting(texts, identity, live, store, lambda: "; ".join(readiness.reasons)),
         ):
             app[SERVICES].metric_texts = texts
             try:

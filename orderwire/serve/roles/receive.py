@@ -19,6 +19,7 @@ from ingest.receiver.connections import ConnectionLimits
 from ingest.receiver.tally import Tally
 from orderwire.serve.accounts import accounts
 from orderwire.serve.address import listen, sockets
+from orderwire.serve.alerting import alerting
 from orderwire.serve.connections import open_receiving_log
 from orderwire.serve.delivery_counts import written_down
 from orderwire.serve.exposing import exposing
@@ -95,7 +96,8 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
         async with (
             alive(heartbeat),
             written_down(store, tally, days),
-            exposing(registry, identity, settings.metrics_address),
+            exposing(registry, identity, settings.metrics_address) as texts,
+            alerting(texts, identity, live, None),
         ):
             try:
                 await listen(runner, bound, backlog=1024)

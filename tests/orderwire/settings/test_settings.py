@@ -192,11 +192,15 @@ def test_the_secrets_are_these() -> None:
         "META_ADS_TOKEN",
         "META_APP_SECRET",
         "META_VERIFY_TOKEN",
+        "ORDERWIRE_ALERT_SLACK_URL",
+        "ORDERWIRE_ALERT_WEBHOOK_URL",
         "ORDERWIRE_API_TOKENS",
         "ORDERWIRE_KAFKA_KEY_PASSWORD",
         "ORDERWIRE_KAFKA_SASL_PASSWORD",
         "ORDERWIRE_STORE_URL",
         "SHOPIFY_ADMIN_TOKEN",
+        "SHOPIFY_ALERT_SLACK_URL",
+        "SHOPIFY_ALERT_WEBHOOK_URL",
         "SHOPIFY_CLIENT_SECRET",
         "SHOPIFY_REFRESH_TOKEN",
         "SHOPIFY_WEBHOOK_SECRET",
@@ -207,7 +211,9 @@ def test_the_secrets_are_these() -> None:
 def test_every_secret_may_come_from_the_file_that_name_file_names(
     tmp_path: Path, variable: str
 ) -> None:
-    secret = "postgresql://u:hunter2@h/d" if variable == "ORDERWIRE_STORE_URL" else "hunter2"
+    secret = {"ORDERWIRE_STORE_URL": "postgresql://u:hunter2@h/d"}.get(variable, "hunter2")
+    if "_ALERT_" in variable:
+        secret = "https://alerts.example/hunter2"
     (tmp_path / "secret").write_text(f"{secret}\n")
     named = {name: value for name, value in (BASE | META).items() if name != variable}
     inline = Settings.load(named | {variable: secret})

@@ -1,0 +1,84 @@
+"""What is known of an alarm that fires, or has just ended: who was told, and when to try again. A
+pure step from what was known to what is known."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, NamedTuple
+
+from orderwire.alarms.conditions import Subject
+from orderwire.alarms.table import ALARMS
+
+GONE_MS: Final = 60_000
+"""An alarm has ended when nobody has seen it for so long: a restart is shorter."""
+GIVE_UP_MS: Final = 24 * 3_600_000
+"""After that long nobody is told of its end any more."""
+RETRY_MS: Final = (5_000, 15_000, 60_000, 300_000)
+FOR_MS: Final = {alarm.name: alarm.for_s * 1_000 for alarm in ALARMS}
+
+
+class Row(NamedTuple):
+    """One alarm."""
+
+    subject: Subject
+    since_ms: int
+    fires_ms: int
+    """When it has held for long enough."""
+    seen_ms: int
+    detail: str
+    """The cause, without personal data; "" where the meaning says it all."""
+    ended_ms: int = 0
+    told: frozenset[str] = frozenset()
+    """Where its begin (before `ended_ms` is set) or its end was reported."""
+    tries: int = 0
+    next_ms: int = 0
+    revision: int = 0
+    """Changed by each write, so that of several processes one reports it."""
+
+    def fires(self, now_ms: int) -> bool:
+        """Whether it has held for long enough."""
+        return not self.ended_ms and now_ms >= self.fires_ms
+
+
+def seen(
+    known: Mapping[Subject, Row],
+    holding: Iterable[Subject],
+    detail: Callable[[Subject], str],
+    now_ms: int,
+    *,
+    sure: bool,
+) -> dict[Subject, Row]:
+    """The rows that change. `sure`: this process has looked for long enough to say what has
+    ended."""
+    changed: dict[Subject, Row] = {}
+    holding = set(holding)
+    for subject in holding:
+        row = known.get(subject)
+        if row is None or row.ended_ms:
+            fires_ms = now_ms + FOR_MS.get(subject.alarm, 0)
+            revision = row.revision if row else 0
+            changed[subject] = Row(
+                subject, now_ms, fires_ms, now_ms, detail(subject), revision=revision
+            )
+        else:
+            # The cause is looked up again while nobody has been told.
+            words = row.detail or detail(subject)
+            changed[subject] = row._replace(seen_ms=now_ms, detail=words)
+    for subject, row in known.items():
+        unseen = sure and subject not in holding and not row.ended_ms
+        if unseen and now_ms - row.seen_ms >= GONE_MS:
+            changed[subject] = row._replace(ended_ms=now_ms, tries=0, next_ms=now_ms)
+    return changed
+
+
+def is_over(row: Row, now_ms: int) -> bool:
+    """Whether it can be forgotten: it has ended, and nobody is left to hear of it."""
+    return bool(row.ended_ms) and (not row.told or now_ms - row.ended_ms > GIVE_UP_MS)
+
+
+def tried(row: Row, succeeded: frozenset[str], wanted: frozenset[str], now_ms: int) -> Row:
+    """After an attempt to report. Of an end those are told who were told of the begin."""
+    told = row.told - succeeded if row.ended_ms else row.told | succeeded
+    left = told if row.ended_ms else wanted - told
+    if not left:
+        return row._replace(told=told, tries=0, next_ms=0)
+    wait_ms = RETRY_MS[min(row.tries, len(RETRY_MS) - 1)]
+    return row._replace(told=told, tries=row.tries + 1, next_ms=now_ms + wait_ms)
