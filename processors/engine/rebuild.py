@@ -38,15 +38,17 @@ class Pending(NamedTuple):
 
 def pending(reading: Reading, projections: Collection[Projection]) -> list[Pending]:
     """Work for a rebuilder: other versions, rebuilds begun, old generations."""
-    versions = {projection.name: projection.version for projection in projections}
-    columns = ", ".join(ProjectionRow._fields)
-    rows = [ProjectionRow(*row) for row in reading.query(f"SELECT {columns} FROM projection")]
-    found = [
-        Pending(row.shop, row.name)
-        for row in rows
-        if row.name in versions
-        and (row.building != NONE or row.stale != NONE or NEVER <= row.version < versions[row.name])
-    ]
+    found: list[Pending] = []
+    for projection in projections:
+        rows = reading.query(
+            "SELECT shop, name FROM projection WHERE name = :name AND (building <> :none"
+            " OR stale <> :none OR (version >= :never AND version < :version))",
+            name=projection.name,
+            version=projection.version,
+            none=NONE,
+            never=NEVER,
+        )
+        found += [Pending(*row) for row in rows]
     return sorted(found)
 
 
