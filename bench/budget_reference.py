@@ -1,17 +1,22 @@
 """Measures how fast the best possible policy finds the one campaign of three that earns, at one
-order a day. Run: python -m bench.budget_reference (10 seconds)
+order a day each. Run: python -m bench.budget_reference (20 seconds)
 
-The policy knows the ROIs -30, 0 and +20 %, but not which campaign has which, and moves the whole
-bankroll each day. `revenue` judges by revenue per spend, `orders and values` by both. `all seen`
-also sees what each campaign would have earned: an upper bound for every policy.
+The ROIs are -30, 0 and +20 %. Most policies know that, and only not which campaign has which; they
+move the whole bankroll each day. `revenue` judges by revenue per spend, `orders and values` by
+both. `plausible` spends equally on every campaign that is the best one with a probability of 25 %
+and more. `all seen` also sees what each campaign would have earned: an upper bound for every
+policy. The second table is of policies that know no ROI, learn of revenue 3 days late and begin on
+day 10, as the advice does: they spend equally on the campaigns that are as good as the best one
+with some probability.
 """
 
 import sys
 from collections.abc import Sequence
 from itertools import permutations
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
+from scipy import special
 
 from aggregates.arrays import Floats
 from bench.budget_policy import DAYS, SPREAD
@@ -20,29 +25,59 @@ RETURNS: Final = np.array([-0.3, 0.0, 0.2])
 SHOPS: Final = 4_000
 SHAPE: Final = 1 / SPREAD**2
 HYPOTHESES: Final = RETURNS[np.array(list(permutations(range(3))))]
+ORDERS: Final = 3.0
+"""A day, of the whole bankroll at break-even."""
+PLAUSIBLE: Final = 0.25
+LATE_DAYS: Final = 3
+FIRST_DAY: Final = 10
+CUT_PROBABILITY: Final = 0.75
+PRIOR_SD: Final = 0.3
+"""Of the campaigns' true means around the account's, where nobody knows them."""
+NO_EDGE_SD: Final = 0.2
+"""The same around no edge, by which a campaign is cut, as the advice cuts it."""
+
+Policy = Literal["likeliest", "drawn", "plausible", "all seen"]
+POLICIES: Final[tuple[Policy, ...]] = ("likeliest", "drawn", "plausible", "all seen")
 
 
-def growth(rng: np.random.Generator, *, values: bool, sampled: bool, all_seen: bool) -> float:
+def growth(rng: np.random.Generator, policy: Policy, *, values: bool) -> float:
     """Share of the growth of a policy that knows the truth."""
     belief, total = np.zeros((SHOPS, len(HYPOTHESES))), np.zeros(SHOPS)
     for _ in range(DAYS):
         share = np.exp(belief - belief.max(axis=1, keepdims=True))
         share /= share.sum(axis=1, keepdims=True)
-        expected = share @ HYPOTHESES
-        if sampled:  # Thompson 1933: by one draw from what is believed.
-            drawn = (share.cumsum(axis=1) > rng.random((SHOPS, 1))).argmax(axis=1)
-            expected = HYPOTHESES[drawn]
-        chosen = expected.argmax(axis=1)
-        total += RETURNS[chosen]
-        stake = np.ones((SHOPS, 3)) if all_seen else np.eye(3)[chosen]
-        orders = rng.poisson(3 * stake)
-        earned = rng.gamma(np.maximum(orders, 1) * SHAPE, 1 / SHAPE) * (orders > 0)
-        earned = earned * (1 + RETURNS)
+        spent = _shares(rng, share, policy)
+        total += spent @ RETURNS
+        stake = np.ones((SHOPS, 3)) if policy == "all seen" else spent
+        orders, earned = _earned(rng, stake)
         for number, returns in enumerate(HYPOTHESES):
-            belief[:, number] += _evidence(
-                orders.astype(float), earned, stake, 1 + returns, values=values
-            )
+            belief[:, number] += _evidence(orders, earned, stake, 1 + returns, values=values)
     return float(total.mean() / (RETURNS.max() * DAYS))
+
+
+def _shares(rng: np.random.Generator, share: Floats, policy: Policy) -> Floats:
+    """Of the bankroll, by campaign; `share` is what is believed of the hypotheses."""
+    if policy == "plausible":
+        best = RETURNS.max() == HYPOTHESES
+        return _equally(share @ best >= PLAUSIBLE)
+    expected: Floats = share @ HYPOTHESES
+    if policy == "drawn":  # Thompson 1933: by one draw from what is believed.
+        drawn = (share.cumsum(axis=1) > rng.random((SHOPS, 1))).argmax(axis=1)
+        expected = HYPOTHESES[drawn]
+    found: Floats = np.eye(3)[expected.argmax(axis=1)]
+    return found
+
+
+def _equally(kept: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Floats:
+    return np.asarray(kept / np.maximum(kept.sum(axis=1, keepdims=True), 1))
+
+
+def _earned(rng: np.random.Generator, stake: Floats) -> tuple[Floats, Floats]:
+    """Orders and their margin, by campaign, of a day."""
+    orders = rng.poisson(ORDERS * stake).astype(np.float64)
+    values = rng.gamma(np.maximum(orders, 1) * SHAPE, 1 / SHAPE) * (orders > 0)
+    earned: Floats = values * (1 + RETURNS)
+    return orders, earned
 
 
 def _evidence(
@@ -52,22 +87,59 @@ def _evidence(
     if values:
         found: Floats = (-orders * SHAPE * np.log(value) - earned * SHAPE / value).sum(axis=1)
         return found
-    mean, variance = 3 * stake * value, np.maximum(3 * (1 + SPREAD**2) * stake * value**2, 1e-9)
+    mean = ORDERS * stake * value
+    variance = np.maximum(ORDERS * (1 + SPREAD**2) * stake * value**2, 1e-9)
     terms = -0.5 * np.log(variance) - (earned - mean) ** 2 / (2 * variance)
     return np.asarray(np.where(stake > 0, terms, 0.0).sum(axis=1))
 
 
+def unknowing(rng: np.random.Generator, chance: float) -> float:
+    """Growth of the policy that knows no ROI, and keeps campaigns that are better than the best one
+    seen with a probability of `chance` and more."""
+    total, margin, spend = np.zeros(SHOPS), np.zeros((SHOPS, 3)), np.zeros((SHOPS, 3))
+    stake, late = np.full((SHOPS, 3), 1 / 3), list[tuple[Floats, Floats]]()
+    for day in range(DAYS):
+        if day >= FIRST_DAY:
+            stake = _equally(_kept(margin, spend, chance))
+        total += stake @ RETURNS
+        late.append((_earned(rng, stake)[1] / ORDERS, stake))
+        if len(late) > LATE_DAYS:
+            earned, spent = late.pop(0)
+            margin, spend = margin + earned, spend + spent
+    return float(total.mean() / (RETURNS.max() * DAYS))
+
+
+def _kept(
+    margin: Floats, spend: Floats, chance: float
+) -> np.ndarray[tuple[int, ...], np.dtype[np.bool_]]:
+    """Which campaigns are neither surely losing nor surely worse than the best one."""
+    mean = margin / np.maximum(spend, 1e-9) - 1
+    variance = (1 + SPREAD**2) * np.maximum(mean + 1, 0.3) / np.maximum(ORDERS * spend, 1e-9)
+    weight = 1 / (PRIOR_SD**2 + variance)
+    centre = (weight * mean).sum(axis=1, keepdims=True) / weight.sum(axis=1, keepdims=True)
+    drawn = PRIOR_SD**2 / (PRIOR_SD**2 + variance)
+    shrunk, left = centre + drawn * (mean - centre), drawn * variance
+    best = shrunk.argmax(axis=1)[:, None]
+    gap = shrunk - np.take_along_axis(shrunk, best, 1)
+    better = special.ndtr(gap / np.sqrt(left + np.take_along_axis(left, best, 1)))
+    own = NO_EDGE_SD**2 / (NO_EDGE_SD**2 + variance)
+    losing = special.ndtr(-own * mean / np.sqrt(own * variance)) >= CUT_PROBABILITY
+    return np.asarray(((better >= chance) | (np.arange(3) == best)) & ~losing)
+
+
 def main(_: Sequence[str]) -> int:
-    """Print the table."""
+    """Print the tables."""
     rng = np.random.default_rng(1)
     print(f"{SHOPS} shops, {DAYS} days; growth of the best fixed policy that knows the truth\n")
-    print("| evidence | the likeliest | by a draw | all seen |\n|---|---|---|---|")
+    print(f"| evidence | {' | '.join(POLICIES)} |\n|---|---|---|---|---|")
     for name, values in (("revenue", False), ("orders and values", True)):
-        cells = [
-            growth(rng, values=values, sampled=sampled, all_seen=all_seen)
-            for sampled, all_seen in ((False, False), (True, False), (False, True))
-        ]
+        cells = [growth(rng, policy, values=values) for policy in POLICIES]
         print(f"| {name} | {' | '.join(f'{cell:.0%}' for cell in cells)} |")
+    chances = (0.1, 0.2, 0.3, 0.4)
+    print(f"\n| kept from | {' | '.join(f'{chance:.0%}' for chance in chances)} |")
+    print("|---|---|---|---|---|")
+    cells = [unknowing(rng, chance) for chance in chances]
+    print(f"| no ROI known | {' | '.join(f'{cell:.0%}' for cell in cells)} |")
     return 0
 
 
