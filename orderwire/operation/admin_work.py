@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
 
+import stamina
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -67,6 +68,8 @@ def with_log(
         if threading.current_thread() is threading.main_thread():
             loop.add_signal_handler(signal.SIGINT, stop.set)
             loop.add_signal_handler(signal.SIGTERM, stop.set)
+        # The progress shows that something waits; what lasts is said at the end.
+        stamina.instrumentation.set_on_retry_hooks([])
         try:
             return await asyncio.to_thread(work, services(store, log))
         finally:
