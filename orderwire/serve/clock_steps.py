@@ -28,6 +28,7 @@ LATER: Final = {
     "scheduled_job": ("due_ms", "lease_until_ms", "succeeded_ms", "failing_since_ms"),
     "order_refetch": ("since_ms", "due_ms"),
     "admin_token": ("renew_at_s", "claimed_until_s"),
+    "alert": ("since_ms", "fires_ms", "seen_ms", "ended_ms", "next_ms"),
     "audit_run": ("started_ms", "completed_ms", "updated_ms"),
     "audit_step": ("started_ms", "completed_ms"),
     "reconciled": ("reached_s", "ran_s"),
@@ -44,6 +45,7 @@ CAPPED: Final = {
     "destination_account": ("throttled_until_ms", "next_probe_ms"),
     "scheduled_job": ("due_ms", "lease_until_ms"),
     "order_refetch": ("due_ms",),
+    "alert": ("next_ms",),
 }
 """Waits: what lies further ahead than any of them lasts was written by a clock that was ahead, of a
 machine that did not live to notice it."""
