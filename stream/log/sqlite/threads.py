@@ -27,6 +27,8 @@ class Writer:
 
     def __init__(self, path: Path, connect: Callable[[], LogFile]) -> None:
         self._path, self._connect = path, connect
+        self.done = 0
+        """Jobs so far."""
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[
             tuple[Callable[[LogFile], int], Callable[[int | Exception], None]] | None
@@ -62,6 +64,7 @@ class Writer:
                 )
                 _discard(file)
                 file = None
+            self.done += 1
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(done, outcome)
         _discard(file)
@@ -74,11 +77,13 @@ class Checkpointer:
     copied, which never happens under constant load. Beyond a limit the writer therefore copies the
     rest between two commits and restarts the WAL. This connection could not: it would compete for
     the write lock with a writer that takes it again immediately.
+
+    Only what this process wrote is a reason to copy: of several processes at one file each copied
+    the same pages, and was in the others' way.
     """
 
     def __init__(
         self,
-        path: Path,
         connect: Callable[[], LogFile],
         writer: Writer,
         *,
@@ -86,7 +91,6 @@ class Checkpointer:
         wal_limit_bytes: int,
     ) -> None:
         self._writer = writer
-        self._wal = path.with_name(path.name + "-wal")
         self._connect, self._every_s, self._limit = connect, every_s, wal_limit_bytes
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="log-checkpoints", daemon=True)
@@ -99,19 +103,19 @@ class Checkpointer:
 
     def _run(self) -> None:
         file: LogFile | None = None
-        seen_ns = 0
+        copied = 0
         while not self._stop.wait(self._every_s):
+            done = self._writer.done
+            if done == copied:
+                continue
             try:
-                stat = self._wal.stat()
-                if stat.st_size == 0 or stat.st_mtime_ns == seen_ns:
-                    continue
                 file = file or self._connect()
-                seen_ns = stat.st_mtime_ns if self._checkpoint(file) else 0
+                if self._checkpoint(file):
+                    copied = done
             except (
                 OSError,
                 sqlite3.Error,
             ):  # disk full, another process checkpoints: the next turn tries again
-                seen_ns = 0
                 _discard(file)
                 file = None
         _discard(file)
