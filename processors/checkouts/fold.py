@@ -4,6 +4,7 @@ always locked before checkouts, so that owners of different partitions do not de
 from collections.abc import Collection, Iterable, Sequence
 from typing import Any, Final
 
+from processors.checkouts.known_buyers import load_links
 from processors.checkouts.link import (
     LINKS,
     MANY,
@@ -50,7 +51,7 @@ def fold(
         token = _token(event)
         if token:
             of_checkouts.setdefault((event.shop, token), []).append(event)
-    links, changed = _links(transaction.load(LINKS, of_links), of_links)
+    links, changed = _links(load_links(transaction, of_links), of_links)
     refreshed = [
         (old, new)
         for old, new in changed

@@ -6,8 +6,10 @@ from typing import Any, Final
 
 from processors.checkouts.fold import fold
 from processors.checkouts.idle import BUCKET_MS
+from processors.checkouts.known_buyers import settle_links
 from processors.checkouts.link import LINKS
 from processors.checkouts.state import CHECKOUTS, EXPIRES_MS, KEPT_MS, RULE, CheckoutRow, settled
+from processors.engine.daily_pass import DailyPass
 from processors.engine.processor import Tick, in_shop
 from processors.engine.projection import Change, Projection, Projector, ticks_of_projections
 from processors.privacy.late import redacted_tokens
@@ -63,6 +65,7 @@ class Checkouts:
         self._after_minutes = checked_minutes(abandoned_after_minutes)
         self._projections = tuple(projections)
         self._projector = Projector(self._projections)
+        self._settling = DailyPass(settle_links)
         self._resettle = True
         self._ticked_ms: int | None = None
         self._early = False
@@ -92,7 +95,11 @@ class Checkouts:
     @property
     def ticks(self) -> Mapping[str, Tick]:
         """Of the rows, and of each projection: one that fails stops no other."""
-        return {"rows": self._tick, **ticks_of_projections(self._projections)}
+        return {
+            "rows": self._tick,
+            "known buyers": self._settling,
+            **ticks_of_projections(self._projections),
+        }
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
         """All `ticks`, one after the other."""

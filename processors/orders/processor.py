@@ -4,6 +4,7 @@ passes the change to the projections that the composition root names."""
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
+from processors.engine.daily_pass import DailyPass
 from processors.engine.processor import Tick
 from processors.engine.projection import (
     Change,
@@ -53,7 +54,7 @@ class OrdersProcessor:
         self._zones, self._followers = zones, tuple(followers)
         self._projections = tuple(projections)
         self._projector = Projector(self._projections)
-        self._settling = Settling(self._projector)
+        self._settling = DailyPass(Settling(self._projector))
 
     def decode(self, entry: Entry) -> OrderEvent | None:
         """An order's event, or a merge of customers. Raises Rejected."""

@@ -5,6 +5,7 @@ are the merchant's own numbers."""
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
+from processors.checkouts.known_buyers import KNOWN_BUYERS, forget, key_of, load_links
 from processors.checkouts.link import LINKS, LinkRow
 from processors.checkouts.state import CHECKOUTS, CheckoutRow
 from processors.engine.projection import Change, Projection, Projector
@@ -77,6 +78,8 @@ class Entities:
 
     def _link_keys(self, shop: str, subject: Subject) -> Iterator[list[Key]]:
         if subject.everybody:
+            with self._store.begin() as transaction:
+                forget(transaction, shop)
             yield from self._all("cart_link", "subject", shop)
         else:
             carts = [f"cart:{token}" for token in subject.tokens]
@@ -143,7 +146,10 @@ class Entities:
     ) -> int:
         work = self._projector.begin(transaction, {shop})
         moves: list[tuple[LinkRow, LinkRow]] = []
-        for old in transaction.load(LINKS, keys).values():
+        # A known buyer is a link again, under the anonymous name; the shop's rest was forgotten.
+        found = load_links(transaction, keys)
+        transaction.delete(KNOWN_BUYERS, sorted(key_of(*map(str, key)) for key in keys))
+        for old in found.values():
             new = old._replace(
                 subject=_link_subject(subject, old.subject),
                 checkout=old.checkout

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from processors.checkouts.known_buyers import first_orders
 from processors.orders.row import SETTLED
 from processors.privacy.finding import AT_ONCE, link_subjects
 from processors.privacy.subject import Subject
@@ -31,7 +32,12 @@ def stored(reading: Reading, shop: str, subject: Subject) -> dict[str, list[dict
         {name: _plain(value) for name, value in orders[each]._asdict().items()}
         for each in sorted(orders)
     ]
-    found["links"] = list(_rows(reading, shop, "cart_link", "subject", link_subjects(subject)))
+    links = link_subjects(subject)
+    found["links"] = list(_rows(reading, shop, "cart_link", "subject", links))
+    found["links"] += [
+        {"subject": each, "first_order_ms": first_ms}
+        for each, first_ms in first_orders(reading, shop, links).items()
+    ]
     return found
 
 

@@ -13,6 +13,7 @@ from aggregates.budget import projection as budget
 from aggregates.days.fold import projection as days
 from aggregates.rfm.fold.projection import RfmFold
 from processors.engine import rebuild
+from processors.engine.daily_pass import HOUR_MS, DailyPass
 from processors.engine.processor import ticks_of
 from processors.engine.projection import Projection, live_key, rows
 from processors.orders import settling
@@ -60,7 +61,7 @@ def fold(store: SqlStore, events: Sequence[OrderEvent], processor: OrdersProcess
 def pack(store: SqlStore, processor: OrdersProcessor, at_ms: int = LATE_MS) -> None:
     """A pass over all shops."""
     with store.begin() as transaction:
-        settling.Settling(processor._projector, 0)(transaction, at_ms)
+        DailyPass(settling.Settling(processor._projector), 0)(transaction, at_ms)
 
 
 def entities(reading: Reading) -> dict[str, OrderRow]:
@@ -201,7 +202,7 @@ def test_young_orders_and_those_changed_of_late_stay_rows(store: SqlStore) -> No
     fold(store, [order("1"), late, order("3", day=NOW_MS // 86_400_000 + 1)], processor)
     with store.begin() as transaction:
         transaction.save(ORDERS, [blank(SHOP, "4")])
-        for at_ms in (now_ms - 2 * settling.HOUR_MS, now_ms):
+        for at_ms in (now_ms - 2 * HOUR_MS, now_ms):
             for tick in ticks_of(processor).values():
                 tick(transaction, at_ms, None)
             left = transaction.query("SELECT order_id FROM shop_order")
