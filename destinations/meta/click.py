@@ -18,7 +18,10 @@ VISIT_MS = 30 * 60_000
 """A visit lasts as long: a shop's landing page is that of the visit, and a later click within it
 changes the cookie only (Shopify: cookie `_shopify_s`, 30 minutes)."""
 SHORTEST_CUT = 12
-"""Characters that a damaged click id must have left, to be distinguished from another click."""
+"""Characters that a damaged click id must have left, to be distinguished from another click; or
+half of them."""
+SHORTEST_NAMED = 6
+"""Characters of a bare click id in an attribute that is named after it."""
 # What Meta's parameter builder appends: 8 characters, or one of its first 2-letter ones.
 _APPENDIX = r"(?:\.(?:[A-Za-z0-9_-]{8}|AQ|Ag|Aw|BA|BQ|Bg))?"
 _fbc = re.compile(
@@ -67,7 +70,8 @@ def cookie_ms(value: str | None, click_id: str) -> int | None:
 def same(one: str, other: str) -> bool:
     """Whether two click ids are of one click, as far as damage in case or length allows."""
     short, long = sorted((one.lower(), other.lower()), key=len)
-    return short == long or (len(short) >= SHORTEST_CUT and long.startswith(short))
+    enough = len(short) >= SHORTEST_CUT or 2 * len(short) >= len(long)
+    return short == long or (enough and long.startswith(short))
 
 
 def chosen(
@@ -102,7 +106,7 @@ def _stub(cut: str, click_id: str) -> bool:
 
     A short click id by itself is sent: Meta names no least length, and its own examples are short.
     """
-    return len(cut) < min(SHORTEST_CUT, len(click_id)) and click_id.lower().startswith(cut.lower())
+    return click_id.lower().startswith(cut.lower()) and not same(cut, click_id)
 
 
 def _mended(found: Cookie, click_id: str) -> Cookie:
@@ -144,22 +148,29 @@ def _pairs(url: str) -> list[str]:
     return url.partition("#")[0].partition("?")[2].replace("?", "&").split("&")
 
 
-_NOTHING = frozenset({"undefined", "null", "none"})
+_NOTHING = frozenset({"undefined", "null", "none", "false"})
 """What scripts write for a value that is not there."""
 
 
-def click_id(urls: Sequence[str | None], attributes: Iterable[str | None]) -> str | None:
+def click_id(
+    urls: Sequence[str | None],
+    named: Iterable[str | None],
+    others: Iterable[str | None] = (),
+) -> str | None:
     """The click that led to an order: from its URLs, best first, else from cart attributes.
 
-    An attribute holds a URL with an `fbclid`, or the click id itself.
+    An attribute holds a URL with an `fbclid`, or the click id itself: `named` ones are for that,
+    `others` may hold any word.
     """
     for url in urls:
         if (found := fbclid(url)) is not None:
             return found
-    for value in attributes:
+    shortest = [(SHORTEST_NAMED, value) for value in named]
+    shortest += [(SHORTEST_CUT, value) for value in others]
+    for least, value in shortest:
         if (found := fbclid(value)) is not None:
             return found
-        if value and len(value) >= SHORTEST_CUT and _fbclid(value):
+        if value and len(value) >= least and _fbclid(value) and value.lower() not in _NOTHING:
             return value
     return None
 

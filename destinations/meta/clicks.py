@@ -92,6 +92,8 @@ def _cookies(look: ClickLook) -> list[str | None]:
 def _click_id(look: ClickLook) -> str | None:
     """The click that led to the order, by its URLs or a cart attribute."""
     found, settings = look.detail, look.settings
-    names = (*settings.fbclid_attributes, *settings.fbc_attributes)
-    attributes = [found.attributes.get(name) for name in names]
-    return click.click_id((found.landing_site, found.referring_site), attributes)
+    named, others = (
+        [found.attributes.get(name) for name in names]
+        for names in (settings.fbclid_attributes, settings.fbc_attributes)
+    )
+    return click.click_id((found.landing_site, found.referring_site), named, others)

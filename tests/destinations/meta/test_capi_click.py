@@ -137,6 +137,10 @@ def test_a_cookie_damaged_in_case_or_cut_is_mended_from_the_url_s_click(damaged:
     assert fbc_of(FBCLID, damaged) == at(3)
 
 
+def test_half_of_a_short_click_id_is_enough_to_know_it_by() -> None:
+    assert fbc_of("IwARnewClick", at(3, "iwarnew")) == at(3, "IwARnewClick")
+
+
 def test_a_url_that_was_cut_damages_no_cookie() -> None:
     assert fbc_of(FBCLID[:-5], at(3)) == at(3)
 
@@ -164,6 +168,9 @@ def test_a_click_id_is_found_in_the_landing_page_the_referrer_or_a_cart_attribut
     assert click.click_id((None, None), (None, FBCLID)) == FBCLID
     assert click.click_id((None, None), (f"https://shop.example/?fbclid={FBCLID}",)) == FBCLID
     assert click.click_id(("/", "https://l.facebook.com/"), ("yes", at(3))) is None
+    assert click.click_id((None,), ("IwARab1",)) == "IwARab1"
+    assert click.click_id((None,), ("undefined", "NULL", "a b c d e f")) is None
+    assert click.click_id((None,), (), ("IwARab1", FBCLID)) == FBCLID
 
 
 @given(st.text(max_size=80))
