@@ -54,10 +54,17 @@ def bodies(
 
 
 async def write(
-    bootstrap: str, name: str, count: int, *, customers: int = 3_000, times: int = 1, seed: int = 1
+    bootstrap: str,
+    name: str,
+    count: int,
+    *,
+    customers: int = 3_000,
+    times: int = 1,
+    seed: int = 1,
+    partitions: int = PARTITIONS,
 ) -> Written:
     """`count` orders, each delivered `times` times in a row, on the topic `<name>-orders`."""
-    settings = KafkaSettings(topic_prefix=f"{name}-", partitions=PARTITIONS, ack_timeout_s=30.0)
+    settings = KafkaSettings(topic_prefix=f"{name}-", partitions=partitions, ack_timeout_s=30.0)
     log = await KafkaLog.open(bootstrap, settings)
     headers = {"source": "shopify", "shop": SHOP, "topic": "orders/paid"}
     revenue, step = 0, list[Record]()

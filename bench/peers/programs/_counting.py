@@ -44,7 +44,7 @@ class Meter:
     """Counts the events, and knows when the topic has been read to its end."""
 
     def __init__(self) -> None:
-        self.events = 0
+        self.events = self._first = 0
         self._began_s = self._last_s = time.perf_counter()
         self._cpu_s = self._last_cpu_s = 0.0
         self._told = 0
@@ -54,6 +54,7 @@ class Meter:
         """Called after each event, or each batch, has been counted."""
         with self._lock:
             if not self.events:
+                self._first = events
                 self._began_s, self._cpu_s = time.perf_counter(), time.process_time()
             self.events += events
             self._last_s, self._last_cpu_s = time.perf_counter(), time.process_time()
@@ -71,14 +72,15 @@ class Meter:
         """Print what was counted, (orders, revenue) per customer, and what it cost."""
         rows = list(counts)
         took_s = max(self._last_s - self._began_s, 1e-9)
+        after = max(self.events - self._first, 1)  # when the first ones began is not known
         answer = orjson.dumps(
             {
                 "customers": len(rows),
                 "orders": sum(orders for orders, _ in rows),
                 "revenue": sum(revenue for _, revenue in rows),
                 "events": self.events,
-                "per_s": self.events / took_s,
-                "cpu_us": 1e6 * (self._last_cpu_s - self._cpu_s) / max(self.events, 1),
+                "per_s": after / took_s,
+                "cpu_us": 1e6 * (self._last_cpu_s - self._cpu_s) / after,
                 "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
             }
         )
