@@ -26,6 +26,8 @@ ANSWERS: Final = (
         None,
         parameters=(
             choice("segment", "only customers of this segment", SEGMENTS),
+            whole("r", "only customers with this recency score; with `fm`", 1, 5),
+            whole("fm", "only customers with this score of frequency and money; with `r`", 1, 5),
             choice("sort", "best first by this", SORTS, "recency"),
             whole("limit", "items on a page", 1, MOST, LIMIT),
             CURSOR,

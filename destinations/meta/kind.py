@@ -96,7 +96,7 @@ def _outcomes(reading: Reading, shop: str, name: str) -> dict[str, int]:
 
 
 def _quality_of(kept: str, kept_ms: int) -> "DatasetQuality | None":
-    from destinations.meta.schema import DatasetQuality, EventQuality
+    from destinations.meta.schema import DatasetQuality, EventQuality, QualityDay
 
     if not kept:
         return None
@@ -106,7 +106,11 @@ def _quality_of(kept: str, kept_ms: int) -> "DatasetQuality | None":
         event: EventQuality(**{name: its.get(name) for name in names})
         for event, its in said["events"].items()
     }
-    return DatasetQuality(events=events, reason=said["reason"], as_of=instant(kept_ms))
+    trend = [
+        QualityDay(day=day, event_match_quality=score)
+        for day, score in sorted(said.get("trend", {}).items())
+    ]
+    return DatasetQuality(events=events, reason=said["reason"], as_of=instant(kept_ms), trend=trend)
 
 
 def browser_pixel(reading: Reading, shop: str, name: str) -> "BrowserPixel":

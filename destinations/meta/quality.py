@@ -21,10 +21,14 @@ from destinations.meta.graph import headers
 from destinations.meta.settings import CapiSettings
 from processors.shopify.tolerance import mapping, sequence
 from stream.store.contract import Store, StoreUnavailable, Transaction
+from stream.times import day_text
 
 EVERY_MS = 6 * 3_600_000
 AGAIN_MS = 900_000
 TIMEOUT_S = 20.0
+DAY_MS = 86_400_000
+TREND_DAYS = 90
+PURCHASE = "Purchase"
 FIELDS = (
     "web{event_name,event_match_quality{composite_score,match_key_feedback{identifier,coverage{percentage}}},"
     "event_coverage{percentage,goal_percentage},dedupe_key_feedback{dedupe_key,"
@@ -131,9 +135,21 @@ def _kept(transaction: Transaction, account: Account, quality: str | None, now_m
     age_ms = now_ms - row.quality_ms  # Negative where the clock has gone back.
     if quality is None and 0 <= age_ms < _pause_ms(row.quality, account):
         return False
-    kept = row.quality if quality is None else quality
+    kept = row.quality if quality is None else _with_trend(quality, row.quality, now_ms)
     transaction.save(META_ACCOUNTS, [row._replace(quality=kept, quality_ms=now_ms)])
     return True
+
+
+def _with_trend(quality: str, before: str, now_ms: int) -> str:
+    """The answer, with the score of each day that the answers before it have seen."""
+    said, known = orjson.loads(quality), mapping(orjson.loads(before)) if before else {}
+    same = known.get("pixel_id", said["pixel_id"]) == said["pixel_id"]
+    trend = dict(mapping(known.get("trend"))) if same else {}
+    score = mapping(mapping(said["events"]).get(PURCHASE)).get("event_match_quality")
+    if isinstance(score, int | float):
+        trend[day_text(now_ms // DAY_MS)] = score
+    said["trend"] = dict(sorted(trend.items())[-TREND_DAYS:])
+    return orjson.dumps(said).decode()
 
 
 def _pause_ms(quality: str, account: Account) -> int:

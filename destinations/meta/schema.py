@@ -34,6 +34,13 @@ class EventQuality(Struct, frozen=True, kw_only=True):
     ]
 
 
+class QualityDay(Struct, frozen=True, kw_only=True):
+    """A day's last score of Purchase events."""
+
+    day: Annotated[str, Meta(description="The day, in UTC.", examples=["2026-11-22"])]
+    event_match_quality: Annotated[float, Meta(description="Score, of 10.", examples=[8.1])]
+
+
 class DatasetQuality(Struct, frozen=True, kw_only=True):
     """Match quality as Meta said it last."""
 
@@ -42,6 +49,10 @@ class DatasetQuality(Struct, frozen=True, kw_only=True):
     as_of: Annotated[
         str, Meta(description="When Meta was asked.", examples=["2026-11-22T12:00:00.000Z"])
     ]
+    trend: Annotated[
+        list[QualityDay],
+        Meta(description="Purchase's score day by day, oldest first, of 90 days at most."),
+    ] = []
 
 
 MatchKeyShares = dict[str, float | None]

@@ -83,7 +83,9 @@ async def rfm_customers(asked: Asked) -> Json | web.StreamResponse:
     layout = values["format"] or (
         "csv" if "text/csv" in asked.request.headers.get(hdrs.ACCEPT, "") else "json"
     )
-    after = place_of(values["cursor"], values["sort"], values["segment"])
+    cell = _cell(values)
+    part = values["segment"] or ("" if cell is None else f"r{cell[0]}fm{cell[1]}")
+    after = place_of(values["cursor"], values["sort"], part)
     if layout != "json":
         if after is not None:
             raise bad_parameter("cursor", "an export has all pages, so it takes no cursor")
@@ -118,7 +120,20 @@ def _listing(services: ApiServices, asked: Asked, view: RfmView) -> Listing:
         day,
         asked.settings.rfm.window_days,
         cutoffs,
+        _cell(asked.values),
     )
+
+
+def _cell(values: Json) -> tuple[int, int] | None:
+    """The scores R and FM that are asked for. Raises Problem 400."""
+    r, fm = values.get("r"), values.get("fm")
+    if (r is None) != (fm is None):
+        raise bad_parameter("fm" if fm is None else "r", "r and fm go together", "1 to 5")
+    if r is None or fm is None:
+        return None
+    if values.get("segment"):
+        raise bad_parameter("segment", "a cell is of one segment: leave segment out")
+    return r, fm
 
 
 def _page(

@@ -23,6 +23,7 @@ from query.api_settings import ShopAnswerSettings
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
 from tests.support.api.api_client import TODAY, Api, fold, serving
+from tests.support.api.api_shop import fill
 from tests.support.oracles import oracle_rfm
 from tests.support.shopify.orders import SHOP, order
 from tests.support.shops.folding import rfm_orders
@@ -317,3 +318,31 @@ async def test_the_meta_layout_has_contacts_where_they_are_kept(
         "guest": ("eg", ""),
     }
     assert len(rows) == 4
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+async def test_a_cell_of_the_grid_lists_its_customers(store: SqlStore, log: SqliteLog) -> None:
+    fill(store)
+    async with serving(store, log) as api:
+        grid = (await api.answer("/v1/rfm"))["grid"]
+        for box in grid:
+            asked = {"r": box["r"], "fm": box["fm"], "limit": 3}
+            items, cursor = list[Json](), None
+            while cursor is not None or not items:
+                page = await api.answer(
+                    "/v1/rfm/customers", asked | ({"cursor": cursor} if cursor else {})
+                )
+                items += page["items"]
+                cursor = page["next_cursor"]
+                if not page["items"]:
+                    break
+            assert len({each["id"] for each in items}) == len(items) == box["customers"]
+            assert {(each["r"], each["fm"]) for each in items} <= {(box["r"], box["fm"])}
+        for query in (
+            {"r": 5},
+            {"fm": 2},
+            {"r": 5, "fm": 2, "segment": "loyal"},
+            {"r": 6, "fm": 1},
+        ):
+            problem = await api.answer("/v1/rfm/customers", query, status=400)
+            assert problem["parameter"] in ("r", "fm", "segment")

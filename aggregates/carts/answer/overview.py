@@ -17,6 +17,7 @@ from aggregates.carts.answer.histogram import (
 from aggregates.carts.answer.open_carts import open_carts
 from aggregates.carts.answer.recovery import Potential, recovery_potential
 from aggregates.carts.answer.spells import landmarks
+from aggregates.carts.answer.survival import recovery_curve
 from aggregates.carts.cells import ASSISTED, MATURITY_H
 from aggregates.carts.projection import NAME
 from processors.checkouts.idle import DAY_MS, HOUR_MS
@@ -110,6 +111,10 @@ def _known(
             now.abandoned_shopify, SHOPIFY_MINUTES, "checkout with contact"
         ),
         recovery_rate=[_recovery(now, now_ms, index) for index in range(len(MATURITY_H))],
+        recovery_curve=[
+            schema.CurvePoint(hours=point.hours, share=point.share)
+            for point in recovery_curve(now.hazard, settings.abandoned_after_minutes / 60)
+        ],
         recovered_revenue=money(now.recovered_revenue, currency),
         recovery_potential=schema.RecoveryPotential(
             expected=money(potential.expected, currency),
@@ -189,6 +194,8 @@ def _stratum(now: Figures, potential: Potential, stratum: int) -> schema.Stratum
         open_carts=potential.strata_carts[stratum],
         open_value=money(potential.strata_value[stratum], now.currency),
         expected=money(potential.strata_expected[stratum], now.currency),
+        low=money(potential.strata_bounds[stratum].low, now.currency),
+        high=money(potential.strata_bounds[stratum].high, now.currency),
         probability=probability,
         reason="no open cart in this stratum" if probability is None else None,
     )
@@ -219,6 +226,7 @@ def _nothing(settings: CartSettings, online: schema.OnlineCarts | None) -> schem
             )
             for hours in MATURITY_H
         ],
+        recovery_curve=[],
         recovered_revenue=zero,
         recovery_potential=schema.RecoveryPotential(
             expected=zero,

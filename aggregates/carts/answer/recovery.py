@@ -19,7 +19,7 @@ from aggregates.carts.answer.survival import (
     completion_probability,
     worth_by_interval,
 )
-from aggregates.carts.answer.total_distribution import interval
+from aggregates.carts.answer.total_distribution import Interval, interval
 
 PRIOR_DRIVEN_ABOVE: Final = 0.2
 """Fewer than 800 spells have been observed at the ages where the money is."""
@@ -45,6 +45,8 @@ class Potential:
     strata_carts: tuple[int, ...]
     strata_value: tuple[int, ...]
     strata_expected: tuple[float, ...]
+    strata_bounds: tuple[Interval, ...]
+    """80 % of each stratum's sum."""
     strata_probability: tuple[float | None, ...]
 
 
@@ -79,10 +81,20 @@ def recovery_potential(
     strata_expected = np.bincount(stratum, paid * chance, STRATA)
     expected = float(strata_expected.sum())
     worth = worth_by_interval(hazard, stratum, age_h[age], paid)
-    variance = common_variance
-    if expected > 0.0:
-        variance += _ignorance(worth / expected, hazard)
-    bounds = interval(paid / np.maximum(carts, 1), carts * chance, variance)
+
+    def bounds_of(some: Bools, its_worth: Floats) -> Interval:
+        """80 % of the sum over some carts, the expectation of which `its_worth` distributes."""
+        its_expected = float((paid * chance)[some].sum())
+        variance = common_variance
+        if its_expected > 0.0:
+            variance += _ignorance(its_worth / its_expected, hazard)
+        each = (paid / np.maximum(carts, 1))[some]
+        bounds = interval(each, (carts * chance)[some], variance)
+        most = float(value[some].sum())
+        return Interval(min(bounds.low, its_expected), min(max(bounds.high, its_expected), most))
+
+    bounds = bounds_of(np.ones(len(stratum), dtype=bool), worth)
+    strata = np.arange(STRATA)
     prior_weight = float(hazard.generic_share.max())
     if expected > 0.0:
         prior_weight = float(worth.sum(axis=0) @ hazard.generic_share) / expected
@@ -92,13 +104,16 @@ def recovery_potential(
         open_carts=int(carts.sum()),
         open_value=int(value.sum()),
         expected=expected,
-        low=min(bounds.low, expected),
-        high=min(max(bounds.high, expected), float(value.sum())),
+        low=bounds.low,
+        high=bounds.high,
         prior_weight=prior_weight,
         prior_driven=prior_weight > PRIOR_DRIVEN_ABOVE,
         strata_carts=tuple(int(n) for n in strata_carts),
         strata_value=tuple(int(v) for v in np.bincount(stratum, value, STRATA)),
         strata_expected=tuple(float(each) for each in strata_expected),
+        strata_bounds=tuple(
+            bounds_of(stratum == s, worth * (strata == s)[:, None]) for s in strata
+        ),
         strata_probability=tuple(
             float(p) if n else None for p, n in zip(mean_chance, strata_carts, strict=True)
         ),

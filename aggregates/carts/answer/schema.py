@@ -93,6 +93,13 @@ class RecoveryRate(Struct, frozen=True, kw_only=True):
     reason: Reason
 
 
+class CurvePoint(Struct, frozen=True, kw_only=True):
+    """How many of abandoned checkouts come back by a time."""
+
+    hours: Annotated[float, Meta(description="Hours from being abandoned.", examples=[23.0])]
+    share: Annotated[float, Meta(description="Of them, those ordered by then.", examples=[0.038])]
+
+
 class AbandonedPotential(Struct, frozen=True, kw_only=True):
     """What abandoned carts are still worth."""
 
@@ -134,6 +141,8 @@ class Stratum(Struct, frozen=True, kw_only=True):
     open_carts: OpenCarts
     open_value: OpenValue
     expected: Expected
+    low: Annotated[MoneyJson | None, Meta(description="Lower bound of 80 %.")]
+    high: Annotated[MoneyJson | None, Meta(description="Upper bound of 80 %.")]
     probability: Annotated[
         float | None,
         Meta(description="Mean probability of an order within 7 days.", examples=[0.021]),
@@ -174,6 +183,14 @@ class CartsOverview(Struct, frozen=True, kw_only=True):
     ]
     recovery_rate: Annotated[
         list[RecoveryRate], Meta(description="Within 1, 24, 72 and 168 hours.")
+    ]
+    recovery_curve: Annotated[
+        list[CurvePoint],
+        Meta(
+            description="What comes back by when, of carts that are abandoned now: one curve of"
+            " all ages, until 7 days after the last touch. Few carts of the shop's own, and it"
+            " leans on the generic curve."
+        ),
     ]
     recovered_revenue: Annotated[
         MoneyJson | None, Meta(description="What the orders of `recovered_direct` are worth.")

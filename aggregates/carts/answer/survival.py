@@ -167,6 +167,39 @@ def completion_probability(hazard: Hazards, age_h: Floats) -> Floats:
     return probability.reshape(strata, len(age_h))
 
 
+class CurvePoint(NamedTuple):
+    """A point of the recovery curve."""
+
+    hours: float
+    """Since the carts were abandoned."""
+    share: float
+    """Of them, those that were ordered by then."""
+
+
+def recovery_curve(hazard: Hazards, after_h: float) -> list[CurvePoint]:
+    """Of carts idle for `after_h`, the share ordered by and by until 7 days after the last touch.
+
+    It is one curve of one group, so it never falls. Strata count by their spells that reach
+    `after_h`.
+    """
+    first = int(np.searchsorted(EDGES_H, after_h, side="right")) - 1
+    reached = STRATUM_WEIGHT / hazard.pool_share[:, first] - STRATUM_WEIGHT
+    weight = reached if reached.sum() > 0 else np.ones(len(reached))
+    weight = weight / weight.sum()
+    rates, part = _rates(hazard), _completed_part(hazard)
+    idle, ordered = np.ones(len(reached)), np.zeros(len(reached))
+    points = [CurvePoint(0.0, 0.0)]
+    for j in range(first, INTERVALS):
+        begin, end = max(float(EDGES_H[j]), after_h), min(float(EDGES_H[j + 1]), HORIZON_H)
+        if end <= begin:
+            continue
+        ending = rates[:, j] * (end - begin) / float(EDGES_H[j + 1] - EDGES_H[j])
+        ordered += idle * -np.expm1(-ending) * part[:, j]
+        idle *= np.exp(-ending)
+        points.append(CurvePoint(end - after_h, min(float(weight @ ordered), 1.0)))
+    return points
+
+
 def worth_by_interval(hazard: Hazards, stratum: Ints, age_h: Floats, paid: Floats) -> Floats:
     """[strata, intervals]: of carts worth `paid`, the expectation of spells that end there."""
     strata = len(hazard.completed)

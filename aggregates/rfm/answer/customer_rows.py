@@ -15,7 +15,7 @@ import numpy.typing as npt
 from aggregates.arrays import Ints
 from aggregates.rfm.answer.overview import RfmView
 from aggregates.rfm.answer.scores import Cutoffs
-from aggregates.rfm.answer.segment_boxes import Range, ScoreBox, boxes
+from aggregates.rfm.answer.segment_boxes import Range, ScoreBox, boxes, cell_boxes
 from aggregates.rfm.answer.segments import Segment
 from aggregates.rfm.fold.customer import MAX_ORDERS, NEWCOMER_DAYS
 from stream.store.contract import Snapshot
@@ -73,16 +73,23 @@ class Listing:
     day: int
     window_days: int
     cutoffs: Cutoffs | None
+    cell: tuple[int, int] | None = None
+    """Only customers with these scores R and FM."""
+
+    @property
+    def part(self) -> str:
+        """Names whom it lists; "" for everybody."""
+        return self.segment or ("" if self.cell is None else f"r{self.cell[0]}fm{self.cell[1]}")
 
     def boxes(self) -> list[ScoreBox]:
         """Disjoint ranges that hold the listed customers; nobody passes a cut-off at the cap."""
-        if self.segment is None or self.cutoffs is None:
+        if not self.part or self.cutoffs is None:
             return [ANYONE]
-        return [
-            box
-            for box in boxes(self.cutoffs, self.segment)
-            if box.orders[0] is None or box.orders[0] < MAX_ORDERS
-        ]
+        if self.segment is not None:
+            found = boxes(self.cutoffs, self.segment)
+        else:
+            found = [] if self.cell is None else cell_boxes(self.cutoffs, *self.cell)
+        return [box for box in found if box.orders[0] is None or box.orders[0] < MAX_ORDERS]
 
     def place(self, row: Row) -> Start:
         """The sort key of a row."""
@@ -127,7 +134,7 @@ def _members(view: RfmView, listing: Listing) -> _Members:
     wanted = np.full(len(money), EVERYBODY)
     for box in listing.boxes():
         inside = _within(listing.day - last_day, box.recency_days) & _within(orders, box.orders)
-        if listing.segment is not None:
+        if listing.part:
             inside &= _within(money, box.cents)
         if box.newcomer is not None:
             inside &= newcomer == box.newcomer

@@ -54,16 +54,14 @@ def page(
 ) -> tuple[list[ScoredCustomer], CustomerPlace | None]:
     """Up to `limit` customers after `after`, and the place of the next page; None if there is none.
     Listed are customers with an order in the window. The view is the snapshot's."""
-    if listing.segment is not None and listing.cutoffs is None:
+    if listing.part and listing.cutoffs is None:
         return [], None
     start = None if after is None else (*after.values, after.customer)
     rows = rows_behind(snapshot, view, listing, limit + 1, start)
     end = None
     if len(rows) > limit:
         *values, customer = listing.place(rows[limit - 1])
-        end = CustomerPlace(
-            listing.sort, listing.segment or "", (values[0], values[1]), str(customer)
-        )
+        end = CustomerPlace(listing.sort, listing.part, (values[0], values[1]), str(customer))
     return [scored(row, view, listing) for row in rows[:limit]], end
 
 
@@ -134,7 +132,7 @@ def cursor(place: CustomerPlace) -> str:
     return urlsafe_b64encode(msgspec.json.encode(place)).decode().rstrip("=")
 
 
-def place_of(text: str | None, sort: str, segment: str | None) -> CustomerPlace | None:
+def place_of(text: str | None, sort: str, part: str) -> CustomerPlace | None:
     """The place in a cursor of the same list. Raises Problem 400 for any other."""
     if text is None:
         return None
@@ -147,9 +145,9 @@ def place_of(text: str | None, sort: str, segment: str | None) -> CustomerPlace 
         raise BadParameter(
             "cursor", "the cursor is none that this list gave out", allowed
         ) from None
-    if (place.sort, place.segment) != (sort, segment or ""):
+    if (place.sort, place.segment) != (sort, part):
         raise BadParameter(
-            "cursor", "the cursor belongs to a list with another sort or segment", allowed
+            "cursor", "the cursor belongs to a list with another sort, segment or cell", allowed
         )
     if max(map(abs, place.values)) >= 2**63 or "\0" in place.customer:
         raise BadParameter("cursor", "the cursor is none that this list gave out", allowed)

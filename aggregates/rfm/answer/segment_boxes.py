@@ -31,6 +31,22 @@ class ScoreBox(NamedTuple):
     newcomer: int | None = None
 
 
+def cell_boxes(cutoffs: Cutoffs, r: int, fm: int) -> list[ScoreBox]:
+    """Disjoint boxes that hold exactly the customers with these scores, each 1 to 5."""
+    found: list[ScoreBox] = []
+    for f in range(1, 6):
+        m = [m for m in range(1, 6) if fm_score(f, m) == fm]
+        if m:
+            found.append(
+                ScoreBox(
+                    _range(cutoffs.recency_days, 6 - r, 6 - r),
+                    _range(cutoffs.frequency, f, f),
+                    _range(cutoffs.monetary, m[0], m[-1]),
+                )
+            )
+    return [box for box in found if not _is_empty(box)]
+
+
 def boxes(cutoffs: Cutoffs, segment: Segment) -> list[ScoreBox]:
     """Disjoint boxes that hold exactly the segment's customers.
 
@@ -49,11 +65,12 @@ def boxes(cutoffs: Cutoffs, segment: Segment) -> list[ScoreBox]:
             _range(cutoffs.monetary, m[0], m[-1]),
         )
         found += _parts(box, segment) if grid_segment(r, fm_score(f, m[0])) == NEW else [box]
-    return [
-        box
-        for box in found
-        if all(above is None or upto is None or above < upto for above, upto in box[:3])
-    ]
+    return [box for box in found if not _is_empty(box)]
+
+
+def _is_empty(box: ScoreBox) -> bool:
+    ranges = (box.recency_days, box.orders, box.cents)
+    return any(above is not None and upto is not None and above >= upto for above, upto in ranges)
 
 
 def _may_be(r: int, fm: int, segment: Segment) -> bool:

@@ -14,19 +14,16 @@ export function render(panel, budget) {
     figures(
       ["Spend", money(total.spend, { brief: true }), `${budget.days} days`],
       ["ROAS, all orders", ratio(total.roas), total.attributed.roas == null ? null : `campaigns ${ratio(total.attributed.roas)}`],
-      ["Budget now", money(total.current_budget)],
-      ["Tomorrow", money(total.recommended_budget), budget.bankroll_per_day ? `of ${money(budget.bankroll_per_day)}` : "AD_BANKROLL is not set"],
+      ["Budget now", money(total.current_budget), "a day"],
+      ["Tomorrow", money(total.recommended_budget), total.reason ?? (budget.bankroll_per_day ? `of ${money(budget.bankroll_per_day)} at most` : "AD_BANKROLL is not set"), "large"],
     ),
     budget.reasons.map((reason) => note(reason, "warn")),
     table("Campaigns", [
-      { name: "campaign", of: (each) => [each.name || each.campaign_id, element("small", { class: "quiet" }, ` ${each.channel}`)].reduce((span, part) => { span.append(part); return span; }, element("span")) },
+      { name: "campaign", wide: true, of: (each) => [each.name || each.campaign_id, element("small", { class: "quiet" }, each.channel)] },
       { name: "spend", number: true, of: (each) => money(each.spend, { brief: true }) },
-      { name: "orders", number: true, of: (each) => count(each.orders) },
       { name: "ROAS", number: true, of: (each) => ratio(each.roas) },
-      { name: "return a day", number: true, of: (each) => band(each.daily_return) },
-      { name: "now", number: true, of: (each) => money(each.current_budget) },
-      { name: "tomorrow", number: true, of: (each) => money(each.recommended_budget) },
-      { name: "target", number: true, of: (each) => money(each.target_budget) },
+      { name: "return a day", of: (each) => band(each.daily_return) },
+      { name: "now → tomorrow → target", number: true, of: (each) => steps(each) },
       { name: "why", wide: true, of: (each) => [each.why ?? each.reason ?? words(each.binding_constraint ?? ""), ...each.issues.map((issue) => issue.message ?? issue)].filter(Boolean).join(" · ") },
     ], budget.campaigns),
     share(budget.unattributed, "of orders have no link that says where they came from"),
@@ -34,9 +31,35 @@ export function render(panel, budget) {
   );
 }
 
+function steps(each) {
+  if (each.current_budget == null && each.recommended_budget == null) return "–";
+  const change = Number(each.recommended_budget?.amount ?? 0) - Number(each.current_budget?.amount ?? 0);
+  const tone = each.recommended_budget == null || !change ? null : change > 0 ? "good" : "bad";
+  return element("span", {}, money(each.current_budget), " → ", element("b", { class: tone }, money(each.recommended_budget)), ` → ${money(each.target_budget)}`);
+}
+
+// The mean daily return with what 80 % of days are like where days are normal: 1.28 deviations.
+const BAND = 1.28;
+const SPAN = 3; // The bar shows -100 % to +200 %.
+
 function band(each) {
-  if (each?.mean == null) return "–";
-  return each.sd == null ? percent(each.mean) : `${percent(each.mean)} ± ${percent(each.sd)}`;
+  if (each?.mean == null) return element("span", { class: "quiet" }, each?.reason ?? "–");
+  if (each.sd == null) return percent(each.mean);
+  const at = (value) => 100 * Math.min(1, Math.max(0, (value + 1) / SPAN));
+  const low = each.mean - BAND * each.sd, high = each.mean + BAND * each.sd;
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 100 10");
+  svg.setAttribute("class", "band");
+  svg.setAttribute("aria-hidden", "true");
+  const part = (name, attributes) => {
+    const made = document.createElementNS("http://www.w3.org/2000/svg", name);
+    for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
+    svg.append(made);
+  };
+  part("line", { x1: at(0), x2: at(0), y1: 0, y2: 10, class: "zero" });
+  part("rect", { x: at(low), width: Math.max(1, at(high) - at(low)), y: 3.5, height: 3, rx: 1.5, class: "spread" });
+  part("circle", { cx: at(each.mean), cy: 5, r: 3, class: "mean" });
+  return element("span", { class: "return" }, svg, element("small", {}, `${percent(each.mean)} (${percent(low)} to ${percent(high)})`));
 }
 
 function share(group, text) {

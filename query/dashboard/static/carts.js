@@ -7,54 +7,67 @@ import { count, duration, money, percent, words } from "./format.js";
 let place = null;
 
 export async function load(ask) {
-  const [carts, open] = await Promise.all([ask("/v1/carts"), ask("/v1/carts/open", { limit: 15 })]);
+  const [carts, open] = await Promise.all([ask("/v1/carts"), ask("/v1/carts/open", { limit: 12 })]);
   return { carts, open };
 }
 
 export function render(panel, { carts, open }) {
-  if (carts.reason) return fill(panel, note(carts.reason));
-  const potential = carts.recovery_potential;
-  place ??= chart("Share of abandoned checkouts that became an order, by hours since");
-  const rates = carts.recovery_rate.filter((rate) => rate.value != null);
+  if (carts.reason) return fill(panel, note(`${sentence(carts.reason)} \`orderwire subscribe\` asks Shopify for checkouts/*.`));
+  const potential = carts.recovery_potential, curve = carts.recovery_curve;
+  place ??= chart("Share of abandoned checkouts that become an order, by hours since");
   fill(panel,
     figures(
-      ["Still to recover", money(potential.expected), `80 %: ${money(potential.low)} to ${money(potential.high)}`],
-      ["Open", count(potential.open_carts), money(potential.open_value, { brief: true })],
-      ["Abandoned", percent(carts.abandonment_rate.value), `after ${carts.abandoned_after_minutes} minutes`],
+      ["Still to recover", money(potential.expected), `80 %: ${money(potential.low, { brief: true })} to ${money(potential.high, { brief: true })}`, "large"],
+      ["Open", count(potential.open_carts), `worth ${money(potential.open_value, { brief: true })}`],
+      ["Abandoned", percent(carts.abandonment_rate.value), carts.abandonment_rate.reason ?? `after ${carts.abandoned_after_minutes} minutes`],
       ["Recovered", money(carts.recovered_revenue, { brief: true }), `in ${carts.kept_days} days`],
     ),
-    columns(table("What became of checkouts", [
-      { name: "state", of: ([name]) => words(name) },
-      { name: "checkouts", number: true, of: ([, each]) => count(each.carts) },
-      { name: "value", number: true, of: ([, each]) => money(each.value, { brief: true }) },
-    ], Object.entries(carts.states)),
-    rates.length > 1 ? element("div", {}, element("h3", {}, "Recovered within"), place) : null,
-    table("Potential by value and customer", [
-      { name: "value", of: (each) => each.value_band },
-      { name: "customer", of: (each) => each.customer },
-      { name: "open", number: true, of: (each) => count(each.open_carts) },
-      { name: "worth", number: true, of: (each) => money(each.open_value, { brief: true }) },
-      { name: "probability", number: true, of: (each) => percent(each.probability, 1) },
-      { name: "expected", number: true, of: (each) => money(each.expected) },
-    ], carts.strata),
-    open.items.length ? table("Open carts worth most", [
-      { name: "cart", of: (each) => each.recovery_url ? element("a", { href: each.recovery_url, rel: "noreferrer", target: "_blank" }, `${each.token.slice(0, 8)}…`) : `${each.token.slice(0, 8)}…` },
-      { name: "value", number: true, of: (each) => money(each.value) },
-      { name: "idle", number: true, of: (each) => duration(each.age_minutes * 60) },
-      { name: "expected", number: true, of: (each) => money(each.expected) },
-    ], open.items) : null),
-    note(potential.note),
+    columns(
+      funnel(carts),
+      curve.length > 1 ? element("div", {}, element("h3", {}, "Abandoned now, ordered within"), place) : null,
+      table("Potential by value and customer", [
+        { name: "value", of: (each) => each.value_band },
+        { name: "customer", of: (each) => each.customer },
+        { name: "open", number: true, of: (each) => count(each.open_carts) },
+        { name: "worth", number: true, of: (each) => money(each.open_value, { brief: true }) },
+        { name: "chance", number: true, of: (each) => percent(each.probability, 1) },
+        { name: "expected", number: true, of: (each) => money(each.expected, { brief: true }) },
+        { name: "80 %", number: true, of: (each) => (each.open_carts ? `${money(each.low, { brief: true })} – ${money(each.high, { brief: true })}` : "–") },
+      ], carts.strata),
+      open.items.length ? table("Open carts by expected value", [
+        { name: "cart", of: (each) => (each.recovery_url ? element("a", { href: each.recovery_url, rel: "noreferrer", target: "_blank" }, each.token.slice(0, 8)) : each.token.slice(0, 8)) },
+        { name: "value", number: true, of: (each) => money(each.value) },
+        { name: "idle", number: true, of: (each) => duration(each.age_minutes * 60) },
+        { name: "chance", number: true, of: (each) => percent(each.probability, 1) },
+        { name: "expected", number: true, of: (each) => money(each.expected) },
+      ], open.items) : note("No cart is open.")),
+    note(sentence(potential.note)),
   );
-  if (rates.length > 1) {
+  if (curve.length > 1) {
     show(place, [{
-      type: "scatter", mode: "lines+markers", x: [0, ...rates.map((rate) => rate.within_hours)], y: [0, ...monotone(rates.map((rate) => 100 * rate.value))],
-      line: { color: accent(), shape: "hv" }, hovertemplate: "within %{x} h: %{y:.1f} %<extra></extra>",
-    }], { xaxis: { title: { text: "hours" } }, yaxis: { title: { text: "%" } } });
+      type: "scatter", mode: "lines", x: curve.map((point) => point.hours), y: curve.map((point) => point.share), fill: "tozeroy",
+      line: { color: accent() }, hovertemplate: "within %{x:.0f} h: %{y:.1%}<extra></extra>",
+    }], { xaxis: { title: { text: "hours" }, nticks: 8 }, yaxis: { tickformat: ".0%", nticks: 5 } });
   }
 }
 
-// Each rate has a cohort of its own, so a later one may come out lower; what came back stays back.
-function monotone(values) {
-  let most = 0;
-  return values.map((value) => (most = Math.max(most, value)));
+// From carts begun to orders; each bar is a share of the first.
+function funnel(carts) {
+  const states = carts.states, of = (...names) => names.reduce((sum, name) => sum + states[name].carts, 0);
+  const checkouts = of("active", "abandoned", "recovered_direct", "recovered_assisted", "completed", "expired");
+  const steps = [
+    carts.online_carts ? ["Carts begun", Math.max(carts.online_carts.begun, checkouts)] : null,
+    ["Checkouts begun", checkouts],
+    ["Ordered", of("completed", "recovered_direct", "recovered_assisted")],
+    ["of them after being abandoned", of("recovered_direct", "recovered_assisted")],
+  ].filter(Boolean);
+  const most = Math.max(1, steps[0][1]);
+  return table(`What became of carts, ${carts.kept_days} days`, [
+    { name: "step", of: ([name]) => name },
+    { name: "", of: ([name, number]) => element("meter", { min: 0, max: 1, value: number / most, "aria-label": name }) },
+    { name: "carts", number: true, of: ([, number]) => count(number) },
+    { name: "share", number: true, of: ([, number]) => percent(number / most) },
+  ], steps);
 }
+
+const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;

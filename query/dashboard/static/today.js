@@ -1,8 +1,8 @@
 // Today against the same weekday a week ago, and the newest orders.
 
-import { element, figures, fill, note, table } from "./dom.js";
+import { columns, element, figures, fill, note, table } from "./dom.js";
 import { accent, chart, show } from "./charts.js";
-import { clock, count, day, money, words } from "./format.js";
+import { clock, count, day, money, percent, words } from "./format.js";
 
 const DAY_MS = 86400000;
 const text = (date) => date.toISOString().slice(0, 10);
@@ -20,33 +20,43 @@ export async function load(ask, state) {
 export function render(panel, { days, today, week }, state) {
   const of = (wanted) => days?.items.find((each) => each.day === wanted);
   const now = of(today), then = of(week);
-  const against = (value) => (then ? `same weekday: ${value(then)}` : null);
+  const weekday = new Date(`${today}T12:00:00Z`).toLocaleDateString(undefined, { weekday: "long", timeZone: "UTC" });
+  const against = (value) => (then ? `${value(then)} last ${weekday}` : null);
+  const several = days?.items.length > 1;
   place ??= chart("Revenue by day");
   fill(panel,
     now
       ? figures(
-          ["Orders", count(now.orders), against((each) => count(each.orders))],
-          ["Revenue", money(now.revenue), against((each) => money(each.revenue))],
-          ["Sent to ads", money(now.value_sent), `${count(now.sent)} events`],
+          ["Revenue", money(now.revenue), against((each) => money(each.revenue, { brief: true })), "large"],
+          ["Orders", count(now.orders), against((each) => count(each.orders)), "large"],
+          ["Value sent to Meta", money(now.value_sent), sentShare(now)],
           ["New customers", count(now.new_customers), against((each) => count(each.new_customers))],
-          ["Returning revenue", money(now.returning_revenue), against((each) => money(each.returning_revenue))],
+          ["Returning", money(now.returning_revenue), against((each) => money(each.returning_revenue, { brief: true }))],
           now.spend ? ["Ad spend", money(now.spend), now.roas == null ? null : `ROAS ${now.roas.toFixed(2)}`] : null,
         )
-      : note("No order yet today."),
-    days?.items.length > 1 ? place : null,
+      : note("No order yet today. The first webhook fills this panel by itself."),
+    several ? element("div", {}, element("h3", {}, `Revenue by day, ${days.items[0].revenue?.currency_code ?? ""}`), place) : null,
     state.orders.length
       ? table("Newest orders", [
           { name: "order", of: (order) => order.name || order.order_id },
-          { name: "total", number: true, of: (order) => money(order.total) },
           { name: "status", of: (order) => (order.cancelled ? "cancelled" : words(order.financial_status)) },
+          { name: "total", number: true, of: (order) => money(order.total) },
           { name: "received", number: true, of: (order) => clock(order.received_at) },
-        ], [...state.orders].reverse())
-      : element("p", { class: "quiet" }, "Orders show here as their webhooks arrive."),
+        ], [...state.orders].reverse().slice(0, 8))
+      : note("Orders show here as their webhooks arrive."),
   );
-  if (days?.items.length > 1) {
+  if (several) {
+    const amounts = days.items.map((each) => Number(each.revenue?.amount ?? 0));
     show(place, [{
-      type: "bar", x: days.items.map((each) => day(each.day)), y: days.items.map((each) => Number(each.revenue?.amount ?? 0)),
-      marker: { color: accent() }, hovertemplate: "%{x}: %{y:,.2f}<extra></extra>",
-    }], { yaxis: { title: { text: days.items[0].revenue?.currency_code ?? "" } }, xaxis: { nticks: 8 } });
+      type: "bar", x: days.items.map((each) => each.day), y: amounts,
+      marker: { color: accent() }, hovertemplate: "%{x|%a %e %b}: %{y:,.2f}<extra></extra>",
+    }], { xaxis: { tickformat: "%e %b", nticks: 6 }, yaxis: { nticks: 5, tickformat: "~s" }, bargap: 0.25 });
   }
+}
+
+// What Meta was sent of what the shop has sold; the rest is history, tests, or without consent.
+function sentShare(now) {
+  const revenue = Number(now.revenue?.amount ?? 0);
+  if (now.sent == null) return null;
+  return revenue ? `${percent(Number(now.value_sent.amount) / revenue)} of Shopify's, ${count(now.sent)} events` : `${count(now.sent)} events`;
 }

@@ -20,6 +20,7 @@ from aggregates.carts.answer.survival import (
     Spells,
     completion_probability,
     hazards,
+    recovery_curve,
     spells_with_open,
 )
 from aggregates.carts.answer.total_distribution import interval
@@ -119,6 +120,43 @@ def test_the_probability_at_an_edge_is_the_product_of_the_hazards_beyond_it() ->
         beyond = float(np.prod(1 - h[0, j:11])) if j < 11 else 1.0
         p = completion_probability(exactly(h), np.array([edge]))
         assert p[0, 0] == pytest.approx(1 - beyond)
+
+
+@given(COUNTS, COUNTS, COUNTS, st.sampled_from([10, 60, 100, 24 * 60]))
+def test_the_recovery_curve_never_falls_and_stays_a_share(
+    done: Ints, left: Ints, outlived: Ints, after_minutes: int
+) -> None:
+    hazard = hazards(spells(done, done + left + outlived, left))
+    curve = recovery_curve(hazard, after_minutes / 60)
+    shares, hours = [each.share for each in curve], [each.hours for each in curve]
+    assert shares == sorted(shares)
+    assert hours == sorted(set(hours))
+    assert (hours[0], shares[0]) == (0.0, 0.0)
+    assert hours[-1] == pytest.approx(168 - after_minutes / 60)
+    assert shares[-1] <= 1.0
+
+
+def test_the_end_of_the_recovery_curve_is_the_probability_of_carts_of_that_age() -> None:
+    rng = np.random.default_rng(1)
+    done, left, outlived = (rng.integers(0, 500, (STRATA, INTERVALS)) for _ in range(3))
+    hazard = hazards(spells(done, done + left + outlived, left))
+    for after_h in (0.5, 1.0, 1.5, 24.0):
+        chance = completion_probability(hazard, np.array([after_h]))[:, 0]
+        at_risk = (done + left + outlived)[:, np.searchsorted(EDGES_H, after_h, side="right") - 1]
+        expected = float(chance @ (at_risk / at_risk.sum()))
+        assert recovery_curve(hazard, after_h)[-1].share == pytest.approx(expected)
+
+
+def test_a_stratum_s_expectation_lies_within_its_bounds() -> None:
+    carts = NO_CARTS.copy()
+    carts[:, :400:7] = 3
+    carts[5] = 0
+    got = potential(hazards(spells(NONE, NONE)), carts, carts * 5_000, 0.1)
+    for expected, bounds, value in zip(
+        got.strata_expected, got.strata_bounds, got.strata_value, strict=True
+    ):
+        assert bounds.low <= expected <= bounds.high <= value
+    assert got.strata_bounds[5] == (0.0, 0.0)
 
 
 def test_ends_without_an_order_to_follow_compete_with_those_that_are_followed_by_one() -> None:

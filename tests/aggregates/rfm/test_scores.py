@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from aggregates.arrays import Ints
 from aggregates.rfm.answer.churn import churn, ltv_simple
 from aggregates.rfm.answer.scores import TOO_FEW, RfmScores, Score, rfm, score_customer, values_at
-from aggregates.rfm.answer.segment_boxes import boxes
+from aggregates.rfm.answer.segment_boxes import boxes, cell_boxes
 from aggregates.rfm.answer.segments import (
     NEW_RECENCY_DAYS,
     SEGMENTS,
@@ -243,6 +243,14 @@ def test_the_boxes_of_the_segments_hold_each_customer_exactly_once(orders: list[
             if all(map(within, own, box[:3])) and box.newcomer in (None, newcomer)
         ]
         assert found == [each.segment]
+        of_cell = [
+            (r, fm)
+            for r in range(1, 6)
+            for fm in range(1, 6)
+            for box in cell_boxes(cutoffs, r, fm)
+            if all(map(within, own, box[:3]))
+        ]
+        assert of_cell == [(each.r, each.fm)]
 
 
 @settings(max_examples=50, deadline=None)

@@ -41,6 +41,23 @@ def feedback(both: float) -> list[dict[str, object]]:
     ]
 
 
+async def test_the_score_of_purchases_is_kept_day_by_day(bench: Bench) -> None:
+    async with GraphStandIn(tokens={TOKEN: None}) as graph, client_session() as session:
+        bench.settings = settings(graph_url=graph.url)
+        (account,) = accounts(bench.settings)
+        poller = QualityPoller(bench.store, [account], aiohttp_call(session), clock_ms=bench.clock)
+        scores = [6.5, 7.0, None, 8.5]
+        for score in scores:
+            graph.dataset["Purchase"] = {"event_match_quality": {"composite_score": score}}
+            for _ in range(4):  # Of a day the last one counts.
+                assert await poller.poll(account)
+                bench.clock.ms += EVERY_MS
+    trend = bench.state()["dataset_quality"]["trend"]
+    assert [each["event_match_quality"] for each in trend][-1] == 8.5
+    assert {each["event_match_quality"] for each in trend} == {6.5, 7.0, 8.5}
+    assert [each["day"] for each in trend] == sorted({each["day"] for each in trend})
+
+
 async def test_before_switching_on_another_server_that_sends_purchases_is_found(
     bench: Bench,
 ) -> None:
