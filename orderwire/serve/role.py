@@ -1,6 +1,9 @@
 """Runs one role in this process: `python -m orderwire.serve.role receive`. The supervisor starts it
 this way; a container may too (`serve --roles`)."""
 
+import orderwire.serve.without_rich  # noqa: F401 - before anything loads structlog
+
+# isort: split
 import argparse
 import asyncio
 import gc

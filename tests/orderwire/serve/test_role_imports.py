@@ -15,7 +15,7 @@ MIGRATIONS = {"alembic", "mako"}
 MATHS = {"numpy", "scipy"}
 OTHER_BACKENDS = {"aiokafka", "psycopg"}
 COMMAND_LINE = {"typer", "requests"}
-NEVER = MIGRATIONS | OTHER_BACKENDS | COMMAND_LINE | {"pandas"}
+NEVER = MIGRATIONS | OTHER_BACKENDS | COMMAND_LINE | {"pandas", "rich"}
 
 
 def loaded(modules: str) -> set[str]:
@@ -23,7 +23,7 @@ def loaded(modules: str) -> set[str]:
     modules with their path."""
     program = (
         f"import sys, {modules}; print(*{{n if n.split('.')[0] in ('query', 'ingest') else "
-        f"n.split('.')[0] for n in sys.modules}})"
+        f"n.split('.')[0] for n, module in sys.modules.items() if module}})"
     )
     return set(
         subprocess.run(
