@@ -9,13 +9,16 @@ from typing import cast
 
 import sqlalchemy as sa
 
+from stream.store.sql.checkpoints import Checkpoints
+
 
 class OneWriter:
     """Writers queue on a lock of ours, since SQLite's own busy handler sleeps."""
 
-    def __init__(self, engine: sa.Engine) -> None:
+    def __init__(self, engine: sa.Engine, checkpoints: Checkpoints) -> None:
         """`engine` makes the connection, when it is first needed and again after a failure."""
-        self._engine, self._lock = engine, threading.Lock()
+        self._engine, self._checkpoints = engine, checkpoints
+        self._lock = threading.Lock()
         self._connection: sa.PoolProxiedConnection | None = None
 
     @contextmanager
@@ -25,9 +28,11 @@ class OneWriter:
         with self._lock:
             driver = self._connected()
             try:
+                before = driver.total_changes
                 driver.execute("BEGIN IMMEDIATE")
                 yield driver
                 driver.execute("COMMIT")
+                self._checkpoints.wrote(driver.total_changes - before)
             except sqlite3.Error:
                 # A full disk or a lock may leave the connection anywhere.
                 self._discard()
@@ -40,6 +45,7 @@ class OneWriter:
         """Close the connection, once nobody writes."""
         with self._lock:
             self._discard()
+        self._checkpoints.close()
 
     def _connected(self) -> sqlite3.Connection:
         if self._connection is None:

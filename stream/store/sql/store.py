@@ -6,6 +6,7 @@ from collections import namedtuple
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from sqlalchemy import event
 
 from stream.store.contract import Cells, Changes, Entities, Fenced, Key, Move, Position, Row
 from stream.store.migrations.run import migrate
+from stream.store.sql.checkpoints import Checkpoints
 from stream.store.sql.dialect import Dialect, Driver, dialect_of
 from stream.store.sql.errors import translated
 from stream.store.sql.one_writer import OneWriter
@@ -285,7 +287,7 @@ class SqlStore:
         if dialect.one_writer:
             writing = _engine(dialect, url, 1)
             event.listen(writing, "connect", dialect.on_connect_to_write)
-            writer = OneWriter(writing)
+            writer = OneWriter(writing, Checkpoints(Path(url.removeprefix("sqlite:///"))))
         try:
             with translated(dialect.errors()):
                 migrate(engine, dialect)
