@@ -1,20 +1,24 @@
 """Measures what the store keeps of an order: bytes and rows by table, on its day and later. Run:
-python -m bench.growth [VISITS]
+python -m bench.growth [VISITS] [sqlite] [postgresql]
 
-A simulated day's deliveries are folded by every processor into SQLite, and each Purchase is settled
+A simulated day's deliveries are folded by every processor, and each Purchase is settled
 as sent. Then the clock moves until ticks and the sweep find nothing more to do. Bytes are whole
-pages after VACUUM, indexes with their table. Bodies are in the log and not counted.
+pages after VACUUM, indexes with their table, less those of an empty store. Bodies are in the log
+and not counted.
 """
 
 import sqlite3
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psycopg
 from multidict import CIMultiDict
+from psycopg.sql import SQL, Identifier, Literal
 
 from destinations.delivery.ledger import claim, settle_sent
 from destinations.delivery.results import Attempt
@@ -26,6 +30,7 @@ from orderwire.settings.program import Settings
 from processors.engine.parking import parked
 from processors.engine.processor import Processor
 from processors.shopify.tolerance import Rejected
+from simulator.servers.postgres import PostgresServer
 from simulator.shop.delivery import Delivery
 from simulator.shop.shop import ShopSimulator
 from stream.record import Entry, Record
@@ -138,11 +143,15 @@ def send(store: SqlStore, now_ms: int) -> None:
 
 
 def age(
-    store: SqlStore, settings: Settings, processors: Mapping[str, Processor[Any]], now_ms: int
+    store: SqlStore,
+    url: str,
+    settings: Settings,
+    processors: Mapping[str, Processor[Any]],
+    now_ms: int,
 ) -> None:
     """Let time alone do what it does until then."""
     before = -1
-    while (rows := sum(table.rows for table in sizes(store, vacuum=False).values())) != before:
+    while (rows := sum(table.rows for table in sizes(url, vacuum=False).values())) != before:
         before = rows
         for _ in range(20):
             for processor in processors.values():
@@ -153,11 +162,13 @@ def age(
         transaction.forget_changes(2**62)
 
 
-def sizes(store: SqlStore, *, vacuum: bool = True) -> dict[str, Table]:
+def sizes(url: str, *, vacuum: bool = True) -> dict[str, Table]:
     """Rows and bytes of every table, its indexes with it."""
-    with store.snapshot() as snapshot:
-        path = snapshot.query("PRAGMA database_list")[0].file
-    connection = sqlite3.connect(path, isolation_level=None)
+    return (_sqlite if url.startswith("sqlite") else _postgres)(url, vacuum=vacuum)
+
+
+def _sqlite(url: str, *, vacuum: bool) -> dict[str, Table]:
+    connection = sqlite3.connect(url.removeprefix("sqlite:///"), isolation_level=None)
     if vacuum:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         connection.execute("VACUUM")
@@ -175,12 +186,30 @@ def sizes(store: SqlStore, *, vacuum: bool = True) -> dict[str, Table]:
     return found
 
 
+def _postgres(url: str, *, vacuum: bool) -> dict[str, Table]:
+    found = {}
+    with psycopg.connect(url, autocommit=True) as connection:
+        if vacuum:
+            connection.execute("VACUUM FULL")
+        names = connection.execute("SELECT relname FROM pg_stat_user_tables").fetchall()
+        for (name,) in names:
+            sql = SQL("SELECT count(*), pg_total_relation_size({}) FROM {}")
+            row = connection.execute(sql.format(Literal(name), Identifier(name))).fetchone()
+            found[str(name)] = Table(*(row or (0, 0)))
+    return found
+
+
+def beyond(found: Mapping[str, Table], empty: Mapping[str, Table]) -> dict[str, Table]:
+    """Without the pages that every table takes before its first row."""
+    return {name: Table(table.rows, table.size - empty[name].size) for name, table in found.items()}
+
+
 def report(found: Sequence[Mapping[str, Table]], orders: int, sent: int) -> None:
     """One line a table: rows and bytes per order at each age."""
     header = "".join(f"{f'after {days} days':>24}" for days in DAYS)
     print(f"{'per order':24}{header}")
     rest = [Table(0, 0) for _ in DAYS]
-    for name in sorted(found[0], key=lambda each: -found[0][each].size):
+    for name in sorted(found[0], key=lambda each: -max(at[each].size for at in found)):
         at = [each[name] for each in found]
         if name == "parked":
             continue
@@ -198,34 +227,49 @@ def _cell(table: Table, of: int) -> str:
     return f"{f'{table.rows / of:.2f} rows {table.size / of:6.0f} B':>24}"
 
 
-def main(visits: int = 10_000) -> None:
-    """Print the table."""
+def measure(url: str, visits: int) -> None:
+    """Print the table of one database."""
     start = datetime(2026, 11, 22, tzinfo=UTC)
     start_ms = int(start.timestamp() * 1000)
-    with tempfile.TemporaryDirectory(prefix="bench-growth-") as folder:
-        store_url = f"sqlite:///{Path(folder) / 'state.db'}"
-        settings = Settings.load({**VARIABLES, "ORDERWIRE_STORE_URL": store_url})
-        store = SqlStore.open(store_url)
-        made = projections(settings)
-        processors = {name: PROCESSORS[name](settings, made) for name in running(settings)}
-        sent = list(deliveries(visits, start))
-        found: list[dict[str, Table]] = []
-        for days in DAYS:
-            now_ms = start_ms + (1 + days) * DAY_MS
-            if not found:
-                fold(store, processors, entries(sent, start_ms), now_ms)
-                send(store, now_ms)
+    settings = Settings.load({**VARIABLES, "ORDERWIRE_STORE_URL": url})
+    store = SqlStore.open(url)
+    empty = sizes(url)
+    made = projections(settings)
+    processors = {name: PROCESSORS[name](settings, made) for name in running(settings)}
+    sent = list(deliveries(visits, start))
+    found: list[dict[str, Table]] = []
+    for days in DAYS:
+        now_ms = start_ms + (1 + days) * DAY_MS
+        if not found:
+            fold(store, processors, entries(sent, start_ms), now_ms)
+            send(store, now_ms)
+        else:
+            age(store, url, settings, processors, now_ms)
+        found.append(beyond(sizes(url), empty))
+    orders = found[0]["shop_order"].rows
+    print(
+        f"growth: {orders:,} orders, {len(sent):,} deliveries"
+        f" ({len(sent) / orders:.1f} an order), {len(sent):,} of an unknown topic;"
+        f" {store.dialect}, {sum(table.size for table in empty.values()) / 1024:,.0f} kB where"
+        " nothing came yet"
+    )
+    report(found, orders, len(sent))
+    store.close()
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Print the table of each database asked for."""
+    visits = next((int(each) for each in arguments if each.isdigit()), 10_000)
+    wanted = [each for each in arguments if not each.isdigit()] or ["sqlite"]
+    with ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="bench-growth-"))
+        for database in wanted:
+            if database == "postgresql":
+                server = stack.enter_context(PostgresServer())
+                measure(server.create_database("growth"), visits)
             else:
-                age(store, settings, processors, now_ms)
-            found.append(sizes(store))
-        orders = found[0]["shop_order"].rows
-        print(
-            f"growth: {orders:,} orders, {len(sent):,} deliveries"
-            f" ({len(sent) / orders:.1f} an order), {len(sent):,} of an unknown topic; SQLite"
-        )
-        report(found, orders, len(sent))
-        store.close()
+                measure(f"sqlite:///{Path(folder) / 'state.db'}", visits)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 10_000)
+    main(sys.argv[1:])
