@@ -40,6 +40,12 @@ PARKED_BY = "parked_by"
 LONGEST_ID = 512
 HOUR_MS = 3_600_000
 CHUNK = 1_000
+UNKNOWN_TOPIC = "unknown_topic"
+MOST_UNKNOWN = 1_000
+"""Records of unknown topics that are counted per shop: a wrong subscription may send thousands an
+hour, and nobody needs to know them one by one. The log has all of them."""
+AT_ONCE = 20 * CHUNK
+"""Rows of unknown topics that a tick deletes of a shop."""
 KEPT_MS = 31 * 24 * HOUR_MS
 """A day more than the longest retention that may be set."""
 PARKED = Entities("parked", ParkedRow, 2)
@@ -131,6 +137,8 @@ class ParkedProcessor:
 
     def __init__(self) -> None:
         self._swept_hour = 0
+        self._more_unknown = True
+        """Whether records of unknown topics have come since the last tick that looked."""
 
     def decode(self, entry: Entry) -> ParkedRow:
         headers = entry.record.headers
@@ -151,12 +159,16 @@ class ParkedProcessor:
         fold_entities(
             transaction, PARKED, (((event.shop, event.id), event) for event in events), fold, cells
         )
+        self._more_unknown |= any(event.reason == UNKNOWN_TOPIC for event in events)
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
         """Once an hour, delete rows of records that no log holds any more, a thousand at a time.
 
         Until then a row must stay: a topic read again would otherwise count its record as waiting.
+        Of unknown topics the oldest go at once, down to `MOST_UNKNOWN` per shop.
         """
+        if shop is not None or self._more_unknown:
+            self._more_unknown = _forget_unknown(transaction, shop)
         hour = now_ms // HOUR_MS
         if shop is None and hour == self._swept_hour:
             return
@@ -166,14 +178,40 @@ class ParkedProcessor:
             old=now_ms - KEPT_MS,
             **of_shop,
         )
-        old = transaction.load(PARKED, [tuple(key) for key in keys])
-        deltas = Deltas()
-        for row in old.values():
-            deltas.take(cells(row))
-        transaction.delete(PARKED, list(old))
-        deltas.save(transaction)
+        _forget(transaction, [tuple(key) for key in keys])
         if shop is None and len(keys) < CHUNK:
             self._swept_hour = hour
+
+
+def _forget(transaction: Transaction, keys: Collection[Key]) -> None:
+    """Delete rows, and count them no longer."""
+    old, deltas = transaction.load(PARKED, keys), Deltas()
+    for row in old.values():
+        deltas.take(cells(row))
+    transaction.delete(PARKED, list(old))
+    deltas.save(transaction)
+
+
+def _forget_unknown(transaction: Transaction, shop: str | None) -> bool:
+    """Delete the oldest rows of unknown topics beyond `MOST_UNKNOWN`. True if a shop has more of
+    them than go at once."""
+    here, of_shop = in_shop(shop)
+    over = transaction.query(
+        "SELECT shop, records FROM parked_cell"
+        f" WHERE reason = '{UNKNOWN_TOPIC}' AND records > :most{here} ORDER BY shop",
+        most=MOST_UNKNOWN,
+        **of_shop,
+    )
+    for name, records in over:
+        keys = transaction.query(
+            "SELECT shop, id FROM parked"
+            f" WHERE shop = :shop AND reason = '{UNKNOWN_TOPIC}' AND replayed = 0"
+            " ORDER BY time_ms, id LIMIT :at_most",
+            shop=name,
+            at_most=min(records - MOST_UNKNOWN, AT_ONCE),
+        )
+        _forget(transaction, [tuple(key) for key in keys])
+    return any(records - MOST_UNKNOWN > AT_ONCE for _, records in over)
 
 
 def fold(row: ParkedRow | None, event: ParkedRow) -> ParkedRow:

@@ -10,6 +10,8 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from processors.engine.parking import (
+    MOST_UNKNOWN,
+    UNKNOWN_TOPIC,
     ParkedProcessor,
     body_at,
     fold,
@@ -174,3 +176,42 @@ async def test_a_shop_whose_records_can_in_no_way_be_parked_waits_and_the_others
     assert "cannot be parked" in row.reason
     await until(lambda: not stopped(store), Counting(), log, store)
     assert len(await parked_records(log)) == 1
+
+
+async def test_of_unknown_topics_only_the_newest_thousand_of_a_shop_are_kept(
+    log: SqliteLog, store: SqlStore
+) -> None:
+    def record(shop: str, number: int) -> Record:
+        headers = {"shop": shop, "topic": "products/update", "parked_reason": UNKNOWN_TOPIC}
+        return Record("parked", shop, f"{shop}{number}", number, headers, b"")
+
+    processor, known = ParkedProcessor(), Rejected("bad_body")
+    sent = [record("a", number) for number in range(2_500)]
+    sent += [record("b", number) for number in range(MOST_UNKNOWN)]
+    sent += [parked_record(Entry(record("a", number), 0, number), known) for number in range(50)]
+    events = [processor.decode(Entry(each, 0, number)) for number, each in enumerate(sent)]
+    with store.begin() as transaction:
+        processor.apply(transaction, events, 3_000)
+    for _ in range(3):
+        with store.begin() as transaction:
+            processor.tick(transaction, 3_000)
+    with store.snapshot() as snapshot:
+        found = snapshot.query("SELECT shop, reason, records FROM parked_cell ORDER BY 1, 2")
+        assert [tuple(row) for row in found] == [
+            ("a", "bad_body", 50),
+            ("a", UNKNOWN_TOPIC, MOST_UNKNOWN),
+            ("b", UNKNOWN_TOPIC, MOST_UNKNOWN),
+        ]
+        (oldest,) = snapshot.query(
+            "SELECT min(time_ms) FROM parked WHERE shop = 'a' AND reason = :reason",
+            reason=UNKNOWN_TOPIC,
+        )
+        assert oldest[0] == 2_500 - MOST_UNKNOWN
+    with store.begin() as transaction:  # The same records again change nothing in the end.
+        processor.apply(transaction, events, 3_000)
+    for _ in range(3):
+        with store.begin() as transaction:
+            processor.tick(transaction, 3_000)
+    with store.snapshot() as snapshot:
+        again = snapshot.query("SELECT shop, reason, records FROM parked_cell ORDER BY 1, 2")
+    assert [tuple(row) for row in again] == [tuple(row) for row in found]

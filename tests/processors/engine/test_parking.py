@@ -74,8 +74,9 @@ def test_what_no_log_holds_waits_for_no_replay(store: SqlStore) -> None:
     assert (kept(store), waiting(store)) == (["orders/0/000003"], 1)
 
 
-def test_a_flood_of_an_unknown_topic_goes_a_page_at_a_time_and_whole(store: SqlStore) -> None:
-    apply(store, *(row(number, OLD_MS) for number in range(2 * CHUNK + 1)))
+def test_a_flood_of_bad_bodies_goes_a_page_at_a_time_and_whole(store: SqlStore) -> None:
+    flood = (row(number, OLD_MS)._replace(reason="bad_body") for number in range(2 * CHUNK + 1))
+    apply(store, *flood)
     processor = ParkedProcessor()
     for left in (CHUNK + 1, 1, 0):
         tick(store, processor, NOW_MS)
