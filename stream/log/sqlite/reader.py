@@ -66,6 +66,7 @@ class SqliteReader:
         position = (await self._start((PARTITION,))).get(PARTITION)
         if self._closed():
             raise Unavailable(f"log {self._path}: closed")
+        self._place.check()  # before a file that is no longer ours says that a position was lost
         span = self._file.span(self._topic)
         if position is None:
             return span.first

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -340,6 +340,23 @@ async def test_nothing_is_acknowledged_into_a_file_that_was_removed(path: Path) 
         os.rename(aside, path)
         await log.append([a_record("orders", 2)])
         assert numbers(await scan_all(log, "orders")) == [0, 2]
+    finally:
+        await log.close()
+
+
+async def test_a_reader_of_a_replaced_file_does_not_call_its_position_lost(path: Path) -> None:
+    log = await SqliteLog.open(path)
+    try:
+        aside = path.with_name("moved.db")
+        os.rename(path, aside)
+        shutil.copy(aside, path)
+
+        async def beyond_the_end(_: Collection[int]) -> Mapping[int, int]:
+            return {0: 5}
+
+        reader = await log.reader("orders", "g", beyond_the_end)
+        with pytest.raises(Unavailable, match="replaced while it was open"):
+            await reader.read(10, 0)
     finally:
         await log.close()
 
