@@ -245,7 +245,13 @@ async def _rewind(
         spans = await log.spans(topic)
         wanted = targets(spans, None if since == "earliest" else int(since), partition)
         moved = rewind(
-            store, topic, {processor} if processor else readers, wanted, spans, dry_run=dry_run
+            store,
+            topic,
+            {processor} if processor else readers,
+            wanted,
+            spans,
+            identity=await log.identity(topic),
+            dry_run=dry_run,
         )
     finally:
         await log.close()

@@ -119,6 +119,7 @@ async def begin_at_first(target: Log, store: Store, feeds: Collection[Feed]) -> 
     with store.begin() as transaction:
         before = transaction.positions()
         transaction.execute("DELETE FROM positions")
+        transaction.execute("DELETE FROM read_topic")
         transaction.execute("DELETE FROM stopped_shop")  # their processors read everything again
         for feed in sorted(feeds):
             mine = [position for position in before if feed_of(position) == feed]

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
 from orderwire.operation.output import Refused
+from processors.engine import read_topics
 from stream.log.contract import Span
 from stream.store.contract import Fenced, Move, Store
 
@@ -54,20 +55,39 @@ def rewind(
     wanted: Mapping[int, int],
     spans: Mapping[int, Span],
     *,
+    identity: str = "",
     dry_run: bool = False,
 ) -> list[Moved]:
     """Move the positions of `processors` on `topic` to `wanted` (offset by partition). Raises
     Refused, StoreError.
 
+    `identity` is of the topic that they are positions of; "" where the log has none. Where another
+    topic of that name was read until now, all of its partitions have to be read from the first
+    record.
+
     A position never moves forward over records that are still in the log, which would lose them. A
     position before the first record kept moves to that record.
     """
     moved = []
+    replaced = read_topics.others(store, topic, processors, identity) if identity else set()
+    if replaced and wanted != {number: span.first for number, span in spans.items()}:
+        raise Refused(
+            f"{topic} is not the topic that was read until now, and nothing of it was read: say "
+            "`--from earliest`, without --partition"
+        )
     for processor in sorted(processors):
         for partition, target in sorted(wanted.items()):
             for attempt in range(ATTEMPTS):
                 before = _position(store, processor, topic, partition)
-                move = _moved(processor, topic, partition, before, target, spans[partition])
+                move = _moved(
+                    processor,
+                    topic,
+                    partition,
+                    before,
+                    target,
+                    spans[partition],
+                    replaced=processor in replaced,
+                )
                 if move is None:
                     break
                 try:
@@ -81,14 +101,26 @@ def rewind(
                 except Fenced:
                     if attempt == ATTEMPTS - 1:
                         raise
+        if processor in replaced and not dry_run:
+            with store.begin() as transaction:
+                read_topics.begin_anew(transaction, processor, topic, identity, spans)
     return moved
 
 
 def _moved(
-    processor: str, topic: str, partition: int, before: int | None, target: int, span: Span
+    processor: str,
+    topic: str,
+    partition: int,
+    before: int | None,
+    target: int,
+    span: Span,
+    *,
+    replaced: bool,
 ) -> Moved | None:
     if before == target or (before is None and target == span.first):
         return None
+    if replaced:
+        return Moved(processor, partition, before, target, 0)
     if before is not None and span.first <= before < target:
         raise Refused(
             f"{processor} is at {before} of {topic}/{partition}: going forward to {target} would "

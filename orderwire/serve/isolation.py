@@ -55,6 +55,16 @@ class Parts:
             finally:
                 well.cancel()
 
+    def note(self, name: str, reason: str) -> None:
+        """A part that is not begun yet waits for something."""
+        if self.stopped.get(name) != reason:
+            log.error("waiting", part=name, reason=reason)
+        self.stopped[name] = reason
+
+    def well(self, name: str) -> None:
+        """It goes on."""
+        self._well(name)
+
     def _note(self, name: str, reason: str, error: Exception) -> None:
         if self.stopped.get(name) != reason:  # tried every few seconds, maybe for days
             ours = isinstance(error, TooManyFailures | LogError | StoreError)

@@ -10,7 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import structlog
 
-from processors.engine import stops
+from processors.engine import read_topics, stops
 from processors.engine.behind import Behind
 from processors.engine.decoding import Decoded, decode_all
 from processors.engine.limits import Failures, ParkLimit, TooManyFailures
@@ -195,6 +195,12 @@ class Runner(Generic[Event]):
 
     async def _start(self, partitions: Collection[int]) -> Mapping[int, int]:
         positions, rows = await self._calls.until_done(self._standing)
+        topic, identity = self._processor.topic, await self._log.identity(self._processor.topic)
+        if identity:
+            check = partial(
+                read_topics.check, self._store, self._processor.name, topic, identity, positions
+            )
+            await self._calls.until_done(check)
         self._owned = frozenset(partitions)
         for partition in partitions:
             self._loaded.pop(partition, None)

@@ -10,7 +10,7 @@ import subprocess
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -37,6 +37,17 @@ _PROPERTIES = {
     "broker.heartbeat.interval.ms": "500",
     "auto.create.topics.enable": "false",
 }
+_WITH_USERS = {
+    "listener.security.protocol.map": (
+        "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,USERS:SASL_PLAINTEXT"
+    ),
+    "inter.broker.listener.name": "PLAINTEXT",
+    "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+    "super.users": "User:ANONYMOUS",
+    "listener.name.users.sasl.enabled.mechanisms": "PLAIN",
+}
+"""A listener more, on which users name themselves and may do what ACLs say. Whoever comes by the
+other one may do everything."""
 _POM = """<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion>
 <groupId>orderwire</groupId><artifactId>broker</artifactId><version>1</version>
 <dependencies><dependency><groupId>org.apache.kafka</groupId><artifactId>kafka_2.13</artifactId><version>{version}</version></dependency></dependencies>
@@ -70,12 +81,16 @@ class KafkaBroker:
         cache: Path | None = None,
         version: str = VERSION,
         advertised: str | None = None,
+        users: Mapping[str, str] | None = None,
     ) -> None:
         """`address` (host:port[,host:port]) is used as it is, and never started or stopped.
         `directory` keeps data and server log, by default a temporary one; `cache` keeps the jars,
         by default ~/.cache/orderwire. `advertised` (host:port) is where clients are sent, for a
-        proxy in front; `listens` is the broker's own address."""
+        proxy in front; `listens` is the broker's own address. `users`: name to password; they
+        connect to `users_bootstrap` by SASL PLAIN, and need an ACL for whatever they do (with Java
+        only)."""
         self.bootstrap = self.listens = address or ""
+        self.users_bootstrap, self._users = "", dict(users or {})
         self._directory, self._cache, self._version = directory, cache, version
         self._advertised = advertised
         self._node: _Node | None = None
@@ -144,7 +159,7 @@ class KafkaBroker:
 
     def _choose(self, port: int) -> _Node:
         lacking = ["the address of a broker"]
-        if _answers("docker", "info"):
+        if not self._users and _answers("docker", "info"):
             return DockerNode(port, self._version, self.bootstrap)
         lacking.append("Docker with a daemon that answers")
         absent = [
@@ -154,7 +169,9 @@ class KafkaBroker:
         ]
         if not absent:
             jars = jars_of(self._version, self._cache or Path.home() / ".cache" / "orderwire")
-            return JavaNode(port, jars, self._directory, self.bootstrap)
+            users_port = free_port()
+            self.users_bootstrap = f"127.0.0.1:{users_port}" if self._users else ""
+            return JavaNode(port, jars, self._directory, self.bootstrap, users_port, self._users)
         lacking.append(f"Java 17 or later with Maven ({' and '.join(absent)} not found)")
         raise Missing("a Kafka broker", lacking)
 
@@ -174,7 +191,15 @@ class KafkaBroker:
 class JavaNode:
     """Kafka in a Java process of our own."""
 
-    def __init__(self, port: int, jars: Path, directory: Path | None, advertised: str) -> None:
+    def __init__(
+        self,
+        port: int,
+        jars: Path,
+        directory: Path | None,
+        advertised: str,
+        users_port: int = 0,
+        users: Mapping[str, str] | None = None,
+    ) -> None:
         self._temporary = directory is None
         self._directory = directory or Path(tempfile.mkdtemp(prefix="orderwire-kafka-"))
         self._directory.mkdir(parents=True, exist_ok=True)
@@ -196,6 +221,16 @@ class JavaNode:
             "advertised.listeners": f"PLAINTEXT://{advertised}",
             "log.dirs": str(self._directory / "data"),
         }
+        if users:
+            known = " ".join(f'user_{name}="{password}"' for name, password in users.items())
+            also = f",USERS://127.0.0.1:{users_port}"
+            properties |= _WITH_USERS | {
+                "listeners": properties["listeners"] + also,
+                "advertised.listeners": properties["advertised.listeners"] + also,
+                "listener.name.users.plain.sasl.jaas.config": (
+                    f"org.apache.kafka.common.security.plain.PlainLoginModule required {known};"
+                ),
+            }
         self._config.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
 
     def start(self) -> None:

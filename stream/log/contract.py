@@ -5,6 +5,8 @@ implement it, `spool` wraps either; `tests/contracts/log.py` checks it.
     ├── Unavailable      the log cannot take or give records now: retry
     ├── RecordsRefused   the log will never take these records: keep them elsewhere
     ├── PositionLost     a position is outside what the log still holds; never skipped
+    │   └── TopicReplaced  it is a position in another topic of this name
+    ├── LogOwned         another deployment reads this log
     └── Stuck            there is lag, yet no record arrived: open a new reader
 """
 
@@ -46,6 +48,24 @@ class PositionLost(LogError):
         self.topic, self.partition, self.position, self.span = topic, partition, position, span
 
 
+class TopicReplaced(PositionLost):
+    """The topic was deleted and made again, or another log was set: positions mean nothing in it,
+    and its first records were never read."""
+
+    def __init__(self, topic: str) -> None:
+        LogError.__init__(
+            self,
+            f"topic {topic} is not the one that was read until now: it was deleted and made again, "
+            "or ORDERWIRE_LOG_URL names another log; see 'A position was lost' in "
+            f"docs/operation.md, then `orderwire replay --topic {topic} --from earliest`",
+        )
+        self.topic = topic
+
+
+class LogOwned(LogError):
+    """Another deployment reads this log, and would get half of its records."""
+
+
 class Stuck(LogError):
     """Lag above zero and no record for longer than the watchdog allows."""
 
@@ -56,6 +76,14 @@ class Span(NamedTuple):
 
     first: int
     next: int
+
+
+class Owner(NamedTuple):
+    """A deployment that reads a log."""
+
+    name: str
+    sign: str
+    """Another one each time that it says so: its sign of life."""
 
 
 Start = Callable[[Collection[int]], Awaitable[Mapping[int, int]]]
@@ -118,6 +146,23 @@ class Log(Protocol):
 
     async def spans(self, topic: str) -> Mapping[int, Span]:
         """The span of every partition of `topic` now. Raises Unavailable."""
+        ...
+
+    async def identity(self, topic: str) -> str:
+        """An id of the topic that it loses when it is deleted and made again, as every topic of a
+        new file has another one; "" where the log has none. Raises Unavailable.
+
+        Positions belong to it: offsets begin anew with another one.
+        """
+        ...
+
+    async def owner(self) -> Owner | None:
+        """The deployment that said last that it reads this log; None where nobody has, or where
+        several may. Raises Unavailable."""
+        ...
+
+    async def own(self, name: str) -> None:
+        """Say that this deployment reads the log. Raises Unavailable."""
         ...
 
     async def scan(self, topic: str, partition: int, offset: int, max_records: int) -> list[Entry]:

@@ -16,7 +16,7 @@ from typing import Self
 
 from filelock import FileLock, Timeout
 
-from stream.log.contract import Log, Reader, RecordsRefused, Span, Start, Unavailable
+from stream.log.contract import Log, Owner, Reader, RecordsRefused, Span, Start, Unavailable
 from stream.log.spool_file import (
     SpoolFile,
     SpoolState,
@@ -148,6 +148,18 @@ class SpooledLog:
     async def spans(self, topic: str) -> Mapping[int, Span]:
         """The log's own."""
         return await self._log.spans(topic)
+
+    async def identity(self, topic: str) -> str:
+        """The log's own."""
+        return await self._log.identity(topic)
+
+    async def owner(self) -> Owner | None:
+        """The log's own."""
+        return await self._log.owner()
+
+    async def own(self, name: str) -> None:
+        """The log's own."""
+        await self._log.own(name)
 
     async def scan(self, topic: str, partition: int, offset: int, max_records: int) -> list[Entry]:
         """The log's own."""

@@ -33,6 +33,18 @@ class Reading:
         assert sorted(numbers(await read_until(reader, 30))) == list(range(30))
         await reader.close()
 
+    async def test_a_topic_keeps_its_identity_when_the_log_is_opened_again(
+        self, log: Log, topic: str, open_log: OpenLog
+    ) -> None:
+        await log.append([a_record(topic, 1)])
+        first = await log.identity(topic)
+        other = await open_log()
+        try:
+            assert first
+            assert await other.identity(topic) == first
+        finally:
+            await other.close()
+
     async def test_start_is_asked_about_owned_partitions_and_its_positions_are_where_reading_begins(
         self, log: Log, topic: str, group: str
     ) -> None:

@@ -29,6 +29,7 @@ from orderwire.serve.feeds import feeds, keeping_contacts, running
 from orderwire.serve.heartbeat import Heartbeat, Identity, alive
 from orderwire.serve.isolation import Parts
 from orderwire.serve.live_settings import LiveSettings
+from orderwire.serve.log_owner import deployment, keep_owned, owned
 from orderwire.serve.rebuilding import rebuild
 from orderwire.serve.redacting import redact
 from orderwire.serve.registry import PROCESSORS, projections
@@ -108,7 +109,14 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
                 always.keep("schedule", partial(scheduler.run, stop)), name="schedule"
             )
             following = asyncio.create_task(always.keep("clock", partial(watch, steps)))
+            owning: asyncio.Task[None] | None = None
             try:
+                name = await asyncio.to_thread(deployment, store)
+                if not await owned(source, name, stop, partial(always.note, "log")):
+                    return
+                always.well("log")
+                owning = asyncio.create_task(keep_owned(source, name))
+                owning.add_done_callback(lambda _: stop.set())
                 current: Settings | None = settings
                 while current is not None:
                     scheduler.replace(jobs(current, jobs_beside))
@@ -119,6 +127,10 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
                 stop.set()
                 following.cancel()
                 await asyncio.gather(scheduling, return_exceptions=True)
+                if owning is not None:
+                    if owning.done():
+                        owning.result()  # Another deployment has begun.
+                    owning.cancel()
     finally:
         await source.close()
         store.close()

@@ -9,8 +9,9 @@ from typing import Self
 
 import structlog
 
-from stream.log.contract import Reader, RecordsRefused, Span, Start
+from stream.log.contract import Owner, Reader, RecordsRefused, Span, Start
 from stream.log.kafka import topics as kafka_topics
+from stream.log.kafka.owner import OwnerGroup
 from stream.log.kafka.producer import Producer
 from stream.log.kafka.reader import KafkaReader
 from stream.log.kafka.records import encode
@@ -30,6 +31,7 @@ class KafkaLog:
         self._bootstrap, self._settings, self._topics = bootstrap, settings, tuple(topics)
         self._producer = Producer(bootstrap, settings, self._ensure_topics)
         self._scanner = Scanner(bootstrap, settings)
+        self._owner = OwnerGroup(bootstrap, settings, topics[0])
         self.differences: list[str] = []
         """How the topics found differ from those set, as of the first connection; `doctor` asks
         anew with `kafka_topics.differences`."""
@@ -81,6 +83,18 @@ class KafkaLog:
     async def spans(self, topic: str) -> Mapping[int, Span]:
         """As `stream.log.contract.Log.spans`."""
         return await self._scanner.spans(topic)
+
+    async def identity(self, topic: str) -> str:
+        """Kafka's own id of the topic."""
+        return await self._scanner.identity(topic)
+
+    async def owner(self) -> Owner | None:
+        """As `stream.log.contract.Log.owner`."""
+        return await self._owner.owner()
+
+    async def own(self, name: str) -> None:
+        """As `stream.log.contract.Log.own`."""
+        await self._owner.own(name)
 
     async def scan(self, topic: str, partition: int, offset: int, max_records: int) -> list[Entry]:
         """As `stream.log.contract.Log.scan`."""

@@ -14,13 +14,16 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
-from stream.log.contract import PositionLost, Span, Start, Stuck
+from stream.log.contract import PositionLost, Span, Start, Stuck, Unavailable
 from stream.log.kafka.errors import FAILURES, stop_client, unavailable
 from stream.log.kafka.records import decode
 from stream.log.kafka.scan import Scanner, lag
 from stream.log.kafka.settings import KafkaSettings
 from stream.record import Entry
 
+IDENTITY_S = 5.0
+"""How often the topic's id is asked for. One that was made again may have records behind our
+position by then; they are folded, and `PositionLost` says what was skipped before them."""
 SETTLE_S = 2.0
 """Grace for a position behind the end: for a moment after a leader change the new leader may not
 know the end (KIP-207)."""
@@ -112,6 +115,8 @@ class KafkaReader:
         self._clock = clock
         self._watchdog = StuckDetector(settings.stuck_after_s)
         self._placed_in: int | None = None
+        self._identity = ""
+        self._identified_at: float | None = None
         self._next: dict[int, int] = {}
         self._given: dict[int, int] = {}
         self._unreported: dict[int, int] = {}
@@ -167,6 +172,7 @@ class KafkaReader:
         self._report_in_time()
         while True:
             try:
+                await self._identify()
                 if await self._place(deadline):
                     entries = await self._fetch(max_records, deadline)
                     if entries:
@@ -185,6 +191,23 @@ class KafkaReader:
             if self._clock() >= deadline:
                 await self._watch()
                 return []
+
+    async def _identify(self) -> None:
+        """Ask `Start` for positions again if the topic is another one by now."""
+        now_s = self._clock()
+        if self._identified_at is not None and now_s - self._identified_at < IDENTITY_S:
+            return
+        self._identified_at = now_s
+        try:
+            found = await self._scanner.identity(self._topic)
+        except Unavailable:
+            return  # Asked again; brokers that are away are not this question's business.
+        if found and found != self._identity:
+            if self._identity:
+                # Also where the group has no partition of it yet: whoever reads is to know.
+                await self._start(self.partitions)
+                await self.reload()
+            self._identity = found
 
     async def reload(self) -> None:
         """As `stream.log.contract.Reader.reload`."""

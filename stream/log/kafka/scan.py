@@ -17,6 +17,7 @@ from stream.log.contract import Span
 from stream.log.kafka.errors import FAILURES, stop_client, unavailable
 from stream.log.kafka.records import decode
 from stream.log.kafka.settings import KafkaSettings
+from stream.log.kafka.topic_id import topic_id
 from stream.record import Entry
 
 FETCH_WAIT_MS = 10
@@ -36,6 +37,11 @@ class Scanner:
         """The span of every partition."""
         async with self._ask() as consumer:
             return await self._spans(consumer, self._settings.topic_prefix + topic)
+
+    async def identity(self, topic: str) -> str:
+        """The topic's id; "" where it is not known."""
+        async with self._ask() as consumer:
+            return await topic_id(consumer._client, self._settings.topic_prefix + topic)
 
     async def scan(self, topic: str, partition: int, offset: int, max_records: int) -> list[Entry]:
         """Up to `max_records` entries from `offset` on; from the first one kept if retention has

@@ -195,6 +195,10 @@ class LogFile:
         rows.close()
         return entries
 
+    def identity(self) -> str:
+        """What tells this log from any other (`opening`)."""
+        return str(self._db.execute("SELECT id FROM identity").fetchone()[0])
+
     def rewrite(
         self,
         topic: str,

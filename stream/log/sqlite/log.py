@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
-from stream.log.contract import Span, Start, Unavailable
+from stream.log.contract import Owner, Span, Start, Unavailable
 from stream.log.sqlite.file import Encoded, LogFile, encode, unavailable
 from stream.log.sqlite.opening import prepare
 from stream.log.sqlite.place import Place
@@ -166,6 +166,17 @@ class SqliteLog:
 
     async def spans(self, topic: str) -> Mapping[int, Span]:
         return self._query(lambda file: {PARTITION: file.span(topic)})
+
+    async def identity(self, topic: str) -> str:
+        """An id that the file was given when it was made; a copy keeps it."""
+        return self._query(lambda file: file.identity())
+
+    async def owner(self) -> Owner | None:
+        """None: every reader of a file gets all of its records."""
+        return None
+
+    async def own(self, name: str) -> None:
+        """Nothing to do."""
 
     async def scan(self, topic: str, partition: int, offset: int, max_records: int) -> list[Entry]:
         if partition != PARTITION:

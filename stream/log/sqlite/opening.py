@@ -3,6 +3,7 @@ refusal names the file and what to do, and a foreign file is never changed."""
 
 import sqlite3
 from pathlib import Path
+from uuid import uuid4
 
 import stamina
 
@@ -19,6 +20,10 @@ TOPICS = (
     "CREATE TABLE topics (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
     " floor INTEGER NOT NULL DEFAULT 0)"
 )
+
+IDENTITY = "CREATE TABLE IF NOT EXISTS identity (id TEXT NOT NULL)"
+"""One row: what tells this log from any other, in whatever folder it lies. An older program leaves
+it alone."""
 
 
 def prepare(path: Path, *, timeout_s: float, setting: str) -> None:
@@ -65,7 +70,11 @@ def _prepare(path: Path, timeout_s: float, setting: str) -> None:
             )
         # Takes the write lock, so it also finds a file that cannot be written.
         with WriteTransaction(db):
-            if _is_new(path, db, setting):
+            new = _is_new(path, db, setting)
+            db.execute(IDENTITY)
+            if not db.execute("SELECT 1 FROM identity").fetchone():
+                db.execute("INSERT INTO identity VALUES (?)", (uuid4().hex,))
+            if new:
                 db.execute(TOPICS)
                 db.execute(f"PRAGMA application_id={APPLICATION_ID}")
                 db.execute(f"PRAGMA user_version={FORMAT}")

@@ -11,7 +11,16 @@ import msgspec
 import pytest
 import structlog
 
-from stream.log.contract import Log, LogError, Reader, RecordsRefused, Span, Start, Unavailable
+from stream.log.contract import (
+    Log,
+    LogError,
+    Owner,
+    Reader,
+    RecordsRefused,
+    Span,
+    Start,
+    Unavailable,
+)
 from stream.log.spool import SpooledLog, SpoolState, read_set_aside, read_state
 from stream.log.sqlite.log import SqliteLog
 from stream.record import Entry, Record
@@ -60,6 +69,15 @@ class Outage:
 
     async def spans(self, topic: str) -> Mapping[int, Span]:
         return await self._log.spans(topic)
+
+    async def identity(self, topic: str) -> str:
+        return await self._log.identity(topic)
+
+    async def owner(self) -> Owner | None:
+        return await self._log.owner()
+
+    async def own(self, name: str) -> None:
+        await self._log.own(name)
 
     async def scan(self, topic: str, partition: int, offset: int, max_records: int) -> list[Entry]:
         return await self._log.scan(topic, partition, offset, max_records)

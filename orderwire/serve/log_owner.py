@@ -1,0 +1,103 @@
+"""Admits one deployment to the topics of a Kafka prefix: two would share its consumer groups, and
+each would fold half of the records without noticing."""
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Coroutine
+from hashlib import blake2b
+from typing import Any, Final
+
+import structlog
+
+from orderwire.serve.waiting import unless_stopped
+from processors.privacy.late import made_salt
+from stream.log.contract import Log, LogOwned, Owner, Unavailable
+from stream.store.contract import Store, StoreError
+
+SAID_EVERY_S: Final = 30.0
+GONE_S: Final = 90.0
+"""A deployment without a sign of life for so long is gone: its store was given up, or moved."""
+LOOK_S: Final = 5.0
+TAKEN: Final = (
+    "another deployment, with another store, reads the topics of this Kafka prefix: give this one"
+    " a prefix of its own (ORDERWIRE_KAFKA_TOPIC_PREFIX), or stop the other one; this one begins"
+    f" {GONE_S:.0f} s after the other's last sign of life"
+)
+
+log = structlog.get_logger()
+
+
+def deployment(store: Store) -> str:
+    """What all processes on one store have in common, and those on another have not.
+
+    Of a database it is the place, so that a copy of it is another one; of a file it is what was
+    drawn when it was made, since a container's names change with each start. Raises StoreError.
+    """
+    with store.begin() as transaction:
+        parts = [made_salt(transaction, secrets.token_hex(16))]
+        if store.dialect == "postgresql":
+            (row,) = transaction.query(
+                "SELECT (SELECT oid FROM pg_database WHERE datname = current_database()) AS"
+                " database, current_schema() AS schema"
+            )
+            parts += [str(row.database), row.schema]
+    return blake2b(" ".join([*parts, _cluster(store)]).encode(), digest_size=8).hexdigest()
+
+
+def _cluster(store: Store) -> str:
+    """PostgreSQL's id of its cluster; "" where we may not ask, or for a file."""
+    if store.dialect != "postgresql":
+        return ""
+    try:
+        with store.snapshot() as snapshot:
+            return str(snapshot.query("SELECT system_identifier FROM pg_control_system()")[0][0])
+    except StoreError:
+        return ""
+
+
+async def owned(
+    source: Log,
+    name: str,
+    stop: asyncio.Event,
+    note: Callable[[str], None],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep,
+) -> bool:
+    """Wait until this deployment may read the log; False if `stop` came first. `note` is given the
+    reason to wait."""
+    seen: Owner | None = None
+    since_s = clock()
+    while not stop.is_set():
+        try:
+            found = await source.owner()
+            if found is None or found.name in ("", name):
+                await source.own(name)
+                return True
+            if found != seen:
+                seen, since_s = found, clock()
+            if clock() - since_s >= GONE_S:
+                log.warning("the deployment that read this log is gone", taken_over_by=name)
+                await source.own(name)
+                return True
+            note(TAKEN)
+        except Unavailable as error:
+            note(str(error))
+        await unless_stopped(stop, sleep(LOOK_S))
+    return False
+
+
+async def keep_owned(
+    source: Log, name: str, sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep
+) -> None:
+    """Give signs of life until cancelled. Raises LogOwned where another deployment has begun."""
+    while True:
+        await sleep(SAID_EVERY_S)
+        try:
+            found = await source.owner()
+            if found is not None and found.name not in ("", name):
+                raise LogOwned(TAKEN)
+            await source.own(name)
+        except Unavailable:
+            continue  # The processors say that Kafka is away.
