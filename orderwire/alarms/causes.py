@@ -1,6 +1,7 @@
 """Why an alarm holds, where the store says more than the metric: the same words as in
 `/v1/status`."""
 
+import json
 from collections.abc import Callable, Mapping
 
 from orderwire.alarms.conditions import Subject
@@ -57,9 +58,17 @@ def _parked(reading: Reading, _: Mapping[str, str]) -> list[str]:
     return [f"{row.records} {row.reason} of {row.shop or 'no shop'}" for row in rows]
 
 
+def _part(reading: Reading, about: Mapping[str, str]) -> list[str]:
+    """As its role's heartbeat says, which is 2 s later than the metric."""
+    details = [json.loads(row[0]) for row in reading.query("SELECT details FROM roles")]
+    found = [{**each.get("stopped", {}), **each.get("parts", {})} for each in details]
+    return [each.get(about["part"], "") for each in found]
+
+
 _CAUSES: Mapping[str, Callable[[Reading, Mapping[str, str]], list[str]]] = {
     "DeliveryPaused": _account("paused_message"),
     "DeliveryFailing": _account("failing_cause"),
+    "PartStopped": _part,
     "ShopStopped": _stopped,
     "JobFailing": _jobs,
     "TopicSilent": _jobs,

@@ -1,0 +1,272 @@
+"""Each alarm of the guide is caused for real, and then the log, `/v1/status`, `doctor` and the
+metrics say it, with the cause."""
+
+import contextlib
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from orderwire.alarms.conditions import Conditions
+from orderwire.alarms.samples import samples
+from orderwire.alarms.table import ALARMS
+from orderwire.serve.role_metrics import SpoolMetrics
+from orderwire.serve.roles import receive
+from processors.orders.processor import OrdersProcessor
+from processors.shopify.orders import OrderEvent
+from simulator.meta.graph import GraphStandIn
+from simulator.servers.small_disk import SmallDisk
+from stream.exposition import labelled
+from stream.log.spool import SpooledLog
+from stream.log.sqlite.log import SqliteLog
+from stream.record import Entry, Record
+from stream.store.sql.store import SqlStore
+from tests.contracts.log_kit import a_record
+from tests.orderwire.alarms.deployment import (
+    OTHER,
+    PIXEL,
+    SHOP,
+    TOKEN,
+    Deployment,
+    deployment,
+)
+from tests.stream.log.test_spool import Outage
+from tests.support.delivery import capi_orders
+
+
+class Fault(NamedTuple):
+    """How an alarm is caused, and words of the cause that `doctor` then says."""
+
+    alarm: str
+    cause: Callable[[Deployment], Awaitable[None]]
+    words: str = ""
+
+
+async def ignored(one: Deployment) -> None:
+    for number in range(12):
+        await one.deliver("orders/risk_assessment_changed", {"order_id": number})
+
+
+async def unsigned(one: Deployment) -> None:
+    for number in range(25):
+        assert await one.deliver("orders/paid", {"id": number}, secret="another") == 401
+
+
+async def filtered(one: Deployment) -> None:
+    body = capi_orders.body(1)
+    for left_out in ("created_at", "processed_at", "currency", "financial_status"):
+        del body[left_out]
+    assert await one.deliver("orders/paid", body) == 200
+
+
+async def mistake_of_ours(one: Deployment) -> None:
+    """An exception in our own decode, for every order of one shop."""
+    decode = OrdersProcessor.decode
+
+    def mistaken(self: OrdersProcessor, entry: Entry) -> OrderEvent | None:
+        if entry.record.headers["shop"] == OTHER:
+            raise KeyError("our mistake")
+        return decode(self, entry)
+
+    OrdersProcessor.decode = mistaken  # type: ignore[method-assign]
+    try:
+        for number in range(4):
+            await one.deliver("orders/updated", capi_orders.body(50 + number), shop=OTHER)
+        await one.until("it stops", lambda: said(one, "ShopStopped"))
+    finally:
+        OrdersProcessor.decode = decode  # type: ignore[method-assign]
+
+
+async def refused_sale(one: Deployment) -> None:
+    """A sale of the shop whose token Meta does not take."""
+    await one.sell(70, shop=OTHER)
+
+
+async def broken_edit(one: Deployment) -> None:
+    before = one.config.read_text()
+    one.config.write_text(before + "\n[shops.")
+    await one.until("it is refused", lambda: said(one, "SettingsRefused"))
+    one.config.write_text(before)
+
+
+async def no_admin_api(one: Deployment) -> None:
+    """At that address something else answers, with 404."""
+    url = f"http://{one.environment['ORDERWIRE_RECEIVER']}"
+    one.write_config(two={"admin_token": "shpat_x", "admin_url": url})
+
+
+async def nothing(_: Deployment) -> None:
+    """What caused the alarm before causes this one as well."""
+
+
+async def meta_away(one: Deployment) -> None:
+    await GRAPHS[-1].__aexit__(None, None, None)
+    for number in range(4):
+        await one.sell(100 + number)
+    await one.sell(110, age_s=2 * 3_600)
+
+
+async def another_round(one: Deployment) -> None:
+    """What waits is measured once a minute, and at the start of a round."""
+    one.write_config(two={"timezone": "Europe/Rome"})
+
+
+async def position_lost(one: Deployment) -> None:
+    """As with a log file that was restored from before."""
+    store = SqlStore.open(one.environment["ORDERWIRE_STORE_URL"])
+    with store.begin() as transaction:
+        transaction.execute("UPDATE positions SET next = next + 1000 WHERE processor = 'orders'")
+    store.close()
+    await one.sell(120)
+
+
+async def nobody_processes(one: Deployment) -> None:
+    await one.end("process")
+    log = await SqliteLog.open(one.folder / "log.db")
+    old_ms = round(time.time() * 1_000) - 120_000
+    record = Record("checkouts", "k", "behind", old_ms, {"shop": SHOP, "topic": "x"}, b"{}")
+    await log.append([record])
+    await log.close()
+
+
+async def restarted_often(one: Deployment) -> None:
+    await one.start("process", restarts=5)
+
+
+FAULTS = (
+    Fault("RecordsIgnored", ignored),
+    Fault("UnsignedDeliveries", unsigned),
+    Fault("RecordsParked", filtered, "missing_fields:"),
+    Fault("DeliveryPaused", refused_sale, "Invalid OAuth access token"),
+    Fault("ShopStopped", mistake_of_ours, "two.myshopify.com: "),
+    Fault("SettingsRefused", broken_edit),
+    Fault("JobFailing", no_admin_api, "two.myshopify.com: "),
+    Fault("TopicSilent", nothing, "two.myshopify.com: "),
+    Fault("DeliveryFailing", meta_away, "no connection"),
+    Fault("EventsWait", another_round),
+    Fault("PartStopped", position_lost, "outside what the log holds"),
+    Fault("NotReady", nothing, "outside what the log holds"),
+    Fault("Behind", nobody_processes),
+    Fault("RoleRestarts", restarted_often),
+)
+GRAPHS: list[GraphStandIn] = []
+
+
+def said(one: Deployment, alarm: str) -> bool:
+    """Whether the log has a line on it."""
+    return any(line["event"] == "alarm" and line["alarm"] == alarm for line in one.lines)
+
+
+async def nothing_holds(one: Deployment) -> bool:
+    return not (await one.get("/v1/status"))[1]["alarms"]
+
+
+async def check(one: Deployment, fault: Fault) -> None:
+    """Log, status and doctor say it; a heartbeat may bring the cause 2 s later."""
+    await one.until(f"the log says {fault.alarm}", lambda: said(one, fault.alarm))
+
+    async def shown() -> bool:
+        code, lines = await one.doctor()
+        named = any(line.startswith(f"fix   alarm {fault.alarm}:") for line in lines)
+        words = any(line.startswith("fix") and fault.words in line for line in lines)
+        ended = {"event": "alarm ended", "alarm": fault.alarm}
+        over = any(ended.items() <= line.items() for line in one.lines)
+        in_status = fault.alarm in await one.alarms()
+        return code == 1 and words and (over or (named and in_status))
+
+    await one.until(f"doctor and status say {fault.alarm}, {fault.words!r}", shown)
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+async def test_every_fault_is_reported_everywhere_with_its_cause(
+    tmp_path: Path, store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        GRAPHS.append(GraphStandIn(tokens={TOKEN: [PIXEL]}))
+        graph = await stack.enter_async_context(GRAPHS[-1])
+        port = int(graph.url.rpartition(":")[2].partition("/")[0])
+        one = await stack.enter_async_context(deployment(tmp_path, tmp_path, monkeypatch, port))
+        await one.until("nothing holds", lambda: nothing_holds(one))
+        code, lines = await one.doctor()
+        assert (code, await one.alarms()) == (0, {}), [
+            line for line in lines if not line.startswith("ok")
+        ]
+        seen, conditions = set[str](), Conditions()
+        for fault in FAULTS:
+            conditions.look(samples([(await one.get("/metrics"))[1].encode()]), time.monotonic())
+            await fault.cause(one)
+            await check(one, fault)
+            text = (await one.get("/metrics"))[1].encode()
+            holding = conditions.look(samples([text]), time.monotonic())
+            seen |= {subject.alarm for subject in holding}
+            if fault.alarm == "NotReady":
+                status, answer = await one.get("/readyz")
+                assert (status, "outside what the log" in str(answer["reasons"])) == (503, True)
+        assert {fault.alarm for fault in FAULTS} - seen <= {"SettingsRefused"}
+
+
+async def test_a_full_disk_is_reported_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = tmp_path / "data"
+    with SmallDisk(data, 24) as disk:
+        if not disk.mounted:
+            pytest.skip("a small disk can only be mounted by root")
+        async with deployment(tmp_path, data, monkeypatch, 9) as one:
+            await check(one, Fault("DiskShort", nothing))
+            disk.fill(())
+            await one.until("what is left of the log's pages is used", lambda: refused(one))
+            await one.until("the log says it", lambda: said(one, "DeliveriesRefused"))
+            await one.until("the log says it", lambda: said(one, "StoreNotWritten"))
+            assert await one.healthz() == 503
+            reasons = await one.until("it is not ready", lambda: not_ready(one))
+            assert "the store cannot be written: its disk is full" in reasons
+            assert "no process role" not in str(reasons)
+            code, lines = await one.doctor()
+            assert code == 1
+            assert any("a full disk answers deliveries with 503" in line for line in lines)
+            disk.empty()
+
+
+async def refused(one: Deployment) -> bool:
+    large = {**capi_orders.body(1), "note": "x" * 500_000}
+    return await one.deliver("orders/paid", large) == 503
+
+
+async def not_ready(one: Deployment) -> list[str]:
+    reasons = (await one.get("/readyz"))[1]["reasons"]
+    return reasons if any("cannot be written" in reason for reason in reasons) else []
+
+
+async def test_what_waits_in_a_spool_or_was_refused_for_good_is_an_alarm(tmp_path: Path) -> None:
+    source = Outage(await SqliteLog.open(tmp_path / "log.db"))
+    spool = tmp_path / "spool.db"
+    spooled = await SpooledLog.open(source, spool, max_bytes=1 << 20)
+    SpoolMetrics(registry := CollectorRegistry(), lambda: receive.details(spool)["spool"])
+
+    def holding() -> set[str]:
+        texts = [labelled(registry, "receive", "here:1")]
+        return {subject.alarm for subject in Conditions().look(samples(texts), 0.0)}
+
+    try:
+        assert holding() == set()
+        source.largest = 10
+        await spooled.append([a_record("orders", 1, body=b"x" * 100)])
+        assert holding() == {"RecordsSetAside"}
+        source.refusing = True
+        await spooled.append([a_record("orders", 2, body=b"x")])
+        assert holding() == set(KAFKA)
+    finally:
+        await spooled.close()
+
+
+DISK = ("DiskShort", "DeliveriesRefused", "StoreNotWritten")
+KAFKA = ("SpoolUsed", "RecordsSetAside")
+
+
+def test_every_alarm_is_caused_by_a_test_of_this_file() -> None:
+    caused = [*(fault.alarm for fault in FAULTS), *DISK, *KAFKA]
+    assert sorted(caused) == sorted(alarm.name for alarm in ALARMS)
