@@ -10,6 +10,9 @@ from typing import Final, NamedTuple
 STEP_MS: Final = 2_000
 """Less between two looks is drift, which NTP corrects without a step (at most 0.5 ms per second).
 """
+TOGETHER_MS: Final = 50
+READ_TRIES: Final = 10
+"""Both clocks are read anew where the process was stopped between them: that is no step."""
 DOUBTED_MS: Final = 900_000
 """How long a step forward is not believed by what cannot be undone."""
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -59,7 +62,12 @@ class WallClock:
 
     def offset_ms(self) -> int:
         """The wall clock minus the steady one: only a step changes it at once."""
-        return self._wall() - self._steady()
+        for _ in range(READ_TRIES):
+            before_ms = self._steady()
+            wall_ms = self._wall()
+            if self._steady() - before_ms <= TOGETHER_MS:
+                break
+        return wall_ms - before_ms
 
     def doubt(self, by_ms: int) -> None:
         """The wall clock has stepped by so much, just before this process was started."""

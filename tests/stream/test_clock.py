@@ -53,6 +53,20 @@ def test_a_step_back_takes_back_a_step_forward() -> None:
     assert clocks.clock.careful_ms() == right - DAY_MS
 
 
+def test_a_process_that_is_stopped_between_both_clocks_sees_no_step() -> None:
+    clocks = Clocks()
+    pauses = [0, 0, 10_000, 0, 0]
+
+    def wall() -> int:
+        found = clocks.wall
+        clocks.run(pauses.pop() if pauses else 0)
+        return found
+
+    clock = WallClock(wall, lambda: clocks.steady)
+    for _ in range(5):
+        assert clock.careful_ms() == clocks.wall
+
+
 def test_a_step_before_the_process_began_is_doubted_too() -> None:
     clocks = Clocks()
     clocks.clock.doubt(DAY_MS)
