@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test check bench chaos run kit lock clean
+.PHONY: demo test check screenshots bench chaos run kit lock clean
 
 demo: .venv/.run
 	$(BIN)/orderwire demo $(ARGS)
@@ -20,6 +20,10 @@ check: .venv/.dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# Pictures of the README, from a running demo; they need Chromium.
+screenshots: .venv/.dev
+	$(BIN)/python -m tests.support.pictures
 
 bench: .venv/.dev
 	$(BIN)/python -m bench $(ARGS)

@@ -56,8 +56,9 @@ def screen(now: Figures, place: Place) -> RenderableType:
     else:
         lines.append(Text(f" {head[1]}", "dim"))
     if place.commands:
-        lines.append(Text(f" {place.commands}", "dim", no_wrap=True, overflow="fold"))
-    drawn, left_out = _fitting(_rows(now, place.width), place.height - len(lines))
+        lines.append(Text(f" {place.commands}", "dim", overflow="fold"))
+    above = sum(-(-line.cell_len // place.width) for line in lines)
+    drawn, left_out = _fitting(_rows(now, place.width), place.height - above)
     if left_out:
         lines.append(Text(f" in a taller terminal: {', '.join(left_out)}", "dim"))
     return Group(*lines, *drawn)
