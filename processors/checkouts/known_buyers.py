@@ -54,13 +54,13 @@ def marks_of(shop: str, subject: str) -> tuple[int, int]:
 def load_links(transaction: Transaction, keys: Collection[Key]) -> dict[Key, LinkRow]:
     """Links as `Transaction.load` gives them, and those of known buyers made anew."""
     found = transaction.load(LINKS, keys)
-    missing = [
-        (str(shop), str(subject))
+    shops = {str(shop) for shop, _ in keys}
+    settled = _having_known(transaction, shops) if shops else set()
+    by_key = {
+        key_of(str(shop), str(subject)): (str(shop), str(subject))
         for shop, subject in keys
-        if (shop, subject) not in found and str(subject).startswith(BUYERS)
-    ]
-    settled = _having_known(transaction, {shop for shop, _ in missing}) if missing else set()
-    by_key = {key_of(*link): link for link in missing if link[0] in settled}
+        if shop in settled and (shop, subject) not in found and str(subject).startswith(BUYERS)
+    }
     for key, row in transaction.load(KNOWN_BUYERS, by_key).items():
         shop, subject = by_key[key]
         found[shop, subject] = _link(shop, subject, row.first_order_ms)

@@ -19,6 +19,7 @@ from stream.store.contract import Entities, Key, Reading, Row, Transaction
 FULL: Final = 512
 """Entities of a page: 55 bytes an order, against 59 with 256 and 51 with 1,024."""
 PAGES_READ: Final = 4
+"""Pages that one step of a walk through all entities unpacks at most."""
 KEYS_AT_ONCE: Final = 400
 LEVEL: Final = 6
 
@@ -204,12 +205,9 @@ class PackedPages(Generic[Row]):
 
     def _pages_of(self, reading: Reading, keys: Collection[Key]) -> list[Key]:
         """The pages whose ranges hold these keys."""
-        by_shop: dict[str, list[str]] = {}
-        for key in keys:
-            by_shop.setdefault(str(key[0]), []).append(str(key[1]))
         found: list[Key] = []
-        for shop, newest in self._newest(reading, by_shop).items():
-            old = sorted(each for each in by_shop[shop] if each <= newest)
+        for shop, newest in self._newest(reading, {str(key[0]) for key in keys}).items():
+            old = sorted(str(key[1]) for key in keys if key[0] == shop and str(key[1]) <= newest)
             if old:
                 found += self._ranges(reading, shop, old)
         return found

@@ -1,7 +1,9 @@
 """Orders that are packed: every number, answer and later change is as if they were rows."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -27,7 +29,7 @@ from processors.shopify.orders import Order, OrderEvent, Refund, RefundCreated
 from query.endpoints.orders import find
 from simulator.proof.sums import cells_differ
 from stream.store import packed
-from stream.store.contract import Reading
+from stream.store.contract import Reading, StoreUnavailable
 from stream.store.sql.store import SqlStore
 from tests.support.shopify.orders import SHOP, order
 from tests.support.shops.days_shop import NOW_MS, events_of_shop
@@ -139,6 +141,68 @@ def test_orders_packed_at_any_moment_count_as_if_they_were_rows(store: SqlStore,
         while rebuild.run(store, projection, SHOP, NOW_MS):
             pass
     assert numbers(store) == plain
+
+
+def test_folds_rebuilds_and_packing_beside_each_other_lose_and_double_nothing(
+    store: SqlStore,
+) -> None:
+    states = [
+        order(
+            f"{n}", version=version, customer=f"{n % 7}", day=NOW_MS // 86_400_000 - n % 90,
+            total=100 * n, cancelled=(n + version) % 5 == 0,
+        )
+        for version in range(1, 6)
+        for n in range(1, 60)
+    ]  # fmt: skip
+    emptied(store)
+    fold(store, states, OrdersProcessor({}, made()))
+    with store.snapshot() as snapshot:
+        expected = entities(snapshot)
+    plain = numbers(store)
+    emptied(store)
+
+    def again(work: Callable[[], object]) -> None:
+        """As the runner does."""
+        while True:
+            try:
+                work()
+            except StoreUnavailable:
+                continue
+            return
+
+    def folding(part: int) -> None:
+        processor, mine = OrdersProcessor({}, made()), states[part::2]
+        for start in range(0, len(mine), 10):
+            again(partial(fold, store, mine[start : start + 10], processor))
+
+    def packing() -> None:
+        processor = OrdersProcessor({}, made())
+        for _ in range(20):
+            again(partial(pack, store, processor))
+
+    def rebuilding() -> None:
+        for projection in made():
+            again(partial(_requested, store, projection))
+            for _ in range(12):
+                again(partial(rebuild.run, store, projection, SHOP, NOW_MS))
+
+    fold(store, states[:1], OrdersProcessor({}, made()))
+    with ThreadPoolExecutor(4) as pool:
+        works = [pool.submit(folding, part) for part in (0, 1)]
+        works += [pool.submit(packing), pool.submit(rebuilding)]
+        for each in works:
+            each.result()
+    for projection in made():
+        while rebuild.run(store, projection, SHOP, NOW_MS):
+            pass
+    with store.snapshot() as snapshot:
+        assert entities(snapshot) == expected
+    assert numbers(store) == plain
+
+
+def _requested(store: SqlStore, projection: Projection) -> None:
+    with store.begin() as transaction:
+        rebuild.request(transaction, projection, SHOP, NOW_MS)
 
 
 def test_a_new_aggregate_counts_what_is_packed(store: SqlStore) -> None:
