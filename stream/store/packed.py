@@ -127,16 +127,17 @@ class PackedPages(Generic[Row]):
 
     def after(self, reading: Reading, shop: str, last: str, at_most: int) -> list[Row]:
         """The next entities of a shop by id, rows and packed ones."""
+        most = min(PAGES_READ, at_most // FULL + 2)
         while True:
-            pages = self._pages_after(reading, shop, last)
+            pages = self._pages_after(reading, shop, last, most)
             rows = self._rows_after(reading, shop, last, at_most)
             # On PostgreSQL each statement sees what was committed before it.
-            if [each[:2] for each in self._pages_after(reading, shop, last)] == [
+            if [each[:2] for each in self._pages_after(reading, shop, last, most)] == [
                 each[:2] for each in pages
             ]:
                 break
         ends = [str(rows[-1][1])] if len(rows) == at_most else []
-        ends += [pages[-1].last_id] if len(pages) == PAGES_READ else []
+        ends += [pages[-1].last_id] if len(pages) == most else []
         found = {row[1]: row for page in pages for row in self.unpack(page) if row[1] > last}
         found |= {row[1]: row for row in rows}
         return [found[each] for each in sorted(found) if not ends or each <= min(ends)][:at_most]
@@ -246,11 +247,11 @@ class PackedPages(Generic[Row]):
             if at < len(ids) and ids[at] <= last_id:
                 yield shop, first_id
 
-    def _pages_after(self, reading: Reading, shop: str, last: str) -> list[PageRow]:
+    def _pages_after(self, reading: Reading, shop: str, last: str, most: int) -> list[PageRow]:
         rows = reading.query(
             f"SELECT {', '.join(PageRow._fields)} FROM {self.table} WHERE shop = :shop"
             f" AND first_id >= coalesce({self._begin(':last')}, '') AND last_id > :last"
-            f" ORDER BY first_id LIMIT {PAGES_READ}",
+            f" ORDER BY first_id LIMIT {most}",
             shop=shop,
             last=last,
         )
