@@ -2,7 +2,6 @@
 counted once it is mended."""
 
 import asyncio
-import resource
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from simulator.servers.small_disk import SmallDisk
 from tests.system.checks import assert_all
 from tests.system.harness import System
 from tests.system.load import traffic
 from tests.system.serve_process import PATIENCE_S, needs_proc
 
 pytestmark = needs_proc
-Trouble = Callable[[System, Path], AbstractAsyncContextManager[None]]
+Trouble = Callable[[System, Path, SmallDisk], AbstractAsyncContextManager[None]]
 WRITE_VERSION = 18
 """Byte of a SQLite file's header; a version that SQLite does not know makes it read-only
 (sqlite.org/fileformat2.html, 1.3.3)."""
@@ -34,7 +34,7 @@ def put(path: Path, offset: int, data: bytes) -> bytes:
 
 
 @asynccontextmanager
-async def damaged(system: System, path: Path) -> AsyncIterator[None]:
+async def damaged(system: System, path: Path, _: SmallDisk) -> AsyncIterator[None]:
     await system.kill()  # With nobody at work, what was there can be put back.
     before = put(path, 0, b"not a database! " * 4)
     system.launch()
@@ -46,7 +46,7 @@ async def damaged(system: System, path: Path) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def read_only(system: System, path: Path) -> AsyncIterator[None]:
+async def read_only(system: System, path: Path, _: SmallDisk) -> AsyncIterator[None]:
     await system.kill()
     with sqlite3.connect(path) as db:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -61,7 +61,7 @@ async def read_only(system: System, path: Path) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def locked(system: System, path: Path) -> AsyncIterator[None]:
+async def locked(system: System, path: Path, _: SmallDisk) -> AsyncIterator[None]:
     db = sqlite3.connect(path, isolation_level=None, timeout=PATIENCE_S, check_same_thread=False)
     await asyncio.to_thread(db.execute, "BEGIN IMMEDIATE")
     yield
@@ -70,19 +70,15 @@ async def locked(system: System, path: Path) -> AsyncIterator[None]:
 
 
 @asynccontextmanager
-async def full(system: System, path: Path) -> AsyncIterator[None]:
-    """No file of the process role may grow, as on a disk without room."""
+async def full(system: System, path: Path, disk: SmallDisk) -> AsyncIterator[None]:
     assert system.serve is not None
-    pid = await system.serve.pid_when_running("process")
-    _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
-    resource.prlimit(pid, resource.RLIMIT_FSIZE, (4_096, hard))
+    disk.fill([await system.serve.pid_when_running("process")])
     yield
-    if system.serve.pid_of("process") == pid:
-        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+    disk.empty()
 
 
 @asynccontextmanager
-async def removed(system: System, path: Path) -> AsyncIterator[None]:
+async def removed(system: System, path: Path, _: SmallDisk) -> AsyncIterator[None]:
     await system.kill()
     aside = path.with_name("aside.db")
     path.rename(aside)  # noqa: ASYNC240 - a moment, in a test
@@ -99,14 +95,18 @@ async def removed(system: System, path: Path) -> AsyncIterator[None]:
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("trouble", [damaged, read_only, locked, full, removed])
 async def test_receiving_goes_on_without_the_store(tmp_path: Path, trouble: Trouble) -> None:
-    if trouble is full and not hasattr(resource, "prlimit"):
-        pytest.skip("limits another process's files with prlimit")
-    async with System(tmp_path) as system:
+    path = tmp_path / "disk" / "state.db"
+    with SmallDisk(path.parent, 64) as disk:
+        await without_store(System(tmp_path, store_url=f"sqlite:///{path}"), path, trouble, disk)
+
+
+async def without_store(system: System, path: Path, trouble: Trouble, disk: SmallDisk) -> None:
+    async with system:
         await system.start()
         deliveries = traffic(system)
         sent = await system.send(islice(deliveries, 60))
         await system.settled()
-        async with trouble(system, tmp_path / "state.db"):
+        async with trouble(system, path, disk):
             for _ in range(3):
                 more = await system.send(islice(deliveries, 40))
                 assert not more.traffic.unexpected
