@@ -27,6 +27,7 @@ from destinations.delivery.transport import Call, NoAnswer, NotPublic, NotSent
 from destinations.delivery.verdict import ErrorClass, Verdict
 from stream.metrics import DeliveryMetrics
 from stream.store.contract import Transaction
+from stream.tracing import Tracer
 
 T = TypeVar("T")
 Rows = Sequence[OutboxRow]
@@ -68,6 +69,7 @@ class Dispatch:
     steady_ms: Callable[[], int]
     chance: Callable[[], float]
     metrics: DeliveryMetrics | None
+    tracer: Tracer | None
     paused: bool
     """The claim is a probe of a paused account."""
     refusals: Refusals = field(default_factory=Refusals)
@@ -149,6 +151,8 @@ class Dispatch:
         return judged, made
 
     def _measure(self, batch: Rows, verdicts: Sequence[Verdict], made: Sequence[Attempt]) -> None:
+        if self.tracer is not None:
+            self._trace(self.tracer, batch, made)
         if self.metrics is None:
             return
         kind, whole = self.destination.kind, len(verdicts) == 1
@@ -164,6 +168,19 @@ class Dispatch:
                 if verdict.kind is ErrorClass.SENT
             ],
         )
+
+    def _trace(self, tracer: Tracer, batch: Rows, made: Sequence[Attempt]) -> None:
+        each = list(made) * len(batch) if len(made) == 1 else made
+        for row, attempt_ in zip(batch, each, strict=True):
+            tracer.requested(
+                row.shop,
+                row.destination,
+                row.digest,
+                row.received_ms,
+                attempt_.at_ms,
+                attempt_.at_ms + attempt_.duration_ms,
+                attempt_.kind,
+            )
 
     async def _sent(self, batch: Rows, made: Attempt, *, whole: bool) -> None:
         self.failed = ""

@@ -30,6 +30,7 @@ from destinations.delivery.rows import AccountRow, OutboxRow
 from destinations.delivery.transport import Call
 from stream.metrics import AccountLabels, DeliveryMetrics
 from stream.store.contract import Store, StoreUnavailable, Transaction
+from stream.tracing import Tracer
 
 T = TypeVar("T")
 EARLY_S = 0.002
@@ -88,6 +89,7 @@ class OutboxSender:
         *,
         public_call: Call | None = None,
         metrics: DeliveryMetrics | None = None,
+        tracer: Tracer | None = None,
         tuning: Tuning | None = None,
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         steady_ms: Callable[[], int] = lambda: time.monotonic_ns() // 1_000_000,
@@ -101,6 +103,7 @@ class OutboxSender:
         moment on and never steps: this process measures its own waits by it.
         """
         self._store, self._call, self._metrics = store, call, metrics
+        self._tracer = tracer
         self._measure_ms: int | None = None
         self._public_call = public_call or call
         self._destinations = {(each.shop, each.name): each for each in destinations}
@@ -361,6 +364,7 @@ class OutboxSender:
             steady_ms=self._steady_ms,
             chance=self._chance,
             metrics=self._metrics,
+            tracer=self._tracer,
             paused=lane.account.paused_since_ms is not None,
             refusals=Refusals(refused_for(lane.account), bool(lane.account.refused_cause)),
         )

@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
-from time import perf_counter
+from time import perf_counter, time_ns
 
 import structlog
 from aiohttp import hdrs, web
@@ -23,6 +23,7 @@ from ingest.receiver.tally import Tally
 from ingest.shopify import webhooks as shopify
 from stream.metrics import ReceiverMetrics
 from stream.rate_limit import RateLimit
+from stream.tracing import Tracer
 
 _log = structlog.get_logger(__name__)
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -44,12 +45,15 @@ class Receiver:
         connections: ConnectionLimits = ConnectionLimits(),  # noqa: B008 - frozen
         pixel: PixelPosts | None = None,
         tally: Tally | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
         """`shops`: domain to webhook secrets, newest first. `clock`: Unix milliseconds. The caller
         closes `log`, after the server's clean-up. Raises ValueError for a shop without a secret."""
         self.ready = True
         self.take_from(shops, meta, pixel)
         self._clock = clock
+        self.tracer = tracer
+        """Records what was received; it may be set later."""
         self._accepted = Accepted(clock)
         self._limits, self._connections = limits, connections
         self._metrics = metrics
@@ -155,7 +159,7 @@ class Receiver:
         keep: Callable[[web.BaseRequest], bool],
         request: web.BaseRequest,
     ) -> web.StreamResponse:
-        started_s = perf_counter()
+        started_s, began_ns = perf_counter(), 0 if self.tracer is None else time_ns()
         body = await read_body(request, self._limits, self._in_flight, lambda: keep(request))
         if isinstance(body, Outcome):
             return self._refuse(sender, request, body)
@@ -177,6 +181,9 @@ class Receiver:
             outcome = delivery.outcome
         if outcome is not Outcome.ACCEPTED:
             self._report(sender, delivery, outcome)
+        if self.tracer is not None:
+            shop = delivery.record.headers["shop"]
+            self.tracer.received(shop, body, delivery.label, outcome.value, began_ns)
         return self._answer(request, sender, delivery.label, outcome)
 
     def _may_be_a_shops(self, request: web.BaseRequest) -> bool:

@@ -1,7 +1,9 @@
 """The sending side of the role `process`: destinations, HTTP sessions, the sender and its side
 tasks."""
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import ExitStack
 from functools import partial
 
 from prometheus_client import CollectorRegistry
@@ -13,6 +15,7 @@ from destinations.delivery.sender import OutboxSender
 from destinations.delivery.transport import aiohttp_call, client_session
 from destinations.registry import KINDS
 from orderwire.serve.accounts import accounts
+from orderwire.serve.tracing import tracing
 from orderwire.serve.zones import zones
 from orderwire.settings.program import Settings
 from stream.metrics import DeliveryMetrics
@@ -45,7 +48,14 @@ def completers(settings: Settings) -> Completers:
 class Sending:
     """Everything that sends. Created inside the event loop; `close` it at the end."""
 
-    def __init__(self, settings: Settings, store: Store, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        store: Store,
+        registry: CollectorRegistry,
+    ) -> None:
+        """Raises ConfigurationError where traces are wanted and cannot be made."""
+        self._tracing = ExitStack()
         ours, public = client_session(), client_session(public_only=True)
         self._sessions, self._store, self._call = (ours, public), store, aiohttp_call(ours)
         self._accounts = [(kind, accounts(settings, kind.name)) for kind in KINDS.values()]
@@ -55,6 +65,7 @@ class Sending:
             self._call,
             public_call=aiohttp_call(public, public_only=True),
             metrics=DeliveryMetrics(registry),
+            tracer=self._tracing.enter_context(tracing(settings, "process")),
         )
 
     def asides(self) -> dict[str, Callable[[], Awaitable[None]]]:
@@ -69,3 +80,4 @@ class Sending:
         """Close all connections."""
         for session in self._sessions:
             await session.close()
+        await asyncio.to_thread(self._tracing.close)

@@ -109,6 +109,10 @@ class Settings(BaseSettings):
     api: str = "127.0.0.1:8080"
     metrics: str = ""
     """Where the metrics of all roles of this `serve` are given without a token, if anywhere."""
+    otel_url: str = Field(
+        "", pattern=r"^(https?://\S+)?$", description="http://host:4318/v1/traces"
+    )
+    """Where traces go, by OTLP over HTTP; nowhere if empty."""
     api_tokens: SecretStr = SecretStr("")
     api_requests_per_s: float = Field(
         50, ge=0, le=100_000, description="a number from 0 (no limit) to 100000"

@@ -27,6 +27,7 @@ from orderwire.serve.heartbeat import Heartbeat, Identity, alive
 from orderwire.serve.live_settings import LiveSettings
 from orderwire.serve.open_files import connections, raise_limit
 from orderwire.serve.role_metrics import RoleMetrics, SpoolMetrics
+from orderwire.serve.tracing import tracing
 from orderwire.serve.zones import zones
 from orderwire.settings.destinations import META
 from orderwire.settings.program import ConfigurationError, Settings
@@ -82,7 +83,10 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
     await runner.setup()
     # The heartbeat is written once there is a store; the receiver never waits for it, nor
     # creates it.
-    with closing(PlainStore(settings.store_url.get_secret_value())) as store:
+    with (
+        closing(PlainStore(settings.store_url.get_secret_value())) as store,
+        tracing(settings, identity.role) as receiver.tracer,
+    ):
         spool = settings.spool if settings.on_kafka else None
         heartbeat = Heartbeat(
             store,

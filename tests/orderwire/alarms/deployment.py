@@ -156,7 +156,11 @@ class Deployment:
 
 @contextlib.asynccontextmanager
 async def deployment(
-    folder: Path, data: Path, monkeypatch: pytest.MonkeyPatch, graph_port: int
+    folder: Path,
+    data: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    graph_port: int,
+    more: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Deployment]:
     """Files of log and store in `data`; each alarm fires at its first look."""
     monkeypatch.setattr(watch, "LOOK_S", 0.2)
@@ -174,6 +178,7 @@ async def deployment(
         "ORDERWIRE_API": f"127.0.0.1:{free_port()}",
         "ORDERWIRE_PARK_MAX_RUN": "3",
         "SOCKETS": str(sockets),
+        **(more or {}),
     }
     made = Deployment(folder, environment, folder / "orderwire.toml")
     made.graph_port = graph_port
