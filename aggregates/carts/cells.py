@@ -9,7 +9,8 @@ from typing import Final
 
 from processors.checkouts.idle import DAY_MS, HOUR_MS, MINUTE_MS, age_bin, before, parsed, pauses
 from processors.checkouts.link import NEVER, LinkRow
-from processors.checkouts.state import CheckoutRow, value_bin
+from processors.checkouts.row import CheckoutRow
+from processors.checkouts.state import value_bin
 from processors.engine.processor import Counted, Projection
 from stream.store.contract import Cells, Key
 

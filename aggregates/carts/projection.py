@@ -6,7 +6,7 @@ from aggregates.carts import cells as cart_cells
 from aggregates.carts.cells import BEGUN, begun, cells
 from processors.checkouts.idle import HOUR_MS
 from processors.checkouts.link import LINKS
-from processors.checkouts.state import CHECKOUTS
+from processors.checkouts.row import CHECKOUTS
 from processors.engine.projection import Projection, of_cells
 from stream.store.contract import Transaction
 

@@ -18,7 +18,7 @@ from orderwire.serve.zones import zones
 from orderwire.settings.program import Settings
 from processors.audits.processor import Audits
 from processors.checkouts.processor import Checkouts
-from processors.checkouts.state import CHECKOUTS
+from processors.checkouts.row import CHECKOUTS
 from processors.engine.parking import ParkedProcessor
 from processors.engine.processor import Processor
 from processors.engine.projection import Projection

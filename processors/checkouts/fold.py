@@ -13,15 +13,8 @@ from processors.checkouts.link import (
     customer_subject,
     linked,
 )
-from processors.checkouts.state import (
-    CHECKOUTS,
-    RULE,
-    CheckoutRow,
-    folded,
-    links_of,
-    relinked,
-    settled,
-)
+from processors.checkouts.row import CHECKOUTS, RULE, CheckoutRow
+from processors.checkouts.state import folded, links_of, relinked, settled
 from processors.engine.projection import Change, ProjectionWork
 from processors.engine.statements import one_of
 from processors.shopify.checkouts import Cart, CheckoutDeleted, CheckoutEvent

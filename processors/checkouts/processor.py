@@ -8,7 +8,8 @@ from processors.checkouts.fold import fold
 from processors.checkouts.idle import BUCKET_MS
 from processors.checkouts.known_buyers import settle_links
 from processors.checkouts.link import LINKS
-from processors.checkouts.state import CHECKOUTS, EXPIRES_MS, KEPT_MS, RULE, CheckoutRow, settled
+from processors.checkouts.row import CHECKOUTS, RULE, CheckoutRow
+from processors.checkouts.state import EXPIRES_MS, KEPT_MS, settled
 from processors.engine.daily_pass import DailyPass
 from processors.engine.processor import Tick, in_shop
 from processors.engine.projection import Change, Projection, Projector, ticks_of_projections

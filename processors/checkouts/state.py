@@ -4,9 +4,7 @@ Each part of a row only grows in one direction or is replaced by something newer
 retries and any order of arrival end in the same row.
 """
 
-from collections.abc import Callable
-from operator import itemgetter
-from typing import Any, Final, NamedTuple
+from typing import Final
 
 from processors.checkouts.idle import BUCKET_MS, DAY_MS, MINUTE_MS, before, parsed, pauses, touched
 from processors.checkouts.link import (
@@ -17,126 +15,16 @@ from processors.checkouts.link import (
     earliest,
     order_time_ms,
 )
+from processors.checkouts.row import CLOSED, NOTHING_FOLLOWS, RULE, CheckoutRow, Following, blank
 from processors.orders.row import VOID
 from processors.shopify.checkouts import Checkout, CheckoutDeleted
 from processors.shopify.orders import Order
 from processors.shopify.tolerance import millis
-from stream.store.contract import Entities, Key
+from stream.store.contract import Key
 
 EXPIRES_MS: Final = 14 * DAY_MS
 ASSIST_MS: Final = 7 * DAY_MS
 KEPT_MS: Final = 90 * DAY_MS
-CLOSED: Final = -1
-"""`open_bucket` of a checkout that is not open."""
-
-
-class CheckoutRow(NamedTuple):
-    """Columns of `cart_checkout`. Times in Unix ms, -1 for never; money in minor units of
-    `currency`; no contact data in clear.
-
-    Five groups, each replaced as a whole: the newest snapshot; what only grows; the customer's
-    copy; the cart's copy; what follows.
-    """
-
-    shop: str
-    token: str
-
-    updated_us: int
-    """Version of the newest snapshot; -1 before any came."""
-    triggered: str
-    digest: str
-    cart_token: str
-    customer: str
-    """`cart_link.customer_subject`; "" where nobody is known."""
-    contact: int
-    """1 where an email address or phone number was given."""
-    currency: str
-    shop_currency: str
-    """The shop's own, in which a foreign buyer's checkout has no amount."""
-    value: int
-    recovery_url: str
-    value_bin: int
-
-    created_ms: int
-    """Before any snapshot: the first time of what is known instead."""
-    runs: str
-    completed_ms: int
-    deleted: int
-    order_ms: int
-    order_version: str
-    revenue: int
-    """What its order is worth, minor units of `revenue_currency`; -1 while no order is known."""
-    revenue_currency: str
-
-    first_order_ms: int
-    customer_orders: str
-
-    cart_order_ms: int
-    cart_orders: str
-    cart_deleted_ms: int
-
-    after_minutes: int
-    """T, by which this row was settled and is counted."""
-    settled_by: int
-    """The version of the rule (`RULE`) by which it was settled."""
-    state: str
-    idled: int
-    """The longest it ever lay idle, while open before the last touch: 0 less than 10 minutes, 1
-    less than T, 2 at least T."""
-    closed_ms: int
-    last_ms: int
-    """The last touch that counts."""
-    open_bucket: int
-    """`last_ms` in 10-minute buckets while open, else -1: ageing writes nothing."""
-    is_returning: int
-
-
-def _group(first: str, last: str) -> Callable[[CheckoutRow], tuple[Any, ...]]:
-    return itemgetter(slice(CheckoutRow._fields.index(first), CheckoutRow._fields.index(last) + 1))
-
-
-VERSION: Final = _group("updated_us", "digest")
-SNAPSHOT: Final = _group("updated_us", "value_bin")
-ORDERED: Final = _group("deleted", "revenue_currency")
-OF_CUSTOMER: Final = _group("first_order_ms", "customer_orders")
-OF_CART: Final = _group("cart_order_ms", "cart_deleted_ms")
-COPIES: Final = _group("first_order_ms", "cart_deleted_ms")
-BEFORE_COPIES: Final = _group("shop", "revenue_currency")
-KNOWN: Final = _group("shop", "cart_deleted_ms")
-FOLLOWS: Final = _group("after_minutes", "is_returning")
-NO_CUSTOMER: Final = (NEVER, "")
-NO_CART: Final = (NEVER, "", NEVER)
-RULE: Final = 1
-"""Raised with every change of `settled` that gives other states for the same row: rows that were
-settled by another version are settled anew after the next start, and their cells follow."""
-NOTHING_FOLLOWS: Final = ("", 0, NEVER, NEVER, CLOSED, 0)
-
-
-CHECKOUTS: Final = Entities("cart_checkout", CheckoutRow, 2)
-
-
-def blank(
-    shop: str,
-    token: str,
-    created_ms: int,
-    after_minutes: int = 0,
-    *,
-    order_ms: int = NEVER,
-    order_version: str = "",
-    revenue: int = -1,
-    revenue_currency: str = "",
-) -> CheckoutRow:
-    """A checkout of which only the token is known, and its order; it is settled by this
-    `after_minutes`."""
-    snapshot = (-1, "", "", "", "", 0, "", "", 0, "", 0)
-    runs, completed_ms, deleted = "", NEVER, 0
-    # fmt: off
-    return CheckoutRow._make((
-        shop, token, *snapshot,
-        created_ms, runs, completed_ms, deleted, order_ms, order_version, revenue, revenue_currency,
-        *NO_CUSTOMER, *NO_CART, after_minutes, RULE, *NOTHING_FOLLOWS,
-    ))
-    # fmt: on
 
 
 def value_bin(value: int) -> int:
@@ -203,27 +91,31 @@ def _snapshot(row: CheckoutRow | None, event: Checkout) -> CheckoutRow:
     runs = touched(row.runs, created_ms, version.updated_us // 1000)
     if row.updated_us >= 0:
         created_ms = min(row.created_ms, created_ms)
-    grown = (created_ms, runs, earliest(row.completed_ms, completed_ms), *ORDERED(row))
-    if version <= VERSION(row):
-        return CheckoutRow._make(
-            (row.shop, row.token, *SNAPSHOT(row), *grown, *COPIES(row), *FOLLOWS(row))
-        )
-    customer, cart_token, value = (
-        customer_subject(event.customer_id, event.email),
-        event.cart_token or "",
-        max(0, event.total),
+    row = row._replace(
+        created_ms=created_ms, runs=runs, completed_ms=earliest(row.completed_ms, completed_ms)
     )
-    of_customer = OF_CUSTOMER(row) if customer == row.customer else NO_CUSTOMER
-    of_cart = OF_CART(row) if cart_token == row.cart_token else NO_CART
-    # fmt: off
-    return CheckoutRow._make((
-        row.shop, row.token,
-        *version, cart_token, customer, int(event.has_contact),
-        event.currency, event.shop_currency or event.currency,
-        value, event.recovery_url or "", value_bin(value),
-        *grown, *of_customer, *of_cart, *FOLLOWS(row),
-    ))
-    # fmt: on
+    if version <= (row.updated_us, row.triggered, row.digest):
+        return row
+    customer = customer_subject(event.customer_id, event.email)
+    cart_token = event.cart_token or ""
+    if customer != row.customer:
+        row = row._replace(first_order_ms=NEVER, customer_orders="")
+    if cart_token != row.cart_token:
+        row = row._replace(cart_order_ms=NEVER, cart_orders="", cart_deleted_ms=NEVER)
+    value = max(0, event.total)
+    return row._replace(
+        updated_us=version.updated_us,
+        triggered=version.triggered,
+        digest=version.digest,
+        cart_token=cart_token,
+        customer=customer,
+        contact=int(event.has_contact),
+        currency=event.currency,
+        shop_currency=event.shop_currency or event.currency,
+        value=value,
+        recovery_url=event.recovery_url or "",
+        value_bin=value_bin(value),
+    )
 
 
 def relinked(row: CheckoutRow, customer: LinkRow | None, cart: LinkRow | None) -> CheckoutRow:
@@ -233,19 +125,18 @@ def relinked(row: CheckoutRow, customer: LinkRow | None, cart: LinkRow | None) -
     """
     if customer is None and cart is None and not (row.customer_orders or row.cart_orders):
         return row
-    of_customer, of_cart = OF_CUSTOMER(row), OF_CART(row)
-    first_order_ms, customer_orders = (
-        of_customer if customer is None else (customer.first_order_ms, customer.orders)
-    )
-    cart_order_ms, cart_orders, deleted_ms = (
-        of_cart if cart is None else (cart.first_order_ms, cart.orders, cart.deleted_ms)
-    )
+    new = row
+    if customer is not None:
+        new = new._replace(first_order_ms=customer.first_order_ms, customer_orders=customer.orders)
+    if cart is not None:
+        new = new._replace(
+            cart_order_ms=cart.first_order_ms,
+            cart_orders=cart.orders,
+            cart_deleted_ms=cart.deleted_ms,
+        )
     if row.completed_ms != NEVER or row.order_ms != NEVER:
-        customer_orders = cart_orders = ""
-    copied = first_order_ms, customer_orders, cart_order_ms, cart_orders, deleted_ms
-    if copied == (*of_customer, *of_cart):
-        return row
-    return CheckoutRow._make((*BEFORE_COPIES(row), *copied, *FOLLOWS(row)))
+        new = new._replace(customer_orders="", cart_orders="")
+    return row if new == row else new
 
 
 def links_of(row: CheckoutRow) -> tuple[Key, Key]:
@@ -272,14 +163,20 @@ def settled(row: CheckoutRow, now_ms: int, after_minutes: int) -> CheckoutRow:
     (`orders_count` left their payload in 2025-01).
     """
     follows = _follows(row, now_ms, after_minutes) if row.updated_us >= 0 else NOTHING_FOLLOWS
-    if FOLLOWS(row) == (after_minutes, RULE, *follows):
-        return row
-    return CheckoutRow._make((*KNOWN(row), after_minutes, RULE, *follows))
+    new = row._replace(
+        after_minutes=after_minutes,
+        settled_by=RULE,
+        state=follows.state,
+        idled=follows.idled,
+        closed_ms=follows.closed_ms,
+        last_ms=follows.last_ms,
+        open_bucket=follows.open_bucket,
+        is_returning=follows.is_returning,
+    )
+    return row if new == row else new
 
 
-def _follows(
-    row: CheckoutRow, now_ms: int, after_minutes: int
-) -> tuple[str, int, int, int, int, int]:
+def _follows(row: CheckoutRow, now_ms: int, after_minutes: int) -> Following:
     after_ms = after_minutes * MINUTE_MS
     completed_ms = earliest(earliest(row.completed_ms, row.order_ms), row.cart_order_ms)
     runs = parsed(row.runs) if completed_ms == NEVER else before(row.runs, completed_ms)
@@ -299,13 +196,13 @@ def _follows(
     else:
         state, bucket = "open", last_ms // BUCKET_MS
     idled = 2 if longest_ms >= after_ms else int(longest_ms >= BUCKET_MS)
-    return (
-        state,
-        idled,
-        closed_ms,
-        last_ms,
-        bucket,
-        int(NEVER < row.first_order_ms < row.created_ms),
+    return Following(
+        state=state,
+        idled=idled,
+        closed_ms=closed_ms,
+        last_ms=last_ms,
+        open_bucket=bucket,
+        is_returning=int(NEVER < row.first_order_ms < row.created_ms),
     )
 
 

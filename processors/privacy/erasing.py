@@ -7,7 +7,7 @@ from typing import Any
 
 from processors.checkouts.known_buyers import KNOWN_BUYERS, forget, key_of, load_links
 from processors.checkouts.link import LINKS, LinkRow
-from processors.checkouts.state import CHECKOUTS, CheckoutRow
+from processors.checkouts.row import CHECKOUTS, CheckoutRow
 from processors.engine.projection import Change, Projection, Projector
 from processors.orders.row import ORDERS, SETTLED, OrderRow
 from processors.orders.shop import SHOPS

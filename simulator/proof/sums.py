@@ -16,7 +16,7 @@ from aggregates.registry import AGGREGATES, projections
 from destinations.delivery import rows as outbox
 from destinations.meta import contacts
 from processors.checkouts.link import LINKS
-from processors.checkouts.state import CHECKOUTS
+from processors.checkouts.row import CHECKOUTS
 from processors.engine import parking
 from processors.engine.processor import Counted, Processor
 from processors.engine.projection import scopes_of, shop_of

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from aggregates.carts import projection as carts
 from processors.checkouts.link import LINKS
-from processors.checkouts.state import CHECKOUTS, CLOSED, RULE
+from processors.checkouts.row import CHECKOUTS, CLOSED, RULE
 from processors.engine.projection import Change, Projector
 from stream.store.contract import Key, Transaction
 from stream.store.sql.store import SqlStore, SqlTransaction

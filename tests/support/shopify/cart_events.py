@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aggregates.carts import cells as cart_cells
 from aggregates.carts.cells import BEGUN, begun, cells
 from processors.checkouts.link import LINKS, LinkRow
-from processors.checkouts.state import CHECKOUTS, CheckoutRow
+from processors.checkouts.row import CHECKOUTS, CheckoutRow
 from processors.shopify.checkouts import Cart, Checkout, CheckoutDeleted
 from processors.shopify.orders import Order
 from processors.shopify.version import Version
