@@ -36,8 +36,10 @@ from query.status.schema import (
     MissedStatus,
     ProjectionStatus,
     RefetchStatus,
+    StatementStatus,
     StoppedShopStatus,
 )
+from query.status.statements import read_statements
 from query.status.stopped_shops import read_stopped_shops
 from stream.log.contract import Log
 from stream.log.spool import SpoolState, read_state
@@ -86,6 +88,7 @@ class StoreState(NamedTuple):
     refetch: list[RefetchStatus]
     deliveries: list[DeliveryStatus]
     missed: list[MissedStatus]
+    statements: list[StatementStatus]
     alarms: list[AlarmStatus]
     filtered: list[Filtered]
     accounts: dict[str, dict[str, Json]]
@@ -112,6 +115,7 @@ def read(settings: Settings, store: Store, now_ms: int) -> StoreState:
             read_refetch(snapshot, None),
             read_deliveries(snapshot, None, zones(settings), now_ms),
             read_missed(snapshot, None, now_ms),
+            read_statements(snapshot, None, now_ms // 86_400_000),
             read_alarms(snapshot, None, now_ms),
             _filtered(snapshot),
             {
@@ -173,6 +177,7 @@ async def standing(settings: Settings, log: Log, store: Store) -> Json:
             kept.refetch,
             kept.deliveries,
             kept.missed,
+            kept.statements,
             kept.alarms,
         )
     )

@@ -49,9 +49,11 @@ from query.status.schema import (
     ProjectionStatus,
     Readiness,
     RefetchStatus,
+    StatementStatus,
     Status,
     StoppedShopStatus,
 )
+from query.status.statements import read_statements
 from query.status.stopped_shops import read_stopped_shops
 from stream.exposition import CONTENT_TYPE, merged
 from stream.store.contract import Position, Reading
@@ -125,6 +127,7 @@ async def status(asked: Asked) -> Json:
         list[RefetchStatus],
         list[DeliveryStatus],
         list[MissedStatus],
+        list[StatementStatus],
         list[AlarmStatus],
         int,
     ]:
@@ -140,6 +143,7 @@ async def status(asked: Asked) -> Json:
                 read_refetch(snapshot, shops),
                 read_deliveries(snapshot, shops, zones, asked.now_ms),
                 read_missed(snapshot, shops, asked.now_ms),
+                read_statements(snapshot, shops, _day(snapshot, asked)),
                 read_alarms(snapshot, shops, asked.now_ms),
                 _day(snapshot, asked),
             )
@@ -163,6 +167,7 @@ async def status(asked: Asked) -> Json:
         refetch,
         deliveries,
         missed,
+        statements,
         alarms,
         day,
     ) = await asyncio.to_thread(read)
@@ -190,6 +195,7 @@ async def status(asked: Asked) -> Json:
             refetch,
             deliveries,
             missed,
+            statements,
             alarms,
         ),
     )

@@ -21,6 +21,7 @@ from query.status.schema import (
     RefetchStatus,
     RoleStatus,
     SpoolStatus,
+    StatementStatus,
     Status,
     StoppedShopStatus,
 )
@@ -189,6 +190,7 @@ def status_answer(
     refetch: list[RefetchStatus],
     deliveries: list[DeliveryStatus],
     missed: list[MissedStatus],
+    statements: list[StatementStatus],
     alarms: list[AlarmStatus],
 ) -> Status:
     """The answer without `shop` and `as_of`."""
@@ -217,6 +219,7 @@ def status_answer(
         refetch=refetch,
         deliveries=deliveries,
         missed_by_webhook=missed,
+        statements=statements,
         alarms=alarms,
         spool=spool(roles),
         parked=ParkedStatus(records=sum(parked.values()), by_reason=dict(parked)),

@@ -302,6 +302,16 @@ class MissedStatus(Struct, frozen=True, kw_only=True):
     orders: Annotated[int, Meta(description="How many.", examples=[2])]
 
 
+class StatementStatus(Struct, frozen=True, kw_only=True):
+    """The newest past day of which Shopify was asked for its orders."""
+
+    shop: Annotated[str, Meta(description="The shop.", examples=["example.myshopify.com"])]
+    day: Annotated[str, Meta(description="The shop's day.", examples=["2026-11-21"])]
+    read_at: Annotated[
+        str, Meta(description="When Shopify was asked.", examples=["2026-11-22T00:10:00.000Z"])
+    ]
+
+
 class RefetchStatus(Struct, frozen=True, kw_only=True):
     """A shop's orders and refunds that Shopify Events named and did not bring whole."""
 
@@ -391,6 +401,10 @@ class Status(Struct, frozen=True, kw_only=True):
     missed_by_webhook: Annotated[
         list[MissedStatus],
         Meta(description="What reconcile found in the last 48 hours, of the shops asked about."),
+    ]
+    statements: Annotated[
+        list[StatementStatus],
+        Meta(description="The day that GET /v1/statement knows, of the shops asked about."),
     ]
     refetch: Annotated[
         list[RefetchStatus],

@@ -36,8 +36,6 @@ export async function ask(path, query = {}, options = {}) {
 const paths = new Set(main.dataset.paths.split(" "));
 ask.has = (path) => paths.has(path);
 
-const waiting = new Map();
-
 async function refresh(name) {
   const panel = document.getElementById(name);
   try {
@@ -49,19 +47,19 @@ async function refresh(name) {
   }
 }
 
-function soon(name) {
-  if (waiting.has(name)) return;
-  waiting.set(name, setTimeout(async () => {
-    await refresh(name);
-    waiting.delete(name);
+// At once after a quiet second; what changes meanwhile is shown when that is over.
+async function soon(name) {
+  if (busy.has(name)) return stale.add(name);
+  busy.add(name);
+  await refresh(name);
+  setTimeout(() => {
+    busy.delete(name);
     if (stale.delete(name)) soon(name);
-  }, EVERY_MS));
+  }, EVERY_MS);
 }
 
-const stale = new Set();
-function changed() {
-  for (const name of Object.keys(PANELS)) waiting.has(name) ? stale.add(name) : soon(name);
-}
+const busy = new Set(), stale = new Set();
+const changed = () => Object.keys(PANELS).forEach(soon);
 
 listen(shop, {
   live(live) {
@@ -80,7 +78,7 @@ listen(shop, {
   },
 });
 
-period.addEventListener("change", () => Object.keys(PANELS).forEach(refresh));
+period.addEventListener("change", changed);
 document.getElementById("shop")?.addEventListener("change", (event) => event.target.form.submit());
-Object.keys(PANELS).forEach(refresh);
-setInterval(() => { if (!document.hidden) Object.keys(PANELS).forEach(refresh); }, SLOW_MS);
+changed();
+setInterval(() => { if (!document.hidden) changed(); }, SLOW_MS);

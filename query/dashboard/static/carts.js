@@ -1,7 +1,7 @@
 // Carts: what became of checkouts, what comes back when, and what open ones are still worth.
 
 import { columns, element, figures, fill, note, table } from "./dom.js";
-import { accent, chart, show } from "./charts.js";
+import { accent, chart, show, soft } from "./charts.js";
 import { count, duration, money, percent, words } from "./format.js";
 
 let place = null;
@@ -45,7 +45,7 @@ export function render(panel, { carts, open }) {
   );
   if (curve.length > 1) {
     show(place, [{
-      type: "scatter", mode: "lines", x: curve.map((point) => point.hours), y: curve.map((point) => point.share), fill: "tozeroy",
+      type: "scatter", mode: "lines", x: curve.map((point) => point.hours), y: curve.map((point) => point.share), fill: "tozeroy", fillcolor: soft(),
       line: { color: accent() }, hovertemplate: "within %{x:.0f} h: %{y:.1%}<extra></extra>",
     }], { xaxis: { title: { text: "hours" }, nticks: 8 }, yaxis: { tickformat: ".0%", nticks: 5 } });
   }

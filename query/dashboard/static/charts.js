@@ -51,3 +51,4 @@ async function draw(place) {
 }
 
 export const accent = () => getComputedStyle(document.documentElement).getPropertyValue("--accent").trim();
+export const soft = () => `rgba(${getComputedStyle(document.documentElement).getPropertyValue("--heat").trim()}, .14)`;

@@ -11,16 +11,22 @@ export function element(tag, attributes = {}, ...children) {
   return made;
 }
 
+// Numbers with their name and what to compare them with: [name, value, note, tone].
 export function figures(...pairs) {
   return element("dl", { class: "figures" }, pairs.filter(Boolean).map(([name, value, note, tone]) =>
     element("div", {}, element("dt", {}, name), element("dd", { class: tone }, value, note ? element("small", {}, note) : null))));
 }
 
+// Text in which `…` marks what is typed somewhere.
+const marked = (text) => text.split("`").map((part, at) => (at % 2 ? element("code", {}, part) : part)).filter((part) => part !== "");
+
 export function table(caption, columns, rows) {
   const head = columns.map((column) => element("th", { scope: "col", class: column.number ? "number" : null }, column.name));
   const body = rows.map((row) => element("tr", {}, columns.map((column, place) => {
     const value = column.of(row);
-    return element(place ? "td" : "th", { scope: place ? null : "row", class: column.number ? "number" : column.wide ? "wide" : null }, value ?? "–");
+    const share = column.heat?.(row);
+    const classes = [column.number && "number", column.wide && "wide", column.tone?.(row), share == null ? null : `h${Math.min(4, Math.floor(share * 10))}`];
+    return element(place ? "td" : "th", { scope: place ? null : "row", class: classes.filter(Boolean).join(" ") || null }, value ?? "–");
   })));
   // Wide tables scroll by themselves, also by keyboard.
   return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
@@ -28,17 +34,19 @@ export function table(caption, columns, rows) {
 }
 
 export function columns(...parts) {
-  return element("div", { class: "columns" }, parts);
+  return element("div", { class: "columns" }, parts.flat());
 }
 
 export function note(text, tone = "quiet") {
-  return text ? element("p", { class: tone }, text) : null;
+  return text ? element("p", { class: tone }, marked(text)) : null;
 }
 
 export function fill(panel, ...children) {
   const content = panel.querySelector(".content");
   const focused = content.contains(document.activeElement) ? document.activeElement.dataset.key : null;
+  const scrolled = [...content.querySelectorAll(".scroll")].map((each) => each.scrollLeft);
   content.replaceChildren(...children.flat().filter((child) => child != null));
+  content.querySelectorAll(".scroll").forEach((each, at) => { each.scrollLeft = scrolled[at] ?? 0; });
   if (focused) content.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
   panel.setAttribute("aria-busy", "false");
 }

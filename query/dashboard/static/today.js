@@ -1,8 +1,8 @@
 // Today against the same weekday a week ago, and the newest orders.
 
-import { columns, element, figures, fill, note, table } from "./dom.js";
+import { element, figures, fill, note, table } from "./dom.js";
 import { accent, chart, show } from "./charts.js";
-import { clock, count, day, money, percent, words } from "./format.js";
+import { clock, count, money, words } from "./format.js";
 
 const DAY_MS = 86400000;
 const text = (date) => date.toISOString().slice(0, 10);
@@ -29,7 +29,7 @@ export function render(panel, { days, today, week }, state) {
       ? figures(
           ["Revenue", money(now.revenue), against((each) => money(each.revenue, { brief: true })), "large"],
           ["Orders", count(now.orders), against((each) => count(each.orders)), "large"],
-          ["Value sent to Meta", money(now.value_sent), sentShare(now)],
+          ["Value sent to Meta", money(now.value_sent), sentBeside(now)],
           ["New customers", count(now.new_customers), against((each) => count(each.new_customers))],
           ["Returning", money(now.returning_revenue), against((each) => money(each.returning_revenue, { brief: true }))],
           now.spend ? ["Ad spend", money(now.spend), now.roas == null ? null : `ROAS ${now.roas.toFixed(2)}`] : null,
@@ -54,9 +54,7 @@ export function render(panel, { days, today, week }, state) {
   }
 }
 
-// What Meta was sent of what the shop has sold; the rest is history, tests, or without consent.
-function sentShare(now) {
-  const revenue = Number(now.revenue?.amount ?? 0);
-  if (now.sent == null) return null;
-  return revenue ? `${percent(Number(now.value_sent.amount) / revenue)} of Shopify's, ${count(now.sent)} events` : `${count(now.sent)} events`;
+// Beside it what the shop has now: cancelled orders were sent, and count no longer.
+function sentBeside(now) {
+  return now.sent == null ? null : `${count(now.sent)} events; Shopify has ${money(now.revenue)}`;
 }

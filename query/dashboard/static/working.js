@@ -4,12 +4,9 @@ import { columns, element, figures, fill, note, table } from "./dom.js";
 import { ago, count, day, duration, money, words } from "./format.js";
 
 export async function load(ask) {
-  const [status, destinations, statement] = await Promise.all([
-    ask("/v1/status"),
-    ask("/v1/destinations"),
-    ask.has("/v1/statement") ? ask.known("/v1/statement") : null,
-  ]);
-  return { status, destinations, statement };
+  const [status, destinations] = await Promise.all([ask("/v1/status"), ask("/v1/destinations")]);
+  const read = ask.has("/v1/statement") ? status.statements?.[0] : null;
+  return { status, destinations, statement: read ? await ask("/v1/statement", { day: read.day }) : null };
 }
 
 export function render(panel, { status, destinations, statement }, state, { ask, again }) {
@@ -58,8 +55,7 @@ export function render(panel, { status, destinations, statement }, state, { ask,
 
 // Every order that Shopify has of yesterday is somewhere.
 function adds(statement) {
-  if (!statement) return null;
-  if (statement.problem) return note(`Yesterday's statement: ${statement.problem.next_step}.`);
+  if (!statement) return note("Whether every order arrived is known once Shopify was asked: set `SHOPIFY_ADMIN_TOKEN`, or run `orderwire reconcile --statement DAY`.");
   const sum = (part) => statement.items.reduce((total, each) => total + each[part].orders, 0);
   const skipped = statement.items.reduce((total, each) => total + Object.values(each.skipped).reduce((all, part) => all + part.orders, 0), 0);
   const missing = sum("missing"), dead = sum("dead"), waiting = sum("waiting"), maybe = sum("maybe_accepted");
