@@ -105,6 +105,15 @@ def _show(answer: Mapping[str, Any]) -> None:
         for p in answer["processors"]
     ]
     show("Processors", ("name", "topic", "lag", "oldest s", "records", "stopped because"), rows)
+    if answer["alarms"]:
+        show(
+            "Alarms",
+            ("alarm", "shop", "state", "since", "cause"),
+            [
+                (a["alarm"], a["shop"] or "", a["state"], a["since"], a["cause"] or "")
+                for a in answer["alarms"]
+            ],
+        )
     if answer["stopped_shops"]:
         show(
             "Shops that a processor has stopped for",

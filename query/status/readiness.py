@@ -96,7 +96,8 @@ def _processors(
         yield f"processor {name} stopped: {reason}"
     for role in roles:
         if role.alive and (refusing := role.details.get("refusing")):
-            yield f"role {role.role} ({role.instance}) refuses deliveries: {refusing}"
+            why = _in_our_words(refusing)
+            yield f"role {role.role} ({role.instance}) refuses deliveries: {why}"
     feeds = [feed for feed in services.settings.processors if feed.processor not in gone]
     still = services.standing.reasons(feeds, positions, spans, now_ms)
     if services.standing.nobody_folds(roles, now_ms) and beating:

@@ -210,6 +210,17 @@ async def test_a_part_of_a_role_that_is_no_processor_is_a_note(
         assert "retention stopped: KeyError" in (await api.answer("/readyz"))["notes"]
 
 
+async def test_a_receiver_that_refuses_makes_it_unready_in_words_that_anybody_may_read(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    beat(store, "receive", refusing="log /secret/place/log.db: the disk is full")
+    async with serving(store, log) as api:
+        await api.answer("/v1/rfm")
+        assert (await api.answer("/readyz", status=503))["reasons"] == [
+            "role receive (receive) refuses deliveries: its disk is full"
+        ]
+
+
 async def test_a_spool_that_cannot_be_read_is_reported(store: SqlStore, log: SqliteLog) -> None:
     beat(store, "receive", spool={"error": "spool data/spool.db: file is not a database"})
     async with serving(store, log) as api:

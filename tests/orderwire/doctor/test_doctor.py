@@ -289,6 +289,36 @@ async def test_stopped_processors_paused_pixels_and_parked_records_show(
     )
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+async def test_roles_that_fell_silent_refuse_or_go_by_older_settings_are_to_be_fixed(
+    shop_settings: Settings, store: SqlStore
+) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    roles = (
+        ("process", "gone:1", now_ms - 60_000, "{}"),
+        ("query", "gone:2", now_ms - 60_000, "{}"),
+        ("query", "here:2", now_ms, '{"settings_error": "expected a key"}'),
+        ("receive", "here:3", now_ms, '{"refusing": "log.db: the disk is full"}'),
+    )
+    with store.begin() as transaction:
+        for role, instance, beat_ms, details in roles:
+            transaction.execute(
+                "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details,"
+                " metrics) VALUES (:role, :instance, 1, 1, 0, :beat_ms, :details, '')",
+                role=role,
+                instance=instance,
+                beat_ms=beat_ms,
+                details=details,
+            )
+    code, lines = await doctor("--offline")
+    found = [line for line in lines if line.startswith("fix")]
+    assert code == 1
+    assert len(found) == 3
+    assert found[0].startswith("fix   roles: process (gone:1) has not reported since")
+    assert found[1] == "fix   receiver: here:3 refuses deliveries: log.db: the disk is full"
+    assert found[2] == "fix   settings: role query goes by older ones: expected a key"
+
+
 async def test_a_log_that_is_no_log_is_to_be_fixed_and_left_unchanged(
     shop_settings: Settings, tmp_path: Path
 ) -> None:
