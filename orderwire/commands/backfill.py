@@ -128,7 +128,7 @@ def _say(plan: "Plan", days: int) -> None:
 def _from_file(settings: "Settings", shop: "ShopSettings", file: Path, partial: bool) -> None:
     from orderwire.operation.admin_work import rated_progress, with_log
     from orderwire.operation.order_import import SHOWN, look, take
-    from orderwire.operation.output import Refused
+    from orderwire.operation.refused import Refused
     from orderwire.serve.connections import open_store
 
     found = look(file)

@@ -86,7 +86,7 @@ async def _migrate(
     force: bool,
 ) -> None:
     from orderwire.operation.existing import NothingThere, store_revision
-    from orderwire.operation.output import Refused
+    from orderwire.operation.refused import Refused
     from stream.log.contract import LogError
     from stream.store.sql.store import SqlStore
 
@@ -122,7 +122,7 @@ async def _migrate(
 
 
 def _refuse_alive(store: "SqlStore", which: str, roles: tuple[str, ...]) -> None:
-    from orderwire.operation.output import Refused
+    from orderwire.operation.refused import Refused
     from orderwire.operation.standing import ROLE_SILENT_MS
     from query.status.answer import read_roles
 

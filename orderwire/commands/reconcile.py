@@ -136,7 +136,7 @@ def _statement(
     import time
 
     from orderwire.operation.existing import open_existing_log
-    from orderwire.operation.output import Refused
+    from orderwire.operation.refused import Refused
     from orderwire.operation.standing import feeds
     from orderwire.serve.admin import admin_client
     from orderwire.serve.connections import open_store

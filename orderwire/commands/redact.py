@@ -56,7 +56,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _request(shop: str, customer: str, order: str, *, everybody: bool) -> "Request":
-    from orderwire.operation.output import Refused
+    from orderwire.operation.refused import Refused
     from processors.privacy.request import Request
     from processors.privacy.rows import CUSTOMER, SHOP
     from processors.shopify.tolerance import identifier
@@ -88,7 +88,7 @@ def _show(store: "Store", asked: "Request") -> None:
 async def _redact(settings: "Settings", store: "Store", asked: "Request") -> None:
     import secrets
 
-    from orderwire.operation.output import Refused
+    from orderwire.operation.refused import Refused
     from orderwire.serve.redacting import Redacting
     from processors.privacy.processor import note
 

@@ -225,7 +225,7 @@ async def _rewind(
     topic: str, since: str, processor: str | None, partition: int | None, dry_run: bool
 ) -> None:
     from orderwire.operation.existing import open_existing_log, open_existing_store
-    from orderwire.operation.output import Refused
+    from orderwire.operation.refused import Refused
     from orderwire.operation.rewind import rewind, targets
     from orderwire.operation.standing import feeds
     from orderwire.settings.program import Settings

@@ -63,7 +63,7 @@ def _run(url: str, shop: str, *, dry_run: bool, toml: bool, by_hand: bool, remov
     from ingest.shopify.admin.by_hand import by_hand as steps
     from orderwire.operation import subscribing
     from orderwire.operation.one_shop import one_shop
-    from orderwire.operation.output import Refused
+    from orderwire.operation.refused import Refused
     from orderwire.operation.wanted_subscriptions import wanted
     from orderwire.serve.admin import admin_client
     from orderwire.serve.connections import open_store

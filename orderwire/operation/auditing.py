@@ -4,7 +4,7 @@ import time
 import uuid
 
 from orderwire.operation.existing import open_existing_store
-from orderwire.operation.output import Refused
+from orderwire.operation.refused import Refused
 from orderwire.serve.audits.job import carry_out
 from orderwire.serve.schedule.job import Turn
 from orderwire.settings.program import Settings

@@ -4,9 +4,9 @@ twice."""
 from collections import Counter
 from collections.abc import Collection, Mapping
 
-from orderwire.operation.output import Refused
 from orderwire.operation.parked_replay import last_states
 from orderwire.operation.reading_topics import Progress, entries_of, silent
+from orderwire.operation.refused import Refused
 from processors.engine.feed import Feed, feed_of
 from processors.engine.parking import ParkedProcessor
 from processors.engine.stops import first_needed

@@ -1,6 +1,6 @@
 """Chooses the shop that a command works on."""
 
-from orderwire.operation.output import Refused
+from orderwire.operation.refused import Refused
 from orderwire.settings.program import Settings, ShopSettings
 from orderwire.settings.sources import shop_domain
 

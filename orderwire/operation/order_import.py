@@ -14,7 +14,7 @@ from ingest.shopify.order_file import (
     json_orders,
     records,
 )
-from orderwire.operation.output import Refused
+from orderwire.operation.refused import Refused
 from stream.record import Record
 
 BATCH = 500

@@ -14,13 +14,10 @@ from rich.table import Table
 
 from ingest.shopify.admin.errors import AdminError
 from orderwire.operation.existing import NothingThere
+from orderwire.operation.refused import Refused as Refused
 from orderwire.settings.program import ConfigurationError
 from stream.log.contract import LogError
 from stream.store.contract import StoreError
-
-
-class Refused(Exception):
-    """The command refuses; the message says why and what to do instead."""
 
 
 @contextmanager

@@ -15,7 +15,7 @@ import msgspec
 from destinations.delivery.protocol import Context
 from destinations.delivery.rows import OUTBOX, OutboxRow
 from destinations.registry import KINDS
-from orderwire.operation.output import Refused
+from orderwire.operation.refused import Refused
 from orderwire.serve.sending import outbox_processor
 from orderwire.serve.zones import zones
 from orderwire.settings.program import Settings, ShopSettings

@@ -9,7 +9,7 @@ was folded before; it adds what was missed.
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from orderwire.operation.output import Refused
+from orderwire.operation.refused import Refused
 from processors.engine import read_topics
 from stream.log.contract import Span
 from stream.store.contract import Fenced, Move, Store

@@ -9,7 +9,7 @@ from pathlib import Path
 from ingest.spend.campaign_day import Rates, row
 from ingest.spend.file import BadLine, NotASpendFile, Options, Report, read
 from ingest.spend.record import Row, spend_record
-from orderwire.operation.output import Refused
+from orderwire.operation.refused import Refused
 from orderwire.serve.connections import open_log
 from orderwire.settings.numbers import parse_rates
 from orderwire.settings.program import Settings, ShopSettings

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from orderwire.operation.output import Refused
+from orderwire.operation.refused import Refused
 from stream.store.contract import Entities, Reading, Store, Transaction
 
 ITS_OWN = frozenset({"alembic_version", "revisions", "cell_changes", "cell_changes_floor", "roles"})

@@ -14,7 +14,7 @@ from ingest.shopify.admin.subscriptions import (
     elsewhere,
     listed,
 )
-from orderwire.operation.output import Refused
+from orderwire.operation.refused import Refused
 from orderwire.settings.program import ShopSettings
 from stream.store.contract import Reading, Transaction
 

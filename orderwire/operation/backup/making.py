@@ -13,7 +13,7 @@ from orderwire.operation.backup import manifest, postgres, sqlite_files
 from orderwire.operation.backup.manifest import Manifest
 from orderwire.operation.backup.restoring import refuse_unfinished
 from orderwire.operation.existing import NothingThere, store_revision
-from orderwire.operation.output import Refused
+from orderwire.operation.refused import Refused
 from orderwire.settings.program import Settings
 from query.api_settings import ApiSettings
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from orderwire.operation.output import Refused
+from orderwire.operation.refused import Refused
 
 FILE = "backup.json"
 PREFIX, STAMP = "orderwire-", "%Y%m%dT%H%M%SZ"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import make_url
 
-from orderwire.operation.output import Refused
+from orderwire.operation.refused import Refused
 from orderwire.settings.program import child_environment
 
 COMMON = ("--no-owner", "--no-privileges")

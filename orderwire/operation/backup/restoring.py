@@ -15,7 +15,7 @@ from orderwire.operation.backup import manifest, postgres, sqlite_files
 from orderwire.operation.backup.manifest import Manifest
 from orderwire.operation.backup.sqlite_files import Swap
 from orderwire.operation.existing import store_revision
-from orderwire.operation.output import Refused
+from orderwire.operation.refused import Refused
 from orderwire.serve.restore_marker import marker_of
 from orderwire.settings.program import Settings
 from stream.store.migrations.run import revisions

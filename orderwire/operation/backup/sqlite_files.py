@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
-from orderwire.operation.output import Refused
+from orderwire.operation.refused import Refused
 from stream.log.sqlite.file import LogFile
 
 WAIT_S = 10.0

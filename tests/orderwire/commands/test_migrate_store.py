@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from orderwire.cli import app
-from orderwire.operation.output import Refused
+from orderwire.operation.refused import Refused
 from orderwire.operation.store_copy import ITS_OWN, Unequal, copy, counted, tables
 from orderwire.settings.program import Settings
 from simulator.shop.delivery import Delivery

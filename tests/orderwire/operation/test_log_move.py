@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 
 from orderwire.operation.log_move import OLD, begin_at_first, copy_unread
-from orderwire.operation.output import Refused
 from orderwire.operation.reading_topics import entries_of
+from orderwire.operation.refused import Refused
 from orderwire.operation.standing import feeds
 from orderwire.operation.store_copy import copy
 from orderwire.serve.feeds import running

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from destinations.meta.detail import detail
 from destinations.webhook.detail import detail as webhook_detail
 from ingest.shopify.routing import RULES
-from orderwire.operation.output import Refused
+from orderwire.operation.refused import Refused
 from orderwire.operation.subscribing import checked
 from orderwire.operation.wanted_subscriptions import (
     ORDER_FIELDS,

@@ -1,11 +1,13 @@
 """What a role's process loads. Each holds its libraries for as long as the shop sells, so what it
 does not use is memory for nothing."""
 
+import pkgutil
 import subprocess
 import sys
 
 import pytest
 
+import orderwire.serve
 from orderwire.serve.feeds import FEEDS
 from orderwire.serve.registry import PROCESSORS
 from orderwire.settings.program import Settings
@@ -44,6 +46,21 @@ def test_a_role_loads_nothing_that_it_does_not_use(role: str, without: set[str])
     found = loaded(f"orderwire.serve.role, orderwire.serve.roles.{role}")
     assert {"aiohttp", "pydantic", "structlog"} <= found
     assert found & without == set()
+
+
+def test_what_a_role_loads_later_loads_without_the_command_lines_libraries() -> None:
+    # A job or an audit is loaded when a shop first needs it; there is no rich in a role by then.
+    modules = [
+        module.name
+        for module in pkgutil.walk_packages(orderwire.serve.__path__, "orderwire.serve.")
+        if not module.ispkg
+    ]
+    assert "orderwire.serve.watchdog" in modules
+    program = f"import orderwire.serve.without_rich, {', '.join(modules)}"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_opening_an_embedded_log_and_an_up_to_date_store_loads_no_other_backend() -> None:

@@ -9,7 +9,7 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from prometheus_client import CollectorRegistry
 
-from orderwire.operation.output import Refused
+from orderwire.operation.refused import Refused
 from orderwire.operation.rewind import rewind, targets
 from processors.engine.runner import Runner
 from simulator.servers.broker import KafkaBroker

@@ -21,7 +21,7 @@ from orderwire.cli import app
 from orderwire.operation.backup import manifest
 from orderwire.operation.backup.making import make
 from orderwire.operation.backup.restoring import restore
-from orderwire.operation.output import Refused
+from orderwire.operation.refused import Refused
 from orderwire.serve.opening import check
 from orderwire.settings.program import ConfigurationError, Settings
 from simulator.servers.postgres import PostgresServer
