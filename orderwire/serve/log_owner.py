@@ -82,8 +82,8 @@ async def owned(
                 await source.own(name)
                 return True
             note(TAKEN)
-        except Unavailable as error:
-            note(str(error))
+        except Unavailable:
+            return True  # What needs no log goes on; `keep_owned` asks again.
         await unless_stopped(stop, sleep(LOOK_S))
     return False
 
@@ -92,12 +92,14 @@ async def keep_owned(
     source: Log, name: str, sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep
 ) -> None:
     """Give signs of life until cancelled. Raises LogOwned where another deployment has begun."""
+    pause_s = LOOK_S
     while True:
-        await sleep(SAID_EVERY_S)
+        await sleep(pause_s)
         try:
             found = await source.owner()
             if found is not None and found.name not in ("", name):
                 raise LogOwned(TAKEN)
             await source.own(name)
+            pause_s = SAID_EVERY_S
         except Unavailable:
-            continue  # The processors say that Kafka is away.
+            pause_s = LOOK_S  # The processors say that Kafka is away.

@@ -61,6 +61,14 @@ async def _somebody() -> Owner:
     return Owner("one", "alive")
 
 
+async def test_brokers_that_are_away_hold_up_nothing_that_needs_none() -> None:
+    away = KafkaSettings(request_timeout_s=0.5, topic_prefix="away-")
+    log = await KafkaLog.open("127.0.0.1:1", away, topics=["orders"])
+    async with asyncio.timeout(60):
+        assert await owned(log, "one", asyncio.Event(), pytest.fail)
+    await log.close()
+
+
 async def test_any_number_of_stores_may_read_a_log_that_is_a_file(log: SqliteLog) -> None:
     for name in ("one", "other"):
         assert await owned(log, name, asyncio.Event(), pytest.fail)
