@@ -227,6 +227,9 @@ SETTINGS_REFUSED = MetricName(
     "gauge",
     "1 while a role goes by older settings, the newest being refused",
 )
+CLOCK_STEPS = MetricName(
+    "orderwire_clock_steps", "counter", "How often this machine's clock was set since the start"
+)
 DISK_FREE_BYTES = MetricName(
     "orderwire_disk_free_bytes", "gauge", "Free space where a file is", ("file",)
 )

@@ -147,6 +147,13 @@ ALARMS: Final[tuple[Alarm, ...]] = (
         "the log line `settings not read again` has the reason; 'Shops come and go'",
     ),
     alarm(
+        "ClockStepped",
+        names.CLOCK_STEPS,
+        "the clock of a machine that processes was set; what waits was adjusted",
+        "have NTP keep it; the log line `clock stepped` says by how much",
+        window_s=900,
+    ),
+    alarm(
         "RoleRestarts",
         names.ROLE_RESTARTS,
         "a role ends again and again",

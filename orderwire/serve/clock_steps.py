@@ -126,6 +126,8 @@ class ClockSteps:
         self._store, self._clock = store, clock
         self._boot = boot() if boot_id is None else boot_id
         self._offset_ms: int | None = None
+        self.noticed = 0
+        """Steps that this process was the one to follow."""
 
     def stepped(self) -> bool:
         """Whether the clock was set since `follow`, or nothing is known yet. Costs nothing."""
@@ -161,6 +163,7 @@ class ClockSteps:
             adjust(transaction, by_ms, now_ms)
             transaction.save(CLOCK, [row._replace(stepped_ms=now_ms, by_ms=by_ms)])
         self._followed(offset_ms, by_ms)
+        self.noticed += 1
         log.warning(
             "clock stepped",
             by_s=by_ms / 1_000,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Metric
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from orderwire.settings.program import Settings
@@ -66,6 +66,19 @@ class StoppedParts(Collector):
         """Called by the registry."""
         parts = self._parts().items()
         yield _gauge(names.STOPPED, {(part,): reason is not None for part, reason in parts})
+
+
+class ClockMetrics(Collector):
+    """Steps of the wall clock; `steps` gives how many were noticed."""
+
+    def __init__(self, registry: CollectorRegistry, steps: Callable[[], int]) -> None:
+        self._steps = steps
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Called by the registry."""
+        metric = names.CLOCK_STEPS
+        yield CounterMetricFamily(metric.name, metric.text, self._steps())
 
 
 class SpoolMetrics(Collector):

@@ -33,7 +33,7 @@ from orderwire.serve.log_owner import deployment, keep_owned, owned
 from orderwire.serve.rebuilding import rebuild
 from orderwire.serve.redacting import redact
 from orderwire.serve.registry import PROCESSORS, projections
-from orderwire.serve.role_metrics import RoleMetrics, StoppedParts
+from orderwire.serve.role_metrics import ClockMetrics, RoleMetrics, StoppedParts
 from orderwire.serve.schedule import ledger as schedule
 from orderwire.serve.schedule.jobs import jobs
 from orderwire.serve.schedule.scheduler import Scheduler
@@ -98,6 +98,7 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
 
     heartbeat = Heartbeat(store, identity, details)
     RoleMetrics(registry, settings, identity.restarts, lambda: heartbeat.fault, lambda: live.error)
+    ClockMetrics(registry, lambda: steps.noticed)
     StoppedParts(registry, lambda: {**dict.fromkeys(shown.runners), **_stopped(always, shown)})
     try:
         async with (

@@ -13,12 +13,14 @@ from prometheus_client import CollectorRegistry
 from orderwire.alarms.conditions import Conditions
 from orderwire.alarms.samples import samples
 from orderwire.alarms.table import ALARMS
-from orderwire.serve.role_metrics import SpoolMetrics
+from orderwire.serve.clock_steps import ClockSteps
+from orderwire.serve.role_metrics import ClockMetrics, SpoolMetrics
 from orderwire.serve.roles import receive
 from processors.orders.processor import OrdersProcessor
 from processors.shopify.orders import OrderEvent
 from simulator.meta.graph import GraphStandIn
 from simulator.servers.small_disk import SmallDisk
+from stream.clock import WallClock
 from stream.exposition import labelled
 from stream.log.spool import SpooledLog
 from stream.log.sqlite.log import SqliteLog
@@ -263,10 +265,29 @@ async def test_what_waits_in_a_spool_or_was_refused_for_good_is_an_alarm(tmp_pat
         await spooled.close()
 
 
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_a_clock_that_was_set_is_an_alarm(store: SqlStore) -> None:
+    ahead_ms = 0
+    clock = WallClock(lambda: 1_795_000_000_000 + ahead_ms, lambda: 1_000_000)
+    steps = ClockSteps(store, clock, "this boot")
+    ClockMetrics(registry := CollectorRegistry(), lambda: steps.noticed)
+    conditions = Conditions()
+
+    def holding() -> set[str]:
+        steps.follow()
+        texts = [labelled(registry, "process", "here:1")]
+        return {subject.alarm for subject in conditions.look(samples(texts), 0.0)}
+
+    assert holding() == set()
+    ahead_ms = 3_600_000
+    assert holding() == {CLOCK}
+
+
+CLOCK = "ClockStepped"
 DISK = ("DiskShort", "DeliveriesRefused", "StoreNotWritten")
 KAFKA = ("SpoolUsed", "RecordsSetAside")
 
 
 def test_every_alarm_is_caused_by_a_test_of_this_file() -> None:
-    caused = [*(fault.alarm for fault in FAULTS), *DISK, *KAFKA]
+    caused = [*(fault.alarm for fault in FAULTS), *DISK, *KAFKA, CLOCK]
     assert sorted(caused) == sorted(alarm.name for alarm in ALARMS)
