@@ -25,6 +25,8 @@ class Kind(StrEnum):
     FILL = "fill"
     CUT = "cut"
     STEP = "step"
+    SWAP = "swap"
+    """Never drawn: where the guarantee is to refuse, nothing else may happen at the same time."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,14 +9,16 @@ from pathlib import Path
 from rich.console import Console
 
 from simulator.chaos.conservation import prove
-from simulator.chaos.faults import Chaos
+from simulator.chaos.faults import Chaos, Done
 from simulator.chaos.healthy import until_healthy
 from simulator.chaos.installation import Installation
-from simulator.chaos.plan import Pair, plan
+from simulator.chaos.plan import Fault, Kind, Pair, plan
 from simulator.chaos.quiet import Stuck, quiet
 from simulator.chaos.report import print_done, print_report, print_start
+from simulator.chaos.swap import log_away
 from simulator.chaos.traffic import ShopTraffic
 from simulator.chaos.watch import Watch
+from simulator.proof.sums import Differences
 from simulator.proof.verify import Check
 
 BYTES_PER_DELIVERY = 40_000
@@ -56,11 +58,17 @@ async def chaos(options: Options, folder: Path, console: Console) -> int:
         ]
         works = Chaos(there, lambda done: print_done(console, done))
         stuck: list[str] = []
+        swapped: Differences = []
         code = 0
         async with Watch(there) as watch:
             try:
                 await works.run(faults)
                 await asyncio.sleep(max(0.0, works.began_s + seconds - time.monotonic()))
+                if options.pair is Pair.SQLITE:
+                    began_s = time.monotonic() - works.began_s
+                    for_s, swapped = await log_away(there, traffic, options.patience_s)
+                    fault = Fault(began_s, Kind.SWAP, "log", for_s, "away")
+                    print_done(console, Done(fault, began_s, began_s + for_s, ""))
                 await asyncio.gather(*(one.end() for one in traffic))
                 await quiet(there, options.patience_s)
                 await there.let_end()
@@ -74,6 +82,7 @@ async def chaos(options: Options, folder: Path, console: Console) -> int:
         await there.kill()
         checks = [
             Check("quiet after the last fault", 1, stuck),
+            Check("nothing acknowledged without the log's file", 1, swapped),
             Check("serve ends in order", 1, [f"exit code {code}"] if code else []),
             *await prove(
                 there,

@@ -1,0 +1,47 @@
+"""Takes the log's file away while both shops send, and gives it back. What is acknowledged then
+is in a file that nobody finds again, so nothing may be acknowledged."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from simulator.chaos.healthy import until_steady
+from simulator.chaos.installation import Installation
+from simulator.chaos.traffic import ShopTraffic
+from simulator.proof.sums import Differences
+
+NOTICED_S = 1.5
+"""By then the receiver must have noticed; an answer may still be on its way for a moment."""
+AWAY_S = 2.0
+"""Beyond that; meanwhile nothing may be acknowledged."""
+
+
+async def log_away(
+    there: Installation, traffic: Sequence[ShopTraffic], patience_s: float
+) -> tuple[float, Differences]:
+    """Seconds that the file was away, and what was wrong. Raises Stuck."""
+
+    def acknowledged() -> int:
+        return sum(one.answered.total() for one in traffic)
+
+    # A role that starts meanwhile would open a new file, and need a restart afterwards.
+    await until_steady(there, patience_s)
+    began_s = time.monotonic()
+    aside = [(path, path.with_name(f"away-{path.name}")) for path in _files(there.data)]
+    for path, away in aside:
+        path.rename(away)
+    try:
+        await asyncio.sleep(NOTICED_S)
+        before = acknowledged()
+        await asyncio.sleep(AWAY_S)
+        more = acknowledged() - before
+    finally:
+        for path, away in aside:
+            away.rename(path)
+    wrong = [f"{more} deliveries were acknowledged without it"] if more else []
+    return time.monotonic() - began_s, wrong
+
+
+def _files(data: Path) -> list[Path]:
+    return sorted(data.glob("log.db*"))
