@@ -28,12 +28,12 @@ class Done:
 
 
 class Chaos:
-    """Does faults, several at a time where their targets differ."""
+    """Does faults, several at a time where kind or target differ."""
 
     def __init__(self, there: Installation, done: Callable[[Done], None]) -> None:
         """`done` is called with each fault once it is undone."""
         self._there, self._done = there, done
-        self._busy: set[str] = set()
+        self._busy: set[tuple[Kind, str]] = set()
         self.began_s = time.monotonic()
         self._doing: Mapping[Kind, Doing] = {
             Kind.KILL: self._kill,
@@ -53,15 +53,16 @@ class Chaos:
 
     async def _do(self, fault: Fault) -> None:
         began_s = time.monotonic()
-        if fault.target in self._busy:
+        place = (fault.kind, fault.target)
+        if place in self._busy:
             self._note(fault, began_s, "not done: the last one of its kind was not undone yet")
             return
-        self._busy.add(fault.target)
+        self._busy.add(place)
         try:
             async with self._doing[fault.kind](fault) as note:
                 await asyncio.sleep(fault.for_s)
         finally:
-            self._busy.discard(fault.target)
+            self._busy.discard(place)
         self._note(fault, began_s, note)
 
     def _note(self, fault: Fault, began_s: float, note: str) -> None:
