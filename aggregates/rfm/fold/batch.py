@@ -79,18 +79,22 @@ class Batch:
         self._transaction.save(EARLY, early)
         self.move(moves)
 
-    def due(self, scope: Scope, since_day: int) -> None:
-        """Count the orders of the days after `since_day` that came before their day."""
+    def due(self, scope: Scope, since_day: int, changes: Iterable[Change[OrderRow]] = ()) -> None:
+        """Count the orders of the days after `since_day` that came before their day; those of
+        `changes`, whose new rows are saved already, as they were."""
         shop = self._shops[scope.key]
         sql = "SELECT shop, day, order_id FROM rfm_early WHERE shop = :shop AND day <= :until"
         found = self._transaction.query(sql, shop=shop.shop, until=shop.as_of_day)
         early = [EarlyRow(*row) for row in found]
         ids = {(scope.shop, each.order_id) for each in early}
-        orders = self._transaction.load(ORDERS, ids).values()
+        orders = {row.order_id: row for row in self._transaction.load(ORDERS, ids).values()}
+        for old, new in changes:
+            if new is not None and orders.pop(new.order_id, None) is not None and old is not None:
+                orders[old.order_id] = old
         self._transaction.delete(EARLY, early)
         self.move(
             Moved(shop.shop, scope.shop, None, contribution(row, shop))
-            for row in orders
+            for row in orders.values()
             if row.day > since_day
         )
 

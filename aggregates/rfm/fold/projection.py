@@ -153,7 +153,7 @@ class RfmFold:
             return
         if not row.currency:
             row = row._replace(currency=currency)
-        self._advance(transaction, scope, row, max(row.as_of_day, day), row.window_days)
+        self._advance(transaction, scope, row, max(row.as_of_day, day), row.window_days, changes)
 
     def _first_currency(self, shop: str, changes: Iterable[Change[OrderRow]]) -> str:
         """The currency until the next tick knows the one of most orders."""
@@ -167,11 +167,15 @@ class RfmFold:
         shop: RfmShopRow,
         as_of_day: int,
         window_days: int,
+        changes: Sequence[Change[OrderRow]] = (),
     ) -> None:
-        """Move the window of an exclusively locked shop; count the orders whose day has come."""
+        """Move the window of an exclusively locked shop; count the orders whose day has come.
+
+        `changes` are of this transaction, and not counted yet.
+        """
         moved = move_window(transaction, shop, as_of_day, window_days)
         batch = Batch(transaction, {scope: moved})
-        batch.due(scope, shop.as_of_day)
+        batch.due(scope, shop.as_of_day, changes)
         batch.save()
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:

@@ -579,3 +579,19 @@ def test_a_clock_that_was_far_ahead_and_is_put_right_leaves_nothing_behind(store
         tick(DAY0)
         assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
         assert state(store) == before
+
+
+def test_an_order_that_waits_for_its_day_is_counted_once_if_it_changes_with_the_first_batch_of_it(
+    store: SqlStore,
+) -> None:
+    """Also a clock that was a day behind and is right again."""
+    processor = rfm_orders({})
+    sold = order("early", customer="1", day=DAY0 + 1, total=1_000, version=1)
+    paid = order("early", customer="1", day=DAY0 + 1, total=700, version=2)
+    fold(store, [[order("first", customer="2", day=DAY0)], [sold]], DAY0, processor)
+    ticked(store, processor, DAY0)
+    fold(store, [[paid]], DAY0 + 1, processor)
+    assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
+    with store.snapshot() as snapshot:
+        sql = "SELECT orders, revenue FROM rfm_customer WHERE customer = '1'"
+        assert snapshot.query(sql) == [(1, 700)]
