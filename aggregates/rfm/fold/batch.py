@@ -13,7 +13,7 @@ from aggregates.rfm.fold.shop import RfmShopRow
 from processors.engine.processor import Deltas
 from processors.engine.projection import Change, Scope
 from processors.orders.aliases import merged_into
-from processors.orders.row import ORDERS, SETTLED, OrderRow
+from processors.orders.row import SETTLED, OrderRow
 from stream.store.contract import Entities, Key, Transaction
 
 PAGE: Final = 5_000
@@ -86,8 +86,9 @@ class Batch:
         sql = "SELECT shop, day, order_id FROM rfm_early WHERE shop = :shop AND day <= :until"
         found = self._transaction.query(sql, shop=shop.shop, until=shop.as_of_day)
         early = [EarlyRow(*row) for row in found]
-        ids = {(scope.shop, each.order_id) for each in early}
-        orders = {row.order_id: row for row in self._transaction.load(ORDERS, ids).values()}
+        ids = {each.order_id for each in early}
+        # Nobody changes them meanwhile: whoever counts orders of the shop waits for its lock.
+        orders = SETTLED.by_id(self._transaction, scope.shop, ids)
         for old, new in changes:
             if new is not None and orders.pop(new.order_id, None) is not None and old is not None:
                 orders[old.order_id] = old

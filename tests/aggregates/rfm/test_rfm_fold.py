@@ -27,9 +27,11 @@ from aggregates.rfm.fold.customer import (
 )
 from aggregates.rfm.fold.order import LEFT_OUT_CELLS
 from aggregates.rfm.fold.shop import SHOPS, RfmShopRow
+from processors.engine.projection import rows as rows_of
+from processors.engine.projection import shop_of
 from processors.orders.currency import CELLS as CURRENCY_CELLS
 from processors.orders.processor import OrdersProcessor
-from processors.orders.row import ORDERS, OrderRow, counts
+from processors.orders.row import ORDERS, counts
 from processors.orders.state import net
 from processors.shopify.orders import CustomersMerged, OrderEvent, Refund, RefundCreated
 from stream.store.contract import Cells, Entities, Key
@@ -107,10 +109,7 @@ def assert_cells_are_the_sum_of_customers_and_customers_of_orders(
             row[0]: RfmShopRow(*row)
             for row in snapshot.query(f"SELECT {', '.join(RfmShopRow._fields)} FROM rfm_shop")
         }
-        rows = [
-            OrderRow(*row)
-            for row in snapshot.query(f"SELECT {', '.join(OrderRow._fields)} FROM shop_order")
-        ]
+        rows = [row for key in shops for row in rows_of(snapshot, ORDERS, shop_of(key))]
         aliases = {
             (r[0], r[1]): r[2]
             for r in snapshot.query("SELECT shop, deleted, kept FROM customer_alias")
@@ -571,14 +570,18 @@ def test_a_clock_that_was_far_ahead_and_is_put_right_leaves_nothing_behind(store
         with store.begin() as transaction:
             processor.tick(transaction, at(day))
 
+    def counted() -> dict[str, object]:
+        # Orders that were packed because of the clock stay packed, and count the same.
+        return {name: rows for name, rows in state(store).items() if name != "shop_order"}
+
     tick(DAY0)
-    before = state(store)
+    before = counted()
     for ahead in (2, 400, 4_000):
         tick(DAY0 + ahead)
         assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
         tick(DAY0)
         assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
-        assert state(store) == before
+        assert counted() == before
 
 
 def test_an_order_that_waits_for_its_day_is_counted_once_if_it_changes_with_the_first_batch_of_it(
