@@ -68,6 +68,7 @@ def carry_out(
     results = {
         name: msgspec.json.decode(step.result) for name, step in known.items() if step.result
     }
+    shared: dict[str, Any] = {}
     for place, name in enumerate(STEPS[run.type]):
         if name in known:
             if known[name].status == "error":
@@ -77,7 +78,9 @@ def carry_out(
             return
         with store.begin() as transaction:
             ledger.step_begun(transaction, run, place, name, clock_ms())
-        audited = Audited(settings, settings.shops[run.shop], store, run.days, clock_ms(), results)
+        audited = Audited(
+            settings, settings.shops[run.shop], store, run.days, clock_ms(), results, shared
+        )
         began = time.perf_counter()
         found, error = _attempt(steps[name], audited, run, name, turn)
         if found is None and error is None:

@@ -22,6 +22,8 @@ class Audited:
     now_ms: int
     results: Mapping[str, Any]
     """Results of the steps before, by name."""
+    shared: dict[str, Any] = field(default_factory=dict)
+    """What a step has loaded and later ones of the run may use; gone where the run is resumed."""
 
 
 @dataclass(frozen=True, slots=True)

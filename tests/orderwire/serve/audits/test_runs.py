@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from orderwire.serve.audits import capi, job
+from ingest.shopify.admin.errors import AdminError, TokenRefused
+from orderwire.serve.audits import capi, customer_rfm, job
 from orderwire.serve.audits.step import Audited, StepResult, TryAgain
 from orderwire.serve.roles.query import api_settings
 from orderwire.serve.schedule.job import Turn
@@ -168,6 +169,49 @@ async def test_the_other_audits_give_the_numbers_of_the_api(
         audits["cart_recovery"]["summary"]["open_carts"]
         == (carts["recovery_potential"]["open_carts"])
     )
+
+
+async def test_customers_are_loaded_once_for_all_steps(
+    store: SqlStore, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_with()
+    await filled(settings, store, log, deliveries(60))
+    loaded: list[str] = []
+    load = customer_rfm._loaded
+
+    def counted(audited: Audited) -> Any:
+        loaded.append(audited.shop.domain)
+        return load(audited)
+
+    monkeypatch.setattr(customer_rfm, "_loaded", counted)
+    audit = await ran(settings, store, log, "customer_rfm")
+    assert [step["status"] == "error" for step in audit["steps"]] == [False] * 3
+    assert loaded == [SHOP]
+
+
+async def test_orders_are_counted_by_the_admin_api_where_a_token_is_set(
+    store: SqlStore, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = settings_with(SHOPIFY_ADMIN_TOKEN="shpat_" + "a" * 32)
+    await filled(settings, store, log, deliveries(60))
+    answers: list[int | AdminError] = [0, 10_000, TokenRefused("Shopify refuses the token")]
+
+    def count(*_: object) -> int:
+        if isinstance(answers[0], int):
+            return answers[0]
+        raise answers[0]
+
+    monkeypatch.setattr(customer_rfm, "count", count)
+    found = []
+    while answers:
+        audit = await ran(settings, store, log, "customer_rfm")
+        found.append((audit["steps"][0]["result"], [each["message"] for each in audit["issues"]]))
+        answers.pop(0)
+    assert [result["source"] for result, _ in found] == ["admin_api", "admin_api", "store"]
+    assert [result["orders_at_shopify"] for result, _ in found] == [0, 10_000, None]
+    assert not any("Shopify has" in each for each in found[0][1])
+    assert any("Shopify has 10000 orders of these days" in each for each in found[1][1])
+    assert any("orders are those of the store" in each for each in found[2][1])
 
 
 async def test_another_window_counts_the_purchase_days_in_it(
