@@ -20,12 +20,13 @@ AWAY_S = 2.0
 async def log_away(
     there: Installation, traffic: Sequence[ShopTraffic], patience_s: float
 ) -> tuple[float, Differences]:
-    """Seconds that the file was away, and what was wrong. Raises Stuck."""
+    """Seconds that the file was away, and what was wrong; `serve` is restarted afterwards. Raises
+    Stuck."""
 
     def acknowledged() -> int:
         return sum(one.answered.total() for one in traffic)
 
-    # A role that starts meanwhile would open a new file, and need a restart afterwards.
+    # A receiver that starts meanwhile would begin a new file, and acknowledge into that.
     await until_steady(there, patience_s)
     began_s = time.monotonic()
     aside = [(path, path.with_name(f"away-{path.name}")) for path in _files(there.data)]
@@ -40,7 +41,13 @@ async def log_away(
         for path, away in aside:
             away.rename(path)
     wrong = [f"{more} deliveries were acknowledged without it"] if more else []
-    return time.monotonic() - began_s, wrong
+    for_s = time.monotonic() - began_s
+    # As the log line says: a role that opened the path meanwhile has a file of its own.
+    await there.let_end()
+    await there.stop()
+    there.launch()
+    there.keep()
+    return for_s, wrong
 
 
 def _files(data: Path) -> list[Path]:
