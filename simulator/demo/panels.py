@@ -118,8 +118,8 @@ def budgets(shown: Aggregates, *, joined: bool) -> list[Row]:
     spend, roas = money_text(total.spend), number(total.roas)
     advice: Row = ("a day: now / advised", "none yet")
     if advised:
-        label = f"a day, {len(advised)} of {len(campaigns)}: now / advised"
-        advice = (label, f"{now:,.0f} / {then:,.0f}")
+        share = f"({len(advised)} of {len(campaigns)})"
+        advice = (advice[0], f"{now:,.0f} / {then:,.0f} {share}")
     rows: list[Row] = (
         [("spend / ROAS", f"{spend} / {roas}")] if joined else [("spend", spend), ("ROAS", roas)]
     )

@@ -2,6 +2,8 @@
 
 import os
 from datetime import UTC, datetime
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -98,6 +100,21 @@ def test_orders_add_up_and_repeats_are_shown(folded: tuple[SqlStore, list[Entry]
     assert dict(panels.webhooks(now))["of them sent again"] == "31,000"
     assert "31,000 of them again" in screen.line(now)
     assert "6 parked" in screen.line(now)
+
+
+@pytest.mark.parametrize("joined", [True, False])
+def test_advice_stands_beside_a_large_spend(joined: bool) -> None:
+    usd = {"amount": "234567.89", "currency_code": "USD"}
+    campaigns = [
+        SimpleNamespace(current_budget=usd, recommended_budget=usd if advised else None)
+        for advised in (True, True, False)
+    ]
+    total = SimpleNamespace(spend=usd, roas=3.6)
+    shown: Any = SimpleNamespace(budget=SimpleNamespace(total=total, campaigns=campaigns))
+    rows = panels.budgets(shown, joined=joined)
+    assert rows[-1] == ("a day: now / advised", "469,136 / 469,136 (2 of 3)")
+    # One column of labels and one of figures share the panel's inside at 100 columns.
+    assert max(len(name) for name, _ in rows) + max(len(value) for _, value in rows) <= 46
 
 
 def test_a_predicted_value_that_is_missing_says_why() -> None:

@@ -13,12 +13,12 @@ from tests.support.pictures.terminal import Terminal, terminal
 
 FOLDER = Path(__file__).parents[3] / "docs" / "pictures"
 COLUMNS, LINES = 100, 31
-STARTED_S, LIVE_S, LOADED_S = 240.0, 90.0, 6.0
+STARTED_S, LIVE_S, LOADED_S = 240.0, 60.0, 6.0
 """How long the demo may take until it is live, how long it is watched then, and a page until its
 charts are drawn."""
 PAGES = {
-    "dashboard-light.png": (1280, 860, "light"),
-    "dashboard-dark.png": (1280, 860, "dark"),
+    "dashboard-light.png": (1440, 900, "light"),
+    "dashboard-dark.png": (1440, 900, "dark"),
     "dashboard-phone.png": (390, 844, "light"),
 }
 
