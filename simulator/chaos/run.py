@@ -2,6 +2,7 @@
 quiet, and the conservation of every delivery is proved."""
 
 import asyncio
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,4 +94,7 @@ async def chaos(options: Options, folder: Path, console: Console) -> int:
             ),
         ]
         print_report(console, options, there, traffic, watch, checks)
-        return int(any(check.differences for check in checks))
+        failed = any(check.differences for check in checks)
+        if failed and there.disk.mounted:  # its small disk goes with the run
+            await asyncio.to_thread(shutil.copytree, there.data, folder / "kept")
+        return int(failed)
