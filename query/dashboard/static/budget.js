@@ -24,7 +24,7 @@ export function render(panel, budget) {
       { name: "ROAS", number: true, of: (each) => ratio(each.roas) },
       { name: "return a day", of: (each) => band(each.daily_return) },
       { name: "now → tomorrow → target", number: true, of: (each) => steps(each) },
-      { name: "why", wide: true, of: (each) => [each.why ?? each.reason ?? words(each.binding_constraint ?? ""), ...each.issues.map((issue) => issue.message ?? issue)].filter(Boolean).join(" · ") },
+      { name: "why", wide: true, of: (each) => [each.why ?? each.reason ?? words(each.binding_constraint ?? ""), ...each.issues.map((issue) => issue.message ?? issue)].filter(Boolean).join(" ") },
     ], budget.campaigns),
     share(budget.unattributed, "of orders have no link that says where they came from"),
     share(budget.meta_unassigned, "of orders came by a Meta ad whose link names no campaign: add utm_id={{campaign.id}} to its URL parameters"),

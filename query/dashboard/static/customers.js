@@ -3,13 +3,23 @@
 import { columns, element, figures, fill, note, table } from "./dom.js";
 import { count, day, money, percent, words } from "./format.js";
 
+const SLOW_MS = 30000; // Moves and cohorts are of weeks and months, and cost more than the rest.
 let chosen = null;
+let slow = null;
+
+function slowly(ask) {
+  if (slow === null || Date.now() - slow.since > SLOW_MS) {
+    const answers = ["/v1/rfm/moves", "/v1/rfm/cohorts"].map((path) => (ask.has(path) ? ask(path) : null));
+    slow = { since: Date.now(), answers: Promise.all(answers) };
+    slow.answers.catch(() => { slow = null; });
+  }
+  return slow.answers;
+}
 
 export async function load(ask) {
-  const [rfm, moves, cohorts, listed] = await Promise.all([
+  const [rfm, [moves, cohorts], listed] = await Promise.all([
     ask("/v1/rfm"),
-    ask.has("/v1/rfm/moves") ? ask("/v1/rfm/moves") : null,
-    ask.has("/v1/rfm/cohorts") ? ask("/v1/rfm/cohorts") : null,
+    slowly(ask),
     chosen ? ask("/v1/rfm/customers", { r: chosen.r, fm: chosen.fm, sort: "monetary", limit: 20 }) : null,
   ]);
   return { rfm, moves, cohorts, listed, of: chosen };
