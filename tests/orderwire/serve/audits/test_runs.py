@@ -1,6 +1,9 @@
 """Audit runs: asked for over HTTP, folded, carried out step by step, and shown in the session."""
 
 import asyncio
+import json
+import signal
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -299,6 +302,59 @@ async def test_a_run_cut_short_goes_on_without_repeating_finished_steps(
             audit = (await session(api))["audits"]["capi"]
     assert audit["status"] == "warning"
     assert calls == list(STEPS["capi"])
+
+
+DIES = """
+import json, os, signal, sys
+from orderwire.serve.audits import capi, job
+from orderwire.serve.schedule.job import Turn
+from orderwire.settings.program import Settings
+from stream.store.sql.store import SqlStore
+
+variables, url, shop = json.loads(sys.argv[1])
+capi.STEPS["test_connection"] = lambda audited: os.kill(os.getpid(), signal.SIGKILL)
+job.run(Settings.load(variables), SqlStore.open(url), Turn(shop, 0))
+"""
+"""Carries the shop's runs out, and is killed in the middle of the second step."""
+
+
+async def test_a_run_goes_on_after_its_process_was_killed_in_the_middle_of_a_step(
+    store: SqlStore, log: SqliteLog, store_url: str
+) -> None:
+    async with GraphStandIn(tokens={TOKEN: [PIXEL]}, clock=lambda: NOW_MS / 1000) as graph:
+        variables = {"META_GRAPH_URL": graph.url, "META_TEST_EVENT_CODE": "TEST123"}
+        settings = settings_with(**variables)
+        async with serving(store, log, api_settings(settings), now_ms=NOW_MS) as api:
+            begun = await api.answer("/api/audits/capi", method="POST")
+            await fold_all(settings, log, store, {"audits"})
+            given = json.dumps([VARIABLES | variables, store_url, SHOP])
+            killed = await asyncio.create_subprocess_exec(sys.executable, "-c", DIES, given)
+            assert await killed.wait() == -signal.SIGKILL
+            cut_short = (await session(api))["audits"]["capi"]
+            assert cut_short["status"] == "running"
+            assert [step["status"] for step in cut_short["steps"]] == ["success", "running"]
+            await carry_out(settings, store)
+            audit = (await session(api))["audits"]["capi"]
+        assert graph.received == 1
+    assert (audit["id"], audit["status"]) == (begun["run_id"], "success")
+    assert audit["steps"][0] == cut_short["steps"][0]
+    assert [step["name"] for step in audit["steps"]] == list(STEPS["capi"])
+
+
+async def test_eight_requests_in_parallel_are_one_run_of_each_type(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    settings = settings_with()
+    async with serving(store, log, api_settings(settings), now_ms=NOW_MS) as api:
+        begun = await asyncio.gather(
+            *(api.answer(f"/api/audits/{kind}", method="POST") for kind in TYPES * 2)
+        )
+        assert [each["run_id"] for each in begun[:4]] == [each["run_id"] for each in begun[4:]]
+        await fold_all(settings, log, store, {"audits"})
+        await carry_out(settings, store)
+        audits = (await session(api))["audits"]
+    assert {run["id"] for run in audits.values()} == {each["run_id"] for each in begun}
+    assert {run["status"] for run in audits.values()} <= {"success", "warning", "error"}
 
 
 def test_a_record_that_comes_twice_or_late_changes_nothing(store: SqlStore) -> None:
