@@ -25,7 +25,7 @@ from destinations.delivery.results import Attempt
 from ingest.shopify import webhooks
 from orderwire.serve.feeds import FEEDS, running
 from orderwire.serve.registry import PROCESSORS, projections
-from orderwire.serve.sweeping import sweep
+from orderwire.serve.upkeep.sweeping import sweep
 from orderwire.settings.program import Settings
 from processors.engine.parking import parked
 from processors.engine.processor import Processor

@@ -24,7 +24,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orderwire.serve.connections import open_log, open_store
+from orderwire.serve.start.connections import open_log, open_store
 from orderwire.settings.program import Settings, child_environment
 from simulator.servers.broker import KafkaBroker, free_port
 from simulator.servers.missing import Missing

@@ -3,8 +3,8 @@
     python -m bench.rebuild [ORDERS]
 
 A shop's orders lie in a SQLite store, half as many customers as orders, counted nowhere. One thread
-rebuilds as `serve` does (`orderwire/serve/rebuilding.py`); another folds 200 new orders a second
-into the same shop.
+rebuilds as `serve` does (`orderwire/serve/upkeep/rebuilding.py`); another folds 200 new orders a
+second into the same shop.
 """
 
 import asyncio
@@ -17,8 +17,8 @@ from pathlib import Path
 
 from aggregates.rfm.fold.projection import RfmFold
 from bench.fold import PER_DAY, orders
-from orderwire.serve.rebuilding import rebuild
 from orderwire.serve.role import settle_garbage_collector
+from orderwire.serve.upkeep.rebuilding import rebuild
 from processors.engine.rebuild import pending
 from processors.orders.currency import CURRENCY
 from processors.orders.processor import OrdersProcessor

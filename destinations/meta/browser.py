@@ -13,9 +13,9 @@ import orjson
 
 from destinations.browser.facts import MARKETING, SALE_OF_DATA, Facts
 from destinations.delivery.protocol import Built
-from destinations.meta import click
-from destinations.meta.match_keys import MATCH_KEYS
-from destinations.meta.payload import filled
+from destinations.meta.event import click
+from destinations.meta.event.match_keys import MATCH_KEYS
+from destinations.meta.event.payload import filled
 from destinations.meta.settings import BY_ORDER_ID, OWN_ID, PIXEL_EVENT_ID, placeholders
 
 REFUSED = "the buyer refused marketing in the shop's privacy banner"

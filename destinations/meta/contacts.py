@@ -5,8 +5,8 @@ from collections.abc import Collection, Mapping, Sequence
 from itertools import chain
 from typing import Final, NamedTuple
 
-from destinations.meta.detail import countries, detail
-from destinations.meta.identity import hashed
+from destinations.meta.event.detail import countries, detail
+from destinations.meta.event.identity import hashed
 from processors.engine.processor import fold_entities
 from processors.orders.customer import customer_key
 from processors.privacy.late import redacted_customers

@@ -16,8 +16,8 @@ from destinations.browser.processor import known_facts
 from destinations.delivery.protocol import Built
 from destinations.delivery.rows import NO_CONSENT, PENDING
 from destinations.meta.browser import MetaCompleter
-from destinations.meta.clicks import ClickLook
-from destinations.meta.policy import Decision, decide
+from destinations.meta.event.clicks import ClickLook
+from destinations.meta.event.policy import Decision, decide
 from stream.store.contract import Key, Transaction
 
 _completer = MetaCompleter()

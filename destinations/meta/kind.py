@@ -13,7 +13,7 @@ from destinations.delivery.protocol import (
     Events,
     Kind,
 )
-from destinations.meta.match_keys import MATCH_KEYS
+from destinations.meta.event.match_keys import MATCH_KEYS
 from stream.store.contract import Reading, Store
 from stream.times import instant
 
@@ -29,7 +29,7 @@ def _settings() -> type[Any]:
 
 
 def _events(accounts: Sequence[Account], context: Context) -> Events:
-    from destinations.meta.events import MetaEvents
+    from destinations.meta.event.events import MetaEvents
 
     return MetaEvents(accounts, context)
 
@@ -64,10 +64,10 @@ def _beside(reading: Reading, shop: str, name: str, account_id: str) -> Mapping[
         name=name,
     )
     # It loads msgspec types that only answers need.
-    from destinations.meta.comparison import compared
+    from destinations.meta.dataset.comparison import compared
 
     quality = _quality_of(rows[0].quality, rows[0].quality_ms) if rows else None
-    # The index `outbox_own_id` has the same condition (`destinations.meta.event_ids.OWN_ID`).
+    # The index `outbox_own_id` has the same condition (`destinations.meta.event.event_ids.OWN_ID`).
     (own,) = reading.query(
         "SELECT COUNT(*) FROM (SELECT 1 FROM outbox WHERE shop = :shop AND destination = :name"
         " AND substr(event_id, 1, 6) = 'order:' AND outcome NOT IN ('skipped', 'no_consent')"
@@ -151,13 +151,13 @@ def _completer(account: Account) -> Completer:
 
 
 async def _quality(store: Store, accounts: Sequence[Account], call: "Call") -> None:
-    from destinations.meta.quality import QualityPoller
+    from destinations.meta.dataset.quality import QualityPoller
 
     await QualityPoller(store, accounts, call).run()
 
 
 def _left_out(order: Any, settings: Any, event: Mapping[str, Any]) -> Mapping[str, str]:
-    from destinations.meta.left_out import left_out
+    from destinations.meta.event.left_out import left_out
 
     return left_out(order, settings, event)
 

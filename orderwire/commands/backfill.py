@@ -74,11 +74,11 @@ def _from_api(
 ) -> None:
     from ingest.shopify.admin.past.backfill import Backfill, Filled
     from ingest.shopify.admin.past.progress import CHECKOUTS, ORDERS, Progress
-    from orderwire.operation.admin_work import rated_progress, with_log
-    from orderwire.operation.known_carts import known_carts
-    from orderwire.serve.admin import admin_client
-    from orderwire.serve.connections import open_store
+    from orderwire.operation.shopify.admin_work import rated_progress, with_log
+    from orderwire.operation.shopify.known_carts import known_carts
     from orderwire.serve.schedule.services import Services
+    from orderwire.serve.shops.admin import admin_client
+    from orderwire.serve.start.connections import open_store
 
     store = open_store(settings)
     stop = threading.Event()
@@ -126,10 +126,10 @@ def _say(plan: "Plan", days: int) -> None:
 
 
 def _from_file(settings: "Settings", shop: "ShopSettings", file: Path, partial: bool) -> None:
-    from orderwire.operation.admin_work import rated_progress, with_log
-    from orderwire.operation.order_import import SHOWN, look, take
     from orderwire.operation.refused import Refused
-    from orderwire.serve.connections import open_store
+    from orderwire.operation.shopify.admin_work import rated_progress, with_log
+    from orderwire.operation.shopify.order_import import SHOWN, look, take
+    from orderwire.serve.start.connections import open_store
 
     found = look(file)
     for bad in found.bad[:SHOWN]:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from orderwire.operation.store_copy import Copied
+    from orderwire.operation.moving.store_copy import Copied
     from orderwire.settings.program import Settings
     from stream.store.sql.store import SqlStore
 
@@ -140,8 +140,8 @@ def _refuse_alive(store: "SqlStore", which: str, roles: tuple[str, ...]) -> None
 
 
 def _copy(source: "SqlStore", target: "SqlStore") -> None:
+    from orderwire.operation.moving.store_copy import copy
     from orderwire.operation.output import progress, show
-    from orderwire.operation.store_copy import copy
 
     done: dict[str, int] = {}
     with progress("Rows") as advance:
@@ -165,10 +165,10 @@ def _copy(source: "SqlStore", target: "SqlStore") -> None:
 
 async def _move_log(settings: "Settings", store: "SqlStore", source: str, target: str) -> None:
     from orderwire.operation.existing import open_existing_log
-    from orderwire.operation.log_move import begin_at_first, copy_unread
+    from orderwire.operation.moving.log_move import begin_at_first, copy_unread
     from orderwire.operation.output import Refused, progress
     from orderwire.operation.standing import feeds
-    from orderwire.serve.connections import open_log
+    from orderwire.serve.start.connections import open_log
     from stream.log.spool import read_state
 
     spooled = read_state(settings.spool).records

@@ -79,17 +79,17 @@ def register(app: typer.Typer) -> None:
 def _compare_families(settings: "Settings", shop: str, hours: float) -> None:
     import asyncio
 
-    from orderwire.operation.families import events_report
+    from orderwire.operation.shopify.families import events_report
 
     asyncio.run(events_report(settings, shop, hours))
 
 
 def _reconcile(settings: "Settings", shop: "ShopSettings", hours: float, dry_run: bool) -> "Found":
-    from orderwire.operation.admin_work import rated_progress, with_log
-    from orderwire.serve.admin import admin_client
-    from orderwire.serve.connections import open_store
+    from orderwire.operation.shopify.admin_work import rated_progress, with_log
     from orderwire.serve.reconcile.reconciling import Found, Reconciling
     from orderwire.serve.schedule.services import Services
+    from orderwire.serve.shops.admin import admin_client
+    from orderwire.serve.start.connections import open_store
 
     store, stop = open_store(settings), threading.Event()
     try:
@@ -138,9 +138,9 @@ def _statement(
     from orderwire.operation.existing import open_existing_log
     from orderwire.operation.refused import Refused
     from orderwire.operation.standing import feeds
-    from orderwire.serve.admin import admin_client
-    from orderwire.serve.connections import open_store
     from orderwire.serve.reconcile.statement_day import read_day
+    from orderwire.serve.shops.admin import admin_client
+    from orderwire.serve.start.connections import open_store
     from query.as_of import as_of
     from query.endpoints.statement import statement, usual_account
     from stream.times import EPOCH

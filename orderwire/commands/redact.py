@@ -89,7 +89,7 @@ async def _redact(settings: "Settings", store: "Store", asked: "Request") -> Non
     import secrets
 
     from orderwire.operation.refused import Refused
-    from orderwire.serve.redacting import Redacting
+    from orderwire.serve.upkeep.redacting import Redacting
     from processors.privacy.processor import note
 
     with store.begin() as transaction:

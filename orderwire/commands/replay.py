@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from orderwire.operation.parked_replay import Filter, Result
-    from orderwire.operation.rewind import Moved
+    from orderwire.operation.moving.rewind import Moved
+    from orderwire.operation.replaying.parked_replay import Filter, Result
     from orderwire.settings.program import Settings
 
 EXAMPLES = (
@@ -89,7 +89,7 @@ def register(app: typer.Typer) -> None:
         that has lost its position looks again every few seconds.
         """
         from orderwire.operation.output import exit_on_failure
-        from orderwire.operation.parked_replay import Filter
+        from orderwire.operation.replaying.parked_replay import Filter
 
         if [parked, resume, set_aside, since is not None].count(True) != 1:
             raise typer.BadParameter(
@@ -119,7 +119,7 @@ def register(app: typer.Typer) -> None:
 async def _replay_parked(which: "Filter", discard: bool, dry_run: bool) -> None:
     from orderwire.operation.existing import open_existing_log, open_existing_store
     from orderwire.operation.output import progress
-    from orderwire.operation.parked_replay import replay
+    from orderwire.operation.replaying.parked_replay import replay
     from orderwire.settings.program import Settings
 
     settings = Settings.load()
@@ -155,7 +155,7 @@ def _processors(settings: "Settings") -> dict[str, list[Any]]:
 
 async def _resume(processor: str | None, shop: str | None, dry_run: bool) -> None:
     from orderwire.operation.existing import open_existing_log, open_existing_store
-    from orderwire.operation.resume import find, resume
+    from orderwire.operation.replaying.resume import find, resume
     from orderwire.settings.program import Settings
 
     settings = Settings.load()
@@ -184,7 +184,7 @@ async def _resume(processor: str | None, shop: str | None, dry_run: bool) -> Non
 
 async def _replay_set_aside(discard: bool, dry_run: bool) -> None:
     from orderwire.operation.existing import open_existing_log
-    from orderwire.operation.set_aside_replay import replay
+    from orderwire.operation.replaying.set_aside_replay import replay
     from orderwire.settings.program import Settings
 
     settings = Settings.load()
@@ -225,8 +225,8 @@ async def _rewind(
     topic: str, since: str, processor: str | None, partition: int | None, dry_run: bool
 ) -> None:
     from orderwire.operation.existing import open_existing_log, open_existing_store
+    from orderwire.operation.moving.rewind import rewind, targets
     from orderwire.operation.refused import Refused
-    from orderwire.operation.rewind import rewind, targets
     from orderwire.operation.standing import feeds
     from orderwire.settings.program import Settings
 

@@ -54,7 +54,7 @@ def _configured() -> "Settings":
 
 def _open(settings: "Settings", roles: list[str]) -> None:
     """Report a configuration that cannot work once, before any role logs; else the addresses."""
-    from orderwire.serve.opening import addresses, check, next_steps
+    from orderwire.serve.start.opening import addresses, check, next_steps
     from orderwire.serve.supervisor import log_line
     from orderwire.settings.program import ConfigurationError
 

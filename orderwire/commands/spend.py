@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from ingest.spend.record import Row
-    from orderwire.operation.spend_import import ImportResult
+    from orderwire.operation.spend.spend_import import ImportResult
     from orderwire.settings.program import Settings, ShopSettings
 
 SHOWN_LINES = 20
@@ -75,7 +75,7 @@ def register(app: typer.Typer) -> None:
         from ingest.spend.file import Options
         from orderwire.operation.one_shop import one_shop
         from orderwire.operation.output import Refused, exit_on_failure
-        from orderwire.operation.spend_import import append, look, rates
+        from orderwire.operation.spend.spend_import import append, look, rates
         from orderwire.settings.program import Settings
 
         for name, value, known in (
@@ -155,9 +155,9 @@ async def _pull(
 
     from ingest.meta.graph import Graph, GraphError
     from orderwire.operation.existing import open_existing_store
-    from orderwire.operation.spend_pull import access, pull
-    from orderwire.serve.connections import open_log
+    from orderwire.operation.spend.spend_pull import access, pull
     from orderwire.serve.schedule.services import services
+    from orderwire.serve.start.connections import open_log
 
     def wait(seconds: float) -> bool:
         time.sleep(seconds)

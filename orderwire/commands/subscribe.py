@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from orderwire.operation.subscribing import Subscribed
+    from orderwire.operation.shopify.subscribing import Subscribed
 
 EXAMPLES = (
     "Examples: `orderwire subscribe --url https://host/webhooks/shopify --dry-run`,"
@@ -61,12 +61,12 @@ def _run(url: str, shop: str, *, dry_run: bool, toml: bool, by_hand: bool, remov
 
     from ingest.shopify.admin.app_toml import app_toml
     from ingest.shopify.admin.by_hand import by_hand as steps
-    from orderwire.operation import subscribing
     from orderwire.operation.one_shop import one_shop
     from orderwire.operation.refused import Refused
-    from orderwire.operation.wanted_subscriptions import wanted
-    from orderwire.serve.admin import admin_client
-    from orderwire.serve.connections import open_store
+    from orderwire.operation.shopify import subscribing
+    from orderwire.operation.shopify.wanted_subscriptions import wanted
+    from orderwire.serve.shops.admin import admin_client
+    from orderwire.serve.start.connections import open_store
     from orderwire.settings.program import Settings
 
     chosen = one_shop(Settings.load(), shop)
@@ -110,7 +110,7 @@ def _run(url: str, shop: str, *, dry_run: bool, toml: bool, by_hand: bool, remov
 
 def _show(shop: str, uri: str, done: "Subscribed", *, dry_run: bool) -> None:
     from orderwire.operation.output import show
-    from orderwire.operation.wanted_subscriptions import topic_name
+    from orderwire.operation.shopify.wanted_subscriptions import topic_name
 
     refused = {problem.change: problem.message for problem in done.problems}
     if done.changes:

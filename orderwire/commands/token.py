@@ -24,8 +24,8 @@ def register(app: typer.Typer) -> None:
         """
         from orderwire.operation.one_shop import one_shop
         from orderwire.operation.output import exit_on_failure
-        from orderwire.serve.admin import admin_tokens
-        from orderwire.serve.connections import open_store
+        from orderwire.serve.shops.admin import admin_tokens
+        from orderwire.serve.start.connections import open_store
         from orderwire.settings.program import Settings
 
         with exit_on_failure("token"):

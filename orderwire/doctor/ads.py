@@ -3,7 +3,7 @@
 from ingest.meta.graph import Away, Graph, GraphError
 from ingest.meta.insights import ad_account
 from orderwire.doctor import Line, fix, hint, ok
-from orderwire.operation.spend_pull import access
+from orderwire.operation.spend.spend_pull import access
 from orderwire.settings.program import ShopSettings
 
 

@@ -11,7 +11,7 @@ from orderwire.alarms.message import BY_NAME
 from orderwire.doctor import Line, fix, hint, ok
 from orderwire.operation.existing import open_existing_log, store_revision
 from orderwire.operation.standing import StoreState, spool_state
-from orderwire.serve.clock_steps import last_step
+from orderwire.serve.upkeep.clock_steps import last_step
 from orderwire.settings.program import ConfigurationError, Settings, sqlite_path
 from query.status.answer import stopped
 from stream.log.contract import LogError, Unavailable

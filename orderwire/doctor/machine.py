@@ -11,7 +11,7 @@ import requests
 
 from orderwire.doctor import Line, fix, hint, ok
 from orderwire.private_files import data_files, readable_by_others
-from orderwire.serve.role_metrics import is_short
+from orderwire.serve.reporting.role_metrics import is_short
 from orderwire.settings.program import ConfigurationError, ListenAddress, Settings, sqlite_path
 
 CLOCK_S = 30.0

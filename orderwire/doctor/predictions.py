@@ -22,8 +22,8 @@ def predicted_ltv_lines(settings: Settings, store: Store) -> list[Line]:
     if not wanting:
         return []
     # NumPy and SciPy: loaded where somebody needs them.
-    from orderwire.serve.answer_settings import rfm_settings
-    from orderwire.serve.predicted_ltv import fit_shop
+    from orderwire.serve.shops.answer_settings import rfm_settings
+    from orderwire.serve.shops.predicted_ltv import fit_shop
 
     lines = []
     for shop in wanting:

@@ -6,7 +6,7 @@ from contextlib import closing
 from ingest.shopify.admin.access import LOST, ORDERS, read_access
 from ingest.shopify.admin.errors import AdminError
 from orderwire.doctor import Line, fix, hint, ok
-from orderwire.serve.admin import admin_client
+from orderwire.serve.shops.admin import admin_client
 from orderwire.settings.program import ConfigurationError, ShopSettings
 from stream.store.contract import Store, StoreError
 

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import sqlalchemy as sa
 
-from orderwire.serve.connections import open_log, open_store
+from orderwire.serve.start.connections import open_log, open_store
 from orderwire.settings.program import Settings, sqlite_path
 from stream.log.contract import Log
 from stream.store.contract import StoreError, StoreUnavailable

@@ -17,7 +17,7 @@ from destinations.delivery.rows import OUTBOX, OutboxRow
 from destinations.registry import KINDS
 from orderwire.operation.refused import Refused
 from orderwire.serve.sending import outbox_processor
-from orderwire.serve.zones import zones
+from orderwire.serve.shops.zones import zones
 from orderwire.settings.program import Settings, ShopSettings
 from processors.shopify.orders import Order, decode_order
 from processors.shopify.tolerance import Rejected

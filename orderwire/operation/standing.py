@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 from msgspec import to_builtins
 
 from destinations.delivery.answer import account
-from orderwire.serve.accounts import shown
 from orderwire.serve.feeds import feeds as feeds_of
-from orderwire.serve.zones import zones
+from orderwire.serve.shops.accounts import shown
+from orderwire.serve.shops.zones import zones
 from orderwire.settings.program import Settings
 from processors.engine.feed import Feed
 from query.api_settings import ApiSettings

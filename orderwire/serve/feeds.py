@@ -1,7 +1,7 @@
 """Which processors run and which topic each reads, without loading the folding code (10 MB)."""
 
 from destinations.registry import KINDS
-from orderwire.serve.accounts import accounts
+from orderwire.serve.shops.accounts import accounts
 from orderwire.settings.program import Settings
 
 FEEDS: dict[str, str] = {

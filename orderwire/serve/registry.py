@@ -14,7 +14,7 @@ from destinations.meta.contacts import Contacts
 from destinations.registry import KINDS
 from orderwire.serve.feeds import keeping_contacts
 from orderwire.serve.sending import completers, outbox_processor
-from orderwire.serve.zones import zones
+from orderwire.serve.shops.zones import zones
 from orderwire.settings.program import Settings
 from processors.audits.processor import Audits
 from processors.checkouts.processor import Checkouts

@@ -1,7 +1,7 @@
 """Runs one role in this process: `python -m orderwire.serve.role receive`. The supervisor starts it
 this way; a container may too (`serve --roles`)."""
 
-import orderwire.serve.without_rich  # noqa: F401 - before anything loads structlog
+import orderwire.serve.start.without_rich  # noqa: F401 - before anything loads structlog
 
 # isort: split
 import argparse
@@ -18,8 +18,8 @@ import structlog
 
 from orderwire import logs
 from orderwire.private_files import tighten
-from orderwire.serve.heartbeat import Identity, report_failure
-from orderwire.serve.live_settings import LiveSettings
+from orderwire.serve.reporting.heartbeat import Identity, report_failure
+from orderwire.serve.shops.live_settings import LiveSettings
 from orderwire.settings.program import ConfigurationError, Settings
 from stream.store.contract import Incompatible
 from stream.store.sql.plain import PlainStore

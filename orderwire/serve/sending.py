@@ -14,9 +14,9 @@ from destinations.delivery.protocol import Context
 from destinations.delivery.sender import OutboxSender
 from destinations.delivery.transport import aiohttp_call, client_session
 from destinations.registry import KINDS
-from orderwire.serve.accounts import accounts
+from orderwire.serve.shops.accounts import accounts
+from orderwire.serve.shops.zones import zones
 from orderwire.serve.tracing import tracing
-from orderwire.serve.zones import zones
 from orderwire.settings.program import Settings
 from stream.metrics import DeliveryMetrics
 from stream.store.contract import Store

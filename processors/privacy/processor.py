@@ -1,5 +1,5 @@
-"""The processor of privacy requests: notes each once. `orderwire/serve/redacting.py` carries them
-out."""
+"""The processor of privacy requests: notes each once. `orderwire/serve/upkeep/redacting.py` carries
+them out."""
 
 import secrets
 from collections.abc import Callable, Sequence

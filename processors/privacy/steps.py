@@ -1,5 +1,5 @@
 """Carries out a redaction in the store, step by step (`processors/privacy/rows.py`).
-`orderwire/serve/redacting.py` erases the log's records."""
+`orderwire/serve/upkeep/redacting.py` erases the log's records."""
 
 import json
 import secrets

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 import aiohttp
 import orjson
 
-from orderwire.serve.connections import open_log, open_store
+from orderwire.serve.start.connections import open_log, open_store
 from orderwire.settings.program import Settings, child_environment
 from simulator.chaos.plan import Pair
 from simulator.meta.graph import GraphStandIn

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import aiohttp
 
-from orderwire.serve.admin import admin_client
 from orderwire.serve.reconcile.statement_day import read_day
+from orderwire.serve.shops.admin import admin_client
 from orderwire.settings.program import ShopSettings
 from query.endpoints.statement import Statement, statement
 from simulator.proof.verify import Check

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 import aiohttp
 
-from orderwire.serve.connections import open_log, open_store
+from orderwire.serve.start.connections import open_log, open_store
 from orderwire.settings.program import Settings, child_environment
 from simulator.servers.broker import KafkaBroker, free_port
 from simulator.servers.children import Children

@@ -5,6 +5,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from orderwire.settings.sources import child_environment
 from simulator.servers import stepping_clock
 
 
@@ -21,7 +22,8 @@ class WallClock:
 
     def environment(self) -> Mapping[str, str]:
         """Variables of a process whose wall clock this is."""
-        path = [*stepping_clock.__path__, *filter(None, [os.environ.get("PYTHONPATH")])]
+        inherited = child_environment({}).get("PYTHONPATH")
+        path = [*stepping_clock.__path__, *filter(None, [inherited])]
         return {"PYTHONPATH": os.pathsep.join(path), "STEPPING_CLOCK": str(self._file)}
 
     def step(self, offset_s: int) -> None:

@@ -16,7 +16,7 @@ from aggregates.rfm.answer.segments import SEGMENTS
 from aggregates.rfm.fold.customer import MAX_ORDERS
 from aggregates.rfm.fold.money_bins import bin_edge
 from destinations.meta.contacts import CONTACTS, ContactRow
-from destinations.meta.identity import hashed
+from destinations.meta.event.identity import hashed
 from processors.orders.customer import customer_key
 from processors.shopify.orders import CustomersMerged, OrderEvent
 from query.api_settings import ShopAnswerSettings

@@ -27,8 +27,8 @@ import aiohttp
 import orjson
 import requests
 
-from orderwire.serve.connections import open_log, open_store
 from orderwire.serve.feeds import feeds
+from orderwire.serve.start.connections import open_log, open_store
 from orderwire.settings.program import Settings, child_environment
 from simulator.meta.graph import GraphStandIn
 from simulator.meta.replies import Script

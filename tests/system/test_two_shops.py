@@ -14,7 +14,7 @@ from typing import NamedTuple
 import orjson
 import pytest
 
-from orderwire.operation.parked_replay import Filter, replay
+from orderwire.operation.replaying.parked_replay import Filter, replay
 from orderwire.serve.registry import PROCESSORS
 from processors.engine.parking import PARKED
 from processors.engine.stops import stopped_shops

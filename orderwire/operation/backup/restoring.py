@@ -16,7 +16,7 @@ from orderwire.operation.backup.manifest import Manifest
 from orderwire.operation.backup.sqlite_files import Swap
 from orderwire.operation.existing import store_revision
 from orderwire.operation.refused import Refused
-from orderwire.serve.restore_marker import marker_of
+from orderwire.serve.start.restore_marker import marker_of
 from orderwire.settings.program import Settings
 from stream.store.migrations.run import revisions
 

@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 
 from aggregates.budget.answer.overview import budget
-from orderwire.serve.answer_settings import budget_settings
 from orderwire.serve.audits.step import Audited, Json, StepFailed, StepResult, number
+from orderwire.serve.shops.answer_settings import budget_settings
 from processors.audits.run import Issue
 from query.as_of import today, zone_of
 

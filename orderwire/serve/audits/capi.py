@@ -14,9 +14,9 @@ from destinations.meta.graph import appsecret_proof, events_body, events_url
 from destinations.meta.settings import CapiSettings
 from orderwire.doctor.outside import graph_line
 from orderwire.doctor.predictions import wants_predicted_ltv
-from orderwire.serve.answer_settings import rfm_settings
 from orderwire.serve.audits.step import Audited, Json, StepFailed, StepResult, TryAgain, last_four
-from orderwire.serve.predicted_ltv import fit_shop
+from orderwire.serve.shops.answer_settings import rfm_settings
+from orderwire.serve.shops.predicted_ltv import fit_shop
 from processors.audits.run import Issue
 from query.endpoints.destinations import NO_PREDICTIONS
 

@@ -16,8 +16,6 @@ from aggregates.rfm.value.ltv import predicted_ltv
 from ingest.shopify.admin.errors import AdminError, AdminUnavailable
 from ingest.shopify.admin.past.paged import count
 from ingest.shopify.admin.past.windows import Span
-from orderwire.serve.admin import admin_client
-from orderwire.serve.answer_settings import rfm_settings
 from orderwire.serve.audits.step import (
     Audited,
     Json,
@@ -26,6 +24,8 @@ from orderwire.serve.audits.step import (
     TryAgain,
     number,
 )
+from orderwire.serve.shops.admin import admin_client
+from orderwire.serve.shops.answer_settings import rfm_settings
 from orderwire.settings.program import ConfigurationError
 from processors.audits.run import Issue
 from query.as_of import today

@@ -4,11 +4,11 @@ yesterday for their statements."""
 from time import time
 from typing import Final
 
-from orderwire.serve.admin import admin_client
 from orderwire.serve.reconcile.reconciling import Reconciling
 from orderwire.serve.reconcile.statement_day import days_to_read, read_day
 from orderwire.serve.schedule.job import Done, Job, Turn
 from orderwire.serve.schedule.services import Services
+from orderwire.serve.shops.admin import admin_client
 from orderwire.settings.program import Settings
 
 NAME: Final = "reconcile"

@@ -20,26 +20,26 @@ from destinations.meta.contacts import forget_others
 from destinations.registry import KINDS
 from orderwire.doctor.predictions import wants_predicted_ltv
 from orderwire.serve import sending
-from orderwire.serve.alerting import alerting
 from orderwire.serve.audits.job import NAME as AUDITS
-from orderwire.serve.clock_steps import ClockSteps, watch
-from orderwire.serve.connections import open_log, wait_for_store
-from orderwire.serve.exposing import exposing
 from orderwire.serve.feeds import feeds, keeping_contacts, running
-from orderwire.serve.heartbeat import Heartbeat, Identity, alive
 from orderwire.serve.isolation import Parts
-from orderwire.serve.live_settings import LiveSettings
 from orderwire.serve.log_owner import deployment, keep_owned, owned
-from orderwire.serve.rebuilding import rebuild
-from orderwire.serve.redacting import redact
 from orderwire.serve.registry import PROCESSORS, projections
-from orderwire.serve.role_metrics import ClockMetrics, RoleMetrics, StoppedParts
+from orderwire.serve.reporting.exposing import exposing
+from orderwire.serve.reporting.heartbeat import Heartbeat, Identity, alive
+from orderwire.serve.reporting.role_metrics import ClockMetrics, RoleMetrics, StoppedParts
 from orderwire.serve.schedule import ledger as schedule
 from orderwire.serve.schedule.jobs import jobs
 from orderwire.serve.schedule.scheduler import Scheduler
 from orderwire.serve.schedule.services import services
-from orderwire.serve.store_lock import exclusive_store
-from orderwire.serve.sweeping import keep_swept
+from orderwire.serve.shops.live_settings import LiveSettings
+from orderwire.serve.start.connections import open_log, wait_for_store
+from orderwire.serve.start.store_lock import exclusive_store
+from orderwire.serve.upkeep.alerting import alerting
+from orderwire.serve.upkeep.clock_steps import ClockSteps, watch
+from orderwire.serve.upkeep.rebuilding import rebuild
+from orderwire.serve.upkeep.redacting import redact
+from orderwire.serve.upkeep.sweeping import keep_swept
 from orderwire.settings.program import Settings
 from processors.audits.processor import WantedRun
 from processors.engine.limits import ParkLimit
@@ -53,7 +53,7 @@ from stream.record import TOPICS
 from stream.store.contract import Store, StoreError, StoreUnavailable
 
 if TYPE_CHECKING:
-    from orderwire.serve.predicted_ltv import LtvPredictor
+    from orderwire.serve.shops.predicted_ltv import LtvPredictor
 
 PACE = Pace(0.25)
 """Numbers are at most this old; a sale on its way to Meta waits less."""
@@ -269,8 +269,8 @@ def _predicted_ltv(settings: Settings, store: Store) -> "LtvPredictor | None":
     wanting = [shop for shop in settings.shops.values() if wants_predicted_ltv(shop)]
     if not wanting:
         return None
-    from orderwire.serve.answer_settings import rfm_settings
-    from orderwire.serve.predicted_ltv import LtvPredictor
+    from orderwire.serve.shops.answer_settings import rfm_settings
+    from orderwire.serve.shops.predicted_ltv import LtvPredictor
 
     ltv = LtvPredictor(
         store, {shop.domain: rfm_settings(shop, settings.rfm_window_days) for shop in wanting}

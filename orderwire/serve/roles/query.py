@@ -10,17 +10,17 @@ from prometheus_client import CollectorRegistry
 
 from aggregates.carts.answer.overview import CartSettings
 from orderwire.doctor.predictions import wants_predicted_ltv
-from orderwire.serve.accounts import shown
-from orderwire.serve.address import listen, sockets
-from orderwire.serve.alerting import alerting
-from orderwire.serve.answer_settings import budget_settings, rfm_settings
-from orderwire.serve.connections import open_log, wait_for_store
-from orderwire.serve.exposing import exposing
 from orderwire.serve.feeds import feeds
-from orderwire.serve.heartbeat import Heartbeat, Identity, alive
-from orderwire.serve.live_settings import LiveSettings
-from orderwire.serve.opening import reaches
-from orderwire.serve.role_metrics import RoleMetrics
+from orderwire.serve.reporting.exposing import exposing
+from orderwire.serve.reporting.heartbeat import Heartbeat, Identity, alive
+from orderwire.serve.reporting.role_metrics import RoleMetrics
+from orderwire.serve.shops.accounts import shown
+from orderwire.serve.shops.answer_settings import budget_settings, rfm_settings
+from orderwire.serve.shops.live_settings import LiveSettings
+from orderwire.serve.start.address import listen, sockets
+from orderwire.serve.start.connections import open_log, wait_for_store
+from orderwire.serve.start.opening import reaches
+from orderwire.serve.upkeep.alerting import alerting
 from orderwire.settings.program import Settings
 from processors.engine.feed import Feed
 from query.api_settings import ApiSettings, ShopAnswerSettings

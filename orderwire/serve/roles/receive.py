@@ -17,18 +17,18 @@ from ingest.receiver.app import Receiver
 from ingest.receiver.body import Limits
 from ingest.receiver.connections import ConnectionLimits
 from ingest.receiver.tally import Tally
-from orderwire.serve.accounts import accounts
-from orderwire.serve.address import listen, sockets
-from orderwire.serve.alerting import alerting
-from orderwire.serve.connections import open_receiving_log
-from orderwire.serve.delivery_counts import written_down
-from orderwire.serve.exposing import exposing
-from orderwire.serve.heartbeat import Heartbeat, Identity, alive
-from orderwire.serve.live_settings import LiveSettings
-from orderwire.serve.open_files import connections, raise_limit
-from orderwire.serve.role_metrics import RoleMetrics, SpoolMetrics
+from orderwire.serve.reporting.delivery_counts import written_down
+from orderwire.serve.reporting.exposing import exposing
+from orderwire.serve.reporting.heartbeat import Heartbeat, Identity, alive
+from orderwire.serve.reporting.role_metrics import RoleMetrics, SpoolMetrics
+from orderwire.serve.shops.accounts import accounts
+from orderwire.serve.shops.live_settings import LiveSettings
+from orderwire.serve.shops.zones import zones
+from orderwire.serve.start.address import listen, sockets
+from orderwire.serve.start.connections import open_receiving_log
+from orderwire.serve.start.open_files import connections, raise_limit
 from orderwire.serve.tracing import tracing
-from orderwire.serve.zones import zones
+from orderwire.serve.upkeep.alerting import alerting
 from orderwire.settings.destinations import META
 from orderwire.settings.program import ConfigurationError, Settings
 from orderwire.settings.refusal import NO_SHOP

@@ -19,7 +19,7 @@ def _spend(settings: Settings, services: Services) -> Job | None:
 def _watchdog(settings: Settings, services: Services) -> Job | None:
     if not any(shop.has_admin_api for shop in settings.shops.values()):
         return None
-    from orderwire.serve.watchdog import watchdog_job
+    from orderwire.serve.jobs.watchdog import watchdog_job
 
     return watchdog_job(settings, services)
 
@@ -27,7 +27,7 @@ def _watchdog(settings: Settings, services: Services) -> Job | None:
 def _refetch(settings: Settings, services: Services) -> Job | None:
     if not any(shop.has_admin_api for shop in settings.shops.values()):
         return None
-    from orderwire.serve.refetch import refetch_job
+    from orderwire.serve.jobs.refetch import refetch_job
 
     return refetch_job(settings, services)
 

@@ -1,6 +1,6 @@
 """The job `spend`: Meta's Insights every hour, for shops with an ad account."""
 
-from orderwire.operation.spend_pull import access, pull
+from orderwire.operation.spend.spend_pull import access, pull
 from orderwire.serve.schedule.job import Done, Job, Turn
 from orderwire.serve.schedule.services import Services
 from orderwire.settings.program import Settings

@@ -1,8 +1,8 @@
 """A store for processes that write only a row or two: a driver's own connection, without SQLAlchemy
 (12 MB of memory).
 
-The receiver writes its heartbeat through it (`orderwire/serve/heartbeat.py`). It never creates
-schema or file; until `SqlStore.open` has, it is unavailable.
+The receiver writes its heartbeat through it (`orderwire/serve/reporting/heartbeat.py`). It never
+creates schema or file; until `SqlStore.open` has, it is unavailable.
 """
 
 import re

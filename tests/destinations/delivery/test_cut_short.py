@@ -4,7 +4,7 @@ import pytest
 
 from destinations.delivery.outbox import OutboxProcessor
 from destinations.delivery.protocol import Context
-from destinations.meta.events import MetaEvents
+from destinations.meta.event.events import MetaEvents
 from processors.shopify.orders import Order
 from stream.record import Entry
 from tests.support.delivery import capi_orders

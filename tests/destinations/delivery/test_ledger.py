@@ -18,8 +18,8 @@ from destinations.delivery.ledger import (
 from destinations.delivery.results import dead, parsed
 from destinations.delivery.schema import Retried
 from destinations.delivery.verdict import ErrorClass
-from destinations.meta.click import DAY_MS
 from destinations.meta.destination import REPEAT_MS
+from destinations.meta.event.click import DAY_MS
 from stream.store.sql.store import SqlStore
 from tests.support.delivery.capi_orders import (
     ACCOUNT,

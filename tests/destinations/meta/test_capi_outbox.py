@@ -20,8 +20,8 @@ from destinations.delivery.protocol import Context
 from destinations.delivery.results import Attempt, dead, sent
 from destinations.delivery.rows import OutboxRow
 from destinations.delivery.verdict import ErrorClass, Verdict
-from destinations.meta.click import DAY_MS
 from destinations.meta.destination import REPEAT_MS
+from destinations.meta.event.click import DAY_MS
 from stream.record import Entry
 from stream.store.contract import Store
 from stream.store.sql.store import SqlStore

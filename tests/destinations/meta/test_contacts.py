@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from destinations.meta.contacts import CONTACTS, ContactRow, Contacts, forget_others
-from destinations.meta.identity import hashed
+from destinations.meta.event.identity import hashed
 from orderwire.serve.feeds import feeds, running
 from orderwire.serve.registry import PROCESSORS
 from orderwire.settings.program import Settings

@@ -19,9 +19,9 @@ from typer.testing import CliRunner
 from orderwire.alarms import rows, watch
 from orderwire.cli import app
 from orderwire.private_files import tighten
-from orderwire.serve.heartbeat import Identity
-from orderwire.serve.live_settings import LiveSettings
+from orderwire.serve.reporting.heartbeat import Identity
 from orderwire.serve.roles import process, query, receive
+from orderwire.serve.shops.live_settings import LiveSettings
 from orderwire.settings.program import Settings
 from query.status import readiness
 from simulator.servers.broker import free_port

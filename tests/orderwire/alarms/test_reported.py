@@ -13,9 +13,9 @@ from prometheus_client import CollectorRegistry
 from orderwire.alarms.conditions import Conditions
 from orderwire.alarms.samples import samples
 from orderwire.alarms.table import ALARMS
-from orderwire.serve.clock_steps import ClockSteps
-from orderwire.serve.role_metrics import ClockMetrics, SpoolMetrics
+from orderwire.serve.reporting.role_metrics import ClockMetrics, SpoolMetrics
 from orderwire.serve.roles import receive
+from orderwire.serve.upkeep.clock_steps import ClockSteps
 from processors.orders.processor import OrdersProcessor
 from processors.shopify.orders import OrderEvent
 from simulator.meta.graph import GraphStandIn

@@ -8,8 +8,8 @@ import pytest
 from typer.testing import CliRunner
 
 from orderwire.cli import app
+from orderwire.operation.moving.store_copy import ITS_OWN, Unequal, copy, counted, tables
 from orderwire.operation.refused import Refused
-from orderwire.operation.store_copy import ITS_OWN, Unequal, copy, counted, tables
 from orderwire.settings.program import Settings
 from simulator.shop.delivery import Delivery
 from stream.log.sqlite.log import SqliteLog

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from destinations.meta.identity import hashed
+from destinations.meta.event.identity import hashed
 from orderwire.cli import app
 from orderwire.operation.preview import HIDDEN
 from tests.support.shopify.golden import GOLDEN

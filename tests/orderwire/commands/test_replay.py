@@ -14,8 +14,8 @@ from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
 from orderwire.cli import app
-from orderwire.operation import set_aside_replay
-from orderwire.operation.parked_replay import Back, Filter, Result, back, replay
+from orderwire.operation.replaying import set_aside_replay
+from orderwire.operation.replaying.parked_replay import Back, Filter, Result, back, replay
 from orderwire.serve.registry import PROCESSORS
 from orderwire.settings.program import Settings
 from processors.engine.parking import BODY_AT, PARKED_CELLS, parked, without_body

@@ -12,8 +12,8 @@ from prometheus_client import CollectorRegistry
 from typer.testing import CliRunner
 
 from orderwire.cli import app
+from orderwire.operation.moving.rewind import rewind, targets
 from orderwire.operation.refused import Refused
-from orderwire.operation.rewind import rewind, targets
 from orderwire.serve.registry import PROCESSORS
 from orderwire.settings.program import Settings
 from processors.engine.runner import Runner

@@ -9,8 +9,8 @@ import pytest
 from typer.testing import CliRunner
 
 from orderwire.cli import app
-from orderwire.operation.subscribing import address
-from orderwire.serve.connections import open_store
+from orderwire.operation.shopify.subscribing import address
+from orderwire.serve.start.connections import open_store
 from orderwire.settings.program import Settings
 from simulator.admin.stand_in import AdminStandIn
 from tests.support.shopify.admin_client import books

@@ -12,7 +12,7 @@ from aiokafka.protocol.admin import CreateAclsRequest
 from structlog.testing import capture_logs
 
 from orderwire.doctor.keeping import set_aside_lines
-from orderwire.operation import set_aside_replay
+from orderwire.operation.replaying import set_aside_replay
 from orderwire.settings.program import Settings
 from simulator.servers.broker import KafkaBroker
 from simulator.servers.missing import Missing

@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from orderwire.serve.refetch import Refetching
+from orderwire.serve.jobs.refetch import Refetching
 from orderwire.serve.schedule.job import Turn
 from orderwire.serve.schedule.services import Services
 from processors.orders.processor import OrdersProcessor

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from orderwire import healthcheck
-from orderwire.serve.heartbeat import Heartbeat, Identity
+from orderwire.serve.reporting.heartbeat import Heartbeat, Identity
 from orderwire.serve.role import ROLES
 from orderwire.settings.program import ConfigurationError, ListenAddress, Settings
 from simulator.servers.broker import free_port

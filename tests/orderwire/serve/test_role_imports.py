@@ -55,8 +55,8 @@ def test_what_a_role_loads_later_loads_without_the_command_lines_libraries() -> 
         for module in pkgutil.walk_packages(orderwire.serve.__path__, "orderwire.serve.")
         if not module.ispkg
     ]
-    assert "orderwire.serve.watchdog" in modules
-    program = f"import orderwire.serve.without_rich, {', '.join(modules)}"
+    assert "orderwire.serve.jobs.watchdog" in modules
+    program = f"import orderwire.serve.start.without_rich, {', '.join(modules)}"
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )

@@ -8,7 +8,7 @@ import stamina
 import structlog
 
 from orderwire import logs
-from orderwire.serve.connections import wait_for_store
+from orderwire.serve.start.connections import wait_for_store
 from orderwire.serve.waiting import again, unless_stopped
 from orderwire.settings.program import Settings
 from simulator.servers.broker import free_port

@@ -9,8 +9,8 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from prometheus_client import CollectorRegistry
 
+from orderwire.operation.moving.rewind import rewind, targets
 from orderwire.operation.refused import Refused
-from orderwire.operation.rewind import rewind, targets
 from processors.engine.runner import Runner
 from simulator.servers.broker import KafkaBroker
 from stream.log.contract import Log, PositionLost, TopicReplaced

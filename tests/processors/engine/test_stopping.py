@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from orderwire.operation.rewind import rewind
+from orderwire.operation.moving.rewind import rewind
 from processors.engine.limits import ParkLimit, TooManyFailures
 from processors.engine.stops import first_needed, go_on
 from stream.log.sqlite.log import SqliteLog

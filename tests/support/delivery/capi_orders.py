@@ -9,7 +9,7 @@ from destinations.delivery.account import Account
 from destinations.delivery.outbox import OutboxProcessor
 from destinations.delivery.protocol import Context
 from destinations.meta.destination import MetaDestination
-from destinations.meta.events import MetaEvents
+from destinations.meta.event.events import MetaEvents
 from destinations.meta.settings import CapiSettings
 from processors.shopify.orders import Order, order
 from stream.record import Record

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from destinations.meta import payload
-from destinations.meta.detail import Money, detail
-from destinations.meta.policy import Decision, decide
+from destinations.meta.event import payload
+from destinations.meta.event.detail import Money, detail
+from destinations.meta.event.policy import Decision, decide
 from destinations.meta.settings import CapiSettings
 from processors.shopify.orders import Order
 

@@ -20,8 +20,8 @@ from destinations.delivery.transport import Answer
 from destinations.registry import KINDS
 from ingest.receiver.app import Receiver
 from ingest.receiver.body import Limits
-from orderwire.serve.accounts import accounts
 from orderwire.serve.roles.query import api_settings
+from orderwire.serve.shops.accounts import accounts
 from orderwire.settings.program import Settings
 from stream.log.sqlite.log import SqliteLog
 from stream.metrics import ReceiverMetrics

@@ -12,7 +12,7 @@ from typing import Any
 from multidict import CIMultiDict
 
 from ingest.shopify import webhooks as shopify
-from orderwire.operation.store_copy import rows, tables
+from orderwire.operation.moving.store_copy import rows, tables
 from orderwire.serve.feeds import running
 from orderwire.serve.registry import PROCESSORS
 from orderwire.settings.program import Settings

@@ -22,7 +22,7 @@ from orderwire.operation.backup import manifest
 from orderwire.operation.backup.making import make
 from orderwire.operation.backup.restoring import restore
 from orderwire.operation.refused import Refused
-from orderwire.serve.opening import check
+from orderwire.serve.start.opening import check
 from orderwire.settings.program import ConfigurationError, Settings
 from simulator.servers.postgres import PostgresServer
 from simulator.shop.delivery import Delivery

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destinations.meta.detail import detail, field_at
+from destinations.meta.event.detail import detail, field_at
 from destinations.webhook.detail import detail as webhook_detail
 from processors.orders.state import fold, net
 from processors.shopify.graphql.orders import order as classic

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from destinations.meta.detail import detail
+from destinations.meta.event.detail import detail
 from ingest.shopify.admin.documents import CUSTOMERS, PRODUCTS, document
 from processors.orders.state import fold, net
 from processors.shopify.orders import Order, RefundCreated, decode_order

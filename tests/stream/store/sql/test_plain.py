@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orderwire.serve.heartbeat import Heartbeat, Identity
+from orderwire.serve.reporting.heartbeat import Heartbeat, Identity
 from stream.store.contract import StoreUnavailable
 from stream.store.sql.plain import PlainStore
 from stream.store.sql.store import SqlStore

@@ -1,0 +1,185 @@
+"""An order's event for Meta: one Purchase per account, decided by `policy`, built by `payload`."""
+
+from collections.abc import Sequence
+from functools import partial
+
+import orjson
+import structlog
+
+from destinations.delivery.account import Account
+from destinations.delivery.protocol import Built, Context, OrderEvent, PredictedLtv, Proposal, Slot
+from destinations.delivery.rows import PENDING
+from destinations.meta.event import clicks, history, payload
+from destinations.meta.event.detail import Money, detail
+from destinations.meta.event.event_ids import browsers_ids, key_of, known, own_key
+from destinations.meta.event.match_keys import MATCH_KEYS
+from destinations.meta.event.policy import Decision, decide
+from destinations.meta.halves import Half, halves, lock
+from destinations.meta.settings import DEFAULT_MAX_AGE_S, CapiSettings, max_age_s
+from processors.shopify.orders import Order
+from stream.store.contract import Transaction
+
+SAFETY_MS = 60_000
+"""An event this close to Meta's age limit is not sent: it would pass it on its way, and fail the
+whole request."""
+RETRY_MS = DEFAULT_MAX_AGE_S * 1_000
+"""Nothing is retried for longer, however old Meta lets an event be (physical_store)."""
+log = structlog.get_logger()
+
+
+class MetaEvents:
+    """A `destinations.delivery.protocol.Events`."""
+
+    def __init__(self, accounts: Sequence[Account], context: Context) -> None:
+        self._settings: dict[tuple[str, str], CapiSettings] = {}
+        self._shops: dict[str, dict[str, CapiSettings]] = {}
+        for account in accounts:
+            self._settings[account.shop, account.name] = account.settings
+            self._shops.setdefault(account.name, {})[account.shop] = account.settings
+        self._predicted_ltv: PredictedLtv | None = context.predicted_ltv
+
+    def slots(self, transaction: Transaction, events: Sequence[OrderEvent]) -> list[Slot]:
+        lock(transaction, {event.shop for event in events})
+        found = []
+        for name, shops in self._shops.items():
+            mine = [event for event in events if event.shop in shops]
+            if not mine:
+                continue
+            ids, yielding = known(transaction, mine, shops, name)
+            browsers = browsers_ids(transaction, mine, shops)
+            for event in mine:
+                key = key_of(event, shops[event.shop], ids, name, browsers)
+                own = own_key(key, event.order_id)
+                *_, event_name, event_id = map(str, key)
+                own_row = own in yielding or event_id != event.order_id
+                found.append(Slot(event, name, event_name, event_id, str(own[3]), own_row))
+        return found
+
+    def proposals(self, transaction: Transaction, slots: Sequence[Slot]) -> list[Proposal]:
+        looks = []
+        for slot in slots:
+            if isinstance(slot.event, Order):
+                settings = self._settings[slot.event.shop, slot.destination]
+                found = detail(slot.event.body, settings.currency)
+                looks.append(clicks.ClickLook(slot.event, settings, found))
+        decisions = [decide(look.order, look.detail, look.settings) for look in looks]
+        browsers = halves(transaction, looks, decisions)
+        decisions = [
+            decision if browser is None else browser.judged(decision, look)
+            for look, decision, browser in zip(looks, decisions, browsers, strict=True)
+        ]
+        first_seen = clicks.first_seen(transaction, looks)
+        sold = [
+            look.order
+            for look, decision in zip(looks, decisions, strict=True)
+            if decision.outcome == PENDING
+            and (look.settings.send_customer_segmentation or look.settings.send_predicted_ltv)
+        ]
+        known = history.first_orders(transaction, sold)
+        _warn_without_user_agent(looks, decisions)
+        _warn_of_late_payments(looks, decisions)
+        return [
+            Proposal(
+                decision.outcome,
+                decision.reason,
+                decision.event_time_s,
+                _expires_ms(look.order, decision),
+                partial(self._build, look, decision, first_seen, known, browser),
+                look.settings.dry_run,
+                decision.waits,
+                checkout_token=_token(decision, browser),
+                wait_ms=0 if browser is None else browser.wait_ms,
+            )
+            for look, decision, browser in zip(looks, decisions, browsers, strict=True)
+        ]
+
+    def tick(self, transaction: Transaction, now_ms: int, shop: str | None) -> None:
+        """Delete old clicks."""
+        clicks.forget(transaction, now_ms, shop)
+
+    def _build(
+        self,
+        look: clicks.ClickLook,
+        decision: Decision,
+        first_seen: dict[tuple[str, str], int],
+        known: history.FirstOrders,
+        browser: Half | None,
+        event_id: str,
+    ) -> Built:
+        order, settings = look.order, look.settings
+        segment = history.segment(order, look.detail, known)
+        ltv = None
+        if (
+            settings.send_predicted_ltv
+            and self._predicted_ltv
+            # Meta takes a customer's value once, on the acquisition, and of websites only
+            # (docs/facts/meta.md, "Predicted lifetime value").
+            and segment == history.NEW
+            and decision.action_source == "website"
+        ):
+            ltv = self._predicted_ltv(order)
+        event = payload.event(
+            order,
+            look.detail,
+            settings,
+            decision,
+            event_id,
+            clicks.fbc(look, first_seen),
+            None if ltv is None else Money(*ltv),
+            segment if settings.send_customer_segmentation else None,
+        )
+        if refused := payload.refusal(event, by_staff=decision.by_staff):
+            return Built(b"", refused=refused)
+        if browser is not None and browser.row is not None:
+            return browser.completed(orjson.dumps(event))
+        data = event["user_data"]
+        return Built(orjson.dumps(event), tuple(name for name in MATCH_KEYS if name in data))
+
+
+def _token(decision: Decision, browser: Half | None) -> str:
+    """By which the browser's facts find the row; "" where they could change nothing."""
+    useful = decision.outcome == PENDING or decision.waits or decision.asks_consent
+    return browser.token if browser is not None and useful else ""
+
+
+def _expires_ms(order: Order, decision: Decision) -> int:
+    last_s = decision.event_time_s + max_age_s(decision.action_source)
+    return min(last_s * 1000 - SAFETY_MS, order.received_ms + RETRY_MS)
+
+
+def _warn_without_user_agent(
+    looks: Sequence[clicks.ClickLook], decisions: Sequence[Decision]
+) -> None:
+    """Meta documents it as required for a website, but accepts events without (docs/facts/meta.md,
+    "Events"): warn and send."""
+    without = [
+        look.order
+        for look, decision in zip(looks, decisions, strict=True)
+        if decision.outcome == PENDING
+        and decision.action_source == "website"
+        and look.detail.user_agent is None
+    ]
+    if without:
+        first = without[0]
+        log.warning(
+            "capi_no_user_agent", shop=first.shop, order_id=first.order_id, orders=len(without)
+        )
+
+
+def _warn_of_late_payments(
+    looks: Sequence[clicks.ClickLook], decisions: Sequence[Decision]
+) -> None:
+    """Meta may count these twice if the shop's pixel reported them at checkout."""
+    late = [
+        look.order
+        for look, decision in zip(looks, decisions, strict=True)
+        if decision.outcome == PENDING and decision.late
+    ]
+    if late:
+        log.warning(
+            "capi_paid_late",
+            shop=late[0].shop,
+            order_id=late[0].order_id,
+            orders=len(late),
+            hint="META_LATE_PAYMENT=skip keeps back what is paid after 48 hours",
+        )

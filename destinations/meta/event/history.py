@@ -1,0 +1,70 @@
+"""Whether an order's buyer is a new or an existing customer, if that is certain
+(docs/facts/meta.md, "Events": `customer_segmentation`)."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+
+from destinations.meta.event.detail import Detail
+from processors.checkouts.link import NEVER, customer_subject, order_time_ms
+from processors.shopify.orders import Order
+from stream.store.contract import Reading
+
+EXISTING, NEW = "existing_customer_to_business", "new_customer_to_business"
+WITH_THE_ORDER = timedelta(hours=1)
+"""A customer made at most so long before an order was made by its checkout."""
+
+FirstOrders = Mapping[tuple[str, str], int]
+"""(shop, subject) -> when the customer's first order was made, Unix milliseconds."""
+
+
+def first_orders(reading: Reading, orders: Sequence[Order]) -> FirstOrders:
+    """The known first orders of these buyers. One query per shop."""
+    wanted: dict[str, set[str]] = {}
+    for order in orders:
+        wanted.setdefault(order.shop, set()).update(_subjects(order))
+    found: dict[tuple[str, str], int] = {}
+    for shop, subjects in wanted.items():
+        if not subjects:
+            continue
+        asked = sorted(subjects)
+        # Few lengths: a statement is parsed once.
+        asked += asked[:1] * ((1 << (len(asked) - 1).bit_length()) - len(asked))
+        names = {f"subject_{number}": subject for number, subject in enumerate(asked)}
+        rows = reading.query(
+            "SELECT subject, first_order_ms FROM cart_link WHERE shop = :shop"
+            f" AND subject IN ({', '.join(f':{name}' for name in names)})",
+            shop=shop,
+            **names,
+        )
+        found |= {(shop, subject): first_ms for subject, first_ms in rows}
+    # Of two first orders in one batch the later one is none: the store knows neither yet.
+    for order in orders:
+        made_ms = order_time_ms(order)
+        for subject in _subjects(order):
+            known_ms = found.get((order.shop, subject), NEVER)
+            if known_ms == NEVER or made_ms < known_ms:
+                found[order.shop, subject] = made_ms
+    return found
+
+
+def segment(order: Order, detail: Detail, known: FirstOrders) -> str | None:
+    """Meta's `customer_segmentation` of the order's buyer; None if unknown.
+
+    Existing: an earlier order of the same customer id or e-mail address has been seen. New: none
+    has, and Shopify created the customer with this order, so there can be none from before we
+    counted.
+    """
+    made_ms = order_time_ms(order)
+    firsts = [known.get((order.shop, subject), NEVER) for subject in _subjects(order)]
+    if any(NEVER < first_ms < made_ms for first_ms in firsts):
+        return EXISTING
+    since = detail.customer_since
+    if since is not None and order.processed_at - since <= WITH_THE_ORDER:
+        return NEW
+    return None
+
+
+def _subjects(order: Order) -> Sequence[str]:
+    """The keys of the buyer in `cart_link`."""
+    by_id = customer_subject(order.customer_id, None)
+    return [each for each in (by_id, customer_subject(None, order.email)) if each]
