@@ -205,11 +205,11 @@ class SpoolQueue:
                 await asyncio.sleep(0.02)
                 return None
             entries = await self._file.read(self.topic, await self._next(), size)
-            records = [unwrap(entry.record) for entry in entries]
-            await self._to_log(records, self._bound_s, drained=True)
             if entries:
+                records = [unwrap(entry.record) for entry in entries]
+                await self._to_log(records, self._bound_s, drained=True)
                 self._drained = entries[-1].offset + 1
-                await self._file.forget(self.topic, self._drained)
+            await self._file.forget(self.topic, self._drained)
         except (Unavailable, TimeoutError) as error:
             reason = str(error) or f"no answer within {self._bound_s:g} s"
             if self._limit.allows(reason):
@@ -227,6 +227,8 @@ class SpoolQueue:
         return max((await self._file.span(self.topic)).first, self._drained)
 
     async def _left(self) -> int:
+        """Records to move; 1 where all are moved and their deletion has failed."""
         with contextlib.suppress(Unavailable):
-            return (await self._file.span(self.topic)).next - await self._next()
+            span = await self._file.span(self.topic)
+            return span.next - max(span.first, self._drained) or int(span.first < span.next)
         return 1  # a disk that fails: there may be some

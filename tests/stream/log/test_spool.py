@@ -22,6 +22,7 @@ from stream.log.contract import (
     Unavailable,
 )
 from stream.log.spool import SpooledLog, SpoolState, read_set_aside, read_state
+from stream.log.spool_file import SpoolFile
 from stream.log.sqlite.log import SqliteLog
 from stream.record import Entry, Record
 from tests.contracts.log import LogContract
@@ -201,6 +202,26 @@ async def test_records_of_an_outage_reach_the_log_in_order_while_new_traffic_flo
     held = by_key(await scan_all(log, "orders"))
     assert held == {f"k{k}": list(range(k, count, 7)) for k in range(7)}
     assert log.spool_state() == SpoolState(0, 0, None)
+
+
+async def test_records_whose_deletion_failed_once_are_deleted_without_being_sent_again(
+    log: SpooledLog, outage: Outage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk that is full for a moment."""
+    delete, failures = SpoolFile.forget, iter(range(3))
+
+    async def forget(file: SpoolFile, topic: str | None, before: int) -> None:
+        if next(failures, None) is not None:
+            raise Unavailable("the disk is full")
+        await delete(file, topic, before)
+
+    monkeypatch.setattr(SpoolFile, "forget", forget)
+    outage.refusing = True
+    await log.append([a_record("orders", 0)])
+    outage.refusing = False
+    await direct_again(log)
+    assert log.spool_state() == SpoolState(0, 0, None)
+    assert numbers(await scan_all(log, "orders")) == [0]
 
 
 async def test_topics_keys_headers_and_bodies_come_out_of_the_spool_as_they_went_in(
