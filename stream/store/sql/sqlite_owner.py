@@ -1,5 +1,5 @@
-"""Checks that the SQLite file of the store's URL is an orderwire store, before anything is changed
-in it (journal mode included)."""
+"""Checks that the SQLite file of the store's URL is an orderwire store that this Python can open,
+before anything is changed in it (journal mode included)."""
 
 import sqlite3
 from contextlib import closing
@@ -8,11 +8,19 @@ from pathlib import Path
 from stream.store.contract import Incompatible
 
 OURS = {"alembic_version", "positions"}
+LEAST = (3, 37, 0)
+"""With STRICT tables (sqlite.org/stricttables.html)."""
 
 
 def check(path: Path) -> None:
     """Returns if the file is ours, new or missing; also if it cannot be read, which opening it will
-    report. Raises Incompatible for any other file with tables, such as the embedded log."""
+    report. Raises Incompatible for any other file with tables, such as the embedded log, and where
+    Python's SQLite is too old for ours."""
+    if sqlite3.sqlite_version_info < LEAST:
+        raise Incompatible(
+            f"this Python has SQLite {sqlite3.sqlite_version}, and the store needs "
+            f"{'.'.join(map(str, LEAST))} or newer: take another Python, or PostgreSQL"
+        )
     if not path.exists():
         return
     try:

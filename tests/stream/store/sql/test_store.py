@@ -71,6 +71,15 @@ def test_a_database_of_another_program_is_refused_and_left_as_it_was(
             SqlStore.open(postgres_url)
 
 
+def test_an_sqlite_too_old_is_refused_with_what_would_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 31, 1))
+    with pytest.raises(Incompatible, match=r"needs 3\.37\.0 or newer: .*PostgreSQL"):
+        SqlStore.open(f"sqlite:///{tmp_path}/state.db")
+    assert not list(tmp_path.iterdir())
+
+
 async def test_the_embedded_log_is_no_store(log: SqliteLog, tmp_path: Path) -> None:
     with pytest.raises(Incompatible, match="not an orderwire store"):
         SqlStore.open(f"sqlite:///{tmp_path / 'log.db'}")
