@@ -2,8 +2,9 @@
 
 import os
 import shutil
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import psycopg
 import pytest
@@ -18,6 +19,8 @@ from tests.support.servers.postgres_fixture import postgres_server, postgres_url
 from tests.support.servers.skips import pytest_runtest_makereport
 
 __all__ = ["kafka_broker", "postgres_server", "postgres_url", "pytest_runtest_makereport"]
+
+Item = TypeVar("Item")
 
 # No example has a time limit: 200 ms are a pause of a busy machine, not a fault of ours. The rest
 # is as hypothesis has it: with CI set the same examples each time, elsewhere others.
@@ -36,6 +39,18 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "kafka_broker" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("kafka"))
+    items[:] = spread(items, lambda item: "tests/system/" in item.nodeid)
+
+
+def spread(items: Sequence[Item], waits: Callable[[Item], bool]) -> list[Item]:
+    """Tests that mostly wait, evenly among the first three quarters of those that compute: then
+    the workers of pytest-xdist seldom wait all at once, and not at the end."""
+    waiting = [item for item in items if waits(item)]
+    others = [item for item in items if not waits(item)]
+    places = [len(others) * 3 * number // (4 * len(waiting)) for number in range(len(waiting))]
+    for place, item in zip(reversed(places), reversed(waiting), strict=True):
+        others.insert(place, item)
+    return others
 
 
 @pytest.fixture(scope="session")
