@@ -192,10 +192,11 @@ async def test_every_fault_is_reported_everywhere_with_its_cause(
         port = int(graph.url.rpartition(":")[2].partition("/")[0])
         one = await stack.enter_async_context(deployment(tmp_path, tmp_path, monkeypatch, port))
         await one.until("nothing holds", lambda: nothing_holds(one))
-        code, lines = await one.doctor()
-        assert (code, await one.alarms()) == (0, {}), [
-            line for line in lines if not line.startswith("ok")
-        ]
+
+        async def is_well() -> bool:
+            return (await one.doctor())[0] == 0 and await one.alarms() == {}
+
+        await one.until("doctor finds nothing", is_well)  # the API may just be reading its cells
         seen, conditions = set[str](), Conditions()
         for fault in FAULTS:
             conditions.look(samples([(await one.get("/metrics"))[1].encode()]), time.monotonic())

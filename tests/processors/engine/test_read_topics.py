@@ -21,7 +21,7 @@ from stream.log.sqlite.log import SqliteLog
 from stream.metrics import ProcessorMetrics
 from stream.record import Record
 from stream.store.sql.store import SqlStore
-from tests.processors.engine.counting import Counting, at_work, counted, met, records, run_to_end
+from tests.processors.engine.counting import Counting, counted, met, records, run_to_end
 
 TOPIC = "orders"
 
@@ -42,8 +42,13 @@ def runner(log: Log, store: SqlStore) -> Runner[str]:
 
 async def fold(log: Log, store: SqlStore, *, up_to: int) -> None:
     """Until so many records are counted. Raises what the runner raises."""
-    async with at_work(runner(log, store)):
-        await met(lambda: len(counted(store)) >= up_to)
+    stop = asyncio.Event()
+    running = asyncio.create_task(runner(log, store).run(stop))
+    async with asyncio.timeout(60):
+        while not running.done() and len(counted(store)) < up_to:  # noqa: ASYNC110 - a store
+            await asyncio.sleep(0.02)
+    stop.set()
+    await running
 
 
 async def go_on(log: Log, store: SqlStore) -> None:
