@@ -29,9 +29,11 @@ from prometheus_client import CollectorRegistry
 from aggregates.arrays import Ints
 from aggregates.rfm.fold import customer as rfm_customer
 from aggregates.rfm.fold.customer import CUSTOMERS, DAYS, CustomerRow, DayRow
+from aggregates.rfm.fold.projection import NAME, VERSION
 from aggregates.rfm.fold.shop import SHOPS, RfmShopRow
 from bench.refit import SPEND, TRUE
 from processors.engine.processor import Deltas
+from processors.engine.projection import PROJECTIONS, new_row
 from query.api_settings import ApiSettings, ShopAnswerSettings
 from query.app import make_app
 from stream.log.sqlite.log import SqliteLog
@@ -86,6 +88,7 @@ def write(store: SqlStore, orders: Orders, today: int = TODAY) -> None:
     deltas, cutoff = Deltas(), today - 365
     with store.begin() as transaction:
         transaction.save(SHOPS, [RfmShopRow(SHOP, "USD", today, 0)])
+        transaction.save(PROJECTIONS, [new_row(SHOP, NAME, VERSION)])
     starts = np.append(
         np.flatnonzero(np.diff(orders.customer, prepend=-1)), len(orders.customer)
     ).tolist()
@@ -167,6 +170,7 @@ async def ask(port: int, seconds: float) -> list[float]:
     async with aiohttp.ClientSession() as session:
         for _ in range(5):
             async with session.get(f"http://127.0.0.1:{port}/v1/rfm") as response:
+                assert response.status == 200, await response.text()
                 await response.read()
         due = time.perf_counter()
         while len(taken) < seconds * ASKED_PER_S:

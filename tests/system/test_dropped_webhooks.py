@@ -21,6 +21,8 @@ from tests.system.test_kafka_postgres import system_on
 pytestmark = needs_proc
 DELIVERIES, EVERY = 1_500, 100
 WEEK = 7 * 86_400_000
+NO_PURCHASE = ("unpaid: ", "a test order", "the order is cancelled")
+"""Why an order in Shopify is no Purchase, however it was found."""
 LOTS: dict[str, Any] = {"maximum": 100_000.0, "restore": 100_000.0}
 
 
@@ -94,11 +96,13 @@ async def dropped_and_found(system: System, books: Books) -> None:
     with system.store() as store:
         assert_aggregates_are_sums(store)
         with store.snapshot() as snapshot:
-            rows = snapshot.query("SELECT order_id, outcome FROM outbox")
+            rows = snapshot.query("SELECT order_id, outcome, reason FROM outbox")
     assert len(rows) == len({row.order_id for row in rows}) == len(made)
     at_meta = {event for pixel, name, event in system.graph.account.events if pixel == PIXEL}
     assert at_meta == {row.order_id for row in rows if row.outcome == "sent"}
     assert at_meta & dropped
+    found = [row for row in rows if row.order_id in dropped]
+    assert all(row.outcome == "sent" or row.reason.startswith(NO_PURCHASE) for row in found)
     assert system.graph.duplicates == 0
     assert sent.traffic.unexpected == []
     assert await system.stop() == 0

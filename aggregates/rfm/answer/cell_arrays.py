@@ -118,13 +118,13 @@ class CellArrays:
         self._shops: dict[str, Columns] = {}
         self._bad: set[str] = set()
         """Shops with a cell that is no whole number of its column's width."""
-        self._empty = Columns.of(cells, _columns(cells, []))
+        self.empty: Final = Columns.of(cells, _columns(cells, []))
 
     def of(self, shop: str) -> Columns:
         """The shop's cells as last refreshed. Raises BadCells."""
         if shop in self._bad:
             raise BadCells(self._cells.table)
-        return self._shops.get(shop, self._empty)
+        return self._shops.get(shop, self.empty)
 
     def refresh(self, snapshot: Snapshot) -> None:
         """Bring every shop to the state that `snapshot` sees."""
@@ -161,7 +161,7 @@ class CellArrays:
             self._bad.discard(shop)
 
     def _version(self, shop: str) -> int:
-        return self._shops.get(shop, self._empty).version
+        return self._shops.get(shop, self.empty).version
 
     def _replace(self, pages: Iterable[tuple[str, Sequence[Any]]]) -> None:
         self._bad.clear()

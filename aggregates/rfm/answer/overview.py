@@ -93,9 +93,7 @@ class RfmArrays:
         """The shop as last refreshed. Raises BadCells."""
         if (bad := self._bad.get(shop)) is not None:
             raise BadCells(bad.table)
-        return self._views.get(shop) or self._view(
-            shop, shop, "", None, exact=True, left_out=(0, 0, 0)
-        )
+        return self._views.get(shop) or self._nothing(shop)
 
     def refresh(self) -> None:
         """Bring all shops up to date. Blocks; raises StoreUnavailable."""
@@ -160,6 +158,23 @@ class RfmArrays:
                 bad[shop] = error
         self._views, self._bad = views, bad
         self.loaded = True
+
+    def _nothing(self, shop: str) -> RfmView:
+        """A shop of which nothing is counted; cells without a generation are none of its."""
+        cells, last_days, btyd, spend = (arrays.empty for arrays in self._arrays)
+        return RfmView(
+            shop=shop,
+            key=shop,
+            currency="",
+            as_of_day=None,
+            exact=True,
+            cells=cells,
+            last_days=last_days,
+            btyd=btyd,
+            spend=spend,
+            left_out=(0, 0, 0),
+            positions=self._positions,
+        )
 
     def _view(
         self,

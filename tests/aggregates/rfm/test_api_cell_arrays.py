@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from aggregates.bad_cells import BadCells
 from aggregates.rfm.answer import cell_arrays
 from aggregates.rfm.answer.cell_arrays import CellArrays, places
+from aggregates.rfm.answer.overview import RfmArrays
 from aggregates.rfm.fold.customer import RFM_CELLS as CELLS
 from stream.store.contract import Key, Store
 from stream.store.sql.store import SqlStore
@@ -179,3 +180,12 @@ def test_a_number_out_of_range_fails_its_own_shop_until_it_is_gone(store: SqlSto
     with store.snapshot() as snapshot:
         arrays.refresh(snapshot)
     assert arrays.of("b").measures[0].tolist() == [3]
+
+
+def test_cells_without_a_generation_are_counted_for_nobody(store: SqlStore) -> None:
+    with store.begin() as transaction:
+        transaction.add(CELLS, {("a", 1, 1, 0, 100): (1, 1, 100)})
+    arrays = RfmArrays(store)
+    arrays.refresh()
+    view = arrays.view("a")
+    assert (view.currency, len(view.cells)) == ("", 0)
