@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from stream.store.contract import StoreError
+from stream.store.contract import StoreError, StoreUnavailable
 
 REST: Final = 4
 """The background rests at least this many times as long as its last refresh took."""
@@ -33,6 +33,7 @@ class Freshness:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cells")
         self._running: asyncio.Task[None] | None = None
         self._next: asyncio.Task[None] | None = None
+        self._ended = False
 
     async def fresh(self) -> None:
         """Return when the data in memory is newer than this call, or after `patience_s`. Raises
@@ -57,7 +58,9 @@ class Freshness:
             await asyncio.sleep(max(every_s, REST * (perf_counter() - began)))
 
     async def settle(self) -> None:
-        """Wait for a running refresh; its errors are ignored."""
+        """Wait for a running refresh; its errors are ignored. Questions from now on are refused:
+        a connection may have been accepted while the listener closed."""
+        self._ended = True
         await asyncio.gather(
             *(task for task in (self._running, self._next) if task is not None),
             return_exceptions=True,
@@ -66,6 +69,8 @@ class Freshness:
 
     def _ask(self) -> "asyncio.Task[None]":
         if self._next is None:
+            if self._ended:  # The thread takes no work any more, which would be a RuntimeError.
+                raise StoreUnavailable("this process is ending")
             self._next = asyncio.create_task(self._begin(self._running))
             self._next.add_done_callback(_seen)
         return self._next

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import aiohttp
 
-from orderwire.serve.reconcile.statement_day import read_day
+from orderwire.serve.reconcile.statement_day import days_to_read, read_day
 from orderwire.serve.shops.admin import admin_client
 from orderwire.settings.program import ShopSettings
 from query.endpoints.statement import Statement, statement
@@ -49,6 +49,17 @@ class AdminFeed:
             if bodies:
                 async with self._http.post(f"{self._url}{path}", data=b"\n".join(bodies)):
                     pass
+
+
+def read_statements(shop: ShopSettings, store: Store, now_s: float) -> None:
+    """Read the days that the job `reconcile` reads every hour: its first turn came before the
+    history was sent, and found none of the orders."""
+    client = admin_client(shop, store)
+    try:
+        for day in days_to_read(now_s, shop.zone):
+            read_day(client, store, shop.domain, day, shop.zone)
+    finally:
+        client.close()
 
 
 def check_statement(shop: ShopSettings, store: Store) -> Check:

@@ -30,7 +30,7 @@ from orderwire.serve.roles.query import api_settings
 from processors.engine.feed import Feed
 from query.as_of import Spans
 from simulator.demo import screen, spending
-from simulator.demo.admin_shop import AdminFeed, check_statement
+from simulator.demo.admin_shop import AdminFeed, check_statement, read_statements
 from simulator.demo.figures import (
     RECENT,
     Aggregates,
@@ -199,6 +199,9 @@ class Demo:
             await self._until_settled(there, feeds, options.patience_s, sent=False)
             # What history sent to Meta is counted apart from what the live phase sends.
             await self._until_settled(there, feeds, min(options.patience_s, HISTORY_PATIENCE_S))
+            await feed.drain()
+            demo_shop = there.settings.shops[SHOP]
+            await asyncio.to_thread(read_statements, demo_shop, there.store, time.time())
             await asyncio.to_thread(reader.mark, time.time_ns() // 1_000_000)
             async with _beside(spending.follow(there.log, self._shop)):
                 await self._send(there, visits, f"live, {options.rate:g} webhooks/s", options.rate)
@@ -206,9 +209,7 @@ class Demo:
             await self._until_settled(there, feeds, options.patience_s)
             self._phase = "checking"
             await feed.drain()
-            statement = await asyncio.to_thread(
-                check_statement, there.settings.shops[SHOP], there.store
-            )
+            statement = await asyncio.to_thread(check_statement, demo_shop, there.store)
             checks = await verify.verify(
                 log=there.log,
                 store=there.store,

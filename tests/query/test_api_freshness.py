@@ -48,6 +48,14 @@ async def test_a_question_waits_for_a_refresh_that_began_after_it_came() -> None
     await freshness.settle()
 
 
+async def test_a_question_that_comes_after_the_end_is_one_to_ask_again() -> None:
+    freshness = Freshness(lambda: None, lambda: True, patience_s=60)
+    await freshness.fresh()
+    await freshness.settle()
+    with pytest.raises(StoreUnavailable, match="ending"):
+        await freshness.fresh()
+
+
 async def test_patience_ends_and_the_answer_goes_by_what_is_there() -> None:
     held = Held()
     freshness = Freshness(held, lambda: True, patience_s=0.001)

@@ -33,6 +33,9 @@ NOT_AN_INTEGER = 3091
 (sqlite.org/stricttables.html; the constant's name is not in Python 3.11)."""
 INTEGER_OVERFLOW = "integer overflow"
 """What SQLite's sum() raises, with its general code (sqlite.org/lang_aggfunc.html#sumunc)."""
+EXHAUSTED = "This connection is closed"
+"""What SQLAlchemy's pool raises when connections were closed on both of its attempts to check one
+out, as by a server that shuts down (`sqlalchemy/pool/base.py`, `_ConnectionFairy._checkout`)."""
 DATA_CODES = (sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH)
 
 
@@ -46,6 +49,10 @@ def translated(errors: type[Exception]) -> Iterator[None]:
         yield
     except exc.TimeoutError:
         raise StoreUnavailable("all connections to the database are in use") from None
+    except exc.InvalidRequestError as error:
+        if str(error) != EXHAUSTED:
+            raise
+        raise StoreUnavailable("the database closes every new connection") from None
     except exc.DBAPIError as error:
         raise meaning(error.orig, lost=error.connection_invalidated) from None
     except errors as error:

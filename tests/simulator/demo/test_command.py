@@ -8,10 +8,14 @@ import sys
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
+import aiohttp
 import pytest
 
+from simulator.demo.stage import ZONE
 from simulator.servers.children import Children, Died
 
 ORDERWIRE = (sys.executable, "-c", "from orderwire.cli import main; main()", "demo")
@@ -97,6 +101,26 @@ async def test_with_orders_it_ends_by_itself_having_checked_everything_and_leave
     assert printed.count(" ok ") == 9
     assert processes_below(tmp_path) == []
     assert below(tmp_path) == []
+
+
+@linux
+async def test_yesterdays_statement_has_the_orders_of_the_history(tmp_path: Path) -> None:
+    yesterday = datetime.now(UTC).astimezone(ZoneInfo(ZONE)).date() - timedelta(days=1)
+    day = yesterday.isoformat()
+    async with demo(tmp_path, "--customers", "400", "--rate", "5") as process:
+        printed = await until(process, "live, 5")
+        found = re.search(r"http://127\.0\.0\.1:\d+(?=/v1/)", printed)
+        assert found is not None, printed
+        async with aiohttp.ClientSession(found[0]) as api:
+            async with api.get("/v1/statement", params={"day": day}) as answer:
+                statement = await answer.json()
+            async with api.get("/v1/days", params={"from": day, "to": day}) as answer:
+                total = (await answer.json())["total"]
+        process.send_signal(signal.SIGTERM)
+        await rest(process)
+    # Some four orders a day: none in 2 of 100.
+    counted = total["orders"] if total else 0
+    assert sum(item["shopify"]["orders"] for item in statement["items"]) >= counted
 
 
 @linux

@@ -7,6 +7,7 @@ import string
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from processors.engine.parking import PARKED, ParkedRow
 from processors.orders.aliases import ALIASES, AliasRow
@@ -97,3 +98,19 @@ def test_a_damaged_file_stops_whoever_reads_it(migrated_sqlite: Path, tmp_path: 
     with pytest.raises(StoreBroken, match="damaged"), store.begin() as transaction:
         transaction.save(ALIASES, [alias("2")])
     store.close()
+
+
+def test_a_server_that_closes_every_new_connection_is_waited_for(store: SqlStore) -> None:
+    """As one that shuts down: SQLAlchemy's pool gives up after its second attempt."""
+
+    def closed(*_: object) -> None:
+        raise sa.exc.InvalidatePoolError
+
+    sa.event.listen(store._engine, "checkout", closed)
+    try:
+        with pytest.raises(StoreUnavailable, match="closes every new"), store.snapshot():
+            pass
+    finally:
+        sa.event.remove(store._engine, "checkout", closed)
+    with store.snapshot() as snapshot:
+        assert snapshot.query("SELECT 1") == [(1,)]
