@@ -6,7 +6,7 @@ from typing import Any, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
-from processors.shopify.tolerance import mapping, sequence
+from processors.shopify.tolerance import mapping
 
 Raw = TypeVar("Raw", bound=msgspec.Struct)
 
@@ -158,5 +158,5 @@ def _shaped(kind: Any, value: Any) -> Any:
     wanted = get_args(kind)[0]
     if get_origin(wanted) is list:
         (element,) = get_args(wanted)
-        return [tolerant(element, each) for each in sequence(value)]
+        return [tolerant(element, each) for each in value] if isinstance(value, list) else None
     return tolerant(cast(type[msgspec.Struct], wanted), value) if isinstance(value, dict) else None

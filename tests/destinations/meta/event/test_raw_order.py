@@ -44,6 +44,11 @@ def test_every_example_is_read_alike_by_both(example: Payload) -> None:
     assert read(example.body) == tolerant(RawOrder, body)
 
 
+def test_lines_that_are_null_are_absent_to_both() -> None:
+    body = msgspec.json.decode(BODIES[0]) | {"line_items": None, "shipping_lines": None}
+    assert read(msgspec.json.encode(body)) == tolerant(RawOrder, body)
+
+
 @pytest.mark.parametrize("odd", [None, "", [], 7])
 def test_an_object_of_another_shape_counts_as_absent_and_the_rest_is_read(odd: object) -> None:
     body = msgspec.json.decode(BODIES[0]) | {"customer": odd, "email": "a@example.com"}
