@@ -127,9 +127,11 @@ def fbp(value: str | None) -> str | None:
 def fbclid(url: str | None) -> str | None:
     """The `fbclid` in a URL's query, case untouched: the first well-formed one. Else that of a URL
     within its query, as Facebook's `l.php?u=` has."""
-    found = _fbclid_in(url or "")
-    if found is None and "fbclid%3d" in (url or "").lower():
-        values = (pair.partition("=")[2] for pair in _pairs(url or ""))
+    if not url or "fbclid" not in url.lower():
+        return None
+    found = _fbclid_in(url)
+    if found is None and "fbclid%3d" in url.lower():
+        values = (pair.partition("=")[2] for pair in _pairs(url))
         found = next((each for value in values if (each := _fbclid_in(unquote(value)))), None)
     return found
 

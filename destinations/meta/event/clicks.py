@@ -30,11 +30,13 @@ class ClickLook(NamedTuple):
     order: Order
     settings: CapiSettings
     detail: Detail
+    click_id: str | None
+    """The click that led to the order (`click_id_of`)."""
 
 
 def fbc(look: ClickLook, first_seen: Mapping[tuple[str, str], int]) -> str | None:
     """The order's fbc (`destinations/meta/event/click.py`)."""
-    click_id = _click_id(look)
+    click_id = look.click_id
     clicked_ms = 0
     if click_id is not None:
         clicked_ms = first_seen[look.order.shop, click.click_key(click_id)]
@@ -49,7 +51,7 @@ def first_seen(transaction: Transaction, looks: Sequence[ClickLook]) -> dict[tup
     """
     now: dict[Key, int] = {}
     for look in looks:
-        click_id = _click_id(look)
+        click_id = look.click_id
         if click_id is None:
             continue
         key = (look.order.shop, click.click_key(click_id))
@@ -89,9 +91,8 @@ def _cookies(look: ClickLook) -> list[str | None]:
     return [look.detail.attributes.get(name) for name in look.settings.fbc_attributes]
 
 
-def _click_id(look: ClickLook) -> str | None:
-    """The click that led to the order, by its URLs or a cart attribute."""
-    found, settings = look.detail, look.settings
+def click_id_of(found: Detail, settings: CapiSettings) -> str | None:
+    """The click that led to an order, by its URLs or a cart attribute."""
     named, others = (
         [found.attributes.get(name) for name in names]
         for names in (settings.fbclid_attributes, settings.fbc_attributes)
