@@ -5,7 +5,7 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from socket import AF_INET, inet_pton
+from socket import AF_INET, AF_INET6, inet_ntop, inet_pton
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -88,9 +88,13 @@ def _public(text: str) -> str | None:
     """The address as Python writes it; None where it is none, or not a public one."""
     try:
         # Most addresses are far from any special network; Python's own check takes 15 us.
-        if not _may_be_special(inet_pton(AF_INET, text)):
+        if ":" in text:
+            packed = inet_pton(AF_INET6, text)
+            if _is_global_unicast(packed):
+                return inet_ntop(AF_INET6, packed)
+        elif not _may_be_special(inet_pton(AF_INET, text)):
             return text
-    except (OSError, ValueError):  # IPv6, or no address
+    except (OSError, ValueError):  # a zone behind it, or no address
         pass
     try:
         address = ip_address(text)
@@ -120,6 +124,12 @@ def _may_be_special(v4: bytes) -> bool:
         or (first == 169 and second == 254)
         or (first == 100 and 64 <= second < 128)
     )
+
+
+def _is_global_unicast(v6: bytes) -> bool:
+    """Whether an IPv6 address is within 2000::/3, the block of public addresses (IANA, IPv6
+    address space). It holds no network of `INSIDE`."""
+    return v6[0] >> 5 == 1
 
 
 def _without_port(text: str) -> str:
@@ -158,11 +168,8 @@ def user_data(
     data: dict[str, Any] = {}
 
     def put(field: str, *values: str | None) -> bool:
-        hashes: list[str] = []
-        for value in values:
-            found = hashed(field, value, *places) if value else None
-            if found is not None and found not in hashes:
-                hashes.append(found)
+        found = [hashed(field, value, *places) for value in values if value]
+        hashes = list(dict.fromkeys(each for each in found if each is not None))
         if hashes:
             data[field] = hashes
         return bool(hashes)

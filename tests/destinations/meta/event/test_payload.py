@@ -1,6 +1,8 @@
 """From an order to a Purchase event: with which identity, and JSON whatever the order holds."""
 
 import json
+from collections.abc import Callable
+from ipaddress import IPv6Address
 from typing import Any
 
 import orjson
@@ -197,12 +199,29 @@ def test_limited_data_use_follows_state_and_country(
         (("203.0.113.7:443",), "203.0.113.7"),
         (("[2001:db8::1]:443",), "2001:db8::1"),
         (("[2001:db8::1]", "10.0.0.1"), "2001:db8::1"),
+        (("2a02:8109::1%eth0", "fec0::1", "ff02::1", "::1"), None),
+        (("2001:0DB8:0:0:1:0:0:1",), "2001:db8::1:0:0:1"),
     ],
 )
 def test_one_ip_address_is_sent_ipv6_first(
     addresses: tuple[str, ...], expected: str | None
 ) -> None:
     assert payload.ip(addresses) == expected
+
+
+@given(
+    st.one_of(
+        st.ip_addresses(v=6, network="2000::/3"),
+        st.lists(st.sampled_from([0, 0, 1, 0xA0]), min_size=15, max_size=15).map(
+            lambda tail: IPv6Address(bytes([0x20, *tail]))
+        ),
+    ),
+    st.sampled_from([str, lambda address: address.exploded, lambda address: str(address).upper()]),
+)
+def test_a_public_ipv6_address_is_sent_as_python_writes_it(
+    address: IPv6Address, written: Callable[[IPv6Address], str]
+) -> None:
+    assert payload.ip((written(address),)) == str(address)
 
 
 @pytest.mark.parametrize(
