@@ -5,6 +5,7 @@ cannot be normalised is left out. Every function is pure, idempotent and never r
 import re
 import unicodedata
 from collections.abc import Iterator
+from functools import lru_cache
 from hashlib import sha256
 from typing import Protocol
 
@@ -12,6 +13,8 @@ import phonenumbers
 from babel import Locale
 from phonenumbers import NumberParseException, PhoneNumberFormat
 
+# The patterns of all countries are more than the 512 that `re` keeps compiled.
+phonenumbers.enable_pattern_cache()
 # Neither hashed again nor passed through: nobody knows what it is a hash of.
 _already_hashed = re.compile(r"[0-9a-fA-F]{32}|[0-9a-fA-F]{40}|[0-9a-fA-F]{64}").fullmatch
 _LABEL = r"[^\W_](?:[\w-]{0,61}[^\W_])?"
@@ -188,5 +191,19 @@ def digest(text: str) -> str:
 
 def hashed(field: str, value: str | None, *countries: str | None) -> str | None:
     """The hash that is sent for `value`; None if the field is left out."""
+    if field in _CODES and value and len(value) <= LONGEST_CODE:
+        return _code_hashed(field, value)
     text = normalised(field, value, *countries)
+    return None if text is None else digest(text)
+
+
+_CODES = frozenset({"st", "country"})
+LONGEST_CODE = 6
+"""Characters of a province's code; longer text may be personal, and is not remembered."""
+
+
+@lru_cache(maxsize=1024)
+def _code_hashed(field: str, code: str) -> str | None:
+    """`hashed` of a country's or province's code: few, in nearly every order, and nobody's own."""
+    text = normalised(field, code)
     return None if text is None else digest(text)

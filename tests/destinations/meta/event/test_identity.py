@@ -245,3 +245,13 @@ def test_a_phone_reads_the_same_however_it_is_written(local: int) -> None:
         f"001 212 {text}",
     ]
     assert len({normalised("ph", form, "US") for form in forms}) == 1
+
+
+@pytest.mark.parametrize("field", ["st", "country"])
+@pytest.mark.parametrize(
+    "value", ["CA", "ca", " us ", "N.Y.", "QO", "", "Île", "California", "a" * 64]
+)
+def test_a_remembered_code_has_the_hash_of_its_normalised_form(field: str, value: str) -> None:
+    text = normalised(field, value)
+    expected = None if text is None else digest(text)
+    assert [hashed(field, value), hashed(field, value, "US")] == [expected, expected]
