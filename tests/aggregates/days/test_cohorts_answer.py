@@ -5,6 +5,7 @@ import random
 from collections import defaultdict
 from datetime import date, timedelta
 from decimal import Decimal
+from itertools import pairwise
 from typing import Any
 
 import msgspec
@@ -122,6 +123,29 @@ def test_repeat_rate_and_days_between_orders_are_of_purchase_days(store: SqlStor
     assert found["customers"] == 3
     assert found["repeat_rate"] == pytest.approx(1 / 3)
     assert found["days_between_orders"] == pytest.approx(20.0)
+
+
+@pytest.mark.parametrize("seed", [5, 6])
+def test_repeats_are_what_a_loop_over_purchase_days_finds_after_any_shuffle(
+    store: SqlStore, seed: int
+) -> None:
+    events = events_of_shop(seed)
+    random.Random(seed).shuffle(events)
+    processor = all_orders()
+    for start in range(0, len(events), 100):
+        with store.begin() as transaction:
+            processor.apply(transaction, events[start : start + 100], NOW_MS)
+    rows, _, kept = sales(store)
+    own: defaultdict[str, set[int]] = defaultdict(set)
+    for row in rows:
+        if row.customer and row.currency == "USD":
+            own[kept.get(row.customer, row.customer)].add(row.day)
+    gaps = [after - day for days in own.values() for day, after in pairwise(sorted(days))]
+    found = answer(store)
+    assert (found["currency"], found["margin"]) == ("USD", MARGIN)
+    assert found["customers"] == len(own)
+    assert found["repeat_rate"] == sum(len(days) > 1 for days in own.values()) / len(own)
+    assert found["days_between_orders"] == pytest.approx(sum(gaps) / len(gaps))
 
 
 def test_before_the_first_order_the_reason_says_so(store: SqlStore) -> None:

@@ -151,6 +151,35 @@ def test_every_number_is_what_a_loop_over_the_orders_finds_after_any_shuffle_and
     assert found["other_currency_orders"] > 0
 
 
+@pytest.mark.parametrize("seed", [1, 6, 7])
+def test_the_total_is_what_a_loop_over_all_orders_finds_after_any_shuffle_and_rebuild(
+    store: SqlStore, seed: int
+) -> None:
+    events, spend = events_of_shop(seed), reports(seed)
+    random.Random(seed).shuffle(events)
+    fold_days(store, events, spend)
+    found = answer(store, since=SINCE, to=UNTIL)
+    rows, firsts, _ = sales(store)
+    usd = [row for row in rows if row.currency == "USD"]
+    new = [row for row in usd if row.order_id in firsts]
+    later = [row for row in usd if row.customer and row.order_id not in firsts]
+    spent, days = sum(report.spend for report in spend), {report.day for report in spend}
+    assert found["total"] == {
+        "orders": len(usd),
+        "revenue": money(sum(map(net, usd))),
+        "refunds": money(sum(map(paid_back, usd))),
+        "new_customers": len(new),
+        "new_revenue": money(sum(map(net, new))),
+        "returning_revenue": money(sum(map(net, later))),
+        "new_customer_share": len(new) / len(usd),
+        "spend": money(spent),
+        "roas": sum(net(row) for row in usd if row.day in days) / spent,
+    }
+    assert found["other_currency_orders"] == len(rows) - len(usd)
+    rebuilt(store)
+    assert answer(store, since=SINCE, to=UNTIL) == found
+
+
 @pytest.mark.parametrize("by", ["", "campaign"])
 def test_spend_is_that_of_the_reports_and_null_where_none_came(store: SqlStore, by: str) -> None:
     spend = reports(2)
