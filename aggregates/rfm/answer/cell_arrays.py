@@ -1,6 +1,6 @@
 """Cells in memory, as columns of whole numbers per shop, kept current by the store's changes."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
@@ -103,8 +103,25 @@ def places(key: Sequence[Ints], wanted: Sequence[Ints]) -> npt.NDArray[np.int64]
     return low
 
 
+@dataclass(frozen=True, slots=True)
+class ShopColumns:
+    """All shops' cells of one table, as of one refresh."""
+
+    table: str
+    shops: Mapping[str, Columns]
+    bad: Set[str]
+    """Shops with a cell that is no whole number of its column's width."""
+    empty: Columns
+
+    def of(self, shop: str) -> Columns:
+        """The shop's cells. Raises BadCells."""
+        if shop in self.bad:
+            raise BadCells(self.table)
+        return self.shops.get(shop, self.empty)
+
+
 class CellArrays:
-    """All shops' cells of one table. Not thread-safe: refreshes need a lock; `of` may be called
+    """All shops' cells of one table. Not thread-safe: refreshes need a lock; `present` may be read
     meanwhile.
 
     A table is read whole once, in pages (all rows together would be the largest object of the
@@ -117,20 +134,21 @@ class CellArrays:
         self._watermark: int | None = None
         self._shops: dict[str, Columns] = {}
         self._bad: set[str] = set()
-        """Shops with a cell that is no whole number of its column's width."""
-        self.empty: Final = Columns.of(cells, _columns(cells, []))
+        self._empty = Columns.of(cells, _columns(cells, []))
+        self.present = ShopColumns(cells.table, {}, frozenset(), self._empty)
+        """As last refreshed; replaced, never changed."""
 
     def of(self, shop: str) -> Columns:
         """The shop's cells as last refreshed. Raises BadCells."""
-        if shop in self._bad:
-            raise BadCells(self._cells.table)
-        return self._shops.get(shop, self.empty)
+        return self.present.of(shop)
 
     def refresh(self, snapshot: Snapshot) -> None:
         """Bring every shop to the state that `snapshot` sees."""
         changes = snapshot.changes(
             self._cells, END_OF_TIME if self._watermark is None else self._watermark
         )
+        if self._watermark is None or changes.complete or changes.rows:
+            self._shops, self._bad = dict(self._shops), set(self._bad)
         if self._watermark is None:
             self._replace(_pages(snapshot, self._cells))
         elif changes.complete:
@@ -142,6 +160,7 @@ class CellArrays:
                 elif (columns := self._read(shop, rows)) is not None:
                     self._shops[shop] = self.of(shop).merged(columns)
         self._watermark = changes.watermark
+        self.present = ShopColumns(self._cells.table, self._shops, self._bad, self._empty)
 
     def _read(self, shop: str, rows: Sequence[Any]) -> list[Ints] | None:
         """Columns of these rows; None if a number is out of range, which is this shop's alone."""
@@ -161,7 +180,7 @@ class CellArrays:
             self._bad.discard(shop)
 
     def _version(self, shop: str) -> int:
-        return self._shops.get(shop, self.empty).version
+        return self._shops.get(shop, self._empty).version
 
     def _replace(self, pages: Iterable[tuple[str, Sequence[Any]]]) -> None:
         self._bad.clear()

@@ -2,16 +2,15 @@
 (docs/api.md, "GET /v1/rfm")."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from typing import Final
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 import numpy as np
 
-from aggregates.bad_cells import BadCells
 from aggregates.rfm.answer import schema
-from aggregates.rfm.answer.cell_arrays import CellArrays, Columns
+from aggregates.rfm.answer.cell_arrays import CellArrays, Columns, ShopColumns
 from aggregates.rfm.answer.churn import Churn, churn, ltv_simple
 from aggregates.rfm.answer.scores import TOO_FEW, RfmScores, rfm
 from aggregates.rfm.answer.segments import NEW, SEGMENTS, SHOPIFY, grid_segment
@@ -73,6 +72,50 @@ class RfmView:
     positions: tuple[Position, ...]
 
 
+class Counted(NamedTuple):
+    """What the tables of RFM say of a shop beside its cells; members as of `RfmView`."""
+
+    key: str
+    currency: str
+    as_of_day: int | None
+    exact: bool
+    left_out: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """All shops in one snapshot."""
+
+    shops: Mapping[str, Counted]
+    cells: tuple[ShopColumns, ...]
+    """In the order of TABLES."""
+    positions: tuple[Position, ...]
+    _views: dict[str, RfmView] = field(default_factory=dict)
+
+    def view(self, shop: str) -> RfmView:
+        """The shop; without anything counted, if no generation of it is live. Raises BadCells."""
+        if shop not in self._views:
+            counted = self.shops.get(shop)
+            cells, last_days, btyd, spend = (
+                table.empty if counted is None else table.of(counted.key) for table in self.cells
+            )
+            of_shop = counted or Counted(shop, "", None, True, (0, 0, 0))
+            self._views[shop] = RfmView(
+                shop=shop,
+                key=of_shop.key,
+                currency=of_shop.currency,
+                as_of_day=of_shop.as_of_day,
+                exact=of_shop.exact,
+                cells=cells,
+                last_days=last_days,
+                btyd=btyd,
+                spend=spend,
+                left_out=of_shop.left_out,
+                positions=self.positions,
+            )
+        return self._views[shop]
+
+
 class RfmArrays:
     """Every shop's cells in memory. Thread-safe.
 
@@ -83,17 +126,13 @@ class RfmArrays:
     def __init__(self, store: Store) -> None:
         self._store, self._lock = store, threading.Lock()
         self._arrays = tuple(CellArrays(table) for table in TABLES)
-        self._views: dict[str, RfmView] = {}
-        self._bad: dict[str, BadCells] = {}
-        self._positions: tuple[Position, ...] = ()
+        self._refreshed = Refreshed({}, tuple(arrays.present for arrays in self._arrays), ())
         self._scores: dict[str, tuple[Columns, int, RfmScores]] = {}
         self.loaded = False
 
     def view(self, shop: str) -> RfmView:
         """The shop as last refreshed. Raises BadCells."""
-        if (bad := self._bad.get(shop)) is not None:
-            raise BadCells(bad.table)
-        return self._views.get(shop) or self._nothing(shop)
+        return self._refreshed.view(shop)
 
     def refresh(self) -> None:
         """Bring all shops up to date. Blocks; raises StoreUnavailable."""
@@ -142,64 +181,21 @@ class RfmArrays:
             )
         )
         live = live_keys(snapshot, NAME)
-        self._positions = tuple(snapshot.positions(MANIFEST.feeds[0].processor))
-        views, bad = {}, {}
+        shops = {}
         for key, currency, day, exact in snapshot.query(
             "SELECT shop, currency, as_of_day, exact FROM rfm_shop"
         ):
             if key not in live:
                 continue
             shop, left_out = live[key], (*nobody.get(key, (0, 0)), foreign.get(key, 0))
-            try:
-                views[shop] = self._view(
-                    shop, key, currency, day, exact=bool(exact), left_out=left_out
-                )
-            except BadCells as error:  # One shop's bad number fails that shop's answers only.
-                bad[shop] = error
-        self._views, self._bad = views, bad
+            shops[shop] = Counted(key, currency, day, bool(exact), left_out)
+        # Views are made when asked for: most shops of an agency are not between two refreshes.
+        self._refreshed = Refreshed(
+            shops,
+            tuple(arrays.present for arrays in self._arrays),
+            tuple(snapshot.positions(MANIFEST.feeds[0].processor)),
+        )
         self.loaded = True
-
-    def _nothing(self, shop: str) -> RfmView:
-        """A shop of which nothing is counted; cells without a generation are none of its."""
-        cells, last_days, btyd, spend = (arrays.empty for arrays in self._arrays)
-        return RfmView(
-            shop=shop,
-            key=shop,
-            currency="",
-            as_of_day=None,
-            exact=True,
-            cells=cells,
-            last_days=last_days,
-            btyd=btyd,
-            spend=spend,
-            left_out=(0, 0, 0),
-            positions=self._positions,
-        )
-
-    def _view(
-        self,
-        shop: str,
-        key: str,
-        currency: str,
-        day: int | None,
-        *,
-        exact: bool,
-        left_out: tuple[int, int, int],
-    ) -> RfmView:
-        cells, last_days, btyd, spend = (arrays.of(key) for arrays in self._arrays)
-        return RfmView(
-            shop,
-            key,
-            currency,
-            day,
-            exact,
-            cells,
-            last_days,
-            btyd,
-            spend,
-            left_out,
-            self._positions,
-        )
 
 
 def overview(
