@@ -31,7 +31,8 @@ Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 class Receiver:
     """The request handlers and their shared state. Set `ready` to False before a shutdown:
-    `/healthz` then answers 503, so that a load balancer stops sending."""
+    `/healthz` then answers 503, so that a load balancer stops sending, and every answer is the last
+    one of its connection."""
 
     def __init__(
         self,
@@ -82,7 +83,7 @@ class Receiver:
         self._shops = frozenset(shop.lower() for shop in shops)
         self._handlers = self._addresses(identify)
 
-    def server(self) -> web.Server:
+    def server(self) -> BoundedServer:
         """For `web.ServerRunner`, within a running loop.
 
         aiohttp's low-level server (aiohttp docs, "Low Level Server"): an application's router takes
@@ -100,7 +101,8 @@ class Receiver:
 
     def answer(self, request: web.BaseRequest) -> Awaitable[web.StreamResponse]:
         """The answer to any request."""
-        return self._handlers.get((request.method, request.path), self._nowhere)(request)
+        answer = self._handlers.get((request.method, request.path), self._nowhere)(request)
+        return answer if self.ready else _last(answer)
 
     def _addresses(self, identify_shopify: Identify) -> Mapping[tuple[str, str], Handler]:
         """Handlers by method and path; Meta's only if a Meta app is configured."""
@@ -237,10 +239,17 @@ class Receiver:
     ) -> web.StreamResponse:
         self._metrics.answered(sender, label, outcome.value)
         if outcome is Outcome.ACCEPTED:
-            return self._accepted.to(request)
+            return self._accepted.to(request) if self.ready else web.Response()
         status = STATUS[outcome]
         headers = {hdrs.RETRY_AFTER: str(self._limits.retry_after_s)} if status == 503 else None
         response = web.Response(status=status, headers=headers)
         if outcome in CLOSES:
             response.force_close()
         return response
+
+
+async def _last(answer: Awaitable[web.StreamResponse]) -> web.StreamResponse:
+    """The answer, after which the connection closes."""
+    response = await answer
+    response.force_close()
+    return response

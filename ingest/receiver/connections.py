@@ -4,6 +4,7 @@ place is left, the connection idle for longest is closed for a new one."""
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any
@@ -44,7 +45,16 @@ class BoundedServer(web.Server):
         self._limits, self._metrics = limits, metrics
         self._addresses: dict[RequestHandler, str] = {}
         self._of_address: Counter[str] = Counter()
+        self._gone = asyncio.Event()
         metrics.watch_connections(lambda: len(self._addresses))
+
+    async def empty(self, timeout_s: float) -> None:
+        """Wait until no connection is left, at most so long."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while self._addresses:
+                    self._gone.clear()
+                    await self._gone.wait()
 
     def connection_made(self, handler: RequestHandler, transport: asyncio.Transport) -> None:
         """Take the connection, close an idle one for it, or refuse it."""
@@ -66,6 +76,7 @@ class BoundedServer(web.Server):
     def _forget(self, handler: RequestHandler) -> None:
         address = self._addresses.pop(handler, None)
         if address is not None:
+            self._gone.set()
             self._of_address[address] -= 1
             if not self._of_address[address]:
                 del self._of_address[address]

@@ -37,6 +37,8 @@ from stream.metrics import ReceiverMetrics
 from stream.store.sql.plain import PlainStore
 
 DRAIN_S = 10.0
+FAREWELL_S = 1.0
+"""How long an open connection may still bring a request after the listener has closed."""
 
 
 async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> None:
@@ -79,7 +81,8 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
         connections=_connections(),
         pixel=posts(settings),
     )
-    runner = web.ServerRunner(receiver.server(), shutdown_timeout=DRAIN_S)
+    server = receiver.server()
+    runner = web.ServerRunner(server, shutdown_timeout=DRAIN_S)
     await runner.setup()
     # The heartbeat is written once there is a store; the receiver never waits for it, nor
     # creates it.
@@ -110,6 +113,12 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
                     days.update(zones(changed))
                     receiver.take_from(_secrets(changed), _meta_apps(changed), posts(changed))
                 receiver.ready = False
+                if settings.on_kafka:
+                    # Another receiver takes new connections; a request that is on its way on an
+                    # open one is answered here, and the next comes to the other.
+                    for site in runner.sites:
+                        await site.stop()
+                    await server.empty(FAREWELL_S)
             finally:
                 # Deliveries first: a database that is away may hold up the farewell for longer than
                 # the supervisor waits.

@@ -20,6 +20,7 @@ from tests.support.api.receiving import (
     SHOP,
     Held,
     immediate_log,
+    request_head,
     running,
     signed,
     until,
@@ -236,6 +237,18 @@ async def test_healthz_says_no_once_the_receiver_is_to_stop() -> None:
         async with receiver.client.get("/healthz") as answer:
             assert answer.status == 503
         assert await receiver.deliver(ORDER) == 200, "who comes all the same is served"
+
+
+async def test_an_answer_of_a_receiver_that_is_to_stop_is_the_last_of_its_connection() -> None:
+    async with running(immediate_log()) as receiver:
+        reader, writer = await receiver.raw()
+        receiver.receiver.ready = False
+        writer.write(request_head(f"Content-Length: {len(ORDER)}") + ORDER)
+        async with asyncio.timeout(60):
+            answer = await reader.read()
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"\r\nconnection: close\r\n" in answer.lower()
 
 
 async def test_a_delivery_that_is_under_way_is_finished_before_the_server_ends() -> None:

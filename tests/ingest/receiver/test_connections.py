@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from ingest.receiver.connections import ConnectionLimits
+from ingest.receiver.connections import BoundedServer, ConnectionLimits
 from tests.support.api.receiving import (
     ORDER,
     UNBOUNDED,
@@ -117,3 +117,19 @@ async def test_three_hundred_half_sent_requests_keep_no_delivery_waiting(count: 
         assert receiver.connections == 50
         for _ in range(20):
             assert await receiver.deliver(ORDER) == 200
+
+
+async def test_it_is_empty_once_the_last_connection_is_gone_or_time_is_up() -> None:
+    async with running(immediate_log(), connections=UNBOUNDED) as receiver:
+        server = receiver.client.server.runner
+        assert server is not None
+        assert isinstance(server.server, BoundedServer)
+        async with connected(receiver, 2) as open_now:
+            await server.server.empty(0.01)
+            assert receiver.connections == 2
+            waiting = asyncio.create_task(server.server.empty(3600))
+            for _, writer in open_now:
+                writer.transport.abort()
+            async with asyncio.timeout(60):
+                await waiting
+        assert receiver.connections == 0
