@@ -8,6 +8,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ class Redacting:
                 place: min(cursor.get(place, 0) for cursor in cursors)
                 for place in set().union(*cursors)
             }
-            scan = self._pass(slowest, marks, {})
+            scan = self._pass(slowest, marks)
             for row in rows:
                 self._note(row, Scan(scan.cursor))
             with self.store.begin() as transaction:
@@ -170,7 +171,7 @@ class Redacting:
         have not read all records from before the first scan."""
         with self.store.snapshot() as snapshot:
             marks = steps.marks_by_shop(snapshot, [row.shop])
-        everybody = {row.shop: row.asked_ms} if row.kind == SHOP else {}
+        everybody = row.shop if row.kind == SHOP else ""
         scan = self._pass(json.loads(row.cursor), marks, everybody)
         self._note(row, scan)
         return scan.whole
@@ -179,16 +180,20 @@ class Redacting:
         self,
         cursor: dict[str, int],
         marks: Mapping[str, Mapping[str, int]],
-        everybody: Mapping[str, int],
+        everybody: str = "",
     ) -> "Scan":
-        """Look at the records behind `cursor` that everybody has read."""
+        """Look at the records behind `cursor` that every processor has read.
+
+        Of the shop `everybody` all records go that were there at the first pass. Their place says
+        which, as their times and the request's are of a clock that may have been wrong.
+        """
         with self.store.snapshot() as snapshot:
             matches, needed = matcher(salt_of(snapshot), marks), first_needed(snapshot)
         scan = Scan(cursor)
 
-        def rewrite(record: Record) -> Record | None:
+        def rewrite(was_there: bool, record: Record) -> Record | None:
             shop = record.headers.get("shop", "")
-            of_everybody = record.time_ms <= everybody.get(shop, -1)
+            of_everybody = was_there and everybody != "" and shop == everybody
             if "redacted" in record.headers or not (of_everybody or matches(record)):
                 return None
             if record.topic == "parked":
@@ -204,7 +209,14 @@ class Redacting:
                 until = min([end, *(needed.get((name, topic, 0), 0) for name in readers)])
                 offset = cursor.get(place, 0)
                 while offset < until:
-                    offset, replaced = rewrite_step(path, topic, offset, until, rewrite)
+                    was_there = offset < target
+                    offset, replaced = rewrite_step(
+                        path,
+                        topic,
+                        offset,
+                        min(until, target) if was_there else until,
+                        partial(rewrite, was_there),
+                    )
                     scan.erased += replaced
                 cursor[place] = offset
                 scan.whole = scan.whole and until >= target

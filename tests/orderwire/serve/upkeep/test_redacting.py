@@ -257,6 +257,37 @@ async def test_after_shop_redact_nobody_is_named_and_counts_stay(
 
 
 @pytest.mark.usefixtures("world")
+async def test_shop_redact_erases_what_was_there_though_the_clock_was_behind(
+    settings: Settings, store: SqlStore, log: SqliteLog
+) -> None:
+    await log.append([request("shop/redact", NOW_MS - 400 * 86_400_000)])
+    await fold_all(settings, log, store)
+    assert Redacting(settings, store, lambda: LATER).work() == []
+    assert traces(settings, store) == []
+    for topic in ("orders", "checkouts"):
+        assert {each.record.body for each in await log.scan(topic, 0, 0, 10_000)} == {b""}
+
+
+@pytest.mark.usefixtures("world")
+async def test_shop_redact_spares_what_came_after_it_though_the_clock_was_ahead(
+    settings: Settings, store: SqlStore, log: SqliteLog
+) -> None:
+    waits = delivery("orders/paid", order(0), NOW_MS - 10, "p-12")
+    await log.append([waits, request("shop/redact", NOW_MS + 86_400_000)])
+    await fold_all(settings, log, store, ["privacy"])
+    redacting = Redacting(settings, store, lambda: LATER)
+    assert [row.state for row in redacting.work()] == ["stored"]
+    after = "2026-11-22T14:30:00+00:00"
+    anew = {"id": 8_001_000_077, "created_at": after, "updated_at": after, "currency": "EUR"}
+    await log.append([delivery("orders/create", anew, NOW_MS + 5_000, "p-13")])
+    await fold_all(settings, log, store)
+    assert redacting.work() == []
+    *before, last = await log.scan("orders", 0, 0, 10_000)
+    assert {each.record.body for each in before} == {b""}
+    assert b"8001000077" in last.record.body
+
+
+@pytest.mark.usefixtures("world")
 async def test_a_data_request_writes_a_file_that_only_this_user_reads(
     settings: Settings, store: SqlStore, log: SqliteLog
 ) -> None:
