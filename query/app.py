@@ -228,7 +228,8 @@ def _problem(error: Exception, request: web.Request) -> Problem:
                 500,
                 "out-of-range",
                 f"this shop's answer cannot be counted: {error}",
-                "run `orderwire rebuild` for this shop; `orderwire status` names what was parked",
+                "run `orderwire rebuild all --shop` with this shop; `orderwire status` names what"
+                " was parked",
             )
         case StoreError() | LogError():
             log.warning("question not answered", route=request.get(ROUTE, ""), error=str(error))

@@ -27,7 +27,7 @@ PROBLEMS: Final = {
     "log-unavailable": "503: the log does not take a record now; ask again after `Retry-After`"
     " seconds",
     "out-of-range": "500: a number of this shop is beyond what can be counted; other shops are"
-    " answered. `orderwire rebuild` counts the shop anew",
+    " answered. `orderwire rebuild all --shop NAME` counts the shop anew",
     "internal": "500: our mistake; the log of the query role has it",
 }
 """Types (`/docs#...`), each with its status and when it comes."""

@@ -1,4 +1,7 @@
-"""`orderwire rebuild`: recomputes an aggregate's stored numbers from the stored facts."""
+"""`orderwire rebuild`: recomputes an aggregate's stored numbers from the stored facts.
+
+The manifests name the aggregates; no list of them is written here.
+"""
 
 import time
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +13,7 @@ if TYPE_CHECKING:
     from stream.store.contract import Store
 
 EXAMPLE = "Example: `orderwire rebuild rfm --shop your-shop.myshopify.com`"
+ALL = "all"
 BUSY_S = 0.2
 
 
@@ -18,7 +22,13 @@ def register(app: typer.Typer) -> None:
 
     @app.command(epilog=EXAMPLE)
     def rebuild(
-        name: Annotated[str, typer.Argument(help="rfm, carts, budget or currency; all for each.")],
+        name: Annotated[
+            str,
+            typer.Argument(
+                help="An aggregate, or `all`. Without a name the command lists them.",
+                autocompletion=_completed,
+            ),
+        ] = "",
         shop: Annotated[str, typer.Option(help="Only this shop; else every shop.")] = "",
     ) -> None:
         """Count an aggregate anew from the stored facts, beside whatever runs.
@@ -30,21 +40,33 @@ def register(app: typer.Typer) -> None:
         from orderwire.operation.output import Refused, exit_on_failure
         from orderwire.serve.registry import projections
         from orderwire.settings.program import Settings
+        from orderwire.settings.sources import shop_domain
 
         with exit_on_failure("rebuild"):
             settings = Settings.load()
             known = projections(settings)
-            if name != "all" and name not in known:
-                raise Refused(f"{name!r} is no aggregate: write {', '.join(known)} or all")
-            chosen = list(known.values()) if name == "all" else [known[name]]
+            if not name:
+                typer.echo("\n".join((*known, ALL)))
+                return
+            if name not in (*known, ALL):
+                raise Refused(f"{name!r} is no aggregate: write {', '.join(known)} or {ALL}")
+            chosen = list(known.values()) if name == ALL else [known[name]]
             store = open_existing_store(settings)
             try:
-                rebuilt = _rebuild(store, chosen, shop)
+                rebuilt = _rebuild(store, chosen, shop_domain(shop) if shop else "")
             finally:
                 store.close()
             if not rebuilt:
                 raise Refused("nothing is stored of that shop yet; see `orderwire status`")
             typer.echo(f"counted anew: {rebuilt} (shops times aggregates)")
+
+
+def _completed(begun: str) -> list[str]:
+    """Names for the shell's completion."""
+    from aggregates.manifest import FoldSettings
+    from aggregates.registry import projections
+
+    return [name for name in (*projections(FoldSettings()), ALL) if name.startswith(begun)]
 
 
 def _rebuild(store: "Store", chosen: "list[Projection]", shop: str) -> int:
