@@ -17,17 +17,15 @@ log = structlog.get_logger()
 
 
 class Freshness:
-    """`refresh` blocks and runs in a thread; `loaded` says whether there is any data yet.
+    """`refresh` blocks and runs in a thread.
 
     A question waits at most `patience_s`, then uses the data in memory, and `as_of` names its
-    state: a slow disk or a burst of events makes answers older, not slower. Before the first
-    refresh it waits without limit.
+    state: a slow disk or a burst of events makes answers older, not slower. Where there is no data
+    yet it waits without limit.
     """
 
-    def __init__(
-        self, refresh: Callable[[], None], loaded: Callable[[], bool], patience_s: float
-    ) -> None:
-        self._refresh, self._loaded, self._patience_s = refresh, loaded, patience_s
+    def __init__(self, refresh: Callable[[], None], patience_s: float) -> None:
+        self._refresh, self._patience_s = refresh, patience_s
         # A thread of its own: the columns that come and go then share one of the allocator's
         # arenas, not one per thread of a pool.
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="cells")
@@ -35,11 +33,11 @@ class Freshness:
         self._next: asyncio.Task[None] | None = None
         self._ended = False
 
-    async def fresh(self) -> None:
-        """Return when the data in memory is newer than this call, or after `patience_s`. Raises
-        StoreUnavailable."""
+    async def fresh(self, known: bool) -> None:
+        """Return when the data in memory is newer than this call; where an older answer is `known`,
+        after `patience_s` at the latest. Raises StoreUnavailable."""
         refreshed = self._ask()
-        if not self._loaded():
+        if not known:
             await asyncio.shield(refreshed)
             return
         done, _ = await asyncio.wait([refreshed], timeout=self._patience_s)

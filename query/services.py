@@ -8,7 +8,7 @@ from typing import Any, Final
 from aiohttp import hdrs, web
 from prometheus_client import CollectorRegistry
 
-from aggregates.rfm.answer.overview import RfmArrays
+from aggregates.rfm.answer.overview import RfmArrays, RfmView
 from aggregates.rfm.first_orders.answer import FirstOrderFits
 from aggregates.rfm.value.fit import Fits
 from query.api_settings import ApiSettings
@@ -51,9 +51,7 @@ class ApiServices:
         )
         self.instance = instance
         self.arrays = RfmArrays(store)
-        self.freshness = Freshness(
-            self.arrays.refresh, lambda: self.arrays.loaded, settings.patience_s
-        )
+        self.freshness = Freshness(self.arrays.refresh, settings.patience_s)
         self.fits = Fits(clock, FIT_PATIENCE_S)
         self.first_orders = FirstOrderFits(store, FIT_PATIENCE_S)
         self.lags = Lags(log)
@@ -73,6 +71,12 @@ class ApiServices:
 
     async def _own_metrics(self) -> list[bytes]:
         return [labelled(self.registry, "query", self.instance)]
+
+    async def rfm(self, shop: str) -> RfmView:
+        """The shop's customers, as of this call or a little older (`query/freshness.py`). Raises
+        BadCells, StoreUnavailable."""
+        await self.freshness.fresh(known=self.arrays.ask(shop))
+        return self.arrays.view(shop)
 
     async def run(self, _: web.Application) -> Any:
         """`cleanup_ctx`: keeps cells fresh while the application is up."""

@@ -390,7 +390,12 @@ def live_key(reading: Reading, shop: str, name: str) -> str:
     return shop_key(shop, found[0][0]) if found else shop
 
 
-def live_keys(reading: Reading, name: str) -> dict[str, str]:
-    """Shop by the key of its live generation, of all shops that a projection counts."""
-    found = reading.query("SELECT shop, live FROM projection WHERE name = :name", name=name)
-    return {shop_key(shop, live): shop for shop, live in found}
+def live_keys(reading: Reading, name: str, shops: Collection[str]) -> dict[str, str]:
+    """Shop by the key of its live generation, of those of `shops` that a projection counts."""
+    if not shops:
+        return {}
+    among, named = one_of("shop", sorted(shops))
+    found = reading.query(
+        f"SELECT shop, live FROM projection WHERE name = :name AND {among}", name=name, **named
+    )
+    return {shop_key(row.shop, row.live): row.shop for row in found}

@@ -62,8 +62,7 @@ async def rfm(asked: Asked) -> Json:
     """GET /v1/rfm."""
     services, settings = services_of(asked), asked.settings.rfm
     spans = await services.lags.spans({feed.topic for feed in FEEDS})
-    await services.freshness.fresh()
-    view = services.arrays.view(asked.shop)
+    view = await services.rfm(asked.shop)
     day = _day(asked, view)
     fitted = await services.fits.current(view, day, settings)
     first_orders = await services.first_orders.current(view, day, settings)

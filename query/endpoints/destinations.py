@@ -145,8 +145,7 @@ async def _predicted_ltv(asked: Asked) -> SentPredictedLtv:
     if not asked.settings.sends_predicted_ltv:
         return SentPredictedLtv(wanted=False, sent=False, reason=NO_PREDICTIONS)
     services, settings = services_of(asked), asked.settings.rfm
-    await services.freshness.fresh()
-    view = services.arrays.view(asked.shop)
+    view = await services.rfm(asked.shop)
     day = today(asked.now_ms, asked.settings.zone) if view.as_of_day is None else view.as_of_day
     found = await services.first_orders.current(view, day, settings)
     reason = first_orders_answer(found).reason

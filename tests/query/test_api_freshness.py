@@ -35,10 +35,10 @@ class Held:
 
 async def test_a_question_waits_for_a_refresh_that_began_after_it_came() -> None:
     held = Held()
-    freshness = Freshness(held, lambda: True, patience_s=60)
-    first = asyncio.create_task(freshness.fresh())
+    freshness = Freshness(held, patience_s=60)
+    first = asyncio.create_task(freshness.fresh(known=True))
     await held.begins()
-    later = [asyncio.create_task(freshness.fresh()) for _ in range(3)]
+    later = [asyncio.create_task(freshness.fresh(known=True)) for _ in range(3)]
     held.go.release()
     await first
     assert not any(task.done() for task in later)
@@ -49,17 +49,17 @@ async def test_a_question_waits_for_a_refresh_that_began_after_it_came() -> None
 
 
 async def test_a_question_that_comes_after_the_end_is_one_to_ask_again() -> None:
-    freshness = Freshness(lambda: None, lambda: True, patience_s=60)
-    await freshness.fresh()
+    freshness = Freshness(lambda: None, patience_s=60)
+    await freshness.fresh(known=True)
     await freshness.settle()
     with pytest.raises(StoreUnavailable, match="ending"):
-        await freshness.fresh()
+        await freshness.fresh(known=True)
 
 
 async def test_patience_ends_and_the_answer_goes_by_what_is_there() -> None:
     held = Held()
-    freshness = Freshness(held, lambda: True, patience_s=0.001)
-    await freshness.fresh()
+    freshness = Freshness(held, patience_s=0.001)
+    await freshness.fresh(known=True)
     assert held.done == 0
     held.go.release()
     await freshness.settle()
@@ -68,9 +68,9 @@ async def test_patience_ends_and_the_answer_goes_by_what_is_there() -> None:
 
 async def test_with_nothing_there_yet_a_question_waits() -> None:
     held = Held()
-    freshness = Freshness(held, lambda: held.done > 0, patience_s=0.0)
+    freshness = Freshness(held, patience_s=0.0)
     held.go.release()
-    await freshness.fresh()
+    await freshness.fresh(known=False)
     assert held.done == 1
     await freshness.settle()
 
@@ -89,10 +89,10 @@ async def test_a_store_that_is_away_is_reported_to_those_who_ask_and_asked_again
     def away() -> None:
         raise StoreUnavailable("away")
 
-    freshness = Freshness(refresh, lambda: True, patience_s=60)
+    freshness = Freshness(refresh, patience_s=60)
     outcomes.append(away)
     with pytest.raises(StoreUnavailable):
-        await freshness.fresh()
+        await freshness.fresh(known=True)
     outcomes.append(away)
     keeping = asyncio.create_task(freshness.keep(0.0))
     await asked.wait()

@@ -2,27 +2,28 @@
 (docs/api.md, "GET /v1/rfm")."""
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Set
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from aggregates.rfm.answer import schema
 from aggregates.rfm.answer.cell_arrays import CellArrays, Columns, ShopColumns
 from aggregates.rfm.answer.churn import Churn, churn, ltv_simple
+from aggregates.rfm.answer.counted import Counted, counted
 from aggregates.rfm.answer.scores import TOO_FEW, RfmScores, rfm
 from aggregates.rfm.answer.segments import NEW, SEGMENTS, SHOPIFY, grid_segment
 from aggregates.rfm.first_orders.schema import FirstOrdersLtv
 from aggregates.rfm.fold.customer import BTYD_CELLS, LAST_DAY_CELLS, RFM_CELLS, SPEND_CELLS
-from aggregates.rfm.fold.projection import NAME
 from aggregates.rfm.manifest import MANIFEST
-from processors.engine.projection import live_keys
 from stream.money import MoneyJson, amount, money
 from stream.store.contract import Position, Snapshot, Store
 
 TABLES: Final = (RFM_CELLS, LAST_DAY_CELLS, BTYD_CELLS, SPEND_CELLS)
+KEPT: Final = 20
+"""Refreshes that still read a shop after a question about it: 20 s where nobody asks."""
 
 NOTHING_YET: Final = (
     "no order that counts was folded for this shop yet: see /v1/status, then `orderwire doctor`"
@@ -72,34 +73,30 @@ class RfmView:
     positions: tuple[Position, ...]
 
 
-class Counted(NamedTuple):
-    """What the tables of RFM say of a shop beside its cells; members as of `RfmView`."""
-
-    key: str
-    currency: str
-    as_of_day: int | None
-    exact: bool
-    left_out: tuple[int, int, int]
-
-
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """All shops in one snapshot."""
+    """The shops that were asked for, in one snapshot."""
 
+    known: Set[str]
+    """These shops were asked for."""
     shops: Mapping[str, Counted]
+    """Those of them that count something."""
     cells: tuple[ShopColumns, ...]
     """In the order of TABLES."""
     positions: tuple[Position, ...]
     _views: dict[str, RfmView] = field(default_factory=dict)
 
     def view(self, shop: str) -> RfmView:
-        """The shop; without anything counted, if no generation of it is live. Raises BadCells."""
+        """One of `known`; without anything counted, if no generation of it is live. Raises
+        BadCells."""
         if shop not in self._views:
-            counted = self.shops.get(shop)
+            if shop not in self.known:
+                raise LookupError(f"{shop} was not asked for")  # Not the same as nothing counted.
+            known = self.shops.get(shop)
             cells, last_days, btyd, spend = (
-                table.empty if counted is None else table.of(counted.key) for table in self.cells
+                table.empty if known is None else table.of(known.key) for table in self.cells
             )
-            of_shop = counted or Counted(shop, "", None, True, (0, 0, 0))
+            of_shop = known or Counted(shop, "", None, True, (0, 0, 0))
             self._views[shop] = RfmView(
                 shop=shop,
                 key=of_shop.key,
@@ -117,7 +114,7 @@ class Refreshed:
 
 
 class RfmArrays:
-    """Every shop's cells in memory. Thread-safe.
+    """Every shop's cells in memory, and the rows of those shops that are asked for. Thread-safe.
 
     All tables are refreshed in one snapshot with their positions, so that `as_of` is true of every
     number.
@@ -126,18 +123,33 @@ class RfmArrays:
     def __init__(self, store: Store) -> None:
         self._store, self._lock = store, threading.Lock()
         self._arrays = tuple(CellArrays(table) for table in TABLES)
-        self._refreshed = Refreshed({}, tuple(arrays.present for arrays in self._arrays), ())
+        self._refreshed = Refreshed(
+            frozenset(), {}, tuple(arrays.present for arrays in self._arrays), ()
+        )
+        self._asking = threading.Lock()
+        self._asked: dict[str, int] = {}
+        """How many refreshes from now on still read the shop."""
         self._scores: dict[str, tuple[Columns, int, RfmScores]] = {}
         self.loaded = False
 
+    def ask(self, shop: str) -> bool:
+        """Have the shop read by the next refreshes. Whether `view` has it already."""
+        with self._asking:
+            self._asked[shop] = KEPT
+        return shop in self._refreshed.known
+
     def view(self, shop: str) -> RfmView:
-        """The shop as last refreshed. Raises BadCells."""
+        """A shop that was asked for, as last refreshed. Raises BadCells."""
         return self._refreshed.view(shop)
 
     def refresh(self) -> None:
-        """Bring all shops up to date. Blocks; raises StoreUnavailable."""
-        with self.snapshot_view(""):
-            pass
+        """Bring all cells up to date, and the shops asked for. Blocks; raises StoreUnavailable."""
+        with self._lock:
+            with self._asking:
+                asked = frozenset(self._asked)
+                self._asked = {shop: left - 1 for shop, left in self._asked.items() if left > 1}
+            with self._store.snapshot() as snapshot:
+                self._refresh(snapshot, asked)
 
     @contextmanager
     def snapshot_view(self, shop: str) -> Iterator[tuple[Snapshot, RfmView]]:
@@ -146,7 +158,9 @@ class RfmArrays:
             # The snapshot is taken under the lock, so that cells never go back to an older one.
             with self._lock:
                 snapshot = stack.enter_context(self._store.snapshot())
-                self._refresh(snapshot)
+                with self._asking:
+                    asked = {shop, *self._asked, *self._refreshed.known}
+                self._refresh(snapshot, asked)
                 view = self.view(shop)
             yield snapshot, view
 
@@ -160,38 +174,13 @@ class RfmArrays:
             self._scores[view.shop] = known
         return known[2]
 
-    def _refresh(self, snapshot: Snapshot) -> None:
+    def _refresh(self, snapshot: Snapshot, shops: Collection[str]) -> None:
         for arrays in self._arrays:
             arrays.refresh(snapshot)
-        nobody = {
-            shop: (orders, revenue)
-            for shop, orders, revenue in snapshot.query(
-                "SELECT shop, orders, revenue FROM rfm_left_out_cell WHERE reason = 'no_customer'"
-            )
-        }
-        foreign = dict(
-            snapshot.query(
-                "SELECT s.shop, CAST(SUM(c.orders) AS BIGINT) FROM order_currency_cell c"
-                " JOIN projection p ON p.name = 'currency'"
-                " AND c.shop = p.shop || CASE WHEN p.live = 0 THEN '' ELSE '#' || p.live END"
-                " JOIN projection r ON r.name = 'rfm' AND r.shop = p.shop"
-                " JOIN rfm_shop s ON s.currency <> c.currency"
-                " AND s.shop = r.shop || CASE WHEN r.live = 0 THEN '' ELSE '#' || r.live END"
-                " GROUP BY s.shop"
-            )
-        )
-        live = live_keys(snapshot, NAME)
-        shops = {}
-        for key, currency, day, exact in snapshot.query(
-            "SELECT shop, currency, as_of_day, exact FROM rfm_shop"
-        ):
-            if key not in live:
-                continue
-            shop, left_out = live[key], (*nobody.get(key, (0, 0)), foreign.get(key, 0))
-            shops[shop] = Counted(key, currency, day, bool(exact), left_out)
         # Views are made when asked for: most shops of an agency are not between two refreshes.
         self._refreshed = Refreshed(
-            shops,
+            frozenset(shops),
+            counted(snapshot, shops),
             tuple(arrays.present for arrays in self._arrays),
             tuple(snapshot.positions(MANIFEST.feeds[0].processor)),
         )

@@ -185,7 +185,6 @@ def test_a_number_out_of_range_fails_its_own_shop_until_it_is_gone(store: SqlSto
 def test_cells_without_a_generation_are_counted_for_nobody(store: SqlStore) -> None:
     with store.begin() as transaction:
         transaction.add(CELLS, {("a", 1, 1, 0, 100): (1, 1, 100)})
-    arrays = RfmArrays(store)
-    arrays.refresh()
-    view = arrays.view("a")
+    with RfmArrays(store).snapshot_view("a") as (_, view):
+        pass
     assert (view.currency, len(view.cells)) == ("", 0)

@@ -42,15 +42,13 @@ def folded(store: SqlStore, orders: list[Order], day: int, exact_below: int) -> 
     fold(store, [[each for each in orders if each.day <= day]], day, processor)
     ticked(store, processor, day)
     ticked(store, processor, day)
-    arrays = RfmArrays(store)
-    arrays.refresh()
-    return arrays.view(SHOP)
+    with RfmArrays(store).snapshot_view(SHOP) as (_, view):
+        return view
 
 
 def by_customer(store: SqlStore, view: RfmView, day: int) -> dict[str, tuple[str, int]]:
     """Segment and revenue of every customer in the window."""
     arrays = RfmArrays(store)
-    arrays.refresh()
     cutoffs = arrays.scores(view, day).cutoffs
     assert cutoffs is not None
     with store.snapshot() as snapshot:
