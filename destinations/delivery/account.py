@@ -15,7 +15,7 @@ class Account:
 
     shop: str
     name: str
-    """Unique within its shop, for example `meta` or `meta_outlet`."""
+    """Unique within its shop, for example `warehouse` or `outlet`."""
     kind: str
     settings: Any = field(repr=False)
     """An instance of the kind's own model."""

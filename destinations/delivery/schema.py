@@ -76,7 +76,7 @@ class Outcomes(Struct, frozen=True, kw_only=True):
         int, Meta(description="Not sent, for the `reason` that each has.", examples=[9])
     ] = 0
     dry_run: Annotated[
-        int, Meta(description="Built and kept, never sent (META_DRY_RUN).", examples=[0])
+        int, Meta(description="Built and kept, never sent, as the account is set.", examples=[0])
     ] = 0
 
 

@@ -38,8 +38,8 @@ CLAIMING = 8
 """Claims of an account begin as far apart as this many of them take, at most `spacing_ms`: an event
 that comes by itself waits for nothing, and under load rows gather into batches."""
 FULL_REQUESTS = 4
-"""As many events of an account may be in flight as this many full requests hold (a request that
-Meta answers in 150 ms holds few of them), so that a backlog does not fill the memory."""
+"""As many events of an account may be in flight as this many full requests hold (a request
+that is answered in 150 ms holds few of them), so that a backlog does not fill the memory."""
 MINUTE_MS = 60_000
 log = structlog.get_logger()
 

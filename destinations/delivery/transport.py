@@ -7,7 +7,6 @@ CallFailed
 """
 
 from collections.abc import Mapping
-from ipaddress import IPv6Address, ip_address
 from socket import AF_INET, AddressFamily
 from typing import NamedTuple, Protocol
 from urllib.request import getproxies, proxy_bypass
@@ -15,6 +14,8 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
+
+from destinations.delivery.public_address import is_private_host, is_public
 
 CONNECT_TIMEOUT_S = 3.0
 KEEP_ALIVE_S = 10.0
@@ -70,7 +71,7 @@ def aiohttp_call(session: aiohttp.ClientSession, *, public_only: bool = False) -
     async def call(
         method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
     ) -> Answer:
-        if public_only and _is_private(url):
+        if public_only and is_private_host(URL(url).host or ""):
             raise NotPublic("the URL holds an address that is not public")
         proxy = None
         if not public_only:
@@ -138,25 +139,6 @@ def _proxy(url: URL) -> str | None:
     return None if proxy_bypass(host) else getproxies().get(url.scheme)
 
 
-def is_public(address: str) -> bool:
-    """Whether an IP address is public. Raises ValueError if it is no IP address."""
-    found = ip_address(address)
-    if isinstance(found, IPv6Address):
-        inner = found.ipv4_mapped or found.sixtofour or (found.teredo or (None, None))[1]
-        if inner is not None:
-            return inner.is_global and not inner.is_multicast
-    return found.is_global and not found.is_multicast
-
-
-def _is_private(url: str) -> bool:
-    """Whether the URL's host is a non-public IP address, for which no resolver is asked."""
-    host = URL(url).host or ""
-    try:
-        return not is_public(host.partition("%")[0])
-    except ValueError:
-        return False
-
-
 class _PrivateAddress(OSError):
     """A name stands for addresses that are not public."""
 
@@ -164,15 +146,16 @@ class _PrivateAddress(OSError):
 class PublicResolver(AbstractResolver):
     """Resolves names as usual, without addresses that are not public."""
 
-    def __init__(self) -> None:
-        self._usual = aiohttp.DefaultResolver()
+    def __init__(self, usual: AbstractResolver | None = None) -> None:
+        """`usual` is aiohttp's if nothing else is given."""
+        self._usual = aiohttp.DefaultResolver() if usual is None else usual
 
     async def resolve(
         self, host: str, port: int = 0, family: AddressFamily = AF_INET
     ) -> list[ResolveResult]:
         """Addresses of `host`. Raises OSError where there is none."""
         found = await self._usual.resolve(host, port, family)
-        public = [each for each in found if is_public(each["host"].partition("%")[0])]
+        public = [each for each in found if is_public(each["host"])]
         if found and not public:
             raise _PrivateAddress("no address of the host is public")
         return public

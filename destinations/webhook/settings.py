@@ -1,11 +1,11 @@
 """Settings of a receiver of Standard Webhooks. By default nothing personal is sent."""
 
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from typing import Literal
 from urllib.parse import urlsplit
 
 from destinations.delivery.account import SettingsError
+from destinations.delivery.public_address import is_private_host
 from destinations.webhook.signing import key_of
 
 EventName = Literal["order.paid", "order.refunded", "order.cancelled"]
@@ -43,7 +43,7 @@ class WebhookSettings:
             )
         if parts.username is not None or parts.password is not None:
             raise SettingsError("url holds a user name or password: webhooks are signed instead")
-        if not self.allow_private_addresses and _private(host):
+        if not self.allow_private_addresses and is_private_host(host):
             raise SettingsError(
                 "url is a private address: set allow_private_addresses = true if that is meant"
             )
@@ -66,11 +66,3 @@ class WebhookSettings:
     def host(self) -> str:
         """The receiver's host, without what may be secret in the URL."""
         return urlsplit(self.url).netloc
-
-
-def _private(host: str) -> bool:
-    """Whether the host is a non-public address. Names are checked when they are resolved."""
-    try:
-        return not ip_address(host).is_global
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

@@ -2,12 +2,12 @@
 itself."""
 
 from collections.abc import Iterator
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from destinations.delivery.public_address import is_private_host
 from orderwire.settings.refusal import ConfigurationError
 
 if TYPE_CHECKING:
@@ -60,16 +60,8 @@ def _check(name: str, url: str, *, private: bool) -> None:
         raise ConfigurationError(
             f"{name} must begin with https:// (http:// with ORDERWIRE_ALERT_PRIVATE_ADDRESSES=true)"
         )
-    if not private and _is_private(host):
+    if not private and is_private_host(host):
         raise ConfigurationError(
             f"{name} is a private address: set ORDERWIRE_ALERT_PRIVATE_ADDRESSES=true if that is"
             " meant"
         )
-
-
-def _is_private(host: str) -> bool:
-    """Whether the host is a non-public address. Names are checked when they are resolved."""
-    try:
-        return not ip_address(host).is_global
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")

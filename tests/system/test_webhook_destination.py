@@ -1,4 +1,5 @@
-"""`serve` with a receiver of webhooks beside Meta: each hears of every sale once, signed."""
+"""`serve` with two pixels and a receiver of webhooks: each hears of every sale once, and the
+receiver, by signed requests, of refunds and cancellations."""
 
 import asyncio
 from base64 import b64encode
@@ -10,6 +11,7 @@ from typing import Any
 import orjson
 import pytest
 
+from simulator.meta.graph import GraphStandIn
 from simulator.webhook.receiver import WebhookReceiver
 from tests.support.delivery.capi_orders import body
 from tests.system.harness import PIXEL, System
@@ -20,6 +22,12 @@ pytestmark = needs_proc
 NEW = "whsec_" + b64encode(b"the secret that replaces the old").decode()
 OLD = "whsec_" + b64encode(b"the secret that receivers know ..").decode()
 SOLD, TEST, CANCELLED = 20, 900, 901
+REFUNDED = 7
+REFUND = {
+    "id": 55,
+    "transactions": [{"kind": "refund", "status": "success", "amount": "12.50", "currency": "EUR"}],
+}
+SECOND_PIXEL, SECOND_TOKEN = "987654321", "EAAsecondtokenofthesameshop"
 
 
 def warehouse(url: str) -> Mapping[str, str | bool]:
@@ -29,6 +37,16 @@ def warehouse(url: str) -> Mapping[str, str | bool]:
         "url": url,
         "secret": f"{NEW},{OLD}",
         "allow_private_addresses": True,
+    }
+
+
+def second_pixel(url: str) -> Mapping[str, str | bool]:
+    """Another account of Meta's of the same shop."""
+    return {
+        "kind": "meta",
+        "pixel_id": SECOND_PIXEL,
+        "access_token": SECOND_TOKEN,
+        "graph_url": url,
     }
 
 
@@ -42,17 +60,24 @@ def answer(hooks: WebhookReceiver, event_type: str) -> list[str]:
     )
 
 
-def has_all(hooks: WebhookReceiver, system: System, sold: list[str]) -> bool:
-    """Whether both have every sale, and once."""
-    to_meta = sorted(system.graph.account.kept_ids(PIXEL))
-    return answer(hooks, "order.paid") == sold and to_meta == sold
+def has_all(hooks: WebhookReceiver, system: System, second: GraphStandIn, sold: list[str]) -> bool:
+    """Whether all three have every sale, and the receiver the refund."""
+    return (
+        answer(hooks, "order.paid") == sold
+        and sorted(system.graph.account.kept_ids(PIXEL)) == sold
+        and sorted(second.account.kept_ids(SECOND_PIXEL)) == sold
+        and answer(hooks, "order.refunded") != []
+    )
 
 
 @pytest.mark.timeout(300)
 async def test_a_receiver_of_webhooks_hears_of_every_sale_beside_meta(tmp_path: Path) -> None:
     roles = ("receive", "process", "query")
-    async with WebhookReceiver((OLD,)) as hooks:
-        accounts = {"warehouse": warehouse(hooks.url)}
+    async with (
+        WebhookReceiver((OLD,)) as hooks,
+        GraphStandIn(tokens={SECOND_TOKEN: [SECOND_PIXEL]}) as second,
+    ):
+        accounts = {"warehouse": warehouse(hooks.url), "second": second_pixel(second.url)}
         async with System(tmp_path, roles=roles, destinations=accounts) as system:
             await system.start()
             made = system.now - timedelta(minutes=1)
@@ -66,24 +91,46 @@ async def test_a_receiver_of_webhooks_hears_of_every_sale_beside_meta(tmp_path: 
                 for number, order in orders.items()
             )
             assert not sent.traffic.unexpected
+            refunded = orders[REFUNDED] | {
+                "financial_status": "partially_refunded",
+                "updated_at": system.now.isoformat(),
+                "refunds": [REFUND],
+            }
+            await system.send(
+                system.delivery("orders/updated", orjson.dumps(refunded), f"refund-{repeat}")
+                for repeat in range(2)
+            )
             sold = sorted(str(number) for number in range(1, SOLD + 1))
             async with asyncio.timeout(PATIENCE_S):
-                while not has_all(hooks, system, sold):  # noqa: ASYNC110 - stand-ins
+                while not has_all(hooks, system, second, sold):  # noqa: ASYNC110 - stand-ins
                     await asyncio.sleep(0.05)
             await system.settled()
 
             assert answer(hooks, "order.cancelled") == [str(CANCELLED)]
             assert answer(hooks, "order.paid") == sold
+            assert answer(hooks, "order.refunded") == [str(REFUNDED)]
+            (refund,) = [
+                event.body["data"]["refund"]
+                for event in hooks.events.values()
+                if event.body["type"] == "order.refunded"
+            ]
+            assert refund == {
+                "refund_id": str(REFUND["id"]),
+                "amount": {"amount": "12.50", "currency_code": "EUR"},
+            }
+            assert set(second.account.kept_ids(SECOND_PIXEL).values()) == {1}
+            assert not second.conflicts()
             assert not hooks.conflicts
             assert set(hooks.answers) == {"204"}
             _, found = await system.fresh("/v1/destinations")
             assert {each["name"]: each["outcomes"]["sent"] for each in found["items"]} == {
                 "meta": SOLD,
-                "warehouse": SOLD + 1,
+                "second": SOLD,
+                "warehouse": SOLD + 2,
             }
             status, one = await system.api("/v1/destinations/warehouse/orders/1")
             assert (status, one["outcome"], len(one["attempts"])) == (200, "sent", 1)
-            for secret in (NEW, OLD):
+            for secret in (NEW, OLD, SECOND_TOKEN):
                 assert secret not in system.output()
                 assert secret not in orjson.dumps([found, one]).decode()
             assert await system.stop() == 0
