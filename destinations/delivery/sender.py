@@ -41,6 +41,7 @@ FULL_REQUESTS = 4
 """As many events of an account may be in flight as this many full requests hold (a request
 that is answered in 150 ms holds few of them), so that a backlog does not fill the memory."""
 MINUTE_MS = 60_000
+MEASURE_MS = 15_000
 log = structlog.get_logger()
 
 
@@ -61,6 +62,9 @@ class Tuning:
     hold_after: int = 3
     """Failures in a row after which the lane backs off, and the account is said to be failing."""
     hold_cap_ms: int = 30_000
+    failing_ms: int = 10_000
+    """An account is also said to be failing once nothing but failures ended for so long: three
+    requests that all run into their time-out would take longer than 30 s."""
 
     def limits(self, of: RequestLimits) -> RequestLimits:
         """A destination's limits with the overrides of this tuning."""
@@ -202,11 +206,11 @@ class OutboxSender:
         return found
 
     async def _measure(self) -> None:
-        """Set the gauges of what waits, once a minute."""
+        """Set the gauges of what waits, four times a minute."""
         now_ms, steady_ms = self._clock_ms(), self._steady_ms()
         if self._metrics is None or steady_ms < (self._measure_ms or steady_ms):
             return
-        self._measure_ms = steady_ms + MINUTE_MS
+        self._measure_ms = steady_ms + MEASURE_MS
         try:
             found = await self._in_thread(self._find_waiting)
         except StoreUnavailable:
@@ -383,6 +387,7 @@ class OutboxSender:
         lane.slots.release()
 
     async def _deliver(self, lane: Lane, dispatch: Dispatch, rows: list[OutboxRow]) -> None:
+        began_ms = self._steady_ms()
         try:
             await dispatch.run(rows)
         except StoreUnavailable as error:
@@ -394,18 +399,19 @@ class OutboxSender:
             dispatch.failed = f"our own failure, {type(error).__name__}"
         if dispatch.account is not None:
             lane.account = dispatch.account
-        await self._judge_lane(lane, dispatch.failed)
+        await self._judge_lane(lane, dispatch.failed, began_ms)
 
-    async def _judge_lane(self, lane: Lane, failed: str) -> None:
+    async def _judge_lane(self, lane: Lane, failed: str, began_ms: int) -> None:
         """Back off if requests fail one after the other, and record since when."""
         steady_ms = self._steady_ms()
         lane.failures = lane.failures + 1 if failed else 0
         if lane.failures == 1:
-            lane.failing_since_ms = self._clock_ms()
+            lane.failing_since_ms, lane.first_failed_ms = self._clock_ms(), began_ms
         if lane.failures >= self._tuning.hold_after:
             hold_ms = again_ms(lane.failures - self._tuning.hold_after + 1, self._chance())
             lane.held_until_ms = steady_ms + min(hold_ms, self._tuning.hold_cap_ms)
-        fails = lane.failures >= self._tuning.hold_after
+        lasts = failed != "" and steady_ms - lane.first_failed_ms >= self._tuning.failing_ms
+        fails = lasts or lane.failures >= self._tuning.hold_after
         if fails and steady_ms >= (lane.log_failure_ms or steady_ms):
             lane.log_failure_ms = steady_ms + MINUTE_MS
             log.warning("requests fail", **lane.names, cause=failed, failures=lane.failures)

@@ -2,7 +2,7 @@
 pure step from what was known to what is known."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from orderwire.alarms.conditions import Subject
 from orderwire.alarms.table import ALARMS
@@ -12,6 +12,8 @@ GONE_MS: Final = 60_000
 GIVE_UP_MS: Final = 24 * 3_600_000
 """After that long nobody is told of its end any more."""
 RETRY_MS: Final = (5_000, 15_000, 60_000, 300_000)
+State = Literal["pending", "firing"]
+"""A pending alarm is in log, status and doctor, and not reported to anybody yet."""
 FOR_MS: Final = {alarm.name: alarm.for_s * 1_000 for alarm in ALARMS}
 
 
@@ -33,9 +35,11 @@ class Row(NamedTuple):
     revision: int = 0
     """Changed by each write, so that of several processes one reports it."""
 
-    def fires(self, now_ms: int) -> bool:
-        """Whether it has held for long enough."""
-        return not self.ended_ms and now_ms >= self.fires_ms
+    def state(self, now_ms: int) -> State | None:
+        """As `/v1/status` says it; None once it has ended."""
+        if self.ended_ms:
+            return None
+        return "firing" if now_ms >= self.fires_ms else "pending"
 
 
 def seen(

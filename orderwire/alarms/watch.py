@@ -13,7 +13,7 @@ from orderwire.alarms.causes import cause
 from orderwire.alarms.conditions import Conditions, Subject
 from orderwire.alarms.message import BY_NAME
 from orderwire.alarms.reporting import Reporter
-from orderwire.alarms.rows import GONE_MS, Row, is_over, seen, tried
+from orderwire.alarms.rows import GONE_MS, Row, State, is_over, seen, tried
 from orderwire.alarms.samples import samples
 from stream.store.contract import Store, StoreError
 
@@ -46,7 +46,7 @@ class Watch:
         self._conditions = Conditions()
         self._unsaved: dict[Subject, Row] = {}
         """What the store has not taken."""
-        self._logged: set[Subject] = set()
+        self._logged: dict[Subject, State] = {}
         self._since_s = monotonic()
 
     async def keep(self) -> None:
@@ -109,24 +109,30 @@ class Watch:
         return {subject: row for subject, row in kept.items() if subject not in lost} | saved
 
     def _log(self, rows: dict[Subject, Row], now_ms: int) -> None:
-        """Each alarm's begin and end."""
+        """When each condition is first seen, when its alarm fires, and its end."""
         for subject, row in rows.items():
+            state = row.state(now_ms)
+            if state is None or state == self._logged.get(subject):
+                continue
+            self._logged[subject] = state
+            severe = state == "firing" and BY_NAME[subject.alarm].severity == "critical"
+            write = log.error if severe else log.warning
             about = dict(subject.about)
-            if row.fires(now_ms) and subject not in self._logged:
-                self._logged.add(subject)
-                severe = BY_NAME[subject.alarm].severity == "critical"
-                write = log.error if severe else log.warning
-                write("alarm", alarm=subject.alarm, **about, cause=row.detail or None)
+            write("alarm", alarm=subject.alarm, state=state, **about, cause=row.detail or None)
         for subject in list(self._logged):
             ended = rows.get(subject)
             if ended is None or ended.ended_ms:
-                self._logged.discard(subject)
+                del self._logged[subject]
                 log.info("alarm ended", alarm=subject.alarm, **dict(subject.about))
 
     async def _report(self, rows: dict[Subject, Row], now_ms: int) -> None:
         for subject, row in rows.items():
             wanted = self._reporter.wanted(row)
-            due = bool(row.told) if row.ended_ms else row.fires(now_ms) and bool(wanted - row.told)
+            due = (
+                bool(row.told)
+                if row.ended_ms
+                else row.state(now_ms) == "firing" and bool(wanted - row.told)
+            )
             if not due or now_ms < row.next_ms:
                 continue
             # Whoever saves first is the one to send.

@@ -14,6 +14,7 @@ from orderwire.operation.standing import StoreState, spool_state
 from orderwire.serve.upkeep.clock_steps import last_step
 from orderwire.settings.program import ConfigurationError, Settings, sqlite_path
 from query.status.answer import stopped
+from query.status.schema import AlarmStatus
 from stream.log.contract import LogError, Unavailable
 from stream.log.spool import read_set_aside
 from stream.record import TOPICS
@@ -103,7 +104,7 @@ def work_lines(settings: Settings, kept: StoreState) -> list[Line]:
         if role.failed
     ]
     lines += silent_lines(kept)
-    lines += alarm_lines(kept)
+    lines += alarm_lines(kept.alarms)
     lines += [
         fix("receiver", f"{role.instance} refuses deliveries: {refusing}")
         for role in kept.roles
@@ -181,18 +182,17 @@ def work_lines(settings: Settings, kept: StoreState) -> list[Line]:
     return [*lines, spool_line(settings), *set_aside_lines(settings)]
 
 
-def alarm_lines(kept: StoreState) -> list[Line]:
-    """Alarms that hold: to be fixed once they have held for long enough."""
+def alarm_lines(alarms: Sequence[AlarmStatus]) -> list[Line]:
+    """Alarms whose condition holds, also where nobody has been told of it yet."""
     lines = []
-    for each in kept.alarms:
+    for each in alarms:
         alarm = BY_NAME.get(each.alarm)
         if alarm is None:
             continue  # of a program that is newer
         about = " ".join(filter(None, [each.shop, *each.about.values()]))
         words = f"{about}: " if about else ""
         words += f"{plain(alarm.meaning)}{f' ({each.cause})' if each.cause else ''}, since"
-        line = fix if each.state == "firing" else hint
-        lines.append(line(f"alarm {each.alarm}", f"{words} {each.since}; {plain(alarm.do)}"))
+        lines.append(fix(f"alarm {each.alarm}", f"{words} {each.since}; {plain(alarm.do)}"))
     return lines
 
 

@@ -12,9 +12,9 @@ from query.as_of import Spans, behind_by_partition
 from query.status.answer import Role
 from stream.store.contract import Position
 
-STILL_MS: Final = 60_000
-SILENT_MS: Final = 30_000
-"""Fifteen missed heartbeats, as in `orderwire/healthcheck.py`; a restarting role is back sooner."""
+STILL_MS: Final = 20_000
+SILENT_MS: Final = 15_000
+"""Seven missed heartbeats; a restarting role is back sooner."""
 
 
 class NextOffsets:

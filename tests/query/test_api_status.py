@@ -249,7 +249,7 @@ async def test_it_is_unready_while_nobody_folds_and_ready_again_with_the_next_si
             "at a first start nobody has said anything yet"
         )
         beat(store, "process")
-        now_ms += 29_000
+        now_ms += 14_000
         assert (await api.answer("/readyz"))["ready"]
         now_ms += 2_000
         assert (await api.answer("/readyz", status=503))["reasons"] == [
@@ -294,10 +294,10 @@ async def test_it_is_unready_while_a_processor_does_not_move_although_there_is_s
         assert (await api.answer("/readyz"))["ready"], (
             "a backlog, however old, has only been seen now"
         )
-        passes(59)
+        passes(19)
         assert (await api.answer("/readyz"))["ready"]
         folds(None, 1)
-        passes(59)
+        passes(19)
         assert (await api.answer("/readyz"))["ready"], "it is behind, and moves"
         passes(3_600)
         assert (await api.answer("/readyz", status=503))["reasons"] == [

@@ -356,3 +356,19 @@ async def test_a_network_that_is_away_shows_in_gauges_and_once_a_minute_in_the_l
     age = registry.get_sample_value("orderwire_delivery_oldest_unsent_seconds", labels)
     assert age is not None
     assert age > 240
+
+
+async def test_one_request_that_ran_into_its_time_out_makes_the_account_failing(
+    bench: Bench,
+) -> None:
+    async def silent(*request: object, **options: object) -> Answer:
+        bench.clock.ms += 10_000
+        raise NotSent("TimeoutError")
+
+    bench.fold(seen(order_id=1))
+    metrics = DeliveryMetrics(CollectorRegistry())
+    with structlog.testing.capture_logs() as logs:
+        await bench.sender(silent, metrics=metrics).drain()
+    assert [line["cause"] for line in logs if line["event"] == "requests fail"] == [
+        "no connection (TimeoutError)"
+    ]

@@ -1,0 +1,109 @@
+"""Whatever alarm's condition begins, log, `/v1/status` and `doctor` say it within 30 s, as shipped:
+by a clock that the test moves."""
+
+from collections.abc import Mapping
+
+import pytest
+import structlog
+
+from destinations.delivery import sender
+from orderwire.alarms.alarm import Alarm
+from orderwire.alarms.reporting import Reporter
+from orderwire.alarms.table import ALARMS
+from orderwire.alarms.watch import LOOK_S, Watch
+from orderwire.doctor.keeping import alarm_lines
+from orderwire.serve.reporting import heartbeat
+from query.status import readiness, stalled
+from query.status.alarms import read_alarms
+from stream import metric_names as names
+from stream.metric_names import MetricName
+from stream.store.sql.store import SqlStore
+from tests.orderwire.alarms.test_watch import World
+
+WITHIN_S = 30.0
+MEASURED_S: Mapping[MetricName, float] = {
+    names.READY: readiness.LOOK_S,
+    names.UNREAD_SECONDS: readiness.LOOK_S,
+    names.STORE_WRITABLE: heartbeat.EVERY_S * heartbeat.TOLD_WITH,
+    names.DELIVERY_OLDEST: sender.MEASURE_MS / 1000 + sender.Tuning().poll_s,
+}
+"""How late a metric may be; the others are set as it happens, or read when they are asked for."""
+
+
+def text(alarm: Alarm, metric: MetricName, value: float) -> str:
+    """A sample of what the alarm is about."""
+    labels = {
+        **dict.fromkeys(metric.labels, "x"),
+        **{label: values[0] for label, values in alarm.where.items()},
+        "role": "process",
+        "instance": "here:1",
+    }
+    written = ",".join(f'{name}="{each}"' for name, each in labels.items())
+    return f"{metric.series[0]}{{{written}}} {value}\n"
+
+
+def exposition(alarm: Alarm, *, holds: bool) -> bytes:
+    """Metrics with which its condition holds, or not."""
+    if alarm.below is not None:
+        value = alarm.below - 1 if holds else alarm.below
+    elif alarm.share_of is not None:
+        value = 100.0 if holds else 0.0
+    else:
+        value = alarm.above + 1 if holds else 0.0
+    found = text(alarm, alarm.metric, value)
+    if alarm.share_of is not None:
+        found += text(alarm, alarm.share_of, value)
+    return found.encode()
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("alarm", ALARMS, ids=lambda alarm: alarm.name)
+async def test_within_30_s_it_is_in_the_log_in_the_status_and_to_be_fixed(
+    store: SqlStore, alarm: Alarm
+) -> None:
+    world = World(store)
+    now = exposition(alarm, holds=False)
+
+    async def texts() -> list[bytes]:
+        return [now]
+
+    async def leads() -> bool:
+        return True
+
+    watch = Watch(
+        texts,
+        leads,
+        store,
+        Reporter(list, world.call, "web-1"),
+        reasons=lambda: "a reason",
+        clock_ms=lambda: round(world.now_s * 1000),
+        monotonic=lambda: world.now_s,
+    )
+    with structlog.testing.capture_logs() as before:
+        await watch.look()
+    assert before == []
+    # It begins just after a look.
+    now = exposition(alarm, holds=True)
+    passed_s = MEASURED_S.get(alarm.metric, 0.0) + LOOK_S
+    assert passed_s <= WITHIN_S
+    world.now_s += passed_s
+    with structlog.testing.capture_logs() as lines:
+        await watch.look()
+    state = "pending" if alarm.for_s else "firing"
+    (line,) = lines
+    assert (line["event"], line["alarm"], line["state"]) == ("alarm", alarm.name, state)
+    with store.snapshot() as snapshot:
+        found = read_alarms(snapshot, None, round(world.now_s * 1000))
+    assert [(each.alarm, each.state) for each in found] == [(alarm.name, state)]
+    (advice,) = alarm_lines(found)
+    assert (advice.state, advice.subject) == ("fix", f"alarm {alarm.name}")
+    if alarm.metric.kind == "gauge":  # Once it has lasted, the log says so again.
+        world.now_s += alarm.for_s
+        with structlog.testing.capture_logs() as later:
+            await watch.look()
+        assert [line["state"] for line in later] == (["firing"] if alarm.for_s else [])
+
+
+def test_a_processor_that_stands_still_makes_the_api_unready_within_30_s() -> None:
+    for wait_ms in (stalled.STILL_MS, stalled.SILENT_MS):
+        assert wait_ms / 1000 + readiness.LOOK_S <= WITHIN_S
