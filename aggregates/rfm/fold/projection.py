@@ -146,7 +146,7 @@ class RfmFold:
     ) -> None:
         """Lock a shop exclusively; begin it, or bring it to `day` and give it a currency."""
         row = transaction.load(SHOPS, [(scope.key,)]).get((scope.key,))
-        currency = self._first_currency(scope.shop, changes)
+        currency = self._first_currency(transaction, scope.shop, changes)
         if row is None:
             new = RfmShopRow(scope.key, currency, day, 1, self.window_days)
             transaction.save(SHOPS, [new])
@@ -155,10 +155,13 @@ class RfmFold:
             row = row._replace(currency=currency)
         self._advance(transaction, scope, row, max(row.as_of_day, day), row.window_days, changes)
 
-    def _first_currency(self, shop: str, changes: Iterable[Change[OrderRow]]) -> str:
-        """The currency until the next tick knows the one of most orders."""
+    def _first_currency(
+        self, reading: Reading, shop: str, changes: Iterable[Change[OrderRow]]
+    ) -> str:
+        """The currency until the next tick. A rebuild finds that of most orders already counted,
+        so that it never answers in a few foreign buyers' currency."""
         sales = (new.currency for _, new in changes if new is not None and counts(new))
-        return self.currencies.get(shop) or next(sales, "")
+        return self.currencies.get(shop) or currency_of_most(reading, shop) or next(sales, "")
 
     def _advance(
         self,

@@ -3,8 +3,8 @@
 from importlib import import_module
 
 from stream.store.sql.store import SqlStore
-from tests.aggregates.carts.test_carts_answer import before, simulated
 from tests.support.shopify.cart_events import cells_in, checkouts_in, fold, ms, tick
+from tests.support.shops.carts_shop import before, simulated
 
 landmarks = import_module("stream.store.migrations.versions.0031_cart_landmarks")
 

@@ -11,7 +11,6 @@ from processors.shopify.orders import Order
 from stream.record import Entry, Record
 from stream.store.contract import StoreUnavailable
 from stream.store.sql.store import SqlStore
-from tests.aggregates.carts.test_carts_answer import before, simulated
 from tests.support.shopify import golden
 from tests.support.shopify.cart_events import (
     DAY,
@@ -23,6 +22,7 @@ from tests.support.shopify.cart_events import (
     fold,
     ms,
 )
+from tests.support.shops.carts_shop import before, simulated
 from tests.support.shops.folding import carts_checkouts, carts_orders
 
 

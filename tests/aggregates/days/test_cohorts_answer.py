@@ -11,10 +11,13 @@ from typing import Any
 import msgspec
 import pytest
 
+from aggregates.budget import projection as budget
 from aggregates.budget.answer.overview import BudgetSettings
 from aggregates.budget.fold.attribution import attribute
 from aggregates.days.answers import ANSWERS
+from aggregates.days.fold import projection as days
 from aggregates.question import Question
+from aggregates.rfm.fold.projection import RfmFold
 from processors.orders.row import OrderRow
 from processors.orders.state import net
 from query.api_settings import ShopAnswerSettings
@@ -103,7 +106,7 @@ def test_every_number_is_what_a_loop_over_the_orders_finds_after_any_shuffle_and
             assert item["ltv_to_cac"] == pytest.approx(worth[-1] / cac, abs=0.01)
             paid = [age for age, each in enumerate(worth) if each >= cac]
             assert item["payback_months"] == (paid[0] if paid else None)
-    rebuilt(store)
+    rebuilt(store, days.projection(), budget.projection())
     assert answer(store, by) == found
 
 
@@ -126,7 +129,7 @@ def test_repeat_rate_and_days_between_orders_are_of_purchase_days(store: SqlStor
 
 
 @pytest.mark.parametrize("seed", [5, 6])
-def test_repeats_are_what_a_loop_over_purchase_days_finds_after_any_shuffle(
+def test_repeats_are_what_a_loop_over_purchase_days_finds_after_any_shuffle_and_rebuild(
     store: SqlStore, seed: int
 ) -> None:
     events = events_of_shop(seed)
@@ -140,12 +143,14 @@ def test_repeats_are_what_a_loop_over_purchase_days_finds_after_any_shuffle(
     for row in rows:
         if row.customer and row.currency == "USD":
             own[kept.get(row.customer, row.customer)].add(row.day)
-    gaps = [after - day for days in own.values() for day, after in pairwise(sorted(days))]
+    gaps = [after - day for each in own.values() for day, after in pairwise(sorted(each))]
     found = answer(store)
     assert (found["currency"], found["margin"]) == ("USD", MARGIN)
     assert found["customers"] == len(own)
-    assert found["repeat_rate"] == sum(len(days) > 1 for days in own.values()) / len(own)
+    assert found["repeat_rate"] == sum(len(each) > 1 for each in own.values()) / len(own)
     assert found["days_between_orders"] == pytest.approx(sum(gaps) / len(gaps))
+    rebuilt(store, RfmFold({}).projection(), days.projection())
+    assert answer(store) == found
 
 
 def test_before_the_first_order_the_reason_says_so(store: SqlStore) -> None:

@@ -12,9 +12,11 @@ import pytest
 from msgspec.structs import replace
 
 from aggregates.bad_parameter import BadParameter
+from aggregates.budget import projection as budget
 from aggregates.budget.fold.attribution import attribute
 from aggregates.days.answer.days import METRICS
 from aggregates.days.answers import ANSWERS
+from aggregates.days.fold import projection as days
 from aggregates.question import Question
 from destinations.delivery.ledger import claim, settle, settle_sent
 from destinations.delivery.life import tidy
@@ -25,7 +27,6 @@ from processors.orders.state import net, paid_back
 from query.api_settings import ShopAnswerSettings
 from stream.store.sql.store import SqlStore
 from stream.times import day_text
-from tests.support.shopify.cart_events import checkout, ms
 from tests.support.shopify.orders import DAY0, SHOP, order
 from tests.support.shops.days_shop import (
     CAMPAIGNS,
@@ -36,7 +37,6 @@ from tests.support.shops.days_shop import (
     rebuilt,
     reports,
 )
-from tests.support.shops.folding import carts_checkouts
 
 Json = dict[str, Any]
 PATHS = {answer.path: answer for answer in ANSWERS}
@@ -141,8 +141,8 @@ def test_every_number_is_what_a_loop_over_the_orders_finds_after_any_shuffle_and
     for key, sums in expected.items():
         assert {name: items[key][name] for name in sums} == sums
     assert all(not items[key]["orders"] for key in items.keys() - expected.keys())
-    days = [item["day"] for item in found["items"]]
-    assert days == sorted(days, reverse=True)
+    listed = [item["day"] for item in found["items"]]
+    assert listed == sorted(listed, reverse=True)
     rebuilt(store)
     assert answer(store, **asked) == found
     total = found["total"]
@@ -163,7 +163,7 @@ def test_the_total_is_what_a_loop_over_all_orders_finds_after_any_shuffle_and_re
     usd = [row for row in rows if row.currency == "USD"]
     new = [row for row in usd if row.order_id in firsts]
     later = [row for row in usd if row.customer and row.order_id not in firsts]
-    spent, days = sum(report.spend for report in spend), {report.day for report in spend}
+    spent, reported = sum(report.spend for report in spend), {report.day for report in spend}
     assert found["total"] == {
         "orders": len(usd),
         "revenue": money(sum(map(net, usd))),
@@ -173,17 +173,27 @@ def test_the_total_is_what_a_loop_over_all_orders_finds_after_any_shuffle_and_re
         "returning_revenue": money(sum(map(net, later))),
         "new_customer_share": len(new) / len(usd),
         "spend": money(spent),
-        "roas": sum(net(row) for row in usd if row.day in days) / spent,
+        "roas": sum(net(row) for row in usd if row.day in reported) / spent,
     }
     assert found["other_currency_orders"] == len(rows) - len(usd)
-    rebuilt(store)
+    for by in ("channel", "country", "campaign"):
+        assert answer(store, since=SINCE, to=UNTIL, by=by)["total"] == found["total"], by
+    rebuilt(store, days.projection(), budget.projection())
+    for by in ("channel", "country", "campaign"):
+        assert answer(store, since=SINCE, to=UNTIL, by=by)["total"] == found["total"], by
     assert answer(store, since=SINCE, to=UNTIL) == found
 
 
 @pytest.mark.parametrize("by", ["", "campaign"])
-def test_spend_is_that_of_the_reports_and_null_where_none_came(store: SqlStore, by: str) -> None:
-    spend = reports(2)
-    fold_days(store, events_of_shop(2), spend)
+def test_spend_is_that_of_the_newest_reports_after_any_shuffle_and_rebuild_and_null_where_none_came(
+    store: SqlStore, by: str
+) -> None:
+    spend, rng = reports(2), random.Random(f"spend {by}")
+    older = [each._replace(spend=7_777, reported_us=0) for each in spend[::5]]
+    events, arriving = events_of_shop(2), spend + older
+    rng.shuffle(events)
+    rng.shuffle(arriving)
+    fold_days(store, events, arriving)
     asked: Json = {"by": by} if by else {}
     found = answer(store, since=SINCE, to=UNTIL, **asked)
     sums: defaultdict[tuple[str, str], int] = defaultdict(int)
@@ -199,26 +209,8 @@ def test_spend_is_that_of_the_reports_and_null_where_none_came(store: SqlStore, 
     )
     assert found["total"]["spend"] == money(sum(sums.values()))
     assert any("no spend report" in reason for reason in found["reasons"])
-
-
-def test_carts_count_on_the_shop_s_day_on_which_they_were_left(store: SqlStore) -> None:
-    fold_days(store, events_of_shop(3), [])
-    checkouts = carts_checkouts()
-    minute = 22 * 60 + 30  # Left for an hour at 23:30 UTC, 16:30 in Los Angeles, 08:30 in Tokyo.
-    left = [checkout("c1", minute), checkout("c2", minute)]
-    with store.begin() as transaction:
-        checkouts.apply(transaction, left, ms(minute))
-        done = checkout("c2", minute + 200, completed=minute + 200)
-        checkouts.apply(transaction, [done], ms(minute + 200))
-    asked: Json = {"since": "2026-07-30", "to": "2026-08-05", "now_ms": ms(minute + 1_000)}
-    for zone, day in (("UTC", "2026-08-01"), ("America/Los_Angeles", "2026-08-01"),
-                      ("Asia/Tokyo", "2026-08-02")):  # fmt: skip
-        items = answer(store, zone=ZoneInfo(zone), **asked)["items"]
-        assert {
-            item["day"]: (item["carts_abandoned"], item["carts_recovered"])
-            for item in items
-            if item["carts_abandoned"]
-        } == {day: (2, 1)}
+    rebuilt(store, days.projection(), budget.projection())
+    assert answer(store, since=SINCE, to=UNTIL, **asked) == found
 
 
 def test_only_the_metrics_asked_for_are_reported(store: SqlStore) -> None:
@@ -230,8 +222,8 @@ def test_only_the_metrics_asked_for_are_reported(store: SqlStore) -> None:
 
 def test_without_a_range_the_last_30_days_are_reported_each_once(store: SqlStore) -> None:
     fold_days(store, events_of_shop(1, 40), [])
-    days = [item["day"] for item in answer(store)["items"]]
-    assert days == [day_text(LAST - n) for n in range(30)]
+    listed = [item["day"] for item in answer(store)["items"]]
+    assert listed == [day_text(LAST - n) for n in range(30)]
 
 
 def test_many_values_are_distinguished_by_revenue_and_the_rest_is_one(store: SqlStore) -> None:
@@ -265,8 +257,8 @@ def test_what_is_no_day_is_refused(text: str) -> None:
         parameter.read(text)
 
 
-def sendable(row: OrderRow, destination: str) -> OutboxRow:
-    """The order's event, to be sent now."""
+def sendable(row: OrderRow, destination: str, due_ms: int = NOW_MS) -> OutboxRow:
+    """The order's event, to be sent now. Events are claimed as they became due."""
     return OutboxRow(
         shop=SHOP,
         destination=destination,
@@ -279,7 +271,7 @@ def sendable(row: OrderRow, destination: str) -> OutboxRow:
         outcome="pending",
         reason="",
         received_ms=NOW_MS,
-        due_ms=NOW_MS,
+        due_ms=due_ms,
         expires_ms=NOW_MS + 86_400_000,
         day=row.day,
         currency=row.currency,
@@ -292,10 +284,17 @@ def claimed(store: SqlStore, destination: str, limit: int) -> list[OutboxRow]:
         return claim(transaction, store.dialect, SHOP, destination, "a", NOW_MS, 60_000, limit)
 
 
-def send_most(store: SqlStore, rows: Sequence[OrderRow], *, whole_claims: bool) -> set[str]:
-    """Send the events of two accounts. Returns the orders whose event the first one took."""
+def send_most(
+    store: SqlStore, rows: Sequence[OrderRow], rng: random.Random, *, whole_claims: bool
+) -> set[str]:
+    """Send the events of two accounts, in any order. Returns the orders whose event the first one
+    took."""
     with store.begin() as transaction:
-        events = [sendable(row, name) for name in ("meta", "other") for row in rows]
+        events = [
+            sendable(row, name, NOW_MS - rng.randrange(1_000))
+            for name in ("meta", "other")
+            for row in rows
+        ]
         transaction.save(OUTBOX, events)
     made, taken = Attempt(NOW_MS, 5, "sent"), set[str]()
     for destination in ("meta", "other"):
@@ -316,12 +315,14 @@ def send_most(store: SqlStore, rows: Sequence[OrderRow], *, whole_claims: bool) 
 
 
 @pytest.mark.parametrize("whole_claims", [True, False])
-def test_what_meta_has_taken_counts_on_the_day_of_its_order_for_ever(
+def test_what_meta_has_taken_in_any_order_counts_on_the_day_of_its_order_for_ever(
     store: SqlStore, whole_claims: bool
 ) -> None:
-    fold_days(store, events_of_shop(8), [])
+    rng, events = random.Random(whole_claims), events_of_shop(8)
+    rng.shuffle(events)
+    fold_days(store, events, [])
     usd = [row for row in sales(store)[0] if row.currency == "USD"]
-    taken = send_most(store, usd, whole_claims=whole_claims)
+    taken = send_most(store, usd, rng, whole_claims=whole_claims)
 
     def check() -> None:
         for item in answer(store, since=day_text(LAST - 140), to=UNTIL)["items"]:

@@ -10,7 +10,7 @@ from aggregates.budget.fold.spend import SpendProcessor
 from aggregates.budget.fold.spend_record import SpendRow
 from aggregates.days.fold import projection as days
 from processors.engine import rebuild
-from processors.engine.projection import live_key
+from processors.engine.projection import Projection, live_key
 from processors.orders.currency import CURRENCY
 from processors.orders.processor import OrdersProcessor
 from processors.shopify.orders import CustomersMerged, Order, OrderEvent, Refund
@@ -94,16 +94,19 @@ def fold_days(store: SqlStore, events: Sequence[OrderEvent], spend: Sequence[Spe
     for start in range(0, len(events), 100):
         with store.begin() as transaction:
             orders.apply(transaction, events[start : start + 100], NOW_MS)
-    with store.begin() as transaction:
-        SpendProcessor((budget.projection(),)).apply(transaction, spend, NOW_MS)
+    for start in range(0, len(spend), 100):
+        with store.begin() as transaction:
+            SpendProcessor((budget.projection(),)).apply(
+                transaction, spend[start : start + 100], NOW_MS
+            )
 
 
-def rebuilt(store: SqlStore) -> None:
-    """Count days and cohorts anew."""
-    made = days.projection()
-    with store.begin() as transaction:
-        rebuild.request(transaction, made, SHOP, 0)
-    while rebuild.run(store, made, SHOP, 0):
-        pass
-    with store.snapshot() as snapshot:
-        assert live_key(snapshot, SHOP, days.NAME) != SHOP
+def rebuilt(store: SqlStore, *projections: Projection, shop: str = SHOP) -> None:
+    """Count the cells of these projections anew; without any, those of days and cohorts."""
+    for made in projections or (days.projection(),):
+        with store.begin() as transaction:
+            rebuild.request(transaction, made, shop, NOW_MS)
+        while rebuild.run(store, made, shop, NOW_MS):
+            pass
+        with store.snapshot() as snapshot:
+            assert live_key(snapshot, shop, made.name) != shop
