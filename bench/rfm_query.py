@@ -105,7 +105,7 @@ def write(store: SqlStore, orders: Orders, today: int = TODAY) -> None:
             ]
             row = rfm_customer.from_days(SHOP, own[0].customer, own, cutoff)
             assert row is not None
-            day_rows += own
+            day_rows += own if row.days > 1 else []
             rows.append(row)
             deltas.add(rfm_customer.cells(row, exact=False))
         with store.begin() as transaction:

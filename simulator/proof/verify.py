@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aggregates.rfm.fold import projection as rfm
+from aggregates.rfm.fold.days import PURCHASE_DAYS
 from processors.engine.feed import Feed
 from processors.engine.processor import Processor
 from processors.engine.projection import live_key
@@ -146,11 +147,11 @@ def oracle_differs(orders: Iterable[ExpectedOrder], reading: Reading, shop: str)
     kept = {
         (customer, day): [bought, revenue]
         for customer, day, bought, revenue in reading.query(
-            "SELECT customer, day, orders, revenue FROM rfm_customer_day WHERE shop = :shop",
+            f"SELECT customer, day, orders, revenue FROM {PURCHASE_DAYS} AS d WHERE shop = :shop",
             shop=key,
         )
     }
-    differences = unequal("rfm_customer_day", kept, dict(days), "the oracle")
+    differences = unequal("purchase days", kept, dict(days), "the oracle")
     found = reading.query(
         "SELECT orders, revenue FROM rfm_left_out_cell WHERE shop = :shop "
         "AND reason = 'no_customer'",

@@ -17,7 +17,7 @@ from aggregates.paging import NextCursor, Place, page
 from aggregates.rfm.answer.overview import RfmSettings, RfmView
 from aggregates.rfm.answer.scores import Cutoffs, rfm, score_customer
 from aggregates.rfm.fold.customer import MAX_ORDERS, DayRow, is_newcomer
-from aggregates.rfm.fold.days import days_of
+from aggregates.rfm.fold.days import PURCHASE_DAYS, days_of
 from aggregates.rfm.fold.money_bins import bin_edge
 from stream.money import MoneyJson, money
 from stream.store.contract import Reading
@@ -144,7 +144,7 @@ def _changed(
 ) -> Iterable[list[DayRow]]:
     """Purchase days of the customers with one that came into a window or left it meanwhile."""
     sql = (
-        "SELECT DISTINCT customer FROM rfm_customer_day WHERE shop = :shop"
+        f"SELECT DISTINCT customer FROM {PURCHASE_DAYS} AS d WHERE shop = :shop"
         " AND ((day > :before AND day <= :day) OR (day > :gone AND day <= :left))"
     )
     found = reading.query(

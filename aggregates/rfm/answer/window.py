@@ -5,6 +5,7 @@ import numpy as np
 
 from aggregates.rfm.answer.cell_arrays import Columns
 from aggregates.rfm.fold.customer import MAX_ORDERS, NEWCOMER_DAYS, RFM_CELLS
+from aggregates.rfm.fold.days import PURCHASE_DAYS
 from stream.store.contract import Reading
 
 _CELLS = (
@@ -12,7 +13,7 @@ _CELLS = (
     " CASE WHEN w.last_day - c.first_day <= :newcomer THEN 1 ELSE 0 END AS newcomer,"
     " w.revenue, count(*) AS customers, CAST(sum(w.orders) AS BIGINT) AS order_count"
     " FROM (SELECT customer, max(day) AS last_day, CAST(sum(orders) AS BIGINT) AS orders,"
-    " CAST(sum(revenue) AS BIGINT) AS revenue FROM rfm_customer_day"
+    f" CAST(sum(revenue) AS BIGINT) AS revenue FROM {PURCHASE_DAYS} AS d"
     " WHERE shop = :shop AND day > :after AND day <= :day AND orders > 0 GROUP BY customer) w"
     " JOIN rfm_customer c ON c.shop = :shop AND c.customer = w.customer"
     " GROUP BY 1, 2, 3, 4"

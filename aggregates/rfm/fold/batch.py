@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from aggregates.rfm.fold import customer as rfm_customer
 from aggregates.rfm.fold import order as rfm_order
 from aggregates.rfm.fold.customer import CUSTOMERS, DAYS, CustomerRow, DayChange, DayRow
-from aggregates.rfm.fold.days import days_of
+from aggregates.rfm.fold.days import days_of, rows_of
 from aggregates.rfm.fold.order import Contribution, contribution
 from aggregates.rfm.fold.shop import RfmShopRow
 from processors.engine.processor import Deltas
@@ -134,41 +134,59 @@ class Batch:
         keys = [key for key in sorted(changes) if any(changes[key])]
         if not keys:
             return
-        before = self._transaction.load(DAYS, keys)
-        saved: list[DayRow] = []
-        emptied: list[Key] = []
+        before = self._transaction.load(CUSTOMERS, {(key[0], key[1]) for key in keys})
+        having_rows = [key for key in keys if _has_rows(before.get((key[0], key[1])))]
+        rows = self._transaction.load(DAYS, having_rows)
         by_customer: defaultdict[tuple[str, str], list[DayChange]] = defaultdict(list)
         for key in keys:
             name, customer, day = key
             orders, revenue = changes[key]
-            old = before.get(key)
+            old = rows.get(key) or _only_day(before.get((name, customer)), day)
             if old is not None:
                 orders, revenue = old.orders + orders, old.revenue + revenue
             new = DayRow(name, customer, day, orders, revenue)
             by_customer[name, customer].append((old, new))
-            if orders:
-                saved.append(new)
-            elif old is not None:
-                emptied.append(key)
-        self._transaction.save(DAYS, saved)
-        self._transaction.delete(DAYS, emptied)
-        self._customers(by_customer)
+        self._customers(before, by_customer)
 
-    def _customers(self, by_customer: Mapping[tuple[str, str], Sequence[DayChange]]) -> None:
-        before = self._transaction.load(CUSTOMERS, by_customer)
+    def _customers(
+        self,
+        before: Mapping[Key, CustomerRow],
+        by_customer: Mapping[tuple[str, str], Sequence[DayChange]],
+    ) -> None:
         moved: dict[tuple[str, str], CustomerRow | None] = {}
+        saved: list[DayRow] = []
+        emptied: list[Key] = []
         to_make_anew: defaultdict[str, list[str]] = defaultdict(list)
         for key, days in by_customer.items():
             name, customer = key
-            new = rfm_customer.moved(name, customer, before.get(key), days, self._cutoffs[name])
+            old = before.get(key)
+            new = rfm_customer.moved(name, customer, old, days, self._cutoffs[name])
             moved[key] = new
             if new is None:
                 to_make_anew[name].append(customer)
+            if new is None or new.days > 1:
+                saved += [now for _, now in days if now.orders]
+                emptied += [now[:3] for was, now in days if was is not None and not now.orders]
+                if old is not None and old.days == 1:
+                    only = rfm_customer.only_day(old)
+                    saved += [] if any(now.day == only.day for _, now in days) else [only]
+        self._transaction.save(DAYS, saved)
+        self._transaction.delete(DAYS, emptied)
+        only_left: list[Key] = []
         for name, customers in to_make_anew.items():
-            for customer, its_days in days_of(self._transaction, name, customers).items():
-                moved[name, customer] = rfm_customer.from_days(
-                    name, customer, its_days, self._cutoffs[name]
-                )
+            for customer, its_days in rows_of(self._transaction, name, customers).items():
+                new = rfm_customer.from_days(name, customer, its_days, self._cutoffs[name])
+                moved[name, customer] = new
+                if new is not None and new.days == 1:
+                    only_left.append((name, customer, new.first_day))
+        self._transaction.delete(DAYS, only_left)
+        self._save_customers(before, moved)
+
+    def _save_customers(
+        self,
+        before: Mapping[Key, CustomerRow],
+        moved: Mapping[tuple[str, str], CustomerRow | None],
+    ) -> None:
         saved: list[CustomerRow] = []
         gone: list[Key] = []
         for key, new in moved.items():
@@ -182,6 +200,18 @@ class Batch:
                 gone.append(key)
         self._transaction.save(CUSTOMERS, saved)
         self._transaction.delete(CUSTOMERS, gone)
+
+
+def _has_rows(row: CustomerRow | None) -> bool:
+    """Whether a customer's days have rows of their own."""
+    return row is not None and row.days > 1
+
+
+def _only_day(row: CustomerRow | None, day: int) -> DayRow | None:
+    """The customer's only day, if it is this one."""
+    if row is None or row.days != 1 or row.first_day != day:
+        return None
+    return rfm_customer.only_day(row)
 
 
 def orders_of(

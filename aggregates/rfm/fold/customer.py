@@ -22,7 +22,11 @@ NEWCOMER_DAYS = 30
 
 
 class DayRow(NamedTuple):
-    """Columns of `rfm_customer_day`: what a customer bought on one day of the shop; minor units."""
+    """Columns of `rfm_customer_day`: what a customer bought on one day of the shop; minor units.
+
+    A customer's only day has no row: `rfm_customer` says what was bought on it (`only_day`). Most
+    customers have one, and rows and their keys are dear on PostgreSQL.
+    """
 
     shop: str
     customer: str
@@ -49,6 +53,7 @@ class CustomerRow(NamedTuple):
     """In the window."""
     expires_day: int | None
     """The earliest purchase day in the window: when it leaves, this row changes."""
+    first_day_orders: int
 
 
 DAYS = Entities("rfm_customer_day", DayRow, 3)
@@ -95,6 +100,7 @@ def cells(row: CustomerRow | None, *, exact: bool) -> Projection:
         orders,
         revenue,
         _,
+        _,
     ) = row
     x, repeat = days - 1, revenue_ever - first_day_revenue
     at = purchase_days(first_day, last_day, exact=exact)
@@ -139,6 +145,14 @@ def from_days(shop: str, customer: str, days: Iterable[DayRow], cutoff: int) -> 
         orders=sum(orders for _, orders, _ in inside),
         revenue=sum(revenue for _, _, revenue in inside),
         expires_day=inside[0][0] if inside else None,
+        first_day_orders=bought[0][1],
+    )
+
+
+def only_day(row: CustomerRow) -> DayRow:
+    """The day of a customer who has bought on one only."""
+    return DayRow(
+        row.shop, row.customer, row.first_day, row.first_day_orders, row.first_day_revenue
     )
 
 
@@ -152,19 +166,23 @@ def moved(
 ) -> CustomerRow | None:
     """The customer after some days changed; None if they must be recomputed `from_days`."""
     if row is not None:
-        _, _, guest, first, last, days, first_revenue, ever, orders, revenue, expires = row
+        (
+            _,
+            _,
+            guest,
+            first,
+            last,
+            days,
+            first_revenue,
+            ever,
+            orders,
+            revenue,
+            expires,
+            first_orders,
+        ) = row
     else:
-        guest, first, last, days, first_revenue, ever, orders, revenue, expires = (
-            int(is_guest(customer)),
-            NEVER,
-            -NEVER,
-            0,
-            0,
-            0,
-            0,
-            0,
-            None,
-        )
+        guest, first, last, expires = int(is_guest(customer)), NEVER, -NEVER, None
+        days = first_revenue = ever = orders = revenue = first_orders = 0
     for before, (_, _, day, now_orders, now_revenue) in changes:
         had_orders, had_revenue = (before.orders, before.revenue) if before is not None else (0, 0)
         if had_orders and (row is None or (not now_orders and day in (first, last, expires))):
@@ -172,7 +190,7 @@ def moved(
         days += (now_orders > 0) - (had_orders > 0)
         if now_orders:
             if day <= first:
-                first, first_revenue = day, now_revenue
+                first, first_revenue, first_orders = day, now_revenue, now_orders
             if day > last:
                 last = day
         ever += now_revenue - had_revenue
@@ -183,7 +201,18 @@ def moved(
                 expires = day
     return (
         CustomerRow(
-            shop, customer, guest, first, last, days, first_revenue, ever, orders, revenue, expires
+            shop,
+            customer,
+            guest,
+            first,
+            last,
+            days,
+            first_revenue,
+            ever,
+            orders,
+            revenue,
+            expires,
+            first_orders,
         )
         if days
         else None

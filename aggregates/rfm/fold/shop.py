@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from aggregates.rfm.fold import customer as rfm_customer
 from aggregates.rfm.fold.customer import BTYD_CELLS, CUSTOMERS, RFM_CELLS, SPEND_CELLS
 from aggregates.rfm.fold.day_bins import purchase_days
-from aggregates.rfm.fold.days import days_of
+from aggregates.rfm.fold.days import PURCHASE_DAYS, days_of
 from aggregates.rfm.fold.money_bins import bin_edge
 from processors.engine.processor import Deltas
 from processors.engine.statements import one_of
@@ -63,8 +63,8 @@ def move_window(
     sql = "SELECT customer FROM rfm_customer WHERE shop = :shop AND expires_day <= :cutoff"
     if cutoff < before:
         sql = (
-            "SELECT DISTINCT customer FROM rfm_customer_day WHERE shop = :shop AND day > :cutoff "
-            "AND day <= :before"
+            f"SELECT DISTINCT customer FROM {PURCHASE_DAYS} AS d WHERE shop = :shop"
+            " AND day > :cutoff AND day <= :before"
         )
     customers = [
         row[0]

@@ -25,6 +25,7 @@ from aggregates.rfm.fold.customer import (
     DayRow,
     from_days,
 )
+from aggregates.rfm.fold.days import PURCHASE_DAYS
 from aggregates.rfm.fold.order import LEFT_OUT_CELLS
 from aggregates.rfm.fold.shop import SHOPS, RfmShopRow
 from processors.engine.projection import rows as rows_of
@@ -148,6 +149,12 @@ def assert_cells_are_the_sum_of_customers_and_customers_of_orders(
         for key, its_days in by_customer.items()
     }
     assert customers == expected
+    with store.snapshot() as snapshot:
+        columns = ", ".join(DayRow._fields)
+        found = [DayRow(*r) for r in snapshot.query(f"SELECT {columns} FROM {PURCHASE_DAYS} AS d")]
+        kept = [DayRow(*r) for r in snapshot.query(f"SELECT {columns} FROM rfm_customer_day")]
+    assert sorted(found) == sorted(day for its_days in by_customer.values() for day in its_days)
+    assert all(customers[day.shop, day.customer].days > 1 for day in kept)
     for cells in OF_CUSTOMERS:
         sums: dict[tuple[object, ...], tuple[int, ...]] = {}
         for customer_row in customers.values():

@@ -55,6 +55,11 @@ def test_a_store_that_is_right_passes_every_check(
             {"fold", "oracle"},
         ),
         (
+            "UPDATE rfm_customer SET first_day_revenue = first_day_revenue + 1",
+            "UPDATE rfm_customer SET first_day_revenue = first_day_revenue - 1",
+            {"cells", "fold", "oracle"},
+        ),
+        (
             "UPDATE cart_open SET carts = carts + 1",
             "UPDATE cart_open SET carts = carts - 1",
             {"cells", "fold"},
