@@ -17,6 +17,7 @@ from aggregates.days.fold.cells import (
     FirstRow,
     MonthRow,
     cohort_cells,
+    first_month,
     sale_cells,
 )
 from aggregates.days.fold.sale import Sale, month_of, sale
@@ -149,11 +150,12 @@ class DaysBatch:
             old, earliest = before.get(customer), min(came[customer], default=None)
             arrived = None if earliest is None else self._row(customer, earliest)
             if old is None or (arrived is not None and _when(arrived) <= _when(old)):
-                after[customer] = arrived
+                first = arrived
             elif old.order_id not in left[customer]:
-                after[customer] = old
+                first = old
             else:
-                after[customer] = self._earliest(customer)
+                first = self._earliest(customer)
+            after[customer] = _with_month(first, old)
         return before, after
 
     def _row(self, customer: str, first: Sale) -> FirstRow:
@@ -165,6 +167,9 @@ class DaysBatch:
             month_of(first.day),
             first.channel,
             first.campaign,
+            first.currency,
+            0,
+            0,
         )
 
     def _earliest(self, customer: str) -> FirstRow | None:
@@ -250,7 +255,7 @@ class DaysBatch:
         self,
         moved: Iterable[MovedSale],
         before: Mapping[str, FirstRow],
-        after: Mapping[str, FirstRow | None],
+        after: dict[str, FirstRow | None],
     ) -> None:
         changes: defaultdict[MonthPlace, list[int]] = defaultdict(lambda: [0, 0])
         for each in moved:
@@ -265,23 +270,35 @@ class DaysBatch:
             if (old := before.get(customer)) is not None and _cohort(old) != _cohort(new)
         }
         for row in self._months_of(moving):
-            changes[MonthPlace(row.customer, row.month, row.currency)][0] += (
-                0  # All of theirs move.
-            )
-        found = self._transaction.load(MONTHS, [(self._key, *place) for place in changes])
+            changes[_place(row)][0] += 0  # All of theirs move.
+        for customer in moving:
+            for first in (before[customer], after[customer]):
+                if first is not None:
+                    changes[_place(first_month(first))][0] += 0
+        rows = self._transaction.load(
+            MONTHS,
+            [
+                (self._key, *place)
+                for place in changes
+                if place.customer in before and not _is_first(place, before[place.customer])
+            ],
+        )
         for place, (orders, revenue) in changes.items():
-            known = found.get((self._key, *place))
+            old, new = before.get(place.customer), after[place.customer]
+            kept = known = rows.get((self._key, *place))
+            if old is not None and _is_first(place, old):
+                known = first_month(old)
             if known is not None:
                 orders, revenue = known.orders + orders, known.revenue + revenue
             now = MonthRow(self._key, *place, orders, revenue)
-            self._deltas.move(
-                cohort_cells(before.get(place.customer), known),
-                cohort_cells(after[place.customer], now),
-            )
-            if orders:
+            self._deltas.move(cohort_cells(old, known), cohort_cells(new, now))
+            if new is not None and _is_first(place, new):
+                after[place.customer] = new._replace(orders=orders, revenue=revenue)
+            elif orders:
                 self._writes.months.append(now)
-            elif known is not None:
-                self._writes.no_months.append((self._key, *place))
+                continue
+            if kept is not None:
+                self._writes.no_months.append(kept.key)
 
     def _months_of(self, customers: Iterable[str]) -> list[MonthRow]:
         sql = (
@@ -317,10 +334,9 @@ class DaysBatch:
         if ours is not None:
             later = ours if first is theirs else theirs
             self._flip({later.order_id: False})
-        first = first._replace(customer=kept)
-        sums: dict[MonthPlace, MonthRow] = {}
         rows = self._months_of([gone, kept])
-        for row in rows:
+        sums: dict[MonthPlace, MonthRow] = {}
+        for row in [*rows, *(first_month(each) for each in (theirs, ours) if each is not None)]:
             self._deltas.take(cohort_cells(theirs if row.customer == gone else ours, row))
             place = MonthPlace(kept, row.month, row.currency)
             orders, revenue = row.orders, row.revenue
@@ -329,11 +345,14 @@ class DaysBatch:
             sums[place] = MonthRow(self._key, *place, orders, revenue)
         for row in sums.values():
             self._deltas.add(cohort_cells(first, row))
+        of_first = sums.pop(MonthPlace(kept, first.cohort, first.currency))
         locked = self._transaction.load(MONTHS, [row.key for row in rows])
-        self._transaction.delete(MONTHS, [key for key in locked if key[1] == gone])
-        self._transaction.load(MONTHS, [row.key for row in sums.values()])
-        self._transaction.save(MONTHS, sums.values())
+        self._transaction.delete(MONTHS, list(locked))
+        months = [row for row in sums.values() if row.orders]
+        self._transaction.load(MONTHS, [row.key for row in months])
+        self._transaction.save(MONTHS, months)
         self._transaction.delete(FIRSTS, [keys[0]])
+        first = first._replace(customer=kept, orders=of_first.orders, revenue=of_first.revenue)
         self._transaction.save(FIRSTS, [first])
 
 
@@ -341,8 +360,26 @@ def _when(row: FirstRow) -> tuple[int, str]:
     return row.processed_ms, row.order_id
 
 
-def _cohort(row: FirstRow | None) -> tuple[int, str, str] | None:
-    return None if row is None else (row.cohort, row.channel, row.campaign)
+def _cohort(row: FirstRow | None) -> tuple[int, str, str, str] | None:
+    return None if row is None else (row.cohort, row.channel, row.campaign, row.currency)
+
+
+def _place(row: MonthRow) -> MonthPlace:
+    return MonthPlace(row.customer, row.month, row.currency)
+
+
+def _is_first(place: MonthPlace, first: FirstRow) -> bool:
+    """Whether it is the month of the first sale, in its currency."""
+    return place.month == first.cohort and place.currency == first.currency
+
+
+def _with_month(first: FirstRow | None, old: FirstRow | None) -> FirstRow | None:
+    """The first sale, with what `old` says was bought in its month."""
+    if first is None or old is None or first is old:
+        return first
+    if (first.cohort, first.currency) != (old.cohort, old.currency):
+        return first
+    return first._replace(orders=old.orders, revenue=old.revenue)
 
 
 def _is(each: Sale | None, first: FirstRow | None) -> bool:

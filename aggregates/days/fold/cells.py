@@ -34,10 +34,19 @@ class FirstRow(NamedTuple):
     """Its month (`month_of`)."""
     channel: str
     campaign: str
+    currency: str
+    """Of the first sale."""
+    orders: int
+    """What the customer bought in the month `cohort`, in `currency` (`first_month`)."""
+    revenue: int
 
 
 class MonthRow(NamedTuple):
-    """Columns of `day_customer_month`: what a customer bought in one month; minor units."""
+    """Columns of `day_customer_month`: what a customer bought in one month; minor units.
+
+    The month of the first sale, in its currency, has no row: `day_customer` says what was bought
+    in it. Most customers have no other.
+    """
 
     shop: str
     customer: str
@@ -50,6 +59,11 @@ class MonthRow(NamedTuple):
     def key(self) -> tuple[str, str, int, str]:
         """The columns of the primary key."""
         return self.shop, self.customer, self.month, self.currency
+
+
+def first_month(row: FirstRow) -> MonthRow:
+    """The month of a customer's first sale."""
+    return MonthRow(row.shop, row.customer, row.cohort, row.currency, row.orders, row.revenue)
 
 
 FIRSTS: Final = Entities("day_customer", FirstRow, 2)

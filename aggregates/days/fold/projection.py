@@ -78,6 +78,9 @@ def _cohort(shop: str, customer: str, first: Sale, sales: Sequence[Sale]) -> Ite
         month_of(first.day),
         first.channel,
         first.campaign,
+        first.currency,
+        0,
+        0,
     )
     for (month_number, currency), (orders, revenue) in months.items():
         yield from cohort_cells(

@@ -153,6 +153,35 @@ def _measures(table: str, row: Mapping[str, Any]) -> list[Any]:
     return [row[name] for name in cells.get(table, ("days",))]
 
 
+def test_the_month_of_a_first_sale_moves_beside_it_in_one_of_its_currencies(url: str) -> None:
+    first = {"shop": SHOP, "order_id": "1", "processed_ms": 1, "cohort": 24_000}
+    place = {"channel": "web", "campaign": "(none)"}
+    months = [
+        ("a", 24_000, "USD", 2, 500),
+        ("a", 24_000, "CAD", 1, 300),
+        ("a", 24_001, "CAD", 1, 200),
+        ("b", 24_000, "USD", 1, 100),
+    ]
+    columns = ("customer", "month", "currency", "orders", "revenue")
+    tables = {
+        "day_customer": [first | place | {"customer": each} for each in ("a", "b", "c")],
+        "day_customer_month": [
+            {"shop": SHOP} | dict(zip(columns, month, strict=True)) for month in months
+        ],
+    }
+    write(url, tables, "0067")
+    store = SqlStore.open(url)
+    try:
+        assert numbers(of_table(store, "day_customer"), ("customer", *columns[2:])) == [
+            ("a", "CAD", 1, 300),
+            ("b", "USD", 1, 100),
+            ("c", "", 0, 0),
+        ]
+        assert numbers(of_table(store, "day_customer_month"), columns) == [months[0], months[2]]
+    finally:
+        store.close()
+
+
 def test_aggregates_that_had_read_to_different_places_are_rebuilt(url: str) -> None:
     before = stored()
     behind = before["budget_order"].pop()
