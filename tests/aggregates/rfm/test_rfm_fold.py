@@ -358,8 +358,8 @@ def test_orders_in_another_currency_cannot_be_added_so_they_are_left_out_and_cou
         store,
         [
             [order("0", currency="CAD", test=True)],
-            [order("1"), order("2", currency="EUR")],
-            [order("3", currency="EUR")],
+            [order("1")],
+            [order("2", currency="EUR"), order("3", currency="EUR")],
         ],
     )
     assert_cells_are_the_sum_of_customers_and_customers_of_orders(store)
