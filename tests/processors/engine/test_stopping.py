@@ -7,6 +7,7 @@ import pytest
 
 from orderwire.operation.moving.rewind import rewind
 from processors.engine.limits import ParkLimit, TooManyFailures
+from processors.engine.runner import BATCH
 from processors.engine.stops import first_needed, go_on
 from stream.log.sqlite.log import SqliteLog
 from stream.record import Entry
@@ -59,6 +60,23 @@ async def test_a_shop_that_nothing_can_be_folded_of_stops_after_as_many_as_the_l
     assert len(await parked_records(log)) == 64
 
 
+class Watched(Counting):
+    """Notes how far it had read when each record was counted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.furthest = -1
+        self.read_by: dict[int, int] = {}
+
+    def decode(self, entry: Entry) -> str | None:
+        self.furthest = max(self.furthest, entry.offset)
+        return super().decode(entry)
+
+    def apply(self, transaction: Transaction, events: Sequence[str], now_ms: int) -> None:
+        super().apply(transaction, events, now_ms)
+        self.read_by |= dict.fromkeys(map(int, events), self.furthest)
+
+
 @pytest.mark.parametrize("poison", ["poison", "broken"])
 async def test_the_poison_of_one_shop_holds_up_none_of_anothers_records(
     log: SqliteLog, store: SqlStore, poison: str
@@ -66,9 +84,12 @@ async def test_the_poison_of_one_shop_holds_up_none_of_anothers_records(
     ours = records(*[str(number) for number in range(300)], shop="b")
     for start in range(0, 300, 10):
         await log.append([*records(*[poison] * 70, shop="a"), *ours[start : start + 10]])
-    processor = Counting()
+    processor = Watched()
     await run_to_end(processor, log, store)
     assert counted(store) == dict.fromkeys(range(300), 1)
+    read_past = [read - (n // 10 * 80 + 70 + n % 10) for n, read in processor.read_by.items()]
+    # The next batch is read ahead, while this one is folded.
+    assert max(read_past) < 2 * BATCH
     await until(lambda: all(row.stopped for row in stopped(store)), Counting(), log, store)
     assert [row.shop for row in stopped(store)] == ["a"]
 
