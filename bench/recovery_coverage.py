@@ -24,6 +24,7 @@ from processors.checkouts.processor import Checkouts
 from processors.orders.processor import OrdersProcessor
 from processors.shopify.checkouts import Checkout
 from processors.shopify.orders import Order
+from processors.shopify.raw_order import RawOrder
 from processors.shopify.version import Version
 from stream.store.sql.store import SqlStore
 
@@ -198,6 +199,7 @@ def _order(shop: str, cart: SimulatedCart, made: float) -> Order:
         cart_token=None,
         landing_site=None,
         source_name="web",
+        raw=RawOrder(),
         body=b"{}",
         received_ms=milliseconds(made),
     )

@@ -40,7 +40,7 @@ def contacts(order: Order, country: str | None) -> tuple[ContactRow, ...]:
     customer = customer_key(order)
     if not customer or order.test:
         return ()
-    found = detail(order.body)
+    found = detail(order.raw)
     places = countries(found, country)
     rows = []
     for field, values in (("em", found.emails), ("ph", found.phones)):

@@ -5,32 +5,22 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import msgspec
-
 from destinations.webhook.bodies import Item, Money
+from processors.shopify.raw_order import (
+    RawAddress,
+    RawCustomer,
+    RawLine,
+    RawMoney,
+    RawOrder,
+    shop_side,
+)
 from processors.shopify.tolerance import Rejected, identifier, mapping, sequence, text, timestamp
 from stream.money import amount, minor
 
 MOST_ITEMS = 100
 
 
-class _Body(msgspec.Struct):
-    """The keys that are read; all others are skipped without being built."""
-
-    name: Any = None
-    phone: Any = None
-    customer: Any = None
-    shipping_address: Any = None
-    billing_address: Any = None
-    cancelled_at: Any = None
-    cancel_reason: Any = None
-    refunds: Any = None
-    line_items: Any = None
-
-
-FIELDS = frozenset(_Body.__struct_fields__)
-"""All that is read, as a subscription's `include_fields` names it."""
-_decoder = msgspec.json.Decoder(_Body)
+_NOBODY, _NOWHERE, _NO_MONEY = RawCustomer(), RawAddress(), RawMoney()
 
 
 class Detail(NamedTuple):
@@ -47,19 +37,16 @@ class Detail(NamedTuple):
     items: tuple[Item, ...]
 
 
-def detail(body: bytes, currency: str) -> Detail:
-    """Read an order's JSON object; `currency` is the shop's."""
-    raw = _decoder.decode(body)
-    customer = mapping(raw.customer)
-    places = [mapping(raw.shipping_address), mapping(raw.billing_address)]
-    names = [text(customer.get("first_name")), text(customer.get("last_name"))]
+def detail(raw: RawOrder, currency: str) -> Detail:
+    """The rest of an order; `currency` is the shop's."""
+    customer = raw.customer or _NOBODY
+    places = [raw.shipping_address or _NOWHERE, raw.billing_address or _NOWHERE]
+    names = [text(customer.first_name), text(customer.last_name)]
     return Detail(
         order_name=text(raw.name),
-        phone=text(raw.phone) or text(customer.get("phone")),
+        phone=text(raw.phone) or text(customer.phone),
         full_name=" ".join(name for name in names if name) or None,
-        country_code=next(
-            (code for place in places if (code := text(place.get("country_code")))), None
-        ),
+        country_code=next((code for place in places if (code := text(place.country_code))), None),
         cancelled_at=_time(raw.cancelled_at),
         cancel_reason=text(raw.cancel_reason),
         refunded_at={
@@ -68,9 +55,7 @@ def detail(body: bytes, currency: str) -> Detail:
             if (refund_id := identifier(refund.get("id"))) is not None
             and (at := _time(refund.get("processed_at")) or _time(refund.get("created_at")))
         },
-        items=tuple(
-            _item(mapping(line), currency) for line in sequence(raw.line_items)[:MOST_ITEMS]
-        ),
+        items=tuple(_item(line, currency) for line in raw.lines[:MOST_ITEMS]),
     )
 
 
@@ -81,23 +66,23 @@ def _time(value: Any) -> datetime | None:
         return None
 
 
-def _item(line: Mapping[str, Any], currency: str) -> Item:
-    quantity = line.get("quantity")
+def _item(line: RawLine, currency: str) -> Item:
+    quantity = line.quantity
     return Item(
-        product_id=identifier(line.get("product_id")),
-        variant_id=identifier(line.get("variant_id")),
-        sku=text(line.get("sku")),
+        product_id=identifier(line.product_id),
+        variant_id=identifier(line.variant_id),
+        sku=text(line.sku),
         quantity=quantity if isinstance(quantity, int) and not isinstance(quantity, bool) else 0,
         price=_price(line, currency),
     )
 
 
-def _price(line: Mapping[str, Any], currency: str) -> Money | None:
+def _price(line: RawLine, currency: str) -> Money | None:
     """In the shop's currency: `price_set.shop_money`, else the plain field, which is shop money
     too."""
-    in_shop = mapping(mapping(line.get("price_set")).get("shop_money"))
-    value = in_shop.get("amount", line.get("price"))
-    code = text(in_shop.get("currency_code")) or currency
+    in_shop = shop_side(line.price_set) or _NO_MONEY
+    value = line.price if in_shop.amount is None else in_shop.amount
+    code = text(in_shop.currency_code) or currency
     if value in (None, "") or isinstance(value, bool | list | dict):
         return None
     try:

@@ -56,7 +56,7 @@ class WebhookEvents:
             assert isinstance(order, Order)  # noqa: S101 - the contract of `Events`
             rest = details.get(id(order))
             if rest is None:
-                rest = details[id(order)] = detail(order.body, order.currency)
+                rest = details[id(order)] = detail(order.raw, order.currency)
             settings = self._settings[order.shop, slot.destination]
             found.append(_proposal(slot, order, rest, settings))
         return found

@@ -1,21 +1,18 @@
 """The facts of an order beyond its state. A fact that cannot be read is absent; nothing here
 rejects an order."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
-
-import msgspec
 
 from processors.orders.row import OrderDetail, OrderLine, encoded
 from processors.shopify.landing import clean
-from processors.shopify.raw_order import RawFacts, RawLine, RawOrder, RawPlace
-from processors.shopify.tolerance import Rejected, identifier, mapping, money, text
+from processors.shopify.raw_order import RawAddress, RawAmounts, RawLine, RawOrder, shop_side
+from processors.shopify.tolerance import Rejected, identifier, money, text
 
 LINES: Final = 250
 CODES: Final = 20
 CHARACTERS: Final = 100
-_decoder = msgspec.json.Decoder(RawFacts)
-_tolerant_decoder = msgspec.json.Decoder(RawOrder)
+_NOWHERE: Final = RawAddress()
 
 
 class Facts(NamedTuple):
@@ -30,32 +27,18 @@ class Facts(NamedTuple):
 NO_FACTS: Final = Facts("", "", "", b"")
 
 
-def decoded(body: bytes) -> RawOrder:
-    """The body; without its facts if one of them has an unexpected shape.
-
-    Raises msgspec.DecodeError.
-    """
-    try:
-        return _decoder.decode(body)
-    except msgspec.ValidationError:
-        return _tolerant_decoder.decode(body)
-
-
 def facts(raw: RawOrder, currency: str) -> Facts:
-    """The facts of an order's body; empty if `decoded` left them out."""
-    if not isinstance(raw, RawFacts):
-        return NO_FACTS
-    place = raw.shipping_address or raw.billing_address or RawPlace()
-    shipping = mapping(mapping(raw.total_shipping_price_set).get("shop_money")).get("amount")
+    """The facts of an order's body."""
+    place = raw.shipping_address or raw.billing_address or _NOWHERE
     detail = OrderDetail(
         subtotal=_money(raw.subtotal_price, raw.subtotal_price_set, currency),
         discount=_money(raw.total_discounts, raw.total_discounts_set, currency),
-        shipping=_money(shipping, None, currency),
+        shipping=_money(None, raw.total_shipping_price_set, currency),
         tax=_money(raw.total_tax, raw.total_tax_set, currency),
         discount_codes=tuple(
             label for each in (raw.discount_codes or ())[:CODES] if (label := _text(each.code))
         ),
-        lines=tuple(_lines(_given(raw.line_items), currency)),
+        lines=tuple(_lines(raw.lines, currency)),
     )
     return Facts(
         name=_text(raw.name),
@@ -63,10 +46,6 @@ def facts(raw: RawOrder, currency: str) -> Facts:
         province=_code(place.province_code),
         detail=encoded(detail),
     )
-
-
-def _given(lines: list[RawLine] | msgspec.UnsetType | None) -> Sequence[RawLine]:
-    return lines if isinstance(lines, list) else ()
 
 
 def _lines(lines: Iterable[RawLine], currency: str) -> Iterable[OrderLine]:
@@ -100,9 +79,9 @@ def _code(value: Any) -> str:
     return code if len(code) <= 6 and code.isascii() and code.replace("-", "").isalnum() else ""
 
 
-def _money(plain: Any, amount_set: Any, currency: str) -> int | None:
-    if plain in (None, ""):
-        plain = mapping(mapping(amount_set).get("shop_money")).get("amount")
+def _money(plain: Any, amounts: RawAmounts | None, currency: str) -> int | None:
+    if plain in (None, "") and (given := shop_side(amounts)) is not None:
+        plain = given.amount
     try:
         return money(plain, currency, "")
     except Rejected:

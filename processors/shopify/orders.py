@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from processors.shopify.facts import NO_FACTS, decoded, facts
+from processors.shopify.facts import NO_FACTS, facts
 from processors.shopify.graphql.envelope import (
     CUT_SHORT,
     NO_DATA,
@@ -17,7 +17,7 @@ from processors.shopify.graphql.envelope import (
     content,
     is_event,
 )
-from processors.shopify.raw_order import RawOrder
+from processors.shopify.raw_order import RawAmounts, RawCustomer, RawOrder, read_order, shop_side
 from processors.shopify.reading import read
 from processors.shopify.refunds import FIELD, refund, refund_currency
 from processors.shopify.refunds import Refund as Refund
@@ -52,7 +52,7 @@ class Lacking(NamedTuple):
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
     """An order in the state of one delivery. Money in minor units of `currency`, the shop's.
-    `destinations` read the rest (addresses, items, attributes) from `body`."""
+    `destinations` read the rest (addresses, items, attributes) from `raw`."""
 
     shop: str
     order_id: str
@@ -79,6 +79,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     cart_token: str | None
     landing_site: str | None
     source_name: str | None
+    raw: RawOrder
+    """The body as it was read."""
     body: bytes
     received_ms: int
     name: str = ""
@@ -138,15 +140,17 @@ Zones = Mapping[str, ZoneInfo]
 """Time zone of each shop that has one configured."""
 
 
-_order_decoder = msgspec.json.Decoder(RawOrder)
 _any_decoder = msgspec.json.Decoder(dict[str, Any])
+_NOBODY = RawCustomer()
 
 
-def shop_amount(plain: Any, amount_set: Any, currency: str | None, field: str) -> int | None:
+def shop_amount(
+    plain: Any, amounts: RawAmounts | None, currency: str | None, field: str
+) -> int | None:
     """An amount in shop money: the plain field, else `<field>_set.shop_money`
     (docs/facts/shopify.md, "Orders")."""
-    if plain in (None, ""):
-        plain = mapping(mapping(amount_set).get("shop_money")).get("amount")
+    if plain in (None, "") and (given := shop_side(amounts)) is not None:
+        plain = given.amount
     return None if currency is None else money(plain, currency, field)
 
 
@@ -155,15 +159,14 @@ def order(record: Record, zones: Zones, *, with_facts: bool = False) -> Order:
 
     `with_facts` also reads what only the row of facts needs.
     """
-    raw = decoded(record.body) if with_facts else _order_decoder.decode(record.body)
+    raw = read_order(record.body)
     shop = record.headers["shop"]
     order_id = exact_id(raw.id, raw.admin_graphql_api_id)
     created = timestamp(raw.created_at, "created_at")
     processed = timestamp(raw.processed_at, "processed_at") or created
-    currency = currency_code(raw.currency, "currency") or currency_code(
-        mapping(mapping(raw.total_price_set).get("shop_money")).get("currency_code"),
-        "total_price_set",
-    )
+    currency = currency_code(raw.currency, "currency")
+    if currency is None and (given := shop_side(raw.total_price_set)) is not None:
+        currency = currency_code(given.currency_code, "total_price_set")
     total_price = raw.total_price if raw.total_price not in (None, "") else raw.total_price_set
     total = shop_amount(raw.total_price, raw.total_price_set, currency, "total_price")
     # Whole orders have the key, whatever is in it. Without it nobody knows whether the order is
@@ -183,7 +186,7 @@ def order(record: Record, zones: Zones, *, with_facts: bool = False) -> Order:
     current = shop_amount(
         raw.current_total_price, raw.current_total_price_set, currency, "current_total_price"
     )
-    customer = mapping(raw.customer)
+    customer = raw.customer or _NOBODY
     status, cancelled = (
         (text(raw.financial_status) or "").lower(),
         timestamp(raw.cancelled_at, "cancelled_at") is not None,
@@ -207,8 +210,8 @@ def order(record: Record, zones: Zones, *, with_facts: bool = False) -> Order:
         processed_at=processed,
         created_at=created or processed,
         day=shop_day(processed, zones.get(shop)),
-        customer_id=exact_id(customer.get("id"), customer.get("admin_graphql_api_id")),
-        email=text(raw.email) or text(raw.contact_email) or text(customer.get("email")),
+        customer_id=exact_id(customer.id, customer.admin_graphql_api_id),
+        email=text(raw.email) or text(raw.contact_email) or text(customer.email),
         currency=currency,
         total=total,
         current_total=current,
@@ -220,6 +223,7 @@ def order(record: Record, zones: Zones, *, with_facts: bool = False) -> Order:
         cart_token=text(raw.cart_token),
         landing_site=text(raw.landing_site),
         source_name=text(raw.source_name),
+        raw=raw,
         body=record.body,
         received_ms=record.time_ms,
         name=name,

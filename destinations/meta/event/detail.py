@@ -7,16 +7,15 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from destinations.meta.event.raw_order import (
+from processors.shopify import bought
+from processors.shopify.raw_order import (
     RawAddress,
     RawAmounts,
     RawClient,
     RawCustomer,
     RawLine,
     RawOrder,
-    read,
 )
-from processors.shopify import bought
 from processors.shopify.refunds import Side
 from processors.shopify.tolerance import (
     Rejected,
@@ -259,9 +258,7 @@ def _bought(raw: RawOrder, refunds: _Refunds, side: str) -> dict[str, Money]:
 
 def _items(raw: RawOrder, refunds: _Refunds, side: str) -> tuple[Item, ...]:
     edited, refunded = bought.units(refunds.edits), bought.units(refunds.refunds)
-    return tuple(
-        [_item(line, raw.currency, side, edited, refunded) for line in raw.line_items or ()]
-    )
+    return tuple([_item(line, raw.currency, side, edited, refunded) for line in raw.lines])
 
 
 def _item(
@@ -320,10 +317,9 @@ def _distinct(*values: str | None) -> tuple[str, ...]:
 _NOBODY, _NOTHING_OF_A_BROWSER = RawCustomer(), RawClient()
 
 
-def detail(body: bytes, side: str = "shop") -> Detail:
-    """Read an order's JSON object; `side` (`shop` or `presentment`) is the currency of item prices.
-    Never raises for an object."""
-    raw = read(body)
+def detail(raw: RawOrder, side: str = "shop") -> Detail:
+    """The rest of an order; `side` (`shop` or `presentment`) is the currency of item prices. Never
+    raises."""
     customer, client = raw.customer or _NOBODY, raw.client_details or _NOTHING_OF_A_BROWSER
     billing, shipping = _address(raw.billing_address), _address(raw.shipping_address)
     own = _address(customer.default_address)

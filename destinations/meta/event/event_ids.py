@@ -142,7 +142,7 @@ def _fields(order: Order, template: str) -> dict[str, str | None]:
     others = [name for name in placeholders(template) if name not in fields]
     attributes = [name for name in others if name.startswith(ATTRIBUTE)]
     if attributes:
-        attributes_by_name = detail(order.body).attributes
+        attributes_by_name = detail(order.raw).attributes
         fields |= {
             name: attributes_by_name.get(name.removeprefix(ATTRIBUTE)) for name in attributes
         }

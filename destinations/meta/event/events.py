@@ -60,7 +60,7 @@ class MetaEvents:
         for slot in slots:
             if isinstance(slot.event, Order):
                 settings = self._settings[slot.event.shop, slot.destination]
-                found = detail(slot.event.body, settings.currency)
+                found = detail(slot.event.raw, settings.currency)
                 click_id = clicks.click_id_of(found, settings)
                 looks.append(clicks.ClickLook(slot.event, settings, found, click_id))
         decisions = [decide(look.order, look.detail, look.settings) for look in looks]

@@ -15,7 +15,7 @@ UNUSABLE = "the order has one that cannot be normalised as Meta wants it"
 
 def left_out(order: Order, settings: CapiSettings, event: Mapping[str, Any]) -> dict[str, str]:
     """Reason by field of `user_data`, `custom_data` and the event."""
-    found = detail(order.body, settings.currency)
+    found = detail(order.raw, settings.currency)
     staff = by_staff(order.source_name, found, action_source(order.source_name, found, settings))
     sent = event.get("user_data", {})
     missing = {

@@ -7,12 +7,10 @@ another field.
 
 from typing import Final
 
-from destinations.meta.event.raw_order import FIELDS as META_FIELDS
 from destinations.meta.settings import ATTRIBUTE, PIXEL_EVENT_ID, CapiSettings, placeholders
-from destinations.webhook.detail import FIELDS as WEBHOOK_FIELDS
 from ingest.shopify.admin.subscriptions import Wanted
 from orderwire.settings.program import ShopSettings
-from processors.shopify.raw_order import RawFacts
+from processors.shopify.raw_order import FIELDS
 
 WHOLE_ORDERS: Final = ("ORDERS_CREATE", "ORDERS_PAID", "ORDERS_UPDATED", "ORDERS_CANCELLED")
 OTHERS: Final = (
@@ -20,7 +18,7 @@ OTHERS: Final = (
     *("CHECKOUTS_CREATE", "CHECKOUTS_UPDATE", "CHECKOUTS_DELETE"),
     *("CARTS_CREATE", "CARTS_UPDATE", "APP_UNINSTALLED"),
 )
-ORDER_FIELDS: Final = frozenset(RawFacts.__struct_fields__) | META_FIELDS | WEBHOOK_FIELDS
+ORDER_FIELDS: Final = FIELDS
 """With `id`, `admin_graphql_api_id` and `updated_at`, without which Shopify drops deliveries that
 look alike (docs/facts/shopify-admin.md, "Webhook subscriptions")."""
 

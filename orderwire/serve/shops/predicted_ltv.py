@@ -17,7 +17,7 @@ from aggregates.rfm.value.fit import margin
 from destinations.meta.event.detail import Money
 from processors.engine.projection import live_key
 from processors.orders.row import decoded as decoded_detail
-from processors.shopify.facts import decoded, facts
+from processors.shopify.facts import facts
 from processors.shopify.landing import reduced
 from processors.shopify.orders import Order
 from stream.store.contract import Reading, Store, StoreUnavailable
@@ -117,7 +117,7 @@ class LtvPredictor:
         known = self._fits.get(order.shop)
         if known is None or known.model.currency != order.currency:
             return None
-        order_facts = facts(decoded(order.body), order.currency)
+        order_facts = facts(order.raw, order.currency)
         worth = known.model.worth(
             first_order(
                 order.total,

@@ -16,6 +16,7 @@ from aggregates.budget.fold.spend import SPEND
 from aggregates.budget.fold.spend_record import SpendRow
 from processors.orders.row import ORDERS, OrderRow
 from processors.shopify.orders import Order, OrderDeleted, Refund, RefundCreated
+from processors.shopify.raw_order import RawOrder
 from processors.shopify.version import Version
 from stream.store.sql.store import SqlStore
 from tests.support.shops.folding import budget_orders, budget_spend
@@ -43,7 +44,8 @@ ORDER = Order(
     processed_at=NOON, created_at=NOON, day=20_777, customer_id=None, email=None,
     currency="USD", total=5000, current_total=5000, financial_status="paid",
     test=False, cancelled=False, refunds=(), checkout_token=None, cart_token=None,
-    landing_site="/?utm_id=1&utm_source=fb", source_name="web", body=b"", received_ms=0,
+    landing_site="/?utm_id=1&utm_source=fb", source_name="web", raw=RawOrder(), body=b"",
+    received_ms=0,
 )  # fmt: skip
 
 

@@ -10,11 +10,11 @@ from processors.shopify.orders import Order
 
 
 def decision(found: Order, chosen: CapiSettings) -> Decision:
-    return decide(found, detail(found.body, chosen.currency), chosen)
+    return decide(found, detail(found.raw, chosen.currency), chosen)
 
 
 def event(
     found: Order, chosen: CapiSettings, fbc: str | None = None, ltv: Money | None = None
 ) -> dict[str, Any]:
-    shown = detail(found.body, chosen.currency)
+    shown = detail(found.raw, chosen.currency)
     return payload.event(found, shown, chosen, decide(found, shown, chosen), "1001", fbc, ltv)

@@ -14,6 +14,7 @@ from processors.checkouts.link import LINKS, LinkRow
 from processors.checkouts.row import CHECKOUTS, CheckoutRow
 from processors.shopify.checkouts import Cart, Checkout, CheckoutDeleted
 from processors.shopify.orders import Order
+from processors.shopify.raw_order import RawOrder
 from processors.shopify.version import Version
 from stream.store.contract import Cells, Key, Store
 from tests.support.shops.folding import carts_checkouts, carts_orders
@@ -141,6 +142,7 @@ def order(
         cart_token=cart,
         landing_site=None,
         source_name="web",
+        raw=RawOrder(),
         body=b"{}",
         received_ms=ms(minute),
     )

@@ -12,6 +12,7 @@ from processors.shopify.orders import (
     Refund,
     RefundCreated,
 )
+from processors.shopify.raw_order import RawOrder
 from processors.shopify.version import Version
 
 SHOP = "example.myshopify.com"
@@ -59,6 +60,7 @@ def order(
         cart_token=None,
         landing_site=landing_site,
         source_name="web",
+        raw=RawOrder(),
         body=b"{}",
         received_ms=0,
     )

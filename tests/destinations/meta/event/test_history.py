@@ -54,7 +54,7 @@ def test_earlier_orders_make_an_existing_customer(store: SqlStore) -> None:
     with store.begin() as transaction:
         transaction.save(LINKS, rows)
         known = first_orders(transaction, list(orders.values()))
-    found = {name: segment(order, detail(order.body), known) for name, order in orders.items()}
+    found = {name: segment(order, detail(order.raw), known) for name, order in orders.items()}
     assert {name for name, said in found.items() if said == EXISTING} == {
         "by id",
         "by address",
@@ -69,13 +69,13 @@ def test_earlier_orders_make_an_existing_customer(store: SqlStore) -> None:
 )
 def test_a_customer_made_with_the_order_is_new(customer: Any, said: str | None) -> None:
     order = buyer(customer)
-    assert segment(order, detail(order.body), {}) == said
+    assert segment(order, detail(order.raw), {}) == said
 
 
 def test_a_customer_made_with_the_order_is_existing_where_a_guest_of_that_address_ordered() -> None:
     order = buyer(made(0.1))
     known = {(SHOP, customer_subject(None, "zoe@example.com")): NOW_MS - HOUR_MS}
-    assert segment(order, detail(order.body), known) == EXISTING
+    assert segment(order, detail(order.raw), known) == EXISTING
 
 
 @ON_ONE_STORE
@@ -86,5 +86,5 @@ def test_of_two_first_orders_in_one_batch_the_later_one_is_an_existing_customer_
     second = replace(first, order_id="2", processed_at=first.processed_at + timedelta(minutes=5))
     with store.begin() as transaction:
         known = first_orders(transaction, [second, first])
-    assert segment(first, detail(first.body), known) == NEW
-    assert segment(second, detail(second.body), known) == EXISTING
+    assert segment(first, detail(first.raw), known) == NEW
+    assert segment(second, detail(second.raw), known) == EXISTING

@@ -346,7 +346,7 @@ def test_whatever_an_order_holds_the_event_is_json_with_what_is_required(
     assert built["event_time"] == NOW_MS // 1000 - 60
     assert built["custom_data"]["currency"] == code
     assert built["custom_data"]["value"] >= 0
-    shown = detail(found.body)
+    shown = detail(found.raw)
     assert built["custom_data"].get("num_items", 0) == sum(item.quantity for item in shown.items)
     broken = event_broken(built, NOW_MS / 1000)
     assert broken is None or (

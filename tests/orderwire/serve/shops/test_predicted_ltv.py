@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from aggregates.rfm.answer.overview import RfmSettings
 from orderwire.serve.shops.predicted_ltv import AGAIN_S, LtvPredictor
 from processors.shopify.orders import Order
+from processors.shopify.raw_order import read_order
 from stream.store.sql.store import SqlStore
 from tests.aggregates.rfm.test_rfm_fold import fold, ticked
 from tests.support.shopify.orders import DAY0, SHOP, order
@@ -20,14 +21,14 @@ DAY = DAY0 + 301
 
 
 def placed(total: int, country: str = "US", **fields: Any) -> Order:
-    """A first order as the sender decodes it: the facts are in the body only."""
+    """A first order as the sender decodes it: the facts are not read yet."""
     body = {
         "line_items": [{"id": 1, "quantity": 1, "price": f"{total / 100:.2f}"}],
         "subtotal_price": f"{total / 100:.2f}",
         "shipping_address": {"country_code": country},
     }
     made = order("new", customer="77", day=DAY, total=total)
-    return replace(made, body=orjson.dumps(body), **fields)
+    return replace(made, raw=read_order(orjson.dumps(body)), **fields)
 
 
 @ON_ONE_STORE

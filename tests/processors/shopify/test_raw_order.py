@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from destinations.meta.event.raw_order import RawOrder, read, tolerant
+from processors.shopify.raw_order import RawOrder, read_order, tolerant
 from tests.support.shopify.golden import Payload, every_payload, payloads
 
 BODIES = [each.body for each in payloads() if each.topic.startswith("orders/")]
@@ -35,22 +35,22 @@ def test_a_body_of_any_shape_is_read_alike_by_both(data: st.DataObject) -> None:
         places = list(_places(body))
         container, key = places[data.draw(st.integers(0, len(places) - 1))]
         container[key] = deepcopy(data.draw(ODD))
-    assert read(msgspec.json.encode(body)) == tolerant(RawOrder, body)
+    assert read_order(msgspec.json.encode(body)) == tolerant(RawOrder, body)
 
 
 @pytest.mark.parametrize("example", every_payload(), ids=lambda example: example.name)
 def test_every_example_is_read_alike_by_both(example: Payload) -> None:
     body = msgspec.json.decode(example.body)
-    assert read(example.body) == tolerant(RawOrder, body)
+    assert read_order(example.body) == tolerant(RawOrder, body)
 
 
 def test_lines_that_are_null_are_absent_to_both() -> None:
     body = msgspec.json.decode(BODIES[0]) | {"line_items": None, "shipping_lines": None}
-    assert read(msgspec.json.encode(body)) == tolerant(RawOrder, body)
+    assert read_order(msgspec.json.encode(body)) == tolerant(RawOrder, body)
 
 
 @pytest.mark.parametrize("odd", [None, "", [], 7])
 def test_an_object_of_another_shape_counts_as_absent_and_the_rest_is_read(odd: object) -> None:
     body = msgspec.json.decode(BODIES[0]) | {"customer": odd, "email": "a@example.com"}
-    raw = read(msgspec.json.encode(body))
+    raw = read_order(msgspec.json.encode(body))
     assert (raw.customer, raw.email) == (None, "a@example.com")
