@@ -13,6 +13,8 @@ import phonenumbers
 from babel import Locale
 from phonenumbers import NumberParseException, PhoneNumberFormat
 
+from destinations.meta.event import phones
+
 # The patterns of all countries are more than the 512 that `re` keeps compiled.
 phonenumbers.enable_pattern_cache()
 # Neither hashed again nor passed through: nobody knows what it is a hash of.
@@ -104,6 +106,11 @@ def phone(value: str, *countries: str | None) -> str | None:
     places = tuple(country.upper() if country else None for country in countries) or (None,)
     for reading in _readings(text, places):
         for place in places:
+            plain = phones.e164(reading, place)
+            if plain is not None:
+                if plain:
+                    return plain
+                continue
             try:
                 number = phonenumbers.parse(reading, place)
             except NumberParseException:
