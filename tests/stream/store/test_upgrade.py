@@ -24,7 +24,7 @@ from stream.store.sql.store import SqlStore
 from tests.support.shops.folding import carts_checkouts
 
 Rows = list[dict[str, Any]]
-STORED = Path(__file__).parents[2] / "golden" / "stores" / "0013.json.gz"
+STORED = Path(__file__).parents[2] / "golden" / "stores"
 SHOP = "demo.myshopify.com"
 NOW_MS = 1_795_348_800_000
 KEPT = (
@@ -35,8 +35,10 @@ KEPT = (
 """Tables whose rows mean now what they meant then."""
 
 
-def stored() -> dict[str, Rows]:
-    tables: dict[str, Rows] = json.loads(gzip.decompress(STORED.read_bytes()))
+def stored(revision: str = "0013") -> dict[str, Rows]:
+    """By table: the rows that the program of this revision wrote."""
+    packed = (STORED / f"{revision}.json.gz").read_bytes()
+    tables: dict[str, Rows] = json.loads(gzip.decompress(packed))
     return tables
 
 
@@ -55,11 +57,16 @@ def write(url: str, tables: Mapping[str, Rows], revision: str = "0013") -> None:
             command.upgrade(config, revision)
         with engine.begin() as connection:
             for table, rows in tables.items():
-                for row in rows:
-                    names = ", ".join(row)
-                    parameters = ", ".join(f":{name}" for name in row)
+                connection.execute(sa.text(f"DELETE FROM {table}"))  # What a migration put there.
+                if rows:
+                    names, parameters = (
+                        ", ".join(rows[0]),
+                        ", ".join(f":{name}" for name in rows[0]),
+                    )
                     insert = sa.text(f"INSERT INTO {table} ({names}) VALUES ({parameters})")
-                    connection.execute(insert, {name: value(kept) for name, kept in row.items()})
+                    connection.execute(
+                        insert, [{name: value(kept) for name, kept in row.items()} for row in rows]
+                    )
     engine.dispose()
 
 
@@ -81,10 +88,6 @@ def numbers(rows: Rows, columns: Sequence[str]) -> list[tuple[Any, ...]]:
 def of_table(store: SqlStore, table: str) -> Rows:
     with store.snapshot() as snapshot:
         return [row._asdict() for row in snapshot.query(f"SELECT * FROM {table}")]
-
-
-def test_every_table_of_the_old_store_had_rows() -> None:
-    assert [table for table, rows in stored().items() if not rows] == []
 
 
 def test_an_old_stores_numbers_are_unchanged_after_the_upgrade(url: str) -> None:
