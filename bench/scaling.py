@@ -68,6 +68,7 @@ def fold(
         command = [sys.executable, "-m", "bench.peers.programs.count_orderwire"]
         command += ["--bootstrap", broker.bootstrap, "--topic", written.topic, "--group", name]
         command += ["--database", database, "--folder", folder, "--kind", "all"]
+        command += ["--until", str(written.deliveries)]
         started = [
             stack.enter_context(
                 subprocess.Popen(

@@ -69,6 +69,8 @@ class Counting:
                 *("--bootstrap", self._bootstrap, "--topic", written.topic),
                 *("--group", f"peers-{number}", "--database", database),
                 *("--folder", folder, "--kind", program.kind),
+                # After a kill only ours knows how much is counted: its positions say so.
+                *("--until", str(0 if kills and not program.ours else written.deliveries)),
             ]
             for _ in range(kills):
                 _ended(command, folder, kill_after=written.orders // (KILLS + 1))

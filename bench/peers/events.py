@@ -24,6 +24,8 @@ class Written(NamedTuple):
     topic: str
     orders: int
     revenue: int
+    deliveries: int
+    """Of which an order may have several."""
 
 
 def bodies(
@@ -78,4 +80,4 @@ async def write(
     if step:
         await log.append(step)
     await log.close()
-    return Written(f"{name}-orders", count, revenue)
+    return Written(f"{name}-orders", count, revenue, count * times)

@@ -15,10 +15,13 @@ import orjson
 
 STEP = 200
 """Events between two lines of progress."""
-SILENT_S = 3.0
-"""Without an event for so long, the topic is read to its end."""
+SILENT_S = 8.0
+"""Without an event for so long the topic is read to its end, where nobody knows how many remain: a
+program that was killed goes on from where it had committed."""
 FIRST_S = 90.0
 """How long the first event may take: a group waits for the session of a member that was killed."""
+LIMIT_S = 240.0
+"""When a program ends that has not counted all events, and says how many it has."""
 
 
 def arguments() -> argparse.Namespace:
@@ -30,6 +33,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--database", required=True, help="postgresql://…, or sqlite:///…")
     parser.add_argument("--folder", required=True)
     parser.add_argument("--kind", default="")
+    parser.add_argument(
+        "--until", type=int, default=0, help="how many events there are; 0: until silence"
+    )
     return parser.parse_args()
 
 
@@ -43,9 +49,11 @@ def order_of(value: bytes) -> tuple[str, int]:
 class Meter:
     """Counts the events, and knows when the topic has been read to its end."""
 
-    def __init__(self) -> None:
+    def __init__(self, until: int) -> None:
+        """`until`: events that there are; 0 where that is not known."""
         self.events = self._first = 0
-        self._began_s = self._last_s = time.perf_counter()
+        self._until = until
+        self._made_s = self._began_s = self._last_s = time.perf_counter()
         self._cpu_s = self._last_cpu_s = 0.0
         self._told = 0
         self._lock = threading.Lock()
@@ -64,9 +72,15 @@ class Meter:
 
     @property
     def over(self) -> bool:
-        """Whether nothing has come for `SILENT_S`, or never anything for `FIRST_S`."""
-        waited_s = time.perf_counter() - self._last_s
-        return waited_s > (SILENT_S if self.events else FIRST_S)
+        """Whether this program has counted all events, or shall not wait for more."""
+        return self.over_with(self.events)
+
+    def over_with(self, events: int) -> bool:
+        """The same where `events` have been counted, by this process or by others."""
+        now_s = time.perf_counter()
+        if self._until:
+            return events >= self._until or now_s - self._made_s > LIMIT_S
+        return now_s - self._last_s > (SILENT_S if self.events else FIRST_S)
 
     def finish(self, counts: Iterable[tuple[int, int]]) -> None:
         """Print what was counted, (orders, revenue) per customer, and what it cost."""

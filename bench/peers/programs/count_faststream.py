@@ -16,8 +16,9 @@ SET orders = c.orders + 1, revenue = c.revenue + excluded.revenue
 
 
 async def main() -> None:
-    """Count until the topic is silent."""
-    options, meter = arguments(), Meter()
+    """Count until the topic is read to its end."""
+    options = arguments()
+    meter = Meter(options.until)
     pool = await asyncpg.create_pool(options.database, min_size=1, max_size=4)
     await pool.execute(
         "CREATE TABLE IF NOT EXISTS customers (customer text PRIMARY KEY, orders bigint NOT NULL,"

@@ -9,7 +9,8 @@ import faust
 
 from bench.peers.programs._counting import Meter, arguments, order_of
 
-options, meter = arguments(), Meter()
+options = arguments()
+meter = Meter(options.until)
 app = faust.App(
     options.group,
     broker=f"kafka://{options.bootstrap}",

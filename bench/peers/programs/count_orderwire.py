@@ -16,8 +16,9 @@ from tests.support.shops.folding import all_orders, rfm_orders
 
 
 async def main() -> None:
-    """Count until the topic is silent."""
-    options, meter, stop = arguments(), Meter(), asyncio.Event()
+    """Count until the topic is read to its end."""
+    options, stop = arguments(), asyncio.Event()
+    meter = Meter(options.until)
     store = SqlStore.open(options.database)
     settings = KafkaSettings(
         topic_prefix=options.topic.removesuffix("orders"), partitions=4, session_timeout_s=6.0
@@ -33,7 +34,13 @@ async def main() -> None:
     )
     settle_garbage_collector()
     running = asyncio.create_task(runner.run(stop))
-    while not meter.over:  # noqa: ASYNC110 - of a meter there is nothing to await
+
+    def folded() -> int:
+        """By all processes of the group."""
+        with store.snapshot() as snapshot:
+            return sum(each.records for each in snapshot.positions("orders"))
+
+    while not meter.over_with(await asyncio.to_thread(folded)):  # noqa: ASYNC110 - nothing to await
         await asyncio.sleep(0.2)
     stop.set()
     await running

@@ -18,8 +18,9 @@ SET orders = c.orders + excluded.orders, revenue = c.revenue + excluded.revenue
 
 
 async def main() -> None:
-    """Count until the topic is silent."""
-    options, meter = arguments(), Meter()
+    """Count until the topic is read to its end."""
+    options = arguments()
+    meter = Meter(options.until)
     connection = await psycopg.AsyncConnection.connect(options.database)
     await connection.execute(
         "CREATE TABLE IF NOT EXISTS customers (customer text PRIMARY KEY, orders bigint NOT NULL,"

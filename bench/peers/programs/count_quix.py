@@ -41,8 +41,9 @@ def changelog(bootstrap: str, topic: str) -> dict[bytes, tuple[int, int]]:
 
 
 def main() -> None:
-    """Count until the topic is silent."""
-    options, meter = arguments(), Meter()
+    """Count until the topic is read to its end."""
+    options = arguments()
+    meter = Meter(options.until)
     app = Application(
         broker_address=options.bootstrap,
         consumer_group=options.group,
