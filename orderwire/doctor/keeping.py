@@ -17,6 +17,7 @@ from query.status.answer import stopped
 from query.status.schema import AlarmStatus
 from stream.log.contract import LogError, Unavailable
 from stream.log.spool import read_set_aside
+from stream.log.sqlite.place import refuse_to_begin_anew
 from stream.record import TOPICS
 from stream.store.contract import Store, StoreError
 from stream.store.migrations.run import head
@@ -39,6 +40,8 @@ def log_lines(settings: Settings) -> list[Line]:
 async def _file_lines(settings: Settings) -> list[Line]:
     path = sqlite_path(settings.log_url)
     if path is None or not path.exists():
+        if path is not None:
+            refuse_to_begin_anew(path)
         return [ok("log", f"{path}, made when `orderwire serve` starts")]
     log = await open_existing_log(settings)
     try:

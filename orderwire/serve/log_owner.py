@@ -1,5 +1,5 @@
-"""Admits one deployment to the topics of a Kafka prefix: two would share its consumer groups, and
-each would fold half of the records without noticing."""
+"""Admits one deployment to a log. On Kafka two would share its consumer groups, and each would fold
+half of the records without noticing; on a file both would send every event."""
 
 import asyncio
 import secrets
@@ -20,9 +20,9 @@ GONE_S: Final = 90.0
 """A deployment without a sign of life for so long is gone: its store was given up, or moved."""
 LOOK_S: Final = 5.0
 TAKEN: Final = (
-    "another deployment, with another store, reads the topics of this Kafka prefix: give this one"
-    " a prefix of its own (ORDERWIRE_KAFKA_TOPIC_PREFIX), or stop the other one; this one begins"
-    f" {GONE_S:.0f} s after the other's last sign of life"
+    "another deployment, with another store, reads this log: give this one a log of its own"
+    " (ORDERWIRE_KAFKA_TOPIC_PREFIX on Kafka, ORDERWIRE_LOG_URL for a file), or stop the other one."
+    f" This one then begins; on Kafka {GONE_S:.0f} s after the other's last sign of life"
 )
 
 log = structlog.get_logger()

@@ -51,4 +51,5 @@ async def log_away(
 
 
 def _files(data: Path) -> list[Path]:
-    return sorted(data.glob("log.db*"))
+    files = [data / f"log.db{end}" for end in ("", "-wal", "-shm")]
+    return [path for path in files if path.exists()]

@@ -157,8 +157,8 @@ class Log(Protocol):
         ...
 
     async def owner(self) -> Owner | None:
-        """The deployment that said last that it reads this log; None where nobody has, or where
-        several may. Raises Unavailable."""
+        """The deployment that said last that it reads this log; None where nobody has, or where it
+        is this one. Raises Unavailable."""
         ...
 
     async def own(self, name: str) -> None:

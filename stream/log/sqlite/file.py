@@ -199,6 +199,18 @@ class LogFile:
         """What tells this log from any other (`opening`)."""
         return str(self._db.execute("SELECT id FROM identity").fetchone()[0])
 
+    def owner(self) -> str:
+        """The deployment that said last that it reads this log; "" where nobody has."""
+        row = self._db.execute("SELECT name FROM owner").fetchone()
+        return "" if row is None else str(row[0])
+
+    def own(self, name: str) -> int:
+        """Note the deployment that reads this log."""
+        with WriteTransaction(self._db):
+            self._db.execute("DELETE FROM owner")
+            self._db.execute("INSERT INTO owner VALUES (?)", (name,))
+        return 1
+
     def rewrite(
         self,
         topic: str,

@@ -7,12 +7,14 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
+from uuid import uuid4
 
 from stream.log.contract import Owner, Span, Start, Unavailable
 from stream.log.sqlite.file import Encoded, LogFile, encode, unavailable
 from stream.log.sqlite.opening import prepare
 from stream.log.sqlite.place import Place
 from stream.log.sqlite.reader import PARTITION, SqliteReader
+from stream.log.sqlite.reading_lock import ReadingLock
 from stream.log.sqlite.threads import Checkpointer, Writer
 from stream.log.sqlite.watch import Watch, announce
 from stream.record import Entry, Record
@@ -47,6 +49,7 @@ class SqliteLog:
         self._path, self._place, self._file, self._watch = place.path, place, file, watch
         self._writer, self._checkpointer = writer, checkpointer
         self._max_queued_bytes = max_queued_bytes
+        self._reading = ReadingLock(place.path)
         self._loop = asyncio.get_running_loop()
         self._records: list[Encoded] = []
         self._waiters: list[asyncio.Future[None]] = []
@@ -172,11 +175,20 @@ class SqliteLog:
         return self._query(lambda file: file.identity())
 
     async def owner(self) -> Owner | None:
-        """None: every reader of a file gets all of its records."""
-        return None
+        """Who has the lock of the one reader, which ends with its process. The name in the file
+        says who that is; each answer is another sign of life."""
+        if self._reading.acquire():
+            return None
+        name = self._query(lambda file: file.owner())
+        return Owner(name or "somebody", uuid4().hex)
 
     async def own(self, name: str) -> None:
-        """Nothing to do."""
+        """Take the lock where it is free, and write the name."""
+        if not self._reading.acquire() or self._query(lambda file: file.owner()) == name:
+            return
+        step: asyncio.Future[int] = self._loop.create_future()
+        self._writer.submit(lambda file: file.own(name), partial(_settle, step))
+        await step
 
     async def scan(self, topic: str, partition: int, offset: int, max_records: int) -> list[Entry]:
         if partition != PARTITION:
@@ -208,6 +220,7 @@ class SqliteLog:
         if self._closed:
             return
         self._closed = True
+        self._reading.release()
         self._watch.close()
         await self._idle.wait()
         await asyncio.to_thread(self._checkpointer.close)
@@ -216,6 +229,7 @@ class SqliteLog:
 
     def _query(self, query: Callable[[LogFile], T]) -> T:
         self._refuse_when_closed()
+        self._place.check()
         try:
             return query(self._file)
         except sqlite3.Error as error:

@@ -9,6 +9,7 @@ import stamina
 
 from stream.log.contract import LogError
 from stream.log.sqlite.file import PAGE_BYTES, WriteTransaction, unavailable
+from stream.log.sqlite.place import note_made, refuse_to_begin_anew
 
 FORMAT = 1
 """`PRAGMA user_version` of what this code writes."""
@@ -25,12 +26,15 @@ IDENTITY = "CREATE TABLE IF NOT EXISTS identity (id TEXT NOT NULL)"
 """One row: what tells this log from any other, in whatever folder it lies. An older program leaves
 it alone."""
 
+OWNER = "CREATE TABLE IF NOT EXISTS owner (name TEXT NOT NULL)"
+"""At most one row: the deployment that reads the log, or did last."""
+
 
 def prepare(path: Path, *, timeout_s: float, setting: str) -> None:
     """Create the file and its folder, or check that the file is a log that this code can write.
 
     `setting` is the setting that names the file. Raises LogError if only the operator can help,
-    Unavailable if another process holds the file for `timeout_s`.
+    Unavailable if another process holds the file for `timeout_s`, or if it was made and is gone.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -45,6 +49,7 @@ def prepare(path: Path, *, timeout_s: float, setting: str) -> None:
     )
     try:
         again(_busy, _prepare, path, timeout_s, setting)
+        note_made(path)
     except sqlite3.Error as error:
         if _busy(error):
             raise unavailable(path, error) from error
@@ -58,6 +63,8 @@ def _busy(error: Exception) -> bool:
 
 
 def _prepare(path: Path, timeout_s: float, setting: str) -> None:
+    if not path.exists() or not path.stat().st_size:
+        refuse_to_begin_anew(path)
     db = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
     try:
         _is_new(path, db, setting)
@@ -72,6 +79,7 @@ def _prepare(path: Path, timeout_s: float, setting: str) -> None:
         with WriteTransaction(db):
             new = _is_new(path, db, setting)
             db.execute(IDENTITY)
+            db.execute(OWNER)
             if not db.execute("SELECT 1 FROM identity").fetchone():
                 db.execute("INSERT INTO identity VALUES (?)", (uuid4().hex,))
             if new:

@@ -1,10 +1,12 @@
-"""Notices that the log's file was removed or replaced while it is open.
+"""Notices that the log's file was removed or replaced, while it is open and before it is opened.
 
 SQLite goes on writing into a file that has no name any more: everything acknowledged from then on
-would be gone with the process.
+would be gone with the process. A role that starts while the file is away would begin a new one, and
+the old one's records would be gone for everybody.
 """
 
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from stream.log.contract import Unavailable
@@ -32,7 +34,29 @@ def _identity(path: Path) -> tuple[int, int]:
         stat = os.stat(path)
     except OSError as error:
         raise Unavailable(
-            f"log {path}: the file is gone ({error.strerror}); put it back, or restart to make a "
-            "new one"
+            f"log {path}: the file is gone ({error.strerror}); put it back; `orderwire "
+            "doctor` says how to go on without it"
         ) from error
     return stat.st_dev, stat.st_ino
+
+
+def mark_of(path: Path) -> Path:
+    """The file beside a log that says that the log was made."""
+    return path.with_name(f"{path.name}.made")
+
+
+def note_made(path: Path) -> None:
+    """Leave the mark. A disk that is full leaves it to the next role."""
+    with suppress(OSError):
+        mark_of(path).touch(mode=0o600, exist_ok=True)
+
+
+def refuse_to_begin_anew(path: Path) -> None:
+    """Raises Unavailable where there was a log and there is none now: it may be put back, and a
+    role that waits finds it then."""
+    mark = mark_of(path)
+    if mark.exists():
+        raise Unavailable(
+            f"log {path}: the file is gone, and {mark.name} says that there was one: put it back, "
+            f"or begin a new one without its records: rm {mark}"
+        )

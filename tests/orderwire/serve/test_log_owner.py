@@ -1,6 +1,7 @@
 """One deployment at a time reads the topics of a Kafka prefix."""
 
 import asyncio
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -69,9 +70,32 @@ async def test_brokers_that_are_away_hold_up_nothing_that_needs_none() -> None:
     await log.close()
 
 
-async def test_any_number_of_stores_may_read_a_log_that_is_a_file(log: SqliteLog) -> None:
-    for name in ("one", "other"):
-        assert await owned(log, name, asyncio.Event(), pytest.fail)
+async def test_a_second_deployment_on_a_file_waits_until_the_first_has_ended(
+    tmp_path: Path,
+) -> None:
+    first = await SqliteLog.open(tmp_path / "log.db")
+    second = await SqliteLog.open(tmp_path / "log.db")
+    stop, reasons = asyncio.Event(), list[str]()
+    assert await owned(first, "one", stop, reasons.append, sleep=at_once)
+    assert await owned(second, "one", stop, reasons.append, sleep=at_once)
+    assert reasons == []
+
+    looks, seconds = 0, 0.0
+
+    async def later(_: float) -> None:
+        nonlocal looks, seconds
+        looks, seconds = looks + 1, seconds + 2 * GONE_S
+        if looks == 4:
+            await first.close()
+
+    assert await owned(second, "other", stop, reasons.append, clock=lambda: seconds, sleep=later)
+    assert looks == 4, "however long the first lives"
+    assert set(reasons) == {TAKEN}
+    third = await SqliteLog.open(tmp_path / "log.db")
+    with pytest.raises(LogOwned, match="another deployment"):
+        await keep_owned(third, "one", sleep=at_once)
+    await third.close()
+    await second.close()
 
 
 def test_a_deployment_is_its_store(store: SqlStore, other: SqlStore) -> None:

@@ -27,6 +27,7 @@ from orderwire.settings.program import ConfigurationError, Settings
 from simulator.servers.postgres import PostgresServer
 from simulator.shop.delivery import Delivery
 from stream.log.sqlite.log import SqliteLog
+from stream.log.sqlite.place import mark_of
 from stream.record import TOPICS
 from stream.store.sql.store import SqlStore
 from tests.support.shops.shop_world import deliveries, everything, filled, records
@@ -261,6 +262,7 @@ async def test_a_store_that_has_read_further_than_the_log_goes_is_no_backup(
     settings: Settings, before: object, tmp_path: Path
 ) -> None:
     settings_log(settings).unlink()
+    mark_of(settings_log(settings)).unlink()
     await (await SqliteLog.open(settings_log(settings))).close()
     with pytest.raises(Refused, match="do not belong together"):
         make(settings, tmp_path / "kept", MADE)

@@ -5,13 +5,12 @@ import asyncio
 import gc
 import json
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -323,56 +322,3 @@ async def test_a_reader_that_waits_when_the_log_closes_gets_an_error(log: Sqlite
     await log.close()
     with pytest.raises(Unavailable, match="closed"):
         await waiting
-
-
-# --- the file goes away
-
-
-async def test_nothing_is_acknowledged_into_a_file_that_was_removed(path: Path) -> None:
-    log = await SqliteLog.open(path)
-    try:
-        await log.append([a_record("orders", 0)])
-        aside = path.with_name("moved.db")
-        os.rename(path, aside)
-        with pytest.raises(Unavailable, match="the file is gone"):
-            await log.append([a_record("orders", 1)])
-        assert path.name not in os.listdir(path.parent), "no new file is begun"
-        os.rename(aside, path)
-        await log.append([a_record("orders", 2)])
-        assert numbers(await scan_all(log, "orders")) == [0, 2]
-    finally:
-        await log.close()
-
-
-async def test_a_reader_of_a_replaced_file_does_not_call_its_position_lost(path: Path) -> None:
-    log = await SqliteLog.open(path)
-    try:
-        aside = path.with_name("moved.db")
-        os.rename(path, aside)
-        shutil.copy(aside, path)
-
-        async def beyond_the_end(_: Collection[int]) -> Mapping[int, int]:
-            return {0: 5}
-
-        reader = await log.reader("orders", "g", beyond_the_end)
-        with pytest.raises(Unavailable, match="replaced while it was open"):
-            await reader.read(10, 0)
-    finally:
-        await log.close()
-
-
-async def test_a_reader_says_that_its_file_was_replaced(path: Path) -> None:
-    log = await SqliteLog.open(path)
-    try:
-        await log.append([a_record("orders", 0)])
-        reader = await log.reader("orders", "g", from_the_first)
-        assert numbers(await reader.read(10, 0)) == [0]
-        copy = path.with_name("copy.db")
-        shutil.copy(path, copy)
-        os.replace(copy, path)
-        with pytest.raises(Unavailable, match="replaced while it was open"):
-            await reader.read(10, 0)
-        with pytest.raises(Unavailable, match="replaced while it was open"):
-            await log.append([a_record("orders", 1)])
-    finally:
-        await log.close()
