@@ -12,6 +12,7 @@ _plain = re.compile(r"(?P<plus>\+?)\(?[0-9][0-9 ().-]*[0-9]").fullmatch
 _not_digits = re.compile(r"[^0-9]+")
 SHORTEST, LONGEST = 7, 15
 """Digits of a number that is plain; E.164 allows no more."""
+NEVER = "(?!)"
 _KINDS = (
     *("fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "personal_number"),
     *("voip", "pager", "uan", "voicemail"),
@@ -28,11 +29,17 @@ class _Region(NamedTuple):
 
 
 class _Home(NamedTuple):
-    """How numbers without country code are written in a region."""
+    """How numbers are dialled within a region."""
 
     country_code: str
-    prefixes: "re.Pattern[str]"
-    """National and international prefixes."""
+    prefix: "re.Pattern[str]"
+    """The national prefix, as the 0 in front of an area code."""
+    abroad: "re.Pattern[str]"
+    """The prefix of a number with country code."""
+    general: "re.Pattern[str]"
+    """Numbers without national prefix, roughly."""
+    lengths: frozenset[int]
+    """How many digits those have."""
 
 
 def e164(text: str, place: str | None) -> str | None:
@@ -41,23 +48,28 @@ def e164(text: str, place: str | None) -> str | None:
     found = _plain(text)
     if found is None:
         return None
-    digits = _not_digits.sub("", text)
-    if not SHORTEST <= len(digits) <= LONGEST:
+    number = _not_digits.sub("", text)
+    if not SHORTEST <= len(number) <= LONGEST:
         return None
     if found["plus"]:
-        code = _country_code(digits)
+        code = _country_code(number)
         if code is None:
             return None
-        number = digits[len(code) :]
-        prefixes = _national_prefix(code)
-        if prefixes is not None and prefixes.match(number):
-            return None  # The library strips it, or not.
+        home, number = _home(COUNTRY_CODE_TO_REGION_CODE[int(code)][0]), number[len(code) :]
     else:
         home = None if place is None else _home(place)
-        if home is None or digits.startswith(home.country_code) or home.prefixes.match(digits):
+        if home is None or number.startswith(home.country_code) or home.abroad.match(number):
             return None
-        code, number = home.country_code, digits
-    return code + number if _is_valid(code, number) else ""
+    if home is None:
+        return None
+    prefix = home.prefix.match(number)
+    if prefix is None:
+        return home.country_code + number if _is_valid(home.country_code, number) else ""
+    # The library strips a prefix only where that does not spoil a number, and some it replaces.
+    within = number[prefix.end() :]
+    replaced = bool(prefix.groups()) and prefix.groups()[-1] is not None
+    stripped = not replaced and len(within) in home.lengths and not home.general.fullmatch(number)
+    return home.country_code + within if stripped and _is_valid(home.country_code, within) else None
 
 
 def _country_code(digits: str) -> str | None:
@@ -69,22 +81,20 @@ def _country_code(digits: str) -> str | None:
     return None
 
 
-@cache  # As many as country codes.
-def _national_prefix(code: str) -> "re.Pattern[str] | None":
-    metadata = _metadata(COUNTRY_CODE_TO_REGION_CODE[int(code)][0])
-    written = metadata.national_prefix_for_parsing
-    return re.compile(written) if written else None
-
-
 @lru_cache(maxsize=512)
 def _home(place: str) -> _Home | None:
     """None for what is no region."""
     if place not in SUPPORTED_REGIONS:
         return None
     metadata = _metadata(place)
-    prefixes = [metadata.national_prefix_for_parsing, metadata.international_prefix]
-    written = "|".join(f"(?:{prefix})" for prefix in prefixes if prefix)
-    return _Home(str(metadata.country_code), re.compile(written or r"(?!)"))
+    general = metadata.general_desc
+    return _Home(
+        str(metadata.country_code),
+        re.compile(metadata.national_prefix_for_parsing or NEVER),
+        re.compile(metadata.international_prefix or NEVER),
+        re.compile((general and general.national_number_pattern) or NEVER),
+        frozenset(general.possible_length if general else ()),
+    )
 
 
 def _is_valid(code: str, number: str) -> bool:
@@ -107,7 +117,7 @@ def _regions(code: str) -> tuple[_Region, ...]:
 def _region(metadata: PhoneMetadata, among: int) -> _Region:
     kinds = [getattr(metadata, kind) for kind in _KINDS]
     any_kind = "|".join(written for kind in kinds if (written := _written(kind)))
-    valid = rf"(?={_written(metadata.general_desc) or '(?!)'}\Z)(?:{any_kind or '(?!)'})"
+    valid = rf"(?={_written(metadata.general_desc) or NEVER}\Z)(?:{any_kind or NEVER})"
     leading = metadata.leading_digits if among > 1 else None
     return _Region(re.compile(leading) if leading else None, re.compile(valid))
 

@@ -47,6 +47,17 @@ def test_nearly_every_number_with_a_country_code_is_plain() -> None:
     assert sum(bool(each) for each in read) > 0.9 * len(written)
 
 
+@pytest.mark.parametrize(("text", "place", "digits"), [
+    ("020 7946 0623", "GB", "442079460623"), ("01 99 00 51 35", "FR", "33199005135"),
+    ("0491 570 156", "AU", "61491570156"), ("(212) 555-0188", "US", "12125550188"),
+    ("+1 416-555-0107", None, "14165550107"), ("+44 0207 946 0623", None, "442079460623"),
+])  # fmt: skip
+def test_numbers_as_they_are_dialled_at_home_are_plain(
+    text: str, place: str | None, digits: str
+) -> None:
+    assert e164(text, place) == digits == by_the_library(text, place)
+
+
 CODES = st.sampled_from(sorted(COUNTRY_CODE_TO_REGION_CODE)).map(str)
 DIGITS = st.text("0123456789", min_size=3, max_size=14)
 SEPARATORS = st.sampled_from(["", "", " ", "-", ".", ") ", "  ", " ("])
@@ -70,9 +81,13 @@ def test_any_digits_are_read_as_the_library_reads_them(
 
 
 @settings(max_examples=500)
-@given(data=st.data(), region=st.sampled_from(REGIONS), plus=st.booleans())
+@given(
+    data=st.data(),
+    region=st.sampled_from(REGIONS),
+    start=st.sampled_from(["+", "", "0", "1", "8", "00"]),
+)
 def test_numbers_near_a_valid_one_are_read_as_the_library_reads_them(
-    data: st.DataObject, region: str, plus: bool
+    data: st.DataObject, region: str, start: str
 ) -> None:
     number = phonenumbers.example_number(region)
     assert number is not None
@@ -81,7 +96,7 @@ def test_numbers_near_a_valid_one_are_read_as_the_library_reads_them(
         place = data.draw(st.integers(0, len(digits) - 1))
         digits[place] = data.draw(st.sampled_from("0123456789"))
     text = "".join(digits)
-    text = f"+{number.country_code}{text}" if plus else text
+    text = f"+{number.country_code}{text}" if start == "+" else start + text
     assert e164(text, region) in (None, by_the_library(text, region))
 
 
