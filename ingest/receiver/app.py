@@ -81,6 +81,7 @@ class Receiver:
         identify = shopify.identifier(shops)
         self._meta_apps, self._pixel = tuple(meta), pixel
         self._shops = frozenset(shop.lower() for shop in shops)
+        self._hashes = shopify.most_secrets(shops)
         self._handlers = self._addresses(identify)
 
     def server(self) -> BoundedServer:
@@ -162,7 +163,9 @@ class Receiver:
         request: web.BaseRequest,
     ) -> web.StreamResponse:
         started_s, began_ns = perf_counter(), 0 if self.tracer is None else time_ns()
-        body = await read_body(request, self._limits, self._in_flight, lambda: keep(request))
+        body = await read_body(
+            request, self._limits, self._in_flight, lambda: keep(request), hashes=self._hashes
+        )
         if isinstance(body, Outcome):
             return self._refuse(sender, request, body)
         charged = len(body)

@@ -6,13 +6,19 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Any
 
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from stream.metrics import ReceiverMetrics
+
+
+def is_one_peer(address: IPv4Address | IPv6Address) -> bool:
+    """Whether an address may be bounded: a private one may be the merchant's own proxy, with
+    everybody behind it."""
+    return address.is_global
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +28,8 @@ class ConnectionLimits:
     connections: int = 4096
     """All together; below the process's limit of open files."""
     per_address: int = 256
-    """Of one public address. A private one may be the merchant's own proxy, with everybody behind
-    it."""
+    """Of one address that `is_one_peer`."""
+    is_one_peer: Callable[[IPv4Address | IPv6Address], bool] = is_one_peer
     reserve: int = 32
     """Places beyond `connections` for loopback, where health checks come from."""
     header_timeout_s: float = 5.0
@@ -85,7 +91,7 @@ class BoundedServer(web.Server):
         kind = ip_address(address.partition("%")[0]) if address else None
         if (
             kind is not None
-            and kind.is_global
+            and self._limits.is_one_peer(kind)
             and self._of_address[address] >= self._limits.per_address
         ):
             return self._evict(lambda: self._of(address))

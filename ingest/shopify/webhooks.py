@@ -100,6 +100,11 @@ def identify(
     )
 
 
+def most_secrets(shops: Mapping[str, Sequence[bytes]]) -> int:
+    """How often a body is hashed before its signature is found to be wrong."""
+    return max((len(secrets) for secrets in shops.values()), default=1)
+
+
 def identifier(shops: Mapping[str, Sequence[bytes]]) -> Identify:
     """Verifies and identifies for `shops`: domain to secrets, newest first (several during a
     rotation). Raises ValueError for a shop without a secret."""
@@ -108,10 +113,13 @@ def identifier(shops: Mapping[str, Sequence[bytes]]) -> Identify:
             raise ValueError(
                 f"shop {shop} has no webhook secret, or an empty one: set SHOPIFY_WEBHOOK_SECRET"
             )
-    known = {shop.lower(): tuple(secrets) for shop, secrets in shops.items()}
-    # A body for a shop that is not configured is hashed as any other, so that the time until the
-    # 401 does not say which shops are. Nobody knows this secret.
-    nobody = (token_bytes(32),)
+    # A wrong signature is compared with as many secrets for every shop, configured or not, so that
+    # the time until the 401 does not say which are. Nobody knows the secrets added for it.
+    most = most_secrets(shops)
+    nobody = tuple(token_bytes(32) for _ in range(most))
+    known = {
+        shop.lower(): (*secrets, *nobody[: most - len(secrets)]) for shop, secrets in shops.items()
+    }
 
     def verified(headers: Headers, body: bytes, received_ms: int) -> Delivery | None:
         for shop in map(str.lower, values(headers, SHOP) or ("",)):

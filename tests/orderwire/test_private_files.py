@@ -4,31 +4,72 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from orderwire.private_files import readable_by_others, tighten
+from orderwire.serve.start.open_files import ENOUGH
 from orderwire.settings.program import Settings
+from simulator.servers.broker import free_port
 from tests.support.shops.shop_world import VARIABLES
 
-ROLE = "import os, sys; os.umask(0); from orderwire.serve.role import main; sys.exit(main())"
+ROLE = """
+import os, resource, sys
+os.umask(0)
+resource.setrlimit(resource.RLIMIT_NOFILE, (512, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+from orderwire.serve.role import main
+sys.exit(main())
+"""
+
+
+@contextmanager
+def started(role: str, folder: Path, made: str, **variables: str) -> Iterator[int]:
+    """The id of a role that was begun with umask 0 and few open files, once it has made a file."""
+    settings = VARIABLES | {
+        "ORDERWIRE_LOG_URL": f"sqlite:///{folder / 'log.db'}",
+        "ORDERWIRE_STORE_URL": f"sqlite:///{folder / 'state.db'}",
+        "ORDERWIRE_RECEIVER": f"127.0.0.1:{free_port()}",
+        **variables,
+    }
+    command = [sys.executable, "-c", ROLE, role]
+    with subprocess.Popen(command, env=os.environ | settings, cwd=folder.parent) as process:
+        deadline_s = time.monotonic() + 120
+        while not (folder / made).exists() and time.monotonic() < deadline_s:
+            time.sleep(0.05)
+        yield process.pid
+        process.terminate()
+
+
+def assert_private(folder: Path, name: str) -> None:
+    made = {path.name: oct(path.stat().st_mode & 0o777) for path in folder.iterdir()}
+    assert name in made
+    assert set(made.values()) == {"0o600"}
+    assert folder.stat().st_mode & 0o777 == 0o700
 
 
 def test_a_role_makes_private_files_in_a_private_folder(tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    variables = VARIABLES | {
-        "ORDERWIRE_LOG_URL": f"sqlite:///{data / 'log.db'}",
-        "ORDERWIRE_STORE_URL": f"sqlite:///{data / 'state.db'}",
-    }
-    command = [sys.executable, "-c", ROLE, "process"]
-    with subprocess.Popen(command, env=os.environ | variables, cwd=tmp_path) as role:
-        deadline_s = time.monotonic() + 120
-        while not (data / "state.db").exists() and time.monotonic() < deadline_s:
-            time.sleep(0.05)
-        role.terminate()
-    made = {path.name: oct(path.stat().st_mode & 0o777) for path in data.iterdir()}
-    assert "state.db" in made
-    assert set(made.values()) == {"0o600"}
-    assert data.stat().st_mode & 0o777 == 0o700
+    with started("process", tmp_path / "data", "state.db"):
+        pass
+    assert_private(tmp_path / "data", "state.db")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits of another process are in /proc")
+def test_a_receiver_has_a_private_spool_and_the_open_files_that_it_may_have(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "data"
+    kafka = {"ORDERWIRE_LOG_URL": "kafka://127.0.0.1:1", "ORDERWIRE_SPOOL": f"{folder}/spool.db"}
+    with started("receive", folder, "spool.db", **kafka) as pid:
+        deadline_s, soft, allowed = time.monotonic() + 120, "512", ""
+        while soft == "512" and time.monotonic() < deadline_s:
+            limits = Path(f"/proc/{pid}/limits").read_text()
+            (line,) = (line for line in limits.splitlines() if line.startswith("Max open files"))
+            soft, allowed = line.split()[3:5]
+    assert int(soft) == min(int(allowed), ENOUGH)
+    assert_private(folder, "spool.db")
 
 
 def test_files_of_an_older_version_are_closed(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Strangers who hold connections open shut nobody out."""
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from functools import partial
+from ipaddress import ip_address
 
 import pytest
 
@@ -133,3 +135,41 @@ async def test_it_is_empty_once_the_last_connection_is_gone_or_time_is_up() -> N
             async with asyncio.timeout(60):
                 await waiting
         assert receiver.connections == 0
+
+
+def anybody(_: object) -> bool:
+    """Loopback's addresses are bounded like public ones."""
+    return True
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere loopback has one address")
+async def test_connections_of_one_address_leave_all_other_places_to_others() -> None:
+    limits = replace(UNBOUNDED, per_address=2, is_one_peer=anybody)
+    async with running(immediate_log(), connections=limits) as receiver:
+        flood = [await receiver.raw("127.0.0.2") for _ in range(2)]
+        for _, writer in flood:
+            writer.write(BEGUN)
+        await until(lambda: receiver.in_flight_bytes == 2)
+        reader, _ = await receiver.raw("127.0.0.2")
+        async with asyncio.timeout(60):
+            assert await reader.read() == b"", "both of its connections are at work"
+        assert receiver.closed("refused") == 1
+        other = [await receiver.raw("127.0.0.3") for _ in range(2)]
+        await until(lambda: receiver.connections == 4)
+        third = await receiver.raw("127.0.0.3")
+        async with asyncio.timeout(60):
+            assert await other[0][0].read() == b"", "its own idle connection makes place"
+        assert receiver.closed("evicted") == 1
+        assert await receiver.deliver(ORDER) == 200
+        for _, writer in (*flood, *other, third):
+            writer.transport.abort()
+
+
+def test_as_shipped_a_public_address_has_few_places_and_a_head_seconds() -> None:
+    limits = ConnectionLimits()
+    assert limits.per_address <= limits.connections / 10
+    assert limits.header_timeout_s <= 10
+    assert limits.keepalive_timeout_s <= 90, "nginx keeps its own end for 60 s"
+    assert limits.reserve > 0
+    assert limits.is_one_peer(ip_address("8.8.8.8"))
+    assert not limits.is_one_peer(ip_address("10.0.0.1"))

@@ -118,9 +118,14 @@ class Running:
         """Whether so many connections are open or were closed by the receiver."""
         return self.connections + self.closed() >= connections
 
-    async def raw(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def raw(
+        self, address: str = "127.0.0.1"
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection from `address`, which is loopback's."""
         assert self.client.server.port is not None
-        return await asyncio.open_connection(self.client.server.host, self.client.server.port)
+        return await asyncio.open_connection(
+            self.client.server.host, self.client.server.port, local_addr=(address, 0)
+        )
 
 
 def signed(
