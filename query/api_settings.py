@@ -49,7 +49,7 @@ class ApiSettings:
     processors: tuple[Feed, ...] = ()
     """Processors at work beyond those that the answers rest on."""
     patience_s: float = 0.15
-    """How long an answer waits for newer cells before it goes by those in memory; `as_of` tells
+    """How long an answer waits for newer cells before it goes by those in memory; `as_of` says
     which they were."""
     refresh_s: float = 1.0
     """How often cells in memory are brought up to date with nobody asking."""

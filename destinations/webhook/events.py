@@ -119,7 +119,7 @@ def _why_not(slot: Slot, order: Order) -> str | None:
     if order.cancelled:
         return "the order is cancelled"
     if order.financial_status not in PAID_STATES:
-        return f"financial_status is {order.financial_status[:32] or 'not said'}"
+        return f"financial_status is {order.financial_status[:32] or 'not given'}"
     return None
 
 

@@ -41,7 +41,7 @@ class Alarm:
 
     @property
     def about(self) -> tuple[str, ...]:
-        """The labels that tell one firing from another."""
+        """The labels that distinguish one firing from another."""
         return tuple(each for each in SUBJECTS if each in self.metric.labels)
 
     @property

@@ -46,7 +46,7 @@ def _save(transaction: Transaction, before: Row, row: Row) -> bool:
         "seen_ms": row.seen_ms,
         "detail": row.detail,
         "ended_ms": row.ended_ms,
-        "told": json.dumps(sorted(row.told)),
+        "told": json.dumps(sorted(row.notified)),
         "tries": row.tries,
         "next_ms": row.next_ms,
         "revision": row.revision,

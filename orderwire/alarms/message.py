@@ -24,7 +24,7 @@ def body(row: Row, kind: Literal["webhook", "slack"], installation: str) -> byte
 
 
 def notice(row: Row, installation: str) -> dict[str, Any]:
-    """The fields of a notice (docs/operation.md, "Being told")."""
+    """The fields of a notice (docs/operation.md, "Notices")."""
     alarm = BY_NAME[row.subject.alarm]
     return {
         "status": "resolved" if row.ended_ms else "firing",

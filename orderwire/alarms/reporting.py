@@ -31,7 +31,7 @@ class Reporter:
 
     async def send(self, row: Row) -> frozenset[str]:
         """Names of the targets that took it, or that are set no longer."""
-        left = row.told if row.ended_ms else self.wanted(row) - row.told
+        left = row.notified if row.ended_ms else self.wanted(row) - row.notified
         by_key = {_key(each): each for each in self._of(row)}
         taken = {key for key in left if key not in by_key}
         for key in left & by_key.keys():

@@ -1,5 +1,5 @@
-"""What is known of an alarm that fires, or has just ended: who was told, and when to try again. A
-pure step from what was known to what is known."""
+"""What is known of an alarm that fires, or has just ended: who was notified, and when to try again.
+A pure step from what was known to what is known."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, NamedTuple
@@ -10,7 +10,7 @@ from orderwire.alarms.table import ALARMS
 GONE_MS: Final = 60_000
 """An alarm has ended when nobody has seen it for so long: a restart is shorter."""
 GIVE_UP_MS: Final = 24 * 3_600_000
-"""After that long nobody is told of its end any more."""
+"""After that long nobody is notified of its end any more."""
 RETRY_MS: Final = (5_000, 15_000, 60_000, 300_000)
 State = Literal["pending", "firing"]
 """A pending alarm is in log, status and doctor, and not reported to anybody yet."""
@@ -23,12 +23,12 @@ class Row(NamedTuple):
     subject: Subject
     since_ms: int
     fires_ms: int
-    """When it has held for long enough."""
+    """When it has lasted long enough."""
     seen_ms: int
     detail: str
     """The cause, without personal data; "" where the meaning says it all."""
     ended_ms: int = 0
-    told: frozenset[str] = frozenset()
+    notified: frozenset[str] = frozenset()
     """Where its begin (before `ended_ms` is set) or its end was reported."""
     tries: int = 0
     next_ms: int = 0
@@ -63,7 +63,7 @@ def seen(
                 subject, now_ms, fires_ms, now_ms, detail(subject), revision=revision
             )
         else:
-            # The cause is looked up again while nobody has been told.
+            # The cause is looked up again while nobody has been notified.
             words = row.detail or detail(subject)
             changed[subject] = row._replace(seen_ms=now_ms, detail=words)
     for subject, row in known.items():
@@ -75,14 +75,14 @@ def seen(
 
 def is_over(row: Row, now_ms: int) -> bool:
     """Whether it can be forgotten: it has ended, and nobody is left to hear of it."""
-    return bool(row.ended_ms) and (not row.told or now_ms - row.ended_ms > GIVE_UP_MS)
+    return bool(row.ended_ms) and (not row.notified or now_ms - row.ended_ms > GIVE_UP_MS)
 
 
 def tried(row: Row, succeeded: frozenset[str], wanted: frozenset[str], now_ms: int) -> Row:
-    """After an attempt to report. Of an end those are told who were told of the begin."""
-    told = row.told - succeeded if row.ended_ms else row.told | succeeded
-    left = told if row.ended_ms else wanted - told
+    """After an attempt to report. Of an end those are notified who were of the begin."""
+    notified = row.notified - succeeded if row.ended_ms else row.notified | succeeded
+    left = notified if row.ended_ms else wanted - notified
     if not left:
-        return row._replace(told=told, tries=0, next_ms=0)
+        return row._replace(notified=notified, tries=0, next_ms=0)
     wait_ms = RETRY_MS[min(row.tries, len(RETRY_MS) - 1)]
-    return row._replace(told=told, tries=row.tries + 1, next_ms=now_ms + wait_ms)
+    return row._replace(notified=notified, tries=row.tries + 1, next_ms=now_ms + wait_ms)

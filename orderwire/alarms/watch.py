@@ -129,9 +129,9 @@ class Watch:
         for subject, row in rows.items():
             wanted = self._reporter.wanted(row)
             due = (
-                bool(row.told)
+                bool(row.notified)
                 if row.ended_ms
-                else row.state(now_ms) == "firing" and bool(wanted - row.told)
+                else row.state(now_ms) == "firing" and bool(wanted - row.notified)
             )
             if not due or now_ms < row.next_ms:
                 continue

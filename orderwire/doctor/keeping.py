@@ -186,7 +186,7 @@ def work_lines(settings: Settings, kept: StoreState) -> list[Line]:
 
 
 def alarm_lines(alarms: Sequence[AlarmStatus]) -> list[Line]:
-    """Alarms whose condition holds, also where nobody has been told of it yet."""
+    """Alarms whose condition holds, also where nobody has been notified yet."""
     lines = []
     for each in alarms:
         alarm = BY_NAME.get(each.alarm)

@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from destinations.browser.completing import Completers
 from destinations.delivery.outbox import OutboxProcessor
 from destinations.delivery.protocol import Context
-from destinations.delivery.sender import OutboxSender
+from destinations.delivery.sending.sender import OutboxSender
 from destinations.delivery.transport import aiohttp_call, client_session
 from destinations.registry import KINDS
 from orderwire.serve.shops.accounts import accounts

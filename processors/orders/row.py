@@ -87,8 +87,8 @@ SETTLED: Final = PackedPages(
     rows="shop_order",
     row=OrderRow,
     subject="customer",
-    # What tells deliveries of one second apart, and what links an order to checkouts: both are gone
-    # by the time an order is packed (`processors/orders/settling.py`).
+    # What distinguishes deliveries of one second, and what links an order to checkouts: neither is
+    # needed any more when an order is packed (`processors/orders/settling.py`).
     dropped={"triggered": "", "digest": "", "checkout_token": "", "cart_token": ""},
     sorted=frozenset(("order_id", "updated_us", "processed_ms")),
     hashes=frozenset(("email",)),

@@ -356,7 +356,7 @@ class AlarmStatus(Struct, frozen=True, kw_only=True):
     state: Annotated[
         Literal["pending", "firing"],
         Meta(
-            description="`firing` once it has held for as long as the alarm says.",
+            description="`firing` once it has lasted as long as the alarm says.",
             examples=["firing"],
         ),
     ]

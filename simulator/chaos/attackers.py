@@ -42,7 +42,7 @@ class Attackers:
         self._port, self._shop, self._seed = port, shop, seed
         self.answers: defaultdict[str, Counter[str]] = defaultdict(Counter)
         """By kind: HTTP statuses, and `cut` where the connection ended without one, `silence`
-        where nothing came for `TRIES_S`, `open` for a connection held open."""
+        where nothing came for `TRIES_S`, `open` for a connection kept open."""
         self._bomb = gzip.compress(bytes(10 * MIB))
 
     async def run(self, seconds: float, connections: int) -> None:

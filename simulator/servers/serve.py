@@ -14,7 +14,7 @@ from pathlib import Path
 from simulator.servers.broker import free_port
 
 PATIENCE_S = 120.0
-"""How long a test waits for what must come before it tells what is missing. A start takes 2 s on an
+"""How long a test waits for what must come before it says what is missing. A start takes 2 s on an
 idle machine, 20 s on a busy core; no limit here checks how fast anything is."""
 LINUX = Path("/proc/self/stat").exists()
 """Whether the roles of a `serve` can be found: they are read from /proc."""

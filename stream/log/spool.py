@@ -33,7 +33,7 @@ __all__ = ["SpoolState", "SpooledLog", "read_set_aside", "read_state"]
 
 
 class _DrainLock:
-    """The lock of the process that drains a file; held while one of its queues drains."""
+    """The lock of the process that drains a file; locked while one of its queues drains."""
 
     def __init__(self, path: Path) -> None:
         self._lock = FileLock(path.with_name(path.name + ".drain"), thread_local=False)

@@ -26,7 +26,8 @@ from destinations.delivery.ledger import end_leases, expire, forget_orders
 from destinations.delivery.life import FULL_MS, OLDEST_MS
 from destinations.delivery.results import parsed
 from destinations.delivery.schema import Retried
-from destinations.delivery.sender import OutboxSender, Tuning
+from destinations.delivery.sending.sender import OutboxSender
+from destinations.delivery.sending.tuning import Tuning
 from destinations.delivery.transport import aiohttp_call, client_session
 from destinations.registry import KINDS
 from stream.store.sql.store import SqlStore

@@ -43,7 +43,7 @@ class Spread(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """What a first order is worth, and how well that held."""
+    """What a first order is worth, and how well that estimate was."""
 
     encoding: Encoding
     means: Means

@@ -16,7 +16,7 @@ from stream.times import instant
 
 NO_NUMBER: Final = (
     "the models have no number for this customer: they are at the edge of what this shop's orders"
-    " can tell"
+    " can show"
 )
 ONE_ORDER: Final = (
     "p_alive is 1 for everyone with a single purchase day: BG/NBD has nobody leave before a second"

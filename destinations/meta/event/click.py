@@ -101,7 +101,7 @@ def chosen(
 
 
 def _stub(cut: str, click_id: str) -> bool:
-    """Whether `cut` is the first few letters of `click_id`: too few to tell which click it was,
+    """Whether `cut` is the first few letters of `click_id`: too few to know which click it was,
     since click ids of one time begin alike, and nothing that Meta could attribute.
 
     A short click id by itself is sent: Meta names no least length, and its own examples are short.

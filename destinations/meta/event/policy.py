@@ -155,7 +155,7 @@ def decide(
         return decision._replace(outcome="skipped", reason=reason)
     outcome, reason = _forbidden(order, detail, settings, source, consented=consented)
     if settings.trigger == "paid" and not is_paid:
-        status = order.financial_status[:32] or "not told"
+        status = order.financial_status[:32] or "not given"
         return decision._replace(
             outcome="skipped", reason=f"financial_status is {status}", waits=not outcome
         )

@@ -17,7 +17,7 @@ def silent(done: int, total: int) -> None:
 async def entries_of(
     log: Log, topic: str, starts: dict[int, int] | None = None, progress: Progress = silent
 ) -> AsyncIterator[list[Entry]]:
-    """The entries that `topic` held when called, partition by partition, up to 500 at a time.
+    """The entries that `topic` had when called, partition by partition, up to 500 at a time.
     Raises Unavailable.
 
     With `starts` only the partitions that it names, each from its offset on.

@@ -75,7 +75,7 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
     if store is None:
         return
     if file_lock is not None:
-        # This process has the file to itself, so whoever held a lease is dead.
+        # This process has the file to itself, so the owner of any lease is dead.
         await asyncio.to_thread(_end_leases, store)
     clock = WallClock()
     steps = ClockSteps(store, clock)

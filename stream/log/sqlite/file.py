@@ -154,7 +154,7 @@ class LogFile:
             self._db.execute(f"PRAGMA max_page_count={max_pages:d}")
         self._ids: dict[str, int] = {}
         self._newest_id = 0
-        """Of the topics that `held` has seen."""
+        """Of the topics that `with_records` has seen."""
 
     def append(self, records: Sequence[Encoded]) -> None:
         """Make `records` durable in one transaction, each topic's in order."""
@@ -196,7 +196,7 @@ class LogFile:
         return entries
 
     def identity(self) -> str:
-        """What tells this log from any other (`opening`)."""
+        """What distinguishes this log from any other (`opening`)."""
         return str(self._db.execute("SELECT id FROM identity").fetchone()[0])
 
     def owner(self) -> str:
@@ -266,7 +266,7 @@ class LogFile:
             return False
         return self._db.execute(HOLDS.format(id=table), (offset,)).fetchone() is not None
 
-    def held(self, wanted: Sequence[tuple[str, int]]) -> list[bool]:
+    def with_records(self, wanted: Sequence[tuple[str, int]]) -> list[bool]:
         """`holds` of several topics, with one statement however many there are."""
         tables = sorted({table for topic, _ in wanted if (table := self._ids.get(topic))})
         sql = " UNION ALL ".join([NEW_TOPICS, *(LAST.format(id=table) for table in tables)])
@@ -279,7 +279,7 @@ class LogFile:
                 self._ids[name], more = table, True
                 self._newest_id = max(self._newest_id, table)
         if more:
-            return self.held(wanted)
+            return self.with_records(wanted)
         return [last.get(self._ids.get(topic, 0), -1) >= offset for topic, offset in wanted]
 
     def span(self, topic: str) -> Span:

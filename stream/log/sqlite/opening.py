@@ -23,8 +23,8 @@ TOPICS = (
 )
 
 IDENTITY = "CREATE TABLE IF NOT EXISTS identity (id TEXT NOT NULL)"
-"""One row: what tells this log from any other, in whatever folder it lies. An older program leaves
-it alone."""
+"""One row: what distinguishes this log from any other, in whatever folder it lies. An older
+program does not read it."""
 
 OWNER = "CREATE TABLE IF NOT EXISTS owner (name TEXT NOT NULL)"
 """At most one row: the deployment that reads the log, or did last."""

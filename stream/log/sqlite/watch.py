@@ -107,7 +107,7 @@ class Watch:
         if not self._waiting:
             return
         try:
-            found = self._file.held(list(self._waiting.values()))
+            found = self._file.with_records(list(self._waiting.values()))
             for woken, there in zip(list(self._waiting), found, strict=True):
                 if there:
                     _wake(woken)

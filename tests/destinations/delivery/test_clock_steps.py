@@ -49,8 +49,7 @@ async def test_a_lane_that_backs_off_goes_on_in_time_though_the_clock_went_back(
     bench.fold(*(seen(order_id=number) for number in range(1, 5)))
     steady = Steady()
     graph = Graph(one_by_one(*(NotSent("ClientConnectorError") for _ in range(4))))
-    sender = bench.sender(graph, batch=1, in_flight=1)
-    sender._steady_ms = steady
+    sender = bench.sender(graph, steady_ms=steady, batch=1, in_flight=1)
     await sender.drain()
     refused = len(graph.batches)
     bench.clock.ms += step_ms

@@ -12,7 +12,8 @@ from prometheus_client import CollectorRegistry
 from destinations.delivery.answer import retry
 from destinations.delivery.results import parsed
 from destinations.delivery.schema import Retried
-from destinations.delivery.sender import OutboxSender, Tuning
+from destinations.delivery.sending.sender import OutboxSender
+from destinations.delivery.sending.tuning import Tuning
 from destinations.delivery.transport import Answer
 from destinations.meta.graph import appsecret_proof
 from destinations.meta.settings import CapiSettings

@@ -15,7 +15,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from destinations.delivery.sender import OutboxSender, Tuning
+from destinations.delivery.sending.sender import OutboxSender
+from destinations.delivery.sending.tuning import Tuning
 from destinations.delivery.transport import MAX_ANSWER_BYTES, NotSent, aiohttp_call
 from destinations.meta.errors import classify
 from simulator.meta.graph import GraphStandIn

@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 from destinations.delivery.account import Account
 from destinations.delivery.outbox import OutboxProcessor
 from destinations.delivery.protocol import Context
-from destinations.delivery.sender import OutboxSender, Tuning
+from destinations.delivery.sending.sender import OutboxSender
+from destinations.delivery.sending.tuning import Tuning
 from destinations.delivery.transport import aiohttp_call, client_session
 from destinations.meta.destination import MetaDestination
 from destinations.meta.event.events import MetaEvents

@@ -8,7 +8,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from destinations.delivery.account import Account, SettingsError
 from destinations.delivery.public_address import is_public
-from destinations.delivery.sender import OutboxSender
+from destinations.delivery.sending.sender import OutboxSender
 from destinations.delivery.transport import (
     Call,
     NotPublic,

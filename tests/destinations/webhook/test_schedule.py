@@ -5,7 +5,8 @@ from itertools import pairwise
 import pytest
 
 from destinations.delivery.account import Account
-from destinations.delivery.sender import OutboxSender, Tuning
+from destinations.delivery.sending.sender import OutboxSender
+from destinations.delivery.sending.tuning import Tuning
 from destinations.delivery.transport import aiohttp_call, client_session
 from destinations.webhook.destination import SCHEDULE
 from simulator.webhook.receiver import WebhookCall, WebhookReceiver, WebhookReply

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 import pytest
 import structlog
 
-from destinations.delivery import sender
+from destinations.delivery.sending import gauges
+from destinations.delivery.sending.tuning import Tuning
 from orderwire.alarms.alarm import Alarm
 from orderwire.alarms.reporting import Reporter
 from orderwire.alarms.table import ALARMS
@@ -25,7 +26,7 @@ MEASURED_S: Mapping[MetricName, float] = {
     names.READY: readiness.LOOK_S,
     names.UNREAD_SECONDS: readiness.LOOK_S,
     names.STORE_WRITABLE: heartbeat.EVERY_S * heartbeat.TOLD_WITH,
-    names.DELIVERY_OLDEST: sender.MEASURE_MS / 1000 + sender.Tuning().poll_s,
+    names.DELIVERY_OLDEST: gauges.MEASURE_MS / 1000 + Tuning().poll_s,
 }
 """How late a metric may be; the others are set as it happens, or read when they are asked for."""
 

@@ -205,7 +205,7 @@ async def test_what_was_counted_before_the_first_look_is_no_alarm(store: SqlStor
 
 def test_a_notice_has_the_fields_that_the_guide_shows() -> None:
     guide = (Path(__file__).parents[3] / "docs/operation.md").read_text()
-    section = guide.partition("### Being told")[2]
+    section = guide.partition("### Notices")[2]
     shown = json.loads(section.partition("```json")[2].partition("```")[0])
     about = (("shop", SHOP), ("destination", "meta"), ("kind", "meta"), ("account", "1234567890"))
     row = Row(Subject("DeliveryPaused", about), 1_795_356_000_000, 0, 0, shown["cause"])

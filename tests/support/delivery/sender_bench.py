@@ -9,7 +9,8 @@ from msgspec import to_builtins
 
 from destinations.delivery.answer import ShownAccount, account
 from destinations.delivery.rows import OutboxRow
-from destinations.delivery.sender import OutboxSender, Tuning
+from destinations.delivery.sending.sender import OutboxSender
+from destinations.delivery.sending.tuning import Tuning
 from destinations.delivery.transport import Answer, Call
 from destinations.meta.kind import KIND
 from stream.metrics import DeliveryMetrics
@@ -112,7 +113,11 @@ class Bench:
         self.store, self.clock, self.settings = store, Clock(), settings(**changes)
 
     def sender(
-        self, graph: Call, metrics: DeliveryMetrics | None = None, **tuning: Any
+        self,
+        graph: Call,
+        metrics: DeliveryMetrics | None = None,
+        steady_ms: Callable[[], int] | None = None,
+        **tuning: Any,
     ) -> OutboxSender:
         return OutboxSender(
             self.store,
@@ -121,7 +126,7 @@ class Bench:
             metrics=metrics,
             tuning=Tuning(**{"spacing_ms": 0, **tuning}),
             clock_ms=self.clock,
-            steady_ms=self.clock,
+            steady_ms=steady_ms or self.clock,
             sleep=self.clock.sleep,
             chance=lambda: 0.5,
         )

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from destinations.delivery.account import Account
-from destinations.delivery.sender import OutboxSender
+from destinations.delivery.sending.sender import OutboxSender
 from destinations.delivery.transport import aiohttp_call, client_session
 from destinations.registry import KINDS
 from stream.store.sql.store import SqlStore

@@ -17,7 +17,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from destinations.delivery.sender import OutboxSender, Tuning
+from destinations.delivery.sending.sender import OutboxSender
+from destinations.delivery.sending.tuning import Tuning
 from destinations.delivery.transport import Answer, NoAnswer, NotSent
 from orderwire.doctor.keeping import step_lines
 from orderwire.serve.schedule import ledger

@@ -221,10 +221,20 @@ async def test_a_look_at_several_topics_finds_what_a_look_at_each_finds(tmp_path
     wanted = [(topic, offset) for topic in ("orders", "spend", "ads") for offset in (0, 1, 2)]
     try:
         for topic in ("orders", "spend", "orders", "ads"):
-            assert reading.held(wanted) == [reading.holds(*each) for each in wanted]
+            assert reading.with_records(wanted) == [reading.holds(*each) for each in wanted]
             await log.append([a_record(topic, 1)])
-        assert reading.held(wanted) == [reading.holds(*each) for each in wanted]
-        assert reading.held(wanted) == [True, True, False, True, False, False, True, False, False]
+        assert reading.with_records(wanted) == [reading.holds(*each) for each in wanted]
+        assert reading.with_records(wanted) == [
+            True,
+            True,
+            False,
+            True,
+            False,
+            False,
+            True,
+            False,
+            False,
+        ]
     finally:
         reading.close()
         await log.close()

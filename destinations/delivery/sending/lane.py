@@ -32,7 +32,7 @@ class Lane:
     """The first of them, by the wall clock: it is shown."""
     first_failed_ms: int = 0
     """When its request began, by the steady clock."""
-    held_until_ms: int | None = None
+    backs_off_until_ms: int | None = None
     log_failure_ms: int | None = None
     """When the next line about failing requests may be logged."""
 

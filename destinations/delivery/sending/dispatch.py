@@ -1,9 +1,8 @@
 """Sends one claim and applies the verdict of each answer, until every row of the claim is
 settled."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field, replace
-from typing import Protocol, TypeVar
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import structlog
 
@@ -12,38 +11,22 @@ from destinations.delivery.answer import revive
 from destinations.delivery.backoff import throttle_ms
 from destinations.delivery.ledger import ClaimLost, settle, settle_sent
 from destinations.delivery.protocol import Destination
-from destinations.delivery.refusals import WHOLE, Refusal, Refusals, cause
 from destinations.delivery.results import (
     Attempt,
     appended,
-    attempt,
     dead,
     failed,
     sent,
     waiting,
 )
 from destinations.delivery.rows import AccountRow, OutboxRow
-from destinations.delivery.transport import Call, NoAnswer, NotPublic, NotSent
+from destinations.delivery.sending.refusals import WHOLE, Refusal, Refusals, cause
+from destinations.delivery.sending.requesting import Requests, Rows
+from destinations.delivery.sending.writing import Writing
 from destinations.delivery.verdict import ErrorClass, Verdict
-from stream.metrics import DeliveryMetrics
-from stream.store.contract import Transaction
-from stream.tracing import Tracer
 
-T = TypeVar("T")
-Rows = Sequence[OutboxRow]
 PAUSES = frozenset({ErrorClass.CONFIGURATION, ErrorClass.DISABLED})
-NOT_PUBLIC = Verdict(
-    ErrorClass.CONFIGURATION,
-    code="not_public",
-    message="the host has no public address, and only such are called: see its settings",
-)
 log = structlog.get_logger()
-
-
-class Write(Protocol):
-    """Runs `work` in its own transaction."""
-
-    def __call__(self, work: Callable[[Transaction], T]) -> Awaitable[T]: ...
 
 
 @dataclass(slots=True)
@@ -62,14 +45,11 @@ class Dispatch:
     claim_id: str
     give_up_ms: int
     """When half of the lease is over, by `steady_ms`: no request starts after it."""
-    timeout_s: float
-    call: Call
-    write: Write
+    requests: Requests
+    writing: Writing
     clock_ms: Callable[[], int]
     steady_ms: Callable[[], int]
     chance: Callable[[], float]
-    metrics: DeliveryMetrics | None
-    tracer: Tracer | None
     paused: bool
     """The claim is a probe of a paused account."""
     refusals: Refusals = field(default_factory=Refusals)
@@ -85,16 +65,14 @@ class Dispatch:
         await self._bury()
 
     async def _run(self, rows: Rows) -> None:
-        stack: list[Rows] = (
-            [rows] if self.destination.limits.body_bytes is None else self._cut(rows)
-        )
+        stack = self.requests.cut(rows)
         fresh = len(stack) == 1
         while stack:
             batch = stack.pop()
             if self.steady_ms() >= self.give_up_ms:
                 await self._release([*batch, *(row for rest in stack for row in rest)])
                 return
-            judged, made = await self._send(batch)
+            judged, made = await self.requests.send(batch)
             if not isinstance(judged, Verdict):
                 again, stopped = await self._each(batch, judged, made)
                 stack += again
@@ -115,80 +93,13 @@ class Dispatch:
                 return
             fresh = False
 
-    def _cut(self, rows: Rows) -> list[Rows]:
-        """Requests within the byte limit, the first one last."""
-        most, batches = self.destination.limits.body_bytes or 0, [list[OutboxRow]()]
-        size = 0
-        for row in rows:
-            if batches[-1] and size + len(row.payload) > most:
-                batches.append([])
-                size = 0
-            batches[-1].append(row)
-            size += len(row.payload)
-        return list(reversed(batches))
-
-    async def _send(self, batch: Rows) -> tuple[Verdict | Sequence[Verdict], list[Attempt]]:
-        """The verdict on a batch, or on each of its rows, and the records of the attempt."""
-        at_ms, began_ms = self.clock_ms(), self.steady_ms()
-        judged: Verdict | Sequence[Verdict]
-        try:
-            answer = await self.call(
-                *self.destination.request(batch, at_ms), timeout_s=self.timeout_s
-            )
-            judged = self.destination.judge(answer, batch)
-        except NotPublic:
-            judged = NOT_PUBLIC
-        except NotSent as error:
-            judged = Verdict(ErrorClass.TRANSIENT, message=f"no connection ({error})")
-        except NoAnswer as error:
-            judged = self.destination.judge(None, batch)
-            if isinstance(judged, Verdict) and not judged.message:
-                judged = replace(judged, message=f"no answer ({error})")
-        took_ms = self.steady_ms() - began_ms
-        verdicts = [judged] if isinstance(judged, Verdict) else judged
-        made = [attempt(verdict, at_ms, took_ms) for verdict in verdicts]
-        self._measure(batch, verdicts, made)
-        return judged, made
-
-    def _measure(self, batch: Rows, verdicts: Sequence[Verdict], made: Sequence[Attempt]) -> None:
-        if self.tracer is not None:
-            self._trace(self.tracer, batch, made)
-        if self.metrics is None:
-            return
-        kind, whole = self.destination.kind, len(verdicts) == 1
-        self.metrics.requested(
-            kind, made[0].kind if whole else "each", len(batch), made[0].duration_ms / 1000
-        )
-        each = list(verdicts) * len(batch) if whole else verdicts
-        self.metrics.delivered(
-            kind,
-            [
-                (made[0].at_ms - row.received_ms) / 1000
-                for row, verdict in zip(batch, each, strict=True)
-                if verdict.kind is ErrorClass.SENT
-            ],
-        )
-
-    def _trace(self, tracer: Tracer, batch: Rows, made: Sequence[Attempt]) -> None:
-        each = list(made) * len(batch) if len(made) == 1 else made
-        for row, attempt_ in zip(batch, each, strict=True):
-            tracer.requested(
-                row.shop,
-                row.destination,
-                row.digest,
-                row.received_ms,
-                attempt_.at_ms,
-                attempt_.at_ms + attempt_.duration_ms,
-                attempt_.kind,
-            )
-
     async def _sent(self, batch: Rows, made: Attempt, *, whole: bool) -> None:
         self.failed = ""
         self.refusals.accepted = True
         await self._resume()
         if whole:
             try:
-                await self.write(lambda t: settle_sent(t, self.dialect, batch, made))
+                await self.writing.write_surely(lambda t: settle_sent(t, self.dialect, batch, made))
             except ClaimLost as lost:
                 log.warning("claim lost", **self._names(), detail=str(lost))
             else:
@@ -273,7 +184,7 @@ class Dispatch:
             return False
         order_ids = [each.row.order_id for each in self.refusals.found] if alike else []
         place = (self.destination.shop, self.destination.name)
-        self.account = await self.write(
+        self.account = await self.writing.write_surely(
             lambda t: accounts.refused(t, *place, alike or "", order_ids)
         )
         orders = self.account.refused_orders.split(",")
@@ -281,14 +192,14 @@ class Dispatch:
             return False
         await self._pause_refused(self.refusals.blamed(), ())
         now_ms = self.clock_ms()
-        await self.write(lambda t: revive(t, *place, now_ms, order_ids=orders))
+        await self.writing.write_surely(lambda t: revive(t, *place, now_ms, order_ids=orders))
         return True
 
     async def _pause_refused(self, verdict: Verdict, rest: Rows) -> None:
         """Nothing is at fault but the account: it pauses, and all rows wait."""
         now_ms = self.clock_ms()
         place = (self.destination.shop, self.destination.name)
-        self.account = await self.write(
+        self.account = await self.writing.write_surely(
             lambda t: accounts.pause(t, *place, verdict, now_ms, probe=self.paused)
         )
         log.error("account paused", **self._names(), **verdict.details, reason=verdict.message)
@@ -306,7 +217,9 @@ class Dispatch:
             wait_ms = verdict.wait_ms
             if wait_ms is None:
                 wait_ms = throttle_ms(max(row.tries for row in batch) + 1)
-            account = await self.write(lambda t: accounts.throttle(t, *place, wait_ms, now_ms))
+            account = await self.writing.write_surely(
+                lambda t: accounts.throttle(t, *place, wait_ms, now_ms)
+            )
             self.account, due_ms = account, account.throttled_until_ms
             log.warning("throttled", **self._names(), code=verdict.code, until_ms=due_ms)
             unsure_ms = made.at_ms if verdict.ambiguous else None
@@ -316,7 +229,7 @@ class Dispatch:
             ]
             await self._settle(again + [self._wait(row, due_ms, tries=row.tries) for row in rest])
         elif verdict.kind in PAUSES:
-            self.account = await self.write(
+            self.account = await self.writing.write_surely(
                 lambda t: accounts.pause(t, *place, verdict, now_ms, probe=self.paused)
             )
             reason = self.account.paused_message
@@ -334,7 +247,7 @@ class Dispatch:
         """A probe succeeded."""
         if self.paused:
             self.paused = False
-            self.account = await self.write(
+            self.account = await self.writing.write_surely(
                 lambda t: accounts.resume(t, self.destination.shop, self.destination.name)
             )
             log.info("account resumed", **self._names())
@@ -377,7 +290,7 @@ class Dispatch:
         return again._replace(due_ms=again.due_ms - stepped_ms)
 
     async def _settle(self, rows: Rows) -> None:
-        written = await self.write(lambda t: settle(t, self.claim_id, rows))
+        written = await self.writing.write_surely(lambda t: settle(t, self.claim_id, rows))
         if written != len(rows):
             log.warning("claim lost", **self._names(), rows=len(rows) - written)
 
