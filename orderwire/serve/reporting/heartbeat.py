@@ -127,8 +127,8 @@ def report_failure(store: Writes, me: Identity, reason: str) -> None:
 def _write(transaction: Writing, me: Identity, instance: str, details: str, now_ms: int) -> None:
     transaction.execute(
         "INSERT INTO roles"
-        " (role, instance, pid, started_ms, restarts, beat_ms, details, metrics) VALUES"
-        " (:role, :instance, :pid, :started_ms, :restarts, :now, :details, '')"
+        " (role, instance, pid, started_ms, restarts, beat_ms, details) VALUES"
+        " (:role, :instance, :pid, :started_ms, :restarts, :now, :details)"
         " ON CONFLICT (role, instance) DO UPDATE SET pid = :pid, started_ms = :started_ms,"
         " restarts = :restarts, beat_ms = :now, details = :details",
         role=me.role,
