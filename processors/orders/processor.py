@@ -92,8 +92,8 @@ class OrdersProcessor:
             shop
             for shop, events in by_shop.items()
             if shop not in known
-            or self._learned(known[shop], events, now_ms) != known[shop]
             or any(isinstance(event, CustomersMerged) for event in events)
+            or self._learned(known[shop], events, now_ms) != known[shop]
         ]
         if changing:
             found = transaction.load(SHOPS, [(shop,) for shop in sorted(changing)])

@@ -174,12 +174,12 @@ class SqlTransaction(SqlReading):
                 self._missing.setdefault(entities.table, set()).update(keys)
 
     def add(self, cells: Cells, deltas: Mapping[Key, tuple[int, ...]]) -> None:
-        # Keys differ, so measures are never compared.
-        changed = sorted(item for item in deltas.items() if any(item[1]))
+        changed = {key: measures for key, measures in deltas.items() if any(measures)}
         if changed:
-            rows = [key + measures for key, measures in changed]
+            # Keys differ, so measures are never compared.
+            rows = sorted([key + measures for key, measures in changed.items()])
             self._dialect.add(self._driver, cells, rows)
-            self._changed.setdefault(cells.table, set()).update([key for key, _ in changed])
+            self._changed.setdefault(cells.table, set()).update(changed)
 
     def sweep(self, cells: Cells) -> int:
         zero = " AND ".join(f"{measure} = 0" for measure in cells.measures)

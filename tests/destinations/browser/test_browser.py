@@ -279,7 +279,7 @@ def sums(found: Sequence[OutboxRow]) -> dict[tuple[Any, ...], int]:
     deltas = Deltas()
     for row in found:
         deltas.add(cells(row))
-    return {key: count for key, (count,) in deltas._tables[CELLS].items()}
+    return {key: count for key, (count,) in deltas.of(CELLS).items()}
 
 
 def test_coverage_is_shown_with_and_without_the_pixel(store: Store) -> None:
