@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 
 from alembic import op
 
-revision = "0069"
-down_revision = "0068"
+revision = "0070"
+down_revision = "0069"
 SMALL, WHOLE = "SMALLINT", "INTEGER"
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "rfm_customer": {
