@@ -127,7 +127,7 @@ class GraphAccount:
             if not key[2]:
                 continue  # nothing to know it by
             digest = identity(event)
-            order_id = _order_id(event)
+            order_id = order_id_of(event)
             seen = self.events.get(key)
             if seen is None:
                 self.events[key] = Seen(digest, at_s)
@@ -162,7 +162,7 @@ class GraphAccount:
                 continue
             self.duplicates += seen.kept > 0
             seen.kept += 1
-            if seen.kept == 1 and (order_id := _order_id(event)):
+            if seen.kept == 1 and (order_id := order_id_of(event)):
                 self.sequences.setdefault((pixel, order_id), []).append(key[1:])
 
     def reject(self, pixel: str, event: Any, broken: Broken) -> None:
@@ -215,6 +215,7 @@ class GraphAccount:
         return answer
 
 
-def _order_id(event: Mapping[str, Any]) -> str:
+def order_id_of(event: Mapping[str, Any]) -> str:
+    """The order that an event names, "" without one."""
     custom = event.get("custom_data")
     return _text(custom.get("order_id")) if isinstance(custom, dict) else ""

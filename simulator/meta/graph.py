@@ -20,7 +20,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from simulator.meta.account import Answered, Contradiction, GraphAccount
+from simulator.meta.account import Answered, Contradiction, GraphAccount, order_id_of
 from simulator.meta.ads import Ads
 from simulator.meta.replies import EventsCall, Faults, Script, error_body
 from simulator.meta.rules import Broken, event_broken, findings, request_broken
@@ -86,10 +86,13 @@ class GraphStandIn(StandIn):
         self._keeps_valid = keeps_valid
         self._clock = clock
         self.ads = ads
+        self._refusing: set[str] = set()
+        """Orders whose event is refused once, as soon as it comes without others."""
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [
             web.get("/account", self._account),
+            web.post("/refuse/{order}", self._refuse),
             web.get("/{version}/me", self._me),
             web.get("/{version}/debug_token", self._debug_token),
             web.get("/{version}/dataset_quality", self._quality),
@@ -145,7 +148,7 @@ class GraphStandIn(StandIn):
             self.account.answered(Answered(number, pixel, len(events), status, now_s))
             return answered(request, reply)
 
-        refused = self._refused(request, body, pixel)
+        refused = self._refused(request, body, pixel) or self._refused_once(events, number)
         status, answer = refused or self._judge(body, events, pixel, now_s, number, test=test)
         self.account.answered(Answered(number, pixel, len(events), status, now_s))
         headers = dict(reply.headers) if reply is not None else {}
@@ -225,6 +228,19 @@ class GraphStandIn(StandIn):
         refused = self._refused(request, None, pixel)
         status, body = refused or (200, orjson.dumps(answer()))
         return web.Response(status=status, body=body, content_type="application/json")
+
+    def _refused_once(self, events: Sequence[Any], number: int) -> tuple[int, bytes] | None:
+        """The answer to a single event that `/refuse` names; None for others."""
+        order = order_id_of(events[0]) if len(events) == 1 else ""
+        if order not in self._refusing:
+            return None
+        self._refusing.discard(order)
+        broken = Broken("on_request", 2804050, "Missing customer information")
+        return 400, _refusal(broken, _trace(number))
+
+    async def _refuse(self, request: web.Request) -> web.Response:
+        self._refusing.add(request.match_info["order"])
+        return web.Response(status=204)
 
     async def _account(self, request: web.Request) -> web.Response:
         return web.Response(

@@ -1,7 +1,7 @@
 // Budget: what each campaign returns, and what to spend on it tomorrow.
 
 import { element, figures, fill, note, table } from "./dom.js";
-import { count, money, percent, ratio, words } from "./format.js";
+import { count, money, percent, ratio, sentence, words } from "./format.js";
 
 export const load = (ask, state) => ask("/v1/budget", { days: Math.min(state.days, 366) });
 
@@ -17,14 +17,14 @@ export function render(panel, budget) {
       ["Budget now", money(total.current_budget), "a day"],
       ["Tomorrow", money(total.recommended_budget), total.reason ?? (budget.bankroll_per_day ? `of ${money(budget.bankroll_per_day)} at most` : "AD_BANKROLL is not set"), "large"],
     ),
-    budget.reasons.map((reason) => note(reason, "warn")),
+    budget.reasons.map((reason) => note(sentence(reason), "warn")),
     table("Campaigns", [
       { name: "campaign", wide: true, of: (each) => [each.name || each.campaign_id, element("small", { class: "quiet" }, each.channel)] },
       { name: "spend", number: true, of: (each) => money(each.spend, { brief: true }) },
       { name: "ROAS", number: true, of: (each) => ratio(each.roas) },
       { name: "return a day", of: (each) => band(each.daily_return) },
       { name: "now → tomorrow → target", number: true, of: (each) => steps(each) },
-      { name: "why", wide: true, of: (each) => [each.why ?? each.reason ?? words(each.binding_constraint ?? ""), ...each.issues.map((issue) => issue.message ?? issue)].filter(Boolean).join(" ") },
+      { name: "why", wide: true, of: (each) => [each.why ?? each.reason ?? words(each.binding_constraint ?? ""), ...each.issues.map((issue) => issue.message ?? issue)].filter(Boolean).map(sentence).join(" ") },
     ], budget.campaigns),
     share(budget.unattributed, "of orders have no link that says where they came from"),
     share(budget.meta_unassigned, "of orders came by a Meta ad whose link names no campaign: add utm_id={{campaign.id}} to its URL parameters"),

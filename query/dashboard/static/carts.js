@@ -2,7 +2,7 @@
 
 import { columns, element, figures, fill, note, table } from "./dom.js";
 import { accent, chart, show, soft } from "./charts.js";
-import { count, duration, money, percent, words } from "./format.js";
+import { count, duration, money, percent, sentence, words } from "./format.js";
 
 let place = null;
 
@@ -64,10 +64,8 @@ function funnel(carts) {
   const most = Math.max(1, steps[0][1]);
   return table(`What became of carts, ${carts.kept_days} days`, [
     { name: "step", of: ([name]) => name },
-    { name: "", of: ([name, number]) => element("meter", { min: 0, max: 1, value: number / most, "aria-label": name }) },
+    { name: "", bar: true, of: ([name, number]) => element("meter", { min: 0, max: 1, value: number / most, "aria-label": name }) },
     { name: "carts", number: true, of: ([, number]) => count(number) },
     { name: "share", number: true, of: ([, number]) => percent(number / most) },
   ], steps);
 }
-
-const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}.`;

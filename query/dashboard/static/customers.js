@@ -76,7 +76,7 @@ function retention(cohorts) {
   const longest = Math.max(...cohorts.items.map((each) => each.retention.length)) - 1;
   const costs = cohorts.items.some((each) => each.cac);
   return table("Cohorts by month of the first order: share that ordered in each month after it", [
-    { name: "month", of: month },
+    { name: "month", of: month, tone: () => "month" },
     { name: "customers", number: true, of: (each) => count(each.customers) },
     ...Array.from({ length: Math.max(0, Math.min(MONTHS, longest)) }, (_, at) =>
       ({ name: `+${at + 1}`, number: true, of: (each) => each.retention[at + 1] == null ? "" : percent(each.retention[at + 1]), heat: (each) => each.retention[at + 1] })),

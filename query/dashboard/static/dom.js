@@ -20,17 +20,19 @@ export function figures(...pairs) {
 // Text in which `…` marks what is typed somewhere.
 const marked = (text) => text.split("`").map((part, at) => (at % 2 ? element("code", {}, part) : part)).filter((part) => part !== "");
 
+// A table with wide columns stacks each row on a phone, where `data-name` stands for its head.
 export function table(caption, columns, rows) {
+  const stacks = columns.some((column) => column.wide);
   const head = columns.map((column) => element("th", { scope: "col", class: column.number ? "number" : null }, column.name));
   const body = rows.map((row) => element("tr", {}, columns.map((column, place) => {
     const value = column.of(row);
     const share = column.heat?.(row);
-    const classes = [column.number && "number", column.wide && "wide", column.tone?.(row), share == null ? null : `h${Math.min(4, Math.floor(share * 10))}`];
-    return element(place ? "td" : "th", { scope: place ? null : "row", class: classes.filter(Boolean).join(" ") || null }, value ?? "–");
+    const classes = [column.number && "number", column.wide && "wide", column.bar && "bar", column.tone?.(row), share == null ? null : `h${Math.min(4, Math.floor(share * 10))}`];
+    return element(place ? "td" : "th", { scope: place ? null : "row", class: classes.filter(Boolean).join(" ") || null, "data-name": stacks && place ? column.name : null }, value ?? "–");
   })));
   // Wide tables scroll by themselves, also by keyboard.
   return element("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": caption },
-    element("table", {}, element("caption", {}, caption), element("thead", {}, element("tr", {}, head)), element("tbody", {}, body)));
+    element("table", { class: stacks ? "stack" : null }, element("caption", {}, caption), element("thead", {}, element("tr", {}, head)), element("tbody", {}, body)));
 }
 
 export function columns(...parts) {

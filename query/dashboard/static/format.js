@@ -8,7 +8,11 @@ export const count = (value) => (value == null ? "–" : value >= 100000 ? short
 export function money(value, { brief = false } = {}) {
   if (value == null) return "–";
   const options = { style: "currency", currency: value.currency_code };
-  if (brief) Object.assign(options, { notation: "compact", maximumFractionDigits: 1 });
+  if (brief) {
+    const size = Math.abs(Number(value.amount)); // $4.2K, $284, $9.70: one decimal of a dollar reads as a mistake.
+    if (size >= 1000) Object.assign(options, { notation: "compact", maximumFractionDigits: 1 });
+    else if (size >= 100) Object.assign(options, { minimumFractionDigits: 0, maximumFractionDigits: 0 });
+  }
   try {
     return new Intl.NumberFormat(undefined, options).format(Number(value.amount));
   } catch {
@@ -18,6 +22,7 @@ export function money(value, { brief = false } = {}) {
 
 export const percent = (share, digits = 0) => (share == null ? "–" : `${(100 * share).toFixed(digits)} %`);
 export const ratio = (value) => (value == null ? "–" : value.toFixed(2));
+export const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}${text.endsWith(".") ? "" : "."}`;
 export const words = (name) => String(name).replaceAll("_", " ");
 
 export function duration(seconds) {

@@ -34,7 +34,7 @@ export function render(panel, capi) {
         trend.length > 1 ? element("div", {}, element("h3", {}, "Match quality by day"), place) : null),
       table("Share of events with each match key", [
         { name: "key", of: ([name]) => NAMES[name] ?? name },
-        { name: "", of: ([name, share]) => share == null ? "–" : element("meter", { min: 0, max: 1, value: share, "aria-label": NAMES[name] ?? name }) },
+        { name: "", bar: true, of: ([name, share]) => share == null ? "–" : element("meter", { min: 0, max: 1, value: share, "aria-label": NAMES[name] ?? name }) },
         { name: "share", number: true, of: ([, share]) => percent(share) },
         ...(completed ? [
           { name: "with pixel", number: true, of: ([name]) => percent(capi.browser.match_keys_with?.[name]) },
@@ -50,7 +50,7 @@ export function render(panel, capi) {
   }
 }
 
-const milliseconds = (value) => (value == null ? "–" : value < 10000 ? `${Math.round(value)} ms` : duration(value / 1000));
+const milliseconds = (value) => (value == null ? "–" : value < 1000 ? `${Math.round(value)} ms` : value < 10000 ? `${(value / 1000).toFixed(1)} s` : duration(value / 1000));
 
 // Whether Meta recognises our Purchase and the browser's as one.
 function dedup(comparison) {

@@ -3,10 +3,9 @@ else."""
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
+from itertools import product
 
 import pytest
-from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Page
 
 from destinations.delivery.rows import CELLS
@@ -14,6 +13,7 @@ from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
 from tests.support.api.api_client import Api, fold, serving
 from tests.support.api.api_shop import fill
+from tests.support.api.panels import PANELS, expected, grave_violations, not_shown, shown
 from tests.support.delivery import capi_orders
 from tests.support.delivery.browser import browsing, needs_chromium
 from tests.support.shopify.orders import SHOP, order
@@ -22,8 +22,6 @@ pytestmark = [
     needs_chromium,
     pytest.mark.parametrize("store_url", ["sqlite"], indirect=True),
 ]
-Json = dict[str, Any]
-PANELS = ("working", "today", "signals", "customers", "carts", "budget")
 
 
 @pytest.fixture
@@ -37,80 +35,20 @@ def origin(api: Api) -> str:
     return str(api.client.make_url("/")).rstrip("/")
 
 
-def usd(money: Json) -> str:
-    """As the page shows an amount."""
-    return f"${float(money['amount']):,.2f}"
-
-
-async def shown(page: Page) -> None:
-    for panel in PANELS:
-        await page.wait_for_selector(f"#{panel}[aria-busy=false]")
-
-
-async def expected(api: Api) -> dict[str, list[str]]:
-    """Numbers of the API, by the panel that has to show them."""
-    paths = ("rfm", "carts", "carts/open", "capi", "budget", "days", "status", "statement")
-    rfm, carts, opened, capi, budget, days, status, statement = [
-        await api.answer(f"/v1/{path}") for path in paths
-    ]
-    today, potential = days["items"][0], carts["recovery_potential"]
-    campaign = budget["campaigns"][0]
-    return {
-        "working": [
-            f"{status['parked']['records']:,}",
-            f"{sum(each['shopify']['orders'] for each in statement['items']):,} orders in Shopify",
-            f"{sum(each['missing']['orders'] for each in statement['items']):,} missing",
-        ],
-        "today": [usd(today["revenue"]), f"{today['orders']:,}", usd(today["value_sent"])],
-        "signals": [
-            f"{capi['match_keys']['em'] * 100:.0f} %",
-            capi["comparison"]["meaning"].replace("`", ""),
-        ],
-        "customers": [
-            f"of {rfm['customers']['ever']:,} ever",
-            usd(rfm["ltv_simple"]["capped"]["ltv"]),
-            *(f"{each['customers']:,}" for each in rfm["segments"]),
-        ],
-        "carts": [
-            usd(potential["expected"]),
-            f"{potential['open_carts']:,}",
-            *(each["token"][:8] for each in opened["items"]),
-            *(usd(each["expected"]) for each in opened["items"]),
-        ],
-        "budget": [
-            campaign["name"] or campaign["campaign_id"],
-            campaign["why"] or campaign["reason"] or campaign["binding_constraint"] or "–",
-        ],
-    }
-
-
-async def grave_violations(page: Page) -> list[Any]:
-    found = await Axe().run(page)
-    return [
-        (each["id"], [node["html"][:120] for node in each["nodes"]])
-        for each in found.response["violations"]
-        if each["impact"] in ("serious", "critical")
-    ]
-
-
 async def test_the_page_shows_the_api_s_numbers_updates_itself_and_asks_nobody_else(
     api: Api, store: SqlStore, log: SqliteLog
 ) -> None:
-    wanted = await expected(api)
+    wanted = await expected(api.answer)
     async with browsing(origin(api)) as watched:
         page = watched.page
-        for width, scheme in ((1440, "light"), (390, "dark")):
+        for width, scheme in product((1440, 390), ("light", "dark")):
             await page.set_viewport_size({"width": width, "height": 900})
             await page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
             await page.goto(watched.origin)
             await shown(page)
-            for panel, numbers in wanted.items():
-                text = await page.inner_text(f"#{panel}")
-                assert [each for each in numbers if each not in text] == [], panel
+            assert await not_shown(page, wanted) == []
             assert await page.evaluate("document.documentElement.scrollWidth") <= width
-            charts = "document.querySelectorAll('.chart').forEach((each) => each.scrollIntoView())"
-            await page.evaluate(charts)
-            assert await grave_violations(page) == []
+            assert await grave_violations(page) == [], (width, scheme)
         await a_cell_lists_its_customers(api, page)
         await a_new_order_shows(api, page, store, log)
         await dead_events_are_retried(api, page, store)

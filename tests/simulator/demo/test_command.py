@@ -1,86 +1,27 @@
 """`orderwire demo` from outside: what it prints, how it ends, and that nothing stays behind."""
 
-import asyncio
 import os
 import re
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-import aiohttp
 import pytest
 
-from simulator.demo.stage import ZONE
 from simulator.servers.children import Children, Died
-
-ORDERWIRE = (sys.executable, "-c", "from orderwire.cli import main; main()", "demo")
-SMALL = ("--customers", "40", "--rate", "200")
-linux = pytest.mark.skipif(
-    not sys.platform.startswith("linux"), reason="processes are found in /proc"
+from tests.support.servers.demo_process import (
+    SMALL,
+    below,
+    demo,
+    on_linux,
+    processes_below,
+    rest,
+    until,
 )
 
 
-@asynccontextmanager
-async def demo(
-    folder: Path, *arguments: str, **variables: str
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The command, its data below `folder`. A process that a failed test leaves behind is ended."""
-    process = await asyncio.create_subprocess_exec(
-        *ORDERWIRE,
-        *arguments,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1", **variables},
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        for left in processes_below(folder):
-            os.kill(left, signal.SIGKILL)
-
-
-async def until(process: asyncio.subprocess.Process, text: str) -> str:
-    """What the command printed up to the line with `text`."""
-    assert process.stdout is not None
-    printed = ""
-    while text not in printed:
-        line = (await process.stdout.readline()).decode()
-        assert line, printed
-        printed += line
-    return printed
-
-
-async def rest(process: asyncio.subprocess.Process) -> str:
-    """What it printed until its end."""
-    printed, _ = await process.communicate()
-    return printed.decode()
-
-
-def below(folder: Path) -> list[Path]:
-    return list(folder.iterdir())
-
-
-def processes_below(folder: Path) -> list[int]:
-    """Processes that work in a folder below `folder`, even in one that is gone."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and (entry / "cwd").readlink().is_relative_to(folder):
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
-
-
-@linux
+@on_linux
 async def test_with_orders_it_ends_by_itself_having_checked_everything_and_leaves_nothing(
     tmp_path: Path,
 ) -> None:
@@ -103,27 +44,7 @@ async def test_with_orders_it_ends_by_itself_having_checked_everything_and_leave
     assert below(tmp_path) == []
 
 
-@linux
-async def test_yesterdays_statement_has_the_orders_of_the_history(tmp_path: Path) -> None:
-    yesterday = datetime.now(UTC).astimezone(ZoneInfo(ZONE)).date() - timedelta(days=1)
-    day = yesterday.isoformat()
-    async with demo(tmp_path, "--customers", "400", "--rate", "5") as process:
-        printed = await until(process, "live, 5")
-        found = re.search(r"http://127\.0\.0\.1:\d+(?=/v1/)", printed)
-        assert found is not None, printed
-        async with aiohttp.ClientSession(found[0]) as api:
-            async with api.get("/v1/statement", params={"day": day}) as answer:
-                statement = await answer.json()
-            async with api.get("/v1/days", params={"from": day, "to": day}) as answer:
-                total = (await answer.json())["total"]
-        process.send_signal(signal.SIGTERM)
-        await rest(process)
-    # Some four orders a day: none in 2 of 100.
-    counted = total["orders"] if total else 0
-    assert sum(item["shopify"]["orders"] for item in statement["items"]) >= counted
-
-
-@linux
+@on_linux
 async def test_events_that_meta_does_not_take_fail_the_check_and_the_folder_is_kept(
     tmp_path: Path,
 ) -> None:
@@ -140,7 +61,7 @@ async def test_events_that_meta_does_not_take_fail_the_check_and_the_folder_is_k
     assert (folder / "serve.log").stat().st_size > 0
 
 
-@linux
+@on_linux
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_it_cleanly_at_any_time(tmp_path: Path, number: signal.Signals) -> None:
     async with demo(tmp_path, *SMALL) as process:
@@ -153,7 +74,7 @@ async def test_a_signal_ends_it_cleanly_at_any_time(tmp_path: Path, number: sign
     assert below(tmp_path) == []
 
 
-@linux
+@on_linux
 def test_a_killed_process_is_reported_with_the_end_of_its_log_and_its_children_end_too(
     tmp_path: Path,
 ) -> None:
