@@ -11,7 +11,7 @@ WALL_METHODS = {"clock_ms", "_clock_ms", "careful_ms", "_now_ms", "now_ms"}
 """Wall clocks that are parameters."""
 WAITS = {"sleep", "_sleep", "wait_for", "timeout", "timeout_at", "call_later", "call_at"}
 BOUNDED = {
-    "destinations/delivery/sender.py:_kick_then": "waits less than `poll_s`",
+    "destinations/delivery/sending/sender.py:_kick_then": "waits less than `poll_s`",
 }
 """Waits for a time in the store, and what bounds them."""
 Function = ast.FunctionDef | ast.AsyncFunctionDef

@@ -56,11 +56,11 @@ def e164(text: str, place: str | None) -> str | None:
         if code is None:
             return None
         home, number = _home(COUNTRY_CODE_TO_REGION_CODE[int(code)][0]), number[len(code) :]
-    else:
-        home = None if place is None else _home(place)
-        if home is None or number.startswith(home.country_code) or home.abroad.match(number):
+    elif place in SUPPORTED_REGIONS:  # Senders write the place: nothing else is remembered.
+        home = _home(place)
+        if number.startswith(home.country_code) or home.abroad.match(number):
             return None
-    if home is None:
+    else:
         return None
     prefix = home.prefix.match(number)
     if prefix is None:
@@ -82,10 +82,7 @@ def _country_code(digits: str) -> str | None:
 
 
 @lru_cache(maxsize=512)
-def _home(place: str) -> _Home | None:
-    """None for what is no region."""
-    if place not in SUPPORTED_REGIONS:
-        return None
+def _home(place: str) -> _Home:
     metadata = _metadata(place)
     general = metadata.general_desc
     return _Home(

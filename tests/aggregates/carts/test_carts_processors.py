@@ -51,7 +51,7 @@ def test_a_test_order_completes_no_checkout(store: SqlStore) -> None:
 
 def test_examples_of_checkouts_and_carts_are_understood_and_counted(store: SqlStore) -> None:
     processor, events = carts_checkouts(), []
-    for payload in [*golden.payloads(), *golden.documented_payloads()]:
+    for payload in golden.payloads():
         if payload.topic.startswith(("checkouts/", "carts/")):
             answer = json.loads(payload.body)
             events.append(processor.decode(entry("checkouts", payload.topic, answer)))
