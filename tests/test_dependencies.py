@@ -70,3 +70,13 @@ def test_no_version_with_a_known_vulnerability_is_allowed(name: str) -> None:
     (least,) = (Version(one.version) for one in requirement.specifier if one.operator == ">=")
     fixed, advisory = FIXED[name]
     assert least >= Version(fixed), f"{name}: {advisory} is fixed in {fixed}"
+
+
+def test_every_lower_bound_was_compared_with_the_advisories() -> None:
+    extra = [Requirement(each) for each in PROJECT["project"]["optional-dependencies"]["otel"]]
+    bounds = {
+        each.name: next(one.version for one in each.specifier if one.operator == ">=")
+        for each in (*requirements((OWN,)), *extra)
+    }
+    table = (ROOT / "docs/facts/dependencies.md").read_text()
+    assert dict(re.findall(r"^\| ([a-z0-9-]+) \| ([0-9.]+) \|", table, re.M)) == bounds

@@ -11,7 +11,7 @@ WALL_METHODS = {"clock_ms", "_clock_ms", "careful_ms", "_now_ms", "now_ms"}
 """Wall clocks that are parameters."""
 WAITS = {"sleep", "_sleep", "wait_for", "timeout", "timeout_at", "call_later", "call_at"}
 BOUNDED = {
-    "destinations/delivery/sending/sender.py:_kick_then": "waits less than `poll_s`",
+    "sender.py:_kick_then": "waits less than `poll_s`",
 }
 """Waits for a time in the store, and what bounds them."""
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -50,7 +50,7 @@ def found(package: str) -> Iterator[tuple[str, int]]:
         tree = ast.parse(path.read_text())
         for node in ast.walk(tree):
             if isinstance(node, Function):
-                place = f"{path.relative_to(ROOT)}:{node.name}"
+                place = f"{path.name}:{node.name}"
                 yield from ((place, line) for line in by_the_wall_clock(node))
 
 
