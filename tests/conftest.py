@@ -1,6 +1,7 @@
 """What every test may ask for: an empty store on each database, and an empty log."""
 
 import gc
+import itertools
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -16,12 +17,14 @@ from stream.log.sqlite.log import SqliteLog
 from stream.store.migrations.run import head
 from stream.store.sql.store import SqlStore
 from tests.support.servers.kafka_fixture import kafka_broker
+from tests.support.servers.migrated_store import write_migrated
 from tests.support.servers.postgres_fixture import postgres_server, postgres_url
 from tests.support.servers.skips import pytest_runtest_makereport
 
 __all__ = ["kafka_broker", "postgres_server", "postgres_url", "pytest_runtest_makereport"]
 
 Item = TypeVar("Item")
+_serial = itertools.count()
 
 # No example has a time limit: 200 ms are a pause of a busy machine, not a fault of ours. The rest
 # is as hypothesis has it: with CI set the same examples each time, elsewhere others.
@@ -66,18 +69,32 @@ def spread(items: Sequence[Item], waits: Callable[[Item], bool]) -> list[Item]:
 
 @pytest.fixture(scope="session")
 def migrated_sqlite(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A store file with the schema in it: migrating once is 0.3 s, copying it is nothing."""
+    """An empty store file with the schema in it, to copy."""
     path = tmp_path_factory.mktemp("store") / "state.db"
-    SqlStore.open(f"sqlite:///{path}").close()
+    write_migrated(path)
     return path
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres_server: PostgresServer) -> str:
-    """URL of a migrated database; migrating takes 1 s, emptying its tables a few ms."""
-    url = postgres_server.create_database(f"migrated_{os.getpid()}")
-    SqlStore.open(url).close()
-    return url
+def postgres_template(postgres_server: PostgresServer) -> str:
+    """Name of a migrated database that nobody connects to: migrating takes 1 s, a copy 0.1 s."""
+    name = f"template_{os.getpid()}"
+    SqlStore.open(postgres_server.create_database(name)).close()
+    return name
+
+
+@pytest.fixture(scope="session")
+def migrated_postgres(postgres_server: PostgresServer, postgres_template: str) -> str:
+    """URL of the database that `store_url` uses; emptying its tables takes a few ms."""
+    return postgres_server.create_database(f"migrated_{os.getpid()}", like=postgres_template)
+
+
+@pytest.fixture
+def own_postgres_url(postgres_server: PostgresServer, postgres_template: str) -> Iterator[str]:
+    """URL of an empty database with the schema, of this test only."""
+    name = f"own_{os.getpid()}_{next(_serial)}"
+    yield postgres_server.create_database(name, like=postgres_template)
+    postgres_server.drop_database(name)
 
 
 @pytest.fixture
@@ -91,8 +108,9 @@ def migrated_postgres_url(migrated_postgres: str) -> Iterator[str]:
         )
         connection.execute(
             """DO $$ DECLARE t text; BEGIN
-            FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = current_schema()
-                AND tablename NOT IN ('alembic_version', 'revisions', 'cell_changes_floor')
+            FOR t IN SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace
+                AND relkind = 'r' AND pg_relation_size(oid) > 0 -- written to since it was made
+                AND relname NOT IN ('alembic_version', 'revisions', 'cell_changes_floor')
             LOOP EXECUTE format('DELETE FROM %I', t); END LOOP; END $$"""
         )
         connection.execute("UPDATE cell_changes_floor SET floor = -1")

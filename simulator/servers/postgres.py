@@ -94,9 +94,10 @@ class PostgresServer:
         """Start again after `pause`, at the same URL."""
         self._server.ensure_postgres_running()
 
-    def create_database(self, name: str) -> str:
-        """Create an empty database (about 20 ms) and return its URL."""
-        self._server.psql(f'create database "{name}";')
+    def create_database(self, name: str, *, like: str = "template1") -> str:
+        """Create a database (about 20 ms), empty or a copy of `like`, to which nobody may be
+        connected. Returns its URL."""
+        self._server.psql(f'create database "{name}" template "{like}";')
         return self.database_url(name)
 
     def drop_database(self, name: str) -> None:

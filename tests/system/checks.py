@@ -24,6 +24,7 @@ from stream.record import TOPICS, Entry
 from stream.store.contract import Cells, Entities
 from stream.store.sql.store import SqlStore
 from tests.aggregates.rfm import test_rfm_fold as rfm
+from tests.support.servers.migrated_store import write_migrated
 from tests.system.harness import ACCESS_TOKEN, API_TOKEN, PIXEL, SECRET, SHOP, Sent, System
 
 PRIVATE = re.compile(rb'"(?:email|contact_email|phone|address1|last_name)" ?: ?"([^"]{6,})"')
@@ -100,7 +101,7 @@ def assert_is_a_fold_of(
     then see one tick at one time, since serve's next one may still be a second away.
     """
     path.unlink(missing_ok=True)
-    fresh = SqlStore.open(f"sqlite:///{path}")
+    fresh = SqlStore.open(write_migrated(path))
     try:
         now_ms = time.time_ns() // 1_000_000
         processors = [PROCESSORS[name](settings) for name in running(settings)]

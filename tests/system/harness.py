@@ -40,6 +40,7 @@ from stream.log.contract import Log
 from stream.log.spool import read_state
 from stream.record import TOPICS
 from stream.store.sql.store import SqlStore
+from tests.support.servers.migrated_store import write_migrated
 from tests.system.serve_process import PATIENCE_S, Serve
 
 SHOP = "example.myshopify.com"
@@ -94,10 +95,12 @@ class System:
         other_shops: Sequence[str] = (),
         destinations: Mapping[str, Mapping[str, str | bool]] | None = None,
         environment: Mapping[str, str] | None = None,
+        migrated: bool = True,
     ) -> None:
         """`log_url` and `store_url` default to SQLite files in `folder`. `script` is Meta's mood
         (`graph_replies.Weather(...).script()`). `shop` adds to the shop's settings (names of
-        orderwire.toml), `destinations` are its accounts by name, `environment` adds to serve's."""
+        orderwire.toml), `destinations` are its accounts by name, `environment` adds to serve's.
+        Without `migrated` the first `serve` makes its SQLite store and the schema itself."""
         self.folder, self.roles = folder, tuple(roles)
         folder.mkdir(parents=True, exist_ok=True)
         self.now = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=30)
@@ -117,6 +120,8 @@ class System:
             "ORDERWIRE_CONFIG": str(folder / "orderwire.toml"),
             **(environment or {}),
         }
+        if migrated and store_url is None:
+            write_migrated(folder / "state.db")
         self._output = folder / "serve.log"
         self._session: aiohttp.ClientSession | None = None
         self.serve: Serve | None = None

@@ -33,6 +33,7 @@ from tests.aggregates.rfm.test_rfm_fold import (
 )
 from tests.aggregates.rfm.test_scores import agrees
 from tests.support.oracles.oracle_rfm import Order, rfm_of
+from tests.support.servers.migrated_store import write_migrated
 from tests.support.shopify.golden import CALIBRATION_ENDS, CDNOW_MASTER, cdnow_orders, rfm_figures
 from tests.support.shops.folding import rfm_orders
 from tests.system.checks import cell_rows
@@ -114,7 +115,7 @@ def scores(store: SqlStore, today: int) -> RfmScores:
 async def test_cdnow_sent_as_webhooks_gives_the_published_numbers(tmp_path: Path) -> None:
     orders = list(enumerate(cdnow_orders(CDNOW_MASTER)))
     expected = rfm_figures()["1997-09-30"]
-    store = SqlStore.open(f"sqlite:///{tmp_path / 'state.db'}")
+    store = SqlStore.open(write_migrated(tmp_path / "state.db"))
     log = await SqliteLog.open(tmp_path / "log.db")
     random = Random(1997)
     try:

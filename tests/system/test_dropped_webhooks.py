@@ -118,11 +118,11 @@ async def test_on_sqlite_dropped_orders_are_named_and_sent_once(tmp_path: Path) 
 
 
 async def test_on_kafka_and_postgresql_dropped_orders_are_named_and_sent_once(
-    tmp_path: Path, kafka_broker: KafkaBroker, postgres_url: str
+    tmp_path: Path, kafka_broker: KafkaBroker, own_postgres_url: str
 ) -> None:
     books = Books(shop(SHOP, str(ZONE)))
     async with (
         AdminStandIn(books, **LOTS) as admin,
-        system_on(tmp_path, kafka_broker, postgres_url, shop=connection(admin)) as system,
+        system_on(tmp_path, kafka_broker, own_postgres_url, shop=connection(admin)) as system,
     ):
         await dropped_and_found(system, books)

@@ -39,7 +39,7 @@ async def test_twenty_kills_at_random_moments_under_load_lose_nothing_and_count_
 ) -> None:
     random = Random(20_261_123)
     weather = Faults(seed=3, transient=0.03, ambiguous=0.05, resets=0.03)
-    async with System(tmp_path, script=weather.script()) as system:
+    async with System(tmp_path, script=weather.script(), migrated=False) as system:
         await system.start()
         load = Load(system, rate=120)
         for kill in range(20):
@@ -181,7 +181,7 @@ async def test_roles_that_keep_dying_never_take_the_receiver_with_them_and_are_b
     tmp_path: Path,
 ) -> None:
     (tmp_path / "state.db").write_bytes(b"not a database" * 1_000)
-    async with System(tmp_path) as system:
+    async with System(tmp_path, migrated=False) as system:
         await system.start()
         deliveries = traffic(system)
         first = await system.send(islice(deliveries, 50))
@@ -218,7 +218,7 @@ async def test_a_second_serve_by_mistake_ends_with_78_while_the_first_goes_on(
 
 
 async def test_a_taken_port_ends_serve_before_anything_is_opened(tmp_path: Path) -> None:
-    async with System(tmp_path) as system:
+    async with System(tmp_path, migrated=False) as system:
         host, port = system.receiver_url.removeprefix("http://").split(":")
         with socket.create_server((host, int(port))):
             assert await system.launch(roles=["receive"]).ended() == 78

@@ -101,9 +101,9 @@ async def test_on_a_quiet_day_everything_arrives_and_is_counted_once(
 
 
 async def test_a_broker_killed_and_restarted_twice_under_load_costs_nothing(
-    tmp_path: Path, kafka_broker: KafkaBroker, postgres_url: str
+    tmp_path: Path, kafka_broker: KafkaBroker, own_postgres_url: str
 ) -> None:
-    async with system_on(tmp_path, kafka_broker, postgres_url) as system:
+    async with system_on(tmp_path, kafka_broker, own_postgres_url) as system:
         await system.start()
         async with Load(system, rate=120, connections=ONE_SENDER_EACH) as load:
             for _ in range(2):
@@ -119,9 +119,9 @@ async def test_a_broker_killed_and_restarted_twice_under_load_costs_nothing(
 
 
 async def test_a_broker_gone_for_20_s_is_bridged_by_the_spool(
-    tmp_path: Path, kafka_broker: KafkaBroker, postgres_url: str
+    tmp_path: Path, kafka_broker: KafkaBroker, own_postgres_url: str
 ) -> None:
-    async with system_on(tmp_path, kafka_broker, postgres_url) as system:
+    async with system_on(tmp_path, kafka_broker, own_postgres_url) as system:
         await system.start()
         async with Load(system, rate=100, connections=ONE_SENDER_EACH) as load:
             await asyncio.sleep(1)
@@ -142,9 +142,12 @@ async def test_a_broker_gone_for_20_s_is_bridged_by_the_spool(
 
 
 async def test_a_database_restarted_twice_loses_no_effect_and_repeats_none(
-    tmp_path: Path, kafka_broker: KafkaBroker, postgres_server: PostgresServer, postgres_url: str
+    tmp_path: Path,
+    kafka_broker: KafkaBroker,
+    postgres_server: PostgresServer,
+    own_postgres_url: str,
 ) -> None:
-    async with system_on(tmp_path, kafka_broker, postgres_url) as system:
+    async with system_on(tmp_path, kafka_broker, own_postgres_url) as system:
         await system.start()
         async with Load(system, rate=150) as load:
             for crash in (False, True):
@@ -159,14 +162,14 @@ async def test_a_database_restarted_twice_loses_no_effect_and_repeats_none(
 
 
 async def test_processors_killed_ten_times_while_they_become_three_and_one_again_leave_no_trace(
-    tmp_path: Path, kafka_broker: KafkaBroker, postgres_url: str
+    tmp_path: Path, kafka_broker: KafkaBroker, own_postgres_url: str
 ) -> None:
     random = Random(41)
     victims = [0, 1, 2] * 3 + [
         0
     ]  # a supervisor gives up on a role that dies six times within a minute
     random.shuffle(victims)
-    async with system_on(tmp_path, kafka_broker, postgres_url) as system:
+    async with system_on(tmp_path, kafka_broker, own_postgres_url) as system:
         await system.start(roles=["receive"])
         processors = [system.also("process")]
         async with Load(system, rate=120) as load:
@@ -189,9 +192,9 @@ async def test_processors_killed_ten_times_while_they_become_three_and_one_again
 
 
 async def test_a_processor_paused_past_its_session_comes_back_as_a_zombie_and_is_fenced(
-    tmp_path: Path, kafka_broker: KafkaBroker, postgres_url: str
+    tmp_path: Path, kafka_broker: KafkaBroker, own_postgres_url: str
 ) -> None:
-    async with system_on(tmp_path, kafka_broker, postgres_url) as system:
+    async with system_on(tmp_path, kafka_broker, own_postgres_url) as system:
         await system.start(roles=["receive"])
         zombie, heir = system.also("process"), system.also("process")
         async with Load(system, rate=150) as load:
@@ -239,11 +242,14 @@ async def test_a_processor_paused_past_its_session_comes_back_as_a_zombie_and_is
 
 
 async def test_two_receivers_three_processors_and_two_query_servers_make_the_totals_of_one_each(
-    tmp_path: Path, kafka_broker: KafkaBroker, postgres_server: PostgresServer, postgres_url: str
+    tmp_path: Path,
+    kafka_broker: KafkaBroker,
+    postgres_server: PostgresServer,
+    own_postgres_url: str,
 ) -> None:
     another_url = postgres_server.create_database(f"another_{uuid.uuid4().hex[:8]}")
     async with (
-        system_on(tmp_path / "many", kafka_broker, postgres_url) as many,
+        system_on(tmp_path / "many", kafka_broker, own_postgres_url) as many,
         system_on(tmp_path / "one", kafka_broker, another_url) as one,
     ):
         await many.start(roles=["receive", "process", "query"])

@@ -75,10 +75,10 @@ async def test_a_shop_is_added_and_one_removed_while_orders_of_another_arrive(
 
 @pytest.mark.timeout(900)
 async def test_a_shop_is_added_and_one_removed_on_kafka_and_postgresql_too(
-    tmp_path: Path, kafka_broker: KafkaBroker, postgres_url: str
+    tmp_path: Path, kafka_broker: KafkaBroker, own_postgres_url: str
 ) -> None:
     await come_and_go(
-        system_on(tmp_path, kafka_broker, postgres_url, roles=ROLES, other_shops=[LEAVING])
+        system_on(tmp_path, kafka_broker, own_postgres_url, roles=ROLES, other_shops=[LEAVING])
     )
 
 

@@ -203,14 +203,14 @@ async def test_a_shop_that_sends_nothing_but_trouble_holds_up_no_other_shop(
 
 @pytest.mark.timeout(900)
 async def test_nor_does_it_on_kafka_and_postgresql(
-    tmp_path: Path, kafka_broker: KafkaBroker, postgres_url: str
+    tmp_path: Path, kafka_broker: KafkaBroker, own_postgres_url: str
 ) -> None:
     system = System(
         tmp_path,
         roles=ROLES,
         other_shops=[NOISY],
         log_url=f"kafka://{kafka_broker.bootstrap}",
-        store_url=postgres_url,
+        store_url=own_postgres_url,
         environment={
             "ORDERWIRE_KAFKA_TOPIC_PREFIX": f"{uuid.uuid4().hex[:8]}-",
             "ORDERWIRE_KAFKA_PARTITIONS": "3",

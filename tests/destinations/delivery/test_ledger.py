@@ -77,8 +77,10 @@ def test_what_one_sender_claims_no_other_gets(store: SqlStore) -> None:
     assert_cells_are_the_sum_over_rows(store)
 
 
-def test_two_senders_claiming_at_the_same_moment_share_the_rows(postgres_url: str) -> None:
-    store = SqlStore.open(postgres_url)
+def test_two_senders_claiming_at_the_same_moment_share_the_rows(
+    migrated_postgres_url: str,
+) -> None:
+    store = SqlStore.open(migrated_postgres_url)
     fold(store, *(seen(order_id=number) for number in range(1, 8)))
     with store.begin() as one, store.begin() as other:
         first = claim(one, store.dialect, SHOP, ACCOUNT, "a", NOW_MS, 60_000, 4)

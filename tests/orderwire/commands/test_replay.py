@@ -29,6 +29,7 @@ from stream.metrics import ProcessorMetrics
 from stream.record import Entry, Record
 from stream.store.contract import Transaction
 from stream.store.sql.store import SqlStore
+from tests.support.servers.migrated_store import write_migrated
 from tests.support.shopify import twin_orders
 from tests.support.shops.shop_world import (
     NOW_MS,
@@ -91,7 +92,7 @@ async def test_what_a_bad_deploy_parked_comes_back_and_the_aggregates_are_as_if_
 
     whole = await SqliteLog.open(tmp_path / "whole.db")
     await whole.append(answer)
-    fresh = SqlStore.open(f"sqlite:///{tmp_path / 'fresh.db'}")
+    fresh = SqlStore.open(write_migrated(tmp_path / "fresh.db"))
     await fold_all(shop_settings, whole, fresh)
     await whole.close()
     assert everything(store, aggregates=True) == everything(fresh, aggregates=True)

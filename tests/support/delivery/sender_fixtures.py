@@ -1,6 +1,5 @@
 """Fixtures of the tests of the CAPI sender, for `pytest_plugins`."""
 
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,14 +9,14 @@ import pytest
 from destinations.delivery.transport import client_session
 from stream.store.sql.store import SqlStore
 from tests.support.delivery.sender_bench import Bench
+from tests.support.servers.migrated_store import write_migrated
 
 
 @pytest.fixture
-def quick_store(migrated_sqlite: Path, tmp_path: Path) -> Iterator[SqlStore]:
+def quick_store(tmp_path: Path) -> Iterator[SqlStore]:
     """SQLite only: what the databases do differently is in test_capi_outbox, and the long script at
     the end runs on both."""
-    shutil.copy(migrated_sqlite, tmp_path / "quick.db")
-    opened = SqlStore.open(f"sqlite:///{tmp_path / 'quick.db'}")
+    opened = SqlStore.open(write_migrated(tmp_path / "quick.db"))
     yield opened
     opened.close()
 

@@ -34,6 +34,7 @@ from tests.support.delivery.outbox import (
     later,
     rows,
 )
+from tests.support.servers.migrated_store import write_migrated
 
 DELIVERIES = st.lists(
     st.tuples(
@@ -51,7 +52,7 @@ DELIVERIES = st.lists(
 
 @pytest.fixture(scope="module")
 def one_store(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    opened = SqlStore.open(f"sqlite:///{tmp_path_factory.mktemp('outbox') / 'state.db'}")
+    opened = SqlStore.open(write_migrated(tmp_path_factory.mktemp("outbox") / "state.db"))
     yield opened
     opened.close()
 

@@ -20,6 +20,7 @@ from stream.log.kafka.settings import KafkaSettings
 from stream.log.sqlite.log import SqliteLog
 from stream.record import TOPICS, Record
 from stream.store.sql.store import SqlStore
+from tests.support.servers.migrated_store import write_migrated
 from tests.support.shops.shop_world import (
     NOW_MS,
     SHOP,
@@ -57,7 +58,7 @@ async def test_another_log_takes_over_in_the_middle_and_the_aggregates_are_those
 
     whole = await SqliteLog.open(tmp_path / "whole.db")
     await whole.append(records(sent))
-    fresh = SqlStore.open(f"sqlite:///{tmp_path / 'fresh.db'}")
+    fresh = SqlStore.open(write_migrated(tmp_path / "fresh.db"))
     await fold_all(shop_settings, whole, fresh)
     await whole.close()
     assert everything(other, aggregates=True) == everything(fresh, aggregates=True)

@@ -23,6 +23,7 @@ from simulator.admin.stand_in import AdminCall, AdminStandIn
 from simulator.servers.stand_in import ScriptedReply
 from stream.record import Record
 from stream.store.sql.store import SqlStore
+from tests.support.servers.migrated_store import write_migrated
 from tests.support.shopify.admin_shop import NOW, SHOP, books
 
 NOW_S = NOW.timestamp()
@@ -68,7 +69,7 @@ class World:
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
-    store = SqlStore.open(f"sqlite:///{tmp_path / 'state.db'}")
+    store = SqlStore.open(write_migrated(tmp_path / "state.db"))
     yield World(store)
     store.close()
 
