@@ -108,8 +108,9 @@ def migrated_postgres_url(migrated_postgres: str) -> Iterator[str]:
         )
         connection.execute(
             """DO $$ DECLARE t text; BEGIN
-            FOR t IN SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace
-                AND relkind = 'r' AND pg_relation_size(oid) > 0 -- written to since it was made
+            FOR t IN SELECT relname FROM pg_class
+                WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
+                AND pg_relation_size(oid) > 0 -- written to since it was made
                 AND relname NOT IN ('alembic_version', 'revisions', 'cell_changes_floor')
             LOOP EXECUTE format('DELETE FROM %I', t); END LOOP; END $$"""
         )

@@ -415,19 +415,16 @@ def _chance(done: Any, left: Any, risk: Any) -> list[list[float]]:
     ]
     pool_left = [left[:, j].sum() / weights[j] for j in range(12)]
     chances = []
+    age = (np.arange(2016) + 0.5) / 6
     for s in range(6):
         ordered = [(done[s, j] + 50 * pool[j]) / (risk[s, j] + 50) for j in range(12)]
         others = [(left[s, j] + 50 * pool_left[j]) / (risk[s, j] + 50) for j in range(12)]
-        ahead = []
-        for bucket in range(2016):
-            age = (bucket + 0.5) / 6
-            p, idle = 0.0, 1.0
-            for j in range(12):
-                until = min(EDGES_H[j + 1], 168)
-                share = max(0.0, until - max(EDGES_H[j], age)) / (EDGES_H[j + 1] - EDGES_H[j])
-                ends = 1 - (1 - min(ordered[j] + others[j], 1 - 1e-12)) ** share
-                p += idle * ends * ordered[j] / (ordered[j] + others[j])
-                idle *= 1 - ends
-            ahead.append(p)
-        chances.append(ahead)
+        idle, ahead = np.ones(2016), np.zeros(2016)
+        for j in range(12):
+            until, width = min(EDGES_H[j + 1], 168), EDGES_H[j + 1] - EDGES_H[j]
+            share = np.maximum(0.0, until - np.maximum(EDGES_H[j], age)) / width
+            ends = 1 - (1 - min(ordered[j] + others[j], 1 - 1e-12)) ** share
+            ahead += idle * ends * ordered[j] / (ordered[j] + others[j])
+            idle *= 1 - ends
+        chances.append(ahead.tolist())
     return chances
