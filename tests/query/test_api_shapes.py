@@ -2,12 +2,10 @@
 
 import json
 import re
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 from aiohttp import hdrs
 
@@ -15,34 +13,24 @@ from destinations.delivery.answer import ShownAccount
 from destinations.delivery.ledger import register
 from destinations.registry import KINDS
 from query.api_settings import ShopAnswerSettings
-from query.endpoints.table import ROUTES
 from stream.log.sqlite.log import SqliteLog
 from stream.record import Record
-from stream.store.contract import Move, StoreUnavailable
+from stream.store.contract import Move
 from stream.store.sql.store import SqlStore
 from stream.times import day_text
-from tests.support.api.api_client import NOW_MS, SETTINGS, TODAY, Api, fold, serving
+from tests.support.api.api_client import NOW_MS, ON_ONE_STORE, SETTINGS, TODAY, Api, fold, serving
 from tests.support.api.api_shop import fill
 from tests.support.delivery import capi_orders
 from tests.support.shopify.orders import SHOP, order
 
 Json = dict[str, Any]
 EXAMPLES = (Path(__file__).parents[2] / "docs/api.md").read_text()
-ON_ONE_STORE = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     hdrs.CACHE_CONTROL: "no-store",
 }
-
-
-@pytest.fixture
-async def api(store: SqlStore, log: SqliteLog) -> AsyncIterator[Api]:
-    """A shop with customers, a cart, a campaign, and an order on its way to Meta."""
-    fill(store)
-    async with serving(store, log) as running:
-        yield running
 
 
 def example_of(heading: str) -> Json:
@@ -239,61 +227,6 @@ async def test_a_shop_without_a_pixel_says_what_to_set(store: SqlStore, log: Sql
 
 @ON_ONE_STORE
 @pytest.mark.parametrize(
-    ("path", "status", "kind"),
-    [
-        ("/v1/rfm?shop=nobody.myshopify.com", 404, "unknown-shop"),
-        ("/v1/rfm?colour=blue", 400, "bad-parameter"),
-        ("/v1/rfm/customers?sort=luck", 400, "bad-parameter"),
-        ("/v1/rfm/customers?segment=CHAMPIONS", 400, "bad-parameter"),
-        ("/v1/rfm/customers?limit=0", 400, "bad-parameter"),
-        ("/v1/rfm/customers?limit=1&limit=2", 400, "bad-parameter"),
-        ("/v1/rfm/customers?format=csv&cursor=x", 400, "bad-parameter"),
-        ("/v1/rfm/customers/nobody", 404, "not-found"),
-        ("/v1/carts/open?cursor=x", 400, "bad-parameter"),
-        ("/v1/carts/open?state=lost", 400, "bad-parameter"),
-        ("/v1/budget?days=1", 400, "bad-parameter"),
-        ("/v1/capi/orders/999", 404, "not-found"),
-        ("/v1/capi?pixel=999", 404, "not-found"),
-        ("/v1/destinations/nobody", 404, "not-found"),
-        ("/v1/destinations/meta/orders/999", 404, "not-found"),
-        ("/v1/nothing", 404, "not-found"),
-    ],
-)
-async def test_what_cannot_be_answered_is_a_problem_with_a_next_step(
-    api: Api, path: str, status: int, kind: str
-) -> None:
-    problem = await api.answer(path, status=status)
-    assert (problem["status"], problem["type"]) == (status, f"/docs#{kind}")
-    assert problem["title"]
-    assert problem["detail"]
-    assert problem["next_step"]
-    if kind == "bad-parameter":
-        assert problem["parameter"] in path
-        assert problem["allowed"] or "colour" in path
-
-
-@ON_ONE_STORE
-async def test_a_problem_names_the_values_allowed(api: Api) -> None:
-    problem = await api.answer("/v1/rfm/customers?sort=luck", status=400)
-    assert (problem["parameter"], problem["allowed"]) == (
-        "sort",
-        ["recency", "frequency", "monetary"],
-    )
-
-
-@ON_ONE_STORE
-async def test_other_methods_are_refused_with_those_allowed(api: Api) -> None:
-    for method, path, allowed in (
-        ("DELETE", "/v1/rfm", "GET, HEAD"),
-        ("GET", "/v1/capi/retry", "POST"),
-        ("HEAD", "/v1/capi/retry", "POST"),
-    ):
-        async with api.client.request(method, path) as response:
-            assert (response.status, response.headers[hdrs.ALLOW]) == (405, allowed)
-
-
-@ON_ONE_STORE
-@pytest.mark.parametrize(
     "path",
     [
         "/v1/rfm",
@@ -323,44 +256,6 @@ async def test_head_answers_as_get_without_the_body(api: Api, path: str) -> None
 
 
 @ON_ONE_STORE
-@pytest.mark.parametrize("days", ["--30", "-", "3-0", "1e2", "٣٠", "9" * 30, "", "6", "367"])
-async def test_what_is_no_whole_number_in_range_gets_the_range(api: Api, days: str) -> None:
-    problem = await api.answer("/v1/budget", {"days": days}, status=400)
-    assert (problem["detail"], problem["allowed"]) == (
-        "days is not a whole number from 7 to 366",
-        "7 to 366",
-    )
-
-
-@ON_ONE_STORE
-@pytest.mark.parametrize(
-    ("path", "step"),
-    [
-        ("/v1/budget", "leave colour out; there are: days"),
-        ("/v1/rfm", "leave colour out: this path takes none of its own"),
-    ],
-)
-async def test_an_unknown_parameter_is_refused(api: Api, path: str, step: str) -> None:
-    assert (await api.answer(path, {"colour": "blue"}, status=400))["next_step"] == step
-
-
-@ON_ONE_STORE
-async def test_one_shop_goes_without_saying_and_of_several_one_is_named(
-    store: SqlStore, log: SqliteLog
-) -> None:
-    two = dict.fromkeys((SHOP, "other.myshopify.com"), SETTINGS.shops[SHOP])
-    async with serving(store, log, shops=two) as api:
-        problem = await api.answer("/v1/rfm", status=400)
-        assert problem["allowed"] == sorted(two)
-        assert (await api.answer("/v1/rfm", {"shop": "OTHER.myshopify.com"}))[
-            "shop"
-        ] == "other.myshopify.com"
-        assert (await api.answer("/v1/status"))["shop"] is None
-    async with serving(store, log, shops={}) as api:
-        assert "SHOPIFY_SHOP" in (await api.answer("/v1/rfm", status=404))["next_step"]
-
-
-@ON_ONE_STORE
 async def test_every_answer_carries_the_headers_that_protect_it(api: Api) -> None:
     for path in (
         "/v1/rfm",
@@ -373,92 +268,6 @@ async def test_every_answer_carries_the_headers_that_protect_it(api: Api) -> Non
         async with api.client.get(path) as response:
             assert {name: response.headers[name] for name in HEADERS} == HEADERS
             assert response.headers["Content-Security-Policy"].startswith("default-src 'none'")
-
-
-@ON_ONE_STORE
-async def test_a_store_that_is_away_is_a_503_to_try_again(log: SqliteLog, store: SqlStore) -> None:
-    class Away:
-        dialect = store.dialect
-        begin = store.begin
-
-        def snapshot(self) -> Any:
-            raise StoreUnavailable("gone: password=hush")
-
-        def close(self) -> None: ...
-
-    async with serving(Away(), log) as api:
-        for path in ("/v1/rfm", "/v1/carts", "/v1/status"):
-            problem = await api.answer(path, status=503)
-            assert "hush" not in str(problem)
-        assert (await api.answer("/readyz", status=503))["reasons"][
-            0
-        ] == "the store does not answer"
-
-
-@ON_ONE_STORE
-async def test_the_openapi_document_shows_every_route_and_every_field(api: Api) -> None:
-    async with api.client.get("/openapi.json") as response:
-        document = await response.json()
-    assert document["openapi"].startswith("3.1")
-    assert {
-        (method.upper(), path)
-        for path, operations in document["paths"].items()
-        for method in operations
-    } == {(route.method, route.path) for route in ROUTES}
-    names = [
-        operation["operationId"]
-        for operations in document["paths"].values()
-        for operation in operations.values()
-    ]
-    assert len(set(names)) == len(names)
-    resolver = {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "components": document["components"],
-    }
-    for path in (
-        "/v1/rfm",
-        "/v1/rfm/customers",
-        "/v1/carts",
-        "/v1/carts/open",
-        "/v1/budget",
-        "/v1/capi",
-        "/v1/destinations",
-        "/v1/status",
-    ):
-        schema = document["paths"][path]["get"]["responses"]["200"]["content"]["application/json"][
-            "schema"
-        ]
-        jsonschema.validate(await api.answer(path), resolver | schema)
-    jsonschema.validate(
-        await api.answer("/v1/nothing", status=404),
-        resolver | document["components"]["schemas"]["ProblemDocument"],
-    )
-
-
-@ON_ONE_STORE
-async def test_every_member_of_a_typed_answer_has_a_sentence_and_an_example_that_fits(
-    api: Api,
-) -> None:
-    async with api.client.get("/openapi.json") as response:
-        components = (await response.json())["components"]
-    for name, schema in components["schemas"].items():
-        assert schema["description"], name
-        for member, part in schema["properties"].items():
-            assert re.fullmatch(r"[A-Z0-9`].*\.", part["description"]), f"{name}.{member}"
-            (example,) = part["examples"]
-            jsonschema.validate(example, {"components": components} | part)
-
-
-@ON_ONE_STORE
-async def test_the_docs_need_no_script_and_no_other_host(api: Api) -> None:
-    async with api.client.get("/docs") as response:
-        assert response.content_type == "text/html"
-        html = await response.text()
-        policy = response.headers["Content-Security-Policy"]
-    assert "<script" not in html
-    assert "://" not in html.replace("https://example.myshopify.com", "")  # an example, no link
-    assert "script-src" not in policy
-    assert "/v1/rfm" in html
 
 
 @ON_ONE_STORE

@@ -23,8 +23,8 @@ from stream.log.contract import Log
 from stream.record import TOPICS, Entry
 from stream.store.contract import Cells, Entities
 from stream.store.sql.store import SqlStore
-from tests.aggregates.rfm import test_rfm_fold as rfm
 from tests.support.servers.migrated_store import write_migrated
+from tests.support.shops import rfm_store as rfm
 from tests.system.harness import ACCESS_TOKEN, API_TOKEN, PIXEL, SECRET, SHOP, Sent, System
 
 PRIVATE = re.compile(rb'"(?:email|contact_email|phone|address1|last_name)" ?: ?"([^"]{6,})"')

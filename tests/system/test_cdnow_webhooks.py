@@ -28,14 +28,14 @@ from stream.log.sqlite.log import SqliteLog
 from stream.metrics import ProcessorMetrics
 from stream.record import Record
 from stream.store.sql.store import SqlStore
-from tests.aggregates.rfm.test_rfm_fold import (
-    assert_cells_are_the_sum_of_customers_and_customers_of_orders,
-)
 from tests.aggregates.rfm.test_scores import agrees
 from tests.support.oracles.oracle_rfm import Order, rfm_of
 from tests.support.servers.migrated_store import write_migrated
 from tests.support.shopify.golden import CALIBRATION_ENDS, CDNOW_MASTER, cdnow_orders, rfm_figures
 from tests.support.shops.folding import rfm_orders
+from tests.support.shops.rfm_store import (
+    assert_cells_are_the_sum_of_customers_and_customers_of_orders,
+)
 from tests.system.checks import cell_rows
 
 SHOP = "cdnow.myshopify.com"

@@ -6,7 +6,7 @@ import pytest
 
 from aggregates.budget.answer.overview import BudgetSettings, budget
 from stream.store.sql.store import SqlStore
-from tests.support.oracles.oracle_budget import Cost, Sale, amount
+from tests.support.oracles.budget_truth import Cost, Sale, amount
 from tests.support.shops.budget_shop import (
     HALF,
     SHOP,

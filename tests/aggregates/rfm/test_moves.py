@@ -13,9 +13,9 @@ from aggregates.rfm.fold.money_bins import bin_edge
 from processors.engine.projection import rows
 from processors.shopify.orders import Order
 from stream.store.sql.store import SqlStore
-from tests.aggregates.rfm.test_rfm_fold import empty, fold, ticked
 from tests.support.shopify.orders import DAY0, SHOP, order
 from tests.support.shops.folding import rfm_orders
+from tests.support.shops.rfm_store import empty, fold, ticked
 
 TODAY, WINDOW = DAY0 + 120, 60
 SETTINGS = RfmSettings(window_days=WINDOW)

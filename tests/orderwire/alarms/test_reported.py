@@ -36,8 +36,8 @@ from tests.orderwire.alarms.deployment import (
     Deployment,
     deployment,
 )
-from tests.stream.log.test_spool import Outage
 from tests.support.delivery import capi_orders
+from tests.support.servers.outage import Outage
 
 
 class Fault(NamedTuple):

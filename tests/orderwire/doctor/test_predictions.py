@@ -6,9 +6,9 @@ from orderwire.doctor import Line
 from orderwire.doctor.predictions import predicted_ltv_lines
 from orderwire.settings.program import Settings
 from stream.store.sql.store import SqlStore
-from tests.aggregates.rfm.test_rfm_fold import fold
 from tests.support.shopify.orders import DAY0, SHOP, order
 from tests.support.shops.first_order_shop import all_orders, simulated_shop
+from tests.support.shops.rfm_store import fold
 
 ON_ONE_STORE = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client import CollectorRegistry
@@ -25,6 +26,8 @@ from tests.support.shopify.orders import DAY0, SHOP
 from tests.support.shops.folding import rfm_orders
 
 Json = dict[str, Any]
+ON_ONE_STORE = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+"""For what no database can change."""
 TODAY = DAY0 + 31
 NOW_MS = TODAY * 86_400_000 + 12 * 3_600_000
 META = ShownAccount(SHOP, "meta", KINDS["meta"], "1234567890", 7 * 86_400)

@@ -6,15 +6,18 @@ from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any
 
+import pytest
 from msgspec import to_builtins
 
 from aggregates.budget.advice.kelly import Caution
 from aggregates.budget.answer.overview import BudgetSettings, budget
 from stream.record import Entry, Record
 from stream.store.sql.store import SqlStore
-from tests.support.oracles.oracle_budget import DIGITS, Cost, Merchant, Sale
+from tests.support.oracles.budget_truth import DIGITS, Cost, Merchant, Sale
 from tests.support.shops.folding import budget_orders, budget_spend
 
+on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+"""For what no database can change."""
 SHOP = "a.myshopify.com"
 TODAY = 20_779
 

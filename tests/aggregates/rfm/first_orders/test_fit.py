@@ -14,7 +14,6 @@ from aggregates.rfm.first_orders.sample import PlacedOrder, SampledCustomer, cus
 from aggregates.rfm.first_orders.validation import rank_correlation
 from processors.shopify.orders import Order, Refund
 from stream.store.sql.store import SqlStore
-from tests.aggregates.rfm.test_rfm_fold import fold
 from tests.support.shopify.orders import DAY0, SHOP
 from tests.support.shops.first_order_shop import (
     GERMAN,
@@ -25,6 +24,7 @@ from tests.support.shops.first_order_shop import (
     answer,
     simulated_shop,
 )
+from tests.support.shops.rfm_store import fold
 
 DAY = DAY0 + 300
 

@@ -11,9 +11,9 @@ from orderwire.serve.shops.predicted_ltv import AGAIN_S, LtvPredictor
 from processors.shopify.orders import Order
 from processors.shopify.raw_order import read_order
 from stream.store.sql.store import SqlStore
-from tests.aggregates.rfm.test_rfm_fold import fold, ticked
 from tests.support.shopify.orders import DAY0, SHOP, order
 from tests.support.shops.first_order_shop import HORIZON_DAYS, all_orders, simulated_shop
+from tests.support.shops.rfm_store import fold, ticked
 
 ON_ONE_STORE = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 SETTINGS = {SHOP: RfmSettings(horizon_days=HORIZON_DAYS)}

@@ -7,7 +7,7 @@ import pytest
 
 from stream.record import Entry
 from stream.store.sql.store import SqlStore
-from tests.support.oracles.oracle_budget import Cost, amount
+from tests.support.oracles.budget_truth import Cost, amount
 from tests.support.shops.budget_shop import HALF, TODAY, ask, fold, only, report, selling, spending
 
 pytestmark = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)

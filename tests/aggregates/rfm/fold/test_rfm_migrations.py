@@ -7,9 +7,9 @@ import pytest
 from aggregates.rfm.fold.customer import BTYD_CELLS, RFM_CELLS
 from stream.store.sql.store import SqlStore
 from tests.aggregates.rfm.test_rfm_answer import events, simulated
-from tests.aggregates.rfm.test_rfm_fold import nonzero
 from tests.support.api.api_client import TODAY, fold
 from tests.support.shops.folding import rfm_orders
+from tests.support.shops.rfm_store import nonzero
 
 purchase_days = import_module("stream.store.migrations.versions.0014_rfm_purchase_days")
 newcomers = import_module("stream.store.migrations.versions.0032_rfm_newcomers")

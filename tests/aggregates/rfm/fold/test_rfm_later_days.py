@@ -14,17 +14,17 @@ from aggregates.rfm.answer.churn import Churn, churn
 from aggregates.rfm.answer.scores import RfmScores, rfm
 from aggregates.rfm.fold.customer import LAST_DAY_CELLS, RFM_CELLS
 from stream.store.sql.store import SqlStore
-from tests.aggregates.rfm.test_rfm_fold import (
-    assert_cells_are_the_sum_of_customers_and_customers_of_orders,
-    at,
-    fold,
-    nonzero,
-)
 from tests.aggregates.rfm.test_scores import agrees
 from tests.support.oracles.oracle_rfm import rfm_of
 from tests.support.shopify.golden import CDNOW_SAMPLE, cdnow_orders
 from tests.support.shopify.orders import order
 from tests.support.shops.folding import rfm_orders
+from tests.support.shops.rfm_store import (
+    assert_cells_are_the_sum_of_customers_and_customers_of_orders,
+    at,
+    fold,
+    nonzero,
+)
 
 EPOCH = date(1970, 1, 1)
 DAYS = ("1997-09-30", "1998-01-31", "1998-06-30")
