@@ -195,7 +195,7 @@ class Demo:
         async with self._shown(there, reader, feeds), _beside(feed.run()):
             self._feed = feed
             await self._send(there, history, "loading a year of orders", None)
-            await spending.report(there.log, self._shop, SPEND_DAYS)
+            await spending.report_past(there.log, self._shop, SPEND_DAYS)
             await self._until_settled(there, feeds, options.patience_s, sent=False)
             # What history sent to Meta is counted apart from what the live phase sends.
             await self._until_settled(there, feeds, min(options.patience_s, HISTORY_PATIENCE_S))

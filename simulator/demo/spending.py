@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
 
 import orjson
@@ -13,6 +13,14 @@ from stream.log.contract import Log, LogError
 from stream.record import Record
 
 EVERY_S = 3.0
+
+
+async def report_past(log: Log, shop: ShopSimulator, days: int) -> None:
+    """Append the last `days` days of every campaign, and those before them in the same month:
+    a month's new customers are compared with the ads of the whole of it. Raises LogError."""
+    today = datetime.now(UTC).astimezone(shop.zone).date()
+    first = (today - timedelta(days=days - 1)).replace(day=1)
+    await report(log, shop, (today - first).days + 1)
 
 
 async def report(log: Log, shop: ShopSimulator, days: int) -> None:
