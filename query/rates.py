@@ -10,7 +10,7 @@ BURST_S: Final = 4.0
 """A burst has the requests of so many seconds."""
 
 
-class Rates:
+class RequestRates:
     """What each token has left. Tokens are few: those that are configured."""
 
     def __init__(self, per_s: float, now_s: Callable[[], float]) -> None:

@@ -17,7 +17,7 @@ from query.auth import COOKIE, ApiTokens, Reach, authorise
 from query.endpoints.pending_audits import PendingRun
 from query.freshness import Freshness
 from query.live.watch import Watches
-from query.rates import Rates
+from query.rates import RequestRates
 from query.route import Asked
 from query.status.stalled import NextOffsets
 from stream.exposition import labelled
@@ -57,7 +57,7 @@ class ApiServices:
         self.lags = Lags(log)
         self.standing = NextOffsets(clock())
         self.tokens = ApiTokens(settings.tokens)
-        self.rates = Rates(settings.requests_per_s, monotonic)
+        self.rates = RequestRates(settings.requests_per_s, monotonic)
         self.pending_audits = PendingRun()
         self.watches = Watches(store, log, self.lags, lambda: self.settings, clock)
         """Clients of `GET /v1/events`."""

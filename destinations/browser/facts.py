@@ -17,7 +17,7 @@ SHOWN_MS: Final = 7 * 24 * HOUR_MS
 MARKETING, SALE_OF_DATA = "marketing", "sale_of_data"
 
 
-class Facts(msgspec.Struct, frozen=True, omit_defaults=True):
+class BrowserFacts(msgspec.Struct, frozen=True, omit_defaults=True):
     """As `ingest/pixel/post.py` keeps them."""
 
     fbp: str | None = None
@@ -68,27 +68,27 @@ class BrowserShopRow(NamedTuple):
 
 FACTS: Final = Entities("browser_fact", FactRow, 2)
 SHOPS: Final = Entities("browser_shop", BrowserShopRow, 1)
-_decoder = msgspec.json.Decoder(Facts)
+_decoder = msgspec.json.Decoder(BrowserFacts)
 _encoder = msgspec.json.Encoder(order="deterministic")
 
 
-def facts_of(row: FactRow) -> Facts:
+def facts_of(row: FactRow) -> BrowserFacts:
     """What the row holds."""
     return _decoder.decode(row.facts)
 
 
-def decode(body: bytes) -> Facts:
+def decode(body: bytes) -> BrowserFacts:
     """The facts of a post. Raises msgspec.DecodeError."""
     return _decoder.decode(body)
 
 
-def merged(old: Facts, new: Facts) -> Facts:
+def merged(old: BrowserFacts, new: BrowserFacts) -> BrowserFacts:
     """`old` with a later post: the first post with a field decides it, of privacy choices the last.
     A refusal of marketing deletes everything but choices."""
     consent = {**old.consent, **new.consent}
     if consent.get(MARKETING) is False:
-        return Facts(event_id=old.event_id or new.event_id, consent=consent)
-    return Facts(
+        return BrowserFacts(event_id=old.event_id or new.event_id, consent=consent)
+    return BrowserFacts(
         fbp=old.fbp or new.fbp,
         fbc=old.fbc or new.fbc,
         user_agent=old.user_agent or new.user_agent,
@@ -99,7 +99,7 @@ def merged(old: Facts, new: Facts) -> Facts:
     )
 
 
-def folded(row: FactRow | None, key: Key, posted: Facts, seen_ms: int) -> FactRow:
+def folded(row: FactRow | None, key: Key, posted: BrowserFacts, seen_ms: int) -> FactRow:
     """The row's next state."""
     shop, token = str(key[0]), str(key[1])
     if row is None:

@@ -12,9 +12,9 @@ from destinations.browser.facts import (
     FACTS,
     HOUR_MS,
     SHOPS,
+    BrowserFacts,
     BrowserShopRow,
     FactRow,
-    Facts,
     decode,
     folded,
     of_a_sale,
@@ -38,7 +38,7 @@ class Post(NamedTuple):
     shop: str
     token: str
     seen_ms: int
-    facts: Facts
+    facts: BrowserFacts
 
 
 class Browser:

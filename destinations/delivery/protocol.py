@@ -19,8 +19,8 @@ from processors.shopify.orders import Order, OrderDeleted
 from stream.store.contract import Reading, Store, Transaction
 
 if TYPE_CHECKING:
-    from destinations.browser.facts import Facts
-    from destinations.delivery.transport import Answer, Call
+    from destinations.browser.facts import BrowserFacts
+    from destinations.delivery.transport import Call, HttpAnswer
 
 OrderEvent = Order | OrderDeleted
 PredictedLtv = Callable[[Order], tuple[int, str] | None]
@@ -104,19 +104,19 @@ class Events(Protocol):
 class Completer(Protocol):
     """How the browser's facts complete the events of an account. Pure."""
 
-    def refusal(self, facts: "Facts") -> str:
+    def refusal(self, facts: "BrowserFacts") -> str:
         """Why the visitor's choices forbid sending; "" where they do not."""
         ...
 
-    def completed(self, payload: bytes, facts: "Facts", seen_ms: int) -> Built:
+    def completed(self, payload: bytes, facts: "BrowserFacts", seen_ms: int) -> Built:
         """The event with what was missing in it. `seen_ms`: when the browser reported last."""
         ...
 
-    def event_id(self, facts: "Facts") -> str | None:
+    def event_id(self, facts: "BrowserFacts") -> str | None:
         """The id that the browser's own event has; None where it does not name the account's."""
         ...
 
-    def awaits(self, facts: "Facts") -> bool:
+    def awaits(self, facts: "BrowserFacts") -> bool:
         """Whether the browser has still to report something that the event waits for."""
         ...
 
@@ -179,7 +179,7 @@ class Destination(Protocol):
         ...
 
     def judge(
-        self, answer: "Answer | None", rows: Sequence[OutboxRow]
+        self, answer: "HttpAnswer | None", rows: Sequence[OutboxRow]
     ) -> Verdict | Sequence[Verdict]:
         """The meaning of the answer: one verdict for the request, or one per row in order.
 

@@ -41,7 +41,7 @@ class NoAnswer(CallFailed):
     """Something was written."""
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     """An HTTP answer."""
 
     status: int
@@ -60,7 +60,7 @@ class Call(Protocol):
         headers: Mapping[str, str],
         body: bytes | None,
         timeout_s: float,
-    ) -> Answer: ...
+    ) -> HttpAnswer: ...
 
 
 def aiohttp_call(session: aiohttp.ClientSession, *, public_only: bool = False) -> Call:
@@ -70,7 +70,7 @@ def aiohttp_call(session: aiohttp.ClientSession, *, public_only: bool = False) -
 
     async def call(
         method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
-    ) -> Answer:
+    ) -> HttpAnswer:
         if public_only and is_private_host(URL(url).host or ""):
             raise NotPublic("the URL holds an address that is not public")
         proxy = None
@@ -92,7 +92,7 @@ def aiohttp_call(session: aiohttp.ClientSession, *, public_only: bool = False) -
                 allow_redirects=False,
                 proxy=proxy,
             ) as response:
-                return Answer(response.status, dict(response.headers), await _start(response))
+                return HttpAnswer(response.status, dict(response.headers), await _start(response))
         except (
             aiohttp.ClientConnectorError,
             aiohttp.ConnectionTimeoutError,

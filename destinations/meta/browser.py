@@ -11,7 +11,7 @@ from typing import Any
 
 import orjson
 
-from destinations.browser.facts import MARKETING, SALE_OF_DATA, Facts
+from destinations.browser.facts import MARKETING, SALE_OF_DATA, BrowserFacts
 from destinations.delivery.protocol import Built
 from destinations.meta.event import click
 from destinations.meta.event.match_keys import MATCH_KEYS
@@ -29,11 +29,11 @@ class MetaCompleter:
         """`event_id`: the account's template."""
         self._template = event_id if PIXEL_EVENT_ID in placeholders(event_id) else None
 
-    def refusal(self, facts: Facts) -> str:
+    def refusal(self, facts: BrowserFacts) -> str:
         """Why nothing may be sent; "" where it may."""
         return REFUSED if facts.refuses(MARKETING) else ""
 
-    def completed(self, payload: bytes, facts: Facts, seen_ms: int) -> Built:
+    def completed(self, payload: bytes, facts: BrowserFacts, seen_ms: int) -> Built:
         """The event with what was missing; `seen_ms`: when the pixel posted last."""
         event: dict[str, Any] = orjson.loads(payload)
         if event["action_source"] == "website":
@@ -45,13 +45,13 @@ class MetaCompleter:
         keys = tuple(name for name in MATCH_KEYS if name in event["user_data"])
         return Built(orjson.dumps(event), keys, browser=True)
 
-    def event_id(self, facts: Facts) -> str | None:
+    def event_id(self, facts: BrowserFacts) -> str | None:
         """The template's id, where it names the browser's event and that one is known."""
         if self._template is None:
             return None
         return filled(self._template, {PIXEL_EVENT_ID: facts.event_id})
 
-    def awaits(self, facts: Facts) -> bool:
+    def awaits(self, facts: BrowserFacts) -> bool:
         """Whether the id of the browser's event is still to come: with checkout_completed."""
         return self._template is not None and self.event_id(facts) is None
 
@@ -63,7 +63,7 @@ class MetaCompleter:
         return orjson.dumps({**event, "event_id": event_id})
 
 
-def _complete(user_data: dict[str, Any], facts: Facts, seen_ms: int) -> None:
+def _complete(user_data: dict[str, Any], facts: BrowserFacts, seen_ms: int) -> None:
     if facts.user_agent:
         user_data.setdefault("client_user_agent", facts.user_agent)
     if found := click.fbp(facts.fbp):
@@ -73,7 +73,7 @@ def _complete(user_data: dict[str, Any], facts: Facts, seen_ms: int) -> None:
         user_data["fbc"] = fbc
 
 
-def _fbc(ordered: str | None, facts: Facts, seen_ms: int) -> str | None:
+def _fbc(ordered: str | None, facts: BrowserFacts, seen_ms: int) -> str | None:
     """The order's click, else the cookie's, else the URL's, by the earliest time that is known of
     it."""
     found = [click.cookie(ordered), click.cookie(facts.fbc), click.cookie(_built(facts, seen_ms))]
@@ -84,7 +84,7 @@ def _fbc(ordered: str | None, facts: Facts, seen_ms: int) -> str | None:
     return min(of_one_click, key=lambda each: each.seen_ms).text
 
 
-def _built(facts: Facts, seen_ms: int) -> str | None:
+def _built(facts: BrowserFacts, seen_ms: int) -> str | None:
     click_id = click.click_id((), [facts.clicks.get("fbclid")])
     if click_id is None:
         return None

@@ -8,7 +8,7 @@ from destinations.delivery.account import Account
 from destinations.delivery.backoff import GROWING
 from destinations.delivery.protocol import Request, RequestLimits, Rule
 from destinations.delivery.rows import OutboxRow
-from destinations.delivery.transport import Answer
+from destinations.delivery.transport import HttpAnswer
 from destinations.delivery.verdict import ErrorClass, Verdict
 from destinations.meta.account import test_mode
 from destinations.meta.errors import BAD_FBC, Action, GraphVerdict, classify, meaning, scrubbed
@@ -45,7 +45,7 @@ class MetaDestination:
         body = events_body(settings, [row.payload for row in rows])
         return Request("POST", events_url(settings), headers(settings), body)
 
-    def judge(self, answer: Answer | None, rows: Sequence[OutboxRow]) -> Verdict:
+    def judge(self, answer: HttpAnswer | None, rows: Sequence[OutboxRow]) -> Verdict:
         """One verdict per batch: Graph takes or refuses it as a whole, or leaves it unknown."""
         if answer is None:
             return self._verdict(classify(None, {}, b""))

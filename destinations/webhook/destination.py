@@ -10,7 +10,7 @@ from destinations.delivery.account import Account
 from destinations.delivery.backoff import Schedule
 from destinations.delivery.protocol import Request, RequestLimits, Rule
 from destinations.delivery.rows import OutboxRow
-from destinations.delivery.transport import Answer
+from destinations.delivery.transport import HttpAnswer
 from destinations.delivery.verdict import ErrorClass, Verdict
 from destinations.webhook.settings import WebhookSettings
 from destinations.webhook.signing import signed_headers
@@ -78,7 +78,7 @@ class WebhookDestination:
         }
         return Request("POST", self._settings.url, headers, row.payload)
 
-    def judge(self, answer: Answer | None, rows: Sequence[OutboxRow]) -> Verdict:
+    def judge(self, answer: HttpAnswer | None, rows: Sequence[OutboxRow]) -> Verdict:
         """2xx is success and all else is not, redirects too; 410 disables."""
         if answer is None:
             return Verdict(ErrorClass.TRANSIENT, ambiguous=True)
@@ -114,7 +114,7 @@ def message_id(row: OutboxRow) -> str:
     return "msg_" + blake2b(key.encode(), digest_size=16).hexdigest()
 
 
-def _retry_after_ms(answer: Answer) -> int | None:
+def _retry_after_ms(answer: HttpAnswer) -> int | None:
     """`Retry-After` in seconds or as a date after the answer's own; None without one."""
     headers = {name.lower(): value for name, value in answer.headers.items()}
     value = headers.get("retry-after", "").strip()

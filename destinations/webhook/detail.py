@@ -23,7 +23,7 @@ MOST_ITEMS = 100
 _NOBODY, _NOWHERE, _NO_MONEY = RawCustomer(), RawAddress(), RawMoney()
 
 
-class Detail(NamedTuple):
+class WebhookDetail(NamedTuple):
     """The rest of an order."""
 
     order_name: str | None
@@ -37,12 +37,12 @@ class Detail(NamedTuple):
     items: tuple[Item, ...]
 
 
-def detail(raw: RawOrder, currency: str) -> Detail:
+def detail(raw: RawOrder, currency: str) -> WebhookDetail:
     """The rest of an order; `currency` is the shop's."""
     customer = raw.customer or _NOBODY
     places = [raw.shipping_address or _NOWHERE, raw.billing_address or _NOWHERE]
     names = [text(customer.first_name), text(customer.last_name)]
-    return Detail(
+    return WebhookDetail(
         order_name=text(raw.name),
         phone=text(raw.phone) or text(customer.phone),
         full_name=" ".join(name for name in names if name) or None,

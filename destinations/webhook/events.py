@@ -8,7 +8,7 @@ from destinations.delivery.account import Account
 from destinations.delivery.protocol import Built, OrderEvent, Proposal, Slot
 from destinations.delivery.rows import PENDING, SKIPPED, TOO_OLD
 from destinations.webhook import payload
-from destinations.webhook.detail import Detail, detail
+from destinations.webhook.detail import WebhookDetail, detail
 from destinations.webhook.payload import CANCELLED, PAID, REFUNDED
 from destinations.webhook.settings import HOUR_S, WebhookSettings
 from processors.shopify.orders import Order
@@ -49,7 +49,7 @@ class WebhookEvents:
         ]
 
     def proposals(self, transaction: Transaction, slots: Sequence[Slot]) -> list[Proposal]:
-        details: dict[int, Detail] = {}
+        details: dict[int, WebhookDetail] = {}
         found = []
         for slot in slots:
             order = slot.event
@@ -75,7 +75,7 @@ def _names(event: OrderEvent) -> Iterable[tuple[str, str]]:
             yield CANCELLED, event.order_id
 
 
-def _proposal(slot: Slot, order: Order, rest: Detail, settings: WebhookSettings) -> Proposal:
+def _proposal(slot: Slot, order: Order, rest: WebhookDetail, settings: WebhookSettings) -> Proposal:
     received_s = order.received_ms // 1000
     at = _time(slot, order, rest)
     event_time_s = min(int(at.timestamp()), received_s)
@@ -100,7 +100,7 @@ def _proposal(slot: Slot, order: Order, rest: Detail, settings: WebhookSettings)
 def _built(
     event_name: str,
     order: Order,
-    rest: Detail,
+    rest: WebhookDetail,
     settings: WebhookSettings,
     at: datetime,
     event_id: str,
@@ -123,7 +123,7 @@ def _why_not(slot: Slot, order: Order) -> str | None:
     return None
 
 
-def _time(slot: Slot, order: Order, rest: Detail) -> datetime:
+def _time(slot: Slot, order: Order, rest: WebhookDetail) -> datetime:
     if slot.event_name == CANCELLED:
         return rest.cancelled_at or order.processed_at
     if slot.event_name == REFUNDED:

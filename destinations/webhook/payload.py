@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from destinations.webhook import bodies
-from destinations.webhook.detail import Detail
+from destinations.webhook.detail import WebhookDetail
 from processors.shopify.orders import Order, Refund
 from stream.money import amount
 
@@ -23,7 +23,7 @@ def refund(order: Order, event_id: str) -> Refund:
 def payload(
     event_name: str,
     order: Order,
-    rest: Detail,
+    rest: WebhookDetail,
     include: Collection[str],
     at: datetime,
     event_id: str,
@@ -46,7 +46,7 @@ def payload(
     return _encoder.encode(body)
 
 
-def _order(order: Order, rest: Detail, include: Collection[str]) -> dict[str, Any]:
+def _order(order: Order, rest: WebhookDetail, include: Collection[str]) -> dict[str, Any]:
     known = {
         "customer_id": order.customer_id,
         "email": order.email,

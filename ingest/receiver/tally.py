@@ -4,7 +4,7 @@ store, so a delivery causes no write."""
 from typing import NamedTuple
 
 
-class Counted(NamedTuple):
+class Tallied(NamedTuple):
     """Deliveries of a shop on a topic since the last look."""
 
     shop: str
@@ -28,12 +28,12 @@ class Tally:
         self._counted[key] = (self._counted.get(key, (0, 0))[0] + 1, at_ms)
         self.last_ms[key] = at_ms
 
-    def take(self) -> list[Counted]:
+    def take(self) -> list[Tallied]:
         """What came since the last time."""
         counted, self._counted = self._counted, {}
-        return [Counted(*key, *value) for key, value in counted.items()]
+        return [Tallied(*key, *value) for key, value in counted.items()]
 
-    def give_back(self, counted: list[Counted]) -> None:
+    def give_back(self, counted: list[Tallied]) -> None:
         """They could not be written down: `take` has them again."""
         for each in counted:
             count, last_ms = self._counted.get((each.shop, each.topic), (0, 0))

@@ -65,7 +65,7 @@ _IN_BRACKETS = re.compile(r"^(.*?)\s*\(([A-Za-z]{3})\)$")
 
 
 @dataclass(frozen=True, slots=True)
-class Columns:
+class SpendColumns:
     """Where each field stands in a file's lines."""
 
     places: Mapping[str, int]
@@ -80,7 +80,7 @@ class Columns:
         return cells[place].strip() if place is not None and place < len(cells) else ""
 
 
-def recognise(header: Sequence[str]) -> Columns | None:
+def recognise(header: Sequence[str]) -> SpendColumns | None:
     """The columns that a line names; None where it is no header of a spend report."""
     named: dict[str, int] = {}
     currencies: dict[int, str] = {}
@@ -103,7 +103,7 @@ def recognise(header: Sequence[str]) -> Columns | None:
     platforms = [
         platform for platform, sign in _SIGNS.items() if any(sign.match(name) for name in named)
     ]
-    return Columns(
+    return SpendColumns(
         places,
         platforms[0] if len(platforms) == 1 else None,
         currencies.get(places.get("spend", -1)),

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from ingest.spend.campaign_day import CampaignDay
-from ingest.spend.columns import Columns, recognise
+from ingest.spend.columns import SpendColumns, recognise
 from ingest.spend.written import Unreadable, bare, day, day_first, decimal_mark, number
 from stream.money import MOST_UNITS, is_known, minor
 
@@ -104,7 +104,7 @@ def read(content: bytes, options: Options) -> Report:
     return reader.report(lines)
 
 
-def _table(text: str) -> tuple[Columns, str, Iterator[tuple[int, list[str]]]]:
+def _table(text: str) -> tuple[SpendColumns, str, Iterator[tuple[int, list[str]]]]:
     """The header, the delimiter, and the lines behind the header with their numbers."""
     for delimiter in DELIMITERS:
         rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
@@ -126,7 +126,7 @@ class _Reader:
     """Takes lines one by one."""
 
     def __init__(
-        self, columns: Columns, options: Options, mark: str, slashes_day_first: bool | None
+        self, columns: SpendColumns, options: Options, mark: str, slashes_day_first: bool | None
     ) -> None:
         self._columns, self._options = columns, options
         self._mark, self._slashes = mark, slashes_day_first

@@ -4,14 +4,14 @@
 import json
 from collections.abc import Callable, Mapping
 
-from orderwire.alarms.conditions import Subject
+from orderwire.alarms.conditions import AlarmSubject
 from stream.store.contract import Reading
 
 MOST = 3
 """Causes that are named; more are counted."""
 
 
-def cause(reading: Reading, subject: Subject) -> str:
+def cause(reading: Reading, subject: AlarmSubject) -> str:
     """In words, "" where nothing more is known."""
     find = _CAUSES.get(subject.alarm)
     if find is None:

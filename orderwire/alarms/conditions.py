@@ -14,7 +14,7 @@ SHARE_LEAST: Final = 10
 Series = tuple[str, tuple[tuple[str, str], ...]]
 
 
-class Subject(NamedTuple):
+class AlarmSubject(NamedTuple):
     """An alarm, and what it is about."""
 
     alarm: str
@@ -34,18 +34,18 @@ class Conditions:
         self._keep_s = max((alarm.window_s for alarm in alarms), default=0)
         self._past: deque[tuple[float, dict[Series, float]]] = deque()
 
-    def look(self, samples: Iterable[Sample], now_s: float) -> dict[Subject, float]:
+    def look(self, samples: Iterable[Sample], now_s: float) -> dict[AlarmSubject, float]:
         """Every condition that holds, with the value that it holds for. `now_s` is monotonic."""
         now = {(each.series, each.labels): each.value for each in samples}
         if not self._past:
             # What was counted before the first look is nobody's news.
             self._past.append((now_s, now))
-        found: dict[Subject, float] = {}
+        found: dict[AlarmSubject, float] = {}
         for alarm in self._alarms:
             for about, value in self._values(alarm, now, now_s).items():
                 holds = value > alarm.above if alarm.below is None else value < alarm.below
                 if holds:
-                    found[Subject(alarm.name, about)] = value
+                    found[AlarmSubject(alarm.name, about)] = value
         self._past.append((now_s, now))
         while self._past[1][0] < now_s - self._keep_s:
             self._past.popleft()

@@ -4,12 +4,12 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from orderwire.alarms.conditions import Subject
-from orderwire.alarms.rows import Row
+from orderwire.alarms.conditions import AlarmSubject
+from orderwire.alarms.rows import AlertRow
 from stream.store.contract import Reading, Store, Transaction
 
 
-def read(reading: Reading) -> dict[Subject, Row]:
+def read(reading: Reading) -> dict[AlarmSubject, AlertRow]:
     """Every row."""
     rows = reading.query(
         "SELECT alarm, about, since_ms, fires_ms, seen_ms, detail, ended_ms, told, tries,"
@@ -18,10 +18,12 @@ def read(reading: Reading) -> dict[Subject, Row]:
     return {(found := _row(each)).subject: found for each in rows}
 
 
-def write(store: Store, rows: Collection[Row], over: Collection[Row]) -> dict[Subject, Row]:
+def write(
+    store: Store, rows: Collection[AlertRow], over: Collection[AlertRow]
+) -> dict[AlarmSubject, AlertRow]:
     """Save `rows` and delete `over`; returns the saved ones that nobody else has changed since.
     Raises StoreError."""
-    saved: dict[Subject, Row] = {}
+    saved: dict[AlarmSubject, AlertRow] = {}
     with store.begin() as transaction:
         for row in rows:
             new = row._replace(revision=row.revision + 1)
@@ -37,7 +39,7 @@ def write(store: Store, rows: Collection[Row], over: Collection[Row]) -> dict[Su
     return saved
 
 
-def _save(transaction: Transaction, before: Row, row: Row) -> bool:
+def _save(transaction: Transaction, before: AlertRow, row: AlertRow) -> bool:
     values = {
         **_key(row.subject),
         "shop": row.subject.shop,
@@ -63,14 +65,14 @@ def _save(transaction: Transaction, before: Row, row: Row) -> bool:
     return touched == 1
 
 
-def _key(subject: Subject) -> Mapping[str, str]:
+def _key(subject: AlarmSubject) -> Mapping[str, str]:
     return {"alarm": subject.alarm, "about": json.dumps(subject.about)}
 
 
-def _row(found: Any) -> Row:
+def _row(found: Any) -> AlertRow:
     about = tuple((name, value) for name, value in json.loads(found.about))
-    return Row(
-        Subject(found.alarm, about),
+    return AlertRow(
+        AlarmSubject(found.alarm, about),
         found.since_ms,
         found.fires_ms,
         found.seen_ms,

@@ -6,7 +6,7 @@ import re
 from typing import Any, Literal
 
 from orderwire.alarms.alarm import plain
-from orderwire.alarms.rows import Row
+from orderwire.alarms.rows import AlertRow
 from orderwire.alarms.table import ALARMS
 from stream.times import instant
 
@@ -15,7 +15,7 @@ SIGNS = {"critical": ":red_circle:", "warning": ":large_yellow_circle:"}
 GUIDE = "docs/operation.md"
 
 
-def body(row: Row, kind: Literal["webhook", "slack"], installation: str) -> bytes:
+def body(row: AlertRow, kind: Literal["webhook", "slack"], installation: str) -> bytes:
     """JSON of one notice."""
     found = notice(row, installation)
     if kind == "webhook":
@@ -23,7 +23,7 @@ def body(row: Row, kind: Literal["webhook", "slack"], installation: str) -> byte
     return json.dumps({"text": _slack_text(found)}).encode()
 
 
-def notice(row: Row, installation: str) -> dict[str, Any]:
+def notice(row: AlertRow, installation: str) -> dict[str, Any]:
     """The fields of a notice (docs/operation.md, "Notices")."""
     alarm = BY_NAME[row.subject.alarm]
     return {

@@ -7,7 +7,7 @@ import structlog
 
 from destinations.delivery.transport import Call, CallFailed
 from orderwire.alarms.message import body
-from orderwire.alarms.rows import Row
+from orderwire.alarms.rows import AlertRow
 from orderwire.settings.alerts import Target
 
 TIMEOUT_S: Final = 5.0
@@ -25,11 +25,11 @@ class Reporter:
         """`targets` may change while it runs; `call` reaches what they may reach."""
         self._targets, self._call, self._installation = targets, call, installation
 
-    def wanted(self, row: Row) -> frozenset[str]:
+    def wanted(self, row: AlertRow) -> frozenset[str]:
         """Names of the targets that get this alarm."""
         return frozenset(_key(each) for each in self._of(row))
 
-    async def send(self, row: Row) -> frozenset[str]:
+    async def send(self, row: AlertRow) -> frozenset[str]:
         """Names of the targets that took it, or that are set no longer."""
         left = row.notified if row.ended_ms else self.wanted(row) - row.notified
         by_key = {_key(each): each for each in self._of(row)}
@@ -39,12 +39,12 @@ class Reporter:
                 taken.add(key)
         return frozenset(taken)
 
-    def _of(self, row: Row) -> list[Target]:
+    def _of(self, row: AlertRow) -> list[Target]:
         """Each URL once, though installation and shop may name the same."""
         of_it = (each for each in self._targets() if each.shop in ("", row.subject.shop))
         return list({each.url: each for each in reversed(list(of_it))}.values())
 
-    async def _post(self, target: Target, row: Row) -> bool:
+    async def _post(self, target: Target, row: AlertRow) -> bool:
         try:
             answer = await self._call(
                 "POST",

@@ -4,7 +4,7 @@ A pure step from what was known to what is known."""
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, Literal, NamedTuple
 
-from orderwire.alarms.conditions import Subject
+from orderwire.alarms.conditions import AlarmSubject
 from orderwire.alarms.table import ALARMS
 
 GONE_MS: Final = 60_000
@@ -17,10 +17,10 @@ State = Literal["pending", "firing"]
 FOR_MS: Final = {alarm.name: alarm.for_s * 1_000 for alarm in ALARMS}
 
 
-class Row(NamedTuple):
+class AlertRow(NamedTuple):
     """One alarm."""
 
-    subject: Subject
+    subject: AlarmSubject
     since_ms: int
     fires_ms: int
     """When it has lasted long enough."""
@@ -43,23 +43,23 @@ class Row(NamedTuple):
 
 
 def seen(
-    known: Mapping[Subject, Row],
-    holding: Iterable[Subject],
-    detail: Callable[[Subject], str],
+    known: Mapping[AlarmSubject, AlertRow],
+    holding: Iterable[AlarmSubject],
+    detail: Callable[[AlarmSubject], str],
     now_ms: int,
     *,
     sure: bool,
-) -> dict[Subject, Row]:
+) -> dict[AlarmSubject, AlertRow]:
     """The rows that change. `sure`: this process has looked for long enough to say what has
     ended."""
-    changed: dict[Subject, Row] = {}
+    changed: dict[AlarmSubject, AlertRow] = {}
     holding = set(holding)
     for subject in holding:
         row = known.get(subject)
         if row is None or row.ended_ms:
             fires_ms = now_ms + FOR_MS.get(subject.alarm, 0)
             revision = row.revision if row else 0
-            changed[subject] = Row(
+            changed[subject] = AlertRow(
                 subject, now_ms, fires_ms, now_ms, detail(subject), revision=revision
             )
         else:
@@ -73,12 +73,14 @@ def seen(
     return changed
 
 
-def is_over(row: Row, now_ms: int) -> bool:
+def is_over(row: AlertRow, now_ms: int) -> bool:
     """Whether it can be forgotten: it has ended, and nobody is left to hear of it."""
     return bool(row.ended_ms) and (not row.notified or now_ms - row.ended_ms > GIVE_UP_MS)
 
 
-def tried(row: Row, succeeded: frozenset[str], wanted: frozenset[str], now_ms: int) -> Row:
+def tried(
+    row: AlertRow, succeeded: frozenset[str], wanted: frozenset[str], now_ms: int
+) -> AlertRow:
     """After an attempt to report. Of an end those are notified who were of the begin."""
     notified = row.notified - succeeded if row.ended_ms else row.notified | succeeded
     left = notified if row.ended_ms else wanted - notified

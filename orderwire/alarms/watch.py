@@ -10,10 +10,10 @@ import structlog
 
 from orderwire.alarms import ledger
 from orderwire.alarms.causes import cause
-from orderwire.alarms.conditions import Conditions, Subject
+from orderwire.alarms.conditions import AlarmSubject, Conditions
 from orderwire.alarms.message import BY_NAME
 from orderwire.alarms.reporting import Reporter
-from orderwire.alarms.rows import GONE_MS, Row, State, is_over, seen, tried
+from orderwire.alarms.rows import GONE_MS, AlertRow, State, is_over, seen, tried
 from orderwire.alarms.samples import samples
 from stream.store.contract import Store, StoreError
 
@@ -24,7 +24,7 @@ CLAIM_MS: Final = 60_000
 log = structlog.get_logger()
 
 
-class Watch:
+class AlarmWatch:
     """`keep` until cancelled. While the store is away, or there is none, what is known is kept in
     memory."""
 
@@ -44,9 +44,9 @@ class Watch:
         self._texts, self._leads, self._store, self._reporter = texts, leads, store, reporter
         self._reasons, self._clock_ms, self._monotonic = reasons, clock_ms, monotonic
         self._conditions = Conditions()
-        self._unsaved: dict[Subject, Row] = {}
+        self._unsaved: dict[AlarmSubject, AlertRow] = {}
         """What the store has not taken."""
-        self._logged: dict[Subject, State] = {}
+        self._logged: dict[AlarmSubject, State] = {}
         self._since_s = monotonic()
 
     async def keep(self) -> None:
@@ -72,7 +72,9 @@ class Watch:
         self._log(rows, now_ms)
         await self._report(rows, now_ms)
 
-    def _read(self, holding: list[Subject]) -> tuple[dict[Subject, Row], dict[Subject, str]]:
+    def _read(
+        self, holding: list[AlarmSubject]
+    ) -> tuple[dict[AlarmSubject, AlertRow], dict[AlarmSubject, str]]:
         causes = {each: self._reasons() for each in holding if each.alarm == "NotReady"}
         if self._store is None:
             return dict(self._unsaved), causes
@@ -87,8 +89,11 @@ class Watch:
             return dict(self._unsaved), causes
 
     async def _save(
-        self, known: dict[Subject, Row], changed: dict[Subject, Row], now_ms: int
-    ) -> dict[Subject, Row]:
+        self,
+        known: dict[AlarmSubject, AlertRow],
+        changed: dict[AlarmSubject, AlertRow],
+        now_ms: int,
+    ) -> dict[AlarmSubject, AlertRow]:
         """The rows as they are now; those that another process has just changed are left to it."""
         rows = known | changed
         over = [row for row in rows.values() if is_over(row, now_ms)]
@@ -108,7 +113,7 @@ class Watch:
         self._unsaved.clear()
         return {subject: row for subject, row in kept.items() if subject not in lost} | saved
 
-    def _log(self, rows: dict[Subject, Row], now_ms: int) -> None:
+    def _log(self, rows: dict[AlarmSubject, AlertRow], now_ms: int) -> None:
         """When each condition is first seen, when its alarm fires, and its end."""
         for subject, row in rows.items():
             state = row.state(now_ms)
@@ -125,7 +130,7 @@ class Watch:
                 del self._logged[subject]
                 log.info("alarm ended", alarm=subject.alarm, **dict(subject.about))
 
-    async def _report(self, rows: dict[Subject, Row], now_ms: int) -> None:
+    async def _report(self, rows: dict[AlarmSubject, AlertRow], now_ms: int) -> None:
         for subject, row in rows.items():
             wanted = self._reporter.wanted(row)
             due = (

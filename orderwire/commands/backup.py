@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from orderwire.operation.backup.manifest import Manifest
+    from orderwire.operation.backup.manifest import BackupManifest
 
 RECOGNISED = timedelta(hours=47)
 """Meta deduplicates events of one id for 48 hours (docs/facts/meta.md); an hour is for the way."""
@@ -72,7 +72,7 @@ def register(app: typer.Typer) -> None:
                 _say_what_is_sent_again(restored.manifest, now)
 
 
-def _say_what_is_sent_again(kept: "Manifest", now: datetime) -> None:
+def _say_what_is_sent_again(kept: "BackupManifest", now: datetime) -> None:
     age = now - kept.made_at
     hours = age.total_seconds() / 3600
     typer.echo(

@@ -9,7 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from orderwire.settings.program import Settings
-    from processors.privacy.request import Request
+    from processors.privacy.request import PrivacyRequest
     from stream.store.contract import Store
 
 EXAMPLE = "Example: `orderwire redact --shop your-shop.myshopify.com --customer 7123456789`"
@@ -55,25 +55,25 @@ def register(app: typer.Typer) -> None:
                 store.close()
 
 
-def _request(shop: str, customer: str, order: str, *, everybody: bool) -> "Request":
+def _request(shop: str, customer: str, order: str, *, everybody: bool) -> "PrivacyRequest":
     from orderwire.operation.refused import Refused
-    from processors.privacy.request import Request
+    from processors.privacy.request import PrivacyRequest
     from processors.privacy.rows import CUSTOMER, SHOP
     from processors.shopify.tolerance import identifier
 
     now_ms = time.time_ns() // 1_000_000
     if everybody:
-        return Request(shop, f"by-hand-{now_ms}", SHOP, now_ms)
+        return PrivacyRequest(shop, f"by-hand-{now_ms}", SHOP, now_ms)
     found = identifier(customer or order)
     if found is None:
         raise Refused("an id is digits, as Shopify's admin shows it in the address")
-    request = Request(shop, f"by-hand-{now_ms}", CUSTOMER, now_ms)
+    request = PrivacyRequest(shop, f"by-hand-{now_ms}", CUSTOMER, now_ms)
     return request._replace(
         customers=(found,) if customer else (), orders=(found,) if order else ()
     )
 
 
-def _show(store: "Store", asked: "Request") -> None:
+def _show(store: "Store", asked: "PrivacyRequest") -> None:
     from orderwire.operation.output import show
     from processors.privacy.finding import counted, found
     from processors.privacy.processor import subject_of_request
@@ -85,7 +85,7 @@ def _show(store: "Store", asked: "Request") -> None:
     typer.echo("Records of the log are looked for when it is done.")
 
 
-async def _redact(settings: "Settings", store: "Store", asked: "Request") -> None:
+async def _redact(settings: "Settings", store: "Store", asked: "PrivacyRequest") -> None:
     import secrets
 
     from orderwire.operation.refused import Refused

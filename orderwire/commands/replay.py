@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from orderwire.operation.moving.rewind import Moved
+    from orderwire.operation.moving.rewind import MovedPosition
     from orderwire.operation.replaying.parked_replay import Filter, Result
     from orderwire.settings.program import Settings
 
@@ -259,7 +259,7 @@ async def _rewind(
     _show_moved(topic, moved, dry_run)
 
 
-def _show_moved(topic: str, moved: "list[Moved]", dry_run: bool) -> None:
+def _show_moved(topic: str, moved: "list[MovedPosition]", dry_run: bool) -> None:
     would = "would go" if dry_run else "goes"
     for move in moved:
         typer.echo(

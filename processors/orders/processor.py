@@ -17,7 +17,7 @@ from processors.engine.statements import one_of
 from processors.orders import refetch
 from processors.orders.aliases import Aliases
 from processors.orders.row import ORDERS, SETTLED, OrderRow
-from processors.orders.settling import Settling
+from processors.orders.settling import OrderSettling
 from processors.orders.shop import SHOPS, OrderShopRow, learned
 from processors.orders.state import fold
 from processors.privacy.late import anonymised, redacted_orders
@@ -54,7 +54,7 @@ class OrdersProcessor:
         self._zones, self._followers = zones, tuple(followers)
         self._projections = tuple(projections)
         self._projector = Projector(self._projections)
-        self._settling = DailyPass(Settling(self._projector))
+        self._settling = DailyPass(OrderSettling(self._projector))
 
     def decode(self, entry: Entry) -> OrderEvent | None:
         """An order's event, or a merge of customers. Raises Rejected."""

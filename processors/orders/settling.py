@@ -15,7 +15,7 @@ SETTLED_MS: Final = 90 * DAY_MS
 A later change makes the order's page rows again."""
 
 
-class Settling:
+class OrderSettling:
     """A visit of the daily pass."""
 
     def __init__(self, projector: Projector) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 import msgspec
 
 from processors.orders.customer import GUEST, email_key
-from processors.privacy.rows import MARKS, MarkRow
+from processors.privacy.rows import MARKS, RedactedMarkRow
 from processors.privacy.subject import CUSTOMER_ID, EMAIL, ORDER_ID, TOKEN, mark
 from processors.shopify.orders import Order
 from processors.shopify.tolerance import micros
@@ -41,7 +41,7 @@ def made_salt(transaction: Transaction, new: str) -> str:
     return salt_of(transaction)
 
 
-def marks_of(transaction: Transaction, named: Collection[Named]) -> Mapping[Named, MarkRow]:
+def marks_of(transaction: Transaction, named: Collection[Named]) -> Mapping[Named, RedactedMarkRow]:
     """The marks of those that were redacted."""
     if not named or not transaction.query(ANY):
         return {}
@@ -65,14 +65,14 @@ def names_of(order: Order) -> list[Named]:
 
 def redacted_orders(
     transaction: Transaction, orders: Sequence[Order]
-) -> dict[tuple[str, str], MarkRow]:
+) -> dict[tuple[str, str], RedactedMarkRow]:
     """By (shop, order id): the mark of orders that a redaction covers."""
     if not transaction.query(ANY):
         return {}  # Before names are made, which most stores never need.
     marks = marks_of(transaction, {name for order in orders for name in names_of(order)})
     if not marks:
         return {}
-    found: dict[tuple[str, str], MarkRow] = {}
+    found: dict[tuple[str, str], RedactedMarkRow] = {}
     for order in orders:
         hits = [row for name in names_of(order) if (row := marks.get(name)) is not None]
         made_ms = micros(order.processed_at) // 1000
@@ -84,7 +84,7 @@ def redacted_orders(
     return found
 
 
-def anonymised(order: Order, row: MarkRow) -> Order:
+def anonymised(order: Order, row: RedactedMarkRow) -> Order:
     """The order as it counts, without its person."""
     return msgspec.structs.replace(
         order,
@@ -97,7 +97,7 @@ def anonymised(order: Order, row: MarkRow) -> Order:
 
 def redacted_customers(
     transaction: Transaction, customers: Iterable[tuple[str, str]]
-) -> Mapping[tuple[str, str], MarkRow]:
+) -> Mapping[tuple[str, str], RedactedMarkRow]:
     """By (shop, customer key): the marks of those who were redacted."""
     named = {
         (shop, EMAIL, key.removeprefix(GUEST))
@@ -113,7 +113,7 @@ def redacted_customers(
 
 def redacted_tokens(
     transaction: Transaction, tokens: Iterable[tuple[str, str]]
-) -> Mapping[tuple[str, str], MarkRow]:
+) -> Mapping[tuple[str, str], RedactedMarkRow]:
     """By (shop, token of a checkout or cart): the marks of those that a redaction covers."""
     named = {(shop, TOKEN, token) for shop, token in tokens if token}
     return {(shop, value): row for (shop, _, value), row in marks_of(transaction, named).items()}

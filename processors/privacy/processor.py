@@ -4,7 +4,7 @@ them out."""
 import secrets
 from collections.abc import Callable, Sequence
 
-from processors.privacy.request import Request, decode_request
+from processors.privacy.request import PrivacyRequest, decode_request
 from processors.privacy.rows import ASKED, REDACTIONS, RedactionRow
 from processors.privacy.rows import SHOP as SHOP_KIND
 from processors.privacy.subject import Subject, encode
@@ -21,11 +21,13 @@ class Privacy:
     def __init__(self, new_key: Callable[[], str] = lambda: secrets.token_hex(16)) -> None:
         self._new_key = new_key
 
-    def decode(self, entry: Entry) -> Request | None:
+    def decode(self, entry: Entry) -> PrivacyRequest | None:
         """Raises Rejected."""
         return decode_request(entry)
 
-    def apply(self, transaction: Transaction, events: Sequence[Request], now_ms: int) -> None:
+    def apply(
+        self, transaction: Transaction, events: Sequence[PrivacyRequest], now_ms: int
+    ) -> None:
         """Note the requests that are not noted yet."""
         note(transaction, events, self._new_key)
 
@@ -34,10 +36,10 @@ class Privacy:
 
 
 def note(
-    transaction: Transaction, requests: Sequence[Request], new_key: Callable[[], str]
+    transaction: Transaction, requests: Sequence[PrivacyRequest], new_key: Callable[[], str]
 ) -> list[RedactionRow]:
     """The rows of the requests; creates those that are missing."""
-    by_key: dict[Key, Request] = {(each.shop, each.id): each for each in requests}
+    by_key: dict[Key, PrivacyRequest] = {(each.shop, each.id): each for each in requests}
     found = transaction.load(REDACTIONS, by_key)
     new = [_row(each, new_key()) for key, each in by_key.items() if key not in found]
     if new:
@@ -45,7 +47,7 @@ def note(
     return [*found.values(), *new]
 
 
-def subject_of_request(request: Request, key: str) -> Subject:
+def subject_of_request(request: PrivacyRequest, key: str) -> Subject:
     """Whom a request is about."""
     return Subject(
         key,
@@ -57,6 +59,6 @@ def subject_of_request(request: Request, key: str) -> Subject:
     )
 
 
-def _row(request: Request, key: str) -> RedactionRow:
+def _row(request: PrivacyRequest, key: str) -> RedactionRow:
     subject = encode(subject_of_request(request, key))
     return RedactionRow(request.shop, request.id, request.kind, request.asked_ms, ASKED, subject)

@@ -20,7 +20,7 @@ KINDS = {
 }
 
 
-class Request(NamedTuple):
+class PrivacyRequest(NamedTuple):
     """A privacy request of a shop or of Shopify."""
 
     shop: str
@@ -37,16 +37,16 @@ class Request(NamedTuple):
 _decoder = msgspec.json.Decoder(dict[str, Any])
 
 
-def decode_request(entry: Entry) -> Request | None:
+def decode_request(entry: Entry) -> PrivacyRequest | None:
     """None for a topic that is no request. Raises Rejected."""
     if entry.record.headers.get("topic") not in KINDS:
         return None
     return read(entry.record, _decode)
 
 
-def _decode(record: Record) -> Request:
+def _decode(record: Record) -> PrivacyRequest:
     kind, body = KINDS[record.headers["topic"]], _decoder.decode(record.body)
-    request = Request(record.headers["shop"], record.id, kind, record.time_ms)
+    request = PrivacyRequest(record.headers["shop"], record.id, kind, record.time_ms)
     if kind in (SHOP, UNINSTALLED):
         return request
     customer = mapping(body.get("customer"))

@@ -39,7 +39,7 @@ class RedactionRow(NamedTuple):
     until_ms: int = 0
 
 
-class MarkRow(NamedTuple):
+class RedactedMarkRow(NamedTuple):
     """Columns of `redacted_mark`: an anonymous hash by which a late record is recognised."""
 
     shop: str
@@ -52,4 +52,4 @@ class MarkRow(NamedTuple):
 
 
 REDACTIONS: Final = Entities("redaction", RedactionRow, 2)
-MARKS: Final = Entities("redacted_mark", MarkRow, 2)
+MARKS: Final = Entities("redacted_mark", RedactedMarkRow, 2)

@@ -18,7 +18,7 @@ from processors.privacy.rows import (
     REDACTIONS,
     STORED,
     WATCHED_MS,
-    MarkRow,
+    RedactedMarkRow,
     RedactionRow,
 )
 from processors.privacy.subject import Subject, decode, encode, marked
@@ -62,7 +62,10 @@ def find(store: Store, row: RedactionRow) -> RedactionRow:
         transaction.load(MARKS, [(row.shop, mark) for mark in marks])
         transaction.save(
             MARKS,
-            [MarkRow(row.shop, mark, name, row.asked_ms, until_ms) for mark, name in marks.items()],
+            [
+                RedactedMarkRow(row.shop, mark, name, row.asked_ms, until_ms)
+                for mark, name in marks.items()
+            ],
         )
         return moved(transaction, row, state=FOUND, subject=encode(subject), until_ms=until_ms)
 

@@ -4,7 +4,7 @@ import pytest
 
 from query.auth import Reach
 from query.problem import Problem
-from query.rates import Rates
+from query.rates import RequestRates
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
 from tests.support.api.api_client import serving
@@ -13,7 +13,7 @@ from tests.support.shopify.orders import SHOP
 RESTS_S = 0.5
 
 
-def refused(rates: Rates, token: bytes, times: int) -> int:
+def refused(rates: RequestRates, token: bytes, times: int) -> int:
     found = 0
     for _ in range(times):
         try:
@@ -25,7 +25,7 @@ def refused(rates: Rates, token: bytes, times: int) -> int:
 
 def test_a_burst_is_taken_and_then_so_many_a_second() -> None:
     now_s = [100.0]
-    rates = Rates(10.0, lambda: now_s[0])
+    rates = RequestRates(10.0, lambda: now_s[0])
     assert refused(rates, b"a", 45) == 5
     assert refused(rates, b"b", 40) == 0
     now_s[0] += RESTS_S
@@ -35,8 +35,8 @@ def test_a_burst_is_taken_and_then_so_many_a_second() -> None:
 
 
 def test_without_a_token_or_a_limit_nobody_is_refused() -> None:
-    assert refused(Rates(1.0, lambda: 0.0), b"", 100) == 0
-    assert refused(Rates(0.0, lambda: 0.0), b"a", 100) == 0
+    assert refused(RequestRates(1.0, lambda: 0.0), b"", 100) == 0
+    assert refused(RequestRates(0.0, lambda: 0.0), b"a", 100) == 0
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)

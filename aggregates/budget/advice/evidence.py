@@ -30,7 +30,7 @@ MEMORY_ORDERS: Final = 100.0
 """Up to so many break-even orders, days before the judged ones are remembered."""
 
 
-class Day(NamedTuple):
+class EvidenceDay(NamedTuple):
     """One campaign-day; money in minor units. The bet is its return x = margin * revenue / spend -
     1."""
 
@@ -39,7 +39,7 @@ class Day(NamedTuple):
     orders: int
 
 
-class Record(NamedTuple):
+class TrackRecord(NamedTuple):
     """What a campaign did, so far as it counts; money in minor units."""
 
     spend: float
@@ -90,11 +90,11 @@ class Evidence:
     """lambda; None below 7 days."""
     fraction: float | None
     """lambda * shrunk_mean / horizon_variance, within 0 and 1: of the bankroll."""
-    record: Record | None = None
+    record: TrackRecord | None = None
     """Of the judged and the remembered days; None below 2 days."""
 
 
-def money_variance(days: Sequence[Day], margin: float, order_value: float) -> float:
+def money_variance(days: Sequence[EvidenceDay], margin: float, order_value: float) -> float:
     """psi: variance of a day's margin per unit of margin expected, in minor units.
 
     Orders come as a Poisson count, so the variance of a day's margin grows with its spend:
@@ -115,7 +115,9 @@ def money_variance(days: Sequence[Day], margin: float, order_value: float) -> fl
     return max(observed, one_order, VARIANCE_FLOOR * spend / n)
 
 
-def evidence(days: Sequence[Day], stakes: Stakes, older: Sequence[Day] = ()) -> Evidence:
+def evidence(
+    days: Sequence[EvidenceDay], stakes: Stakes, older: Sequence[EvidenceDay] = ()
+) -> Evidence:
     """Returns and fractions from the judged `days`; `older` are judged days before those.
 
     The prior has no edge, with the caution's variance. `older` days count in it as far as the
@@ -168,15 +170,19 @@ def evidence(days: Sequence[Day], stakes: Stakes, older: Sequence[Day] = ()) -> 
 
 
 def _record(
-    days: Sequence[Day], older: Sequence[Day], kept: float, psi: float, margin: float
-) -> Record:
+    days: Sequence[EvidenceDay],
+    older: Sequence[EvidenceDay],
+    kept: float,
+    psi: float,
+    margin: float,
+) -> TrackRecord:
     """The judged days whole, and of the older ones the part that is remembered."""
     orders = sum(day.orders for day in days) + kept * sum(day.orders for day in older)
     earned = sum(day.revenue for day in days) + kept * sum(day.revenue for day in older)
     earned *= margin
     # Compound Poisson: psi is the margin of one order times (1 + the variance of its value).
     beyond = psi * orders / earned - 1.0 if earned > 0 else 0.0
-    return Record(
+    return TrackRecord(
         sum(day.spend for day in days) + kept * sum(day.spend for day in older),
         orders,
         earned,
@@ -189,7 +195,7 @@ def _p_positive(mean: float, variance: float, n: int) -> float | None:
     return float(special.stdtr(n - 1, mean / sqrt(variance))) if n >= MIN_DAYS else None
 
 
-def win_rate(series: Sequence[Sequence[Day]], margin: float) -> float:
+def win_rate(series: Sequence[Sequence[EvidenceDay]], margin: float) -> float:
     """Share of the account's spend on days that gained; a half if there are none."""
     days = [day for each in series for day in each if day.spend > 0]
     spend = sum(day.spend for day in days)

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from scipy import special
 
-from aggregates.budget.advice.evidence import Day
+from aggregates.budget.advice.evidence import EvidenceDay
 
 MIN_DAYS: Final = 14
 MIN_SPREAD: Final = 0.15  # standard deviation of ln spend: about 15 % of variation from day to day
@@ -55,7 +55,7 @@ class Saturation:
     """The same by a curve as steep as it may well be; None where that one never saturates."""
 
 
-def saturation(days: Sequence[Day], margin: float, surely: float) -> Saturation:
+def saturation(days: Sequence[EvidenceDay], margin: float, surely: float) -> Saturation:
     """The daily spend beyond which the next unit loses money, if the days allow an estimate.
 
     `surely` is the probability with which the true cap is below `upper`.

@@ -4,7 +4,7 @@ joint optimum within each campaign's bounds."""
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from aggregates.budget.advice.evidence import Record
+from aggregates.budget.advice.evidence import TrackRecord
 from aggregates.budget.advice.kelly import VARIANCE_FLOOR, Posterior, posterior, predictive_variance
 
 LEAST_SPREAD: Final = 1e-6
@@ -44,7 +44,7 @@ def account_prior(means: Sequence[float], precisions: Sequence[float]) -> Poster
     return Posterior(centre, spread)
 
 
-def compared_returns(records: Sequence[Record]) -> list[Posterior] | None:
+def compared_returns(records: Sequence[TrackRecord]) -> list[Posterior] | None:
     """Mean returns, from orders per spend and the value of an order, each compared by itself.
 
     Counts of orders are noisier than their values. Where campaigns hardly differ in one of the two,

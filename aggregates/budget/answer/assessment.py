@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from aggregates.budget.advice.evidence import Day, Evidence, Stakes, evidence, win_rate
+from aggregates.budget.advice.evidence import Evidence, EvidenceDay, Stakes, evidence, win_rate
 from aggregates.budget.advice.saturation import Saturation, saturation
 from aggregates.budget.advice.sizing import Advice, Bet, advise
 from aggregates.budget.answer.campaigns import AdAccount, CampaignDays, key_of
@@ -125,16 +125,18 @@ def assess(account: AdAccount, terms: Terms, past: Sequence[CampaignDays] = ()) 
     return Assessed(assessments, together)
 
 
-def series(campaign: CampaignDays, days: Sequence[int]) -> list[Day]:
+def series(campaign: CampaignDays, days: Sequence[int]) -> list[EvidenceDay]:
     """Those of the known `days` on which the campaign spent."""
     return [
-        Day(campaign.spend[day], campaign.revenue[day], campaign.orders[day])
+        EvidenceDay(campaign.spend[day], campaign.revenue[day], campaign.orders[day])
         for day in days
         if campaign.spend[day] > 0
     ]
 
 
-def _together(campaigns: Sequence[CampaignDays], known: Mapping[str, Sequence[int]]) -> list[Day]:
+def _together(
+    campaigns: Sequence[CampaignDays], known: Mapping[str, Sequence[int]]
+) -> list[EvidenceDay]:
     """The days of several campaigns taken as one; `known` days by channel."""
     sums: dict[int, tuple[int, int, int]] = {}
     for each in campaigns:
@@ -145,4 +147,4 @@ def _together(campaigns: Sequence[CampaignDays], known: Mapping[str, Sequence[in
                 revenue + each.revenue[day],
                 orders + each.orders[day],
             )
-    return [Day(*sums[day]) for day in sorted(sums)]
+    return [EvidenceDay(*sums[day]) for day in sorted(sums)]

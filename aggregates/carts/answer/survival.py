@@ -167,7 +167,7 @@ def completion_probability(hazard: Hazards, age_h: Floats) -> Floats:
     return probability.reshape(strata, len(age_h))
 
 
-class CurvePoint(NamedTuple):
+class RecoveryPoint(NamedTuple):
     """A point of the recovery curve."""
 
     hours: float
@@ -176,7 +176,7 @@ class CurvePoint(NamedTuple):
     """Of them, those that were ordered by then."""
 
 
-def recovery_curve(hazard: Hazards, after_h: float) -> list[CurvePoint]:
+def recovery_curve(hazard: Hazards, after_h: float) -> list[RecoveryPoint]:
     """Of carts idle for `after_h`, the share ordered by and by until 7 days after the last touch.
 
     It is one curve of one group, so it never falls. Strata count by their spells that reach
@@ -188,7 +188,7 @@ def recovery_curve(hazard: Hazards, after_h: float) -> list[CurvePoint]:
     weight = weight / weight.sum()
     rates, part = _rates(hazard), _completed_part(hazard)
     idle, ordered = np.ones(len(reached)), np.zeros(len(reached))
-    points = [CurvePoint(0.0, 0.0)]
+    points = [RecoveryPoint(0.0, 0.0)]
     for j in range(first, INTERVALS):
         begin, end = max(float(EDGES_H[j]), after_h), min(float(EDGES_H[j + 1]), HORIZON_H)
         if end <= begin:
@@ -196,7 +196,7 @@ def recovery_curve(hazard: Hazards, after_h: float) -> list[CurvePoint]:
         ending = rates[:, j] * (end - begin) / float(EDGES_H[j + 1] - EDGES_H[j])
         ordered += idle * -np.expm1(-ending) * part[:, j]
         idle *= np.exp(-ending)
-        points.append(CurvePoint(end - after_h, min(float(weight @ ordered), 1.0)))
+        points.append(RecoveryPoint(end - after_h, min(float(weight @ ordered), 1.0)))
     return points
 
 

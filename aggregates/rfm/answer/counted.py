@@ -14,7 +14,7 @@ CURRENCY = "currency"
 """The projection that counts orders by currency."""
 
 
-class Counted(NamedTuple):
+class CountedShop(NamedTuple):
     """One shop."""
 
     key: str
@@ -28,7 +28,7 @@ class Counted(NamedTuple):
     another currency."""
 
 
-def counted(reading: Reading, shops: Collection[str]) -> Mapping[str, Counted]:
+def counted(reading: Reading, shops: Collection[str]) -> Mapping[str, CountedShop]:
     """Those of `shops` of which a generation is live."""
     live = live_keys(reading, NAME, shops)
     if not live:
@@ -47,7 +47,7 @@ def counted(reading: Reading, shops: Collection[str]) -> Mapping[str, Counted]:
     )
     foreign = _foreign(reading, {live[row.shop]: row.currency for row in rows})
     return {
-        live[row.shop]: Counted(
+        live[row.shop]: CountedShop(
             row.shop,
             row.currency,
             row.as_of_day,

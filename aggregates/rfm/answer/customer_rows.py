@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from aggregates.arrays import Ints
 from aggregates.rfm.answer.overview import RfmView
-from aggregates.rfm.answer.scores import Cutoffs
+from aggregates.rfm.answer.scores import ScoreCutoffs
 from aggregates.rfm.answer.segment_boxes import Range, ScoreBox, boxes, cell_boxes
 from aggregates.rfm.answer.segments import Segment
 from aggregates.rfm.fold.customer import MAX_ORDERS, NEWCOMER_DAYS
@@ -72,7 +72,7 @@ class Listing:
     segment: Segment | None
     day: int
     window_days: int
-    cutoffs: Cutoffs | None
+    cutoffs: ScoreCutoffs | None
     cell: tuple[int, int] | None = None
     """Only customers with these scores R and FM."""
 

@@ -15,7 +15,7 @@ from msgspec import Meta, Struct, field
 from aggregates.arrays import Ints
 from aggregates.paging import NextCursor, Place, page
 from aggregates.rfm.answer.overview import RfmSettings, RfmView
-from aggregates.rfm.answer.scores import Cutoffs, rfm, score_customer
+from aggregates.rfm.answer.scores import ScoreCutoffs, rfm, score_customer
 from aggregates.rfm.fold.customer import MAX_ORDERS, DayRow, is_newcomer
 from aggregates.rfm.fold.days import PURCHASE_DAYS, days_of
 from aggregates.rfm.fold.money_bins import bin_edge
@@ -25,7 +25,7 @@ from stream.store.contract import Reading
 NOT_ENOUGH: Final = "fewer than 5 customers ordered in the window on one of the two days"
 
 
-class Move(Struct, frozen=True, kw_only=True):
+class SegmentMove(Struct, frozen=True, kw_only=True):
     """Customers who went from one segment to another."""
 
     from_: Annotated[
@@ -51,7 +51,7 @@ class Move(Struct, frozen=True, kw_only=True):
 class Moves(Struct, frozen=True, kw_only=True):
     """Moves between segments, most customers first."""
 
-    items: Annotated[list[Move], Meta(description="Most customers first.")]
+    items: Annotated[list[SegmentMove], Meta(description="Most customers first.")]
     next_cursor: NextCursor
     days: Annotated[int, Meta(description="How many days ago `from` is.", examples=[7])]
     stayed: Annotated[
@@ -119,7 +119,7 @@ def moves(
     ranked, following = page(sorted(moved.items(), key=_standing), _standing, values)
     return Moves(
         items=[
-            Move(
+            SegmentMove(
                 from_=pair[0],
                 to=pair[1],
                 customers=customers,
@@ -194,7 +194,7 @@ def _summed(columns: list[Ints], places: list[tuple[CustomerCell, int]]) -> list
     return [column[live] for column in (*keys, *sums)]
 
 
-def _segment(cutoffs: Cutoffs, place: CustomerCell | None, day: int) -> str | None:
+def _segment(cutoffs: ScoreCutoffs, place: CustomerCell | None, day: int) -> str | None:
     if place is None:
         return None
     return score_customer(

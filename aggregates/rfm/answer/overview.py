@@ -12,7 +12,7 @@ import numpy as np
 from aggregates.rfm.answer import schema
 from aggregates.rfm.answer.cell_arrays import CellArrays, Columns, ShopColumns
 from aggregates.rfm.answer.churn import Churn, churn, ltv_simple
-from aggregates.rfm.answer.counted import Counted, counted
+from aggregates.rfm.answer.counted import CountedShop, counted
 from aggregates.rfm.answer.scores import TOO_FEW, RfmScores, rfm
 from aggregates.rfm.answer.segments import NEW, SEGMENTS, SHOPIFY, grid_segment
 from aggregates.rfm.first_orders.schema import FirstOrdersLtv
@@ -79,7 +79,7 @@ class Refreshed:
 
     known: Set[str]
     """These shops were asked for."""
-    shops: Mapping[str, Counted]
+    shops: Mapping[str, CountedShop]
     """Those of them that count something."""
     cells: tuple[ShopColumns, ...]
     """In the order of TABLES."""
@@ -96,7 +96,7 @@ class Refreshed:
             cells, last_days, btyd, spend = (
                 table.empty if known is None else table.of(known.key) for table in self.cells
             )
-            of_shop = known or Counted(shop, "", None, True, (0, 0, 0))
+            of_shop = known or CountedShop(shop, "", None, True, (0, 0, 0))
             self._views[shop] = RfmView(
                 shop=shop,
                 key=of_shop.key,

@@ -36,7 +36,7 @@ _BELOW_ONE: Final = (int(np.float64(1.0).view(np.int64)) >> _LEADING_BITS) - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Cutoffs:
+class ScoreCutoffs:
     """Four ascending values per measure: the last of the lowest, second, third and fourth fifth."""
 
     recency_days: tuple[int, ...]
@@ -64,7 +64,7 @@ class RfmScores:
     customers: int
     orders: int
     revenue: int
-    cutoffs: Cutoffs | None
+    cutoffs: ScoreCutoffs | None
     recency: tuple[int, ...] | None
     frequency: tuple[int, ...] | None
     monetary: tuple[int, ...] | None
@@ -143,7 +143,7 @@ def rfm(
         customers=n,
         orders=total_orders,
         revenue=total_revenue,
-        cutoffs=Cutoffs(days, counts, money),
+        cutoffs=ScoreCutoffs(days, counts, money),
         recency=_tuple(people.sum(axis=(1, 2))),
         frequency=_tuple(people.sum(axis=(0, 2))),
         monetary=_tuple(people.sum(axis=(0, 1))),
@@ -154,7 +154,7 @@ def rfm(
 
 
 def score_customer(
-    cutoffs: Cutoffs, recency_days: int, orders: int, cents: int, *, newcomer: bool
+    cutoffs: ScoreCutoffs, recency_days: int, orders: int, cents: int, *, newcomer: bool
 ) -> Score:
     """Scores of one customer under a shop's cut-offs; `cents` exact, or as its cell has it."""
     r = 5 - sum(recency_days > c for c in cutoffs.recency_days)

@@ -4,7 +4,7 @@ everyone."""
 from itertools import product
 from typing import NamedTuple, TypeAlias
 
-from aggregates.rfm.answer.scores import Cutoffs
+from aggregates.rfm.answer.scores import ScoreCutoffs
 from aggregates.rfm.answer.segments import (
     NEW,
     NEW_RECENCY_DAYS,
@@ -31,7 +31,7 @@ class ScoreBox(NamedTuple):
     newcomer: int | None = None
 
 
-def cell_boxes(cutoffs: Cutoffs, r: int, fm: int) -> list[ScoreBox]:
+def cell_boxes(cutoffs: ScoreCutoffs, r: int, fm: int) -> list[ScoreBox]:
     """Disjoint boxes that hold exactly the customers with these scores, each 1 to 5."""
     found: list[ScoreBox] = []
     for f in range(1, 6):
@@ -47,7 +47,7 @@ def cell_boxes(cutoffs: Cutoffs, r: int, fm: int) -> list[ScoreBox]:
     return [box for box in found if not _is_empty(box)]
 
 
-def boxes(cutoffs: Cutoffs, segment: Segment) -> list[ScoreBox]:
+def boxes(cutoffs: ScoreCutoffs, segment: Segment) -> list[ScoreBox]:
     """Disjoint boxes that hold exactly the segment's customers.
 
     The cut-offs divide each measure into five ranges, and a segment is a union of (R, F, M) cells.

@@ -21,7 +21,7 @@ _SUFFIXES: Final = (1_000, 4_096)
 """How many endings of three characters there are: of an id's digits, of a guest's hash."""
 
 
-class PlacedOrder(NamedTuple):
+class SampledOrder(NamedTuple):
     """An order of a sampled customer."""
 
     processed_ms: int
@@ -38,10 +38,10 @@ class SampledCustomer(NamedTuple):
     """A sampled customer; their orders by time."""
 
     id: str
-    orders: tuple[PlacedOrder, ...]
+    orders: tuple[SampledOrder, ...]
 
     @property
-    def first(self) -> PlacedOrder:
+    def first(self) -> SampledOrder:
         return self.orders[0]
 
     def later(self, days: int) -> int:
@@ -59,9 +59,9 @@ def customers(
     A share of all customers where there are more orders than `most_orders`. Merged customers are
     left out: which of their orders came first may lie under an id that is not in the sample.
     """
-    found: dict[str, list[PlacedOrder]] = {}
+    found: dict[str, list[SampledOrder]] = {}
     for row in _orders(reading, shop, currency, day, most_orders):
-        placed = PlacedOrder(
+        placed = SampledOrder(
             row.processed_ms,
             row.order_id,
             row.day,

@@ -14,7 +14,7 @@ from destinations.delivery.sending.lane import Lane
 from destinations.delivery.sending.refusals import Refusals
 from destinations.delivery.sending.requesting import Requests
 from destinations.delivery.sending.tuning import Tuning
-from destinations.delivery.sending.writing import Writing
+from destinations.delivery.sending.writing import StoreWriting
 from destinations.delivery.transport import Call
 from stream.metrics import DeliveryMetrics
 from stream.store.contract import StoreUnavailable
@@ -32,7 +32,7 @@ class Batches:
     def __init__(
         self,
         dialect: str,
-        writing: Writing,
+        writing: StoreWriting,
         tuning: Tuning,
         call: Call,
         public_call: Call,

@@ -22,7 +22,7 @@ from destinations.delivery.results import (
 from destinations.delivery.rows import AccountRow, OutboxRow
 from destinations.delivery.sending.refusals import WHOLE, Refusal, Refusals, cause
 from destinations.delivery.sending.requesting import Requests, Rows
-from destinations.delivery.sending.writing import Writing
+from destinations.delivery.sending.writing import StoreWriting
 from destinations.delivery.verdict import ErrorClass, Verdict
 
 PAUSES = frozenset({ErrorClass.CONFIGURATION, ErrorClass.DISABLED})
@@ -46,7 +46,7 @@ class Dispatch:
     give_up_ms: int
     """When half of the lease is over, by `steady_ms`: no request starts after it."""
     requests: Requests
-    writing: Writing
+    writing: StoreWriting
     clock_ms: Callable[[], int]
     steady_ms: Callable[[], int]
     chance: Callable[[], float]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from destinations.delivery.ledger import Waiting, waiting_events
 from destinations.delivery.sending.lane import Lane
-from destinations.delivery.sending.writing import Writing
+from destinations.delivery.sending.writing import StoreWriting
 from stream.metrics import AccountLabels, DeliveryMetrics
 from stream.store.contract import Store, StoreUnavailable
 
@@ -18,7 +18,7 @@ class Gauges:
     def __init__(
         self,
         store: Store,
-        writing: Writing,
+        writing: StoreWriting,
         metrics: DeliveryMetrics | None,
         clock_ms: Callable[[], int],
         steady_ms: Callable[[], int],

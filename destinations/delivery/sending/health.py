@@ -9,7 +9,7 @@ from destinations.delivery.accounts import failing
 from destinations.delivery.backoff import again_ms
 from destinations.delivery.sending.lane import Lane
 from destinations.delivery.sending.tuning import Tuning
-from destinations.delivery.sending.writing import Writing
+from destinations.delivery.sending.writing import StoreWriting
 from stream.store.contract import StoreUnavailable
 
 MINUTE_MS = 60_000
@@ -21,7 +21,7 @@ class Health:
     """Judges a lane after each of its requests."""
 
     tuning: Tuning
-    writing: Writing
+    writing: StoreWriting
     clock_ms: Callable[[], int]
     steady_ms: Callable[[], int]
     chance: Callable[[], float]

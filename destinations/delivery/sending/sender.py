@@ -22,7 +22,7 @@ from destinations.delivery.sending.batches import Batches
 from destinations.delivery.sending.gauges import Gauges
 from destinations.delivery.sending.lane import Lane
 from destinations.delivery.sending.tuning import Tuning
-from destinations.delivery.sending.writing import Writing
+from destinations.delivery.sending.writing import StoreWriting
 from destinations.delivery.transport import Call
 from stream.metrics import DeliveryMetrics
 from stream.store.contract import Store, StoreUnavailable, Transaction
@@ -70,7 +70,7 @@ class OutboxSender:
         self._store, self._clock_ms = store, clock_ms
         self._destinations = {(each.shop, each.name): each for each in destinations}
         self._tuning = tuning or Tuning()
-        self._writing = Writing(store, sleep, chance)
+        self._writing = StoreWriting(store, sleep, chance)
         self._gauges = Gauges(store, self._writing, metrics, clock_ms, steady_ms)
         self._batches = Batches(
             store.dialect,

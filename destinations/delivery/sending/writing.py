@@ -15,7 +15,7 @@ ATTEMPTS = 3
 log = structlog.get_logger()
 
 
-class Writing:
+class StoreWriting:
     """The store, as a sender uses it."""
 
     def __init__(

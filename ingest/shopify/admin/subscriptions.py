@@ -35,7 +35,7 @@ class Subscription(NamedTuple):
     include_fields: tuple[str, ...] = ()
 
 
-class Change(NamedTuple):
+class SubscriptionChange(NamedTuple):
     """One step from what exists to what is wanted."""
 
     action: Action
@@ -45,10 +45,10 @@ class Change(NamedTuple):
     wanted: Wanted | None = None
 
 
-class Problem(NamedTuple):
+class RefusedChange(NamedTuple):
     """A change that Shopify refused, in its own words."""
 
-    change: Change
+    change: SubscriptionChange
     message: str
 
 
@@ -58,28 +58,36 @@ def listed(client: AdminClient) -> list[Subscription]:
     return [_read(node) for page in pages for node in page]
 
 
-def difference(found: Iterable[Subscription], wanted: Sequence[Wanted], uri: str) -> list[Change]:
+def difference(
+    found: Iterable[Subscription], wanted: Sequence[Wanted], uri: str
+) -> list[SubscriptionChange]:
     """What has to change, creations first, so that a topic is never without a subscription."""
     ours: dict[str, list[Subscription]] = {}
     for each in sorted(found, key=lambda subscription: subscription.id):
         if _same(each.uri, uri):
             ours.setdefault(each.topic, []).append(each)
-    creations, updates, deletions = list[Change](), list[Change](), list[Change]()
+    creations, updates, deletions = (
+        list[SubscriptionChange](),
+        list[SubscriptionChange](),
+        list[SubscriptionChange](),
+    )
     for want in wanted:
         there = ours.pop(want.topic, [])
         if not there:
-            creations.append(Change("create", want.topic, "missing", wanted=want))
+            creations.append(SubscriptionChange("create", want.topic, "missing", wanted=want))
             continue
         kept = next((each for each in there if not _unlike(each, want)), there[0])
         if why := _unlike(kept, want):
-            updates.append(Change("update", want.topic, why, kept.id, want))
+            updates.append(SubscriptionChange("update", want.topic, why, kept.id, want))
         deletions += [
-            Change("delete", want.topic, "there twice", each.id)
+            SubscriptionChange("delete", want.topic, "there twice", each.id)
             for each in there
             if each.id != kept.id
         ]
     deletions += [
-        Change("delete", each.topic, "not used", each.id) for rest in ours.values() for each in rest
+        SubscriptionChange("delete", each.topic, "not used", each.id)
+        for rest in ours.values()
+        for each in rest
     ]
     return creations + updates + deletions
 
@@ -89,7 +97,9 @@ def elsewhere(found: Iterable[Subscription], uri: str) -> list[Subscription]:
     return [each for each in found if not _same(each.uri, uri)]
 
 
-def apply(client: AdminClient, changes: Sequence[Change], uri: str) -> list[Problem]:
+def apply(
+    client: AdminClient, changes: Sequence[SubscriptionChange], uri: str
+) -> list[RefusedChange]:
     """Make the changes; those that Shopify refuses stop no other. Raises AdminError."""
     problems = []
     for change in changes:
@@ -106,11 +116,11 @@ def apply(client: AdminClient, changes: Sequence[Change], uri: str) -> list[Prob
             payload = data["webhookSubscriptionUpdate"]
         messages = [str(error["message"]) for error in payload["userErrors"]]
         if messages and not any(TAKEN in message for message in messages):
-            problems.append(Problem(change, "; ".join(messages)))
+            problems.append(RefusedChange(change, "; ".join(messages)))
     return problems
 
 
-def _input(change: Change, uri: str) -> dict[str, Any]:
+def _input(change: SubscriptionChange, uri: str) -> dict[str, Any]:
     fields = list(change.wanted.include_fields) if change.wanted is not None else []
     if change.action == "update":
         # An empty filter and an empty list take away what was set; what is not named would stay.

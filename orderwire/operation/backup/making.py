@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orderwire.operation.backup import manifest, postgres, sqlite_files
-from orderwire.operation.backup.manifest import Manifest
+from orderwire.operation.backup.manifest import BackupManifest
 from orderwire.operation.backup.restoring import refuse_unfinished
 from orderwire.operation.existing import NothingThere, store_revision
 from orderwire.operation.refused import Refused
@@ -25,7 +25,7 @@ class Made(NamedTuple):
     """A backup that was made, and older ones that were deleted."""
 
     folder: Path
-    manifest: Manifest
+    manifest: BackupManifest
     deleted: list[Path]
 
 
@@ -62,7 +62,9 @@ def make(settings: Settings, folder: Path, now: datetime, *, keep: int | None = 
     return Made(final, made, deleted)
 
 
-def _fill(settings: Settings, url: str, revision: str, partial: Path, now: datetime) -> Manifest:
+def _fill(
+    settings: Settings, url: str, revision: str, partial: Path, now: datetime
+) -> BackupManifest:
     names, waiting = [], None
     store, log = settings.store_file, settings.log_file
     if store is None:
@@ -77,7 +79,7 @@ def _fill(settings: Settings, url: str, revision: str, partial: Path, now: datet
         names.append(LOG)
     if store is not None and log is not None:
         sqlite_files.check_pair(partial / STORE, partial / LOG)
-    made = Manifest(
+    made = BackupManifest(
         version=ApiSettings({}).version,
         made_at=now,
         revision=revision,

@@ -25,7 +25,7 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+class BackupManifest(msgspec.Struct, frozen=True, kw_only=True):
     """`backup.json`."""
 
     version: str
@@ -57,17 +57,17 @@ def digest(path: Path) -> Kept:
     return Kept(name=path.name, sha256=hashed.hexdigest(), bytes=size)
 
 
-def write(folder: Path, manifest: Manifest) -> None:
+def write(folder: Path, manifest: BackupManifest) -> None:
     """Write the manifest durably."""
     path = folder / FILE
     path.touch(mode=0o600)
     path.write_bytes(msgspec.json.format(msgspec.json.encode(manifest)) + b"\n")
 
 
-def read(folder: Path) -> Manifest:
+def read(folder: Path) -> BackupManifest:
     """The manifest of a whole backup, each file's digest checked. Raises Refused."""
     try:
-        manifest = msgspec.json.decode((folder / FILE).read_bytes(), type=Manifest)
+        manifest = msgspec.json.decode((folder / FILE).read_bytes(), type=BackupManifest)
     except FileNotFoundError:
         raise Refused(f"{folder} is no backup: it has no {FILE}") from None
     except (OSError, msgspec.MsgspecError) as error:

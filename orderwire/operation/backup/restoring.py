@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from orderwire.operation.backup import manifest, postgres, sqlite_files
-from orderwire.operation.backup.manifest import Manifest
+from orderwire.operation.backup.manifest import BackupManifest
 from orderwire.operation.backup.sqlite_files import Swap
 from orderwire.operation.existing import store_revision
 from orderwire.operation.refused import Refused
@@ -34,7 +34,7 @@ class Restored(NamedTuple):
     """What a restore did."""
 
     backup: Path
-    manifest: Manifest | None
+    manifest: BackupManifest | None
     """None where it only finished another one that was killed."""
     aside: list[Path]
     """Folders with what was there before."""
@@ -102,7 +102,7 @@ def _aside(settings: Settings, name: str) -> list[Path]:
     return sorted(path for path in folders if path.exists() and any(path.iterdir()))
 
 
-def _swaps(settings: Settings, folder: Path, kept: Manifest) -> list[Swap]:
+def _swaps(settings: Settings, folder: Path, kept: BackupManifest) -> list[Swap]:
     files = {"log.db": settings.log_file, "state.db": settings.store_file}
     return [
         Swap(folder / one.name, target)
@@ -117,7 +117,7 @@ def _refuse_in_use(settings: Settings) -> None:
             raise Refused(f"{path} is in use: stop `orderwire serve` first")
 
 
-def _refuse_unfit(settings: Settings, kept: Manifest) -> None:
+def _refuse_unfit(settings: Settings, kept: BackupManifest) -> None:
     here = (
         "postgresql" if settings.store_file is None else "sqlite",
         "kafka" if settings.log_file is None else "sqlite",

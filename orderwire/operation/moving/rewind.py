@@ -18,7 +18,7 @@ ATTEMPTS = 50
 """How often a running processor may commit a batch in between before we give up."""
 
 
-class Moved(NamedTuple):
+class MovedPosition(NamedTuple):
     """A position that was moved. `before` is None if there was none."""
 
     processor: str
@@ -57,7 +57,7 @@ def rewind(
     *,
     identity: str = "",
     dry_run: bool = False,
-) -> list[Moved]:
+) -> list[MovedPosition]:
     """Move the positions of `processors` on `topic` to `wanted` (offset by partition). Raises
     Refused, StoreError.
 
@@ -116,18 +116,18 @@ def _moved(
     span: Span,
     *,
     replaced: bool,
-) -> Moved | None:
+) -> MovedPosition | None:
     if before == target or (before is None and target == span.first):
         return None
     if replaced:
-        return Moved(processor, partition, before, target, 0)
+        return MovedPosition(processor, partition, before, target, 0)
     if before is not None and span.first <= before < target:
         raise Refused(
             f"{processor} is at {before} of {topic}/{partition}: going forward to {target} would "
             "skip records not yet read"
         )
     lost = 0 if before is None else max(0, span.first - before)
-    return Moved(processor, partition, before, target, lost)
+    return MovedPosition(processor, partition, before, target, lost)
 
 
 def _position(store: Store, processor: str, topic: str, partition: int) -> int | None:

@@ -21,7 +21,7 @@ from msgspec import structs
 from ingest.meta import webhooks as meta
 from ingest.shopify import routing
 from orderwire.operation.moving.reading_topics import Progress, entries_of, silent
-from orderwire.operation.replaying.trial import Asked, Processors, trial
+from orderwire.operation.replaying.trial import Processors, TrialRecord, trial
 from processors.engine.parking import (
     PARKED,
     PARKED_BY,
@@ -133,14 +133,14 @@ async def _returning(
     now_ms: int,
 ) -> list[Record]:
     """The records to append for those of `entries` that would be folded now, and their notes."""
-    asked: list[Asked] = []
+    asked: list[TrialRecord] = []
     notes: list[Record] = []
     for entry in entries:
         found = await _back(log, entry)
         if isinstance(found, str):
             result.left[found] += 1
             continue
-        asked.append(Asked(found.record, parked_by[entry.partition, entry.offset]))
+        asked.append(TrialRecord(found.record, parked_by[entry.partition, entry.offset]))
         notes.append(found.note)
     reasons = await asyncio.to_thread(trial, store, processors, asked, now_ms)
     records: list[Record] = []

@@ -16,7 +16,7 @@ ATTEMPTS: Final = 5
 """Of a transaction beside running processors, which may create the same rows first."""
 
 
-class Asked(NamedTuple):
+class TrialRecord(NamedTuple):
     """A record, and the processors that are asked; none: all of its topic."""
 
     record: Record
@@ -28,7 +28,7 @@ class _RolledBack(Exception):
 
 
 def trial(
-    store: Store, processors: Processors, asked: Sequence[Asked], now_ms: int
+    store: Store, processors: Processors, asked: Sequence[TrialRecord], now_ms: int
 ) -> list[str | None]:
     """For each record why nobody who is asked would take it; None if one would, or if all ignore
     it. Blocks; raises StoreError."""

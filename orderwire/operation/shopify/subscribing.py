@@ -5,9 +5,9 @@ from urllib.parse import urlsplit
 
 from ingest.shopify.admin.client import AdminClient
 from ingest.shopify.admin.subscriptions import (
-    Change,
-    Problem,
+    RefusedChange,
     Subscription,
+    SubscriptionChange,
     Wanted,
     apply,
     difference,
@@ -24,8 +24,8 @@ PATH = "/webhooks/shopify"
 class Subscribed(NamedTuple):
     """What was done, or would be."""
 
-    changes: list[Change]
-    problems: list[Problem]
+    changes: list[SubscriptionChange]
+    problems: list[RefusedChange]
     """Of changes that Shopify refused."""
     elsewhere: list[Subscription]
     """Of other addresses, left as they are."""

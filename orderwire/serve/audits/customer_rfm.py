@@ -15,7 +15,7 @@ from aggregates.rfm.value.fit import fit
 from aggregates.rfm.value.ltv import predicted_ltv
 from ingest.shopify.admin.errors import AdminError, AdminUnavailable
 from ingest.shopify.admin.past.paged import count
-from ingest.shopify.admin.past.windows import Span
+from ingest.shopify.admin.past.windows import TimeSpan
 from orderwire.serve.audits.step import (
     Audited,
     Json,
@@ -74,7 +74,7 @@ def _at_shopify(audited: Audited) -> tuple[int | None, list[Issue]]:
     if not audited.shop.has_admin_api:
         return None, []
     now_s = audited.now_ms // 1_000
-    span = Span(now_s - audited.days * DAY_S, now_s)
+    span = TimeSpan(now_s - audited.days * DAY_S, now_s)
     try:
         client = admin_client(audited.shop, audited.store, patience_s=PATIENCE_S)
         try:

@@ -15,7 +15,7 @@ from ingest.shopify.admin.client import AdminClient
 from ingest.shopify.admin.errors import Stopped
 from ingest.shopify.admin.past.history import BACKFILL, RECONCILE, encoded, order_record
 from ingest.shopify.admin.past.paged import order_pages
-from ingest.shopify.admin.past.windows import Span, rfc3339
+from ingest.shopify.admin.past.windows import TimeSpan, rfc3339
 from orderwire.serve.reconcile.comparing import MISSED, Missed, missed
 from stream.record import Record
 from stream.store.contract import Entities, Store
@@ -50,7 +50,7 @@ RECONCILED = Entities("reconciled", Reconciled, 1)
 class Found:
     """What a run came to."""
 
-    span: Span
+    span: TimeSpan
     seen: int
     missed: tuple[Missed, ...]
     history: int = 0
@@ -82,7 +82,7 @@ class Reconciling:
     advance: Callable[[int], None] = lambda orders: None
     """Called with how many more orders were looked at."""
 
-    def since_last(self) -> Span:
+    def since_last(self) -> TimeSpan:
         """What has not been compared yet."""
         now_s = int(self.clock())
         with self.store.snapshot() as snapshot:
@@ -92,14 +92,14 @@ class Reconciling:
         # A place in the future was reached by a clock that was ahead, and says nothing.
         known = bool(rows) and rows[0].reached_s <= now_s
         begin_s = rows[0].reached_s - OVERLAP_S if known else now_s - FIRST_S
-        return Span(begin_s, now_s - GRACE_S)
+        return TimeSpan(begin_s, now_s - GRACE_S)
 
-    def last(self, hours: float) -> Span:
+    def last(self, hours: float) -> TimeSpan:
         """The last hours."""
         now_s = int(self.clock())
-        return Span(now_s - int(hours * 3_600), now_s - GRACE_S)
+        return TimeSpan(now_s - int(hours * 3_600), now_s - GRACE_S)
 
-    def run(self, span: Span) -> Found:
+    def run(self, span: TimeSpan) -> Found:
         """Compare what changed in `span`. Raises AdminError, LogError, StoreError."""
         access, began_s = read_access(self.client), self._began_s()
         seen, history, found = 0, 0, list[Missed]()
@@ -174,7 +174,7 @@ class Reconciling:
         with self.store.snapshot() as snapshot:
             return missed(snapshot, self.shop, orders, int(self.clock()))
 
-    def _reached(self, span: Span, seen: int, began_s: float) -> None:
+    def _reached(self, span: TimeSpan, seen: int, began_s: float) -> None:
         now_s = int(self.clock())
         with self.store.begin() as transaction:
             before = transaction.load(RECONCILED, [(self.shop,)]).get((self.shop,))

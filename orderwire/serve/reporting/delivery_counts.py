@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from ingest.receiver.tally import Counted, Tally
+from ingest.receiver.tally import Tallied, Tally
 from stream.store.sql.plain import PlainStore
 from stream.times import day_of
 
@@ -63,5 +63,5 @@ UPSERT: Final = (
 )
 
 
-def _row(counted: Counted, zone: ZoneInfo | None) -> dict[str, int | str]:
+def _row(counted: Tallied, zone: ZoneInfo | None) -> dict[str, int | str]:
     return {**counted._asdict(), "day": day_of(counted.last_ms, zone)}

@@ -42,7 +42,7 @@ class Identity:
         return f"{socket.gethostname()} (failed)"
 
 
-class Writes(Protocol):
+class HeartbeatStore(Protocol):
     """The part of a store that a heartbeat needs; any `stream.store.contract.Store` has it."""
 
     def begin(self) -> AbstractContextManager["Writing"]: ...
@@ -60,7 +60,7 @@ class Heartbeat:
 
     def __init__(
         self,
-        store: Writes,
+        store: HeartbeatStore,
         identity: Identity,
         details: Callable[[], Mapping[str, Any]],
         every_s: float = EVERY_S,
@@ -117,7 +117,7 @@ class Heartbeat:
                 _forget(transaction, me.role, me.instance)
 
 
-def report_failure(store: Writes, me: Identity, reason: str) -> None:
+def report_failure(store: HeartbeatStore, me: Identity, reason: str) -> None:
     """Record why this role ends, until it runs again. Raises what the store raises."""
     with store.begin() as transaction:
         details = json.dumps({"failed": reason})

@@ -8,7 +8,7 @@ from functools import partial
 
 from destinations.delivery.transport import aiohttp_call, client_session
 from orderwire.alarms.reporting import Reporter
-from orderwire.alarms.watch import Watch
+from orderwire.alarms.watch import AlarmWatch
 from orderwire.serve.reporting.exposing import Texts, leads
 from orderwire.serve.reporting.heartbeat import Identity
 from orderwire.serve.shops.live_settings import LiveSettings
@@ -31,7 +31,7 @@ async def alerting(
         aiohttp_call(session, public_only=public_only),
         socket.gethostname(),
     )
-    watch = Watch(texts, partial(leads, identity), store, reporter, reasons=reasons)
+    watch = AlarmWatch(texts, partial(leads, identity), store, reporter, reasons=reasons)
     watching = asyncio.create_task(watch.keep(), name="alarms")
     try:
         yield

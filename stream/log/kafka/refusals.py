@@ -57,7 +57,7 @@ def reason_of(error: BaseException) -> str:
     return "too_large" if isinstance(error, TOO_LARGE) else "refused"
 
 
-class Refusals:
+class RecordRefusals:
     """Known refusals of one topic."""
 
     def __init__(self, topic: str, clock: Callable[[], float]) -> None:

@@ -16,7 +16,7 @@ from stream.log.contract import Unavailable
 from stream.log.kafka.errors import FAILURES, stop_client, unavailable
 from stream.log.kafka.records import Message, partition_of
 from stream.log.kafka.refusals import (
-    Refusals,
+    RecordRefusals,
     RefusedMessages,
     is_refusal,
     is_unauthorised,
@@ -110,7 +110,7 @@ class TopicProducer:
         self._tickets: deque[_Ticket] = deque()
         self._queued_bytes = 0
         self._owed = 0
-        self._refusals = Refusals(topic, self._loop.time)
+        self._refusals = RecordRefusals(topic, self._loop.time)
         self._renewing = False
         self._batch_bytes = BATCH_BYTES
         self._timer: asyncio.TimerHandle | None = None

@@ -8,21 +8,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from aggregates.budget.advice.evidence import Day, Evidence, Stakes, evidence, win_rate
+from aggregates.budget.advice.evidence import Evidence, EvidenceDay, Stakes, evidence, win_rate
 from aggregates.budget.advice.kelly import Caution
 
 STAKES = Stakes(margin=0.5, order_value=5_000.0, bankroll=100_000)
 DAYS = st.lists(
-    st.builds(Day, st.integers(1, 10**6), st.integers(0, 10**7), st.integers(1, 50)),
+    st.builds(EvidenceDay, st.integers(1, 10**6), st.integers(0, 10**7), st.integers(1, 50)),
     min_size=7,
     max_size=60,
 )
 
 
-def returning(mean: float, n: int = 30, spend: int = 10_000, orders: int = 4) -> list[Day]:
+def returning(mean: float, n: int = 30, spend: int = 10_000, orders: int = 4) -> list[EvidenceDay]:
     """Days of equal spend whose returns at a margin of a half alternate about `mean`."""
     swing = (0.3, -0.3)
-    return [Day(spend, spend * (1 + mean + swing[i % 2]) / 0.5, orders) for i in range(n)]
+    return [EvidenceDay(spend, spend * (1 + mean + swing[i % 2]) / 0.5, orders) for i in range(n)]
 
 
 def probability(found: Evidence) -> float:
@@ -31,7 +31,9 @@ def probability(found: Evidence) -> float:
 
 
 @given(DAYS)
-def test_a_fraction_is_bounded_and_its_mean_is_drawn_towards_no_edge(days: list[Day]) -> None:
+def test_a_fraction_is_bounded_and_its_mean_is_drawn_towards_no_edge(
+    days: list[EvidenceDay],
+) -> None:
     found = evidence(days, STAKES)
     assert found.mean is not None
     assert found.shrunk_mean is not None
@@ -45,7 +47,7 @@ def test_a_fraction_is_bounded_and_its_mean_is_drawn_towards_no_edge(days: list[
 
 
 @given(DAYS, st.randoms(use_true_random=False))
-def test_the_order_of_days_does_not_matter(days: list[Day], random: object) -> None:
+def test_the_order_of_days_does_not_matter(days: list[EvidenceDay], random: object) -> None:
     shuffled = sorted(days, key=lambda day: (day.revenue, day.spend))
     one, other = evidence(days, STAKES), evidence(shuffled, STAKES)
     assert one.fraction == pytest.approx(other.fraction, abs=1e-9)
@@ -53,8 +55,8 @@ def test_the_order_of_days_does_not_matter(days: list[Day], random: object) -> N
 
 
 @given(DAYS, st.sampled_from([0.5, 4.0, 128.0]))
-def test_a_change_of_currency_changes_nothing(days: list[Day], rate: float) -> None:
-    abroad = [Day(day.spend * rate, day.revenue * rate, day.orders) for day in days]
+def test_a_change_of_currency_changes_nothing(days: list[EvidenceDay], rate: float) -> None:
+    abroad = [EvidenceDay(day.spend * rate, day.revenue * rate, day.orders) for day in days]
     there = STAKES._replace(order_value=5_000.0 * rate, bankroll=round(100_000 * rate))
     one, other = evidence(days, STAKES), evidence(abroad, there)
     assert other.fraction == pytest.approx(one.fraction, abs=1e-9)
@@ -71,7 +73,7 @@ def test_days_of_equal_spend_have_the_plain_mean_and_standard_deviation() -> Non
 @pytest.mark.parametrize("revenue", [0, 28_000])
 def test_a_day_of_hardly_any_spend_says_hardly_anything(revenue: int) -> None:
     """Its return is -100 % or +13,900 %, whatever else is true of the campaign."""
-    usual, odd = returning(0.4), [*returning(0.4)[:-1], Day(100, revenue, 2)]
+    usual, odd = returning(0.4), [*returning(0.4)[:-1], EvidenceDay(100, revenue, 2)]
     before, after = evidence(usual, STAKES), evidence(odd, STAKES)
     assert before.fraction is not None
     assert after.fraction == pytest.approx(before.fraction, rel=0.15)
@@ -107,14 +109,14 @@ def test_counts_scale_with_spend_so_more_orders_at_the_same_return_say_more() ->
 
 def test_no_order_where_hardly_one_was_to_be_expected_is_not_yet_a_loss() -> None:
     """At 20.00 of spend a day, seven days pay for half an order of 500.00 at a margin of a half."""
-    silent = [Day(2_000, 0, 0)] * 7
+    silent = [EvidenceDay(2_000, 0, 0)] * 7
     dear, cheap = (STAKES._replace(order_value=value) for value in (50_000.0, 1_000.0))
     assert probability(evidence(silent, dear)) > 0.4
     assert probability(evidence(silent, cheap)) < 0.05
 
 
 def test_equal_days_are_not_certainty() -> None:
-    found = evidence([Day(10_000, 22_000, 1)] * 8, STAKES)
+    found = evidence([EvidenceDay(10_000, 22_000, 1)] * 8, STAKES)
     assert found.mean == pytest.approx(0.1)
     assert 0.5 < probability(found) < 0.8
 
@@ -122,7 +124,7 @@ def test_equal_days_are_not_certainty() -> None:
 def test_earlier_days_are_remembered_where_the_judged_ones_hold_few_orders() -> None:
     bad, good = returning(-0.3, orders=1), returning(0.5, n=60, orders=1)
     assert probability(evidence(bad, STAKES, good)) > probability(evidence(bad, STAKES)) + 0.1
-    busy = [Day(10_000, 14_000 + (-1) ** i * 500, 100) for i in range(30)]
+    busy = [EvidenceDay(10_000, 14_000 + (-1) ** i * 500, 100) for i in range(30)]
     assert evidence(busy, STAKES, good) == evidence(busy, STAKES)
 
 
@@ -138,7 +140,7 @@ def test_risk_is_measured_over_the_horizon() -> None:
 
 
 def test_the_account_wins_as_often_as_its_spend_does() -> None:
-    won, lost = Day(9_000, 40_000, 1), Day(1_000, 0, 0)
+    won, lost = EvidenceDay(9_000, 40_000, 1), EvidenceDay(1_000, 0, 0)
     assert win_rate([[won], [lost]], 0.5) == pytest.approx(0.9)
     assert win_rate([], 0.5) == 0.5
 
@@ -152,7 +154,7 @@ def test_p_positive_is_no_surer_than_the_truth_allows(orders_a_day: int) -> None
         counts = rng.poisson(orders_a_day, 20)
         values = [float(rng.gamma(4.0, 0.25, count).sum()) for count in counts]
         days = [
-            Day(10_000, 20_000 / orders_a_day * value, int(count))
+            EvidenceDay(10_000, 20_000 / orders_a_day * value, int(count))
             for value, count in zip(values, counts, strict=True)
         ]
         found.append(

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from aggregates.budget.advice.allocation import several
-from aggregates.budget.advice.evidence import Record
+from aggregates.budget.advice.evidence import TrackRecord
 from aggregates.budget.advice.kelly import Posterior
 from aggregates.budget.advice.sharing import (
     BankrollClaim,
@@ -112,12 +112,12 @@ def test_a_claim_weighs_the_horizon() -> None:
     assert (found.edge, found.variance) == pytest.approx((0.2, 0.03))
 
 
-def record(orders: float, value: float, spend: float = 3_000.0) -> Record:
+def record(orders: float, value: float, spend: float = 3_000.0) -> TrackRecord:
     """A campaign of so many orders, each worth so much, whose values vary by 60 %."""
-    return Record(spend, orders, orders * value, 0.36)
+    return TrackRecord(spend, orders, orders * value, 0.36)
 
 
-def pair(one: Record, other: Record) -> list[Posterior]:
+def pair(one: TrackRecord, other: TrackRecord) -> list[Posterior]:
     found = compared_returns([one, other])
     assert found is not None
     return found

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from destinations.delivery.transport import Answer, NotSent
+from destinations.delivery.transport import HttpAnswer, NotSent
 from tests.support.delivery.capi_orders import NOW, NOW_MS, seen
 from tests.support.delivery.sender_bench import Bench, Graph, ok, one_by_one
 
@@ -31,7 +31,7 @@ async def test_a_clock_that_steps_forward_during_a_request_sends_nothing_twice(
 
     async def call(
         method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
-    ) -> Answer:
+    ) -> HttpAnswer:
         bench.clock.ms += HOUR_MS  # The lease is over, by the wall clock.
         await sender._due_lanes()
         return ok(1)
@@ -67,7 +67,7 @@ async def test_a_wait_counts_from_the_answer_though_the_clock_went_back_meanwhil
 
     async def call(
         method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
-    ) -> Answer:
+    ) -> HttpAnswer:
         bench.clock.ms -= HOUR_MS
         raise NotSent("ClientConnectorError")
 

@@ -14,7 +14,7 @@ from destinations.delivery.results import parsed
 from destinations.delivery.schema import Retried
 from destinations.delivery.sending.sender import OutboxSender
 from destinations.delivery.sending.tuning import Tuning
-from destinations.delivery.transport import Answer
+from destinations.delivery.transport import HttpAnswer
 from destinations.meta.graph import appsecret_proof
 from destinations.meta.settings import CapiSettings
 from stream.metrics import DeliveryMetrics
@@ -101,7 +101,7 @@ async def test_a_sender_that_dies_while_sending_leaves_rows_that_may_have_been_a
 
     async def hangs(
         method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
-    ) -> Answer:
+    ) -> HttpAnswer:
         started.set()
         await asyncio.Event().wait()
         raise AssertionError
@@ -179,7 +179,7 @@ async def test_a_paused_pixel_does_not_hold_up_another(quick_store: SqlStore) ->
 
     async def answer(
         method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
-    ) -> Answer:
+    ) -> HttpAnswer:
         return refusal(190, status=401) if f"/{PIXEL}/" in url else ok(1)
 
     clock = Clock()
@@ -233,7 +233,7 @@ async def test_a_woken_sender_sends_immediately(bench: Bench, shops: set[str] | 
 
     async def call(
         method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
-    ) -> Answer:
+    ) -> HttpAnswer:
         arrived.set()
         return await graph(method, url, headers, body, timeout_s)
 
@@ -273,7 +273,7 @@ async def test_a_claim_that_is_just_being_made_when_the_end_comes_is_still_sent_
 
     async def call(
         method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
-    ) -> Answer:
+    ) -> HttpAnswer:
         await asyncio.sleep(0.05)
         return await graph(method, url, headers, body, timeout_s)
 
@@ -300,7 +300,7 @@ async def test_nothing_is_claimed_for_a_slot_that_comes_free_after_the_end(bench
 
     async def call(
         method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
-    ) -> Answer:
+    ) -> HttpAnswer:
         sender.stop()
         return await graph(method, url, headers, body, timeout_s)
 
@@ -338,7 +338,7 @@ async def test_events_in_flight_are_at_most_four_full_requests(bench: Bench) -> 
 
     async def call(
         method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
-    ) -> Answer:
+    ) -> HttpAnswer:
         nonlocal in_flight, most
         events = len(json.loads(body or b"")["data"])
         in_flight, most = in_flight + events, max(most, in_flight + events)

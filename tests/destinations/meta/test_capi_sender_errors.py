@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from destinations.delivery.answer import order, retry
 from destinations.delivery.results import parsed
-from destinations.delivery.transport import Answer, NoAnswer, NotSent
+from destinations.delivery.transport import HttpAnswer, NoAnswer, NotSent
 from stream.metrics import DeliveryMetrics
 from tests.support.delivery.capi_orders import FBCLID, NOW_MS, TOKEN, seen
 from tests.support.delivery.outbox import assert_cells_are_the_sum_over_rows
@@ -97,7 +97,7 @@ async def test_a_throttle_waits_as_long_as_the_header_says_and_others_wait_too(
 async def test_a_token_outage_pauses_the_pixel_and_one_probe_resumes_it(bench: Bench) -> None:
     working = False
 
-    def answer(number: int, events: list[dict[str, Any]]) -> Answer:
+    def answer(number: int, events: list[dict[str, Any]]) -> HttpAnswer:
         return (
             ok(len(events))
             if working
@@ -139,7 +139,7 @@ async def test_requests_that_were_in_flight_when_the_token_failed_do_not_put_off
 
     async def call(
         method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
-    ) -> Answer:
+    ) -> HttpAnswer:
         nonlocal asked
         asked += 1
         if asked == 4:
@@ -154,7 +154,7 @@ async def test_requests_that_were_in_flight_when_the_token_failed_do_not_put_off
 
 
 async def test_a_refused_batch_is_halved_until_the_bad_event_is_alone(bench: Bench) -> None:
-    def answer(number: int, events: list[dict[str, Any]]) -> Answer:
+    def answer(number: int, events: list[dict[str, Any]]) -> HttpAnswer:
         return (
             refusal(100, 2804009)
             if any(event["event_id"] in ("5", "12") for event in events)
@@ -239,7 +239,7 @@ async def test_events_of_a_quiet_shop_that_are_refused_alike_in_a_row_pause_the_
 async def test_an_event_accepted_or_refused_for_another_cause_ends_the_row_of_refusals(
     bench: Bench, between: int | None
 ) -> None:
-    def answer(number: int, events: list[dict[str, Any]]) -> Answer:
+    def answer(number: int, events: list[dict[str, Any]]) -> HttpAnswer:
         if number != 3:
             return refusal(100, 2804019)
         return ok(len(events)) if between is None else refusal(100, between)
@@ -278,7 +278,7 @@ async def test_two_events_refused_for_two_causes_are_at_fault_themselves(bench: 
 async def test_a_bad_click_id_is_taken_off_the_one_event_that_has_it_and_it_goes_again(
     bench: Bench,
 ) -> None:
-    def answer(number: int, events: list[dict[str, Any]]) -> Answer:
+    def answer(number: int, events: list[dict[str, Any]]) -> HttpAnswer:
         return (
             refusal(100, 2804001)
             if any(str(event["user_data"].get("fbc", "")).endswith("BAD") for event in events)
@@ -332,7 +332,7 @@ async def test_when_meta_fails_again_and_again_the_lane_itself_backs_off(bench: 
 async def test_a_network_that_is_away_shows_in_gauges_and_once_a_minute_in_the_log(
     bench: Bench,
 ) -> None:
-    async def away(*request: object, **options: object) -> Answer:
+    async def away(*request: object, **options: object) -> HttpAnswer:
         raise NotSent("ClientConnectorDNSError")
 
     bench.fold(*(seen(order_id=number) for number in range(1, 41)))
@@ -361,7 +361,7 @@ async def test_a_network_that_is_away_shows_in_gauges_and_once_a_minute_in_the_l
 async def test_one_request_that_ran_into_its_time_out_makes_the_account_failing(
     bench: Bench,
 ) -> None:
-    async def silent(*request: object, **options: object) -> Answer:
+    async def silent(*request: object, **options: object) -> HttpAnswer:
         bench.clock.ms += 10_000
         raise NotSent("TimeoutError")
 

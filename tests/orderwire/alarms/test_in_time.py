@@ -11,7 +11,7 @@ from destinations.delivery.sending.tuning import Tuning
 from orderwire.alarms.alarm import Alarm
 from orderwire.alarms.reporting import Reporter
 from orderwire.alarms.table import ALARMS
-from orderwire.alarms.watch import LOOK_S, Watch
+from orderwire.alarms.watch import LOOK_S, AlarmWatch
 from orderwire.doctor.keeping import alarm_lines
 from orderwire.serve.reporting import heartbeat
 from query.status import readiness, stalled
@@ -71,7 +71,7 @@ async def test_within_30_s_it_is_in_the_log_in_the_status_and_to_be_fixed(
     async def leads() -> bool:
         return True
 
-    watch = Watch(
+    watch = AlarmWatch(
         texts,
         leads,
         store,

@@ -15,11 +15,11 @@ from prometheus_client import CollectorRegistry
 
 from destinations.delivery.transport import aiohttp_call, client_session
 from orderwire.alarms import ledger
-from orderwire.alarms.conditions import Subject
+from orderwire.alarms.conditions import AlarmSubject
 from orderwire.alarms.message import notice
 from orderwire.alarms.reporting import Reporter
-from orderwire.alarms.rows import Row
-from orderwire.alarms.watch import Watch
+from orderwire.alarms.rows import AlertRow
+from orderwire.alarms.watch import AlarmWatch
 from orderwire.settings.alerts import Target
 from query.status.alarms import read_alarms
 from stream.exposition import labelled
@@ -45,7 +45,7 @@ class World:
         self.targets: list[Target] = []
         self.call: Any = None
 
-    def watch(self, **options: Any) -> Watch:
+    def watch(self, **options: Any) -> AlarmWatch:
         """Of another process each time."""
 
         async def texts() -> list[bytes]:
@@ -54,7 +54,7 @@ class World:
         async def leads() -> bool:
             return True
 
-        return Watch(
+        return AlarmWatch(
             texts,
             leads,
             self.store,
@@ -64,7 +64,7 @@ class World:
             **options,
         )
 
-    async def passes(self, watch: Watch, seconds: int) -> None:
+    async def passes(self, watch: AlarmWatch, seconds: int) -> None:
         """Looks every 10 s."""
         for _ in range(seconds // 10):
             self.now_s += 10
@@ -208,7 +208,7 @@ def test_a_notice_has_the_fields_that_the_guide_shows() -> None:
     section = guide.partition("### Notices")[2]
     shown = json.loads(section.partition("```json")[2].partition("```")[0])
     about = (("shop", SHOP), ("destination", "meta"), ("kind", "meta"), ("account", "1234567890"))
-    row = Row(Subject("DeliveryPaused", about), 1_795_356_000_000, 0, 0, shown["cause"])
+    row = AlertRow(AlarmSubject("DeliveryPaused", about), 1_795_356_000_000, 0, 0, shown["cause"])
     found = notice(row, "web-1")
     assert found.keys() == shown.keys()
     assert {k: v for k, v in found.items() if k != "since"} == {

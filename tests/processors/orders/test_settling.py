@@ -63,7 +63,7 @@ def fold(store: SqlStore, events: Sequence[OrderEvent], processor: OrdersProcess
 def pack(store: SqlStore, processor: OrdersProcessor, at_ms: int = LATE_MS) -> None:
     """A pass over all shops."""
     with store.begin() as transaction:
-        DailyPass(settling.Settling(processor._projector), 0)(transaction, at_ms)
+        DailyPass(settling.OrderSettling(processor._projector), 0)(transaction, at_ms)
 
 
 def entities(reading: Reading) -> dict[str, OrderRow]:

@@ -11,7 +11,7 @@ from destinations.delivery.answer import ShownAccount, account
 from destinations.delivery.rows import OutboxRow
 from destinations.delivery.sending.sender import OutboxSender
 from destinations.delivery.sending.tuning import Tuning
-from destinations.delivery.transport import Answer, Call
+from destinations.delivery.transport import Call, HttpAnswer
 from destinations.meta.kind import KIND
 from stream.metrics import DeliveryMetrics
 from stream.store.sql.store import SqlStore
@@ -47,8 +47,8 @@ class Clock:
         self.ms += round(seconds * 1000)
 
 
-def ok(events: int) -> Answer:
-    return Answer(
+def ok(events: int) -> HttpAnswer:
+    return HttpAnswer(
         200, {}, orjson.dumps({"events_received": events, "messages": [], "fbtrace_id": "OK"})
     )
 
@@ -59,9 +59,9 @@ def refusal(
     status: int = 400,
     headers: Mapping[str, str] | None = None,
     message: str = "Non",
-) -> Answer:
+) -> HttpAnswer:
     error = {"message": message, "type": "OAuthException", "code": code, "fbtrace_id": "No"}
-    return Answer(
+    return HttpAnswer(
         status,
         headers or {},
         orjson.dumps({"error": error if subcode is None else {**error, "error_subcode": subcode}}),
@@ -71,7 +71,7 @@ def refusal(
 class Graph:
     """A way to Meta that answers what a function says, and remembers what it was asked."""
 
-    def __init__(self, answer: Callable[[int, list[dict[str, Any]]], Answer]) -> None:
+    def __init__(self, answer: Callable[[int, list[dict[str, Any]]], HttpAnswer]) -> None:
         self.answer = answer
         self.batches: list[list[str]] = []
         self.bodies: list[dict[str, Any]] = []
@@ -84,7 +84,7 @@ class Graph:
         headers: Mapping[str, str],
         body: bytes | None,
         timeout_s: float,
-    ) -> Answer:
+    ) -> HttpAnswer:
         shown = orjson.loads(body or b"{}")
         self.asked.append((method, url, headers))
         self.bodies.append(shown)
@@ -92,10 +92,12 @@ class Graph:
         return self.answer(len(self.batches), shown["data"])
 
 
-def one_by_one(*answers: Answer | Exception) -> Callable[[int, list[dict[str, Any]]], Answer]:
+def one_by_one(
+    *answers: HttpAnswer | Exception,
+) -> Callable[[int, list[dict[str, Any]]], HttpAnswer]:
     """Each answer in turn, then success."""
 
-    def answer(number: int, events: list[dict[str, Any]]) -> Answer:
+    def answer(number: int, events: list[dict[str, Any]]) -> HttpAnswer:
         if number > len(answers):
             return ok(len(events))
         found = answers[number - 1]

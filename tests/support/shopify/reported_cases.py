@@ -17,7 +17,7 @@ from prometheus_client import CollectorRegistry
 
 from destinations.delivery.sending.sender import OutboxSender
 from destinations.delivery.sending.tuning import Tuning
-from destinations.delivery.transport import Answer
+from destinations.delivery.transport import HttpAnswer
 from destinations.registry import KINDS
 from ingest.receiver.app import Receiver
 from ingest.receiver.body import Limits
@@ -149,12 +149,12 @@ async def _post(played: Played, log: SqliteLog, shown: Json, bodies: Sequence[by
 async def _send(played: Played, store: SqlStore, settings: Settings, graph: Json | None) -> None:
     async def call(
         method: str, url: str, headers: Any, body: bytes | None, timeout_s: float
-    ) -> Answer:
+    ) -> HttpAnswer:
         events = orjson.loads(body or b"{}")["data"]
         played.events += events
         if graph is not None:
-            return Answer(graph["status"], {}, orjson.dumps(graph["body"]))
-        return Answer(200, {}, orjson.dumps({"events_received": len(events), "messages": []}))
+            return HttpAnswer(graph["status"], {}, orjson.dumps(graph["body"]))
+        return HttpAnswer(200, {}, orjson.dumps({"events_received": len(events), "messages": []}))
 
     meta = KINDS["meta"]
     sender = OutboxSender(

@@ -24,7 +24,7 @@ from ingest.shopify.admin.past.progress import (
     Progress,
 )
 from ingest.shopify.admin.past.progress import ORDERS as KIND
-from ingest.shopify.admin.past.windows import DAY_S, Span, cut, halves, rfc3339, uncovered
+from ingest.shopify.admin.past.windows import DAY_S, TimeSpan, cut, halves, rfc3339, uncovered
 from stream.record import Record
 from stream.store.contract import Store
 
@@ -44,7 +44,7 @@ class Plan:
     """What a backfill is going to read."""
 
     access: ReadAccess
-    span: Span
+    span: TimeSpan
     bulk: bool
     expected: int
     """Orders in the span, as Shopify counts them."""
@@ -96,7 +96,7 @@ class Backfill:
         shortened = ALL_ORDERS not in access.scopes and days >= RECENT_DAYS
         # One day more, so that the first of these days is whole in every time zone.
         begin_day = now_s // DAY_S - (RECENT_DAYS - 1 if shortened else days + 1)
-        span = Span(begin_day * DAY_S, now_s)
+        span = TimeSpan(begin_day * DAY_S, now_s)
         expected = paged.count(self.client, FIELD, span)
         use_bulk = expected >= BULK_FROM if by_bulk is None else by_bulk
         return Plan(access, span, use_bulk, expected, shortened)
@@ -123,7 +123,7 @@ class Backfill:
         """Read the checkouts that were left lately; how many."""
         begin_s = max(plan.span.from_s, plan.span.to_s - checkouts.KEPT_DAYS * DAY_S)
         known = [window.span for window in progress.windows(CHECKOUTS)]
-        for left in uncovered(Span(begin_s, plan.span.to_s), known):
+        for left in uncovered(TimeSpan(begin_s, plan.span.to_s), known):
             progress.add(CHECKOUTS, cut(left, LARGE_SHOP_S if plan.bulk else PAGED_WINDOW_S))
         count = 0
         for window in progress.windows(CHECKOUTS):

@@ -22,7 +22,7 @@ from ingest.shopify.admin.errors import (
     Stopped,
 )
 from ingest.shopify.admin.past.history import joined
-from ingest.shopify.admin.past.windows import Span, search
+from ingest.shopify.admin.past.windows import TimeSpan, search
 
 AT_ONCE = 4
 """Of the five that an app may run in a shop: one stays free for others."""
@@ -42,7 +42,7 @@ class _Line(msgspec.Struct, gc=False):
 _line = msgspec.json.Decoder(_Line)
 
 
-def start(client: AdminClient, access: ReadAccess, span: Span, wait: Callable[[], None]) -> str:
+def start(client: AdminClient, access: ReadAccess, span: TimeSpan, wait: Callable[[], None]) -> str:
     """The id of a new operation; while too many are at work, `wait` and ask again."""
     query = document("orders_bulk", access.without) % search("processed_at", span)
     while True:

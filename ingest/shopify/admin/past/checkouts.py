@@ -11,7 +11,7 @@ from ingest.shopify.admin.access import ReadAccess
 from ingest.shopify.admin.client import AdminClient
 from ingest.shopify.admin.documents import document
 from ingest.shopify.admin.past.history import BACKFILL
-from ingest.shopify.admin.past.windows import Span, search
+from ingest.shopify.admin.past.windows import TimeSpan, search
 from ingest.shopify.routing import route
 from stream.record import Record
 
@@ -52,7 +52,7 @@ _order = msgspec.json.Decoder(_Order)
 
 
 def pages(
-    client: AdminClient, access: ReadAccess, span: Span, after: str
+    client: AdminClient, access: ReadAccess, span: TimeSpan, after: str
 ) -> Iterator[tuple[list[Json], str]]:
     """Checkouts left in `span`, with the cursor behind each page. Raises AdminError."""
     text = document("abandoned_checkouts", access.without)

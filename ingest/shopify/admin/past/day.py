@@ -6,7 +6,7 @@ from typing import NamedTuple
 from ingest.shopify.admin.client import AdminClient
 from ingest.shopify.admin.documents import document
 from ingest.shopify.admin.past.paged import count
-from ingest.shopify.admin.past.windows import Span, cut, search
+from ingest.shopify.admin.past.windows import TimeSpan, cut, search
 from stream.money import minor
 
 PAGE, MOST = 250, 20_000
@@ -26,14 +26,14 @@ class Sold(NamedTuple):
     currency: str
 
 
-def span_of(day: date, zone: tzinfo) -> Span:
+def span_of(day: date, zone: tzinfo) -> TimeSpan:
     """From a day's midnight in the shop to the next one's."""
     begin = datetime.combine(day, time(), zone)
     end = datetime.combine(day + timedelta(days=1), time(), zone)
-    return Span(int(begin.timestamp()), int(end.timestamp()))
+    return TimeSpan(int(begin.timestamp()), int(end.timestamp()))
 
 
-def orders_of_day(client: AdminClient, span: Span) -> list[Sold]:
+def orders_of_day(client: AdminClient, span: TimeSpan) -> list[Sold]:
     """All of them. Raises AdminError."""
     # Shopify pages through 25,000 orders at most.
     hours = cut(span, HOUR_S) if count(client, FIELD, span) > MOST else [span]

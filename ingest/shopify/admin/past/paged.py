@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from ingest.shopify.admin.access import ReadAccess
 from ingest.shopify.admin.client import AdminClient
 from ingest.shopify.admin.documents import document
-from ingest.shopify.admin.past.windows import Span, search
+from ingest.shopify.admin.past.windows import TimeSpan, search
 
 PAGE = 250
 SORTED = {"processed_at": "PROCESSED_AT", "updated_at": "UPDATED_AT", "created_at": "CREATED_AT"}
@@ -26,7 +26,7 @@ class OrdersPage(NamedTuple):
 
 
 def order_pages(
-    client: AdminClient, access: ReadAccess, field: str, span: Span, after: str = ""
+    client: AdminClient, access: ReadAccess, field: str, span: TimeSpan, after: str = ""
 ) -> Iterator[OrdersPage]:
     """Orders whose time `field` lies in `span`, ascending by it, from a cursor on.
 
@@ -53,10 +53,10 @@ def order_pages(
         deep += len(orders)
         if deep + PAGE > DEEPEST:
             last_s = int(datetime.fromisoformat(orders[-1][TIMES[field]]).timestamp())
-            span, cursor, deep = Span(last_s, span.to_s), None, 0
+            span, cursor, deep = TimeSpan(last_s, span.to_s), None, 0
 
 
-def count(client: AdminClient, field: str, span: Span) -> int:
+def count(client: AdminClient, field: str, span: TimeSpan) -> int:
     """How many orders there are."""
     answer = client.query(document("orders_count"), {"query": search(field, span)})
     return int(answer["ordersCount"]["count"])

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from ingest.shopify.admin.past.windows import Span
+from ingest.shopify.admin.past.windows import TimeSpan
 from stream.store.contract import Entities, Store
 
 ORDERS, CHECKOUTS = "orders", "checkouts"
@@ -29,9 +29,9 @@ class BackfillWindow(NamedTuple):
     """Objects in the log."""
 
     @property
-    def span(self) -> Span:
+    def span(self) -> TimeSpan:
         """The time that it covers."""
-        return Span(self.from_s, self.to_s)
+        return TimeSpan(self.from_s, self.to_s)
 
 
 WINDOWS = Entities("backfill_window", BackfillWindow, 3)
@@ -56,7 +56,7 @@ class Progress:
             )
         return [BackfillWindow(*row) for row in rows]
 
-    def add(self, kind: str, spans: Iterable[Span]) -> None:
+    def add(self, kind: str, spans: Iterable[TimeSpan]) -> None:
         """Windows to be read."""
         self.save([BackfillWindow(self._shop, kind, span.from_s, span.to_s) for span in spans])
 
@@ -66,7 +66,7 @@ class Progress:
             transaction.load(WINDOWS, [window[:3] for window in windows])
             transaction.save(WINDOWS, windows)
 
-    def halve(self, window: BackfillWindow, spans: Sequence[Span]) -> list[BackfillWindow]:
+    def halve(self, window: BackfillWindow, spans: Sequence[TimeSpan]) -> list[BackfillWindow]:
         """Put smaller windows in the place of one."""
         made = [BackfillWindow(self._shop, window.kind, span.from_s, span.to_s) for span in spans]
         with self._lock, self._store.begin() as transaction:

@@ -10,7 +10,7 @@ from scipy import stats
 
 from aggregates.rfm.first_orders.fit import FirstOrders, fit_customers, fit_first_orders
 from aggregates.rfm.first_orders.order import FirstOrder
-from aggregates.rfm.first_orders.sample import PlacedOrder, SampledCustomer, customers
+from aggregates.rfm.first_orders.sample import SampledCustomer, SampledOrder, customers
 from aggregates.rfm.first_orders.validation import rank_correlation
 from processors.shopify.orders import Order, Refund
 from stream.store.sql.store import SqlStore
@@ -41,9 +41,9 @@ def fitted(shop: Sequence[Simulated], **values: float) -> FirstOrders:
     """Without a store."""
     firsts = {each.customer: of(each) for each in shop}
 
-    def placed(each: Order) -> PlacedOrder:
+    def placed(each: Order) -> SampledOrder:
         ms = each.day * 86_400_000
-        return PlacedOrder(ms, each.order_id, each.day, each.total, each.total, "", "", "")
+        return SampledOrder(ms, each.order_id, each.day, each.total, each.total, "", "", "")
 
     sampled = [
         SampledCustomer(one.customer, tuple(placed(each) for each in (one.first, *one.later)))

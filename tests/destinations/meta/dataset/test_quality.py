@@ -3,7 +3,7 @@
 import time
 from collections.abc import Mapping
 
-from destinations.delivery.transport import Answer, aiohttp_call, client_session
+from destinations.delivery.transport import HttpAnswer, aiohttp_call, client_session
 from destinations.meta.dataset.comparison import compared
 from destinations.meta.dataset.quality import AGAIN_MS, EVERY_MS, QualityPoller, quality_url
 from destinations.meta.schema import DatasetQuality, EventQuality
@@ -113,7 +113,7 @@ async def test_meta_is_asked_immediately_for_another_pixel_and_soon_where_it_gav
 
     async def call(
         method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
-    ) -> Answer:
+    ) -> HttpAnswer:
         return answers[0]
 
     (account,) = accounts(bench.settings)
@@ -122,7 +122,7 @@ async def test_meta_is_asked_immediately_for_another_pixel_and_soon_where_it_gav
     bench.clock.ms += AGAIN_MS - 1
     assert not await poller.poll(account)
     bench.clock.ms += 1
-    answers[0] = Answer(200, {}, b'{"web": []}')
+    answers[0] = HttpAnswer(200, {}, b'{"web": []}')
     assert await poller.poll(account)
     bench.clock.ms += EVERY_MS - 1
     assert not await poller.poll(account)
@@ -133,7 +133,7 @@ async def test_meta_is_asked_immediately_for_another_pixel_and_soon_where_it_gav
 async def test_match_quality_that_may_not_be_read_says_why(bench: Bench) -> None:
     async def refused(
         method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout_s: float
-    ) -> Answer:
+    ) -> HttpAnswer:
         return refusal(10, message=f"no permission for {TOKEN}")
 
     (account,) = accounts(bench.settings)

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 
 from destinations.delivery.sending.sender import OutboxSender
 from destinations.delivery.sending.tuning import Tuning
-from destinations.delivery.transport import Answer, NoAnswer, NotSent
+from destinations.delivery.transport import HttpAnswer, NoAnswer, NotSent
 from orderwire.doctor.keeping import step_lines
 from orderwire.serve.schedule import ledger
 from orderwire.serve.upkeep.clock_steps import CAPPED, LATER, LONGEST_MS, ClockSteps
@@ -101,7 +101,7 @@ class Machine:
     async def sleep(self, seconds: float) -> None:
         self.true_ms += round(seconds * 1000)
 
-    def answer(self, events: int) -> Answer:
+    def answer(self, events: int) -> HttpAnswer:
         if self.away is not None:
             raise self.away("down")
         return ok(events)
