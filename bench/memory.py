@@ -25,6 +25,7 @@ from typing import Final, NamedTuple
 from bench.rfm_query import EVENTS_PER_S, SHOP, TODAY, ask, customer_id, report, simulate, write
 from orderwire.settings.program import child_environment
 from simulator.servers.broker import free_port
+from simulator.servers.serve import role_of
 from simulator.shop.delivery import Delivery, signed
 from simulator.shop.mix import Mix
 from simulator.shop.sender import ShopSender
@@ -53,15 +54,10 @@ def roles(supervisor: int) -> dict[str, int]:
     for entry in Path("/proc").glob("[0-9]*"):
         try:
             session = int(entry.joinpath("stat").read_text().rpartition(")")[2].split()[3])
-            command = entry.joinpath("cmdline").read_bytes().split(b"\0")
+            role = role_of(entry) or "beside"
         except OSError:
             continue
         if session == supervisor and int(entry.name) != supervisor:
-            role = (
-                command[command.index(b"orderwire.serve.role") + 1].decode()
-                if b"orderwire.serve.role" in command
-                else "beside"
-            )
             found[role if role not in found else f"{role} {entry.name}"] = int(entry.name)
     return found
 

@@ -29,6 +29,7 @@ from orderwire.settings.program import Settings, child_environment
 from simulator.servers.broker import KafkaBroker, free_port
 from simulator.servers.missing import Missing
 from simulator.servers.postgres import PostgresServer
+from simulator.servers.serve import role_of
 from stream.log.contract import Log
 from stream.store.contract import Store
 
@@ -250,13 +251,12 @@ class Installation:
         for entry in Path("/proc").glob("[0-9]*"):
             try:
                 stat = entry.joinpath("stat").read_text().rpartition(")")[2].split()
-                command = entry.joinpath("cmdline").read_bytes().split(b"\0")
+                role = role_of(entry)
             except OSError:
                 continue
             name = names.get(int(stat[3]))
             if name is not None:
-                if b"orderwire.serve.role" in command:
-                    name = command[command.index(b"orderwire.serve.role") + 1].decode()
+                name = role or name
                 used[name] = used.get(name, 0.0) + (int(stat[11]) + int(stat[12])) / ticks
         busy = [
             int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]

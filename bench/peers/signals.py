@@ -32,6 +32,7 @@ from simulator.meta.graph import GraphStandIn
 from simulator.meta.replies import EventsCall, GraphReply
 from simulator.servers.broker import KafkaBroker, free_port
 from simulator.servers.postgres import PostgresServer
+from simulator.servers.serve import role_of
 
 PIXEL = "1234567890"
 RATE_PER_S = 100
@@ -198,8 +199,7 @@ def _role(supervisor: int) -> Iterator[int]:
     """The processes that fold and send, of this supervisor."""
     children = Path(f"/proc/{supervisor}/task/{supervisor}/children").read_text().split()
     for pid in map(int, children):
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-        if b"process" in command:
+        if role_of(Path(f"/proc/{pid}")) == "process":
             yield pid
 
 

@@ -1,5 +1,5 @@
-"""Runs one role in this process: `python -m orderwire.serve.role receive`. The supervisor starts it
-this way; a container may too (`serve --roles`)."""
+"""Runs one role in this process: `python -m orderwire.serve.role receive`. On Linux the supervisor
+forks it instead (`orderwire/serve/start/forking.py`)."""
 
 import orderwire.serve.start.without_rich  # noqa: F401 - before anything loads structlog
 
@@ -11,6 +11,7 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -31,9 +32,9 @@ ORPHANED_S = 0.5
 log = structlog.get_logger()
 
 
-def main() -> int:
-    """Run until SIGTERM or SIGINT. Returns 0 after an orderly end, 78 (EX_CONFIG) if a restart
-    would not help, 1 otherwise."""
+def main(given: Sequence[str] | None = None) -> int:
+    """Run until SIGTERM or SIGINT, by the arguments given, or those of the command line. Returns 0
+    after an orderly end, 78 (EX_CONFIG) if a restart would not help, 1 otherwise."""
     parser = argparse.ArgumentParser(prog="python -m orderwire.serve.role")
     parser.add_argument("role", choices=ROLES)
     parser.add_argument("--restarts", type=int, default=0)
@@ -45,12 +46,20 @@ def main() -> int:
     parser.add_argument(
         "--metrics-folder", type=Path, help="where the roles of one `serve` give their metrics"
     )
-    arguments = parser.parse_args()
+    parser.add_argument(
+        "--member", help="name in Kafka's groups, the same for every process that follows this one"
+    )
+    arguments = parser.parse_args(given)
     logs.configure(arguments.role)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # until there are settings to read again
     os.umask(0o077)  # files that hold bodies or secrets are their owner's only
     identity, settings = (
-        Identity(arguments.role, arguments.restarts, metrics_folder=arguments.metrics_folder),
+        Identity(
+            arguments.role,
+            arguments.restarts,
+            metrics_folder=arguments.metrics_folder,
+            member=arguments.member,
+        ),
         None,
     )
     try:
@@ -122,8 +131,9 @@ def settle_garbage_collector() -> None:
     tens of thousands of objects without cycles: a scan after every 700 took about 15 % of a fold's
     CPU (measured on a busy machine).
     """
-    gc.collect()
-    gc.freeze()
+    if not gc.get_freeze_count():  # Else the supervisor froze them, and shares their pages.
+        gc.collect()
+        gc.freeze()
     gc.set_threshold(50_000, 10, 10)
 
 

@@ -1,23 +1,25 @@
 """`orderwire serve`: runs each role in its own process and restarts it when it dies.
 
 A role that keeps dying is restarted for ever with growing pauses and never stops another role. Only
-an impossible configuration is final for a role; `serve` ends when that holds for all roles. This
-process imports nothing heavy.
+an impossible configuration is final for a role; `serve` ends when that holds for all roles.
 """
 
 import json
 import os
+import secrets
+import select
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import partial
-from typing import TextIO
+from pathlib import Path
+from typing import Protocol, TextIO
 
 PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 FORGIVEN_S = 60.0
@@ -25,10 +27,22 @@ STOP_S = 25.0
 """How long a role may take to finish what it began; then it is killed, which is safe, too."""
 SERIOUS_DEATHS = 5
 """In a row: from here on the line is an error."""
+LOOK_S = 5.0
+"""How long this process sleeps at most; the end of a role wakes it."""
 EX_CONFIG = 78
 SMALL = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}
 """For the roles: glibc keeps memory per thread, OpenBLAS starts a thread per core (and is slower
 for it on arrays of our size)."""
+
+
+class Process(Protocol):
+    """The part of `subprocess.Popen` that is needed here."""
+
+    def poll(self) -> int | None: ...
+    def wait(self, timeout: float | None = None) -> int: ...
+    def send_signal(self, sig: int) -> None: ...
+    def terminate(self) -> None: ...
+    def kill(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -36,7 +50,9 @@ class Child:
     """One role's process."""
 
     role: str
-    process: subprocess.Popen[bytes] | None = None
+    member: str = ""
+    """What this place among the roles is called; its next process has the same name."""
+    process: Process | None = None
     started_s: float = 0.0
     restarts: int = 0
     deaths: int = 0
@@ -57,25 +73,45 @@ def log_line(level: str, event: str, stream: TextIO | None = None) -> None:
     print(line, file=stream, flush=True)
 
 
-def command_of(role: str, restarts: int, metrics_folder: str = "") -> list[str]:
-    """What runs a role."""
-    command = [sys.executable, "-m", "orderwire.serve.role", role]
-    command += ["--restarts", str(restarts), "--supervisor", str(os.getpid())]
-    return [*command, "--metrics-folder", metrics_folder] if metrics_folder else command
+def arguments_of(child: Child, metrics_folder: Path | None = None) -> list[str]:
+    """What a role's process is given."""
+    arguments = [child.role, "--restarts", str(child.restarts), "--supervisor", str(os.getpid())]
+    arguments += ["--member", child.member]
+    return [*arguments, "--metrics-folder", str(metrics_folder)] if metrics_folder else arguments
 
 
 def main(roles: Sequence[str]) -> int:
     """Run `roles`, with a folder for the sockets of their metrics. Its path is short, as those of
     sockets must be; without it each role's metrics stay its own."""
+    os.environ.update(SMALL)
+    start = (_forking(roles) if sys.platform == "linux" else None) or _spawned
     try:
-        folder = tempfile.mkdtemp(prefix="orderwire-")
+        folder = Path(tempfile.mkdtemp(prefix="orderwire-"))
     except OSError as error:
         log_line("warning", f"roles give no metrics to each other: {error.strerror}")
-        return Supervisor(roles).run()
+        return Supervisor(roles, lambda child: start(arguments_of(child))).run()
     try:
-        return Supervisor(roles, partial(command_of, metrics_folder=folder)).run()
+        return Supervisor(roles, lambda child: start(arguments_of(child, folder))).run()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _spawned(arguments: Sequence[str]) -> Process:
+    command = [sys.executable, "-m", "orderwire.serve.role", *arguments]
+    return subprocess.Popen(command)  # noqa: S603 - our own module
+
+
+def _forking(roles: Sequence[str]) -> Callable[[Sequence[str]], Process] | None:
+    """Starts roles as forks of this process, which share what it has imported; None where that
+    fails: then each role says for itself what is missing."""
+    try:
+        from orderwire.serve.start.forking import Forked, preload
+
+        preload(roles)
+    except Exception as error:
+        log_line("warning", f"roles do not share memory: {type(error).__name__}")
+        return None
+    return Forked
 
 
 class Supervisor:
@@ -91,38 +127,51 @@ class Supervisor:
     def __init__(
         self,
         roles: Sequence[str],
-        command: Callable[[str, int], list[str]] = command_of,
+        start: Callable[[Child], Process],
         pauses_s: Sequence[float] = PAUSES_S,
     ) -> None:
-        self._children = [Child(role) for role in roles]
-        self._command, self._pauses_s = command, pauses_s
+        token = secrets.token_hex(8)
+        self._children = [
+            Child(role, f"{token}-{number}-{role}") for number, role in enumerate(roles)
+        ]
+        self._start, self._pauses_s = start, pauses_s
         self._stopping, self._on_terminal = False, sys.stdin is not None and sys.stdin.isatty()
 
     def run(self) -> int:
         """Block until SIGTERM or SIGINT. Returns 78 if the configuration of every role is
         impossible."""
-        for name, value in SMALL.items():
-            os.putenv(name, value)
         previous = {
             number: signal.signal(number, handler)
             for number, handler in (
                 (signal.SIGTERM, self._stop),
                 (signal.SIGINT, self._stop),
                 (signal.SIGHUP, self._reload),
+                (signal.SIGCHLD, self._ended),
             )
         }
         try:
-            while not self._stopping:
-                for child in self._children:
-                    self._look(child)
-                if all(child.given_up for child in self._children):
-                    return EX_CONFIG
-                time.sleep(0.05)
+            with _signals() as news:
+                while not self._stopping:
+                    for child in self._children:
+                        self._look(child)
+                    if all(child.given_up for child in self._children):
+                        return EX_CONFIG
+                    # A signal that came before this call has left its byte in the pipe.
+                    if select.select([news], [], [], self._sleep_s())[0]:
+                        os.read(news, 512)
             return 0
         finally:
             self._end()
             for number, handler in previous.items():
                 signal.signal(number, handler)
+
+    def _sleep_s(self) -> float:
+        """Until a role is due."""
+        due_s = [child.due_s for child in self._children if not (child.process or child.given_up)]
+        return max(0.0, min([LOOK_S, *(each - time.monotonic() for each in due_s)]))
+
+    def _ended(self, number: int, frame: object) -> None:
+        """Does nothing: that there is a handler wakes `run`."""
 
     def _stop(self, number: int, frame: object) -> None:
         self._stopping = True
@@ -142,8 +191,7 @@ class Supervisor:
             return
         if child.process is None:
             if now >= child.due_s:
-                command = self._command(child.role, child.restarts)
-                child.process, child.started_s = subprocess.Popen(command), now  # noqa: S603 - our own module
+                child.process, child.started_s = self._start(child), now
             return
         code = child.process.poll()
         if code is None:
@@ -180,6 +228,21 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+@contextmanager
+def _signals() -> Iterator[int]:
+    """What becomes readable with each signal that this process handles."""
+    news, write = os.pipe()
+    for each in (news, write):
+        os.set_blocking(each, False)
+    before = signal.set_wakeup_fd(write, warn_on_full_buffer=False)
+    try:
+        yield news
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(news)
+        os.close(write)
 
 
 if __name__ == "__main__":

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from orderwire.commands.serve import ROLES
 from simulator.servers.broker import free_port
 
 PATIENCE_S = 120.0
@@ -18,6 +19,19 @@ PATIENCE_S = 120.0
 idle machine, 20 s on a busy core; no limit here checks how fast anything is."""
 LINUX = Path("/proc/self/stat").exists()
 """Whether the roles of a `serve` can be found: they are read from /proc."""
+
+
+def role_of(entry: Path) -> str:
+    """The role that a process of `serve` runs, by its folder in /proc; "" for the supervisor.
+    Raises OSError where it is gone."""
+    name = entry.joinpath("comm").read_text().strip()
+    if name in ROLES:
+        return name
+    # Not forked: another system, or a program of before.
+    command = entry.joinpath("cmdline").read_bytes().split(b"\0")
+    if b"orderwire.serve.role" not in command:
+        return ""
+    return command[command.index(b"orderwire.serve.role") + 1].decode()
 
 
 class Serve:
@@ -54,15 +68,11 @@ class Serve:
                 state, _, _, session = (
                     entry.joinpath("stat").read_text().rpartition(")")[2].split()[:4]
                 )
-                command = entry.joinpath("cmdline").read_bytes().split(b"\0")
+                role = role_of(entry)
             except (OSError, ValueError):
                 continue
             if int(session) == self._process.pid and state not in "ZX":
-                found[int(entry.name)] = (
-                    command[command.index(b"orderwire.serve.role") + 1].decode()
-                    if b"orderwire.serve.role" in command
-                    else ""
-                )
+                found[int(entry.name)] = role
         return found
 
     def pid_of(self, role: str) -> int | None:

@@ -35,6 +35,8 @@ class Identity:
     started_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
     metrics_folder: Path | None = None
     """Where the roles of one `serve` find each other's metrics; None without a supervisor."""
+    member: str | None = None
+    """The name in Kafka's groups, which the next process in this one's place has, too."""
 
     @property
     def failed_instance(self) -> str:

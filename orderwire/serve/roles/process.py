@@ -81,7 +81,7 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
     steps = ClockSteps(store, clock)
     with suppress(StoreUnavailable):  # `watch` tries again.
         await asyncio.to_thread(steps.follow)
-    source = await open_log(settings)
+    source = await open_log(settings, identity.member)
     registry, shown = CollectorRegistry(), Shown()
     registry.register(shown)
     jobs_beside = services(store, source)

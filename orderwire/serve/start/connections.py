@@ -2,6 +2,7 @@
 each is imported when opened, since the receiver needs no store."""
 
 import asyncio
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,12 +22,15 @@ AGAIN_S = 1.0
 log = structlog.get_logger()
 
 
-async def open_log(settings: Settings) -> Log:
-    """The log that ORDERWIRE_LOG_URL names. Raises LogError, Unavailable."""
+async def open_log(settings: Settings, member: str | None = None) -> Log:
+    """The log that ORDERWIRE_LOG_URL names; `member` as of KafkaSettings. Raises LogError,
+    Unavailable."""
     if settings.log_file is None:
         from stream.log.kafka.log import KafkaLog
 
-        return await KafkaLog.open(settings.log_url.removeprefix("kafka://"), settings.kafka)
+        return await KafkaLog.open(
+            settings.log_url.removeprefix("kafka://"), replace(settings.kafka, member=member)
+        )
     return await SqliteLog.open(settings.log_file)
 
 

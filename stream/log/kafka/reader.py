@@ -137,6 +137,7 @@ class KafkaReader:
         consumer: Any = AIOKafkaConsumer(
             bootstrap_servers=bootstrap,
             group_id=f"{settings.topic_prefix}orderwire-{group}",
+            group_instance_id=settings.member,
             enable_auto_commit=False,
             auto_offset_reset="none",
             fetch_max_wait_ms=FETCH_WAIT_MS,
@@ -251,6 +252,9 @@ class KafkaReader:
         if self._reporting is not None:
             await asyncio.gather(self._reporting, return_exceptions=True)
         await self._commit()
+        # With a name aiokafka keeps the place for the next process of that name, and nobody would
+        # read its partitions until the session is over: there may be none.
+        self._consumer._coordinator._group_instance_id = None
         await stop_client(self._consumer.stop(), self._consumer._client.close())
 
     async def _place(self, deadline: float) -> bool:

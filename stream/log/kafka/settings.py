@@ -85,6 +85,9 @@ class KafkaSettings:
     session_timeout_s: float = 10.0
     """After this long without a sign of life a member's partitions go to the others."""
     request_timeout_s: float = 10.0
+    member: str | None = None
+    """The name of a process in its groups (KIP-345). The next one of that name takes its partitions
+    over without waiting for the session of one that was killed. Two that live must differ."""
     compression: str | None = None
     """None, gzip, snappy, lz4 or zstd."""
     security: Security = field(default_factory=Security)

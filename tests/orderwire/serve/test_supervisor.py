@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
@@ -18,7 +19,7 @@ CANNOT = f"raise SystemExit({EX_CONFIG})"
 def supervisor(**programs: str) -> Supervisor:
     return Supervisor(
         list(programs),
-        command=lambda role, restarts: [sys.executable, "-S", "-c", programs[role]],
+        start=lambda child: Popen([sys.executable, "-S", "-c", programs[child.role]]),
         pauses_s=(0.0, 0.01),
     )
 

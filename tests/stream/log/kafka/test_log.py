@@ -5,6 +5,7 @@ One broker serves the whole session; the tests that kill it start it again.
 """
 
 import asyncio
+import sys
 from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
@@ -235,6 +236,68 @@ async def test_a_topic_that_somebody_made_otherwise_is_reported_and_left_unchang
     }
     assert all(name in sentence for sentence in found[1:])
     assert log.differences == found[1:]
+
+
+READS = """
+import asyncio, sys
+from stream.log.kafka.log import KafkaLog
+from stream.log.kafka.settings import KafkaSettings
+
+async def main():
+    settings = KafkaSettings(
+        partitions=6, topic_prefix=sys.argv[2], session_timeout_s=180, request_timeout_s=60,
+        member="one",
+    )
+    log = await KafkaLog.open(sys.argv[1], settings, topics=["orders"])
+
+    async def start(partitions):
+        return {}
+
+    reader = await log.reader("orders", "rfm", start)
+    while True:
+        for entry in await reader.read(10, 1.0):
+            print(entry.offset, flush=True)
+
+asyncio.run(main())
+"""
+"""A member of a group that is killed."""
+
+
+async def test_a_killed_member_is_followed_by_its_next_process_before_its_session_ends(
+    kafka_broker: KafkaBroker, settings: KafkaSettings
+) -> None:
+    # The session lasts longer than anything here is waited for.
+    named = replace(settings, session_timeout_s=180.0, member="one")
+    log = await KafkaLog.open(kafka_broker.bootstrap, named, topics=["orders"])
+    await log.append([a_record("orders", 0)])
+    killed = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        READS,
+        kafka_broker.bootstrap,
+        settings.topic_prefix,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert killed.stdout is not None
+    async with asyncio.timeout(PATIENCE_S):
+        assert await killed.stdout.readline() == b"0\n"
+    killed.kill()
+    await killed.wait()
+    positions = Positions()
+    async with asyncio.timeout(60):
+        reader = await log.reader("orders", "rfm", positions.start)
+        assert len(await read_until(reader, 1)) == 1
+    # One that ends in order leaves its place to whoever is there, of whatever name.
+    await reader.close()
+    other = await KafkaLog.open(
+        kafka_broker.bootstrap, replace(named, member="two"), topics=["orders"]
+    )
+    async with asyncio.timeout(60):
+        reader = await other.reader("orders", "rfm", positions.start)
+        assert len(await read_until(reader, 1)) == 1
+    await reader.close()
+    await other.close()
+    await log.close()
 
 
 async def test_what_was_refused_and_given_up_does_not_reach_the_log_when_the_broker_is_back(

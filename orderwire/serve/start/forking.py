@@ -1,0 +1,86 @@
+"""Starts roles as forks of the supervisor, which has imported what they need: the memory of modules
+is then there once, and a role that died is back without importing anything.
+
+Only where fork is safe: on Linux, in a process that has started no thread and opened nothing.
+"""
+
+import gc
+import multiprocessing
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+
+from orderwire.serve import role
+from orderwire.settings.program import ConfigurationError, Settings
+
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
+"""The supervisor's."""
+_context = multiprocessing.get_context("fork")
+
+
+def preload(roles: Sequence[str]) -> None:
+    """Import what these roles will use. Raises RuntimeError where that started a thread."""
+    modules = [f"orderwire.serve.roles.{each}" for each in roles]
+    if {"process", "query"} & set(roles):
+        modules.append("stream.store.sql.store")
+    with suppress(ConfigurationError):  # Each role says so.
+        settings = Settings.load()
+        modules += ["stream.log.kafka.log"] if settings.on_kafka else []
+        modules += ["psycopg"] if settings.store_file is None else []
+    for module in modules:
+        import_module(module)
+    if len(os.listdir("/proc/self/task")) > 1:  # Also those of libraries, as OpenBLAS's are.
+        raise RuntimeError("a module starts a thread when it is imported")
+    # Otherwise the first collection of each role would write to all pages of what was imported.
+    gc.collect()
+    gc.freeze()
+
+
+class Forked:
+    """`subprocess.Popen`, as far as the supervisor needs it, for a role that was forked."""
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        self._process = _context.Process(target=_run, args=(arguments,), name=arguments[0])
+        # A signal between the fork and the role's own handlers would meet the supervisor's.
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        code = self._process.exitcode
+        if code is None:
+            raise subprocess.TimeoutExpired(self._process.name, timeout or 0.0)
+        return code
+
+    def send_signal(self, sig: int) -> None:
+        if self._process.pid is not None and self.poll() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, sig)
+
+    def terminate(self) -> None:
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+
+def _run(arguments: Sequence[str]) -> None:
+    """In the child."""
+    signal.set_wakeup_fd(-1)
+    for number in HANDLED:
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(arguments[0])  # What `ps` calls it.
+    raise SystemExit(role.main(arguments))

@@ -1,0 +1,65 @@
+"""Roles as forks of the supervisor."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from orderwire.serve.role import ROLES
+from orderwire.serve.supervisor import SMALL
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="roles are forked on Linux only")
+
+
+def run(program: str) -> str:
+    """Its output: this process has threads, and is not to be forked."""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **SMALL},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_what_roles_share_starts_no_thread_and_opens_nothing() -> None:
+    program = (
+        "import os\n"
+        "opened = lambda: sorted(os.readlink(f'/proc/self/fd/{each}') for each in"
+        " os.listdir('/proc/self/fd') if os.path.exists(f'/proc/self/fd/{each}'))\n"
+        "before = opened()\n"
+        "from orderwire.serve.start.forking import preload\n"
+        f"preload({list(ROLES)!r})\n"
+        "print(len(os.listdir('/proc/self/task')), opened() == before)\n"
+    )
+    assert run(program) == "1 True"
+
+
+def test_a_forked_role_ends_by_the_signals_of_the_system_not_by_the_supervisors() -> None:
+    program = (
+        "import signal, time\n"
+        "from orderwire.serve import role\n"
+        "from orderwire.serve.start.forking import Forked\n"
+        "signal.signal(signal.SIGTERM, lambda *_: None)\n"
+        "role.main = lambda arguments: time.sleep(600)\n"
+        "one = Forked(['query'])\n"
+        "assert one.poll() is None\n"
+        "one.terminate()\n"
+        "print(one.wait(60), one.poll())\n"
+    )
+    assert run(program) == "-15 -15"
+
+
+@pytest.mark.parametrize("code", [0, 1, 78])
+def test_a_forked_roles_exit_code_is_what_its_main_returned(code: int) -> None:
+    program = (
+        "from orderwire.serve import role\n"
+        "from orderwire.serve.start.forking import Forked\n"
+        f"role.main = lambda arguments: {code}\n"
+        "one = Forked(['query'])\n"
+        "print(one.wait(60))\n"
+    )
+    assert run(program) == str(code)
