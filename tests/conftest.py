@@ -49,11 +49,13 @@ def pytest_collection_finish() -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of the broker stay with one worker of pytest-xdist: one broker, and none that another
-    worker's test kills."""
-    for item in items:
-        if "kafka_broker" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.xdist_group("kafka"))
-    items[:] = spread(items, lambda item: "tests/system/" in item.nodeid)
+    worker's test kills. They come first: one after the other they take longest."""
+    on_kafka = [item for item in items if "kafka_broker" in getattr(item, "fixturenames", ())]
+    for item in on_kafka:
+        item.add_marker(pytest.mark.xdist_group("kafka"))
+    chosen = set(on_kafka)
+    others = [item for item in items if item not in chosen]
+    items[:] = on_kafka + spread(others, lambda item: "tests/system/" in item.nodeid)
 
 
 def spread(items: Sequence[Item], waits: Callable[[Item], bool]) -> list[Item]:
