@@ -2,6 +2,7 @@
 transaction."""
 
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, TypedDict
 
 from destinations.delivery.ledger import expire
@@ -24,8 +25,10 @@ from destinations.delivery.rows import (
     counted,
 )
 from processors.engine.processor import Deltas
+from processors.engine.shared_decoding import Share, Unshared
 from processors.privacy.late import redacted_orders
 from processors.shopify.orders import Order, OrderDeleted, Zones, decode_order
+from processors.shopify.orders import OrderEvent as TopicEvent
 from stream.record import Entry
 from stream.store.contract import Key, Transaction
 
@@ -61,18 +64,24 @@ class OutboxProcessor:
         zones: Zones,
         days: int = DEFAULT_DAYS,
         fetching: Collection[str] = (),
+        share: Share[TopicEvent] | None = None,
     ) -> None:
         """`shops` are those with an account of the kind. `days`: see `life`. `fetching`: shops for
-        which an order that a delivery cut short is fetched whole within a minute."""
+        which an order that a delivery cut short is fetched whole within a minute. `share`: of the
+        process's decoded orders; by itself it decodes with `zones`."""
         self.name, self._fetching = name, frozenset(fetching)
-        self._shops, self._events, self._zones, self._days = frozenset(shops), events, zones, days
+        self._shops, self._events, self._days = frozenset(shops), events, days
+        self._share: Share[TopicEvent] = (
+            Unshared(partial(decode_order, zones=zones)) if share is None else share
+        )
 
     def decode(self, entry: Entry) -> OrderEvent | None:
         """Whole orders and deletions, of shops with an account; no history."""
         headers = entry.record.headers
         if headers.get("shop") not in self._shops or headers.get("origin") == HISTORY:
+            self._share.skip(entry)
             return None
-        event = decode_order(entry, self._zones)
+        event = self._share.decode(entry)
         if isinstance(event, Order) and event.cut_short and event.shop in self._fetching:
             return None  # Its lines would be too few; the whole order follows.
         return event if isinstance(event, Order | OrderDeleted) else None

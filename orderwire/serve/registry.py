@@ -2,6 +2,7 @@
 aggregate: their projections come from the manifests and are passed in here."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from aggregates import registry as aggregates
@@ -22,9 +23,12 @@ from processors.checkouts.row import CHECKOUTS
 from processors.engine.parking import ParkedProcessor
 from processors.engine.processor import Processor
 from processors.engine.projection import Projection
+from processors.engine.shared_decoding import Share, SharedDecoding
+from processors.orders.processor import NAME as ORDERS_PROCESSOR
 from processors.orders.processor import OrdersProcessor
 from processors.orders.row import ORDERS
 from processors.privacy.processor import Privacy
+from processors.shopify.orders import OrderEvent, decode_order
 
 
 def currencies(settings: Settings) -> dict[str, str]:
@@ -59,9 +63,18 @@ def _checkouts(settings: Settings, made: Projections) -> Checkouts:
     return Checkouts(counting, settings.abandoned_after_minutes)
 
 
-def _orders(settings: Settings, made: Projections) -> OrdersProcessor:
+def shared_orders(settings: Settings) -> SharedDecoding[OrderEvent]:
+    """Decoded orders, for the processors of a process."""
+    return SharedDecoding(partial(decode_order, zones=zones(settings)))
+
+
+def orders_processor(
+    settings: Settings, made: Projections, share: Share[OrderEvent] | None = None
+) -> OrdersProcessor:
+    """The processor of orders; `share`: of the process's decoded orders."""
     follow = _checkouts(settings, made).follow
-    return OrdersProcessor(zones(settings), aggregates.of_table(made, ORDERS.table), (follow,))
+    counting = aggregates.of_table(made, ORDERS.table)
+    return OrdersProcessor(zones(settings), counting, (follow,), share)
 
 
 def _outbox(kind: str) -> Callable[[Settings, Projections], Processor[Any]]:
@@ -71,7 +84,7 @@ def _outbox(kind: str) -> Callable[[Settings, Projections], Processor[Any]]:
 # One line per processor: its name, and how to make it.
 _MAKE: dict[str, Callable[[Settings, Projections], Processor[Any]]] = {
     **{kind.processor: _outbox(kind.name) for kind in KINDS.values()},
-    "orders": _orders,
+    ORDERS_PROCESSOR: orders_processor,
     "carts": _checkouts,
     "browser": lambda settings, _: Browser(completers(settings)),
     "budget_spend": lambda _, made: SpendProcessor(aggregates.of_table(made, SPEND.table)),

@@ -18,12 +18,20 @@ from orderwire.serve.shops.accounts import accounts
 from orderwire.serve.shops.zones import zones
 from orderwire.serve.tracing import tracing
 from orderwire.settings.program import Settings
+from processors.engine.shared_decoding import Share
+from processors.shopify.orders import OrderEvent
 from stream.metrics import DeliveryMetrics
 from stream.store.contract import Store
 
 
-def outbox_processor(settings: Settings, kind_name: str, context: Context) -> OutboxProcessor:
-    """The processor that creates the events of a kind's accounts."""
+def outbox_processor(
+    settings: Settings,
+    kind_name: str,
+    context: Context,
+    share: Share[OrderEvent] | None = None,
+) -> OutboxProcessor:
+    """The processor that creates the events of a kind's accounts; `share`: of the process's
+    decoded orders."""
     kind, its = KINDS[kind_name], accounts(settings, kind_name)
     return OutboxProcessor(
         kind.processor,
@@ -32,6 +40,7 @@ def outbox_processor(settings: Settings, kind_name: str, context: Context) -> Ou
         zones(settings),
         settings.outbox_days,
         fetching={domain for domain, shop in settings.shops.items() if shop.has_admin_api},
+        share=share,
     )
 
 

@@ -16,6 +16,7 @@ from processors.engine.decoding import Decoded, decode_all
 from processors.engine.limits import Failures, ParkLimit, TooManyFailures
 from processors.engine.processor import Processor, ticks_of
 from processors.engine.settling import Settling
+from processors.engine.shared_decoding import Wait, for_nobody
 from processors.engine.stops import ALL_SHOPS, StoppedShop
 from processors.engine.store_calls import StoreCalls
 from processors.engine.ticking import FailingTick, OneTick
@@ -78,12 +79,14 @@ class Runner(Generic[Event]):
         clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         committed: Callable[[Sequence[Event]], None] = lambda _: None,
         pace: Pace = Pace(),  # noqa: B008 - a tuple
+        before_backlog: Wait = for_nobody,
     ) -> None:
-        """`committed` is called on the event loop after each batch, with the events folded.
+        """`before_backlog` is awaited before each further batch of a backlog is read. `committed`
+        is called on the event loop after each batch, with the events folded.
         `shops`: whose ticks are called one by one if the tick of all raises. `pace`: of partial
         batches."""
         self._processor, self._log, self._store, self._metrics = processor, source, store, metrics
-        self._clock_ms, self._pace = clock_ms, pace
+        self._clock_ms, self._pace, self._before_backlog = clock_ms, pace, before_backlog
         failures = Failures(limit or ParkLimit())
         self._settling = Settling(processor, source, store, failures, metrics, clock_ms, committed)
         self._behind = Behind(self._settling, source, metrics, clock_ms())
@@ -157,7 +160,7 @@ class Runner(Generic[Event]):
                     log.info("log available again", processor=self._processor.name)
                 paced = 0 < len(batch) < BATCH and not self._is_backlog(batch)
                 if batch and not paced:
-                    ahead = asyncio.ensure_future(self._next_batch(reader))
+                    ahead = asyncio.ensure_future(self._next_of_backlog(reader))
                 try:
                     if batch:
                         await self._fold(reader, batch)
@@ -178,6 +181,10 @@ class Runner(Generic[Event]):
         finally:
             await _give_up(ahead)  # the reader is closed with nobody inside it
             await reader.close()
+
+    async def _next_of_backlog(self, reader: Reader) -> list[Decoded[Event]]:
+        await self._before_backlog()
+        return await self._next_batch(reader)
 
     async def _next_batch(self, reader: Reader) -> list[Decoded[Event]]:
         entries = await reader.read(BATCH, 0.0 if self._behind.catching_up() else TICK_S)

@@ -2,6 +2,7 @@
 passes the change to the projections that the composition root names."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from processors.engine.daily_pass import DailyPass
@@ -13,6 +14,7 @@ from processors.engine.projection import (
     Projector,
     ticks_of_projections,
 )
+from processors.engine.shared_decoding import Share, Unshared
 from processors.engine.statements import one_of
 from processors.orders import refetch
 from processors.orders.aliases import Aliases
@@ -30,6 +32,7 @@ from processors.shopify.orders import (
     RefundCreated,
     Zones,
     decode_order,
+    with_facts,
 )
 from stream.record import Entry
 from stream.store.contract import Key, Transaction
@@ -50,7 +53,12 @@ class OrdersProcessor:
         zones: Zones,
         projections: Collection[Projection] = (),
         followers: Collection[Follow] = (),
+        share: Share[OrderEvent] | None = None,
     ) -> None:
+        """`share`: of the process's decoded orders; by itself it decodes with `zones`."""
+        self._share: Share[OrderEvent] = (
+            Unshared(partial(decode_order, zones=zones)) if share is None else share
+        )
         self._zones, self._followers = zones, tuple(followers)
         self._projections = tuple(projections)
         self._projector = Projector(self._projections)
@@ -58,7 +66,8 @@ class OrdersProcessor:
 
     def decode(self, entry: Entry) -> OrderEvent | None:
         """An order's event, or a merge of customers. Raises Rejected."""
-        return decode_order(entry, self._zones, with_facts=True)
+        event = self._share.decode(entry)
+        return with_facts(event) if isinstance(event, Order) else event
 
     def apply(self, transaction: Transaction, events: Sequence[OrderEvent], now_ms: int) -> None:
         """Fold `events` into rows, and the rows' changes into every aggregate."""

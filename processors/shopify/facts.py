@@ -24,9 +24,6 @@ class Facts(NamedTuple):
     detail: bytes
 
 
-NO_FACTS: Final = Facts("", "", "", b"")
-
-
 def facts(raw: RawOrder, currency: str) -> Facts:
     """The facts of an order's body."""
     place = raw.shipping_address or raw.billing_address or _NOWHERE

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import msgspec
 
-from processors.shopify.facts import NO_FACTS, facts
+from processors.shopify.facts import facts
 from processors.shopify.graphql.envelope import (
     CUT_SHORT,
     NO_DATA,
@@ -84,7 +84,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     body: bytes
     received_ms: int
     name: str = ""
-    """This and the next three are read for the row of facts only
+    """This and the next three are for the row of facts only, and empty before `with_facts`
     (`processors/shopify/facts.py`)."""
     country: str = ""
     province: str = ""
@@ -154,11 +154,16 @@ def shop_amount(
     return None if currency is None else money(plain, currency, field)
 
 
-def order(record: Record, zones: Zones, *, with_facts: bool = False) -> Order:
-    """Decode any delivery with a whole order. Raises Rejected.
+def with_facts(order: Order) -> Order:
+    """The order with what only the row of facts needs."""
+    name, country, province, detail = facts(order.raw, order.currency)
+    return msgspec.structs.replace(
+        order, name=name, country=country, province=province, detail=detail
+    )
 
-    `with_facts` also reads what only the row of facts needs.
-    """
+
+def order(record: Record, zones: Zones) -> Order:
+    """Decode any delivery with a whole order. Raises Rejected."""
     raw = read_order(record.body)
     shop = record.headers["shop"]
     order_id = exact_id(raw.id, raw.admin_graphql_api_id)
@@ -202,7 +207,6 @@ def order(record: Record, zones: Zones, *, with_facts: bool = False) -> Order:
     bounded(sum(each.amount for each in refunds.values()), FIELD)
     if current is None:
         current = max(0, total - sum(r.returned for r in refunds.values()))
-    name, country, province, detail = facts(raw, currency) if with_facts else NO_FACTS
     return Order(
         shop=shop,
         order_id=order_id,
@@ -226,10 +230,6 @@ def order(record: Record, zones: Zones, *, with_facts: bool = False) -> Order:
         raw=raw,
         body=record.body,
         received_ms=record.time_ms,
-        name=name,
-        country=country,
-        province=province,
-        detail=detail,
     )
 
 
@@ -264,9 +264,15 @@ NEVER_A_SHOP_S = frozenset({"USDC"})
 """Currencies that buyers pay in and no shop counts in (docs/facts/shopify.md, "Orders")."""
 
 
-def decode_order(entry: Entry, zones: Zones, *, with_facts: bool = False) -> OrderEvent | None:
+def decode_order(entry: Entry, zones: Zones) -> OrderEvent | None:
     """A record of the topic `orders` as an event; None if policy ignores it. Raises Rejected."""
-    return read(entry.record, lambda record: _decode_order(record, zones, with_facts))
+    return read(entry.record, lambda record: _decode_order(record, zones))
+
+
+def decode_with_facts(entry: Entry, zones: Zones) -> OrderEvent | None:
+    """As `decode_order`, an order with what only the row of facts needs."""
+    event = decode_order(entry, zones)
+    return with_facts(event) if isinstance(event, Order) else event
 
 
 WHOLE_ORDERS = frozenset(
@@ -278,10 +284,10 @@ OF_AN_ORDER = frozenset({"total_price", "total_price_set", "financial_status"})
 """Keys by one of which an order is known under any other topic."""
 
 
-def _decode_order(record: Record, zones: Zones, with_facts: bool) -> OrderEvent | None:
+def _decode_order(record: Record, zones: Zones) -> OrderEvent | None:
     topic = record.headers.get("topic", "")
     if topic in WHOLE_ORDERS:
-        return order(record, zones, with_facts=with_facts)
+        return order(record, zones)
     body = _any_decoder.decode(record.body)
     if topic == "refunds/create":
         return _refund_created(record, body)
@@ -289,9 +295,9 @@ def _decode_order(record: Record, zones: Zones, with_facts: bool) -> OrderEvent 
         return _merged(record, body)
     # No header is signed, so an order under another label is an order all the same.
     if is_event(body):
-        return _of_events(record, body, zones, with_facts)
+        return _of_events(record, body, zones)
     if not OF_AN_ORDER.isdisjoint(body):
-        return order(record, zones, with_facts=with_facts)
+        return order(record, zones)
     if topic == "orders/delete":
         order_id = exact_id(body.get("id"), body.get("admin_graphql_api_id"))
         if order_id is None:
@@ -306,9 +312,7 @@ ORIGINS = frozenset({"backfill", "reconcile", "refetch"})
 """Header `origin` of records that orderwire asked Shopify for: nothing more is to be had there."""
 
 
-def _of_events(
-    record: Record, body: dict[str, Any], zones: Zones, with_facts: bool
-) -> OrderEvent | None:
+def _of_events(record: Record, body: dict[str, Any], zones: Zones) -> OrderEvent | None:
     """A delivery of Shopify Events, or a record in its shape. What lacks something is never parked
     but marked, so that the whole is fetched."""
     shop = record.headers["shop"]
@@ -330,7 +334,7 @@ def _of_events(
             event = _refund_created(record, found.body)
             return msgspec.structs.replace(event, lacking=lacking if incomplete else None)
         translated = msgspec.structs.replace(record, body=msgspec.json.encode(found.body))
-        whole = order(translated, zones, with_facts=with_facts)
+        whole = order(translated, zones)
     except Rejected as rejected:
         if asked:
             raise

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from msgspec import Struct
 
-from processors.shopify.orders import Order, decode_order
+from processors.shopify.orders import Order, decode_with_facts
 from processors.shopify.tolerance import Rejected
 from stream.log.contract import Log
 from stream.money import MoneyJson, money
@@ -88,7 +88,7 @@ async def newest(log: Log, shop: str, cursor: Cursor) -> tuple[list[PlacedOrder]
             if entry.record.headers.get("shop") != shop:
                 continue
             try:
-                event = decode_order(entry, {}, with_facts=True)
+                event = decode_with_facts(entry, {})
             except Rejected:
                 continue
             if isinstance(event, Order):

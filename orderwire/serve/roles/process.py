@@ -24,7 +24,7 @@ from orderwire.serve.audits.job import NAME as AUDITS
 from orderwire.serve.feeds import feeds, keeping_contacts, running
 from orderwire.serve.isolation import Parts
 from orderwire.serve.log_owner import deployment, keep_owned, owned
-from orderwire.serve.registry import PROCESSORS, projections
+from orderwire.serve.registry import PROCESSORS, orders_processor, projections, shared_orders
 from orderwire.serve.reporting.exposing import exposing
 from orderwire.serve.reporting.heartbeat import Heartbeat, Identity, alive
 from orderwire.serve.reporting.role_metrics import ClockMetrics, RoleMetrics, StoppedParts
@@ -43,8 +43,11 @@ from orderwire.serve.upkeep.sweeping import keep_swept
 from orderwire.settings.program import Settings
 from processors.audits.processor import WantedRun
 from processors.engine.limits import ParkLimit
+from processors.engine.processor import Processor
 from processors.engine.runner import Pace, Runner
+from processors.engine.shared_decoding import for_nobody
 from processors.engine.stops import first_needed
+from processors.orders.processor import NAME as ORDERS
 from processors.shopify.orders import Order
 from stream.clock import WallClock
 from stream.log.contract import Log, Unavailable
@@ -222,6 +225,16 @@ async def _work(
         **dict.fromkeys(outboxes, wake),
         AUDITS: audit,
     }
+    decoded = shared_orders(settings)
+    shares = {name: decoded.share(name) for name in (*outboxes, ORDERS)}
+
+    def processor(name: str) -> Processor[Any]:
+        if name in outboxes:
+            return sending.outbox_processor(settings, outboxes[name], context, shares[name])
+        if name == ORDERS:
+            return orders_processor(settings, made, shares[name])
+        return PROCESSORS[name](settings, made)
+
     metrics: ProcessorMetrics | None = None
     work = []
     for name in running(settings):
@@ -229,9 +242,7 @@ async def _work(
         limit = ParkLimit(settings.park_max_run, settings.park_max_ratio)
         urgent = name in outboxes or name == BROWSER
         runners[name] = runner = Runner(
-            sending.outbox_processor(settings, outboxes[name], context)
-            if name in outboxes
-            else PROCESSORS[name](settings, made),
+            processor(name),
             source,
             store,
             metrics=metrics,
@@ -240,6 +251,7 @@ async def _work(
             clock_ms=clock.careful_ms,
             committed=committed.get(name, _nothing),
             pace=SALE_PACE if urgent else PACE,
+            before_backlog=shares[name].wait if name in shares else for_nobody,
         )
         running_it = parts.keep(name, partial(runner.run, stop), runner.may_go_on)
         work.append(asyncio.create_task(running_it, name=name))

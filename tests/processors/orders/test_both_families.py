@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from processors.orders.row import ORDERS, OrderRow
 from processors.orders.state import fold, net
-from processors.shopify.orders import Order, RefundCreated, decode_order
+from processors.shopify.orders import Order, RefundCreated, decode_with_facts
 from simulator.shop.sale import Sale
 from stream.record import Entry
 from stream.store.sql.store import SqlStore
@@ -46,7 +46,7 @@ def answer(seed: int, shop: str) -> tuple[list[Entry], Sale]:
 def folded(entries: Sequence[Entry]) -> OrderRow:
     row = None
     for each in entries:
-        event = decode_order(each, {}, with_facts=True)
+        event = decode_with_facts(each, {})
         assert isinstance(event, Order | RefundCreated)
         row = fold(row, event)
     assert row is not None

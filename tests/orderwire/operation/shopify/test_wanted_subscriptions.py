@@ -21,7 +21,7 @@ from orderwire.operation.shopify.wanted_subscriptions import (
 )
 from orderwire.settings.program import Settings, ShopSettings
 from processors.shopify.orders import WHOLE_ORDERS as DECODED_WHOLE
-from processors.shopify.orders import Order, decode_order
+from processors.shopify.orders import Order, decode_with_facts
 from tests.support.shopify.twin_orders import classic_entry, entry, lives
 
 
@@ -44,7 +44,7 @@ def test_an_order_reduced_to_the_fields_asked_for_reads_the_same(seed: int, side
         whole = classic_entry(one)
         body: dict[str, Any] = json.loads(whole.record.body)
         reduced = entry("orders/updated", {k: v for k, v in body.items() if k in ORDER_FIELDS}, one)
-        found, expected = (decode_order(each, {}, with_facts=True) for each in (reduced, whole))
+        found, expected = (decode_with_facts(each, {}) for each in (reduced, whole))
         assert isinstance(found, Order)
         assert isinstance(expected, Order)
         for name in set(Order.__struct_fields__) - {"body", "version"}:

@@ -21,7 +21,7 @@ from processors.shopify.orders import (
     OrderDeleted,
     OrderEvent,
     RefundCreated,
-    decode_order,
+    decode_with_facts,
 )
 from processors.shopify.tolerance import Rejected
 from simulator.shop.delivery import triggered_at
@@ -43,7 +43,7 @@ NOT_COMPARED = {"version", "body", "raw", "landing_site"}
 
 
 def decoded(answer: Entry, zone: ZoneInfo | None = None) -> OrderEvent | None:
-    return decode_order(answer, {} if zone is None else {SHOP: zone}, with_facts=True)
+    return decode_with_facts(answer, {} if zone is None else {SHOP: zone})
 
 
 def order(answer: Entry, zone: ZoneInfo | None = None) -> Order:

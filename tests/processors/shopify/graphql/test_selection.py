@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from destinations.meta.event.detail import detail
 from ingest.shopify.admin.documents import CUSTOMERS, PRODUCTS, document
 from processors.orders.state import fold, net
-from processors.shopify.orders import Order, RefundCreated, decode_order
+from processors.shopify.orders import Order, RefundCreated, decode_with_facts
 from simulator.admin.access import ALL_SCOPES, Access
 from simulator.admin.bulk import BulkOperations
 from simulator.admin.documents import read
@@ -37,9 +37,7 @@ def gid(one: Sale) -> str:
 
 
 def decoded(body: Any, one: Sale, **headers: str) -> Order:
-    found = decode_order(
-        entry("Order", json.loads(json.dumps(body)), one, **headers), {}, with_facts=True
-    )
+    found = decode_with_facts(entry("Order", json.loads(json.dumps(body)), one, **headers), {})
     assert isinstance(found, Order)
     return found
 
@@ -50,7 +48,7 @@ def facts(found: Order) -> dict[str, Any]:
 
 
 def whole(one: Sale) -> Order:
-    found = decode_order(classic_entry(one), {}, with_facts=True)
+    found = decode_with_facts(classic_entry(one), {})
     assert isinstance(found, Order)
     return found
 
@@ -112,9 +110,9 @@ def test_the_query_of_a_refund_brings_what_its_webhook_brings(seed: int) -> None
                 refund["admin_graphql_api_id"],
                 document("refund_event"),
             )
-            found = decode_order(entry("Refund", json.loads(json.dumps(body)), one), {})
+            found = decode_with_facts(entry("Refund", json.loads(json.dumps(body)), one), {})
             assert isinstance(found, RefundCreated)
-            assert found == decode_order(entry("refunds/create", refund, one), {})
+            assert found == decode_with_facts(entry("refunds/create", refund, one), {})
 
 
 @pytest.mark.parametrize("missing", [PRODUCTS, CUSTOMERS])
