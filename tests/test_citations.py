@@ -22,9 +22,9 @@ module: Final = re.compile(rf"(?<![\w/.:-])((?:{ROOMS})(?:/\w+)+\.py)\b")
 outside: Final = re.compile(
     r"\bDESIGN\b|\bSTYLE\.md|(?<![\w/-])reference(?: page|/[a-z])"
     r"|\b(?:shopify|meta-capi|analytics|streaming|destinations)(?:\.md)? \d"
-    r"|\bmeta\.md \d"
+    r"|\bmeta\.md \d|\.\./shared\b"
 )
-"""Pages that are not in the project, and sections by number, which no page has."""
+"""Pages and folders that are not in the project, and sections by number, which no page has."""
 
 
 def files(*suffixes: str) -> list[Path]:
@@ -113,6 +113,7 @@ def test_a_citation_that_leads_nowhere_is_found(text: str, found: list[str]) -> 
         "(analytics 5.3)",
         "shopify 2.2",
         "meta.md 3",
+        "`../shared/samples`",
     ],
 )
 def test_pages_outside_and_numbered_sections_are_found(text: str) -> None:

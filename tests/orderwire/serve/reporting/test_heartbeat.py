@@ -47,6 +47,22 @@ async def test_it_beats_on_whatever_failed_before(store: SqlStore) -> None:
     assert answer(store) == [], "taken away at an orderly end"
 
 
+async def test_the_row_of_a_killed_role_goes_an_hour_after_its_last_beat(store: SqlStore) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    with store.begin() as transaction:
+        for minutes in (59, 61):
+            transaction.execute(
+                "INSERT INTO roles (role, instance, pid, started_ms, restarts, beat_ms, details)"
+                " VALUES ('query', :instance, 1, 0, 0, :beat_ms, '{}')",
+                instance=f"killed {minutes} minutes ago",
+                beat_ms=now_ms - minutes * 60_000,
+            )
+    report_failure(store, Identity("receive"), "a port in use")
+    with store.snapshot() as snapshot:
+        found = snapshot.query("SELECT instance FROM roles WHERE role = 'query'")
+    assert [row.instance for row in found] == ["killed 59 minutes ago"]
+
+
 async def test_a_role_ends_in_good_order_although_its_store_is_broken(tmp_path: Path) -> None:
     (tmp_path / "state.db").write_bytes(GARBAGE)
     asked = 0
