@@ -2,18 +2,20 @@
 
 A buyer's link (`processors/checkouts/link.py`) has recent orders and the checkout that they may
 close. 90 days after the last order, with no checkout left, only the time of the first order counts:
-is the buyer returning? That is kept as three numbers, a sixth of the link.
+is the buyer returning? That is kept as two numbers of 8 bytes, by the page (`known_pages.py`).
 """
 
 import hashlib
-from collections.abc import Collection, Iterable
-from typing import Final, NamedTuple
+from collections.abc import Collection
+from typing import Final
 
+from processors.checkouts.known_pages import drop, find, keep, shops_having
 from processors.checkouts.link import LINKS, MANY, NEVER, LinkRow
 from processors.checkouts.state import KEPT_MS
 from processors.engine.daily_pass import Seen
 from processors.engine.statements import one_of
-from stream.store.contract import Entities, Key, Reading, Transaction
+from processors.orders.shop import SHOPS
+from stream.store.contract import Key, Reading, Transaction
 
 BUYERS: Final = ("customer:", "email:")
 """How the subjects of buyers begin; all of them are between `FIRST` and `BEHIND`."""
@@ -22,61 +24,31 @@ SHOP_BYTES: Final = 6
 AT_ONCE: Final = 500
 
 
-class KnownBuyer(NamedTuple):
-    """Columns of `known_buyer`."""
-
-    shop_mark: int
-    """48 bits of the shop's hash: with a thousand shops, two have the same once in 10^9 times."""
-    mark: int
-    """64 bits of the hash of shop and subject."""
-    first_order_ms: int
-
-
-KNOWN_BUYERS: Final = Entities("known_buyer", KnownBuyer, 2)
-
-
 def shop_mark(shop: str) -> int:
-    """The first column of a shop's rows."""
+    """48 bits of the shop's hash: with a thousand shops, two have the same once in 10^9 times."""
     return int.from_bytes(hashlib.blake2b(shop.encode(), digest_size=SHOP_BYTES).digest())
 
 
-def key_of(shop: str, subject: str) -> Key:
-    """The key of a buyer's row."""
-    return marks_of(shop, subject)
-
-
-def marks_of(shop: str, subject: str) -> tuple[int, int]:
-    """The same, as numbers."""
+def mark_of(shop: str, subject: str) -> int:
+    """64 bits of the hash of shop and subject."""
     digest = hashlib.blake2b(f"{shop}\0{subject}".encode(), digest_size=8).digest()
-    return shop_mark(shop), int.from_bytes(digest, signed=True)
+    return int.from_bytes(digest, signed=True)
 
 
 def load_links(transaction: Transaction, keys: Collection[Key]) -> dict[Key, LinkRow]:
     """Links as `Transaction.load` gives them, and those of known buyers made anew."""
     found = transaction.load(LINKS, keys)
-    shops = {str(shop) for shop, _ in keys}
-    settled = _having_known(transaction, shops) if shops else set()
-    by_key = {
-        key_of(str(shop), str(subject)): (str(shop), str(subject))
-        for shop, subject in keys
-        if shop in settled and (shop, subject) not in found and str(subject).startswith(BUYERS)
-    }
-    for key, row in transaction.load(KNOWN_BUYERS, by_key).items():
-        shop, subject = by_key[key]
-        found[shop, subject] = _link(shop, subject, row.first_order_ms)
+    subjects: dict[str, dict[int, str]] = {}
+    for shop, subject in keys:
+        if (shop, subject) not in found and str(subject).startswith(BUYERS):
+            by_mark = subjects.setdefault(str(shop), {})
+            by_mark[mark_of(str(shop), str(subject))] = str(subject)
+    shops = {shop_mark(shop): shop for shop in subjects}
+    for number in sorted(shops_having(transaction, shops)) if shops else ():
+        shop, by_mark = shops[number], subjects[shops[number]]
+        for mark, first_order_ms in find(transaction, number, by_mark).items():
+            found[shop, by_mark[mark]] = _link(shop, by_mark[mark], first_order_ms)
     return found
-
-
-def _having_known(reading: Reading, shops: Iterable[str]) -> set[str]:
-    marks = {shop_mark(shop): shop for shop in shops}
-    numbers = sorted(marks)
-    names = {f"m{number}": mark for number, mark in enumerate(numbers)}
-    sql = (
-        f"WITH s (mark) AS (VALUES {', '.join(f'(CAST(:{name} AS BIGINT))' for name in names)})"
-        " SELECT mark FROM s WHERE EXISTS"
-        " (SELECT 1 FROM known_buyer k WHERE k.shop_mark = s.mark)"
-    )
-    return {marks[row[0]] for row in reading.query(sql, **names)}
 
 
 def _link(shop: str, subject: str, first_order_ms: int) -> LinkRow:
@@ -115,24 +87,18 @@ def _is_old(orders: str, now_ms: int) -> bool:
 
 
 def _settle(transaction: Transaction, shop: str, keys: Collection[Key], now_ms: int) -> None:
+    # Whoever adds to a shop's pages locks the shop, before links as folds of orders do.
+    transaction.load(SHOPS, [(shop,)])
     # Locked before checkouts are looked for: a fold locks links first, too.
     links = transaction.load(LINKS, keys).values()
     waiting = _with_checkouts(transaction, shop, links)
     settled = [row for row in links if row.subject not in waiting and _is_old(row.orders, now_ms)]
-    bought = [
-        KnownBuyer(*marks_of(shop, row.subject), row.first_order_ms)
+    bought = {
+        mark_of(shop, row.subject): row.first_order_ms
         for row in settled
         if row.first_order_ms != NEVER
-    ]
-    known = transaction.load(KNOWN_BUYERS, [row[:2] for row in bought])
-    transaction.save(
-        KNOWN_BUYERS,
-        [
-            row
-            for row in bought
-            if row[:2] not in known or row.first_order_ms < known[row[:2]].first_order_ms
-        ],
-    )
+    }
+    keep(transaction, shop_mark(shop), bought)
     transaction.delete(LINKS, [(shop, row.subject) for row in settled])
 
 
@@ -158,19 +124,18 @@ def _with_checkouts(reading: Reading, shop: str, links: Collection[LinkRow]) -> 
 
 def first_orders(reading: Reading, shop: str, subjects: Collection[str]) -> dict[str, int]:
     """When those of these buyers who are kept so ordered first, Unix ms; nothing is locked."""
-    found: dict[str, int] = {}
-    for subject in sorted(subjects):
-        of_shop, mark = key_of(shop, subject)
-        rows = reading.query(
-            "SELECT first_order_ms FROM known_buyer WHERE shop_mark = :shop AND mark = :mark",
-            shop=of_shop,
-            mark=mark,
-        )
-        if rows:
-            found[subject] = rows[0].first_order_ms
-    return found
+    by_mark = {mark_of(shop, subject): subject for subject in sorted(subjects)}
+    found = find(reading, shop_mark(shop), by_mark)
+    return {subject: found[mark] for mark, subject in by_mark.items() if mark in found}
+
+
+def forget_buyers(transaction: Transaction, shop: str, subjects: Collection[str]) -> None:
+    """Delete what is kept so of these buyers; the shop is locked."""
+    drop(transaction, shop_mark(shop), {mark_of(shop, subject) for subject in subjects})
 
 
 def forget(transaction: Transaction, shop: str) -> None:
-    """Delete a shop's rows."""
-    transaction.execute("DELETE FROM known_buyer WHERE shop_mark = :mark", mark=shop_mark(shop))
+    """Delete all of a shop's."""
+    transaction.execute(
+        "DELETE FROM known_buyer_page WHERE shop_mark = :mark", mark=shop_mark(shop)
+    )

@@ -5,7 +5,7 @@ are the merchant's own numbers."""
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
-from processors.checkouts.known_buyers import KNOWN_BUYERS, forget, key_of, load_links
+from processors.checkouts.known_buyers import forget, forget_buyers, load_links
 from processors.checkouts.link import LINKS, LinkRow
 from processors.checkouts.row import CHECKOUTS, CheckoutRow
 from processors.engine.projection import Change, Projection, Projector
@@ -145,10 +145,11 @@ class Entities:
         self, transaction: Transaction, shop: str, subject: Subject, keys: list[Key], now_ms: int
     ) -> int:
         work = self._projector.begin(transaction, {shop})
+        transaction.load(SHOPS, [(shop,)])  # As whoever writes pages of known buyers.
         moves: list[tuple[LinkRow, LinkRow]] = []
         # A known buyer is a link again, under the anonymous name; the shop's rest was forgotten.
         found = load_links(transaction, keys)
-        transaction.delete(KNOWN_BUYERS, sorted(key_of(*map(str, key)) for key in keys))
+        forget_buyers(transaction, shop, [str(key[1]) for key in keys])
         for old in found.values():
             new = old._replace(
                 subject=_link_subject(subject, old.subject),

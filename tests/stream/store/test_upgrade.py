@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import random
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -16,6 +17,7 @@ from alembic.config import Config
 from aggregates.manifest import FoldSettings
 from aggregates.registry import projections
 from aggregates.rfm.fold.days import PURCHASE_DAYS
+from processors.checkouts.known_pages import find
 from processors.engine import rebuild
 from processors.engine.projection import live_key
 from simulator.proof.sums import cells_differ
@@ -181,6 +183,30 @@ def test_the_month_of_a_first_sale_moves_beside_it_in_one_of_its_currencies(url:
             ("c", "", 0, 0),
         ]
         assert numbers(of_table(store, "day_customer_month"), columns) == [months[0], months[2]]
+    finally:
+        store.close()
+
+
+def test_known_buyers_move_into_pages(url: str) -> None:
+    chance = random.Random(1)
+    marks = [
+        -(1 << 63),
+        (1 << 63) - 1,
+        *(chance.randrange(-(1 << 63), 1 << 63) for _ in range(200)),
+    ]
+    rows = [
+        {"shop_mark": shop, "mark": mark, "first_order_ms": shop + number}
+        for shop in (1, 2)
+        for number, mark in enumerate(marks)
+    ]
+    write(url, {"known_buyer": rows}, "0070")
+    store = SqlStore.open(url)
+    try:
+        with store.snapshot() as snapshot:
+            for shop in (1, 2):
+                assert find(snapshot, shop, marks) == {
+                    mark: shop + number for number, mark in enumerate(marks)
+                }
     finally:
         store.close()
 

@@ -329,7 +329,7 @@ NOT_MOVED = {
     "contact": "Shopify's time",
     "day_customer": "Shopify's time",
     "delivery_count": "shown",
-    "known_buyer": "Shopify's time",
+    "known_buyer_page": "Shopify's time",
     "meta_click": "a click's time; goes after 90 days",
     "missed_order": "shown",
     "order_shop": "an offset",
