@@ -27,9 +27,9 @@ LOTS: dict[str, Any] = {"maximum": 100_000.0, "restore": 100_000.0}
 PROGRAM = """
 import sys
 import time
-from tests.support.shops.shop_world import NOW, SHOP
 
-time.time = NOW.timestamp
+how, shop, now = sys.argv[1], sys.argv[2], float(sys.argv[3])
+time.time = lambda: now
 from ingest.shopify.admin.past import backfill, paged
 from orderwire.commands import backfill as command
 from orderwire.settings.program import Settings
@@ -38,8 +38,9 @@ backfill.BATCH = paged.PAGE = 7
 backfill.POLL_S = 0.01
 settings = Settings.load()
 print("open", flush=True)
-command._from_api(settings, settings.shops[SHOP], 365, sys.argv[1] == "bulk", False)
+command._from_api(settings, settings.shops[shop], 365, how == "bulk", False)
 """
+"""It is started 17 times, so it imports nothing of the tests' own."""
 
 
 def past(customers: int, seed: int = 3) -> Books:
@@ -57,7 +58,7 @@ async def program(how: str) -> asyncio.subprocess.Process:
         sys.executable,
         "-c",
         PROGRAM,
-        how,
+        *(how, SHOP, str(NOW.timestamp())),
         env=_environment(),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

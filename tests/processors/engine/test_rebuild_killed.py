@@ -18,22 +18,23 @@ REBUILDER = """
 import sys
 from processors.engine import rebuild
 from stream.store.contract import StoreUnavailable
+from aggregates.rfm.fold.projection import RfmFold
 from stream.store.sql.store import SqlStore
-from tests.processors.engine.test_rebuild import NOW_MS, rfm
-from tests.support.shopify.orders import SHOP
 
 rebuild.PAGE = rebuild.REMOVED = 7
-store, projection = SqlStore.open(sys.argv[1]), rfm()
+store, projection = SqlStore.open(sys.argv[1]), RfmFold(version=1).projection()
+shop, now_ms = sys.argv[2], int(sys.argv[3])
 print("open", flush=True)
 while True:
     try:
         with store.begin() as transaction:
-            rebuild.request(transaction, projection, SHOP, NOW_MS)
-        while rebuild.run(store, projection, SHOP, NOW_MS):
+            rebuild.request(transaction, projection, shop, now_ms)
+        while rebuild.run(store, projection, shop, now_ms):
             pass
     except StoreUnavailable:
         pass
 """
+"""It is started 20 times, so it imports nothing of the tests' own."""
 
 
 def test_a_rebuild_killed_in_ten_places_ends_in_the_numbers_of_folding_alone(
@@ -49,7 +50,7 @@ def test_a_rebuild_killed_in_ten_places_ends_in_the_numbers_of_folding_alone(
     places: set[tuple[object, ...]] = set()
     for remaining in range(KILLS, 0, -1):
         child = subprocess.Popen(
-            [sys.executable, "-c", REBUILDER, store_url],
+            [sys.executable, "-c", REBUILDER, store_url, SHOP, str(NOW_MS)],
             cwd=Path(__file__).parents[3],
             stdout=subprocess.PIPE,
         )
