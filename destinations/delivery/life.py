@@ -53,7 +53,7 @@ def with_life(row: OutboxRow) -> OutboxRow:
     log, so that a replay of the whole log finds it.
     """
     if row.due_ms is not None:
-        return row._replace(tidy_ms=None)
+        return row if row.tidy_ms is None else row._replace(tidy_ms=None)
     return row._replace(tidy_ms=row.received_ms + FULL_MS) if row.tidy_ms is None else row
 
 

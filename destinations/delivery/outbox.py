@@ -209,15 +209,16 @@ def _folded(
             from_ms = min(order.received_ms, now_ms)
             due_ms = None if proposal.dry_run else from_ms + proposal.wait_ms
             expires_ms = proposal.expires_ms
-    new = OutboxRow(
+    version = order.version
+    return OutboxRow(
         shop=shop,
         destination=destination,
         event_name=event_name,
         event_id=event_id,
         order_id=order.order_id,
-        updated_us=0,
-        triggered="",
-        digest="",
+        updated_us=version.updated_us,
+        triggered=version.triggered,
+        digest=version.digest,
         outcome=outcome,
         reason=reason,
         payload=body,
@@ -231,7 +232,6 @@ def _folded(
         browser=int(browser),
         **_worth(order),
     )
-    return _seen(new, order)
 
 
 class Worth(TypedDict):

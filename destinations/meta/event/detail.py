@@ -100,11 +100,11 @@ class Detail(NamedTuple):
 
 
 def _amount(value: Any, currency: Any) -> Money | None:
-    code = text(currency)
-    if code is None or value in (None, "") or isinstance(value, bool | list | dict):
+    code = (text(currency) or "").upper()
+    if not code or value in (None, "") or isinstance(value, bool | list | dict):
         return None
     try:
-        return Money(minor(value, code.upper()), code.upper())
+        return Money(minor(value, code), code)
     except ValueError:
         return None
 
@@ -321,8 +321,16 @@ def detail(raw: RawOrder, side: str = "shop") -> Detail:
     """The rest of an order; `side` (`shop` or `presentment`) is the currency of item prices. Never
     raises."""
     customer, client = raw.customer or _NOBODY, raw.client_details or _NOTHING_OF_A_BROWSER
-    billing, shipping = _address(raw.billing_address), _address(raw.shipping_address)
-    own = _address(customer.default_address)
+    billing = _address(raw.billing_address)
+    # Nearly always one address, written two or three times.
+    shipping = (
+        billing if raw.shipping_address == raw.billing_address else _address(raw.shipping_address)
+    )
+    own = (
+        billing
+        if customer.default_address == raw.billing_address
+        else _address(customer.default_address)
+    )
     refunds = _refunds(raw)
     amounts: dict[tuple[str, str], Money] = {}
     for which in {"shop", side}:

@@ -20,13 +20,14 @@ FirstOrders = Mapping[tuple[str, str], int]
 def first_orders(reading: Reading, orders: Sequence[Order]) -> FirstOrders:
     """The known first orders of these buyers. One query per shop."""
     wanted: dict[str, set[str]] = {}
-    for order in orders:
-        wanted.setdefault(order.shop, set()).update(_subjects(order))
+    with_subjects = [(order, _subjects(order)) for order in orders]
+    for order, subjects in with_subjects:
+        wanted.setdefault(order.shop, set()).update(subjects)
     found: dict[tuple[str, str], int] = {}
-    for shop, subjects in wanted.items():
-        if not subjects:
+    for shop, of_shop in wanted.items():
+        if not of_shop:
             continue
-        asked = sorted(subjects)
+        asked = sorted(of_shop)
         # Few lengths: a statement is parsed once.
         asked += asked[:1] * ((1 << (len(asked) - 1).bit_length()) - len(asked))
         names = {f"subject_{number}": subject for number, subject in enumerate(asked)}
@@ -38,9 +39,9 @@ def first_orders(reading: Reading, orders: Sequence[Order]) -> FirstOrders:
         )
         found |= {(shop, subject): first_ms for subject, first_ms in rows}
     # Of two first orders in one batch the later one is none: the store knows neither yet.
-    for order in orders:
+    for order, subjects in with_subjects:
         made_ms = order_time_ms(order)
-        for subject in _subjects(order):
+        for subject in subjects:
             known_ms = found.get((order.shop, subject), NEVER)
             if known_ms == NEVER or made_ms < known_ms:
                 found[order.shop, subject] = made_ms
