@@ -39,9 +39,9 @@ def log_lines(settings: Settings) -> list[Line]:
 
 async def _file_lines(settings: Settings) -> list[Line]:
     path = sqlite_path(settings.log_url)
+    if path is not None:
+        refuse_to_begin_anew(path)
     if path is None or not path.exists():
-        if path is not None:
-            refuse_to_begin_anew(path)
         return [ok("log", f"{path}, made when `orderwire serve` starts")]
     log = await open_existing_log(settings)
     try:

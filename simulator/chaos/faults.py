@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from simulator.chaos.installation import Installation
 from simulator.chaos.plan import Fault, Kind
+from simulator.chaos.swap import log_renamed, topic_made_again
 from simulator.servers.proxy import Line, Proxy
 
 Doing = Callable[[Fault], AbstractAsyncContextManager[str]]
@@ -41,6 +42,7 @@ class Chaos:
             Kind.FILL: self._fill,
             Kind.CUT: self._cut,
             Kind.STEP: self._step,
+            Kind.SWAP: self._swap,
         }
 
     async def run(self, faults: list[Fault]) -> None:
@@ -152,3 +154,12 @@ class Chaos:
             yield ""
         finally:
             self._there.clock.step(0)
+
+    @asynccontextmanager
+    async def _swap(self, fault: Fault) -> AsyncIterator[str]:
+        if fault.target == "log":
+            with log_renamed(self._there.data) as note:
+                yield note
+            return
+        async with topic_made_again(self._there) as note:
+            yield note

@@ -1,5 +1,6 @@
 """Which faults happen when: drawn from a seed, the same for the same seed, minutes and pair."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
@@ -26,7 +27,7 @@ class Kind(StrEnum):
     CUT = "cut"
     STEP = "step"
     SWAP = "swap"
-    """Never drawn: where the guarantee is to refuse, nothing else may happen at the same time."""
+    """The log's file is renamed, and comes back; a topic is deleted and made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +82,30 @@ CHOICES = (
 )
 
 
+SWAPS = {
+    Pair.SQLITE: Choice(Kind.SWAP, "log", 1, (0.5, 5), pairs=(Pair.SQLITE,)),
+    Pair.KAFKA: Choice(Kind.SWAP, "topic", 1, (0, 3), pairs=_KAFKA),
+}
+SWAP_GAP_S = (10.0, 40.0)
+"""Between the beginnings of two swaps, uniform. They are drawn by themselves: the other faults of a
+seed are those of before there were swaps."""
+
+
 def plan(seed: int, seconds: float, pair: Pair) -> list[Fault]:
     """Faults that begin within `seconds`, in order."""
+    faults = [*_drawn(seed, seconds, pair), *_swaps(seed, seconds, pair)]
+    return sorted(faults, key=lambda fault: fault.at_s)
+
+
+def _swaps(seed: int, seconds: float, pair: Pair) -> Iterator[Fault]:
+    random, swap = Random((seed << 8) ^ 0x5), SWAPS[pair]
+    at_s = random.uniform(*SWAP_GAP_S)
+    while at_s < seconds:
+        yield Fault(at_s, swap.kind, swap.target, random.uniform(*swap.for_s))
+        at_s += random.uniform(*SWAP_GAP_S)
+
+
+def _drawn(seed: int, seconds: float, pair: Pair) -> list[Fault]:
     random = Random((seed << 8) ^ 0x7)
     choices = [choice for choice in CHOICES if pair in choice.pairs]
     weights = [choice.weight for choice in choices]

@@ -67,7 +67,7 @@ async def chaos(options: Options, folder: Path, console: Console) -> int:
                 await asyncio.sleep(max(0.0, works.began_s + seconds - time.monotonic()))
                 if options.pair is Pair.SQLITE:
                     began_s = time.monotonic() - works.began_s
-                    for_s, swapped = await log_away(there, traffic, options.patience_s)
+                    for_s, swapped = await log_away(there, traffic)
                     fault = Fault(began_s, Kind.SWAP, "log", for_s, "away")
                     print_done(console, Done(fault, began_s, began_s + for_s, ""))
                 await asyncio.gather(*(one.end() for one in traffic))

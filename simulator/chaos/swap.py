@@ -1,55 +1,89 @@
-"""Takes the log's file away while both shops send, and gives it back. What is acknowledged then
-is in a file that nobody finds again, so nothing may be acknowledged."""
+"""Takes the log away and gives it back: on SQLite its file is renamed, on Kafka a topic is deleted
+and made again. What is acknowledged meanwhile must be found in the end."""
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
-from simulator.chaos.healthy import until_steady
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
 from simulator.chaos.installation import Installation
 from simulator.chaos.traffic import ShopTraffic
 from simulator.proof.sums import Differences
+from stream.log.contract import Unavailable
+from stream.log.kafka.topics import differences, ensure
 
 NOTICED_S = 1.5
 """By then the receiver must have noticed; an answer may still be on its way for a moment."""
 AWAY_S = 2.0
 """Beyond that; meanwhile nothing may be acknowledged."""
+SWAPPED_TOPIC = "spend"
+"""Neither shop has records in it: what a topic held is gone with it, whoever deletes it."""
+AGAIN_S = 0.5
+
+
+@contextmanager
+def log_renamed(data: Path) -> Iterator[str]:
+    """The log's file has another name during the block. It goes first and comes last, so that
+    nobody finds it without its WAL."""
+    files = [data / f"log.db{end}" for end in ("", "-shm", "-wal")]
+    aside = [(path, path.with_name(f"away-{path.name}")) for path in files if path.exists()]
+    for path, away in aside:
+        path.rename(away)
+    try:
+        yield ""
+    finally:
+        for path, away in reversed(aside):
+            away.rename(path)
 
 
 async def log_away(
-    there: Installation, traffic: Sequence[ShopTraffic], patience_s: float
+    there: Installation, traffic: Sequence[ShopTraffic]
 ) -> tuple[float, Differences]:
-    """Seconds that the file was away, and what was wrong; `serve` is restarted afterwards. Raises
-    Stuck."""
+    """Seconds that the file was away, and what was wrong."""
 
     def acknowledged() -> int:
         return sum(one.answered.total() for one in traffic)
 
-    # A receiver that starts meanwhile would begin a new file, and acknowledge into that.
-    await until_steady(there, patience_s)
     began_s = time.monotonic()
-    aside = [(path, path.with_name(f"away-{path.name}")) for path in _files(there.data)]
-    for path, away in aside:
-        path.rename(away)
-    try:
+    with log_renamed(there.data):
         await asyncio.sleep(NOTICED_S)
         before = acknowledged()
         await asyncio.sleep(AWAY_S)
         more = acknowledged() - before
-    finally:
-        for path, away in aside:
-            away.rename(path)
     wrong = [f"{more} deliveries were acknowledged without it"] if more else []
-    for_s = time.monotonic() - began_s
-    # As the log line says: a role that opened the path meanwhile has a file of its own.
-    await there.let_end()
-    await there.stop()
-    there.launch()
-    there.keep()
-    return for_s, wrong
+    return time.monotonic() - began_s, wrong
 
 
-def _files(data: Path) -> list[Path]:
-    files = [data / f"log.db{end}" for end in ("", "-wal", "-shm")]
-    return [path for path in files if path.exists()]
+@asynccontextmanager
+async def topic_made_again(there: Installation) -> AsyncIterator[str]:
+    """The topic is away during the block, and another one of its name is there after it."""
+    settings = there.settings.kafka
+    admin: Any = AIOKafkaAdminClient(bootstrap_servers=there.to_kafka.address)
+    try:
+        try:
+            async with asyncio.timeout(settings.request_timeout_s):
+                await admin.start()
+                await admin.delete_topics([settings.topic_prefix + SWAPPED_TOPIC])
+        finally:
+            await admin.close()
+    except (KafkaError, OSError, TimeoutError) as error:
+        yield f"not done: {type(error).__name__}"
+        return
+    try:
+        yield ""
+    finally:
+        # The broker may be down, or not be done with the deletion: made is what stays.
+        seen = 0
+        while seen < 2:
+            try:
+                await ensure(there.to_kafka.address, settings, [SWAPPED_TOPIC])
+                missing = await differences(there.to_kafka.address, settings, [SWAPPED_TOPIC])
+                seen = 0 if missing else seen + 1
+            except Unavailable:
+                seen = 0
+            await asyncio.sleep(AGAIN_S)

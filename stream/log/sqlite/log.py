@@ -96,10 +96,16 @@ class SqliteLog:
             wal_limit_bytes=wal_limit_bytes,
             max_pages=max_pages,
         )
-        file = LogFile(path, busy_timeout_s=READ_BUSY_TIMEOUT_S, wal_limit_bytes=wal_limit_bytes)
+        place = Place(path)
+        try:
+            file = LogFile(
+                path, busy_timeout_s=READ_BUSY_TIMEOUT_S, wal_limit_bytes=wal_limit_bytes
+            )
+        except sqlite3.Error as error:  # It went away at this moment.
+            raise unavailable(path, error) from error
         writer = Writer(path, connect)
         return cls(
-            Place(path),
+            place,
             file=file,
             watch=Watch(path, file, poll_s),
             writer=writer,

@@ -9,7 +9,7 @@ import stamina
 
 from stream.log.contract import LogError
 from stream.log.sqlite.file import PAGE_BYTES, WriteTransaction, unavailable
-from stream.log.sqlite.place import note_made, refuse_to_begin_anew
+from stream.log.sqlite.place import mark_of, note_made, refuse_to_begin_anew
 
 FORMAT = 1
 """`PRAGMA user_version` of what this code writes."""
@@ -53,6 +53,7 @@ def prepare(path: Path, *, timeout_s: float, setting: str) -> None:
     except sqlite3.Error as error:
         if _busy(error):
             raise unavailable(path, error) from error
+        refuse_to_begin_anew(path)
         raise LogError(
             f"log {path}: {_advice(error)} ({error.sqlite_errorname}); see {setting}"
         ) from error
@@ -63,9 +64,11 @@ def _busy(error: Exception) -> bool:
 
 
 def _prepare(path: Path, timeout_s: float, setting: str) -> None:
-    if not path.exists() or not path.stat().st_size:
-        refuse_to_begin_anew(path)
-    db = sqlite3.connect(path, timeout=timeout_s, isolation_level=None)
+    refuse_to_begin_anew(path)
+    # Where there was a log it is not made either when it goes away at this moment.
+    mode = "rw" if mark_of(path).exists() else "rwc"
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    db = sqlite3.connect(uri, uri=True, timeout=timeout_s, isolation_level=None)
     try:
         _is_new(path, db, setting)
         db.execute(f"PRAGMA page_size={PAGE_BYTES}")

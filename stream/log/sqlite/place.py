@@ -55,6 +55,9 @@ def refuse_to_begin_anew(path: Path) -> None:
     """Raises Unavailable where there was a log and there is none now: it may be put back, and a
     role that waits finds it then."""
     mark = mark_of(path)
+    with suppress(OSError):
+        if path.stat().st_size:
+            return
     if mark.exists():
         raise Unavailable(
             f"log {path}: the file is gone, and {mark.name} says that there was one: put it back, "
