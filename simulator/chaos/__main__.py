@@ -23,7 +23,14 @@ def main(
     minutes: Annotated[
         float | None, typer.Option(min=0.1, help="How long faults happen; default: 2.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same faults.")] = 1,
+    seed: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=0,
+            help="The same seed draws the same faults; default: 1. Several share the time, one"
+            " after the other.",
+        ),
+    ] = None,
     pair: Annotated[Pair, typer.Option(help="Log and store.")] = Pair.SQLITE,
     rate: Annotated[
         float | None, typer.Option(min=1, help="Deliveries a second; default: 30.")
@@ -45,13 +52,16 @@ def main(
 ) -> None:
     """Kill, stop, fill, cut and step a real `serve` at random while two shops sell, then prove that
     nothing was lost and nothing doubled. Exit code 1 where something was."""
+    seeds = tuple(seed or [1])
     if attacked:
         run = partial(
             hostile,
-            HostileOptions(minutes or 5.0, seed, pair, rate or 50.0, connections, p99_ms, patience),
+            HostileOptions(
+                minutes or 5.0, seeds[0], pair, rate or 50.0, connections, p99_ms, patience
+            ),
         )
     else:
-        run = partial(chaos, Options(minutes or 2.0, seed, pair, rate or 30.0, patience))
+        run = partial(chaos, Options(minutes or 2.0, seeds, pair, rate or 30.0, patience))
     folder = Path(tempfile.mkdtemp(prefix="orderwire-chaos-"))
     code = 1
     try:

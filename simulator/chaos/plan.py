@@ -1,7 +1,7 @@
 """Which faults happen when: drawn from a seed, the same for the same seed, minutes and pair."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from random import Random
 
@@ -95,6 +95,16 @@ def plan(seed: int, seconds: float, pair: Pair) -> list[Fault]:
     """Faults that begin within `seconds`, in order."""
     faults = [*_drawn(seed, seconds, pair), *_swaps(seed, seconds, pair)]
     return sorted(faults, key=lambda fault: fault.at_s)
+
+
+def plans(seeds: Sequence[int], seconds: float, pair: Pair) -> list[Fault]:
+    """The faults of each seed, one after the other, each in its share of the time."""
+    share_s = seconds / len(seeds)
+    return [
+        replace(fault, at_s=fault.at_s + number * share_s)
+        for number, seed in enumerate(seeds)
+        for fault in plan(seed, share_s, pair)
+    ]
 
 
 def _swaps(seed: int, seconds: float, pair: Pair) -> Iterator[Fault]:

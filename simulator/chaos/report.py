@@ -22,9 +22,10 @@ def print_start(
     console: Console, options: "Options", there: Installation, faults: Sequence[Fault]
 ) -> None:
     """One line on what begins, and one where this machine cannot have a small disk."""
+    seeds = " then ".join(map(str, options.seeds))
     print_plain(
         console,
-        f"chaos on {options.pair} for {options.minutes:g} min, seed {options.seed}: "
+        f"chaos on {options.pair} for {options.minutes:g} min, seed {' then '.join(map(str, options.seeds))}: "
         f"{len(faults)} faults, two shops, {options.rate:g} deliveries/s, in {there.folder}",
     )
     if not there.disk.mounted:
@@ -54,10 +55,11 @@ def print_report(
         print_plain(console, f"serve was started again after it ended by {_counts(there.ended)}")
     console.print(result(checks))
     wrong = sum(bool(check.differences) for check in checks)
+    again = " ".join(f"--seed {seed}" for seed in options.seeds)
     outcome = f"{wrong} of {len(checks)} proofs failed" if wrong else "all proved"
     print_plain(
         console,
-        f'{outcome}; the same again: make chaos ARGS="--seed {options.seed} '
+        f'{outcome}; the same again: make chaos ARGS="{again} '
         f'--minutes {options.minutes:g} --pair {options.pair} --rate {options.rate:g}"',
     )
 

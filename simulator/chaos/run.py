@@ -13,7 +13,7 @@ from simulator.chaos.conservation import prove
 from simulator.chaos.faults import Chaos, Done
 from simulator.chaos.healthy import until_healthy
 from simulator.chaos.installation import Installation
-from simulator.chaos.plan import Fault, Kind, Pair, plan
+from simulator.chaos.plan import Fault, Kind, Pair, plans
 from simulator.chaos.quiet import Stuck, quiet
 from simulator.chaos.report import print_done, print_report, print_start
 from simulator.chaos.swap import log_away
@@ -32,7 +32,7 @@ class Options:
     """What was asked for."""
 
     minutes: float = 2.0
-    seed: int = 1
+    seeds: tuple[int, ...] = (1,)
     pair: Pair = Pair.SQLITE
     rate: float = 30.0
     """Deliveries a second, of both shops together."""
@@ -46,15 +46,15 @@ async def chaos(options: Options, folder: Path, console: Console) -> int:
     Raises Missing where Kafka or PostgreSQL cannot be started.
     """
     seconds = options.minutes * 60
-    faults = plan(options.seed, seconds, options.pair)
+    faults = plans(options.seeds, seconds, options.pair)
     disk_mb = max(LEAST_DISK_MB, round(seconds * options.rate * BYTES_PER_DELIVERY) >> 20)
-    async with Installation(folder, options.pair, options.seed, disk_mb) as there:
+    async with Installation(folder, options.pair, options.seeds[0], disk_mb) as there:
         print_start(console, options, there, faults)
         there.launch()
         there.keep()
         await until_healthy(there, options.patience_s)
         traffic = [
-            ShopTraffic(there, shop, options.seed * 2 + number, options.rate / len(there.shops))
+            ShopTraffic(there, shop, options.seeds[0] * 2 + number, options.rate / len(there.shops))
             for number, shop in enumerate(there.shops)
         ]
         works = Chaos(there, lambda done: print_done(console, done))

@@ -1,6 +1,8 @@
 """The faults of a run are those of its seed."""
 
-from simulator.chaos.plan import CHOICES, SWAPS, Kind, Pair, plan
+import pytest
+
+from simulator.chaos.plan import CHOICES, SWAPS, Kind, Pair, plan, plans
 
 DAYS_S = 2 * 86_400
 
@@ -38,3 +40,14 @@ def test_a_clock_steps_by_two_days_at_most_in_both_directions() -> None:
     ]
     assert min(steps) < 0 < max(steps)
     assert max(map(abs, steps)) <= DAYS_S
+
+
+def test_several_seeds_share_the_time_and_each_draws_what_it_draws_by_itself() -> None:
+    first, then = plan(16, 60, Pair.SQLITE), plan(101, 60, Pair.SQLITE)
+    both = plans([16, 101], 120, Pair.SQLITE)
+    assert both[: len(first)] == first
+    later = both[len(first) :]
+    assert [each.name for each in later] == [each.name for each in then]
+    assert [each.at_s - 60 for each in later] == pytest.approx([each.at_s for each in then])
+    longer = plan(16, 120, Pair.SQLITE)
+    assert longer[: len(first)] == first
