@@ -25,7 +25,7 @@ def print_start(
     seeds = " then ".join(map(str, options.seeds))
     print_plain(
         console,
-        f"chaos on {options.pair} for {options.minutes:g} min, seed {' then '.join(map(str, options.seeds))}: "
+        f"chaos on {options.pair} for {options.minutes:g} min, seed {seeds}: "
         f"{len(faults)} faults, two shops, {options.rate:g} deliveries/s, in {there.folder}",
     )
     if not there.disk.mounted:

@@ -24,6 +24,8 @@ AWAY_S = 2.0
 SWAPPED_TOPIC = "spend"
 """Neither shop has records in it: what a topic held is gone with it, whoever deletes it."""
 AGAIN_S = 0.5
+REQUEST_S, DELETE_S = 10, 20.0
+"""Other faults may be at work."""
 
 
 @contextmanager
@@ -63,17 +65,12 @@ async def log_away(
 async def topic_made_again(there: Installation) -> AsyncIterator[str]:
     """The topic is away during the block, and another one of its name is there after it."""
     settings = there.settings.kafka
-    admin: Any = AIOKafkaAdminClient(bootstrap_servers=there.to_kafka.address)
-    try:
-        try:
-            async with asyncio.timeout(settings.request_timeout_s):
-                await admin.start()
-                await admin.delete_topics([settings.topic_prefix + SWAPPED_TOPIC])
-        finally:
-            await admin.close()
-    except (KafkaError, OSError, TimeoutError) as error:
-        yield f"not done: {type(error).__name__}"
-        return
+    deadline = time.monotonic() + DELETE_S
+    while not await _deleted(there, settings.topic_prefix + SWAPPED_TOPIC):
+        if time.monotonic() > deadline:
+            yield "not done: the broker does not answer"
+            return
+        await asyncio.sleep(AGAIN_S)
     try:
         yield ""
     finally:
@@ -87,3 +84,19 @@ async def topic_made_again(there: Installation) -> AsyncIterator[str]:
             except Unavailable:
                 seen = 0
             await asyncio.sleep(AGAIN_S)
+
+
+async def _deleted(there: Installation, topic: str) -> bool:
+    """Whether the broker took the request."""
+    admin: Any = AIOKafkaAdminClient(
+        bootstrap_servers=there.broker.listens, request_timeout_ms=REQUEST_S * 1_000
+    )
+    try:
+        async with asyncio.timeout(REQUEST_S):
+            await admin.start()
+            await admin.delete_topics([topic])
+    except (KafkaError, OSError, TimeoutError):
+        return False
+    finally:
+        await admin.close()
+    return True
