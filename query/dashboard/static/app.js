@@ -68,7 +68,7 @@ listen(shop, {
   live(live) {
     state.live = live;
     const lag = live.counters.lag_records;
-    freshness.textContent = `live · ${clock(Date.now())}${lag ? ` · ${lag} records behind` : ""}`;
+    freshness.textContent = `live · ${clock(Date.now())}${lag ? ` · ${lag} ${lag === 1 ? "record" : "records"} behind` : ""}`;
     changed();
   },
   orders(orders) {
