@@ -24,6 +24,8 @@ from tests.support.api.panels import shown
 from tests.support.delivery.browser import browsing
 
 FEW = 1_000
+PATIENCE_MS = 600_000
+"""The first load after a start waits until a million customers' cells are in memory."""
 FIRST_PAINT = """() =>
   performance.getEntriesByName("first-contentful-paint")[0]?.startTime"""
 NOW = "performance.now()"
@@ -73,6 +75,7 @@ async def measured(shops: list[Shop], loads: int) -> dict[int, list[Load]]:
     for _ in range(loads + 1):
         for shop in shops:
             async with browsing(shop.origin) as watched:
+                watched.page.set_default_timeout(PATIENCE_MS)
                 found[shop.customers].append(await load(watched.page, shop.origin))
     return found
 
