@@ -6,7 +6,7 @@ Amounts with more digits are rounded half to even.
 
 from decimal import ROUND_HALF_EVEN, Decimal, InvalidOperation
 from functools import lru_cache
-from typing import Annotated, Final, TypedDict
+from typing import Annotated, Final, NamedTuple, TypedDict
 
 from babel.numbers import is_currency
 from msgspec import Meta
@@ -42,6 +42,13 @@ whole numbers; in the weakest currencies it is still a million dollars."""
 
 class TooLarge(ValueError):
     """A number, and more of it than an amount may have."""
+
+
+class Money(NamedTuple):
+    """Minor units of `currency` (ISO 4217)."""
+
+    units: int
+    currency: str
 
 
 class MoneyJson(TypedDict):

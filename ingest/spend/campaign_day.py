@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 
-from ingest.spend.record import Row
+from ingest.spend.record import SpendReport
 from stream.money import amount, minor
 
 
@@ -54,14 +54,14 @@ class CampaignDay:
         return self.date, self.channel, self.campaign_id or f"name:{self.campaign_name.casefold()}"
 
 
-def row(each: CampaignDay, rates: Rates, reported_at: str) -> Row:
+def row(each: CampaignDay, rates: Rates, reported_at: str) -> SpendReport:
     """As the topic `spend` has it."""
     into, rate = rates.of(each.currency)
 
     def written(value: Decimal) -> str:
         return amount(minor(value if rate is None else value * rate, into), into)
 
-    made: Row = {
+    made: SpendReport = {
         "date": each.date.isoformat(),
         "channel": each.channel,
         "campaign_id": each.campaign_id,

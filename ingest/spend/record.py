@@ -8,7 +8,7 @@ from ingest.receiver.delivery import digest_id
 from stream.record import Record
 
 
-class Row(TypedDict):
+class SpendReport(TypedDict):
     date: str
     channel: str
     campaign_id: str
@@ -30,7 +30,7 @@ class Row(TypedDict):
 """A campaign's day. `account_*` and `rate` are there where amounts were converted."""
 
 
-def spend_record(shop: str, row: Row, now_ms: int) -> Record:
+def spend_record(shop: str, row: SpendReport, now_ms: int) -> Record:
     """What a campaign cost on a day, for the log."""
     body = msgspec.json.encode(row)
     campaign = row["campaign_id"] or row["campaign_name"]

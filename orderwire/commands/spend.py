@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from ingest.spend.record import Row
+    from ingest.spend.record import SpendReport
     from orderwire.operation.spend.spend_import import ImportResult
     from orderwire.settings.program import Settings, ShopSettings
 
@@ -211,11 +211,11 @@ def _show(found: "ImportResult") -> None:
         typer.echo(f"  and {len(found.bad) - SHOWN_LINES} more", err=True)
 
 
-def _summary(rows: "Sequence[Row]") -> list[tuple[object, ...]]:
+def _summary(rows: "Sequence[SpendReport]") -> list[tuple[object, ...]]:
     """One line per channel and currency."""
     from stream.money import amount, minor
 
-    groups: dict[tuple[str, str], list[Row]] = {}
+    groups: dict[tuple[str, str], list[SpendReport]] = {}
     for each in rows:
         groups.setdefault((each["channel"], each["currency"]), []).append(each)
     return [

@@ -19,7 +19,7 @@ PAGE = 200
 """Orders of one transaction; a person with more moves in several, and counts twice meanwhile."""
 
 
-class Entities:
+class EntityErasure:
     """Erases entities of a store, page by page."""
 
     def __init__(self, store: Store, projections: Collection[Projection]) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from processors.privacy.erasing import Entities
+from processors.privacy.erasing import EntityErasure
 from processors.privacy.finding import found
 from processors.privacy.late import made_salt
 from processors.privacy.rows import (
@@ -73,7 +73,7 @@ def find(store: Store, row: RedactionRow) -> RedactionRow:
 def erase(
     store: Store,
     row: RedactionRow,
-    entities: Entities,
+    entities: EntityErasure,
     forget: Mapping[str, Forget],
     now_ms: int,
 ) -> RedactionRow:

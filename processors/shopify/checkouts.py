@@ -2,7 +2,7 @@
 
 import re
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -19,6 +19,7 @@ from processors.shopify.tolerance import (
     timestamp,
 )
 from processors.shopify.version import Version, version_of
+from stream.money import Money
 from stream.record import Entry, Record
 
 
@@ -103,13 +104,6 @@ def _checkout(record: Record, body: dict[str, Any]) -> Checkout:
         recovery_url=text(body.get("abandoned_checkout_url")),
         shop_currency=currency,
     )
-
-
-class Money(NamedTuple):
-    """Minor units of `currency`."""
-
-    units: int
-    currency: str
 
 
 def _total(body: dict[str, Any], currency: str) -> Money:

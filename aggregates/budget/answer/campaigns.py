@@ -69,7 +69,7 @@ class CampaignDays:
 
 
 @dataclass(slots=True)
-class Bucket:
+class DaysWithoutCampaign:
     """Orders and revenue by day without a campaign."""
 
     orders: Counter[int] = field(default_factory=Counter)
@@ -93,7 +93,7 @@ class AdAccount:
     channels known without their campaign."""
 
     campaigns: list[CampaignDays]
-    buckets: dict[str, Bucket]
+    buckets: dict[str, DaysWithoutCampaign]
     other_currency_orders: Counter[int]
     """Orders by day in a currency other than the shop's: left out everywhere else."""
     ad_issues: list[str] = field(default_factory=list)
@@ -205,7 +205,7 @@ def account(cells: Iterable[BudgetCell], currency: str) -> AdAccount:
     cells = sorted(cells)
     reported, directory = _reported([cell for cell in cells if cell.reports])
     unmatched: dict[tuple[str, str, str], CampaignDays] = {}
-    buckets: defaultdict[str, Bucket] = defaultdict(Bucket)
+    buckets: defaultdict[str, DaysWithoutCampaign] = defaultdict(DaysWithoutCampaign)
     others = Counter[int]()
     for cell in cells:
         if not cell.orders:
@@ -213,7 +213,7 @@ def account(cells: Iterable[BudgetCell], currency: str) -> AdAccount:
         if cell.currency != currency:
             others[cell.day] += cell.orders
             continue
-        into: Bucket | CampaignDays
+        into: DaysWithoutCampaign | CampaignDays
         if not cell.campaign_id and not cell.campaign:
             into = buckets[cell.channel]
         else:

@@ -23,8 +23,8 @@ from aggregates.budget.answer.campaigns import (
     DIRECT,
     UNATTRIBUTED,
     AdAccount,
-    Bucket,
     BudgetCell,
+    DaysWithoutCampaign,
     account,
     note_issues,
     set_budgets,
@@ -191,7 +191,9 @@ def _answered(
     buckets = dict(sorted(ads.buckets.items()))
 
     def taken(channel: str) -> schema.Unassigned:
-        return schema.Unassigned(**_bucket(buckets.pop(channel, Bucket()), whole.orders, terms))
+        return schema.Unassigned(
+            **_bucket(buckets.pop(channel, DaysWithoutCampaign()), whole.orders, terms)
+        )
 
     bankroll, days = terms.bankroll, terms.caution.horizon_days
     return schema.Budget(
@@ -249,7 +251,7 @@ def _reasons(ads: AdAccount, assessed: Sequence[Assessment], terms: Terms) -> li
     return reasons
 
 
-def _bucket(bucket: Bucket, orders: int, terms: Terms) -> _Counted:
+def _bucket(bucket: DaysWithoutCampaign, orders: int, terms: Terms) -> _Counted:
     count = total(bucket.orders, terms.recent)
     return {
         "orders": count,

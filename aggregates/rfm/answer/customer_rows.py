@@ -47,7 +47,7 @@ and SQLite guesses."""
 ANYONE: Final = ScoreBox((None, None), (None, None), (None, None))
 
 
-class Row(NamedTuple):
+class CustomerInWindow(NamedTuple):
     """Columns of `rfm_customer`; days since 1970-01-01, minor units.
 
     `orders` and `revenue` are of the window.
@@ -91,7 +91,7 @@ class Listing:
             found = [] if self.cell is None else cell_boxes(self.cutoffs, *self.cell)
         return [box for box in found if box.orders[0] is None or box.orders[0] < MAX_ORDERS]
 
-    def place(self, row: Row) -> Start:
+    def place(self, row: CustomerInWindow) -> Start:
         """The sort key of a row."""
         if self.sort == "recency":
             return row.last_day, row.orders, row.customer
@@ -120,7 +120,7 @@ class _Members(NamedTuple):
 
 def rows_behind(
     snapshot: Snapshot, view: RfmView, listing: Listing, wanted: int, after: Start | None
-) -> list[Row]:
+) -> list[CustomerInWindow]:
     """The next `wanted` rows of the list after `after`. The view must be of this snapshot."""
     members = _members(view, listing)
     if listing.sort == "monetary":
@@ -178,7 +178,7 @@ def _by_groups(
     groups: _Members,
     wanted: int,
     after: Start | None,
-) -> list[Row]:
+) -> list[CustomerInWindow]:
     """For `recency` (last day, then orders) and `frequency` (orders, then last day): reads groups
     of customers with equal last day and orders until the page is full.
 
@@ -186,7 +186,7 @@ def _by_groups(
     group R and F are equal, so a segment is a range of money, of newcomers or of everybody. Cells
     hold orders capped at 32; customers beyond are one block, sorted when read.
     """
-    rows: list[Row] = []
+    rows: list[CustomerInWindow] = []
     if listing.sort == "frequency":
         beyond = int((groups.orders >= MAX_ORDERS).sum())
         if beyond and (after is None or after[0] >= MAX_ORDERS):
@@ -219,7 +219,7 @@ def _by_money(
     members: _Members,
     wanted: int,
     after: Start | None,
-) -> list[Row]:
+) -> list[CustomerInWindow]:
     """For `monetary`: reads the stretch of the money index that holds the page, or, if a rare
     segment makes that long, the groups of the segment's cells; whichever is fewer rows."""
     all_money, everybody = view.cells.key[3], view.cells.measures[0]
@@ -262,7 +262,7 @@ def _down_the_index(
     highest: int,
     wanted: int,
     after: Start | None,
-) -> list[Row]:
+) -> list[CustomerInWindow]:
     terms: list[str] = []
     values: dict[str, Any] = {"floor": floor, "cutoff": listing.day - listing.window_days}
     if after is None:
@@ -307,7 +307,7 @@ def _select(
     groups: _Members,
     wanted: int,
     after: Start | None,
-) -> list[Row]:
+) -> list[CustomerInWindow]:
     """Rows of the groups, in order."""
     names = ("d", "low_orders", "high_orders", "low", "high", "newcomer")
     ranges = [
@@ -375,7 +375,7 @@ def _query(
     values: dict[str, Any],
     wanted: int,
     after: Start | None,
-) -> list[Row]:
+) -> list[CustomerInWindow]:
     order = ORDER[listing.sort]
     behind = ""
     if after is not None:
@@ -388,4 +388,7 @@ def _query(
         f"SELECT {COLUMNS} FROM {source} WHERE c.shop = :shop AND {where}{behind}"
         f" ORDER BY {', '.join(f'{column} DESC' for column in order)} LIMIT :wanted"
     )
-    return [Row(*row) for row in snapshot.query(sql, shop=view.key, wanted=wanted, **values)]
+    return [
+        CustomerInWindow(*row)
+        for row in snapshot.query(sql, shop=view.key, wanted=wanted, **values)
+    ]

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from aggregates.bad_parameter import BadParameter
-from aggregates.rfm.answer.customer_rows import COLUMNS, Listing, Row, rows_behind
+from aggregates.rfm.answer.customer_rows import COLUMNS, CustomerInWindow, Listing, rows_behind
 from aggregates.rfm.answer.overview import RfmView
 from aggregates.rfm.answer.schema import CustomerLtv, RfmCustomer
 from aggregates.rfm.answer.scores import TOO_FEW, score_customer
@@ -36,7 +36,7 @@ class ScoredCustomer(msgspec.Struct, frozen=True, gc=False):
     """One customer with scores; without scores they are None, and `reason` says why. Money in minor
     units."""
 
-    row: Row
+    row: CustomerInWindow
     currency: str
     recency_days: int
     scores: tuple[int, int, int, int] | None
@@ -65,7 +65,7 @@ def page(
     return [scored(row, view, listing) for row in rows[:limit]], end
 
 
-def one(snapshot: Snapshot, view: RfmView, customer: str) -> Row | None:
+def one(snapshot: Snapshot, view: RfmView, customer: str) -> CustomerInWindow | None:
     """Any customer who ever ordered, by id; for a merged one the customer merged into; None for an
     unknown id."""
     select = f"SELECT {COLUMNS} FROM rfm_customer c WHERE shop = :shop AND customer = :customer"
@@ -77,10 +77,10 @@ def one(snapshot: Snapshot, view: RfmView, customer: str) -> Row | None:
             customer=customer,
         )
         rows = snapshot.query(select, shop=view.key, customer=kept[0][0]) if kept else []
-    return Row(*rows[0]) if rows else None
+    return CustomerInWindow(*rows[0]) if rows else None
 
 
-def scored(row: Row, view: RfmView, listing: Listing) -> ScoredCustomer:
+def scored(row: CustomerInWindow, view: RfmView, listing: Listing) -> ScoredCustomer:
     """The customer's scores under the listing's cut-offs."""
     recency_days = listing.day - row.last_day
     if not row.orders:

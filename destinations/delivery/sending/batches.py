@@ -9,7 +9,7 @@ from destinations.delivery.accounts import RULE, guarded, refused_for, take_prob
 from destinations.delivery.ledger import claim
 from destinations.delivery.rows import OutboxRow
 from destinations.delivery.sending.dispatch import Dispatch
-from destinations.delivery.sending.health import Health
+from destinations.delivery.sending.health import LaneHealth
 from destinations.delivery.sending.lane import Lane
 from destinations.delivery.sending.refusals import Refusals
 from destinations.delivery.sending.requesting import Requests
@@ -50,7 +50,7 @@ class Batches:
         self._metrics, self._tracer = metrics, tracer
         self._clock_ms, self._steady_ms, self._sleep = clock_ms, steady_ms, sleep
         self._chance, self._new_id = chance, new_id
-        self._health = Health(tuning, writing, clock_ms, steady_ms, chance)
+        self._health = LaneHealth(tuning, writing, clock_ms, steady_ms, chance)
         self.live: set[str] = set()
         """Claims that this process is sending."""
         self.claimed = 0

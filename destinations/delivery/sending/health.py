@@ -17,7 +17,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class Health:
+class LaneHealth:
     """Judges a lane after each of its requests."""
 
     tuning: Tuning

@@ -25,14 +25,7 @@ from processors.shopify.tolerance import (
     text,
     timestamp,
 )
-from stream.money import minor
-
-
-class Money(NamedTuple):
-    """Minor units of `currency` (ISO 4217)."""
-
-    units: int
-    currency: str
+from stream.money import Money, minor
 
 
 class Address(NamedTuple):

@@ -10,13 +10,14 @@ from destinations.delivery.account import Account
 from destinations.delivery.protocol import Built, Context, OrderEvent, PredictedLtv, Proposal, Slot
 from destinations.delivery.rows import PENDING
 from destinations.meta.event import clicks, history, payload
-from destinations.meta.event.detail import Money, detail
+from destinations.meta.event.detail import detail
 from destinations.meta.event.event_ids import browsers_ids, key_of, known, own_key
 from destinations.meta.event.match_keys import MATCH_KEYS
 from destinations.meta.event.policy import Decision, decide
 from destinations.meta.halves import Half, halves, lock
 from destinations.meta.settings import DEFAULT_MAX_AGE_S, CapiSettings, max_age_s
 from processors.shopify.orders import Order
+from stream.money import Money
 from stream.store.contract import Transaction
 
 SAFETY_MS = 60_000

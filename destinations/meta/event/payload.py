@@ -10,12 +10,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from destinations.meta.event import click
-from destinations.meta.event.detail import Address, Detail, Item, Money, countries
+from destinations.meta.event.detail import Address, Detail, Item, countries
 from destinations.meta.event.identity import hashed
 from destinations.meta.event.policy import Decision
 from destinations.meta.settings import PLACEHOLDER, CapiSettings, placeholders
 from processors.shopify.orders import Order
-from stream.money import digits, is_iso_4217, minor
+from stream.money import Money, digits, is_iso_4217, minor
 
 EVENT_NAME = "Purchase"
 TOO_LITTLE = (

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ingest.spend.campaign_day import Rates, row
 from ingest.spend.file import BadLine, NotASpendFile, Options, Report, read
-from ingest.spend.record import Row, spend_record
+from ingest.spend.record import SpendReport, spend_record
 from orderwire.operation.refused import Refused
 from orderwire.serve.start.connections import open_log
 from orderwire.settings.numbers import parse_rates
@@ -23,7 +23,7 @@ class ImportResult:
     """What a file holds, and what the log would get of it."""
 
     report: Report
-    rows: list[Row]
+    rows: list[SpendReport]
 
     @property
     def bad(self) -> Sequence[BadLine]:
@@ -57,7 +57,7 @@ def look(path: Path, options: Options, converted: Rates) -> ImportResult:
     return ImportResult(report, [row(each, converted, reported_at) for each in report.days])
 
 
-async def append(settings: Settings, shop: ShopSettings, rows: Sequence[Row]) -> None:
+async def append(settings: Settings, shop: ShopSettings, rows: Sequence[SpendReport]) -> None:
     """Make the rows durable on the topic `spend`. Raises LogError."""
     log = await open_log(settings)
     try:

@@ -14,12 +14,12 @@ from aggregates.rfm.first_orders.fit import FirstOrders, fit_first_orders
 from aggregates.rfm.first_orders.order import first_order
 from aggregates.rfm.fold.projection import NAME
 from aggregates.rfm.value.fit import margin
-from destinations.meta.event.detail import Money
 from processors.engine.projection import live_key
 from processors.orders.row import decoded as decoded_detail
 from processors.shopify.facts import facts
 from processors.shopify.landing import reduced
 from processors.shopify.orders import Order
+from stream.money import Money
 from stream.store.contract import Reading, Store, StoreUnavailable
 
 EVERY_S: Final = 300.0

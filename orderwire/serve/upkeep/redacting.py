@@ -22,7 +22,7 @@ from orderwire.settings.program import Settings
 from processors.engine.parking import parked_id, unparked
 from processors.engine.stops import first_needed
 from processors.privacy import export, steps
-from processors.privacy.erasing import Entities
+from processors.privacy.erasing import EntityErasure
 from processors.privacy.finding import found
 from processors.privacy.late import salt_of
 from processors.privacy.records import blanked, matcher
@@ -59,12 +59,12 @@ class Redacting:
     settings: Settings
     store: Store
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
-    entities: Entities = field(init=False)
+    entities: EntityErasure = field(init=False)
     forget: Mapping[str, steps.Forget] = field(init=False)
     failures: RateLimit = field(default_factory=lambda: RateLimit(time.monotonic))
 
     def __post_init__(self) -> None:
-        self.entities = Entities(self.store, list(projections(self.settings).values()))
+        self.entities = EntityErasure(self.store, list(projections(self.settings).values()))
         self.forget = {
             "events": forget_events,
             "contacts": forget_contacts,

@@ -10,7 +10,7 @@ from processors.checkouts.known_buyers import first_orders, settle_links
 from processors.checkouts.link import LINKS, customer_subject
 from processors.engine.daily_pass import DailyPass
 from processors.orders.processor import OrdersProcessor
-from processors.privacy.erasing import Entities
+from processors.privacy.erasing import EntityErasure
 from processors.privacy.export import stored
 from processors.privacy.subject import Subject
 from processors.shopify.orders import Order
@@ -140,13 +140,13 @@ def test_a_known_buyer_is_exported_and_erased(store: SqlStore) -> None:
         assert stored(snapshot, SHOP, subject)["links"] == [
             {"subject": "customer:7", "first_order_ms": ms(0)}
         ]
-    Entities(store, ()).erase(SHOP, subject, ms(92 * DAY))
+    EntityErasure(store, ()).erase(SHOP, subject, ms(92 * DAY))
     with store.begin() as transaction:
         assert first_orders(transaction, SHOP, ["customer:7"]) == {}
         (link,) = transaction.query("SELECT subject, first_order_ms FROM cart_link")
         assert link.first_order_ms == ms(0)
         assert "7" not in link.subject.split(":")
     everybody = Subject(key="abcd", everybody=True)
-    Entities(store, ()).erase(SHOP, everybody, ms(92 * DAY))
+    EntityErasure(store, ()).erase(SHOP, everybody, ms(92 * DAY))
     with store.snapshot() as snapshot:
         assert snapshot.query("SELECT * FROM known_buyer_page") == []

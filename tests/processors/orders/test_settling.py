@@ -22,7 +22,7 @@ from processors.orders import settling
 from processors.orders.currency import CURRENCY
 from processors.orders.processor import OrdersProcessor
 from processors.orders.row import ORDERS, SETTLED, OrderRow, blank
-from processors.privacy.erasing import Entities
+from processors.privacy.erasing import EntityErasure
 from processors.privacy.finding import counted, found
 from processors.privacy.subject import Subject
 from processors.shopify.orders import Order, OrderEvent, Refund, RefundCreated
@@ -248,7 +248,7 @@ def test_a_person_is_erased_from_packed_orders_too(store: SqlStore) -> None:
         subject = found(snapshot, SHOP, Subject(key="abcd", customers=("1",)))
         assert len(subject.orders) == 14
         assert counted(snapshot, SHOP, subject)["orders"] == 14
-    Entities(store, made()).erase(SHOP, subject, NOW_MS)
+    EntityErasure(store, made()).erase(SHOP, subject, NOW_MS)
     pack(store, processor)
     with store.snapshot() as snapshot:
         left = list(rows(snapshot, ORDERS, SHOP))

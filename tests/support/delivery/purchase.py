@@ -3,10 +3,11 @@
 from typing import Any
 
 from destinations.meta.event import payload
-from destinations.meta.event.detail import Money, detail
+from destinations.meta.event.detail import detail
 from destinations.meta.event.policy import Decision, decide
 from destinations.meta.settings import CapiSettings
 from processors.shopify.orders import Order
+from stream.money import Money
 
 
 def decision(found: Order, chosen: CapiSettings) -> Decision:

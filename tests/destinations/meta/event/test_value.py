@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from destinations.meta.event import payload
-from destinations.meta.event.detail import Money
 from processors.shopify.orders import Order
+from stream.money import Money
 from tests.support.delivery.capi_orders import (
     body,
     both,
