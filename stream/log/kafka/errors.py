@@ -1,7 +1,8 @@
-"""Maps Kafka's errors to the log's, and stops a client even if its brokers are unreachable."""
+"""Maps Kafka's errors to the log's, and starts and stops clients whose brokers may be away."""
 
 import asyncio
 from collections.abc import Awaitable
+from typing import Any
 
 from aiokafka.errors import KafkaError
 
@@ -14,6 +15,35 @@ STOP_S = 3.0
 def unavailable(what: str, error: BaseException) -> Unavailable:
     """`what` and the reason in one sentence; a TimeoutError has no words of its own."""
     return Unavailable(f"{what}: {error}" if str(error) else f"{what}: {type(error).__name__}")
+
+
+_ending: set[asyncio.Future[None]] = set()
+"""Stops of clients that are under way; asyncio itself keeps no task."""
+
+
+async def start_client(client: Any) -> None:
+    """Start a consumer. One that fails is stopped.
+
+    Where this is cancelled, by a time-out too, the start goes on to its own end, and then the
+    client is stopped: aiokafka 0.14.0 drops the connection that a cancelled start has just opened,
+    without closing it.
+    """
+    start = asyncio.ensure_future(client.start())
+    try:
+        await asyncio.shield(start)
+    except BaseException:
+        end = asyncio.ensure_future(_stop_started(start, client))
+        _ending.add(end)
+        end.add_done_callback(_ending.discard)
+        if start.done():
+            await asyncio.shield(end)
+        raise
+
+
+async def _stop_started(start: asyncio.Future[None], client: Any) -> None:
+    await asyncio.wait([start])
+    await asyncio.gather(start, return_exceptions=True)
+    await stop_client(client.stop(), client._client.close())
 
 
 async def stop_client(stop: Awaitable[object], close: Awaitable[object]) -> None:

@@ -14,7 +14,7 @@ from aiokafka.errors import GroupAuthorizationFailedError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 
 from stream.log.contract import Owner
-from stream.log.kafka.errors import FAILURES, stop_client, unavailable
+from stream.log.kafka.errors import FAILURES, start_client, stop_client, unavailable
 from stream.log.kafka.settings import KafkaSettings
 
 UNKNOWN = Owner("", "")
@@ -45,9 +45,11 @@ class OwnerGroup:
             request_timeout_ms=int(self._settings.request_timeout_s * 1000),
             **self._settings.security.options(),
         )
+        started = False
         try:
             async with asyncio.timeout(self._settings.request_timeout_s):
-                await consumer.start()
+                await start_client(consumer)
+                started = True
                 if said is None:
                     return await self._read(consumer)
                 consumer.assign([self._place])
@@ -58,7 +60,8 @@ class OwnerGroup:
         except FAILURES as error:
             raise unavailable("Kafka does not say who reads its topics", error) from error
         finally:
-            await stop_client(consumer.stop(), consumer._client.close())
+            if started:
+                await stop_client(consumer.stop(), consumer._client.close())
 
     async def _read(self, consumer: Any) -> Owner | None:
         # Private: aiokafka's `committed` leaves the metadata out.

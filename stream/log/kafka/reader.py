@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
 from stream.log.contract import PositionLost, Span, Start, Stuck, Unavailable
-from stream.log.kafka.errors import FAILURES, stop_client, unavailable
+from stream.log.kafka.errors import FAILURES, start_client, stop_client, unavailable
 from stream.log.kafka.records import decode
 from stream.log.kafka.scan import Scanner, lag
 from stream.log.kafka.settings import KafkaSettings
@@ -153,12 +153,9 @@ class KafkaReader:
         ownership = _Ownership()
         try:
             async with asyncio.timeout(settings.request_timeout_s):
-                await consumer.start()
-        except BaseException as error:
-            await stop_client(consumer.stop(), consumer._client.close())
-            if isinstance(error, FAILURES):
-                raise unavailable("no connection to Kafka", error) from error
-            raise
+                await start_client(consumer)
+        except FAILURES as error:
+            raise unavailable("no connection to Kafka", error) from error
         consumer.subscribe([settings.topic_prefix + topic], listener=ownership)
         return cls(consumer, topic, start, scanner, settings, ownership)
 

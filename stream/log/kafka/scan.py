@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import TopicPartition
 
 from stream.log.contract import Span
-from stream.log.kafka.errors import FAILURES, stop_client, unavailable
+from stream.log.kafka.errors import FAILURES, start_client, stop_client, unavailable
 from stream.log.kafka.records import decode
 from stream.log.kafka.settings import KafkaSettings
 from stream.log.kafka.topic_id import topic_id
@@ -88,7 +88,7 @@ class Scanner:
             try:
                 async with asyncio.timeout(self._settings.request_timeout_s):
                     if self._consumer is None:
-                        self._consumer = AIOKafkaConsumer(
+                        consumer = AIOKafkaConsumer(
                             bootstrap_servers=self._bootstrap,
                             enable_auto_commit=False,
                             auto_offset_reset="none",
@@ -97,7 +97,8 @@ class Scanner:
                             metadata_max_age_ms=60_000,
                             **self._settings.security.options(),
                         )
-                        await self._consumer.start()
+                        await start_client(consumer)
+                        self._consumer = consumer
                     yield self._consumer
             except BaseException as error:
                 await self._discard_consumer()
