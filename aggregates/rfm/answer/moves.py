@@ -5,23 +5,50 @@ days, so those move as cells. Only the others are read, with their purchase days
 late counts as if it had been known then: the past is that of the orders as they are now.
 """
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Mapping
+from itertools import product
 from typing import Annotated, Any, Final, NamedTuple
 
 import numpy as np
 from msgspec import Meta, Struct, field
 
-from aggregates.arrays import Ints
-from aggregates.paging import NextCursor, Place, page
+from aggregates.arrays import Ints, totals
+from aggregates.paging import NextCursor, page
+from aggregates.paging import Place as Standing
 from aggregates.rfm.answer.overview import RfmSettings, RfmView
-from aggregates.rfm.answer.scores import ScoreCutoffs, rfm, score_customer
-from aggregates.rfm.fold.customer import MAX_ORDERS, DayRow, is_newcomer
-from aggregates.rfm.fold.days import PURCHASE_DAYS, days_of
-from aggregates.rfm.fold.money_bins import bin_edge
+from aggregates.rfm.answer.scores import ScoreCutoffs, rfm, segments_of
+from aggregates.rfm.answer.segments import SEGMENTS
+from aggregates.rfm.fold.customer import MAX_ORDERS, NEWCOMER_DAYS
+from aggregates.rfm.fold.money_bins import EDGES
 from stream.money import MoneyJson, money
 from stream.store.contract import Reading
 
+SEGMENTS_OR_NONE: Final[tuple[str | None, ...]] = (*SEGMENTS, None)
+"""None: without an order in the window."""
+_EDGES: Final = np.array(EDGES)
+_MEANWHILE: Final = "(({day} > :before AND {day} <= :day) OR ({day} > :gone AND {day} <= :left))"
+
+
+def _in_window(start: str, end: str) -> str:
+    inside = f"CASE WHEN day > {start} AND day <= {end} THEN"
+    return (
+        f"coalesce(max({inside} day END), 0),"
+        f" CAST(coalesce(sum({inside} orders END), 0) AS BIGINT),"
+        f" CAST(coalesce(sum({inside} revenue END), 0) AS BIGINT)"
+    )
+
+
+_CHANGED: Final = (
+    f"SELECT min(day), {_in_window(':gone', ':before')}, {_in_window(':left', ':day')} FROM ("
+    "SELECT customer, day, orders, revenue FROM rfm_customer_day"
+    " WHERE shop = :shop AND customer IN (SELECT customer FROM rfm_customer_day"
+    f" WHERE shop = :shop AND {_MEANWHILE.format(day='day')}) UNION ALL"
+    " SELECT customer, first_day, first_day_orders, first_day_revenue FROM rfm_customer"
+    f" WHERE shop = :shop AND days = 1 AND {_MEANWHILE.format(day='first_day')}"
+    ") AS days WHERE day <= :day AND orders > 0 GROUP BY customer"
+)
+"""The first day of each such customer, and of each window the last day, the orders and the revenue.
+A customer's only day has no row of its own (`aggregates.rfm.fold.customer.DayRow`)."""
 NOT_ENOUGH: Final = "fewer than 5 customers ordered in the window on one of the two days"
 
 
@@ -60,22 +87,23 @@ class Moves(Struct, frozen=True, kw_only=True):
     reason: Annotated[str | None, Meta(description="Why nothing is said, if so.", examples=[None])]
 
 
-class CustomerCell(NamedTuple):
-    """A customer's cell (`RFM_CELLS`), with the measures of one customer."""
+class Place(NamedTuple):
+    """Where customers were on one day, as columns of one length."""
 
-    last_day: int
-    orders: int
-    newcomer: int
-    monetary: int
-    order_count: int
-    revenue: int
+    last_day: Ints
+    orders: Ints
+    newcomer: Ints
+    monetary: Ints
+    order_count: Ints
+    """All their orders in the window, and 0 for those without; `orders` is capped."""
+    revenue: Ints
 
 
 class ThenAndNow(NamedTuple):
-    """A customer's cell then and now; None without an order in the window."""
+    """Customers whose place on the two days may differ, with one entry each."""
 
-    then: CustomerCell | None
-    now: CustomerCell | None
+    then: Place
+    now: Place
 
 
 def moves(
@@ -83,38 +111,33 @@ def moves(
 ) -> Moves:
     """The answer without `shop` and `as_of`; `values` are the parameters."""
     days = values["days"]
-    before, window = day - days, settings.window_days
-    changed = [
-        ThenAndNow(
-            _place(rows, before, window, exact=view.exact),
-            _place(rows, day, window, exact=view.exact),
-        )
-        for rows in _changed(reading, view.key, before, day, window)
-    ]
+    before = day - days
+    changed = _changed(reading, view, before, day, settings.window_days)
     now = [*view.cells.key, *view.cells.measures]
-    same = _summed(now, [(each.now, -1) for each in changed if each.now is not None])
-    then = _summed(same, [(each.then, 1) for each in changed if each.then is not None])
+    same = _with(now, changed.now, -1)
+    then = _with(same, changed.then, 1)
     cutoffs_then = rfm(*then, asof_day=before).cutoffs if len(then[0]) else None
     cutoffs_now = rfm(*now, asof_day=day).cutoffs if len(now[0]) else None
     if cutoffs_then is None or cutoffs_now is None:
         return Moves(items=[], next_cursor=None, days=days, stayed=0, reason=NOT_ENOUGH)
-    sums: defaultdict[tuple[str | None, str | None], list[int]] = defaultdict(lambda: [0, 0])
-
-    def add(
-        then: CustomerCell | None, now: CustomerCell | None, customers: int, revenue: int
-    ) -> None:
-        pair = _segment(cutoffs_then, then, before), _segment(cutoffs_now, now, day)
-        sums[pair][0] += customers
-        sums[pair][1] += revenue
-
-    for cell in zip(*(each.tolist() for each in same), strict=True):
-        last_day, orders, newcomer, monetary, customers, order_count, revenue = cell
-        place = CustomerCell(last_day, orders, newcomer, monetary, order_count, revenue)
-        add(place, place, customers, revenue)
-    for each in changed:
-        shown = each.now or each.then
-        add(each.then, each.now, 1, 0 if shown is None else shown.revenue)
-    sums.pop((None, None), None)
+    kinds = len(SEGMENTS_OR_NONE)
+    pairs = np.concatenate(
+        (
+            kinds * segments_of(cutoffs_then, *same[:4], asof_day=before)
+            + segments_of(cutoffs_now, *same[:4], asof_day=day),
+            kinds * _segments(cutoffs_then, changed.then, before)
+            + _segments(cutoffs_now, changed.now, day),
+        )
+    )
+    one_each = np.ones(len(changed.now.revenue), dtype=np.int64)
+    shown = np.where(changed.now.order_count > 0, changed.now.revenue, changed.then.revenue)
+    customers = totals(pairs, np.concatenate((same[4], one_each)), kinds**2)
+    revenue = totals(pairs, np.concatenate((same[6], shown)), kinds**2)
+    sums = {
+        pair: (customers[at], revenue[at])
+        for at, pair in enumerate(product(SEGMENTS_OR_NONE, SEGMENTS_OR_NONE))
+        if customers[at] and pair != (None, None)
+    }
     moved = {pair: total for pair, total in sums.items() if pair[0] != pair[1]}
     ranked, following = page(sorted(moved.items(), key=_standing), _standing, values)
     return Moves(
@@ -122,10 +145,10 @@ def moves(
             SegmentMove(
                 from_=pair[0],
                 to=pair[1],
-                customers=customers,
-                revenue=money(revenue, view.currency),
+                customers=moving,
+                revenue=money(spent, view.currency),
             )
-            for pair, (customers, revenue) in ranked
+            for pair, (moving, spent) in ranked
         ],
         next_cursor=following,
         days=days,
@@ -134,53 +157,50 @@ def moves(
     )
 
 
-def _standing(move: tuple[tuple[str | None, str | None], list[int]]) -> Place:
+def _standing(move: tuple[tuple[str | None, str | None], tuple[int, int]]) -> Standing:
     (then, now), (customers, _) = move
     return -customers, then or "", now or ""
 
 
-def _changed(
-    reading: Reading, key: str, before: int, day: int, window: int
-) -> Iterable[list[DayRow]]:
-    """Purchase days of the customers with one that came into a window or left it meanwhile."""
-    sql = (
-        f"SELECT DISTINCT customer FROM {PURCHASE_DAYS} AS d WHERE shop = :shop"
-        " AND ((day > :before AND day <= :day) OR (day > :gone AND day <= :left))"
+def _changed(reading: Reading, view: RfmView, before: int, day: int, window: int) -> ThenAndNow:
+    """Customers with a purchase day that came into a window or left it meanwhile."""
+    rows = reading.query(
+        _CHANGED,
+        shop=view.key,
+        before=before,
+        day=day,
+        gone=before - window,
+        left=day - window,
     )
-    found = reading.query(
-        sql, shop=key, before=before, day=day, gone=before - window, left=day - window
+    columns = np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 7).T
+    first, *others = columns
+
+    def place(last_day: Ints, orders: Ints, revenue: Ints) -> Place:
+        return Place(
+            last_day,
+            np.minimum(orders, MAX_ORDERS),
+            (last_day - first <= NEWCOMER_DAYS).astype(np.int64),
+            revenue if view.exact else _EDGES[np.searchsorted(_EDGES, revenue)],
+            orders,
+            revenue,
+        )
+
+    return ThenAndNow(place(*others[:3]), place(*others[3:]))
+
+
+def _with(cells: list[Ints], places: Place, sign: int) -> list[Ints]:
+    """Cells with the customers who ordered in the window added, or taken away; cells that are
+    empty then go."""
+    inside = places.order_count > 0
+    keys_and_measures = (
+        *places[:4],
+        np.full(len(inside), sign),
+        sign * places.order_count,
+        sign * places.revenue,
     )
-    yield from days_of(reading, key, [row[0] for row in found]).values()
-
-
-def _place(rows: Collection[DayRow], day: int, window: int, *, exact: bool) -> CustomerCell | None:
-    known = [row for row in rows if row.orders and row.day <= day]
-    inside = [row for row in known if row.day > day - window]
-    if not inside:
-        return None
-    last, orders = max(row.day for row in inside), sum(row.orders for row in inside)
-    revenue = sum(row.revenue for row in inside)
-    return CustomerCell(
-        last,
-        min(orders, MAX_ORDERS),
-        int(is_newcomer(min(row.day for row in known), last)),
-        revenue if exact else bin_edge(revenue),
-        orders,
-        revenue,
-    )
-
-
-def _summed(columns: list[Ints], places: list[tuple[CustomerCell, int]]) -> list[Ints]:
-    """Cells with customers added, or taken away; cells that are empty then go."""
-    more = np.array(
-        [
-            (*place[:4], sign, sign * place.order_count, sign * place.revenue)
-            for place, sign in places
-        ],
-        dtype=np.int64,
-    ).reshape(-1, 7)
     joined = [
-        np.concatenate((column.astype(np.int64), more[:, at])) for at, column in enumerate(columns)
+        np.concatenate((column.astype(np.int64), more[inside]))
+        for column, more in zip(cells, keys_and_measures, strict=True)
     ]
     if not len(joined[0]):
         return joined
@@ -194,13 +214,8 @@ def _summed(columns: list[Ints], places: list[tuple[CustomerCell, int]]) -> list
     return [column[live] for column in (*keys, *sums)]
 
 
-def _segment(cutoffs: ScoreCutoffs, place: CustomerCell | None, day: int) -> str | None:
-    if place is None:
-        return None
-    return score_customer(
-        cutoffs,
-        day - place.last_day,
-        place.orders,
-        place.monetary,
-        newcomer=bool(place.newcomer),
-    ).segment
+def _segments(cutoffs: ScoreCutoffs, places: Place, day: int) -> Ints:
+    """Places in SEGMENTS_OR_NONE."""
+    found = segments_of(cutoffs, *places[:4], asof_day=day)
+    found[places.order_count == 0] = SEGMENTS_OR_NONE.index(None)
+    return found

@@ -27,6 +27,10 @@ MIN_CUSTOMERS: Final = 5
 TOO_FEW: Final = "fewer than 5 customers ordered in the window: no fifths to score by"
 
 _FM: Final = np.array([fm_score(f, m) - 1 for f in range(1, 6) for m in range(1, 6)])
+_SEGMENTS: Final = np.array(
+    [SEGMENTS.index(grid_segment(r, fm + 1)) for r in range(1, 6) for fm in _FM]
+)
+"""By `_cube`'s index."""
 IntArray = npt.NDArray[np.signedinteger[Any]]
 
 _LEADING_BITS: Final = 46  # of 64: leaves sign, 11 bits of exponent, 6 bits of fraction
@@ -122,28 +126,21 @@ def rfm(
     reached = np.cumsum(by_orders)
     counts = tuple(int(np.searchsorted(reached, rank)) for rank in ranks)
     money = tuple(values_at(monetary, customers, ranks))
-    # One index per cell: 25 (R - 1) + 5 (F - 1) + (M - 1), in bytes until it is used. R falls as
-    # recency rises.
-    cube = np.full(len(last_day), 100, dtype=np.int8)
-    step = np.empty_like(cube)
-    for k in range(4):
-        cube -= np.multiply((last_day < asof_day - days[k]).view(np.int8), 25, out=step)
-        cube += np.multiply((orders > counts[k]).view(np.int8), 5, out=step)
-        cube += (monetary > money[k]).view(np.int8)
+    cutoffs = ScoreCutoffs(days, counts, money)
+    cube = _cube(cutoffs, last_day, orders, monetary, asof_day=asof_day)
     people = _whole(_counted(lambda block: cube[block], customers, 125)).reshape(5, 5, 5)
     if total_revenue < EXACT_BELOW:
         taken = [int(each) for each in _whole(_counted(lambda block: cube[block], revenue, 125))]
     else:
         taken = totals(cube, revenue, 125)
     grid = tuple(tuple(_by_fm(people[r], taken[25 * r : 25 * r + 25])) for r in range(5))
-    # The day of the first order matters only for R 5 with F and M 1.
-    new = (cube == 100) & (newcomer == 1) & (last_day >= asof_day - NEW_RECENCY_DAYS)
+    new = _new(cube, last_day, newcomer, asof_day=asof_day)
     who_are_new = GroupTotals(int(customers[new].sum()), total(revenue[new]))
     return RfmScores(
         customers=n,
         orders=total_orders,
         revenue=total_revenue,
-        cutoffs=ScoreCutoffs(days, counts, money),
+        cutoffs=cutoffs,
         recency=_tuple(people.sum(axis=(1, 2))),
         frequency=_tuple(people.sum(axis=(0, 2))),
         monetary=_tuple(people.sum(axis=(0, 1))),
@@ -151,6 +148,24 @@ def rfm(
         segments=_by_segment(grid, who_are_new),
         reason=None,
     )
+
+
+def segments_of(
+    cutoffs: ScoreCutoffs,
+    last_day: Ints,
+    orders: Ints,
+    newcomer: Ints,
+    monetary: Ints,
+    *,
+    asof_day: int,
+) -> Ints:
+    """The segments of cells under a shop's cut-offs, as places in SEGMENTS; arrays as of `rfm`."""
+    cube = _cube(cutoffs, last_day, orders, monetary, asof_day=asof_day)
+    segments: Ints = _SEGMENTS[cube]
+    returned = segments == SEGMENTS.index(NEW)
+    returned &= ~_new(cube, last_day, newcomer, asof_day=asof_day)
+    segments[returned] = SEGMENTS.index(RETURNED)
+    return segments
 
 
 def score_customer(
@@ -162,6 +177,29 @@ def score_customer(
     m = 1 + sum(cents > c for c in cutoffs.monetary)
     fm = fm_score(f, m)
     return Score(r, f, m, fm, segment_of(r, fm, new=is_new(newcomer, recency_days)))
+
+
+def _cube(
+    cutoffs: ScoreCutoffs, last_day: Ints, orders: Ints, monetary: Ints, *, asof_day: int
+) -> IntArray:
+    """One index per cell: 25 (R - 1) + 5 (F - 1) + (M - 1), in bytes until it is used."""
+    cube = np.full(len(last_day), 100, dtype=np.int8)  # R falls as recency rises.
+    step = np.empty_like(cube)
+    for days, count, money in zip(
+        cutoffs.recency_days, cutoffs.frequency, cutoffs.monetary, strict=True
+    ):
+        cube -= np.multiply((last_day < asof_day - days).view(np.int8), 25, out=step)
+        cube += np.multiply((orders > count).view(np.int8), 5, out=step)
+        cube += (monetary > money).view(np.int8)
+    return cube
+
+
+def _new(cube: IntArray, last_day: Ints, newcomer: Ints, *, asof_day: int) -> npt.NDArray[np.bool_]:
+    """Cells of new customers. The day of the first order matters only for R 5 with F and M 1."""
+    new: npt.NDArray[np.bool_] = cube == 100
+    new &= newcomer == 1
+    new &= last_day >= asof_day - NEW_RECENCY_DAYS
+    return new
 
 
 def _marginals(last_day: Ints, orders: Ints, customers: Ints) -> tuple[Floats, Floats]:

@@ -40,8 +40,9 @@ ask.has = (path) => paths.has(path);
 async function refresh(name) {
   const panel = document.getElementById(name);
   try {
-    const asked = await PANELS[name].load(ask, state);
-    PANELS[name].render(panel, asked, state, { ask, again: () => soon(name) });
+    const again = () => soon(name);
+    const asked = await PANELS[name].load(ask, state, again);
+    PANELS[name].render(panel, asked, state, { ask, again });
   } catch (error) {
     fill(panel, note(error instanceof Problem ? error.message : `This panel cannot be shown (${error.message}).`, "bad"));
     if (!(error instanceof Problem)) console.warn(name, error);

@@ -5,21 +5,29 @@ import { count, day, money, percent, words } from "./format.js";
 
 const SLOW_MS = 30000; // Moves and cohorts are of weeks and months, and cost more than the rest.
 let chosen = null;
-let slow = null;
+const slow = { since: -Infinity, moves: null, cohorts: null, error: null };
 
-function slowly(ask) {
-  if (slow === null || Date.now() - slow.since > SLOW_MS) {
-    const answers = ["/v1/rfm/moves", "/v1/rfm/cohorts"].map((path) => (ask.has(path) ? ask(path) : null));
-    slow = { since: Date.now(), answers: Promise.all(answers) };
-    slow.answers.catch(() => { slow = null; });
+// The last answers, if any: the panel does not wait for new ones, but is drawn again with them.
+function slowly(ask, again) {
+  if (slow.error) {
+    const error = slow.error;
+    Object.assign(slow, { since: -Infinity, error: null });
+    throw error;
   }
-  return slow.answers;
+  if (Date.now() - slow.since > SLOW_MS) {
+    slow.since = Date.now();
+    for (const name of ["moves", "cohorts"]) {
+      const path = `/v1/rfm/${name}`;
+      if (ask.has(path)) ask(path).then((answer) => { slow[name] = answer; }, (error) => { slow.error = error; }).then(again);
+    }
+  }
+  return slow;
 }
 
-export async function load(ask) {
-  const [rfm, [moves, cohorts], listed] = await Promise.all([
+export async function load(ask, state, again) {
+  const { moves, cohorts } = slowly(ask, again);
+  const [rfm, listed] = await Promise.all([
     ask("/v1/rfm"),
-    slowly(ask),
     chosen ? ask("/v1/rfm/customers", { r: chosen.r, fm: chosen.fm, sort: "monetary", limit: 20 }) : null,
   ]);
   return { rfm, moves, cohorts, listed, of: chosen };
