@@ -39,9 +39,9 @@ def register(app: typer.Typer) -> None:
         _open(settings, wanted)
         # Replace this process: the supervisor stays for as long as the shop sells, and needs
         # nothing of what the command line has loaded.
-        from orderwire.serve.supervisor import SMALL
+        from orderwire.serve.supervisor import keep_small
 
-        os.environ.update(SMALL)  # Before the first memory of the process that roles are forked of.
+        keep_small()  # Before the first memory of the process that roles are forked of.
         command = [sys.executable, "-m", "orderwire.serve.supervisor", *wanted]
         os.execv(sys.executable, command)  # noqa: S606 - our own module
 

@@ -80,10 +80,16 @@ def arguments_of(child: Child, metrics_folder: Path | None = None) -> list[str]:
     return [*arguments, "--metrics-folder", str(metrics_folder)] if metrics_folder else arguments
 
 
+def keep_small() -> None:
+    """Have `SMALL` in this process's libraries, and in all that it starts."""
+    for name, value in SMALL.items():
+        os.putenv(name, value)
+
+
 def main(roles: Sequence[str]) -> int:
     """Run `roles`, with a folder for the sockets of their metrics. Its path is short, as those of
     sockets must be; without it each role's metrics stay its own."""
-    os.environ.update(SMALL)
+    keep_small()
     start = (_forking(roles) if sys.platform == "linux" else None) or _spawned
     try:
         folder = Path(tempfile.mkdtemp(prefix="orderwire-"))
