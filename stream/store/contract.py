@@ -89,6 +89,9 @@ class Cells:
     table: str
     key: tuple[str, ...]
     measures: tuple[str, ...]
+    followed: bool = False
+    """Whether every write records which cells it changed, for `Reading.changes`: a fifth of the
+    cost of a transaction of one order."""
 
 
 class Position(NamedTuple):
@@ -135,7 +138,8 @@ class Reading(Protocol):
         ...
 
     def changes(self, cells: Cells, since: int | None) -> Changes:
-        """Cells changed since the watermark of an earlier call; the whole table for None."""
+        """Cells changed since the watermark of an earlier call; the whole table for None, and where
+        nobody follows its changes."""
         ...
 
 

@@ -22,7 +22,9 @@ CELLS = Cells(
     "rfm_cell",
     ("shop", "last_day", "orders", "newcomer", "monetary"),
     ("customers", "order_count", "revenue"),
+    followed=True,
 )
+UNFOLLOWED = Cells("parked_cell", ("shop", "reason"), ("records",))
 CELL = ("a", 1, 2, 0, 3)
 
 
@@ -219,6 +221,20 @@ class StoreContract:
             known.update({tuple(row[:5]): tuple(row[5:]) for row in changes.rows})
             watermark = changes.watermark
             assert known == cells(store)
+
+    def test_a_reader_of_a_table_that_nobody_follows_gets_the_whole_each_time(
+        self, store: Store
+    ) -> None:
+        watermark: int | None = None
+        for number in range(1, 4):
+            with store.begin() as transaction:
+                transaction.add(UNFOLLOWED, {("a", "why"): (1,)})
+            with store.snapshot() as snapshot:
+                changes = snapshot.changes(UNFOLLOWED, watermark)
+                assert snapshot.query("SELECT 1 FROM cell_changes") == []
+            assert changes.complete
+            assert list(map(tuple, changes.rows)) == [("a", "why", number)]
+            watermark = changes.watermark
 
     def test_a_change_committed_late_is_not_skipped(self, store: Store) -> None:
         """On PostgreSQL transactions do not commit in the order of their ids; on SQLite the second

@@ -63,15 +63,21 @@ RFM_CELLS = Cells(
     "rfm_cell",
     ("shop", "last_day", "orders", "newcomer", "monetary"),
     ("customers", "order_count", "revenue"),
+    followed=True,
 )
-LAST_DAY_CELLS = Cells("rfm_last_day_cell", ("shop", "guest", "last_day"), ("customers",))
+LAST_DAY_CELLS = Cells(
+    "rfm_last_day_cell", ("shop", "guest", "last_day"), ("customers",), followed=True
+)
 BTYD_CELLS = Cells(
     "rfm_btyd_cell",
     ("shop", "x", "first_day", "last_day"),
     ("customers", "repeat_revenue", "first_offset", "last_offset"),
+    followed=True,
 )
 """Offsets: the sum over customers of how far their own days lie after the cell's (`day_bins`)."""
-SPEND_CELLS = Cells("rfm_spend_cell", ("shop", "x", "spend"), ("customers", "revenue"))
+SPEND_CELLS = Cells(
+    "rfm_spend_cell", ("shop", "x", "spend"), ("customers", "revenue"), followed=True
+)
 
 
 def is_newcomer(first_day: int, last_day: int) -> bool:

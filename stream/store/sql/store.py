@@ -70,7 +70,9 @@ class SqlReading:
         """As `stream.store.contract.Reading.changes`."""
         columns, size = (*cells.key, *cells.measures), len(cells.key)
         watermark = int(self._driver.execute(self._dialect.watermark).fetchall()[0][0])
-        keys = None if since is None else self._changed_keys(cells, since)
+        keys = None
+        if since is not None and cells.followed:
+            keys = self._changed_keys(cells, since)
         if keys is None:
             sql = f"SELECT {', '.join(columns)} FROM {cells.table}"
             return Changes(self._driver.execute(sql).fetchall(), watermark, complete=True)
@@ -179,14 +181,14 @@ class SqlTransaction(SqlReading):
             # Keys differ, so measures are never compared.
             rows = sorted([key + measures for key, measures in changed.items()])
             self._dialect.add(self._driver, cells, rows)
-            self._changed.setdefault(cells.table, set()).update(changed)
+            self._note(cells, changed)
 
     def sweep(self, cells: Cells) -> int:
         zero = " AND ".join(f"{measure} = 0" for measure in cells.measures)
         swept = self.query(
             f"DELETE FROM {cells.table} WHERE {zero} RETURNING {', '.join(cells.key)}"
         )
-        self._changed.setdefault(cells.table, set()).update(tuple(row) for row in swept)
+        self._note(cells, [tuple(row) for row in swept])
         return len(swept)
 
     def remove(self, table: Entities[Any] | Cells, shop: str, at_most: int) -> int:
@@ -196,8 +198,12 @@ class SqlTransaction(SqlReading):
         if keys:
             self._dialect.delete(self._driver, table.table, fields, keys)
             if isinstance(table, Cells):
-                self._changed.setdefault(table.table, set()).update(keys)
+                self._note(table, keys)
         return len(keys)
+
+    def _note(self, cells: Cells, keys: Iterable[Key]) -> None:
+        if cells.followed:
+            self._changed.setdefault(cells.table, set()).update(keys)
 
     def forget_changes(self, before_ms: int) -> None:
         newest = self.query(
@@ -210,8 +216,8 @@ class SqlTransaction(SqlReading):
             )
 
     def record_changes(self, now_ms: int) -> None:
-        """Record which cells this transaction changed, one row per table. The store calls it
-        last."""
+        """Record which cells this transaction changed, one row per table that is followed. The
+        store calls it last."""
         changed = {table: keys for table, keys in self._changed.items() if keys}
         if changed:
             if self._dialect.count_revision:

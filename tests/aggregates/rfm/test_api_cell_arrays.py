@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from aggregates.bad_cells import BadCells
 from aggregates.rfm.answer import cell_arrays
 from aggregates.rfm.answer.cell_arrays import CellArrays, places
-from aggregates.rfm.answer.overview import RfmArrays
+from aggregates.rfm.answer.overview import TABLES, RfmArrays
 from aggregates.rfm.fold.customer import RFM_CELLS as CELLS
 from stream.store.contract import Key, Store
 from stream.store.sql.store import SqlStore
@@ -55,6 +55,10 @@ def refreshed(arrays: CellArrays, store: Store) -> dict[Cell, tuple[int, ...]]:
     with store.snapshot() as snapshot:
         arrays.refresh(snapshot)
     return in_memory(arrays)
+
+
+def test_every_table_of_the_answer_records_its_changes() -> None:
+    assert [table.table for table in TABLES if not table.followed] == []
 
 
 @settings(
