@@ -1,5 +1,5 @@
-"""The two array types of the query side's maths: whole numbers (days, counts, minor units) and
-statistics."""
+"""The array types of the query side's maths: whole numbers (days, counts, minor units),
+statistics, and masks."""
 
 from typing import Any, Final, TypeAlias
 
@@ -10,6 +10,7 @@ Ints: TypeAlias = npt.NDArray[np.signedinteger[Any]]
 """32 or 64 bits: sums are made in 64 (NumPy's rule), products of columns want one of them widened
 first."""
 Floats: TypeAlias = npt.NDArray[np.float64]
+Bools: TypeAlias = npt.NDArray[np.bool_]
 
 _LOW_BITS: Final = (1 << 32) - 1
 EXACT_BELOW: Final = 1 << 53

@@ -5,15 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
-from aggregates.arrays import Floats, Ints
+from aggregates.arrays import Bools, Floats, Ints
 from aggregates.carts.answer.survival import OPEN_BUCKETS
 from processors.checkouts.idle import BUCKET_MS, MINUTE_MS
 from processors.checkouts.state import EXPIRES_MS
 from stream.store.contract import Snapshot
-
-Bools = npt.NDArray[np.bool_]
 
 SHOPIFY_MINUTES: Final = 10
 BANDS: Final = ("low", "mid", "high")

@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from aggregates.arrays import Floats, Ints, total
-from aggregates.carts.answer.histogram import STRATA, Bools, Open
+from aggregates.arrays import Bools, Floats, Ints, total
+from aggregates.carts.answer.histogram import STRATA, Open
 from aggregates.carts.answer.survival import (
     BUCKET_H,
     LEVELS,
@@ -82,9 +82,8 @@ def recovery_potential(
     expected = float(strata_expected.sum())
     worth = worth_by_interval(hazard, stratum, age_h[age], paid)
 
-    def bounds_of(some: Bools, its_worth: Floats) -> Interval:
+    def bounds_of(some: Bools, its_expected: float, its_worth: Floats) -> Interval:
         """80 % of the sum over some carts, the expectation of which `its_worth` distributes."""
-        its_expected = float((paid * chance)[some].sum())
         variance = common_variance
         if its_expected > 0.0:
             variance += _ignorance(its_worth / its_expected, hazard)
@@ -93,7 +92,7 @@ def recovery_potential(
         most = float(value[some].sum())
         return Interval(min(bounds.low, its_expected), min(max(bounds.high, its_expected), most))
 
-    bounds = bounds_of(np.ones(len(stratum), dtype=bool), worth)
+    bounds = bounds_of(np.ones(len(stratum), dtype=bool), expected, worth)
     strata = np.arange(STRATA)
     prior_weight = float(hazard.generic_share.max())
     if expected > 0.0:
@@ -112,7 +111,8 @@ def recovery_potential(
         strata_value=tuple(int(v) for v in np.bincount(stratum, value, STRATA)),
         strata_expected=tuple(float(each) for each in strata_expected),
         strata_bounds=tuple(
-            bounds_of(stratum == s, worth * (strata == s)[:, None]) for s in strata
+            bounds_of(stratum == s, float(strata_expected[s]), worth * (strata == s)[:, None])
+            for s in strata
         ),
         strata_probability=tuple(
             float(p) if n else None for p, n in zip(mean_chance, strata_carts, strict=True)

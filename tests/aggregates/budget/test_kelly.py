@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import optimize
 
 from aggregates.arrays import Floats
 from aggregates.budget.advice import allocation, kelly, recommendation, saturation
@@ -142,6 +143,38 @@ def test_no_feasible_allocation_beats_the_joint_optimum(size: int, seed: int, ca
     near *= np.minimum(1, cap / np.maximum(near.sum(axis=1, keepdims=True), 1e-12))
     for rival in np.vstack([others, near]):
         assert rival @ mu - rival @ cov @ rival / 2 <= value + 1e-9
+
+
+def by_scipy(mu: Floats, cov: Floats, cap: float) -> Floats:
+    """The joint optimum by SciPy's non-negative least squares and root finder."""
+    lower = np.linalg.cholesky(cov)
+
+    def fractions(price: float) -> Floats:
+        found: Floats = optimize.nnls(lower.T, np.linalg.solve(lower, mu - price))[0]
+        return found
+
+    if fractions(0.0).sum() <= cap:
+        return fractions(0.0)
+    price = optimize.brentq(
+        lambda nu: float(fractions(nu).sum()) - cap, 0.0, float(mu.max()), xtol=1e-15
+    )
+    return fractions(float(price))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.integers(1, allocation.MAX_CAMPAIGNS),
+    st.integers(0, 10_000),
+    st.sampled_from([0.05, 0.3, 1.0]),
+    st.sampled_from([0.0, 0.9]),
+)
+def test_the_joint_optimum_is_that_of_scipy_also_with_many_campaigns_that_move_together(
+    size: int, seed: int, cap: float, shared: float
+) -> None:
+    rng = np.random.default_rng(seed)
+    mu = np.round(rng.normal(0.1, 0.2, size), 1)  # So some are equal.
+    cov = covariance(rng, size) + shared
+    assert allocation.several(mu, cov, cap) == pytest.approx(by_scipy(mu, cov, cap), abs=1e-8)
 
 
 @settings(max_examples=25, deadline=None)

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_np
+from scipy import optimize
 
 from aggregates.arrays import Floats, Ints
 from aggregates.carts.answer.common_factor import ASSUMED, common_variance
@@ -12,9 +13,11 @@ from aggregates.carts.answer.histogram import Open
 from aggregates.carts.answer.recovery import Potential, realised_share, recovery_potential
 from aggregates.carts.answer.survival import (
     BUCKET_H,
+    CONVERSION_24_H_TO_1_H,
     EDGES_H,
     GENERIC_HAZARDS,
     INTERVALS,
+    LATE_EXPONENT,
     OPEN_BUCKETS,
     Hazards,
     Spells,
@@ -73,6 +76,14 @@ def test_the_generic_curve_meets_the_published_figures_it_is_built_on() -> None:
     assert generic(0.0) == pytest.approx(1 - 0.7019, abs=1e-6)
     rates = -np.log1p(-GENERIC_HAZARDS) / np.diff(EDGES_H)
     assert (np.diff(rates) < 0).all()  # the longer a cart is left, the less likely each hour
+
+
+def test_the_generic_curves_exponent_gives_the_published_ratio_of_conversions() -> None:
+    def beyond(e: float) -> float:
+        after_a_day = 24.0**-e - 168.0**-e
+        return float(after_a_day / (1.0 - 168.0**-e)) - CONVERSION_24_H_TO_1_H
+
+    assert pytest.approx(optimize.brentq(beyond, 1e-3, 2.0), rel=1e-12) == LATE_EXPONENT
 
 
 @settings(deadline=None)

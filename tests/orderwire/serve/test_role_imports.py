@@ -69,6 +69,17 @@ def test_opening_an_embedded_log_and_an_up_to_date_store_loads_no_other_backend(
     )
 
 
+def test_no_role_loads_the_large_parts_of_scipy() -> None:
+    program = (
+        "import sys, orderwire.serve.roles.process, orderwire.serve.roles.query; "
+        "print({'scipy.linalg', 'scipy.optimize', 'scipy.sparse', 'scipy.stats'} & {*sys.modules})"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "set()"
+
+
 def test_the_supervisor_loads_next_to_nothing() -> None:
     assert not loaded("orderwire.serve.supervisor") & {
         "aiohttp",
