@@ -57,6 +57,7 @@ def start_python(program: str, *args: object) -> "subprocess.Popen[str]":
         [sys.executable, "-c", textwrap.dedent(program), *map(str, args)],
         stdout=subprocess.PIPE,
         stdin=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[4],
     )
@@ -83,7 +84,9 @@ async def test_after_kill_9_every_acknowledged_record_is_there_in_order(
         processes.append(process)
         assert process.stdout is not None
         for _ in range(100 + 57 * attempt):
-            acknowledged.add(process.stdout.readline().strip())
+            line = process.stdout.readline()
+            assert line, f"attempt {attempt} ended: {process.communicate()[1]}"
+            acknowledged.add(line.strip())
         process.kill()
         acknowledged |= {
             line.strip()
