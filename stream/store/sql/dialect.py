@@ -6,8 +6,9 @@ import select
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import msgspec
 import sqlalchemy as sa
@@ -143,11 +144,51 @@ def _sum(cells: Cells) -> str:
     return f" ON CONFLICT ({', '.join(cells.key)}) DO UPDATE SET {sums}"
 
 
-def _executemany(c: Driver, sql: str, rows: Sequence[Any]) -> None:
+ROWS_AT_ONCE: Final = 16
+"""Rows of one INSERT on SQLite. One by one each costs a third more, since a statement opens the
+table and its indexes anew; with 64 nothing more is saved."""
+
+
+def _insert_many(
+    c: Driver, table: str, fields: Sequence[str], on_conflict: str, rows: Sequence[Any]
+) -> None:
+    insert = f"INSERT INTO {table} ({', '.join(fields)}) VALUES "
+    values = "(" + ", ".join("?" * len(fields)) + ")"
+    several = len(rows) - len(rows) % ROWS_AT_ONCE
     try:
-        c.executemany(sql, rows)
+        if several:
+            c.executemany(
+                insert + ", ".join([values] * ROWS_AT_ONCE) + on_conflict,
+                [
+                    list(chain.from_iterable(rows[start : start + ROWS_AT_ONCE]))
+                    for start in range(0, several, ROWS_AT_ONCE)
+                ],
+            )
+        if several < len(rows):
+            c.executemany(insert + values + on_conflict, rows[several:])
     except OverflowError:  # The driver's own, before SQLite sees the number.
         raise OutOfRange("a number is beyond 64 bits") from None
+
+
+def _keys_as_json(keys: Sequence[Key], size: int) -> tuple[str, Sequence[str], Any]:
+    """Keys as JSON: the FROM clause that reads it, a key's parts in it, and the value.
+
+    Grouped by their first part, the shop: `json_extract` of each part takes as long as the lookup.
+    """
+    if size == 1:
+        return "json_each(?) k", ("k.value",), [key[0] for key in keys]
+    if not all(isinstance(key[0], str) for key in keys):
+        parts = [f"json_extract(k.value, '$[{index}]')" for index in range(size)]
+        return "json_each(?) k", parts, keys
+    by_first: dict[Any, list[Any]] = {}
+    for first, *rest in keys:
+        by_first.setdefault(first, []).append(rest[0] if size == 2 else rest)
+    rests = [f"json_extract(k.value, '$[{index}]')" for index in range(size - 1)]
+    return (
+        "json_each(?) s CROSS JOIN json_each(s.value) k",
+        ("s.key", *(("k.value",) if size == 2 else rests)),
+        by_first,
+    )
 
 
 class Sqlite:
@@ -197,6 +238,9 @@ class Sqlite:
         """One large cache per process; the readers' stay small. What is deleted is overwritten:
         payloads and rows of persons leave nothing in the file."""
         connection.execute("PRAGMA secure_delete = ON")
+        # An INSERT of several rows keeps the pages it changes until it is done: 300 kB or so, for
+        # which SQLite would open a file each time.
+        connection.execute("PRAGMA temp_store = MEMORY")
         connection.execute(f"PRAGMA cache_size = -{WRITE_CACHE_KIB}")
 
     def on_checkout(self, connection: Any, record: Any, proxy: Any) -> None:
@@ -230,14 +274,15 @@ class Sqlite:
         *,
         lock: str,
     ) -> Iterable[tuple[Any, ...]]:
-        """Keys travel as one JSON array, so that there is one statement for any number of them:
+        """Keys travel as one JSON text, so that there is one statement for any number of them:
         with a parameter for each value, 500 keys cost 0.2 MB of prepared statement, of which the
         driver keeps 128, and a quarter more time.
 
         CROSS JOIN keeps the keys outside and the index lookup inside; `(a, b) IN (VALUES ...)`
         would use its first column only.
         """
-        encoded = msgspec.json.encode(keys).decode()
+        source, parts, value = _keys_as_json(keys, key)
+        encoded = msgspec.json.encode(value).decode()
         if "\\u0000" in encoded and any(
             "\0" in part for row in keys for part in row if isinstance(part, str)
         ):
@@ -245,13 +290,11 @@ class Sqlite:
                 f"a key of {table} holds a NUL character, which SQLite's JSON cuts off and "
                 "PostgreSQL does not take"
             )
-        parts = ", ".join(f"json_extract(value, '$[{index}]') AS k{index}" for index in range(key))
-        on = " AND ".join(f"t.{field} = k.k{index}" for index, field in enumerate(fields[:key]))
-        columns = ", ".join(f"t.{field}" for field in fields)
-        sql = (
-            f"WITH k AS (SELECT {parts} FROM json_each(?)) SELECT {columns} FROM k CROSS "
-            f"JOIN {table} t ON {on}"
+        on = " AND ".join(
+            f"t.{field} = {part}" for field, part in zip(fields[:key], parts, strict=True)
         )
+        columns = ", ".join(f"t.{field}" for field in fields)
+        sql = f"SELECT {columns} FROM {source} CROSS JOIN {table} t ON {on}"
         return c.execute(sql, (encoded,)).fetchall()
 
     def insert(
@@ -262,12 +305,7 @@ class Sqlite:
     def upsert(
         self, c: Driver, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]
     ) -> None:
-        values = ", ".join("?" * len(fields))
-        _executemany(
-            c,
-            f"INSERT INTO {table} ({', '.join(fields)}) VALUES ({values})" + _update(fields, key),
-            rows,
-        )
+        _insert_many(c, table, fields, _update(fields, key), rows)
 
     def delete(self, c: Driver, table: str, key_fields: Sequence[str], keys: Sequence[Key]) -> None:
         c.executemany(
@@ -275,13 +313,7 @@ class Sqlite:
         )
 
     def add(self, c: Driver, cells: Cells, rows: Sequence[Any]) -> None:
-        columns = (*cells.key, *cells.measures)
-        values = ", ".join("?" * len(columns))
-        _executemany(
-            c,
-            f"INSERT INTO {cells.table} ({', '.join(columns)}) VALUES ({values})" + _sum(cells),
-            rows,
-        )
+        _insert_many(c, cells.table, (*cells.key, *cells.measures), _sum(cells), rows)
 
 
 class Postgres:
