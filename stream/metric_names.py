@@ -7,8 +7,9 @@ that a sender chose. Times are seconds, sizes bytes (prometheus.io/docs/practice
 from typing import Final, Literal, NamedTuple
 
 NAMED: Final = 100
-"""Series of one metric that name a shop; what remains is one series, named `OTHERS`. So a scrape of
-1,000 shops stays small, and so does the Prometheus behind it."""
+"""Series of one metric that name a shop. Of a gauge they are the worst, and what remains is one
+series, named `OTHERS`; of a counter they are those counted last, and a metric without the shop has
+the sum. So a scrape of 1,000 shops stays small, and so does the Prometheus behind it."""
 OTHERS: Final = "others"
 
 ACK_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
@@ -43,6 +44,12 @@ DELIVERIES = MetricName(
     "counter",
     "Deliveries answered, by sender (shopify, meta, pixel), sender's topic and outcome",
     ("sender", "topic", "outcome"),
+)
+UNSIGNED = MetricName(
+    "orderwire_unsigned_deliveries",
+    "counter",
+    "Deliveries that name a configured shop, without a good signature",
+    ("shop",),
 )
 SIGNATURES = MetricName(
     "orderwire_signatures",
@@ -92,6 +99,20 @@ RECORDS_PARKED = MetricName(
     "Records that could not be understood, with duplicates",
     _PROCESSOR,
 )
+_PROCESSOR_AND_SHOP = ("processor", "shop")
+SHOP_IGNORED_SHARE = MetricName(
+    "orderwire_shop_ignored_share",
+    "gauge",
+    "Share of a shop's records that this processor had nothing to do with, within the last half"
+    " hour to hour",
+    _PROCESSOR_AND_SHOP,
+)
+SHOP_PARKED = MetricName(
+    "orderwire_shop_records_parked",
+    "counter",
+    "Records of a shop that could not be understood, with duplicates",
+    _PROCESSOR_AND_SHOP,
+)
 FENCED = MetricName(
     "orderwire_fenced",
     "counter",
@@ -115,12 +136,6 @@ EVENT_TIME = MetricName(
     "orderwire_event_time_seconds",
     "gauge",
     "Time of the newest record folded, Unix seconds",
-    _PROCESSOR,
-)
-STOPPED_SHOPS = MetricName(
-    "orderwire_stopped_shops",
-    "gauge",
-    "Shops whose records this processor does not fold, most of them having failed",
     _PROCESSOR,
 )
 
@@ -188,6 +203,12 @@ JOB_FAILING = MetricName(
     "Shops whose last run of this job failed, whichever process ran it",
     ("job",),
 )
+JOB_FAILURES = MetricName(
+    "orderwire_job_failures",
+    "gauge",
+    "How often a job has failed for a shop since it last succeeded",
+    ("job", "shop"),
+)
 
 API_ANSWERS = MetricName(
     "orderwire_api_answers",
@@ -215,6 +236,12 @@ STOPPED = MetricName(
     "gauge",
     "1 while a processor, or another part of the role process, has stopped",
     ("part",),
+)
+SHOP_STOPPED = MetricName(
+    "orderwire_shop_stopped",
+    "gauge",
+    "1 while a processor, a projection or its tick does nothing for a shop, having failed",
+    ("part", "shop"),
 )
 ROLE_RESTARTS = MetricName(
     "orderwire_role_restarts", "gauge", "How often the supervisor has started this role again"

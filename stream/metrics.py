@@ -1,15 +1,15 @@
 """Counts what each role does, for Prometheus; `stream/metric_names.py` has names and labels. One
 class per role."""
 
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from heapq import nlargest, nsmallest
+from heapq import nsmallest
 from itertools import accumulate
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from prometheus_client.core import (
-    CounterMetricFamily,
     GaugeMetricFamily,
     HistogramMetricFamily,
     Metric,
@@ -18,8 +18,15 @@ from prometheus_client.registry import Collector
 
 from stream import metric_names as names
 from stream.metric_names import NAMED, OTHERS, MetricName
-
-_Key = TypeVar("_Key")
+from stream.shop_metrics import (
+    AccountLabels,
+    ByAccount,
+    JobFailures,
+    LatestShops,
+    RecordsByShop,
+    counted_now,
+    counters,
+)
 
 
 def _counter(registry: CollectorRegistry, metric: MetricName) -> Counter:
@@ -57,40 +64,6 @@ class _Tally:
         )
 
 
-class AccountLabels(NamedTuple):
-    """Names an account: two shops may send to one pixel, and a shop to one host twice."""
-
-    kind: str
-    shop: str
-    destination: str
-    account: str
-
-
-class _ByAccount:
-    """A gauge with one series per account, as long as there are at most `NAMED`; else of the
-    highest, and one of the others together (`rest` of their values)."""
-
-    def __init__(self, metric: MetricName, rest: Callable[[Iterable[float]], float]) -> None:
-        self._metric, self._rest = metric, rest
-        self.values: dict[AccountLabels, float] = {}
-
-    def family(self) -> GaugeMetricFamily:
-        found = GaugeMetricFamily(self._metric.name, self._metric.text, labels=self._metric.labels)
-        values = dict(self.values)
-        shown = list(values)
-        if len(values) > NAMED:
-            shown = nlargest(
-                NAMED, (each for each in values if values[each]), key=values.__getitem__
-            )
-            others = values.keys() - set(shown)
-            found.add_metric(
-                (OTHERS,) * len(self._metric.labels), self._rest(values[each] for each in others)
-            )
-        for labels in shown:
-            found.add_metric(labels, values[labels])
-        return found
-
-
 class ReceiverMetrics(Collector):
     """Deliveries received and answered.
 
@@ -100,6 +73,7 @@ class ReceiverMetrics(Collector):
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._deliveries: dict[tuple[str, str, str], int] = {}
+        self._unsigned = LatestShops(names.UNSIGNED)
         self._signatures: dict[tuple[str, int], int] = {}
         self._ack_s, self._body_bytes = _Tally(names.ACK_SECONDS), _Tally(names.BODY_BYTES)
         self._in_flight_bytes: Callable[[], int] = lambda: 0
@@ -113,6 +87,10 @@ class ReceiverMetrics(Collector):
         could say anything."""
         labels = (sender, topic, outcome)
         self._deliveries[labels] = self._deliveries.get(labels, 0) + 1
+
+    def unsigned(self, shop: str) -> None:
+        """A delivery named this shop, which is configured, and had no good signature."""
+        self._unsigned.count(shop)
 
     def signed(self, sender: str, secret_index: int, body_bytes: int) -> None:
         """One signature was valid."""
@@ -142,17 +120,21 @@ class ReceiverMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Called by the registry."""
-        deliveries = _now(self._deliveries)
-        yield _counters(names.DELIVERIES, deliveries)
+        deliveries = counted_now(self._deliveries)
+        yield counters(names.DELIVERIES, deliveries)
+        yield self._unsigned.family()
         yield self._last_deliveries()
-        signatures = [((sender, str(n)), count) for (sender, n), count in _now(self._signatures)]
-        yield _counters(names.SIGNATURES, signatures)
+        signatures = [
+            ((sender, str(number)), count)
+            for (sender, number), count in counted_now(self._signatures)
+        ]
+        yield counters(names.SIGNATURES, signatures)
         yield self._ack_s.family()
         yield self._body_bytes.family()
         yield _single(names.IN_FLIGHT_BYTES, self._in_flight_bytes())
         yield _single(names.CONNECTIONS, self._connections())
-        closed = [((reason,), count) for reason, count in _now(self._closed)]
-        yield _counters(names.CONNECTIONS_CLOSED, closed)
+        closed = [((reason,), count) for reason, count in counted_now(self._closed)]
+        yield counters(names.CONNECTIONS_CLOSED, closed)
 
     def _last_deliveries(self) -> GaugeMetricFamily:
         """Of those silent for longest by shop, of the others the newest by topic."""
@@ -171,20 +153,6 @@ class ReceiverMetrics(Collector):
         return found
 
 
-def _now(counts: dict[_Key, int]) -> tuple[tuple[_Key, int], ...]:
-    """The counts as they are: the event loop may add to them while another thread reads."""
-    return tuple(counts.items())
-
-
-def _counters(
-    metric: MetricName, counts: Iterable[tuple[tuple[str, ...], int]]
-) -> CounterMetricFamily:
-    found = CounterMetricFamily(metric.name, metric.text, labels=metric.labels)
-    for labels, count in counts:
-        found.add_metric(labels, count)
-    return found
-
-
 def _single(metric: MetricName, value: float) -> GaugeMetricFamily:
     return GaugeMetricFamily(metric.name, metric.text, value)
 
@@ -198,19 +166,33 @@ class ProcessorMetrics:
         processor: str,
         *,
         shared: "ProcessorMetrics | None" = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """`shared` is the metrics of another processor of the same process: the metric families
         exist once."""
-        families = _processor_families(registry) if shared is None else shared._families
+        families = _processor_families(registry, monotonic) if shared is None else shared._families
         self._families: _ProcessorFamilies = families
-        self.records = families.records.labels(processor)
-        self.ignored = families.ignored.labels(processor)
-        self.parked = families.parked.labels(processor)
+        self._processor = processor
+        self._records = families.records.labels(processor)
+        self._ignored = families.ignored.labels(processor)
+        self._parked = families.parked.labels(processor)
         self.fenced = families.fenced.labels(processor)
         self.retries = families.retries.labels(processor)
         self.batch_s = families.batch_s.labels(processor)
         self.event_time_s = families.event_time_s.labels(processor)
-        self.stopped_shops = families.stopped_shops.labels(processor)
+
+    def folded(self, records: Mapping[str, int], ignored: Mapping[str, int]) -> None:
+        """A batch's records by shop, and those of them that the processor has nothing to do
+        with."""
+        self._records.inc(sum(records.values()))
+        self._ignored.inc(sum(ignored.values()))
+        self._families.by_shop.ignored.count(self._processor, records, ignored)
+
+    def parked(self, records: Mapping[str, int]) -> None:
+        """Records by shop that could not be understood."""
+        for shop, count in records.items():
+            self._parked.inc(count)
+            self._families.by_shop.parked.count(self._processor, shop, records=count)
 
 
 class _ProcessorFamilies(NamedTuple):
@@ -221,10 +203,12 @@ class _ProcessorFamilies(NamedTuple):
     retries: Counter
     batch_s: Histogram
     event_time_s: Gauge
-    stopped_shops: Gauge
+    by_shop: RecordsByShop
 
 
-def _processor_families(registry: CollectorRegistry) -> _ProcessorFamilies:
+def _processor_families(
+    registry: CollectorRegistry, monotonic: Callable[[], float]
+) -> _ProcessorFamilies:
     return _ProcessorFamilies(
         _counter(registry, names.RECORDS),
         _counter(registry, names.RECORDS_IGNORED),
@@ -233,7 +217,7 @@ def _processor_families(registry: CollectorRegistry) -> _ProcessorFamilies:
         _counter(registry, names.STORE_RETRIES),
         _histogram(registry, names.BATCH_SECONDS),
         _gauge(registry, names.EVENT_TIME),
-        _gauge(registry, names.STOPPED_SHOPS),
+        RecordsByShop(registry, monotonic),
     )
 
 
@@ -245,10 +229,10 @@ class DeliveryMetrics(Collector):
         self._events = _counter(registry, names.DELIVERY_EVENTS)
         self._request_seconds = _histogram(registry, names.DELIVERY_REQUEST_SECONDS)
         self._delivery_seconds = _histogram(registry, names.DELIVERY_SECONDS)
-        self._paused = _ByAccount(names.DELIVERY_PAUSED, _highest)
-        self._failing = _ByAccount(names.DELIVERY_FAILING, _highest)
-        self._pending = _ByAccount(names.DELIVERY_PENDING, sum)
-        self._oldest = _ByAccount(names.DELIVERY_OLDEST, _highest)
+        self._paused = ByAccount(names.DELIVERY_PAUSED, _highest)
+        self._failing = ByAccount(names.DELIVERY_FAILING, _highest)
+        self._pending = ByAccount(names.DELIVERY_PENDING, sum)
+        self._oldest = ByAccount(names.DELIVERY_OLDEST, _highest)
         registry.register(self)
 
     def collect(self) -> Iterator[Metric]:
@@ -292,15 +276,17 @@ class JobMetrics:
         self._runs = _counter(registry, names.JOB_RUNS)
         self._seconds = _histogram(registry, names.JOB_SECONDS)
         self._failing = _gauge(registry, names.JOB_FAILING)
+        self._failures = JobFailures(registry)
 
     def ran(self, job: str, outcome: str, seconds: float) -> None:
         """One run ended."""
         self._runs.labels(job, outcome).inc()
         self._seconds.labels(job).observe(seconds)
 
-    def failing(self, job: str, shops: int) -> None:
-        """For how many shops the last run failed."""
-        self._failing.labels(job).set(shops)
+    def failing(self, job: str, failures: Mapping[str, int]) -> None:
+        """Shops whose last run failed, and how often it has failed since it succeeded."""
+        self._failing.labels(job).set(len(failures))
+        self._failures.by_job[job] = failures
 
 
 class ApiMetrics:

@@ -206,6 +206,8 @@ class Receiver:
         if outcome is Outcome.UNSIGNED and sender == "shopify":
             shop = shopify.header(request.headers, shopify.SHOP).lower()
             known = shop in self._shops
+            if known:
+                self._metrics.unsigned(shop)
             self._warn(
                 "delivery_unsigned",
                 shop if known else "",

@@ -14,18 +14,20 @@ SUBJECTS = ("shop", "destination", "kind", "account", "processor", "part", "job"
 """Labels that say what an alarm is about."""
 
 Severity = Literal["critical", "warning"]
+Of = Literal["shop", "installation"]
+"""Whose condition an alarm reports. One of a shop names the shop, so its metric has that label."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alarm:
     """Fires when the metric is above `above` (below `below`, where that is given) for `for_s`.
 
-    Of a counter it is what was added within `window_s`. `share_of` divides that by what was added
-    to another counter of the same labels.
+    Of a counter it is what was added within `window_s`.
     """
 
     name: str
     metric: MetricName
+    of: Of
     where: Mapping[str, tuple[str, ...]]
     """Labels and the values that they may have."""
     without: Mapping[str, str]
@@ -33,7 +35,6 @@ class Alarm:
     above: float
     below: float | None
     window_s: int
-    share_of: MetricName | None
     for_s: int
     severity: Severity
     meaning: str
@@ -55,9 +56,6 @@ class Alarm:
         window = _duration(self.window_s)
         series = self._series(self.metric)
         added = f"sum{by} (increase({series}[{window}]))"
-        if self.share_of is not None:
-            whole = f"sum{by} (increase({self._series(self.share_of)}[{window}]))"
-            return f"{added} / ({whole} > 0) > {self.above:g}"
         begun = f"sum{by} ({series} unless {series} offset {window})"
         return f"{added} > {self.above:g} or {begun} > {self.above:g}"
 
@@ -69,8 +67,6 @@ class Alarm:
         if self.metric.kind != "counter":
             sign = f"< {self.below:g}" if self.below is not None else f"> {self.above:g}"
             return f"{series} {sign}{lasting}"
-        if self.share_of is not None:
-            return f"{series} near `{self._series(self.share_of)}` over {_words(self.window_s)}"
         more = f" by more than {self.above:g}" if self.above else ""
         return f"{series} grows{more} within {_words(self.window_s)}{lasting}"
 
@@ -89,12 +85,12 @@ def alarm(
     meaning: str,
     do: str,
     *,
+    of: Of,
     where: Mapping[str, tuple[str, ...]] | None = None,
     without: Mapping[str, str] | None = None,
     above: float = 0.0,
     below: float | None = None,
     window_s: int = 300,
-    share_of: MetricName | None = None,
     for_s: int = 0,
     severity: Severity = "warning",
 ) -> Alarm:
@@ -102,12 +98,12 @@ def alarm(
     return Alarm(
         name=name,
         metric=metric,
+        of=of,
         where=where or {},
         without=without or {},
         above=above,
         below=below,
         window_s=window_s,
-        share_of=share_of,
         for_s=for_s,
         severity=severity,
         meaning=meaning,

@@ -35,27 +35,39 @@ def _account(column: str) -> "Callable[[Reading, Mapping[str, str]], list[str]]"
 
 
 def _stopped(reading: Reading, about: Mapping[str, str]) -> list[str]:
+    """Of a processor, of a projection, or of its tick."""
     rows = reading.query(
-        "SELECT shop, reason FROM stopped_shop WHERE processor = :processor AND stopped = 1"
-        " ORDER BY since_ms",
-        processor=about["processor"],
+        "SELECT reason FROM stopped_shop WHERE processor = :part AND shop = :shop AND stopped = 1"
+        " UNION ALL SELECT 'its formula failed: ' || stopped FROM projection"
+        " WHERE name = :part AND shop = :shop AND stopped <> ''",
+        part=about["part"],
+        shop=about["shop"],
     )
-    return [f"{row.shop or 'all shops'}: {row.reason}" for row in rows]
+    ticks = [
+        tick["reason"]
+        for role in reading.query("SELECT details FROM roles")
+        for tick in json.loads(role.details).get("ticks", ())
+        if (f"tick {tick['tick']}", tick["shop"]) == (about["part"], about["shop"])
+    ]
+    return [*(str(row[0]) for row in rows), *ticks]
 
 
 def _jobs(reading: Reading, about: Mapping[str, str]) -> list[str]:
     rows = reading.query(
-        "SELECT shop, reason FROM scheduled_job WHERE job = :job AND failures > 0 ORDER BY shop",
+        "SELECT reason FROM scheduled_job WHERE job = :job AND shop = :shop AND failures > 0",
         job=about["job"],
+        shop=about["shop"],
     )
-    return [f"{row.shop}: {row.reason}" for row in rows]
+    return [str(row[0]) for row in rows]
 
 
-def _parked(reading: Reading, _: Mapping[str, str]) -> list[str]:
+def _parked(reading: Reading, about: Mapping[str, str]) -> list[str]:
     rows = reading.query(
-        "SELECT shop, reason, records FROM parked_cell WHERE records > 0 ORDER BY records DESC"
+        "SELECT reason, records FROM parked_cell WHERE shop = :shop AND records > 0"
+        " ORDER BY records DESC",
+        shop=about["shop"],
     )
-    return [f"{row.records} {row.reason} of {row.shop or 'no shop'}" for row in rows]
+    return [f"{row.records} {row.reason}" for row in rows]
 
 
 def _part(reading: Reading, about: Mapping[str, str]) -> list[str]:

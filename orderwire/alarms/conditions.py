@@ -2,15 +2,12 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from orderwire.alarms.alarm import Alarm
 from orderwire.alarms.samples import Sample
 from orderwire.alarms.table import ALARMS
-from stream.metric_names import MetricName
 
-SHARE_LEAST: Final = 10
-"""A share of fewer records than that says nothing."""
 Series = tuple[str, tuple[tuple[str, str], ...]]
 
 
@@ -57,19 +54,11 @@ class Conditions:
         if alarm.metric.kind != "counter":
             worst = max if alarm.below is None else min
             values: dict[tuple[tuple[str, str], ...], float] = {}
-            for about, value in _matching(alarm, alarm.metric, now):
+            for about, value in _matching(alarm, now):
                 values[about] = worst(value, values.get(about, value))
             return values
         before = self._before(now_s - alarm.window_s)
-        added = _added(alarm, alarm.metric, now, before)
-        if alarm.share_of is None:
-            return added
-        whole = _added(alarm, alarm.share_of, now, before)
-        return {
-            about: value / whole[about]
-            for about, value in added.items()
-            if whole.get(about, 0) >= SHARE_LEAST
-        }
+        return _added(alarm, now, before)
 
     def _before(self, at_s: float) -> Mapping[Series, float]:
         """The oldest samples since then."""
@@ -77,10 +66,10 @@ class Conditions:
 
 
 def _matching(
-    alarm: Alarm, metric: MetricName, samples: Mapping[Series, float]
+    alarm: Alarm, samples: Mapping[Series, float]
 ) -> Iterable[tuple[tuple[tuple[str, str], ...], float]]:
     for (series, labels), value in samples.items():
-        if series != metric.series[0]:
+        if series != alarm.metric.series[0]:
             continue
         named = dict(labels)
         if all(named.get(label) in values for label, values in alarm.where.items()) and all(
@@ -90,7 +79,7 @@ def _matching(
 
 
 def _added(
-    alarm: Alarm, metric: MetricName, now: Mapping[Series, float], before: Mapping[Series, float]
+    alarm: Alarm, now: Mapping[Series, float], before: Mapping[Series, float]
 ) -> dict[tuple[tuple[str, str], ...], float]:
     """What was counted since: a series that is new began at 0, one that shrank began anew."""
     grown = {
@@ -98,6 +87,6 @@ def _added(
         for series, value in now.items()
     }
     found: dict[tuple[tuple[str, str], ...], float] = {}
-    for about, value in _matching(alarm, metric, grown):
+    for about, value in _matching(alarm, grown):
         found[about] = found.get(about, 0.0) + value
     return found

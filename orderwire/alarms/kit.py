@@ -11,7 +11,7 @@ from orderwire.alarms.table import ALARMS
 RULES = Path("deploy/prometheus/orderwire.rules.yml")
 DASHBOARD = Path("deploy/grafana/orderwire.json")
 GUIDE = Path("docs/operation.md")
-GUIDE_HEAD = "| alarm | when | meaning | do |\n|---|---|---|---|\n"
+GUIDE_HEAD = "| alarm | of | when | meaning | do |\n|---|---|---|---|---|\n"
 
 
 def rules(alarms: tuple[Alarm, ...] = ALARMS) -> str:
@@ -40,8 +40,8 @@ def rules(alarms: tuple[Alarm, ...] = ALARMS) -> str:
 def guide_table(alarms: tuple[Alarm, ...] = ALARMS) -> str:
     """The rows of docs/operation.md, "Alarms"."""
     rows = [
-        f"| {each.name} | {each.condition.replace('|', chr(92) + '|')} | {each.meaning} |"
-        f" {each.do} |"
+        f"| {each.name} | {each.of} | {each.condition.replace('|', chr(92) + '|')} |"
+        f" {each.meaning} | {each.do} |"
         for each in alarms
     ]
     return GUIDE_HEAD + "\n".join(rows) + "\n"

@@ -8,12 +8,7 @@ from orderwire.alarms.table import ALARMS
 
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 _ESCAPED = re.compile(r'\\(["\\n])')
-WANTED = frozenset(
-    metric.series[0]
-    for alarm in ALARMS
-    for metric in (alarm.metric, alarm.share_of)
-    if metric is not None
-)
+WANTED = frozenset(alarm.metric.series[0] for alarm in ALARMS)
 
 
 class Sample(NamedTuple):

@@ -13,7 +13,6 @@ from processors.engine.stops import ALL_SHOPS, StoppedShop, resume_command
 from processors.engine.store_calls import StoreCalls
 from processors.engine.work import CATCHES_UP, BatchWork
 from stream.log.contract import Log
-from stream.metrics import ProcessorMetrics
 from stream.store.contract import Move, Transaction
 
 Event = TypeVar("Event")
@@ -28,11 +27,8 @@ log = structlog.get_logger()
 class Behind(Generic[Event]):
     """Rows of `stopped_shop` of one processor, and the steps of those that catch up."""
 
-    def __init__(
-        self, settling: Settling[Event], source: Log, metrics: ProcessorMetrics, began_ms: int
-    ) -> None:
-        self._settling, self._log, self._metrics = settling, source, metrics
-        self._began_ms = began_ms
+    def __init__(self, settling: Settling[Event], source: Log, began_ms: int) -> None:
+        self._settling, self._log, self._began_ms = settling, source, began_ms
         self._rows: dict[tuple[int, str], StoppedShop] = {}
         self._small_steps: set[str] = set()
         self._turn = 0
@@ -53,8 +49,11 @@ class Behind(Generic[Event]):
             else row
             for row in late
         }
-        self._count()
         return [row for row in rows if row not in late]
+
+    def stopped(self) -> set[str]:
+        """Shops whose records are not folded until somebody asks for it."""
+        return {row.shop for row in tuple(self._rows.values()) if row.stopped}
 
     def anybody(self) -> bool:
         """Whether any shop is behind."""
@@ -107,8 +106,6 @@ class Behind(Generic[Event]):
             if row.shop not in known:
                 self._report(row)
                 known.add(row.shop)
-        if rows:
-            self._count()
 
     async def step(self, calls: StoreCalls, positions: Mapping[int, int]) -> None:
         """Let the next shop catch up by some records. Raises what `Settling.settle` raises, and
@@ -182,7 +179,6 @@ class Behind(Generic[Event]):
             self._small_steps.discard(row.shop)
         if moved.stopped:
             self._report(moved)
-        self._count()
 
     def _report(self, row: StoppedShop) -> None:
         if row.stopped:
@@ -205,8 +201,3 @@ class Behind(Generic[Event]):
                 shop=row.shop,
                 offsets=f"{row.topic}/{row.partition} {row.next} to {found}",
             )
-
-    def _count(self) -> None:
-        self._metrics.stopped_shops.set(
-            len({row.shop for row in self._rows.values() if row.stopped})
-        )

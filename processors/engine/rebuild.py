@@ -52,6 +52,12 @@ def pending(reading: Reading, projections: Collection[Projection]) -> list[Pendi
     return sorted(found)
 
 
+def uncounted(reading: Reading) -> frozenset[Pending]:
+    """Shops that a projection does not count, since its formula failed."""
+    rows = reading.query("SELECT shop, name FROM projection WHERE stopped <> ''")
+    return frozenset(Pending(*row) for row in rows)
+
+
 def register(transaction: Transaction, projections: Iterable[Projection]) -> None:
     """Give every shop that has entities a state of every projection: a new projection fills itself
     this way."""

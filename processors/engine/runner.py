@@ -3,6 +3,7 @@ meets log and store."""
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -89,7 +90,7 @@ class Runner(Generic[Event]):
         self._clock_ms, self._pace, self._before_backlog = clock_ms, pace, before_backlog
         failures = Failures(limit or ParkLimit())
         self._settling = Settling(processor, source, store, failures, metrics, clock_ms, committed)
-        self._behind = Behind(self._settling, source, metrics, clock_ms())
+        self._behind = Behind(self._settling, source, clock_ms())
         self._ticks = [
             OneTick(processor.name, name, tick, sorted(shops))
             for name, tick in ticks_of(processor).items()
@@ -100,6 +101,10 @@ class Runner(Generic[Event]):
         self._asked_to_go_on: dict[int, StoppedShop] = {}
         """By partition: rows of this processor as a whole, while it reads on to `limited_from`."""
         self._log_away = False
+
+    def stopped_shops(self) -> set[str]:
+        """Shops whose records it does not fold, most of them having failed."""
+        return self._behind.stopped()
 
     def failing_ticks(self) -> list[FailingTick]:
         """Ticks that raised when last called."""
@@ -147,6 +152,7 @@ class Runner(Generic[Event]):
         reader = await self._log.reader(self._processor.topic, self._processor.name, self._start)
         ahead: asyncio.Future[list[Decoded[Event]]] | None = None
         try:
+            # Not stamina: a fenced batch is not repeated, its reader begins elsewhere.
             while not stop.is_set():
                 if ahead is None:
                     ahead = asyncio.ensure_future(self._next_batch(reader))
@@ -244,8 +250,10 @@ class Runner(Generic[Event]):
         started = time.perf_counter()
         await self._settling.settle(work, self._calls, partial(self._save, entries=entries))
         self._loaded.update({entry.partition: entry.offset + 1 for entry in entries})
-        self._metrics.records.inc(len(entries))
-        self._metrics.ignored.inc(sum(each.outcome is None for each in decoded))
+        self._metrics.folded(
+            Counter(each.shop for each in decoded),
+            Counter(each.shop for each in decoded if each.outcome is None),
+        )
         self._metrics.batch_s.observe(time.perf_counter() - started)
         self._metrics.event_time_s.set(_newest_ms(entries) / 1000)
         self._behind.note(self._behind.rows_for(work))

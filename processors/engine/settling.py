@@ -4,12 +4,14 @@ the bad records.
 Rejected records are on the topic `parked` before the transaction that passes them commits.
 """
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, Generic, TypeVar
 
 import structlog
 
+from processors.engine.decoding import shop_of
 from processors.engine.folding import SearchResult, search
 from processors.engine.limits import Failures, TooManyFailures, first_passed
 from processors.engine.parking import parked, without_body
@@ -58,6 +60,7 @@ class Settling(Generic[Event]):
 
         Raises TooManyFailures (nothing has happened then), StoreError, Unavailable.
         """
+        # Not stamina: each turn has fewer records, those found to be bad are left out.
         for attempt in range(ATTEMPTS):
             self._check_limits(work)
             await self._park(work)
@@ -102,7 +105,7 @@ class Settling(Generic[Event]):
         except RecordsRefused as refused:
             await self._park_without_body(work, refused)
         work.parked |= {entry.place for entry, _ in rejects}
-        self._metrics.parked.inc(len(rejects))
+        self._metrics.parked(Counter(shop_of(entry) for entry, _ in rejects))
 
     async def _park_without_body(self, work: BatchWork[Event], refused: RecordsRefused) -> None:
         """The topic `parked` takes smaller records than the record's own: the body stays there,

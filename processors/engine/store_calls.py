@@ -34,6 +34,7 @@ class StoreCalls:
         Raises StoreUnavailable once `stop` is set, and whatever else the call raises.
         """
         attempt = 0
+        # Not stamina: its waits cannot be ended by `stop`, and a conflict is repeated without one.
         while True:
             try:
                 result = await asyncio.get_running_loop().run_in_executor(self._thread, call)

@@ -51,7 +51,8 @@ class OneTick:
 
     def failing(self) -> list[FailingTick]:
         """What raised when last called."""
-        return [FailingTick(self.name, shop, each.reason) for shop, each in self._paused.items()]
+        paused = tuple(self._paused.items())  # a thread may add to it meanwhile
+        return [FailingTick(self.name, shop, each.reason) for shop, each in paused]
 
     def run(self, store: Store, now_ms: int, now_s: float) -> None:
         """Call the tick. `now_s`: seconds from any moment on. Raises StoreError."""

@@ -7,27 +7,30 @@ from stream import metric_names
 from stream.exposition import labelled, merged
 from stream.metric_names import METRICS, NAMED, OTHERS, MetricName
 from stream.metrics import (
-    AccountLabels,
     ApiMetrics,
     DeliveryMetrics,
     JobMetrics,
     ProcessorMetrics,
     ReceiverMetrics,
 )
+from stream.shop_metrics import AccountLabels
 
 DELIVERED = [f"{kind}/{what}" for kind in ("orders", "checkouts") for what in "abcdef"]
 
 
 def metrics_of_a_thousand_shops() -> CollectorRegistry:
     registry = CollectorRegistry()
-    ProcessorMetrics(registry, "orders")
-    JobMetrics(registry)
+    processor, job = ProcessorMetrics(registry, "orders"), JobMetrics(registry)
     ApiMetrics(registry)
     receiver, delivery = ReceiverMetrics(registry), DeliveryMetrics(registry)
     shops = [f"shop-{number:04}.myshopify.com" for number in range(1_000)]
     last_ms = {(shop, topic): 1_000 * n for n, shop in enumerate(shops, 1) for topic in DELIVERED}
     receiver.watch_last_deliveries(lambda: last_ms)
+    job.failing("spend", dict.fromkeys(shops, 1))
+    processor.folded(dict.fromkeys(shops, 10), dict.fromkeys(shops, 10))
+    processor.parked(dict.fromkeys(shops, 1))
     for number, shop in enumerate(shops):
+        receiver.unsigned(shop)
         account = AccountLabels("meta", shop, "meta", "the same pixel")
         delivery.paused(account, number % 10 == 0)
         delivery.failing(account, False)
@@ -52,6 +55,7 @@ NOT_HERE = {
     "orderwire_oldest_unread_seconds",
     "orderwire_stopped",
     "orderwire_role_restarts",
+    "orderwire_shop_stopped",
     "orderwire_store_writable",
     "orderwire_settings_refused",
     "orderwire_disk_free_bytes",

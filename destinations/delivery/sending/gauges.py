@@ -5,7 +5,8 @@ from collections.abc import Callable, Mapping
 from destinations.delivery.ledger import Waiting, waiting_events
 from destinations.delivery.sending.lane import Lane
 from destinations.delivery.sending.writing import StoreWriting
-from stream.metrics import AccountLabels, DeliveryMetrics
+from stream.metrics import DeliveryMetrics
+from stream.shop_metrics import AccountLabels
 from stream.store.contract import Store, StoreUnavailable
 
 MEASURE_MS = 15_000

@@ -2,7 +2,7 @@
 the disks of its files."""
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 
 from orderwire.settings.program import Settings
 from stream import metric_names as names
-from stream.metric_names import MetricName
+from stream.metric_names import NAMED, OTHERS, MetricName
 
 ROOM_BYTES: Final = 1 << 30
 ROOM_SHARE: Final = 0.05
@@ -66,6 +66,22 @@ class StoppedParts(Collector):
         """Called by the registry."""
         parts = self._parts().items()
         yield _gauge(names.STOPPED, {(part,): reason is not None for part, reason in parts})
+
+
+class StoppedShops(Collector):
+    """Which shops a part of the role `process` does nothing for; `found` gives part and shop."""
+
+    def __init__(
+        self, registry: CollectorRegistry, found: Callable[[], Collection[tuple[str, str]]]
+    ) -> None:
+        self._found = found
+        registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """Called by the registry."""
+        found = sorted(self._found())
+        others = {(OTHERS, OTHERS)} if len(found) > NAMED else set()
+        yield _gauge(names.SHOP_STOPPED, dict.fromkeys([*found[:NAMED], *others], 1))
 
 
 class ClockMetrics(Collector):

@@ -3,14 +3,13 @@ ends is reported in the log, `/v1/status` and `/readyz` and restarted, while the
 
 import asyncio
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
-from prometheus_client import CollectorRegistry, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import CollectorRegistry
 
 from destinations.browser.processor import NAME as BROWSER
 from destinations.browser.processor import Post
@@ -27,7 +26,13 @@ from orderwire.serve.log_owner import deployment, keep_owned, owned
 from orderwire.serve.registry import PROCESSORS, orders_processor, projections, shared_orders
 from orderwire.serve.reporting.exposing import exposing
 from orderwire.serve.reporting.heartbeat import Heartbeat, Identity, alive
-from orderwire.serve.reporting.role_metrics import ClockMetrics, RoleMetrics, StoppedParts
+from orderwire.serve.reporting.role_metrics import (
+    ClockMetrics,
+    RoleMetrics,
+    StoppedParts,
+    StoppedShops,
+)
+from orderwire.serve.roles.at_work import AtWork
 from orderwire.serve.schedule import ledger as schedule
 from orderwire.serve.schedule.jobs import jobs
 from orderwire.serve.schedule.scheduler import Scheduler
@@ -85,8 +90,8 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
     with suppress(StoreUnavailable):  # `watch` tries again.
         await asyncio.to_thread(steps.follow)
     source = await open_log(settings, identity.member)
-    registry, shown = CollectorRegistry(), Shown()
-    registry.register(shown)
+    registry, at_work = CollectorRegistry(), AtWork(always := Parts(stop))
+    registry.register(at_work)
     jobs_beside = services(store, source)
     scheduler = Scheduler(
         store,
@@ -94,15 +99,15 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
         f"{identity.instance} {identity.started_ms}",
         JobMetrics(registry),
     )
-    always = Parts(stop)
 
     def details() -> dict[str, Any]:
-        return {**_details(always, shown), **live.details()}
+        return {**at_work.details(), **live.details()}
 
     heartbeat = Heartbeat(store, identity, details)
     RoleMetrics(registry, settings, identity.restarts, lambda: heartbeat.fault, lambda: live.error)
     ClockMetrics(registry, lambda: steps.noticed)
-    StoppedParts(registry, lambda: {**dict.fromkeys(shown.runners), **_stopped(always, shown)})
+    StoppedParts(registry, at_work.parts_by_state)
+    StoppedShops(registry, at_work.stopped_shops)
     try:
         async with (
             alive(heartbeat),
@@ -125,7 +130,7 @@ async def run(live: LiveSettings, stop: asyncio.Event, identity: Identity) -> No
                 while current is not None:
                     scheduler.replace(jobs(current, jobs_beside))
                     current = await _round(
-                        current, live, stop, store, source, shown, scheduler, clock
+                        current, live, stop, store, source, at_work, scheduler, clock
                     )
             finally:
                 stop.set()
@@ -148,7 +153,7 @@ async def _round(
     stop: asyncio.Event,
     store: Store,
     source: Log,
-    shown: "Shown",
+    at_work: AtWork,
     scheduler: Scheduler,
     clock: WallClock,
 ) -> Settings | None:
@@ -156,8 +161,8 @@ async def _round(
     await asyncio.to_thread(_forget_contacts, store, keeping_contacts(settings))
     ended = asyncio.Event()
     changed = asyncio.create_task(live.changed(stop))
-    shown.begin(Parts(ended))
-    work = asyncio.create_task(_work(settings, ended, store, source, shown, scheduler, clock))
+    at_work.begin(Parts(ended))
+    work = asyncio.create_task(_work(settings, ended, store, source, at_work, scheduler, clock))
     try:
         await asyncio.wait({work, changed}, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -168,40 +173,26 @@ async def _round(
     return changed.result()
 
 
-class Shown(Collector):
-    """What is at work now, for heartbeat and metrics: its metrics begin anew with each round, as
-    after a restart."""
-
-    def __init__(self) -> None:
-        self.begin(Parts(asyncio.Event()))
-
-    def begin(self, parts: Parts) -> None:
-        """Another round."""
-        self.registry, self.parts = CollectorRegistry(), parts
-        self.runners: dict[str, Runner[Any]] = {}
-
-    def collect(self) -> Iterator[Metric]:
-        return iter(self.registry.collect())
-
-
 async def _work(
     settings: Settings,
     stop: asyncio.Event,
     store: Store,
     source: Log,
-    shown: Shown,
+    at_work: AtWork,
     scheduler: Scheduler,
     clock: WallClock,
 ) -> None:
     """Run all parts until `stop`."""
-    registry, parts, runners = shown.registry, shown.parts, shown.runners
+    registry, parts, runners = at_work.registry, at_work.parts, at_work.runners
     made = projections(settings)
     out = sending.Sending(settings, store, registry)
     asides = [
         asyncio.create_task(
             parts.keep("retention", partial(_retain, source, store, settings, clock))
         ),
-        asyncio.create_task(parts.keep("rebuild", partial(rebuild, store, made))),
+        asyncio.create_task(
+            parts.keep("rebuild", partial(rebuild, store, made, show=at_work.show_uncounted))
+        ),
         asyncio.create_task(parts.keep("sweep", partial(keep_swept, store, made.values()))),
         asyncio.create_task(parts.keep("redaction", partial(redact, settings, store, source))),
         *(asyncio.create_task(parts.keep(name, aside)) for name, aside in out.asides().items()),
@@ -309,25 +300,6 @@ def _forget_contacts(store: Store, kept: Collection[str]) -> None:
 
 def _nothing(events: Sequence[Any]) -> None:
     """Does nothing: nobody waits for this processor's batches."""
-
-
-def _stopped(always: Parts, shown: Shown) -> dict[str, str]:
-    """Every part that does not run now, with its reason."""
-    return {**always.stopped, **shown.parts.stopped}
-
-
-def _details(always: Parts, shown: Shown) -> dict[str, Any]:
-    """The details in this role's heartbeat."""
-    stopped, runners = _stopped(always, shown), shown.runners
-    return {
-        "stopped": {name: why for name, why in stopped.items() if name in runners},
-        "parts": {name: why for name, why in stopped.items() if name not in runners},
-        "ticks": [
-            {"processor": name, **failing._asdict()}
-            for name, runner in runners.items()
-            for failing in runner.failing_ticks()
-        ],
-    }
 
 
 async def _retain(source: Log, store: Store, settings: Settings, clock: WallClock) -> None:

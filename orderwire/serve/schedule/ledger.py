@@ -204,12 +204,13 @@ def end_leases(transaction: Transaction) -> None:
     transaction.execute("UPDATE scheduled_job SET lease_until_ms = 0 WHERE lease_until_ms > 0")
 
 
-def failing_shops(reading: Reading) -> dict[str, int]:
-    """For each job, how many shops' last turn failed."""
-    rows = reading.query(
-        "SELECT job, count(*) AS shops FROM scheduled_job WHERE failures > 0 GROUP BY job"
-    )
-    return {row.job: row.shops for row in rows}
+def failing_shops(reading: Reading) -> dict[str, dict[str, int]]:
+    """For each job the shops whose last turn failed, and how many have failed in a row."""
+    rows = reading.query("SELECT job, shop, failures FROM scheduled_job WHERE failures > 0")
+    found: dict[str, dict[str, int]] = {}
+    for row in rows:
+        found.setdefault(row.job, {})[row.shop] = row.failures
+    return found
 
 
 def _named(claim: Claim) -> dict[str, str | int]:

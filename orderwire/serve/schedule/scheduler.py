@@ -14,6 +14,7 @@ import structlog
 
 from orderwire.serve.schedule import ledger
 from orderwire.serve.schedule.job import Done, Job, Turn
+from orderwire.serve.waiting import again
 from stream.metrics import JobMetrics
 from stream.rate_limit import RateLimit
 from stream.store.contract import Store, StoreUnavailable, Transaction
@@ -28,7 +29,7 @@ REGISTER_EVERY_S = 600.0
 STOP_S = 10.0
 """For turns to return at the end; the supervisor kills after 25 s. What is still at work then is
 begun again once its lease is over."""
-SETTLE_TRIES = 10
+SETTLE_S = 10.0
 
 log = structlog.get_logger()
 T = TypeVar("T")
@@ -51,7 +52,8 @@ class _Running:
 class _Due(NamedTuple):
     found: list[tuple[Job, str]]
     next_ms: int | None
-    failing: dict[str, int]
+    failing: dict[str, dict[str, int]]
+    """Failures in a row by job and shop."""
     idle: list[tuple[Job, frozenset[str]]]
     """Jobs with turns of shops that have nothing to do, and the shops that have."""
 
@@ -142,7 +144,7 @@ class Scheduler:
         free = [(job, self._free(job.name, now_s)) for job in self._jobs.values()]
         due = await asyncio.to_thread(self._due, free)
         for job, _ in free:
-            self._metrics.failing(job.name, due.failing.get(job.name, 0))
+            self._metrics.failing(job.name, due.failing.get(job.name, {}))
         for job, busy in due.idle:
             await self._in_transaction(partial(self._put_off, job, busy))
         for job, shop in due.found:
@@ -228,13 +230,10 @@ class Scheduler:
         seconds = time.monotonic() - running.started_s
         self._metrics.ran(job, "failed" if isinstance(outcome, BaseException) else "done", seconds)
         try:
-            for _ in range(SETTLE_TRIES):
-                try:
-                    await self._in_transaction(partial(self._write, running))
-                    break
-                except StoreUnavailable:
-                    # Not settled at all: the lease runs out, and the turn is done once more.
-                    await asyncio.sleep(min(1.0, self._lease_s / 10))
+            # Not settled at all: the lease runs out, and the turn is done once more.
+            with suppress(StoreUnavailable):
+                settle = again(min(1.0, self._lease_s / 10), at_most_s=SETTLE_S)
+                await settle(StoreUnavailable, self._in_transaction, partial(self._write, running))
         finally:
             del self._running[job, shop]
             self._wake.set()

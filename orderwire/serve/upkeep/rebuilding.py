@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from processors.engine.projection import Projection
-from processors.engine.rebuild import Pending, note_failure, pending, register, run
+from processors.engine.rebuild import Pending, note_failure, pending, register, run, uncounted
 from stream.store.contract import Store, StoreBroken, StoreUnavailable
 
 LOOK_EVERY_S: Final = 1.0
@@ -29,8 +29,10 @@ async def rebuild(
     store: Store,
     projections: Mapping[str, Projection],
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    show: Callable[[frozenset[Pending]], None] = lambda _: None,
 ) -> None:
-    """Rebuild what has to be, until cancelled. One shop's failure pauses only that shop."""
+    """Rebuild what has to be, until cancelled. One shop's failure pauses only that shop. `show` is
+    called at each look, with the shops that a projection does not count."""
     not_before_s: dict[Pending, float] = {}
     registered = False
     while True:
@@ -38,7 +40,8 @@ async def rebuild(
             if not registered:
                 await asyncio.to_thread(_register, store, projections)
                 registered = True
-            found = await asyncio.to_thread(_pending, store, projections)
+            found, failed = await asyncio.to_thread(_look, store, projections)
+            show(failed)
         except (StoreUnavailable, StoreBroken):
             await asyncio.sleep(LOOK_EVERY_S)
             continue
@@ -71,6 +74,8 @@ def _register(store: Store, projections: Mapping[str, Projection]) -> None:
         register(transaction, projections.values())
 
 
-def _pending(store: Store, projections: Mapping[str, Projection]) -> list[Pending]:
+def _look(
+    store: Store, projections: Mapping[str, Projection]
+) -> tuple[list[Pending], frozenset[Pending]]:
     with store.snapshot() as snapshot:
-        return pending(snapshot, projections.values())
+        return pending(snapshot, projections.values()), uncounted(snapshot)

@@ -100,6 +100,7 @@ class Producer:
                 self._not_prepared = None
 
     async def _try_on(self) -> None:
+        # Not stamina: Kafka may be away for days, which is looked at and not counted.
         while True:
             await asyncio.sleep(self._settings.probe_every_s)
             try:

@@ -278,6 +278,7 @@ class KafkaReader:
     async def _positions(self, owned: frozenset[int]) -> dict[int, int]:
         asked = await self._start(owned)
         settled = self._clock() + SETTLE_S
+        # Not stamina: whether to look again depends on the spans, by the reader's clock.
         while True:
             spans = await self._scanner.spans(self._topic)
             try:

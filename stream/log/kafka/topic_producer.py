@@ -411,6 +411,7 @@ class TopicProducer:
             self._probe = self._loop.create_task(self._look())
 
     async def _look(self) -> None:
+        # Not stamina: each look decides anew whether there is anything to replace.
         while True:
             await asyncio.sleep(self._settings.probe_every_s)
             waited = self._loop.time() - self._down_since

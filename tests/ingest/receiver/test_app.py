@@ -132,6 +132,8 @@ async def test_whoever_cannot_sign_gets_one_and_the_same_401_and_leaves_nothing_
         assert answers.pop()[0] == 401
         assert log.kept == []
         assert receiver.count("unsigned") == 8
+        assert receiver.unsigned(SHOP) == 6
+        assert receiver.unsigned("nobody.myshopify.com") is None, "a sender chose this name"
         assert receiver.in_flight_bytes == 0
 
 

@@ -31,30 +31,23 @@ MEASURED_S: Mapping[MetricName, float] = {
 """How late a metric may be; the others are set as it happens, or read when they are asked for."""
 
 
-def text(alarm: Alarm, metric: MetricName, value: float) -> str:
-    """A sample of what the alarm is about."""
+def value_of(alarm: Alarm, *, holds: bool) -> float:
+    """A value of its metric with which its condition holds, or not."""
+    if alarm.below is not None:
+        return alarm.below - 1 if holds else alarm.below
+    return alarm.above + 1 if holds else 0.0
+
+
+def exposition(alarm: Alarm, *, holds: bool) -> bytes:
+    """Metrics with which its condition holds, or not."""
     labels = {
-        **dict.fromkeys(metric.labels, "x"),
+        **dict.fromkeys(alarm.metric.labels, "x"),
         **{label: values[0] for label, values in alarm.where.items()},
         "role": "process",
         "instance": "here:1",
     }
     written = ",".join(f'{name}="{each}"' for name, each in labels.items())
-    return f"{metric.series[0]}{{{written}}} {value}\n"
-
-
-def exposition(alarm: Alarm, *, holds: bool) -> bytes:
-    """Metrics with which its condition holds, or not."""
-    if alarm.below is not None:
-        value = alarm.below - 1 if holds else alarm.below
-    elif alarm.share_of is not None:
-        value = 100.0 if holds else 0.0
-    else:
-        value = alarm.above + 1 if holds else 0.0
-    found = text(alarm, alarm.metric, value)
-    if alarm.share_of is not None:
-        found += text(alarm, alarm.share_of, value)
-    return found.encode()
+    return f"{alarm.metric.series[0]}{{{written}}} {value_of(alarm, holds=holds)}\n".encode()
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)

@@ -75,12 +75,6 @@ def beyond(alarm: Alarm, *, fires: bool) -> list[dict[str, str]]:
     """Two hours of samples, one a minute, that make the alarm fire, or just do not."""
     if alarm.metric.kind == "counter":
         added = 2 * alarm.above + 2 if fires else 0
-        if alarm.share_of is not None:
-            part = 100 if fires else 50
-            return [
-                series_of(alarm, alarm.metric, f"0+{part}x120"),
-                series_of(alarm, alarm.share_of, "0+100x120"),
-            ]
         return [series_of(alarm, alarm.metric, f"5x118 {5 + added:g} {5 + added:g}")]
     limit = alarm.above if alarm.below is None else alarm.below
     step = 1 if alarm.below is None else -1

@@ -23,7 +23,8 @@ from orderwire.alarms.watch import AlarmWatch
 from orderwire.settings.alerts import Target
 from query.status.alarms import read_alarms
 from stream.exposition import labelled
-from stream.metrics import AccountLabels, DeliveryMetrics, ReceiverMetrics
+from stream.metrics import DeliveryMetrics, ReceiverMetrics
+from stream.shop_metrics import AccountLabels
 from stream.store.contract import Store
 from stream.store.sql.store import SqlStore
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from prometheus_client import CollectorRegistry
@@ -56,6 +57,10 @@ async def test_records_that_policy_ignores_are_counted_and_neither_folded_nor_pa
 
     async with at_work(Runner(processor, log, store, metrics=metrics)):
         await met(lambda: ignored() == 3.0)
+        await log.append(records(*["ignored"] * 15, shop="other"))
+        await met(lambda: ignored() == 18.0)
+    share = partial(registry.get_sample_value, "orderwire_shop_ignored_share")
+    assert share({"processor": processor.name, "shop": "other"}) == 1.0
     assert counted(store) == {1: 1, 2: 1}
     assert parked(store) == {}
 

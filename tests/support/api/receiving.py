@@ -98,6 +98,10 @@ class Running:
         labels = {"sender": sender, "topic": topic, "outcome": outcome}
         return self.registry.get_sample_value("orderwire_deliveries_total", labels) or 0.0
 
+    def unsigned(self, shop: str) -> float | None:
+        """Unsigned deliveries that name this shop; None if no series has its name."""
+        return self.registry.get_sample_value("orderwire_unsigned_deliveries_total", {"shop": shop})
+
     @property
     def in_flight_bytes(self) -> float | None:
         return self.registry.get_sample_value("orderwire_in_flight_bytes")

@@ -91,7 +91,7 @@ def test_failures_of_one_shop_are_tried_again_after_growing_pauses_and_forgotten
         pauses_s.append(pause_ms // 1000)
     assert pauses_s == [10, 60, 300, 900, 3_600, 3_600]
     with store.snapshot() as snapshot:
-        assert ledger.failing_shops(snapshot) == {JOB: 1}
+        assert ledger.failing_shops(snapshot) == {JOB: {SHOP: 6}}
     assert succeed(store, taken(store, "one", at_ms), at_ms, at_ms)
     with store.snapshot() as snapshot:
         assert ledger.failing_shops(snapshot) == {}

@@ -147,6 +147,10 @@ async def test_a_failing_shop_waits_longer_each_time_is_shown_and_delays_no_othe
                     == 1.0
                 )
             )
+            by_shop = "orderwire_job_failures"
+            labels, others = ({"job": "spend", "shop": shop} for shop in SHOPS[:2])
+            await until(lambda: registry.get_sample_value(by_shop, labels) == 3)
+            assert registry.get_sample_value(by_shop, others) is None
     (failing,) = shown(store, clock.ms).failing
     assert (failing.shop, failing.failures, failing.reason) == (bad, 3, "no token is set")
     assert failing.since == "2026-11-22T12:00:00.000Z"

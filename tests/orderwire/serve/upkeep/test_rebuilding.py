@@ -10,7 +10,7 @@ import pytest
 
 from orderwire.serve.upkeep import rebuilding
 from processors.engine.projection import Change, Projection, Scope, live_key
-from processors.engine.rebuild import pending
+from processors.engine.rebuild import Pending, pending
 from processors.orders.currency import CURRENCY
 from processors.orders.processor import OrdersProcessor
 from processors.shopify.orders import Order
@@ -31,11 +31,18 @@ def _short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @asynccontextmanager
-async def running(store: SqlStore, projection: Projection) -> AsyncIterator[None]:
+async def running(store: SqlStore, projection: Projection) -> AsyncIterator[set[str]]:
+    """The loop; yields the shops that it shows as not counted."""
     made = {CURRENCY.name: CURRENCY, projection.name: projection}
-    task = asyncio.create_task(rebuilding.rebuild(store, made, lambda: NOW_MS))
+    uncounted = set[str]()
+
+    def show(found: frozenset[Pending]) -> None:
+        uncounted.clear()
+        uncounted.update(each.shop for each in found)
+
+    task = asyncio.create_task(rebuilding.rebuild(store, made, lambda: NOW_MS, show))
     try:
-        yield
+        yield uncounted
         assert not task.done()
     finally:
         task.cancel()
@@ -99,12 +106,14 @@ async def test_a_failing_shop_pauses_for_itself_only_and_goes_on_once_its_cause_
     fold(store, program(rfm()), [order("1"), order("2", shop=OTHER), order("3")])
     broken = {SHOP}
     upgraded = failing_for(broken, rfm(version=2))
-    async with running(store, upgraded):
+    async with running(store, upgraded) as uncounted:
         await met(lambda: stopped(store)[SHOP] == "ZeroDivisionError")
+        await met(lambda: uncounted == {SHOP})
         await met(lambda: rebuilt(store, upgraded, OTHER))
         assert not rebuilt(store, upgraded)
         broken.clear()
         await met(lambda: rebuilt(store, upgraded))
+        await met(lambda: not uncounted)
     assert stopped(store) == {SHOP: "", OTHER: ""}
 
 
