@@ -127,6 +127,7 @@ class Graph:
             raise GraphCallStopped("asked to stop")
 
     def _call(self, method: str, path: str, parameters: Mapping[str, str]) -> Json:
+        # Not stamina: its waits cannot be ended by a process that stops.
         for attempt in range(self._tries):
             try:
                 return self._once(method, path, parameters)

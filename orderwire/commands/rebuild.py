@@ -70,19 +70,24 @@ def _completed(begun: str) -> list[str]:
 
 
 def _rebuild(store: "Store", chosen: "list[Projection]", shop: str) -> int:
+    import stamina
+
     from orderwire.operation.output import progress
     from processors.engine.rebuild import counted, request_all, run
     from stream.store.contract import StoreUnavailable
 
     known = {projection.name: projection for projection in chosen}
+    # A fold or another rebuilder may have the lock: nothing to report.
+    stamina.instrumentation.set_on_retry_hooks([])
+    patient = stamina.RetryingCaller(
+        attempts=None, timeout=None, wait_initial=BUSY_S, wait_max=BUSY_S, wait_jitter=0
+    )
     wanted = request_all(store, chosen, shop, time.time_ns() // 1_000_000)
     for each, entities in wanted.items():
         with progress(f"{each.name} of {each.shop}") as advance:
-            while True:
-                try:
-                    if not run(store, known[each.name], each.shop, time.time_ns() // 1_000_000):
-                        break
-                except StoreUnavailable:
-                    time.sleep(BUSY_S)  # A fold or another rebuilder has the lock.
+            more = True
+            while more:
+                now_ms = time.time_ns() // 1_000_000
+                more = patient(StoreUnavailable, run, store, known[each.name], each.shop, now_ms)
                 advance(counted(store, each), entities)
     return len(wanted)

@@ -37,6 +37,7 @@ class Parts:
     ) -> None:
         """Run until `run` returns. `may_go_on` is asked after TooManyFailures. Raises nothing."""
         failures = 0
+        # Not stamina: a part may run for days between two failures, and waits end with `stop`.
         while not self._stop.is_set():
             well = asyncio.get_running_loop().call_later(WELL_AFTER_S, self._well, name)
             try:
@@ -84,6 +85,7 @@ def _reason(error: Exception) -> str:
 
 
 async def _asked(may_go_on: Callable[[], Awaitable[bool]] | None) -> None:
+    # Not stamina: it waits for an operator's command.
     while True:
         await asyncio.sleep(ASKED_EVERY_S)
         try:

@@ -69,6 +69,7 @@ async def owned(
     reason to wait."""
     seen: Owner | None = None
     since_s = clock()
+    # Not stamina: it waits for another deployment to end, or for `stop`.
     while not stop.is_set():
         try:
             found = await source.owner()

@@ -29,6 +29,7 @@ class StoreWriting:
 
     async def write_surely(self, work: Callable[[Transaction], T]) -> T:
         """`write`, retried for about 6 s: an answer must not be lost."""
+        # Not stamina: time and chance are the sender's, which its tests move.
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return await self.write(work)

@@ -76,6 +76,7 @@ class Refetch:
         return None if found is None else {"refund": {**found, "refundLineItems": None}}
 
     def _asked(self, name: str, **variables: str) -> Json:
+        # Not stamina: each turn asks for less.
         for _ in range(MOST_DENIALS):
             try:
                 return self._client.query(document(name, self._without), variables)

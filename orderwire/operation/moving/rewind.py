@@ -77,6 +77,7 @@ def rewind(
         )
     for processor in sorted(processors):
         for partition, target in sorted(wanted.items()):
+            # Not stamina: a position that has moved is read anew, and may need no move any more.
             for attempt in range(ATTEMPTS):
                 before = _position(store, processor, topic, partition)
                 move = _moved(

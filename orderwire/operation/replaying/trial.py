@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
+import stamina
+
 from processors.engine.decoding import Decoded, decode_all, events_of
 from processors.engine.folding import SearchResult, search
 from processors.engine.processor import Processor
@@ -55,13 +57,8 @@ def _tried(
     decoded: list[Decoded[Any]] = decode_all(processor, entries)
     if not events_of(decoded):
         return decoded
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            found = _folded(store, processor, decoded, now_ms)
-            break
-        except StoreUnavailable:
-            if attempt == ATTEMPTS:
-                raise
+    again = stamina.RetryingCaller(attempts=ATTEMPTS, wait_initial=0.05)
+    found = again(StoreUnavailable, _folded, store, processor, decoded, now_ms)
     return [
         each._replace(outcome=found.bad.get(each.entry.place, each.outcome)) for each in decoded
     ]

@@ -112,6 +112,7 @@ def _attempt(
     step: Step, audited: Audited, run: AuditRun, name: str, turn: Turn
 ) -> tuple[StepResult | None, Issue | None]:
     """What the step found, or why it cannot be done; neither where the process stops meanwhile."""
+    # Not stamina: its waits cannot be ended by a process that stops.
     for pause_s in (*PAUSES_S, None):
         try:
             return step(audited), None
