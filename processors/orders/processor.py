@@ -63,6 +63,7 @@ class OrdersProcessor:
         self._projections = tuple(projections)
         self._projector = Projector(self._projections)
         self._settling = DailyPass(OrderSettling(self._projector))
+        self._forget_refetches = refetch.ForgetOld()
 
     def decode(self, entry: Entry) -> OrderEvent | None:
         """An order's event, or a merge of customers. Raises Rejected."""
@@ -124,7 +125,11 @@ class OrdersProcessor:
     @property
     def ticks(self) -> Mapping[str, Tick]:
         """Time-driven changes by projection: one that fails stops no other."""
-        return {**ticks_of_projections(self._projections), "settled orders": self._settling}
+        return {
+            **ticks_of_projections(self._projections),
+            "settled orders": self._settling,
+            "refetches": self._forget_refetches,
+        }
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
         """All `ticks`, one after the other."""

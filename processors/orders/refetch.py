@@ -15,7 +15,8 @@ from processors.shopify.orders import (
 )
 from stream.store.contract import Entities, Key, Transaction
 
-FORGOTTEN_AFTER_MS: Final = 60 * 86_400_000
+HOUR_MS: Final = 3_600_000
+FORGOTTEN_AFTER_MS: Final = 60 * 24 * HOUR_MS
 """Most apps may not read older orders (docs/facts/shopify-admin.md, "Scopes and the past")."""
 ORDER, REFUND = "gid://shopify/Order/", "gid://shopify/Refund/"
 
@@ -40,8 +41,23 @@ class RefetchRow(NamedTuple):
 REFETCH: Final = Entities("order_refetch", RefetchRow, 2)
 
 
+class ForgetOld:
+    """A `processors.engine.processor.Tick`: removes what is too old to be fetched, once an hour."""
+
+    def __init__(self) -> None:
+        self._next_ms = 0
+
+    def __call__(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
+        """Of all shops."""
+        if now_ms >= self._next_ms:
+            self._next_ms = now_ms + HOUR_MS
+            transaction.execute(
+                "DELETE FROM order_refetch WHERE since_ms < :old", old=now_ms - FORGOTTEN_AFTER_MS
+            )
+
+
 def note(transaction: Transaction, events: Iterable[OrderEvent], now_ms: int) -> None:
-    """Add what `events` lack; remove what they bring whole, and what is too old to be fetched."""
+    """Add what `events` lack; remove what they bring whole."""
     lacking: dict[Key, list[Lacking]] = {}
     whole: dict[Key, str] = {}
     shops: dict[str, None] = {}
@@ -65,10 +81,6 @@ def note(transaction: Transaction, events: Iterable[OrderEvent], now_ms: int) ->
         and ((key in whole and whole[key] >= row.triggered) or _newer_known(transaction, row))
     }
     transaction.delete(REFETCH, [key for key in done if key in before])
-    if lacking:
-        transaction.execute(
-            "DELETE FROM order_refetch WHERE since_ms < :old", old=now_ms - FORGOTTEN_AFTER_MS
-        )
     transaction.save(
         REFETCH,
         [

@@ -6,7 +6,6 @@ import json
 import os
 import socket
 import threading
-import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from stream.clock import wall_ms
 from stream.store.contract import StoreError
 
 EVERY_S = 2.0
@@ -32,7 +32,7 @@ class Identity:
     restarts: int = 0
     """How often the supervisor has started this role again."""
     instance: str = field(default_factory=lambda: f"{socket.gethostname()}:{os.getpid()}")
-    started_ms: int = field(default_factory=lambda: time.time_ns() // 1_000_000)
+    started_ms: int = field(default_factory=wall_ms)
     metrics_folder: Path | None = None
     """Where the roles of one `serve` find each other's metrics; None without a supervisor."""
     member: str | None = None
@@ -66,8 +66,10 @@ class Heartbeat:
         identity: Identity,
         details: Callable[[], Mapping[str, Any]],
         every_s: float = EVERY_S,
+        clock_ms: Callable[[], int] = wall_ms,
     ) -> None:
         self._store, self._identity, self._details = store, identity, details
+        self._clock_ms = clock_ms
         self._turn = threading.Lock()
         self._gone = self._begun = False
         self.fault: str | None = None
@@ -101,7 +103,7 @@ class Heartbeat:
                 self._write()
 
     def _write(self) -> None:
-        now_ms = time.time_ns() // 1_000_000
+        now_ms = self._clock_ms()
         me = self._identity
         details = json.dumps(self._details())
         with self._store.begin() as transaction:
@@ -123,7 +125,7 @@ def report_failure(store: HeartbeatStore, me: Identity, reason: str) -> None:
     """Record why this role ends, until it runs again. Raises what the store raises."""
     with store.begin() as transaction:
         details = json.dumps({"failed": reason})
-        _write(transaction, me, me.failed_instance, details, time.time_ns() // 1_000_000)
+        _write(transaction, me, me.failed_instance, details, wall_ms())
 
 
 def _write(transaction: Writing, me: Identity, instance: str, details: str, now_ms: int) -> None:
