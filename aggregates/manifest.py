@@ -27,6 +27,8 @@ class Manifest:
     """An aggregate."""
 
     name: str
+    version: int
+    """Of the formula: raised whenever the same rows would count otherwise."""
     feeds: tuple[Feed, ...]
     """The processors whose positions say how fresh its answers are."""
     projection: Callable[[FoldSettings], Projection]

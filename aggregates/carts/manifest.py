@@ -2,12 +2,13 @@
 
 from typing import Final
 
-from aggregates.carts.projection import NAME, TABLES, projection
+from aggregates.carts.projection import NAME, TABLES, VERSION, projection
 from aggregates.manifest import Manifest
 from processors.engine.feed import Feed
 
 MANIFEST: Final = Manifest(
     name=NAME,
+    version=VERSION,
     feeds=(Feed("carts", "checkouts"), Feed("orders", "orders")),
     projection=lambda _: projection(),
     entities=(),

@@ -3,12 +3,13 @@
 from typing import Final
 
 from aggregates.days.fold.cells import COHORT_CELLS, DAY_CELLS, FIRSTS, MONTHS
-from aggregates.days.fold.projection import NAME, projection
+from aggregates.days.fold.projection import NAME, VERSION, projection
 from aggregates.manifest import Manifest
 from processors.engine.feed import Feed
 
 MANIFEST: Final = Manifest(
     name=NAME,
+    version=VERSION,
     feeds=(Feed("orders", "orders"), Feed("budget_spend", "spend"), Feed("carts", "checkouts")),
     projection=lambda _: projection(),
     entities=(FIRSTS, MONTHS),

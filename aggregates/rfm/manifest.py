@@ -7,7 +7,7 @@ from aggregates.manifest import FoldSettings, Manifest
 from aggregates.rfm.fold.batch import EARLY
 from aggregates.rfm.fold.customer import CUSTOMERS, DAYS
 from aggregates.rfm.fold.order import LEFT_OUT_CELLS
-from aggregates.rfm.fold.projection import NAME, OF_CUSTOMERS, RfmFold
+from aggregates.rfm.fold.projection import NAME, OF_CUSTOMERS, VERSION, RfmFold
 from aggregates.rfm.fold.shop import SHOPS
 from processors.engine.feed import Feed
 from processors.engine.projection import Projection
@@ -19,6 +19,7 @@ def _projection(settings: FoldSettings) -> Projection:
 
 MANIFEST: Final = Manifest(
     name=NAME,
+    version=VERSION,
     feeds=(Feed("orders", "orders"),),
     projection=_projection,
     entities=(SHOPS, EARLY, DAYS, CUSTOMERS),

@@ -29,9 +29,11 @@ def test_every_folder_with_a_manifest_is_registered() -> None:
 
 
 @pytest.mark.parametrize("manifest", AGGREGATES, ids=lambda manifest: manifest.name)
-def test_a_manifest_names_every_table_that_its_projection_writes(manifest: Manifest) -> None:
+def test_a_manifest_names_every_table_that_its_projection_writes_and_its_version(
+    manifest: Manifest,
+) -> None:
     projection = manifest.projection(FoldSettings())
-    assert projection.name == manifest.name
+    assert (projection.name, projection.version) == (manifest.name, manifest.version)
     assert set(projection.tables) <= {*manifest.entities, *manifest.cells}
 
 

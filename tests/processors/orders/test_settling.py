@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from aggregates.budget import projection as budget
-from aggregates.days.fold import projection as days
-from aggregates.rfm.fold.projection import RfmFold
+from aggregates.manifest import FoldSettings
+from aggregates.registry import of_table, projections
 from processors.engine import rebuild
 from processors.engine.daily_pass import HOUR_MS, DailyPass
 from processors.engine.processor import ticks_of
-from processors.engine.projection import Projection, live_key, rows
+from processors.engine.projection import Projection, rows
 from processors.orders import settling
 from processors.orders.currency import CURRENCY
 from processors.orders.processor import OrdersProcessor
@@ -32,6 +32,7 @@ from stream.store import packed
 from stream.store.contract import Reading, StoreUnavailable
 from stream.store.sql.store import SqlStore
 from tests.support.shopify.orders import SHOP, order
+from tests.support.shops.aggregate_rows import Rows, rows_of
 from tests.support.shops.days_shop import NOW_MS, events_of_shop
 
 PROPERTY = settings(
@@ -40,11 +41,11 @@ PROPERTY = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 LATE_MS = NOW_MS + 400 * 86_400_000
-TABLES = ("rfm_customer", "rfm_customer_day", "rfm_cell", "budget_cell", "day_cell", "cohort_cell")
 
 
 def made() -> list[Projection]:
-    return [CURRENCY, RfmFold().projection(), budget.projection(), days.projection()]
+    """Every projection of orders."""
+    return of_table(projections(FoldSettings()), ORDERS.table)
 
 
 @pytest.fixture(autouse=True)
@@ -73,20 +74,11 @@ def entities(reading: Reading) -> dict[str, OrderRow]:
     }
 
 
-def numbers(store: SqlStore) -> dict[str, list[tuple[object, ...]]]:
+def numbers(store: SqlStore) -> dict[str, Rows]:
+    """By projection."""
     with store.snapshot() as snapshot:
         assert cells_differ(snapshot) == []
-        found: dict[str, list[tuple[object, ...]]] = {}
-        for table in TABLES:
-            name = "budget" if table == "budget_cell" else table[:3].replace("day", "days")
-            key = live_key(snapshot, SHOP, {"coh": "days"}.get(name, name))
-            found[table] = sorted(
-                (tuple(row[1:]) for row in snapshot.query(
-                    f"SELECT * FROM {table} WHERE shop = :shop", shop=key
-                ) if any(row[-3:])),
-                key=repr,
-            )  # fmt: skip
-        return found
+        return {each.name: rows_of(snapshot, each, SHOP) for each in made()}
 
 
 def emptied(store: SqlStore) -> None:
