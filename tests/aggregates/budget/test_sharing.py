@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aggregates.budget.advice.allocation import several
 from aggregates.budget.advice.evidence import TrackRecord
 from aggregates.budget.advice.kelly import Posterior
 from aggregates.budget.advice.sharing import (
@@ -64,13 +63,6 @@ def test_no_other_budgets_within_bounds_do_better(claims: list[BankrollClaim], s
         rival[one] -= moved
         rival[other] += moved
         assert growth(rival) <= growth(found) + 1e-7 * (1 + abs(growth(found)))
-
-
-def test_without_bounds_it_is_the_joint_optimum_of_the_published_vectors() -> None:
-    edges, variances = [0.3, 0.2, -0.1], [0.25, 0.25, 0.1]
-    claims = [BankrollClaim(0.0, 100.0, m, v) for m, v in zip(edges, variances, strict=True)]
-    exact = several(np.array(edges), np.diag(variances))
-    assert share(claims, 100.0, 100.0) == pytest.approx(list(100 * exact), abs=1e-6)
 
 
 def test_lower_bounds_that_do_not_fit_are_scaled() -> None:
