@@ -55,13 +55,17 @@ class _Tally:
         self._sum += value
 
     def family(self) -> HistogramMetricFamily:
-        edges = [*map(str, map(float, self._metric.buckets)), "+Inf"]
         return HistogramMetricFamily(
-            self._metric.name,
-            self._metric.text,
-            list(zip(edges, accumulate(self._counts), strict=True)),
-            self._sum,
+            self._metric.name, self._metric.text, self._buckets(), self._sum
         )
+
+    def add_to(self, family: HistogramMetricFamily, *labels: str) -> None:
+        """Add it to a family as the series of these labels."""
+        family.add_metric(labels, self._buckets(), self._sum)
+
+    def _buckets(self) -> list[tuple[str, float]]:
+        edges = [*map(str, map(float, self._metric.buckets)), "+Inf"]
+        return list(zip(edges, accumulate(self._counts), strict=True))
 
 
 class ReceiverMetrics(Collector):
@@ -228,7 +232,7 @@ class DeliveryMetrics(Collector):
         self._requests = _counter(registry, names.DELIVERY_REQUESTS)
         self._events = _counter(registry, names.DELIVERY_EVENTS)
         self._request_seconds = _histogram(registry, names.DELIVERY_REQUEST_SECONDS)
-        self._delivery_seconds = _histogram(registry, names.DELIVERY_SECONDS)
+        self._delivery_seconds: dict[str, _Tally] = {}
         self._paused = ByAccount(names.DELIVERY_PAUSED, _highest)
         self._failing = ByAccount(names.DELIVERY_FAILING, _highest)
         self._pending = ByAccount(names.DELIVERY_PENDING, sum)
@@ -239,6 +243,11 @@ class DeliveryMetrics(Collector):
         """Called by the registry."""
         for gauge in (self._paused, self._failing, self._pending, self._oldest):
             yield gauge.family()
+        metric = names.DELIVERY_SECONDS
+        seconds = HistogramMetricFamily(metric.name, metric.text, labels=metric.labels)
+        for kind, tally in dict(self._delivery_seconds).items():
+            tally.add_to(seconds, kind)
+        yield seconds
 
     def requested(self, kind: str, outcome: str, events: int, seconds: float) -> None:
         """One request ended; `outcome` is its error class, or `each` if its events differ."""
@@ -248,8 +257,9 @@ class DeliveryMetrics(Collector):
 
     def delivered(self, kind: str, seconds: Iterable[float]) -> None:
         """These events were accepted, each so many seconds after its webhook arrived."""
+        tally = self._delivery_seconds.setdefault(kind, _Tally(names.DELIVERY_SECONDS))
         for latency in seconds:
-            self._delivery_seconds.labels(kind).observe(latency)
+            tally.observe(latency)
 
     def paused(self, account: AccountLabels, paused: bool) -> None:
         """Whether an account is paused."""
