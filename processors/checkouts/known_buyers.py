@@ -129,6 +129,12 @@ def first_orders(reading: Reading, shop: str, subjects: Collection[str]) -> dict
     return {subject: found[mark] for mark, subject in by_mark.items() if mark in found}
 
 
+def shops_with_buyers(reading: Reading, shops: Collection[str]) -> set[str]:
+    """Those of these shops that have buyers who are kept so."""
+    by_mark = {shop_mark(shop): shop for shop in shops}
+    return {by_mark[mark] for mark in shops_having(reading, by_mark)} if by_mark else set()
+
+
 def forget_buyers(transaction: Transaction, shop: str, subjects: Collection[str]) -> None:
     """Delete what is kept so of these buyers; the shop is locked."""
     drop(transaction, shop_mark(shop), {mark_of(shop, subject) for subject in subjects})

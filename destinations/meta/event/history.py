@@ -5,7 +5,9 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from destinations.meta.event.detail import Detail
+from processors.checkouts import known_buyers
 from processors.checkouts.link import NEVER, customer_subject, order_time_ms
+from processors.engine.statements import one_of
 from processors.shopify.orders import Order
 from stream.store.contract import Reading
 
@@ -18,26 +20,22 @@ FirstOrders = Mapping[tuple[str, str], int]
 
 
 def first_orders(reading: Reading, orders: Sequence[Order]) -> FirstOrders:
-    """The known first orders of these buyers. One query per shop."""
+    """The known first orders of these buyers. One query per shop, two where it has buyers of long
+    ago."""
     wanted: dict[str, set[str]] = {}
     with_subjects = [(order, _subjects(order)) for order in orders]
     for order, subjects in with_subjects:
-        wanted.setdefault(order.shop, set()).update(subjects)
+        if subjects:
+            wanted.setdefault(order.shop, set()).update(subjects)
+    long_ago = known_buyers.shops_with_buyers(reading, wanted)
     found: dict[tuple[str, str], int] = {}
     for shop, of_shop in wanted.items():
-        if not of_shop:
-            continue
-        asked = sorted(of_shop)
-        # Few lengths: a statement is parsed once.
-        asked += asked[:1] * ((1 << (len(asked) - 1).bit_length()) - len(asked))
-        names = {f"subject_{number}": subject for number, subject in enumerate(asked)}
-        rows = reading.query(
-            "SELECT subject, first_order_ms FROM cart_link WHERE shop = :shop"
-            f" AND subject IN ({', '.join(f':{name}' for name in names)})",
-            shop=shop,
-            **names,
-        )
-        found |= {(shop, subject): first_ms for subject, first_ms in rows}
+        among, names = one_of("subject", sorted(of_shop))
+        sql = f"SELECT subject, first_order_ms FROM cart_link WHERE shop = :shop AND {among}"
+        rows = dict(map(tuple, reading.query(sql, shop=shop, **names)))
+        if shop in long_ago:
+            rows |= known_buyers.first_orders(reading, shop, of_shop.difference(rows))
+        found |= {(shop, subject): first_ms for subject, first_ms in rows.items()}
     # Of two first orders in one batch the later one is none: the store knows neither yet.
     for order, subjects in with_subjects:
         made_ms = order_time_ms(order)

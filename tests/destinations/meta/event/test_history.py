@@ -8,12 +8,14 @@ from msgspec.structs import replace
 
 from destinations.meta.event.detail import detail
 from destinations.meta.event.history import EXISTING, NEW, first_orders, segment
+from processors.checkouts.known_buyers import settle_links
 from processors.checkouts.link import LINKS, NEVER, LinkRow, customer_subject
 from processors.shopify.orders import Order
 from stream.store.sql.store import SqlStore
 from tests.support.delivery.capi_orders import NOW, NOW_MS, SHOP, seen
 
 HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
 ON_ONE_STORE = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 
 
@@ -75,6 +77,18 @@ def test_a_customer_made_with_the_order_is_new(customer: Any, said: str | None) 
 def test_a_customer_made_with_the_order_is_existing_where_a_guest_of_that_address_ordered() -> None:
     order = buyer(made(0.1))
     known = {(SHOP, customer_subject(None, "zoe@example.com")): NOW_MS - HOUR_MS}
+    assert segment(order, detail(order.raw), known) == EXISTING
+
+
+def test_a_buyer_of_long_ago_is_an_existing_customer(store: SqlStore) -> None:
+    order = buyer(made(0.1))
+    guest = customer_subject(None, "zoe@example.com")
+    row = link(guest, NOW_MS - 200 * DAY_MS)._replace(orders=str(NOW_MS - 200 * DAY_MS))
+    with store.begin() as transaction:
+        transaction.save(LINKS, [row])
+        settle_links(transaction, SHOP, "", 500, NOW_MS)
+        assert not transaction.load(LINKS, [(SHOP, guest)])
+        known = first_orders(transaction, [order])
     assert segment(order, detail(order.raw), known) == EXISTING
 
 
