@@ -1,6 +1,7 @@
 """Claims, leases and settlement of outbox rows, as functions on a transaction. Each keeps the cells
 equal to the sum over the rows."""
 
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
@@ -9,18 +10,18 @@ from destinations.delivery.results import Attempt, expired, waiting, with_later_
 from destinations.delivery.rows import (
     ACCOUNTS,
     CELLS,
+    DAY_CELLS,
     MAYBE_ACCEPTED,
     OUTBOX,
     PENDING,
     SENDING,
     SENT,
     AccountRow,
+    OutboxDeltas,
     OutboxRow,
-    counted,
-    day_cells,
     latency_bucket,
 )
-from processors.engine.processor import Deltas, in_shop
+from processors.engine.processor import in_shop
 from stream.store.contract import Key, Reading, Transaction
 
 CHUNK = 1_000
@@ -113,12 +114,13 @@ def change(
 ) -> list[OutboxRow]:
     """Load, change and save rows; `next_state` returns None for a row that stays. Returns the rows
     as they are now."""
-    deltas, changed = Deltas(), []
+    deltas, changed = OutboxDeltas(), []
     for old in transaction.load(OUTBOX, keys).values():
         new = next_state(old)
         if new is not None and new != old:
             new = with_life(new)
-            deltas.move(counted(old), counted(new))
+            deltas.take(old)
+            deltas.add(new)
             changed.append(new)
     transaction.save(OUTBOX, changed)
     deltas.save(transaction)
@@ -280,14 +282,22 @@ def settle_sent(
         raise ClaimLost(f"{len(rows) - touched} of {len(rows)} rows are somebody else's by now")
     outcome = (first.shop, first.destination, "outcome")
     deltas: dict[Key, tuple[int]] = {(*outcome, SENDING): (-touched,), (*outcome, SENT): (touched,)}
-    for row in rows:
-        key = (row.shop, row.destination, "latency", latency_bucket(made.at_ms - row.received_ms))
-        deltas[key] = (deltas.get(key, (0,))[0] + 1,)
+    latency = (first.shop, first.destination, "latency")
+    for ms, count in Counter(made.at_ms - row.received_ms for row in rows).items():
+        key = (*latency, latency_bucket(ms))
+        deltas[key] = (deltas.get(key, (0,))[0] + count,)
     transaction.add(CELLS, deltas)
-    days = Deltas()
+    transaction.add(DAY_CELLS, _by_day(rows))
+
+
+def _by_day(rows: Sequence[OutboxRow]) -> dict[Key, tuple[int, int]]:
+    """The cells of `DAY_CELLS` in which `rows` count once they are sent, as `rows.day_cells`."""
+    values: dict[Key, list[int]] = {}
     for row in rows:
-        days.add(day_cells(row._replace(outcome=SENT)))
-    days.save(transaction)
+        if row.day is not None:
+            key = (row.shop, row.destination, row.event_name, row.day, row.currency)
+            values.setdefault(key, []).append(row.value)
+    return {key: (len(each), sum(each)) for key, each in values.items()}
 
 
 def expire(transaction: Transaction, now_ms: int, shop: str | None = None) -> int:

@@ -1,6 +1,6 @@
 """How long an outbox row is kept, and in which form."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -64,9 +64,10 @@ def _mark(key: Key, until_ms: int = 0) -> MarkRow:
     return MarkRow(shop, destination, int.from_bytes(digest, "big", signed=True), until_ms)
 
 
-def marked(transaction: Transaction, keys: Collection[Key]) -> set[Key]:
-    """Which of these events, none of which has a row, have a mark."""
-    if not keys or not transaction.query("SELECT 1 FROM outbox_mark LIMIT 1"):
+def marked(transaction: Transaction, keys: Iterable[Key]) -> set[Key]:
+    """Which of these events, none of which has a row, have a mark. `keys` are not made where no
+    event has one."""
+    if not transaction.query("SELECT 1 FROM outbox_mark LIMIT 1"):
         return set()
     wanted = {key: _mark(key) for key in keys}
     marks: set[Key] = {(mark.shop, mark.destination, mark.mark) for mark in wanted.values()}

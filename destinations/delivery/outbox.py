@@ -21,10 +21,9 @@ from destinations.delivery.rows import (
     SKIPPED,
     TOO_OLD,
     UNPAID,
+    OutboxDeltas,
     OutboxRow,
-    counted,
 )
-from processors.engine.processor import Deltas
 from processors.engine.shared_decoding import Share, Unshared
 from processors.privacy.late import redacted_orders
 from processors.shopify.orders import Order, OrderDeleted, Zones, decode_order
@@ -94,8 +93,10 @@ class OutboxProcessor:
         placed = [_placed(slot) for slot in self._events.slots(transaction, events)]
         spare = {each.own for each in placed if each.slot.own_row}
         before = transaction.load(OUTBOX, {each.key for each in placed} | spare)
-        unknown = {key for each in placed for key in (each.key, each.own) if key not in before}
-        marks = marked(transaction, unknown)
+        marks = marked(
+            transaction,
+            (key for each in placed for key in (each.key, each.own) if key not in before),
+        )
         changing = [each for each in placed if _changing(before.get(each.key), each, marks)]
         slots = [each.slot for each in changing if isinstance(each.slot.event, Order)]
         proposals = iter(self._events.proposals(transaction, slots) if slots else ())
@@ -326,17 +327,17 @@ def _save(
     rows: Mapping[Key, OutboxRow],
     gone: Sequence[Key],
 ) -> None:
-    deltas = Deltas()
+    deltas = OutboxDeltas()
     changed = []
     for key, row in rows.items():
         old = before.get(key)
         if key not in gone and row is old:
             continue
         if old is not None:
-            deltas.take(counted(old))
+            deltas.take(old)
         if key not in gone:
             row = with_life(row)
-            deltas.add(counted(row))
+            deltas.add(row)
             changed.append(row)
     transaction.save(OUTBOX, changed)
     transaction.delete(OUTBOX, [key for key in gone if key in before])

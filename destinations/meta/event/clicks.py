@@ -37,6 +37,8 @@ class ClickLook(NamedTuple):
 def fbc(look: ClickLook, first_seen: Mapping[tuple[str, str], int]) -> str | None:
     """The order's fbc (`destinations/meta/event/click.py`)."""
     click_id = look.click_id
+    if click_id is None and not look.detail.attributes:
+        return None
     clicked_ms = 0
     if click_id is not None:
         clicked_ms = first_seen[look.order.shop, click.click_key(click_id)]
@@ -93,8 +95,11 @@ def _cookies(look: ClickLook) -> list[str | None]:
 
 def click_id_of(found: Detail, settings: CapiSettings) -> str | None:
     """The click that led to an order, by its URLs or a cart attribute."""
+    urls, attributes = (found.landing_site, found.referring_site), found.attributes
+    if not attributes:
+        return click.click_id(urls, ())
     named, others = (
-        [found.attributes.get(name) for name in names]
+        [attributes.get(name) for name in names]
         for names in (settings.fbclid_attributes, settings.fbc_attributes)
     )
-    return click.click_id((found.landing_site, found.referring_site), named, others)
+    return click.click_id(urls, named, others)

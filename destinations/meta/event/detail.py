@@ -1,22 +1,22 @@
 """Reads what a Purchase event needs of an order beyond `processors.shopify.orders.Order`. A
 malformed field counts as absent."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any
 
 import msgspec
 
+from destinations.meta.event.amounts import CurrencySide, Refunds, money, refunds_of
 from processors.shopify import bought
 from processors.shopify.raw_order import (
     RawAddress,
-    RawAmounts,
     RawClient,
     RawCustomer,
     RawLine,
     RawOrder,
 )
-from processors.shopify.refunds import Side
 from processors.shopify.tolerance import (
     Rejected,
     identifier,
@@ -25,10 +25,10 @@ from processors.shopify.tolerance import (
     text,
     timestamp,
 )
-from stream.money import Money, minor
+from stream.money import Money
 
 
-class Address(NamedTuple):
+class Address(msgspec.Struct, frozen=True, gc=False):
     """As typed by the buyer; `country` and `province` are codes."""
 
     first_name: str | None
@@ -40,7 +40,10 @@ class Address(NamedTuple):
     country: str | None
 
 
-class Item(NamedTuple):
+_NOWHERE = Address(None, None, None, None, None, None, None)
+
+
+class Item(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the order; `quantity` in units bought (`processors/shopify/bought.py`), `price` of
     one unit."""
 
@@ -57,7 +60,7 @@ class Item(NamedTuple):
 _whole = msgspec.json.Decoder(dict[str, Any])
 
 
-class Detail(NamedTuple):
+class Detail(msgspec.Struct, frozen=True, kw_only=True):
     """The rest of an order."""
 
     emails: tuple[str, ...]
@@ -81,72 +84,6 @@ class Detail(NamedTuple):
     attributes: Mapping[str, str]
     items: tuple[Item, ...]
     tags: frozenset[str]
-    amounts: "Mapping[tuple[str, str], Money]"
-    """(`total`|`subtotal`|`tax`|`shipping`|`shipping_tax`, `shop`|`presentment`) -> money, where
-    if given; the first three of what was bought.
-
-    `shipping` is what the buyer paid for it, discounts off and taxes in; `shipping_tax` is the tax
-    in it.
-    """
-    taxes_included: bool
-    """Whether prices hold their taxes (Shopify: `taxes_included`)."""
-
-
-def _amount(value: Any, currency: Any) -> Money | None:
-    code = (text(currency) or "").upper()
-    if not code or value in (None, "") or isinstance(value, bool | list | dict):
-        return None
-    try:
-        return Money(minor(value, code), code)
-    except ValueError:
-        return None
-
-
-def _money(plain: Any, amounts: RawAmounts | None, currency: Any, side: str) -> Money | None:
-    """From `<field>_set.<side>_money`; the plain field is shop money too (docs/facts/shopify.md,
-    "Orders")."""
-    if amounts is not None:
-        given = amounts.shop_money if side == "shop" else amounts.presentment_money
-        found = None if given is None else _amount(given.amount, given.currency_code)
-        if found is not None:
-            return found
-    return _amount(plain, currency) if side == "shop" else None
-
-
-def _shipping(raw: RawOrder, side: str) -> tuple[Money | None, Money | None]:
-    """(`shipping`, `shipping_tax`) from the lines: `discounted_price` is what was paid,
-    `total_shipping_price_set` is before discounts."""
-    lines = raw.shipping_lines or ()
-    tax = _sum(
-        [
-            _money(tax.price, tax.price_set, raw.currency, side)
-            for line in lines
-            for tax in line.tax_lines or ()
-        ]
-    )
-    paid = _sum(
-        [
-            _money(line.discounted_price, line.discounted_price_set, raw.currency, side)
-            or _money(line.price, line.price_set, raw.currency, side)
-            for line in lines
-        ]
-    ) or _money(None, raw.total_shipping_price_set, raw.currency, side)
-    if (
-        paid is not None
-        and tax is not None
-        and raw.taxes_included is not True
-        and tax.currency == paid.currency
-    ):
-        paid = paid._replace(units=paid.units + tax.units)
-    return paid, tax
-
-
-def _sum(amounts: list[Money | None]) -> Money | None:
-    """None if there is no amount, one is missing, or they are in several currencies."""
-    given = [amount for amount in amounts if amount is not None]
-    if not given or len(given) != len(amounts) or len({amount.currency for amount in given}) > 1:
-        return None
-    return Money(sum(amount.units for amount in given), given[0].currency)
 
 
 def _address(raw: RawAddress | None) -> Address | None:
@@ -161,7 +98,7 @@ def _address(raw: RawAddress | None) -> Address | None:
         zip=text(raw.zip),
         country=text(raw.country_code),
     )
-    return found if any(found) else None
+    return None if found == _NOWHERE else found
 
 
 def _names(
@@ -185,84 +122,24 @@ def _names(
     return next(filter(all, given), None) or next(filter(any, given), last_resort)
 
 
-class _Refunds(NamedTuple):
-    """An order's refund objects: edits of what was never paid, and refunds."""
-
-    edits: list[dict[str, Any]]
-    refunds: list[dict[str, Any]]
-    taxes_included: bool
-
-    def taken(self, side: Side) -> tuple[bought.Taken, bought.Taken]:
-        """By edits, and by refunds."""
-        edited, refunded = (
-            bought.taken(each, side, taxes_included=self.taxes_included) if each else _NOTHING
-            for each in (self.edits, self.refunds)
-        )
-        return edited, refunded
-
-
-_NOTHING = bought.Taken()
-
-
-def _refunds(raw: RawOrder) -> _Refunds:
-    found = _Refunds([], [], raw.taxes_included is True)
-    currency = (text(raw.currency) or "").upper()
-    for each in map(mapping, sequence(raw.refunds)):
-        (found.refunds if bought.gave_money(each, currency) else found.edits).append(each)
-    return found
-
-
-def _bought(raw: RawOrder, refunds: _Refunds, side: str) -> dict[str, Money]:
-    """`total`, `subtotal` and `tax` of what was bought, if given."""
-    found: dict[str, Money] = {}
-    currency = raw.currency
-    for kind, current_plain, current_set, plain, amounts in (
-        (
-            "total",
-            raw.current_total_price,
-            raw.current_total_price_set,
-            raw.total_price,
-            raw.total_price_set,
-        ),
-        (
-            "subtotal",
-            raw.current_subtotal_price,
-            raw.current_subtotal_price_set,
-            raw.subtotal_price,
-            raw.subtotal_price_set,
-        ),
-        ("tax", raw.current_total_tax, raw.current_total_tax_set, raw.total_tax, raw.total_tax_set),
-    ):
-        current = _money(current_plain, current_set, currency, side)
-        original = _money(plain, amounts, currency, side) if current is None else None
-        given = current or original
-        if given is None:
-            continue
-        edited, refunded = refunds.taken(Side(f"{side}_money", given.currency))
-        units = bought.amount(
-            original.units if original else None,
-            current.units if current else None,
-            getattr(edited, kind),
-            getattr(refunded, kind),
-        )
-        found[kind] = Money(units or 0, given.currency)
-    return found
-
-
-def _items(raw: RawOrder, refunds: _Refunds, side: str) -> tuple[Item, ...]:
+def _items(raw: RawOrder, refunds: Refunds, side: CurrencySide) -> tuple[Item, ...]:
     edited, refunded = bought.units(refunds.edits), bought.units(refunds.refunds)
+    # A list: a generator costs twice as much for so few.
     return tuple([_item(line, raw.currency, side, edited, refunded) for line in raw.lines])
 
 
 def _item(
     raw: RawLine,
     currency: Any,
-    side: str,
+    side: CurrencySide,
     edited: Mapping[str, int],
     refunded: Mapping[str, int],
 ) -> Item:
-    line = identifier(raw.id) or ""
     current = raw.current_quantity
+    less = back = 0
+    if edited or refunded:
+        line = identifier(raw.id) or ""
+        less, back = edited.get(line, 0), refunded.get(line, 0)
     return Item(
         variant_id=identifier(raw.variant_id),
         product_id=identifier(raw.product_id),
@@ -270,18 +147,21 @@ def _item(
         quantity=bought.quantity(
             _count(raw.quantity),
             None if current is None else _count(current),
-            edited.get(line, 0),
-            refunded.get(line, 0),
+            less,
+            back,
         ),
-        price=_money(raw.price, raw.price_set, currency, side),
+        price=money(raw.price, raw.price_set, currency, side),
         requires_shipping=raw.requires_shipping is True,
-        properties=_pairs(raw.properties),
+        properties=_pairs(raw.properties) if raw.properties else _NO_PAIRS,
     )
 
 
 def _count(value: Any) -> int:
     good = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1_000_000
     return value if good else 0
+
+
+_NO_PAIRS: Mapping[str, str] = MappingProxyType({})
 
 
 def _pairs(value: Any) -> dict[str, str]:
@@ -310,7 +190,7 @@ def _distinct(*values: str | None) -> tuple[str, ...]:
 _NOBODY, _NOTHING_OF_A_BROWSER = RawCustomer(), RawClient()
 
 
-def detail(raw: RawOrder, side: str = "shop") -> Detail:
+def detail(raw: RawOrder, side: CurrencySide = "shop") -> Detail:
     """The rest of an order; `side` (`shop` or `presentment`) is the currency of item prices. Never
     raises."""
     customer, client = raw.customer or _NOBODY, raw.client_details or _NOTHING_OF_A_BROWSER
@@ -324,16 +204,6 @@ def detail(raw: RawOrder, side: str = "shop") -> Detail:
         if customer.default_address == raw.billing_address
         else _address(customer.default_address)
     )
-    refunds = _refunds(raw)
-    amounts: dict[tuple[str, str], Money] = {}
-    for which in {"shop", side}:
-        for kind, found in _bought(raw, refunds, which).items():
-            amounts[kind, which] = found
-        paid, tax = _shipping(raw, which)
-        if paid is not None:
-            amounts["shipping", which] = paid
-        if tax is not None:
-            amounts["shipping_tax", which] = tax
     return Detail(
         emails=_distinct(text(raw.email), text(raw.contact_email), text(customer.email)),
         phones=_distinct(text(raw.phone), text(customer.phone), billing.phone if billing else None),
@@ -347,11 +217,9 @@ def detail(raw: RawOrder, side: str = "shop") -> Detail:
         landing_site=text(raw.landing_site),
         referring_site=text(raw.referring_site),
         order_status_url=text(raw.order_status_url),
-        attributes=_pairs(raw.note_attributes),
-        items=_items(raw, refunds, side),
+        attributes=_pairs(raw.note_attributes) if raw.note_attributes else _NO_PAIRS,
+        items=_items(raw, refunds_of(raw), side),
         tags=_tags(text(raw.tags)),
-        amounts=amounts,
-        taxes_included=raw.taxes_included is True,
     )
 
 
@@ -367,9 +235,12 @@ def countries(found: Detail, own: str | None) -> tuple[str, ...]:
     return _distinct(*(address.country for address in found.addresses), own)
 
 
-def field_at(body: bytes, path: str) -> Any:
-    """The value at a dotted path of the order (`customer.state`); None if there is none."""
-    value: Any = _whole.decode(body)
-    for step in path.split("."):
-        value = mapping(value).get(step)
-    return value
+def fields_at(body: bytes, paths: Sequence[str]) -> list[Any]:
+    """The values at dotted paths of the order (`customer.state`); None where there is none."""
+    whole, found = _whole.decode(body) if paths else None, []
+    for path in paths:
+        value: Any = whole
+        for step in path.split("."):
+            value = mapping(value).get(step)
+        found.append(value)
+    return found

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from destinations.browser.facts import FACTS, facts_of
 from destinations.delivery.rows import LAST_US, NO_CONSENT, SKIPPED
 from destinations.meta.event import payload
-from destinations.meta.event.detail import detail, field_at
+from destinations.meta.event.detail import detail, fields_at
 from destinations.meta.settings import (
     ATTRIBUTE,
     BY_ORDER_ID,
@@ -101,34 +101,29 @@ def browsers_ids(
     return {key: event_id for key, event_id in posted.items() if event_id}
 
 
-def key_of(
+def event_id_of(
     order: Order | OrderDeleted,
     settings: CapiSettings,
     ids: dict[tuple[str, str], str],
-    destination: str,
     browsers: Mapping[Key, str],
-) -> Key:
-    """The order's row for an account. The decision is added to `ids`, for its later deliveries."""
-    place = (order.shop, destination, payload.EVENT_NAME)
+) -> str:
+    """The id of the order's row. The decision is added to `ids`, for its later deliveries."""
     order_key = (order.shop, order.order_id)
-    if order_key not in ids:
-        if settings.event_id == BY_ORDER_ID:
-            ids[order_key] = order.order_id
-        elif isinstance(order, OrderDeleted):
-            ids[order_key] = OWN_ID + order.order_id
-        else:
-            fields = _fields(order, settings.event_id)
-            fields[PIXEL_EVENT_ID] = browsers.get((order.shop, order.checkout_token or ""))
-            event_id = payload.filled(settings.event_id, fields)
-            if event_id is None:
-                return (*place, OWN_ID + order.order_id)
-            ids[order_key] = event_id
-    return (*place, ids[order_key])
-
-
-def own_key(key: Key, order_id: str) -> Key:
-    """The row beside `key` that can only be the order's own."""
-    return (*key[:3], OWN_ID + order_id)
+    event_id = ids.get(order_key)
+    if event_id is not None:
+        return event_id
+    if settings.event_id == BY_ORDER_ID:
+        event_id = order.order_id
+    elif isinstance(order, OrderDeleted):
+        event_id = OWN_ID + order.order_id
+    else:
+        fields = _fields(order, settings.event_id)
+        fields[PIXEL_EVENT_ID] = browsers.get((order.shop, order.checkout_token or ""))
+        event_id = payload.filled(settings.event_id, fields)
+        if event_id is None:
+            return OWN_ID + order.order_id
+    ids[order_key] = event_id
+    return event_id
 
 
 def _fields(order: Order, template: str) -> dict[str, str | None]:
@@ -146,6 +141,6 @@ def _fields(order: Order, template: str) -> dict[str, str | None]:
         fields |= {
             name: attributes_by_name.get(name.removeprefix(ATTRIBUTE)) for name in attributes
         }
-    return fields | {
-        name: text(field_at(order.body, name)) for name in others if name not in attributes
-    }
+    at_the_top = [name for name in others if name not in attributes]
+    values = map(text, fields_at(order.body, at_the_top))
+    return fields | dict(zip(at_the_top, values, strict=True))

@@ -11,11 +11,11 @@ from destinations.delivery.protocol import Built, Context, OrderEvent, Predicted
 from destinations.delivery.rows import PENDING
 from destinations.meta.event import clicks, history, payload
 from destinations.meta.event.detail import detail
-from destinations.meta.event.event_ids import browsers_ids, key_of, known, own_key
+from destinations.meta.event.event_ids import browsers_ids, event_id_of, known
 from destinations.meta.event.match_keys import MATCH_KEYS
 from destinations.meta.event.policy import Decision, decide
 from destinations.meta.halves import Half, halves, lock
-from destinations.meta.settings import DEFAULT_MAX_AGE_S, CapiSettings, max_age_s
+from destinations.meta.settings import DEFAULT_MAX_AGE_S, OWN_ID, CapiSettings, max_age_s
 from processors.shopify.orders import Order
 from stream.money import Money
 from stream.store.contract import Transaction
@@ -49,11 +49,11 @@ class MetaEvents:
             ids, yielding = known(transaction, mine, shops, name)
             browsers = browsers_ids(transaction, mine, shops)
             for event in mine:
-                key = key_of(event, shops[event.shop], ids, name, browsers)
-                own = own_key(key, event.order_id)
-                *_, event_name, event_id = map(str, key)
-                own_row = own in yielding or event_id != event.order_id
-                found.append(Slot(event, name, event_name, event_id, str(own[3]), own_row))
+                event_id = event_id_of(event, shops[event.shop], ids, browsers)
+                own_id = OWN_ID + event.order_id
+                own = (event.shop, name, payload.EVENT_NAME, own_id)
+                own_row = event_id != event.order_id or own in yielding
+                found.append(Slot(event, name, payload.EVENT_NAME, event_id, own_id, own_row))
         return found
 
     def proposals(self, transaction: Transaction, slots: Sequence[Slot]) -> list[Proposal]:

@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from destinations.meta.event import click
+from destinations.meta.event.amounts import Amounts
 from destinations.meta.event.detail import Address, Detail, Item, countries
 from destinations.meta.event.identity import hashed
 from destinations.meta.event.policy import Decision
@@ -148,10 +149,11 @@ def _inside(address: IPv4Address | IPv6Address) -> bool:
 def _place(addresses: tuple[Address, ...]) -> Address | None:
     """The address that says where the buyer is: billing, else shipping, else the customer's; the
     first with a city or a zip code, else with a province, else with a country."""
-    return (
-        next((a for a in addresses if a.city or a.zip), None)
-        or next((a for a in addresses if a.province), None)
-        or next((a for a in addresses if a.country), None)
+    for address in addresses:
+        if address.city or address.zip:
+            return address
+    return next((a for a in addresses if a.province), None) or next(
+        (a for a in addresses if a.country), None
     )
 
 
@@ -167,15 +169,20 @@ def user_data(
     places = countries(detail, settings.country)
     data: dict[str, Any] = {}
 
-    def put(field: str, *values: str | None) -> bool:
-        found = [hashed(field, value, *places) for value in values if value]
-        hashes = list(dict.fromkeys(each for each in found if each is not None))
+    def put(field: str, value: str | None) -> None:
+        if value and (found := hashed(field, value, *places)) is not None:
+            data[field] = [found]
+
+    def put_all(field: str, values: Sequence[str]) -> bool:
+        hashes = dict.fromkeys([hashed(field, value, *places) for value in values])
+        hashes.pop(None, None)
         if hashes:
-            data[field] = hashes
+            data[field] = list(hashes)
         return bool(hashes)
 
-    put("em", *(detail.emails or (order.email,)))
-    _ = put("ph", *detail.phones) or put("ph", *detail.other_phones)
+    emails = detail.emails or ((order.email,) if order.email else ())
+    put_all("em", emails)
+    _ = put_all("ph", detail.phones) or put_all("ph", detail.other_phones)
     put("fn", detail.names[0])
     put("ln", detail.names[1])
     if place is not None:
@@ -217,37 +224,42 @@ def refusal(event: Mapping[str, Any], *, by_staff: bool) -> str:
     return ""
 
 
-def value(order: Order, detail: Detail, settings: CapiSettings) -> Money:
+def value(order: Order, settings: CapiSettings) -> Money:
     """The worth of what was bought on the setting's basis; never negative, in the order's own
     currency. In shop money if the payload has no presentment money.
 
     Shipping includes its tax. `net_of_discounts` is Shopify's subtotal: the items after discounts,
     with taxes only if prices include them.
     """
-    side = settings.currency if ("total", settings.currency) in detail.amounts else "shop"
-    total = detail.amounts.get(("total", side)) or Money(order.current_total, order.currency)
+    amounts = Amounts(order.raw)
+    side = settings.currency
+    total = amounts.total(side)
+    if total is None:
+        side = "shop"
+        total = amounts.total(side) or Money(order.current_total, order.currency)
+    currency, units = total.currency, total.units
 
-    def part(kind: str) -> int:
-        found = detail.amounts.get((kind, side))
-        return found.units if found is not None and found.currency == total.currency else 0
+    def units_of(part: Money | None) -> int:
+        return part.units if part is not None and part.currency == currency else 0
 
-    units = total.units
+    def item_tax() -> int:
+        return units_of(amounts.tax(side)) - units_of(amounts.shipping_tax(side))
+
     basis = settings.value_basis
-    subtotal = detail.amounts.get(("subtotal", side))
-    item_tax = part("tax") - part("shipping_tax")
     if basis == "without_shipping":
-        units -= part("shipping")
+        units -= units_of(amounts.shipping(side))
     elif basis == "without_tax":
-        units -= part("tax")
+        units -= units_of(amounts.tax(side))
     elif basis == "without_shipping_and_tax":
-        units -= part("shipping") + item_tax
-    elif (
-        basis == "net_of_discounts" and subtotal is not None and subtotal.currency == total.currency
-    ):
-        units = min(subtotal.units, total.units)
+        units -= units_of(amounts.shipping(side)) + item_tax()
     elif basis == "net_of_discounts":
-        units -= part("shipping") + (0 if detail.taxes_included else item_tax)
-    return Money(max(units, 0), total.currency)
+        subtotal = amounts.subtotal(side)
+        if subtotal is not None and subtotal.currency == currency:
+            units = min(subtotal.units, units)
+        else:
+            included = order.raw.taxes_included is True
+            units -= units_of(amounts.shipping(side)) + (0 if included else item_tax())
+    return Money(max(units, 0), currency)
 
 
 def _number(money: Money) -> float:
@@ -341,7 +353,7 @@ def custom_data(
 ) -> dict[str, Any]:
     """What was bought, and the buyer's history. Items without an id are left out of `contents`: one
     costs the whole batch (2804008)."""
-    worth = value(order, detail, settings)
+    worth = value(order, settings)
     data: dict[str, Any] = {
         "value": _number(worth),
         "currency": worth.currency,

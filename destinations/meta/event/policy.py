@@ -1,9 +1,11 @@
 """Decides whether an order is a sale to report to Meta, and as what, before anything is built."""
 
 import re
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from destinations.meta.event.detail import Detail, field_at
+from destinations.delivery.rows import NO_CONSENT, PENDING, SKIPPED, TOO_OLD
+from destinations.meta.event.detail import Detail, fields_at
 from destinations.meta.settings import ANY, DAY_S, SKIP, CapiSettings, max_age_s
 from processors.shopify.orders import Order
 
@@ -12,6 +14,7 @@ OVER = {"voided": "the payment was voided", "expired": "the payment expired"}
 POS = frozenset({"pos", "iphone", "android"})
 DRAFT = frozenset({"shopify_draft_order", "draft_order"})
 PHONE = frozenset({"phone", "phone_order"})
+BY_STAFF = POS | DRAFT | PHONE
 ENTERED = frozenset({"physical_store", "phone_call"})
 """Action sources of orders that staff enter."""
 DEDUPLICATED_S = 48 * 3_600
@@ -70,7 +73,7 @@ def by_staff(source_name: str | None, detail: Detail, source: str) -> bool:
     """Whether staff entered the order: in the admin, by phone, at a till."""
     name = (source_name or "").lower()
     till = (detail.user_agent or "").lower().startswith("shopify pos")
-    return detail.user_id is not None or name in POS | DRAFT | PHONE or source in ENTERED or till
+    return detail.user_id is not None or name in BY_STAFF or source in ENTERED or till
 
 
 def _folded(value: str) -> str:
@@ -88,17 +91,14 @@ def _yes(value: Any, accepted: tuple[str, ...]) -> bool:
     return ANY in accepted or _folded(str(value)) in map(_folded, accepted)
 
 
-def has_consent(order: Order, detail: Detail, where: str, accepted: tuple[str, ...]) -> bool:
-    """Whether cart attribute `where`, else the order's (or its customer's) field of that name or
-    path, exists and is a clear yes."""
-    return any(_yes(value, accepted) for value in _said(order, detail, where))
-
-
-def _said(order: Order, detail: Detail, where: str) -> list[Any]:
-    """What the order says on consent."""
+def _said(order: Order, detail: Detail, where: str | None) -> list[Any]:
+    """What the order says on consent: cart attribute `where`, else the order's (or its customer's)
+    field of that name or path; nothing where no setting asks."""
+    if where is None:
+        return []
     if where in detail.attributes:
         return [detail.attributes[where]]
-    found = [field_at(order.body, path) for path in (where, f"customer.{where}")]
+    found = fields_at(order.body, (where, f"customer.{where}"))
     return [value for value in found if value not in (None, "")]
 
 
@@ -140,51 +140,51 @@ def decide(
     late = is_paid and settings.trigger == "paid" and paid_s - ordered_s > DEDUPLICATED_S
     at_payment = settings.event_time == "payment" and is_paid
     source = action_source(order.source_name, detail, settings)
-    decision = Decision(
-        "pending",
-        "",
-        source,
-        paid_s if at_payment else ordered_s,
-        by_staff(order.source_name, detail, source),
-        asks_consent=settings.consent is not None
-        and not consented
-        and not _said(order, detail, settings.consent),
-        late=late,
-    )
-    if reason := _not_a_sale(order):
-        return decision._replace(outcome="skipped", reason=reason)
-    outcome, reason = _forbidden(order, detail, settings, source, consented=consented)
-    if settings.trigger == "paid" and not is_paid:
-        status = order.financial_status[:32] or "not given"
-        return decision._replace(
-            outcome="skipped", reason=f"financial_status is {status}", waits=not outcome
-        )
-    if not outcome and late and settings.late_payment == "skip":
-        outcome = "too_old"
+    event_time_s = paid_s if at_payment else ordered_s
+    said = _said(order, detail, settings.consent)
+    outcome, reason = _forbidden(order, settings, source, said, consented=consented)
+    waits = False
+    age_s, most_s = received_s - event_time_s, max_age_s(source)
+    if not_a_sale := _not_a_sale(order):
+        outcome, reason = SKIPPED, not_a_sale
+    elif settings.trigger == "paid" and not is_paid:
+        waits = not outcome
+        outcome = SKIPPED
+        reason = f"financial_status is {order.financial_status[:32] or 'not given'}"
+    elif not outcome and late and settings.late_payment == "skip":
+        outcome = TOO_OLD
         reason = (
             f"the order was paid {(paid_s - ordered_s) // 3600} hours after it was made; Meta "
             "deduplicates for 48 (META_LATE_PAYMENT)"
         )
-    age_s, most_s = received_s - decision.event_time_s, max_age_s(source)
-    if not outcome and age_s >= most_s:
-        outcome = "too_old"
+    elif not outcome and age_s >= most_s:
+        outcome = TOO_OLD
         reason = (
             f"the order was {age_s // DAY_S} days old when it was first seen to be a sale; Meta "
             f"takes none older than {most_s // DAY_S}"
         )
         if late and not at_payment:
             reason += " (META_EVENT_TIME=payment counts from the payment)"
-    return decision._replace(outcome=outcome or "pending", reason=reason)
+    return Decision(
+        outcome or PENDING,
+        reason,
+        source,
+        event_time_s,
+        by_staff(order.source_name, detail, source),
+        waits,
+        asks_consent=settings.consent is not None and not consented and not said,
+        late=late,
+    )
 
 
 def _forbidden(
-    order: Order, detail: Detail, settings: CapiSettings, source: str, *, consented: bool
+    order: Order, settings: CapiSettings, source: str, said: Sequence[Any], *, consented: bool
 ) -> tuple[str, str]:
     """(outcome, reason) if the shop's policy holds a sale back; ("", "") if not."""
     if source == SKIP:
         name = (order.source_name or "an unknown source")[:64]
-        return "skipped", f"orders from {name} are not sent, by setting"
-    where, accepted = settings.consent, settings.consent_values
-    if where is not None and not (consented or has_consent(order, detail, where, accepted)):
-        return "no_consent", f"{where} is not there, or no clear yes (META_CONSENT_VALUES)"
-    return "", ""
+        return SKIPPED, f"orders from {name} are not sent, by setting"
+    accepted = settings.consent_values
+    if settings.consent is None or consented or any(_yes(value, accepted) for value in said):
+        return "", ""
+    return NO_CONSENT, f"{settings.consent} is not there, or no clear yes (META_CONSENT_VALUES)"

@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from destinations.meta.event.amounts import Amounts, CurrencySide
 from destinations.meta.event.detail import detail
 from processors.shopify import bought
 from processors.shopify.raw_order import read_order
 from processors.shopify.refunds import Side
+from stream.money import Money
 
 Json = dict[str, Any]
 
@@ -113,15 +115,18 @@ WHOLE, FIRST = (110.0, (1, 1)), (66.0, (1, 0))
 )  # fmt: skip
 @pytest.mark.parametrize("side", ["shop", "presentment"])
 def test_edits_count_and_refunds_do_not(
-    state: State, expected: tuple[float, tuple[int, int]], side: str
+    state: State, expected: tuple[float, tuple[int, int]], side: CurrencySide
 ) -> None:
     total, units = expected
     scale = 100 if side == "shop" else 10
-    found = detail(read_order(json.dumps(state.body()).encode()), side)
-    assert found.amounts["total", side].units == round(total * scale)
-    assert found.amounts["subtotal", side].units == pytest.approx(total * scale / 1.1, abs=1)
-    assert found.amounts["tax", side].units == pytest.approx(total * scale / 11, abs=1)
-    assert tuple(item.quantity for item in found.items) == units
+    raw = read_order(json.dumps(state.body()).encode())
+    amounts = Amounts(raw)
+    read = (amounts.total(side), amounts.subtotal(side), amounts.tax(side))
+    whole, subtotal, tax = (0 if money is None else money.units for money in read)
+    assert whole == round(total * scale)
+    assert subtotal == pytest.approx(total * scale / 1.1, abs=1)
+    assert tax == pytest.approx(total * scale / 11, abs=1)
+    assert tuple(item.quantity for item in detail(raw, side).items) == units
 
 
 @pytest.mark.parametrize(
@@ -131,15 +136,15 @@ def test_a_body_without_current_totals_says_the_same(
     refunds: tuple[Json, ...], expected: tuple[float, tuple[int, int]]
 ) -> None:
     body = State(refunds=refunds).body(answer=False)
-    found = detail(read_order(json.dumps(body).encode()))
-    assert found.amounts["total", "shop"].units == round(expected[0] * 100)
-    assert tuple(item.quantity for item in found.items) == expected[1]
+    raw = read_order(json.dumps(body).encode())
+    assert Amounts(raw).total("shop") == Money(round(expected[0] * 100), "USD")
+    assert tuple(item.quantity for item in detail(raw).items) == expected[1]
 
 
 def test_taxes_are_taken_off_once_where_prices_hold_them() -> None:
     body = State(66, (1, 0), (taken_off(2, 2, 44, 4, transactions=paying(44)),)).body()
-    found = detail(read_order(json.dumps({**body, "taxes_included": True}).encode()))
-    assert found.amounts["total", "shop"].units == 11_000
+    raw = read_order(json.dumps({**body, "taxes_included": True}).encode())
+    assert Amounts(raw).total("shop") == Money(11_000, "USD")
 
 
 def test_what_cannot_be_read_takes_nothing_off() -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from destinations.meta.event.amounts import SIDES, CurrencySide
 from destinations.meta.event.detail import detail
 from destinations.webhook.detail import detail as webhook_detail
 from ingest.shopify.routing import RULES
@@ -22,6 +23,7 @@ from orderwire.operation.shopify.wanted_subscriptions import (
 from orderwire.settings.program import Settings, ShopSettings
 from processors.shopify.orders import WHOLE_ORDERS as DECODED_WHOLE
 from processors.shopify.orders import Order, decode_with_facts
+from tests.support.delivery.purchase import amounts
 from tests.support.shopify.twin_orders import classic_entry, entry, lives
 
 
@@ -38,8 +40,10 @@ def shop(monkeypatch: pytest.MonkeyPatch, **variables: str) -> ShopSettings:
     return only
 
 
-@given(seed=st.integers(0, 10_000), side=st.sampled_from(("shop", "presentment")))
-def test_an_order_reduced_to_the_fields_asked_for_reads_the_same(seed: int, side: str) -> None:
+@given(seed=st.integers(0, 10_000), side=st.sampled_from(SIDES))
+def test_an_order_reduced_to_the_fields_asked_for_reads_the_same(
+    seed: int, side: CurrencySide
+) -> None:
     for one in lives(seed):
         whole = classic_entry(one)
         body: dict[str, Any] = json.loads(whole.record.body)
@@ -50,6 +54,7 @@ def test_an_order_reduced_to_the_fields_asked_for_reads_the_same(seed: int, side
         for name in set(Order.__struct_fields__) - {"body", "version"}:
             assert getattr(found, name) == getattr(expected, name), name
         assert detail(found.raw, side) == detail(expected.raw, side)
+        assert amounts(found.raw, side) == amounts(expected.raw, side)
         assert webhook_detail(found.raw, "USD") == webhook_detail(expected.raw, "USD")
 
 
