@@ -1,13 +1,5 @@
 """Measures how fast the best possible policy finds the one campaign of three that earns, at one
 order a day each. Run: python -m bench.budget_reference (20 seconds)
-
-The ROIs are -30, 0 and +20 %. Most policies know that, and only not which campaign has which; they
-move the whole bankroll each day. `revenue` judges by revenue per spend, `orders and values` by
-both. `plausible` spends equally on every campaign that is the best one with a probability of 25 %
-and more. `all seen` also sees what each campaign would have earned: an upper bound for every
-policy. The second table is of policies that know no ROI, learn of revenue 3 days late and begin on
-day 10, as the advice does: they spend equally on the campaigns that are as good as the best one
-with some probability.
 """
 
 import sys
@@ -37,6 +29,10 @@ NO_EDGE_SD: Final = 0.2
 """The same around no edge, by which a campaign is cut, as the advice cuts it."""
 
 Policy = Literal["likeliest", "drawn", "plausible", "all seen"]
+"""Most know that the ROIs are -30, 0 and +20 %, but not which campaign has which; they move the
+whole bankroll each day. `plausible` spends equally on every campaign that is the best one with a
+probability of 25 % and more. `all seen` also sees what each campaign would have earned: an upper
+bound for every policy."""
 POLICIES: Final[tuple[Policy, ...]] = ("likeliest", "drawn", "plausible", "all seen")
 
 

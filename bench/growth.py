@@ -1,12 +1,8 @@
 """Measures what the store keeps of an order: bytes and rows by table, on its day and later. Run:
 python -m bench.growth [VISITS] [sqlite] [postgresql]
 
-A simulated day's deliveries are folded by every processor, and each Purchase is settled
-as sent. Then the clock moves until ticks and the sweep find nothing more to do. Bytes are whole
-pages after VACUUM (PostgreSQL: VACUUM FULL), indexes with their table. What is printed is what one
-order more takes: the difference of two stores, with all visits and with a tenth of them, by the
-difference of their orders. So the first pages of some 50 tables and their indexes are not counted,
-which a shop takes once (PostgreSQL: 0.3 MB). Bodies are in the log and not counted.
+Bytes are whole pages after VACUUM, indexes with their table: the difference of two stores, with all
+visits and with a tenth of them, by the difference of their orders.
 """
 
 import sqlite3

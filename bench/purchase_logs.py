@@ -1,17 +1,13 @@
 """Customer value of public purchase logs in the cells of a large shop, against exact amounts and
-days; what `make bench ARGS=purchase_logs` prints.
-
-Always: CDNOW, whole and its sample (`tests/golden`). Where the package lifetimes is on the path,
-the log inside it; any other from a file:
+days; what `make bench ARGS=purchase_logs` prints. Always CDNOW; any other log from a file:
 
     pip install --no-deps --target logs lifetimes
     Rscript -e 'data(apparelTrans, package = "CLVTools"); write.csv(apparelTrans, "apparel.csv")'
     Rscript -e 'data(groceryElog, package = "BTYDplus"); write.csv(groceryElog, "grocery.csv")'
     PYTHONPATH=logs python -m bench.purchase_logs apparel.csv grocery.csv     # 10 seconds
 
-Each log is multiplied to at least 50,000 customers, from where on a shop has cells. Bars: 1 % in
-total, 5 % for any customer of more than a hundredth of the mean value, and the same fit from
-the same cells in another order, as after a restart.
+Bars: 1 % in total, 5 % for any customer of more than a hundredth of the mean value, and the same
+fit from the same cells in another order, as after a restart.
 """
 
 import csv
@@ -35,6 +31,7 @@ from bench.refit import purchase_cells
 from tests.support.shopify.golden import CDNOW_MASTER, CDNOW_SAMPLE, EPOCH, cdnow_orders
 
 CUSTOMERS: Final = 50_000
+"""Each log is multiplied to so many: from there on a shop has cells."""
 YEAR: Final = 365
 SHARES: Final = (0.5, 1.0)
 """Of a log's time: a young shop, and all of it."""

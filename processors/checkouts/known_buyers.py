@@ -1,8 +1,5 @@
-"""Who has bought before, when nothing else of them is asked for any more.
-
-A buyer's link (`processors/checkouts/link.py`) has recent orders and the checkout that they may
-close. 90 days after the last order, with no checkout left, only the time of the first order counts:
-is the buyer returning? That is kept as two numbers of 8 bytes, by the page (`known_pages.py`).
+"""Who has bought before, when nothing else of them is asked for any more: the time of the first
+order, by the page (`known_pages.py`).
 """
 
 import hashlib
@@ -67,6 +64,8 @@ def _link(shop: str, subject: str, first_order_ms: int) -> LinkRow:
 def settle_links(transaction: Transaction, shop: str, last: str, at_most: int, now_ms: int) -> Seen:
     """A visit of the daily pass: keep what counts of the next buyers of whom nothing else is asked.
     Those who never bought are forgotten."""
+    # A link (`link.py`) has recent orders and the checkout that they may close. 90 days after the
+    # last order, with no checkout left, only this counts: is the buyer returning?
     rows = transaction.query(
         "SELECT subject, orders FROM cart_link WHERE shop = :shop AND subject > :last"
         " AND subject < :behind ORDER BY subject LIMIT :at_most",

@@ -1,8 +1,5 @@
-"""Keeps when buyers ordered first, by the page: marks and times of up to 96 buyers in one row.
-
-A row of its own takes 88 bytes of a buyer on PostgreSQL, header and key for the most part; in a
-page it is 18. A page holds the marks from its `first_mark` up to the next page's. Pages are small,
-since each fold reads those of its buyers.
+"""Keeps when buyers ordered first, by the page: marks and times of up to 96 buyers in one row. A
+page holds the marks from its `first_mark` up to the next page's.
 """
 
 from array import array
@@ -13,7 +10,8 @@ from typing import Final, NamedTuple
 from stream.store.contract import Entities, Reading, Transaction
 
 FULL: Final = 96
-"""Buyers of a page: 1.5 kB, which PostgreSQL keeps within its table (2 kB at most)."""
+"""Buyers of a page: 1.5 kB, which PostgreSQL keeps within its table (2 kB at most). Few, since each
+fold reads the pages of its buyers. A buyer takes 18 bytes, in a row of its own 88."""
 LEAST_MARK: Final = -(1 << 63)
 """Where a shop's first page begins."""
 MARKS_AT_ONCE: Final = 400

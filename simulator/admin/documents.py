@@ -1,9 +1,5 @@
-"""Reads a GraphQL document as Shopify does: against the schema, with its errors and its cost.
-
-A selection is compiled once per request into a function from plain data to the answer's JSON. Cost
-(fitted to recorded answers, docs/facts/shopify-admin.md): a connection costs
-2 + max(1, floor(2 ln first)) x (1 + nested), an object or list 1, money, PageInfo and Shop nothing,
-a Count 10, a mutation 10.
+"""Reads a GraphQL document as Shopify does: against the schema, with its errors and its cost. A
+selection is compiled once per request into a function from plain data to the answer's JSON.
 """
 
 import base64
@@ -40,6 +36,8 @@ from graphql.execution.values import get_argument_values, get_variable_values
 
 Project = Callable[[Any], Any]
 FREE = frozenset({"MoneyBag", "MoneyV2", "PageInfo", "Shop"})
+# Fitted to recorded answers (docs/facts/shopify-admin.md): a connection costs
+# 2 + max(1, floor(2 ln first)) x (1 + nested), an object or list 1.
 COUNT_COST = MUTATION_COST = 10
 FIELD_SCOPES = {
     ("Order", "customer"): "read_customers",

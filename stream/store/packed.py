@@ -1,9 +1,6 @@
 """Entities that nothing changes any more, packed by the hundred: a page of compressed columns
-instead of rows and their indexes.
-
-Every entity is in one place: a row of its table, or in the one page of its shop whose range of ids
-holds its id. Whoever changes a packed entity makes the whole page rows again (`load`); later they
-are packed anew.
+instead of rows and their indexes. An entity is a row of its table, or in the one page of its shop
+whose range of ids holds its id.
 """
 
 import zlib

@@ -26,8 +26,8 @@ from zoneinfo import ZoneInfo
 import aiohttp
 import orjson
 import requests
+import stamina
 
-from orderwire.serve.feeds import feeds
 from orderwire.serve.start.connections import open_log, open_store
 from orderwire.settings.program import Settings, child_environment
 from simulator.meta.graph import GraphStandIn
@@ -37,11 +37,11 @@ from simulator.shop.delivery import Delivery, signed, triggered_at
 from simulator.shop.sender import ShopSender, Traffic
 from simulator.shop.shop import ShopSimulator
 from stream.log.contract import Log
-from stream.log.spool import read_state
-from stream.record import TOPICS
+from stream.store.contract import StoreUnavailable
 from stream.store.sql.store import SqlStore
 from tests.support.servers.migrated_store import write_migrated
 from tests.system.serve_process import PATIENCE_S, Serve
+from tests.system.settling import unsettled
 
 SHOP = "example.myshopify.com"
 SECRET = "webhook-secret-5c1d"
@@ -403,48 +403,23 @@ class System:
 
         Raises AssertionError where nothing moves for `PATIENCE_S`.
         """
+        async for attempt in stamina.retry_context(on=StoreUnavailable, attempts=20, wait_max=0.5):
+            with attempt, self.store() as store:  # SQLite is locked while a role opens or ends.
+                async with self.log() as log:
+                    await self._settled(store, log, outbox=outbox)
+
+    async def _settled(self, store: SqlStore, log: Log, *, outbox: bool) -> None:
         before: list[str] = []
         deadline = 0.0
-        with self.store() as store:
-            async with self.log() as log:
-                while behind := await self._behind(store, log, outbox=outbox):
-                    if behind != before:
-                        before, deadline = behind, time.monotonic() + PATIENCE_S
-                    for serve in self._all():
-                        assert serve.code in (None, 0), (
-                            f"serve ended with {serve.code}: {self.tail()}"
-                        )
-                    assert time.monotonic() < deadline, (
-                        f"nothing moved for {PATIENCE_S} s: {behind}; {self.tail()}"
-                    )
-                    await asyncio.sleep(0.05)
-
-    async def _behind(self, store: SqlStore, log: Log, *, outbox: bool) -> list[str]:
-        def read() -> tuple[dict[tuple[str, int], int], dict[str, int]]:
-            with store.snapshot() as snapshot:
-                positions = {(p.processor, p.partition): p.unread for p in snapshot.positions()}
-                waiting = (
-                    "SELECT outcome, count(*) FROM outbox "
-                    "WHERE outcome IN ('pending', 'sending', 'maybe_accepted') GROUP BY 1"
-                )
-                return positions, {row[0]: row[1] for row in snapshot.query(waiting)}
-
-        # Whatever moves on while we look must show further along: the spool first, for it drains
-        # into the log; then the store, for what is parked shows as a lag of the log.
-        spooled = (await asyncio.to_thread(read_state, self.settings.spool)).records
-        positions, waiting = await asyncio.to_thread(read)
-        spans = {topic: await log.spans(topic) for topic in TOPICS}
-        behind = []
-        for name, topic in feeds(self.settings).items():
-            for partition, span in spans[topic].items():
-                at = positions.get((name, partition), span.first)
-                if at < span.next:
-                    behind.append(
-                        f"{name} is at {at} of {topic}/{partition}, which ends at {span.next}"
-                    )
-        if spooled:
-            behind.append(f"{spooled} records are in the spool")
-        return behind + ([f"outbox: {waiting}"] if outbox and waiting else [])
+        while left := await unsettled(self.settings, store, log, outbox=outbox):
+            if left != before:
+                before, deadline = left, time.monotonic() + PATIENCE_S
+            for serve in self._all():
+                assert serve.code in (None, 0), f"serve ended with {serve.code}: {self.tail()}"
+            assert time.monotonic() < deadline, (
+                f"nothing moved for {PATIENCE_S} s: {left}; {self.tail()}"
+            )
+            await asyncio.sleep(0.05)
 
     def end_leases(self) -> None:
         """Let two minutes pass for events that a killed sender held: their leases end. Only while

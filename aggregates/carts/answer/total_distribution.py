@@ -1,8 +1,5 @@
-"""The distribution of a sum of money over carts, each of which is ordered or not.
-
-A compound distribution (Klugman, Panjer & Willmot, "Loss Models", on aggregate losses): numbers of
-orders are Poisson, their values those of the open carts, and all probabilities share one factor,
-Gamma with mean 1. Its characteristic function is inverted by FFT (Heckman & Meyers 1983).
+"""The distribution of a sum of money over carts, each of which is ordered or not: a compound
+distribution (Klugman, Panjer & Willmot, "Loss Models"), inverted by FFT (Heckman & Meyers 1983).
 """
 
 from typing import Final, NamedTuple
@@ -48,7 +45,11 @@ def interval(values: Floats, orders: Floats, factor_variance: float) -> Interval
 
 
 def _probabilities(at: Floats, orders: Floats, factor_variance: float) -> Floats:
-    """P(sum = k steps), k from 0; twice as long as the grid, so that the tail does not wrap."""
+    """P(sum = k steps), k from 0; twice as long as the grid, so that the tail does not wrap.
+
+    Numbers of orders are Poisson, their values those of the open carts, and all probabilities share
+    one factor, Gamma with mean 1.
+    """
     # A value between two steps is split over both, which keeps the mean.
     below = np.floor(at).astype(np.int64)
     above = at - below

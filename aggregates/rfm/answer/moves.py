@@ -1,8 +1,5 @@
 """`GET /v1/rfm/moves`: which segment customers were in some days ago, and which they are in today.
-
-A customer who neither bought nor lost an order from the window in between has the same cell on both
-days, so those move as cells. Only the others are read, with their purchase days. What was known
-late counts as if it had been known then: the past is that of the orders as they are now.
+What was known late counts as if it had been known then.
 """
 
 from collections.abc import Mapping
@@ -26,6 +23,8 @@ from stream.store.contract import Reading
 SEGMENTS_OR_NONE: Final[tuple[str | None, ...]] = (*SEGMENTS, None)
 """None: without an order in the window."""
 _EDGES: Final = np.array(EDGES)
+# A customer who neither bought nor lost an order in between has the same cell on both days: those
+# move as cells, and only the others are read.
 _MEANWHILE: Final = "(({day} > :before AND {day} <= :day) OR ({day} > :gone AND {day} <= :left))"
 
 

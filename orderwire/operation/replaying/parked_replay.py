@@ -1,12 +1,5 @@
-"""Replays parked records: each returns to its topic once it would be understood and folded, else it
-stays and is counted with its reason.
-
-What is asked is the processor that parked the record: the others have folded it. Folds are tried in
-a transaction that is rolled back (`orderwire/operation/replaying/trial.py`), so that a record which
-would be parked again is not sent round in circles, and a replay that would fail changes nothing.
-
-Pending records are read from the topic `parked`, where a replay leaves its note, not from the
-store: a replay works while no processor runs, and a second one right after finds nothing to do.
+"""Replays parked records: each returns to its topic once the processor that parked it would take
+it, else it stays and is counted with its reason.
 """
 
 import asyncio
@@ -87,6 +80,8 @@ async def replay(
     """Replay pending records that would be folded now; with `discard` settle them without
     replaying. Raises Unavailable, StoreError."""
     result = Result()
+    # From the topic, where a replay leaves its notes, and not from the store: so it works while no
+    # processor runs, and a second one right after finds nothing to do.
     known = await _standing(log)
     wanted = {
         key: standing
@@ -132,7 +127,10 @@ async def _returning(
     result: Result,
     now_ms: int,
 ) -> list[Record]:
-    """The records to append for those of `entries` that would be folded now, and their notes."""
+    """The records to append for those of `entries` that would be folded now, and their notes.
+
+    They are tried, decode and fold: one that would be parked again is not sent round in circles.
+    """
     asked: list[TrialRecord] = []
     notes: list[Record] = []
     for entry in entries:

@@ -1,9 +1,4 @@
-"""Notices that the log's file was removed or replaced, while it is open and before it is opened.
-
-SQLite goes on writing into a file that has no name any more: everything acknowledged from then on
-would be gone with the process. A role that starts while the file is away would begin a new one, and
-the old one's records would be gone for everybody.
-"""
+"""Notices that the log's file was removed or replaced, while it is open and before it is opened."""
 
 import os
 from contextlib import suppress
@@ -22,6 +17,8 @@ class Place:
 
     def check(self) -> None:
         """Raises Unavailable where the path names another file by now, or none."""
+        # SQLite goes on writing into a file without a name: what is acknowledged from then on would
+        # be gone with the process.
         if _identity(self.path) != self._file:
             raise Unavailable(
                 f"log {self.path}: the file was replaced while it was open; put the old one back, "

@@ -1,9 +1,4 @@
-"""One row of facts per order, from the rows that RFM and budgets kept apart; projections' states.
-
-RFM and budgets may have read to different places. Where their rows of an order differ, or one of
-them has none, the order counts as not seen yet: the one processor of orders begins where the
-slowest stood and reads it again, and both aggregates are rebuilt from the facts.
-"""
+"""One row of facts per order, from the rows of RFM and of budgets; states of projections."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -32,6 +27,9 @@ def _key_text(name: str) -> "sa.Column[str]":
 
 
 def upgrade() -> None:
+    # RFM and budgets may have read to different places. Where their rows of an order differ, or one
+    # of them has none, the order counts as not seen yet: the one processor of orders begins where
+    # the slowest stood and reads it again, and both aggregates are rebuilt from the facts.
     op.create_table(
         "shop_order",
         text("shop"),
