@@ -17,12 +17,13 @@ from destinations.delivery.sending.tuning import Tuning
 from destinations.delivery.sending.writing import StoreWriting
 from destinations.delivery.transport import Call
 from stream.metrics import DeliveryMetrics
-from stream.store.contract import StoreUnavailable
+from stream.store.contract import StoreUnavailable, Transaction
 from stream.tracing import Tracer
 
-CLAIMING = 8
-"""Claims of an account begin as far apart as this many of them take, at most `spacing_ms`: an event
-that comes by itself waits for nothing, and under load rows gather into batches."""
+ROW_MS = 2
+"""The next claim of an account begins so long after one for each row that it got, or as long as it
+took for each where that is longer; at most `spacing_ms`. Up to 500 events a second, none waits for
+another; above that rows gather into batches."""
 log = structlog.get_logger()
 
 
@@ -83,22 +84,18 @@ class Batches:
                 return False
             lane.account = lane.account._replace(next_probe_ms=now_ms + 1)
             limit, probe = 1, True
-        began_ms = self._steady_ms()
-        claim_id = self._new_id()
-        rows = await self._writing.write(
-            lambda transaction: claim(
-                transaction,
-                self._dialect,
-                *place,
-                claim_id,
-                now_ms,
-                self._tuning.lease_ms,
-                limit,
-                probe=probe,
+        claim_id, lease_ms = self._new_id(), self._tuning.lease_ms
+
+        def timed(transaction: Transaction) -> tuple[list[OutboxRow], int, int]:
+            began_ms = self._steady_ms()  # Now, not while another transaction had to be waited for.
+            found = claim(
+                transaction, self._dialect, *place, claim_id, now_ms, lease_ms, limit, probe=probe
             )
-        )
-        took_ms = max(self._steady_ms() - began_ms, 1)
-        lane.next_claim_ms = began_ms + min(lane.limits.spacing_ms, CLAIMING * took_ms)
+            return found, began_ms, self._steady_ms() - began_ms
+
+        rows, began_ms, took_ms = await self._writing.write(timed)
+        apart_ms = min(lane.limits.spacing_ms, len(rows) * max(ROW_MS, took_ms))
+        lane.next_claim_ms = began_ms + apart_ms
         if not rows:
             return False
         self.claimed += 1
