@@ -71,5 +71,5 @@ def _known(store: Store, topic: str) -> dict[str, str]:
 
 
 def _note(transaction: Transaction, row: ReadTopicRow) -> None:
-    transaction.load(READ_TOPICS, [row[:2]])
+    transaction.load(READ_TOPICS, [READ_TOPICS.key_of(row)])
     transaction.save(READ_TOPICS, [row])

@@ -146,7 +146,7 @@ def _filled(
         source = projection.sources[index]
         page = _page(transaction, source, row.shop, last)
         if page:
-            key: Key = tuple(page[-1][: source.entities.key])
+            key: Key = source.entities.key_of(page[-1])
             scope = Scope(row.shop, row.building, (index, key))
             changes = [Change(None, entity) for entity in page]
             source.apply(transaction, {scope: changes}, now_ms)

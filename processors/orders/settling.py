@@ -58,7 +58,7 @@ def settle(transaction: Transaction, shop: str, ids: Sequence[str], old_ms: int)
     keys: list[Key] = [(shop, each) for each in ids]
     found = [row for row in transaction.load(ORDERS, keys).values() if is_settled(row, old_ms)]
     rows = sorted([*packed, *found], key=lambda row: row.order_id)
-    transaction.delete(ORDERS, [row[:2] for row in found])
+    transaction.delete(ORDERS, [ORDERS.key_of(row) for row in found])
     fresh = [SETTLED.pack(rows[at : at + FULL]) for at in range(0, len(rows), FULL)]
-    transaction.load(SETTLED.pages, [page[:2] for page in fresh])
+    transaction.load(SETTLED.pages, [SETTLED.pages.key_of(page) for page in fresh])
     transaction.save(SETTLED.pages, fresh)

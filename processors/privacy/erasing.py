@@ -13,7 +13,7 @@ from processors.orders.row import ORDERS, SETTLED, OrderRow
 from processors.orders.shop import SHOPS
 from processors.privacy.finding import link_subjects
 from processors.privacy.subject import Subject, anonymous, anonymous_token, is_redacted
-from stream.store.contract import Key, Store, Transaction
+from stream.store.contract import Entities, Key, Store, Transaction
 
 PAGE = 200
 """Orders of one transaction; a person with more moves in several, and counts twice meanwhile."""
@@ -192,10 +192,12 @@ def _paged(shop: str, values: Sequence[str]) -> Iterator[list[Key]]:
         yield [(shop, value) for value in values[start : start + PAGE]]
 
 
-def _move(transaction: Transaction, entities: Any, moves: Sequence[tuple[Any, Any]]) -> None:
+def _move(
+    transaction: Transaction, entities: Entities[Any], moves: Sequence[tuple[Any, Any]]
+) -> None:
     """Save rows, some under another key."""
-    size = entities.key
-    transaction.delete(entities, [old[:size] for old, new in moves if old[:size] != new[:size]])
+    keys = [(entities.key_of(old), entities.key_of(new)) for old, new in moves]
+    transaction.delete(entities, [old for old, new in keys if old != new])
     transaction.save(entities, [new for _, new in moves])
 
 

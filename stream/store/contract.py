@@ -77,6 +77,10 @@ class Entities(Generic[Row]):
     packed: Packed[Row] | None = None
     """Where some of them are not rows of the table."""
 
+    def key_of(self, row: Row) -> Key:
+        """The part of a row that is its primary key."""
+        return row[: self.key]
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Cells:

@@ -112,7 +112,7 @@ class PackedPages(Generic[Row]):
         """Make the entities of these pages rows again; returns them."""
         rows = self.take(transaction, pages)
         if rows:
-            transaction.load(entities, [row[:2] for row in rows])
+            transaction.load(entities, [entities.key_of(row) for row in rows])
             transaction.save(entities, rows)
         return rows
 
@@ -129,14 +129,13 @@ class PackedPages(Generic[Row]):
             pages = self._pages_after(reading, shop, last, most)
             rows = self._rows_after(reading, shop, last, at_most)
             # On PostgreSQL each statement sees what was committed before it.
-            if [each[:2] for each in self._pages_after(reading, shop, last, most)] == [
-                each[:2] for each in pages
-            ]:
+            again = self._pages_after(reading, shop, last, most)
+            if list(map(self.pages.key_of, again)) == list(map(self.pages.key_of, pages)):
                 break
-        ends = [str(rows[-1][1])] if len(rows) == at_most else []
+        ends = [_id(rows[-1])] if len(rows) == at_most else []
         ends += [pages[-1].last_id] if len(pages) == most else []
-        found = {row[1]: row for page in pages for row in self.unpack(page) if row[1] > last}
-        found |= {row[1]: row for row in rows}
+        found = {_id(row): row for page in pages for row in self.unpack(page) if _id(row) > last}
+        found |= {_id(row): row for row in rows}
         return [found[each] for each in sorted(found) if not ends or each <= min(ends)][:at_most]
 
     def by_id(self, reading: Reading, shop: str, ids: Collection[str]) -> dict[str, Row]:
@@ -152,12 +151,12 @@ class PackedPages(Generic[Row]):
                 f"SELECT {', '.join(self._fields())} FROM {self.rows} WHERE shop = :shop"
                 f" AND {column} IN ({', '.join(f':{name}' for name in names)})"
             )
-            found |= {row[1]: make(row) for row in reading.query(sql, shop=shop, **names)}
+            found |= {_id(row): make(row) for row in reading.query(sql, shop=shop, **names)}
         missing: list[Key] = [(shop, each) for each in wanted if each not in found]
         for key in self._pages_of(reading, missing):
             for row in self.unpack(self._page(reading, key)):
-                if row[1] in ids:
-                    found[row[1]] = row
+                if _id(row) in ids:
+                    found[_id(row)] = row
         return found
 
     def of_subject(self, reading: Reading, shop: str, subjects: Collection[str]) -> Iterator[Row]:
@@ -182,10 +181,11 @@ class PackedPages(Generic[Row]):
         """How many are packed, by shop."""
         where, names = ("", {}) if shop is None else (" WHERE shop = :shop", {"shop": shop})
         rows = reading.query(
-            f"SELECT shop, CAST(SUM(entities) AS BIGINT) FROM {self.table}{where} GROUP BY shop",
+            f"SELECT shop, CAST(SUM(entities) AS BIGINT) AS packed FROM {self.table}{where}"
+            " GROUP BY shop",
             **names,
         )
-        return {row[0]: row[1] for row in rows}
+        return {row.shop: row.packed for row in rows}
 
     def overlapping(self, reading: Reading, shop: str, first: str, last: str) -> list[Key]:
         """Pages whose range meets these ids, and the one before them if it is not full."""
@@ -314,3 +314,8 @@ def _as_bytes(value: str) -> str | bytes:
 
 def _as_text(value: str | bytes) -> str:
     return value.hex() if isinstance(value, bytes) else value
+
+
+def _id(row: Any) -> str:
+    """The second part of a row's key, which is (shop, id)."""
+    return str(row[1])

@@ -1,7 +1,7 @@
 """A shop's carts at one moment: turns cells into the figures of answers."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -86,6 +86,28 @@ class Figures:
         return completion_probability(self.hazard, age_h)
 
 
+class _ClosedColumns(NamedTuple):
+    """Columns of `cart_closed` beside its state."""
+
+    value_bin: Ints
+    is_returning: Ints
+    contact: Ints
+    carts: Ints
+    value: Ints
+    orders: Ints
+    ordered: Ints
+    revenue: Ints
+    idled: Ints
+
+
+class _CohortColumns(NamedTuple):
+    """Columns of `cart_cohort`."""
+
+    hour: Ints
+    outcome: Ints
+    carts: Ints
+
+
 def currencies(snapshot: Snapshot, shop: str) -> dict[str, int]:
     """How many checkouts are in which currency, most first."""
     rows = snapshot.query(
@@ -121,40 +143,30 @@ def figures(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) 
     after_ms = settings.abandoned_after_minutes * MINUTE_MS
     scope: dict[str, Any] = {"shop": shop, "currency": currency}
     counted = scope | {"shop": live_key(snapshot, shop, NAME)}
-    bucket, value_bin, returning, contact, idled, idle_10, idle_t, expired, carts, value = (
-        open_columns(snapshot, scope, counted, now_ms, after_ms)
-    )
-    closed = snapshot.query(
+    open_carts = open_columns(snapshot, scope, counted, now_ms, after_ms)
+    carts, value, bucket = open_carts.carts, open_carts.value, open_carts.bucket
+    rows = snapshot.query(
         "SELECT state, value_bin, is_returning, contact, carts, value, orders, ordered, revenue,"
         " idled FROM cart_closed WHERE shop = :shop AND currency = :currency AND carts > 0",
         **counted,
     )
-    state = np.array([row[0] for row in closed], dtype=np.str_)
-    (
-        closed_bin,
-        closed_returning,
-        closed_contact,
-        closed_carts,
-        closed_value,
-        orders,
-        ordered,
-        revenue,
-        closed_idled,
-    ) = columns([row[1:] for row in closed], 9)
+    state = np.array([row.state for row in rows], dtype=np.str_)
+    closed = columns(rows, _ClosedColumns)
     band_ends = _band_ends(
-        np.concatenate((value_bin, closed_bin)), np.concatenate((carts, closed_carts))
+        np.concatenate((open_carts.value_bin, closed.value_bin)),
+        np.concatenate((carts, closed.carts)),
     )
     stratum, closed_stratum = (
-        stratum_of(value_bin, returning, band_ends),
-        stratum_of(closed_bin, closed_returning, band_ends),
+        stratum_of(open_carts.value_bin, open_carts.is_returning, band_ends),
+        stratum_of(closed.value_bin, closed.is_returning, band_ends),
     )
 
     states = {
-        name: (int(closed_carts[state == name].sum()), total(closed_value[state == name]))
+        name: (int(closed.carts[state == name].sum()), total(closed.value[state == name]))
         for name in CLOSED_STATES
     }
-    is_open, is_over = expired == 0, expired == 1
-    abandoned = is_open & (idle_t == 1)
+    is_open, is_over = open_carts.expired == 0, open_carts.expired == 1
+    abandoned = is_open & (open_carts.idle_t == 1)
     states["active"] = (
         int(carts[is_open & ~abandoned].sum()),
         total(value[is_open & ~abandoned]),
@@ -166,25 +178,26 @@ def figures(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) 
     )
 
     young, young_contact = _young(snapshot, scope, now_ms, after_ms)
-    was = (idled == 2) | (idle_t == 1)
-    was_10 = (contact == 1) & ((idled >= 1) | (idle_10 == 1))
-    with_contact = int(carts[contact == 1].sum()) + int(closed_carts[closed_contact == 1].sum())
+    idled, has_contact = open_carts.idled, open_carts.contact == 1
+    was = (idled == 2) | (open_carts.idle_t == 1)
+    was_10 = has_contact & ((idled >= 1) | (open_carts.idle_10 == 1))
+    with_contact = int(carts[has_contact].sum()) + int(closed.carts[closed.contact == 1].sum())
 
-    first = (idled < 2) & (idle_t == 1)
+    first = (idled < 2) & (open_carts.idle_t == 1)
     cohorts = columns(
         snapshot.query(
             "SELECT hour, outcome, carts FROM cart_cohort"
             " WHERE shop = :shop AND currency = :currency AND carts > 0",
             **counted,
         ),
-        3,
+        _CohortColumns,
     )
     direct = state == "recovered_direct"
-    bought = (direct | (state == "completed")) & (orders > 0)
+    bought = (direct | (state == "completed")) & (closed.orders > 0)
     hist = Open(
         bucket=bucket[is_open],
-        value_bin=value_bin[is_open],
-        returning=returning[is_open],
+        value_bin=open_carts.value_bin[is_open],
+        returning=open_carts.is_returning[is_open],
         age=np.clip(now_ms // BUCKET_MS - bucket[is_open], 0, OPEN_BUCKETS - 1),
         stratum=stratum[is_open],
         abandoned=abandoned[is_open],
@@ -197,22 +210,25 @@ def figures(snapshot: Snapshot, shop: str, now_ms: int, settings: CartSettings) 
         other_currencies={code: n for code, n in found.items() if code != currency},
         states=states,
         abandoned=Abandoned(
-            int(closed_carts[np.isin(state, ABANDONED_STATES)].sum()) + int(carts[was].sum()),
-            int(carts.sum()) + int(closed_carts.sum()) - young,
+            int(closed.carts[np.isin(state, ABANDONED_STATES)].sum()) + int(carts[was].sum()),
+            int(carts.sum()) + int(closed.carts.sum()) - young,
         ),
         abandoned_shopify=Abandoned(
-            int(closed_idled[closed_contact == 1].sum()) + int(carts[was_10].sum()),
+            int(closed.idled[closed.contact == 1].sum()) + int(carts[was_10].sum()),
             with_contact - young_contact,
         ),
-        recovered_revenue=total(revenue[direct]) + total((closed_value - ordered)[direct]),
-        cohort_hour=np.concatenate((cohorts[0], (bucket[first] * BUCKET_MS + after_ms) // HOUR_MS)),
-        cohort_outcome=np.concatenate((cohorts[1], np.full(int(first.sum()), NOT_RECOVERED))),
-        cohort_carts=np.concatenate((cohorts[2], carts[first])),
+        recovered_revenue=total(closed.revenue[direct])
+        + total((closed.value - closed.ordered)[direct]),
+        cohort_hour=np.concatenate(
+            (cohorts.hour, (bucket[first] * BUCKET_MS + after_ms) // HOUR_MS)
+        ),
+        cohort_outcome=np.concatenate((cohorts.outcome, np.full(int(first.sum()), NOT_RECOVERED))),
+        cohort_carts=np.concatenate((cohorts.carts, carts[first])),
         hazard=hazards(spells(snapshot, counted, band_ends, hist, expired_carts)),
         rho=realised_share(
-            summed(closed_stratum[bought], ordered[bought], STRATA),
-            summed(closed_stratum[bought], revenue[bought], STRATA),
-            summed(closed_stratum[bought], orders[bought], STRATA),
+            summed(closed_stratum[bought], closed.ordered[bought], STRATA),
+            summed(closed_stratum[bought], closed.revenue[bought], STRATA),
+            summed(closed_stratum[bought], closed.orders[bought], STRATA),
         ),
         band_ends=band_ends,
         open=hist,

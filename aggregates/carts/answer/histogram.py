@@ -1,8 +1,10 @@
 """Open checkouts as a histogram of 10-minute buckets of the last touch, by value bin and
 customer."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from operator import attrgetter
+from typing import Any, Final, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -12,6 +14,8 @@ from processors.checkouts.idle import BUCKET_MS, MINUTE_MS
 from processors.checkouts.state import EXPIRES_MS
 from stream.store.contract import Snapshot
 
+Columns = TypeVar("Columns", bound=tuple[Ints, ...])
+"""A NamedTuple of arrays."""
 SHOPIFY_MINUTES: Final = 10
 BANDS: Final = ("low", "mid", "high")
 CUSTOMERS: Final = ("new", "returning")
@@ -49,15 +53,44 @@ def bin_bounds(value_bin: int) -> tuple[int, int]:
     return -(-((4 + quarter) << octave) // 4), -(-((5 + quarter) << octave) // 4) - 1
 
 
+class OpenColumns(NamedTuple):
+    """Open checkouts, arrays of one length."""
+
+    bucket: Ints
+    value_bin: Ints
+    is_returning: Ints
+    contact: Ints
+    idled: Ints
+    idle_10: Ints
+    """Idle for 10 minutes, 0 or 1."""
+    idle_t: Ints
+    """Idle for T, 0 or 1."""
+    expired: Ints
+    """Idle for 14 days, 0 or 1."""
+    carts: Ints
+    value: Ints
+
+
+class _OpenCells(NamedTuple):
+    """Columns of `cart_open`."""
+
+    bucket: Ints
+    value_bin: Ints
+    is_returning: Ints
+    contact: Ints
+    idled: Ints
+    carts: Ints
+    value: Ints
+
+
 def open_columns(
     snapshot: Snapshot,
     scope: dict[str, Any],
     counted: dict[str, Any],
     now_ms: int,
     after_ms: int,
-) -> list[Ints]:
-    """Columns bucket, value_bin, returning, contact, idled, idle for 10 minutes, for T, for 14 days
-    (0 or 1), carts, value.
+) -> OpenColumns:
+    """The shop's open checkouts.
 
     The bucket says how long its checkouts have been idle, except for the three buckets that contain
     one of these edges: those are read from the checkouts, by index, so every count is exact.
@@ -73,37 +106,43 @@ def open_columns(
             " WHERE shop = :shop AND currency = :currency AND carts > 0",
             **counted,
         ),
-        7,
+        _OpenCells,
     )
-    bucket = cells[0]
-    whole = ~np.isin(bucket, edges)
-    idle = [(bucket[whole] < edge).astype(np.int64) for edge in edges]
+    whole = ~np.isin(cells.bucket, edges)
+    idle_10, idle_t, expired = ((cells.bucket[whole] < edge).astype(np.int64) for edge in edges)
     on_edge = columns(
         snapshot.query(
-            "SELECT open_bucket, value_bin, is_returning, contact, idled, "
-            "CASE WHEN last_ms <= :c0 THEN 1 ELSE 0 END, CASE WHEN last_ms <= :c1 THEN 1 "
-            "ELSE 0 END, CASE WHEN last_ms <= :c2 THEN 1 "
-            "ELSE 0 END, COUNT(*), CAST(SUM(value) AS BIGINT) FROM cart_checkout "
-            "WHERE open_bucket >= 0 AND open_bucket IN (:e0, :e1, :e2) AND shop = :shop "
-            "AND currency = :currency GROUP BY 1, 2, 3, 4, 5, 6, 7, 8",
+            "SELECT open_bucket AS bucket, value_bin, is_returning, contact, idled,"
+            " CASE WHEN last_ms <= :c0 THEN 1 ELSE 0 END AS idle_10,"
+            " CASE WHEN last_ms <= :c1 THEN 1 ELSE 0 END AS idle_t,"
+            " CASE WHEN last_ms <= :c2 THEN 1 ELSE 0 END AS expired,"
+            " COUNT(*) AS carts, CAST(SUM(value) AS BIGINT) AS value FROM cart_checkout"
+            " WHERE open_bucket >= 0 AND open_bucket IN (:e0, :e1, :e2) AND shop = :shop"
+            " AND currency = :currency GROUP BY 1, 2, 3, 4, 5, 6, 7, 8",
             **scope,
             **named,
         ),
-        10,
+        OpenColumns,
     )
-    inside = [
-        *(column[whole] for column in cells[:5]),
-        *idle,
-        *(column[whole] for column in cells[5:]),
-    ]
-    return [np.concatenate(pair) for pair in zip(inside, on_edge, strict=True)]
+    inside = OpenColumns(
+        bucket=cells.bucket[whole],
+        value_bin=cells.value_bin[whole],
+        is_returning=cells.is_returning[whole],
+        contact=cells.contact[whole],
+        idled=cells.idled[whole],
+        idle_10=idle_10,
+        idle_t=idle_t,
+        expired=expired,
+        carts=cells.carts[whole],
+        value=cells.value[whole],
+    )
+    return OpenColumns(*(np.concatenate(pair) for pair in zip(inside, on_edge, strict=True)))
 
 
-def columns(rows: list[Any], width: int) -> list[Ints]:
-    """Rows of whole numbers as one array per column."""
-    if not rows:
-        return [np.zeros(0, dtype=np.int64) for _ in range(width)]
-    return list(np.array([tuple(row) for row in rows], dtype=np.int64).T)
+def columns(rows: Sequence[Any], kind: type[Columns]) -> Columns:
+    """Rows of whole numbers as one array per field of `kind`, each by its name."""
+    names: tuple[str, ...] = kind._fields  # type: ignore[attr-defined]
+    return kind(*(np.fromiter(map(attrgetter(name), rows), np.int64, len(rows)) for name in names))
 
 
 def summed(cell: Ints, measure: Ints, size: int) -> Ints:

@@ -1,6 +1,6 @@
 """Idle spells from cells: the basis of a shop's hazards and of the factor common to its carts."""
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,25 @@ LANDMARK_DAYS: Final = 80
 """Midnights older than this lack checkouts that are already deleted."""
 
 
+class _SpellColumns(NamedTuple):
+    """Columns of `cart_spell`."""
+
+    value_bin: Ints
+    is_returning: Ints
+    age: Ints
+    completed: Ints
+    not_completed: Ints
+
+
+class _LandmarkColumns(NamedTuple):
+    """Columns of `cart_landmark`."""
+
+    day: Ints
+    age: Ints
+    carts: Ints
+    completed: Ints
+
+
 def spells(
     snapshot: Snapshot,
     scope: dict[str, Any],
@@ -32,18 +51,18 @@ def spells(
 
     The expired ones are open carts that are not closed yet: they outlived every interval.
     """
-    value_bin, returning, age, completed, not_completed = columns(
+    ended = columns(
         snapshot.query(
             "SELECT value_bin, is_returning, age, completed, not_completed FROM cart_spell"
             " WHERE shop = :shop AND currency = :currency",
             **scope,
         ),
-        5,
+        _SpellColumns,
     )
     ages = len(EDGES_H)
-    cell = stratum_of(value_bin, returning, band_ends) * ages + age
-    done = summed(cell, completed, STRATA * ages).reshape(STRATA, ages)
-    left = summed(cell, not_completed, STRATA * ages).reshape(STRATA, ages)
+    cell = stratum_of(ended.value_bin, ended.is_returning, band_ends) * ages + ended.age
+    done = summed(cell, ended.completed, STRATA * ages).reshape(STRATA, ages)
+    left = summed(cell, ended.not_completed, STRATA * ages).reshape(STRATA, ages)
     reached = (done + left)[:, ::-1].cumsum(axis=1)[:, ::-1] + expired[:, None]
     return spells_with_open(
         done[:, :INTERVALS],
@@ -59,7 +78,7 @@ def landmarks(
     """Carts idle and carts completed, [midnights, ages], of the midnights that are 7 days old."""
     newest = (now_ms - RECOVERY_MS) // DAY_MS
     oldest = newest - LANDMARK_DAYS
-    day, age, carts, completed = columns(
+    seen_at = columns(
         snapshot.query(
             "SELECT day, age, carts, completed FROM cart_landmark WHERE shop = :shop"
             " AND currency = :currency AND day > :oldest AND day <= :newest AND carts > 0",
@@ -67,7 +86,7 @@ def landmarks(
             newest=newest,
             **scope,
         ),
-        4,
+        _LandmarkColumns,
     )
     # Carts still open have been idle since their last touch, and were not completed in 7 days.
     since = open_carts.bucket * BUCKET_MS
@@ -76,10 +95,10 @@ def landmarks(
     known = (idle_ms < RECOVERY_MS) & (midnights <= newest) & (midnights > oldest)
     still = np.broadcast_to(open_carts.carts[:, None], known.shape)[known]
     bin_of = np.searchsorted(EDGES_H, idle_ms[known] / HOUR_MS, side="right") - 1
-    days = np.concatenate((day, midnights[known])) - oldest - 1
-    cell = days * INTERVALS + np.concatenate((age, bin_of))
+    days = np.concatenate((seen_at.day, midnights[known])) - oldest - 1
+    cell = days * INTERVALS + np.concatenate((seen_at.age, bin_of))
     size = LANDMARK_DAYS * INTERVALS
-    idle = summed(cell, np.concatenate((carts, still)), size)
-    done = summed(cell, np.concatenate((completed, np.zeros_like(still))), size)
+    idle = summed(cell, np.concatenate((seen_at.carts, still)), size)
+    done = summed(cell, np.concatenate((seen_at.completed, np.zeros_like(still))), size)
     seen = idle.reshape(-1, INTERVALS).sum(axis=1) > 0
     return idle.reshape(-1, INTERVALS)[seen], done.reshape(-1, INTERVALS)[seen]

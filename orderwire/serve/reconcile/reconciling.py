@@ -167,8 +167,8 @@ class Reconciling:
         if self.dry_run or not found:
             return
         with self.store.begin() as transaction:
-            known = transaction.load(MISSED, [each[:3] for each in found])
-            transaction.save(MISSED, [each for each in found if each[:3] not in known])
+            known = transaction.load(MISSED, [MISSED.key_of(each) for each in found])
+            transaction.save(MISSED, [each for each in found if MISSED.key_of(each) not in known])
 
     def _missed(self, orders: list[dict[str, Any]]) -> dict[str, Missed]:
         with self.store.snapshot() as snapshot:

@@ -63,15 +63,15 @@ class Progress:
     def save(self, windows: Sequence[BackfillWindow]) -> None:
         """Keep what is known of them."""
         with self._lock, self._store.begin() as transaction:
-            transaction.load(WINDOWS, [window[:3] for window in windows])
+            transaction.load(WINDOWS, [WINDOWS.key_of(window) for window in windows])
             transaction.save(WINDOWS, windows)
 
     def halve(self, window: BackfillWindow, spans: Sequence[TimeSpan]) -> list[BackfillWindow]:
         """Put smaller windows in the place of one."""
         made = [BackfillWindow(self._shop, window.kind, span.from_s, span.to_s) for span in spans]
         with self._lock, self._store.begin() as transaction:
-            transaction.load(WINDOWS, [each[:3] for each in (window, *made)])
-            transaction.delete(WINDOWS, [window[:3]])
+            transaction.load(WINDOWS, [WINDOWS.key_of(each) for each in (window, *made)])
+            transaction.delete(WINDOWS, [WINDOWS.key_of(window)])
             transaction.save(WINDOWS, made)
         return made
 
