@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from processors.engine.statements import having_rows
 from processors.shopify.orders import CustomersMerged
-from stream.store.contract import Entities, Transaction
+from stream.store.contract import Entities, Reading, Transaction
 
 
 class AliasRow(NamedTuple):
@@ -27,11 +27,16 @@ class AliasRow(NamedTuple):
 ALIASES = Entities("customer_alias", AliasRow, 2)
 
 
+def shops_with_merges(reading: Reading, shops: Collection[str]) -> frozenset[str]:
+    """Those of `shops` of which customers were merged: mostly none."""
+    return having_rows(reading, ALIASES.table, shops)
+
+
 def merged_into(
     reading: Transaction, customers: Collection[tuple[str, str]]
 ) -> dict[tuple[str, str], str]:
     """The customers that those of `customers` (shop, customer) are merged into, where they are."""
-    shops = having_rows(reading, ALIASES.table, {shop for shop, _ in customers})  # Mostly none.
+    shops = shops_with_merges(reading, {shop for shop, _ in customers})
     keys = [each for each in customers if each[0] in shops]
     found = reading.load(ALIASES, keys, shared=True)
     return {(row.shop, row.deleted): row.kept for row in found.values()}

@@ -6,24 +6,30 @@ to another cohort.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import NamedTuple
 
 from aggregates.days.fold.cells import (
+    COHORT_CELLS,
+    DAY_CELLS,
     FIRSTS,
     MONTHS,
+    CohortPlace,
     FirstRow,
     MonthRow,
+    SalePlace,
     cohort_cells,
+    cohort_place,
+    day_cells,
     first_month,
-    sale_cells,
+    sale_measures,
+    sale_place,
 )
 from aggregates.days.fold.sale import Sale, month_of, sale
 from processors.engine.processor import Deltas
 from processors.engine.projection import Change, Scope
-from processors.orders.aliases import merged_into
+from processors.orders.aliases import merged_into, shops_with_merges
 from processors.orders.row import ORDERS, SETTLED, OrderRow
 from stream.store.contract import Key, Transaction
 
@@ -38,23 +44,50 @@ class MovedSale(NamedTuple):
     now: Sale | None
 
 
-class MonthPlace(NamedTuple):
-    """A customer's month in one currency."""
+MonthPlace = tuple[str, int, str]
+"""A customer's month in one currency."""
 
-    customer: str
-    month: int
-    currency: str
+
+def _zeros(measures: int) -> Callable[[], list[int]]:
+    return lambda: [0] * measures
 
 
 @dataclass(slots=True)
 class Writes:
-    """What batches of several shops write, so that each table is written once."""
+    """What batches of several shops write, so that each table is written once.
 
-    deltas: Deltas = field(default_factory=Deltas)
+    Sales are summed by place before each sum is added to the cells of all dimensions.
+    """
+
+    sales: defaultdict[SalePlace, list[int]] = field(
+        default_factory=lambda: defaultdict(_zeros(len(DAY_CELLS.measures)))
+    )
+    cohorts: defaultdict[CohortPlace, list[int]] = field(
+        default_factory=lambda: defaultdict(_zeros(len(COHORT_CELLS.measures)))
+    )
     firsts: list[FirstRow] = field(default_factory=list)
     no_firsts: list[Key] = field(default_factory=list)
     months: list[MonthRow] = field(default_factory=list)
     no_months: list[Key] = field(default_factory=list)
+
+    def count(self, shop: str, each: Sale, sign: int, *, first: bool) -> None:
+        """Add or subtract a sale, which is its customer's first or not."""
+        orders, net, refunds, new, of_new, of_returning = sale_measures(each, first=first)
+        sums = self.sales[sale_place(shop, each)]
+        sums[0] += sign * orders
+        sums[1] += sign * net
+        sums[2] += sign * refunds
+        sums[3] += sign * new
+        sums[4] += sign * of_new
+        sums[5] += sign * of_returning
+
+    def count_month(self, first: FirstRow | None, row: MonthRow | None, sign: int) -> None:
+        """Add or subtract a customer's month."""
+        if first is not None and row is not None and row.orders:
+            sums = self.cohorts[cohort_place(first, row.month, row.currency)]
+            sums[0] += sign
+            sums[1] += sign * row.orders
+            sums[2] += sign * row.revenue
 
     def save(self, transaction: Transaction) -> None:
         """Write all of it."""
@@ -62,7 +95,12 @@ class Writes:
         transaction.delete(MONTHS, self.no_months)
         transaction.save(FIRSTS, self.firsts)
         transaction.delete(FIRSTS, self.no_firsts)
-        self.deltas.save(transaction)
+        deltas = Deltas()
+        for place, sums in self.sales.items():
+            deltas.add(day_cells(place, tuple(sums)))
+        for cohort, sums in self.cohorts.items():
+            deltas.add(cohort_cells(cohort, tuple(sums)))
+        deltas.save(transaction)
 
 
 def count_orders(
@@ -70,6 +108,39 @@ def count_orders(
 ) -> None:
     """Count changed orders of any number of generations."""
     moved = {scope: _moved(work[scope]) for scope in sorted(work, key=lambda scope: scope.key)}
+    if shops_with_merges(transaction, {scope.shop for scope in moved}):
+        moved = _as_merged(transaction, moved)
+    firsts = transaction.load(
+        FIRSTS,
+        {
+            (scope.key, each.customer)
+            for scope, its in moved.items()
+            for move in its
+            for each in move
+            if each is not None and each.customer
+        },
+    )
+    writes = Writes()
+    batches = {scope: DaysBatch(transaction, scope, writes) for scope in moved}
+    months = [key for scope, its in moved.items() for key in batches[scope].sales(its, firsts)]
+    rows = transaction.load(MONTHS, months)
+    for batch in batches.values():
+        batch.months(rows)
+    writes.save(transaction)
+
+
+def _moved(changes: Sequence[Change[OrderRow]]) -> list[MovedSale]:
+    moved = [
+        MovedSale(sale(old) if old is not None else None, sale(new) if new is not None else None)
+        for old, new in changes
+    ]
+    return [each for each in moved if each.was != each.now]
+
+
+def _as_merged(
+    transaction: Transaction, moved: Mapping[Scope, Sequence[MovedSale]]
+) -> dict[Scope, list[MovedSale]]:
+    """The same sales, of those whom their customers were merged into."""
     named = {
         (scope.shop, each.customer)
         for scope, its in moved.items()
@@ -77,86 +148,60 @@ def count_orders(
         for each in move
         if each is not None and each.customer
     }
-    kept, writes = merged_into(transaction, named), Writes()
-    batches = {scope: DaysBatch(transaction, scope, writes, kept) for scope in moved}
-    keys = {
-        (scope.key, customer)
+    kept = merged_into(transaction, named)
+
+    def merged(shop: str, each: Sale | None) -> Sale | None:
+        if each is None or (shop, each.customer) not in kept:
+            return each
+        return each._replace(customer=kept[shop, each.customer])
+
+    return {
+        scope: [MovedSale(merged(scope.shop, was), merged(scope.shop, now)) for was, now in its]
         for scope, its in moved.items()
-        for customer in batches[scope].customers(its)
     }
-    firsts = transaction.load(FIRSTS, keys)
-    for scope, its in moved.items():
-        batches[scope].orders(its, firsts)
-    writes.save(transaction)
-
-
-def _moved(changes: Sequence[Change[OrderRow]]) -> list[MovedSale]:
-    moved = [MovedSale(sale(old), sale(new)) for old, new in changes]
-    return [each for each in moved if each.was != each.now]
 
 
 class DaysBatch:
-    """The changes of a transaction to one generation."""
+    """The changes of a transaction to one generation: `sales`, then `months`."""
 
-    def __init__(
-        self,
-        transaction: Transaction,
-        scope: Scope,
-        writes: Writes,
-        kept: Mapping[tuple[str, str], str] = MappingProxyType({}),
-    ) -> None:
-        """`kept`: customers that others (shop, customer) are merged into."""
+    def __init__(self, transaction: Transaction, scope: Scope, writes: Writes) -> None:
         self._transaction, self._scope, self._key = transaction, scope, scope.key
-        self._writes, self._deltas, self._merged_into = writes, writes.deltas, kept
+        self._writes = writes
+        self._before: dict[str, FirstRow] = {}
+        self._after: dict[str, FirstRow | None] = {}
+        self._changes: defaultdict[MonthPlace, list[int]] = defaultdict(lambda: [0, 0])
 
-    def customers(self, moved: Iterable[MovedSale]) -> set[str]:
-        """Whose sales these are."""
-        return {kept for each in moved for one in each if (kept := self._kept(one))}
+    def sales(self, moved: Sequence[MovedSale], firsts: Mapping[Key, FirstRow]) -> list[Key]:
+        """Count changed sales, whose customers are as merges have them; `firsts` has the rows of
+        these customers. Returns the keys of the months that `months` needs."""
+        self._firsts(moved, firsts)
+        self._days(moved)
+        return self._changed_months(moved)
 
-    def orders(self, moved: Sequence[MovedSale], firsts: Mapping[Key, FirstRow]) -> None:
-        """Count changed sales; `firsts` has the rows of their customers."""
-        before, after = self._firsts(moved, firsts)
-        self._days(moved, before, after)
-        self._months(moved, before, after)
-        self._save_firsts(before, after)
-
-    def _kept(self, each: Sale | None) -> str:
-        """The customer of a sale, as merges have it; "" where nobody is known."""
-        if each is None or not each.customer:
-            return ""
-        if not self._merged_into:
-            return each.customer
-        return self._merged_into.get((self._scope.shop, each.customer), each.customer)
-
-    def _firsts(
-        self, moved: Sequence[MovedSale], firsts: Mapping[Key, FirstRow]
-    ) -> tuple[dict[str, FirstRow], dict[str, FirstRow | None]]:
+    def _firsts(self, moved: Sequence[MovedSale], firsts: Mapping[Key, FirstRow]) -> None:
         """The first sale of every customer concerned, before and after."""
-        left: defaultdict[str, set[str]] = defaultdict(set)
-        came: defaultdict[str, list[Sale]] = defaultdict(list)
+        left: dict[str, set[str]] = {}
+        came: dict[str, list[Sale]] = {}
         for was, now in moved:
-            if was is not None and (customer := self._kept(was)):
-                left[customer].add(was.order_id)
-            if now is not None and (customer := self._kept(now)):
-                came[customer].append(now)
-        customers = sorted(left.keys() | came.keys())
-        before = {
-            customer: row
-            for customer in customers
-            if (row := firsts.get((self._key, customer))) is not None
-        }
-        after: dict[str, FirstRow | None] = {}
-        for customer in customers:
-            old, earliest = before.get(customer), min(came[customer], default=None)
-            arrived = None if earliest is None else self._row(customer, earliest)
-            if old is None or (arrived is not None and _when(arrived) <= _when(old)):
-                first = arrived
-            elif old.order_id not in left[customer]:
+            if was is not None and was.customer:
+                left.setdefault(was.customer, set()).add(was.order_id)
+            if now is not None and now.customer:
+                came.setdefault(now.customer, []).append(now)
+        for customer in {**left, **came}:
+            old = firsts.get((self._key, customer))
+            if old is not None:
+                self._before[customer] = old
+            earliest = min(came.get(customer, ()), default=None)
+            if earliest is not None and (
+                old is None
+                or (earliest.processed_ms, earliest.order_id) <= (old.processed_ms, old.order_id)
+            ):
+                first: FirstRow | None = self._row(customer, earliest)
+            elif old is None or old.order_id not in left.get(customer, ()):
                 first = old
             else:
                 first = self._earliest(customer)
-            after[customer] = _with_month(first, old)
-        return before, after
+            self._after[customer] = _with_month(first, old)
 
     def _row(self, customer: str, first: Sale) -> FirstRow:
         return FirstRow(
@@ -219,86 +264,88 @@ class DaysBatch:
             if len(page) < PAGE:
                 return None
 
-    def _days(
-        self,
-        moved: Iterable[MovedSale],
-        before: Mapping[str, FirstRow],
-        after: Mapping[str, FirstRow | None],
-    ) -> None:
-        changed: set[str] = set()
+    def _days(self, moved: Sequence[MovedSale]) -> None:
+        before, after, count = self._before, self._after, self._writes.count
         for was, now in moved:
-            changed |= {each.order_id for each in (was, now) if each is not None}
-            old, new = before.get(self._kept(was)), after.get(self._kept(now))
-            self._deltas.move(
-                sale_cells(self._key, was, first=_is(was, old)),
-                sale_cells(self._key, now, first=_is(now, new)),
-            )
+            if was is not None:
+                count(self._key, was, -1, first=_is(was, before.get(was.customer)))
+            if now is not None:
+                count(self._key, now, 1, first=_is(now, after.get(now.customer)))
         # Sales that did not change, and are first no longer, or now.
         flipped: dict[str, bool] = {}
         for customer, new in after.items():
             old = before.get(customer)
-            if (old and old.order_id) != (new and new.order_id):
+            if old is not None and (new is None or old.order_id != new.order_id):
                 flipped |= {row.order_id: row is new for row in (old, new) if row is not None}
-        self._flip({each: now for each, now in flipped.items() if each not in changed})
+        if flipped:
+            changed = {each.order_id for move in moved for each in move if each is not None}
+            self._flip({each: now for each, now in flipped.items() if each not in changed})
 
     def _flip(self, flipped: Mapping[str, bool]) -> None:
         """Sales by order id, and whether each is its customer's first now."""
         keys: list[Key] = [(self._scope.shop, order_id) for order_id in sorted(flipped)]
         for row in SETTLED.load(self._transaction, ORDERS, keys).values():
             first, each = flipped[row.order_id], sale(row)
-            self._deltas.move(
-                sale_cells(self._key, each, first=not first),
-                sale_cells(self._key, each, first=first),
-            )
+            if each is not None:
+                self._writes.count(self._key, each, -1, first=not first)
+                self._writes.count(self._key, each, 1, first=first)
 
-    def _months(
-        self,
-        moved: Iterable[MovedSale],
-        before: Mapping[str, FirstRow],
-        after: dict[str, FirstRow | None],
-    ) -> None:
-        changes: defaultdict[MonthPlace, list[int]] = defaultdict(lambda: [0, 0])
+    def _changed_months(self, moved: Iterable[MovedSale]) -> list[Key]:
+        """Sum what changes by customer and month. Returns the keys of months with their own row."""
+        changes, before = self._changes, self._before
         for each in moved:
             for one, sign in ((each.was, -1), (each.now, 1)):
-                if one is not None and (customer := self._kept(one)):
-                    change = changes[MonthPlace(customer, month_of(one.day), one.currency)]
+                if one is not None and one.customer:
+                    change = changes[one.customer, month_of(one.day), one.currency]
                     change[0] += sign
                     change[1] += sign * one.net
         moving = {
             customer
-            for customer, new in after.items()
-            if (old := before.get(customer)) is not None and _cohort(old) != _cohort(new)
+            for customer, old in before.items()
+            if old is not (new := self._after[customer]) and _cohort(old) != _cohort(new)
         }
         for row in self._months_of(moving):
             changes[_place(row)][0] += 0  # All of theirs move.
         for customer in moving:
-            for first in (before[customer], after[customer]):
+            for first in (before[customer], self._after[customer]):
                 if first is not None:
                     changes[_place(first_month(first))][0] += 0
-        rows = self._transaction.load(
-            MONTHS,
-            [
-                (self._key, *place)
-                for place in changes
-                if place.customer in before and not _is_first(place, before[place.customer])
-            ],
-        )
-        for place, (orders, revenue) in changes.items():
-            old, new = before.get(place.customer), after[place.customer]
+        return [
+            (self._key, *place)
+            for place in changes
+            if (old := before.get(place[0])) is not None and not _is_first(place, old)
+        ]
+
+    def months(self, rows: Mapping[Key, MonthRow]) -> None:
+        """Count the months that changed, or whose customer's first sale is another; `rows` has
+        those with their own row."""
+        before, after, writes = self._before, self._after, self._writes
+        for place, (orders, revenue) in self._changes.items():
+            customer = place[0]
+            old, new = before.get(customer), after[customer]
             kept = known = rows.get((self._key, *place))
             if old is not None and _is_first(place, old):
                 known = first_month(old)
             if known is not None:
                 orders, revenue = known.orders + orders, known.revenue + revenue
             now = MonthRow(self._key, *place, orders, revenue)
-            self._deltas.move(cohort_cells(old, known), cohort_cells(new, now))
+            writes.count_month(old, known, -1)
+            writes.count_month(new, now, 1)
             if new is not None and _is_first(place, new):
-                after[place.customer] = new._replace(orders=orders, revenue=revenue)
+                after[customer] = new._replace(orders=orders, revenue=revenue)
             elif orders:
-                self._writes.months.append(now)
+                writes.months.append(now)
                 continue
             if kept is not None:
-                self._writes.no_months.append(kept.key)
+                writes.no_months.append(kept.key)
+        writes.firsts += [
+            row for customer, row in after.items() if row and row != before.get(customer)
+        ]
+        writes.no_firsts += [
+            (self._key, customer)
+            for customer, row in after.items()
+            if row is None and customer in before
+        ]
 
     def _months_of(self, customers: Iterable[str]) -> list[MonthRow]:
         sql = (
@@ -309,18 +356,6 @@ class DaysBatch:
             MonthRow._make(row)
             for customer in sorted(customers)
             for row in self._transaction.query(sql, shop=self._key, customer=customer)
-        ]
-
-    def _save_firsts(
-        self, before: Mapping[str, FirstRow], after: Mapping[str, FirstRow | None]
-    ) -> None:
-        self._writes.firsts += [
-            row for customer, row in after.items() if row and row != before.get(customer)
-        ]
-        self._writes.no_firsts += [
-            (self._key, customer)
-            for customer, row in after.items()
-            if row is None and customer in before
         ]
 
     def merge(self, gone: str, kept: str) -> None:
@@ -337,15 +372,15 @@ class DaysBatch:
         rows = self._months_of([gone, kept])
         sums: dict[MonthPlace, MonthRow] = {}
         for row in [*rows, *(first_month(each) for each in (theirs, ours) if each is not None)]:
-            self._deltas.take(cohort_cells(theirs if row.customer == gone else ours, row))
-            place = MonthPlace(kept, row.month, row.currency)
+            self._writes.count_month(theirs if row.customer == gone else ours, row, -1)
+            place = (kept, row.month, row.currency)
             orders, revenue = row.orders, row.revenue
             if (before := sums.get(place)) is not None:
                 orders, revenue = orders + before.orders, revenue + before.revenue
             sums[place] = MonthRow(self._key, *place, orders, revenue)
         for row in sums.values():
-            self._deltas.add(cohort_cells(first, row))
-        of_first = sums.pop(MonthPlace(kept, first.cohort, first.currency))
+            self._writes.count_month(first, row, 1)
+        of_first = sums.pop((kept, first.cohort, first.currency))
         locked = self._transaction.load(MONTHS, [row.key for row in rows])
         self._transaction.delete(MONTHS, list(locked))
         months = [row for row in sums.values() if row.orders]
@@ -365,12 +400,13 @@ def _cohort(row: FirstRow | None) -> tuple[int, str, str, str] | None:
 
 
 def _place(row: MonthRow) -> MonthPlace:
-    return MonthPlace(row.customer, row.month, row.currency)
+    return row.customer, row.month, row.currency
 
 
 def _is_first(place: MonthPlace, first: FirstRow) -> bool:
     """Whether it is the month of the first sale, in its currency."""
-    return place.month == first.cohort and place.currency == first.currency
+    _, month, currency = place
+    return month == first.cohort and currency == first.currency
 
 
 def _with_month(first: FirstRow | None, old: FirstRow | None) -> FirstRow | None:
@@ -382,5 +418,5 @@ def _with_month(first: FirstRow | None, old: FirstRow | None) -> FirstRow | None
     return first._replace(orders=old.orders, revenue=old.revenue)
 
 
-def _is(each: Sale | None, first: FirstRow | None) -> bool:
-    return each is not None and first is not None and each.order_id == first.order_id
+def _is(each: Sale, first: FirstRow | None) -> bool:
+    return first is not None and each.order_id == first.order_id

@@ -4,7 +4,7 @@ has cells of its own, so that an answer reads only those that it shows."""
 from typing import Final, NamedTuple
 
 from aggregates.days.fold.sale import Sale
-from processors.engine.processor import Counted
+from processors.engine.processor import Counted, Measures
 from stream.store.contract import Cells, Entities
 
 CHANNEL, COUNTRY, CAMPAIGN = "channel", "country", "campaign"
@@ -70,36 +70,50 @@ FIRSTS: Final = Entities("day_customer", FirstRow, 2)
 MONTHS: Final = Entities("day_customer_month", MonthRow, 4)
 
 
-def sale_cells(shop: str, sale: Sale | None, *, first: bool) -> list[Counted]:
-    """The days' cells of a sale; `first` where it is its customer's first."""
-    if sale is None:
-        return []
-    new, returning = first, bool(sale.customer) and not first
-    measures = (
-        1,
-        sale.net,
-        sale.refunds,
-        int(new),
-        sale.net if new else 0,
-        sale.net if returning else 0,
-    )
-    day, currency = sale.day, sale.currency
+SalePlace = tuple[str, int, str, str, str, str]
+"""Shop, day, currency, channel, country and campaign of sales: a batch has few different ones."""
+CohortPlace = tuple[str, int, int, str, str, str]
+"""Shop, cohort, month and currency of customers' months; channel and campaign of the first sale."""
+
+
+def sale_place(shop: str, sale: Sale) -> SalePlace:
+    """Where a sale counts."""
+    return shop, sale.day, sale.currency, sale.channel, sale.country, sale.campaign
+
+
+def sale_measures(sale: Sale, *, first: bool) -> tuple[int, int, int, int, int, int]:
+    """With how much a sale counts; `first` where it is its customer's first."""
+    if first:
+        return 1, sale.net, sale.refunds, 1, sale.net, 0
+    return 1, sale.net, sale.refunds, 0, 0, sale.net if sale.customer else 0
+
+
+def day_cells(place: SalePlace, measures: Measures) -> list[Counted]:
+    """The days' cells of the sales of one place."""
+    shop, day, currency, channel, country, campaign = place
     return [
         (DAY_CELLS, (shop, "", day, "", currency), measures),
-        (DAY_CELLS, (shop, CHANNEL, day, sale.channel, currency), measures),
-        (DAY_CELLS, (shop, COUNTRY, day, sale.country, currency), measures),
-        (DAY_CELLS, (shop, CAMPAIGN, day, sale.campaign, currency), measures),
+        (DAY_CELLS, (shop, CHANNEL, day, channel, currency), measures),
+        (DAY_CELLS, (shop, COUNTRY, day, country, currency), measures),
+        (DAY_CELLS, (shop, CAMPAIGN, day, campaign, currency), measures),
     ]
 
 
-def cohort_cells(first: FirstRow | None, row: MonthRow | None) -> list[Counted]:
-    """The cohorts' cells of a customer's month."""
-    if first is None or row is None or not row.orders:
-        return []
-    measures = (1, row.orders, row.revenue)
-    when = (first.cohort, row.month, row.currency)
+def sale_cells(shop: str, sale: Sale, *, first: bool) -> list[Counted]:
+    """The days' cells of a sale."""
+    return day_cells(sale_place(shop, sale), sale_measures(sale, first=first))
+
+
+def cohort_place(first: FirstRow, month: int, currency: str) -> CohortPlace:
+    """Where a customer's month counts."""
+    return first.shop, first.cohort, month, currency, first.channel, first.campaign
+
+
+def cohort_cells(place: CohortPlace, measures: Measures) -> list[Counted]:
+    """The cohorts' cells of customers' months of one place."""
+    shop, cohort, month, currency, channel, campaign = place
     return [
-        (COHORT_CELLS, (row.shop, "", "", *when), measures),
-        (COHORT_CELLS, (row.shop, CHANNEL, first.channel, *when), measures),
-        (COHORT_CELLS, (row.shop, CAMPAIGN, first.campaign, *when), measures),
+        (COHORT_CELLS, (shop, "", "", cohort, month, currency), measures),
+        (COHORT_CELLS, (shop, CHANNEL, channel, cohort, month, currency), measures),
+        (COHORT_CELLS, (shop, CAMPAIGN, campaign, cohort, month, currency), measures),
     ]

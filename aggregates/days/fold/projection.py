@@ -11,8 +11,8 @@ from aggregates.days.fold.cells import (
     FIRSTS,
     MONTHS,
     FirstRow,
-    MonthRow,
     cohort_cells,
+    cohort_place,
     sale_cells,
 )
 from aggregates.days.fold.sale import Sale, month_of, sale
@@ -83,6 +83,4 @@ def _cohort(shop: str, customer: str, first: Sale, sales: Sequence[Sale]) -> Ite
         0,
     )
     for (month_number, currency), (orders, revenue) in months.items():
-        yield from cohort_cells(
-            row, MonthRow(shop, customer, month_number, currency, orders, revenue)
-        )
+        yield from cohort_cells(cohort_place(row, month_number, currency), (1, orders, revenue))
