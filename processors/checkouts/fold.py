@@ -80,6 +80,8 @@ def fold(
 
 def _subjects(event: CheckoutEvent | Order) -> list[str]:
     """The links that an event touches."""
+    if isinstance(event, Order):
+        return _subjects_of_order(event)
     if isinstance(event, Cart):
         return [cart_subject(event.token)]
     if isinstance(event, CheckoutDeleted):
@@ -89,9 +91,18 @@ def _subjects(event: CheckoutEvent | Order) -> list[str]:
         subjects.append(customer_subject(event.customer_id, event.email))
     if event.cart_token:
         subjects.append(cart_subject(event.cart_token))
-    if event.customer_id and event.email and isinstance(event, Order):
+    return subjects
+
+
+def _subjects_of_order(order: Order) -> list[str]:
+    subjects = []
+    if order.customer_id:
+        subjects.append(customer_subject(order.customer_id, None))
+    if order.email:
         # A checkout may know its buyer by only the e-mail address, before they have logged in.
-        subjects.append(customer_subject(None, event.email))
+        subjects.append(customer_subject(None, order.email))
+    if order.cart_token:
+        subjects.append(cart_subject(order.cart_token))
     return subjects
 
 

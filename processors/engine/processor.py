@@ -90,8 +90,9 @@ class Deltas:
 
     def add(self, projection: Projection) -> None:
         """Add an entity's cells."""
+        tables = self._tables
         for cells, key, measures in projection:
-            waiting = self._tables[cells][key]
+            waiting = tables[cells][key]
             waiting.append(measures)
             if len(waiting) == SUMMED_AT_ONCE:
                 waiting[:] = [_sum(waiting)]
@@ -102,9 +103,11 @@ class Deltas:
 
     def move(self, old: Projection, new: Projection) -> None:
         """Add `new - old`."""
-        if (old or new) and old != new:
-            self.take(old)
-            self.add(new)
+        if old != new:
+            if old:
+                self.take(old)
+            if new:
+                self.add(new)
 
     def of(self, cells: Cells) -> dict[Key, Measures]:
         """The differences of a table."""

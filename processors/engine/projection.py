@@ -128,8 +128,11 @@ def of_cells(entities: Entities[Row], cells: Callable[[Row], CountedCells]) -> S
             for old, new in changes:
                 was = cells(old) if old is not None else NOWHERE
                 now = cells(new) if new is not None else NOWHERE
-                if (was or now) and was != now:
+                if was == now:
+                    continue
+                if was:
                     deltas.take(_keyed(was, scope))
+                if now:
                     deltas.add(_keyed(now, scope))
         deltas.save(transaction)
 

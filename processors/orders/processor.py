@@ -42,6 +42,9 @@ Follow = Callable[[Transaction, Sequence[Order], int], None]
 """(transaction, snapshots of orders, now in Unix ms): entities that orders change, too."""
 
 
+_OF_NO_ORDER: Final = (CustomersMerged, Incomplete)
+
+
 class OrdersProcessor:
     """A `processors.engine.processor.Processor`. `zones` are of the shops that have one set."""
 
@@ -169,7 +172,7 @@ def _folded(transaction: Transaction, events: Sequence[OrderEvent]) -> list[Chan
     """Fold events into rows, and save those that changed."""
     by_order: dict[Key, list[Order | RefundCreated | OrderDeleted]] = {}
     for event in events:
-        if not isinstance(event, CustomersMerged | Incomplete):
+        if not isinstance(event, _OF_NO_ORDER):
             by_order.setdefault((event.shop, event.order_id), []).append(event)
     before = SETTLED.load(transaction, ORDERS, by_order)
     changes = []

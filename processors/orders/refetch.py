@@ -1,7 +1,7 @@
 """Records orders and refunds that a delivery of Shopify Events named without their data. They wait
 until a complete state is fetched or delivered."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 from processors.engine.statements import having_rows
@@ -56,19 +56,23 @@ class ForgetOld:
             )
 
 
-def note(transaction: Transaction, events: Iterable[OrderEvent], now_ms: int) -> None:
+def note(transaction: Transaction, events: Sequence[OrderEvent], now_ms: int) -> None:
     """Add what `events` lack; remove what they bring whole."""
     lacking: dict[Key, list[Lacking]] = {}
-    whole: dict[Key, str] = {}
-    shops: dict[str, None] = {}
+    brought: list[OrderEvent] = []
     for event in events:
-        shops[event.shop] = None
         if (missing := _lacking(event)) is not None:
             lacking.setdefault((event.shop, missing.gid), []).append(missing)
-        elif (brought := _whole(event)) is not None:
-            key = (event.shop, brought.gid)
-            whole[key] = max(brought.triggered, whole.get(key, ""))
-    waiting = having_rows(transaction, REFETCH.table, shops)  # Mostly none.
+        else:
+            brought.append(event)
+    waiting = having_rows(transaction, REFETCH.table, {event.shop for event in events})
+    if not lacking and not waiting:  # As nearly always.
+        return
+    whole: dict[Key, str] = {}
+    for each in map(_whole, brought):
+        if each is not None:
+            key = (each.shop, each.gid)
+            whole[key] = max(each.triggered, whole.get(key, ""))
     keys = lacking.keys() | {key for key in whole if key[0] in waiting}
     if not keys:
         return
@@ -92,27 +96,29 @@ def note(transaction: Transaction, events: Iterable[OrderEvent], now_ms: int) ->
 
 
 class _Brought(NamedTuple):
+    shop: str
     gid: str
     triggered: str
 
 
+_MAY_LACK: Final = (Order, RefundCreated, Incomplete)
 LAST = "~"
 """After every time of `Version.triggered`."""
 
 
 def _whole(event: OrderEvent) -> _Brought | None:
     if isinstance(event, Order):
-        return _Brought(ORDER + event.order_id, event.version.triggered)
+        return _Brought(event.shop, ORDER + event.order_id, event.version.triggered)
     if isinstance(event, OrderDeleted):
-        return _Brought(ORDER + event.order_id, LAST)
+        return _Brought(event.shop, ORDER + event.order_id, LAST)
     if isinstance(event, RefundCreated):
         # What a refund took back and gave never shrinks, so any complete state of it will do.
-        return _Brought(REFUND + event.refund.id, LAST)
+        return _Brought(event.shop, REFUND + event.refund.id, LAST)
     return None
 
 
 def _lacking(event: OrderEvent) -> Lacking | None:
-    return event.lacking if isinstance(event, Order | RefundCreated | Incomplete) else None
+    return event.lacking if isinstance(event, _MAY_LACK) else None
 
 
 def _noted(

@@ -2,6 +2,7 @@
 this text: nothing here raises, and lengths are bounded."""
 
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote_plus, unquote_plus, urlsplit
 
@@ -41,6 +42,13 @@ _NOTHING: Final = re.compile(
     r"\{.*\}|__[A-Za-z_]+__|\(?(?:not set|none|direct)\)?|null|undefined", re.IGNORECASE
 )
 _NOTHING_BEGINS: Final = frozenset("{_(nNdDuU")
+_CLICK: Final = re.compile(
+    r"clid=(?:(?<=[?&]fbclid=)|(?<=[?&]gclid=)|(?<=[?&]ttclid=))[A-Za-z0-9][A-Za-z0-9_.-]{9,}"
+)
+"""The frequent click ids: nothing of `_NOTHING` begins so and is so long. A pattern that begins
+with plain text is found five times as fast as one of all names."""
+REMEMBERED_CHARACTERS: Final = 500
+"""Longer landing sites are read each time, so that those remembered take 4 MB at most."""
 _SAFE: Final = re.compile(r"[A-Za-z0-9_.~-]*")
 """What `quote_plus` leaves as it is."""
 
@@ -102,6 +110,18 @@ def reduced(landing_site: str | None) -> str:
     """
     if not landing_site:
         return ""
+    if len(landing_site) > REMEMBERED_CHARACTERS:
+        return _reduced(landing_site)
+    # Without the visitor's own part, visits of one ad are alike.
+    return _remembered(_CLICK.sub("clid=1", landing_site))
+
+
+@lru_cache(maxsize=4_096)
+def _remembered(landing_site: str) -> str:
+    return _reduced(landing_site)
+
+
+def _reduced(landing_site: str) -> str:
     landing_site = landing_site[:CHARACTERS_READ].strip()
     page = "/" if readable(landing_site) else UNREADABLE
     kept = [

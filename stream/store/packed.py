@@ -204,8 +204,11 @@ class PackedPages(Generic[Row]):
     def _pages_of(self, reading: Reading, keys: Collection[Key]) -> list[Key]:
         """The pages whose ranges hold these keys."""
         found: list[Key] = []
-        for shop, newest in self._newest(reading, {str(key[0]) for key in keys}).items():
-            old = sorted(str(key[1]) for key in keys if key[0] == shop and str(key[1]) <= newest)
+        by_shop: dict[str, list[str]] = {}
+        for shop, each in keys:
+            by_shop.setdefault(str(shop), []).append(str(each))
+        for shop, newest in self._newest(reading, by_shop).items():
+            old = sorted(each for each in by_shop[shop] if each <= newest)
             if old:
                 found += self._ranges(reading, shop, old)
         return found

@@ -12,7 +12,7 @@ from aggregates.rfm.fold.order import Contribution, contribution
 from aggregates.rfm.fold.shop import RfmShopRow
 from processors.engine.processor import Deltas
 from processors.engine.projection import Change, Scope
-from processors.orders.aliases import merged_into
+from processors.orders.aliases import merged_into, shops_with_merges
 from processors.orders.row import SETTLED, OrderRow
 from stream.store.contract import Entities, Key, Transaction
 
@@ -102,24 +102,35 @@ class Batch:
     def move(self, moves: Iterable[Moved]) -> None:
         """Subtract what orders contributed, and add what they contribute now."""
         moved = [each for each in moves if each.was != each.now]
+        kept = self._merged(moved)
+        days: defaultdict[DayKey, list[int]] = defaultdict(lambda: [0, 0])
+        for key, shop, was, now in moved:
+            for each, sign in ((was, -1), (now, 1)):
+                if each is None:
+                    continue
+                customer, day, revenue = each
+                if not customer:
+                    count = self._deltas.add if sign > 0 else self._deltas.take
+                    count(rfm_order.cells(key, each))
+                    continue
+                if kept:
+                    customer = kept.get((shop, customer), customer)
+                change = days[key, customer, day]
+                change[0] += sign
+                change[1] += sign * revenue
+        self.days(days)
+
+    def _merged(self, moved: Sequence[Moved]) -> Mapping[tuple[str, str], str]:
+        """The customers that customers of these orders are merged into."""
+        if not shops_with_merges(self._transaction, {each.shop for each in moved}):
+            return {}
         customers = {
             (each.shop, one.customer)
             for each in moved
             for one in (each.was, each.now)
             if one is not None and one.customer
         }
-        kept = merged_into(self._transaction, customers)
-        days: defaultdict[DayKey, list[int]] = defaultdict(lambda: [0, 0])
-        for key, shop, was, now in moved:
-            self._deltas.move(rfm_order.cells(key, was), rfm_order.cells(key, now))
-            for each, sign in ((was, -1), (now, 1)):
-                if each is None or not each.customer:
-                    continue
-                customer = kept.get((shop, each.customer), each.customer) if kept else each.customer
-                change = days[key, customer, each.day]
-                change[0] += sign
-                change[1] += sign * each.revenue
-        self.days(days)
+        return merged_into(self._transaction, customers)
 
     def merge(self, scope: Scope, gone: str, kept: str) -> None:
         """Move all purchase days of the deleted customer `gone` to `kept`."""
@@ -131,7 +142,7 @@ class Batch:
 
     def days(self, changes: Mapping[DayKey, Sequence[int]]) -> None:
         """Add `changes` (orders, revenue) to purchase days, and update their customers."""
-        keys = [key for key in sorted(changes) if any(changes[key])]
+        keys = [key for key, change in changes.items() if any(change)]
         if not keys:
             return
         before = self._transaction.load(CUSTOMERS, {(key[0], key[1]) for key in keys})

@@ -109,13 +109,15 @@ def cells(row: CustomerRow | None, *, exact: bool) -> Projection:
         _,
     ) = row
     x, repeat = days - 1, revenue_ever - first_day_revenue
-    at = purchase_days(first_day, last_day, exact=exact)
+    first_cell, last_cell, first_offset, last_offset = (
+        (first_day, last_day, 0, 0) if exact else purchase_days(first_day, last_day, exact=False)
+    )
     counted: list[Counted] = [
         (LAST_DAY_CELLS, (shop, guest, last_day), (1,)),
         (
             BTYD_CELLS,
-            (shop, x, at.first_day, at.last_day),
-            (1, repeat, at.first_offset, at.last_offset),
+            (shop, x, first_cell, last_cell),
+            (1, repeat, first_offset, last_offset),
         ),
     ]
     if orders:

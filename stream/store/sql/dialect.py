@@ -177,7 +177,7 @@ def _keys_as_json(keys: Sequence[Key], size: int) -> tuple[str, Sequence[str], A
     """
     if size == 1:
         return "json_each(?) k", ("k.value",), [key[0] for key in keys]
-    if not all(isinstance(key[0], str) for key in keys):
+    if not isinstance(keys[0][0], str):
         parts = [f"json_extract(k.value, '$[{index}]')" for index in range(size)]
         return "json_each(?) k", parts, keys
     by_first: dict[Any, list[Any]] = {}

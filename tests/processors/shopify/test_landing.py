@@ -13,7 +13,9 @@ NAMES = st.sampled_from(
     [*CLICK_IDS, "utm_id", "utm_campaign", "utm_source", "utm_medium", "gad_source", "other"]
 )
 VALUES = st.one_of(
-    st.text(max_size=30), st.sampled_from(["fb", "{{campaign.id}}", "a%20b", "null"])
+    st.text(max_size=30),
+    st.sampled_from(["fb", "{{campaign.id}}", "a%20b", "null", "IwAR0someone", "__CLICKID_URL__"]),
+    st.sampled_from(["Sale?fbclid=IwAR0someone", "gclid=Cj0KCQjwsomebody", "x clid=IwAR0someone"]),
 )
 PAGES = st.one_of(
     st.sampled_from(
@@ -56,3 +58,11 @@ def test_of_a_click_only_its_kind_is_kept(name: str) -> None:
     kept = reduced(f"/products/hat?{name}=IwAR0someone&utm_source=fb")
     assert "IwAR0someone" not in kept
     assert parameters(kept) == {name: "1", "utm_source": "fb"}
+
+
+def test_a_label_that_reads_like_a_click_id_is_kept_whole() -> None:
+    label = "myfbclid=IwAR0someone"
+    assert parameters(reduced(f"/?utm_campaign={label}&fbclid=IwAR0else12345")) == {
+        "utm_campaign": label,
+        "fbclid": "1",
+    }
