@@ -21,6 +21,7 @@ from orderwire import logs
 from orderwire.private_files import tighten
 from orderwire.serve.reporting.heartbeat import Identity, report_failure
 from orderwire.serve.shops.live_settings import LiveSettings
+from orderwire.serve.upkeep.freed_memory import keep_giving_back
 from orderwire.settings.program import ConfigurationError, Settings
 from stream.store.contract import Incompatible
 from stream.store.sql.plain import PlainStore
@@ -114,11 +115,15 @@ async def _run(role: str, settings: Settings, identity: Identity, supervisor: in
     orphaned = None if supervisor is None else asyncio.create_task(_end_without(supervisor, stop))
     module = importlib.import_module(f"orderwire.serve.roles.{role}")
     settle_garbage_collector()
-    watching = asyncio.create_task(live.watch(), name="settings")
+    beside = (
+        asyncio.create_task(live.watch(), name="settings"),
+        asyncio.create_task(keep_giving_back(), name="freed memory"),
+    )
     try:
         await module.run(live, stop, identity)
     finally:
-        watching.cancel()
+        for task in beside:
+            task.cancel()
     if orphaned is not None:
         orphaned.cancel()
     log.info("stopped")

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,8 @@ import numpy.typing as npt
 from aggregates.arrays import Ints
 from aggregates.bad_cells import BadCells
 from stream.store.contract import Cells, Snapshot
+
+Places: TypeAlias = npt.NDArray[np.int64]
 
 PAGE: Final = 5_000
 END_OF_TIME: Final = 2**62
@@ -67,35 +69,63 @@ class Columns:
             not np.array_equal(measure[at[known]], value[known])
             for measure, value in zip(self.measures, values, strict=True)
         )
-        fresh, gone = ~known & live, at[known & ~live]
-        if not changed and not fresh.any():
+        if not changed and not (~known & live).any():
             return self
-        place = at[fresh] - np.searchsorted(gone, at[fresh])
-
-        def moved(column: Ints, new: Ints) -> Ints:
-            """`column` without the cells that went, with those that came."""
-            if len(gone):
-                column = np.delete(column, gone)
-            return np.insert(column, place, new[fresh]) if len(place) else column
-
+        fresh, gone = ~known & live, known & ~live
+        edit = _Edit(len(self), at[fresh], at[gone])
+        there = edit.moved(at[known & live])
+        key = tuple(
+            edit.applied(column, name[fresh]) for column, name in zip(self.key, names, strict=True)
+        )
         measures = []
         for measure, value in zip(self.measures, values, strict=True):
-            measure = measure.copy()
-            measure[at[known]] = value[known]
-            measures.append(moved(measure, value))
-        return Columns(tuple(map(moved, self.key, names)), tuple(measures), self.version + 1)
+            now = edit.applied(measure, value[fresh])
+            now[there] = value[known & live]
+            measures.append(now)
+        return Columns(key, tuple(measures), self.version + 1)
 
 
-def places(key: Sequence[Ints], wanted: Sequence[Ints]) -> npt.NDArray[np.int64]:
+class _Edit:
+    """Cells that come and go, in columns that are copied once, in the few slices between them."""
+
+    def __init__(self, cells: int, come: Places, go: Places) -> None:
+        """`come` before these places, and what is at the places `go` goes; both ascend."""
+        self._come, self._go = come, go
+        at = np.concatenate((come, go))
+        # What comes before a cell that goes comes before the gap that it leaves.
+        order = np.argsort(at, kind="stable")
+        ends = at[order].tolist()
+        after = (at + (np.arange(len(at)) >= len(come)))[order].tolist()
+        self._slices = [
+            slice(start, end) for start, end in zip([0, *after], [*ends, cells], strict=True)
+        ]
+        self._number = np.where(order < len(come), order, -1).tolist()
+
+    def moved(self, places: Places) -> Places:
+        """Where cells are afterwards that stay."""
+        gone = np.searchsorted(self._go, places)
+        moved: Places = places - gone + np.searchsorted(self._come, places, side="right")
+        return moved
+
+    def applied(self, column: Ints, new: Ints) -> Ints:
+        """A copy, with the numbers `new` of the cells that come."""
+        parts = [column[self._slices[0]]]
+        for number, kept in zip(self._number, self._slices[1:], strict=True):
+            if number >= 0:
+                parts.append(new[number : number + 1])
+            parts.append(column[kept])
+        return np.concatenate(parts)
+
+
+def places(key: Sequence[Ints], wanted: Sequence[Ints]) -> Places:
     """How many cells come before each of `wanted`: `np.searchsorted`, side left, by several
     columns."""
     cells = len(key[0])
-    low = np.zeros(len(wanted[0]), dtype=np.int64)
-    high = np.full_like(low, cells)
-    for _ in range(cells.bit_length()):
+    low, high = (np.searchsorted(key[0], wanted[0], side=side) for side in ("left", "right"))
+    for _ in range(int((high - low).max(initial=0)).bit_length()):
         middle = (low + high) // 2
         at, before = np.minimum(middle, cells - 1), np.zeros(len(low), dtype=bool)
-        for column, value in zip(reversed(key), reversed(wanted), strict=True):
+        for column, value in zip(reversed(key[1:]), reversed(wanted[1:]), strict=True):
             there = column[at]
             before = (there < value) | ((there == value) & before)
         high = np.where((low < high) & ~before, middle, high)
