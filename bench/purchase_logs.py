@@ -26,7 +26,7 @@ from aggregates.rfm.fold.money_bins import bin_edge
 from aggregates.rfm.value.btyd import BgNbd, expected_purchases, fit_bg_nbd
 from aggregates.rfm.value.history import History, history_from_days
 from aggregates.rfm.value.lifetime_value import lifetime_value
-from aggregates.rfm.value.spend import SpendModel, spend_model
+from aggregates.rfm.value.spend_model import SpendModel, spend_model
 from bench.refit import purchase_cells
 from tests.support.shopify.golden import CDNOW_MASTER, CDNOW_SAMPLE, EPOCH, cdnow_orders
 

@@ -20,7 +20,7 @@ from aggregates.rfm.value.btyd import BgNbd, fit_bg_nbd
 from aggregates.rfm.value.gamma_gamma import GammaGamma, fit_gamma_gamma
 from aggregates.rfm.value.history import History, history_from_cells, history_from_days
 from aggregates.rfm.value.lifetime_value import lifetime_value
-from aggregates.rfm.value.spend import model_spend
+from aggregates.rfm.value.spend_model import model_spend
 
 WEEKS = 104
 DAYS = 100_000  # since 1970-01-01, as base of a key

@@ -8,21 +8,21 @@ import msgspec
 VERSION = 1
 
 
-class Money(msgspec.Struct, frozen=True):
+class MoneyData(msgspec.Struct, frozen=True):
     """Shopify's shape: a decimal string with the currency's own number of digits."""
 
     amount: str
     currency_code: str
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True):
+class ItemData(msgspec.Struct, frozen=True, kw_only=True):
     """A line of the order; `price` is of one unit."""
 
     product_id: str | None
     variant_id: str | None
     sku: str | None
     quantity: int
-    price: Money | None
+    price: MoneyData | None
 
 
 class Customer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -34,7 +34,7 @@ class Customer(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str | None = None
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class OrderData(msgspec.Struct, frozen=True, kw_only=True):
     """The order as the delivery saw it that made the event."""
 
     version: Literal[1] = 1
@@ -46,32 +46,32 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     """RFC 3339 in UTC, as every time here."""
     processed_at: str
     financial_status: str
-    total: Money
+    total: MoneyData
     """What the buyer was to pay in the beginning, in the shop's currency."""
-    current_total: Money
+    current_total: MoneyData
     """After edits and returns."""
     source_name: str | None
     country_code: str | None
     """Of the shipping address, else of the billing address (ISO 3166)."""
-    items: list[Item]
+    items: list[ItemData]
     """At most 100."""
     customer: Customer | None = None
 
 
-class Refund(msgspec.Struct, frozen=True, kw_only=True):
+class RefundData(msgspec.Struct, frozen=True, kw_only=True):
     """Money given back by one refund."""
 
     refund_id: str
-    amount: Money
+    amount: MoneyData
 
 
-class Refunded(Order, frozen=True, kw_only=True):
+class Refunded(OrderData, frozen=True, kw_only=True):
     """The order, with the refund that the event is about."""
 
-    refund: Refund
+    refund: RefundData
 
 
-class Cancelled(Order, frozen=True, kw_only=True):
+class Cancelled(OrderData, frozen=True, kw_only=True):
     """The order, with when and why it was cancelled."""
 
     cancelled_at: str
@@ -82,7 +82,7 @@ class OrderPaid(msgspec.Struct, frozen=True, tag_field="type", tag="order.paid")
     """The whole of the order's amount is paid."""
 
     timestamp: str
-    data: Order
+    data: OrderData
 
 
 class OrderRefunded(msgspec.Struct, frozen=True, tag_field="type", tag="order.refunded"):

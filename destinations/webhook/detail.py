@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from destinations.webhook.bodies import Item, Money
+from destinations.webhook.bodies import ItemData, MoneyData
 from processors.shopify.raw_order import (
     RawAddress,
     RawCustomer,
@@ -34,7 +34,7 @@ class WebhookDetail(NamedTuple):
     cancel_reason: str | None
     refunded_at: Mapping[str, datetime]
     """By refund id."""
-    items: tuple[Item, ...]
+    items: tuple[ItemData, ...]
 
 
 def detail(raw: RawOrder, currency: str) -> WebhookDetail:
@@ -66,9 +66,9 @@ def _time(value: Any) -> datetime | None:
         return None
 
 
-def _item(line: RawLine, currency: str) -> Item:
+def _item(line: RawLine, currency: str) -> ItemData:
     quantity = line.quantity
-    return Item(
+    return ItemData(
         product_id=identifier(line.product_id),
         variant_id=identifier(line.variant_id),
         sku=text(line.sku),
@@ -77,7 +77,7 @@ def _item(line: RawLine, currency: str) -> Item:
     )
 
 
-def _price(line: RawLine, currency: str) -> Money | None:
+def _price(line: RawLine, currency: str) -> MoneyData | None:
     """In the shop's currency: `price_set.shop_money`, else the plain field, which is shop money
     too."""
     in_shop = shop_side(line.price_set) or _NO_MONEY
@@ -86,6 +86,6 @@ def _price(line: RawLine, currency: str) -> Money | None:
     if value in (None, "") or isinstance(value, bool | list | dict):
         return None
     try:
-        return Money(amount(minor(value, code.upper()), code.upper()), code.upper())
+        return MoneyData(amount(minor(value, code.upper()), code.upper()), code.upper())
     except ValueError:
         return None

@@ -34,7 +34,7 @@ def payload(
     body: bodies.Body
     if event_name == REFUNDED:
         money = refund(order, event_id)
-        given = bodies.Refund(refund_id=money.id, amount=_money(money.amount, order.currency))
+        given = bodies.RefundData(refund_id=money.id, amount=_money(money.amount, order.currency))
         body = bodies.OrderRefunded(when, bodies.Refunded(**data, refund=given))
     elif event_name == CANCELLED:
         body = bodies.OrderCancelled(
@@ -42,7 +42,7 @@ def payload(
             bodies.Cancelled(**data, cancelled_at=when, cancel_reason=rest.cancel_reason),
         )
     else:
-        body = bodies.OrderPaid(when, bodies.Order(**data))
+        body = bodies.OrderPaid(when, bodies.OrderData(**data))
     return _encoder.encode(body)
 
 
@@ -70,8 +70,8 @@ def _order(order: Order, rest: WebhookDetail, include: Collection[str]) -> dict[
     }
 
 
-def _money(units: int, currency: str) -> bodies.Money:
-    return bodies.Money(amount(units, currency), currency)
+def _money(units: int, currency: str) -> bodies.MoneyData:
+    return bodies.MoneyData(amount(units, currency), currency)
 
 
 def _instant(at: datetime) -> str:

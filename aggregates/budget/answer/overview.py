@@ -51,7 +51,7 @@ class Dated(NamedTuple):
     """The days of an answer."""
 
     days: int
-    window: schema.Days
+    window: schema.DaySpan
     returns_window: schema.ReturnsWindow
 
 
@@ -104,7 +104,7 @@ def budget(
     cells = read_cells(snapshot, shop, Window(min(shown.first, remembered.first), today_day))
     dated = Dated(
         days or settings.days,
-        schema.Days(first_day=day_text(recent.first), last_day=day_text(recent.last)),
+        schema.DaySpan(first_day=day_text(recent.first), last_day=day_text(recent.last)),
         schema.ReturnsWindow(
             first_day=day_text(mature.first),
             last_day=day_text(mature.last),

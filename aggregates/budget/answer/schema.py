@@ -30,14 +30,14 @@ TargetBudget = Annotated[
 ]
 
 
-class Days(Struct, frozen=True, kw_only=True):
+class DaySpan(Struct, frozen=True, kw_only=True):
     """A span of days, both ends included."""
 
     first_day: Annotated[str, Meta(description="Its first day.", examples=["2026-10-24"])]
     last_day: Annotated[str, Meta(description="Its last day.", examples=["2026-11-22"])]
 
 
-class ReturnsWindow(Days, frozen=True, kw_only=True):
+class ReturnsWindow(DaySpan, frozen=True, kw_only=True):
     """The days that are judged."""
 
     immature_days: Annotated[
@@ -270,7 +270,7 @@ class Budget(Struct, frozen=True, kw_only=True):
     """What each campaign cost and earned, and what to spend on it tomorrow."""
 
     days: Annotated[int, Meta(description="Days whose money and orders are shown.", examples=[30])]
-    window: Annotated[Days, Meta(description="Those days.")]
+    window: Annotated[DaySpan, Meta(description="Those days.")]
     returns_window: Annotated[
         ReturnsWindow, Meta(description="The days that returns and advice are of.")
     ]

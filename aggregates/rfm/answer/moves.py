@@ -10,8 +10,7 @@ import numpy as np
 from msgspec import Meta, Struct, field
 
 from aggregates.arrays import Ints, totals
-from aggregates.paging import NextCursor, page
-from aggregates.paging import Place as Standing
+from aggregates.paging import NextCursor, Place, page
 from aggregates.rfm.answer.overview import RfmSettings, RfmView
 from aggregates.rfm.answer.scores import ScoreCutoffs, rfm, segments_of
 from aggregates.rfm.answer.segments import SEGMENTS
@@ -86,7 +85,7 @@ class Moves(Struct, frozen=True, kw_only=True):
     reason: Annotated[str | None, Meta(description="Why nothing is said, if so.", examples=[None])]
 
 
-class Place(NamedTuple):
+class Places(NamedTuple):
     """Where customers were on one day, as columns of one length."""
 
     last_day: Ints
@@ -101,8 +100,8 @@ class Place(NamedTuple):
 class ThenAndNow(NamedTuple):
     """Customers whose place on the two days may differ, with one entry each."""
 
-    then: Place
-    now: Place
+    then: Places
+    now: Places
 
 
 def moves(
@@ -156,7 +155,7 @@ def moves(
     )
 
 
-def _standing(move: tuple[tuple[str | None, str | None], tuple[int, int]]) -> Standing:
+def _standing(move: tuple[tuple[str | None, str | None], tuple[int, int]]) -> Place:
     (then, now), (customers, _) = move
     return -customers, then or "", now or ""
 
@@ -174,8 +173,8 @@ def _changed(reading: Reading, view: RfmView, before: int, day: int, window: int
     columns = np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 7).T
     first, *others = columns
 
-    def place(last_day: Ints, orders: Ints, revenue: Ints) -> Place:
-        return Place(
+    def place(last_day: Ints, orders: Ints, revenue: Ints) -> Places:
+        return Places(
             last_day,
             np.minimum(orders, MAX_ORDERS),
             (last_day - first <= NEWCOMER_DAYS).astype(np.int64),
@@ -187,7 +186,7 @@ def _changed(reading: Reading, view: RfmView, before: int, day: int, window: int
     return ThenAndNow(place(*others[:3]), place(*others[3:]))
 
 
-def _with(cells: list[Ints], places: Place, sign: int) -> list[Ints]:
+def _with(cells: list[Ints], places: Places, sign: int) -> list[Ints]:
     """Cells with the customers who ordered in the window added, or taken away; cells that are
     empty then go."""
     inside = places.order_count > 0
@@ -213,7 +212,7 @@ def _with(cells: list[Ints], places: Place, sign: int) -> list[Ints]:
     return [column[live] for column in (*keys, *sums)]
 
 
-def _segments(cutoffs: ScoreCutoffs, places: Place, day: int) -> Ints:
+def _segments(cutoffs: ScoreCutoffs, places: Places, day: int) -> Ints:
     """Places in SEGMENTS_OR_NONE."""
     found = segments_of(cutoffs, *places[:4], asof_day=day)
     found[places.order_count == 0] = SEGMENTS_OR_NONE.index(None)

@@ -14,7 +14,7 @@ from aggregates.rfm.answer.overview import NOTHING_YET, RfmSettings, RfmView
 from aggregates.rfm.value.btyd import BgNbd, NoPrediction, fit_bg_nbd
 from aggregates.rfm.value.history import history_from_cells
 from aggregates.rfm.value.lifetime_value import LifetimeValue, lifetime_value
-from aggregates.rfm.value.spend import SpendModel, spend_model
+from aggregates.rfm.value.spend_model import SpendModel, spend_model
 from stream.money import digits
 
 OLD: Final = 10

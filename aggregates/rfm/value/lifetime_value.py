@@ -7,7 +7,7 @@ from aggregates.arrays import Floats
 from aggregates.rfm.value.btyd import BgNbd, expected_purchases
 from aggregates.rfm.value.btyd_likelihood import dot
 from aggregates.rfm.value.history import DAYS_PER_WEEK, History
-from aggregates.rfm.value.spend import SpendModel
+from aggregates.rfm.value.spend_model import SpendModel
 
 
 @dataclass(frozen=True, slots=True)

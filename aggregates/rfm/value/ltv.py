@@ -10,7 +10,7 @@ from aggregates.rfm.answer.overview import RfmSettings
 from aggregates.rfm.value.btyd import BgNbd, expected_purchases, p_alive
 from aggregates.rfm.value.fit import Fit, margin
 from aggregates.rfm.value.history import DAYS_PER_WEEK, history_from_days
-from aggregates.rfm.value.spend import SpendModel
+from aggregates.rfm.value.spend_model import SpendModel
 from stream.money import digits, money
 from stream.times import instant
 

@@ -6,7 +6,7 @@ import pytest
 from aggregates.arrays import Floats, Ints
 from aggregates.rfm.value.btyd import NoPrediction
 from aggregates.rfm.value.gamma_gamma import GammaGamma
-from aggregates.rfm.value.spend import SpendModel, model_spend, spend_model
+from aggregates.rfm.value.spend_model import SpendModel, model_spend, spend_model
 
 CUSTOMERS = 3_000
 RNG = np.random.default_rng(20261127)
