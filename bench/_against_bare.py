@@ -33,6 +33,8 @@ BARE = "bare"
 WARM_UP_S, SETTLE_S = 0.5, 1.0
 """A round before the first, and the time after the last in which a server finishes what it put off.
 """
+END_S = 10.0
+"""How long a server may take to end."""
 
 PROCESS_CLOCK = 2
 """CPUCLOCK_SCHED: the kind of clock, in the id that Linux makes of a process's number
@@ -131,7 +133,11 @@ async def _started(name: str, command: Sequence[str], connections: int) -> Async
     finally:
         load.close()
         process.stdin.close()
-        await process.wait()
+        try:
+            await asyncio.wait_for(process.wait(), END_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
 
 
 async def compare(

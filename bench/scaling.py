@@ -8,6 +8,7 @@ layouts. The bar: at most 15 % between the cheapest and the dearest.
 
 import argparse
 import asyncio
+import logging
 import os
 import platform
 import statistics
@@ -98,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--orders", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args(argv)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # Topics just made have no leader yet.
     found: dict[tuple[int, int], list[Cost]] = {layout: [] for layout in LAYOUTS}
     with KafkaBroker() as broker, PostgresServer() as server:
 

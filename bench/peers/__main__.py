@@ -1,7 +1,16 @@
-"""Runs every comparison, or those named: `python -m bench.peers [receivers] [counts] [signals]`."""
+"""Runs every comparison, or those named: `python -m bench.peers [receivers] [counts] [signals]`.
+
+It prints the section of README.md that quotes it. Ratios within one run count: all that is compared
+takes turns on the same cores.
+"""
 
 import argparse
 import asyncio
+import logging
+import os
+import platform
+import time
+from datetime import UTC, datetime
 
 from bench.peers import counts, environment, receivers, signals
 from bench.peers.events import Written, write
@@ -33,7 +42,7 @@ def _receivers(options: argparse.Namespace, peers: str) -> None:
 
 
 def _signals(options: argparse.Namespace, peers: str) -> None:
-    signals.run(peers, options.signals)
+    signals.run(peers, options.signals, options.rounds)
 
 
 COMPARISONS = {"receivers": _receivers, "counts": _counts, "signals": _signals}
@@ -43,14 +52,22 @@ def main() -> None:
     """Print them."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("comparisons", nargs="*", choices=[*COMPARISONS, []])
-    parser.add_argument("--events", type=int, default=10_000)
-    parser.add_argument("--few", type=int, default=3_000)
-    parser.add_argument("--signals", type=int, default=600)
+    parser.add_argument("--events", type=int, default=5_000)
+    parser.add_argument("--few", type=int, default=2_000)
+    parser.add_argument("--signals", type=int, default=300)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    peers = environment.python()
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # Topics just made have no leader yet.
+    peers, began_s = environment.python(), time.monotonic()
+    today = datetime.now(UTC)
+    print(
+        f"{today:{today.day} %B %Y}, {os.cpu_count()} cores ({platform.machine()}), Python "
+        f"{platform.python_version()}, load before {os.getloadavg()[0]:.1f}; medians of "
+        f"{options.rounds} rounds, of {options.rounds * ROUNDS_OF_RECEIVERS} for receivers"
+    )
     for name in options.comparisons or COMPARISONS:
         COMPARISONS[name](options, peers)
+    print(f"\nin {time.monotonic() - began_s:.0f} s")
 
 
 if __name__ == "__main__":

@@ -2,13 +2,15 @@
 aiohttp handler, as in `bench.receiver_kafka`."""
 
 import asyncio
+import statistics
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench._against_bare import BARE, compare, report
+from bench._against_bare import BARE, Measured, compare
 from bench._cores import LOAD_CORE, loop_factory, pin
-from bench.peers.programs._receiving import TOPIC
+from bench.peers.table import table
 from simulator.servers.broker import KafkaBroker
 from stream.log.kafka.log import KafkaLog
 from stream.log.kafka.settings import KafkaSettings
@@ -23,6 +25,7 @@ PROGRAMS = {
 }
 OURS = {BARE: "bare aiohttp, 200", "kafka": "orderwire, Kafka", "sqlite": "orderwire, SQLite"}
 CONNECTIONS = 64
+TOPIC = "peers-received"
 
 
 def run(peers: str, rounds: int, seconds: float) -> None:
@@ -32,13 +35,41 @@ def run(peers: str, rounds: int, seconds: float) -> None:
         commands = {name: _ours(name, broker.bootstrap, Path(folder)) for name in OURS}
         for name, (_, module, *options) in PROGRAMS.items():
             program = [peers, "-m", f"bench.peers.programs.{module}"]
-            commands[name] = [*program, "--bootstrap", broker.bootstrap, *options]
+            commands[name] = [*program, "--bootstrap", broker.bootstrap, "--topic", TOPIC, *options]
         with asyncio.Runner(loop_factory=loop_factory()) as runner:
-            runner.run(create_topic(broker.bootstrap))
+            runner.run(create_topic(broker.bootstrap, TOPIC))
             results = runner.run(
                 compare(commands, seconds=seconds, rounds=rounds, connections=CONNECTIONS)
             )
-    report(OURS | {name: title for name, (title, *_) in PROGRAMS.items()}, results)
+    show(OURS | {name: title for name, (title, *_) in PROGRAMS.items()}, results)
+
+
+def show(titles: Mapping[str, str], results: Mapping[str, Measured]) -> None:
+    """Print the medians; a ratio is taken within a round."""
+    bare, rows = results[BARE], []
+    for name, own in results.items():
+        by_rate = [mine / theirs for mine, theirs in zip(own.per_s, bare.per_s, strict=True)]
+        by_cpu = [theirs / mine for mine, theirs in zip(own.cpu_us, bare.cpu_us, strict=True)]
+        latencies_s = sorted(latency for of in own.rounds for latency in of.latencies_s)
+        rows.append(
+            (
+                titles[name],
+                f"{statistics.median(by_rate):.2f}",
+                f"{statistics.median(by_cpu):.2f}",
+                f"{statistics.median(own.cpu_us):.0f} µs",
+                f"{1e3 * latencies_s[int(len(latencies_s) * 0.99)]:.0f} ms",
+            )
+        )
+    table(
+        (
+            "receiver on one core, 200 once durable",
+            "of bare aiohttp, by rate",
+            "by CPU",
+            "CPU per request",
+            "p99",
+        ),
+        rows,
+    )
 
 
 def _ours(name: str, bootstrap: str, folder: Path) -> list[str]:
@@ -48,8 +79,8 @@ def _ours(name: str, bootstrap: str, folder: Path) -> list[str]:
     return [*command, *own]
 
 
-async def create_topic(bootstrap: str) -> None:
-    """The topic that the peers' receivers write to."""
-    prefix, _, topic = TOPIC.partition("-")
+async def create_topic(bootstrap: str, name: str) -> None:
+    """A topic that peers write to."""
+    prefix, _, topic = name.rpartition("-")
     log = await KafkaLog.open(bootstrap, KafkaSettings(topic_prefix=f"{prefix}-"), [topic])
     await log.close()

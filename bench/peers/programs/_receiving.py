@@ -12,13 +12,12 @@ from collections.abc import Callable
 from bench._cores import SERVER_CORE, pin
 from bench._webhooks import SECRET
 
-TOPIC = "peers-received"
-
 
 def arguments() -> argparse.Namespace:
     """Where records go."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--bootstrap", required=True)
+    parser.add_argument("--topic", required=True)
     parser.add_argument("--batch-bytes", type=int, default=16_384, help="aiokafka's own default")
     pin(SERVER_CORE)
     return parser.parse_args()
@@ -38,7 +37,7 @@ def listening() -> socket.socket:
     return listener
 
 
-def until_stopped(stop: Callable[[], None]) -> None:
+def until_stopped(stop: Callable[[], object]) -> None:
     """Call `stop` once standard input ends."""
 
     def wait() -> None:

@@ -7,7 +7,7 @@ from aiohttp import web
 from aiokafka import AIOKafkaProducer
 
 from bench._cores import loop_factory
-from bench.peers.programs._receiving import TOPIC, arguments, is_signed
+from bench.peers.programs._receiving import arguments, is_signed
 
 
 async def main() -> None:
@@ -23,7 +23,7 @@ async def main() -> None:
         if not is_signed(body, request.headers.get("X-Shopify-Hmac-Sha256", "")):
             return web.Response(status=401)
         shop = request.headers["X-Shopify-Shop-Domain"]
-        await producer.send_and_wait(TOPIC, body, key=shop.encode())
+        await producer.send_and_wait(options.topic, body, key=shop.encode())
         return web.Response()
 
     app = web.Application(handler_args={"access_log": None})

@@ -8,7 +8,6 @@ from aiokafka import AIOKafkaProducer
 from fastapi import FastAPI, Header, HTTPException, Request
 
 from bench.peers.programs._receiving import (
-    TOPIC,
     arguments,
     is_signed,
     listening,
@@ -43,7 +42,7 @@ async def receive(
     if not is_signed(body, x_shopify_hmac_sha256):
         raise HTTPException(401)
     producer: AIOKafkaProducer = app.state.producer
-    await producer.send_and_wait(TOPIC, body, key=x_shopify_shop_domain.encode())
+    await producer.send_and_wait(options.topic, body, key=x_shopify_shop_domain.encode())
     return {}
 
 

@@ -9,7 +9,7 @@ from granian.constants import Interfaces
 from granian.server.embed import Server
 
 from bench.peers.programs._rdkafka import AsyncProducer
-from bench.peers.programs._receiving import TOPIC, arguments, is_signed, until_stopped
+from bench.peers.programs._receiving import arguments, is_signed, until_stopped
 
 
 async def main() -> None:
@@ -22,7 +22,8 @@ async def main() -> None:
         if not is_signed(body, scope.headers.get("x-shopify-hmac-sha256") or ""):
             protocol.response_empty(401, [])
             return
-        await producer.send(TOPIC, body, scope.headers.get("x-shopify-shop-domain").encode())
+        shop = scope.headers.get("x-shopify-shop-domain")
+        await producer.send(options.topic, body, shop.encode())
         protocol.response_empty(200, [])
 
     with socket.create_server(("127.0.0.1", 0)) as reserved:
@@ -30,7 +31,8 @@ async def main() -> None:
     server = Server(
         app, address="127.0.0.1", port=port, interface=Interfaces.RSGI, log_enabled=False
     )
-    until_stopped(server.stop)
+    loop = asyncio.get_running_loop()
+    until_stopped(lambda: loop.call_soon_threadsafe(server.stop))
     serving = asyncio.create_task(server.serve())
     while not await asyncio.to_thread(_accepts, port):  # noqa: ASYNC110 - it does not say when
         await asyncio.sleep(0.05)

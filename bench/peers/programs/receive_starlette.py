@@ -11,7 +11,6 @@ from starlette.routing import Route
 
 from bench.peers.programs._rdkafka import AsyncProducer
 from bench.peers.programs._receiving import (
-    TOPIC,
     arguments,
     is_signed,
     listening,
@@ -34,7 +33,7 @@ async def receive(request: Request) -> Response:
     if not is_signed(body, request.headers.get("x-shopify-hmac-sha256", "")):
         return Response(status_code=401)
     producer: AsyncProducer = request.app.state.producer
-    await producer.send(TOPIC, body, request.headers["x-shopify-shop-domain"].encode())
+    await producer.send(options.topic, body, request.headers["x-shopify-shop-domain"].encode())
     return Response()
 
 

@@ -10,20 +10,19 @@ import orjson
 from aiohttp import ClientSession
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
-from bench.peers.programs._receiving import TOPIC
-
 
 async def main() -> None:
     """Send until killed."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--bootstrap", required=True)
+    parser.add_argument("--topic", required=True)
     parser.add_argument("--graph", required=True, help="https://…/v24.0/<pixel>/events")
     parser.add_argument("--at-once", type=int, default=16)
     options = parser.parse_args()
     consumer = AIOKafkaConsumer(
-        TOPIC,
+        options.topic,
         bootstrap_servers=options.bootstrap,
-        group_id="peers-send",
+        group_id=f"{options.topic}-send",
         auto_offset_reset="earliest",
         session_timeout_ms=6_000,
     )
