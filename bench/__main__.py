@@ -23,21 +23,25 @@ LIMIT_S, BAR_LIMIT_S = 3_600, 600
 END_S = 60
 
 
-def names() -> list[str]:
-    """The benchmarks there are."""
+def modules() -> dict[str, str]:
+    """The benchmarks there are, by the names that are asked for."""
     folder = Path(__file__).parent
-    modules = [path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")]
-    return sorted([*modules, *(path.parent.name for path in folder.glob("*/__main__.py"))])
+    found = {"peers": "bench.peers"}
+    for path in sorted(folder.glob("*/*.py")):
+        if path.parent.name not in found and not path.stem.startswith("_"):
+            found[path.stem] = f"bench.{path.parent.name}.{path.stem}"
+    return found
 
 
 def main(wanted: list[str]) -> int:
     """Run those named, or all. The number of those that could not run."""
     runs: dict[str, tuple[str, ...]] = {}
-    for name in wanted or names():
+    known = modules()
+    for name in wanted or known:
         runs |= BARS if name == "bars" else {name: ()}
-    unknown = sorted(set(runs) - set(names()))
+    unknown = sorted(set(runs) - set(known))
     if unknown:
-        print(f"{', '.join(unknown)}: no such benchmark; there are {', '.join(names())}, and bars")
+        print(f"{', '.join(unknown)}: no such benchmark; there are {', '.join(known)}, and bars")
         return 2
     load = ", ".join(f"{value:.2f}" for value in os.getloadavg())
     print(
@@ -49,7 +53,7 @@ def main(wanted: list[str]) -> int:
         print(f"\n== {' '.join((name, *options))}", flush=True)
         began_s = time.monotonic()
         limit_s = BAR_LIMIT_S if name in BARS else LIMIT_S
-        code = run([sys.executable, "-m", f"bench.{name}", *options], limit_s)
+        code = run([sys.executable, "-m", known[name], *options], limit_s)
         print(f"{name}: {time.monotonic() - began_s:.0f} s, exit code {code}", flush=True)
         failed += code != 0
     return failed

@@ -17,7 +17,7 @@ from bench.peers.events import Written, write
 from simulator.servers.broker import KafkaBroker
 from simulator.servers.postgres import PostgresServer
 
-ROUNDS_OF_RECEIVERS = 3
+ROUNDS_OF_RECEIVERS = 2
 """Short ones: so many for one of the others."""
 
 

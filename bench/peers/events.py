@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
-from bench._webhooks import SHOP, order_body
+from bench.receiving._webhooks import SHOP, order_body
 from stream.log.kafka.log import KafkaLog
 from stream.log.kafka.settings import KafkaSettings
 from stream.record import Record

@@ -1,5 +1,5 @@
 """Receiving webhooks onto Kafka, 200 after the broker's acknowledgement: each against a bare
-aiohttp handler, as in `bench.receiver_kafka`."""
+aiohttp handler, as in `bench.receiving.receiver_kafka`."""
 
 import asyncio
 import statistics
@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench._against_bare import BARE, Measured, compare
-from bench._cores import LOAD_CORE, loop_factory, pin
 from bench.peers.table import table
+from bench.receiving._against_bare import BARE, Measured, compare
+from bench.receiving._cores import LOAD_CORE, loop_factory, pin
 from simulator.servers.broker import KafkaBroker
 from stream.log.kafka.log import KafkaLog
 from stream.log.kafka.settings import KafkaSettings
@@ -73,7 +73,7 @@ def show(titles: Mapping[str, str], results: Mapping[str, Measured]) -> None:
 
 
 def _ours(name: str, bootstrap: str, folder: Path) -> list[str]:
-    module = "bench.receiver" if name == "sqlite" else "bench.receiver_kafka"
+    module = "bench.receiving.receiver" if name == "sqlite" else "bench.receiving.receiver_kafka"
     own = [] if name == "sqlite" else ["--bootstrap", bootstrap]
     command = [sys.executable, "-m", module, "--serve", name, "--folder", str(folder)]
     return [*command, *own]

@@ -17,10 +17,10 @@ from tempfile import TemporaryDirectory
 
 from aiohttp import ClientSession
 
-from bench._webhooks import SECRET, SHOP
 from bench.peers.events import FIRST, bodies
 from bench.peers.systems import Installed, by_hand, orderwire
 from bench.peers.table import table
+from bench.receiving._webhooks import SECRET, SHOP
 from simulator.meta.graph import GraphStandIn
 from simulator.meta.replies import EventsCall, GraphReply
 from simulator.servers.broker import KafkaBroker

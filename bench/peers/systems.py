@@ -12,9 +12,9 @@ from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from bench._webhooks import SECRET, SHOP
 from bench.peers import environment
 from bench.peers.receivers import create_topic
+from bench.receiving._webhooks import SECRET, SHOP
 from orderwire.settings.sources import child_environment
 from simulator.servers.broker import free_port
 from simulator.servers.serve import role_of

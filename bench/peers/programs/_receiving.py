@@ -9,8 +9,8 @@ import sys
 import threading
 from collections.abc import Callable
 
-from bench._cores import SERVER_CORE, pin
-from bench._webhooks import SECRET
+from bench.receiving._cores import SERVER_CORE, pin
+from bench.receiving._webhooks import SECRET
 
 
 def arguments() -> argparse.Namespace:

@@ -6,8 +6,8 @@ import sys
 from aiohttp import web
 from aiokafka import AIOKafkaProducer
 
-from bench._cores import loop_factory
 from bench.peers.programs._receiving import arguments, is_signed
+from bench.receiving._cores import loop_factory
 
 
 async def main() -> None:

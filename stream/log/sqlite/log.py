@@ -32,7 +32,7 @@ class SqliteLog:
     Belongs to the event loop that opened it. Appends that arrive during a commit form the next one
     (group commit without a timer). At 64 connections a commit has 29 records on average, so a timer
     would gather little more. 64 concurrent appends of 5 kB cost 23-26 us of CPU per record
-    (`bench/log_append.py`).
+    (`bench/receiving/log_append.py`).
     """
 
     def __init__(

@@ -1,12 +1,12 @@
 """Followed every day, the advice ruins nobody, keeps what earns and cuts what loses.
 
-A small part of `bench/budget_policy.py`, whose whole table stands in docs/budget-advice.md.
+A small part of `bench/models/budget_policy.py`, whose whole table stands in docs/budget-advice.md.
 """
 
 import numpy as np
 import pytest
 
-from bench.budget_policy import Outcome, World, best, follow, row
+from bench.models.budget_policy import Outcome, World, best, follow, row
 
 SEEDS = range(6)
 

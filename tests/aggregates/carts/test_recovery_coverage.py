@@ -1,6 +1,6 @@
-"""The recovery potential in a few simulated shops; `bench/recovery_coverage.py` has many."""
+"""The recovery potential in a few simulated shops; `bench/models/recovery_coverage.py` has many."""
 
-from bench.recovery_coverage import asked, covered
+from bench.models.recovery_coverage import asked, covered
 
 
 def test_buyers_who_pause_before_they_pay_are_expected_and_the_bounds_hold_them() -> None:

@@ -29,7 +29,7 @@ from aggregates.rfm.value.history import History, history_from_days
 from aggregates.rfm.value.lifetime_value import LifetimeValue, lifetime_value
 from aggregates.rfm.value.ltv import NO_NUMBER, Purchases, customers_ltv
 from aggregates.rfm.value.spend_model import model_spend
-from bench.refit import SPEND, TRUE, money_cells, purchase_cells, simulate
+from bench.models.refit import SPEND, TRUE, money_cells, purchase_cells, simulate
 from tests.support.oracles.oracle_rfm import Order, predicted_of, summaries
 from tests.support.shopify.golden import CALIBRATION_ENDS, CDNOW_MASTER, CDNOW_SAMPLE, cdnow_orders
 

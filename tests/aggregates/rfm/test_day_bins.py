@@ -9,7 +9,7 @@ from aggregates.arrays import Floats, Ints
 from aggregates.rfm.fold.day_bins import EXACT_GAP_DAYS, mid_week, purchase_days
 from aggregates.rfm.value.btyd import BgNbd, NoPrediction, expected_purchases, fit_bg_nbd
 from aggregates.rfm.value.history import History, history_from_days
-from bench.refit import TRUE, WEEKS, purchase_cells, simulate
+from bench.models.refit import TRUE, WEEKS, purchase_cells, simulate
 
 BURSTS = BgNbd(r=0.16, alpha=0.27, a=1.85, b=3.2, log_likelihood=0.0)
 """Half of the repeat customers come back within days (as in lifetimes' example_transactions)."""

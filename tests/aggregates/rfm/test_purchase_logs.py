@@ -1,11 +1,11 @@
 """A public purchase log in the cells of a large shop is worth what it is worth exactly; all logs
-are in `bench/purchase_logs.py`."""
+are in `bench/models/purchase_logs.py`."""
 
 from pathlib import Path
 
 import pytest
 
-from bench.purchase_logs import EACH, TOTAL, Purchase, compare, read
+from bench.models.purchase_logs import EACH, TOTAL, Purchase, compare, read
 from tests.support.shopify.golden import CDNOW_SAMPLE, cdnow_orders
 
 

@@ -1,8 +1,8 @@
-"""How much a store keeps of an order for ever, measured as `bench.growth` does."""
+"""How much a store keeps of an order for ever, measured as `bench.folding.growth` does."""
 
 from pathlib import Path
 
-from bench.growth import DAYS, lived
+from bench.folding.growth import DAYS, lived
 
 
 def test_ninety_days_later_an_order_takes_450_bytes_and_a_delivery_none(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ from typing import NamedTuple
 from aiohttp import web
 from prometheus_client import CollectorRegistry
 
-from bench._cores import LOAD_CORE, SERVER_CORE
-from bench._webhooks import SECRET, SHOP, Answers, Load, order_body
+from bench.receiving._cores import LOAD_CORE, SERVER_CORE
+from bench.receiving._webhooks import SECRET, SHOP, Answers, Load, order_body
 from ingest.receiver.ack import Appends
 from ingest.receiver.app import Receiver
 from ingest.receiver.body import Limits

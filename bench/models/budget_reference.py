@@ -1,5 +1,5 @@
 """Measures how fast the best possible policy finds the one campaign of three that earns, at one
-order a day each. Run: python -m bench.budget_reference (20 seconds)
+order a day each. Run: python -m bench.models.budget_reference (20 seconds)
 """
 
 import sys
@@ -11,7 +11,7 @@ import numpy as np
 from scipy import special
 
 from aggregates.arrays import Floats
-from bench.budget_policy import DAYS, SPREAD
+from bench.models.budget_policy import DAYS, SPREAD
 
 RETURNS: Final = np.array([-0.3, 0.0, 0.2])
 SHOPS: Final = 4_000

@@ -1,4 +1,4 @@
-"""A thousand shops in one `serve`, idle: `python -m bench.shops [sqlite] [postgresql]`.
+"""A thousand shops in one `serve`, idle: `python -m bench.serving.shops [sqlite] [postgresql]`.
 
 Bars: docs/architecture.md, "Numbers to hold". Beside it the same with one shop, in the same run.
 A cold shop is one whose `/v1/rfm` nobody has asked for since the start.
@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 from aiohttp import ClientSession
 
-from bench.memory import ORDERWIRE, child, resident, roles
 from bench.peers.events import bodies
+from bench.serving.memory import ORDERWIRE, child, resident, roles
 from simulator.servers.broker import free_port
 from simulator.servers.postgres import PostgresServer
 

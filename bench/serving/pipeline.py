@@ -1,5 +1,5 @@
 """Orders through a whole `serve`, from the webhook to Meta's stand-in and into every aggregate, on
-one machine with the load. Run: `python -m bench.pipeline [sqlite] [kafka]`
+one machine with the load. Run: `python -m bench.serving.pipeline [sqlite] [kafka]`
 
 Lag is the age of the oldest order that is not yet folded by every processor and settled by the
 sender, sampled once a second. CPU is seconds of one core per second, by process; `rest` is
@@ -354,7 +354,7 @@ def on_kafka(seconds: float) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Measure what is named, or both."""
     parser = argparse.ArgumentParser(
-        "python -m bench.pipeline", description=(__doc__ or "").partition("\n")[0]
+        "python -m bench.serving.pipeline", description=(__doc__ or "").partition("\n")[0]
     )
     parser.add_argument(
         "on", nargs="*", choices=("sqlite", "kafka", []), help="both where left out"

@@ -1,12 +1,13 @@
-"""The receiver on Kafka against a bare aiohttp handler, as in `bench.receiver`, with a real broker
-(one node, `acks=all`) on the core of the load. Run: `python -m bench.receiver_kafka`"""
+"""The receiver on Kafka against a bare aiohttp handler, as in `bench.receiving.receiver`, with a
+real broker (one node, `acks=all`) on the core of the load.
+Run: `python -m bench.receiving.receiver_kafka`"""
 
 import asyncio
 import sys
 import tempfile
 from pathlib import Path
 
-from bench._against_bare import (
+from bench.receiving._against_bare import (
     BARE,
     arguments,
     bare_handler,
@@ -16,7 +17,7 @@ from bench._against_bare import (
     report,
     serve,
 )
-from bench._cores import LOAD_CORE, SERVER_CORE, loop_factory, pin
+from bench.receiving._cores import LOAD_CORE, SERVER_CORE, loop_factory, pin
 from simulator.servers.broker import KafkaBroker
 from stream.log.kafka.log import KafkaLog
 from stream.log.spool import SpooledLog
@@ -51,7 +52,7 @@ def main() -> None:
             print(heading(options, folder))
             commands = {
                 kind: (
-                    *(sys.executable, "-m", "bench.receiver_kafka"),
+                    *(sys.executable, "-m", "bench.receiving.receiver_kafka"),
                     "--serve",
                     kind,
                     "--bootstrap",

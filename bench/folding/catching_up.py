@@ -1,7 +1,7 @@
 """How fast a backlog in an embedded log is folded, and with how much of a core, against the runner
 of before (a pause after every partial batch).
 
-    python -m bench.catching_up [RECORDS] [BODY_BYTES]
+    python -m bench.folding.catching_up [RECORDS] [BODY_BYTES]
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """How long a year of orders takes by bulk operations, and how much memory.
 
 The stand-in for the Admin API runs as a process of its own on the same cores, and makes the orders
-as they are asked for. `python -m bench.backfill --orders 100000`.
+as they are asked for. `python -m bench.folding.backfill --orders 100000`.
 """
 
 import argparse
@@ -45,7 +45,7 @@ async def fill(folder: Path, url: str, days: int) -> tuple[int, float]:
 
 def main() -> None:
     """Run it once and print what came out."""
-    parser = argparse.ArgumentParser(prog="python -m bench.backfill")
+    parser = argparse.ArgumentParser(prog="python -m bench.folding.backfill")
     parser.add_argument("--orders", type=int, default=100_000)
     parser.add_argument("--days", type=int, default=365, help="of the year that has the orders")
     options = parser.parse_args()

@@ -4,7 +4,7 @@ days; what `make bench ARGS=purchase_logs` prints. Always CDNOW; any other log f
     pip install --no-deps --target logs lifetimes
     Rscript -e 'data(apparelTrans, package = "CLVTools"); write.csv(apparelTrans, "apparel.csv")'
     Rscript -e 'data(groceryElog, package = "BTYDplus"); write.csv(groceryElog, "grocery.csv")'
-    PYTHONPATH=logs python -m bench.purchase_logs apparel.csv grocery.csv     # 10 seconds
+    PYTHONPATH=logs python -m bench.models.purchase_logs apparel.csv grocery.csv     # 10 seconds
 
 Bars: 1 % in total, 5 % for any customer of more than a hundredth of the mean value, and the same
 fit from the same cells in another order, as after a restart.
@@ -27,7 +27,7 @@ from aggregates.rfm.value.btyd import BgNbd, expected_purchases, fit_bg_nbd
 from aggregates.rfm.value.history import History, history_from_days
 from aggregates.rfm.value.lifetime_value import lifetime_value
 from aggregates.rfm.value.spend_model import SpendModel, spend_model
-from bench.refit import purchase_cells
+from bench.models.refit import purchase_cells
 from tests.support.shopify.golden import CDNOW_MASTER, CDNOW_SAMPLE, EPOCH, cdnow_orders
 
 CUSTOMERS: Final = 50_000

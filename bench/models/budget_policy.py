@@ -2,7 +2,7 @@
 ROI.
 
     make bench ARGS=budget_policy                        # 5 shops per row, 2 to 4 minutes
-    .venv/bin/python -m bench.budget_policy --seeds 100 --seconds 7200  # docs/budget-advice.md
+    .venv/bin/python -m bench.models.budget_policy --seeds 100 --seconds 7200  # as documented
 """
 
 import argparse

@@ -1,5 +1,5 @@
 """How often the bounds of the recovery potential contain what came back, in simulated shops. Run:
-python -m bench.recovery_coverage [shops of each kind]
+python -m bench.models.recovery_coverage [shops of each kind]
 
 Bar: the interval of 80 % contains 80 % (+-6), 40 shops of each kind. None of the shops is drawn
 from the curve that the answer assumes.

@@ -1,5 +1,6 @@
 """Appends of 5 kB to the embedded log by 64 concurrent tasks, against bare `sqlite3.executemany` of
-as many rows per transaction, in turn (A B A B). Run: python -m bench.log_append [seconds per run]
+as many rows per transaction, in turn (A B A B). Run: python -m bench.receiving.log_append
+[seconds per run]
 
 The bare side is the minimum for durable rows: one thread, no event loop, one table row per record.
 CPU per record is of the whole process.

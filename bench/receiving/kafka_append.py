@@ -1,5 +1,5 @@
 """Appends of 5 kB to a real Kafka broker by 64 concurrent tasks: our batches against aiokafka's
-`send`, in turn (A B A B). Run: python -m bench.kafka_append [seconds per run]
+`send`, in turn (A B A B). Run: python -m bench.receiving.kafka_append [seconds per run]
 
 Both producers are idempotent with `acks=all`, linger 0 and batches of 1 MiB, on one topic of 8
 partitions. This process has core 0, the broker core 1. CPU per record is this process's own.
@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 
-from bench._cores import LOAD_CORE, SERVER_CORE, loop_factory, pin
+from bench.receiving._cores import LOAD_CORE, SERVER_CORE, loop_factory, pin
 from simulator.servers.broker import KafkaBroker
 from stream.log.kafka.log import KafkaLog
 from stream.log.kafka.records import encode

@@ -1,5 +1,5 @@
 """What an order costs in CPU with more partitions and more processors, on Kafka and PostgreSQL:
-`python -m bench.scaling [--orders N] [--rounds N]`.
+`python -m bench.folding.scaling [--orders N] [--rounds N]`.
 
 Two cores cannot show more orders per second, but they show whether the cost of one stays flat. Each
 round folds the same topic into every aggregate from an empty database; rounds alternate between all

@@ -1,5 +1,5 @@
 """Resident memory of a whole `serve` on SQLite with 1,000,000 customers, answering `/v1/rfm` while
-500 orders/s arrive. Run: python -m bench.memory [customers] [seconds]
+500 orders/s arrive. Run: python -m bench.serving.memory [customers] [seconds]
 
 Bar: 250 MB (docs/architecture.md, "Numbers to hold") for the sum over supervisor and roles of PSS
 (proc(5), smaps_rollup), which counts a shared page once. Other processes on the machine share
@@ -22,7 +22,16 @@ from pathlib import Path
 from random import Random
 from typing import Final, NamedTuple
 
-from bench.rfm_query import EVENTS_PER_S, SHOP, TODAY, ask, customer_id, report, simulate, write
+from bench.serving.rfm_query import (
+    EVENTS_PER_S,
+    SHOP,
+    TODAY,
+    ask,
+    customer_id,
+    report,
+    simulate,
+    write,
+)
 from orderwire.settings.program import child_environment
 from simulator.servers.broker import free_port
 from simulator.servers.serve import role_of
@@ -223,7 +232,7 @@ def main(customers: int = 1_000_000, seconds: float = 60.0) -> None:
             [
                 sys.executable,
                 "-m",
-                "bench.memory",
+                "bench.serving.memory",
                 "--fill",
                 str(folder / "state.db"),
                 str(customers),
@@ -254,7 +263,7 @@ def main(customers: int = 1_000_000, seconds: float = 60.0) -> None:
         url = f"http://127.0.0.1:{receiver}/webhooks/shopify"
         stack.enter_context(
             child(
-                [sys.executable, "-m", "bench.memory", "--send", url, str(customers)],
+                [sys.executable, "-m", "bench.serving.memory", "--send", url, str(customers)],
                 folder,
                 "load",
             )

@@ -1,6 +1,6 @@
 """`GET /v1/rfm` at 1,000,000 customers while 500 events/s arrive, over HTTP, against the same
 scores by batch: a loop over orders, pandas `qcut`, and NTILE in SQLite. Run: python -m
-bench.rfm_query [customers] [seconds]
+bench.serving.rfm_query [customers] [seconds]
 
 Bars: p99 <= 50 ms (docs/architecture.md, "Numbers to hold"). Three processes, as in `serve`: one
 folds, one answers, this one asks 50 times a second.
@@ -31,7 +31,7 @@ from aggregates.rfm.fold import customer as rfm_customer
 from aggregates.rfm.fold.customer import CUSTOMERS, DAYS, CustomerRow, DayRow
 from aggregates.rfm.fold.projection import NAME, VERSION
 from aggregates.rfm.fold.shop import SHOPS, RfmShopRow
-from bench.refit import SPEND, TRUE
+from bench.models.refit import SPEND, TRUE
 from processors.engine.processor import Deltas
 from processors.engine.projection import PROJECTIONS, new_row
 from query.api_settings import ApiSettings, ShopAnswerSettings
@@ -257,7 +257,9 @@ def with_ntile(path: Path) -> object:
 
 def started(*arguments: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(
-        [sys.executable, "-m", "bench.rfm_query", *arguments], text=True, stdout=subprocess.PIPE
+        [sys.executable, "-m", "bench.serving.rfm_query", *arguments],
+        text=True,
+        stdout=subprocess.PIPE,
     )
 
 

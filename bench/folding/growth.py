@@ -1,5 +1,5 @@
 """Measures what the store keeps of an order: bytes and rows by table, on its day and later. Run:
-python -m bench.growth [VISITS] [sqlite] [postgresql]
+python -m bench.folding.growth [VISITS] [sqlite] [postgresql]
 
 Bytes are whole pages after VACUUM, indexes with their table: the difference of two stores, with all
 visits and with a tenth of them, by the difference of their orders.

@@ -1,7 +1,8 @@
 """The receiver on the embedded log against a bare aiohttp handler, in one run: `python -m
-bench.receiver`.
+bench.receiving.receiver`.
 
-Load, rounds and ratios: `bench/_against_bare.py`. The bar: docs/architecture.md, "Numbers to hold".
+Load, rounds and ratios: `bench/receiving/_against_bare.py`. The bar: docs/architecture.md,
+"Numbers to hold".
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench._against_bare import (
+from bench.receiving._against_bare import (
     BARE,
     arguments,
     bare_handler,
@@ -20,7 +21,7 @@ from bench._against_bare import (
     report,
     serve,
 )
-from bench._cores import LOAD_CORE, SERVER_CORE, loop_factory, pin
+from bench.receiving._cores import LOAD_CORE, SERVER_CORE, loop_factory, pin
 from stream.log.sqlite.log import SqliteLog
 from stream.record import Record
 
@@ -62,7 +63,15 @@ def main() -> None:
         pin(LOAD_CORE)
         print(heading(options, folder))
         commands = {
-            kind: (sys.executable, "-m", "bench.receiver", "--serve", kind, "--folder", str(folder))
+            kind: (
+                sys.executable,
+                "-m",
+                "bench.receiving.receiver",
+                "--serve",
+                kind,
+                "--folder",
+                str(folder),
+            )
             for kind in options.servers
         }
         report(

@@ -1,5 +1,5 @@
 """The dashboard in Chromium before 1,000 and before 1,000,000 customers: first paint, and the time
-until every panel has its numbers. Run: python -m bench.page [customers] [loads]
+until every panel has its numbers. Run: python -m bench.serving.page [customers] [loads]
 
 Bar: first paint below 300 ms, as fast with many customers as with few. The API is a process of its
 own; loads of the two pages alternate, so that other work on the machine slows both.
@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from playwright.async_api import Page
 
-from bench.rfm_query import memory_mb, simulate, started, write
+from bench.serving.rfm_query import memory_mb, simulate, started, write
 from stream.store.sql.store import SqlStore
 from tests.support.api.panels import shown
 from tests.support.delivery.browser import browsing

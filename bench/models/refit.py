@@ -2,7 +2,7 @@
 
 Bar: 100 ms for both (docs/architecture.md, "Numbers to hold"). Compared, in the same run, with one
 entry per customer (nothing grouped).
-Run: python -m bench.refit [customers]
+Run: python -m bench.models.refit [customers]
 """
 
 import os

@@ -1,6 +1,6 @@
 """How long a rebuild of RFM from stored orders takes, and how long live orders wait meanwhile.
 
-    python -m bench.rebuild [ORDERS]
+    python -m bench.folding.rebuild [ORDERS]
 
 A shop's orders lie in a SQLite store, half as many customers as orders, counted nowhere. One thread
 rebuilds as `serve` does (`orderwire/serve/upkeep/rebuilding.py`); another folds 200 new orders a
@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 
 from aggregates.rfm.fold.projection import RfmFold
-from bench.fold import PER_DAY, orders
+from bench.folding.fold import PER_DAY, orders
 from orderwire.serve.role import settle_garbage_collector
 from orderwire.serve.upkeep.rebuilding import rebuild
 from processors.engine.rebuild import pending

@@ -1,0 +1,1 @@
+"""What the processors do with orders that are there."""

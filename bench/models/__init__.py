@@ -1,0 +1,1 @@
+"""The value, cart and budget models against known truths."""

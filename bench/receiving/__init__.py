@@ -1,0 +1,1 @@
+"""Receivers and the logs that they append to."""

@@ -1,0 +1,1 @@
+"""A whole `serve`, or the process that answers, at work."""
