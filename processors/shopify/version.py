@@ -2,12 +2,12 @@
 then the body's digest. `updated_at` has a resolution of one second, too coarse for creation and
 payment of one order (docs/facts/shopify.md, "Versions of one object")."""
 
-import hashlib
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from processors.shopify.tolerance import micros
 from stream.record import Record
+from stream.tracing import digest_of
 
 STATUSES: Final = (
     "pending",
@@ -33,9 +33,10 @@ class Version(NamedTuple):
 
 def version_of(record: Record, updated: datetime, progress: int = 0) -> Version:
     """The version of the state in `record`; `progress` is 0 to 9."""
-    digest = hashlib.blake2b(record.body, digest_size=8).hexdigest()
     return Version(
-        micros(updated), sortable(record.headers.get("triggered_at", "")), f"{progress}{digest}"
+        micros(updated),
+        sortable(record.headers.get("triggered_at", "")),
+        f"{progress}{digest_of(record.body)}",
     )
 
 
