@@ -36,6 +36,7 @@ OF_OURS = {
     "destinations/meta/event/phones.py:_regions": "a country code that exists",
     "ingest/receiver/accepted.py:_message": "a second",
     "ingest/shopify/admin/documents/__init__.py:document": "a document of the program",
+    "processors/engine/statements.py:_one_of": "a column, and a power of two up to a batch's",
     "query/dashboard/page.py": "files of the program",
     "stream/store/sql/dialect.py:_named": "a statement of the program",
     "stream/store/sql/store.py:_row_type": "columns of the program's statements",

@@ -1,6 +1,8 @@
 """Conditions on many values, as few different statements."""
 
 from collections.abc import Collection, Sequence
+from functools import lru_cache
+from itertools import repeat
 
 from stream.store.contract import Reading
 
@@ -10,9 +12,15 @@ def one_of(column: str, values: Sequence[str], name: str = "v") -> tuple[str, di
 
     Filled up to a power of two, so that few different statements are ever prepared.
     """
-    size = 1 << (len(values) - 1).bit_length()
-    parameters = {f"{name}{i}": values[min(i, len(values) - 1)] for i in range(size)}
-    return f"{column} IN ({', '.join(f':{each}' for each in parameters)})", parameters
+    condition, names = _one_of(column, 1 << (len(values) - 1).bit_length(), name)
+    filled = [*values, *repeat(values[-1], len(names) - len(values))]
+    return condition, dict(zip(names, filled, strict=True))
+
+
+@lru_cache(maxsize=64)
+def _one_of(column: str, size: int, name: str) -> tuple[str, Sequence[str]]:
+    names = [f"{name}{number}" for number in range(size)]
+    return f"{column} IN ({', '.join(f':{each}' for each in names)})", names
 
 
 def having_rows(reading: Reading, table: str, shops: Collection[str]) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """Reads the amounts of an order in the shop's or the buyer's currency, each only when it is asked
 for: most settings need the total. A malformed amount counts as absent."""
 
+from collections.abc import Sequence
 from typing import Any, Final, Literal, NamedTuple
 
 from processors.shopify import bought
@@ -17,8 +18,8 @@ _NOTHING: Final = bought.Taken()
 class Refunds(NamedTuple):
     """An order's refund objects: edits of what was never paid, and refunds."""
 
-    edits: list[dict[str, Any]]
-    refunds: list[dict[str, Any]]
+    edits: Sequence[dict[str, Any]]
+    refunds: Sequence[dict[str, Any]]
     taxes_included: bool
 
     def taken(self, side: Side) -> tuple[bought.Taken, bought.Taken]:
@@ -32,12 +33,17 @@ class Refunds(NamedTuple):
 
 def refunds_of(raw: RawOrder) -> Refunds:
     """The refund objects of an order's body."""
-    found = Refunds([], [], raw.taxes_included is True)
-    if raw.refunds:
-        currency = (text(raw.currency) or "").upper()
-        for each in map(mapping, sequence(raw.refunds)):
-            (found.refunds if bought.gave_money(each, currency) else found.edits).append(each)
-    return found
+    if not raw.refunds:
+        return NO_REFUNDS
+    edits: list[dict[str, Any]] = []
+    refunds: list[dict[str, Any]] = []
+    currency = (text(raw.currency) or "").upper()
+    for each in map(mapping, sequence(raw.refunds)):
+        (refunds if bought.gave_money(each, currency) else edits).append(each)
+    return Refunds(edits, refunds, raw.taxes_included is True)
+
+
+NO_REFUNDS: Final = Refunds((), (), taxes_included=False)
 
 
 class Amounts:
@@ -50,7 +56,7 @@ class Amounts:
         """Of all that was bought."""
         raw = self._raw
         current = money(raw.current_total_price, raw.current_total_price_set, raw.currency, side)
-        if current is not None and not (self._refunds.edits or self._refunds.refunds):
+        if current is not None and self._refunds is NO_REFUNDS:
             return current
         original = None
         if current is None:

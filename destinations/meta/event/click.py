@@ -60,13 +60,6 @@ def fbc(value: str | None, now_ms: int) -> str | None:
     return found.text if found is not None and found.fresh(now_ms) else None
 
 
-def cookie_ms(value: str | None, click_id: str) -> int | None:
-    """When the well-formed fbc `value`, of any age, first saw `click_id`; None if it is of another
-    click."""
-    found = cookie(value)
-    return found.seen_ms if found is not None and same(found.click_id, click_id) else None
-
-
 def same(one: str, other: str) -> bool:
     """Whether two click ids are of one click, as far as damage in case or length allows."""
     short, long = sorted((one.lower(), other.lower()), key=len)

@@ -31,19 +31,30 @@ class ClickLook(NamedTuple):
     settings: CapiSettings
     detail: Detail
     click_id: str | None
-    """The click that led to the order (`click_id_of`)."""
+    """The click that led to the order."""
+    click_key: str
+    """The key of its row; "" where there is no click."""
+    cookies: tuple[click.Cookie, ...]
+    """What the storefront put into the cart as fbc, where it is well-formed."""
+
+
+def look_at(order: Order, detail: Detail, settings: CapiSettings) -> ClickLook:
+    """What is read of an order for its event."""
+    click_id = click_id_of(detail, settings)
+    cookies: tuple[click.Cookie, ...] = ()
+    if detail.attributes:
+        values = [detail.attributes.get(name) for name in settings.fbc_attributes]
+        cookies = tuple([found for value in values if (found := click.cookie(value)) is not None])
+    click_key = "" if click_id is None else click.click_key(click_id)
+    return ClickLook(order, settings, detail, click_id, click_key, cookies)
 
 
 def fbc(look: ClickLook, first_seen: Mapping[tuple[str, str], int]) -> str | None:
     """The order's fbc (`destinations/meta/event/click.py`)."""
-    click_id = look.click_id
-    if click_id is None and not look.detail.attributes:
+    if look.click_id is None and not look.cookies:
         return None
-    clicked_ms = 0
-    if click_id is not None:
-        clicked_ms = first_seen[look.order.shop, click.click_key(click_id)]
-    cookies = [found for value in _cookies(look) if (found := click.cookie(value)) is not None]
-    return click.chosen(cookies, click_id, clicked_ms, look.order.received_ms)
+    clicked_ms = 0 if look.click_id is None else first_seen[look.order.shop, look.click_key]
+    return click.chosen(look.cookies, look.click_id, clicked_ms, look.order.received_ms)
 
 
 def first_seen(transaction: Transaction, looks: Sequence[ClickLook]) -> dict[tuple[str, str], int]:
@@ -56,11 +67,9 @@ def first_seen(transaction: Transaction, looks: Sequence[ClickLook]) -> dict[tup
         click_id = look.click_id
         if click_id is None:
             continue
-        key = (look.order.shop, click.click_key(click_id))
+        key = (look.order.shop, look.click_key)
         by_cookie = [
-            at_ms
-            for value in _cookies(look)
-            if (at_ms := click.cookie_ms(value, click_id)) is not None
+            cookie.seen_ms for cookie in look.cookies if click.same(cookie.click_id, click_id)
         ]
         made = min(look.order.created_at, look.order.processed_at)
         at_ms = min(millis(made), look.order.received_ms, *by_cookie)
@@ -86,11 +95,6 @@ def forget(transaction: Transaction, now_ms: int, shop: str | None = None) -> in
         before=now_ms - click.FBC_DAYS * click.DAY_MS,
         **of_shop,
     )
-
-
-def _cookies(look: ClickLook) -> list[str | None]:
-    """The values that the storefront put into the cart as fbc."""
-    return [look.detail.attributes.get(name) for name in look.settings.fbc_attributes]
 
 
 def click_id_of(found: Detail, settings: CapiSettings) -> str | None:

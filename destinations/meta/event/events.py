@@ -62,8 +62,7 @@ class MetaEvents:
             if isinstance(slot.event, Order):
                 settings = self._settings[slot.event.shop, slot.destination]
                 found = detail(slot.event.raw, settings.currency)
-                click_id = clicks.click_id_of(found, settings)
-                looks.append(clicks.ClickLook(slot.event, settings, found, click_id))
+                looks.append(clicks.look_at(slot.event, found, settings))
         decisions = [decide(look.order, look.detail, look.settings) for look in looks]
         browsers = halves(transaction, looks, decisions)
         decisions = [

@@ -173,16 +173,15 @@ def user_data(
         if value and (found := hashed(field, value, *places)) is not None:
             data[field] = [found]
 
-    def put_all(field: str, values: Sequence[str]) -> bool:
-        hashes = dict.fromkeys([hashed(field, value, *places) for value in values])
-        hashes.pop(None, None)
-        if hashes:
-            data[field] = list(hashes)
-        return bool(hashes)
+    def put_all(field: str, values: Sequence[str]) -> None:
+        found = [hashed(field, value, *places) for value in values]
+        if hashes := [each for each in dict.fromkeys(found) if each is not None]:
+            data[field] = hashes
 
-    emails = detail.emails or ((order.email,) if order.email else ())
-    put_all("em", emails)
-    _ = put_all("ph", detail.phones) or put_all("ph", detail.other_phones)
+    put_all("em", detail.emails or ((order.email,) if order.email else ()))
+    put_all("ph", detail.phones)
+    if "ph" not in data:
+        put_all("ph", detail.other_phones)
     put("fn", detail.names[0])
     put("ln", detail.names[1])
     if place is not None:
@@ -237,6 +236,8 @@ def value(order: Order, settings: CapiSettings) -> Money:
     if total is None:
         side = "shop"
         total = amounts.total(side) or Money(order.current_total, order.currency)
+    if settings.value_basis == "total":
+        return total if total.units >= 0 else Money(0, total.currency)
     currency, units = total.currency, total.units
 
     def units_of(part: Money | None) -> int:
@@ -264,8 +265,10 @@ def value(order: Order, settings: CapiSettings) -> Money:
 
 def _number(money: Money) -> float:
     """JSON number with the currency's own digits: 3511 USD -> 35.11."""
-    scale: int = 10 ** digits(money.currency)
-    return money.units / scale
+    return money.units / _SCALES[digits(money.currency)]
+
+
+_SCALES = (1, 10, 100, 1_000, 10_000)
 
 
 SHOPIFY_FEED = "shopify_{country}_{product_id}_{variant_id}"
