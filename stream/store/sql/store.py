@@ -149,9 +149,8 @@ class SqlTransaction(SqlReading):
         )
         found: dict[Key, Row] = {row[:size]: make(row) for row in rows}
         if self._dialect.inserts:
-            self._missing.setdefault(entities.table, set()).update(
-                key for key in keys if key not in found
-            )
+            missing = self._missing.setdefault(entities.table, set())
+            missing.update([key for key in keys if key not in found] if found else keys)
         return found
 
     def save(self, entities: Entities[Row], rows: Iterable[Row]) -> None:
@@ -159,11 +158,18 @@ class SqlTransaction(SqlReading):
         ordered = sorted(rows)  # Keys differ, so nothing behind them is ever compared.
         missing = self._missing.get(entities.table)
         if missing:
-            new = [row for row in ordered if row[:size] in missing]
+            new: list[Row] = []
+            known: list[Row] = []
+            for row in ordered:
+                key = row[:size]
+                if key in missing:
+                    missing.remove(key)
+                    new.append(row)
+                else:
+                    known.append(row)
             if new:
                 self._dialect.insert(self._driver, entities.table, fields, size, new)
-                ordered = [row for row in ordered if row[:size] not in missing]
-                missing.difference_update(row[:size] for row in new)
+            ordered = known
         if ordered:
             self._dialect.upsert(self._driver, entities.table, fields, size, ordered)
 
