@@ -90,6 +90,44 @@ class Following(NamedTuple):
 NOTHING_FOLLOWS: Final = Following()
 
 
+_BLANK: Final = CheckoutRow(
+    shop="",
+    token="",
+    updated_us=-1,
+    triggered="",
+    digest="",
+    cart_token="",
+    customer="",
+    contact=0,
+    currency="",
+    shop_currency="",
+    value=0,
+    recovery_url="",
+    value_bin=0,
+    created_ms=NEVER,
+    runs="",
+    completed_ms=NEVER,
+    deleted=0,
+    order_ms=NEVER,
+    order_version="",
+    revenue=-1,
+    revenue_currency="",
+    first_order_ms=NEVER,
+    customer_orders="",
+    cart_order_ms=NEVER,
+    cart_orders="",
+    cart_deleted_ms=NEVER,
+    after_minutes=0,
+    settled_by=RULE,
+    state=NOTHING_FOLLOWS.state,
+    idled=NOTHING_FOLLOWS.idled,
+    closed_ms=NOTHING_FOLLOWS.closed_ms,
+    last_ms=NOTHING_FOLLOWS.last_ms,
+    open_bucket=NOTHING_FOLLOWS.open_bucket,
+    is_returning=NOTHING_FOLLOWS.is_returning,
+)._asdict()
+
+
 def blank(
     shop: str,
     token: str,
@@ -103,39 +141,15 @@ def blank(
 ) -> CheckoutRow:
     """A checkout of which only the token is known, and its order; it is settled by this
     `after_minutes`."""
-    return CheckoutRow(
-        shop=shop,
-        token=token,
-        updated_us=-1,
-        triggered="",
-        digest="",
-        cart_token="",
-        customer="",
-        contact=0,
-        currency="",
-        shop_currency="",
-        value=0,
-        recovery_url="",
-        value_bin=0,
-        created_ms=created_ms,
-        runs="",
-        completed_ms=NEVER,
-        deleted=0,
-        order_ms=order_ms,
-        order_version=order_version,
-        revenue=revenue,
-        revenue_currency=revenue_currency,
-        first_order_ms=NEVER,
-        customer_orders="",
-        cart_order_ms=NEVER,
-        cart_orders="",
-        cart_deleted_ms=NEVER,
-        after_minutes=after_minutes,
-        settled_by=RULE,
-        state=NOTHING_FOLLOWS.state,
-        idled=NOTHING_FOLLOWS.idled,
-        closed_ms=NOTHING_FOLLOWS.closed_ms,
-        last_ms=NOTHING_FOLLOWS.last_ms,
-        open_bucket=NOTHING_FOLLOWS.open_bucket,
-        is_returning=NOTHING_FOLLOWS.is_returning,
-    )
+    known = {
+        "shop": shop,
+        "token": token,
+        "created_ms": created_ms,
+        "order_ms": order_ms,
+        "order_version": order_version,
+        "revenue": revenue,
+        "revenue_currency": revenue_currency,
+        "after_minutes": after_minutes,
+    }
+    # Half the time of naming each column, for each order that comes before its checkout.
+    return CheckoutRow._make((_BLANK | known).values())

@@ -81,13 +81,17 @@ class Writes:
         sums[4] += sign * of_new
         sums[5] += sign * of_returning
 
-    def count_month(self, first: FirstRow | None, row: MonthRow | None, sign: int) -> None:
-        """Add or subtract a customer's month."""
-        if first is not None and row is not None and row.orders:
-            sums = self.cohorts[cohort_place(first, row.month, row.currency)]
-            sums[0] += sign
-            sums[1] += sign * row.orders
-            sums[2] += sign * row.revenue
+    def count_month(
+        self, first: FirstRow | None, month: int, currency: str, bought: tuple[int, int]
+    ) -> None:
+        """Add a customer's month, with what was bought in it (orders, revenue); or subtract one,
+        where there are fewer than no orders."""
+        orders, revenue = bought
+        if first is not None and orders:
+            sums = self.cohorts[cohort_place(first, month, currency)]
+            sums[0] += 1 if orders > 0 else -1
+            sums[1] += orders
+            sums[2] += revenue
 
     def save(self, transaction: Transaction) -> None:
         """Write all of it."""
@@ -174,34 +178,54 @@ class DaysBatch:
     def sales(self, moved: Sequence[MovedSale], firsts: Mapping[Key, FirstRow]) -> list[Key]:
         """Count changed sales, whose customers are as merges have them; `firsts` has the rows of
         these customers. Returns the keys of the months that `months` needs."""
-        self._firsts(moved, firsts)
-        self._days(moved)
-        return self._changed_months(moved)
-
-    def _firsts(self, moved: Sequence[MovedSale], firsts: Mapping[Key, FirstRow]) -> None:
-        """The first sale of every customer concerned, before and after."""
         left: dict[str, set[str]] = {}
         came: dict[str, list[Sale]] = {}
         for was, now in moved:
             if was is not None and was.customer:
                 left.setdefault(was.customer, set()).add(was.order_id)
+                self._change(was, -1)
             if now is not None and now.customer:
                 came.setdefault(now.customer, []).append(now)
-        for customer in {**left, **came}:
+                self._change(now, 1)
+        for customer in left | came if left else came:
             old = firsts.get((self._key, customer))
             if old is not None:
                 self._before[customer] = old
-            earliest = min(came.get(customer, ()), default=None)
-            if earliest is not None and (
-                old is None
-                or (earliest.processed_ms, earliest.order_id) <= (old.processed_ms, old.order_id)
-            ):
-                first: FirstRow | None = self._row(customer, earliest)
-            elif old is None or old.order_id not in left.get(customer, ()):
-                first = old
-            else:
-                first = self._earliest(customer)
-            self._after[customer] = _with_month(first, old)
+            self._after[customer] = self._first(customer, old, left, came)
+        self._days(moved)
+        self._move_months()
+        return [
+            (self._key, *place)
+            for place in self._changes
+            if (old := self._before.get(place[0])) is not None and not _is_first(place, old)
+        ]
+
+    def _change(self, each: Sale, sign: int) -> None:
+        """A sale in its customer's month."""
+        change = self._changes[each.customer, month_of(each.day), each.currency]
+        change[0] += sign
+        change[1] += sign * each.net
+
+    def _first(
+        self,
+        customer: str,
+        old: FirstRow | None,
+        left: Mapping[str, set[str]],
+        came: Mapping[str, Sequence[Sale]],
+    ) -> FirstRow | None:
+        """The customer's first sale, after it was `old`; with what was bought in its month as far
+        as `old` says so."""
+        earliest = min(came[customer]) if customer in came else None
+        if old is None:
+            return None if earliest is None else self._row(customer, earliest)
+        if earliest is not None and (earliest.processed_ms, earliest.order_id) <= (
+            old.processed_ms,
+            old.order_id,
+        ):
+            return _with_month(self._row(customer, earliest), old)
+        if customer not in left or old.order_id not in left[customer]:
+            return old
+        return _with_month(self._earliest(customer), old)
 
     def _row(self, customer: str, first: Sale) -> FirstRow:
         return FirstRow(
@@ -290,51 +314,43 @@ class DaysBatch:
                 self._writes.count(self._key, each, -1, first=not first)
                 self._writes.count(self._key, each, 1, first=first)
 
-    def _changed_months(self, moved: Iterable[MovedSale]) -> list[Key]:
-        """Sum what changes by customer and month. Returns the keys of months with their own row."""
+    def _move_months(self) -> None:
+        """All months of customers move whose first sale now is of another cohort."""
         changes, before = self._changes, self._before
-        for each in moved:
-            for one, sign in ((each.was, -1), (each.now, 1)):
-                if one is not None and one.customer:
-                    change = changes[one.customer, month_of(one.day), one.currency]
-                    change[0] += sign
-                    change[1] += sign * one.net
         moving = {
             customer
             for customer, old in before.items()
             if old is not (new := self._after[customer]) and _cohort(old) != _cohort(new)
         }
         for row in self._months_of(moving):
-            changes[_place(row)][0] += 0  # All of theirs move.
+            changes[_place(row)][0] += 0
         for customer in moving:
             for first in (before[customer], self._after[customer]):
                 if first is not None:
                     changes[_place(first_month(first))][0] += 0
-        return [
-            (self._key, *place)
-            for place in changes
-            if (old := before.get(place[0])) is not None and not _is_first(place, old)
-        ]
 
     def months(self, rows: Mapping[Key, MonthRow]) -> None:
         """Count the months that changed, or whose customer's first sale is another; `rows` has
         those with their own row."""
         before, after, writes = self._before, self._after, self._writes
         for place, (orders, revenue) in self._changes.items():
-            customer = place[0]
+            customer, month, currency = place
             old, new = before.get(customer), after[customer]
-            kept = known = rows.get((self._key, *place))
-            if old is not None and _is_first(place, old):
-                known = first_month(old)
-            if known is not None:
-                orders, revenue = known.orders + orders, known.revenue + revenue
-            now = MonthRow(self._key, *place, orders, revenue)
-            writes.count_month(old, known, -1)
-            writes.count_month(new, now, 1)
+            kept: MonthRow | None = None
+            if old is not None:
+                known = kept = rows.get((self._key, *place))
+                if _is_first(place, old):
+                    known = first_month(old)
+                if known is not None:
+                    orders, revenue = known.orders + orders, known.revenue + revenue
+                    writes.count_month(old, month, currency, (-known.orders, -known.revenue))
+            writes.count_month(new, month, currency, (orders, revenue))
             if new is not None and _is_first(place, new):
                 after[customer] = new._replace(orders=orders, revenue=revenue)
             elif orders:
-                writes.months.append(now)
+                writes.months.append(
+                    MonthRow(self._key, customer, month, currency, orders, revenue)
+                )
                 continue
             if kept is not None:
                 writes.no_months.append(kept.key)
@@ -342,9 +358,7 @@ class DaysBatch:
             row for customer, row in after.items() if row and row != before.get(customer)
         ]
         writes.no_firsts += [
-            (self._key, customer)
-            for customer, row in after.items()
-            if row is None and customer in before
+            (self._key, customer) for customer in before if after[customer] is None
         ]
 
     def _months_of(self, customers: Iterable[str]) -> list[MonthRow]:
@@ -372,14 +386,17 @@ class DaysBatch:
         rows = self._months_of([gone, kept])
         sums: dict[MonthPlace, MonthRow] = {}
         for row in [*rows, *(first_month(each) for each in (theirs, ours) if each is not None)]:
-            self._writes.count_month(theirs if row.customer == gone else ours, row, -1)
+            their_first = theirs if row.customer == gone else ours
+            self._writes.count_month(
+                their_first, row.month, row.currency, (-row.orders, -row.revenue)
+            )
             place = (kept, row.month, row.currency)
             orders, revenue = row.orders, row.revenue
             if (before := sums.get(place)) is not None:
                 orders, revenue = orders + before.orders, revenue + before.revenue
             sums[place] = MonthRow(self._key, *place, orders, revenue)
         for row in sums.values():
-            self._writes.count_month(first, row, 1)
+            self._writes.count_month(first, row.month, row.currency, (row.orders, row.revenue))
         of_first = sums.pop((kept, first.cohort, first.currency))
         locked = self._transaction.load(MONTHS, [row.key for row in rows])
         self._transaction.delete(MONTHS, list(locked))

@@ -37,13 +37,13 @@ def sale(row: OrderRow | None) -> Sale | None:
     if row is None or not counts(row):
         return None
     return Sale(
-        processed_ms=row.processed_ms,
-        order_id=row.order_id,
-        customer=row.customer,
-        day=row.day,
-        currency=row.currency,
-        net=net(row),
-        refunds=paid_back(row),
+        row.processed_ms,
+        row.order_id,
+        row.customer,
+        row.day,
+        row.currency,
+        net(row),
+        paid_back(row),
         channel=clean(row.source_name, CHANNEL_CHARACTERS),
         country=row.country,
         campaign=attribute(row.landing).subject(),
