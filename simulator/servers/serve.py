@@ -8,8 +8,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from orderwire.commands.serve import ROLES
 from simulator.servers.broker import free_port
@@ -34,24 +35,49 @@ def role_of(entry: Path) -> str:
     return command[command.index(b"orderwire.serve.role") + 1].decode()
 
 
+class Process(Protocol):
+    """The part of `subprocess.Popen` that is needed here."""
+
+    @property
+    def pid(self) -> int: ...
+    def poll(self) -> int | None: ...
+
+
+Start = Callable[[Sequence[str], Mapping[str, str], Path, Path], Process]
+"""Starts the command with arguments and environment, in a folder and a session of its own, its
+output appended to a file."""
+
+
+def program(
+    arguments: Sequence[str], environment: Mapping[str, str], folder: Path, output: Path
+) -> Process:
+    """The command as a shell would start it."""
+    with output.open("ab") as file:
+        return subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-m", "orderwire", *arguments],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=file,
+            stderr=file,
+            start_new_session=True,
+        )
+
+
 class Serve:
     """`orderwire serve` with the roles that it started."""
 
     def __init__(
-        self, roles: Sequence[str], environment: Mapping[str, str], folder: Path, output: Path
+        self,
+        roles: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        output: Path,
+        start: Start = program,
     ) -> None:
         self.roles, self.metrics_port = tuple(roles), free_port()
-        command = [sys.executable, "-m", "orderwire", "serve", "--roles", ",".join(roles)]
-        with output.open("ab") as file:
-            self._process = subprocess.Popen(  # noqa: S603 - our own module
-                command,
-                cwd=folder,
-                env={**environment, "ORDERWIRE_METRICS": f"127.0.0.1:{self.metrics_port}"},
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-                start_new_session=True,
-            )
+        variables = {**environment, "ORDERWIRE_METRICS": f"127.0.0.1:{self.metrics_port}"}
+        self._process = start(["serve", "--roles", ",".join(roles)], variables, folder, output)
 
     @property
     def code(self) -> int | None:
@@ -68,11 +94,10 @@ class Serve:
                 state, _, _, session = (
                     entry.joinpath("stat").read_text().rpartition(")")[2].split()[:4]
                 )
-                role = role_of(entry)
+                if int(session) == self._process.pid and state not in "ZX":
+                    found[int(entry.name)] = role_of(entry)
             except (OSError, ValueError):
                 continue
-            if int(session) == self._process.pid and state not in "ZX":
-                found[int(entry.name)] = role
         return found
 
     def pid_of(self, role: str) -> int | None:

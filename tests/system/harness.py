@@ -33,12 +33,14 @@ from orderwire.settings.program import Settings, child_environment
 from simulator.meta.graph import GraphStandIn
 from simulator.meta.replies import Script
 from simulator.servers.broker import free_port
+from simulator.servers.serve import program
 from simulator.shop.delivery import Delivery, signed, triggered_at
 from simulator.shop.sender import ShopSender, Traffic
 from simulator.shop.shop import ShopSimulator
 from stream.log.contract import Log
 from stream.store.contract import StoreUnavailable
 from stream.store.sql.store import SqlStore
+from tests.support.servers.forks import Forked
 from tests.support.servers.migrated_store import write_migrated
 from tests.system.serve_process import PATIENCE_S, Serve
 from tests.system.settling import unsettled
@@ -170,12 +172,7 @@ class System:
         """Start `serve` and wait for nothing."""
         if self.serve is not None:
             self._past.append(self.serve)
-        self.serve = Serve(
-            roles or self.roles,
-            child_environment(self._variables | dict(environment or {})),
-            self.folder,
-            self._output,
-        )
+        self.serve = self._started(roles or self.roles, environment)
         return self.serve
 
     async def start(
@@ -191,9 +188,14 @@ class System:
 
     def also(self, *roles: str, environment: Mapping[str, str] | None = None) -> "Serve":
         """One more `serve` beside the first, with these roles; waits for nothing."""
-        variables = self._variables | dict(environment or {})
-        self._others.append(Serve(roles, child_environment(variables), self.folder, self._output))
+        self._others.append(self._started(roles, environment))
         return self._others[-1]
+
+    def _started(self, roles: Sequence[str], environment: Mapping[str, str] | None) -> "Serve":
+        variables = self._variables | dict(environment or {})
+        # A PYTHONPATH of its own: another version, or another clock, which are not imported here.
+        start = program if "PYTHONPATH" in variables else Forked
+        return Serve(roles, child_environment(variables), self.folder, self._output, start)
 
     def _all(self) -> "list[Serve]":
         return [*self._others, *([self.serve] if self.serve is not None else [])]

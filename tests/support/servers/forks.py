@@ -1,0 +1,115 @@
+"""Starts commands as forks of a process that has imported the program: importing it takes 2 seconds
+of CPU, a fork next to nothing. Once forked, a command does what it does when a shell starts it.
+"""
+
+import functools
+import multiprocessing
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from orderwire.serve import supervisor
+
+ROOT = Path(__file__).parents[3]
+IMPORTED = (
+    "orderwire.serve.start.without_rich",  # Before anything loads structlog.
+    "orderwire.serve.role",
+    *(f"orderwire.serve.roles.{role}" for role in ("receive", "process", "query")),
+    "orderwire.serve.start.opening",
+    "orderwire.serve.start.forking",
+    "stream.store.sql.store",
+    "stream.log.kafka.log",
+    "psycopg",
+    "orderwire.cli",
+    "tests.support.servers.forks",
+)
+
+
+class Forked:
+    """A command's process, as `subprocess.Popen` would show it. It leads a session of its own."""
+
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        folder: Path,
+        output: Path,
+    ) -> None:
+        given = (list(arguments), dict(environment), folder, output)
+        self._process = _context().Process(target=_command, args=given)
+        self._process.start()
+        while self.poll() is None and not _leads_a_session(self.pid):
+            time.sleep(0.001)  # Until then whoever looks for its session finds nobody.
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+
+def _leads_a_session(pid: int) -> bool:
+    try:
+        return os.getsid(pid) == pid
+    except ProcessLookupError:
+        return False
+
+
+@functools.cache
+def _context() -> ForkServerContext:
+    """The process that is forked, started once. Its libraries start no threads."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(IMPORTED))
+    with _variables({**os.environ, **supervisor.SMALL, "PYTHONPATH": str(ROOT)}):
+        forkserver.ensure_running()
+    return context
+
+
+@contextmanager
+def _variables(wanted: Mapping[str, str]) -> Iterator[None]:
+    """This process's environment, until the end of the block."""
+    before = dict(os.environ)
+    _become(wanted)
+    try:
+        yield
+    finally:
+        _become(before)
+
+
+def _become(wanted: Mapping[str, str]) -> None:
+    for name in os.environ.keys() - wanted.keys():
+        del os.environ[name]
+    os.environ.update(wanted)
+
+
+def _command(
+    arguments: Sequence[str], environment: Mapping[str, str], folder: Path, output: Path
+) -> None:
+    """In the fork."""
+    os.setsid()
+    file = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    for standard in (1, 2):
+        os.dup2(file, standard)
+    os.close(file)
+    os.chdir(folder)
+    _become(environment)
+    sys.argv = ["orderwire", *arguments]
+    # `serve` would replace itself by the supervisor, in an interpreter that imports all anew.
+    pytest.MonkeyPatch().setattr(os, "execv", _supervise)
+    from orderwire.cli import main
+
+    main()
+
+
+def _supervise(_: str, command: Sequence[str]) -> NoReturn:
+    sys.exit(supervisor.main(command[3:]))
