@@ -14,7 +14,7 @@ BARS: dict[str, tuple[str, ...]] = {
     "receiver": (),
     "pipeline": ("--seconds", "8"),
     "peers": ("--events", "4000", "--few", "1500", "--signals", "300", "--rounds", "1"),
-    "memory": (),
+    "memory": ("1000000", "40"),
     "shops": ("sqlite",),
 }
 """With their shorter rounds."""

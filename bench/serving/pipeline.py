@@ -2,8 +2,8 @@
 one machine with the load. Run: `python -m bench.serving.pipeline [sqlite] [kafka]`
 
 Lag is the age of the oldest order that is not yet folded by every processor and settled by the
-sender, sampled once a second. CPU is seconds of one core per second, by process; `rest` is
-everything else on the machine.
+sender, sampled once a second. CPU is seconds of one core per second, by process; `bench` is this
+one, and `rest` everything else on the machine.
 """
 
 import argparse
@@ -55,6 +55,8 @@ class Phase:
     wire_ms: list[int] = field(default_factory=list)
     """Per event of this phase, webhook received to request on the wire; ascending."""
     cpu: dict[str, float] = field(default_factory=dict)
+    order_ms: dict[str, float] = field(default_factory=dict)
+    """CPU per order, by process, from the first request until nothing was left to do."""
 
 
 class Installation:
@@ -207,6 +209,11 @@ class Installation:
             assert time.monotonic() < deadline, f"still behind after {DRAIN_S} s"
             await asyncio.sleep(0.02)
         phase.seconds = time.monotonic() - began_s
+        done = self._cpu()
+        done["rest"] -= after["load"] - before.get("load", 0.0)
+        phase.order_ms = {
+            name: 1e3 * (used - before.get(name, 0.0)) / count for name, used in done.items()
+        }
         with store.snapshot() as snapshot:
             sql = (
                 "SELECT sent_ms - received_ms FROM outbox WHERE received_ms >= :since "
@@ -258,6 +265,7 @@ class Installation:
             if name is not None:
                 name = role or name
                 used[name] = used.get(name, 0.0) + (int(stat[11]) + int(stat[12])) / ticks
+        used["bench"] = time.process_time()
         busy = [
             int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
         ]
@@ -294,6 +302,12 @@ def answer(title: str, phase: Phase, count: int) -> None:
         "  cores used: "
         + ", ".join(
             f"{name} {used:.2f}" for name, used in sorted(phase.cpu.items()) if used >= 0.005
+        )
+    )
+    print(
+        "  CPU per order until all was done: "
+        + ", ".join(
+            f"{name} {used:.2f} ms" for name, used in sorted(phase.order_ms.items()) if used > 0
         ),
         flush=True,
     )
