@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import Final
 
-EVERY_S: Final = 30.0
+EVERY_S: Final = 10.0
 
 
 def trim() -> Callable[[], object] | None:
