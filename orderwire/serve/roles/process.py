@@ -20,7 +20,7 @@ from destinations.registry import KINDS
 from orderwire.doctor.predictions import wants_predicted_ltv
 from orderwire.serve import sending
 from orderwire.serve.audits.job import NAME as AUDITS
-from orderwire.serve.feeds import feeds, keeping_contacts, running
+from orderwire.serve.feeds import keeping_contacts, running
 from orderwire.serve.isolation import Parts
 from orderwire.serve.log_owner import deployment, keep_owned, owned
 from orderwire.serve.registry import PROCESSORS, orders_processor, projections, shared_orders
@@ -44,6 +44,7 @@ from orderwire.serve.upkeep.alerting import alerting
 from orderwire.serve.upkeep.clock_steps import ClockSteps, watch
 from orderwire.serve.upkeep.rebuilding import rebuild
 from orderwire.serve.upkeep.redacting import redact
+from orderwire.serve.upkeep.retention import retain
 from orderwire.serve.upkeep.sweeping import keep_swept
 from orderwire.settings.program import Settings
 from processors.audits.processor import WantedRun
@@ -51,14 +52,12 @@ from processors.engine.limits import ParkLimit
 from processors.engine.processor import Processor
 from processors.engine.runner import Pace, Runner
 from processors.engine.shared_decoding import for_nobody
-from processors.engine.stops import first_needed
 from processors.orders.processor import NAME as ORDERS
 from processors.shopify.orders import Order
 from stream.clock import WallClock
-from stream.log.contract import Log, Unavailable
+from stream.log.contract import Log
 from stream.metrics import JobMetrics, ProcessorMetrics
-from stream.record import TOPICS
-from stream.store.contract import Store, StoreError, StoreUnavailable
+from stream.store.contract import Store, StoreUnavailable
 
 if TYPE_CHECKING:
     from orderwire.serve.shops.predicted_ltv import LtvPredictor
@@ -66,8 +65,6 @@ if TYPE_CHECKING:
 PACE = Pace(0.25)
 """Numbers are at most this old; a sale on its way to Meta waits less."""
 SALE_PACE = Pace(0.01, busy=0.5)
-RETAIN_EVERY_S = 600.0
-DAY_MS = 86_400_000
 
 log = structlog.get_logger()
 
@@ -188,7 +185,7 @@ async def _work(
     out = sending.Sending(settings, store, registry)
     asides = [
         asyncio.create_task(
-            parts.keep("retention", partial(_retain, source, store, settings, clock))
+            parts.keep("retention", partial(retain, source, store, settings, clock))
         ),
         asyncio.create_task(
             parts.keep("rebuild", partial(rebuild, store, made, show=at_work.show_uncounted))
@@ -300,43 +297,3 @@ def _forget_contacts(store: Store, kept: Collection[str]) -> None:
 
 def _nothing(events: Sequence[Any]) -> None:
     """Does nothing: nobody waits for this processor's batches."""
-
-
-async def _retain(source: Log, store: Store, settings: Settings, clock: WallClock) -> None:
-    """Delete what is older than the retention and read by everybody."""
-    while True:
-        older_than_ms = clock.careful_ms() - settings.retention_days * DAY_MS
-        try:
-            for topic in TOPICS:
-                unread = await _unread(
-                    source,
-                    store,
-                    topic,
-                    {name for name, read in feeds(settings).items() if read == topic},
-                )
-                if dropped := await source.retain(topic, older_than_ms, unread):
-                    log.info("retention", topic=topic, records=dropped)
-        except (StoreError, Unavailable) as error:
-            log.warning("retention put off", error=str(error))
-        await asyncio.sleep(RETAIN_EVERY_S)
-
-
-async def _unread(
-    source: Log, store: Store, topic: str, readers: Collection[str]
-) -> dict[int, int]:
-    """The offset by partition up to which all `readers` of `topic` have read, stopped shops
-    included. Topics without readers expire by age."""
-    spans = await source.spans(topic)
-
-    def needed() -> dict[tuple[str, str, int], int]:
-        with store.snapshot() as snapshot:
-            return first_needed(snapshot)
-
-    known = await asyncio.to_thread(needed)
-    return {
-        partition: min(
-            (known.get((name, topic, partition), span.first) for name in readers),
-            default=span.next,
-        )
-        for partition, span in spans.items()
-    }
