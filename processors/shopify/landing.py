@@ -60,7 +60,8 @@ def clean(value: str, characters: int) -> str:
         return value
     value = " ".join(value[: 4 * characters].split())
     if not value.isprintable():
-        value = "".join(character for character in value if character.isprintable())
+        # What goes may leave two blanks side by side.
+        value = " ".join("".join(filter(str.isprintable, value)).split())
     return value[:characters].strip()
 
 

@@ -3,7 +3,7 @@
 from urllib.parse import urlsplit
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from aggregates.budget.fold.attribution import attribute
@@ -39,6 +39,7 @@ def test_the_reduced_landing_site_is_attributed_as_the_whole(landing_site: str) 
 
 
 @given(landing_sites())
+@example("/?utm_id=0+\x1b 0")
 def test_reducing_twice_is_reducing_once(landing_site: str) -> None:
     once = reduced(landing_site)
     assert reduced(once) == once
