@@ -104,15 +104,10 @@ def minor(amount: str | int | float | Decimal, currency: str) -> int:
         # The form in which nearly every amount arrives: digits, few enough, a point, and exactly
         # as many digits as the currency has.
         whole, point, fraction = amount.partition(".")
-        if (
-            point
-            and len(fraction) == places
-            and len(whole) <= MOST_DIGITS
-            and whole.isascii()
-            and fraction.isascii()
-            and (whole + fraction).isdigit()
-        ):
-            return int(whole + fraction)
+        if point and len(fraction) == places and len(whole) <= MOST_DIGITS and amount.isascii():
+            written = whole + fraction
+            if written.isdigit():
+                return int(written)
     try:
         value = Decimal(str(amount).strip())
     except InvalidOperation:

@@ -83,7 +83,7 @@ class OutboxProcessor:
         event = self._share.decode(entry)
         if isinstance(event, Order) and event.cut_short and event.shop in self._fetching:
             return None  # Its lines would be too few; the whole order follows.
-        return event if isinstance(event, Order | OrderDeleted) else None
+        return event if isinstance(event, (Order, OrderDeleted)) else None
 
     def apply(self, transaction: Transaction, events: Sequence[OrderEvent], now_ms: int) -> None:
         orders = [event for event in events if isinstance(event, Order)]

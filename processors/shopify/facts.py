@@ -72,7 +72,9 @@ def _text(value: Any) -> str:
 
 def _code(value: Any) -> str:
     """An ISO code in capitals; "" for anything else."""
-    code = _text(value).upper()
+    code = (text(value) or "").upper()
+    if not code.isalnum():
+        code = _text(value).upper()
     return code if len(code) <= 6 and code.isascii() and code.replace("-", "").isalnum() else ""
 
 

@@ -196,15 +196,7 @@ def order(record: Record, zones: Zones) -> Order:
         (text(raw.financial_status) or "").lower(),
         timestamp(raw.cancelled_at, "cancelled_at") is not None,
     )
-    refunds = {
-        r.id: r
-        for r in (
-            refund(mapping(item), currency, taxes_included=raw.taxes_included is True)
-            for item in sequence(raw.refunds)
-        )
-        if r is not None
-    }
-    bounded(sum(each.amount for each in refunds.values()), FIELD)
+    refunds = _refunds(raw, currency) if raw.refunds else {}
     if current is None:
         current = max(0, total - sum(r.returned for r in refunds.values()))
     return Order(
@@ -231,6 +223,17 @@ def order(record: Record, zones: Zones) -> Order:
         body=record.body,
         received_ms=record.time_ms,
     )
+
+
+def _refunds(raw: RawOrder, currency: str) -> dict[str, Refund]:
+    """By id. Raises Rejected."""
+    written = [
+        refund(mapping(item), currency, taxes_included=raw.taxes_included is True)
+        for item in sequence(raw.refunds)
+    ]
+    found = {each.id: each for each in written if each is not None}
+    bounded(sum(each.amount for each in found.values()), FIELD)
+    return found
 
 
 def exact_id(number: Any, gid: Any) -> str | None:

@@ -15,6 +15,9 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND, MILLISECOND = timedelta(microseconds=1), timedelta(milliseconds=1)
 EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 INT64 = 1 << 63
+NUMBERS = (str, int, float)
+"""What an amount may be written as. A tuple: `str | int | float` is made anew at each call, and
+takes seven times as long."""
 
 
 class Rejected(Exception):
@@ -118,17 +121,15 @@ def money(value: Any, currency: str, field: str) -> int | None:
     """An amount in minor units of `currency`; None if absent. Raises Rejected."""
     if value is None or value == "" or value == []:
         return None
-    if isinstance(value, str | int | float) and not isinstance(value, bool):
-        try:
-            units = minor(value, currency)
-        except TooLarge:
-            raise out_of_range(field) from None
-        except ValueError:
-            raise Rejected(
-                "malformed_money", f"{field} is a {shape(value)}, not an amount"
-            ) from None
-        return bounded(units, field)
-    raise Rejected("malformed_money", f"{field} is a {shape(value)}, not an amount")
+    if not isinstance(value, NUMBERS) or isinstance(value, bool):
+        raise Rejected("malformed_money", f"{field} is a {shape(value)}, not an amount")
+    try:
+        units = minor(value, currency)
+    except TooLarge:
+        raise out_of_range(field) from None
+    except ValueError:
+        raise Rejected("malformed_money", f"{field} is a {shape(value)}, not an amount") from None
+    return bounded(units, field)
 
 
 def bounded(units: int, field: str) -> int:

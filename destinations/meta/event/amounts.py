@@ -43,6 +43,7 @@ def refunds_of(raw: RawOrder) -> Refunds:
     return Refunds(edits, refunds, raw.taxes_included is True)
 
 
+NO_AMOUNTS: Final = (bool, list, dict)
 NO_REFUNDS: Final = Refunds((), (), taxes_included=False)
 
 
@@ -134,7 +135,7 @@ def money(plain: Any, amounts: RawAmounts | None, currency: Any, side: str) -> M
 
 
 def _amount(value: Any, currency: Any) -> Money | None:
-    if value in (None, "") or isinstance(value, bool | list | dict):
+    if value in (None, "") or isinstance(value, NO_AMOUNTS):
         return None
     code = (text(currency) or "").upper()
     if not code:

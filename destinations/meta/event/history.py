@@ -30,9 +30,9 @@ def first_orders(reading: Reading, orders: Sequence[Order]) -> FirstOrders:
     long_ago = known_buyers.shops_with_buyers(reading, wanted)
     found: dict[tuple[str, str], int] = {}
     for shop, of_shop in wanted.items():
-        among, names = one_of("subject", sorted(of_shop))
+        among, names = one_of("subject", list(of_shop))
         sql = f"SELECT subject, first_order_ms FROM cart_link WHERE shop = :shop AND {among}"
-        rows = dict(map(tuple, reading.query(sql, shop=shop, **names)))
+        rows = {row.subject: row.first_order_ms for row in reading.query(sql, shop=shop, **names)}
         if shop in long_ago:
             rows |= known_buyers.first_orders(reading, shop, of_shop.difference(rows))
         found |= {(shop, subject): first_ms for subject, first_ms in rows.items()}
