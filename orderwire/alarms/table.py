@@ -116,8 +116,8 @@ ALARMS: Final[tuple[Alarm, ...]] = (
     alarm(
         "DeliveryPaused",
         names.DELIVERY_PAUSED,
-        "Meta refuses token, grant or pixel, or all events alike",
-        "'Meta'",
+        "a destination refuses the token, grant, id or address, or all events alike",
+        "'Meta'; a webhook: `docs/webhook.md`",
         of="shop",
         severity="critical",
     ),
