@@ -216,7 +216,7 @@ def claim(
         now=now_ms,
         limit=limit,
     )
-    rows = [OutboxRow(*row) for row in found]
+    rows = [OutboxRow._make(row) for row in found]
     maybe = sum(row.ambiguous_ms is not None for row in rows)
     outcomes = {MAYBE_ACCEPTED: -maybe, PENDING: maybe - len(rows), SENDING: len(rows)}
     transaction.add(

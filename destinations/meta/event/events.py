@@ -70,13 +70,14 @@ class MetaEvents:
             for look, decision, browser in zip(looks, decisions, browsers, strict=True)
         ]
         first_seen = clicks.first_seen(transaction, looks)
-        sold = [
-            look.order
-            for look, decision in zip(looks, decisions, strict=True)
+        buyers = [
+            history.buyer_of(look.order)
             if decision.outcome == PENDING
             and (look.settings.send_customer_segmentation or look.settings.send_predicted_ltv)
+            else None
+            for look, decision in zip(looks, decisions, strict=True)
         ]
-        known = history.first_orders(transaction, sold)
+        known = history.first_orders(transaction, [each for each in buyers if each is not None])
         _warn_without_user_agent(looks, decisions)
         _warn_of_late_payments(looks, decisions)
         return [
@@ -85,13 +86,15 @@ class MetaEvents:
                 decision.reason,
                 decision.event_time_s,
                 _expires_ms(look.order, decision),
-                partial(self._build, look, decision, first_seen, known, browser),
+                partial(self._build, look, decision, first_seen, buyer, known, browser),
                 look.settings.dry_run,
                 decision.waits,
                 checkout_token=_token(decision, browser),
                 wait_ms=0 if browser is None else browser.wait_ms,
             )
-            for look, decision, browser in zip(looks, decisions, browsers, strict=True)
+            for look, decision, browser, buyer in zip(
+                looks, decisions, browsers, buyers, strict=True
+            )
         ]
 
     def tick(self, transaction: Transaction, now_ms: int, shop: str | None) -> None:
@@ -103,12 +106,15 @@ class MetaEvents:
         look: clicks.ClickLook,
         decision: Decision,
         first_seen: dict[tuple[str, str], int],
+        buyer: history.Buyer | None,
         known: history.FirstOrders,
         browser: Half | None,
         event_id: str,
     ) -> Built:
         order, settings = look.order, look.settings
-        segment = history.segment(order, look.detail, known)
+        segment = None
+        if buyer is not None:
+            segment = history.segment(order, buyer, look.detail, known)
         ltv = None
         if (
             settings.send_predicted_ltv

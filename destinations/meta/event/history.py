@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
+from typing import NamedTuple
 
 from destinations.meta.event.detail import Detail
 from processors.checkouts import known_buyers
@@ -19,14 +20,31 @@ FirstOrders = Mapping[tuple[str, str], int]
 """(shop, subject) -> when the customer's first order was made, Unix milliseconds."""
 
 
-def first_orders(reading: Reading, orders: Sequence[Order]) -> FirstOrders:
+class Buyer(NamedTuple):
+    """The buyer of an order."""
+
+    shop: str
+    subjects: Sequence[str]
+    """Keys in `cart_link`."""
+    made_ms: int
+    """When the order was made."""
+
+
+def buyer_of(order: Order) -> Buyer:
+    """The buyer by customer id and by e-mail address, as far as the order has them."""
+    by_id = customer_subject(order.customer_id, None)
+    by_email = customer_subject(None, order.email)
+    subjects = [each for each in (by_id, by_email) if each]
+    return Buyer(order.shop, subjects, order_time_ms(order))
+
+
+def first_orders(reading: Reading, buyers: Sequence[Buyer]) -> FirstOrders:
     """The known first orders of these buyers. One query per shop, two where it has buyers of long
     ago."""
     wanted: dict[str, set[str]] = {}
-    with_subjects = [(order, _subjects(order)) for order in orders]
-    for order, subjects in with_subjects:
-        if subjects:
-            wanted.setdefault(order.shop, set()).update(subjects)
+    for buyer in buyers:
+        if buyer.subjects:
+            wanted.setdefault(buyer.shop, set()).update(buyer.subjects)
     long_ago = known_buyers.shops_with_buyers(reading, wanted)
     found: dict[tuple[str, str], int] = {}
     for shop, of_shop in wanted.items():
@@ -37,33 +55,25 @@ def first_orders(reading: Reading, orders: Sequence[Order]) -> FirstOrders:
             rows |= known_buyers.first_orders(reading, shop, of_shop.difference(rows))
         found |= {(shop, subject): first_ms for subject, first_ms in rows.items()}
     # Of two first orders in one batch the later one is none: the store knows neither yet.
-    for order, subjects in with_subjects:
-        made_ms = order_time_ms(order)
+    for shop, subjects, made_ms in buyers:
         for subject in subjects:
-            known_ms = found.get((order.shop, subject), NEVER)
+            known_ms = found.get((shop, subject), NEVER)
             if known_ms == NEVER or made_ms < known_ms:
-                found[order.shop, subject] = made_ms
+                found[shop, subject] = made_ms
     return found
 
 
-def segment(order: Order, detail: Detail, known: FirstOrders) -> str | None:
+def segment(order: Order, buyer: Buyer, detail: Detail, known: FirstOrders) -> str | None:
     """Meta's `customer_segmentation` of the order's buyer; None if unknown.
 
     Existing: an earlier order of the same customer id or e-mail address has been seen. New: none
     has, and Shopify created the customer with this order, so there can be none from before we
     counted.
     """
-    made_ms = order_time_ms(order)
-    firsts = [known.get((order.shop, subject), NEVER) for subject in _subjects(order)]
-    if any(NEVER < first_ms < made_ms for first_ms in firsts):
-        return EXISTING
+    for subject in buyer.subjects:
+        if NEVER < known.get((buyer.shop, subject), NEVER) < buyer.made_ms:
+            return EXISTING
     since = detail.customer_since
     if since is not None and order.processed_at - since <= WITH_THE_ORDER:
         return NEW
     return None
-
-
-def _subjects(order: Order) -> Sequence[str]:
-    """The keys of the buyer in `cart_link`."""
-    by_id = customer_subject(order.customer_id, None)
-    return [each for each in (by_id, customer_subject(None, order.email)) if each]

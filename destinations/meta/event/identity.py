@@ -205,7 +205,7 @@ def digest(text: str) -> str:
 
 def hashed(field: str, value: str | None, *countries: str | None) -> str | None:
     """The hash that is sent for `value`; None if the field is left out."""
-    if field in _CODES and value and len(value) <= LONGEST_CODE:
+    if value and field in _CODES and len(value) <= LONGEST_CODE:
         return _code_hashed(field, value)
     text = normalised(field, value, *countries)
     return None if text is None else digest(text)

@@ -7,7 +7,13 @@ import pytest
 from msgspec.structs import replace
 
 from destinations.meta.event.detail import detail
-from destinations.meta.event.history import EXISTING, NEW, first_orders, segment
+from destinations.meta.event.history import (
+    EXISTING,
+    NEW,
+    buyer_of,
+    first_orders,
+    segment,
+)
 from processors.checkouts.known_buyers import settle_links
 from processors.checkouts.link import LINKS, NEVER, LinkRow, customer_subject
 from processors.shopify.orders import Order
@@ -55,8 +61,11 @@ def test_earlier_orders_make_an_existing_customer(store: SqlStore) -> None:
     }
     with store.begin() as transaction:
         transaction.save(LINKS, rows)
-        known = first_orders(transaction, list(orders.values()))
-    found = {name: segment(order, detail(order.raw), known) for name, order in orders.items()}
+        known = first_orders(transaction, [buyer_of(order) for order in orders.values()])
+    found = {
+        name: segment(order, buyer_of(order), detail(order.raw), known)
+        for name, order in orders.items()
+    }
     assert {name for name, said in found.items() if said == EXISTING} == {
         "by id",
         "by address",
@@ -71,13 +80,13 @@ def test_earlier_orders_make_an_existing_customer(store: SqlStore) -> None:
 )
 def test_a_customer_made_with_the_order_is_new(customer: Any, said: str | None) -> None:
     order = buyer(customer)
-    assert segment(order, detail(order.raw), {}) == said
+    assert segment(order, buyer_of(order), detail(order.raw), {}) == said
 
 
 def test_a_customer_made_with_the_order_is_existing_where_a_guest_of_that_address_ordered() -> None:
     order = buyer(made(0.1))
     known = {(SHOP, customer_subject(None, "zoe@example.com")): NOW_MS - HOUR_MS}
-    assert segment(order, detail(order.raw), known) == EXISTING
+    assert segment(order, buyer_of(order), detail(order.raw), known) == EXISTING
 
 
 def test_a_buyer_of_long_ago_is_an_existing_customer(store: SqlStore) -> None:
@@ -88,8 +97,8 @@ def test_a_buyer_of_long_ago_is_an_existing_customer(store: SqlStore) -> None:
         transaction.save(LINKS, [row])
         settle_links(transaction, SHOP, "", 500, NOW_MS)
         assert not transaction.load(LINKS, [(SHOP, guest)])
-        known = first_orders(transaction, [order])
-    assert segment(order, detail(order.raw), known) == EXISTING
+        known = first_orders(transaction, [buyer_of(order)])
+    assert segment(order, buyer_of(order), detail(order.raw), known) == EXISTING
 
 
 @ON_ONE_STORE
@@ -99,6 +108,6 @@ def test_of_two_first_orders_in_one_batch_the_later_one_is_an_existing_customer_
     first = buyer(made(0.1))
     second = replace(first, order_id="2", processed_at=first.processed_at + timedelta(minutes=5))
     with store.begin() as transaction:
-        known = first_orders(transaction, [second, first])
-    assert segment(first, detail(first.raw), known) == NEW
-    assert segment(second, detail(second.raw), known) == EXISTING
+        known = first_orders(transaction, [buyer_of(second), buyer_of(first)])
+    assert segment(first, buyer_of(first), detail(first.raw), known) == NEW
+    assert segment(second, buyer_of(second), detail(second.raw), known) == EXISTING
