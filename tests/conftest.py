@@ -47,15 +47,23 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(tryfirst=True)  # Before pytest-xdist reads the groups.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the broker stay with one worker of pytest-xdist: one broker, and none that another
-    worker's test kills. They come first: one after the other they take longest."""
+    """Tests of the broker stay with two workers of pytest-xdist, each with a broker that no other
+    worker's test kills. They come first, and chaos next: these take minutes one after the other."""
     on_kafka = [item for item in items if "kafka_broker" in getattr(item, "fixturenames", ())]
     for item in on_kafka:
-        item.add_marker(pytest.mark.xdist_group("kafka"))
-    chosen = set(on_kafka)
-    others = [item for item in items if item not in chosen]
-    items[:] = on_kafka + spread(others, lambda item: "tests/system/" in item.nodeid)
+        item.add_marker(pytest.mark.xdist_group(kafka_group(item.nodeid)))
+    chaos = [item for item in items if "tests/system/test_chaos" in item.nodeid]
+    first = {*on_kafka, *chaos}
+    others = [item for item in items if item not in first]
+    system = spread(others, lambda item: "tests/system/" in item.nodeid)
+    items[:] = [*on_kafka, *chaos, *system]
+
+
+def kafka_group(nodeid: str) -> str:
+    """One file's tests take as long as all others of the broker together."""
+    return "kafka and postgresql" if "test_kafka_postgres" in nodeid else "kafka"
 
 
 def spread(items: Sequence[Item], waits: Callable[[Item], bool]) -> list[Item]:

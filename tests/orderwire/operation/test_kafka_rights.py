@@ -23,8 +23,6 @@ from stream.log.kafka.settings import KafkaSettings, Security
 from stream.log.spool import SpooledLog, read_set_aside, read_state
 from tests.contracts.log_kit import a_record, from_the_first, numbers, read_until, scan_all
 
-pytestmark = pytest.mark.xdist_group("kafka")
-
 USER, PASSWORD = "orderwire", "let-me-in"
 TOPICS = ("orders", "checkouts")
 OURS = KafkaSettings(partitions=2, topic_prefix="ours-", ack_timeout_s=60.0, request_timeout_s=60.0)
