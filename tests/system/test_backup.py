@@ -59,7 +59,7 @@ async def test_a_backup_under_load_counts_all_that_it_has_once_and_sends_it_unde
     async with System(tmp_path / "system") as system:
         await system.start()
         before = await system.send(islice(traffic(system), 300), rate=200)
-        load = Load(system, rate=100, seed=2)
+        load = Load(system, rate=50, seed=2)
         await asyncio.sleep(1)
         for _ in range(3):
             await asyncio.sleep(1)

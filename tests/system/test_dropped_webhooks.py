@@ -19,7 +19,7 @@ from tests.system.serve_process import PATIENCE_S, needs_proc
 from tests.system.test_kafka_postgres import system_on
 
 pytestmark = needs_proc
-DELIVERIES, EVERY = 1_500, 100
+DELIVERIES, EVERY = 1_000, 100
 WEEK = 7 * 86_400_000
 NO_PURCHASE = ("unpaid: ", "a test order", "the order is cancelled")
 """Why an order in Shopify is no Purchase, however it was found."""

@@ -105,7 +105,7 @@ async def test_a_broker_killed_and_restarted_twice_under_load_costs_nothing(
 ) -> None:
     async with system_on(tmp_path, kafka_broker, own_postgres_url) as system:
         await system.start()
-        async with Load(system, rate=120, connections=ONE_SENDER_EACH) as load:
+        async with Load(system, rate=60, connections=ONE_SENDER_EACH) as load:
             for _ in range(2):
                 await asyncio.sleep(2)
                 await asyncio.to_thread(kafka_broker.kill)
@@ -123,7 +123,7 @@ async def test_a_broker_gone_for_20_s_is_bridged_by_the_spool(
 ) -> None:
     async with system_on(tmp_path, kafka_broker, own_postgres_url) as system:
         await system.start()
-        async with Load(system, rate=100, connections=ONE_SENDER_EACH) as load:
+        async with Load(system, rate=50, connections=ONE_SENDER_EACH) as load:
             await asyncio.sleep(1)
             await asyncio.to_thread(kafka_broker.kill)
             await asyncio.sleep(20)
@@ -149,7 +149,7 @@ async def test_a_database_restarted_twice_loses_no_effect_and_repeats_none(
 ) -> None:
     async with system_on(tmp_path, kafka_broker, own_postgres_url) as system:
         await system.start()
-        async with Load(system, rate=150) as load:
+        async with Load(system, rate=75) as load:
             for crash in (False, True):
                 await asyncio.sleep(2)
                 await postgres_server.restart_soon(crash=crash)
@@ -172,7 +172,7 @@ async def test_processors_killed_ten_times_while_they_become_three_and_one_again
     async with system_on(tmp_path, kafka_broker, own_postgres_url) as system:
         await system.start(roles=["receive"])
         processors = [system.also("process")]
-        async with Load(system, rate=120) as load:
+        async with Load(system, rate=60) as load:
             await until(lambda: bool(positions(system)), "one processor at work")
             processors += [system.also("process"), system.also("process")]
             for victim in victims:
@@ -264,7 +264,7 @@ async def test_two_receivers_three_processors_and_two_query_servers_make_the_tot
             ]
             return [sum(share > 0 for share in by_pid.values()) for by_pid in found]
 
-        async with Load(many, rate=150, connections=ONE_SENDER_EACH) as load:
+        async with Load(many, rate=75, connections=ONE_SENDER_EACH) as load:
             await asyncio.sleep(6)
             await until(lambda: shares()[:2] == [2, 3], "each has received or folded something")
             sent = await load.end()
