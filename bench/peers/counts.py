@@ -117,8 +117,8 @@ def _ended(command: Sequence[str], folder: str, kill_after: int = 0) -> dict[str
     raise Ended(f"{command[2]} ended with {process.returncode}: {tail}")
 
 
-def compare(counting: Counting, written: Written, rounds: int) -> None:
-    """Print rate, CPU and memory of each."""
+def compare(counting: Counting, written: Written, rounds: int) -> str:
+    """Rate, CPU and memory of each."""
     found: dict[str, list[dict[str, Any]]] = {program.title: [] for program in PROGRAMS}
     order = list(PROGRAMS)
     for _ in range(rounds):
@@ -136,7 +136,7 @@ def compare(counting: Counting, written: Written, rounds: int) -> None:
         return float(statistics.median(each[name] for each in found[title]))
 
     ours_us = median(PROGRAMS[0].title, "cpu_us")
-    table(
+    return table(
         (
             f"{written.orders:,} new orders of one shop, counted per customer",
             "events/s",
@@ -158,8 +158,8 @@ def compare(counting: Counting, written: Written, rounds: int) -> None:
     )
 
 
-def judge(counting: Counting, twice: Written, killed: Written) -> None:
-    """Print what each counts when every delivery comes twice, and when it is killed on the way."""
+def judge(counting: Counting, twice: Written, killed: Written) -> str:
+    """What each counts when every delivery comes twice, and when it is killed on the way."""
     with ThreadPoolExecutor(1) as ours, ThreadPoolExecutor(SIDE_BY_SIDE) as others:
         restarted, doubled = (
             [
@@ -170,7 +170,7 @@ def judge(counting: Counting, twice: Written, killed: Written) -> None:
             ]
             for written, kills in ((killed, KILLS), (twice, 0))
         )
-    table(
+    return table(
         (
             "what is counted",
             f"{twice.orders:,} orders, each delivered twice",

@@ -28,8 +28,8 @@ CONNECTIONS = 64
 TOPIC = "peers-received"
 
 
-def run(peers: str, rounds: int, seconds: float) -> None:
-    """Print requests per second and CPU of each, beside the bare handler's."""
+def run(peers: str, rounds: int, seconds: float) -> str:
+    """Requests per second and CPU of each, beside the bare handler's."""
     pin(LOAD_CORE)  # the broker inherits it
     with KafkaBroker() as broker, TemporaryDirectory(prefix="bench-peers-") as folder:
         commands = {name: _ours(name, broker.bootstrap, Path(folder)) for name in OURS}
@@ -41,11 +41,11 @@ def run(peers: str, rounds: int, seconds: float) -> None:
             results = runner.run(
                 compare(commands, seconds=seconds, rounds=rounds, connections=CONNECTIONS)
             )
-    show(OURS | {name: title for name, (title, *_) in PROGRAMS.items()}, results)
+    return _table(OURS | {name: title for name, (title, *_) in PROGRAMS.items()}, results)
 
 
-def show(titles: Mapping[str, str], results: Mapping[str, Measured]) -> None:
-    """Print the medians; a ratio is taken within a round."""
+def _table(titles: Mapping[str, str], results: Mapping[str, Measured]) -> str:
+    """Medians; a ratio is taken within a round."""
     bare, rows = results[BARE], []
     for name, own in results.items():
         by_rate = [mine / theirs for mine, theirs in zip(own.per_s, bare.per_s, strict=True)]
@@ -60,7 +60,7 @@ def show(titles: Mapping[str, str], results: Mapping[str, Measured]) -> None:
                 f"{1e3 * latencies_s[int(len(latencies_s) * 0.99)]:.0f} ms",
             )
         )
-    table(
+    return table(
         (
             "receiver on one core, 200 once durable",
             "of bare aiohttp, by rate",

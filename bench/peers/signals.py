@@ -119,8 +119,8 @@ class Line:
         return f"{twice} of {len(self.killed)}" + (f", {lost} lost" if lost else "")
 
 
-def run(peers: str, count: int, rounds: int) -> None:
-    """Print the times and what came twice."""
+def run(peers: str, count: int, rounds: int) -> str:
+    """The times, and what came twice."""
     with KafkaBroker() as broker, PostgresServer() as server:
         on_kafka = {
             "ORDERWIRE_LOG_URL": f"kafka://{broker.bootstrap}",
@@ -141,7 +141,7 @@ def run(peers: str, count: int, rounds: int) -> None:
             "the same, one request after the other": hand(1),
         }
         lines = asyncio.run(_measured(list(systems.values()), count, rounds))
-    table(
+    return table(
         (
             f"webhook to Meta at {RATE_PER_S} orders/s",
             "p50 / p99",
