@@ -22,7 +22,7 @@ from processors.engine.stops import ALL_SHOPS, StoppedShop
 from processors.engine.store_calls import StoreCalls
 from processors.engine.ticking import FailingTick, OneTick
 from processors.engine.work import BatchWork
-from stream.log.contract import Log, Reader, Unavailable
+from stream.log.contract import Log, OpenReader, Reader, Unavailable
 from stream.metrics import ProcessorMetrics
 from stream.record import Entry
 from stream.store.contract import Fenced, Move, Store, StoreUnavailable, Transaction
@@ -81,12 +81,15 @@ class Runner(Generic[Event]):
         committed: Callable[[Sequence[Event]], None] = lambda _: None,
         pace: Pace = Pace(),  # noqa: B008 - a tuple
         before_backlog: Wait = for_nobody,
+        readers: OpenReader | None = None,
     ) -> None:
-        """`before_backlog` is awaited before each further batch of a backlog is read. `committed`
+        """`readers`: whence its reader comes, if not from `source`. `before_backlog` is awaited
+        before each further batch of a backlog is read. `committed`
         is called on the event loop after each batch, with the events folded.
         `shops`: whose ticks are called one by one if the tick of all raises. `pace`: of partial
         batches."""
         self._processor, self._log, self._store, self._metrics = processor, source, store, metrics
+        self._open_reader = source.reader if readers is None else readers
         self._clock_ms, self._pace, self._before_backlog = clock_ms, pace, before_backlog
         failures = Failures(limit or ParkLimit())
         self._settling = Settling(processor, source, store, failures, metrics, clock_ms, committed)
@@ -97,6 +100,9 @@ class Runner(Generic[Event]):
         ]
         self._ticked = self._forgot = 0.0
         self._loaded: dict[int, int] = {}
+        """By partition: the position in the store."""
+        self._in_hand: dict[int, int] = {}
+        """By partition: the offset behind what was read and is not saved yet."""
         self._owned: Collection[int] = ()
         self._asked_to_go_on: dict[int, StoppedShop] = {}
         """By partition: rows of this processor as a whole, while it reads on to `limited_from`."""
@@ -149,7 +155,7 @@ class Runner(Generic[Event]):
 
     async def _read_on(self, stop: asyncio.Event, stopping: "asyncio.Future[Any]") -> None:
         """Batch after batch until `stop`. In a backlog the next is read while one commits."""
-        reader = await self._log.reader(self._processor.topic, self._processor.name, self._start)
+        reader = await self._open_reader(self._processor.topic, self._processor.name, self._start)
         ahead: asyncio.Future[list[Decoded[Event]]] | None = None
         try:
             # Not stamina: a fenced batch is not repeated, its reader begins elsewhere.
@@ -177,6 +183,7 @@ class Runner(Generic[Event]):
                     log.info("fenced", processor=self._processor.name)
                     await _give_up(ahead)
                     ahead = None
+                    self._in_hand.clear()
                     await reader.reload()
                 took_s = time.monotonic() - started
                 await self._tick()
@@ -194,6 +201,7 @@ class Runner(Generic[Event]):
 
     async def _next_batch(self, reader: Reader) -> list[Decoded[Event]]:
         entries = await reader.read(BATCH, 0.0 if self._behind.catching_up() else TICK_S)
+        self._in_hand.update({entry.partition: entry.offset + 1 for entry in entries})
         if not entries:
             return []
         if sum(len(entry.record.body) for entry in entries) <= SMALL_BYTES:
@@ -220,7 +228,8 @@ class Runner(Generic[Event]):
         mine = {each: positions[each] for each in partitions if each in positions}
         self._loaded.update(mine)
         await self._take_over(rows)
-        return mine
+        in_hand = {each: self._in_hand[each] for each in partitions if each in self._in_hand}
+        return mine | {each: max(at, mine.get(each, 0)) for each, at in in_hand.items()}
 
     def _standing(self) -> tuple[dict[int, int], list[StoppedShop]]:
         name, topic = self._processor.name, self._processor.topic
@@ -248,8 +257,13 @@ class Runner(Generic[Event]):
         entries = [each.entry for each in decoded]
         self._behind.leave_out(work)
         started = time.perf_counter()
-        await self._settling.settle(work, self._calls, partial(self._save, entries=entries))
+        # As they are now: the read of the next batch may load what another owner has saved.
+        save = partial(self._save, entries=entries, loaded=dict(self._loaded))
+        await self._settling.settle(work, self._calls, save)
         self._loaded.update({entry.partition: entry.offset + 1 for entry in entries})
+        for partition in self._loaded.keys() & self._in_hand.keys():
+            if self._loaded[partition] == self._in_hand[partition]:
+                del self._in_hand[partition]
         self._metrics.folded(
             Counter(each.shop for each in decoded),
             Counter(each.shop for each in decoded if each.outcome is None),
@@ -260,15 +274,18 @@ class Runner(Generic[Event]):
         await reader.report({entry.partition: self._loaded[entry.partition] for entry in entries})
 
     def _save(
-        self, transaction: Transaction, work: BatchWork[Event], *, entries: Sequence[Entry]
+        self,
+        transaction: Transaction,
+        work: BatchWork[Event],
+        *,
+        entries: Sequence[Entry],
+        loaded: Mapping[int, int],
     ) -> None:
         moves: dict[int, Move] = {}
         for entry in entries:
             move = moves.get(entry.partition)
             records = 1 if move is None else move.records + 1
-            moves[entry.partition] = Move(
-                self._loaded.get(entry.partition), entry.offset + 1, records
-            )
+            moves[entry.partition] = Move(loaded.get(entry.partition), entry.offset + 1, records)
         transaction.advance(self._processor.name, self._processor.topic, moves, _newest_ms(entries))
         stops.begin(transaction, self._behind.rows_for(work))
 

@@ -87,8 +87,8 @@ class Owner(NamedTuple):
 
 
 Start = Callable[[Collection[int]], Awaitable[Mapping[int, int]]]
-"""Given the partitions now owned, returns the next offset to read of each. A partition left out
-starts at its first record."""
+"""Given the partitions now owned, maybe none, returns the next offset to read of each. A partition
+left out starts at its first record."""
 
 
 class Reader(Protocol):
@@ -121,6 +121,10 @@ class Reader(Protocol):
     async def close(self) -> None:
         """Leave the group; its partitions go to the others."""
         ...
+
+
+OpenReader = Callable[[str, str, Start], Awaitable[Reader]]
+"""Given topic, group and `Start`, opens a reader, as `Log.reader` does."""
 
 
 class Log(Protocol):

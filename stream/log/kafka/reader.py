@@ -118,7 +118,6 @@ class KafkaReader:
         self._identity = ""
         self._identified_at: float | None = None
         self._next: dict[int, int] = {}
-        self._given: dict[int, int] = {}
         self._unreported: dict[int, int] = {}
         self._reported_at: float | None = None
         self._reporting: asyncio.Task[None] | None = None
@@ -209,7 +208,6 @@ class KafkaReader:
 
     async def reload(self) -> None:
         """As `stream.log.contract.Reader.reload`."""
-        self._given = {}
         self._placed_in = None
 
     async def report(self, positions: Mapping[int, int]) -> None:
@@ -265,7 +263,11 @@ class KafkaReader:
                 if not await self._changes(deadline):
                     return False
                 continue
-            positions = await self._positions(owned) if owned else {}
+            positions: dict[int, int] = {}
+            if owned:
+                positions = await self._positions(owned)
+            else:
+                await self._start(owned)
             if ownership.generation != generation:
                 continue
             for partition, position in positions.items():
@@ -292,9 +294,7 @@ class KafkaReader:
             await asyncio.sleep(0.25)
 
     def _position(self, partition: int, asked: int | None, span: Span) -> int:
-        # Never before what was returned since the last `reload`: a caller that reads on while its
-        # last batch is being saved would get the same records twice, unfenced.
-        position = max(span.first if asked is None else asked, self._given.get(partition, 0))
+        position = span.first if asked is None else asked
         if not span.first <= position <= span.next:
             raise PositionLost(self._topic, partition, position, span)
         return position
@@ -321,7 +321,7 @@ class KafkaReader:
         entries: list[Entry] = []
         for place, messages in fetched.items():
             entries += [decode(self._topic, message) for message in messages]
-            self._next[place.partition] = self._given[place.partition] = messages[-1].offset + 1
+            self._next[place.partition] = messages[-1].offset + 1
         return entries
 
     async def _take(

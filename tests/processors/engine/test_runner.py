@@ -1,17 +1,18 @@
 """Records are folded once, in whole transactions, whatever store, log and owner do meanwhile."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+import msgspec
 from prometheus_client import CollectorRegistry
 
 from processors.engine.runner import Pace, Runner
 from stream.log.contract import Reader, Start
 from stream.log.sqlite.log import SqliteLog
 from stream.metrics import ProcessorMetrics
-from stream.record import Entry
+from stream.record import Entry, Record
 from stream.store.contract import (
     Fenced,
     Move,
@@ -190,3 +191,79 @@ def test_quick_batches_are_nearer_to_each_other_than_slow_ones_up_to_the_pace() 
     pace = Pace(0.01, busy=0.5)
     assert [pace.apart_s(took_s) for took_s in (0.001, 0.004, 0.1)] == [0.002, 0.008, 0.01]
     assert [Pace(0.25).apart_s(took_s) for took_s in (0.001, 0.1)] == [0.25, 0.25]
+
+
+class AssignedAnew:
+    """A reader whose partitions are assigned anew before each read, as in a rebalance."""
+
+    def __init__(self, reader: Reader) -> None:
+        self._reader = reader
+        self.reload, self.report, self.close = reader.reload, reader.report, reader.close
+
+    async def read(self, max_records: int, wait_s: float) -> list[Entry]:
+        await self._reader.reload()
+        return await self._reader.read(max_records, wait_s)
+
+
+class ParksLate:
+    """A log that takes no record before `now` is set."""
+
+    def __init__(self, log: SqliteLog, now: asyncio.Event) -> None:
+        self._log, self._now = log, now
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    async def append(self, appended: Sequence[Record]) -> None:
+        await asyncio.wait_for(self._now.wait(), 60)
+        await self._log.append(appended)
+
+
+async def fold_while_assigned_anew(
+    log: SqliteLog, store: SqlStore, meanwhile: Callable[[], None]
+) -> None:
+    """Fold a backlog. While its first batch is under way, `meanwhile` is called and the partitions
+    are assigned anew."""
+    bodies = ["bad", *map(str, range(1, 1_200))]  # The first is parked before its batch is folded.
+    await log.append([msgspec.structs.replace(each, time_ms=0) for each in records(*bodies)])
+    processor, assigned, starts = Counting(), asyncio.Event(), list[int]()
+
+    async def readers(topic: str, group: str, start: Start) -> Reader:
+        async def counting(partitions: Collection[int]) -> Mapping[int, int]:
+            starts.append(len(starts))
+            if len(starts) == 2:
+                meanwhile()
+            found = await start(partitions)
+            if len(starts) == 2:
+                assigned.set()
+            return found
+
+        return AssignedAnew(await log.reader(topic, group, counting))
+
+    runner = Runner(
+        processor,
+        ParksLate(log, assigned),
+        store,
+        metrics=ProcessorMetrics(CollectorRegistry(), processor.name),
+        readers=readers,
+    )
+    async with at_work(runner):
+        await met(lambda: len(counted(store)) == 1_199)
+    assert counted(store) == dict.fromkeys(range(1, 1_200), 1)
+
+
+async def test_a_batch_under_way_when_partitions_are_assigned_anew_is_folded_once(
+    log: SqliteLog, store: SqlStore
+) -> None:
+    await fold_while_assigned_anew(log, store, lambda: None)
+
+
+async def test_a_batch_under_way_whose_partition_another_owner_had_is_fenced(
+    log: SqliteLog, store: SqlStore
+) -> None:
+    def another_owner() -> None:
+        with store.begin() as transaction:
+            transaction.advance("counting", "orders", {0: Move(None, 4, 4)}, 0)
+            Counting().apply(transaction, ["1", "2", "3"], 0)
+
+    await fold_while_assigned_anew(log, store, another_owner)
