@@ -56,8 +56,8 @@ _SAFE: Final = re.compile(r"[A-Za-z0-9_.~-]*")
 
 def clean(value: str, characters: int) -> str:
     """At most `characters`, white space collapsed, no control characters, no lone surrogates."""
-    if value.isalnum() and len(value) <= characters:
-        return value
+    if len(value) <= characters and value.isprintable() and "  " not in value:
+        return value.strip()  # Of white space only the blank is printable.
     value = " ".join(value[: 4 * characters].split())
     if not value.isprintable():
         # What goes may leave two blanks side by side.

@@ -9,7 +9,8 @@ from phonenumbers import COUNTRY_CODE_TO_REGION_CODE, SUPPORTED_REGIONS, PhoneMe
 from phonenumbers.phonemetadata import PhoneNumberDesc
 
 _plain = re.compile(r"(?P<plus>\+?)\(?[0-9][0-9 ().-]*[0-9]").fullmatch
-_not_digits = re.compile(r"[^0-9]+")
+_SIGNS = str.maketrans("", "", "+ ().-")
+"""What a plain number has beside its digits."""
 SHORTEST, LONGEST = 7, 15
 """Digits of a number that is plain; E.164 allows no more."""
 NEVER = "(?!)"
@@ -48,7 +49,7 @@ def e164(text: str, place: str | None) -> str | None:
     found = _plain(text)
     if found is None:
         return None
-    number = _not_digits.sub("", text)
+    number = text.translate(_SIGNS)
     if not SHORTEST <= len(number) <= LONGEST:
         return None
     if found["plus"]:
