@@ -5,36 +5,24 @@ one is cancelled. Then the former first sale counts as a returning one, and the 
 to another cohort.
 """
 
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from aggregates.days.fold.cells import (
-    COHORT_CELLS,
-    DAY_CELLS,
     FIRSTS,
     MONTHS,
-    CohortPlace,
     FirstRow,
     MonthRow,
-    SalePlace,
-    cohort_cells,
-    cohort_place,
-    day_cells,
     first_month,
-    sale_measures,
-    sale_place,
 )
+from aggregates.days.fold.first_sale import FirstSales
+from aggregates.days.fold.months import MonthPlace, Months, months_of, with_month
 from aggregates.days.fold.sale import Sale, month_of, sale
-from processors.engine.processor import Deltas
+from aggregates.days.fold.writes import Writes
 from processors.engine.projection import Change, Scope
 from processors.orders.aliases import merged_into, shops_with_merges
 from processors.orders.row import ORDERS, SETTLED, OrderRow
 from stream.store.contract import Key, Transaction
-
-PAGE = 50
-"""Orders of a customer that are read at a time to find the first."""
 
 
 class MovedSale(NamedTuple):
@@ -42,69 +30,6 @@ class MovedSale(NamedTuple):
 
     was: Sale | None
     now: Sale | None
-
-
-MonthPlace = tuple[str, int, str]
-"""A customer's month in one currency."""
-
-
-def _zeros(measures: int) -> Callable[[], list[int]]:
-    return lambda: [0] * measures
-
-
-@dataclass(slots=True)
-class Writes:
-    """What batches of several shops write, so that each table is written once.
-
-    Sales are summed by place before each sum is added to the cells of all dimensions.
-    """
-
-    sales: defaultdict[SalePlace, list[int]] = field(
-        default_factory=lambda: defaultdict(_zeros(len(DAY_CELLS.measures)))
-    )
-    cohorts: defaultdict[CohortPlace, list[int]] = field(
-        default_factory=lambda: defaultdict(_zeros(len(COHORT_CELLS.measures)))
-    )
-    firsts: list[FirstRow] = field(default_factory=list)
-    no_firsts: list[Key] = field(default_factory=list)
-    months: list[MonthRow] = field(default_factory=list)
-    no_months: list[Key] = field(default_factory=list)
-
-    def count(self, shop: str, each: Sale, sign: int, *, first: bool) -> None:
-        """Add or subtract a sale, which is its customer's first or not."""
-        orders, net, refunds, new, of_new, of_returning = sale_measures(each, first=first)
-        sums = self.sales[sale_place(shop, each)]
-        sums[0] += sign * orders
-        sums[1] += sign * net
-        sums[2] += sign * refunds
-        sums[3] += sign * new
-        sums[4] += sign * of_new
-        sums[5] += sign * of_returning
-
-    def count_month(
-        self, first: FirstRow | None, month: int, currency: str, bought: tuple[int, int]
-    ) -> None:
-        """Add a customer's month, with what was bought in it (orders, revenue); or subtract one,
-        where there are fewer than no orders."""
-        orders, revenue = bought
-        if first is not None and orders:
-            sums = self.cohorts[cohort_place(first, month, currency)]
-            sums[0] += 1 if orders > 0 else -1
-            sums[1] += orders
-            sums[2] += revenue
-
-    def save(self, transaction: Transaction) -> None:
-        """Write all of it."""
-        transaction.save(MONTHS, self.months)
-        transaction.delete(MONTHS, self.no_months)
-        transaction.save(FIRSTS, self.firsts)
-        transaction.delete(FIRSTS, self.no_firsts)
-        deltas = Deltas()
-        for place, sums in self.sales.items():
-            deltas.add(day_cells(place, tuple(sums)))
-        for cohort, sums in self.cohorts.items():
-            deltas.add(cohort_cells(cohort, tuple(sums)))
-        deltas.save(transaction)
 
 
 def count_orders(
@@ -173,38 +98,40 @@ class DaysBatch:
         self._writes = writes
         self._before: dict[str, FirstRow] = {}
         self._after: dict[str, FirstRow | None] = {}
-        self._changes: defaultdict[MonthPlace, list[int]] = defaultdict(lambda: [0, 0])
+        self._months = Months(transaction, scope.key)
+        self._first_sales = FirstSales(transaction, scope)
 
     def sales(self, moved: Sequence[MovedSale], firsts: Mapping[Key, FirstRow]) -> list[Key]:
         """Count changed sales, whose customers are as merges have them; `firsts` has the rows of
         these customers. Returns the keys of the months that `months` needs."""
+        change = self._months.change
         left: dict[str, set[str]] = {}
         came: dict[str, list[Sale]] = {}
         for was, now in moved:
             if was is not None and was.customer:
                 left.setdefault(was.customer, set()).add(was.order_id)
-                self._change(was, -1)
+                change(was, -1)
             if now is not None and now.customer:
                 came.setdefault(now.customer, []).append(now)
-                self._change(now, 1)
+                change(now, 1)
         for customer in left | came if left else came:
             old = firsts.get((self._key, customer))
             if old is not None:
                 self._before[customer] = old
             self._after[customer] = self._first(customer, old, left, came)
         self._days(moved)
-        self._move_months()
-        return [
-            (self._key, *place)
-            for place in self._changes
-            if (old := self._before.get(place[0])) is not None and not _is_first(place, old)
-        ]
+        return self._months.move(self._before, self._after)
 
-    def _change(self, each: Sale, sign: int) -> None:
-        """A sale in its customer's month."""
-        change = self._changes[each.customer, month_of(each.day), each.currency]
-        change[0] += sign
-        change[1] += sign * each.net
+    def months(self, rows: Mapping[Key, MonthRow]) -> None:
+        """Count the months that changed; `rows` has those with their own row."""
+        before, after, writes = self._before, self._after, self._writes
+        self._months.count(rows, before, after, writes)
+        writes.firsts += [
+            row for customer, row in after.items() if row and row != before.get(customer)
+        ]
+        writes.no_firsts += [
+            (self._key, customer) for customer in before if after[customer] is None
+        ]
 
     def _first(
         self,
@@ -222,10 +149,11 @@ class DaysBatch:
             old.processed_ms,
             old.order_id,
         ):
-            return _with_month(self._row(customer, earliest), old)
+            return with_month(self._row(customer, earliest), old)
         if customer not in left or old.order_id not in left[customer]:
             return old
-        return _with_month(self._earliest(customer), old)
+        first = self._first_sales.earliest(customer)
+        return None if first is None else with_month(self._row(customer, first), old)
 
     def _row(self, customer: str, first: Sale) -> FirstRow:
         return FirstRow(
@@ -240,53 +168,6 @@ class DaysBatch:
             0,
             0,
         )
-
-    def _earliest(self, customer: str) -> FirstRow | None:
-        """The customer's first sale among all orders that this generation counts."""
-        aliases = self._transaction.query(
-            "SELECT deleted FROM customer_alias WHERE shop = :shop AND kept = :kept",
-            shop=self._scope.shop,
-            kept=customer,
-        )
-        found = [self._earliest_of(name) for name in {customer, *(row[0] for row in aliases)}]
-        first = min((each for each in found if each is not None), default=None)
-        return None if first is None else self._row(customer, first)
-
-    def _earliest_of(self, name: str) -> Sale | None:
-        """Of the orders that name a customer so; packed ones first (`PackedPages.load`)."""
-        packed = [
-            each
-            for row in SETTLED.of_subject(self._transaction, self._scope.shop, {name})
-            if (each := self._counted(row)) is not None
-        ]
-        unpacked = self._earliest_row(name)
-        return min([*packed, *([] if unpacked is None else [unpacked])], default=None)
-
-    def _counted(self, row: OrderRow) -> Sale | None:
-        return sale(row) if self._scope.covers(0, (row.shop, row.order_id)) else None
-
-    def _earliest_row(self, name: str) -> Sale | None:
-        """By the index `shop_order_customer`."""
-        columns = ", ".join(OrderRow._fields)
-        after_ms, after_id = -(1 << 62), ""
-        while True:
-            page = self._transaction.query(
-                f"SELECT {columns} FROM shop_order WHERE shop = :shop AND customer = :name"
-                " AND (processed_ms, order_id) > (:after_ms, :after_id)"
-                " ORDER BY processed_ms, order_id LIMIT :page",
-                shop=self._scope.shop,
-                name=name,
-                after_ms=after_ms,
-                after_id=after_id,
-                page=PAGE,
-            )
-            for found in page:
-                row = OrderRow._make(found)
-                after_ms, after_id = row.processed_ms, row.order_id
-                if (counted := self._counted(row)) is not None:
-                    return counted
-            if len(page) < PAGE:
-                return None
 
     def _days(self, moved: Sequence[MovedSale]) -> None:
         before, after, count = self._before, self._after, self._writes.count
@@ -314,64 +195,6 @@ class DaysBatch:
                 self._writes.count(self._key, each, -1, first=not first)
                 self._writes.count(self._key, each, 1, first=first)
 
-    def _move_months(self) -> None:
-        """All months of customers move whose first sale now is of another cohort."""
-        changes, before = self._changes, self._before
-        moving = {
-            customer
-            for customer, old in before.items()
-            if old is not (new := self._after[customer]) and _cohort(old) != _cohort(new)
-        }
-        for row in self._months_of(moving):
-            changes[_place(row)][0] += 0
-        for customer in moving:
-            for first in (before[customer], self._after[customer]):
-                if first is not None:
-                    changes[_place(first_month(first))][0] += 0
-
-    def months(self, rows: Mapping[Key, MonthRow]) -> None:
-        """Count the months that changed, or whose customer's first sale is another; `rows` has
-        those with their own row."""
-        before, after, writes = self._before, self._after, self._writes
-        for place, (orders, revenue) in self._changes.items():
-            customer, month, currency = place
-            old, new = before.get(customer), after[customer]
-            kept: MonthRow | None = None
-            if old is not None:
-                known = kept = rows.get((self._key, *place))
-                if _is_first(place, old):
-                    known = first_month(old)
-                if known is not None:
-                    orders, revenue = known.orders + orders, known.revenue + revenue
-                    writes.count_month(old, month, currency, (-known.orders, -known.revenue))
-            writes.count_month(new, month, currency, (orders, revenue))
-            if new is not None and _is_first(place, new):
-                after[customer] = new._replace(orders=orders, revenue=revenue)
-            elif orders:
-                writes.months.append(
-                    MonthRow(self._key, customer, month, currency, orders, revenue)
-                )
-                continue
-            if kept is not None:
-                writes.no_months.append(kept.key)
-        writes.firsts += [
-            row for customer, row in after.items() if row and row != before.get(customer)
-        ]
-        writes.no_firsts += [
-            (self._key, customer) for customer in before if after[customer] is None
-        ]
-
-    def _months_of(self, customers: Iterable[str]) -> list[MonthRow]:
-        sql = (
-            f"SELECT {', '.join(MonthRow._fields)} FROM day_customer_month"
-            " WHERE shop = :shop AND customer = :customer"
-        )
-        return [
-            MonthRow._make(row)
-            for customer in sorted(customers)
-            for row in self._transaction.query(sql, shop=self._key, customer=customer)
-        ]
-
     def merge(self, gone: str, kept: str) -> None:
         """All sales of the deleted customer `gone` become those of `kept`."""
         keys: list[Key] = [(self._key, gone), (self._key, kept)]
@@ -383,7 +206,7 @@ class DaysBatch:
         if ours is not None:
             later = ours if first is theirs else theirs
             self._flip({later.order_id: False})
-        rows = self._months_of([gone, kept])
+        rows = months_of(self._transaction, self._key, [gone, kept])
         sums: dict[MonthPlace, MonthRow] = {}
         for row in [*rows, *(first_month(each) for each in (theirs, ours) if each is not None)]:
             their_first = theirs if row.customer == gone else ours
@@ -410,29 +233,6 @@ class DaysBatch:
 
 def _when(row: FirstRow) -> tuple[int, str]:
     return row.processed_ms, row.order_id
-
-
-def _cohort(row: FirstRow | None) -> tuple[int, str, str, str] | None:
-    return None if row is None else (row.cohort, row.channel, row.campaign, row.currency)
-
-
-def _place(row: MonthRow) -> MonthPlace:
-    return row.customer, row.month, row.currency
-
-
-def _is_first(place: MonthPlace, first: FirstRow) -> bool:
-    """Whether it is the month of the first sale, in its currency."""
-    _, month, currency = place
-    return month == first.cohort and currency == first.currency
-
-
-def _with_month(first: FirstRow | None, old: FirstRow | None) -> FirstRow | None:
-    """The first sale, with what `old` says was bought in its month."""
-    if first is None or old is None or first is old:
-        return first
-    if (first.cohort, first.currency) != (old.cohort, old.currency):
-        return first
-    return first._replace(orders=old.orders, revenue=old.revenue)
 
 
 def _is(each: Sale, first: FirstRow | None) -> bool:

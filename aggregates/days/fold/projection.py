@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
-from aggregates.days.fold.batch import DaysBatch, Writes, count_orders
+from aggregates.days.fold.batch import DaysBatch, count_orders
 from aggregates.days.fold.cells import (
     COHORT_CELLS,
     DAY_CELLS,
@@ -16,6 +16,7 @@ from aggregates.days.fold.cells import (
     sale_cells,
 )
 from aggregates.days.fold.sale import Sale, month_of, sale
+from aggregates.days.fold.writes import Writes
 from processors.engine.processor import Counted
 from processors.engine.projection import Change, Projection, Scope, Source, rows
 from processors.orders.row import ORDERS, OrderRow
