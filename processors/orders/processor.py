@@ -18,8 +18,8 @@ from processors.engine.shared_decoding import Share, Unshared
 from processors.engine.statements import one_of
 from processors.orders import refetch
 from processors.orders.aliases import Aliases
+from processors.orders.packing import OrderPacking
 from processors.orders.row import ORDERS, SETTLED, OrderRow
-from processors.orders.settling import OrderSettling
 from processors.orders.shop import SHOPS, OrderShopRow, learned
 from processors.orders.state import fold
 from processors.privacy.late import anonymised, redacted_orders
@@ -65,7 +65,7 @@ class OrdersProcessor:
         self._zones, self._followers = zones, tuple(followers)
         self._projections = tuple(projections)
         self._projector = Projector(self._projections)
-        self._settling = DailyPass(OrderSettling(self._projector))
+        self._packing = DailyPass(OrderPacking(self._projector))
         self._forget_refetches = refetch.ForgetOld()
 
     def decode(self, entry: Entry) -> OrderEvent | None:
@@ -130,7 +130,7 @@ class OrdersProcessor:
         """Time-driven changes by projection: one that fails stops no other."""
         return {
             **ticks_of_projections(self._projections),
-            "settled orders": self._settling,
+            "settled orders": self._packing,
             "refetches": self._forget_refetches,
         }
 

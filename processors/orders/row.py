@@ -88,7 +88,7 @@ SETTLED: Final = PackedPages(
     row=OrderRow,
     subject="customer",
     # What distinguishes deliveries of one second, and what links an order to checkouts: neither is
-    # needed any more when an order is packed (`processors/orders/settling.py`).
+    # needed any more when an order is packed (`processors/orders/packing.py`).
     dropped={"triggered": "", "digest": "", "checkout_token": "", "cart_token": ""},
     sorted=frozenset(("order_id", "updated_us", "processed_ms")),
     hashes=frozenset(("email",)),

@@ -15,7 +15,7 @@ SETTLED_MS: Final = 90 * DAY_MS
 A later change makes the order's page rows again."""
 
 
-class OrderSettling:
+class OrderPacking:
     """A visit of the daily pass."""
 
     def __init__(self, projector: Projector) -> None:
@@ -35,15 +35,15 @@ class OrderSettling:
         old_ms = now_ms - SETTLED_MS
         ids = [row.order_id for row in rows if is_settled(row, old_ms)]
         if ids:
-            self._settle(transaction, shop, ids, old_ms)
+            self._pack(transaction, shop, ids, old_ms)
         return Seen(len(rows), rows[-1].order_id if rows else "")
 
-    def _settle(self, transaction: Transaction, shop: str, ids: Sequence[str], old_ms: int) -> None:
+    def _pack(self, transaction: Transaction, shop: str, ids: Sequence[str], old_ms: int) -> None:
         # Locks out rebuilds and folds of the shop, which read rows and pages one after the other.
         self._projector.begin(transaction, {shop})
         transaction.load(SHOPS, [(shop,)])
         for start in range(0, len(ids), FULL):
-            settle(transaction, shop, ids[start : start + FULL], old_ms)
+            pack(transaction, shop, ids[start : start + FULL], old_ms)
 
 
 def is_settled(row: OrderRow, old_ms: int) -> bool:
@@ -51,7 +51,7 @@ def is_settled(row: OrderRow, old_ms: int) -> bool:
     return row.updated_us >= 0 and row.processed_ms < old_ms and row.updated_us < old_ms * 1_000
 
 
-def settle(transaction: Transaction, shop: str, ids: Sequence[str], old_ms: int) -> None:
+def pack(transaction: Transaction, shop: str, ids: Sequence[str], old_ms: int) -> None:
     """Pack these orders of a locked shop, ascending, with the pages between them."""
     pages = SETTLED.overlapping(transaction, shop, ids[0], ids[-1])
     packed = SETTLED.take(transaction, pages)

@@ -18,7 +18,7 @@ from processors.engine import rebuild
 from processors.engine.daily_pass import HOUR_MS, DailyPass
 from processors.engine.processor import ticks_of
 from processors.engine.projection import Projection, rows
-from processors.orders import settling
+from processors.orders import packing
 from processors.orders.currency import CURRENCY
 from processors.orders.processor import OrdersProcessor
 from processors.orders.row import ORDERS, SETTLED, OrderRow, blank
@@ -51,7 +51,7 @@ def made() -> list[Projection]:
 @pytest.fixture(autouse=True)
 def _small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
     """Many pages of few orders."""
-    for module in (settling, packed):
+    for module in (packing, packed):
         monkeypatch.setattr(module, "FULL", 7)
     monkeypatch.setattr(rebuild, "PAGE", 9)
 
@@ -64,7 +64,7 @@ def fold(store: SqlStore, events: Sequence[OrderEvent], processor: OrdersProcess
 def pack(store: SqlStore, processor: OrdersProcessor, at_ms: int = LATE_MS) -> None:
     """A pass over all shops."""
     with store.begin() as transaction:
-        DailyPass(settling.OrderSettling(processor._projector), 0)(transaction, at_ms)
+        DailyPass(packing.OrderPacking(processor._projector), 0)(transaction, at_ms)
 
 
 def entities(reading: Reading) -> dict[str, OrderRow]:
@@ -252,7 +252,7 @@ def test_a_person_is_erased_from_packed_orders_too(store: SqlStore) -> None:
 
 def test_young_orders_and_those_changed_of_late_stay_rows(store: SqlStore) -> None:
     processor = OrdersProcessor({}, [CURRENCY])
-    old_ms = settling.SETTLED_MS
+    old_ms = packing.SETTLED_MS
     now_ms = NOW_MS + old_ms
     late = order("2", version=(now_ms - old_ms + 1) * 1000)
     fold(store, [order("1"), late, order("3", day=NOW_MS // 86_400_000 + 1)], processor)
