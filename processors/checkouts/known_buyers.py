@@ -35,17 +35,16 @@ def mark_of(shop: str, subject: str) -> int:
 def load_links(transaction: Transaction, keys: Collection[Key]) -> dict[Key, LinkRow]:
     """Links as `Transaction.load` gives them, and those of known buyers made anew."""
     found = transaction.load(LINKS, keys)
-    missing: dict[str, list[str]] = {}
-    for key in keys:
-        if key not in found:
-            shop, subject = map(str, key)
-            if subject.startswith(BUYERS):
-                missing.setdefault(shop, []).append(subject)
-    shops = {shop_mark(shop): shop for shop in missing}
+    missing = [key for key in keys if key not in found]
+    shops = {shop_mark(shop): shop for shop in {str(key[0]) for key in missing}}
     # Marks are made for shops that have pages only: most have none in their first 90 days.
     for number in sorted(shops_having(transaction, shops)) if shops else ():
         shop = shops[number]
-        by_mark = {mark_of(shop, subject): subject for subject in missing[shop]}
+        by_mark = {
+            mark_of(shop, subject): subject
+            for its_shop, subject in missing
+            if its_shop == shop and isinstance(subject, str) and subject.startswith(BUYERS)
+        }
         for mark, first_order_ms in find(transaction, number, by_mark).items():
             found[shop, by_mark[mark]] = _link(shop, by_mark[mark], first_order_ms)
     return found

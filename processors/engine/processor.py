@@ -99,7 +99,12 @@ class Deltas:
 
     def take(self, projection: Projection) -> None:
         """Subtract an entity's cells."""
-        self.add([(cells, key, tuple(map(neg, measures))) for cells, key, measures in projection])
+        tables = self._tables
+        for cells, key, measures in projection:
+            waiting = tables[cells][key]
+            waiting.append(tuple(map(neg, measures)))
+            if len(waiting) == SUMMED_AT_ONCE:
+                waiting[:] = [_sum(waiting)]
 
     def move(self, old: Projection, new: Projection) -> None:
         """Add `new - old`."""

@@ -152,7 +152,10 @@ class Batch:
         for key in keys:
             name, customer, day = key
             orders, revenue = changes[key]
-            old = rows.get(key) or _only_day(before.get((name, customer)), day)
+            of_customer = before.get((name, customer))
+            old = None
+            if of_customer is not None:
+                old = rows.get(key) or _only_day(of_customer, day)
             if old is not None:
                 orders, revenue = old.orders + orders, old.revenue + revenue
             new = DayRow(name, customer, day, orders, revenue)
@@ -218,9 +221,9 @@ def _has_rows(row: CustomerRow | None) -> bool:
     return row is not None and row.days > 1
 
 
-def _only_day(row: CustomerRow | None, day: int) -> DayRow | None:
+def _only_day(row: CustomerRow, day: int) -> DayRow | None:
     """The customer's only day, if it is this one."""
-    if row is None or row.days != 1 or row.first_day != day:
+    if row.days != 1 or row.first_day != day:
         return None
     return rfm_customer.only_day(row)
 

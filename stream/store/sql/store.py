@@ -6,6 +6,7 @@ from collections import namedtuple
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from stream.store.sql.dialect import Dialect, Driver, dialect_of
 from stream.store.sql.errors import translated
 from stream.store.sql.one_writer import OneWriter
 
+_SECOND = itemgetter(1)
 MANY_CHANGES = 50_000
 """Changed cells above which a reader takes the whole table: it costs about as much."""
 _keys_decoder = msgspec.msgpack.Decoder(list[tuple[str | int, ...]])
@@ -144,7 +146,7 @@ class SqlTransaction(SqlReading):
             entities.table,
             _fields(entities),
             size,
-            sorted(keys),
+            _ordered(keys, size),
             lock="SHARE" if shared else "UPDATE",
         )
         found: dict[Key, Row] = {row[:size]: make(row) for row in rows}
@@ -155,7 +157,7 @@ class SqlTransaction(SqlReading):
 
     def save(self, entities: Entities[Row], rows: Iterable[Row]) -> None:
         fields, size = _fields(entities), entities.key
-        ordered = sorted(rows)  # Keys differ, so nothing behind them is ever compared.
+        ordered = _ordered(rows, size)
         missing = self._missing.get(entities.table)
         if missing:
             new: list[Row] = []
@@ -257,6 +259,19 @@ class SqlTransaction(SqlReading):
 
     def execute(self, sql: str, **parameters: Any) -> int:
         return self._driver.execute(self._dialect.statement(sql), parameters).rowcount
+
+
+def _ordered(rows: Iterable[Row], key: int) -> list[Row]:
+    """Keys, or rows, in the order of keys; these differ, so nothing behind them is ever compared.
+
+    Those of one shop by the other part of their key: a third of the time.
+    """
+    ordered = list(rows)
+    if key == 2 and len({row[0] for row in ordered}) == 1:
+        ordered.sort(key=_SECOND)
+    else:
+        ordered.sort()
+    return ordered
 
 
 @lru_cache(maxsize=256)
