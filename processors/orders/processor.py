@@ -19,7 +19,7 @@ from processors.engine.statements import one_of
 from processors.orders import refetch
 from processors.orders.aliases import Aliases
 from processors.orders.packing import OrderPacking
-from processors.orders.row import ORDERS, SETTLED, OrderRow
+from processors.orders.row import ORDERS, SETTLED, OrderRow, same_facts
 from processors.orders.shop import SHOPS, OrderShopRow, learned
 from processors.orders.state import fold
 from processors.privacy.late import anonymised, redacted_orders
@@ -85,8 +85,7 @@ class OrdersProcessor:
         self._shops(transaction, by_shop, now_ms)
         for shop in sorted(by_shop):
             _merge(transaction, work, shop, by_shop[shop])
-        changes = _folded(transaction, events)
-        if changes:
+        if changes := _folded(transaction, events):
             work.apply(ORDERS, changes, now_ms)
         refetch.note(transaction, events, now_ms)
         orders = [event for event in events if isinstance(event, Order)]
@@ -169,18 +168,18 @@ def _merge(
 
 
 def _folded(transaction: Transaction, events: Sequence[OrderEvent]) -> list[Change[OrderRow]]:
-    """Fold events into rows, and save those that changed."""
+    """Fold events into rows, and save those that changed. Returns the changes of facts."""
     by_order: dict[Key, list[Order | RefundCreated | OrderDeleted]] = {}
     for event in events:
         if not isinstance(event, _OF_NO_ORDER):
             by_order.setdefault((event.shop, event.order_id), []).append(event)
     before = SETTLED.load(transaction, ORDERS, by_order)
-    changes = []
+    changes: list[tuple[OrderRow | None, OrderRow]] = []
     for key, its_events in by_order.items():
         old = new = before.get(key)
         for event in its_events:
             new = fold(new, event)
         if new is not None and new != old:
-            changes.append(Change(old, new))
-    transaction.save(ORDERS, [new for _, new in changes if new is not None])
-    return changes
+            changes.append((old, new))
+    transaction.save(ORDERS, [new for _, new in changes])
+    return [Change(old, new) for old, new in changes if old is None or not same_facts(old, new)]

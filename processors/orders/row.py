@@ -36,7 +36,11 @@ class OrderDetail(msgspec.Struct, frozen=True, array_like=True):
 
 
 class OrderRow(NamedTuple):
-    """Columns of `shop_order`. Money is in minor units of `currency`, the shop's."""
+    """Columns of `shop_order`. Money is in minor units of `currency`, the shop's.
+
+    Projections count by the facts, from `deleted` on: a change of the version by itself reaches
+    none of them.
+    """
 
     shop: str
     order_id: str
@@ -138,6 +142,14 @@ def blank(shop: str, order_id: str) -> OrderRow:
         landing="",
         detail=b"",
     )
+
+
+_FACTS: Final = OrderRow._fields.index("deleted")
+
+
+def same_facts(old: OrderRow, new: OrderRow) -> bool:
+    """Whether only the version differs, as after most deliveries of an order but its first."""
+    return old.updated_us >= 0 and old[_FACTS:] == new[_FACTS:]
 
 
 def is_sale(row: OrderRow) -> bool:

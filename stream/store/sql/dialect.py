@@ -47,8 +47,8 @@ class Driver(Protocol):
 class Dialect(Protocol):
     """What the store needs to know of a database.
 
-    Both get one statement per table and batch: on SQLite the driver repeats a prepared statement,
-    on PostgreSQL the rows travel as arrays (`unnest`), one round trip whatever their number.
+    Both get one statement per table and batch: on SQLite the driver repeats one of sixteen rows, on
+    PostgreSQL the rows travel as arrays (`unnest`), one round trip whatever their number.
 
     Every write records which cells it changed under its revision, one row per table. On SQLite the
     revision is a counter, since there is one writer at a time. On PostgreSQL it is the transaction
