@@ -25,7 +25,8 @@ from stream.store.contract import Cells, Entities
 from stream.store.sql.store import SqlStore
 from tests.support.servers.migrated_store import write_migrated
 from tests.support.shops import rfm_store as rfm
-from tests.system.harness import ACCESS_TOKEN, API_TOKEN, PIXEL, SECRET, SHOP, Sent, System
+from tests.system.harness import ACCESS_TOKEN, API_TOKEN, PIXEL, SECRET, SHOP, System
+from tests.system.traffic import Sent
 
 PRIVATE = re.compile(rb'"(?:email|contact_email|phone|address1|last_name)" ?: ?"([^"]{6,})"')
 

@@ -16,12 +16,10 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from zoneinfo import ZoneInfo
 
 import aiohttp
 import orjson
@@ -35,7 +33,6 @@ from simulator.meta.replies import Script
 from simulator.servers.broker import free_port
 from simulator.servers.serve import program
 from simulator.shop.delivery import Delivery, signed, triggered_at
-from simulator.shop.sender import ShopSender, Traffic
 from simulator.shop.shop import ShopSimulator
 from stream.log.contract import Log
 from stream.store.contract import StoreUnavailable
@@ -44,42 +41,13 @@ from tests.support.servers.forks import Forked
 from tests.support.servers.migrated_store import write_migrated
 from tests.system.serve_process import PATIENCE_S, Serve
 from tests.system.settling import unsettled
+from tests.system.traffic import ZONE, Sent, sent_to
 
 SHOP = "example.myshopify.com"
 SECRET = "webhook-secret-5c1d"
 ACCESS_TOKEN = "EAAaccess-token-77b0"
 API_TOKEN = "api-token-91fe"
 PIXEL = "1234567890"
-RETRY_WAIT_S = (0.1, 0.3, 0.7, *[1.2] * 10_000)
-"""Shopify tries for hours, and so does this shop: a role that is killed again and again on a busy
-core is away for minutes."""
-
-
-def zone_far_from_midnight(now: datetime) -> ZoneInfo:
-    """A time zone in which no day begins while the tests run: what two installations, or two
-    moments, are compared by is then the same.
-
-    Days that begin are the business of the folds' own tests, where time is a parameter.
-    """
-    zones = (ZoneInfo("Europe/Paris"), ZoneInfo("America/Los_Angeles"))
-    return next(zone for zone in zones if 3 <= now.astimezone(zone).hour < 20)
-
-
-ZONE = zone_far_from_midnight(datetime.now(UTC))
-
-
-@dataclass(slots=True)
-class Sent:
-    """What was sent, in order of first sending, and what came back."""
-
-    deliveries: list[Delivery]
-    traffic: Traffic
-
-    @property
-    def acknowledged(self) -> list[Delivery]:
-        """Deliveries that were answered 200."""
-        known = {one.webhook_id for one in self.traffic.acknowledged}
-        return [delivery for delivery in self.deliveries if delivery.webhook_id in known]
 
 
 class System:
@@ -296,21 +264,7 @@ class System:
     ) -> Sent:
         """Send until `deliveries` ends and each has its final answer; what is not answered, or 5xx,
         is sent again."""
-        sent: list[Delivery] = []
-
-        def noted() -> Iterator[Delivery]:
-            for delivery in deliveries:
-                sent.append(delivery)
-                yield delivery
-
-        sender = ShopSender(
-            self.webhooks_url,
-            noted(),
-            rate=rate,
-            connections=connections,
-            retry_wait_s=RETRY_WAIT_S,
-        )
-        return Sent(sent, await sender.run())
+        return await sent_to(self.webhooks_url, deliveries, rate=rate, connections=connections)
 
     async def command(self, *arguments: str) -> str:
         """What `orderwire` with these arguments prints, beside serve. Raises AssertionError where

@@ -8,7 +8,8 @@ from typing import Self
 
 from simulator.shop.delivery import Delivery
 from simulator.shop.mangle import mangled
-from tests.system.harness import SECRET, SHOP, Sent, System
+from tests.system.harness import SECRET, SHOP, System
+from tests.system.traffic import Sent
 
 VISITS_PER_S = 50.0
 """In the shop's own time."""

@@ -14,9 +14,10 @@ from simulator.admin.stand_in import AdminStandIn
 from simulator.servers.broker import KafkaBroker
 from tests.support.shopify.admin_books import keep_orders, order_of
 from tests.system.checks import assert_aggregates_are_sums
-from tests.system.harness import PIXEL, SHOP, ZONE, System
+from tests.system.harness import PIXEL, SHOP, System
 from tests.system.serve_process import PATIENCE_S, needs_proc
 from tests.system.test_kafka_postgres import system_on
+from tests.system.traffic import ZONE
 
 pytestmark = needs_proc
 DELIVERIES, EVERY = 1_000, 100

@@ -19,9 +19,10 @@ from simulator.servers.broker import KafkaBroker
 from simulator.servers.postgres import PostgresServer
 from stream.log.spool import read_state
 from tests.system.checks import assert_all, assert_same, cell_rows, entity_rows, outbox_keys
-from tests.system.harness import Sent, System
+from tests.system.harness import System
 from tests.system.load import Load, traffic
 from tests.system.serve_process import PATIENCE_S, needs_proc
+from tests.system.traffic import Sent
 
 pytestmark = needs_proc
 ANSWER_MS = 5_000

@@ -25,8 +25,9 @@ from tests.system.checks import (
     entity_rows,
     whole,
 )
-from tests.system.harness import Sent, System
+from tests.system.harness import System
 from tests.system.serve_process import needs_proc
+from tests.system.traffic import Sent
 
 pytestmark = needs_proc
 
