@@ -225,10 +225,15 @@ def detail(raw: RawOrder, side: CurrencySide = "shop") -> Detail:
         landing_site=text(raw.landing_site),
         referring_site=text(raw.referring_site),
         order_status_url=text(raw.order_status_url),
-        attributes=_pairs(raw.note_attributes) if raw.note_attributes else _NO_PAIRS,
+        attributes=attributes_of(raw),
         items=_items(raw, refunds_of(raw), side),
         tags=_tags(text(raw.tags)),
     )
+
+
+def attributes_of(raw: RawOrder) -> Mapping[str, str]:
+    """What the storefront put into the cart, by name."""
+    return _pairs(raw.note_attributes) if raw.note_attributes else _NO_PAIRS
 
 
 def _tags(written: str | None) -> frozenset[str]:

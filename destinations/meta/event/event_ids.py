@@ -7,7 +7,7 @@ from typing import NamedTuple
 from destinations.browser.facts import FACTS, facts_of
 from destinations.delivery.rows import LAST_US, NO_CONSENT, SKIPPED
 from destinations.meta.event import payload
-from destinations.meta.event.detail import detail, fields_at
+from destinations.meta.event.detail import attributes_of, fields_at
 from destinations.meta.settings import (
     ATTRIBUTE,
     BY_ORDER_ID,
@@ -137,7 +137,7 @@ def _fields(order: Order, template: str) -> dict[str, str | None]:
     others = [name for name in placeholders(template) if name not in fields]
     attributes = [name for name in others if name.startswith(ATTRIBUTE)]
     if attributes:
-        attributes_by_name = detail(order.raw).attributes
+        attributes_by_name = attributes_of(order.raw)
         fields |= {
             name: attributes_by_name.get(name.removeprefix(ATTRIBUTE)) for name in attributes
         }
