@@ -10,6 +10,9 @@ import sys
 import time
 from pathlib import Path
 
+from orderwire.serve.supervisor import SMALL
+from orderwire.settings.sources import child_environment
+
 BARS: dict[str, tuple[str, ...]] = {
     "receiver": (),
     "pipeline": ("--seconds", "8"),
@@ -60,8 +63,9 @@ def main(wanted: list[str]) -> int:
 
 
 def run(command: list[str], limit_s: float) -> int:
-    """The exit code; that of SIGINT, or SIGKILL, where the limit ended it."""
-    with subprocess.Popen(command) as process:
+    """The exit code; that of SIGINT, or SIGKILL, where the limit ended it. Libraries get what the
+    roles give them."""
+    with subprocess.Popen(command, env=child_environment(SMALL)) as process:
         for number in (signal.SIGINT, signal.SIGKILL):
             try:
                 return process.wait(limit_s)
