@@ -1,10 +1,9 @@
 """What an order costs in CPU with more partitions and more processors, on Kafka and PostgreSQL:
 `python -m bench.folding.scaling [--orders N] [--rounds N]`.
 
-Two cores cannot show more orders per second, but they show whether the cost of one stays flat. Each
-round folds the same topic into every aggregate from an empty database; rounds alternate between all
-layouts. The bar: at most 15 % between the cheapest and the dearest. Members that join a group cost
-the same however many orders there are, so few orders say little.
+Two cores cannot show more orders per second, but whether the cost of one stays flat. Each round
+folds one topic into every aggregate from an empty database; rounds alternate between all layouts.
+The bar: at most 15 % between the cheapest and the dearest.
 """
 
 import argparse
@@ -97,6 +96,7 @@ def fold(
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the cost of each layout."""
     parser = argparse.ArgumentParser(description=__doc__)
+    # With few orders the joining of members to their group, whose cost is fixed, weighs most.
     parser.add_argument("--orders", type=int, default=30_000)
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args(argv)
