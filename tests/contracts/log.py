@@ -19,7 +19,7 @@ from tests.contracts.log_kit import Forget, OpenLog
 from tests.contracts.log_reading import Reading
 
 
-class LogContract(Appending, Reading):
+class LogFixtures:
     @pytest.fixture
     def open_log(self) -> OpenLog:
         raise NotImplementedError("supplied by the backend's tests")
@@ -52,3 +52,11 @@ class LogContract(Appending, Reading):
         log = await open_log()
         yield log
         await log.close()
+
+
+class LogContract(LogFixtures, Appending, Reading):
+    """All of it."""
+
+
+class ReaderContract(LogFixtures, Reading):
+    """What concerns readers only."""

@@ -56,6 +56,7 @@ from processors.orders.processor import NAME as ORDERS
 from processors.shopify.orders import Order
 from stream.clock import WallClock
 from stream.log.contract import Log
+from stream.log.shared_reader import SharedReaders
 from stream.metrics import JobMetrics, ProcessorMetrics
 from stream.store.contract import Store, StoreUnavailable
 
@@ -213,6 +214,7 @@ async def _work(
         **dict.fromkeys(outboxes, wake),
         AUDITS: audit,
     }
+    readers = SharedReaders(source)
     decoded = shared_orders(settings)
     shares = {name: decoded.share(name) for name in (*outboxes, ORDERS)}
 
@@ -240,6 +242,7 @@ async def _work(
             committed=committed.get(name, _nothing),
             pace=SALE_PACE if urgent else PACE,
             before_backlog=shares[name].wait if name in shares else for_nobody,
+            readers=readers.reader,
         )
         running_it = parts.keep(name, partial(runner.run, stop), runner.may_go_on)
         work.append(asyncio.create_task(running_it, name=name))
