@@ -12,6 +12,7 @@ import pytest
 from aggregates.budget.fold.attribution import attribute, channel
 from destinations.meta.event.identity import hashed, phone
 from processors.orders.customer import email_key
+from processors.shopify.landing import reduced
 from stream.money import digits, is_known
 
 ROOT = Path(__file__).parents[1]
@@ -25,6 +26,7 @@ OF_SENDERS: dict[str, Callable[[str], Any]] = {
     "destinations/meta/event/identity.py:_code_hashed": lambda text: hashed("country", text),
     "destinations/meta/event/phones.py:_home": lambda text: phone("0612345678", text),
     "processors/orders/customer.py:_remembered": email_key,
+    "processors/shopify/landing.py:_remembered": lambda text: reduced(f"/?utm_source={text}"),
     "stream/money.py:_is_listed": is_known,
     "stream/money.py:_scale": lambda text: is_known(text) and digits(text),
     "stream/money.py:digits": lambda text: is_known(text) and digits(text),
