@@ -100,10 +100,12 @@ def main(count: int = 1_000_000) -> None:
         )
         live.start()
         cpu_s = time.process_time()
-        took_s = asyncio.run(rebuilt(store, rfm))
+        try:
+            took_s = asyncio.run(rebuilt(store, rfm))
+        finally:
+            live.stop.set()
+            live.join()
         cpu_s = time.process_time() - cpu_s
-        live.stop.set()
-        live.join()
         lags = sorted(live.lags_s)
         print(
             f"rebuilt in {took_s:.0f} s ({count / took_s:,.0f} orders/s, {cpu_s / took_s:.0%} of a"

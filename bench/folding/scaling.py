@@ -82,6 +82,8 @@ def fold(
             )
             for _ in range(processors)
         ]
+        for each in started:
+            stack.callback(each.kill)  # Where this program is interrupted.
         answers = [
             orjson.loads(each.communicate(timeout=PATIENCE_S)[0].splitlines()[-1])
             for each in started
