@@ -17,10 +17,10 @@ from aiokafka import AIOKafkaProducer
 
 from bench.receiving._cores import LOAD_CORE, SERVER_CORE, loop_factory, pin
 from simulator.servers.broker import KafkaBroker
+from stream.log.kafka.client import BATCH_BYTES
 from stream.log.kafka.log import KafkaLog
 from stream.log.kafka.records import encode
 from stream.log.kafka.settings import KafkaSettings
-from stream.log.kafka.topic_producer import BATCH_BYTES
 from stream.record import Record
 
 APPENDERS, ROUNDS = 64, 4

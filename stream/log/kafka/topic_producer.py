@@ -8,12 +8,13 @@ from functools import partial
 from typing import Any
 
 import structlog
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import OutOfOrderSequenceNumber, ProducerClosed, UnknownProducerId
+from aiokafka.errors import OutOfOrderSequenceNumber, UnknownProducerId
 from aiokafka.structs import RecordMetadata
 
 from stream.log.contract import Unavailable
-from stream.log.kafka.errors import FAILURES, stop_client, unavailable
+from stream.log.kafka.client import BATCH_BYTES, PRODUCER_FAILURES, connected, discard
+from stream.log.kafka.errors import unavailable
+from stream.log.kafka.lane import Lane, Ticket, Waiting
 from stream.log.kafka.records import Message, partition_of
 from stream.log.kafka.refusals import (
     RecordRefusals,
@@ -25,42 +26,7 @@ from stream.log.kafka.refusals import (
 from stream.log.kafka.settings import KafkaSettings
 from stream.rate_limit import RateLimit
 
-BATCH_BYTES = 1 << 20
-"""aiokafka's default of 16 KiB wakes its waiters quadratically under load
-(docs/facts/streaming.md, "Kafka producer"). One larger record still fits by itself."""
-
-_FAILURES = (*FAILURES, AssertionError)
-"""AssertionError: aiokafka's word for a partition that it does not know (the topic was made anew
-with fewer)."""
-
 _log = structlog.get_logger("orderwire.kafka")
-
-
-class _Ticket:
-    """One append, done when its last record is acknowledged or refused."""
-
-    __slots__ = ("deadline", "done", "left", "open", "refused", "size")
-
-    def __init__(self, done: "asyncio.Future[None]", left: int, size: int, deadline: float) -> None:
-        self.done, self.left, self.size, self.deadline = done, left, size, deadline
-        self.open = True
-        self.refused: RefusedMessages | None = None
-
-
-_Waiting = tuple[Message, _Ticket]
-
-
-class _Lane:
-    """The queue of one partition, sent by at most one task, so that batches leave in the order of
-    the appends."""
-
-    __slots__ = ("moving", "returned", "waiting")
-
-    def __init__(self) -> None:
-        self.waiting: deque[_Waiting] = deque()
-        self.returned: list[_Waiting] = []
-        """Of batches that were refused, or came behind one: sent again by a new client."""
-        self.moving = False
 
 
 class TopicProducer:
@@ -103,11 +69,11 @@ class TopicProducer:
         self._limit = limit or RateLimit(self._loop.time)
         self._down_since = self._loop.time()
         self._closed = False
-        self._lanes: dict[int, _Lane] = {}
-        self._early: list[_Waiting] | None = None
+        self._lanes: dict[int, Lane] = {}
+        self._early: list[Waiting] | None = None
         """What waits for the first connection, while that is under way."""
         self._partitions = 0
-        self._tickets: deque[_Ticket] = deque()
+        self._tickets: deque[Ticket] = deque()
         self._queued_bytes = 0
         self._owed = 0
         self._refusals = RecordRefusals(topic, self._loop.time)
@@ -165,7 +131,7 @@ class TopicProducer:
         if not taken:
             return
         done = self._loop.create_future()
-        ticket = _Ticket(done, len(taken), size, self._loop.time() + self._settings.ack_timeout_s)
+        ticket = Ticket(done, len(taken), size, self._loop.time() + self._settings.ack_timeout_s)
         ticket.refused = refused
         self._queued_bytes += size
         self._tickets.append(ticket)
@@ -178,11 +144,11 @@ class TopicProducer:
                 self._line_up(message, ticket)
         await done
 
-    def _line_up(self, message: Message, ticket: _Ticket) -> None:
+    def _line_up(self, message: Message, ticket: Ticket) -> None:
         partition = partition_of(message.key, self._count())
         lane = self._lanes.get(partition)
         if lane is None:
-            lane = self._lanes[partition] = _Lane()
+            lane = self._lanes[partition] = Lane()
         lane.waiting.append((message, ticket))
         if not lane.moving:
             self._begin_to_move(partition, lane)
@@ -211,7 +177,7 @@ class TopicProducer:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         client, self._client = self._client, None
         if client is not None:
-            await _discard(client)
+            await discard(client)
         await asyncio.gather(*self._leaving)
 
     def _count(self) -> int:
@@ -230,14 +196,14 @@ class TopicProducer:
                 while self._down is None and not self._count():
                     if self._client is not None:
                         await self._client.partitions_for(self._topic)
-        except _FAILURES as error:
+        except PRODUCER_FAILURES as error:
             raise unavailable(f"Kafka names no partitions of {self._topic}", error) from error
 
-    def _begin_to_move(self, partition: int, lane: _Lane) -> None:
+    def _begin_to_move(self, partition: int, lane: Lane) -> None:
         lane.moving = True
         self._spawn(self._move(partition, lane, self._client), self._tasks)
 
-    async def _move(self, partition: int, lane: _Lane, client: Any) -> None:
+    async def _move(self, partition: int, lane: Lane, client: Any) -> None:
         """A lane's task: sends batch after batch until the lane is empty."""
         try:
             while (
@@ -246,30 +212,12 @@ class TopicProducer:
                 and self._down is None
                 and not self._renewing
             ):
-                batch, entries = client.create_batch(), list[_Waiting]()
-                size = 0
-                while lane.waiting:
-                    message, ticket = lane.waiting[0]
-                    size += message.size
-                    if entries and size > self._batch_bytes:
-                        break
-                    if (
-                        batch.append(
-                            timestamp=None,
-                            key=message.key,
-                            value=message.value,
-                            headers=message.headers,
-                        )
-                        is None
-                    ):
-                        break
-                    lane.waiting.popleft()
-                    entries.append((message, ticket))
-                batch.close()
+                batch = client.create_batch()
+                entries = lane.fill(batch, self._batch_bytes)
                 self._owed += 1
                 try:
                     delivery = await client.send_batch(batch, self._topic, partition=partition)
-                except _FAILURES as error:
+                except PRODUCER_FAILURES as error:
                     if client is self._client:
                         where = f"{self._topic}/{partition}"
                         self._give_up(str(unavailable(f"Kafka takes nothing for {where}", error)))
@@ -281,8 +229,8 @@ class TopicProducer:
     def _delivered(
         self,
         client: Any,
-        lane: _Lane,
-        entries: list[_Waiting],
+        lane: Lane,
+        entries: list[Waiting],
         delivery: "asyncio.Future[RecordMetadata]",
     ) -> None:
         error = None if delivery.cancelled() else delivery.exception()
@@ -302,7 +250,7 @@ class TopicProducer:
         if self._renewing and not self._owed:
             self._spawn(self._renew(), self._connecting)
 
-    def _acknowledged(self, ticket: _Ticket) -> None:
+    def _acknowledged(self, ticket: Ticket) -> None:
         ticket.left -= 1
         if ticket.left or not ticket.open:
             return
@@ -315,7 +263,7 @@ class TopicProducer:
         else:
             ticket.done.set_exception(ticket.refused)
 
-    def _take_back(self, lane: _Lane, entries: list[_Waiting], error: BaseException) -> None:
+    def _take_back(self, lane: Lane, entries: list[Waiting], error: BaseException) -> None:
         """The broker refused this batch for good: send it again in halves, a single record back to
         its appender.
 
@@ -399,7 +347,7 @@ class TopicProducer:
         """
         client, self._client, self._owed = self._client, None, 0
         self._refuse(reason)
-        self._spawn(_discard(client), self._leaving)
+        self._spawn(discard(client), self._leaving)
 
     def _log_down(self, error: Unavailable) -> None:
         self._down = str(error)
@@ -434,29 +382,13 @@ class TopicProducer:
 
     async def _replace(self) -> None:
         """Put a new producer in place of the old one. Raises Unavailable and keeps the old one."""
-        settings = self._settings
-        fresh: Any = None
         try:
             await self._prepare()
-            fresh = AIOKafkaProducer(
-                bootstrap_servers=self._bootstrap,
-                acks="all",
-                enable_idempotence=True,
-                linger_ms=0,
-                max_batch_size=BATCH_BYTES,
-                compression_type=settings.compression,
-                request_timeout_ms=int(settings.request_timeout_s * 1000),
-                **settings.security.options(),
-            )
-            async with asyncio.timeout(settings.request_timeout_s):
-                await fresh.start()
-                await fresh.partitions_for(self._topic)
+            fresh = await connected(self._bootstrap, self._settings, self._topic)
         except BaseException as error:
-            if fresh is not None:
-                await _discard(fresh)
             if is_unauthorised(error):
                 self._refusals.unauthorised(error)
-            if isinstance(error, _FAILURES):
+            if isinstance(error, PRODUCER_FAILURES):
                 raise unavailable("no connection to Kafka", error) from error
             raise
         old, self._client = self._client, fresh
@@ -465,24 +397,9 @@ class TopicProducer:
         self._lanes = {}
         self._owed, self._down = 0, None
         if old is not None:
-            self._spawn(_discard(old), self._leaving)
+            self._spawn(discard(old), self._leaving)
 
     def _spawn(self, work: Coroutine[Any, Any, None], tasks: set[asyncio.Task[None]]) -> None:
         task = self._loop.create_task(work)
         tasks.add(task)
         task.add_done_callback(tasks.discard)
-
-
-async def _discard(client: Any) -> None:
-    """Stop a producer without waiting for brokers: what it owes was already answered Unavailable,
-    and `stop` by itself waits for it for ever."""
-    accumulator = client._message_accumulator
-    owed = [
-        *accumulator._pending_batches,
-        *(batch for batches in accumulator._batches.values() for batch in batches),
-    ]
-    accumulator.fail_all(ProducerClosed())
-    for future in [future for batch in owed for future in (batch.future, batch._drain_waiter)]:
-        if future.done() and not future.cancelled():
-            future.exception()  # known; asyncio would report it as never retrieved
-    await stop_client(client.stop(), client.client.close())
