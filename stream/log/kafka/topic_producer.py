@@ -14,7 +14,7 @@ from aiokafka.structs import RecordMetadata
 from stream.log.contract import Unavailable
 from stream.log.kafka.client import BATCH_BYTES, PRODUCER_FAILURES, connected, discard
 from stream.log.kafka.errors import unavailable
-from stream.log.kafka.lane import Lane, Ticket, Waiting
+from stream.log.kafka.partition_queue import PartitionQueue, Ticket, Waiting
 from stream.log.kafka.records import Message, partition_of
 from stream.log.kafka.refusals import (
     RecordRefusals,
@@ -69,7 +69,7 @@ class TopicProducer:
         self._limit = limit or RateLimit(self._loop.time)
         self._down_since = self._loop.time()
         self._closed = False
-        self._lanes: dict[int, Lane] = {}
+        self._lanes: dict[int, PartitionQueue] = {}
         self._early: list[Waiting] | None = None
         """What waits for the first connection, while that is under way."""
         self._partitions = 0
@@ -148,7 +148,7 @@ class TopicProducer:
         partition = partition_of(message.key, self._count())
         lane = self._lanes.get(partition)
         if lane is None:
-            lane = self._lanes[partition] = Lane()
+            lane = self._lanes[partition] = PartitionQueue()
         lane.waiting.append((message, ticket))
         if not lane.moving:
             self._begin_to_move(partition, lane)
@@ -199,11 +199,11 @@ class TopicProducer:
         except PRODUCER_FAILURES as error:
             raise unavailable(f"Kafka names no partitions of {self._topic}", error) from error
 
-    def _begin_to_move(self, partition: int, lane: Lane) -> None:
+    def _begin_to_move(self, partition: int, lane: PartitionQueue) -> None:
         lane.moving = True
         self._spawn(self._move(partition, lane, self._client), self._tasks)
 
-    async def _move(self, partition: int, lane: Lane, client: Any) -> None:
+    async def _move(self, partition: int, lane: PartitionQueue, client: Any) -> None:
         """A lane's task: sends batch after batch until the lane is empty."""
         try:
             while (
@@ -229,7 +229,7 @@ class TopicProducer:
     def _delivered(
         self,
         client: Any,
-        lane: Lane,
+        lane: PartitionQueue,
         entries: list[Waiting],
         delivery: "asyncio.Future[RecordMetadata]",
     ) -> None:
@@ -263,7 +263,9 @@ class TopicProducer:
         else:
             ticket.done.set_exception(ticket.refused)
 
-    def _take_back(self, lane: Lane, entries: list[Waiting], error: BaseException) -> None:
+    def _take_back(
+        self, lane: PartitionQueue, entries: list[Waiting], error: BaseException
+    ) -> None:
         """The broker refused this batch for good: send it again in halves, a single record back to
         its appender.
 

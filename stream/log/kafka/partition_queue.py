@@ -22,7 +22,7 @@ class Ticket:
 Waiting = tuple[Message, Ticket]
 
 
-class Lane:
+class PartitionQueue:
     """The queue of one partition, sent by at most one task, so that batches leave in the order of
     the appends."""
 
