@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from processors.engine.projection import Projection
+    from processors.engine.rebuild import Pending
     from stream.store.contract import Store
 
 EXAMPLE = "Example: `orderwire rebuild rfm --shop your-shop.myshopify.com`"
@@ -82,12 +83,14 @@ def _rebuild(store: "Store", chosen: "list[Projection]", shop: str) -> int:
     patient = stamina.RetryingCaller(
         attempts=None, timeout=None, wait_initial=BUSY_S, wait_max=BUSY_S, wait_jitter=0
     )
+
+    def step(each: "Pending") -> bool:
+        return run(store, known[each.name], each.shop, time.time_ns() // 1_000_000)
+
     wanted = request_all(store, chosen, shop, time.time_ns() // 1_000_000)
     for each, entities in wanted.items():
         with progress(f"{each.name} of {each.shop}") as advance:
-            more = True
-            while more:
-                now_ms = time.time_ns() // 1_000_000
-                more = patient(StoreUnavailable, run, store, known[each.name], each.shop, now_ms)
+            while patient(StoreUnavailable, step, each):
                 advance(counted(store, each), entities)
+            advance(counted(store, each), entities)
     return len(wanted)
