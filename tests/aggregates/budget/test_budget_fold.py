@@ -7,7 +7,6 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -19,6 +18,7 @@ from processors.shopify.orders import Order, OrderDeleted, Refund, RefundCreated
 from processors.shopify.raw_order import RawOrder
 from processors.shopify.version import Version
 from stream.store.sql.store import SqlStore
+from tests.support.examples import on_each_store
 from tests.support.shops.folding import budget_orders, budget_spend
 
 OrderChange = Order | RefundCreated | OrderDeleted
@@ -32,9 +32,6 @@ LANDING_SITES = (
     "/?utm_campaign=Summer&utm_source=fb",
     "/?fbclid=x",
     "/wallets/checkouts.json",
-)
-on_a_store = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -203,8 +200,9 @@ def folded(
     return cells(store, shop), entities
 
 
-@on_a_store
-@given(events=order_events(), reports=spend_reports, data=st.data())
+@on_each_store(
+    sqlite=40, postgresql=10, events=order_events(), reports=spend_reports, data=st.data()
+)
 def test_any_order_duplication_and_batching_ends_in_the_same_state(
     store: SqlStore, events: list[OrderChange], reports: list[SpendRow], data: st.DataObject
 ) -> None:

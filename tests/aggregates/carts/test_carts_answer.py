@@ -5,12 +5,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import to_builtins
 
 from aggregates.carts.answer.overview import CartSettings, carts, open_carts
 from stream.store.sql.store import SqlStore
+from tests.support.examples import on_each_store
 from tests.support.oracles.oracle_carts import answer as oracle
 from tests.support.oracles.oracle_carts import seen
 from tests.support.shopify.cart_events import (
@@ -121,10 +121,12 @@ def test_every_number_agrees_with_brute_force_while_the_clock_goes_on(
         assert_answer(asked(store, now_ms, chosen), expected)
 
 
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+@on_each_store(
+    sqlite=60,
+    postgresql=15,
+    events=st.lists(events_drawn(), max_size=14),
+    day=st.sampled_from([40, 47, 60]),
 )
-@given(events=st.lists(events_drawn(), max_size=14), day=st.sampled_from([40, 47, 60]))
 def test_every_checkouts_state_agrees_with_brute_force(
     store: SqlStore, events: list[CartEvent], day: int
 ) -> None:

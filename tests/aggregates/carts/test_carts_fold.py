@@ -4,7 +4,6 @@ sum."""
 from typing import Any, cast
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aggregates.carts import projection as carts
@@ -13,6 +12,7 @@ from processors.checkouts.row import CHECKOUTS, CLOSED, RULE
 from processors.engine.projection import Change, Projector
 from stream.store.contract import Key, Transaction
 from stream.store.sql.store import SqlStore, SqlTransaction
+from tests.support.examples import on_each_store
 from tests.support.shopify.cart_events import (
     DAY,
     SHOP,
@@ -34,13 +34,10 @@ from tests.support.shopify.cart_events import (
 )
 from tests.support.shops.folding import carts_checkouts, carts_orders
 
-PROPERTY = settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+
+@on_each_store(
+    sqlite=40, postgresql=10, events=st.lists(events_drawn(), max_size=14), data=st.data()
 )
-
-
-@PROPERTY
-@given(events=st.lists(events_drawn(), max_size=14), data=st.data())
 def test_any_order_repetition_and_batching_ends_in_the_same_tables(
     store: SqlStore, events: list[CartEvent], data: st.DataObject
 ) -> None:
@@ -64,8 +61,9 @@ def test_any_order_repetition_and_batching_ends_in_the_same_tables(
     assert everything(store) == expected
 
 
-@PROPERTY
-@given(
+@on_each_store(
+    sqlite=40,
+    postgresql=10,
     events=st.lists(events_drawn(), max_size=12),
     days=st.lists(st.integers(0, 150), min_size=1, max_size=6),
 )

@@ -6,7 +6,6 @@ import random
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -21,17 +20,13 @@ from processors.shopify.orders import CustomersMerged, Order, OrderEvent
 from simulator.proof.sums import unequal
 from stream.store.contract import Cells
 from stream.store.sql.store import SqlStore
+from tests.support.examples import on_each_store
 from tests.support.oracles import oracle_days
 from tests.support.shopify.orders import DAY0, SHOP, distinct_versions, events, order
 
 TABLES = (
     *("shop_order", "order_shop", "customer_alias", "projection", "order_currency_cell"),
     *(FIRSTS.table, MONTHS.table, DAY_CELLS.table, COHORT_CELLS.table),
-)
-PROPERTY = settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 LANDINGS = (None, "/", "/?utm_source=ig&utm_campaign=Summer", "/?utm_source=ig&utm_id=7")
 
@@ -116,12 +111,13 @@ def varied(event: OrderEvent, seed: int) -> OrderEvent:
     )
 
 
-@given(
+@on_each_store(
+    sqlite=40,
+    postgresql=10,
     answer=st.lists(events(days=70), max_size=14),
     seed=st.integers(0, 1_000),
     splits=st.lists(st.integers(0, 14), max_size=3),
 )
-@PROPERTY
 def test_whatever_arrives_cells_are_what_brute_force_finds(
     store: SqlStore, answer: list[OrderEvent], seed: int, splits: list[int]
 ) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from aggregates.bad_cells import BadCells
@@ -15,6 +15,7 @@ from aggregates.rfm.answer.overview import TABLES, RfmArrays
 from aggregates.rfm.fold.customer import RFM_CELLS as CELLS
 from stream.store.contract import Key, Store
 from stream.store.sql.store import SqlStore
+from tests.support.examples import on_each_store
 
 Cell = tuple[str, int, int, int, int]
 Deltas = dict[Key, tuple[int, int, int]]
@@ -61,15 +62,12 @@ def test_every_table_of_the_answer_records_its_changes() -> None:
     assert [table.table for table in TABLES if not table.followed] == []
 
 
-@settings(
-    max_examples=40,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(
+@on_each_store(
+    sqlite=40,
+    postgresql=10,
     steps=st.lists(
         st.tuples(deltas, st.booleans(), st.sampled_from(["", "sweep", "forget"])), max_size=6
-    )
+    ),
 )
 def test_cells_in_memory_equal_a_select_after_any_changes(
     store: SqlStore, steps: Sequence[tuple[Deltas, bool, str]]

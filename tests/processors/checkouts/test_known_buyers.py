@@ -3,7 +3,6 @@
 import random
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from processors.checkouts.known_buyers import first_orders, settle_links
@@ -15,6 +14,7 @@ from processors.privacy.export import stored
 from processors.privacy.subject import Subject
 from processors.shopify.orders import Order
 from stream.store.sql.store import SqlStore
+from tests.support.examples import on_each_store
 from tests.support.shopify.cart_events import (
     DAY,
     SHOP,
@@ -29,11 +29,6 @@ from tests.support.shopify.cart_events import (
 )
 from tests.support.shops.folding import carts_checkouts
 
-PROPERTY = settings(
-    max_examples=10,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 CUSTOMERS = ("7", "8", "9")
 
 
@@ -86,8 +81,7 @@ def lived(store: SqlStore, timeline: list[tuple[float, CartEvent]], *, settling:
     return found
 
 
-@PROPERTY
-@given(st.integers(0, 10**6))
+@on_each_store(sqlite=10, postgresql=3, seed=st.integers(0, 10**6))
 def test_checkouts_are_what_they_were_with_whole_links(store: SqlStore, seed: int) -> None:
     timeline = events(random.Random(seed))
     assert lived(store, timeline, settling=True) == lived(store, timeline, settling=False)

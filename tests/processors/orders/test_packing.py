@@ -7,7 +7,7 @@ from functools import partial
 from itertools import pairwise
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -31,15 +31,11 @@ from simulator.proof.sums import cells_differ
 from stream.store import packed
 from stream.store.contract import Reading, StoreUnavailable
 from stream.store.sql.store import SqlStore
+from tests.support.examples import on_each_store
 from tests.support.shopify.orders import SHOP, order
 from tests.support.shops.aggregate_rows import Rows, rows_of
 from tests.support.shops.days_shop import NOW_MS, events_of_shop
 
-PROPERTY = settings(
-    max_examples=8,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
 LATE_MS = NOW_MS + 400 * 86_400_000
 
 
@@ -90,8 +86,7 @@ def emptied(store: SqlStore) -> None:
                 transaction.execute(f"DELETE FROM {each.table}")
 
 
-@PROPERTY
-@given(st.integers(0, 10**6))
+@on_each_store(sqlite=8, postgresql=3, seed=st.integers(0, 10**6))
 def test_orders_packed_at_any_moment_count_as_if_they_were_rows(store: SqlStore, seed: int) -> None:
     chance = random.Random(seed)
     # RFM counts in one currency, which a tick finds out: here there is one only.

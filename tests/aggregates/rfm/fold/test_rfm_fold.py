@@ -7,7 +7,6 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
@@ -26,6 +25,7 @@ from processors.orders.row import ORDERS
 from processors.shopify.orders import OrderEvent
 from stream.store.contract import Entities, Key
 from stream.store.sql.store import SqlStore
+from tests.support.examples import on_each_store
 from tests.support.shopify.orders import DAY0, SHOP, distinct_versions, events, order
 from tests.support.shops.folding import rfm_orders
 from tests.support.shops.rfm_store import (
@@ -38,15 +38,13 @@ from tests.support.shops.rfm_store import (
     ticked,
 )
 
-PROPERTY = settings(
-    max_examples=25,
-    deadline=None,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+
+@on_each_store(
+    sqlite=25,
+    postgresql=8,
+    drawn=st.lists(events(), max_size=25),
+    seed=st.integers(0, 2**32),
 )
-
-
-@PROPERTY
-@given(drawn=st.lists(events(), max_size=25), seed=st.integers(0, 2**32))
 def test_any_order_any_duplication_any_batches_end_in_the_same_state(
     store: SqlStore, drawn: list[OrderEvent], seed: int
 ) -> None:
@@ -72,8 +70,7 @@ def test_any_order_any_duplication_any_batches_end_in_the_same_state(
         assert state(store) == once
 
 
-@PROPERTY
-@given(drawn=st.lists(events(), max_size=15))
+@on_each_store(sqlite=25, postgresql=8, drawn=st.lists(events(), max_size=15))
 def test_the_equation_holds_after_every_event(store: SqlStore, drawn: list[OrderEvent]) -> None:
     empty(store)
     for event in distinct_versions(drawn):

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import example
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
@@ -31,6 +31,7 @@ from stream.store.sql.store import SqlStore
 from tests.support.delivery.capi_orders import SHOP, body, destinations, processor, record
 from tests.support.delivery.capi_orders import settings as capi_settings
 from tests.support.delivery.sender_bench import Graph, ok
+from tests.support.examples import on_each_store
 from tests.support.shops.folding import all_orders, carts_checkouts
 
 RIGHT = datetime(2026, 11, 22, 20, 30, tzinfo=UTC)
@@ -254,11 +255,7 @@ TURN = st.builds(
 )
 
 
-@settings(
-    max_examples=12,
-    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
-)
-@given(turns=st.lists(TURN, min_size=1, max_size=7))
+@on_each_store(sqlite=12, postgresql=3, turns=st.lists(TURN, min_size=1, max_size=7))
 @example([Turn("no connection", DAY_MS, 1), Turn("sale", DAY_MS, 1)])
 @example([Turn("sale", DAY_MS // 2, 1), Turn("sale", 0, 1)])
 @example([Turn("sale", DAY_MS, 1_200), Turn("cart", 2 * DAY_MS, 1_200), Turn("sale", 0, 1)])
