@@ -163,8 +163,9 @@ class Transaction(Reading, Protocol):
     def advance(
         self, processor: str, topic: str, moves: Mapping[int, "Move"], event_time_ms: int
     ) -> None:
-        """Move positions by partition, each by compare-and-set. Raises Fenced. Call it first: it
-        also locks out rival owners.
+        """Move positions by partition, each by compare-and-set. Call it first: it also locks out
+        rival owners. Fenced is raised here, or by the statement that follows, at the latest by the
+        commit.
 
         `event_time_ms` is the newest time among the records folded.
         """
@@ -182,8 +183,8 @@ class Transaction(Reading, Protocol):
         ...
 
     def save(self, entities: Entities[Row], rows: Iterable[Row]) -> None:
-        """Insert or replace rows by key. Raises Conflict if another owner created one that `load`
-        did not find."""
+        """Insert or replace rows by key. Raises Conflict, at the latest by the commit, if another
+        owner created one that `load` did not find."""
         ...
 
     def delete(self, entities: Entities[Row], keys: Collection[Key]) -> None:

@@ -4,44 +4,28 @@ finding changed cells."""
 import re
 import select
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 import msgspec
 import sqlalchemy as sa
 
-from stream.store.contract import Cells, Conflict, Key, OutOfRange, StoreUnavailable
+from stream.store.contract import Cells, Key, OutOfRange, StoreUnavailable
 from stream.store.sql import sqlite_owner
 from stream.store.sql.arrays import literal
+from stream.store.sql.checkpoints import Checkpoints
+from stream.store.sql.driver import Check, Driver, WritePool
+from stream.store.sql.one_writer import OneWriter
+from stream.store.sql.parcels import ParcelDriver, ParcelWriters
 from stream.store.sql.plain import KEEPALIVE
 
 READ_CACHE_KIB, WRITE_CACHE_KIB = 1_024, 8_192
 """SQLite's page caches. A commit of another connection, a role's sign of life say, empties one, so
 none lasts for more than a second or two; 32 MiB for the writer saved 3 % of a fold's CPU at
 1,000,000 customers in batches of 500, and nothing in batches of 50."""
-
-
-class Cursor(Protocol):
-    """What is used of a driver's cursor."""
-
-    @property
-    def rowcount(self) -> int: ...
-    @property
-    def description(self) -> Sequence[Sequence[Any]] | None: ...
-    def fetchall(self) -> list[Any]: ...
-
-
-class Driver(Protocol):
-    """A driver's own connection, within a transaction.
-
-    SQLAlchemy's statements took 45 % of a batch of one.
-    """
-
-    def execute(self, sql: str, parameters: Any = ..., /) -> Cursor: ...
-    def executemany(self, sql: str, parameters: Any, /) -> Cursor: ...
 
 
 class Dialect(Protocol):
@@ -58,9 +42,6 @@ class Dialect(Protocol):
     """
 
     name: str
-    one_writer: bool
-    """Whether a process writes through one connection only, which may then have a cache of its own.
-    """
     watermark: str
     count_revision: str
     """A statement before the first use of `revision` in a transaction; "" where none is needed."""
@@ -70,8 +51,6 @@ class Dialect(Protocol):
     inserts: bool
     """Whether another owner may create a row meanwhile: what was not there when it was loaded is
     then inserted, not replaced."""
-    write_options: Mapping[str, Any]
-    """Of a transaction of SQLAlchemy's; unused where there is one writer."""
     read_options: Mapping[str, Any]
     connect_arguments: Mapping[str, Any]
 
@@ -82,8 +61,29 @@ class Dialect(Protocol):
     def on_checkout(self, connection: Any, record: Any, proxy: Any) -> None: ...
     def on_begin(self, connection: sa.Connection) -> None: ...
     def lock_schema(self, connection: sa.Connection) -> None: ...
+    def writer(self, url: str, engine: Callable[[], sa.Engine]) -> WritePool: ...
     def errors(self) -> type[Exception]: ...
     def statement(self, sql: str) -> str: ...
+    def write(
+        self,
+        c: Driver,
+        table: str,
+        sql: str,
+        parameters: Mapping[str, Any],
+        check: Check | None = None,
+    ) -> None:
+        """Carry out a statement, `check` what it touched before anything is committed, and maybe
+        not before another statement is read."""
+        ...
+
+    def settle(self, c: Driver) -> None:
+        """Wait until every statement so far is carried out and checked."""
+        ...
+
+    def recover(self, c: Driver) -> None:
+        """Take statements again after one that failed, within a savepoint."""
+        ...
+
     def learn(self, engine: sa.Engine) -> None: ...
     def select(
         self,
@@ -128,6 +128,12 @@ def _named(sql: str) -> str:
     return _PARAMETER.sub(r"%(\1)s", sql.replace("%", "%%"))
 
 
+@lru_cache(maxsize=512)
+def _positional(sql: str) -> tuple[str, tuple[str, ...]]:
+    """`:name` as `%s`, and the names in order; casts (`::text`) stay."""
+    return _PARAMETER.sub("%s", sql), tuple(_PARAMETER.findall(sql))
+
+
 # Statements are made once: making one took 8 us, 40 times in a batch of one order.
 @lru_cache(maxsize=256)
 def _update(fields: tuple[str, ...], key: int) -> str:
@@ -165,9 +171,10 @@ def _insert_many(
     c: Driver, table: str, fields: tuple[str, ...], on_conflict: str, rows: Sequence[Any]
 ) -> None:
     several = len(rows) - len(rows) % ROWS_AT_ONCE
+    executemany = cast(sqlite3.Connection, c).executemany
     try:
         if several:
-            c.executemany(
+            executemany(
                 _insert(table, fields, on_conflict, ROWS_AT_ONCE),
                 [
                     list(chain.from_iterable(rows[start : start + ROWS_AT_ONCE]))
@@ -175,7 +182,7 @@ def _insert_many(
                 ],
             )
         if several < len(rows):
-            c.executemany(_insert(table, fields, on_conflict, 1), rows[several:])
+            executemany(_insert(table, fields, on_conflict, 1), rows[several:])
     except OverflowError:  # The driver's own, before SQLite sees the number.
         raise OutOfRange("a number is beyond 64 bits") from None
 
@@ -218,13 +225,11 @@ class Sqlite:
     """
 
     name = "sqlite"
-    one_writer = True
     watermark = "SELECT n FROM revisions"
     count_revision = "UPDATE revisions SET n = n + 1"
     revision = "(SELECT n FROM revisions)"
     inclusive = False
     inserts = False
-    write_options: Mapping[str, Any] = {}
     read_options: Mapping[str, Any] = {"orderwire_begin": "BEGIN"}
     connect_arguments: Mapping[str, Any] = {}
 
@@ -273,12 +278,34 @@ class Sqlite:
     def lock_schema(self, connection: sa.Connection) -> None:
         """BEGIN IMMEDIATE has locked it already."""
 
+    def writer(self, url: str, engine: Callable[[], sa.Engine]) -> WritePool:
+        """One connection, which may then have a cache of its own."""
+        return OneWriter(engine(), Checkpoints(Path(url.removeprefix("sqlite:///"))))
+
     def errors(self) -> type[Exception]:
         return sqlite3.Error
 
     def statement(self, sql: str) -> str:
         """Its driver takes `:name`."""
         return sql
+
+    def write(
+        self,
+        c: Driver,
+        table: str,
+        sql: str,
+        parameters: Mapping[str, Any],
+        check: Check | None = None,
+    ) -> None:
+        touched = c.execute(sql, parameters).rowcount
+        if check is not None:
+            check(touched)
+
+    def settle(self, c: Driver) -> None:
+        """Nothing to do: no statement waits."""
+
+    def recover(self, c: Driver) -> None:
+        """Nothing to do: a statement that failed changed nothing."""
 
     def learn(self, engine: sa.Engine) -> None:
         """Nothing to do: SQLite takes values as they are."""
@@ -324,9 +351,8 @@ class Sqlite:
         _insert_many(c, table, columns, _update(columns, key), rows)
 
     def delete(self, c: Driver, table: str, key_fields: Sequence[str], keys: Sequence[Key]) -> None:
-        c.executemany(
-            f"DELETE FROM {table} WHERE " + " AND ".join(f"{f} = ?" for f in key_fields), keys
-        )
+        wanted = " AND ".join(f"{f} = ?" for f in key_fields)
+        cast(sqlite3.Connection, c).executemany(f"DELETE FROM {table} WHERE {wanted}", keys)
 
     def add(self, c: Driver, cells: Cells, rows: Sequence[Any]) -> None:
         _insert_many(c, cells.table, (*cells.key, *cells.measures), _sum(cells), rows)
@@ -341,13 +367,11 @@ class Postgres:
     """
 
     name = "postgresql"
-    one_writer = False
     watermark = "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
     count_revision = ""
     revision = "pg_current_xact_id()::text::bigint"
     inclusive = True
     inserts = True
-    write_options: Mapping[str, Any] = {"isolation_level": "READ COMMITTED"}
     read_options: Mapping[str, Any] = {
         "isolation_level": "REPEATABLE READ",
         "postgresql_readonly": True,
@@ -374,13 +398,14 @@ class Postgres:
         connection.commit()
 
     def on_connect_to_write(self, connection: Any, record: Any) -> None:
-        """Nothing to do: caches are the server's."""
+        """BEGIN is a statement as others are (`parcels`)."""
+        connection.autocommit = True
 
     def on_checkout(self, connection: Any, record: Any, proxy: Any) -> None:
         """Replaces pooled connections that the server has closed (restart, fail-over).
 
         Between transactions a server sends nothing but its close, so a look at the socket replaces
-        SQLAlchemy's ping, a round trip of the ten that a batch takes.
+        SQLAlchemy's ping, a round trip.
         """
         looking = select.poll()
         looking.register(connection.fileno(), select.POLLIN)
@@ -398,6 +423,9 @@ class Postgres:
         connection.exec_driver_sql("SET LOCAL idle_in_transaction_session_timeout = 0")
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({self.SCHEMA_LOCK})")
 
+    def writer(self, url: str, engine: Callable[[], sa.Engine]) -> WritePool:
+        return ParcelWriters(engine(), self.errors())
+
     def errors(self) -> type[Exception]:
         import psycopg  # Not in the memory of processes that use SQLite.
 
@@ -406,6 +434,23 @@ class Postgres:
     def statement(self, sql: str) -> str:
         """As the driver names parameters."""
         return _named(sql)
+
+    def write(
+        self,
+        c: Driver,
+        table: str,
+        sql: str,
+        parameters: Mapping[str, Any],
+        check: Check | None = None,
+    ) -> None:
+        positional, names = _positional(sql)
+        cast(ParcelDriver, c).later(table, positional, [parameters[n] for n in names], check)
+
+    def settle(self, c: Driver) -> None:
+        cast(ParcelDriver, c).settle()
+
+    def recover(self, c: Driver) -> None:
+        cast(ParcelDriver, c).recover()
 
     def learn(self, engine: sa.Engine) -> None:
         """Column types, for the casts of arrays."""
@@ -460,35 +505,31 @@ class Postgres:
     def insert(
         self, c: Driver, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]
     ) -> None:
-        done = c.execute(
-            self._insert(table, fields) + " ON CONFLICT DO NOTHING",
-            self._arrays(table, fields, rows),
-        ).rowcount
-        if done != len(rows):
-            raise Conflict(
-                f"another owner created {len(rows) - done} of the same rows of {table}; fold this "
-                "batch again"
-            )
+        # A row that another owner has created is a Conflict (`errors`), and the server skips all
+        # that follows, the commit too.
+        _later(c, table, self._insert(table, fields), self._arrays(table, fields, rows))
 
     def upsert(
         self, c: Driver, table: str, fields: Sequence[str], key: int, rows: Sequence[Any]
     ) -> None:
-        c.execute(
-            self._insert(table, fields) + _update(tuple(fields), key),
-            self._arrays(table, fields, rows),
-        )
+        sql = self._insert(table, fields) + _update(tuple(fields), key)
+        _later(c, table, sql, self._arrays(table, fields, rows))
 
     def delete(self, c: Driver, table: str, key_fields: Sequence[str], keys: Sequence[Key]) -> None:
         on = " AND ".join(f"t.{f} = k.{f}" for f in key_fields)
         wanted = self._unnest(table, key_fields)
-        c.execute(
-            f"DELETE FROM {table} t USING {wanted} AS k({', '.join(key_fields)}) WHERE {on}",
-            self._arrays(table, key_fields, keys),
-        )
+        sql = f"DELETE FROM {table} t USING {wanted} AS k({', '.join(key_fields)}) WHERE {on}"
+        _later(c, table, sql, self._arrays(table, key_fields, keys))
 
     def add(self, c: Driver, cells: Cells, rows: Sequence[Any]) -> None:
         columns = (*cells.key, *cells.measures)
-        c.execute(
-            self._insert(cells.table, columns) + _sum(cells),
-            self._arrays(cells.table, columns, rows),
-        )
+        sql = self._insert(cells.table, columns) + _sum(cells)
+        _later(c, cells.table, sql, self._arrays(cells.table, columns, rows))
+
+
+def _later(c: Driver, table: str, sql: str, columns: Sequence[str | list[Any]]) -> None:
+    if any(isinstance(each, list) for each in columns):  # The driver has to convert it.
+        cast(ParcelDriver, c).settle()
+        c.execute(sql, columns)
+    else:
+        cast(ParcelDriver, c).later(table, sql, columns)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from sqlalchemy import exc
 
-from stream.store.contract import OutOfRange, StoreBroken, StoreUnavailable, Unstorable
+from stream.store.contract import Conflict, OutOfRange, StoreBroken, StoreUnavailable, Unstorable
 
 PASSING_CLASSES = ("08", "40", "53", "55", "57", "58")
 """Connection, transaction rolled back, insufficient resources, object not ready, operator
@@ -28,6 +28,9 @@ PASSING_CODES = (
     sqlite3.SQLITE_PROTOCOL,
 )
 BEYOND_64_BITS = "22003"
+CREATED_BY_ANOTHER = "23505"
+"""unique_violation: no table has a unique index beside its primary key, and rows that were found
+are updated."""
 NOT_AN_INTEGER = 3091
 """SQLITE_CONSTRAINT_DATATYPE: a sum beyond 64 bits becomes a float, which a strict table refuses
 (sqlite.org/stricttables.html; the constant's name is not in Python 3.11)."""
@@ -68,6 +71,7 @@ def meaning(
     | the database says | raised | the runner |
     |---|---|---|
     | connection lost, restarting, read only, full, locked, deadlock | StoreUnavailable | retries |
+    | another owner created the same row (PostgreSQL) | Conflict | retries |
     | a number or a sum beyond 64 bits | OutOfRange | parks it |
     | a value too long, with a NUL, against a constraint | Unstorable | parks it |
     | damaged file, missing table or column, no permission, other | StoreBroken | stop |
@@ -80,6 +84,8 @@ def meaning(
         beyond = whole == NOT_AN_INTEGER or str(cause) == INTEGER_OVERFLOW
     else:
         state = getattr(cause, "sqlstate", None) or ""
+        if state == CREATED_BY_ANOTHER:
+            return Conflict("another owner created some of the same rows; fold this batch again")
         kinds = {kind.__name__ for kind in type(cause).__mro__}  # PEP 249's names.
         lost = lost or "InterfaceError" in kinds or (not state and "OperationalError" in kinds)
         passing = lost or state == READ_ONLY or state.startswith(PASSING_CLASSES)

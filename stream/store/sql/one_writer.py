@@ -23,8 +23,7 @@ class OneWriter:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """Commits when the block ends, rolls back when it raises. Raises sqlite3.Error, and
-        SQLAlchemy's errors of connecting."""
+        """As `stream.store.sql.driver.WritePool.transaction`."""
         with self._lock:
             driver = self._connected()
             try:

@@ -5,9 +5,8 @@ import time
 from collections import namedtuple
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import itemgetter
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -16,10 +15,9 @@ from sqlalchemy import event
 
 from stream.store.contract import Cells, Changes, Entities, Fenced, Key, Move, Position, Row
 from stream.store.migrations.run import migrate
-from stream.store.sql.checkpoints import Checkpoints
-from stream.store.sql.dialect import Dialect, Driver, dialect_of
+from stream.store.sql.dialect import Dialect, dialect_of
+from stream.store.sql.driver import Driver, WritePool
 from stream.store.sql.errors import translated
-from stream.store.sql.one_writer import OneWriter
 
 _SECOND = itemgetter(1)
 MANY_CHANGES = 50_000
@@ -121,19 +119,15 @@ class SqlTransaction(SqlReading):
         self, processor: str, topic: str, moves: Mapping[int, Move], event_time_ms: int
     ) -> None:
         of_all = {"processor": processor, "topic": topic, "at": event_time_ms}
-        rows = [
-            of_all | {"partition": partition} | moves[partition]._asdict()
-            for partition in sorted(moves)
-        ]
-        for sql, changed in (
-            (NEW_POSITION, [r for r in rows if r["loaded"] is None]),
-            (MOVED, [r for r in rows if r["loaded"] is not None]),
-        ):
-            if sum(self.execute(sql, **row) for row in changed) != len(changed):
-                keys = ", ".join(f"{row['partition']} at {row['loaded']}" for row in changed)
-                raise Fenced(
-                    f"{processor} does not own all of {topic} any more that it loaded: {keys}"
-                )
+        # New ones first, then in the order of partitions: owners of several do not deadlock.
+        for partition, move in sorted(moves.items(), key=lambda m: (m[1].loaded is not None, m[0])):
+            self._dialect.write(
+                self._driver,
+                "positions",
+                NEW_POSITION if move.loaded is None else MOVED,
+                of_all | {"partition": partition} | move._asdict(),
+                partial(_fence, processor, topic, partition, move),
+            )
 
     def load(
         self, entities: Entities[Row], keys: Collection[Key], *, shared: bool = False
@@ -238,18 +232,22 @@ class SqlTransaction(SqlReading):
                 f"(:name{n}, {self._dialect.revision}, :at_ms, :cells{n}, :keys{n})"
                 for n in range(len(changed))
             )
-            self.execute(f"INSERT INTO cell_changes ({CHANGE_COLUMNS}) VALUES {values}", **keys)
+            sql = f"INSERT INTO cell_changes ({CHANGE_COLUMNS}) VALUES {values}"
+            self._dialect.write(self._driver, "cell_changes", sql, keys)
 
     @contextmanager
     def savepoint(self) -> Iterator[None]:
         missing = {table: keys.copy() for table, keys in self._missing.items()}
         changed = {table: keys.copy() for table, keys in self._changed.items()}
         with translated(self._dialect.errors()):
+            self._dialect.settle(self._driver)
             self._driver.execute("SAVEPOINT block")
             try:
                 yield
+                self._dialect.settle(self._driver)
             except BaseException:
                 self._missing, self._changed = missing, changed
+                self._dialect.recover(self._driver)
                 # Where this fails the transaction is lost, and so says its next statement.
                 with suppress(self._dialect.errors()):
                     self._driver.execute("ROLLBACK TO SAVEPOINT block")
@@ -274,6 +272,14 @@ def _ordered(rows: Iterable[Row], key: int) -> list[Row]:
     return ordered
 
 
+def _fence(processor: str, topic: str, partition: int, move: Move, moved: int) -> None:
+    if not moved:
+        raise Fenced(
+            f"{processor} does not own {topic} any more as it was loaded: {partition} at"
+            f" {move.loaded}"
+        )
+
+
 @lru_cache(maxsize=256)
 def _row_type(names: tuple[str, ...]) -> type[Any]:
     return namedtuple("Row", names, rename=True)
@@ -292,11 +298,8 @@ def _fields(entities: Entities[Any]) -> tuple[str, ...]:
 class SqlStore:
     """A `stream.store.contract.Store`; create one with `open`."""
 
-    def __init__(
-        self, engine: sa.Engine, dialect: Dialect, writer: OneWriter | None = None
-    ) -> None:
-        """`writer` has the only connection that writes, if there is only one: on SQLite its page
-        cache is a large part of a process."""
+    def __init__(self, engine: sa.Engine, dialect: Dialect, writer: WritePool) -> None:
+        """`engine` reads."""
         self._engine, self._dialect, self._writer = engine, dialect, writer
         self.dialect = dialect.name
 
@@ -310,11 +313,6 @@ class SqlStore:
         dialect = dialect_of(url)
         dialect.check(url)
         engine = _engine(dialect, url, pool_size)
-        writer = None
-        if dialect.one_writer:
-            writing = _engine(dialect, url, 1)
-            event.listen(writing, "connect", dialect.on_connect_to_write)
-            writer = OneWriter(writing, Checkpoints(Path(url.removeprefix("sqlite:///"))))
         try:
             with translated(dialect.errors()):
                 migrate(engine, dialect)
@@ -322,26 +320,14 @@ class SqlStore:
         except BaseException:
             engine.dispose()
             raise
-        return cls(engine, dialect, writer)
+        return cls(engine, dialect, dialect.writer(url, partial(_writing, dialect, url, pool_size)))
 
     @contextmanager
     def begin(self) -> Iterator[SqlTransaction]:
-        with translated(self._dialect.errors()), self._written() as driver:
+        with translated(self._dialect.errors()), self._writer.transaction() as driver:
             transaction = SqlTransaction(driver, self._dialect)
             yield transaction
             transaction.record_changes(time.time_ns() // 1_000_000)
-
-    @contextmanager
-    def _written(self) -> Iterator[Driver]:
-        if self._writer is not None:
-            with self._writer.transaction() as driver:
-                yield driver
-            return
-        with (
-            self._engine.connect().execution_options(**self._dialect.write_options) as connection,
-            connection.begin(),
-        ):
-            yield _driver(connection)
 
     @contextmanager
     def snapshot(self) -> Iterator[SqlReading]:
@@ -354,11 +340,16 @@ class SqlStore:
 
     def close(self) -> None:
         self._engine.dispose()
-        if self._writer is not None:
-            self._writer.close()
+        self._writer.close()
 
 
-def _engine(dialect: Dialect, url: str, pool_size: int) -> sa.Engine:
+def _writing(dialect: Dialect, url: str, pool_size: int) -> sa.Engine:
+    engine = _engine(dialect, url, pool_size, pool_reset_on_return=None)
+    event.listen(engine, "connect", dialect.on_connect_to_write)
+    return engine
+
+
+def _engine(dialect: Dialect, url: str, pool_size: int, **options: Any) -> sa.Engine:
     address = sa.make_url(dialect.engine_url(url))
     engine = sa.create_engine(
         address,
@@ -373,6 +364,7 @@ def _engine(dialect: Dialect, url: str, pool_size: int) -> sa.Engine:
             for name, value in dialect.connect_arguments.items()
             if name not in address.query
         },
+        **options,
     )
     event.listen(engine, "connect", dialect.on_connect)
     event.listen(engine, "checkout", dialect.on_checkout)

@@ -106,6 +106,7 @@ def test_an_owner_that_stands_still_in_a_transaction_is_ended_and_its_heir_goes_
         transaction.advance("p", "orders", {0: Move(None, 1, 1)}, 1)
     with pytest.raises(StoreUnavailable), zombie.begin() as transaction:
         transaction.advance("p", "orders", {0: Move(1, 2, 1)}, 1)
+        transaction.load(ORDERS, [("a", "1")])
         with heir.begin() as rival:  # Waits for the row until the server has ended its holder.
             rival.advance("p", "orders", {0: Move(1, 2, 1)}, 1)
         transaction.add(CELLS, {CELL: (1, 1, 1)})

@@ -1,0 +1,110 @@
+"""Writes to PostgreSQL that wait for others to travel with."""
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from processors.orders.row import ORDERS, blank
+from stream.store.contract import Conflict, Fenced, Move, Unstorable
+from stream.store.sql.parcels import MOST_BYTES
+from stream.store.sql.store import SqlStore
+from tests.contracts.store import CELL, CELLS, cells
+
+KEY = ("a", "1")
+
+
+@pytest.fixture
+def postgres_store(own_postgres_url: str) -> Iterator[SqlStore]:
+    store = SqlStore.open(own_postgres_url)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def beside(own_postgres_url: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(own_postgres_url, autocommit=True) as connection:
+        yield connection
+
+
+def test_a_write_is_sent_with_the_commit(
+    postgres_store: SqlStore, beside: psycopg.Connection
+) -> None:
+    with postgres_store.begin() as transaction:
+        transaction.add(CELLS, {CELL: (1, 1, 1)})
+    with postgres_store.begin() as transaction:
+        transaction.load(ORDERS, [KEY])
+        transaction.add(CELLS, {CELL: (1, 1, 1)})
+        transaction.load(ORDERS, [KEY])
+        beside.execute("SELECT 1 FROM rfm_cell FOR UPDATE NOWAIT")
+    assert cells(postgres_store) == {CELL: (2, 2, 2)}
+
+
+def test_a_write_is_sent_before_a_read_of_its_table(
+    postgres_store: SqlStore, beside: psycopg.Connection
+) -> None:
+    with postgres_store.begin() as transaction:
+        transaction.add(CELLS, {CELL: (1, 1, 1)})
+        assert transaction.query("SELECT customers FROM rfm_cell") == [(1,)]
+        transaction.add(CELLS, {CELL: (1, 1, 1)})
+        transaction.load(ORDERS, [KEY])
+        transaction.save(ORDERS, [blank(*KEY)])
+        assert transaction.load(ORDERS, [KEY]) == {KEY: blank(*KEY)}
+        assert beside.execute("SELECT 1 FROM shop_order").fetchall() == []
+    assert cells(postgres_store) == {CELL: (2, 2, 2)}
+
+
+def test_nothing_is_committed_with_a_write_that_fails_at_the_commit(
+    postgres_store: SqlStore,
+) -> None:
+    most = (1 << 63) - 1
+    with postgres_store.begin() as transaction:
+        transaction.add(CELLS, {CELL: (most, 0, 0)})
+    with pytest.raises(Unstorable), postgres_store.begin() as transaction:
+        transaction.load(ORDERS, [KEY])
+        transaction.save(ORDERS, [blank(*KEY)])
+        transaction.add(CELLS, {CELL: (1, 0, 0)})
+    with pytest.raises(Conflict), postgres_store.begin() as transaction:
+        transaction.load(ORDERS, [KEY])
+        with postgres_store.begin() as rival:
+            rival.save(ORDERS, [blank(*KEY)])
+        transaction.save(ORDERS, [blank(*KEY)])
+        transaction.add(CELLS, {CELL: (-1, 0, 0)})
+    assert cells(postgres_store) == {CELL: (most, 0, 0)}
+
+
+def test_a_position_is_checked_before_the_commit_also_where_nothing_is_read(
+    postgres_store: SqlStore,
+) -> None:
+    with postgres_store.begin() as transaction:
+        transaction.advance("p", "orders", {0: Move(None, 5, 5)}, 1)
+    with pytest.raises(Fenced), postgres_store.begin() as transaction:
+        transaction.advance("p", "orders", {0: Move(4, 8, 4)}, 1)
+        transaction.add(CELLS, {CELL: (1, 1, 1)})
+    assert cells(postgres_store) == {}
+
+
+def test_statements_are_carried_out_after_rollbacks_as_before(postgres_store: SqlStore) -> None:
+    for number in range(8):
+        with postgres_store.begin() as transaction:
+            transaction.add(CELLS, {CELL: (1, 0, 0)})
+            with pytest.raises(KeyError), transaction.savepoint():
+                transaction.add(CELLS, {CELL: (1, 0, 0)})
+                raise KeyError
+            transaction.add(CELLS, {CELL: (0, 1, 0)})
+        with pytest.raises(KeyError), postgres_store.begin() as transaction:
+            transaction.add(CELLS, {CELL: (1, 0, 0)})
+            raise KeyError
+        assert cells(postgres_store) == {CELL: (number + 1, number + 1, 0)}
+
+
+def test_more_than_a_parcel_holds_is_written_in_order(postgres_store: SqlStore) -> None:
+    long = "x" * (MOST_BYTES // 3)
+    with postgres_store.begin() as transaction:
+        for number in range(7):
+            transaction.save(ORDERS, [blank(*KEY)._replace(landing=f"{number}{long}")])
+        transaction.save(ORDERS, [blank("a", "2")._replace(landing=2 * MOST_BYTES * "y")])
+        transaction.save(ORDERS, [blank("a", "2")._replace(landing="short")])
+    with postgres_store.begin() as transaction:
+        found = transaction.load(ORDERS, [KEY, ("a", "2")])
+    assert [row.landing for row in found.values()] == [f"6{long}", "short"]
