@@ -40,7 +40,8 @@ OF_OURS = {
     "ingest/shopify/admin/documents/__init__.py:document": "a document of the program",
     "processors/engine/statements.py:_one_of": "a column, and a power of two up to a batch's",
     "query/dashboard/page.py": "files of the program",
-    "stream/store/sql/dialect.py:_named": "a statement of the program",
+    "stream/store/sql/dialect.py": "statements, tables and columns of the program",
+    "stream/store/sql/parcels.py:_numbered": "a statement of the program",
     "stream/store/sql/store.py:_row_type": "columns of the program's statements",
 }
 """Caches whose keys nobody else writes, by what they are."""
