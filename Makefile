@@ -14,10 +14,10 @@ demo: .venv/.run
 run: .venv/.run
 	$(BIN)/orderwire serve $(ARGS)
 
-# `make test ARGS=-n0` runs in one process, as a debugger wants it. Four run elsewhere, on two cores
+# `make test ARGS=-n0` runs in one process, as a debugger wants it. Three run elsewhere, on two cores
 # as well: the system tests wait more than they compute.
 test: .venv/.dev
-	$(BIN)/python -m pytest -n 4 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
 
 check: .venv/.dev
 	$(BIN)/ruff check .

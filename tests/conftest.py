@@ -47,23 +47,16 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@pytest.hookimpl(tryfirst=True)  # Before pytest-xdist reads the groups.
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the broker stay with two workers of pytest-xdist, each with a broker that no other
-    worker's test kills. They come first, and chaos next: these take minutes one after the other."""
+    """Tests of the broker come first, and chaos next: these take minutes, and begun late they
+    would end last. Each worker of pytest-xdist has a broker of its own, so that no other worker's
+    test kills it."""
     on_kafka = [item for item in items if "kafka_broker" in getattr(item, "fixturenames", ())]
-    for item in on_kafka:
-        item.add_marker(pytest.mark.xdist_group(kafka_group(item.nodeid)))
     chaos = [item for item in items if "tests/system/test_chaos" in item.nodeid]
     first = {*on_kafka, *chaos}
     others = [item for item in items if item not in first]
     system = spread(others, lambda item: "tests/system/" in item.nodeid)
     items[:] = [*on_kafka, *chaos, *system]
-
-
-def kafka_group(nodeid: str) -> str:
-    """One file's tests take as long as all others of the broker together."""
-    return "kafka and postgresql" if "test_kafka_postgres" in nodeid else "kafka"
 
 
 def spread(items: Sequence[Item], waits: Callable[[Item], bool]) -> list[Item]:
