@@ -48,6 +48,11 @@ class PositionLost(LogError):
         self.topic, self.partition, self.position, self.span = topic, partition, position, span
 
 
+SETTLE_S = 2.0
+"""Grace for a position after the end: for a moment after a leader change Kafka's new leader may not
+know the end (KIP-207)."""
+
+
 class TopicReplaced(PositionLost):
     """The topic was deleted and made again, or another log was set: positions mean nothing in it,
     and its first records were never read."""

@@ -6,7 +6,7 @@ import time
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from stream.log.contract import Log, LogError, PositionLost, Reader, Start
+from stream.log.contract import SETTLE_S, Log, LogError, PositionLost, Reader, Start
 from stream.record import Entry
 
 MOST_BYTES: Final = 12 << 20
@@ -93,8 +93,24 @@ class SharedReader:
         while topic.generation and not self.placed:
             generation = topic.generation
             positions = await self.start(topic.partitions)
+            await self._check(positions)
             if topic.generation == generation:
                 self.place(positions)
+
+    async def _check(self, positions: Mapping[int, int]) -> None:
+        """Raise PositionLost for a position after the log's end. Without it the processor would
+        wait until the log reaches that, and miss what comes before."""
+        topic, settled_s = self._topic, time.monotonic() + SETTLE_S
+        after = dict(positions)
+        # Not stamina: nothing raises while the log may only be behind.
+        while after:
+            spans = await topic.log.spans(topic.name)
+            after = {each: at for each, at in after.items() if at > spans[each].next}
+            if after and time.monotonic() >= settled_s:
+                partition, at = after.popitem()
+                raise PositionLost(topic.name, partition, at, spans[partition])
+            if after:
+                await asyncio.sleep(0.25)
 
     def _join(self) -> None:
         self.cursor, self._until = self._topic.end, dict(self._topic.next)
@@ -240,6 +256,7 @@ class _Topic:
         try:
             entries = await self._reader.read(max_records, wait_s)
         except PositionLost:
+            await member.reload()  # Its positions are those of nobody any more.
             raise
         except LogError:
             await self._close()  # The next one opens another, as `Stuck` wants it.

@@ -61,11 +61,12 @@ async def sent(system: System, number: int) -> float:
     return system.graph.account.events[key].first_s
 
 
-async def until_shown(system: System) -> None:
+async def until_stored(system: System, what: str) -> None:
+    """Wait until the store has a row of `what`, the end of a statement."""
     deadline = time.monotonic() + PATIENCE_S
     while True:
         with system.store() as store, store.snapshot() as snapshot:
-            if snapshot.query("SELECT 1 FROM browser_shop WHERE shown_ms > 0"):
+            if snapshot.query(f"SELECT 1 FROM {what}"):
                 return
         assert time.monotonic() < deadline, system.tail()
         await asyncio.sleep(0.1)
@@ -101,8 +102,9 @@ async def test_the_browsers_half_is_waited_for_and_a_redacted_person_is_nowhere(
         # The facts come first, and meet a sale that is unpaid: the shop has shown its pixel.
         unpaid = orjson.dumps(orjson.loads(order(system, 2)) | {"financial_status": "pending"})
         await post(system, 2)
+        await until_stored(system, "browser_fact")
         await system.send([system.delivery("orders/create", unpaid, "w-unpaid")])
-        await until_shown(system)
+        await until_stored(system, "browser_shop WHERE shown_ms > 0")
 
         started_s = time.time()
         await paid(system, 3)

@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 from aiokafka.structs import TopicPartition
 
-from stream.log.contract import PositionLost, Span, Start, Stuck, Unavailable
+from stream.log.contract import SETTLE_S, PositionLost, Span, Start, Stuck, Unavailable
 from stream.log.kafka.errors import FAILURES, start_client, stop_client, unavailable
 from stream.log.kafka.records import decode
 from stream.log.kafka.scan import Scanner, lag
@@ -24,9 +24,6 @@ from stream.record import Entry
 IDENTITY_S = 5.0
 """How often the topic's id is asked for. One that was made again may have records behind our
 position by then; they are folded, and `PositionLost` says what was skipped before them."""
-SETTLE_S = 2.0
-"""Grace for a position behind the end: for a moment after a leader change the new leader may not
-know the end (KIP-207)."""
 FETCH_WAIT_MS = 500
 """How long a broker waits before it answers an empty fetch; also the longest wait of `reload`."""
 FETCH_BYTES = 8 << 20

@@ -413,3 +413,27 @@ async def test_a_position_that_retention_has_passed_is_lost_for_its_processor_on
     await log.append([a_record("orders", 4)])
     assert numbers(await well.read(10, 1.0)) == [4]
     await log.close()
+
+
+@pytest.mark.parametrize("first", ["the lost one", "the other"])
+async def test_a_position_after_the_end_is_lost_for_its_processor_only(
+    tmp_path: Path, first: str
+) -> None:
+    log = await SqliteLog.open(tmp_path / "log.db")
+    await log.append([a_record("orders", 0)])
+    readers = SharedReaders(log)
+    stored = dict[int, int]()
+    well = await readers.reader("orders", "orders", stored_at(stored))
+    lost = await readers.reader("orders", "capi", stored_at({0: 1_000}))
+    if first == "the other":
+        assert numbers(await well.read(10, 0.0)) == [0]
+    for _ in range(2):
+        with pytest.raises(PositionLost):
+            await lost.read(10, 0.0)
+    if first == "the lost one":
+        assert numbers(await well.read(10, 1.0)) == [0]
+    stored[0] = 1
+    await lost.close()
+    await log.append([a_record("orders", 1)])
+    assert numbers(await well.read(10, 1.0)) == [1]
+    await log.close()

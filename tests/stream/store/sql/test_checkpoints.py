@@ -33,16 +33,23 @@ def test_what_was_written_is_in_the_file_soon_although_no_commit_copied_it(tmp_p
     store.close()
 
 
+def started(before: set[threading.Thread]) -> set[str]:
+    """Threads that run and did not before: a store of another test may be open still."""
+    return {each.name for each in threading.enumerate() if each not in before}
+
+
 def test_a_store_that_writes_little_has_no_such_thread(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
     store = SqlStore.open(f"sqlite:///{tmp_path / 'state.db'}")
     written(store, LEAST_ROWS - 1)
-    assert "store-checkpoints" not in {each.name for each in threading.enumerate()}
+    assert "store-checkpoints" not in started(before)
     store.close()
 
 
 def test_the_thread_ends_with_its_store(tmp_path: Path) -> None:
+    before = set(threading.enumerate())
     store = SqlStore.open(f"sqlite:///{tmp_path / 'state.db'}")
     written(store, LEAST_ROWS)
-    assert "store-checkpoints" in {each.name for each in threading.enumerate()}
+    assert "store-checkpoints" in started(before)
     store.close()
-    assert "store-checkpoints" not in {each.name for each in threading.enumerate()}
+    assert "store-checkpoints" not in started(before)
