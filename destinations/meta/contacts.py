@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 from destinations.meta.event.detail import countries, detail
 from destinations.meta.event.identity import hashed
-from processors.engine.processor import fold_entities
+from processors.engine.processor import NO_TICKS, fold_entities
 from processors.orders.customer import customer_key
 from processors.privacy.late import redacted_customers
 from processors.shopify.orders import Order, decode_order
@@ -88,6 +88,7 @@ class Contacts:
 
     name = "contacts"
     topic = "orders"
+    ticks = NO_TICKS
 
     def __init__(self, countries: Mapping[str, str | None]) -> None:
         self._countries = countries

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from processors.audits import ledger
 from processors.audits.run import TOPIC, Requested, requested
+from processors.engine.processor import NO_TICKS
 from processors.shopify.tolerance import Rejected
 from stream.record import Entry
 from stream.store.contract import Transaction
@@ -23,6 +24,7 @@ class Audits:
 
     name = "audits"
     topic = TOPIC
+    ticks = NO_TICKS
 
     def decode(self, entry: Entry) -> WantedRun | None:
         """Raises Rejected for what is no run."""

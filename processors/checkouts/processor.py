@@ -25,6 +25,8 @@ PAGE: Final = 500
 """Rows that one step of a tick touches; a tick takes as many steps as there is work, up to PAGES.
 """
 PAGES: Final = 20
+REMOVE_EVERY_MS: Final = 60_000
+"""Between two looks for old rows, which visit every shop."""
 OLD_CHECKOUTS: Final = """
     WITH RECURSIVE shops (shop) AS (
         SELECT MIN(shop) FROM cart_checkout
@@ -69,6 +71,8 @@ class Checkouts:
         self._settling = DailyPass(settle_links)
         self._resettle = True
         self._ticked_ms: int | None = None
+        self._removed_ms = -REMOVE_EVERY_MS
+        """When old rows were last looked for, and all found."""
         self._early = False
 
     def decode(self, entry: Entry) -> CheckoutEvent | None:
@@ -114,14 +118,13 @@ class Checkouts:
         another version of the rule. Then, and where the clock went back, also those that were
         expired too early by a clock that was ahead.
         """
-        edge, old_ms = (now_ms - EXPIRES_MS) // BUCKET_MS, now_ms - KEPT_MS
+        edge = (now_ms - EXPIRES_MS) // BUCKET_MS
         here, of_shop = in_shop(shop)
         expired = (
             "SELECT shop, token FROM cart_checkout WHERE open_bucket >= 0"
             " AND (open_bucket < :edge OR (open_bucket = :edge AND last_ms <= :idle))"
             f"{here} LIMIT :page"
         )
-        old = OLD_CHECKOUTS.format(here=in_shop(shop, "c.shop")[0])
         idle_ms = now_ms - EXPIRES_MS
 
         def resettle(keys: list[Key]) -> None:
@@ -131,18 +134,10 @@ class Checkouts:
             lambda: transaction.query(expired, edge=edge, idle=idle_ms, page=PAGE, **of_shop),
             resettle,
         )
-        _in_pages(
-            lambda: transaction.query(old, old=old_ms, page=PAGE, **of_shop),
-            lambda keys: self._remove(transaction, CHECKOUTS, keys, now_ms),
-        )
-        old_links = (
-            "SELECT shop, subject FROM cart_link"
-            f" WHERE kept_from_ms >= 0 AND kept_from_ms < :old{here} LIMIT :page"
-        )
-        _in_pages(
-            lambda: transaction.query(old_links, old=old_ms, page=PAGE, **of_shop),
-            lambda keys: self._remove(transaction, LINKS, keys, now_ms),
-        )
+        if shop is not None or not self._removed_ms <= now_ms < self._removed_ms + REMOVE_EVERY_MS:
+            more = self._remove_old(transaction, shop, now_ms)
+            if shop is None and not more:
+                self._removed_ms = now_ms
         if shop is None:
             went_back = self._ticked_ms is None or now_ms < self._ticked_ms
             self._ticked_ms = now_ms
@@ -168,6 +163,23 @@ class Checkouts:
                 resettle,
             )
             self._resettle = more or shop is not None
+
+    def _remove_old(self, transaction: Transaction, shop: str | None, now_ms: int) -> bool:
+        """Delete rows that are kept no longer. True if some may be left."""
+        old_ms, (here, of_shop) = now_ms - KEPT_MS, in_shop(shop)
+        old = OLD_CHECKOUTS.format(here=in_shop(shop, "c.shop")[0])
+        more = _in_pages(
+            lambda: transaction.query(old, old=old_ms, page=PAGE, **of_shop),
+            lambda keys: self._remove(transaction, CHECKOUTS, keys, now_ms),
+        )
+        old_links = (
+            "SELECT shop, subject FROM cart_link"
+            f" WHERE kept_from_ms >= 0 AND kept_from_ms < :old{here} LIMIT :page"
+        )
+        return more | _in_pages(
+            lambda: transaction.query(old_links, old=old_ms, page=PAGE, **of_shop),
+            lambda keys: self._remove(transaction, LINKS, keys, now_ms),
+        )
 
     def _settle(self, transaction: Transaction, keys: list[Key], now_ms: int) -> None:
         work = self._projector.begin(transaction, {str(shop) for shop, _ in keys})

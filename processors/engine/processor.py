@@ -4,6 +4,7 @@ the fold of an aggregate with one kind of entity."""
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from operator import neg
+from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeVar
 
 from stream.record import Entry
@@ -58,13 +59,15 @@ class Processor(Protocol[Event]):
 
 Tick = Callable[[Transaction, int, str | None], None]
 """As `Processor.tick`."""
+NO_TICKS: Final[Mapping[str, Tick]] = MappingProxyType({})
+"""The `ticks` of a processor that does not depend on time: it sleeps longer, and takes no lock."""
 
 
 def ticks_of(processor: Processor[Any]) -> Mapping[str, Tick]:
     """The ticks of a processor by name, each with its own transactions and failures.
 
-    A processor of several projections has an attribute `ticks`, one for each projection; any other
-    has its `tick`.
+    A processor of several projections has an attribute `ticks`, one for each projection, and one
+    that does not depend on time has `NO_TICKS`; any other has its `tick`.
     """
     ticks: Mapping[str, Tick] = getattr(processor, "ticks", {processor.name: processor.tick})
     return ticks

@@ -36,26 +36,39 @@ class Pending(NamedTuple):
     name: str
 
 
+class Look(NamedTuple):
+    """What one look at all projections' states found."""
+
+    pending: list[Pending]
+    uncounted: frozenset[Pending]
+    """Shops that a projection does not count, since its formula failed."""
+
+
 def pending(reading: Reading, projections: Collection[Projection]) -> list[Pending]:
     """Work for a rebuilder: other versions, rebuilds begun, old generations."""
-    found: list[Pending] = []
-    for projection in projections:
-        rows = reading.query(
-            "SELECT shop, name FROM projection WHERE name = :name AND (building <> :none"
-            " OR stale <> :none OR (version >= :never AND version < :version))",
-            name=projection.name,
-            version=projection.version,
-            none=NONE,
-            never=NEVER,
-        )
-        found += [Pending(*row) for row in rows]
-    return sorted(found)
+    return look(reading, projections).pending
 
 
-def uncounted(reading: Reading) -> frozenset[Pending]:
-    """Shops that a projection does not count, since its formula failed."""
-    rows = reading.query("SELECT shop, name FROM projection WHERE stopped <> ''")
-    return frozenset(Pending(*row) for row in rows)
+def look(reading: Reading, projections: Collection[Projection]) -> Look:
+    """What is left to do, and what is not counted: in one pass, since each visits every shop."""
+    versions = {each.name: each.version for each in projections}
+    older = " ".join(f"WHEN '{name}' THEN {version:d}" for name, version in versions.items())
+    rows = reading.query(
+        "SELECT shop, name, version, building, stale, stopped FROM projection WHERE"
+        " building <> :none OR stale <> :none OR stopped <> ''"
+        # The first comparison is what a look costs where nothing is left to do.
+        f" OR (version < :newest AND version < CASE name {older} ELSE :never END)",
+        none=NONE,
+        newest=max(versions.values()),
+        never=NEVER,
+    )
+    left = [
+        Pending(row.shop, row.name)
+        for row in rows
+        if row.name in versions
+        and (row.building != NONE or row.stale != NONE or NEVER <= row.version < versions[row.name])
+    ]
+    return Look(sorted(left), frozenset(Pending(row.shop, row.name) for row in rows if row.stopped))
 
 
 def register(transaction: Transaction, projections: Iterable[Projection]) -> None:

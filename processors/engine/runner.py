@@ -32,6 +32,8 @@ BATCH = 500
 """Records per transaction: 38-190 k records/s against 6-7 k with one each; larger ones gain little
 and wait longer."""
 TICK_S = 1.0
+IDLE_S = 5.0
+"""How long an idle processor sleeps that has no tick; a record wakes it."""
 FORGET_S = 10.0
 SMALL_BYTES = 32 << 10
 """So much is decoded on the event loop, in less time than a thread takes to begin."""
@@ -99,6 +101,8 @@ class Runner(Generic[Event]):
             for name, tick in ticks_of(processor).items()
         ]
         self._ticked = self._forgot = 0.0
+        self._changed = time.monotonic()
+        """When it may last have changed cells."""
         self._loaded: dict[int, int] = {}
         """By partition: the position in the store."""
         self._in_hand: dict[int, int] = {}
@@ -176,6 +180,7 @@ class Runner(Generic[Event]):
                 try:
                     if batch:
                         await self._fold(reader, batch)
+                        self._changed = started
                     del batch  # megabytes of bodies: not to be kept until the next ones are there
                     await self._behind.step(self._calls, self._loaded)
                 except Fenced:
@@ -200,7 +205,7 @@ class Runner(Generic[Event]):
         return await self._next_batch(reader)
 
     async def _next_batch(self, reader: Reader) -> list[Decoded[Event]]:
-        entries = await reader.read(BATCH, 0.0 if self._behind.catching_up() else TICK_S)
+        entries = await reader.read(BATCH, self._patience_s())
         self._in_hand.update({entry.partition: entry.offset + 1 for entry in entries})
         if not entries:
             return []
@@ -209,6 +214,13 @@ class Runner(Generic[Event]):
         return await asyncio.get_running_loop().run_in_executor(
             self._decoder, decode_all, self._processor, entries
         )
+
+    def _patience_s(self) -> float:
+        """How long to wait for records."""
+        if self._behind.catching_up():
+            return 0.0
+        idle = not (self._ticks or self._behind.anybody() or self._asked_to_go_on)
+        return IDLE_S if idle else TICK_S
 
     def _is_backlog(self, batch: Sequence[Decoded[Event]]) -> bool:
         newest_ms = max(each.entry.record.time_ms for each in batch)
@@ -313,9 +325,13 @@ class Runner(Generic[Event]):
         if now_s - self._ticked < TICK_S:
             return
         self._ticked = now_s
-        for tick in self._ticks:
-            await self._calls.until_done(partial(tick.run, self._store, self._clock_ms(), now_s))
-        if now_s - self._forgot >= FORGET_S:
+        if self._ticks:
+            await self._calls.until_done(partial(self._run_ticks, now_s))
+        # Until the changes of the last batch are forgotten.
+        if (
+            now_s - self._forgot >= FORGET_S
+            and self._forgot <= self._changed + CHANGES_KEPT_MS / 1_000
+        ):
             self._forgot = now_s
             await self._calls.until_done(self._forget_changes)
         read_past = [
@@ -330,6 +346,11 @@ class Runner(Generic[Event]):
         if self._behind.anybody():
             _, rows = await self._calls.until_done(self._standing)
             await self._take_over(rows)
+
+    def _run_ticks(self, now_s: float) -> None:
+        """All of them in one visit of the thread: each visit wakes it, and then the event loop."""
+        for tick in self._ticks:
+            tick.run(self._store, self._clock_ms(), now_s)
 
     def _forget_changes(self) -> None:
         with self._store.begin() as transaction:

@@ -4,6 +4,7 @@ them out."""
 import secrets
 from collections.abc import Callable, Sequence
 
+from processors.engine.processor import NO_TICKS
 from processors.privacy.request import PrivacyRequest, decode_request
 from processors.privacy.rows import ASKED, REDACTIONS, RedactionRow
 from processors.privacy.rows import SHOP as SHOP_KIND
@@ -17,6 +18,7 @@ class Privacy:
 
     name = "privacy"
     topic = "privacy"
+    ticks = NO_TICKS
 
     def __init__(self, new_key: Callable[[], str] = lambda: secrets.token_hex(16)) -> None:
         self._new_key = new_key

@@ -12,6 +12,8 @@ from stream.record import Entry
 MOST_BYTES: Final = 12 << 20
 """Bodies that one processor was given and another was not. Past it the slower one reads by itself.
 """
+EARLY_S: Final = 0.002
+"""Timers may fire so early; waiting for the rest would be another look at the log for nothing."""
 FAR: Final = 2_000
 """Records by which a processor must be ahead of the reading before that jumps to it. Fewer are
 read, and skipped."""
@@ -72,7 +74,8 @@ class SharedReader:
                 if entries:
                     return entries
             left_s = max(0.0, deadline_s - time.monotonic())
-            if not await topic.read_on(self, max_records, left_s) and not left_s:
+            new = await topic.read_on(self, max_records, left_s)
+            if not new and time.monotonic() + EARLY_S >= deadline_s:
                 return []
 
     async def reload(self) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from aggregates.budget.fold.spend_record import SpendRow, decode_spend, newer
+from processors.engine.processor import NO_TICKS
 from processors.engine.projection import Change, Projection, Projector
 from stream.record import Entry
 from stream.store.contract import Entities, Key, Transaction
@@ -16,6 +17,7 @@ class SpendProcessor:
 
     name = "budget_spend"
     topic = "spend"
+    ticks = NO_TICKS
 
     def __init__(self, projections: Collection[Projection] = ()) -> None:
         self._projector = Projector(projections)

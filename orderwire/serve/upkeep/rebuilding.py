@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from processors.engine.projection import Projection
-from processors.engine.rebuild import Pending, note_failure, pending, register, run, uncounted
+from processors.engine.rebuild import Look, Pending, look, note_failure, register, run
 from stream.store.contract import Store, StoreBroken, StoreUnavailable
 
 LOOK_EVERY_S: Final = 1.0
@@ -74,8 +74,6 @@ def _register(store: Store, projections: Mapping[str, Projection]) -> None:
         register(transaction, projections.values())
 
 
-def _look(
-    store: Store, projections: Mapping[str, Projection]
-) -> tuple[list[Pending], frozenset[Pending]]:
+def _look(store: Store, projections: Mapping[str, Projection]) -> Look:
     with store.snapshot() as snapshot:
-        return pending(snapshot, projections.values()), uncounted(snapshot)
+        return look(snapshot, projections.values())

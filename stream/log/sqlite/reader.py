@@ -42,8 +42,8 @@ class SqliteReader:
                 self._next = await self._begin()
             entries = self._read(self._next, max_records)
             if not entries and wait_s > 0:
-                await self._watch.wait(self._topic, self._next, wait_s)
-                entries = self._read(self._next, max_records)
+                if await self._watch.wait(self._topic, self._next, wait_s):
+                    entries = self._read(self._next, max_records)
             else:
                 await asyncio.sleep(0)  # a reader with a backlog must not keep the loop to itself
         except sqlite3.Error as error:

@@ -27,21 +27,25 @@ class Writer:
 
     def __init__(self, path: Path, connect: Callable[[], LogFile]) -> None:
         self._path, self._connect = path, connect
-        self.done = 0
-        """Jobs so far."""
+        self.wrote = threading.Event()
+        """Set by every job that writes; whoever copies the WAL clears it."""
         self._loop = asyncio.get_running_loop()
         self._jobs: SimpleQueue[
-            tuple[Callable[[LogFile], int], Callable[[int | Exception], None]] | None
+            tuple[Callable[[LogFile], int], Callable[[int | Exception], None], bool] | None
         ] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="log-writer", daemon=True)
         self._thread.start()
 
     def submit(
-        self, job: Callable[[LogFile], int], done: Callable[[int | Exception], None]
+        self,
+        job: Callable[[LogFile], int],
+        done: Callable[[int | Exception], None],
+        *,
+        writes: bool = True,
     ) -> None:
         """`done` is called on the loop with the job's result, or with the Unavailable or other
-        error that it raised."""
-        self._jobs.put((job, done))
+        error that it raised. `writes`: whether it makes the WAL longer."""
+        self._jobs.put((job, done, writes))
 
     def close(self) -> None:
         """Finish the jobs submitted, then end the thread. Blocks."""
@@ -51,7 +55,7 @@ class Writer:
     def _run(self) -> None:
         file: LogFile | None = None
         while (item := self._jobs.get()) is not None:
-            job, done = item
+            job, done, writes = item
             outcome: int | Exception
             try:
                 file = file or self._connect()
@@ -64,7 +68,8 @@ class Writer:
                 )
                 _discard(file)
                 file = None
-            self.done += 1
+            if writes and not self.wrote.is_set():
+                self.wrote.set()
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
                 self._loop.call_soon_threadsafe(done, outcome)
         _discard(file)
@@ -99,25 +104,25 @@ class Checkpointer:
     def close(self) -> None:
         """End the thread. Blocks until a running checkpoint has finished."""
         self._stop.set()
+        self._writer.wrote.set()
         self._thread.join()
 
     def _run(self) -> None:
         file: LogFile | None = None
-        copied = 0
-        while not self._stop.wait(self._every_s):
-            done = self._writer.done
-            if done == copied:
-                continue
+        while self._writer.wrote.wait() and not self._stop.wait(self._every_s):
+            self._writer.wrote.clear()
+            copied = False
             try:
                 file = file or self._connect()
-                if self._checkpoint(file):
-                    copied = done
+                copied = self._checkpoint(file)
             except (
                 OSError,
                 sqlite3.Error,
             ):  # disk full, another process checkpoints: the next turn tries again
                 _discard(file)
                 file = None
+            if not copied:
+                self._writer.wrote.set()
         _discard(file)
 
     def _checkpoint(self, file: LogFile) -> bool:
@@ -128,12 +133,12 @@ class Checkpointer:
                 if wal - copied <= RESTART_BELOW_BYTES:
                     break
                 wal, copied = file.checkpoint()
-            self._writer.submit(LogFile.restart_wal, _nobody_waits)
+            self._writer.submit(LogFile.restart_wal, self._restarted, writes=False)
         return copied == wal
 
-
-def _nobody_waits(_: int | Exception) -> None:
-    """Ignores a failure: the next turn tries again."""
+    def _restarted(self, outcome: int | Exception) -> None:
+        if outcome != 0:  # Others were in the way: the next turn tries again.
+            self._writer.wrote.set()
 
 
 def _discard(file: LogFile | None) -> None:

@@ -75,7 +75,7 @@ class Watch:
         """`poll_s`: seconds between two polls if there is no inotify."""
         self._path, self._file, self._poll_s = path, file, poll_s
         self._loop = asyncio.get_running_loop()
-        self._waiting: dict[asyncio.Future[None], tuple[str, int]] = {}
+        self._waiting: dict[asyncio.Future[bool], tuple[str, int]] = {}
         self._version = -1
         self._inotify: Inotify | None = None
         self._begun = False
@@ -83,21 +83,21 @@ class Watch:
         self._looked_s = 0.0
         self._tick: asyncio.TimerHandle | None = None
 
-    async def wait(self, topic: str, offset: int, timeout_s: float) -> None:
-        """Return when `topic` holds `offset` or a later one, when the log closes or fails, or after
-        `timeout_s`."""
+    async def wait(self, topic: str, offset: int, timeout_s: float) -> bool:
+        """True when `topic` holds `offset` or a later one, or when the log closes or fails; False
+        after `timeout_s`."""
         if not self._begun:
             self._begin()
         self._arm()
         if self._file.holds(topic, offset):
-            return
-        woken: asyncio.Future[None] = self._loop.create_future()
+            return True
+        woken: asyncio.Future[bool] = self._loop.create_future()
         self._waiting[woken] = (topic, offset)
         if self._tick is None:
             self._tick = self._loop.call_later(self._poll_s, self._poll)
-        timeout = self._loop.call_later(timeout_s, _wake, woken)
+        timeout = self._loop.call_later(timeout_s, _wake, woken, False)
         try:
-            await woken
+            return await woken
         finally:
             timeout.cancel()
             self._waiting.pop(woken, None)
@@ -169,6 +169,6 @@ class Watch:
             _wake(woken)
 
 
-def _wake(woken: asyncio.Future[None]) -> None:
+def _wake(woken: asyncio.Future[bool], news: bool = True) -> None:
     if not woken.done():
-        woken.set_result(None)
+        woken.set_result(news)

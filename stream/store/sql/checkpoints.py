@@ -21,31 +21,35 @@ class Checkpoints:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._rows = 0
-        self._stop = threading.Event()
+        self._rows = self._copied = 0
+        """Written, and of those copied."""
+        self._due, self._stop = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
 
     def wrote(self, rows: int) -> None:
         """So many rows were committed. Call it under the writer's lock."""
         self._rows += rows
-        if self._thread is None and self._rows >= LEAST_ROWS:
+        if self._rows - self._copied < LEAST_ROWS or self._due.is_set():
+            return
+        self._due.set()
+        if self._thread is None:
             self._thread = threading.Thread(target=self._run, name="store-checkpoints", daemon=True)
             self._thread.start()
 
     def close(self) -> None:
         """End the thread. Blocks until a running copy is made."""
         self._stop.set()
+        self._due.set()
         if self._thread is not None:
             self._thread.join()
 
     def _run(self) -> None:
-        copied = 0
         with closing(sqlite3.connect(self._path, timeout=0, isolation_level=None)) as db:
-            while not self._stop.wait(EVERY_S):
+            while self._due.wait() and not self._stop.wait(EVERY_S):
                 rows = self._rows
-                if rows - copied < LEAST_ROWS:
-                    continue
                 # A full disk, or another process that copies: the next turn tries again.
                 with suppress(sqlite3.Error):
                     db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-                    copied = rows
+                    self._copied = rows
+                if self._rows - self._copied < LEAST_ROWS:
+                    self._due.clear()

@@ -1,13 +1,18 @@
 """A tick that fails costs neither another tick nor another shop."""
 
+import asyncio
+from collections.abc import Mapping
 from functools import partial
 
+import pytest
 from prometheus_client import CollectorRegistry
 
-from processors.engine.runner import Runner
+from processors.engine.processor import NO_TICKS
+from processors.engine.runner import IDLE_S, TICK_S, Runner
 from processors.engine.ticking import OneTick
 from stream.log.sqlite.log import SqliteLog
 from stream.metrics import ProcessorMetrics
+from stream.record import Entry
 from stream.store.contract import (
     Transaction,
 )
@@ -73,3 +78,34 @@ def test_a_tick_asks_a_few_shops_at_a_time(store: SqlStore) -> None:
     for second in range(1, 50):
         tick.run(store, 1_000, float(second))
     assert {shop for _, shop in processor.asked} == {None, *shops}
+
+
+class Silent:
+    """A reader without records, which notes how long it may wait for them."""
+
+    def __init__(self) -> None:
+        self.waits_s: list[float] = []
+
+    async def read(self, max_records: int, wait_s: float) -> list[Entry]:
+        self.waits_s.append(wait_s)
+        await asyncio.Event().wait()
+        return []
+
+    async def reload(self) -> None: ...
+    async def report(self, positions: Mapping[int, int]) -> None: ...
+    async def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(("ticks", "wait_s"), [({}, TICK_S), ({"ticks": NO_TICKS}, IDLE_S)])
+async def test_a_processor_that_does_not_depend_on_time_sleeps_longer_while_it_is_idle(
+    log: SqliteLog, store: SqlStore, ticks: dict[str, object], wait_s: float
+) -> None:
+    processor, reader = Counting(), Silent()
+    vars(processor).update(ticks)
+
+    async def readers(topic: str, name: str, start: object) -> Silent:
+        return reader
+
+    metrics = ProcessorMetrics(CollectorRegistry(), processor.name)
+    async with at_work(Runner(processor, log, store, metrics=metrics, readers=readers)):
+        await met(lambda: reader.waits_s == [wait_s])

@@ -2,7 +2,7 @@
 do."""
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ FAR_AHEAD_MS = 4_102_444_800_000
 class SharingLog(SqliteLog):
     """Its groups share one reader, which has the topic's name."""
 
-    opened = 0
+    opened = reads = 0
 
     @cached_property
     def shared(self) -> SharedReaders:
@@ -34,7 +34,15 @@ class SharingLog(SqliteLog):
         if group != topic:
             return await self.shared.reader(topic, group, start)
         self.opened += 1
-        return await super().reader(topic, group, start)
+        reader: Any = await super().reader(topic, group, start)
+        read: Callable[[int, float], Awaitable[list[Entry]]] = reader.read
+
+        async def counted(max_records: int, wait_s: float) -> list[Entry]:
+            self.reads += 1
+            return await read(max_records, wait_s)
+
+        reader.read = counted
+        return reader
 
 
 class TestSharedReaders(ReaderContract):
@@ -51,6 +59,20 @@ class TestSharedReaders(ReaderContract):
             await log.retain(topic, FAR_AHEAD_MS, before)
 
         return forget
+
+
+async def test_a_wait_without_news_looks_at_the_log_once(tmp_path: Path) -> None:
+    log = await SharingLog.open(tmp_path / "log.db")
+
+    async def begin(partitions: Collection[int]) -> Mapping[int, int]:
+        return {}
+
+    reader = await log.reader("orders", "p", begin)
+    for _ in range(3):
+        assert await reader.read(10, 0.05) == []
+    assert log.reads == 4  # The first read of all also learns of its partitions.
+    await reader.close()
+    await log.close()
 
 
 # --- in memory, with partitions that come and go
