@@ -55,9 +55,9 @@ class OrderRow(NamedTuple):
     processed_ms: int
     """When the order was made, Unix ms."""
     offset_s: int
-    """How far the shop was ahead of UTC then, by the order's own time."""
+    """How far the shop was ahead of UTC then, by its time zone, else by the order's own time."""
     day: int
-    """The shop's day of it, days since 1970-01-01."""
+    """The shop's day of it, days since 1970-01-01, by the same offset."""
     currency: str
     total: int
     """As it was placed."""

@@ -107,7 +107,6 @@ def fold(row: OrderRow | None, event: OrderEvent) -> OrderRow:
 def _snapshot(row: OrderRow | None, event: Order) -> OrderRow:
     """The newest snapshot, with the deletion and the refunds that are known already."""
     deleted, refunds = (row.deleted, row.refunds) if row is not None else (0, "")
-    offset = event.processed_at.utcoffset()
     redacted = row is not None and row.customer.removeprefix(GUEST).startswith(REDACTED)
     new = OrderRow(
         shop=event.shop,
@@ -120,7 +119,7 @@ def _snapshot(row: OrderRow | None, event: Order) -> OrderRow:
         cancelled=int(event.cancelled),
         financial_status=event.financial_status,
         processed_ms=millis(event.processed_at),
-        offset_s=0 if offset is None else round(offset.total_seconds()),
+        offset_s=event.offset_s,
         day=event.day,
         currency=event.currency,
         total=event.total,

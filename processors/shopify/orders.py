@@ -62,6 +62,8 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     created_at: datetime
     day: int
     """Shop's day of `processed_at`, days since 1970-01-01."""
+    offset_s: int = 0
+    """How many seconds the shop was ahead of UTC then; it is that of `day`."""
     customer_id: str | None
     email: str | None
     currency: str
@@ -199,13 +201,15 @@ def order(record: Record, zones: Zones) -> Order:
     refunds = _refunds(raw, currency) if raw.refunds else {}
     if current is None:
         current = max(0, total - sum(r.returned for r in refunds.values()))
+    day, offset_s = shop_day(processed, zones.get(shop))
     return Order(
         shop=shop,
         order_id=order_id,
         version=version_of(record, updated, progress(status, cancelled=cancelled)),
         processed_at=processed,
         created_at=created or processed,
-        day=shop_day(processed, zones.get(shop)),
+        day=day,
+        offset_s=offset_s,
         customer_id=exact_id(customer.id, customer.admin_graphql_api_id),
         email=text(raw.email) or text(raw.contact_email) or text(customer.email),
         currency=currency,

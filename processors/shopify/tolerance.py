@@ -158,11 +158,14 @@ def millis(moment: datetime) -> int:
     return (moment - EPOCH) // MILLISECOND
 
 
-def shop_day(moment: datetime, zone: ZoneInfo | None) -> int:
-    """The shop's day, as days since 1970-01-01: in `zone`, or, if none is configured, in the offset
-    of the time itself.
+def shop_day(moment: datetime, zone: ZoneInfo | None) -> tuple[int, int]:
+    """The shop's day, as days since 1970-01-01, and how many seconds the shop is ahead of UTC: in
+    `zone`, or, if none is configured, in the offset of the time itself.
 
     Classic webhooks write order times in the shop's own offset (docs/facts/shopify.md, "Orders"),
     so an order's day is right without a setting.
     """
-    return (moment if zone is None else moment.astimezone(zone)).toordinal() - EPOCH_ORDINAL
+    local = moment if zone is None else moment.astimezone(zone)
+    offset = local.utcoffset()
+    ahead_s = 0 if offset is None else round(offset.total_seconds())
+    return local.toordinal() - EPOCH_ORDINAL, ahead_s

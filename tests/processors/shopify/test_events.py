@@ -1,9 +1,12 @@
 """Decoding orders: every tolerance for odd payloads."""
 
+from datetime import datetime, timedelta, timezone
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from processors.shopify.orders import (
     CustomersMerged,
@@ -79,8 +82,22 @@ def test_an_id_rounded_by_javascript_is_exact_in_its_gid() -> None:
 
 
 def test_the_day_is_the_shop_s_by_the_offset_that_the_time_carries_or_by_its_zone() -> None:
-    assert order().day == shop_day(order().processed_at, None)
-    assert order().day + 1 == shop_day(order().processed_at, ZoneInfo("Europe/Paris"))
+    late = order(processed_at="2025-01-01T23:30:00-01:00")
+    assert (late.day, late.offset_s) == (20_089, -3_600)
+    assert shop_day(late.processed_at, ZoneInfo("Europe/Paris")) == (20_090, 3_600)
+
+
+@given(
+    st.integers(631_152_000, 4_102_444_800),
+    st.integers(-14, 14),
+    st.sampled_from([None, "Europe/Paris", "America/St_Johns", "Pacific/Apia"]),
+)
+def test_the_offset_of_an_order_is_the_one_that_its_day_begins_by(
+    seconds: int, hours: int, zone: str | None
+) -> None:
+    made = datetime.fromtimestamp(seconds, timezone(timedelta(hours=hours)))
+    day, offset_s = shop_day(made, ZoneInfo(zone) if zone else None)
+    assert (seconds + offset_s) // 86_400 == day
 
 
 def test_processed_at_decides_the_day_since_imports_keep_their_own_time() -> None:
