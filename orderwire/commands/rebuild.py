@@ -59,7 +59,10 @@ def register(app: typer.Typer) -> None:
                 store.close()
             if not rebuilt:
                 raise Refused("nothing is stored of that shop yet; see `orderwire status`")
-            typer.echo(f"counted anew: {rebuilt} (shops times aggregates)")
+            for each in chosen:
+                shops = sum(one.name == each.name for one in rebuilt)
+                if shops:
+                    typer.echo(f"{each.name}: counted anew for {shops:,} shop{'s'[: shops != 1]}")
 
 
 def _completed(begun: str) -> list[str]:
@@ -70,7 +73,7 @@ def _completed(begun: str) -> list[str]:
     return [name for name in (*projections(FoldSettings()), ALL) if name.startswith(begun)]
 
 
-def _rebuild(store: "Store", chosen: "list[Projection]", shop: str) -> int:
+def _rebuild(store: "Store", chosen: "list[Projection]", shop: str) -> "list[Pending]":
     import stamina
 
     from orderwire.operation.output import progress
@@ -93,4 +96,4 @@ def _rebuild(store: "Store", chosen: "list[Projection]", shop: str) -> int:
             while patient(StoreUnavailable, step, each):
                 advance(counted(store, each), entities)
             advance(counted(store, each), entities)
-    return len(wanted)
+    return [*wanted]

@@ -2,6 +2,7 @@
 
 from destinations.meta.settings import shop_only
 from orderwire.doctor import Line, fix, hint, ok
+from orderwire.settings.destinations import META
 from orderwire.settings.program import ConfigurationError, Settings, ShopSettings
 from query.auth import Unprotected, check_bind, is_loopback, parse_tokens
 
@@ -86,6 +87,8 @@ def shop_lines(shop: ShopSettings) -> list[Line]:
                     "pauses; remove it",
                 )
             )
+    others = shop.destinations.keys() - {META}
+    parts += [f"destination {name} ({shop.destinations[name].kind})" for name in sorted(others)]
     missing = [
         name
         for name, value in (("AD_BANKROLL", shop.ads.bankroll), ("AD_MARGIN", shop.ads.margin))

@@ -16,6 +16,7 @@ ROOMS = (
     *("ingest", "stream", "processors", "aggregates", "destinations", "query"),
     *("orderwire", "simulator", "tests"),
 )
+EMPTY = re.compile(r"`([\w/]+\.py)` is empty")
 BLOCK = re.compile(r"`([\w/]+\.py)`:\n\n```python\n(.*?)```", re.DOTALL)
 REGISTERED = re.compile(r"`NAMES`:\n\n```text\n(.*?)```", re.DOTALL)
 
@@ -44,6 +45,7 @@ store.close()
 FILL = """
 import json
 import sys
+from tests.aggregates.country_days import test_country_days
 from aggregates.manifest import FoldSettings
 from aggregates.registry import projections
 from aggregates.question import Question
@@ -54,6 +56,9 @@ from simulator.proof.sums import cells_differ
 from stream.store.sql.store import SqlStore
 from tests.support.shopify.orders import SHOP
 
+own = [test for name, test in vars(test_country_days).items() if name.startswith("test_")]
+for test in own:
+    test()
 store = SqlStore.open(sys.argv[1])
 made = projections(FoldSettings())
 with store.begin() as transaction:
@@ -65,8 +70,10 @@ for each in todo:
         pass
 (answer,) = [answer for answer, _ in answers() if answer.path == "/v1/countries"]
 with store.snapshot() as snapshot:
-    found = answer.answer(Question(snapshot, SHOP, 0, 20_010, {}, None))
+    values = {each.name: each.default for each in answer.parameters}
+    found = answer.answer(Question(snapshot, SHOP, 0, 20_010, values, None))
     print(json.dumps({
+        "tests": len(own),
         "todo": [each.name for each in todo],
         "differ": cells_differ(snapshot),
         "items": [[i.country, i.day, i.orders, i.revenue["amount"]] for i in found.items],
@@ -75,12 +82,12 @@ store.close()
 """
 
 
-def run(folder: Path, program: str, *arguments: str) -> str:
-    command = [sys.executable, "-c", program, *arguments]
+def run(folder: Path, *arguments: str) -> str:
+    command = [sys.executable, *arguments]
     done = subprocess.run(
         command, cwd=folder, env={"PYTHONPATH": str(folder)}, capture_output=True, text=True
     )
-    assert done.returncode == 0, done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
@@ -90,27 +97,31 @@ def test_the_page_adds_an_aggregate_that_fills_itself_with_the_past(tmp_path: Pa
             ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__", "golden")
         )
     url = f"sqlite:///{tmp_path / 'state.db'}"
-    run(tmp_path, FOLD, url, "0", "40")
+    run(tmp_path, "-c", FOLD, url, "0", "40")
     page = PAGE.read_text()
     following = f"{int(head()) + 1:04}"
     blocks = dict(BLOCK.findall(page))
-    assert len(blocks) == 4
-    for name, code in blocks.items():
+    assert len(blocks) == 5
+    for name, code in {**dict.fromkeys(EMPTY.findall(page), ""), **blocks}.items():
         path = tmp_path / name.replace("NNNN", following)
         path.parent.mkdir(exist_ok=True)
         path.write_text(code.replace("NNNN", following).replace("PPPP", head()))
-    (tmp_path / "aggregates" / "country_days" / "__init__.py").touch()
     (line,) = REGISTERED.findall(page)
     registry = tmp_path / "aggregates" / "registry.py"
     registry.write_text(registry.read_text().replace('    "budget",\n', f'    "budget",\n{line}'))
-    run(tmp_path, FOLD, url, "40", "60")
-    shown = json.loads(run(tmp_path, FILL, url))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    mine = ("aggregates/country_days", "tests/aggregates/country_days")
+    run(tmp_path, "-m", "ruff", "check", "--no-cache", *mine)
+    run(tmp_path, "-m", "ruff", "format", "--no-cache", "--check", *mine)
+    run(tmp_path, "-c", FOLD, url, "40", "60")
+    shown = json.loads(run(tmp_path, "-c", FILL, url))
     expected: dict[tuple[str, int], list[int]] = {}
     for number in range(60):
         if number % 7:
             total = expected.setdefault(("FR" if number % 2 else "DE", number % 3), [0, 0])
             total[0] += 1
             total[1] += 100 + number
+    assert shown["tests"] == 2
     assert shown["todo"] == ["country_days"]
     assert shown["differ"] == []
     days = {0: "2024-10-04", 1: "2024-10-05", 2: "2024-10-06"}

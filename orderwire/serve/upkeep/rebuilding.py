@@ -6,7 +6,8 @@ generations), so any process can start, continue or finish a rebuild.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
@@ -34,6 +35,7 @@ async def rebuild(
     """Rebuild what has to be, until cancelled. One shop's failure pauses only that shop. `show` is
     called at each look, with the shops that a projection does not count."""
     not_before_s: dict[Pending, float] = {}
+    begun: frozenset[str] = frozenset()
     registered = False
     while True:
         try:
@@ -42,6 +44,7 @@ async def rebuild(
                 registered = True
             found, failed = await asyncio.to_thread(_look, store, projections)
             show(failed)
+            begun = _logged(begun, found)
         except (StoreUnavailable, StoreBroken):
             await asyncio.sleep(LOOK_EVERY_S)
             continue
@@ -67,6 +70,17 @@ async def rebuild(
             await asyncio.sleep(REST * (time.monotonic() - started_s))
         if not due:
             await asyncio.sleep(LOOK_EVERY_S)
+
+
+def _logged(begun: frozenset[str], found: Sequence[Pending]) -> frozenset[str]:
+    """The projections that are rebuilt now. Logs those that begin and those that are complete, a
+    line for all shops of each."""
+    shops = Counter(each.name for each in found)
+    for name in sorted(shops.keys() - begun):
+        log.info("rebuild begun", projection=name, shops=shops[name])
+    for name in sorted(begun - shops.keys()):
+        log.info("rebuild complete", projection=name)
+    return frozenset(shops)
 
 
 def _register(store: Store, projections: Mapping[str, Projection]) -> None:

@@ -106,7 +106,9 @@ async def test_exactly_the_numbers_that_are_named_are_counted_anew(
     assert right(store, expected) == set()
     code, output = await asyncio.to_thread(run, *arguments)
     assert code == 0, output
-    assert f"counted anew: {len(names) * len(shops)} " in output
+    counted = f"{len(shops)} shop{'s' if len(shops) > 1 else ''}"
+    for name in names:
+        assert f"{name}: counted anew for {counted}\n" in output
     assert right(store, expected) == {(name, shop) for name in names for shop in shops}
 
 

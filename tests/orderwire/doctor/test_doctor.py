@@ -63,6 +63,22 @@ async def test_a_shop_that_is_set_up_is_ok_in_every_line(
     assert any(line.startswith("ok    clock: within") for line in lines)
 
 
+async def test_every_account_of_a_shop_is_named(
+    shop_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "orderwire.toml").write_text(
+        f'[shops."{SHOP}".destinations.outlet]\n'
+        'kind = "meta"\npixel_id = "8"\naccess_token = "token-1234"\n'
+    )
+    (line,) = [
+        line
+        for line in (await doctor("--offline"))[1]
+        if line.startswith(f"ok    {SHOP}: 1 webhook secret")
+    ]
+    assert line.endswith(f", pixel {PIXEL}, destination outlet (meta)")
+
+
 async def test_a_file_that_others_can_open_is_to_be_closed(
     shop_settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

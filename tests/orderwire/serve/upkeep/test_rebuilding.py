@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from orderwire.serve.upkeep import rebuilding
 from processors.engine.projection import Change, Projection, Scope, live_key
@@ -95,8 +96,14 @@ async def arrived(store: SqlStore, processor: OrdersProcessor, event: Order) -> 
 async def test_an_aggregate_that_is_new_is_filled_by_the_loop(store: SqlStore) -> None:
     past = [order(f"{n}", customer=f"{n % 3}") for n in range(7)]
     fold(store, OrdersProcessor({}, (CURRENCY,)), past)
-    async with running(store, rfm()):
-        await met(lambda: rebuilt(store, rfm()))
+    with capture_logs() as logs:
+        async with running(store, rfm()):
+            await met(lambda: [line["event"] for line in logs][-1:] == ["rebuild complete"])
+    assert rebuilt(store, rfm())
+    assert [(line["event"], line["projection"]) for line in logs] == [
+        ("rebuild begun", "rfm"),
+        ("rebuild complete", "rfm"),
+    ]
     assert len(numbers(store)["rfm_customer"]) == 3
 
 
