@@ -3,6 +3,7 @@ problem+json (docs/api.md, "Errors")."""
 
 import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache, partial
 from time import perf_counter
 from typing import Any, Final
 
@@ -62,7 +63,7 @@ def make_app(
     tokens = services.tokens
     replaced = {(route.method, route.path) for route in more}
     routes = [*more, *(route for route in ROUTES if (route.method, route.path) not in replaced)]
-    services.openapi = document(routes, settings.version, secured=bool(tokens))
+    services.openapi = cache(partial(document, routes, settings.version, secured=bool(tokens)))
     app = web.Application(
         middlewares=[_guard(settings, services, tokens)],
         client_max_size=MAX_BODY,

@@ -100,7 +100,7 @@ async def page(request: web.Request) -> web.Response:
     return _html(
         "page.html",
         styles=await asyncio.to_thread(plotly_styles),
-        paths=" ".join(path for path in services.openapi["paths"] if "{" not in path),
+        paths=" ".join(path for path in services.openapi()["paths"] if "{" not in path),
         shops=shops,
         shop=named if named in shops else shops[0] if shops else "",
         secured=bool(settings.tokens),

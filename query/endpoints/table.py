@@ -224,12 +224,12 @@ async def readyz(asked: Asked) -> web.Response:
 
 async def openapi(asked: Asked) -> web.Response:
     """GET /openapi.json."""
-    return web.json_response(services_of(asked).openapi)
+    return web.json_response(services_of(asked).openapi())
 
 
 async def docs(asked: Asked) -> web.Response:
     """GET /docs."""
-    return docs_page(services_of(asked).openapi)
+    return docs_page(services_of(asked).openapi())
 
 
 HTML: Final = ("text/html",)
