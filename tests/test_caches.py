@@ -23,7 +23,10 @@ MOST_BYTES = 1_000_000
 OF_SENDERS: dict[str, Callable[[str], Any]] = {
     "aggregates/budget/fold/attribution.py:_known_channel": channel,
     "aggregates/budget/fold/attribution.py:_remembered": attribute,
-    "destinations/meta/event/identity.py:_code_hashed": lambda text: hashed("country", text),
+    "destinations/meta/event/identity.py:_place_hashed": lambda text: (
+        [hashed(field, text) for field in ("ct", "st", "zp", "country")],
+        hashed("zp", text[:5], text),
+    ),
     "destinations/meta/event/phones.py:_home": lambda text: phone("0612345678", text),
     "processors/orders/customer.py:_remembered": email_key,
     "processors/shopify/landing.py:_remembered": lambda text: reduced(f"/?utm_source={text}"),

@@ -192,7 +192,8 @@ def _moment(value: Any) -> datetime | None:
 
 
 def _distinct(*values: str | None) -> tuple[str, ...]:
-    return tuple(dict.fromkeys([value for value in values if value]))
+    found = [value for value in values if value]
+    return tuple(found if len(found) < 2 else dict.fromkeys(found))
 
 
 _NOBODY, _NOTHING_OF_A_BROWSER = RawCustomer(), RawClient()

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from destinations.meta.event import click
 from destinations.meta.event.amounts import Amounts
 from destinations.meta.event.detail import Address, Detail, Item, countries
-from destinations.meta.event.identity import hashed
+from destinations.meta.event.identity import all_hashed, hashed
 from destinations.meta.event.policy import Decision
 from destinations.meta.settings import PLACEHOLDER, CapiSettings, placeholders
 from processors.shopify.orders import Order
@@ -27,6 +27,7 @@ TOO_LITTLE = (
 )
 """`user_data` within one of these sets is refused with 2804050 (docs/facts/meta.md, "Too little
 identity")."""
+_IN_TOO_LITTLE = frozenset[str]().union(*TOO_LITTLE)
 LDU_STATES = {
     "CA": 1000,
     "CO": 1001,
@@ -165,32 +166,28 @@ def user_data(
 
     `by_staff`: IP address and user agent are not the buyer's, and left out.
     """
-    place = _place(detail.addresses)
-    places = countries(detail, settings.country)
     data: dict[str, Any] = {}
-
-    def put(field: str, value: str | None) -> None:
-        if value and (found := hashed(field, value, *places)) is not None:
-            data[field] = [found]
-
-    def put_all(field: str, values: Sequence[str]) -> None:
-        found = [hashed(field, value, *places) for value in values]
-        if hashes := [each for each in dict.fromkeys(found) if each is not None]:
-            data[field] = hashes
-
-    put_all("em", detail.emails or ((order.email,) if order.email else ()))
-    put_all("ph", detail.phones)
-    if "ph" not in data:
-        put_all("ph", detail.other_phones)
-    put("fn", detail.names[0])
-    put("ln", detail.names[1])
-    if place is not None:
-        put("ct", place.city)
-        put("st", place.province)
-        places = (place.country,) if place.country else places
-        put("zp", place.zip)
-        put("country", place.country)
-    put("external_id", order.customer_id)
+    places = countries(detail, settings.country)
+    if found := all_hashed("em", detail.emails or ((order.email,) if order.email else ())):
+        data["em"] = found
+    if found := (
+        all_hashed("ph", detail.phones, *places) or all_hashed("ph", detail.other_phones, *places)
+    ):
+        data["ph"] = found
+    values = {"fn": detail.names[0], "ln": detail.names[1]}
+    if (place := _place(detail.addresses)) is not None:
+        values |= {
+            "ct": place.city,
+            "st": place.province,
+            "zp": place.zip,
+            "country": place.country,
+        }
+        if place.country:
+            places = (place.country,)
+    values["external_id"] = order.customer_id
+    for field, value in values.items():
+        if value and (hash_ := hashed(field, value, *places)) is not None:
+            data[field] = [hash_]
     attributes = detail.attributes
     if not by_staff and (address := ip(detail.ip_addresses)):
         data["client_ip_address"] = address
@@ -208,6 +205,8 @@ def user_data(
 
 def identifies(data: Mapping[str, Any]) -> bool:
     """Whether Meta accepts `user_data` as sufficient."""
+    if not _IN_TOO_LITTLE.issuperset(data):
+        return True  # Nearly always: an e-mail address, a phone number, a customer.
     keys = frozenset(data)
     return bool(keys) and not any(keys <= few for few in TOO_LITTLE)
 
@@ -265,7 +264,11 @@ def value(order: Order, settings: CapiSettings) -> Money:
 
 def _number(money: Money) -> float:
     """JSON number with the currency's own digits: 3511 USD -> 35.11."""
-    return money.units / _SCALES[digits(money.currency)]
+    return money.units / _scale(money.currency)
+
+
+def _scale(currency: str) -> int:
+    return _SCALES[digits(currency)]
 
 
 _SCALES = (1, 10, 100, 1_000, 10_000)
@@ -313,13 +316,15 @@ def _contents(
     detail: Detail, settings: CapiSettings, currency: str, source: str
 ) -> list[dict[str, Any]]:
     contents = []
+    scale = _scale(currency)
     for item in detail.items[:MAX_CONTENTS]:
         item_id = _content_id(item, settings)
         if item_id is None or item.quantity < 1:
             continue
         content: dict[str, Any] = {"id": item_id, "quantity": item.quantity}
-        if item.price is not None and item.price.currency == currency and item.price.units >= 0:
-            content["item_price"] = _number(item.price)
+        price = item.price
+        if price is not None and price.currency == currency and price.units >= 0:
+            content["item_price"] = price.units / scale
         if source == "physical_store":
             content["delivery_category"] = "in_store"
         elif item.requires_shipping:
@@ -455,5 +460,6 @@ def event(
     )
     if settings.opt_out:
         built["opt_out"] = True
-    built.update(limited_data_use(detail, settings.ldu_states))
+    if settings.ldu_states is not None:
+        built.update(limited_data_use(detail, settings.ldu_states))
     return built
