@@ -45,7 +45,11 @@ class Checkpoints:
 
     def _run(self) -> None:
         with closing(sqlite3.connect(self._path, timeout=0, isolation_level=None)) as db:
-            while self._due.wait() and not self._stop.wait(EVERY_S):
+            # Asked first: `close` may have come just before `due` was cleared below.
+            while not self._stop.is_set():
+                self._due.wait()
+                if self._stop.wait(EVERY_S):
+                    return
                 rows = self._rows
                 # A full disk, or another process that copies: the next turn tries again.
                 with suppress(sqlite3.Error):

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stream.store.sql.checkpoints import LEAST_ROWS
+from stream.store.sql.checkpoints import LEAST_ROWS, Checkpoints
 from stream.store.sql.store import SqlStore
 
 PATIENCE_S = 60.0
@@ -53,3 +53,20 @@ def test_the_thread_ends_with_its_store(tmp_path: Path) -> None:
     assert "store-checkpoints" in started(before)
     store.close()
     assert "store-checkpoints" not in started(before)
+
+
+def test_a_store_that_is_closed_as_a_copy_ends_does_not_wait_for_ever(tmp_path: Path) -> None:
+    path = tmp_path / "state.db"
+    SqlStore.open(f"sqlite:///{path}").close()
+    before = set(threading.enumerate())
+    checkpoints = Checkpoints(path)
+
+    class ClosedMeanwhile(threading.Event):
+        def clear(self) -> None:
+            checkpoints._stop.set()
+            self.set()
+            super().clear()
+
+    checkpoints._due = ClosedMeanwhile()
+    checkpoints.wrote(LEAST_ROWS)
+    assert met(lambda: "store-checkpoints" not in started(before))
