@@ -1,0 +1,30 @@
+"""Runs programs of other makers, and says what they said where they fail."""
+
+import shutil
+import subprocess
+from collections.abc import Sequence
+
+START_S, FETCH_S = 60.0, 300.0
+"""How long a program may take to start, and one that fetches something."""
+
+
+def answers(program: str, probe: str) -> bool:
+    """Whether there is such a program, and it ends well when it is called with `probe`."""
+    if shutil.which(program) is None:
+        return False
+    try:
+        command = [program, probe]
+        asked = subprocess.run(command, capture_output=True, timeout=15, check=False)  # noqa: S603
+        return asked.returncode == 0
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def run(command: Sequence[str], timeout_s: float) -> None:
+    """Run it to its end. Raises RuntimeError with what it complained of."""
+    done = subprocess.run(command, capture_output=True, timeout=timeout_s, check=False, text=True)  # noqa: S603
+    if done.returncode != 0:
+        raise RuntimeError(
+            f"`{' '.join(command[:4])} ...` failed with code {done.returncode}: "
+            f"{(done.stderr or done.stdout)[-500:]}"
+        )
