@@ -109,7 +109,11 @@ class Checkpointer:
 
     def _run(self) -> None:
         file: LogFile | None = None
-        while self._writer.wrote.wait() and not self._stop.wait(self._every_s):
+        # Asked first: `close` may have come just before `wrote` was cleared below.
+        while not self._stop.is_set():
+            self._writer.wrote.wait()
+            if self._stop.wait(self._every_s):
+                break
             self._writer.wrote.clear()
             copied = False
             try:

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -301,6 +302,24 @@ async def test_a_reader_sees_other_processes_within_10_ms_and_idles_below_1_perc
     for task in idle:
         task.cancel()
     await asyncio.wait(idle)
+
+
+async def test_a_log_that_is_closed_as_a_copy_begins_does_not_wait_for_ever(path: Path) -> None:
+    log = await SqliteLog.open(path)
+    copies = log._checkpointer
+
+    class ClosedMeanwhile(threading.Event):
+        def clear(self) -> None:
+            copies._stop.set()
+            self.set()
+            super().clear()
+
+    before, log._writer.wrote = log._writer.wrote, ClosedMeanwhile()
+    before.set()  # Whom the thread waits for until now.
+    log._writer.wrote.set()
+    await asyncio.to_thread(copies._thread.join, 60.0)
+    assert not copies._thread.is_alive()
+    await log.close()
 
 
 async def test_a_commit_that_nobody_announced_is_found_by_the_slow_poll(
