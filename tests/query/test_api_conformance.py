@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import schemathesis
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis.errors import Unsatisfiable
@@ -69,6 +70,7 @@ def exercise(urls: Sequence[str]) -> dict[str, int]:
     """Ask each operation of each server, which have one document; requests are by path."""
     schema = schemathesis.openapi.from_url(f"{urls[0]}/openapi.json")
     answers: dict[str, int] = {}
+    session = requests.Session()
     for found in schema.get_all_operations():
         assert isinstance(found, Ok), found.err()
         operation = found.ok()
@@ -78,7 +80,7 @@ def exercise(urls: Sequence[str]) -> dict[str, int]:
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
             for known in [{}, *KNOWN.get(operation.path, [])]:
                 answers[operation.path] = answers.get(operation.path, 0) + ask(
-                    operation, urls, mode, known, checks
+                    operation, urls, mode, known, checks, session
                 )
     return answers
 
@@ -89,6 +91,7 @@ def ask(
     mode: GenerationMode,
     known: Mapping[str, str],
     checks: list[Any],
+    session: requests.Session,
 ) -> int:
     asked = 0
 
@@ -105,7 +108,7 @@ def ask(
         assume(len(case.as_curl_command()) < LONGEST)
         asked += 1
         for url in urls:
-            case.call_and_validate(base_url=url, checks=checks, timeout=30)
+            case.call_and_validate(base_url=url, checks=checks, timeout=30, session=session)
 
     with suppress(Unsatisfiable):  # What takes no parameter cannot be asked wrongly.
         holds()

@@ -201,7 +201,7 @@ def folded(
 
 
 @on_each_store(
-    sqlite=40, postgresql=10, events=order_events(), reports=spend_reports, data=st.data()
+    sqlite=40, postgresql=5, events=order_events(), reports=spend_reports, data=st.data()
 )
 def test_any_order_duplication_and_batching_ends_in_the_same_state(
     store: SqlStore, events: list[OrderChange], reports: list[SpendRow], data: st.DataObject

@@ -123,7 +123,7 @@ def test_every_number_agrees_with_brute_force_while_the_clock_goes_on(
 
 @on_each_store(
     sqlite=60,
-    postgresql=15,
+    postgresql=6,
     events=st.lists(events_drawn(), max_size=14),
     day=st.sampled_from([40, 47, 60]),
 )

@@ -36,7 +36,7 @@ from tests.support.shops.folding import carts_checkouts, carts_orders
 
 
 @on_each_store(
-    sqlite=40, postgresql=10, events=st.lists(events_drawn(), max_size=14), data=st.data()
+    sqlite=40, postgresql=5, events=st.lists(events_drawn(), max_size=14), data=st.data()
 )
 def test_any_order_repetition_and_batching_ends_in_the_same_tables(
     store: SqlStore, events: list[CartEvent], data: st.DataObject
@@ -63,7 +63,7 @@ def test_any_order_repetition_and_batching_ends_in_the_same_tables(
 
 @on_each_store(
     sqlite=40,
-    postgresql=10,
+    postgresql=5,
     events=st.lists(events_drawn(), max_size=12),
     days=st.lists(st.integers(0, 150), min_size=1, max_size=6),
 )

@@ -113,7 +113,7 @@ def varied(event: OrderEvent, seed: int) -> OrderEvent:
 
 @on_each_store(
     sqlite=40,
-    postgresql=10,
+    postgresql=5,
     answer=st.lists(events(days=70), max_size=14),
     seed=st.integers(0, 1_000),
     splits=st.lists(st.integers(0, 14), max_size=3),

@@ -64,7 +64,7 @@ def test_every_table_of_the_answer_records_its_changes() -> None:
 
 @on_each_store(
     sqlite=40,
-    postgresql=10,
+    postgresql=5,
     steps=st.lists(
         st.tuples(deltas, st.booleans(), st.sampled_from(["", "sweep", "forget"])), max_size=6
     ),

@@ -1,14 +1,16 @@
 """10,000 hostile posts over HTTP, through the receiver, the log and every processor of sales."""
 
-import asyncio
 import json
 import time
+from collections.abc import Iterator
 
 import pytest
 
 from destinations.delivery.rows import OUTBOX
 from ingest.pixel import rates
 from processors.checkouts.processor import Checkouts
+from simulator.shop.delivery import Delivery
+from simulator.shop.sender import ShopSender
 from stream.log.sqlite.log import SqliteLog
 from stream.record import Entry
 from stream.store.sql.store import SqlStore
@@ -37,6 +39,13 @@ def hostile(number: int) -> bytes:
     return kinds[0] if number % 10 else kinds[number // 10 % 4]
 
 
+def deliveries() -> Iterator[Delivery]:
+    """From 500 addresses."""
+    for number in range(POSTS):
+        sender = {"X-Forwarded-For": f"198.51.{number % 2}.{number % 250}"}
+        yield Delivery("", f"{number}", "", "", hostile(number), sender, "")
+
+
 def outbox(store: SqlStore) -> list[tuple[object, ...]]:
     with store.snapshot() as snapshot:
         columns = ", ".join(OUTBOX.row._fields)
@@ -49,20 +58,11 @@ async def test_ten_thousand_hostile_posts_change_no_sale_and_stay_bounded(
     with store.begin() as transaction:
         processor(settings()).apply(transaction, [seen(id=1, checkout_token=TOKEN)], NOW_MS)
     before = outbox(store)
-    statuses: dict[int, int] = {}
 
     async with running(log, pixel=True) as receiver:
-
-        async def send(first: int) -> None:
-            for number in range(first, POSTS, AT_A_TIME):
-                sender = {"X-Forwarded-For": f"198.51.{number % 2}.{number % 250}"}
-                async with receiver.client.post(
-                    "/pixel", data=hostile(number), headers=sender
-                ) as answer:
-                    statuses[answer.status] = statuses.get(answer.status, 0) + 1
-
+        url = str(receiver.client.make_url("/pixel"))
         began_s = time.monotonic()
-        await asyncio.gather(*(send(first) for first in range(AT_A_TIME)))
+        statuses = (await ShopSender(url, deliveries(), connections=AT_A_TIME).run()).statuses
         took_s = time.monotonic() - began_s
         assert await receiver.deliver(b'{"id":5}') == 200
     assert sum(statuses.values()) == POSTS

@@ -41,7 +41,7 @@ from tests.support.shops.rfm_store import (
 
 @on_each_store(
     sqlite=25,
-    postgresql=8,
+    postgresql=5,
     drawn=st.lists(events(), max_size=25),
     seed=st.integers(0, 2**32),
 )
@@ -70,7 +70,7 @@ def test_any_order_any_duplication_any_batches_end_in_the_same_state(
         assert state(store) == once
 
 
-@on_each_store(sqlite=25, postgresql=8, drawn=st.lists(events(), max_size=15))
+@on_each_store(sqlite=25, postgresql=5, drawn=st.lists(events(), max_size=15))
 def test_the_equation_holds_after_every_event(store: SqlStore, drawn: list[OrderEvent]) -> None:
     empty(store)
     for event in distinct_versions(drawn):
