@@ -3,7 +3,7 @@ the fold of an aggregate with one kind of entity."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from operator import neg
+from operator import add, neg
 from types import MappingProxyType
 from typing import Any, Final, Protocol, TypeVar
 
@@ -131,6 +131,8 @@ class Deltas:
 
 
 def _sum(waiting: Sequence[Measures]) -> Measures:
+    if len(waiting) == 2:  # Most cells, where a batch is of many shops: in half of the time.
+        return tuple(map(add, *waiting))
     return tuple(map(sum, zip(*waiting, strict=True)))
 
 

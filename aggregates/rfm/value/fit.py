@@ -21,6 +21,8 @@ OLD: Final = 10
 """A fit this many intervals old is not used: its successor is waited for."""
 IDLE: Final = 200
 """A fit is repeated after this many times its own duration: 0.5 % of a core for fitting."""
+SMALL: Final = 500
+"""Cells up to which they are counted on the event loop."""
 NO_BOUND: Final = "the predicted value has no bound on these customers"
 
 
@@ -48,6 +50,12 @@ class Fit:
 def basis(view: RfmView, day: int) -> Basis:
     """The basis that a fit of `view` has."""
     return Basis(day, view.btyd.version, view.spend.version)
+
+
+def is_too_small(view: RfmView, settings: RfmSettings) -> bool:
+    """Whether there is nothing to fit, and finding that out takes less than a thread does."""
+    x, (customers, *_) = view.btyd.key[0], view.btyd.measures
+    return len(x) <= SMALL and int(customers[x > 0].sum()) < settings.min_repeaters
 
 
 def margin(settings: RfmSettings) -> float:
@@ -131,7 +139,12 @@ class Fits:
 
     async def _refit(self, view: RfmView, day: int, settings: RfmSettings) -> None:
         try:
-            self._fits[view.shop] = await asyncio.to_thread(fit, view, day, settings, self._clock())
+            now_ms = self._clock()
+            self._fits[view.shop] = (
+                fit(view, day, settings, now_ms)
+                if is_too_small(view, settings)
+                else await asyncio.to_thread(fit, view, day, settings, now_ms)
+            )
         finally:
             del self._running[view.shop]
 

@@ -70,6 +70,8 @@ class SqlReading:
         """As `stream.store.contract.Reading.changes`."""
         columns, size = (*cells.key, *cells.measures), len(cells.key)
         watermark = int(self._driver.execute(self._dialect.watermark).fetchall()[0][0])
+        if since == watermark and cells.followed and not self._dialect.inclusive:
+            return Changes([], watermark, complete=False)  # Nothing was written since.
         keys = None
         if since is not None and cells.followed:
             keys = self._changed_keys(cells, since)
