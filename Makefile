@@ -6,7 +6,7 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test check screenshots bench chaos run kit lock clean
+.PHONY: demo test check screenshots bench chaos chaos-test run kit lock clean
 
 demo: .venv/.run
 	$(BIN)/orderwire demo $(ARGS)
@@ -18,6 +18,10 @@ run: .venv/.run
 # as well: the system tests wait more than they compute.
 test: .venv/.dev
 	$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
+
+# Two minutes of faults on each pair of log and store at one time, and strangers; they mostly wait.
+chaos-test: .venv/.dev
+	$(BIN)/python -m pytest -n 3 --dist loadgroup -m chaos tests/system/test_chaos.py
 
 check: .venv/.dev
 	$(BIN)/ruff check .
