@@ -12,7 +12,7 @@ from typing import Self
 from simulator.servers.commands import FETCH_S, START_S, answers, run
 from simulator.servers.java_node import JavaNode, jars_in, jars_of
 from simulator.servers.missing import Missing
-from simulator.servers.node import PROPERTIES, Node
+from simulator.servers.node import PROPERTIES, BrokerNode
 
 VERSION = "4.1.1"
 
@@ -46,7 +46,7 @@ class KafkaBroker:
         self.users_bootstrap, self._users = "", dict(users or {})
         self._directory, self._cache, self._version = directory, cache, version
         self._advertised = advertised
-        self._node: Node | None = None
+        self._node: BrokerNode | None = None
 
     @property
     def owned(self) -> bool:
@@ -86,14 +86,14 @@ class KafkaBroker:
             node.remove()
             self.bootstrap = self.listens = ""
 
-    def _own(self) -> Node:
+    def _own(self) -> BrokerNode:
         if self._node is None:
             raise RuntimeError(
                 "this broker was given by address; only one started here can be killed or restarted"
             )
         return self._node
 
-    def _up(self, node: Node) -> None:
+    def _up(self, node: BrokerNode) -> None:
         node.start()
         host, port = self.listens.rsplit(":", 1)
         deadline = time.monotonic() + START_S
@@ -110,7 +110,7 @@ class KafkaBroker:
             if isinstance(node, JavaNode):
                 node.check()
 
-    def _choose(self, port: int) -> Node:
+    def _choose(self, port: int) -> BrokerNode:
         lacking = ["the address of a broker"]
         if not self._users and answers("docker", "info"):
             return DockerNode(port, self._version, self.bootstrap)

@@ -24,7 +24,7 @@ PROPERTIES = {
 """One node that is broker and controller, for tests and demos."""
 
 
-class Node(Protocol):
+class BrokerNode(Protocol):
     """A broker on this machine, however it is run."""
 
     def start(self) -> None: ...
