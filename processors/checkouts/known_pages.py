@@ -138,7 +138,7 @@ def _page(shop_mark: int, first_mark: int, entries: Mapping[int, int]) -> KnownP
 
 def _save(transaction: Transaction, pages: list[KnownPage]) -> None:
     if pages:
-        transaction.load(KNOWN_PAGES, [page[:2] for page in pages])
+        transaction.load(KNOWN_PAGES, [KNOWN_PAGES.key_of(page) for page in pages])
         transaction.save(KNOWN_PAGES, pages)
 
 

@@ -90,6 +90,7 @@ SETTLED: Final = PackedPages(
     table="settled_order",
     rows="shop_order",
     row=OrderRow,
+    id="order_id",
     subject="customer",
     # What distinguishes deliveries of one second, and what links an order to checkouts: neither is
     # needed any more when an order is packed (`processors/orders/packing.py`).

@@ -116,14 +116,11 @@ def budgets(shown: Aggregates, *, joined: bool) -> list[Row]:
     now = sum(_units(each.current_budget) for each in advised)
     then = sum(_units(each.recommended_budget) for each in advised)
     spend, roas = money_text(total.spend), number(total.roas)
-    advice: Row = ("a day: now / advised", "none yet")
-    if advised:
-        share = f"({len(advised)} of {len(campaigns)})"
-        advice = (advice[0], f"{now:,.0f} / {then:,.0f} {share}")
+    advice = f"{now:,.0f} / {then:,.0f} ({len(advised)} of {len(campaigns)})"
     rows: list[Row] = (
         [("spend / ROAS", f"{spend} / {roas}")] if joined else [("spend", spend), ("ROAS", roas)]
     )
-    return [*rows, advice]
+    return [*rows, ("a day: now / advised", advice if advised else "none yet")]
 
 
 def rejected(now: Figures) -> int:

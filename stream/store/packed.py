@@ -7,6 +7,7 @@ import zlib
 from array import array
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Any, Final, Generic, NamedTuple
 
 import msgspec
@@ -36,12 +37,14 @@ class PageRow(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedPages(Generic[Row]):
-    """Pages of a table whose key is (shop, id)."""
+    """Pages of a table whose key is (shop, `id`)."""
 
     table: str
     rows: str
     """The table of entities that are not packed."""
     row: type[Row]
+    id: str
+    """The column that is an entity's id in its shop."""
     subject: str
     """The column that pages can be searched by."""
     dropped: Mapping[str, Any]
@@ -67,17 +70,22 @@ class PackedPages(Generic[Row]):
                 columns.append([_as_bytes(value) for value in values])
             else:
                 columns.append(list(values))
-        at = self._fields().index(self.subject)
-        subjects = array("I", [subject_mark(row[at]) for row in rows])
-        body = zlib.compress(_encoder.encode(columns), LEVEL)
-        first, last = rows[0], rows[-1]
-        return PageRow(first[0], first[1], last[1], len(rows), subjects.tobytes(), body)
+        subject = attrgetter(self.subject)
+        first: Any = rows[0]
+        return PageRow(
+            shop=first.shop,
+            first_id=self._id(first),
+            last_id=self._id(rows[-1]),
+            entities=len(rows),
+            subjects=array("I", [subject_mark(subject(row)) for row in rows]).tobytes(),
+            packed=zlib.compress(_encoder.encode(columns), LEVEL),
+        )
 
     def unpack(self, page: PageRow) -> list[Row]:
         """Its entities, ascending by id."""
         columns = iter(_decoder.decode(zlib.decompress(page.packed)))
         found: list[Sequence[Any]] = []
-        for number, name in enumerate(self._fields()):
+        for name in self._fields():
             if name == "shop":
                 found.append([page.shop] * page.entities)
                 continue
@@ -87,7 +95,7 @@ class PackedPages(Generic[Row]):
             values = next(columns)
             if name in self.sorted and not isinstance(values[0], str):
                 values = _sums(values)
-                values = [str(each) for each in values] if number == 1 else values
+                values = [str(each) for each in values] if name == self.id else values
             elif name in self.hashes:
                 values = [_as_text(each) for each in values]
             found.append(values)
@@ -132,15 +140,15 @@ class PackedPages(Generic[Row]):
             again = self._pages_after(reading, shop, last, most)
             if list(map(self.pages.key_of, again)) == list(map(self.pages.key_of, pages)):
                 break
-        ends = [_id(rows[-1])] if len(rows) == at_most else []
+        ends = [self._id(rows[-1])] if len(rows) == at_most else []
         ends += [pages[-1].last_id] if len(pages) == most else []
-        found = {_id(row): row for page in pages for row in self.unpack(page) if _id(row) > last}
-        found |= {_id(row): row for row in rows}
+        packed = (row for page in pages for row in self.unpack(page))
+        found = {each: row for row in packed if (each := self._id(row)) > last}
+        found |= {self._id(row): row for row in rows}
         return [found[each] for each in sorted(found) if not ends or each <= min(ends)][:at_most]
 
     def by_id(self, reading: Reading, shop: str, ids: Collection[str]) -> dict[str, Row]:
         """Those of these ids, rows and packed ones; nothing is locked."""
-        column = self._fields()[1]
         make = self.row._make  # type: ignore[attr-defined]
         found: dict[str, Row] = {}
         wanted = sorted(ids)
@@ -149,26 +157,27 @@ class PackedPages(Generic[Row]):
             names = {f"id_{number}": each for number, each in enumerate(chunk)}
             sql = (
                 f"SELECT {', '.join(self._fields())} FROM {self.rows} WHERE shop = :shop"
-                f" AND {column} IN ({', '.join(f':{name}' for name in names)})"
+                f" AND {self.id} IN ({', '.join(f':{name}' for name in names)})"
             )
-            found |= {_id(row): make(row) for row in reading.query(sql, shop=shop, **names)}
+            rows = map(make, reading.query(sql, shop=shop, **names))
+            found |= {self._id(row): row for row in rows}
         missing: list[Key] = [(shop, each) for each in wanted if each not in found]
         for key in self._pages_of(reading, missing):
             for row in self.unpack(self._page(reading, key)):
-                if _id(row) in ids:
-                    found[_id(row)] = row
+                if self._id(row) in ids:
+                    found[self._id(row)] = row
         return found
 
     def of_subject(self, reading: Reading, shop: str, subjects: Collection[str]) -> Iterator[Row]:
         """Packed entities of a shop with one of these subjects, ascending by id."""
-        at = self._fields().index(self.subject)
+        subject = attrgetter(self.subject)
         marks = [subject_mark(subject) for subject in subjects]
         sql = f"SELECT first_id, subjects FROM {self.table} WHERE shop = :shop ORDER BY first_id"
         for first_id, found in reading.query(sql, shop=shop):
             of_page = array("I", bytes(found))
             if any(mark in of_page for mark in marks):
                 for row in self.unpack(self._page(reading, (shop, first_id))):
-                    if row[at] in subjects:
+                    if subject(row) in subjects:
                         yield row
 
     def everything(self, reading: Reading, shop: str) -> Iterator[Row]:
@@ -258,10 +267,10 @@ class PackedPages(Generic[Row]):
         return [PageRow._make(row) for row in rows]
 
     def _rows_after(self, reading: Reading, shop: str, last: str, at_most: int) -> list[Row]:
-        ids, make = self._fields()[1], self.row._make  # type: ignore[attr-defined]
+        make = self.row._make  # type: ignore[attr-defined]
         sql = (
             f"SELECT {', '.join(self._fields())} FROM {self.rows}"
-            f" WHERE shop = :shop AND {ids} > :last ORDER BY {ids} LIMIT :at_most"
+            f" WHERE shop = :shop AND {self.id} > :last ORDER BY {self.id} LIMIT :at_most"
         )
         found = reading.query(sql, shop=shop, last=last, at_most=at_most)
         return [make(row) for row in found]
@@ -274,6 +283,9 @@ class PackedPages(Generic[Row]):
             first=key[1],
         )
         return PageRow._make(row)
+
+    def _id(self, row: Row) -> str:
+        return str(getattr(row, self.id))
 
     def _fields(self) -> tuple[str, ...]:
         fields: tuple[str, ...] = self.row._fields  # type: ignore[attr-defined]
@@ -317,8 +329,3 @@ def _as_bytes(value: str) -> str | bytes:
 
 def _as_text(value: str | bytes) -> str:
     return value.hex() if isinstance(value, bytes) else value
-
-
-def _id(row: Any) -> str:
-    """The second part of a row's key, which is (shop, id)."""
-    return str(row[1])

@@ -2,14 +2,14 @@
 What was known late counts as if it had been known then.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Annotated, Any, Final, NamedTuple
 
 import numpy as np
 from msgspec import Meta, Struct, field
 
-from aggregates.arrays import Ints, totals
+from aggregates.arrays import Bools, Ints, totals
 from aggregates.paging import NextCursor, Place, page
 from aggregates.rfm.answer.overview import RfmSettings, RfmView
 from aggregates.rfm.answer.scores import ScoreCutoffs, rfm, segments_of
@@ -85,13 +85,34 @@ class Moves(Struct, frozen=True, kw_only=True):
     reason: Annotated[str | None, Meta(description="Why nothing is said, if so.", examples=[None])]
 
 
-class Places(NamedTuple):
-    """Where customers were on one day, as columns of one length."""
+class CellKeys(NamedTuple):
+    """Key columns of RFM's cells."""
 
     last_day: Ints
     orders: Ints
     newcomer: Ints
     monetary: Ints
+
+
+class CellSums(NamedTuple):
+    """Measures of RFM's cells."""
+
+    customers: Ints
+    order_count: Ints
+    revenue: Ints
+
+
+class KeyedSums(NamedTuple):
+    """RFM's cells, as columns of one length."""
+
+    keys: CellKeys
+    sums: CellSums
+
+
+class Places(NamedTuple):
+    """Where customers were on one day, as columns of one length."""
+
+    keys: CellKeys
     order_count: Ints
     """All their orders in the window, and 0 for those without; `orders` is capped."""
     revenue: Ints
@@ -111,26 +132,25 @@ def moves(
     days = values["days"]
     before = day - days
     changed = _changed(reading, view, before, day, settings.window_days)
-    now = [*view.cells.key, *view.cells.measures]
+    now = KeyedSums(CellKeys(*view.cells.key), CellSums(*view.cells.measures))
     same = _with(now, changed.now, -1)
     then = _with(same, changed.then, 1)
-    cutoffs_then = rfm(*then, asof_day=before).cutoffs if len(then[0]) else None
-    cutoffs_now = rfm(*now, asof_day=day).cutoffs if len(now[0]) else None
+    cutoffs_then, cutoffs_now = _cutoffs(then, before), _cutoffs(now, day)
     if cutoffs_then is None or cutoffs_now is None:
         return Moves(items=[], next_cursor=None, days=days, stayed=0, reason=NOT_ENOUGH)
     kinds = len(SEGMENTS_OR_NONE)
     pairs = np.concatenate(
         (
-            kinds * segments_of(cutoffs_then, *same[:4], asof_day=before)
-            + segments_of(cutoffs_now, *same[:4], asof_day=day),
+            kinds * segments_of(cutoffs_then, *same.keys, asof_day=before)
+            + segments_of(cutoffs_now, *same.keys, asof_day=day),
             kinds * _segments(cutoffs_then, changed.then, before)
             + _segments(cutoffs_now, changed.now, day),
         )
     )
     one_each = np.ones(len(changed.now.revenue), dtype=np.int64)
     shown = np.where(changed.now.order_count > 0, changed.now.revenue, changed.then.revenue)
-    customers = totals(pairs, np.concatenate((same[4], one_each)), kinds**2)
-    revenue = totals(pairs, np.concatenate((same[6], shown)), kinds**2)
+    customers = totals(pairs, np.concatenate((same.sums.customers, one_each)), kinds**2)
+    revenue = totals(pairs, np.concatenate((same.sums.revenue, shown)), kinds**2)
     sums = {
         pair: (customers[at], revenue[at])
         for at, pair in enumerate(product(SEGMENTS_OR_NONE, SEGMENTS_OR_NONE))
@@ -155,6 +175,13 @@ def moves(
     )
 
 
+def _cutoffs(cells: KeyedSums, day: int) -> ScoreCutoffs | None:
+    """The cut-offs on a day; None without customers, or with too few."""
+    if not len(cells.sums.customers):
+        return None
+    return rfm(*cells.keys, *cells.sums, asof_day=day).cutoffs
+
+
 def _standing(move: tuple[tuple[str | None, str | None], tuple[int, int]]) -> Place:
     (then, now), (customers, _) = move
     return -customers, then or "", now or ""
@@ -171,49 +198,54 @@ def _changed(reading: Reading, view: RfmView, before: int, day: int, window: int
         left=day - window,
     )
     columns = np.array([tuple(row) for row in rows], dtype=np.int64).reshape(-1, 7).T
-    first, *others = columns
+    first, last_then, orders_then, revenue_then, last_now, orders_now, revenue_now = columns
 
     def place(last_day: Ints, orders: Ints, revenue: Ints) -> Places:
-        return Places(
-            last_day,
-            np.minimum(orders, MAX_ORDERS),
-            (last_day - first <= NEWCOMER_DAYS).astype(np.int64),
-            revenue if view.exact else _EDGES[np.searchsorted(_EDGES, revenue)],
-            orders,
-            revenue,
+        keys = CellKeys(
+            last_day=last_day,
+            orders=np.minimum(orders, MAX_ORDERS),
+            newcomer=(last_day - first <= NEWCOMER_DAYS).astype(np.int64),
+            monetary=revenue if view.exact else _EDGES[np.searchsorted(_EDGES, revenue)],
         )
+        return Places(keys, orders, revenue)
 
-    return ThenAndNow(place(*others[:3]), place(*others[3:]))
+    return ThenAndNow(
+        place(last_then, orders_then, revenue_then), place(last_now, orders_now, revenue_now)
+    )
 
 
-def _with(cells: list[Ints], places: Places, sign: int) -> list[Ints]:
+def _with(cells: KeyedSums, places: Places, sign: int) -> KeyedSums:
     """Cells with the customers who ordered in the window added, or taken away; cells that are
     empty then go."""
     inside = places.order_count > 0
-    keys_and_measures = (
-        *places[:4],
-        np.full(len(inside), sign),
-        sign * places.order_count,
-        sign * places.revenue,
-    )
-    joined = [
-        np.concatenate((column.astype(np.int64), more[inside]))
-        for column, more in zip(cells, keys_and_measures, strict=True)
-    ]
-    if not len(joined[0]):
-        return joined
-    order = np.lexsort(joined[3::-1])
-    joined = [column[order] for column in joined]
-    differs = np.any([np.diff(column) != 0 for column in joined[:4]], axis=0)
+    one_each = np.full(len(inside), sign)
+    added = CellSums(one_each, sign * places.order_count, sign * places.revenue)
+    keys = _joined(cells.keys, places.keys, inside)
+    sums = _joined(cells.sums, added, inside)
+    if not len(keys[0]):
+        return KeyedSums(CellKeys(*keys), CellSums(*sums))
+    order = np.lexsort(keys[::-1])
+    keys, sums = [column[order] for column in keys], [column[order] for column in sums]
+    differs = np.any([np.diff(column) != 0 for column in keys], axis=0)
     starts = np.concatenate(([0], np.flatnonzero(differs) + 1))
-    keys = [column[starts] for column in joined[:4]]
-    sums = [np.add.reduceat(column, starts) for column in joined[4:]]
-    live = sums[0] != 0
-    return [column[live] for column in (*keys, *sums)]
+    summed = CellSums(*(np.add.reduceat(column, starts) for column in sums))
+    live = summed.customers != 0
+    return KeyedSums(
+        CellKeys(*(column[starts][live] for column in keys)),
+        CellSums(*(column[live] for column in summed)),
+    )
+
+
+def _joined(columns: Sequence[Ints], others: Sequence[Ints], chosen: Bools) -> list[Ints]:
+    """Columns with the chosen entries of others behind them."""
+    return [
+        np.concatenate((column.astype(np.int64), other[chosen]))
+        for column, other in zip(columns, others, strict=True)
+    ]
 
 
 def _segments(cutoffs: ScoreCutoffs, places: Places, day: int) -> Ints:
     """Places in SEGMENTS_OR_NONE."""
-    found = segments_of(cutoffs, *places[:4], asof_day=day)
+    found = segments_of(cutoffs, *places.keys, asof_day=day)
     found[places.order_count == 0] = SEGMENTS_OR_NONE.index(None)
     return found

@@ -180,7 +180,9 @@ class Batch:
                 to_make_anew[name].append(customer)
             if new is None or new.days > 1:
                 saved += [now for _, now in days if now.orders]
-                emptied += [now[:3] for was, now in days if was is not None and not now.orders]
+                emptied += [
+                    DAYS.key_of(now) for was, now in days if was is not None and not now.orders
+                ]
                 if old is not None and old.days == 1:
                     only = rfm_customer.only_day(old)
                     saved += [] if any(now.day == only.day for _, now in days) else [only]

@@ -137,23 +137,24 @@ def cells(row: CustomerRow | None, *, exact: bool) -> Projection:
 def from_days(shop: str, customer: str, days: Iterable[DayRow], cutoff: int) -> CustomerRow | None:
     """The customer of these purchase days; None without any. The window holds days after
     `cutoff`."""
-    bought = sorted((row.day, row.orders, row.revenue) for row in days if row.orders)
+    bought = sorted((row for row in days if row.orders), key=lambda row: row.day)
     if not bought:
         return None
-    inside = [row for row in bought if row[0] > cutoff]
+    first, last = bought[0], bought[-1]
+    inside = [row for row in bought if row.day > cutoff]
     return CustomerRow(
         shop=shop,
         customer=customer,
         guest=int(is_guest(customer)),
-        first_day=bought[0][0],
-        last_day=bought[-1][0],
+        first_day=first.day,
+        last_day=last.day,
         days=len(bought),
-        first_day_revenue=bought[0][2],
-        revenue_ever=sum(revenue for _, _, revenue in bought),
-        orders=sum(orders for _, orders, _ in inside),
-        revenue=sum(revenue for _, _, revenue in inside),
-        expires_day=inside[0][0] if inside else None,
-        first_day_orders=bought[0][1],
+        first_day_revenue=first.revenue,
+        revenue_ever=sum(row.revenue for row in bought),
+        orders=sum(row.orders for row in inside),
+        revenue=sum(row.revenue for row in inside),
+        expires_day=inside[0].day if inside else None,
+        first_day_orders=first.orders,
     )
 
 

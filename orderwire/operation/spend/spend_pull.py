@@ -215,5 +215,5 @@ def _note(
         now_ms,
     )
     with store.begin() as transaction:
-        transaction.load(PULLS, [made[:2]])
+        transaction.load(PULLS, [PULLS.key_of(made)])
         transaction.save(PULLS, [made])
