@@ -36,8 +36,8 @@ class Pending(NamedTuple):
     name: str
 
 
-class Look(NamedTuple):
-    """What one look at all projections' states found."""
+class RebuildWork(NamedTuple):
+    """What is left to do for all projections, read together."""
 
     pending: list[Pending]
     uncounted: frozenset[Pending]
@@ -49,7 +49,7 @@ def pending(reading: Reading, projections: Collection[Projection]) -> list[Pendi
     return look(reading, projections).pending
 
 
-def look(reading: Reading, projections: Collection[Projection]) -> Look:
+def look(reading: Reading, projections: Collection[Projection]) -> RebuildWork:
     """What is left to do, and what is not counted: in one pass, since each visits every shop."""
     versions = {each.name: each.version for each in projections}
     older = " ".join(f"WHEN '{name}' THEN {version:d}" for name, version in versions.items())
@@ -68,7 +68,9 @@ def look(reading: Reading, projections: Collection[Projection]) -> Look:
         if row.name in versions
         and (row.building != NONE or row.stale != NONE or NEVER <= row.version < versions[row.name])
     ]
-    return Look(sorted(left), frozenset(Pending(row.shop, row.name) for row in rows if row.stopped))
+    return RebuildWork(
+        sorted(left), frozenset(Pending(row.shop, row.name) for row in rows if row.stopped)
+    )
 
 
 def register(transaction: Transaction, projections: Iterable[Projection]) -> None:

@@ -14,7 +14,7 @@ from typing import Final
 import structlog
 
 from processors.engine.projection import Projection
-from processors.engine.rebuild import Look, Pending, look, note_failure, register, run
+from processors.engine.rebuild import Pending, RebuildWork, look, note_failure, register, run
 from stream.store.contract import Store, StoreBroken, StoreUnavailable
 
 LOOK_EVERY_S: Final = 1.0
@@ -88,6 +88,6 @@ def _register(store: Store, projections: Mapping[str, Projection]) -> None:
         register(transaction, projections.values())
 
 
-def _look(store: Store, projections: Mapping[str, Projection]) -> Look:
+def _look(store: Store, projections: Mapping[str, Projection]) -> RebuildWork:
     with store.snapshot() as snapshot:
         return look(snapshot, projections.values())
