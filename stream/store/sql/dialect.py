@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from itertools import chain
 from pathlib import Path
-from typing import Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 import msgspec
 import sqlalchemy as sa
@@ -19,8 +19,10 @@ from stream.store.sql.arrays import literal
 from stream.store.sql.checkpoints import Checkpoints
 from stream.store.sql.driver import Check, Driver, WritePool
 from stream.store.sql.one_writer import OneWriter
-from stream.store.sql.parcels import ParcelDriver, ParcelWriters
 from stream.store.sql.plain import KEEPALIVE
+
+if TYPE_CHECKING:  # PostgreSQL's driver is not in the memory of processes that use SQLite.
+    from stream.store.sql.parcels import ParcelDriver
 
 READ_CACHE_KIB, WRITE_CACHE_KIB = 1_024, 8_192
 """SQLite's page caches. A commit of another connection, a role's sign of life say, empties one, so
@@ -424,7 +426,9 @@ class Postgres:
         connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({self.SCHEMA_LOCK})")
 
     def writer(self, url: str, engine: Callable[[], sa.Engine]) -> WritePool:
-        return ParcelWriters(engine(), self.errors())
+        from stream.store.sql.parcels import ParcelWriters  # As in `errors`.
+
+        return ParcelWriters(engine())
 
     def errors(self) -> type[Exception]:
         import psycopg  # Not in the memory of processes that use SQLite.
@@ -444,13 +448,13 @@ class Postgres:
         check: Check | None = None,
     ) -> None:
         positional, names = _positional(sql)
-        cast(ParcelDriver, c).later(table, positional, [parameters[n] for n in names], check)
+        cast("ParcelDriver", c).later(table, positional, [parameters[n] for n in names], check)
 
     def settle(self, c: Driver) -> None:
-        cast(ParcelDriver, c).settle()
+        cast("ParcelDriver", c).settle()
 
     def recover(self, c: Driver) -> None:
-        cast(ParcelDriver, c).recover()
+        cast("ParcelDriver", c).recover()
 
     def learn(self, engine: sa.Engine) -> None:
         """Column types, for the casts of arrays."""
@@ -529,7 +533,7 @@ class Postgres:
 
 def _later(c: Driver, table: str, sql: str, columns: Sequence[str | list[Any]]) -> None:
     if any(isinstance(each, list) for each in columns):  # The driver has to convert it.
-        cast(ParcelDriver, c).settle()
+        cast("ParcelDriver", c).settle()
         c.execute(sql, columns)
     else:
-        cast(ParcelDriver, c).later(table, sql, columns)
+        cast("ParcelDriver", c).later(table, sql, columns)

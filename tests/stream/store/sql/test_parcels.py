@@ -7,7 +7,7 @@ import pytest
 
 from processors.orders.row import ORDERS, blank
 from stream.store.contract import Conflict, Fenced, Move, Unstorable
-from stream.store.sql.parcels import MOST_BYTES
+from stream.store.sql.parcels import MOST_BYTES, MOST_PREPARED, OFTEN
 from stream.store.sql.store import SqlStore
 from tests.contracts.store import CELL, CELLS, cells
 
@@ -108,3 +108,40 @@ def test_more_than_a_parcel_holds_is_written_in_order(postgres_store: SqlStore) 
     with postgres_store.begin() as transaction:
         found = transaction.load(ORDERS, [KEY, ("a", "2")])
     assert [row.landing for row in found.values()] == [f"6{long}", "short"]
+
+
+def test_a_read_takes_and_gives_values_as_the_driver_does(postgres_store: SqlStore) -> None:
+    sql = (
+        "SELECT :text AS text, :small + :large AS number, :nothing::text AS nothing,"
+        " :bytes::bytea AS bytes, '50%' AS share, :text || '%' AS again"
+    )
+    values = {"text": "é'\\", "small": 1, "large": 1 << 40, "nothing": None, "bytes": b"\0\xff"}
+    for _ in range(OFTEN + 1):
+        with postgres_store.begin() as transaction:
+            (row,) = transaction.query(sql, **values)
+            assert row == ("é'\\", (1 << 40) + 1, None, b"\0\xff", "50%", "é'\\%")
+            assert row.share == "50%"
+            with pytest.raises(Unstorable), transaction.savepoint():
+                transaction.query("SELECT :text::text", text="\0")
+
+
+def test_a_read_that_fails_is_undone_with_its_savepoint(postgres_store: SqlStore) -> None:
+    for _ in range(OFTEN + 1):
+        with postgres_store.begin() as transaction:
+            transaction.add(CELLS, {CELL: (1, 0, 0)})
+            with pytest.raises(Unstorable), transaction.savepoint():
+                transaction.query("SELECT :n::int", n=1 << 40)
+            assert transaction.query("SELECT :n::int AS n", n=7) == [(7,)]
+    assert cells(postgres_store) == {CELL: (OFTEN + 1, 0, 0)}
+
+
+def test_a_connection_keeps_a_bounded_number_of_prepared_statements(
+    postgres_store: SqlStore,
+) -> None:
+    for number in range(MOST_PREPARED + 20):
+        with postgres_store.begin() as transaction:
+            for _ in range(OFTEN):
+                transaction.query(f"SELECT :n + {number}", n=1)
+    with postgres_store.begin() as transaction:
+        prepared = transaction.query("SELECT count(*) FROM pg_prepared_statements")[0][0]
+    assert 0 < prepared < MOST_PREPARED
