@@ -12,7 +12,7 @@ from stream.store.contract import Reading, Store, Transaction
 def read(reading: Reading) -> dict[AlarmSubject, AlertRow]:
     """Every row."""
     rows = reading.query(
-        "SELECT alarm, about, since_ms, fires_ms, seen_ms, detail, ended_ms, told, tries,"
+        "SELECT alarm, about, since_ms, fires_ms, seen_ms, detail, ended_ms, notified, tries,"
         " next_ms, revision FROM alert"
     )
     return {(found := _row(each)).subject: found for each in rows}
@@ -48,7 +48,7 @@ def _save(transaction: Transaction, before: AlertRow, row: AlertRow) -> bool:
         "seen_ms": row.seen_ms,
         "detail": row.detail,
         "ended_ms": row.ended_ms,
-        "told": json.dumps(sorted(row.notified)),
+        "notified": json.dumps(sorted(row.notified)),
         "tries": row.tries,
         "next_ms": row.next_ms,
         "revision": row.revision,
@@ -78,7 +78,7 @@ def _row(found: Any) -> AlertRow:
         found.seen_ms,
         found.detail,
         found.ended_ms,
-        frozenset(json.loads(found.told)),
+        frozenset(json.loads(found.notified)),
         found.tries,
         found.next_ms,
         found.revision,

@@ -20,7 +20,7 @@ class AliasRow(NamedTuple):
     shop: str
     deleted: str
     kept: str
-    told: int = 1
+    was_deleted: int = 1
     """1 where a merge deleted it; 0 for one of several that none did."""
 
 
@@ -78,12 +78,12 @@ class Aliases:
         self.look_up((event.kept_id, event.deleted_id))
         heads = {self.kept(event.kept_id), self.kept(event.deleted_id)}
         found = self._transaction.query(
-            "SELECT deleted, told FROM customer_alias WHERE shop = :shop "
+            "SELECT deleted, was_deleted FROM customer_alias WHERE shop = :shop "
             "AND kept IN (:one, :other)",
             shop=self._shop, one=min(heads), other=max(heads),
         )  # fmt: skip
-        members = heads | {row[0] for row in found}
-        deleted = {row[0] for row in found if row[1]} | (
+        members = heads | {row.deleted for row in found}
+        deleted = {row.deleted for row in found if row.was_deleted} | (
             {event.deleted_id} if event.deleted_id != event.kept_id else set()
         )
         head = min(members - deleted or members, key=lambda customer: (len(customer), customer))

@@ -126,7 +126,7 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
     made = SqlStore.open(url)
     with made.begin() as transaction:
         # The stored row has invented values, which no program has written.
-        transaction.execute("UPDATE alert SET about = '[]', told = '[]', seen_ms = 0")
+        transaction.execute("UPDATE alert SET about = '[]', notified = '[]', seen_ms = 0")
     yield made
     made.close()
 
