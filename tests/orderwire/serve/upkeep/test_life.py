@@ -118,10 +118,13 @@ async def _nobody(*_: Any, **__: Any) -> Any:
     raise AssertionError("nobody is to be notified")
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[SqlStore]:
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlStore]:
     """With rows in every table, as an earlier program left them."""
-    url = f"sqlite:///{tmp_path / 'state.db'}"
+    if request.param == "sqlite":
+        url = f"sqlite:///{tmp_path / 'state.db'}"
+    else:
+        url = request.getfixturevalue("postgres_url")
     write(url, stored("0066"), "0066")
     made = SqlStore.open(url)
     with made.begin() as transaction:
@@ -161,6 +164,7 @@ OF_NOW = {"statement_day", "clock"}
 """The day that the job has just read, and the start of the machine that looks."""
 
 
+@pytest.mark.parametrize("store", ["sqlite"], indirect=True)
 def test_what_is_kept_for_ever_is_not_kept_by_delivery(store: SqlStore) -> None:
     ever = {table for table, until in lives().items() if until.startswith("for ever")}
     with store.snapshot() as snapshot:
