@@ -99,6 +99,22 @@ def minor(amount: str | int | float | Decimal, currency: str) -> int:
 
     Raises ValueError for what is not a finite number, and for an unknown currency.
     """
+    if isinstance(amount, str) and len(amount) <= LONGEST_REMEMBERED:
+        return _remembered(amount, currency)
+    return _minor(amount, currency)
+
+
+LONGEST_REMEMBERED = 12
+"""Characters of an amount: longer ones are read each time."""
+
+
+# Of an order each amount is read several times, and prices are those of many orders.
+@lru_cache(maxsize=4_096)
+def _remembered(amount: str, currency: str) -> int:
+    return _minor(amount, currency)
+
+
+def _minor(amount: str | int | float | Decimal, currency: str) -> int:
     places, scale = _scale(currency)
     if isinstance(amount, str):
         # The form in which nearly every amount arrives: digits, few enough, a point, and exactly

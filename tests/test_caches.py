@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from aggregates.budget.fold.attribution import attribute, channel
-from destinations.meta.event.identity import hashed, phone
+from destinations.meta.event.identity import phone, place_hashed
 from processors.orders.customer import email_key
 from processors.shopify.landing import reduced
-from stream.money import digits, is_known
+from stream.money import digits, is_known, minor
 
 ROOT = Path(__file__).parents[1]
 ROOMS = ("ingest", "stream", "processors", "aggregates", "destinations", "query", "orderwire")
@@ -23,14 +23,19 @@ MOST_BYTES = 1_000_000
 OF_SENDERS: dict[str, Callable[[str], Any]] = {
     "aggregates/budget/fold/attribution.py:_known_channel": channel,
     "aggregates/budget/fold/attribution.py:_remembered": attribute,
-    "destinations/meta/event/identity.py:_place_hashed": lambda text: (
-        [hashed(field, text) for field in ("ct", "st", "zp", "country")],
-        hashed("zp", text[:5], text),
-    ),
+    "destinations/meta/event/identity.py:_remembered_place": lambda text: [
+        place_hashed(text, None, None, None, "US"),
+        place_hashed(None, text, None, None, text),
+        place_hashed("x", "y", text, None, text),
+        place_hashed("x", None, None, text, "US"),
+    ],
     "destinations/meta/event/phones.py:_home": lambda text: phone("0612345678", text),
     "processors/orders/customer.py:_remembered": email_key,
     "processors/shopify/landing.py:_remembered": lambda text: reduced(f"/?utm_source={text}"),
     "stream/money.py:_is_listed": is_known,
+    "stream/money.py:_remembered": lambda text: minor(
+        " " * len(text) + str(ord(text[5:6] or "0")), "USD"
+    ),
     "stream/money.py:_scale": lambda text: is_known(text) and digits(text),
     "stream/money.py:digits": lambda text: is_known(text) and digits(text),
 }

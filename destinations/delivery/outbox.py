@@ -3,7 +3,7 @@ transaction."""
 
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple
 
 from destinations.delivery.ledger import expire
 from destinations.delivery.life import DEFAULT_DAYS, marked, tidy, with_life
@@ -231,20 +231,10 @@ def _folded(
         attempts=row.attempts if row is not None else "",
         checkout_token=proposal.checkout_token if body or proposal.outcome != PENDING else "",
         browser=int(browser),
-        **_worth(order),
+        day=order.day,
+        currency=order.currency,
+        value=order.current_total,
     )
-
-
-class Worth(TypedDict):
-    """Which day's sale an event is, and what it is worth."""
-
-    day: int
-    currency: str
-    value: int
-
-
-def _worth(order: Order) -> Worth:
-    return {"day": order.day, "currency": order.currency, "value": order.current_total}
 
 
 def _rebuilt(row: OutboxRow, order: Order, proposal: Proposal) -> OutboxRow:
@@ -261,7 +251,9 @@ def _rebuilt(row: OutboxRow, order: Order, proposal: Proposal) -> OutboxRow:
         match_keys=",".join(built.match_keys),
         browser=int(built.browser),
         checkout_token=proposal.checkout_token,
-        **_worth(order),
+        day=order.day,
+        currency=order.currency,
+        value=order.current_total,
     )
 
 

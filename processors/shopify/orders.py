@@ -3,7 +3,7 @@ state; the topic label is not signed and only says which shape to expect."""
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 import msgspec
@@ -240,11 +240,16 @@ def _refunds(raw: RawOrder, currency: str) -> dict[str, Refund]:
     return found
 
 
+EXACT: Final = 1 << 53
+
+
 def exact_id(number: Any, gid: Any) -> str | None:
     """An id that a JavaScript hop has rounded (..500 for ..508, beyond 2**53) is still exact in the
     gid string beside it."""
+    if type(number) is int and 0 < number <= EXACT:
+        return str(number)
     plain = identifier(number)
-    if plain is not None and int(plain) <= 1 << 53:
+    if plain is not None and int(plain) <= EXACT:
         return plain
     return identifier(gid) or plain
 

@@ -81,11 +81,11 @@ def chosen(
     | another click, the cookie up to 30 minutes older, or younger | the cookie: a later click |
     | another click, the cookie older | built from the click id: the visit that led to the order |
     """
-    there = sorted(
-        (each for each in cookies if each.seen_ms <= now_ms + CLOCK_SKEW_MS),
-        key=lambda each: each.seen_ms,
-    )
-    if click_id is not None:
+    there = [each for each in cookies if each.seen_ms <= now_ms + CLOCK_SKEW_MS]
+    there.sort(key=lambda each: each.seen_ms)
+    if click_id is not None and not there:
+        there.append(Cookie("1", clicked_ms, click_id, built(click_id, clicked_ms)))
+    elif click_id is not None:
         there = [_mended(each, click_id) for each in there if not _stub(each.click_id, click_id)]
         later = bool(there) and there[-1].seen_ms > clicked_ms - VISIT_MS
         if not later and not (there and same(there[-1].click_id, click_id)):

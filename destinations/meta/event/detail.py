@@ -118,7 +118,10 @@ def _names(
 
     The shipping address comes last: it may be a gift's receiver.
     """
-    given = [(text(customer.first_name), text(customer.last_name))]
+    first, last = text(customer.first_name), text(customer.last_name)
+    if first and last:
+        return first, last
+    given = [(first, last)]
     given += [
         (address.first_name, address.last_name) for address in (billing, own) if address is not None
     ]
@@ -164,8 +167,7 @@ def _item(
 
 
 def _count(value: Any) -> int:
-    good = isinstance(value, int) and not isinstance(value, bool) and 0 < value < 1_000_000
-    return value if good else 0
+    return value if type(value) is int and 0 < value < 1_000_000 else 0  # True is no count.
 
 
 _NO_PAIRS: Mapping[str, str] = MappingProxyType({})
@@ -192,8 +194,7 @@ def _moment(value: Any) -> datetime | None:
 
 
 def _distinct(*values: str | None) -> tuple[str, ...]:
-    found = [value for value in values if value]
-    return tuple(found if len(found) < 2 else dict.fromkeys(found))
+    return tuple([each for each in dict.fromkeys(values) if each])
 
 
 _NOBODY, _NOTHING_OF_A_BROWSER = RawCustomer(), RawClient()
@@ -246,7 +247,7 @@ def _tags(written: str | None) -> frozenset[str]:
 def countries(found: Detail, own: str | None) -> tuple[str, ...]:
     """Where its phone numbers may be from (ISO 3166), best first: billing, shipping, the customer's
     address, the shop's `own` country."""
-    return _distinct(*(address.country for address in found.addresses), own)
+    return _distinct(*[address.country for address in found.addresses], own)
 
 
 def fields_at(body: bytes, paths: Sequence[str]) -> list[Any]:

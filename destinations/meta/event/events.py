@@ -12,7 +12,6 @@ from destinations.delivery.rows import PENDING
 from destinations.meta.event import clicks, history, payload
 from destinations.meta.event.detail import detail
 from destinations.meta.event.event_ids import browsers_ids, event_id_of, known
-from destinations.meta.event.match_keys import MATCH_KEYS
 from destinations.meta.event.policy import Decision, decide
 from destinations.meta.halves import Half, halves, lock
 from destinations.meta.settings import DEFAULT_MAX_AGE_S, OWN_ID, CapiSettings, max_age_s
@@ -139,8 +138,7 @@ class MetaEvents:
             return Built(b"", refused=refused)
         if browser is not None and browser.row is not None:
             return browser.completed(orjson.dumps(event))
-        data = event["user_data"]
-        return Built(orjson.dumps(event), tuple(name for name in MATCH_KEYS if name in data))
+        return Built(orjson.dumps(event), tuple(event["user_data"]))
 
 
 def _token(decision: Decision, browser: Half | None) -> str:

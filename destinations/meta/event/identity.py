@@ -4,7 +4,7 @@ cannot be normalised is left out. Every function is pure, idempotent and never r
 
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from hashlib import sha256
 from typing import Protocol
@@ -110,7 +110,9 @@ def phone(value: str, *countries: str | None) -> str | None:
     text = _visible(value).strip()
     if len(text) > 64:
         return None
-    places = tuple(country.upper() if country else None for country in countries) or (None,)
+    places = tuple([each.upper() if each else None for each in countries]) or (None,)
+    if plain := phones.e164(text, places[0]):
+        return plain  # Nearly always.
     for reading in _readings(text, places):
         for place in places:
             plain = phones.e164(reading, place)
@@ -211,9 +213,6 @@ def digest(text: str) -> str:
 
 def hashed(field: str, value: str | None, *countries: str | None) -> str | None:
     """The hash that is sent for `value`; None if the field is left out."""
-    if value and len(value) <= LONGEST_REMEMBERED.get(field, 0):
-        in_us = field == "zp" and bool(countries) and (countries[0] or "").upper() == "US"
-        return _place_hashed(field, value, in_us=in_us)
     text = normalised(field, value, *countries)
     return None if text is None else digest(text)
 
@@ -221,15 +220,35 @@ def hashed(field: str, value: str | None, *countries: str | None) -> str | None:
 def all_hashed(field: str, values: Sequence[str], *countries: str | None) -> list[str]:
     """The distinct hashes of `values`, in their order."""
     found = [hashed(field, value, *countries) for value in values]
-    return [each for each in dict.fromkeys(found) if each is not None]
+    if len(found) > 1:
+        found = list(dict.fromkeys(found))
+    return [each for each in found if each is not None]
 
 
-LONGEST_REMEMBERED = {"st": 6, "country": 6, "ct": 40, "zp": 10}
-"""Characters of a place's name or code; longer text may be personal, and is not remembered."""
+LONGEST_PLACE = 60
+"""Characters of city and codes together; longer text may be personal, and is not remembered."""
+
+
+def place_hashed(
+    city: str | None, state: str | None, zip_code: str | None, country: str | None, zip_of: str
+) -> Mapping[str, list[str]]:
+    """The fields of a place that have a hash. `zip_of`: the country of its zip code (ISO 3166)."""
+    parts = (city, state, zip_code, country)
+    in_us = zip_of.upper() == "US"
+    if sum([len(each) for each in parts if each]) <= LONGEST_PLACE:
+        return _remembered_place(*parts, in_us=in_us)
+    return _place_hashed(*parts, in_us=in_us)
 
 
 @lru_cache(maxsize=4_096)
-def _place_hashed(field: str, value: str, *, in_us: bool) -> str | None:
-    """`hashed` of a place: many orders come from one, and it is nobody's own."""
-    text = normalised(field, value, "US" if in_us else None)
-    return None if text is None else digest(text)
+def _remembered_place(*parts: str | None, in_us: bool) -> Mapping[str, list[str]]:
+    """Many orders come from one place, and it is nobody's own."""
+    return _place_hashed(*parts, in_us=in_us)
+
+
+def _place_hashed(*parts: str | None, in_us: bool) -> Mapping[str, list[str]]:
+    found = {
+        field: hashed(field, part, "US" if in_us else None)
+        for field, part in zip(("ct", "st", "zp", "country"), parts, strict=True)
+    }
+    return {field: [each] for field, each in found.items() if each is not None}

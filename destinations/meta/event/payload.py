@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from destinations.meta.event import click
 from destinations.meta.event.amounts import Amounts
 from destinations.meta.event.detail import Address, Detail, Item, countries
-from destinations.meta.event.identity import all_hashed, hashed
+from destinations.meta.event.identity import all_hashed, hashed, place_hashed
 from destinations.meta.event.policy import Decision
 from destinations.meta.settings import PLACEHOLDER, CapiSettings, placeholders
 from processors.shopify.orders import Order
@@ -161,8 +161,8 @@ def _place(addresses: tuple[Address, ...]) -> Address | None:
 def user_data(
     order: Order, detail: Detail, settings: CapiSettings, fbc: str | None, *, by_staff: bool = False
 ) -> dict[str, Any]:
-    """The buyer: hashed fields (each in a list) and fields that are never hashed. Only fields with
-    a value.
+    """The buyer: hashed fields (each in a list) and fields that are never hashed, in the order of
+    `MATCH_KEYS`. Only fields with a value.
 
     `by_staff`: IP address and user agent are not the buyer's, and left out.
     """
@@ -174,20 +174,16 @@ def user_data(
         all_hashed("ph", detail.phones, *places) or all_hashed("ph", detail.other_phones, *places)
     ):
         data["ph"] = found
-    values = {"fn": detail.names[0], "ln": detail.names[1]}
+    first, last = detail.names
+    if (hash_ := hashed("fn", first)) is not None:
+        data["fn"] = [hash_]
+    if (hash_ := hashed("ln", last)) is not None:
+        data["ln"] = [hash_]
     if (place := _place(detail.addresses)) is not None:
-        values |= {
-            "ct": place.city,
-            "st": place.province,
-            "zp": place.zip,
-            "country": place.country,
-        }
-        if place.country:
-            places = (place.country,)
-    values["external_id"] = order.customer_id
-    for field, value in values.items():
-        if value and (hash_ := hashed(field, value, *places)) is not None:
-            data[field] = [hash_]
+        zip_of = place.country or (places[0] if places else "")
+        data |= place_hashed(place.city, place.province, place.zip, place.country, zip_of)
+    if (hash_ := hashed("external_id", order.customer_id)) is not None:
+        data["external_id"] = [hash_]
     attributes = detail.attributes
     if not by_staff and (address := ip(detail.ip_addresses)):
         data["client_ip_address"] = address
@@ -299,8 +295,6 @@ def _content_type(template: str) -> str:
 
 def _content_id(item: Item, settings: CapiSettings) -> str | None:
     """The catalogue's id of an item; None if a part of it is missing."""
-    if settings.content_id == "variant":
-        return item.variant_id  # The default: digits, so it needs none of what follows.
     return filled(
         _id_template(settings),
         {
@@ -316,9 +310,9 @@ def _contents(
     detail: Detail, settings: CapiSettings, currency: str, source: str
 ) -> list[dict[str, Any]]:
     contents = []
-    scale = _scale(currency)
+    scale, by_variant = _scale(currency), settings.content_id == "variant"
     for item in detail.items[:MAX_CONTENTS]:
-        item_id = _content_id(item, settings)
+        item_id = item.variant_id if by_variant else _content_id(item, settings)
         if item_id is None or item.quantity < 1:
             continue
         content: dict[str, Any] = {"id": item_id, "quantity": item.quantity}
@@ -370,7 +364,7 @@ def custom_data(
     if contents := _contents(detail, settings, worth.currency, source):
         data["contents"] = contents
         data["content_type"] = _content_type(_id_template(settings))
-    if units := sum(item.quantity for item in detail.items):
+    if units := sum([item.quantity for item in detail.items]):
         data["num_items"] = units
     if segment is not None:
         data["customer_segmentation"] = segment

@@ -14,6 +14,7 @@ from destinations.delivery.account import SettingsError
 from destinations.meta.event import payload
 from destinations.meta.event.detail import detail
 from destinations.meta.event.identity import digest
+from destinations.meta.event.match_keys import MATCH_KEYS
 from processors.shopify.orders import order
 from simulator.meta.rules import event_broken, findings
 from tests.support.delivery.capi_orders import (
@@ -70,6 +71,7 @@ def test_a_paid_web_order_becomes_a_whole_purchase_event() -> None:
             "num_items": 3,
         },
     }
+    assert tuple(built["user_data"]) == MATCH_KEYS  # as an outbox row lists them
     assert event_broken(built, NOW_MS / 1000) is None
     assert findings(built) == []
 
