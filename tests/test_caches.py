@@ -49,6 +49,7 @@ OF_OURS = {
     "processors/engine/statements.py:_one_of": "a column, and a power of two up to a batch's",
     "query/dashboard/page.py": "files of the program",
     "stream/store/sql/dialect.py": "statements, tables and columns of the program",
+    "stream/store/sql/parcels.py:_compiled": "a statement of the program",
     "stream/store/sql/parcels.py:_numbered": "a statement of the program",
     "stream/store/sql/store.py:_row_type": "columns of the program's statements",
 }
