@@ -81,6 +81,10 @@ class Failures:
         """An independent copy."""
         return deepcopy(self)
 
+    def quiet(self) -> bool:
+        """Whether nothing of late failed: then records that do not fail change nothing."""
+        return not self._shops and not self._all.seen
+
     def note(self, shop: str, *, failed: bool) -> Passed | None:
         """Count one record; returns the limit that it exceeds, if any."""
         window = self._shops.get(shop)

@@ -13,7 +13,7 @@ import structlog
 
 from processors.engine import read_topics, stops
 from processors.engine.behind import Behind
-from processors.engine.decoding import Decoded, decode_all
+from processors.engine.decoding import Decoded, decode_all, shop_of
 from processors.engine.limits import Failures, ParkLimit, TooManyFailures
 from processors.engine.processor import Processor, ticks_of
 from processors.engine.settling import Settling
@@ -223,8 +223,7 @@ class Runner(Generic[Event]):
         return IDLE_S if idle else TICK_S
 
     def _is_backlog(self, batch: Sequence[Decoded[Event]]) -> bool:
-        newest_ms = max(each.entry.record.time_ms for each in batch)
-        return self._clock_ms() - newest_ms > BACKLOG_MS
+        return self._clock_ms() - _newest_ms([each.entry for each in batch]) > BACKLOG_MS
 
     async def _start(self, partitions: Collection[int]) -> Mapping[int, int]:
         positions, rows = await self._calls.until_done(self._standing)
@@ -277,8 +276,8 @@ class Runner(Generic[Event]):
             if self._loaded[partition] == self._in_hand[partition]:
                 del self._in_hand[partition]
         self._metrics.folded(
-            Counter(each.shop for each in decoded),
-            Counter(each.shop for each in decoded if each.outcome is None),
+            Counter([shop_of(each.entry) for each in decoded]),
+            Counter([shop_of(each.entry) for each in decoded if each.outcome is None]),
         )
         self._metrics.batch_s.observe(time.perf_counter() - started)
         self._metrics.event_time_s.set(_newest_ms(entries) / 1000)
@@ -293,11 +292,9 @@ class Runner(Generic[Event]):
         entries: Sequence[Entry],
         loaded: Mapping[int, int],
     ) -> None:
-        moves: dict[int, Move] = {}
-        for entry in entries:
-            move = moves.get(entry.partition)
-            records = 1 if move is None else move.records + 1
-            moves[entry.partition] = Move(loaded.get(entry.partition), entry.offset + 1, records)
+        records = Counter([entry.partition for entry in entries])
+        nexts = {entry.partition: entry.offset + 1 for entry in entries}
+        moves = {each: Move(loaded.get(each), nexts[each], records[each]) for each in records}
         transaction.advance(self._processor.name, self._processor.topic, moves, _newest_ms(entries))
         stops.begin(transaction, self._behind.rows_for(work))
 
@@ -363,7 +360,7 @@ class Runner(Generic[Event]):
 
 
 def _newest_ms(entries: Sequence[Entry]) -> int:
-    return max(entry.record.time_ms for entry in entries)
+    return max([entry.record.time_ms for entry in entries])
 
 
 async def _give_up(task: "asyncio.Future[Any] | None") -> None:

@@ -79,8 +79,9 @@ class Settling(Generic[Event]):
                     records=len(work.decoded),
                 )
                 work.take(await calls.until_done(partial(self._search, work)))
-        for shop, failed in work.counted():
-            self._failures.note(shop, failed=failed)
+        if work.failed() or not self._failures.quiet():
+            for shop, failed in work.counted():
+                self._failures.note(shop, failed=failed)
         for shop in work.left_behind:
             self._failures.forget(shop)
         self._committed(work.events())

@@ -121,11 +121,10 @@ class SharedDecoding(Generic[Event]):
 
     def _keep(self, processor: str, entry: Entry, event: Event | None) -> None:
         place = (entry.partition, entry.offset)
-        readers = sum(
-            0 <= entry.offset - theirs[entry.partition] <= NEAR
-            for name, theirs in self._next.items()
-            if name != processor and entry.partition in theirs
-        )
+        readers = 0
+        for name, theirs in self._next.items():
+            if name != processor and (at := theirs.get(entry.partition)) is not None:
+                readers += 0 <= entry.offset - at <= NEAR
         if not readers or place in self._kept:
             return
         self._kept[place] = _Kept(entry.record, event, readers)

@@ -61,7 +61,7 @@ class BatchWork(Generic[Event]):
 
     def failed(self) -> bool:
         """Whether one of them failed by our fault."""
-        return any(isinstance(each.outcome, Failed) for each in self.decoded)
+        return any(isinstance(rejected, Failed) for _, rejected in rejected_of(self.decoded))
 
     def last_failure(self, shop: str | None) -> str:
         """The reason of the newest failure, of this shop or of any."""
