@@ -3,9 +3,9 @@
 import asyncio
 import os
 import random
-import sys
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import orjson
 import pytest
@@ -19,10 +19,10 @@ from simulator.admin.stand_in import AdminStandIn
 from simulator.shop.shop import ShopSimulator
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
+from tests.support.servers.forks import Forked
 from tests.support.shops.shop_world import NOW, SECRET, SHOP, everything, filled, fold_all
 
 runner = CliRunner()
-ROOT = Path(__file__).parents[3]
 LOTS: dict[str, Any] = {"maximum": 100_000.0, "restore": 100_000.0}
 PROGRAM = """
 import sys
@@ -40,7 +40,6 @@ settings = Settings.load()
 print("open", flush=True)
 command._from_api(settings, settings.shops[shop], 365, how == "bulk", False)
 """
-"""It is started 17 times, so it imports nothing of the tests' own."""
 
 
 def past(customers: int, seed: int = 3) -> Books:
@@ -53,23 +52,13 @@ def past(customers: int, seed: int = 3) -> Books:
     return held
 
 
-async def program(how: str) -> asyncio.subprocess.Process:
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        PROGRAM,
-        *(how, SHOP, str(NOW.timestamp())),
-        env=_environment(),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    assert child.stdout is not None
-    assert await child.stdout.readline() == b"open\n"
+async def program(how: str, folder: Path) -> Forked:
+    """The command at work, with a file of its own for what it says."""
+    arguments = [how, SHOP, str(NOW.timestamp())]
+    output = folder / f"{uuid4().hex}.log"
+    child = await asyncio.to_thread(Forked, arguments, os.environ, folder, output, PROGRAM)
+    await asyncio.to_thread(child.until_printed, "open")
     return child
-
-
-def _environment() -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
 async def state(settings: Settings, store: SqlStore, log: SqliteLog) -> dict[str, Any]:
@@ -95,14 +84,11 @@ async def test_killed_at_random_moments_it_ends_in_the_state_of_an_uninterrupted
     async with AdminStandIn(held, clock=NOW.timestamp, **LOTS) as admin:
         monkeypatch.setenv("SHOPIFY_ADMIN_URL", admin.url)
         for _ in range(kills):
-            child = await program(how)
+            child = await program(how, tmp_path)
             await asyncio.sleep(rng.uniform(0.05, 0.8))
-            if child.returncode is None:
-                child.kill()
-            await child.wait()
-        child = await program(how)
-        _, answer = await child.communicate()
-        assert child.returncode == 0, answer.decode()
+            await asyncio.to_thread(child.kill)
+        child = await program(how, tmp_path)
+        assert await asyncio.to_thread(child.wait) == 0, child.said()
         log = await SqliteLog.open(tmp_path / "log.db")
         resumed = await state(shop_settings, store, log)
         await log.close()
@@ -110,9 +96,8 @@ async def test_killed_at_random_moments_it_ends_in_the_state_of_an_uninterrupted
         whole_log, whole_store = tmp_path / "whole-log.db", tmp_path / "whole.db"
         monkeypatch.setenv("ORDERWIRE_LOG_URL", f"sqlite:///{whole_log}")
         monkeypatch.setenv("ORDERWIRE_STORE_URL", f"sqlite:///{whole_store}")
-        child = await program(how)
-        _, answer = await child.communicate()
-        assert child.returncode == 0, answer.decode()
+        child = await program(how, tmp_path)
+        assert await asyncio.to_thread(child.wait) == 0, child.said()
     log, other = await SqliteLog.open(whole_log), SqlStore.open(f"sqlite:///{whole_store}")
     whole = await state(Settings.load(), other, log)
     await log.close()

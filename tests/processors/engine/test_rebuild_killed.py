@@ -1,8 +1,7 @@
 """A rebuild that is killed at any moment goes on where it was, while orders arrive."""
 
+import os
 import random
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -10,6 +9,7 @@ from processors.engine import rebuild
 from stream.store.contract import StoreUnavailable
 from stream.store.sql.store import SqlStore
 from tests.processors.engine.test_rebuild import NOW_MS, finish, fold, numbers, program, rfm, ticked
+from tests.support.servers.forks import Forked
 from tests.support.shopify.orders import SHOP, order
 
 KILLS = 10
@@ -34,11 +34,10 @@ while True:
     except StoreUnavailable:
         pass
 """
-"""It is started 20 times, so it imports nothing of the tests' own."""
 
 
 def test_a_rebuild_killed_in_ten_places_ends_in_the_numbers_of_folding_alone(
-    store: SqlStore, store_url: str
+    store: SqlStore, store_url: str, tmp_path: Path
 ) -> None:
     rng = random.Random(7)
     answer = [
@@ -49,13 +48,14 @@ def test_a_rebuild_killed_in_ten_places_ends_in_the_numbers_of_folding_alone(
     left = answer[100:]
     places: set[tuple[object, ...]] = set()
     for remaining in range(KILLS, 0, -1):
-        child = subprocess.Popen(
-            [sys.executable, "-c", REBUILDER, store_url, SHOP, str(NOW_MS)],
-            cwd=Path(__file__).parents[3],
-            stdout=subprocess.PIPE,
+        child = Forked(
+            [store_url, SHOP, str(NOW_MS)],
+            os.environ,
+            tmp_path,
+            tmp_path / f"rebuilder-{remaining}.log",
+            REBUILDER,
         )
-        assert child.stdout is not None
-        assert child.stdout.readline() == b"open\n"
+        child.until_printed("open")
         # Orders for every kill, and the child works as long after the last of them.
         ours, left = left[: len(left) // remaining], left[len(left) // remaining :]
         until_s = time.monotonic() + rng.uniform(0.02, 0.3)
@@ -68,8 +68,6 @@ def test_a_rebuild_killed_in_ten_places_ends_in_the_numbers_of_folding_alone(
             if not ours:
                 time.sleep(max(0.0, until_s - time.monotonic()))
         child.kill()
-        child.wait()
-        child.stdout.close()
         with store.snapshot() as snapshot:
             (state,) = snapshot.query(
                 "SELECT live, building, stale, cursor FROM projection WHERE name = 'rfm'"

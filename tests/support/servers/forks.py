@@ -1,5 +1,6 @@
-"""Starts commands as forks of a process that has imported the program: importing it takes 2 seconds
-of CPU, a fork next to nothing. Once forked, a command does what it does when a shell starts it.
+"""Starts commands and scripts as forks of a process that has imported the program: importing it
+takes 2 seconds of CPU, a fork next to nothing. Once forked, a command does what it does when a
+shell starts it.
 """
 
 import functools
@@ -29,6 +30,8 @@ IMPORTED = (
     "stream.log.kafka.log",
     "psycopg",
     "orderwire.cli",
+    "orderwire.commands.backfill",  # What scripts of tests use.
+    "aggregates.rfm.fold.projection",
     "tests.support.servers.forks",
 )
 
@@ -42,8 +45,11 @@ class Forked:
         environment: Mapping[str, str],
         folder: Path,
         output: Path,
+        script: str = "",
     ) -> None:
-        given = (list(arguments), dict(environment), folder, output)
+        """`orderwire` with these arguments, or a Python script that finds them in `sys.argv`."""
+        self._output = output
+        given = (list(arguments), dict(environment), folder, output, script)
         self._process = _context().Process(target=_command, args=given)
         self._process.start()
         while self.poll() is None and not _leads_a_session(self.pid):
@@ -56,6 +62,28 @@ class Forked:
 
     def poll(self) -> int | None:
         return self._process.exitcode
+
+    def wait(self) -> int:
+        """Its exit code, once it has ended."""
+        self._process.join()
+        code = self._process.exitcode
+        assert code is not None
+        return code
+
+    def kill(self) -> None:
+        """SIGKILL; returns when it has ended."""
+        self._process.kill()
+        self._process.join()
+
+    def until_printed(self, text: str) -> None:
+        """Return once it has printed `text`. Raises AssertionError where it ends before."""
+        while text not in (said := self.said()):
+            assert self.poll() is None, said
+            time.sleep(0.002)
+
+    def said(self) -> str:
+        """What it wrote so far, over all starts with this output."""
+        return self._output.read_text() if self._output.exists() else ""
 
 
 def _leads_a_session(pid: int) -> bool:
@@ -93,7 +121,11 @@ def _become(wanted: Mapping[str, str]) -> None:
 
 
 def _command(
-    arguments: Sequence[str], environment: Mapping[str, str], folder: Path, output: Path
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    folder: Path,
+    output: Path,
+    script: str,
 ) -> None:
     """In the fork."""
     os.setsid()
@@ -104,6 +136,10 @@ def _command(
     os.chdir(folder)
     _become(environment)
     sys.argv = ["orderwire", *arguments]
+    if script:
+        del sys.modules["rich"]  # What keeps it out of the roles (`without_rich`).
+        exec(compile(script, "<script>", "exec"), {"__name__": "__main__"})
+        return
     # `serve` would replace itself by the supervisor, in an interpreter that imports all anew.
     pytest.MonkeyPatch().setattr(os, "execv", _supervise)
     from orderwire.cli import main
