@@ -111,9 +111,11 @@ def _forking(roles: Sequence[str]) -> Callable[[Sequence[str]], Process] | None:
     """Starts roles as forks of this process, which share what it has imported; None where that
     fails: then each role says for itself what is missing."""
     try:
-        from orderwire.serve.start.forking import Forked, preload
+        from orderwire.serve.start.forking import Forked, preload, upgrade
 
-        preload(roles)
+        settings = preload(roles)
+        if settings is not None and {"process", "query"} & set(roles):
+            upgrade(settings)
     except Exception as error:
         log_line("warning", f"roles do not share memory: {type(error).__name__}")
         return None

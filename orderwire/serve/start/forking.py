@@ -12,9 +12,12 @@ import subprocess
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from multiprocessing.context import ForkProcess as Process
 from pathlib import Path
 
+from orderwire.private_files import tighten
 from orderwire.serve import role
+from orderwire.serve.start.connections import open_store
 from orderwire.settings.program import ConfigurationError, Settings
 
 HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
@@ -22,8 +25,10 @@ HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
 _context = multiprocessing.get_context("fork")
 
 
-def preload(roles: Sequence[str]) -> None:
-    """Import what these roles will use. Raises RuntimeError where that started a thread."""
+def preload(roles: Sequence[str]) -> Settings | None:
+    """Import what these roles will use. Returns the settings where they can be read, and raises
+    RuntimeError where a module started a thread."""
+    settings = None
     modules = [f"orderwire.serve.roles.{each}" for each in roles]
     if {"process", "query"} & set(roles):
         modules.append("stream.store.sql.store")
@@ -38,6 +43,25 @@ def preload(roles: Sequence[str]) -> None:
     # Otherwise the first collection of each role would write to all pages of what was imported.
     gc.collect()
     gc.freeze()
+    return settings
+
+
+def upgrade(settings: Settings) -> None:
+    """Begin to bring the store's schema up to date, in a process that ends with that.
+
+    A role that finds it out of date upgrades it itself, and keeps Alembic: 13 MB. This process has
+    read the settings already, so it has the database's lock before any role asks for it.
+    """
+    _fork(_context.Process(target=_upgrade, args=(settings,), name="schema", daemon=True))
+
+
+def _upgrade(settings: Settings) -> None:
+    """In the child."""
+    _begin("schema")
+    os.umask(0o077)  # As of a role: the store's file is its owner's only.
+    tighten(settings)
+    with suppress(Exception):  # Each role says so.
+        open_store(settings).close()
 
 
 class Forked:
@@ -45,14 +69,10 @@ class Forked:
 
     def __init__(self, arguments: Sequence[str]) -> None:
         self._process = _context.Process(target=_run, args=(arguments,), name=arguments[0])
-        # A signal between the fork and the role's own handlers would meet the supervisor's.
-        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
-        try:
-            self._process.start()
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+        _fork(self._process)
 
     def poll(self) -> int | None:
+        multiprocessing.active_children()  # Reaps the one that has upgraded the schema.
         return self._process.exitcode
 
     def wait(self, timeout: float | None = None) -> int:
@@ -74,13 +94,27 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
+def _fork(process: Process) -> None:
+    # A signal between the fork and the child's own handlers would meet the supervisor's.
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+    try:
+        process.start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+
+
 def _run(arguments: Sequence[str]) -> None:
     """In the child."""
+    _begin(arguments[0])
+    raise SystemExit(role.main(arguments))
+
+
+def _begin(name: str) -> None:
+    """Let go of what is the supervisor's."""
     signal.set_wakeup_fd(-1)
     for number in HANDLED:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
     with suppress(OSError):
-        Path("/proc/self/comm").write_text(arguments[0])  # What `ps` calls it.
-    raise SystemExit(role.main(arguments))
+        Path("/proc/self/comm").write_text(name)  # What `ps` calls it.

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -63,3 +64,19 @@ def test_a_forked_roles_exit_code_is_what_its_main_returned(code: int) -> None:
         "print(one.wait(60))\n"
     )
     assert run(program) == str(code)
+
+
+def test_no_role_keeps_what_upgrades_the_schema_in_its_memory(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'state.db'}"
+    program = (
+        "import multiprocessing, os, sys\n"
+        f"os.environ['ORDERWIRE_STORE_URL'] = {url!r}\n"
+        "from orderwire.serve.start.forking import preload, upgrade\n"
+        f"upgrade(preload({list(ROLES)!r}))\n"
+        "for child in multiprocessing.active_children():\n"
+        "    child.join()\n"
+        "from stream.store.sql.store import SqlStore\n"
+        f"SqlStore.open({url!r}).close()\n"
+        "print([each for each in ('alembic', 'mako') if each in sys.modules])\n"
+    )
+    assert run(program) == "[]"
