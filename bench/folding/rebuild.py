@@ -1,17 +1,21 @@
 """How long a rebuild of RFM from stored orders takes, and how long live orders wait meanwhile.
 
-    python -m bench.folding.rebuild [ORDERS]
+    python -m bench.folding.rebuild [ORDERS] [scattered]
 
-A shop's orders lie in a SQLite store, half as many customers as orders, counted nowhere. One thread
-rebuilds as `serve` does (`orderwire/serve/upkeep/rebuilding.py`); another folds 200 new orders a
-second into the same shop.
+A year's orders of a shop lie in a SQLite store, half as many customers as orders, counted nowhere.
+Buyers come back after 45 days in the mean. `scattered` is the worst case: ten years or so, and a
+customer's orders anywhere in them, so that every page of orders writes to pages all over the
+customers' tables. One thread rebuilds as `serve` does (`orderwire/serve/upkeep/rebuilding.py`);
+another folds 200 new orders a second into the same shop.
 """
 
 import asyncio
+import random
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -24,18 +28,36 @@ from processors.orders.currency import CURRENCY
 from processors.orders.processor import OrdersProcessor
 from processors.orders.row import ORDERS
 from processors.orders.state import fold
+from processors.shopify.orders import Order
 from stream.store.sql.store import SqlStore
 from tests.support.shopify.orders import DAY0, order
 
 PAGE = 5_000
+BACK_DAYS = 45
+"""After so many in the mean a customer orders again."""
 LIVE_PER_S = 200
 EVERY_S = 0.05
 """Seconds between live batches."""
 
 
-def fill(store: SqlStore, count: int) -> None:
-    """Save `count` orders that no aggregate counts."""
-    coming = orders(count)
+def of_a_year(count: int) -> Iterator[Order]:
+    """Orders in the order in which they come, every other one of a new customer."""
+    rng, customers, mean = random.Random(1), 0, BACK_DAYS / 365 * count / 2
+    for number, each in enumerate(orders(count)):
+        if number % 2:
+            buyer = max(0, customers - int(rng.expovariate(1 / mean)))
+        else:
+            buyer = customers = customers + 1
+        yield order(
+            each.order_id,
+            customer=f"{7_000_000_000_000 + buyer}",
+            day=DAY0 + 365 * number // count,
+            total=rng.randrange(500, 20_000),
+        )
+
+
+def fill(store: SqlStore, coming: Iterator[Order]) -> None:
+    """Save orders that no aggregate counts."""
     while page := [fold(None, each) for each in islice(coming, PAGE)]:
         with store.begin() as transaction:
             transaction.save(ORDERS, page)
@@ -87,17 +109,16 @@ async def rebuilt(store: SqlStore, rfm: RfmFold) -> float:
     return time.monotonic() - began_s
 
 
-def main(count: int = 1_000_000) -> None:
+def main(count: int = 1_000_000, *, scattered: bool = False) -> None:
     """Print the time of the rebuild, and how long live orders waited."""
+    history, days = (orders, count // PER_DAY) if scattered else (of_a_year, 365)
     with tempfile.TemporaryDirectory(prefix="bench-rebuild-") as folder:
         store = SqlStore.open(f"sqlite:///{Path(folder) / 'state.db'}")
-        fill(store, count)
-        print(f"{count:,} orders stored", flush=True)
+        fill(store, history(count))
+        print(f"{count:,} orders stored of {days:,} days", flush=True)
         settle_garbage_collector()
         rfm = RfmFold()
-        live = Live(
-            store, OrdersProcessor({}, (CURRENCY, rfm.projection())), DAY0 + count // PER_DAY
-        )
+        live = Live(store, OrdersProcessor({}, (CURRENCY, rfm.projection())), DAY0 + days)
         live.start()
         cpu_s = time.process_time()
         try:
@@ -120,4 +141,4 @@ def main(count: int = 1_000_000) -> None:
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:]))
+    main(*map(int, sys.argv[1:2]), scattered="scattered" in sys.argv)

@@ -37,6 +37,8 @@ class Cost(NamedTuple):
 
     ours: float
     database: float
+    batch: float
+    """Orders in one."""
 
     @property
     def both(self) -> float:
@@ -92,7 +94,9 @@ def fold(
     assert counted == written.orders, f"{counted} of {written.orders} counted"
     ours_us = sum(each["cpu_us"] * each["events"] for each in answers)
     theirs_us = 1e6 * (database_cpu_s(server) - before_s)
-    return Cost(ours_us / written.orders, theirs_us / written.orders)
+    batches = sum(each["batches"] for each in answers)
+    events = sum(each["events"] for each in answers)
+    return Cost(ours_us / written.orders, theirs_us / written.orders, events / batches)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -126,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         f"{options.orders:,} new orders, every aggregate; {os.cpu_count()} cores, "
         f"{platform.machine()}, medians of {options.rounds} rounds\n"
         f"{'partitions':>10}{'processors':>12}{'our us':>9}"
-        f"{'database us':>13}{'both':>7}{'ratio':>7}"
+        f"{'database us':>13}{'both':>7}{'ratio':>7}{'orders a batch':>16}"
     )
     medians = {
         layout: Cost(*(statistics.median(values) for values in zip(*costs, strict=True)))
@@ -136,7 +140,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     for (partitions, processors), cost in medians.items():
         print(
             f"{partitions:>10}{processors:>12}{cost.ours:>9.0f}{cost.database:>13.0f}"
-            f"{cost.both:>7.0f}{cost.both / least:>7.2f}"
+            f"{cost.both:>7.0f}{cost.both / least:>7.2f}{cost.batch:>16.0f}"
         )
 
 

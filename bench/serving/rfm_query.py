@@ -148,10 +148,13 @@ def fold(url: str, customers: int) -> None:
 
 async def serve(url: str, log_path: str) -> None:
     """The API in a process of its own; prints its port."""
+    from orderwire.serve.roles.query import SWITCH_S  # what it imports is not `main`'s to hold
+
     store, log = SqlStore.open(url), await SqliteLog.open(log_path)
     settings = ApiSettings(shops={SHOP: ShopAnswerSettings()})
     gc.collect()
     gc.freeze()  # as `orderwire.serve.role` does
+    sys.setswitchinterval(SWITCH_S)  # as `orderwire.serve.roles.query` does
     app = make_app(
         store=store, log=log, settings=settings, clock=lambda: NOW_MS, registry=CollectorRegistry()
     )

@@ -23,8 +23,10 @@ from processors.engine.projection import (
 )
 from stream.store.contract import Key, Reading, Store, Transaction
 
-PAGE: Final = 1_000
-"""Entities that one step counts; a fold of the same shop waits for as long as that takes."""
+PAGE: Final = 2_000
+"""Entities that one step counts; a fold of the same shop waits for as long as that takes. With more
+of them, pages of the store that many touch are written once: 1,000 at a time cost up to a fifth
+more CPU, and twice the bytes."""
 REMOVED: Final = 5_000
 """Rows of an old generation that one step removes."""
 

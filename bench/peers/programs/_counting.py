@@ -51,7 +51,7 @@ class Meter:
 
     def __init__(self, until: int) -> None:
         """`until`: events that there are; 0 where that is not known."""
-        self.events = self._first = 0
+        self.events = self._first = self.calls = 0
         self._until = until
         self._made_s = self._began_s = self._last_s = time.perf_counter()
         self._cpu_s = self._last_cpu_s = 0.0
@@ -65,6 +65,7 @@ class Meter:
                 self._first = events
                 self._began_s, self._cpu_s = time.perf_counter(), time.process_time()
             self.events += events
+            self.calls += 1
             self._last_s, self._last_cpu_s = time.perf_counter(), time.process_time()
             if self.events - self._told >= STEP:
                 self._told = self.events
@@ -93,6 +94,7 @@ class Meter:
                 "orders": sum(orders for orders, _ in rows),
                 "revenue": sum(revenue for _, revenue in rows),
                 "events": self.events,
+                "batches": self.calls,
                 "per_s": after / took_s,
                 "cpu_us": 1e6 * (self._last_cpu_s - self._cpu_s) / after,
                 "rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10,
