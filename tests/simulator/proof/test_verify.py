@@ -10,14 +10,14 @@ from simulator.proof import sums, verify
 from simulator.proof.oracle import expected_orders, purchase
 from stream.record import Entry
 from stream.store.sql.store import SqlStore
-from tests.support.shops.folded_shop import NOW, PIXEL, PROCESSORS, SHOP, deliveries, entries
+from tests.support.shops.folded_shop import NOW, PIXEL, SHOP, deliveries, entries, processors
 
 
 def found(store: SqlStore, log: list[Entry], folder: Path) -> dict[str, list[str]]:
     with store.snapshot() as snapshot:
         return {
             "cells": sums.cells_differ(snapshot),
-            "fold": sums.refolded(log, PROCESSORS, snapshot, folder, int(NOW.timestamp() * 1000)),
+            "fold": sums.refolded(log, processors(), snapshot, folder, int(NOW.timestamp() * 1000)),
             "oracle": verify.oracle_differs(
                 expected_orders(verify.arrived(log, ())).values(), snapshot, SHOP
             ),
