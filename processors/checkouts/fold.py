@@ -44,7 +44,8 @@ def fold(
         token = _token(event)
         if token:
             of_checkouts.setdefault((event.shop, token), []).append(event)
-    links, changed = _links(load_links(transaction, of_links), of_links)
+    links_before = load_links(transaction, of_links)
+    links, changed = _links(links_before, of_links)
     refreshed = [
         (old, new)
         for old, new in changed
@@ -72,8 +73,8 @@ def fold(
             row = settled(row, now_ms, after_minutes)
         if row != old:
             moved.append(Change(old, row))
-    transaction.save(LINKS, [new for _, new in changed if new is not None])
-    transaction.save(CHECKOUTS, [new for _, new in moved if new is not None])
+    transaction.save(LINKS, [new for _, new in changed if new is not None], links_before)
+    transaction.save(CHECKOUTS, [new for _, new in moved if new is not None], rows_before)
     work.apply(LINKS, changed, now_ms)
     work.apply(CHECKOUTS, moved, now_ms)
 

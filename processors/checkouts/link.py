@@ -49,7 +49,7 @@ class LinkRow(NamedTuple):
     days more. -1 for customers."""
 
 
-LINKS: Final = Entities("cart_link", LinkRow, 2)
+LINKS: Final = Entities("cart_link", LinkRow, 2, steady=("kept_from_ms",))
 
 
 def customer_subject(customer_id: str | None, email: str | None) -> str:

@@ -73,7 +73,20 @@ class CheckoutRow(NamedTuple):
     is_returning: int
 
 
-CHECKOUTS: Final = Entities("cart_checkout", CheckoutRow, 2)
+CHECKOUTS: Final = Entities(
+    "cart_checkout",
+    CheckoutRow,
+    2,
+    steady=(
+        "cart_token",
+        "customer",
+        "value_bin",
+        "created_ms",
+        "completed_ms",
+        "order_ms",
+        "open_bucket",
+    ),
+)
 
 
 class Following(NamedTuple):

@@ -181,5 +181,5 @@ def _folded(transaction: Transaction, events: Sequence[OrderEvent]) -> list[Chan
             new = fold(new, event)
         if new is not None and new != old:
             changes.append((old, new))
-    transaction.save(ORDERS, [new for _, new in changes])
+    transaction.save(ORDERS, [new for _, new in changes], before)
     return [Change(old, new) for old, new in changes if old is None or not same_facts(old, new)]

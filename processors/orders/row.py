@@ -98,7 +98,9 @@ SETTLED: Final = PackedPages(
     sorted=frozenset(("order_id", "updated_us", "processed_ms")),
     hashes=frozenset(("email",)),
 )
-ORDERS: Final = Entities("shop_order", OrderRow, 2, SETTLED)
+ORDERS: Final = Entities(
+    "shop_order", OrderRow, 2, SETTLED, steady=("processed_ms", "customer", "name")
+)
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(OrderDetail)
 

@@ -14,7 +14,8 @@ implements it; `tests/contracts/store.py` checks it.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, Generic, NamedTuple, Protocol, TypeVar
 
 Key = tuple[str | int, ...]
 Row = TypeVar("Row", bound=tuple[Any, ...])
@@ -76,6 +77,8 @@ class Entities(Generic[Row]):
     key: int
     packed: Packed[Row] | None = None
     """Where some of them are not rows of the table."""
+    steady: tuple[str, ...] = ()
+    """Indexed columns that most changes of a row leave as they are."""
 
     def key_of(self, row: Row) -> Key:
         """The part of a row that is its primary key."""
@@ -127,6 +130,9 @@ class Changes(NamedTuple):
     """The `since` of the next call."""
     complete: bool
     """True if `rows` is the whole table and replaces all earlier rows."""
+
+
+NOTHING_LOADED: Final[Mapping[Key, Any]] = MappingProxyType({})
 
 
 class Reading(Protocol):
@@ -182,9 +188,17 @@ class Transaction(Reading, Protocol):
         """
         ...
 
-    def save(self, entities: Entities[Row], rows: Iterable[Row]) -> None:
+    def save(
+        self,
+        entities: Entities[Row],
+        rows: Iterable[Row],
+        loaded: Mapping[Key, Row] = NOTHING_LOADED,
+    ) -> None:
         """Insert or replace rows by key. Raises Conflict, at the latest by the commit, if another
-        owner created one that `load` did not find."""
+        owner created one that `load` did not find.
+
+        `loaded`: rows as they are in the store, to spare the indexes of columns that stay.
+        """
         ...
 
     def delete(self, entities: Entities[Row], keys: Collection[Key]) -> None:

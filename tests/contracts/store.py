@@ -55,6 +55,27 @@ class StoreContract:
                 ("a", "1"): blank("a", "1")._replace(total=2**62)
             }
 
+    def test_a_row_saved_beside_what_was_loaded_is_replaced_as_a_whole(self, store: Store) -> None:
+        old = [blank("a", "1")._replace(name="#1"), blank("a", "2")._replace(name="#2")]
+        new = [
+            old[0]._replace(total=7),  # No indexed column changes.
+            old[1]._replace(total=8, name="#3", processed_ms=5),
+            blank("a", "3")._replace(name="#4"),
+        ]
+        with store.begin() as transaction:
+            transaction.save(ORDERS, old)
+        with store.begin() as transaction:
+            keys = [row[:2] for row in new]
+            transaction.save(ORDERS, new, transaction.load(ORDERS, keys))
+        with store.begin() as transaction:
+            assert transaction.load(ORDERS, keys) == {row[:2]: row for row in new}
+            for row in new:
+                found = transaction.query(
+                    "SELECT order_id FROM shop_order WHERE shop = 'a' AND name = :name",
+                    name=row.name,
+                )
+                assert [each.order_id for each in found] == [row.order_id]
+
     def test_thousands_of_keys_are_one_load(self, store: Store) -> None:
         rows = [blank("a", str(number)) for number in range(7_001)]
         with store.begin() as transaction:

@@ -214,7 +214,7 @@ class Batch:
                 saved.append(new)
             elif old is not None:
                 gone.append(key)
-        self._transaction.save(CUSTOMERS, saved)
+        self._transaction.save(CUSTOMERS, saved, before)
         self._transaction.delete(CUSTOMERS, gone)
 
 

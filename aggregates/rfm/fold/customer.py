@@ -57,7 +57,7 @@ class CustomerRow(NamedTuple):
 
 
 DAYS = Entities("rfm_customer_day", DayRow, 3)
-CUSTOMERS = Entities("rfm_customer", CustomerRow, 2)
+CUSTOMERS = Entities("rfm_customer", CustomerRow, 2, steady=("expires_day",))
 
 RFM_CELLS = Cells(
     "rfm_cell",

@@ -13,7 +13,17 @@ import msgspec
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from stream.store.contract import Cells, Changes, Entities, Fenced, Key, Move, Position, Row
+from stream.store.contract import (
+    NOTHING_LOADED,
+    Cells,
+    Changes,
+    Entities,
+    Fenced,
+    Key,
+    Move,
+    Position,
+    Row,
+)
 from stream.store.migrations.run import migrate
 from stream.store.sql.dialect import Dialect, dialect_of
 from stream.store.sql.driver import Driver, WritePool
@@ -151,7 +161,12 @@ class SqlTransaction(SqlReading):
             missing.update([key for key in keys if key not in found] if found else keys)
         return found
 
-    def save(self, entities: Entities[Row], rows: Iterable[Row]) -> None:
+    def save(
+        self,
+        entities: Entities[Row],
+        rows: Iterable[Row],
+        loaded: Mapping[Key, Row] = NOTHING_LOADED,
+    ) -> None:
         fields, size = _fields(entities), entities.key
         ordered = _ordered(rows, size)
         missing = self._missing.get(entities.table)
@@ -168,6 +183,12 @@ class SqlTransaction(SqlReading):
             if new:
                 self._dialect.insert(self._driver, entities.table, fields, size, new)
             ordered = known
+        if loaded and entities.steady and self._dialect.indexes_what_is_set:
+            ordered, steady = _by_steady(entities, ordered, loaded)
+            if steady:
+                self._dialect.upsert(
+                    self._driver, entities.table, fields, size, steady, entities.steady
+                )
         if ordered:
             self._dialect.upsert(self._driver, entities.table, fields, size, ordered)
 
@@ -272,6 +293,21 @@ def _ordered(rows: Iterable[Row], key: int) -> list[Row]:
     else:
         ordered.sort()
     return ordered
+
+
+def _by_steady(
+    entities: Entities[Row], rows: Iterable[Row], loaded: Mapping[Key, Row]
+) -> tuple[list[Row], list[Row]]:
+    """Rows that change a steady column or are new, and the others."""
+    size, fields = entities.key, _fields(entities)
+    steady_of = itemgetter(*(fields.index(name) for name in entities.steady))
+    changed: list[Row] = []
+    unchanged: list[Row] = []
+    for row in rows:
+        old = loaded.get(row[:size])
+        same = old is not None and steady_of(old) == steady_of(row)
+        (unchanged if same else changed).append(row)
+    return changed, unchanged
 
 
 def _fence(processor: str, topic: str, partition: int, move: Move, moved: int) -> None:

@@ -1,19 +1,24 @@
 """The SQL store on both databases: the contract, and what only this implementation has."""
 
+import re
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from sqlalchemy.exc import DataError
 
+from aggregates.rfm.fold.customer import CUSTOMERS
+from processors.checkouts.link import LINKS
+from processors.checkouts.row import CHECKOUTS
 from processors.orders.row import ORDERS, blank
 from simulator.servers.postgres import PostgresServer
 from stream.log.sqlite.log import SqliteLog
-from stream.store.contract import Fenced, Incompatible, Move, Store, StoreUnavailable
+from stream.store.contract import Entities, Fenced, Incompatible, Move, Store, StoreUnavailable
 from stream.store.migrations.run import head
 from stream.store.sql import dialect as sql_dialect
 from stream.store.sql.store import SqlStore
@@ -162,6 +167,22 @@ def test_any_text_in_a_key_is_found_again_and_a_nul_character_is_refused(store: 
         assert set(transaction.load(ORDERS, keys)) == set(keys)
     with pytest.raises((ValueError, DataError)), store.begin() as transaction:
         transaction.load(ORDERS, [("a", "b\0c")])
+
+
+def test_every_steady_column_is_one_of_an_index(store: SqlStore) -> None:
+    with store.snapshot() as snapshot:
+        on = "sqlite_master" if store.dialect == "sqlite" else "pg_indexes"
+        texts = ("sql", "tbl_name") if store.dialect == "sqlite" else ("indexdef", "tablename")
+        tables: tuple[Entities[Any], ...] = (ORDERS, CUSTOMERS, CHECKOUTS, LINKS)
+        for entities in tables:
+            found = snapshot.query(
+                f"SELECT {texts[0]} AS text FROM {on} WHERE {texts[1]} = :table"
+                f" AND {texts[0]} LIKE '%INDEX%'",
+                table=entities.table,
+            )
+            words = set(re.findall(r"\w+", " ".join(row.text for row in found)))
+            assert entities.steady
+            assert words >= set(entities.steady)
 
 
 def test_ten_thousand_keys_are_loaded_together(store: SqlStore) -> None:
