@@ -8,10 +8,12 @@ from processors.checkouts.known_buyers import load_links
 from processors.checkouts.link import (
     LINKS,
     MANY,
+    Bought,
     LinkRow,
     cart_subject,
     customer_subject,
     linked,
+    order_time_ms,
 )
 from processors.checkouts.row import CHECKOUTS, RULE, CheckoutRow
 from processors.checkouts.state import folded, links_of, relinked, settled
@@ -39,11 +41,12 @@ def fold(
     of_links: dict[Key, list[Any]] = {}
     of_checkouts: dict[Key, list[Any]] = {}
     for event in events:
+        each = Bought(event, order_time_ms(event)) if isinstance(event, Order) else event
         for subject in _subjects(event):
-            of_links.setdefault((event.shop, subject), []).append(event)
+            of_links.setdefault((event.shop, subject), []).append(each)
         token = _token(event)
         if token:
-            of_checkouts.setdefault((event.shop, token), []).append(event)
+            of_checkouts.setdefault((event.shop, token), []).append(each)
     links_before = load_links(transaction, of_links)
     links, changed = _links(links_before, of_links)
     refreshed = [

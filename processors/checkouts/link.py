@@ -87,18 +87,27 @@ def with_order(orders: str, order_ms: int) -> str:
     return " ".join(str(hours[hour]) for hour in sorted(hours)[-RECENT_ORDERS:])
 
 
+class Bought(NamedTuple):
+    """An order and when it was made, Unix ms: it is asked for each link and checkout."""
+
+    order: Order
+    order_ms: int
+
+
 def order_time_ms(order: Order) -> int:
     """When an order was made, Unix ms."""
     return millis(order.processed_at)
 
 
 def linked(
-    row: LinkRow | None, key: Key, event: Checkout | CheckoutDeleted | Cart | Order
+    row: LinkRow | None, key: Key, event: Checkout | CheckoutDeleted | Cart | Bought
 ) -> LinkRow:
     """The link's next state. Commutative, associative and idempotent."""
     shop, subject = str(key[0]), str(key[1])
-    if isinstance(event, Order) and not subject.startswith("cart:"):
-        return _ordered(row, shop, subject, order_time_ms(event))
+    if isinstance(event, Bought):
+        if subject.startswith("cart:"):
+            return _cart_ordered(row, shop, subject, event)
+        return _ordered(row, shop, subject, event.order_ms)
     row = row or LinkRow(
         shop,
         subject,
@@ -129,17 +138,27 @@ def linked(
         created_ms = millis(event.created_at)
         begun_ms = earliest(row.begun_ms, created_ms) if event.items else row.begun_ms
         return row._replace(begun_ms=begun_ms, kept_from_ms=max(row.kept_from_ms, created_ms))
-    if isinstance(event, CheckoutDeleted):
-        deleted_ms = event.version.updated_us // 1000
-        return row._replace(
-            deleted_ms=max(row.deleted_ms, deleted_ms),
-            kept_from_ms=max(row.kept_from_ms, deleted_ms),
+    deleted_ms = event.version.updated_us // 1000
+    return row._replace(
+        deleted_ms=max(row.deleted_ms, deleted_ms),
+        kept_from_ms=max(row.kept_from_ms, deleted_ms),
+    )
+
+
+def _cart_ordered(row: LinkRow | None, shop: str, subject: str, bought: Bought) -> LinkRow:
+    """A cart's link with one order more, of one of its checkouts or of none that is known."""
+    order_ms, of_checkout = bought.order_ms, bool(bought.order.checkout_token)
+    if row is None:
+        first_order_ms, orders = (NEVER, str(order_ms)) if of_checkout else (order_ms, "")
+        deleted_ms, begun_ms, checkout = NEVER, NEVER, ""
+        return LinkRow(
+            shop, subject, first_order_ms, orders, deleted_ms, begun_ms, checkout, order_ms
         )
-    order_ms = order_time_ms(event)
-    row = row._replace(kept_from_ms=max(row.kept_from_ms, order_ms))
-    if event.checkout_token:
-        return row._replace(orders=with_order(row.orders, order_ms))
-    return row._replace(first_order_ms=earliest(row.first_order_ms, order_ms))
+    kept_from_ms = max(row.kept_from_ms, order_ms)
+    if of_checkout:
+        return row._replace(kept_from_ms=kept_from_ms, orders=with_order(row.orders, order_ms))
+    first_order_ms = earliest(row.first_order_ms, order_ms)
+    return row._replace(kept_from_ms=kept_from_ms, first_order_ms=first_order_ms)
 
 
 def _ordered(row: LinkRow | None, shop: str, subject: str, order_ms: int) -> LinkRow:

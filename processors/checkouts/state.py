@@ -9,11 +9,11 @@ from typing import Final
 from processors.checkouts.idle import BUCKET_MS, DAY_MS, MINUTE_MS, before, parsed, pauses, touched
 from processors.checkouts.link import (
     NEVER,
+    Bought,
     LinkRow,
     cart_subject,
     customer_subject,
     earliest,
-    order_time_ms,
 )
 from processors.checkouts.row import CLOSED, NOTHING_FOLLOWS, RULE, CheckoutRow, Following, blank
 from processors.orders.row import VOID
@@ -39,7 +39,7 @@ def value_bin(value: int) -> int:
 def folded(
     row: CheckoutRow | None,
     key: Key,
-    event: Checkout | CheckoutDeleted | Order,
+    event: Checkout | CheckoutDeleted | Bought,
     after_minutes: int = 0,
 ) -> CheckoutRow:
     """The row after an event about this checkout itself; its state follows in `settled`.
@@ -56,8 +56,8 @@ def folded(
             deleted=1,
             created_ms=row.created_ms if row.updated_us >= 0 else min(row.created_ms, deleted_ms),
         )
-    order_ms = order_time_ms(event)
-    updated_us, triggered, digest = event.version
+    order, order_ms = event
+    updated_us, triggered, digest = order.version
     version = f"{updated_us:017d} {triggered} {digest}"
     if row is None:
         return blank(
@@ -67,16 +67,16 @@ def folded(
             after_minutes,
             order_ms=order_ms,
             order_version=version,
-            revenue=_worth(event),
-            revenue_currency=event.currency,
+            revenue=_worth(order),
+            revenue_currency=order.currency,
         )
     newest = version > row.order_version
     return row._replace(
         created_ms=row.created_ms if row.updated_us >= 0 else min(row.created_ms, order_ms),
         order_ms=earliest(row.order_ms, order_ms),
         order_version=version if newest else row.order_version,
-        revenue=_worth(event) if newest else row.revenue,
-        revenue_currency=event.currency if newest else row.revenue_currency,
+        revenue=_worth(order) if newest else row.revenue,
+        revenue_currency=order.currency if newest else row.revenue_currency,
     )
 
 
