@@ -18,16 +18,15 @@ from stream.store.sql import sqlite_owner
 from stream.store.sql.arrays import literal
 from stream.store.sql.checkpoints import Checkpoints
 from stream.store.sql.driver import Check, Driver, WritePool
-from stream.store.sql.one_writer import OneWriter
+from stream.store.sql.one_writer import OneWriter, resize_cache
 from stream.store.sql.plain import KEEPALIVE
 
 if TYPE_CHECKING:  # PostgreSQL's driver is not in the memory of processes that use SQLite.
     from stream.store.sql.parcels import ParcelDriver
 
-READ_CACHE_KIB, WRITE_CACHE_KIB = 1_024, 8_192
-"""SQLite's page caches. A commit of another connection, a role's sign of life say, empties one, so
-none lasts for more than a second or two; 32 MiB for the writer saved 3 % of a fold's CPU at
-1,000,000 customers in batches of 500, and nothing in batches of 50."""
+READ_CACHE_KIB: Final = 1_024
+"""SQLite's page cache of a connection that reads. A commit of another connection, a role's sign of
+life say, empties it, so it never lasts for more than a second or two."""
 
 
 class Dialect(Protocol):
@@ -280,7 +279,7 @@ class Sqlite:
         # An INSERT of several rows keeps the pages it changes until it is done: 300 kB or so, for
         # which SQLite would open a file each time.
         connection.execute("PRAGMA temp_store = MEMORY")
-        connection.execute(f"PRAGMA cache_size = -{WRITE_CACHE_KIB}")
+        resize_cache(connection, large=False)
 
     def on_checkout(self, connection: Any, record: Any, proxy: Any) -> None:
         """Nothing to do: a file does not disconnect."""

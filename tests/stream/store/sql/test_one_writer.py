@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from stream.store.contract import Move, Position, StoreBroken, StoreUnavailable
+from stream.store.sql import one_writer
+from stream.store.sql.one_writer import CACHE_KIB, LARGE_CACHE_KIB, LARGE_ROWS
 from stream.store.sql.store import SqlStore
 
 
@@ -53,6 +55,23 @@ def test_what_is_deleted_is_overwritten_after_a_reconnect_too(store: SqlStore) -
         transaction.execute("UPDATE nowhere SET n = 1")
     with store.begin() as transaction:
         assert transaction.query("PRAGMA secure_delete")[0][0] == 1
+
+
+def test_its_cache_is_large_from_a_large_transaction_until_a_small_one_some_time_later(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cache_kib(rows: int) -> int:
+        with store.begin() as transaction:
+            size = -int(transaction.query("PRAGMA cache_size")[0][0])
+            for _ in range(rows):
+                transaction.execute("UPDATE revisions SET n = n + 1")
+        return size
+
+    assert [cache_kib(LARGE_ROWS), cache_kib(1)] == [CACHE_KIB, LARGE_CACHE_KIB]
+    assert cache_kib(LARGE_ROWS) == LARGE_CACHE_KIB
+    monkeypatch.setattr(one_writer, "LARGE_FOR_S", -1.0)
+    assert [cache_kib(LARGE_ROWS), cache_kib(1)] == [LARGE_CACHE_KIB, LARGE_CACHE_KIB]
+    assert [cache_kib(LARGE_ROWS), cache_kib(1)] == [CACHE_KIB, LARGE_CACHE_KIB]
 
 
 def test_it_writes_again_after_a_lock_of_another_process(tmp_path: Path, store: SqlStore) -> None:
