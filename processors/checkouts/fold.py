@@ -12,6 +12,7 @@ from processors.checkouts.link import (
     LinkRow,
     cart_subject,
     customer_subject,
+    is_of_cart,
     linked,
     order_time_ms,
 )
@@ -78,7 +79,9 @@ def fold(
             moved.append(Change(old, row))
     transaction.save(LINKS, [new for _, new in changed if new is not None], links_before)
     transaction.save(CHECKOUTS, [new for _, new in moved if new is not None], rows_before)
-    work.apply(LINKS, changed, now_ms)
+    # A buyer's link, which changes with every order, counts in no aggregate.
+    of_carts = [each for each in changed if each.new is not None and is_of_cart(each.new)]
+    work.apply(LINKS, of_carts, now_ms)
     work.apply(CHECKOUTS, moved, now_ms)
 
 

@@ -64,6 +64,11 @@ def cart_subject(cart_token: str | None) -> str:
     return f"cart:{cart_token}" if cart_token else ""
 
 
+def is_of_cart(row: LinkRow) -> bool:
+    """Whether it is a cart's, of which aggregates count some; none counts buyers' links."""
+    return row.subject.startswith("cart:")
+
+
 def earliest(one_ms: int, other_ms: int) -> int:
     """The earlier of two moments, either of which may be `NEVER`."""
     return max(one_ms, other_ms) if one_ms == NEVER or other_ms == NEVER else min(one_ms, other_ms)

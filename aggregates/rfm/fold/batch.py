@@ -146,8 +146,9 @@ class Batch:
         if not keys:
             return
         before = self._transaction.load(CUSTOMERS, {(key[0], key[1]) for key in keys})
-        having_rows = [key for key in keys if _has_rows(before.get((key[0], key[1])))]
-        rows = self._transaction.load(DAYS, having_rows)
+        rows = self._transaction.load(
+            DAYS, [key for key in keys if _may_have_row(before.get((key[0], key[1])), key[2])]
+        )
         by_customer: defaultdict[tuple[str, str], list[DayChange]] = defaultdict(list)
         for key in keys:
             name, customer, day = key
@@ -218,9 +219,9 @@ class Batch:
         self._transaction.delete(CUSTOMERS, gone)
 
 
-def _has_rows(row: CustomerRow | None) -> bool:
-    """Whether a customer's days have rows of their own."""
-    return row is not None and row.days > 1
+def _may_have_row(row: CustomerRow | None, day: int) -> bool:
+    """Whether this day of a customer may have a row of its own; that of a new order has none."""
+    return row is not None and row.days > 1 and row.first_day <= day <= row.last_day
 
 
 def _only_day(row: CustomerRow, day: int) -> DayRow | None:

@@ -305,8 +305,10 @@ def _by_steady(
     unchanged: list[Row] = []
     for row in rows:
         old = loaded.get(row[:size])
-        same = old is not None and steady_of(old) == steady_of(row)
-        (unchanged if same else changed).append(row)
+        if old is None or steady_of(old) != steady_of(row):
+            changed.append(row)
+        else:
+            unchanged.append(row)
     return changed, unchanged
 
 
