@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = (
     "Examples: `orderwire replay --parked --dry-run`,"
-    " `orderwire replay --parked --reason no_currency`,"
+    " `orderwire replay --parked --reason missing_fields:currency`,"
     " `orderwire replay --resume --processor orders --shop example.myshopify.com`,"
     " `orderwire replay --topic orders --from earliest --processor capi`"
 )
@@ -90,12 +90,14 @@ def register(app: typer.Typer) -> None:
         """
         from orderwire.operation.output import exit_on_failure
         from orderwire.operation.replaying.parked_replay import Filter
+        from orderwire.settings.sources import shop_domain
 
         if [parked, resume, set_aside, since is not None].count(True) != 1:
             raise typer.BadParameter(
                 "choose one: --parked, --resume, --set-aside, or --topic with --from",
                 param_hint="--parked / --resume / --set-aside / --from",
             )
+        shop = shop_domain(shop) if shop else None
         with exit_on_failure("replay"):
             if resume:
                 asyncio.run(_resume(processor, shop, dry_run))
@@ -211,7 +213,7 @@ def _show_parked(result: "Result", discard: bool, dry_run: bool) -> None:
     if result.discarded:
         typer.echo(f"{result.discarded} {would}discarded")
     for reason, count in sorted(result.left.items()):
-        typer.echo(f"{count} left parked: {reason}")
+        typer.echo(f"{count} left parked, as this program still does not take them: {reason}")
     if result.gone:
         settled = f"{would}settled" if discard else "settle them with --discard --reason REASON"
         typer.echo(

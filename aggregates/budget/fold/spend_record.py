@@ -108,8 +108,8 @@ def decode_spend(entry: Entry) -> SpendRow:
     except msgspec.DecodeError:
         raise Rejected("malformed_json", "the body is not a JSON object") from None
     day = _day(body.get("date"))
-    told_channel = channel(text(body.get("channel")) or "")
-    if not told_channel:
+    given_channel = channel(text(body.get("channel")) or "")
+    if not given_channel:
         raise Rejected("no_channel", "the spend row names no channel")
     campaign_id, name = (
         _name(body.get("campaign_id"), NAME_CHARACTERS),
@@ -129,7 +129,7 @@ def decode_spend(entry: Entry) -> SpendRow:
     return SpendRow(
         shop=record.headers["shop"],
         day=day,
-        channel=told_channel,
+        channel=given_channel,
         campaign=campaign_id or "name:" + name.casefold(),
         campaign_id=campaign_id,
         campaign_name=name,

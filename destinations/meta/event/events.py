@@ -1,5 +1,6 @@
 """An order's event for Meta: one Purchase per account, decided by `policy`, built by `payload`."""
 
+import time
 from collections.abc import Sequence
 from functools import partial
 
@@ -17,6 +18,7 @@ from destinations.meta.halves import Half, halves, lock
 from destinations.meta.settings import DEFAULT_MAX_AGE_S, OWN_ID, CapiSettings, max_age_s
 from processors.shopify.orders import Order
 from stream.money import Money
+from stream.rate_limit import RateLimit
 from stream.store.contract import Transaction
 
 SAFETY_MS = 60_000
@@ -37,6 +39,7 @@ class MetaEvents:
             self._settings[account.shop, account.name] = account.settings
             self._shops.setdefault(account.name, {})[account.shop] = account.settings
         self._predicted_ltv: PredictedLtv | None = context.predicted_ltv
+        self._lines = RateLimit(time.monotonic)
 
     def slots(self, transaction: Transaction, events: Sequence[OrderEvent]) -> list[Slot]:
         lock(transaction, {event.shop for event in events})
@@ -77,8 +80,7 @@ class MetaEvents:
             for look, decision in zip(looks, decisions, strict=True)
         ]
         known = history.first_orders(transaction, [each for each in buyers if each is not None])
-        _warn_without_user_agent(looks, decisions)
-        _warn_of_late_payments(looks, decisions)
+        _warn(self._lines, looks, decisions)
         return [
             Proposal(
                 decision.outcome,
@@ -152,39 +154,42 @@ def _expires_ms(order: Order, decision: Decision) -> int:
     return min(last_s * 1000 - SAFETY_MS, order.received_ms + RETRY_MS)
 
 
-def _warn_without_user_agent(
-    looks: Sequence[clicks.ClickLook], decisions: Sequence[Decision]
+def _warn(
+    lines: RateLimit, looks: Sequence[clicks.ClickLook], decisions: Sequence[Decision]
 ) -> None:
-    """Meta documents it as required for a website, but accepts events without (docs/facts/meta.md,
-    "Events"): warn and send."""
-    without = [
-        look.order
+    """Log, once a minute for each shop, what a merchant should know of events that are sent."""
+    pending = [
+        (look, decision)
         for look, decision in zip(looks, decisions, strict=True)
         if decision.outcome == PENDING
-        and decision.action_source == "website"
-        and look.detail.user_agent is None
     ]
-    if without:
-        first = without[0]
-        log.warning(
-            "capi_no_user_agent", shop=first.shop, order_id=first.order_id, orders=len(without)
-        )
-
-
-def _warn_of_late_payments(
-    looks: Sequence[clicks.ClickLook], decisions: Sequence[Decision]
-) -> None:
-    """Meta may count these twice if the shop's pixel reported them at checkout."""
-    late = [
+    # Meta documents it as required for a website, but accepts events without (docs/facts/meta.md,
+    # "Events").
+    without = [
         look.order
-        for look, decision in zip(looks, decisions, strict=True)
-        if decision.outcome == PENDING and decision.late
+        for look, decision in pending
+        if decision.action_source == "website" and look.detail.user_agent is None
     ]
-    if late:
-        log.warning(
-            "capi_paid_late",
-            shop=late[0].shop,
-            order_id=late[0].order_id,
-            orders=len(late),
-            hint="META_LATE_PAYMENT=skip keeps back what is paid after 48 hours",
-        )
+    _warn_each_shop(lines, "capi_no_user_agent", without)
+    # Meta may count these twice if the shop's pixel reported them at checkout.
+    late = [look.order for look, decision in pending if decision.late]
+    hint = "META_LATE_PAYMENT=skip keeps back what is paid after 48 hours"
+    _warn_each_shop(lines, "capi_paid_late", late, hint=hint)
+
+
+def _warn_each_shop(
+    lines: RateLimit, event: str, orders: Sequence[Order], **fields: object
+) -> None:
+    by_shop: dict[str, list[Order]] = {}
+    for order in orders:
+        by_shop.setdefault(order.shop, []).append(order)
+    for shop, its_orders in by_shop.items():
+        if lines.allows((event, shop)):
+            log.warning(
+                event,
+                shop=shop,
+                order_id=its_orders[0].order_id,
+                orders=len(its_orders),
+                not_shown=lines.left_out,
+                **fields,
+            )

@@ -19,7 +19,7 @@ from stream.store.contract import StoreError
 
 EVERY_S = 2.0
 FORGOTTEN_AFTER_MS = 3_600_000
-TOLD_WITH = 2
+REPORTED_FROM = 2
 
 log = structlog.get_logger()
 
@@ -88,12 +88,12 @@ class Heartbeat:
                 failures, self.fault = 0, None
             except Exception as error:
                 failures += 1
-                if failures >= TOLD_WITH:
+                if failures >= REPORTED_FROM:
                     # Of what is not in the store's contract only the type: a driver's message may
                     # quote what it was given.
                     reason = str(error) if isinstance(error, StoreError) else type(error).__name__
                     self.fault = reason
-                    if failures == TOLD_WITH:
+                    if failures == REPORTED_FROM:
                         log.warning("heartbeat not written", error=reason)
             await asyncio.sleep(self._every_s)
 

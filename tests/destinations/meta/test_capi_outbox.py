@@ -354,5 +354,18 @@ def test_a_web_sale_without_a_user_agent_is_sent_with_a_warning(store: SqlStore)
             "shop": SHOP,
             "order_id": "1001",
             "orders": 1,
+            "not_shown": 0,
         }
     ]
+
+
+def test_a_shop_is_warned_once_a_minute_however_many_of_its_sales_lack_a_user_agent(
+    store: SqlStore,
+) -> None:
+    folding = outbox_processor(settings())
+    with structlog.testing.capture_logs() as logs:
+        for number in (1, 2, 3):
+            with store.begin() as transaction:
+                event = seen(order_id=number, client_details={})
+                folding.apply(transaction, [event], NOW_MS)
+    assert [(line["event"], line["order_id"]) for line in logs] == [("capi_no_user_agent", "1")]

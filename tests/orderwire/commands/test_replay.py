@@ -32,6 +32,7 @@ from tests.support.shops.shop_world import (
 )
 
 runner = CliRunner()
+LEFT = "1 left parked, as this program still does not take them: unknown_topic\n"
 
 
 async def test_the_command_replays_and_shows_what_it_did(
@@ -45,9 +46,9 @@ async def test_the_command_replays_and_shows_what_it_did(
         ]
     )
     dry = await asyncio.to_thread(runner.invoke, app, ["replay", "--parked", "--dry-run"])
-    assert dry.output == "1 would be replayed to orders\n1 left parked: unknown_topic\n"
+    assert dry.output == f"1 would be replayed to orders\n{LEFT}"
     done = await asyncio.to_thread(runner.invoke, app, ["replay", "--parked"])
-    assert done.output == "1 replayed to orders\n1 left parked: unknown_topic\n"
+    assert done.output == f"1 replayed to orders\n{LEFT}"
     settled = await asyncio.to_thread(
         runner.invoke, app, ["replay", "--parked", "--discard", "--reason", "unknown_topic"]
     )
@@ -144,7 +145,8 @@ async def test_resume_lets_a_stopped_shop_go_on_and_parks_what_still_fails(
         runner.invoke, app, ["replay", "--resume", "--shop", "other.myshopify.com"]
     )
     assert refused.output == "nothing that fits has stopped\n"
-    command = ["replay", "--resume", "--processor", "rfm", "--shop", SHOP]
+    short = SHOP.removesuffix(".myshopify.com")
+    command = ["replay", "--resume", "--processor", "rfm", "--shop", short]
     done = await asyncio.to_thread(runner.invoke, app, command)
     assert done.output.startswith(f"rfm goes on with {SHOP} from 0 of orders/0\n")
     await come_to([])
