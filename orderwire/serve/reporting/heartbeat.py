@@ -20,6 +20,7 @@ from stream.store.contract import StoreError
 EVERY_S = 2.0
 FORGOTTEN_AFTER_MS = 3_600_000
 REPORTED_FROM = 2
+"""Failures in a row."""
 
 log = structlog.get_logger()
 

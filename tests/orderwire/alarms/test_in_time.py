@@ -25,7 +25,7 @@ WITHIN_S = 30.0
 MEASURED_S: Mapping[MetricName, float] = {
     names.READY: readiness.LOOK_S,
     names.UNREAD_SECONDS: readiness.LOOK_S,
-    names.STORE_WRITABLE: heartbeat.EVERY_S * heartbeat.TOLD_WITH,
+    names.STORE_WRITABLE: heartbeat.EVERY_S * heartbeat.REPORTED_FROM,
     names.DELIVERY_OLDEST: gauges.MEASURE_MS / 1000 + Tuning().poll_s,
 }
 """How late a metric may be; the others are set as it happens, or read when they are asked for."""

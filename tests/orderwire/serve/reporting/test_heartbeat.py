@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from orderwire.serve.reporting.heartbeat import (
-    TOLD_WITH,
+    REPORTED_FROM,
     Heartbeat,
     Identity,
     alive,
@@ -81,7 +81,7 @@ async def test_a_role_ends_in_good_order_although_its_store_is_broken(tmp_path: 
             every_s=0.01,
         )
     ):
-        await until(lambda: asked > TOLD_WITH)
+        await until(lambda: asked > REPORTED_FROM)
         ended = True
     assert ended
 
