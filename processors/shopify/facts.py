@@ -1,7 +1,6 @@
 """The facts of an order beyond its state. A fact that cannot be read is absent; nothing here
 rejects an order."""
 
-from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
 
 from processors.orders.row import OrderDetail, OrderLine, encoded
@@ -33,9 +32,9 @@ def facts(raw: RawOrder, currency: str) -> Facts:
         shipping=_money(None, raw.total_shipping_price_set, currency),
         tax=_money(raw.total_tax, raw.total_tax_set, currency),
         discount_codes=tuple(
-            label for each in (raw.discount_codes or ())[:CODES] if (label := _text(each.code))
+            [label for each in (raw.discount_codes or ())[:CODES] if (label := _text(each.code))]
         ),
-        lines=tuple(_lines(raw.lines, currency)),
+        lines=tuple([_line(each, currency) for each in raw.lines[:LINES]]),
     )
     return Facts(
         name=_text(raw.name),
@@ -45,20 +44,16 @@ def facts(raw: RawOrder, currency: str) -> Facts:
     )
 
 
-def _lines(lines: Iterable[RawLine], currency: str) -> Iterable[OrderLine]:
-    for number, line in enumerate(lines):
-        if number == LINES:
-            return
-        quantity = _count(line.quantity)
-        current = quantity if line.current_quantity is None else _count(line.current_quantity)
-        yield OrderLine(
-            product_id=identifier(line.product_id) or "",
-            variant_id=identifier(line.variant_id) or "",
-            sku=_text(line.sku),
-            quantity=quantity,
-            current_quantity=current,
-            unit_price=_money(line.price, line.price_set, currency),
-        )
+def _line(line: RawLine, currency: str) -> OrderLine:
+    quantity, current = _count(line.quantity), line.current_quantity
+    return OrderLine(
+        product_id=identifier(line.product_id) or "",
+        variant_id=identifier(line.variant_id) or "",
+        sku=_text(line.sku),
+        quantity=quantity,
+        current_quantity=quantity if current is None else _count(current),
+        unit_price=_money(line.price, line.price_set, currency),
+    )
 
 
 def _count(value: Any) -> int:
@@ -72,6 +67,8 @@ def _text(value: Any) -> str:
 
 def _code(value: Any) -> str:
     """An ISO code in capitals; "" for anything else."""
+    if isinstance(value, str) and len(value) == 2 and value.isascii() and value.isalpha():
+        return value.upper()
     code = (text(value) or "").upper()
     if not code.isalnum():
         code = _text(value).upper()

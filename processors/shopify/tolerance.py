@@ -88,15 +88,17 @@ def identifier(value: Any) -> str | None:
 def timestamp(value: Any, field: str) -> datetime | None:
     """An ISO 8601 time with an offset, the offset kept (it is the shop's); None if absent. Raises
     Rejected."""
-    if value is None or value == "" or value == []:
-        return None
     if isinstance(value, str):
+        if not value:
+            return None
         try:
             parsed = datetime.fromisoformat(value.strip())
         except ValueError:
             parsed = None
         if parsed is not None and parsed.tzinfo is not None and 1970 <= parsed.year <= 9000:
             return parsed
+    elif value is None or value == []:
+        return None
     raise Rejected(
         "malformed_timestamp", f"{field} is a {shape(value)}, not ISO 8601 with an offset"
     )

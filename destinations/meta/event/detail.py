@@ -49,24 +49,35 @@ class Address(msgspec.Struct, frozen=True, gc=False):
 _NOWHERE = Address(None, None, None, None, None, None, None)
 
 
-class Item(msgspec.Struct, frozen=True, kw_only=True):
+class Item(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A line of the order; `quantity` in units bought (`processors/shopify/bought.py`), `price` of
     one unit."""
 
+    raw: RawLine
     variant_id: str | None
-    product_id: str | None
-    sku: str | None
     quantity: int
     price: Money | None
-    requires_shipping: bool
-    properties: Mapping[str, str]
-    """What the storefront put on the line, by name."""
+
+    @property
+    def product_id(self) -> str | None:
+        """Read, like `sku`, for a shop whose catalogue is known by it."""
+        return identifier(self.raw.product_id)
+
+    @property
+    def sku(self) -> str | None:
+        """The merchant's own name of the variant."""
+        return text(self.raw.sku)
+
+    @property
+    def properties(self) -> Mapping[str, str]:
+        """What the storefront put on the line, by name."""
+        return _pairs(self.raw.properties) if self.raw.properties else _NO_PAIRS
 
 
 _whole = msgspec.json.Decoder(dict[str, Any])
 
 
-class Detail(msgspec.Struct, frozen=True, kw_only=True):
+class Detail(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The rest of an order."""
 
     emails: tuple[str, ...]
@@ -151,9 +162,8 @@ def _item(
         line = identifier(raw.id) or ""
         less, back = edited.get(line, 0), refunded.get(line, 0)
     return Item(
+        raw=raw,
         variant_id=identifier(raw.variant_id),
-        product_id=identifier(raw.product_id),
-        sku=text(raw.sku),
         quantity=bought.quantity(
             _count(raw.quantity),
             None if current is None else _count(current),
@@ -161,8 +171,6 @@ def _item(
             back,
         ),
         price=money(raw.price, raw.price_set, currency, side),
-        requires_shipping=raw.requires_shipping is True,
-        properties=_pairs(raw.properties) if raw.properties else _NO_PAIRS,
     )
 
 

@@ -59,13 +59,14 @@ class MetaEvents:
         return found
 
     def proposals(self, transaction: Transaction, slots: Sequence[Slot]) -> list[Proposal]:
-        looks = []
+        looks, decisions = [], []
         for slot in slots:
-            if isinstance(slot.event, Order):
-                settings = self._settings[slot.event.shop, slot.destination]
-                found = detail(slot.event.raw, settings.currency)
-                looks.append(clicks.look_at(slot.event, found, settings))
-        decisions = [decide(look.order, look.detail, look.settings) for look in looks]
+            order = slot.event
+            if isinstance(order, Order):
+                settings = self._settings[order.shop, slot.destination]
+                found = detail(order.raw, settings.currency)
+                looks.append(clicks.look_at(order, found, settings))
+                decisions.append(decide(order, found, settings))
         browsers = halves(transaction, looks, decisions)
         decisions = [
             decision if browser is None else browser.judged(decision, look)

@@ -219,10 +219,11 @@ def hashed(field: str, value: str | None, *countries: str | None) -> str | None:
 
 def all_hashed(field: str, values: Sequence[str], *countries: str | None) -> list[str]:
     """The distinct hashes of `values`, in their order."""
-    found = [hashed(field, value, *countries) for value in values]
-    if len(found) > 1:
-        found = list(dict.fromkeys(found))
-    return [each for each in found if each is not None]
+    if len(values) == 1:  # Nearly always.
+        found = hashed(field, values[0], *countries)
+        return [] if found is None else [found]
+    several = dict.fromkeys([hashed(field, value, *countries) for value in values])
+    return [each for each in several if each is not None]
 
 
 LONGEST_PLACE = 60
@@ -235,7 +236,7 @@ def place_hashed(
     """The fields of a place that have a hash. `zip_of`: the country of its zip code (ISO 3166)."""
     parts = (city, state, zip_code, country)
     in_us = zip_of.upper() == "US"
-    if sum([len(each) for each in parts if each]) <= LONGEST_PLACE:
+    if sum(map(len, filter(None, parts))) <= LONGEST_PLACE:
         return _remembered_place(*parts, in_us=in_us)
     return _place_hashed(*parts, in_us=in_us)
 

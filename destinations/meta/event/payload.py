@@ -321,7 +321,7 @@ def _contents(
             content["item_price"] = price.units / scale
         if source == "physical_store":
             content["delivery_category"] = "in_store"
-        elif item.requires_shipping:
+        elif item.raw.requires_shipping is True:
             content["delivery_category"] = "home_delivery"
         contents.append(content)
     return contents

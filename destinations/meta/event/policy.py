@@ -52,10 +52,12 @@ def action_source(source_name: str | None, detail: Detail, settings: CapiSetting
     `source_other` (marketplaces, imports, the API).
     """
     name = (source_name or "").lower()
-    for known in (source_name or "", name):
+    for known in (source_name or "", name) if settings.sources else ():
         if known in settings.sources:
             return settings.sources[known]
-    if name.startswith("subscription_contract") or detail.tags.intersection(settings.renewal_tags):
+    if name.startswith("subscription_contract") or (
+        detail.tags and detail.tags.intersection(settings.renewal_tags)
+    ):
         return settings.source_renewal
     if name == "web":
         return settings.source_web
