@@ -20,6 +20,8 @@ from simulator.shop.people import person
 from tests.support.shopify.golden import golden_json
 from tests.support.shops.simulated_shop import NOW, SECRET, SHOP, shop, visits
 
+pytestmark = pytest.mark.xdist_group("lived")  # One worker makes what is made once.
+
 
 @cache
 def lived() -> tuple[Delivery, ...]:
@@ -37,7 +39,7 @@ def test_the_same_seed_makes_the_same_shop_byte_for_byte() -> None:
 
 
 def test_every_delivery_is_signed_over_its_bytes_and_names_itself() -> None:
-    deliveries = visits(shop(), 300)
+    deliveries = lived()[:1_000]
     for delivery in deliveries:
         expected = base64.b64encode(
             hmac.new(SECRET.encode(), delivery.body, hashlib.sha256).digest()
@@ -87,9 +89,7 @@ def test_a_live_shop_does_everything_that_can_happen() -> None:
 
 def test_visits_bring_utm_click_ids_cookies_and_unreadable_landing_sites() -> None:
     bodies = [
-        orjson.loads(delivery.body)
-        for delivery in visits(shop(), 1500)
-        if delivery.topic == "orders/create"
+        orjson.loads(delivery.body) for delivery in lived() if delivery.topic == "orders/create"
     ]
     web_orders = [body for body in bodies if body["source_name"] == "web"]
     sites = [body["landing_site"] for body in web_orders]
@@ -181,9 +181,7 @@ def test_bodies_have_the_keys_that_shopify_documents(topic: str, left_out: set[s
 
 
 def test_an_orders_body_is_of_a_usual_size() -> None:
-    sizes = [
-        len(delivery.body) for delivery in visits(shop(), 800) if delivery.topic == "orders/create"
-    ]
+    sizes = [len(delivery.body) for delivery in lived() if delivery.topic == "orders/create"]
     assert 4_000 < sum(sizes) / len(sizes) < 8_000
 
 

@@ -63,7 +63,7 @@ DIGITS = st.text("0123456789", min_size=3, max_size=14)
 SEPARATORS = st.sampled_from(["", "", " ", "-", ".", ") ", "  ", " ("])
 
 
-@settings(max_examples=1_000)
+@settings(max_examples=500)
 @given(
     start=st.one_of(CODES.map("+{}".format), st.sampled_from(["", "(", "+", "+ ", "00"])),
     parts=st.lists(st.tuples(DIGITS, SEPARATORS), min_size=1, max_size=3),
@@ -80,7 +80,7 @@ def test_any_digits_are_read_as_the_library_reads_them(
     assert e164(text, place) in (None, by_the_library(text, place))
 
 
-@settings(max_examples=500)
+@settings(max_examples=300)
 @given(
     data=st.data(),
     region=st.sampled_from(REGIONS),
