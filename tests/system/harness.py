@@ -13,13 +13,13 @@ to it.
 import asyncio
 import contextlib
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from uuid import uuid4
 
 import aiohttp
 import orjson
@@ -269,18 +269,14 @@ class System:
     async def command(self, *arguments: str) -> str:
         """What `orderwire` with these arguments prints, beside serve. Raises AssertionError where
         it fails."""
-        program = str(Path(sys.executable).with_name("orderwire"))
-        child = await asyncio.create_subprocess_exec(
-            program,
-            *arguments,
-            cwd=self.folder,
-            env=child_environment(self._variables),
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+        output = self.folder / f"command-{uuid4().hex}.log"
+        complaint = output.with_suffix(".err")
+        child = await asyncio.to_thread(
+            Forked, arguments, self.variables, self.folder, output, errors=complaint
         )
-        printed, complaint = await child.communicate()
-        assert child.returncode == 0, (arguments, complaint.decode()[-2000:])
-        return printed.decode()
+        code = await asyncio.to_thread(child.wait)
+        assert code == 0, (arguments, complaint.read_text()[-2000:])
+        return child.said()
 
     async def api(
         self, path: str, *, method: str = "GET", token: str | None = API_TOKEN, **options: Any

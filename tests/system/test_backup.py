@@ -1,8 +1,6 @@
 """A backup that is taken under load, and what comes of it after everything else is gone."""
 
 import asyncio
-import subprocess
-import sys
 from itertools import islice
 from pathlib import Path
 
@@ -22,22 +20,6 @@ from tests.system.load import Load, traffic
 from tests.system.serve_process import needs_proc
 
 pytestmark = needs_proc
-
-
-async def command(system: System, *arguments: str) -> str:
-    """`orderwire` with the settings of the system; what it printed."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "orderwire",
-        *arguments,
-        env=system.variables,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    printed, _ = await process.communicate()
-    assert process.returncode == 0, printed.decode()
-    return printed.decode()
 
 
 def event_ids(system: System) -> set[str]:
@@ -63,7 +45,7 @@ async def test_a_backup_under_load_counts_all_that_it_has_once_and_sends_it_unde
         await asyncio.sleep(1)
         for _ in range(3):
             await asyncio.sleep(1)
-            await command(system, "backup", str(kept), "--keep", "2")
+            await system.command("backup", str(kept), "--keep", "2")
         folders = manifest.backups(kept)
         assert len(folders) == 2
         after = await load.end()
@@ -72,7 +54,7 @@ async def test_a_backup_under_load_counts_all_that_it_has_once_and_sends_it_unde
         assert await system.stop() == 0
         known = event_ids(system)
         lose_everything(system.folder)
-        await command(system, "restore", str(folders[-1]))
+        await system.command("restore", str(folders[-1]))
         await system.start()
         await system.settled()
         assert await system.stop() == 0
@@ -97,12 +79,12 @@ async def test_a_backup_of_what_had_settled_sends_nothing_again(tmp_path: Path) 
         await system.start()
         await system.send(islice(traffic(system), 200), rate=200)
         await system.settled()
-        await command(system, "backup", str(tmp_path / "kept"))
+        await system.command("backup", str(tmp_path / "kept"))
         assert await system.stop() == 0
         before = system.graph.account.summary()
         lose_everything(system.folder)
         (folder,) = manifest.backups(tmp_path / "kept")
-        printed = await command(system, "restore", str(folder))
+        printed = await system.command("restore", str(folder))
         assert "(0 of them)" in printed
         await system.start()
         await system.settled()

@@ -31,6 +31,8 @@ IMPORTED = (
     "psycopg",
     "orderwire.cli",
     "orderwire.commands.backfill",  # What scripts of tests use.
+    "orderwire.operation.backup.restoring",
+    "orderwire.serve.audits.job",
     "aggregates.rfm.fold.projection",
     "tests.support.servers.forks",
 )
@@ -46,10 +48,12 @@ class Forked:
         folder: Path,
         output: Path,
         script: str = "",
+        errors: Path | None = None,
     ) -> None:
-        """`orderwire` with these arguments, or a Python script that finds them in `sys.argv`."""
+        """`orderwire` with these arguments, or a Python script that finds them in `sys.argv`.
+        `errors` is for what it writes to stderr, by default `output`."""
         self._output = output
-        given = (list(arguments), dict(environment), folder, output, script)
+        given = (list(arguments), dict(environment), folder, output, errors or output, script)
         self._process = _context().Process(target=_command, args=given)
         self._process.start()
         while self.poll() is None and not _leads_a_session(self.pid):
@@ -125,19 +129,21 @@ def _command(
     environment: Mapping[str, str],
     folder: Path,
     output: Path,
+    errors: Path,
     script: str,
 ) -> None:
     """In the fork."""
     os.setsid()
-    file = os.open(output, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
-    for standard in (1, 2):
+    for standard, path in ((1, output), (2, errors)):
+        file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.dup2(file, standard)
-    os.close(file)
+        os.close(file)
     os.chdir(folder)
     _become(environment)
     sys.argv = ["orderwire", *arguments]
-    if script:
+    if script or arguments[0] != "serve":
         del sys.modules["rich"]  # What keeps it out of the roles (`without_rich`).
+    if script:
         exec(compile(script, "<script>", "exec"), {"__name__": "__main__"})
         return
     # `serve` would replace itself by the supervisor, in an interpreter that imports all anew.

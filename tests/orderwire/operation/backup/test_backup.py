@@ -30,6 +30,7 @@ from stream.log.sqlite.log import SqliteLog
 from stream.log.sqlite.place import mark_of
 from stream.record import TOPICS
 from stream.store.sql.store import SqlStore
+from tests.support.servers.forks import Forked
 from tests.support.shops.shop_world import deliveries, everything, filled, records
 
 runner = CliRunner()
@@ -216,12 +217,15 @@ async def test_a_restore_killed_between_any_two_moves_is_finished_by_the_next_an
     folder = make(settings, tmp_path / "kept", MADE).folder
     killed = 0
     while True:
+        given = [str(folder), str(killed)]
+        output = tmp_path / f"restore-{killed}.log"
         process = await asyncio.to_thread(
-            subprocess.run, [sys.executable, "-c", KILLED_AT, str(folder), str(killed)]
+            Forked, given, os.environ, tmp_path, output, script=KILLED_AT
         )
-        if process.returncode == 0:
+        code = await asyncio.to_thread(process.wait)
+        if code == 0:
             break
-        assert process.returncode == -signal.SIGKILL
+        assert code == -signal.SIGKILL, process.said()
         killed += 1
         with pytest.raises(ConfigurationError, match="a restore was killed in the middle"):
             check(settings, ["receive"])
@@ -240,17 +244,17 @@ async def test_a_backup_killed_at_any_moment_leaves_whole_ones_only(
 ) -> None:
     random = Random(5)
     kept = tmp_path / "kept"
-    command = [sys.executable, "-m", "orderwire", "backup", str(kept)]
+    command = ["backup", str(kept)]
     for _ in range(6):
-        process = await asyncio.create_subprocess_exec(*command, stdout=subprocess.DEVNULL)
+        process = await asyncio.to_thread(
+            Forked, command, os.environ, tmp_path, tmp_path / "backup.log"
+        )
         deadline = time.monotonic() + 30
-        while not (kept / ".partial").exists() and process.returncode is None:
+        while not (kept / ".partial").exists() and process.poll() is None:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.001)
         await asyncio.sleep(random.uniform(0, 0.05))
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        await asyncio.to_thread(process.kill)
         for folder in kept.glob("orderwire-*"):
             manifest.read(folder)
     made = make(settings, kept, MADE)

@@ -2,10 +2,11 @@
 
 import asyncio
 import json
+import os
 import signal
-import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from stream.log.contract import Unavailable
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
 from tests.support.api.api_client import Api, serving
+from tests.support.servers.forks import Forked
 from tests.support.shops.shop_world import (
     NOW_MS,
     PIXEL,
@@ -319,7 +321,7 @@ job.run(Settings.load(variables), SqlStore.open(url), Turn(shop, 0))
 
 
 async def test_a_run_goes_on_after_its_process_was_killed_in_the_middle_of_a_step(
-    store: SqlStore, log: SqliteLog, store_url: str
+    store: SqlStore, log: SqliteLog, store_url: str, tmp_path: Path
 ) -> None:
     async with GraphStandIn(tokens={TOKEN: [PIXEL]}, clock=lambda: NOW_MS / 1000) as graph:
         variables = {"META_GRAPH_URL": graph.url, "META_TEST_EVENT_CODE": "TEST123"}
@@ -328,8 +330,11 @@ async def test_a_run_goes_on_after_its_process_was_killed_in_the_middle_of_a_ste
             begun = await api.answer("/api/audits/capi", method="POST")
             await fold_all(settings, log, store, {"audits"})
             given = json.dumps([VARIABLES | variables, store_url, SHOP])
-            killed = await asyncio.create_subprocess_exec(sys.executable, "-c", DIES, given)
-            assert await killed.wait() == -signal.SIGKILL
+            output = tmp_path / "killed.log"
+            killed = await asyncio.to_thread(
+                Forked, [given], os.environ, tmp_path, output, script=DIES
+            )
+            assert await asyncio.to_thread(killed.wait) == -signal.SIGKILL, killed.said()
             cut_short = (await session(api))["audits"]["capi"]
             assert cut_short["status"] == "running"
             assert [step["status"] for step in cut_short["steps"]] == ["success", "running"]
