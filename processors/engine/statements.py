@@ -23,8 +23,11 @@ def _one_of(column: str, size: int, name: str) -> tuple[str, Sequence[str]]:
     return f"{column} IN ({', '.join(f':{each}' for each in names)})", names
 
 
-def having_rows(reading: Reading, table: str, shops: Collection[str]) -> frozenset[str]:
-    """Those of `shops` that have rows in `table`, whose key begins with the shop."""
+def having_rows(
+    reading: Reading, table: str, shops: Collection[str], where: str = "", **parameters: str
+) -> frozenset[str]:
+    """Those of `shops` that have rows in `table`, whose key begins with the shop; only such rows
+    as the condition ` AND t.… ` lets through."""
     if not shops:
         return frozenset()
     wanted = sorted(shops)
@@ -33,6 +36,6 @@ def having_rows(reading: Reading, table: str, shops: Collection[str]) -> frozens
     # One look at the index for each shop; DISTINCT would read all rows of theirs.
     sql = (
         f"WITH s (shop) AS (VALUES {', '.join(f'(:{name})' for name in names)})"
-        f" SELECT shop FROM s WHERE EXISTS (SELECT 1 FROM {table} t WHERE t.shop = s.shop)"
+        f" SELECT shop FROM s WHERE EXISTS (SELECT 1 FROM {table} t WHERE t.shop = s.shop{where})"
     )
-    return frozenset(row[0] for row in reading.query(sql, **names))
+    return frozenset(row[0] for row in reading.query(sql, **names, **parameters))

@@ -147,6 +147,11 @@ class Reading(Protocol):
         understand (each row a named tuple)."""
         ...
 
+    def find(self, entities: Entities[Row], keys: Collection[Key]) -> dict[Key, Row]:
+        """The rows that exist among `keys`, not locked: with one statement, of any number of
+        shops."""
+        ...
+
     def changes(self, cells: Cells, since: int | None) -> Changes:
         """Cells changed since the watermark of an earlier call; the whole table for None, and where
         nobody follows its changes."""

@@ -45,6 +45,16 @@ class StoreContract:
             ("a", "2"): blank("a", "2")._replace(refunds="é"),
         }
 
+    def test_rows_of_several_shops_are_found_without_a_lock(self, store: Store) -> None:
+        rows = [blank("a", "1"), blank("b", "1"), blank("b", "2")]
+        with store.begin() as transaction:
+            transaction.save(ORDERS, rows)
+        with store.begin() as transaction, store.snapshot() as snapshot:
+            transaction.load(ORDERS, [("a", "1")])
+            found = snapshot.find(ORDERS, [("a", "1"), ("b", "2"), ("b", "3"), ("c", "1")])
+            assert found == {("a", "1"): rows[0], ("b", "2"): rows[2]}
+            assert snapshot.find(ORDERS, []) == {}
+
     def test_saving_again_replaces_and_deleting_removes(self, store: Store) -> None:
         with store.begin() as transaction:
             transaction.save(ORDERS, [blank("a", "1"), blank("a", "2")])

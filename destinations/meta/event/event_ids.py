@@ -16,14 +16,13 @@ from destinations.meta.settings import (
     CapiSettings,
     placeholders,
 )
+from processors.engine.statements import having_rows
 from processors.shopify.orders import Order, OrderDeleted
 from processors.shopify.tolerance import text
 from stream.store.contract import Key, Reading, Transaction
 
-OTHER_IDS = (
-    "SELECT 1 FROM outbox WHERE shop = :shop AND destination = :destination"
-    " AND event_id <> order_id ORDER BY order_id LIMIT 1"
-)
+OTHER_IDS = " AND t.destination = :destination AND t.event_id <> t.order_id"
+"""Rows that another template than the default made; they have an index of their own."""
 
 
 class Known(NamedTuple):
@@ -43,16 +42,16 @@ def known(
 ) -> Known:
     """What the outbox has of `orders` for the accounts of this name.
 
-    One query per shop; a mere probe if no template but the default was ever in use.
+    One probe for all shops, and a query for each that ever had another template than the default.
     """
     found = Known({}, set())
     by_shop: dict[str, dict[str, None]] = {}
     for order in orders:
         by_shop.setdefault(order.shop, {})[order.order_id] = None
+    by_default = {shop for shop in by_shop if shops[shop].event_id == BY_ORDER_ID}
+    others = having_rows(reading, "outbox", by_default, OTHER_IDS, destination=destination)
     for shop, order_ids in by_shop.items():
-        if shops[shop].event_id == BY_ORDER_ID and not reading.query(
-            OTHER_IDS, shop=shop, destination=destination
-        ):
+        if shop in by_default and shop not in others:
             continue
         asked = list(order_ids)
         asked += asked[:1] * (

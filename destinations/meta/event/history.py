@@ -7,10 +7,9 @@ from typing import NamedTuple
 
 from destinations.meta.event.detail import Detail
 from processors.checkouts import known_buyers
-from processors.checkouts.link import NEVER, customer_subject, order_time_ms
-from processors.engine.statements import one_of
+from processors.checkouts.link import LINKS, NEVER, customer_subject, order_time_ms
 from processors.shopify.orders import Order
-from stream.store.contract import Reading
+from stream.store.contract import Key, Reading
 
 EXISTING, NEW = "existing_customer_to_business", "new_customer_to_business"
 WITH_THE_ORDER = timedelta(hours=1)
@@ -39,21 +38,19 @@ def buyer_of(order: Order) -> Buyer:
 
 
 def first_orders(reading: Reading, buyers: Sequence[Buyer]) -> FirstOrders:
-    """The known first orders of these buyers. One query per shop, two where it has buyers of long
-    ago."""
+    """The known first orders of these buyers. One query for all shops, and one for each that has
+    buyers of long ago."""
     wanted: dict[str, set[str]] = {}
     for buyer in buyers:
         if buyer.subjects:
             wanted.setdefault(buyer.shop, set()).update(buyer.subjects)
-    long_ago = known_buyers.shops_with_buyers(reading, wanted)
-    found: dict[tuple[str, str], int] = {}
-    for shop, of_shop in wanted.items():
-        among, names = one_of("subject", list(of_shop))
-        sql = f"SELECT subject, first_order_ms FROM cart_link WHERE shop = :shop AND {among}"
-        rows = {row.subject: row.first_order_ms for row in reading.query(sql, shop=shop, **names)}
-        if shop in long_ago:
-            rows |= known_buyers.first_orders(reading, shop, of_shop.difference(rows))
-        found |= {(shop, subject): first_ms for subject, first_ms in rows.items()}
+    keys: set[Key] = {(shop, subject) for shop, of_shop in wanted.items() for subject in of_shop}
+    rows = reading.find(LINKS, keys).values()
+    found = {(row.shop, row.subject): row.first_order_ms for row in rows}
+    for shop in known_buyers.shops_with_buyers(reading, wanted):
+        missing = {subject for subject in wanted[shop] if (shop, subject) not in found}
+        of_long_ago = known_buyers.first_orders(reading, shop, missing)
+        found |= {(shop, subject): first_ms for subject, first_ms in of_long_ago.items()}
     # Of two first orders in one batch the later one is none: the store knows neither yet.
     for shop, subjects, made_ms in buyers:
         for subject in subjects:

@@ -27,6 +27,9 @@ position by then; they are folded, and `PositionLost` says what was skipped befo
 FETCH_WAIT_MS = 500
 """How long a broker waits before it answers an empty fetch; also the longest wait of `reload`."""
 FETCH_BYTES = 8 << 20
+PARTITION_BYTES = 4 << 20
+"""Of one partition in a fetch: a whole batch of 500 records of 8 kB. With aiokafka's 1 MiB a member
+of few partitions reads a backlog in small batches, each of which costs a transaction."""
 REPORT_S = 1.0
 """How often positions are committed to Kafka. They are only written for its lag displays, and a
 commit takes the coordinator 10 ms, as long as a small batch takes to fold."""
@@ -138,6 +141,7 @@ class KafkaReader:
             auto_offset_reset="none",
             fetch_max_wait_ms=FETCH_WAIT_MS,
             fetch_max_bytes=FETCH_BYTES,
+            max_partition_fetch_bytes=PARTITION_BYTES,
             session_timeout_ms=int(settings.session_timeout_s * 1000),
             heartbeat_interval_ms=int(settings.session_timeout_s * 1000 / 4),
             request_timeout_ms=int(

@@ -76,6 +76,25 @@ class SqlReading:
         make = _row_type(tuple([column[0] for column in cursor.description]))._make
         return [make(row) for row in cursor.fetchall()]
 
+    def find(self, entities: Entities[Row], keys: Collection[Key]) -> dict[Key, Row]:
+        return self._found(entities, keys, lock="")
+
+    def _found(
+        self, entities: Entities[Row], keys: Collection[Key], *, lock: str
+    ) -> dict[Key, Row]:
+        if not keys:
+            return {}
+        size, make = entities.key, entities.row._make  # type: ignore[attr-defined]
+        rows = self._dialect.select(
+            self._driver,
+            entities.table,
+            _fields(entities),
+            size,
+            _ordered(keys, size),
+            lock=lock,
+        )
+        return {row[:size]: make(row) for row in rows}
+
     def changes(self, cells: Cells, since: int | None) -> Changes:
         """As `stream.store.contract.Reading.changes`."""
         columns, size = (*cells.key, *cells.measures), len(cells.key)
@@ -146,16 +165,7 @@ class SqlTransaction(SqlReading):
     ) -> dict[Key, Row]:
         if not keys:
             return {}
-        size, make = entities.key, entities.row._make  # type: ignore[attr-defined]
-        rows = self._dialect.select(
-            self._driver,
-            entities.table,
-            _fields(entities),
-            size,
-            _ordered(keys, size),
-            lock="SHARE" if shared else "UPDATE",
-        )
-        found: dict[Key, Row] = {row[:size]: make(row) for row in rows}
+        found = self._found(entities, keys, lock="SHARE" if shared else "UPDATE")
         if self._dialect.inserts:
             missing = self._missing.setdefault(entities.table, set())
             missing.update([key for key in keys if key not in found] if found else keys)

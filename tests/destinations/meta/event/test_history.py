@@ -1,7 +1,8 @@
 """Whether a buyer is new is said only where it is known for certain."""
 
+import sqlite3
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from msgspec.structs import replace
@@ -10,6 +11,7 @@ from destinations.meta.event.detail import detail
 from destinations.meta.event.history import (
     EXISTING,
     NEW,
+    Buyer,
     buyer_of,
     first_orders,
     segment,
@@ -111,3 +113,29 @@ def test_of_two_first_orders_in_one_batch_the_later_one_is_an_existing_customer_
         known = first_orders(transaction, [buyer_of(second), buyer_of(first)])
     assert segment(first, buyer_of(first), detail(first.raw), known) == NEW
     assert segment(second, buyer_of(second), detail(second.raw), known) == EXISTING
+
+
+@ON_ONE_STORE
+def test_buyers_of_many_shops_are_looked_for_together(store: SqlStore) -> None:
+    def asked(shops: int) -> int:
+        buyers = [
+            Buyer(f"{number}.myshopify.com", [customer_subject("1", None)], NOW_MS)
+            for number in range(shops)
+        ]
+        rows = [
+            link(subject, NOW_MS - HOUR_MS, shop)
+            for shop, subjects, _ in buyers
+            for subject in subjects
+        ]
+        with store.begin() as transaction:
+            transaction.save(LINKS, rows)
+        statements: list[str] = []
+        with store.begin() as transaction:
+            connection = cast(sqlite3.Connection, transaction._driver)
+            connection.set_trace_callback(statements.append)
+            known = first_orders(transaction, buyers)
+            connection.set_trace_callback(None)
+        assert set(known.values()) == {NOW_MS - HOUR_MS}
+        return len(statements)
+
+    assert asked(30) == asked(1)
