@@ -1,10 +1,9 @@
 """The CDNOW purchase log, sent as Shopify webhooks, gives the published RFM numbers (Fader &
 Hardie).
 
-Every line of the master file up to 1997-09-30, the end of calibration, is one order, out of order
-and some twice; of the later ones every third. The shop is in New York and sells at 23:30, when UTC
-is a day ahead: the days must be the shop's. The clock stands on 1997-09-30, and then on 1998-06-30,
-where a brute-force oracle counts.
+Every line of the master file up to 1997-09-30 is one order, out of order and some twice; of the
+later ones every third. The shop is in New York and sells at 23:30, when UTC is a day ahead. The
+clock stands on 1997-09-30, and then on 1998-06-30, where a brute-force oracle counts.
 """
 
 import asyncio

@@ -18,6 +18,8 @@ READERS = {"environ", "environb", "getenv", "getenvb", "dotenv_values", "load_do
 def readers(source: str) -> set[str]:
     """Names by which a module reads the environment."""
     found: set[str] = set()
+    if not any(name in source for name in (*READERS, "envvar")):
+        return found
     for node in ast.walk(ast.parse(source)):
         match node:
             case ast.Attribute(attr=name) | ast.Name(id=name) | ast.alias(name=name):
