@@ -8,8 +8,8 @@ from processors.checkouts.known_buyers import load_links
 from processors.checkouts.link import (
     LINKS,
     MANY,
-    Bought,
     LinkRow,
+    TimedOrder,
     cart_subject,
     customer_subject,
     is_of_cart,
@@ -42,7 +42,7 @@ def fold(
     of_links: dict[Key, list[Any]] = {}
     of_checkouts: dict[Key, list[Any]] = {}
     for event in events:
-        each = Bought(event, order_time_ms(event)) if isinstance(event, Order) else event
+        each = TimedOrder(event, order_time_ms(event)) if isinstance(event, Order) else event
         for subject in _subjects(event):
             of_links.setdefault((event.shop, subject), []).append(each)
         token = _token(event)

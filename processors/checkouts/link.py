@@ -92,7 +92,7 @@ def with_order(orders: str, order_ms: int) -> str:
     return " ".join(str(hours[hour]) for hour in sorted(hours)[-RECENT_ORDERS:])
 
 
-class Bought(NamedTuple):
+class TimedOrder(NamedTuple):
     """An order and when it was made, Unix ms: it is asked for each link and checkout."""
 
     order: Order
@@ -105,11 +105,11 @@ def order_time_ms(order: Order) -> int:
 
 
 def linked(
-    row: LinkRow | None, key: Key, event: Checkout | CheckoutDeleted | Cart | Bought
+    row: LinkRow | None, key: Key, event: Checkout | CheckoutDeleted | Cart | TimedOrder
 ) -> LinkRow:
     """The link's next state. Commutative, associative and idempotent."""
     shop, subject = str(key[0]), str(key[1])
-    if isinstance(event, Bought):
+    if isinstance(event, TimedOrder):
         if subject.startswith("cart:"):
             return _cart_ordered(row, shop, subject, event)
         return _ordered(row, shop, subject, event.order_ms)
@@ -150,9 +150,9 @@ def linked(
     )
 
 
-def _cart_ordered(row: LinkRow | None, shop: str, subject: str, bought: Bought) -> LinkRow:
+def _cart_ordered(row: LinkRow | None, shop: str, subject: str, timed: TimedOrder) -> LinkRow:
     """A cart's link with one order more, of one of its checkouts or of none that is known."""
-    order_ms, of_checkout = bought.order_ms, bool(bought.order.checkout_token)
+    order_ms, of_checkout = timed.order_ms, bool(timed.order.checkout_token)
     if row is None:
         first_order_ms, orders = (NEVER, str(order_ms)) if of_checkout else (order_ms, "")
         deleted_ms, begun_ms, checkout = NEVER, NEVER, ""

@@ -9,8 +9,8 @@ from typing import Final
 from processors.checkouts.idle import BUCKET_MS, DAY_MS, MINUTE_MS, before, parsed, pauses, touched
 from processors.checkouts.link import (
     NEVER,
-    Bought,
     LinkRow,
+    TimedOrder,
     cart_subject,
     customer_subject,
     earliest,
@@ -39,7 +39,7 @@ def value_bin(value: int) -> int:
 def folded(
     row: CheckoutRow | None,
     key: Key,
-    event: Checkout | CheckoutDeleted | Bought,
+    event: Checkout | CheckoutDeleted | TimedOrder,
     after_minutes: int = 0,
 ) -> CheckoutRow:
     """The row after an event about this checkout itself; its state follows in `settled`.
