@@ -1,5 +1,9 @@
 """The keys of an order's body that anything here reads; all others are skipped without being
-built. One reading serves the row of facts and all destinations."""
+built. One reading serves the row of facts and all destinations.
+
+Fields are in the order in which Shopify writes them: msgspec looks for a key from behind the last
+one that it found, and in any other order a reading takes a tenth longer.
+"""
 
 from types import UnionType
 from typing import Any, TypeVar, cast, get_args, get_origin
@@ -29,47 +33,47 @@ class RawAddress(msgspec.Struct, gc=False):
     """An address."""
 
     first_name: Any = None
-    last_name: Any = None
     phone: Any = None
     city: Any = None
-    province_code: Any = None
     zip: Any = None
+    last_name: Any = None
     country_code: Any = None
+    province_code: Any = None
 
 
 class RawCustomer(msgspec.Struct, gc=False):
     """The order's customer."""
 
     id: Any = None
-    admin_graphql_api_id: Any = None
-    email: Any = None
-    phone: Any = None
+    created_at: Any = None
     first_name: Any = None
     last_name: Any = None
-    created_at: Any = None
+    email: Any = None
+    phone: Any = None
+    admin_graphql_api_id: Any = None
     default_address: RawAddress | None = None
 
 
 class RawClient(msgspec.Struct, gc=False):
     """The browser that placed the order."""
 
-    user_agent: Any = None
     browser_ip: Any = None
+    user_agent: Any = None
 
 
 class RawLine(msgspec.Struct, gc=False):
     """A line item."""
 
     id: Any = None
-    variant_id: Any = None
-    product_id: Any = None
-    sku: Any = None
-    quantity: Any = None
     current_quantity: Any = None
     price: Any = None
     price_set: RawAmounts | None = None
-    requires_shipping: Any = None
+    product_id: Any = None
     properties: Any = None
+    quantity: Any = None
+    requires_shipping: Any = None
+    sku: Any = None
+    variant_id: Any = None
 
 
 class RawTaxLine(msgspec.Struct, gc=False):
@@ -82,10 +86,10 @@ class RawTaxLine(msgspec.Struct, gc=False):
 class RawShippingLine(msgspec.Struct, gc=False):
     """A shipping line."""
 
-    price: Any = None
-    price_set: RawAmounts | None = None
     discounted_price: Any = None
     discounted_price_set: RawAmounts | None = None
+    price: Any = None
+    price_set: RawAmounts | None = None
     tax_lines: list[RawTaxLine] | None = None
 
 
@@ -100,54 +104,54 @@ class RawOrder(msgspec.Struct, gc=False):
 
     id: Any = None
     admin_graphql_api_id: Any = None
-    name: Any = None
-    updated_at: Any = None
-    created_at: Any = None
-    processed_at: Any = None
-    cancelled_at: Any = None
-    cancel_reason: Any = None
-    financial_status: Any = msgspec.UNSET
-    """Unset, like `line_items`, where a filter of the subscription leaves it out."""
-    test: Any = None
-    phone: Any = None
-    email: Any = None
-    contact_email: Any = None
-    customer: RawCustomer | None = None
-    billing_address: RawAddress | None = None
-    shipping_address: RawAddress | None = None
-    client_details: RawClient | None = None
     browser_ip: Any = None
-    user_id: Any = None
-    source_name: Any = None
-    landing_site: Any = None
-    referring_site: Any = None
-    order_status_url: Any = None
-    checkout_token: Any = None
+    cancel_reason: Any = None
+    cancelled_at: Any = None
     cart_token: Any = None
-    note_attributes: Any = None
-    line_items: list[RawLine] | msgspec.UnsetType | None = msgspec.UNSET
-    tags: Any = None
-    discount_codes: list[RawCode] | None = None
+    checkout_token: Any = None
+    client_details: RawClient | None = None
+    contact_email: Any = None
+    created_at: Any = None
     currency: Any = None
-    presentment_currency: Any = None
-    total_price: Any = None
-    total_price_set: RawAmounts | None = None
-    subtotal_price: Any = None
-    subtotal_price_set: RawAmounts | None = None
-    total_tax: Any = None
-    total_tax_set: RawAmounts | None = None
-    total_discounts: Any = None
-    total_discounts_set: RawAmounts | None = None
-    current_total_price: Any = None
-    current_total_price_set: RawAmounts | None = None
     current_subtotal_price: Any = None
     current_subtotal_price_set: RawAmounts | None = None
+    current_total_price: Any = None
+    current_total_price_set: RawAmounts | None = None
     current_total_tax: Any = None
     current_total_tax_set: RawAmounts | None = None
-    refunds: Any = None
-    total_shipping_price_set: RawAmounts | None = None
-    shipping_lines: list[RawShippingLine] | None = None
+    discount_codes: list[RawCode] | None = None
+    email: Any = None
+    financial_status: Any = msgspec.UNSET
+    """Unset, like `line_items`, where a filter of the subscription leaves it out."""
+    landing_site: Any = None
+    name: Any = None
+    note_attributes: Any = None
+    order_status_url: Any = None
+    phone: Any = None
+    presentment_currency: Any = None
+    processed_at: Any = None
+    referring_site: Any = None
+    source_name: Any = None
+    subtotal_price: Any = None
+    subtotal_price_set: RawAmounts | None = None
+    tags: Any = None
     taxes_included: Any = None
+    test: Any = None
+    total_discounts: Any = None
+    total_discounts_set: RawAmounts | None = None
+    total_price: Any = None
+    total_price_set: RawAmounts | None = None
+    total_shipping_price_set: RawAmounts | None = None
+    total_tax: Any = None
+    total_tax_set: RawAmounts | None = None
+    updated_at: Any = None
+    user_id: Any = None
+    billing_address: RawAddress | None = None
+    customer: RawCustomer | None = None
+    line_items: list[RawLine] | msgspec.UnsetType | None = msgspec.UNSET
+    refunds: Any = None
+    shipping_address: RawAddress | None = None
+    shipping_lines: list[RawShippingLine] | None = None
 
     @property
     def lines(self) -> list[RawLine]:
