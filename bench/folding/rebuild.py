@@ -2,11 +2,9 @@
 
     python -m bench.folding.rebuild [ORDERS] [scattered]
 
-A year's orders of a shop lie in a SQLite store, half as many customers as orders, counted nowhere.
-Buyers come back after 45 days in the mean. `scattered` is the worst case: ten years or so, and a
-customer's orders anywhere in them, so that every page of orders writes to pages all over the
-customers' tables. One thread rebuilds as `serve` does (`orderwire/serve/upkeep/rebuilding.py`);
-another folds 200 new orders a second into the same shop.
+A year's orders lie in a SQLite store, half as many customers as orders, counted nowhere; buyers
+come back after 45 days in the mean. `scattered`, the worst case: a customer's orders lie anywhere
+in ten years. One thread rebuilds as `serve` does; another folds 200 new orders a second.
 """
 
 import asyncio

@@ -109,7 +109,8 @@ class Checkpointer:
 
     def _run(self) -> None:
         file: LogFile | None = None
-        # Asked first: `close` may have come just before `wrote` was cleared below.
+        # `_stop` first: `close` may have come just before `wrote` was cleared below.
+        # Not stamina: it copies for as long as the log is open, whatever fails.
         while not self._stop.is_set():
             self._writer.wrote.wait()
             if self._stop.wait(self._every_s):
