@@ -17,7 +17,7 @@ from processors.engine.limits import Failures, TooManyFailures, first_passed
 from processors.engine.parking import parked, without_body
 from processors.engine.processor import Processor
 from processors.engine.store_calls import StoreCalls
-from processors.engine.work import BatchWork
+from processors.engine.work import CATCHES_UP, BatchWork
 from stream.log.contract import Log, RecordsRefused
 from stream.metrics import ProcessorMetrics
 from stream.store.contract import Store, StoreError, Transaction
@@ -82,8 +82,9 @@ class Settling(Generic[Event]):
         if work.failed() or not self._failures.quiet():
             for shop, failed in work.counted():
                 self._failures.note(shop, failed=failed)
-        for shop in work.left_behind:
-            self._failures.forget(shop)
+        for shop, reason in work.left_behind.items():
+            if reason != CATCHES_UP:  # A shop that only falls behind goes on counting.
+                self._failures.forget(shop)
         self._committed(work.events())
 
     def _check_limits(self, work: BatchWork[Event]) -> None:

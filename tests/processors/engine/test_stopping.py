@@ -2,14 +2,17 @@
 nothing."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
+from prometheus_client import CollectorRegistry
 
 from orderwire.operation.moving.rewind import rewind
 from processors.engine.limits import ParkLimit, TooManyFailures
-from processors.engine.runner import BATCH
+from processors.engine.runner import BATCH, Runner
 from processors.engine.stops import first_needed, go_on
 from stream.log.sqlite.log import SqliteLog
+from stream.metrics import ProcessorMetrics
 from stream.record import Entry
 from stream.store.contract import (
     StoreBroken,
@@ -19,7 +22,9 @@ from stream.store.sql.store import SqlStore
 from tests.processors.engine.counting import (
     Counting,
     Mended,
+    at_work,
     counted,
+    met,
     parked_records,
     records,
     run_to_end,
@@ -58,6 +63,30 @@ async def test_a_shop_that_nothing_can_be_folded_of_stops_after_as_many_as_the_l
     (row,) = stopped(store)
     assert (row.next, row.stopped) == (64, 1)
     assert len(await parked_records(log)) == 64
+
+
+async def test_a_shop_that_catches_up_with_its_failures_again_and_again_stops_as_well(
+    log: SqliteLog, store: SqlStore
+) -> None:
+    processor, limit = Counting(), ParkLimit(max_run=40)
+    metrics = ProcessorMetrics(CollectorRegistry(), processor.name)
+
+    def settled(end: int) -> bool:
+        with store.snapshot() as snapshot:
+            position = snapshot.positions(processor.name)
+        behind = stopped(store)
+        return any(row.stopped for row in behind) or (
+            not behind and [each.next for each in position] == [end]
+        )
+
+    async with at_work(Runner(processor, log, store, metrics=metrics, limit=limit)):
+        for bursts in range(1, 9):
+            await log.append(records(*["poison"] * 12))
+            await met(partial(settled, bursts * 12))
+    (row,) = stopped(store)
+    assert row.stopped == 1
+    assert "40 in a row" in row.reason
+    assert len(await parked_records(log)) < 40
 
 
 class Watched(Counting):
