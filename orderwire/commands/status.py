@@ -108,9 +108,16 @@ def _show(answer: Mapping[str, Any]) -> None:
     if answer["alarms"]:
         show(
             "Alarms",
-            ("alarm", "shop", "state", "since", "cause"),
+            ("alarm", "shop", "about", "state", "since", "cause"),
             [
-                (a["alarm"], a["shop"] or "", a["state"], a["since"], a["cause"] or "")
+                (
+                    a["alarm"],
+                    a["shop"] or "",
+                    " ".join(a["about"].values()),
+                    a["state"],
+                    a["since"],
+                    a["cause"] or "",
+                )
                 for a in answer["alarms"]
             ],
         )
