@@ -92,7 +92,7 @@ async def test_on_a_quiet_day_everything_arrives_and_is_counted_once(
 ) -> None:
     async with system_on(tmp_path, kafka_broker, postgres_url) as system:
         await system.start()
-        sent = await system.send(islice(traffic(system), 1_000), rate=250)
+        sent = await system.send(islice(traffic(system), 600), rate=200)
         await system.settled()
         assert await system.stop() == 0
         assert_sender_noticed_nothing(sent)
@@ -106,7 +106,7 @@ async def test_a_broker_killed_and_restarted_twice_under_load_costs_nothing(
 ) -> None:
     async with system_on(tmp_path, kafka_broker, own_postgres_url) as system:
         await system.start()
-        async with Load(system, rate=60, connections=ONE_SENDER_EACH) as load:
+        async with Load(system, rate=30, connections=ONE_SENDER_EACH) as load:
             for _ in range(2):
                 await asyncio.sleep(2)
                 await asyncio.to_thread(kafka_broker.kill)
@@ -124,12 +124,12 @@ async def test_a_broker_gone_for_20_s_is_bridged_by_the_spool(
 ) -> None:
     async with system_on(tmp_path, kafka_broker, own_postgres_url) as system:
         await system.start()
-        async with Load(system, rate=50, connections=ONE_SENDER_EACH) as load:
+        async with Load(system, rate=25, connections=ONE_SENDER_EACH) as load:
             await asyncio.sleep(1)
             await asyncio.to_thread(kafka_broker.kill)
             await asyncio.sleep(20)
             await until(
-                lambda: read_state(system.settings.spool).records > 500,
+                lambda: read_state(system.settings.spool).records > 250,
                 "more than a handful in the spool",
             )
             await asyncio.to_thread(kafka_broker.restart)
@@ -150,7 +150,7 @@ async def test_a_database_restarted_twice_loses_no_effect_and_repeats_none(
 ) -> None:
     async with system_on(tmp_path, kafka_broker, own_postgres_url) as system:
         await system.start()
-        async with Load(system, rate=75) as load:
+        async with Load(system, rate=50) as load:
             for crash in (False, True):
                 await asyncio.sleep(2)
                 await postgres_server.restart_soon(crash=crash)
@@ -173,7 +173,7 @@ async def test_processors_killed_ten_times_while_they_become_three_and_one_again
     async with system_on(tmp_path, kafka_broker, own_postgres_url) as system:
         await system.start(roles=["receive"])
         processors = [system.also("process")]
-        async with Load(system, rate=60) as load:
+        async with Load(system, rate=30) as load:
             await until(lambda: bool(positions(system)), "one processor at work")
             processors += [system.also("process"), system.also("process")]
             for victim in victims:
@@ -198,7 +198,7 @@ async def test_a_processor_paused_past_its_session_comes_back_as_a_zombie_and_is
     async with system_on(tmp_path, kafka_broker, own_postgres_url) as system:
         await system.start(roles=["receive"])
         zombie, heir = system.also("process"), system.also("process")
-        async with Load(system, rate=150) as load:
+        async with Load(system, rate=80) as load:
             await until(
                 lambda: (
                     sum(
@@ -265,7 +265,7 @@ async def test_two_receivers_three_processors_and_two_query_servers_make_the_tot
             ]
             return [sum(share > 0 for share in by_pid.values()) for by_pid in found]
 
-        async with Load(many, rate=75, connections=ONE_SENDER_EACH) as load:
+        async with Load(many, rate=40, connections=ONE_SENDER_EACH) as load:
             await asyncio.sleep(6)
             await until(lambda: shares()[:2] == [2, 3], "each has received or folded something")
             sent = await load.end()
