@@ -69,7 +69,7 @@ async def test_a_role_that_is_killed_starts_again_beside_the_others_and_nothing_
     random.shuffle(roles)
     async with System(tmp_path, roles=("receive", "process", "query")) as system:
         await system.start()
-        load = Load(system, rate=75)
+        load = Load(system, rate=60)
         for role in roles:
             await asyncio.sleep(random.uniform(0.05, 0.6))
             assert system.serve is not None
@@ -92,7 +92,7 @@ async def test_roles_end_with_a_killed_supervisor_so_that_the_next_serve_can_sta
 ) -> None:
     async with System(tmp_path) as system:
         await system.start()
-        load = Load(system, rate=100)
+        load = Load(system, rate=60)
         await asyncio.sleep(0.5)
         orphaned = system.serve
         assert orphaned is not None
@@ -115,7 +115,7 @@ async def test_sigterm_under_load_finishes_what_was_begun_and_exits_0(tmp_path: 
         load = None
         for _ in range(3):
             await system.start()
-            load = load or Load(system, rate=100)
+            load = load or Load(system, rate=60)
             await asyncio.sleep(0.7)
             assert await system.stop() == 0
         assert load is not None

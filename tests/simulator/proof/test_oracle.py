@@ -39,7 +39,7 @@ def test_the_oracle_finds_the_shops_own_truth_in_any_order_of_arrival(
 
 def test_without_an_orders_last_state_a_refund_is_taken_off_whole() -> None:
     simulator = shop(mix=Mix(after_edits=False))
-    deliveries = visits(simulator, 1500)
+    deliveries = visits(simulator, 500)
     at = next(n for n, delivery in enumerate(deliveries) if delivery.topic == "refunds/create")
     refunded, before = deliveries[at], expected_orders(deliveries[:at])
     money = sum(
@@ -53,7 +53,7 @@ def test_without_an_orders_last_state_a_refund_is_taken_off_whole() -> None:
 
 def test_meta_must_hear_of_paid_web_orders_and_never_of_unpaid_test_or_old_ones() -> None:
     simulator = shop()
-    orders = expected_orders([*simulator.history(100), *visits(simulator, 1500)])
+    orders = expected_orders([*simulator.history(100), *visits(simulator, 600)])
     answer = {
         verdict: [order for order in orders.values() if purchase(order, NOW) == verdict]
         for verdict in ("must", "may", "must_not")
