@@ -1,5 +1,5 @@
-"""The keys of an order's body that anything here reads; all others are skipped without being
-built. One reading serves the row of facts and all destinations.
+"""The keys of an order's body that anything here reads; all others are skipped. One
+reading serves the row of facts and all destinations.
 
 Fields are in the order in which Shopify writes them: msgspec looks for a key from behind the last
 one that it found, and in any other order a reading takes a tenth longer.

@@ -57,7 +57,7 @@ class _Statement:
 
 
 @dataclass(slots=True)
-class Known:
+class ConnectionState:
     """What is kept with a connection from transaction to transaction."""
 
     adapters: Adapters
@@ -77,7 +77,7 @@ class Known:
 class ParcelDriver:
     """A `Driver` within a transaction."""
 
-    def __init__(self, connection: psycopg.Connection[Any], known: Known) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], known: ConnectionState) -> None:
         self._connection, self._known = connection, known
         self._waiting: list[_Statement] = []
         self._bytes = 0
@@ -309,11 +309,11 @@ def _numbered(sql: str) -> bytes:
     return _MARK.sub(lambda _: f"${next(number)}", sql).encode()
 
 
-def _known(pooled: sa.PoolProxiedConnection) -> Known:
-    known: Known | None = pooled.info.get("known")
+def _known(pooled: sa.PoolProxiedConnection) -> ConnectionState:
+    known: ConnectionState | None = pooled.info.get("known")
     if known is None:
         connection: psycopg.Connection[Any] = pooled.driver_connection  # type: ignore[assignment]
-        known = pooled.info["known"] = Known(Transformer(connection))
+        known = pooled.info["known"] = ConnectionState(Transformer(connection))
     return known
 
 
