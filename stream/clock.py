@@ -1,5 +1,5 @@
-"""Tells a step of the wall clock from time that passes, by a clock that never steps. What is
-deleted by age believes a step forward only once it has lasted."""
+"""Finds steps of the wall clock by comparing it with a clock that never steps. What is deleted by
+age believes a step forward only once it has lasted."""
 
 import threading
 import time

@@ -45,6 +45,6 @@ class Verdict:
     wait_ms: int | None = None
     """How long the vendor asks to wait; None where it does not say."""
     split: bool = False
-    """Only some of the batch was taken, and not said which: halve it and send it again at once."""
+    """Only some of the batch was taken, and not said which: send halves of it immediately."""
     details: Mapping[str, Detail] = field(default_factory=dict)
     """What else is kept with the attempt: codes and ids that the vendor's support asks for."""

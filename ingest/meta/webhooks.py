@@ -24,7 +24,7 @@ class MetaApp:
     app_secret: bytes
     verify_token: str
     ad_account_id: str = ""
-    """Digits. Tells shops apart that share an app, as an agency's do."""
+    """Digits. Distinguishes shops that share an app, as an agency's do."""
 
     def __post_init__(self) -> None:
         if not self.app_secret or not self.verify_token:

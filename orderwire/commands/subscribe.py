@@ -44,8 +44,8 @@ def register(app: typer.Typer) -> None:
         """Subscribe the shop's webhooks, so that what exists is what orderwire reads.
 
         Creates what is missing, mends what is not as wanted, and deletes what is not used, of this
-        address only. Again, it changes nothing. `orderwire serve` looks every few minutes, restores
-        what Shopify removed, and raises an alarm where a topic falls silent.
+        address only. Given again, it changes nothing. `orderwire serve` looks every few minutes,
+        restores what Shopify removed, and raises an alarm where a topic falls silent.
 
         Privacy topics and Shopify Events are set in an app's shopify.app.toml only (--toml). A
         merchant without an app fills in forms (--by-hand).

@@ -65,7 +65,7 @@ class OrderRow(NamedTuple):
     """After edits and returns."""
     refunds: str
     """JSON object {"id currency": [money, worth returned, 1 where the snapshot lists it]}, keys
-    sorted; "" where there are none. Rows of older programs have the id alone as key."""
+    sorted; "" where there are none. Rows of older programs have only the id as key."""
     customer: str
     """`processors.orders.customer.customer_key`; "" where nobody is known."""
     email: str

@@ -1,8 +1,8 @@
 """The keys of an order's body that anything here reads; all others are skipped. One
 reading serves the row of facts and all destinations.
 
-Fields are in the order in which Shopify writes them: msgspec looks for a key from behind the last
-one that it found, and in any other order a reading takes a tenth longer.
+Fields stand in the order in which Shopify writes them: msgspec looks for each key behind the last
+one found, and any other order takes a tenth longer.
 """
 
 from types import UnionType

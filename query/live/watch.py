@@ -109,7 +109,7 @@ class Watches:
         return sorted(self._shops)
 
     async def end(self) -> None:
-        """Let every client go, and look no more."""
+        """End the wait of every client, and stop looking."""
         self.ended = True
         for watch in self._shops.values():
             watch.wake()

@@ -43,7 +43,7 @@ def print_report(
     watch: Watch,
     checks: Sequence[Check],
 ) -> None:
-    """What senders and readers heard, and the proofs."""
+    """The answers that senders and readers got, and the proofs."""
     heard = Counter[int]()
     for one in traffic:
         heard.update(one.traffic.statuses)

@@ -1,4 +1,4 @@
-"""Runs programs of other makers, and says what they said where they fail."""
+"""Runs third-party programs; the error of one that fails has its output."""
 
 import shutil
 import subprocess

@@ -28,7 +28,7 @@ def role_of(entry: Path) -> str:
     name = entry.joinpath("comm").read_text().strip()
     if name in ROLES:
         return name
-    # Not forked: another system, or a program of before.
+    # No fork server: another system than Linux, or an older program.
     command = entry.joinpath("cmdline").read_bytes().split(b"\0")
     if b"orderwire.serve.role" not in command:
         return ""

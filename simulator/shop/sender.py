@@ -47,8 +47,7 @@ class Traffic:
     """Of answered requests; at a rate from the time when each was due, so that a slow receiver
     cannot hide its queue."""
     slowest_ms: float = 0.0
-    """The longest from a request on its way to its answer, at any rate: the receiver's part alone.
-    """
+    """The longest from a request on its way to its answer, at any rate: the receiver's part."""
     elapsed_s: float = 0.0
 
     def percentile(self, share: float) -> float | None:

@@ -88,7 +88,7 @@ class ShopSimulator:
         self._live_days: defaultdict[ad_spend.CampaignDay, list[int]] = defaultdict(lambda: [0, 0])
         self._first_day = self.now.date()
 
-    # What was
+    # The past
 
     def history(self, days: int = 400, *, checkout_days: int = 14) -> Iterator[Delivery]:
         """Orders of the last `days` days as a backfill delivers them: their last state, oldest
@@ -174,7 +174,7 @@ class ShopSimulator:
             time_zone=str(self.zone),
         )
 
-    # What happens
+    # Visits
 
     def visit(self, at: datetime) -> list[Delivery]:
         """One visit that ends at `at` (aware, never before the last one's), or a change of an
@@ -331,7 +331,7 @@ class ShopSimulator:
         )
         return deliveries + self._deliveries(topics, sale, event_id)
 
-    # What changes an order
+    # Changes of orders
 
     def _sale(
         self,

@@ -193,7 +193,7 @@ class CellArrays:
         self.present = ShopColumns(self._cells.table, self._shops, self._bad, self._empty)
 
     def _read(self, shop: str, rows: Sequence[Any]) -> list[Ints] | None:
-        """Columns of these rows; None if a number is out of range, which is this shop's alone."""
+        """Columns of these rows; None if a number is out of range, for this shop only."""
         try:
             return _columns(self._cells, rows)
         except (OverflowError, TypeError, ValueError):

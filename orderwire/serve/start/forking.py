@@ -110,7 +110,7 @@ def _run(arguments: Sequence[str]) -> None:
 
 
 def _begin(name: str) -> None:
-    """Let go of what is the supervisor's."""
+    """Close what belongs to the supervisor."""
     signal.set_wakeup_fd(-1)
     for number in HANDLED:
         signal.signal(number, signal.SIG_DFL)

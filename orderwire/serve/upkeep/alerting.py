@@ -1,4 +1,4 @@
-"""Has alarms looked after while a role runs."""
+"""Watches the alarms while a role runs."""
 
 import asyncio
 import socket
