@@ -258,10 +258,11 @@ def settle_sent(
     if (
         dialect == "postgresql"
         # In key order, as the fold locks them: no deadlock with a delivery of orders that are just
-        # being sent.
+        # being sent. A row of them is no index's order: in a table without statistics PostgreSQL
+        # would walk the primary key, and read every row that the account ever had.
     ):
         locked = (
-            f"WITH mine AS MATERIALIZED (SELECT {KEY} FROM outbox WHERE {mine} ORDER BY {KEY} "
+            f"WITH mine AS MATERIALIZED (SELECT {KEY} FROM outbox WHERE {mine} ORDER BY ({KEY}) "
             "FOR UPDATE)"
         )
         mine = f"({KEY}) IN (SELECT * FROM mine)"

@@ -45,6 +45,7 @@ from orderwire.serve.upkeep.clock_steps import ClockSteps, watch
 from orderwire.serve.upkeep.rebuilding import rebuild
 from orderwire.serve.upkeep.redacting import redact
 from orderwire.serve.upkeep.retention import retain
+from orderwire.serve.upkeep.statistics import keep_statistics
 from orderwire.serve.upkeep.sweeping import keep_swept
 from orderwire.settings.program import Settings
 from processors.audits.processor import WantedRun
@@ -195,6 +196,9 @@ async def _work(
         asyncio.create_task(parts.keep("redaction", partial(redact, settings, store, source))),
         *(asyncio.create_task(parts.keep(name, aside)) for name, aside in out.asides().items()),
     ]
+    if store.dialect == "postgresql":
+        gathering = parts.keep("statistics", partial(keep_statistics, store))
+        asides.append(asyncio.create_task(gathering))
     sender = asyncio.create_task(parts.keep("sender", out.sender.run))
     ltv = await asyncio.to_thread(_predicted_ltv, settings, store)
     outboxes = {kind.processor: kind.name for kind in KINDS.values()}

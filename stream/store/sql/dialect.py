@@ -419,8 +419,13 @@ class Postgres:
         connection.commit()
 
     def on_connect_to_write(self, connection: Any, record: Any) -> None:
-        """BEGIN is a statement as others are (`parcels`)."""
+        """BEGIN is a statement as others are (`parcels`).
+
+        Rows are found by keys. PostgreSQL plans a prepared statement once: while the table is
+        small it would plan to read all of it, and keep to that until its next statistics.
+        """
         connection.autocommit = True
+        connection.execute("SET enable_seqscan = off")
 
     def on_checkout(self, connection: Any, record: Any, proxy: Any) -> None:
         """Replaces pooled connections that the server has closed (restart, fail-over).

@@ -1,5 +1,6 @@
 """Claims that nobody else gets, leases that end, and rows that expire, are retried or redacted."""
 
+from contextlib import closing
 from dataclasses import replace
 
 import pytest
@@ -67,6 +68,24 @@ def test_rows_of_a_dead_sender_go_again_within_48_hours_of_its_lease_however_lat
     (row,) = rows(store)
     assert (row.outcome, row.ambiguous_ms) == ("expired", NOW_MS + LEASE_MS)
     assert_cells_are_the_sum_over_rows(store)
+
+
+def test_settling_a_claim_reads_its_own_rows_and_not_all_of_the_account(
+    own_postgres_url: str,
+) -> None:
+    with closing(SqlStore.open(own_postgres_url)) as store:
+        for number in range(25):
+            fold(store, *(seen(order_id=100 * number + each) for each in range(1, 6)))
+            mine = take(store)
+            with store.begin() as transaction:
+                settle_sent(transaction, store.dialect, mine, SENT)
+        with store.begin() as transaction:
+            transaction.query("SELECT pg_stat_force_next_flush()")
+        with store.snapshot() as snapshot:
+            ((read,),) = snapshot.query(
+                "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'outbox_pkey'"
+            )
+    assert read < 4 * 25 * 5
 
 
 def test_what_one_sender_claims_no_other_gets(store: SqlStore) -> None:

@@ -145,3 +145,20 @@ def test_a_connection_keeps_a_bounded_number_of_prepared_statements(
     with postgres_store.begin() as transaction:
         prepared = transaction.query("SELECT count(*) FROM pg_prepared_statements")[0][0]
     assert 0 < prepared < MOST_PREPARED
+
+
+def test_a_batch_finds_its_rows_by_their_keys_in_a_table_without_statistics(
+    postgres_store: SqlStore,
+) -> None:
+    for number in range(3 * OFTEN):  # Plans are made while the table is small, and kept.
+        with postgres_store.begin() as transaction:
+            keys = [("a", str(100 * number + each)) for each in range(100)]
+            transaction.load(ORDERS, keys[:3])
+            transaction.save(ORDERS, [blank(*key) for key in keys])
+    with postgres_store.begin() as transaction:
+        transaction.query("SELECT pg_stat_force_next_flush()")
+    with postgres_store.snapshot() as snapshot:
+        read = snapshot.query(
+            "SELECT seq_tup_read FROM pg_stat_user_tables WHERE relname = 'shop_order'"
+        )
+    assert read == [(0,)]
