@@ -76,9 +76,9 @@ def _completed(begun: str) -> list[str]:
 def _rebuild(store: "Store", chosen: "list[Projection]", shop: str) -> "list[Pending]":
     import stamina
 
-    from orderwire.operation.output import progress
+    from orderwire.operation.output import Refused, progress
     from processors.engine.rebuild import counted, request_all, run
-    from stream.store.contract import StoreUnavailable
+    from stream.store.contract import StoreError, StoreUnavailable
 
     known = {projection.name: projection for projection in chosen}
     # A fold or another rebuilder may have the lock: nothing to report.
@@ -88,7 +88,15 @@ def _rebuild(store: "Store", chosen: "list[Projection]", shop: str) -> "list[Pen
     )
 
     def step(each: "Pending") -> bool:
-        return run(store, known[each.name], each.shop, time.time_ns() // 1_000_000)
+        try:
+            return run(store, known[each.name], each.shop, time.time_ns() // 1_000_000)
+        except StoreError:
+            raise
+        except Exception as error:  # A bug of ours.
+            raise Refused(
+                f"{each.name} of {each.shop} cannot be counted: its formula failed:"
+                f" {type(error).__name__}; upgrade orderwire, `orderwire serve` then counts it anew"
+            ) from error
 
     wanted = request_all(store, chosen, shop, time.time_ns() // 1_000_000)
     for each, entities in wanted.items():

@@ -1,6 +1,7 @@
 """`orderwire rebuild`, as an operator gives it: it mends the numbers of the shops that it names."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,11 @@ from aggregates.manifest import FoldSettings
 from aggregates.registry import projections
 from ingest.shopify import webhooks
 from orderwire.cli import app
+from orderwire.serve import registry
 from orderwire.settings.program import Settings
-from processors.engine.projection import Projection, live_key
+from processors.engine.processor import Counted
+from processors.engine.projection import Projection, live_key, of_cells
+from processors.orders.row import ORDERS, OrderRow
 from stream.log.sqlite.log import SqliteLog
 from stream.store.contract import Cells
 from stream.store.sql.store import SqlStore
@@ -110,6 +114,22 @@ async def test_exactly_the_numbers_that_are_named_are_counted_anew(
     for name in names:
         assert f"{name}: counted anew for {counted}\n" in output
     assert right(store, expected) == {(name, shop) for name in names for shop in shops}
+
+
+async def test_a_formula_that_fails_is_named_with_what_to_do(
+    shop_settings: Settings, store: SqlStore, log: SqliteLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def failing(row: OrderRow) -> list[Counted]:
+        raise ZeroDivisionError
+
+    await two_shops(shop_settings, store, log)
+    broken = replace(PROJECTIONS["days"], sources=(of_cells(ORDERS, failing),))
+    monkeypatch.setattr(registry, "projections", lambda _: {"days": broken})
+    code, output = await asyncio.to_thread(run, "days")
+    assert code == 1
+    assert f"days of {SHOP} cannot be counted: its formula failed: ZeroDivisionError" in output
+    assert "upgrade orderwire" in output
+    assert "Traceback" not in output
 
 
 def test_without_a_name_the_command_lists_every_aggregate(
