@@ -159,6 +159,8 @@ class Runner(Generic[Event]):
 
     async def _read_on(self, stop: asyncio.Event, stopping: "asyncio.Future[Any]") -> None:
         """Batch after batch until `stop`. In a backlog the next is read while one commits."""
+        # A batch that failed with the reader before was not saved, and is read again.
+        self._in_hand.clear()
         reader = await self._open_reader(self._processor.topic, self._processor.name, self._start)
         ahead: asyncio.Future[list[Decoded[Event]]] | None = None
         try:

@@ -27,9 +27,11 @@ from tests.processors.engine.counting import (
     counted,
     met,
     parked,
+    parked_records,
     records,
     run_to_end,
 )
+from tests.support.servers.outage import Outage
 
 
 async def test_records_are_folded_once_and_again_after_a_restart(
@@ -103,6 +105,22 @@ async def test_a_store_that_is_away_is_waited_for(log: SqliteLog, store: SqlStor
     processor.before_apply = fail_twice
     await run_to_end(processor, log, store)
     assert counted(store) == {1: 1}
+
+
+async def test_a_batch_whose_bad_records_the_log_does_not_take_is_read_again(
+    log: SqliteLog, store: SqlStore
+) -> None:
+    await log.append(records("1", "bad", "2"))
+    outage = Outage(log)
+    outage.closed_topics.add("parked")
+    metrics = ProcessorMetrics(CollectorRegistry(), Counting.name)
+    async with at_work(Runner(Counting(), outage, store, metrics=metrics)):
+        await met(lambda: outage.asked > 0)
+        await log.append(records("3"))
+        outage.closed_topics.clear()
+        await met(lambda: 3 in counted(store))
+    assert counted(store) == {1: 1, 2: 1, 3: 1}
+    assert len(await parked_records(log)) == 1
 
 
 async def test_it_stops_when_asked_to_while_the_store_is_away(
