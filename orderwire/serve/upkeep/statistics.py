@@ -11,14 +11,15 @@ from stream.store.contract import Store, StoreError
 
 EVERY_S: Final = 5.0
 LEAST: Final = 100
-"""Rows written since the last time; below, reading the whole table costs nothing."""
+"""Rows; reading the whole of a smaller table costs nothing."""
 GROWTH: Final = 10
-"""Times as many rows written as the statistics have seen. Autovacuum looks from a tenth on."""
+"""Times as many rows as the statistics have seen. Updates do not count: small tables of cells and
+positions would be analysed at every look."""
 OUTGROWN: Final = (
     "SELECT quote_ident(s.relname) AS name FROM pg_stat_user_tables s"
     " JOIN pg_class c ON c.oid = s.relid"
     " WHERE s.schemaname = current_schema() AND pg_has_role(c.relowner, 'USAGE')"
-    f" AND s.n_mod_since_analyze >= greatest({LEAST}, {GROWTH} * c.reltuples) ORDER BY 1"
+    f" AND s.n_live_tup >= greatest({LEAST}, {GROWTH} * c.reltuples) ORDER BY 1"
 )
 log = structlog.get_logger()
 

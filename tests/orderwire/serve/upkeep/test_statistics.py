@@ -29,10 +29,13 @@ def test_a_table_is_analysed_once_it_has_outgrown_its_statistics(postgres_store:
     write(postgres_store, range(LEAST - 1, LEAST))
     assert gather(postgres_store) == ["shop_order"]
     assert gather(postgres_store) == []
-    write(postgres_store, range(LEAST, GROWTH * LEAST))
+    for _ in range(GROWTH + 1):  # Updates are no growth.
+        write(postgres_store, range(LEAST))
     assert gather(postgres_store) == []
-    write(postgres_store, range(GROWTH * LEAST, (GROWTH + 1) * LEAST))
+    write(postgres_store, range(LEAST, GROWTH * LEAST - 1))
+    assert gather(postgres_store) == []
+    write(postgres_store, range(GROWTH * LEAST - 1, GROWTH * LEAST))
     assert gather(postgres_store) == ["shop_order"]
     with postgres_store.snapshot() as snapshot:
         rows = snapshot.query("SELECT reltuples FROM pg_class WHERE relname = 'shop_order'")
-    assert rows == [((GROWTH + 1) * LEAST,)]
+    assert rows == [(GROWTH * LEAST,)]
