@@ -17,7 +17,7 @@ from processors.privacy.late import redacted_tokens
 from processors.shopify.checkouts import Cart, CheckoutEvent, decode_checkout
 from processors.shopify.orders import Order
 from stream.record import Entry
-from stream.store.contract import Entities, Key, Row, Transaction
+from stream.store.contract import Entities, Key, Position, Row, Transaction
 
 NAME: Final = "carts"
 AFTER_MINUTES: Final = 60
@@ -26,7 +26,7 @@ PAGE: Final = 500
 """
 PAGES: Final = 20
 REMOVE_EVERY_MS: Final = 60_000
-"""Between two looks for old rows, which visit every shop."""
+"""Between two looks for old rows, which visit every shop, while nothing is folded."""
 OLD_CHECKOUTS: Final = """
     WITH RECURSIVE shops (shop) AS (
         SELECT MIN(shop) FROM cart_checkout
@@ -73,6 +73,8 @@ class Checkouts:
         self._ticked_ms: int | None = None
         self._removed_ms = -REMOVE_EVERY_MS
         """When old rows were last looked for, and all found."""
+        self._removed_at: list[Position] = []
+        """How far all processors were then: what they fold may be old already."""
         self._early = False
 
     def decode(self, entry: Entry) -> CheckoutEvent | None:
@@ -134,10 +136,12 @@ class Checkouts:
             lambda: transaction.query(expired, edge=edge, idle=idle_ms, page=PAGE, **of_shop),
             resettle,
         )
-        if shop is not None or not self._removed_ms <= now_ms < self._removed_ms + REMOVE_EVERY_MS:
+        positions = transaction.positions()
+        again = not self._removed_ms <= now_ms < self._removed_ms + REMOVE_EVERY_MS
+        if shop is not None or again or positions != self._removed_at:
             more = self._remove_old(transaction, shop, now_ms)
             if shop is None and not more:
-                self._removed_ms = now_ms
+                self._removed_ms, self._removed_at = now_ms, positions
         if shop is None:
             went_back = self._ticked_ms is None or now_ms < self._ticked_ms
             self._ticked_ms = now_ms

@@ -10,7 +10,7 @@ from aggregates.carts import projection as carts
 from processors.checkouts.link import LINKS
 from processors.checkouts.row import CHECKOUTS, CLOSED, RULE
 from processors.engine.projection import Change, Projector
-from stream.store.contract import Key, Transaction
+from stream.store.contract import Key, Move, Transaction
 from stream.store.sql.store import SqlStore, SqlTransaction
 from tests.support.examples import on_each_store
 from tests.support.shopify.cart_events import (
@@ -275,6 +275,19 @@ def test_a_checkout_expires_after_fourteen_days_and_is_forgotten_after_ninety(
     assert states(store) == {"a": "open"}
     tick(store, ms(90 * DAY) + 1)
     assert everything(store) == ([], [], {})
+
+
+def test_an_order_of_last_year_leaves_no_cart_a_second_after_it_is_folded(store: SqlStore) -> None:
+    checkouts, now_ms = carts_checkouts(), ms(100 * DAY)
+    with store.begin() as transaction:
+        checkouts.tick(transaction, now_ms)
+    with store.begin() as transaction:
+        transaction.advance("orders", "orders", {0: Move(None, 1, 1)}, now_ms)
+        carts_orders().apply(transaction, [order("1", 0, token="a", cart="x")], now_ms)
+    assert checkouts_in(store)
+    with store.begin() as transaction:
+        checkouts.tick(transaction, now_ms + 1_000)
+    assert not checkouts_in(store)
 
 
 def test_ageing_writes_nothing(store: SqlStore) -> None:
