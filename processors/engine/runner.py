@@ -102,7 +102,7 @@ class Runner(Generic[Event]):
         ]
         self._ticked = self._forgot = 0.0
         self._changed = time.monotonic()
-        """When it may last have changed cells."""
+        """When a batch may last have changed cells."""
         self._loaded: dict[int, int] = {}
         """By partition: the position in the store."""
         self._in_hand: dict[int, int] = {}
@@ -326,10 +326,9 @@ class Runner(Generic[Event]):
         self._ticked = now_s
         if self._ticks:
             await self._calls.until_done(partial(self._run_ticks, now_s))
-        # Until the changes of the last batch are forgotten.
-        if (
-            now_s - self._forgot >= FORGET_S
-            and self._forgot <= self._changed + CHANGES_KEPT_MS / 1_000
+        # Ticks change cells too. Without any: until the changes of the last batch are forgotten.
+        if now_s - self._forgot >= FORGET_S and (
+            self._ticks or self._forgot <= self._changed + CHANGES_KEPT_MS / 1_000
         ):
             self._forgot = now_s
             await self._calls.until_done(self._forget_changes)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -17,7 +18,14 @@ from stream.store.contract import (
     Transaction,
 )
 from stream.store.sql.store import SqlStore
-from tests.processors.engine.counting import Counting, at_work, counted, met, records
+from tests.processors.engine.counting import (
+    COUNTED,
+    Counting,
+    at_work,
+    counted,
+    met,
+    records,
+)
 
 
 class Ticking(Counting):
@@ -78,6 +86,38 @@ def test_a_tick_asks_a_few_shops_at_a_time(store: SqlStore) -> None:
     for second in range(1, 50):
         tick.run(store, 1_000, float(second))
     assert {shop for _, shop in processor.asked} == {None, *shops}
+
+
+FOLLOWED = replace(COUNTED, followed=True)
+
+
+class ChangingLate(Counting):
+    """Its third tick changes a cell; nothing is ever folded."""
+
+    ticked = 0
+
+    def tick(self, transaction: Transaction, now_ms: int, shop: str | None = None) -> None:
+        self.ticked += 1
+        if self.ticked == 3:
+            transaction.add(FOLLOWED, {("s", 0, 0, 0, 1): (1, 0, 0)})
+
+
+async def test_what_a_tick_changed_is_forgotten_though_no_record_comes(
+    log: SqliteLog, store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processors.engine.runner.FORGET_S", 0.0)
+    monkeypatch.setattr("processors.engine.runner.CHANGES_KEPT_MS", 0)
+    monkeypatch.setattr("processors.engine.runner.TICK_S", 0.05)
+    processor = ChangingLate()
+
+    def kept() -> int:
+        with store.snapshot() as snapshot:
+            return int(snapshot.query("SELECT count(*) AS n FROM cell_changes")[0].n)
+
+    metrics = ProcessorMetrics(CollectorRegistry(), processor.name)
+    async with at_work(Runner(processor, log, store, metrics=metrics)):
+        await met(lambda: processor.ticked >= 3 and 1 in counted(store))
+        await met(lambda: kept() == 0)
 
 
 class Silent:
