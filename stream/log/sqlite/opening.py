@@ -5,11 +5,10 @@ import sqlite3
 from pathlib import Path
 from uuid import uuid4
 
-import stamina
-
 from stream.log.contract import LogError
 from stream.log.sqlite.file import PAGE_BYTES, WriteTransaction, unavailable
 from stream.log.sqlite.place import mark_of, note_made, refuse_to_begin_anew
+from stream.sqlite_wal import is_busy, use_wal
 
 FORMAT = 1
 """`PRAGMA user_version` of what this code writes."""
@@ -42,25 +41,16 @@ def prepare(path: Path, *, timeout_s: float, setting: str) -> None:
         raise LogError(
             f"log {path}: its folder cannot be made ({error.strerror}); see {setting}"
         ) from error
-    # The switch to WAL does not always wait for its lock: processes that start together on a new
-    # file meet here.
-    again = stamina.RetryingCaller(
-        attempts=None, timeout=timeout_s, wait_initial=0.02, wait_max=0.1, wait_jitter=0.02
-    )
     try:
-        again(_busy, _prepare, path, timeout_s, setting)
+        _prepare(path, timeout_s, setting)
         note_made(path)
     except sqlite3.Error as error:
-        if _busy(error):
+        if is_busy(error):
             raise unavailable(path, error) from error
         refuse_to_begin_anew(path)
         raise LogError(
             f"log {path}: {_advice(error)} ({error.sqlite_errorname}); see {setting}"
         ) from error
-
-
-def _busy(error: Exception) -> bool:
-    return isinstance(error, sqlite3.Error) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _prepare(path: Path, timeout_s: float, setting: str) -> None:
@@ -72,7 +62,7 @@ def _prepare(path: Path, timeout_s: float, setting: str) -> None:
     try:
         _is_new(path, db, setting)
         db.execute(f"PRAGMA page_size={PAGE_BYTES}")
-        mode = db.execute("PRAGMA journal_mode=WAL").fetchone()[0]
+        mode = use_wal(db, timeout_s)
         if mode != "wal":
             raise LogError(
                 f"log {path}: no WAL on its file system (journal mode stays {mode}); use a local "

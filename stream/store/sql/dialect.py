@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 import msgspec
 import sqlalchemy as sa
 
+from stream.sqlite_wal import use_wal
 from stream.store.contract import Cells, Key, OutOfRange, StoreUnavailable
 from stream.store.sql import sqlite_owner
 from stream.store.sql.arrays import literal
 from stream.store.sql.checkpoints import Checkpoints
 from stream.store.sql.driver import Check, Driver, WritePool
 from stream.store.sql.one_writer import OneWriter, resize_cache
-from stream.store.sql.plain import KEEPALIVE
+from stream.store.sql.plain import BUSY_S, KEEPALIVE
 
 if TYPE_CHECKING:  # PostgreSQL's driver is not in the memory of processes that use SQLite.
     from stream.store.sql.parcels import ParcelDriver
@@ -265,8 +266,8 @@ class Sqlite:
         connection.isolation_level = (
             None  # We say BEGIN ourselves (on_begin); the driver's own would be deferred.
         )
-        connection.execute("PRAGMA busy_timeout = 10000")
-        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute(f"PRAGMA busy_timeout = {BUSY_S * 1000:.0f}")
+        use_wal(connection, BUSY_S)
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute(f"PRAGMA cache_size = -{READ_CACHE_KIB}")
         # Pages that many batches touch go to the file once: every 64 MiB of WAL instead of every 4.
