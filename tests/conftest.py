@@ -39,12 +39,14 @@ settings.load_profile("without deadlines")
 # Every full collection would walk what pytest and the imports made: a sixth of the CPU of tests
 # that run in its process. What tests leave behind is still collected, in larger portions.
 gc.set_threshold(20_000, 20, 20)
+gc.disable()  # while tests are imported, which leaves nothing behind
 
 
-def pytest_collection_finish() -> None:
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop() -> None:
     """Exempt the collected tests and all imported modules from garbage collection."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

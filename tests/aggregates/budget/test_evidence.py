@@ -4,9 +4,9 @@ from math import sqrt
 
 import numpy as np
 import pytest
+import scipy
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy import stats
 
 from aggregates.budget.advice.evidence import Evidence, EvidenceDay, Stakes, evidence, win_rate
 from aggregates.budget.advice.kelly import Caution
@@ -84,7 +84,7 @@ def test_p_positive_is_students_t_of_the_shrunk_mean() -> None:
     found = evidence(returning(0.1, n=12), STAKES)
     assert found.shrunk_mean is not None
     scale = sqrt(1 / (found.precision + 25))
-    assert found.p_positive == pytest.approx(stats.t.cdf(found.shrunk_mean / scale, df=11))
+    assert found.p_positive == pytest.approx(scipy.stats.t.cdf(found.shrunk_mean / scale, df=11))
 
 
 @pytest.mark.parametrize(("n", "known"), [(0, False), (1, False), (6, False), (7, True)])

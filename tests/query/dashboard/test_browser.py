@@ -4,9 +4,9 @@ else."""
 import asyncio
 from collections.abc import AsyncIterator
 from itertools import product
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.async_api import Page
 
 from destinations.delivery.rows import CELLS
 from stream.log.sqlite.log import SqliteLog
@@ -17,6 +17,9 @@ from tests.support.api.panels import PANELS, expected, grave_violations, not_sho
 from tests.support.delivery import capi_orders
 from tests.support.delivery.browser import browsing, needs_chromium
 from tests.support.shopify.orders import SHOP, order
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
 
 pytestmark = [
     needs_chromium,
@@ -56,7 +59,7 @@ async def test_the_page_shows_the_api_s_numbers_updates_itself_and_asks_nobody_e
         assert watched.elsewhere == []
 
 
-async def a_cell_lists_its_customers(api: Api, page: Page) -> None:
+async def a_cell_lists_its_customers(api: Api, page: "Page") -> None:
     grid = (await api.answer("/v1/rfm"))["grid"]
     box = max(grid, key=lambda each: int(each["customers"]))
     query = {"r": box["r"], "fm": box["fm"], "sort": "monetary", "limit": 20}
@@ -68,7 +71,7 @@ async def a_cell_lists_its_customers(api: Api, page: Page) -> None:
     assert await table.locator("tbody th").all_inner_texts() == [each["id"] for each in items]
 
 
-async def a_new_order_shows(api: Api, page: Page, store: SqlStore, log: SqliteLog) -> None:
+async def a_new_order_shows(api: Api, page: "Page", store: SqlStore, log: SqliteLog) -> None:
     before = (await api.answer("/v1/rfm"))["customers"]["ever"]
     await log.append([capi_orders.record(capi_orders.body(4711))])
     await asyncio.to_thread(fold, store, [[order("9001", customer="a new one")]])
@@ -76,7 +79,7 @@ async def a_new_order_shows(api: Api, page: Page, store: SqlStore, log: SqliteLo
     await page.wait_for_selector("#today >> text=4711")
 
 
-async def dead_events_are_retried(api: Api, page: Page, store: SqlStore) -> None:
+async def dead_events_are_retried(api: Api, page: "Page", store: SqlStore) -> None:
     with store.begin() as transaction:
         transaction.execute(
             "UPDATE outbox SET outcome = 'dead', due_ms = NULL, reason = 'refused' WHERE shop = :s",

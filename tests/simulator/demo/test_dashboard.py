@@ -13,11 +13,10 @@ from functools import partial
 from itertools import count
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import aiohttp
-from playwright.async_api import Page
 
 from simulator.demo.run import CHECKOUT_DAYS, DemoOptions
 from simulator.demo.stage import SHOP, ZONE
@@ -27,6 +26,9 @@ from simulator.shop.shop import ShopSimulator
 from tests.support.api.panels import expected, not_shown, shown
 from tests.support.delivery.browser import browsing, needs_chromium
 from tests.support.servers.demo_process import demo, on_linux, rest, until
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
 
 Json = dict[str, Any]
 CUSTOMERS = 400
@@ -165,7 +167,7 @@ async def test_the_demo_s_dashboard_shows_the_api_s_numbers_and_follows_each_web
     assert process.returncode == 0, printed
 
 
-async def the_panels_show_what_the_api_says(there: Demo, page: Page) -> None:
+async def the_panels_show_what_the_api_says(there: Demo, page: "Page") -> None:
     """Once at least: numbers may change between an answer and the page."""
     deadline = time.monotonic() + PATIENCE_S
     while missing := await not_shown(page, await expected(there.answer)):
@@ -174,7 +176,7 @@ async def the_panels_show_what_the_api_says(there: Demo, page: Page) -> None:
 
 
 async def each_order_shows_within_two_seconds(
-    there: Demo, page: Page, buyers: ShopSimulator
+    there: Demo, page: "Page", buyers: ShopSimulator
 ) -> None:
     """The page shows an order two seconds at most after the API has it, each time, and two seconds
     after its webhook in the median. What a busy machine takes is not the page's: twice the slowest
@@ -213,7 +215,7 @@ async def durations(there: Demo, answers_s: list[float]) -> None:
         await asyncio.sleep(0.1)
 
 
-async def a_refused_event_is_retried(there: Demo, page: Page, buyers: ShopSimulator) -> None:
+async def a_refused_event_is_retried(there: Demo, page: "Page", buyers: ShopSimulator) -> None:
     body, delivery = new_order(buyers)
     path = f"/v1/capi/orders/{body['id']}"
     async with there.http.post(f"{there.graph}/refuse/{body['id']}") as answer:
@@ -230,7 +232,7 @@ async def a_refused_event_is_retried(there: Demo, page: Page, buyers: ShopSimula
     await eventually(is_sent)
 
 
-async def first_paint_ms(page: Page, origin: str) -> float:
+async def first_paint_ms(page: "Page", origin: str) -> float:
     """Of the quickest of some loads: what the machine does beside is not the page's."""
     best = float("inf")
     for _ in range(LOADS):

@@ -2,10 +2,10 @@
 page."""
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Page
+if TYPE_CHECKING:
+    from playwright.async_api import Page
 
 Json = dict[str, Any]
 PANELS = ("working", "today", "signals", "customers", "carts", "budget")
@@ -18,7 +18,7 @@ def usd(money: Json) -> str:
     return f"${float(money['amount']):,.2f}"
 
 
-async def shown(page: Page) -> None:
+async def shown(page: "Page") -> None:
     """Wait until every panel has its first numbers."""
     for panel in PANELS:
         await page.wait_for_selector(f"#{panel}[aria-busy=false]")
@@ -64,7 +64,7 @@ async def expected(answer: Callable[[str], Awaitable[Json]]) -> dict[str, list[s
     }
 
 
-async def not_shown(page: Page, wanted: dict[str, list[str]]) -> list[tuple[str, str]]:
+async def not_shown(page: "Page", wanted: dict[str, list[str]]) -> list[tuple[str, str]]:
     """(panel, number) of what the page does not show now."""
     return [
         (panel, number)
@@ -75,8 +75,10 @@ async def not_shown(page: Page, wanted: dict[str, list[str]]) -> list[tuple[str,
     ]
 
 
-async def grave_violations(page: Page) -> list[Any]:
+async def grave_violations(page: "Page") -> list[Any]:
     """What axe finds serious or critical, each with its elements."""
+    from axe_playwright_python.async_playwright import Axe
+
     charts = "document.querySelectorAll('.chart').forEach((each) => each.scrollIntoView())"
     await page.evaluate(charts)
     found = await Axe().run(page)

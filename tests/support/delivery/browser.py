@@ -4,9 +4,12 @@ import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import pytest
-from playwright.async_api import Page, Request, async_playwright
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page, Request
 
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
@@ -18,12 +21,12 @@ needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not in
 class Watched:
     """A page, and what it complained of or asked of anybody else."""
 
-    page: Page
+    page: "Page"
     origin: str
     complaints: list[str] = field(default_factory=list)
     elsewhere: list[str] = field(default_factory=list)
 
-    def asked(self, request: Request) -> None:
+    def asked(self, request: "Request") -> None:
         if not request.url.startswith((self.origin, "data:")):
             self.elsewhere.append(request.url)
 
@@ -31,6 +34,8 @@ class Watched:
 @asynccontextmanager
 async def browsing(origin: str, *, width: int = 1440, dark: bool = False) -> AsyncIterator[Watched]:
     """A new page at `origin`; nothing is loaded yet."""
+    from playwright.async_api import async_playwright  # takes half a second
+
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
