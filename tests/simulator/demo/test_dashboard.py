@@ -25,7 +25,7 @@ from simulator.shop.mix import Mix
 from simulator.shop.shop import ShopSimulator
 from tests.support.api.panels import expected, not_shown, shown
 from tests.support.delivery.browser import browsing, needs_chromium
-from tests.support.servers.demo_process import demo, on_linux, rest, until
+from tests.support.servers.demo_process import demo, on_linux
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -141,7 +141,7 @@ async def test_the_demo_s_dashboard_shows_the_api_s_numbers_and_follows_each_web
     seed, ordered = next((s, n) for s in count(1) if (n := orders_of(s, yesterday)))
     shop = ("--customers", f"{CUSTOMERS}", "--rate", RATE, "--seed", f"{seed}")
     async with demo(tmp_path, *shop) as process, aiohttp.ClientSession() as http:
-        there = running(http, await until(process, f"live, {RATE}"), tmp_path)
+        there = running(http, await process.until(f"live, {RATE}"), tmp_path)
         statement = await there.answer(f"/v1/statement?day={yesterday}")
         assert sum(item["shopify"]["orders"] for item in statement["items"]) >= ordered
         buyers = ShopSimulator(
@@ -163,7 +163,7 @@ async def test_the_demo_s_dashboard_shows_the_api_s_numbers_and_follows_each_web
             assert watched.complaints == []
             assert watched.elsewhere == []
         process.send_signal(signal.SIGTERM)
-        printed = await rest(process)
+        printed = await process.rest()
     assert process.returncode == 0, printed
 
 

@@ -1,4 +1,5 @@
-"""`orderwire demo` in a real terminal, whose window somebody drags."""
+"""`orderwire demo` in a real terminal, whose window somebody drags; each of its processes has an
+interpreter of its own, as a shell starts it."""
 
 import os
 import sys

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-ORDERWIRE = (sys.executable, "-c", "from orderwire.cli import main; main()", "demo")
+from tests.support.servers.forks import Forked
+
 SMALL = ("--customers", "40", "--rate", "200")
 on_linux = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="processes are found in /proc"
@@ -18,42 +19,49 @@ on_linux = pytest.mark.skipif(
 
 
 @asynccontextmanager
-async def demo(
-    folder: Path, *arguments: str, **variables: str
-) -> AsyncIterator[asyncio.subprocess.Process]:
-    """The command, its data below `folder`. A process that a failed test leaves behind is ended."""
-    process = await asyncio.create_subprocess_exec(
-        *ORDERWIRE,
-        *arguments,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "TMPDIR": str(folder), "PYTHONUNBUFFERED": "1", **variables},
-    )
+async def demo(folder: Path, *arguments: str, **variables: str) -> AsyncIterator["DemoProcess"]:
+    """The command, its data below `folder`. It and its children are forks of what has imported
+    them; `test_terminal` starts them as a shell does. A process that a failed test leaves behind is
+    ended."""
+    output = folder.with_name(f"{folder.name}.printed")
+    environment = {**os.environ, "TMPDIR": str(folder), **variables}
+    process = Forked(["demo", *arguments], environment, folder, output)
     try:
-        yield process
+        yield DemoProcess(process, output)
     finally:
-        if process.returncode is None:
+        if process.poll() is None:
             process.kill()
-            await process.wait()
         for left in processes_below(folder):
             os.kill(left, signal.SIGKILL)
 
 
-async def until(process: asyncio.subprocess.Process, text: str) -> str:
-    """What the command printed up to the line with `text`."""
-    assert process.stdout is not None
-    printed = ""
-    while text not in printed:
-        line = (await process.stdout.readline()).decode()
-        assert line, printed
-        printed += line
-    return printed
+class DemoProcess:
+    """A running `orderwire demo`."""
 
+    def __init__(self, process: Forked, output: Path) -> None:
+        self._process, self._output = process, output
 
-async def rest(process: asyncio.subprocess.Process) -> str:
-    """What it printed until its end."""
-    printed, _ = await process.communicate()
-    return printed.decode()
+    @property
+    def returncode(self) -> int | None:
+        return self._process.poll()
+
+    def send_signal(self, number: int) -> None:
+        self._process.send_signal(number)
+
+    async def until(self, text: str) -> str:
+        """What the command has printed, once `text` is in it."""
+        while text not in (printed := self._printed()):
+            assert self.returncode is None, printed
+            await asyncio.sleep(0.02)
+        return printed
+
+    async def rest(self) -> str:
+        """All that it has printed, once it has ended."""
+        await asyncio.to_thread(self._process.wait)
+        return self._printed()
+
+    def _printed(self) -> str:
+        return self._output.read_text() if self._output.exists() else ""
 
 
 def below(folder: Path) -> list[Path]:

@@ -1,11 +1,13 @@
 """Starts commands and scripts as forks of a process that has imported the program: importing it
 takes 2 seconds of CPU, a fork next to nothing. Once forked, a command does what it does when a
-shell starts it.
+shell starts it; `demo` forks its own children in turn.
 """
 
 import functools
 import multiprocessing
 import os
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,7 +15,7 @@ from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import NoReturn
+from typing import IO, NoReturn
 
 import pytest
 
@@ -35,6 +37,7 @@ IMPORTED = (
     "orderwire.serve.audits.job",
     "aggregates.rfm.fold.projection",
     "tests.support.servers.forks",
+    "tests.support.servers.demo_imports",  # Last: it brings rich back.
 )
 
 
@@ -78,6 +81,10 @@ class Forked:
         """SIGKILL; returns when it has ended."""
         self._process.kill()
         self._process.join()
+
+    def send_signal(self, number: int) -> None:
+        """As `kill` of a shell."""
+        os.kill(self.pid, number)
 
     def until_printed(self, text: str) -> None:
         """Return once it has printed `text`. Raises AssertionError where it ends before."""
@@ -141,13 +148,18 @@ def _command(
     os.chdir(folder)
     _become(environment)
     sys.argv = ["orderwire", *arguments]
-    if script or arguments[0] != "serve":
-        del sys.modules["rich"]  # What keeps it out of the roles (`without_rich`).
     if script:
         exec(compile(script, "<script>", "exec"), {"__name__": "__main__"})
         return
-    # `serve` would replace itself by the supervisor, in an interpreter that imports all anew.
-    pytest.MonkeyPatch().setattr(os, "execv", _supervise)
+    replaced = pytest.MonkeyPatch()
+    if arguments[0] == "serve":
+        for name in [name for name in sys.modules if name.partition(".")[0] == "rich"]:
+            del sys.modules[name]
+        sys.modules["rich"] = None  # type: ignore[assignment]  # as `without_rich` has it
+        # `serve` would replace itself by the supervisor, in an interpreter that imports all anew.
+        replaced.setattr(os, "execv", _supervise)
+    if arguments[0] == "demo":
+        replaced.setattr(subprocess, "Popen", ForkedChild)
     from orderwire.cli import main
 
     main()
@@ -155,3 +167,60 @@ def _command(
 
 def _supervise(_: str, command: Sequence[str]) -> NoReturn:
     sys.exit(supervisor.main(command[3:]))
+
+
+class ForkedChild:
+    """`subprocess.Popen` as far as the demo's children need it: a module as a program, in a fork of
+    the demo, which has no threads when it starts them."""
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        stdin: int,
+        stdout: IO[bytes],
+        stderr: IO[bytes],
+        cwd: Path,
+        env: Mapping[str, str],
+        start_new_session: bool,
+    ) -> None:
+        assert stdin == subprocess.DEVNULL
+        assert start_new_session
+        assert len(os.listdir("/proc/self/task")) == 1
+        _, option, module, *arguments = command
+        assert option == "-m"
+        script = ""
+        if module != "orderwire":
+            script = f"import runpy\nrunpy.run_module({module!r}, run_name='__main__')"
+        output, errors = Path(stdout.name), Path(stderr.name)
+        given = (arguments, env, cwd, output, errors, script)
+        context = multiprocessing.get_context("fork")
+        self._process = context.Process(target=_forked_again, args=given)
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        code = self._process.exitcode
+        if code is None:
+            raise subprocess.TimeoutExpired(self._process.name, timeout or 0.0)
+        return code
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
+
+
+def _forked_again(*given: object) -> None:
+    """In the fork of a fork: what is the demo's event loop's ends here."""
+    signal.set_wakeup_fd(-1)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    _command(*given)  # type: ignore[arg-type]
