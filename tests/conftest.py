@@ -8,17 +8,16 @@ from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
 from simulator.servers.postgres import PostgresServer
 from stream.log.sqlite.log import SqliteLog
-from stream.store.migrations.run import head
 from stream.store.sql.store import SqlStore
 from tests.support.servers.kafka_fixture import kafka_broker
 from tests.support.servers.migrated_store import write_migrated
 from tests.support.servers.postgres_fixture import postgres_server, postgres_url
+from tests.support.servers.shared_database import SharedDatabase
 from tests.support.servers.skips import pytest_runtest_makereport
 
 __all__ = ["kafka_broker", "postgres_server", "postgres_url", "pytest_runtest_makereport"]
@@ -89,9 +88,14 @@ def postgres_template(postgres_server: PostgresServer) -> str:
 
 
 @pytest.fixture(scope="session")
-def migrated_postgres(postgres_server: PostgresServer, postgres_template: str) -> str:
-    """URL of the database that `store_url` uses; emptying its tables takes a few ms."""
-    return postgres_server.create_database(f"migrated_{os.getpid()}", like=postgres_template)
+def migrated_postgres(
+    postgres_server: PostgresServer, postgres_template: str
+) -> Iterator[SharedDatabase]:
+    """The database that `store_url` uses; emptying its tables takes a few ms."""
+    name = f"migrated_{os.getpid()}"
+    shared = SharedDatabase(postgres_server.create_database(name, like=postgres_template))
+    yield shared
+    shared.close()
 
 
 @pytest.fixture
@@ -103,24 +107,10 @@ def own_postgres_url(postgres_server: PostgresServer, postgres_template: str) ->
 
 
 @pytest.fixture
-def migrated_postgres_url(migrated_postgres: str) -> Iterator[str]:
+def migrated_postgres_url(migrated_postgres: SharedDatabase) -> Iterator[str]:
     """URL of an empty database with the schema, emptied again after the test."""
-    yield migrated_postgres
-    with psycopg.connect(migrated_postgres, autocommit=True) as connection:
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        connection.execute(
-            """DO $$ DECLARE t text; BEGIN
-            FOR t IN SELECT relname FROM pg_class
-                WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
-                AND pg_relation_size(oid) > 0 -- written to since it was made
-                AND relname NOT IN ('alembic_version', 'revisions', 'cell_changes_floor')
-            LOOP EXECUTE format('DELETE FROM %I', t); END LOOP; END $$"""
-        )
-        connection.execute("UPDATE cell_changes_floor SET floor = -1")
-        connection.execute(f"UPDATE alembic_version SET version_num = '{head()}'")
+    yield migrated_postgres.url
+    migrated_postgres.empty()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -134,8 +124,13 @@ def store_url(request: pytest.FixtureRequest, tmp_path: Path, migrated_sqlite: P
 
 
 @pytest.fixture
-def store(store_url: str) -> Iterator[SqlStore]:
+def store(request: pytest.FixtureRequest, store_url: str) -> Iterator[SqlStore]:
     """An empty store, on each database in turn."""
+    if store_url.startswith("postgresql"):
+        shared: SharedDatabase = request.getfixturevalue("migrated_postgres")
+        if shared.url == store_url:
+            yield shared.store()
+            return
     opened = SqlStore.open(store_url)
     yield opened
     opened.close()

@@ -31,7 +31,11 @@ def head() -> str:
 
 def current(connection: sa.Connection) -> str | None:
     """The database's revision; None for an empty one."""
-    if not sa.inspect(connection).has_table("alembic_version"):
+    if connection.dialect.name == "postgresql":  # SQLAlchemy asks three catalogs: 5 ms
+        there = connection.exec_driver_sql("SELECT to_regclass('alembic_version')").scalar()
+    else:
+        there = sa.inspect(connection).has_table("alembic_version")
+    if not there:
         return None
     found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
     return None if found is None else str(found)

@@ -414,6 +414,7 @@ def _engine(dialect: Dialect, url: str, pool_size: int, **options: Any) -> sa.En
             for name, value in dialect.connect_arguments.items()
             if name not in address.query
         },
+        **dialect.engine_arguments,
         **options,
     )
     event.listen(engine, "connect", dialect.on_connect)
