@@ -87,16 +87,15 @@ class Serve:
     def members(self) -> dict[int, str]:
         """Processes of this serve that live: pid -> role, "" for the supervisor."""
         found = {}
-        for entry in Path("/proc").iterdir():
-            if not entry.name.isdigit():
-                continue
+        for name in os.listdir("/proc"):
             try:
-                state, _, _, session = (
-                    entry.joinpath("stat").read_text().rpartition(")")[2].split()[:4]
-                )
-                if int(session) == self._process.pid and state not in "ZX":
-                    found[int(entry.name)] = role_of(entry)
-            except (OSError, ValueError):
+                # Asked all the time while something is waited for: only its own files are read.
+                if not name.isdigit() or os.getsid(int(name)) != self._process.pid:
+                    continue
+                entry = Path("/proc", name)
+                if entry.joinpath("stat").read_text().rpartition(")")[2].split()[0] not in "ZX":
+                    found[int(name)] = role_of(entry)
+            except OSError:
                 continue
         return found
 

@@ -9,13 +9,10 @@ from pathlib import Path
 
 from stream.money import amount
 from stream.store.migrations.run import head
+from tests.support.servers.altered import PACKAGES, ROOT, write_program
 
-ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs/adding-an-aggregate.md"
-ROOMS = (
-    *("ingest", "stream", "processors", "aggregates", "destinations", "query"),
-    *("orderwire", "simulator", "tests"),
-)
+CHANGED = ("aggregates", "stream/store/migrations", "tests/aggregates")
 EMPTY = re.compile(r"`([\w/]+\.py)` is empty")
 BLOCK = re.compile(r"`([\w/]+\.py)`:\n\n```python\n(.*?)```", re.DOTALL)
 REGISTERED = re.compile(r"`NAMES`:\n\n```text\n(.*?)```", re.DOTALL)
@@ -92,10 +89,7 @@ def run(folder: Path, *arguments: str) -> str:
 
 
 def test_the_page_adds_an_aggregate_that_fills_itself_with_the_past(tmp_path: Path) -> None:
-    for room in ROOMS:
-        shutil.copytree(
-            ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__", "golden")
-        )
+    write_program(tmp_path, CHANGED, [*PACKAGES, "tests"])
     url = f"sqlite:///{tmp_path / 'state.db'}"
     run(tmp_path, "-c", FOLD, url, "0", "40")
     page = PAGE.read_text()
@@ -113,8 +107,7 @@ def test_the_page_adds_an_aggregate_that_fills_itself_with_the_past(tmp_path: Pa
     mine = ("aggregates/country_days", "tests/aggregates/country_days")
     run(tmp_path, "-m", "ruff", "check", "--no-cache", *mine)
     run(tmp_path, "-m", "ruff", "format", "--no-cache", "--check", *mine)
-    run(tmp_path, "-c", FOLD, url, "40", "60")
-    shown = json.loads(run(tmp_path, "-c", FILL, url))
+    shown = json.loads(run(tmp_path, "-c", FOLD + FILL, url, "40", "60"))
     expected: dict[tuple[str, int], list[int]] = {}
     for number in range(60):
         if number % 7:

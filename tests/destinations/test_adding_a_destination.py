@@ -8,12 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support.servers.altered import PACKAGES, ROOT, write_program
+
 PAGE = ROOT / "docs/adding-a-destination.md"
-ROOMS = (
-    *("ingest", "stream", "processors", "aggregates", "destinations", "query"),
-    *("orderwire", "simulator", "tests"),
-)
 BLOCK = re.compile(r"`([\w/]+\.py)`:\n\n```python\n(.*?)```", re.DOTALL)
 EMPTY = re.compile(r"`([\w/]+\.py)` is empty")
 REGISTERED = re.compile(r"`NAMES`:\n\n```text\n(.*?)```", re.DOTALL)
@@ -54,10 +51,7 @@ def run(folder: Path, *arguments: str) -> str:
 
 
 def test_the_page_adds_a_destination_that_keeps_the_contract(tmp_path: Path) -> None:
-    for room in ROOMS:
-        shutil.copytree(
-            ROOT / room, tmp_path / room, ignore=shutil.ignore_patterns("__pycache__", "golden")
-        )
+    write_program(tmp_path, {"destinations", "tests/destinations"}, [*PACKAGES, "tests"])
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     page = PAGE.read_text()
     blocks = dict(BLOCK.findall(page))

@@ -1,29 +1,24 @@
 """A wrong formula is released, and mended in the next version: `serve` mends what it had stored, by
 itself, while orders arrive."""
 
-import shutil
 from pathlib import Path
 
-import orderwire
 from simulator.proof.sums import cells_differ
 from stream.store.sql.store import SqlStore
+from tests.support.servers.altered import write_program
 from tests.system.harness import SHOP, System
 from tests.system.load import Load
 from tests.system.serve_process import needs_proc
 from tests.system.test_kafka_postgres import until
-from tests.system.test_upgrade import PACKAGES
 
 pytestmark = needs_proc
-ROOT = Path(orderwire.__file__).parent.parent
 FORMULA = "return [(CELLS, key, (1, net(row), 0, 0, 0, 0, 0, 0, 0))]"
 WRONG = "return [(CELLS, key, (1, 2 * net(row), 0, 0, 0, 0, 0, 0, 0))]"
 
 
 def edited(folder: Path, path: str, was: str, becomes: str) -> dict[str, str]:
     """This program with one line changed, in `folder`; the environment that runs it."""
-    for package in PACKAGES:
-        ignored = shutil.ignore_patterns("__pycache__")
-        shutil.copytree(ROOT / package, folder / package, ignore=ignored)
+    write_program(folder, {path.rpartition("/")[0]})
     text = (folder / path).read_text()
     assert was in text
     (folder / path).write_text(text.replace(was, becomes))

@@ -3,7 +3,6 @@ runs while the old version works, and no sender and no reader notices."""
 
 import asyncio
 import contextlib
-import shutil
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,9 +10,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-import orderwire
 from simulator.servers.broker import KafkaBroker
 from stream.store.migrations.run import head
+from tests.support.servers.altered import write_program
 from tests.system.checks import assert_all
 from tests.system.harness import System
 from tests.system.load import Load
@@ -27,16 +26,6 @@ from tests.system.test_kafka_postgres import (
 
 pytestmark = needs_proc
 ROLES = ("receive", "process", "query")
-PACKAGES = (
-    "ingest",
-    "stream",
-    "processors",
-    "aggregates",
-    "destinations",
-    "query",
-    "orderwire",
-    "simulator",
-)
 NEXT = "9999"
 MIGRATION = f'''
 """What an upgrade may do while the old version works: it adds."""
@@ -59,10 +48,7 @@ def upgrade() -> None:
 
 def next_version(folder: Path) -> dict[str, str]:
     """This program with one more migration, in `folder`; the environment that runs it."""
-    here = Path(orderwire.__file__).parent.parent
-    for package in PACKAGES:
-        # With what is compiled, which takes seconds: it is valid for copies of the same time.
-        shutil.copytree(here / package, folder / package)
+    write_program(folder, {"stream/store/migrations"})
     versions = folder / "stream" / "store" / "migrations" / "versions"
     (versions / f"{NEXT}_next.py").write_text(MIGRATION)
     return {"PYTHONPATH": str(folder)}
