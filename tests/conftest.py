@@ -14,13 +14,19 @@ from hypothesis import HealthCheck, settings
 from simulator.servers.postgres import PostgresServer
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
-from tests.support.servers.kafka_fixture import kafka_broker
+from tests.support.servers.kafka_fixture import kafka_broker, session_broker
 from tests.support.servers.migrated_store import write_migrated
 from tests.support.servers.postgres_fixture import postgres_server, postgres_url
 from tests.support.servers.shared_database import SharedDatabase
 from tests.support.servers.skips import pytest_runtest_makereport
 
-__all__ = ["kafka_broker", "postgres_server", "postgres_url", "pytest_runtest_makereport"]
+__all__ = [
+    "kafka_broker",
+    "postgres_server",
+    "postgres_url",
+    "pytest_runtest_makereport",
+    "session_broker",
+]
 
 Item = TypeVar("Item")
 _serial = itertools.count()

@@ -10,7 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from simulator.servers.commands import FETCH_S, START_S, answers, run
-from simulator.servers.java_node import JavaNode, jars_in, jars_of
+from simulator.servers.java_node import JavaNode
+from simulator.servers.kafka_cache import classes_of, jars_in, jars_of
 from simulator.servers.missing import Missing
 from simulator.servers.node import PROPERTIES, BrokerNode
 
@@ -63,7 +64,7 @@ class KafkaBroker:
         self.bootstrap = self._advertised or self.listens
         self._node = self._choose(port)
         try:
-            self._up(self._node)
+            _up(self._node, self.listens)
         except BaseException:
             self.stop()
             raise
@@ -76,7 +77,14 @@ class KafkaBroker:
         """Start again on the same data and the same port, after `kill` or instead of it."""
         node = self._own()
         node.stop()
-        self._up(node)
+        _up(node, self.listens)
+
+    def pause(self, *, paused: bool) -> None:
+        """Take no turn of the processor, or go on: a broker that nobody uses takes 2 % of a core.
+        After 4 s its own node is new to it, and clients are told once that it leads nothing.
+        Nothing changes for a broker that is not a Java process of ours."""
+        if isinstance(self._node, JavaNode):
+            self._node.pause(paused=paused)
 
     def stop(self) -> None:
         """End the broker and delete its files."""
@@ -93,23 +101,6 @@ class KafkaBroker:
             )
         return self._node
 
-    def _up(self, node: BrokerNode) -> None:
-        node.start()
-        host, port = self.listens.rsplit(":", 1)
-        deadline = time.monotonic() + START_S
-        while True:
-            try:
-                socket.create_connection((host, int(port)), timeout=1).close()
-                return
-            except OSError as error:
-                if time.monotonic() > deadline:
-                    raise TimeoutError(
-                        f"the Kafka broker did not answer within {START_S:.0f} s"
-                    ) from error
-            time.sleep(0.1)
-            if isinstance(node, JavaNode):
-                node.check()
-
     def _choose(self, port: int) -> BrokerNode:
         lacking = ["the address of a broker"]
         if not self._users and answers("docker", "info"):
@@ -125,7 +116,14 @@ class KafkaBroker:
             users_port = free_port()
             self.users_bootstrap = f"127.0.0.1:{users_port}" if self._users else ""
             return JavaNode(
-                port, free_port(), jars, self._directory, self.bootstrap, users_port, self._users
+                port,
+                free_port(),
+                jars,
+                self._directory,
+                self.bootstrap,
+                users_port,
+                self._users,
+                classes=classes_of(jars, lambda file: _write_classes(jars, file)),
             )
         lacking.append(f"Java 17 or later with Maven ({' and '.join(absent)} not found)")
         raise Missing("a Kafka broker", lacking)
@@ -141,6 +139,41 @@ class KafkaBroker:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+def _up(node: BrokerNode, listens: str) -> None:
+    """Start it; return once it accepts connections."""
+    node.start()
+    host, port = listens.rsplit(":", 1)
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+            return
+        except OSError as error:
+            if time.monotonic() > deadline:
+                raise TimeoutError(
+                    f"the Kafka broker did not answer within {START_S:.0f} s"
+                ) from error
+        time.sleep(0.1)
+        if isinstance(node, JavaNode):
+            node.check()
+
+
+def _write_classes(jars: Path, file: Path) -> None:
+    """A broker with users starts and ends, and writes to `file` which classes that took."""
+    port = free_port()
+    listens = f"127.0.0.1:{port}"
+    users = {"somebody": "password"}
+    node = JavaNode(
+        port, free_port(), jars, None, listens, free_port(), users, classes=file, write_classes=True
+    )
+    try:
+        _up(node, listens)
+        node.stop()
+    finally:
+        node.kill()
+        node.remove()
 
 
 class DockerNode:

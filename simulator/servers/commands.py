@@ -2,7 +2,7 @@
 
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 START_S, FETCH_S = 60.0, 300.0
 """How long a program may take to start, and one that fetches something."""
@@ -20,9 +20,14 @@ def answers(program: str, probe: str) -> bool:
         return False
 
 
-def run(command: Sequence[str], timeout_s: float) -> None:
-    """Run it to its end. Raises RuntimeError with what it complained of."""
-    done = subprocess.run(command, capture_output=True, timeout=timeout_s, check=False, text=True)  # noqa: S603
+def run(
+    command: Sequence[str], timeout_s: float, environment: Mapping[str, str] | None = None
+) -> None:
+    """Run it to its end, by default with our environment. Raises RuntimeError with what it
+    complained of."""
+    done = subprocess.run(  # noqa: S603
+        command, capture_output=True, timeout=timeout_s, check=False, text=True, env=environment
+    )
     if done.returncode != 0:
         raise RuntimeError(
             f"`{' '.join(command[:4])} ...` failed with code {done.returncode}: "

@@ -20,6 +20,8 @@ PROPERTIES = {
     # No record of its own each half second: nothing waits for one, and an idle broker costs half.
     "metadata.max.idle.interval.ms": "0",
     "auto.create.topics.enable": "false",
+    # By default 128 MB, which the broker writes over as it starts.
+    "log.cleaner.dedupe.buffer.size": "4194304",
 }
 """One node that is broker and controller, for tests and demos."""
 

@@ -2,7 +2,6 @@
 aside and counted, the others of the same append are durable, and nothing is lost once the right is
 given."""
 
-import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -22,8 +21,8 @@ from stream.log.kafka.log import KafkaLog
 from stream.log.kafka.settings import KafkaSettings, Security
 from stream.log.spool import SpooledLog, read_set_aside, read_state
 from tests.contracts.log_kit import a_record, from_the_first, numbers, read_until, scan_all
+from tests.support.servers.kafka_fixture import PASSWORD, USER, kafka_cache
 
-USER, PASSWORD = "orderwire", "let-me-in"
 TOPICS = ("orders", "checkouts")
 OURS = KafkaSettings(partitions=2, topic_prefix="ours-", ack_timeout_s=60.0, request_timeout_s=60.0)
 USERS = KafkaSettings(
@@ -40,19 +39,20 @@ ALL, READ, WRITE, DESCRIBE = 2, 3, 4, 8
 ALLOW = 3
 
 
-@pytest.fixture(scope="module")
-def broker() -> Iterator[KafkaBroker]:
-    """A broker with users and ACLs, which the session's own has not."""
-    caches = os.environ.get("XDG_CACHE_HOME")
-    broker = KafkaBroker(
-        cache=Path(caches, "orderwire") if caches else None, users={USER: PASSWORD}
-    )
+@pytest.fixture
+def broker(kafka_broker: KafkaBroker) -> Iterator[KafkaBroker]:
+    """A broker with users and ACLs: the session's own, unless that was given by address or runs in
+    Docker."""
+    if kafka_broker.users_bootstrap:
+        yield kafka_broker
+        return
+    own = KafkaBroker(cache=kafka_cache(), users={USER: PASSWORD})
     try:
-        broker.start()
+        own.start()
     except Missing as missing:
         pytest.skip(str(missing))
-    yield broker
-    broker.stop()
+    yield own
+    own.stop()
 
 
 async def allow(broker: KafkaBroker, kind: int, name: str, pattern: int, operation: int) -> None:

@@ -13,17 +13,38 @@ import pytest
 from simulator.servers.broker import KafkaBroker
 from simulator.servers.missing import Missing
 
+USER, PASSWORD = "orderwire", "let-me-in"
+"""May do what ACLs say, at `users_bootstrap`."""
+
+
+def kafka_cache() -> Path | None:
+    """Where this session's brokers keep what they need once per machine; None for the default."""
+    caches = os.environ.get("XDG_CACHE_HOME")
+    return Path(caches, "orderwire") if caches else None
+
 
 @pytest.fixture(scope="session")
-def kafka_broker() -> Iterator[KafkaBroker]:
-    """A broker in a process of its own. Tests that kill it start it again."""
-    caches = os.environ.get("XDG_CACHE_HOME")
-    broker = KafkaBroker(
-        os.environ.get("ORDERWIRE_TEST_KAFKA"), cache=Path(caches, "orderwire") if caches else None
-    )
+def session_broker() -> Iterator[KafkaBroker]:
+    """A broker in a process of its own, with a user."""
+    cache = kafka_cache()
+    address = os.environ.get("ORDERWIRE_TEST_KAFKA")
+    broker = KafkaBroker(address, cache=cache, users={} if address else {USER: PASSWORD})
     try:
-        broker.start()
+        try:
+            broker.start()
+        except Missing:  # Users need Java.
+            broker = KafkaBroker(cache=cache)
+            broker.start()
     except Missing as missing:
         pytest.skip(str(missing))
     yield broker
     broker.stop()
+
+
+@pytest.fixture
+def kafka_broker(session_broker: KafkaBroker) -> Iterator[KafkaBroker]:
+    """The session's broker, which is paused between the tests that use it. Tests that kill it start
+    it again."""
+    session_broker.pause(paused=False)
+    yield session_broker
+    session_broker.pause(paused=True)
