@@ -27,6 +27,7 @@ from stream.metrics import DeliveryMetrics, ReceiverMetrics
 from stream.shop_metrics import AccountLabels
 from stream.store.contract import Store
 from stream.store.sql.store import SqlStore
+from tests.support.servers.migrated_store import write_migrated
 
 SHOP, OTHER = "example.myshopify.com", "other.myshopify.com"
 ACCOUNT = AccountLabels("meta", SHOP, "meta", "1234567890")
@@ -178,7 +179,7 @@ async def test_a_shops_address_gets_its_own_alarms_and_no_others(store: SqlStore
 
 
 async def test_while_the_store_is_away_an_alarm_is_still_reported_once(tmp_path: Path) -> None:
-    store = SqlStore.open(f"sqlite:///{tmp_path / 'gone.db'}")
+    store = SqlStore.open(write_migrated(tmp_path / "gone.db"))
     store.close()
     (tmp_path / "gone.db").write_bytes(b"no database at all" * 1_000)
     async with world(store) as one:

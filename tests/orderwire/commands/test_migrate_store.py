@@ -14,6 +14,7 @@ from orderwire.settings.program import Settings
 from simulator.shop.delivery import Delivery
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
+from tests.support.servers.migrated_store import write_migrated
 from tests.support.shops.shop_world import (
     everything,
     filled,
@@ -96,9 +97,10 @@ def test_a_target_with_rows_is_refused_and_left_unchanged(
         copy(store, other)
 
 
-def test_an_unequal_copy_is_taken_back(tmp_path: Path, postgres_url: str) -> None:
+def test_an_unequal_copy_is_taken_back(tmp_path: Path, own_postgres_url: str) -> None:
     """A database that changes a value on its way in (here: by a trigger) is found out."""
-    store, other = SqlStore.open(postgres_url), SqlStore.open(f"sqlite:///{tmp_path / 'other.db'}")
+    store = SqlStore.open(own_postgres_url)
+    other = SqlStore.open(write_migrated(tmp_path / "other.db"))
     with store.begin() as transaction:
         transaction.execute("INSERT INTO meta_click (shop, click, seen_ms) VALUES ('s', 'c', 1)")
     with other.begin() as transaction:

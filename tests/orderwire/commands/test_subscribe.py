@@ -13,6 +13,7 @@ from orderwire.operation.shopify.subscribing import address
 from orderwire.serve.start.connections import open_store
 from orderwire.settings.program import Settings
 from simulator.admin.stand_in import AdminStandIn
+from tests.support.servers.migrated_store import write_migrated
 from tests.support.shopify.admin_client import books
 from tests.support.shopify.twin_orders import SHOP
 
@@ -23,6 +24,7 @@ runner = CliRunner()
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ORDERWIRE_STORE_URL", write_migrated(tmp_path / "state.db"))
     monkeypatch.setenv("SHOPIFY_SHOP", SHOP)
     monkeypatch.setenv("SHOPIFY_WEBHOOK_SECRET", "secret")
 

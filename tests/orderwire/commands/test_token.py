@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from orderwire.cli import app
 from simulator.admin.stand_in import AdminStandIn
+from tests.support.servers.migrated_store import write_migrated
 from tests.support.shopify.admin_shop import SHOP, books
 
 runner = CliRunner()
@@ -16,6 +17,7 @@ runner = CliRunner()
 @pytest.fixture(autouse=True)
 def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ORDERWIRE_STORE_URL", write_migrated(tmp_path / "state.db"))
     monkeypatch.setenv("SHOPIFY_SHOP", SHOP)
     monkeypatch.setenv("SHOPIFY_WEBHOOK_SECRET", "secret")
 

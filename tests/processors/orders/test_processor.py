@@ -12,6 +12,7 @@ from processors.orders.row import ORDERS, OrderRow
 from processors.shopify.orders import OrderDeleted, OrderEvent
 from stream.store.contract import Transaction
 from stream.store.sql.store import SqlStore
+from tests.support.servers.migrated_store import write_migrated
 from tests.support.shopify.orders import SHOP, order
 
 NOW_MS = 1_800_000_000_000
@@ -44,7 +45,7 @@ class Orders:
 
 @pytest.fixture
 def orders(tmp_path: Path) -> Iterator[Orders]:
-    store = SqlStore.open(f"sqlite:///{tmp_path / 'state.db'}")
+    store = SqlStore.open(write_migrated(tmp_path / "state.db"))
     yield Orders(store)
     store.close()
 

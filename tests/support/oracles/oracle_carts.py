@@ -80,15 +80,19 @@ def _first_of_each_hour(times: list[int]) -> list[int]:
 def seen(events: Sequence[CartEvent], now: int, after_minutes: int = 60) -> list[Seen]:
     """The checkouts that count at `now`, each with its state."""
     orders = [event for event in events if isinstance(event, Order)]
+    deletes = [event for event in events if isinstance(event, CheckoutDeleted)]
+    by_token: dict[str, list[Checkout]] = {}
+    for event in events:
+        if isinstance(event, Checkout):
+            by_token.setdefault(event.token, []).append(event)
     found = []
-    for token in sorted({event.token for event in events if isinstance(event, Checkout)}):
-        shown = [event for event in events if isinstance(event, Checkout) and event.token == token]
+    for token, shown in sorted(by_token.items()):
         newest = max(shown, key=lambda event: event.version)
         created = min(_ms(event.created_at) for event in shown)
         if created < now - 90 * DAY:
             continue
         checkout = _judged(
-            Seen(token, newest, created, []), shown, orders, events, now, after_minutes * MINUTE
+            Seen(token, newest, created, []), shown, orders, deletes, now, after_minutes * MINUTE
         )
         if checkout.state:
             found.append(checkout)
@@ -99,7 +103,7 @@ def _judged(
     it: Seen,
     shown: list[Checkout],
     orders: list[Order],
-    events: Sequence[CartEvent],
+    deletes: list[CheckoutDeleted],
     now: int,
     after: int,
 ) -> Seen:
@@ -131,7 +135,6 @@ def _judged(
                 it.newest, currency=newest_order.currency, total=it.revenue
             )
     last = it.visits[-1][1]
-    deletes = [event for event in events if isinstance(event, CheckoutDeleted)]
     gone = [
         e for e in deletes if e.token == it.token or (not e.token and cart and e.cart_token == cart)
     ]

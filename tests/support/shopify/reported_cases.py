@@ -29,6 +29,7 @@ from stream.metrics import ReceiverMetrics
 from stream.store.sql.store import SqlStore
 from tests.support.api.api_client import serving
 from tests.support.api.receiving import ReceiverServer, signed
+from tests.support.servers.migrated_store import write_migrated
 from tests.support.shops.shop_world import NOW, NOW_MS, PIXEL, SECRET, SHOP, TOKEN, fold_all
 
 CASES = Path(__file__).parents[2] / "golden" / "cases"
@@ -68,7 +69,7 @@ def _before(found: re.Match[str]) -> timedelta:
 def configure(shown: Json, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
     """The settings of a case's shop. Raises ConfigurationError."""
     monkeypatch.chdir(folder)
-    monkeypatch.setenv("ORDERWIRE_STORE_URL", f"sqlite:///{folder / 'state.db'}")
+    monkeypatch.setenv("ORDERWIRE_STORE_URL", write_migrated(folder / "state.db"))
     monkeypatch.setenv("ORDERWIRE_LOG_URL", f"sqlite:///{folder / 'log.db'}")
     shop = {"webhook_secret": SECRET, "pixel_id": PIXEL, "access_token": TOKEN}
     lines = [f"{key} = {json.dumps(value)}" for key, value in (shop | shown).items()]

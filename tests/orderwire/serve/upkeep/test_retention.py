@@ -15,6 +15,7 @@ from stream.log.sqlite.log import SqliteLog
 from stream.record import Record
 from stream.store.contract import Move
 from stream.store.sql.store import SqlStore
+from tests.support.servers.migrated_store import write_migrated
 
 NOW_MS = 1_795_300_000_000
 SHOP = "example.myshopify.com"
@@ -80,7 +81,7 @@ async def test_while_the_store_is_away_nothing_is_deleted(
     await appended(log, 9)
     for name in READERS:
         has_read(store, name, 1)
-    away = SqlStore.open(f"sqlite:///{tmp_path / 'away.db'}")
+    away = SqlStore.open(write_migrated(tmp_path / "away.db"))
     away.close()
     (tmp_path / "away.db").write_bytes(b"no database at all" * 1_000)
     with structlog.testing.capture_logs() as lines:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from stream.store.sql.checkpoints import LEAST_ROWS, Checkpoints
 from stream.store.sql.store import SqlStore
+from tests.support.servers.migrated_store import write_migrated
 
 PATIENCE_S = 60.0
 
@@ -26,7 +27,7 @@ def met(condition: Callable[[], bool]) -> bool:
 
 def test_what_was_written_is_in_the_file_soon_although_no_commit_copied_it(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
-    store = SqlStore.open(f"sqlite:///{path}")
+    store = SqlStore.open(write_migrated(path))
     before = path.read_bytes()
     written(store, LEAST_ROWS)
     assert met(lambda: path.read_bytes() != before)
@@ -40,7 +41,7 @@ def started(before: set[threading.Thread]) -> set[str]:
 
 def test_a_store_that_writes_little_has_no_such_thread(tmp_path: Path) -> None:
     before = set(threading.enumerate())
-    store = SqlStore.open(f"sqlite:///{tmp_path / 'state.db'}")
+    store = SqlStore.open(write_migrated(tmp_path / "state.db"))
     written(store, LEAST_ROWS - 1)
     assert "store-checkpoints" not in started(before)
     store.close()
@@ -48,7 +49,7 @@ def test_a_store_that_writes_little_has_no_such_thread(tmp_path: Path) -> None:
 
 def test_the_thread_ends_with_its_store(tmp_path: Path) -> None:
     before = set(threading.enumerate())
-    store = SqlStore.open(f"sqlite:///{tmp_path / 'state.db'}")
+    store = SqlStore.open(write_migrated(tmp_path / "state.db"))
     written(store, LEAST_ROWS)
     assert "store-checkpoints" in started(before)
     store.close()
@@ -57,7 +58,7 @@ def test_the_thread_ends_with_its_store(tmp_path: Path) -> None:
 
 def test_a_store_that_is_closed_as_a_copy_ends_does_not_wait_for_ever(tmp_path: Path) -> None:
     path = tmp_path / "state.db"
-    SqlStore.open(f"sqlite:///{path}").close()
+    SqlStore.open(write_migrated(path)).close()
     before = set(threading.enumerate())
     checkpoints = Checkpoints(path)
 

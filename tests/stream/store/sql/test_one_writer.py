@@ -9,11 +9,12 @@ from stream.store.contract import Move, Position, StoreBroken, StoreUnavailable
 from stream.store.sql import one_writer
 from stream.store.sql.one_writer import CACHE_KIB, LARGE_CACHE_KIB, LARGE_ROWS
 from stream.store.sql.store import SqlStore
+from tests.support.servers.migrated_store import write_migrated
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> SqlStore:
-    return SqlStore.open(f"sqlite:///{tmp_path}/state.db")
+    return SqlStore.open(write_migrated(tmp_path / "state.db"))
 
 
 def positions(store: SqlStore) -> list[Position]:
