@@ -103,10 +103,10 @@ def test_a_file_that_is_no_database_is_reported(tmp_path: Path) -> None:
 
 
 def test_an_owner_that_stands_still_in_a_transaction_is_ended_and_its_heir_goes_on(
-    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+    own_postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sql_dialect.Postgres, "IDLE_MS", 1_500)
-    zombie, heir = SqlStore.open(postgres_url), SqlStore.open(postgres_url)
+    zombie, heir = SqlStore.open(own_postgres_url), SqlStore.open(postgres_url)
     with zombie.begin() as transaction:
         transaction.advance("p", "orders", {0: Move(None, 1, 1)}, 1)
     with pytest.raises(StoreUnavailable), zombie.begin() as transaction:
@@ -124,9 +124,9 @@ def test_an_owner_that_stands_still_in_a_transaction_is_ended_and_its_heir_goes_
 
 @pytest.mark.parametrize("crash", [False, True])
 def test_a_restart_of_postgresql_between_transactions_is_no_error(
-    postgres_server: PostgresServer, postgres_url: str, crash: bool
+    postgres_server: PostgresServer, own_postgres_url: str, crash: bool
 ) -> None:
-    store = SqlStore.open(postgres_url)
+    store = SqlStore.open(own_postgres_url)
     with (
         store.begin() as transaction,
         store.snapshot() as snapshot,
@@ -143,9 +143,9 @@ def test_a_restart_of_postgresql_between_transactions_is_no_error(
 
 @pytest.mark.parametrize("crash", [False, True])
 def test_a_restart_of_postgresql_is_an_error_to_retry_and_loses_nothing(
-    postgres_server: PostgresServer, postgres_url: str, crash: bool
+    postgres_server: PostgresServer, own_postgres_url: str, crash: bool
 ) -> None:
-    store = SqlStore.open(postgres_url)
+    store = SqlStore.open(own_postgres_url)
     with store.begin() as transaction:
         transaction.add(CELLS, {CELL: (1, 1, 1)})
     with pytest.raises(StoreUnavailable), store.begin() as transaction:
