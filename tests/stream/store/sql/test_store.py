@@ -106,7 +106,7 @@ def test_an_owner_that_stands_still_in_a_transaction_is_ended_and_its_heir_goes_
     own_postgres_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sql_dialect.Postgres, "IDLE_MS", 1_500)
-    zombie, heir = SqlStore.open(own_postgres_url), SqlStore.open(postgres_url)
+    zombie, heir = SqlStore.open(own_postgres_url), SqlStore.open(own_postgres_url)
     with zombie.begin() as transaction:
         transaction.advance("p", "orders", {0: Move(None, 1, 1)}, 1)
     with pytest.raises(StoreUnavailable), zombie.begin() as transaction:
