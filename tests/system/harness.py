@@ -16,6 +16,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -135,12 +136,16 @@ class System:
     # Its life
 
     def launch(
-        self, *, roles: Sequence[str] | None = None, environment: Mapping[str, str] | None = None
+        self,
+        *,
+        roles: Sequence[str] | None = None,
+        environment: Mapping[str, str] | None = None,
+        script: str = "",
     ) -> "Serve":
-        """Start `serve` and wait for nothing."""
+        """Start `serve`, after `script` in its process, and wait for nothing."""
         if self.serve is not None:
             self._past.append(self.serve)
-        self.serve = self._started(roles or self.roles, environment)
+        self.serve = self._started(roles or self.roles, environment, script)
         return self.serve
 
     async def start(
@@ -154,15 +159,19 @@ class System:
         for url in asked:
             await self.until_healthy(url)
 
-    def also(self, *roles: str, environment: Mapping[str, str] | None = None) -> "Serve":
+    def also(
+        self, *roles: str, environment: Mapping[str, str] | None = None, script: str = ""
+    ) -> "Serve":
         """One more `serve` beside the first, with these roles; waits for nothing."""
-        self._others.append(self._started(roles, environment))
+        self._others.append(self._started(roles, environment, script))
         return self._others[-1]
 
-    def _started(self, roles: Sequence[str], environment: Mapping[str, str] | None) -> "Serve":
+    def _started(
+        self, roles: Sequence[str], environment: Mapping[str, str] | None, script: str = ""
+    ) -> "Serve":
         variables = self._variables | dict(environment or {})
         # A PYTHONPATH of its own: another version, or another clock, which are not imported here.
-        start = program if "PYTHONPATH" in variables else Forked
+        start = program if "PYTHONPATH" in variables else partial(Forked, script=script)
         return Serve(roles, child_environment(variables), self.folder, self._output, start)
 
     def _all(self) -> "list[Serve]":

@@ -29,6 +29,12 @@ from tests.system.load import Load, traffic
 from tests.system.serve_process import PATIENCE_S, needs_proc
 
 pytestmark = needs_proc
+HURRIED = """
+from orderwire.serve.start import address, store_lock
+address.sockets.__kwdefaults__["patience_s"] = 2.0
+store_lock.exclusive_store.__kwdefaults__["patience_s"] = 5.0
+"""
+"""For a `serve` that waits in vain: 15 and 60 s otherwise, which are for a previous one's end."""
 
 
 @pytest.mark.timeout(
@@ -208,7 +214,7 @@ async def test_a_second_serve_by_mistake_ends_with_78_while_the_first_goes_on(
 ) -> None:
     async with System(tmp_path) as system:
         await system.start()
-        assert await system.also("receive", "process").ended() == 78
+        assert await system.also("receive", "process", script=HURRIED).ended() == 78
         assert "another process role works on it" in system.output()
         assert "ddress already in use" in system.output()
         assert "Traceback" not in system.output()
@@ -221,7 +227,7 @@ async def test_a_taken_port_ends_serve_before_anything_is_opened(tmp_path: Path)
     async with System(tmp_path, migrated=False) as system:
         host, port = system.receiver_url.removeprefix("http://").split(":")
         with socket.create_server((host, int(port))):
-            assert await system.launch(roles=["receive"]).ended() == 78
+            assert await system.launch(roles=["receive"], script=HURRIED).ended() == 78
         assert not system.holds("log.db", "state.db")
 
 

@@ -46,7 +46,7 @@ class Load(NamedTuple):
     """Of the other shop."""
 
 
-EMBEDDED = Load(2_000, 2_000, 1_350, 300)
+EMBEDDED = Load(1_000, 1_000, 675, 300)
 SCALED = Load(200, 200, 135, 100)
 ORDERS_READERS = ("orders", "capi")
 LOOK_S = 0.2
@@ -174,7 +174,7 @@ async def assert_one_harms_no_other(system: System, load: Load) -> None:
     orders = expected_orders(sent.deliveries)
     async with asyncio.timeout(PATIENCE_S):
         while not await asyncio.to_thread(accepted, system, orders):  # noqa: ASYNC110 - a stand-in
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(LOOK_S)
     noisy = await flood
     assert not noisy.traffic.unexpected
     await system.settled()

@@ -85,28 +85,29 @@ async def readers(system: System) -> AsyncIterator[list[int]]:
 
 @pytest.mark.timeout(900)
 async def test_an_upgrade_one_by_one_costs_no_answer_and_leaves_no_trace(
-    tmp_path: Path, kafka_broker: KafkaBroker, postgres_url: str
+    tmp_path: Path, kafka_broker: KafkaBroker, own_postgres_url: str
 ) -> None:
+    url = own_postgres_url
     new = next_version(tmp_path / "next")
-    async with system_on(tmp_path / "system", kafka_broker, postgres_url) as system:
+    async with system_on(tmp_path / "system", kafka_broker, url) as system:
         await system.start(roles=ROLES)
         assert system.serve is not None
         old = [system.serve, system.also(*ROLES)]
         for serve in old:
-            await until(lambda serve=serve: working(postgres_url, serve), "the old one works")  # type: ignore[misc]
+            await until(lambda serve=serve: working(url, serve), "the old one works")  # type: ignore[misc]
         async with (
             Load(system, rate=25, connections=ONE_SENDER_EACH) as load,
             readers(system) as statuses,
         ):
             for leaving in old:
                 coming = system.also(*ROLES, environment=new)
-                await until(lambda coming=coming: working(postgres_url, coming), "the new works")  # type: ignore[misc]
+                await until(lambda coming=coming: working(url, coming), "the new works")  # type: ignore[misc]
                 await asyncio.sleep(2)
                 leaving.signal(signal.SIGTERM)
                 assert await leaving.ended() == 0
             await asyncio.sleep(2)
             sent = await load.end()
-        with psycopg.connect(postgres_url) as connection:
+        with psycopg.connect(url) as connection:
             (found,) = connection.execute("SELECT version_num FROM alembic_version").fetchone() or (
                 None,
             )

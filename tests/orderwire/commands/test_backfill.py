@@ -20,6 +20,7 @@ from simulator.shop.shop import ShopSimulator
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
 from tests.support.servers.forks import Forked
+from tests.support.servers.migrated_store import write_migrated
 from tests.support.shops.shop_world import NOW, SECRET, SHOP, everything, filled, fold_all
 
 runner = CliRunner()
@@ -94,6 +95,7 @@ async def test_killed_at_random_moments_it_ends_in_the_state_of_an_uninterrupted
         await log.close()
 
         whole_log, whole_store = tmp_path / "whole-log.db", tmp_path / "whole.db"
+        write_migrated(whole_store)
         monkeypatch.setenv("ORDERWIRE_LOG_URL", f"sqlite:///{whole_log}")
         monkeypatch.setenv("ORDERWIRE_STORE_URL", f"sqlite:///{whole_store}")
         child = await program(how, tmp_path)

@@ -53,8 +53,8 @@ class Forked:
         script: str = "",
         errors: Path | None = None,
     ) -> None:
-        """`orderwire` with these arguments, or a Python script that finds them in `sys.argv`.
-        `errors` is for what it writes to stderr, by default `output`."""
+        """`orderwire` with these arguments, or a Python script that finds them in `sys.argv`; with
+        `serve` it is run first. `errors` is for what it writes to stderr, by default `output`."""
         self._output = output
         given = (list(arguments), dict(environment), folder, output, errors or output, script)
         self._process = _context().Process(target=_command, args=given)
@@ -150,7 +150,8 @@ def _command(
     sys.argv = ["orderwire", *arguments]
     if script:
         exec(compile(script, "<script>", "exec"), {"__name__": "__main__"})
-        return
+        if arguments[:1] != ["serve"]:
+            return
     replaced = pytest.MonkeyPatch()
     if arguments[0] == "serve":
         for name in [name for name in sys.modules if name.partition(".")[0] == "rich"]:
