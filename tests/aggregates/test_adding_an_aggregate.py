@@ -9,7 +9,7 @@ from pathlib import Path
 
 from stream.money import amount
 from stream.store.migrations.run import head
-from tests.support.servers.altered import PACKAGES, ROOT, write_program
+from tests.support.servers.altered import PACKAGES, ROOT, add_file, write_program
 
 PAGE = ROOT / "docs/adding-an-aggregate.md"
 CHANGED = ("aggregates", "stream/store/migrations", "tests/aggregates")
@@ -97,9 +97,8 @@ def test_the_page_adds_an_aggregate_that_fills_itself_with_the_past(tmp_path: Pa
     blocks = dict(BLOCK.findall(page))
     assert len(blocks) == 5
     for name, code in {**dict.fromkeys(EMPTY.findall(page), ""), **blocks}.items():
-        path = tmp_path / name.replace("NNNN", following)
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(code.replace("NNNN", following).replace("PPPP", head()))
+        code = code.replace("NNNN", following).replace("PPPP", head())
+        add_file(tmp_path, name.replace("NNNN", following), code)
     (line,) = REGISTERED.findall(page)
     registry = tmp_path / "aggregates" / "registry.py"
     registry.write_text(registry.read_text().replace('    "budget",\n', f'    "budget",\n{line}'))

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests.support.servers.altered import PACKAGES, ROOT, write_program
+from tests.support.servers.altered import PACKAGES, ROOT, add_file, write_program
 
 PAGE = ROOT / "docs/adding-a-destination.md"
 BLOCK = re.compile(r"`([\w/]+\.py)`:\n\n```python\n(.*?)```", re.DOTALL)
@@ -51,15 +51,14 @@ def run(folder: Path, *arguments: str) -> str:
 
 
 def test_the_page_adds_a_destination_that_keeps_the_contract(tmp_path: Path) -> None:
-    write_program(tmp_path, {"destinations", "tests/destinations"}, [*PACKAGES, "tests"])
+    changed = {"destinations", "simulator", "tests/destinations"}
+    write_program(tmp_path, changed, [*PACKAGES, "tests"])
     shutil.copy(ROOT / "pyproject.toml", tmp_path)
     page = PAGE.read_text()
     blocks = dict(BLOCK.findall(page))
     assert len(blocks) == 6
     for name, code in {**dict.fromkeys(EMPTY.findall(page), ""), **blocks}.items():
-        path = tmp_path / name
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(code)
+        add_file(tmp_path, name, code)
     (line,) = REGISTERED.findall(page)
     registry = tmp_path / "destinations" / "registry.py"
     registry.write_text(registry.read_text().replace('    "webhook",\n', f'    "webhook",\n{line}'))

@@ -38,3 +38,13 @@ def _place(path: Path, folder: Path, changed: Collection[str]) -> None:
     else:
         place.parent.mkdir(parents=True, exist_ok=True)
         place.symlink_to(ROOT / path)
+
+
+def add_file(folder: Path, name: str, text: str) -> None:
+    """Write one more file of the program in `folder`. Raises ValueError where its folder is a
+    link: it would be written into this program."""
+    path = folder / name
+    if not path.parent.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{name}: its folder has to be among `changed`")
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
