@@ -29,8 +29,9 @@ def write_program(
 def _place(path: Path, folder: Path, changed: Collection[str]) -> None:
     place = folder / path
     if str(path) in changed:
-        # With what is compiled, which takes seconds: it is valid for copies of the same time.
-        shutil.copytree(ROOT / path, place)
+        # With what is compiled, which takes seconds: it is valid for copies of the same time. Not
+        # with what another process is compiling at this moment.
+        shutil.copytree(ROOT / path, place, ignore=shutil.ignore_patterns("*.pyc.*"))
     elif any(each.startswith(f"{path}/") for each in changed):
         place.mkdir(parents=True)
         for within in (ROOT / path).iterdir():
