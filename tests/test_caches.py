@@ -47,6 +47,7 @@ OF_OURS = {
     "ingest/receiver/accepted.py:_message": "a second",
     "ingest/shopify/admin/documents/__init__.py:document": "a document of the program",
     "processors/engine/statements.py:_one_of": "a column, and a power of two up to a batch's",
+    "query/csv_lists.py:_items_of": "a type of answers",
     "query/dashboard/page.py": "files of the program",
     "stream/store/sql/dialect.py": "statements, tables and columns of the program",
     "stream/store/sql/parcels.py:_compiled": "a statement of the program",

@@ -8,12 +8,11 @@ A destination's test file subclasses `DestinationContract` and supplies the fixt
 import asyncio
 import json
 import os
-import signal
-import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -41,9 +40,11 @@ from tests.contracts.destination_kit import (
     processor_of,
     rows,
 )
+from tests.support.servers.forks import Forked
 
 PATIENCE_S = 60.0
 LOST_AND_SENT = ["lost", "sent"]
+SENDER = "from tests.support.delivery import sending_child\nsending_child.main()"
 
 
 class Clock:
@@ -184,25 +185,21 @@ class DestinationContract:
         rig: Rig,
         clock: Clock,
         session: aiohttp.ClientSession,
+        tmp_path: Path,
     ) -> None:
         rig.troubles(Trouble.HANGS)
         self.fold(store, rig, clock.ms, rig.order(1, clock.ms))
         of = rig.account
         found = {"shop": of.shop, "name": of.name, "kind": of.kind, "settings": asdict(of.settings)}
-        child = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-m", "tests.support.delivery.sending_child", store_url),
-            stdin=asyncio.subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        given = [store_url, json.dumps(found, default=str)]
+        child = await asyncio.to_thread(
+            Forked, given, os.environ, tmp_path, tmp_path / "sender.log", script=SENDER
         )
-        assert child.stdin is not None
-        child.stdin.write(json.dumps(found, default=str).encode())
-        child.stdin.close()
         async with asyncio.timeout(PATIENCE_S):
             while not rig.requests():
-                assert child.returncode is None
+                assert child.poll() is None, child.said()
                 await asyncio.sleep(0.02)
-        child.send_signal(signal.SIGKILL)
-        await child.wait()
+        await asyncio.to_thread(child.kill)
         assert self.outcomes(store) == {"1": "sending"}
         clock.ms = time.time_ns() // 1_000_000
         with store.begin() as transaction:

@@ -1,7 +1,7 @@
 """Files that hold bodies or secrets are their owner's only, whatever the umask."""
 
 import os
-import subprocess
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -14,6 +14,7 @@ from orderwire.private_files import readable_by_others, tighten
 from orderwire.serve.start.open_files import ENOUGH
 from orderwire.settings.program import Settings
 from simulator.servers.broker import free_port
+from tests.support.servers.forks import Forked
 from tests.support.shops.shop_world import VARIABLES
 
 ROLE = """
@@ -34,13 +35,17 @@ def started(role: str, folder: Path, made: str, **variables: str) -> Iterator[in
         "ORDERWIRE_RECEIVER": f"127.0.0.1:{free_port()}",
         **variables,
     }
-    command = [sys.executable, "-c", ROLE, role]
-    with subprocess.Popen(command, env=os.environ | settings, cwd=folder.parent) as process:
+    output = folder.parent / f"{role}.log"
+    process = Forked([role], os.environ | settings, folder.parent, output, ROLE)
+    try:
         deadline_s = time.monotonic() + 120
         while not (folder / made).exists() and time.monotonic() < deadline_s:
             time.sleep(0.05)
         yield process.pid
-        process.terminate()
+        process.send_signal(signal.SIGTERM)
+        process.wait()
+    finally:
+        process.kill()
 
 
 def assert_private(folder: Path, name: str) -> None:

@@ -1,8 +1,5 @@
-"""A process that sends for one account until it is killed:
-`python -m tests.support.delivery.sending_child STORE_URL`.
-
-The account comes on standard input, as JSON.
-"""
+"""What a process runs that sends for one account until it is killed: its arguments are the store's
+URL and the account, as JSON."""
 
 import asyncio
 import json
@@ -27,5 +24,6 @@ async def send(store_url: str, answer: dict[str, Any]) -> None:
         await OutboxSender(store, [destination], aiohttp_call(session)).run()
 
 
-if __name__ == "__main__":
-    asyncio.run(send(sys.argv[1], json.load(sys.stdin)))
+def main() -> None:
+    """Send."""
+    asyncio.run(send(sys.argv[1], json.loads(sys.argv[2])))

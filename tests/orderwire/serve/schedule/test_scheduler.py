@@ -2,8 +2,6 @@
 
 import asyncio
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -21,6 +19,7 @@ from query.status.schema import JobStatus
 from stream.metrics import JobMetrics
 from stream.store.contract import StoreError
 from stream.store.sql.store import SqlStore
+from tests.support.servers.forks import Forked
 
 SHOPS = tuple(f"shop-{n:04}.myshopify.com" for n in range(1_000))
 START_MS = 1_795_348_800_000
@@ -295,42 +294,26 @@ asyncio.run(main())
 """
 
 
-def holder(url: str, which: str) -> "subprocess.Popen[str]":
-    child = subprocess.Popen(
-        [sys.executable, "-c", HOLDER, url, which],
-        cwd=Path(__file__).parents[4],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[4])},
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert line(child) == "up"
+def holder(url: str, which: str, folder: Path) -> Forked:
+    child = Forked([url, which], os.environ, folder, folder / f"{which}.log", HOLDER)
+    child.until_printed("up")
     return child
 
 
-def line(child: "subprocess.Popen[str]") -> str:
-    assert child.stdout is not None
-    return child.stdout.readline().strip()
-
-
-def end(child: "subprocess.Popen[str]") -> None:
-    child.kill()
-    child.wait()
-    assert child.stdout is not None
-    child.stdout.close()
-
-
 def test_a_turn_whose_process_is_killed_is_taken_over_by_the_other_process_and_not_before(
-    store: SqlStore, store_url: str
+    store: SqlStore, store_url: str, tmp_path: Path
 ) -> None:
-    first = holder(store_url, "first")
-    assert line(first) == "has a.myshopify.com"
-    second = holder(store_url, "second")
+    first = holder(store_url, "first", tmp_path)
+    first.until_printed("has a.myshopify.com")
+    second = holder(store_url, "second", tmp_path)
     try:
         time.sleep(2.5)  # Two leases and a half: the holder lives, and keeps its turn.
         with store.snapshot() as snapshot:
             (row,) = snapshot.query("SELECT lease_owner, succeeded_ms FROM scheduled_job")
         assert tuple(row) == (str(first.pid), 0)
-        end(first)
-        assert line(second) == "has a.myshopify.com"
+        assert "has" not in second.said()
+        first.kill()
+        second.until_printed("has a.myshopify.com")
     finally:
-        end(second)
+        first.kill()
+        second.kill()
