@@ -30,12 +30,16 @@ def preload(roles: Sequence[str]) -> Settings | None:
     RuntimeError where a module started a thread."""
     settings = None
     modules = [f"orderwire.serve.roles.{each}" for each in roles]
-    if {"process", "query"} & set(roles):
+    reads_store = bool({"process", "query"} & set(roles))
+    if reads_store:
         modules.append("stream.store.sql.store")
     with suppress(ConfigurationError):  # Each role says so.
         settings = Settings.load()
         modules += ["stream.log.kafka.log"] if settings.on_kafka else []
         modules += ["psycopg"] if settings.store_file is None else []
+        if reads_store:  # SQLAlchemy imports it as it opens a store: 60 ms for PostgreSQL.
+            dialect = "postgresql" if settings.store_file is None else "sqlite"
+            modules.append(f"sqlalchemy.dialects.{dialect}")
     for module in modules:
         import_module(module)
     if len(os.listdir("/proc/self/task")) > 1:  # Also those of libraries, as OpenBLAS's are.

@@ -31,6 +31,8 @@ IMPORTED = (
     "stream.store.sql.store",
     "stream.log.kafka.log",
     "psycopg",
+    "sqlalchemy.dialects.postgresql",
+    "sqlalchemy.dialects.sqlite",
     "orderwire.cli",
     "orderwire.commands.backfill",  # What scripts of tests use.
     "orderwire.operation.backup.restoring",

@@ -39,6 +39,24 @@ def test_what_roles_share_starts_no_thread_and_opens_nothing() -> None:
     assert run(program) == "1 True"
 
 
+@pytest.mark.parametrize(
+    "url", ["sqlite:////nowhere/state.db", "postgresql://nobody@nowhere/orderwire"]
+)
+def test_no_role_imports_for_itself_what_opens_the_store(url: str) -> None:
+    program = (
+        "import os, sys\n"
+        f"os.environ['ORDERWIRE_STORE_URL'] = {url!r}\n"
+        "from orderwire.serve.start.forking import preload\n"
+        "preload(['process'])\n"
+        "before = set(sys.modules)\n"
+        "from sqlalchemy import create_engine\n"
+        "from stream.store.sql.dialect import dialect_of\n"
+        f"create_engine(dialect_of({url!r}).engine_url({url!r}))\n"
+        "print(sorted(set(sys.modules) - before))\n"
+    )
+    assert run(program) == "[]"
+
+
 def test_a_forked_role_ends_by_the_signals_of_the_system_not_by_the_supervisors() -> None:
     program = (
         "import signal, time\n"
