@@ -26,8 +26,11 @@ REST_S = 0.2
 is not the receiver's."""
 OPEN_PER_S = 500
 """Connections that the silent ones open, all together."""
+MOST = 3_000
+"""Connections of a full attack."""
 BOMBS, LARGE, GARBAGE, HALVES = 64, 16, 32, 64
-"""Attackers of each kind that works by requests; the rest of the connections are silent or slow."""
+"""Attackers of each kind that works by requests, in a full attack: a smaller one has its share of
+them. The rest of the connections are silent or slow."""
 SLOW_SHARE = 1 / 3
 """Of the other connections: send a byte of a header every second."""
 
@@ -47,13 +50,17 @@ class Attackers:
 
     async def run(self, seconds: float, connections: int) -> None:
         """Attack for so long over so many connections."""
-        silent = max(2, connections - BOMBS - LARGE - GARBAGE - HALVES)
+        share = min(1.0, connections / MOST)
+        bombs, large, garbage, halves = (
+            max(1, round(share * full)) for full in (BOMBS, LARGE, GARBAGE, HALVES)
+        )
+        silent = max(2, connections - bombs - large - garbage - halves)
         slow = int(silent * SLOW_SHARE)
         kinds: tuple[tuple[str, int, Attack], ...] = (
-            ("bomb", BOMBS, Attackers._send_bomb),
-            ("large", LARGE, Attackers._send_large),
-            ("garbage", GARBAGE, Attackers._send_garbage),
-            ("half", HALVES, Attackers._send_half),
+            ("bomb", bombs, Attackers._send_bomb),
+            ("large", large, Attackers._send_large),
+            ("garbage", garbage, Attackers._send_garbage),
+            ("half", halves, Attackers._send_half),
             ("slow", slow, Attackers._send_slowly),
             ("idle", silent - slow, Attackers._send_nothing),
         )

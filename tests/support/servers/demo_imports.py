@@ -1,5 +1,5 @@
-"""What `orderwire demo` and its stand-ins import, for the process that forks them. They need rich,
-which roles do without."""
+"""What `orderwire demo`, its stand-ins and chaos import, for the process that forks them. They need
+rich, which roles do without."""
 
 import sys
 
@@ -7,6 +7,8 @@ if sys.modules.get("rich", sys) is None:  # what `orderwire.serve.start.without_
     del sys.modules["rich"]
 
 import simulator.admin.stand_in
+import simulator.chaos.hostile
+import simulator.chaos.run
 import simulator.demo.run
 import simulator.meta.rules
 import simulator.servers.stand_in  # noqa: F401
