@@ -10,6 +10,7 @@ from pathlib import Path
 from stream.money import amount
 from stream.store.migrations.run import head
 from tests.support.servers.altered import PACKAGES, ROOT, add_file, write_program
+from tests.support.servers.migrated_store import write_migrated
 
 PAGE = ROOT / "docs/adding-an-aggregate.md"
 CHANGED = ("aggregates", "stream/store/migrations", "tests/aggregates")
@@ -90,7 +91,7 @@ def run(folder: Path, *arguments: str) -> str:
 
 def test_the_page_adds_an_aggregate_that_fills_itself_with_the_past(tmp_path: Path) -> None:
     write_program(tmp_path, CHANGED, [*PACKAGES, "tests"])
-    url = f"sqlite:///{tmp_path / 'state.db'}"
+    url = write_migrated(tmp_path / "state.db")
     run(tmp_path, "-c", FOLD, url, "0", "40")
     page = PAGE.read_text()
     following = f"{int(head()) + 1:04}"

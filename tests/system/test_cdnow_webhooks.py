@@ -7,8 +7,9 @@ clock stands on 1997-09-30, and then on 1998-06-30, where a brute-force oracle c
 """
 
 import asyncio
+import functools
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from random import Random
 from zoneinfo import ZoneInfo
@@ -48,18 +49,23 @@ EPOCH = date(1970, 1, 1)
 LAST_DAY = (date(1998, 6, 30) - EPOCH).days
 
 
+@functools.cache
+def late_evening(day: int) -> tuple[str, int]:
+    """When the shop sells on `day`, as Shopify writes it and in Unix milliseconds."""
+    at = datetime.combine(EPOCH + timedelta(days=day), time(23, 30), ZONE)
+    return at.isoformat(), round(at.timestamp() * 1000)
+
+
 def webhook(number: int, order: Order) -> Record:
     """The line as the receiver would put it on the log."""
-    bought = datetime.combine(
-        EPOCH + timedelta(days=order.day), datetime.min.time(), ZONE
-    ) + timedelta(hours=23, minutes=30)
+    bought, bought_ms = late_evening(order.day)
     dollars, customer = f"{order.cents / 100:.2f}", int(order.customer)
     body = {
         "id": 450_789_469 + number,
         "admin_graphql_api_id": f"gid://shopify/Order/{450_789_469 + number}",
-        "processed_at": bought.isoformat(),
-        "created_at": bought.isoformat(),
-        "updated_at": bought.isoformat(),
+        "processed_at": bought,
+        "created_at": bought,
+        "updated_at": bought,
         "currency": "USD",
         "total_price": dollars,
         "current_total_price": dollars,
@@ -73,7 +79,7 @@ def webhook(number: int, order: Order) -> Record:
         "source_name": "web",
     }
     headers = {"X-Shopify-Topic": "orders/create", "X-Shopify-Webhook-Id": f"cdnow-{number}"}
-    return identify(SHOP, headers, orjson.dumps(body), round(bought.timestamp() * 1000)).record
+    return identify(SHOP, headers, orjson.dumps(body), bought_ms).record
 
 
 def evening_ms(day: int) -> int:

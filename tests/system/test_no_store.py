@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from simulator.servers.small_disk import SmallDisk
+from tests.support.servers.migrated_store import write_migrated
 from tests.system.checks import assert_all
 from tests.system.harness import System
 from tests.system.load import traffic
@@ -97,6 +98,7 @@ async def removed(system: System, path: Path, _: SmallDisk) -> AsyncIterator[Non
 async def test_receiving_goes_on_without_the_store(tmp_path: Path, trouble: Trouble) -> None:
     path = tmp_path / "disk" / "state.db"
     with SmallDisk(path.parent, 64) as disk:
+        write_migrated(path)
         await without_store(System(tmp_path, store_url=f"sqlite:///{path}"), path, trouble, disk)
 
 
