@@ -28,6 +28,7 @@ __all__ = [
     "session_broker",
 ]
 
+TESTS = Path(__file__).parent
 Item = TypeVar("Item")
 _serial = itertools.count()
 
@@ -54,10 +55,23 @@ def pytest_runtestloop() -> None:
     gc.enable()
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Each worker of pytest-xdist begins to collect elsewhere. Together they would all compile the
+    same module at the same time; so each finds compiled what the others began with."""
+    worker = getattr(config, "workerinput", None)
+    if worker is None or config.args_source is not pytest.Config.ArgsSource.TESTPATHS:
+        return
+    folders = [each for each in TESTS.iterdir() if each.is_dir() and each.name != "__pycache__"]
+    parts = sorted(map(str, [*folders, *TESTS.glob("test_*.py")]))
+    first = len(parts) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    config.args = [*parts[first:], *parts[:first]]
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of the broker come first, and chaos next: these take minutes, and begun late they
     would end last. Each worker of pytest-xdist has a broker of its own, so that no other worker's
     test kills it."""
+    items.sort(key=lambda item: item.path)  # Workers collect in orders of their own.
     on_kafka = [item for item in items if "kafka_broker" in getattr(item, "fixturenames", ())]
     chaos = [item for item in items if "tests/system/test_chaos" in item.nodeid]
     first = {*on_kafka, *chaos}
