@@ -3,7 +3,6 @@ data folder, and an archive of loaded classes. Of processes that miss a part at 
 it, and the others wait."""
 
 import base64
-import os
 import shutil
 import tempfile
 import uuid
@@ -13,6 +12,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from orderwire.settings.sources import child_environment
 from simulator.servers.commands import FETCH_S, START_S, run
 from simulator.servers.node import PROPERTIES
 
@@ -48,7 +48,7 @@ def jars_of(version: str, cache: Path) -> Path:
         arguments = ["-DoutputDirectory=jars", "-DincludeScope=runtime", "-DskipTests"]
         maven = ["mvn", "-q", "-B", "-f", f"{work}/pom.xml", "dependency:copy-dependencies"]
         # 10 instead of 15 s of CPU.
-        options = {"MAVEN_OPTS": " ".join(_SHORT_LIVED)} | os.environ
+        options = {"MAVEN_OPTS": " ".join(_SHORT_LIVED)} | child_environment({})
         run([*maven, *arguments], FETCH_S, options)
         Path(work, "jars").rename(jars)
     return jars
