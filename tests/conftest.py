@@ -14,13 +14,14 @@ from hypothesis import HealthCheck, settings
 from simulator.servers.postgres import PostgresServer
 from stream.log.sqlite.log import SqliteLog
 from stream.store.sql.store import SqlStore
-from tests.support.servers.kafka_fixture import kafka_broker, session_broker
+from tests.support.servers.kafka_fixture import broker_to_kill, kafka_broker, session_broker
 from tests.support.servers.migrated_store import write_migrated
 from tests.support.servers.postgres_fixture import postgres_server, postgres_url
 from tests.support.servers.shared_database import SharedDatabase
 from tests.support.servers.skips import pytest_runtest_makereport
 
 __all__ = [
+    "broker_to_kill",
     "kafka_broker",
     "postgres_server",
     "postgres_url",
@@ -68,11 +69,12 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests of the broker come first, and chaos next: these take minutes, and begun late they
-    would end last. Each worker of pytest-xdist has a broker of its own, so that no other worker's
-    test kills it."""
+    """Tests of the broker come first, those that kill it before all others, and chaos next: these
+    take minutes, and begun late they would end last. Each worker of pytest-xdist has a broker of
+    its own, so that no other worker's test kills it."""
     items.sort(key=lambda item: item.path)  # Workers collect in orders of their own.
     on_kafka = [item for item in items if "kafka_broker" in getattr(item, "fixturenames", ())]
+    on_kafka.sort(key=lambda item: "broker_to_kill" not in getattr(item, "fixturenames", ()))
     chaos = [item for item in items if "tests/system/test_chaos" in item.nodeid]
     first = {*on_kafka, *chaos}
     others = [item for item in items if item not in first]

@@ -92,7 +92,7 @@ async def test_on_a_quiet_day_everything_arrives_and_is_counted_once(
 ) -> None:
     async with system_on(tmp_path, kafka_broker, postgres_url) as system:
         await system.start()
-        sent = await system.send(islice(traffic(system), 600), rate=200)
+        sent = await system.send(islice(traffic(system), 400), rate=200)
         await system.settled()
         assert await system.stop() == 0
         assert_sender_noticed_nothing(sent)
@@ -102,15 +102,15 @@ async def test_on_a_quiet_day_everything_arrives_and_is_counted_once(
 
 
 async def test_a_broker_killed_and_restarted_twice_under_load_costs_nothing(
-    tmp_path: Path, kafka_broker: KafkaBroker, own_postgres_url: str
+    tmp_path: Path, broker_to_kill: KafkaBroker, own_postgres_url: str
 ) -> None:
-    async with system_on(tmp_path, kafka_broker, own_postgres_url) as system:
+    async with system_on(tmp_path, broker_to_kill, own_postgres_url) as system:
         await system.start()
-        async with Load(system, rate=30, connections=ONE_SENDER_EACH) as load:
+        async with Load(system, rate=20, connections=ONE_SENDER_EACH) as load:
             for _ in range(2):
                 await asyncio.sleep(2)
-                await asyncio.to_thread(kafka_broker.kill)
-                await asyncio.to_thread(kafka_broker.restart)
+                await asyncio.to_thread(broker_to_kill.kill)
+                await asyncio.to_thread(broker_to_kill.restart)
                 await asyncio.sleep(3)
             sent = await load.end()
         await system.settled()
@@ -120,19 +120,19 @@ async def test_a_broker_killed_and_restarted_twice_under_load_costs_nothing(
 
 
 async def test_a_broker_gone_for_20_s_is_bridged_by_the_spool(
-    tmp_path: Path, kafka_broker: KafkaBroker, own_postgres_url: str
+    tmp_path: Path, broker_to_kill: KafkaBroker, own_postgres_url: str
 ) -> None:
-    async with system_on(tmp_path, kafka_broker, own_postgres_url) as system:
+    async with system_on(tmp_path, broker_to_kill, own_postgres_url) as system:
         await system.start()
-        async with Load(system, rate=25, connections=ONE_SENDER_EACH) as load:
+        async with Load(system, rate=15, connections=ONE_SENDER_EACH) as load:
             await asyncio.sleep(1)
-            await asyncio.to_thread(kafka_broker.kill)
+            await asyncio.to_thread(broker_to_kill.kill)
             await asyncio.sleep(20)
             await until(
-                lambda: read_state(system.settings.spool).records > 250,
+                lambda: read_state(system.settings.spool).records > 150,
                 "more than a handful in the spool",
             )
-            await asyncio.to_thread(kafka_broker.restart)
+            await asyncio.to_thread(broker_to_kill.restart)
             await asyncio.sleep(2)
             sent = await load.end()
         await system.settled()
@@ -265,7 +265,7 @@ async def test_two_receivers_three_processors_and_two_query_servers_make_the_tot
             ]
             return [sum(share > 0 for share in by_pid.values()) for by_pid in found]
 
-        async with Load(many, rate=40, connections=ONE_SENDER_EACH) as load:
+        async with Load(many, rate=25, connections=ONE_SENDER_EACH) as load:
             await asyncio.sleep(6)
             await until(lambda: shares()[:2] == [2, 3], "each has received or folded something")
             sent = await load.end()
