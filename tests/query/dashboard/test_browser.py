@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from itertools import product
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -97,6 +98,24 @@ async def dead_events_are_retried(api: Api, page: "Page", store: SqlStore) -> No
     await page.click("#working >> text=Retry 1")
     await page.wait_for_selector("#working button", state="detached")
     assert (await api.answer("/v1/capi"))["outcomes"]["pending"] == 1
+
+
+async def test_what_time_alone_changes_shows_within_a_minute(
+    store: SqlStore, log: SqliteLog
+) -> None:
+    async with serving(store, log) as quiet, browsing(origin(quiet)) as watched:
+        page = watched.page
+        await page.clock.install()
+        await page.goto(watched.origin)
+        await shown(page)
+        await page.clock.fast_forward(2_000)  # over the rest after the first answers
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(urlsplit(request.url).path))
+        await page.clock.fast_forward(60_000)
+        async with asyncio.timeout(60):
+            while not {"/v1/rfm", "/v1/carts", "/v1/budget", "/v1/capi", "/v1/days"} <= {*asked}:  # noqa: ASYNC110 - of the browser
+                await asyncio.sleep(0.05)
+    assert watched.complaints == []
 
 
 async def test_a_shop_without_any_data_is_reported_what_to_do_next(
