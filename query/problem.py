@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
-from aiohttp import web
 from msgspec import UNSET, Meta, Struct, UnsetType
+
+if TYPE_CHECKING:
+    from aiohttp import web
 
 CONTENT_TYPE: Final = "application/problem+json"
 
@@ -83,8 +85,12 @@ class Problem(Exception):
         self.status, self.kind, self.detail, self.next_step = status, kind, detail, next_step
         self.headers, self.parameter, self.allowed = dict(headers or {}), parameter, allowed
 
-    def response(self, instance: str) -> web.Response:
+    def response(self, instance: str) -> "web.Response":
         """The answer; `instance` is the path that was asked."""
+        # `orderwire serve` checks tokens before its roles are started, and answers nothing: half a
+        # second of a start.
+        from aiohttp import web
+
         document = ProblemDocument(
             type=f"/docs#{self.kind}",
             title=HTTPStatus(self.status).phrase,

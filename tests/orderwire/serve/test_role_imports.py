@@ -83,6 +83,11 @@ def test_the_supervisor_loads_next_to_nothing() -> None:
     }
 
 
+def test_what_serve_checks_before_its_roles_loads_no_web_server_and_no_store() -> None:
+    program = "orderwire.commands.serve, orderwire.serve.start.opening"
+    assert not loaded(program) & {"aiohttp", "sqlalchemy"}
+
+
 def test_the_feeds_that_are_reported_without_loading_processors_are_theirs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
