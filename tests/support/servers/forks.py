@@ -223,7 +223,7 @@ class ForkedChild:
 def _forked_again(*given: object) -> None:
     """In the fork of a fork: what is the demo's event loop's ends here."""
     signal.set_wakeup_fd(-1)
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     _command(*given)  # type: ignore[arg-type]
