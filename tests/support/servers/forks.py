@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import IO, NoReturn
 
@@ -43,8 +44,26 @@ IMPORTED = (
 )
 
 
-class Forked:
-    """A command's process, as `subprocess.Popen` would show it. It leads a session of its own."""
+class ForkedProcess:
+    """A process, as `subprocess.Popen` shows it; `_process` has been started."""
+
+    _process: BaseProcess
+
+    @property
+    def pid(self) -> int:
+        assert self._process.pid is not None
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        return self._process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        """As `kill` of a shell."""
+        os.kill(self.pid, number)
+
+
+class Forked(ForkedProcess):
+    """A command's process. It leads a session of its own."""
 
     def __init__(
         self,
@@ -64,14 +83,6 @@ class Forked:
         while self.poll() is None and not _leads_a_session(self.pid):
             time.sleep(0.001)  # Until then whoever looks for its session finds nobody.
 
-    @property
-    def pid(self) -> int:
-        assert self._process.pid is not None
-        return self._process.pid
-
-    def poll(self) -> int | None:
-        return self._process.exitcode
-
     def wait(self) -> int:
         """Its exit code, once it has ended."""
         self._process.join()
@@ -83,10 +94,6 @@ class Forked:
         """SIGKILL; returns when it has ended."""
         self._process.kill()
         self._process.join()
-
-    def send_signal(self, number: int) -> None:
-        """As `kill` of a shell."""
-        os.kill(self.pid, number)
 
     def until_printed(self, text: str) -> None:
         """Return once it has printed `text`. Raises AssertionError where it ends before."""
@@ -172,7 +179,7 @@ def _supervise(_: str, command: Sequence[str]) -> NoReturn:
     sys.exit(supervisor.main(command[3:]))
 
 
-class ForkedChild:
+class ForkedChild(ForkedProcess):
     """`subprocess.Popen` as far as the demo's children need it: a module as a program, in a fork of
     the demo, which has no threads when it starts them."""
 
@@ -201,23 +208,12 @@ class ForkedChild:
         self._process = context.Process(target=_forked_again, args=given)
         self._process.start()
 
-    @property
-    def pid(self) -> int:
-        assert self._process.pid is not None
-        return self._process.pid
-
-    def poll(self) -> int | None:
-        return self._process.exitcode
-
     def wait(self, timeout: float | None = None) -> int:
         self._process.join(timeout)
         code = self._process.exitcode
         if code is None:
             raise subprocess.TimeoutExpired(self._process.name, timeout or 0.0)
         return code
-
-    def send_signal(self, number: int) -> None:
-        os.kill(self.pid, number)
 
 
 def _forked_again(*given: object) -> None:
