@@ -1,7 +1,7 @@
 // Carts: what became of checkouts, what comes back when, and what open ones are still worth.
 
 import { columns, element, figures, fill, note, table } from "./dom.js";
-import { accent, chart, show, soft } from "./charts.js";
+import { accent, chart, show, slot, soft } from "./charts.js";
 import { count, duration, money, percent, sentence, words } from "./format.js";
 
 let place = null;
@@ -24,7 +24,7 @@ export function render(panel, { carts, open }) {
     ),
     columns(
       funnel(carts),
-      curve.length > 1 ? element("div", {}, element("h3", {}, "Abandoned now, ordered within"), place) : null,
+      curve.length > 1 ? element("div", {}, element("h3", {}, "Abandoned now, ordered within"), slot(place)) : null,
       table("Potential by value and customer", [
         { name: "value", of: (each) => each.value_band },
         { name: "customer", of: (each) => each.customer },

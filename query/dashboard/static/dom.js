@@ -43,12 +43,18 @@ export function note(text, tone = "quiet") {
   return text ? element("p", { class: tone }, marked(text)) : null;
 }
 
+const drawn = new WeakMap();
+
+// A panel that shows the same already is left alone, with what somebody has selected in it.
 export function fill(panel, ...children) {
   const content = panel.querySelector(".content");
+  const fresh = element("div", {}, ...children);
+  panel.setAttribute("aria-busy", "false");
+  if (drawn.get(panel)?.isEqualNode(fresh)) return;
+  drawn.set(panel, fresh.cloneNode(true));
   const focused = content.contains(document.activeElement) ? document.activeElement.dataset.key : null;
   const scrolled = [...content.querySelectorAll(".scroll")].map((each) => each.scrollLeft);
-  content.replaceChildren(...children.flat().filter((child) => child != null));
-  content.querySelectorAll(".scroll").forEach((each, at) => { each.scrollLeft = scrolled[at] ?? 0; });
+  content.replaceChildren(...fresh.childNodes);
+  content.querySelectorAll(".scroll").forEach((each, at) => { if (scrolled[at]) each.scrollLeft = scrolled[at]; });
   if (focused) content.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
-  panel.setAttribute("aria-busy", "false");
 }

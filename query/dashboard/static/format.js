@@ -3,6 +3,8 @@
 const whole = new Intl.NumberFormat();
 const short = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 
+const currencies = new Map(); // Making a format takes much longer than using it.
+
 export const count = (value) => (value == null ? "–" : value >= 100000 ? short.format(value) : whole.format(value));
 
 export function money(value, { brief = false } = {}) {
@@ -14,7 +16,9 @@ export function money(value, { brief = false } = {}) {
     else if (size >= 100) Object.assign(options, { minimumFractionDigits: 0, maximumFractionDigits: 0 });
   }
   try {
-    return new Intl.NumberFormat(undefined, options).format(Number(value.amount));
+    const key = JSON.stringify(options);
+    if (!currencies.has(key)) currencies.set(key, new Intl.NumberFormat(undefined, options));
+    return currencies.get(key).format(Number(value.amount));
   } catch {
     return `${value.amount} ${value.currency_code}`; // A currency that the browser does not know.
   }

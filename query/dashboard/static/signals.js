@@ -1,7 +1,7 @@
 // Signals: what Meta gets, how well it can match it, and how soon.
 
 import { columns, element, figures, fill, note, table } from "./dom.js";
-import { accent, chart, show } from "./charts.js";
+import { accent, chart, show, slot } from "./charts.js";
 import { count, duration, percent, words } from "./format.js";
 
 const NAMES = { em: "e-mail", ph: "phone", fn: "first name", ln: "last name", ct: "city", st: "state", zp: "zip", external_id: "customer id", client_ip_address: "IP address", client_user_agent: "browser", fbc: "click id (fbc)", fbp: "browser id (fbp)" };
@@ -31,7 +31,7 @@ export function render(panel, capi) {
         ], outcomes),
         dedup(capi.comparison),
         capi.predicted_ltv?.wanted ? note(capi.predicted_ltv.sent ? "New customers' events carry predicted_ltv." : `predicted_ltv is not sent: ${capi.predicted_ltv.reason}.`) : null,
-        trend.length > 1 ? element("div", {}, element("h3", {}, "Match quality by day"), place) : null),
+        trend.length > 1 ? element("div", {}, element("h3", {}, "Match quality by day"), slot(place)) : null),
       table("Share of events with each match key", [
         { name: "key", of: ([name]) => NAMES[name] ?? name },
         { name: "", bar: true, of: ([name, share]) => share == null ? "–" : element("meter", { min: 0, max: 1, value: share, "aria-label": NAMES[name] ?? name }) },

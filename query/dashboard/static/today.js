@@ -1,7 +1,7 @@
 // Today against the same weekday a week ago, and the newest orders.
 
 import { element, figures, fill, note, table } from "./dom.js";
-import { accent, chart, show } from "./charts.js";
+import { accent, chart, show, slot } from "./charts.js";
 import { clock, count, money, words } from "./format.js";
 
 const DAY_MS = 86400000;
@@ -35,7 +35,7 @@ export function render(panel, { days, today, week }, state) {
           now.spend ? ["Ad spend", money(now.spend), now.roas == null ? null : `ROAS ${now.roas.toFixed(2)}`] : null,
         )
       : note("No order yet today. The first webhook fills this panel by itself."),
-    several ? element("div", {}, element("h3", {}, `Revenue by day, ${days.items[0].revenue?.currency_code ?? ""}`), place) : null,
+    several ? element("div", {}, element("h3", {}, `Revenue by day, ${days.items[0].revenue?.currency_code ?? ""}`), slot(place)) : null,
     state.orders.length
       ? table("Newest orders", [
           { name: "order", of: (order) => order.name || order.order_id },

@@ -2,6 +2,7 @@
 else."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from itertools import product
 from typing import TYPE_CHECKING
@@ -27,6 +28,16 @@ pytestmark = [
     needs_chromium,
     pytest.mark.parametrize("store_url", ["sqlite"], indirect=True),
 ]
+
+MARK = """() => {
+  document.querySelectorAll(".content > :first-child").forEach((each) => { each.marked = true; });
+  window.redrawn = 0;
+  const chart = document.querySelector("#carts .chart");
+  chart.on("plotly_afterplot", () => { window.redrawn += 1; });
+}"""
+"""Marks what each panel begins with, and counts how often a chart is drawn from now on."""
+MARKED = """() => [...document.querySelectorAll(".content > :first-child")]
+  .filter((each) => each.marked).map((each) => each.closest(".panel").id)"""
 
 
 @pytest.fixture
@@ -54,11 +65,36 @@ async def test_the_page_shows_the_api_s_numbers_updates_itself_and_asks_nobody_e
             assert await not_shown(page, wanted) == []
             assert await page.evaluate("document.documentElement.scrollWidth") <= width
             assert await grave_violations(page) == [], (width, scheme)
+        await what_has_not_changed_is_not_drawn_again(page)
         await a_cell_lists_its_customers(api, page)
         await a_new_order_shows(api, page, store, log)
         await dead_events_are_retried(api, page, store)
         assert watched.complaints == []
         assert watched.elsewhere == []
+
+
+async def what_has_not_changed_is_not_drawn_again(page: "Page") -> None:
+    """A reader's selection stays; `a_new_order_shows` is of what has changed."""
+    await page.locator("#carts .chart").scroll_into_view_if_needed()
+    await page.wait_for_selector("#carts .chart[data-drawn]")
+    # Moves and cohorts come after the first numbers; nothing else does.
+    for table in ("Moves between segments", "Cohorts by month"):
+        await page.wait_for_selector(f"#customers >> text={table}")
+    await page.evaluate(MARK)
+    await every_panel_is_refreshed(page)
+    assert await page.evaluate("window.redrawn") == 0
+    assert await page.evaluate(MARKED) == list(PANELS)
+
+
+async def every_panel_is_refreshed(page: "Page") -> None:
+    """Twice: the second refresh of a panel begins when it shows the answers of the first."""
+    paths = ("status", "destinations", "days", "capi", "rfm", "carts", "budget")
+    asked: Counter[str] = Counter()
+    page.on("request", lambda request: asked.update([urlsplit(request.url).path]))
+    async with asyncio.timeout(60):
+        while any(asked[f"/v1/{path}"] < 3 for path in paths):
+            await page.dispatch_event("#period", "change")
+            await asyncio.sleep(0.05)
 
 
 async def a_cell_lists_its_customers(api: Api, page: "Page") -> None:
