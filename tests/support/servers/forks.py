@@ -40,7 +40,8 @@ IMPORTED = (
     "orderwire.serve.audits.job",
     "aggregates.rfm.fold.projection",
     "tests.support.servers.forks",
-    "tests.support.servers.demo_imports",  # Last: it brings rich back.
+    "tests.support.servers.demo_imports",  # After all of orderwire: it brings rich back.
+    "tests.support.servers.frozen",  # Last.
 )
 
 
