@@ -13,6 +13,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from multiprocessing import parent_process
 from pathlib import Path
 
 import structlog
@@ -136,7 +137,7 @@ def settle_garbage_collector() -> None:
     tens of thousands of objects without cycles: a scan after every 700 took about 15 % of a fold's
     CPU (measured on a busy machine).
     """
-    if not gc.get_freeze_count():  # Else the supervisor froze them, and shares their pages.
+    if parent_process() is None:  # Else the supervisor froze them, and shares their pages.
         gc.collect()
         gc.freeze()
     gc.set_threshold(50_000, 10, 10)

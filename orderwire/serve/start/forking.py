@@ -42,6 +42,8 @@ def preload(roles: Sequence[str]) -> Settings | None:
             modules.append(f"sqlalchemy.dialects.{dialect}")
     for module in modules:
         import_module(module)
+    with suppress(ImportError):  # Not every system has it (`role.py`).
+        import_module("uvloop")
     if len(os.listdir("/proc/self/task")) > 1:  # Also those of libraries, as OpenBLAS's are.
         raise RuntimeError("a module starts a thread when it is imported")
     # Otherwise the first collection of each role would write to all pages of what was imported.

@@ -39,6 +39,10 @@ IMPORTED = (
     "orderwire.operation.backup.restoring",
     "orderwire.serve.audits.job",
     "aggregates.rfm.fold.projection",
+    "destinations.meta.event.events",  # Imported by a role once a shop has an account.
+    "destinations.meta.browser",
+    "destinations.meta.dataset.quality",
+    "destinations.meta.dataset.comparison",
     "tests.support.servers.forks",
     "tests.support.servers.demo_imports",  # After all of orderwire: it brings rich back.
     "tests.support.servers.frozen",  # Last.
