@@ -43,7 +43,8 @@ OF_SENDERS: dict[str, Callable[[str], Any]] = {
 OF_OURS = {
     "aggregates/days/fold/sale.py:month_of": "a day",
     "destinations/meta/event/payload.py:_content_type": "a setting",
-    "destinations/meta/event/phones.py:_regions": "a country code that exists",
+    "destinations/meta/event/phones.py:_leading": "a region that exists",
+    "destinations/meta/event/phones.py:_valid": "a region that exists",
     "ingest/receiver/accepted.py:_message": "a second",
     "ingest/shopify/admin/documents/__init__.py:document": "a document of the program",
     "processors/engine/statements.py:_one_of": "a column, and a power of two up to a batch's",

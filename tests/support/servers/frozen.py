@@ -6,6 +6,8 @@ import gc
 
 from destinations.meta.event.identity import phone
 
-phone("+12125550123")  # Loads and compiles what tells the numbers of 25 countries apart.
+for one in ("+15125550123", "+15145550123", "+442079460123", "+33199001234", "+493023125123"):
+    phone(one)  # Loads and compiles the patterns of the simulated shop's countries.
+phone("0491 570 156", "AU")
 gc.collect()
 gc.freeze()
