@@ -34,6 +34,7 @@ IMPORTED = (
     "psycopg",
     "sqlalchemy.dialects.postgresql",
     "sqlalchemy.dialects.sqlite",
+    "alembic.command",  # What makes the schema of a new store.
     "orderwire.cli",
     "orderwire.commands.backfill",  # What scripts of tests use.
     "orderwire.operation.backup.restoring",
