@@ -55,7 +55,7 @@ def dangling(path: Path, text: str) -> Iterator[str]:
     to a page's folder."""
     folders = (path.parent, ROOT) if path.suffix == ".md" else (ROOT,)
     flat = joined(text)
-    for name, quoted in document.findall(flat):
+    for name, quoted in document.findall(flat) if ".md" in flat else ():
         target = next((each for folder in folders if (each := folder / name).is_file()), None)
         if target is None:
             yield name
@@ -65,7 +65,7 @@ def dangling(path: Path, text: str) -> Iterator[str]:
                 for heading in re.findall(r'"([^"]+)"', quoted)
                 if heading not in headings(target)
             )
-    for name in module.findall(flat):
+    for name in module.findall(flat) if ".py" in flat else ():
         if not (ROOT / name).is_file() and not any(part in name for part in MADE_BY_A_PAGE):
             yield name
 

@@ -18,9 +18,16 @@ def modules() -> Iterator[tuple[str, str]]:
     """Every module of ours, with its docstring."""
     for init in sorted(ROOT.glob("*/__init__.py")):
         for path in sorted(init.parent.rglob("*.py")):
-            tree = ast.parse(path.read_text())
+            tree = ast.parse(beginning(path.read_text()))
             if tree.body:
                 yield str(path.relative_to(ROOT)), ast.get_docstring(tree) or ""
+
+
+def beginning(source: str) -> str:
+    """The docstring alone, where the module begins with one: parsing it all takes 30 times as
+    long."""
+    mark = '"""'
+    return mark.join(source.split(mark, 2)[:2]) + mark if source.startswith(mark) else source
 
 
 def prose(docstring: str) -> str:

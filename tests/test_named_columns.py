@@ -19,7 +19,8 @@ Known = Mapping[str, bool]
 
 CLASS = re.compile(r"^class (\w+)\(NamedTuple\b", re.MULTILINE)
 NUMBERED = re.compile(r"\w\[[^\]\n]*\b\d+[\]:]")
-"""A subscript with a number in it: most files have none, and are not parsed."""
+"""A subscript with a number in it: most files have none, and are not parsed; most functions have
+none, and are not looked into."""
 
 
 def kind(annotation: ast.expr | None, rows: frozenset[str]) -> bool | None:
@@ -69,10 +70,13 @@ def bound(function: ast.AST, rows: frozenset[str]) -> Known:
 
 def positions(source: str, rows: frozenset[str]) -> Iterator[str]:
     """Places where a row is read by a number that is written there."""
-    if not NUMBERED.search(source):
+    if not (NUMBERED.search(source) and any(name in source for name in rows)):
         return
+    lines = source.splitlines()
     for function in ast.walk(ast.parse(source)):
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if not NUMBERED.search("\n".join(lines[function.lineno - 1 : function.end_lineno])):
             continue
         known = bound(function, rows)
         for node in ast.walk(function):

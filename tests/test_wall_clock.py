@@ -17,6 +17,18 @@ BOUNDED = {
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
+def called(call: ast.Call) -> str:
+    """`module.name` of what is called; the name alone follows a point where more is before it."""
+    match call.func:
+        case ast.Name(id=name):
+            return name
+        case ast.Attribute(value=ast.Name(id=owner), attr=name):
+            return f"{owner}.{name}"
+        case ast.Attribute(attr=name):
+            return f".{name}"
+    return ""
+
+
 def by_the_wall_clock(function: Function) -> Iterator[int]:
     """Lines of waits and loops whose length comes from a wall clock in the same function."""
     tainted = set[str]()
@@ -24,7 +36,7 @@ def by_the_wall_clock(function: Function) -> Iterator[int]:
     def is_wall(node: ast.AST) -> bool:
         for each in ast.walk(node):
             if isinstance(each, ast.Call):
-                name = ast.unparse(each.func)
+                name = called(each)
                 if name in WALL or name.rpartition(".")[2] in WALL_METHODS:
                     return True
             if isinstance(each, ast.Name) and each.id in tainted:
@@ -39,7 +51,7 @@ def by_the_wall_clock(function: Function) -> Iterator[int]:
     for node in ast.walk(function):
         if isinstance(node, ast.While) and is_wall(node.test):
             yield node.lineno
-        if isinstance(node, ast.Call) and ast.unparse(node.func).rpartition(".")[2] in WAITS:
+        if isinstance(node, ast.Call) and called(node).rpartition(".")[2] in WAITS:
             lengths = [*node.args[:1], *(each.value for each in node.keywords)]
             if any(map(is_wall, lengths)):
                 yield node.lineno
