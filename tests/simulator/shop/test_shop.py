@@ -25,8 +25,8 @@ pytestmark = pytest.mark.xdist_group("lived")  # One worker makes what is made o
 
 @cache
 def lived() -> tuple[Delivery, ...]:
-    """What 3,000 visits send; made once, since each test of it only reads."""
-    return tuple(visits(shop(), 3000))
+    """What 1,000 visits send; made once, since each test of it only reads."""
+    return tuple(visits(shop(), 1_000))
 
 
 def test_the_same_seed_makes_the_same_shop_byte_for_byte() -> None:

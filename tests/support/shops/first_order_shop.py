@@ -1,5 +1,6 @@
 """A simulated shop whose customers' true later value follows from their first order."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,11 +33,12 @@ def simulated_shop(
     Their mean grows with the first order's value to the power of `slope`.
     """
     rng = np.random.default_rng(seed)
+    countries, sources = (np.cumsum(shares).tolist() for shares in ((0.6, 0.2, 0.2), (0.8, 0.2)))
     found = []
     for number in range(customers):
         value = int(np.exp(rng.normal(8.3, 1.0))) + 100
-        country = str(rng.choice(["US", "DE", "FR"], p=[0.6, 0.2, 0.2]))
-        source = str(rng.choice(["web", "pos"], p=[0.8, 0.2]))
+        country = ("US", "DE", "FR")[bisect_right(countries, rng.random())]
+        source = ("web", "pos")[bisect_right(sources, rng.random())]
         mean = 2_000 * (value / 4_000) ** slope
         mean *= (GERMAN if country == "DE" else 1.0) * (TILL if source == "pos" else 1.0)
         customer, day = f"{9_000_000 + 7_919 * number}", int(rng.integers(0, days))

@@ -1,6 +1,7 @@
 """RFM's tables filled by folding orders, and the central equation that must hold over them."""
 
 from collections.abc import Sequence
+from operator import add
 
 from aggregates.rfm.fold import customer as rfm_customer
 from aggregates.rfm.fold.customer import (
@@ -141,20 +142,19 @@ def assert_cells_are_the_sum_of_customers_and_customers_of_orders(
     assert customers == expected
     assert sorted(found) == sorted(day for its_days in by_customer.values() for day in its_days)
     assert all(customers[day.shop, day.customer].days > 1 for day in kept)
-    for cells in OF_CUSTOMERS:
-        sums: dict[tuple[object, ...], tuple[int, ...]] = {}
-        for customer_row in customers.values():
-            for table, key, measures in rfm_customer.cells(
-                customer_row, exact=bool(shops[customer_row.shop].exact)
-            ):
-                if table is not cells:
-                    continue
-                sums[key] = tuple(
-                    a + b
-                    for a, b in zip(sums.get(key, (0,) * len(measures)), measures, strict=True)
-                )
-        assert stored[cells.table] == {
-            key: measures for key, measures in sums.items() if any(measures)
-        }, cells.table
+    sums: dict[str, dict[tuple[object, ...], tuple[int, ...]]] = {
+        cells.table: {} for cells in OF_CUSTOMERS
+    }
+    for customer_row in customers.values():
+        for cells, key, measures in rfm_customer.cells(
+            customer_row, exact=bool(shops[customer_row.shop].exact)
+        ):
+            its = sums[cells.table]
+            before = its.get(key)
+            its[key] = measures if before is None else tuple(map(add, before, measures))
+    for table, its in sums.items():
+        assert stored[table] == {key: measures for key, measures in its.items() if any(measures)}, (
+            table
+        )
     assert stored[LEFT_OUT_CELLS.table] == left_out
     assert stored[CURRENCY_CELLS.table] == currencies
