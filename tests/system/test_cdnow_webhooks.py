@@ -1,17 +1,21 @@
 """The CDNOW purchase log, sent as Shopify webhooks, gives the published RFM numbers (Fader &
 Hardie).
 
-Every line of the master file up to 1997-09-30 is one order, out of order and some twice; of the
-later ones every third. The shop is in New York and sells at 23:30, when UTC is a day ahead. The
-clock stands on 1997-09-30, and then on 1998-06-30, where a brute-force oracle counts.
+Every line of the master file up to 1997-09-30 is one order, out of order and some twice; of later
+ones every third. The shop is in New York and sells at 23:30. The clock stands on 1997-09-30, and
+then on 1998-06-30, where a brute-force oracle counts. In bins of money few customers change their
+segment.
 """
 
 import asyncio
 import functools
+import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from random import Random
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -21,6 +25,7 @@ from prometheus_client import CollectorRegistry
 
 from aggregates.rfm.answer.scores import RfmScores, rfm
 from aggregates.rfm.fold.customer import RFM_CELLS
+from aggregates.rfm.fold.shop import to_bins
 from ingest.shopify.webhooks import identify
 from processors.engine.runner import Runner
 from processors.shopify.orders import OrderEvent
@@ -45,6 +50,7 @@ from tests.system.checks import cell_rows
 
 SHOP = "cdnow.myshopify.com"
 ZONE = ZoneInfo("America/New_York")
+"""Its evening is the next day in UTC."""
 EPOCH = date(1970, 1, 1)
 LAST_DAY = (date(1998, 6, 30) - EPOCH).days
 
@@ -126,6 +132,29 @@ def scores(store: SqlStore, today: int) -> RfmScores:
     return rfm(*columns, asof_day=today)
 
 
+async def assert_close_in_bins_of_money(
+    log: SqliteLog, tmp_path: Path, expected: dict[str, Any]
+) -> None:
+    """A copy of the store, as if the shop were too large to count its customers to the cent."""
+    here, there = tmp_path / "state.db", tmp_path / "bins.db"
+    with closing(sqlite3.connect(here)) as exact, closing(sqlite3.connect(there)) as copy:
+        exact.backup(copy)
+    store = SqlStore.open(f"sqlite:///{there}")
+    try:
+        now_ms = evening_ms(CALIBRATION_ENDS)
+        with store.begin() as transaction:
+            to_bins(transaction, SHOP)
+        shops = {SHOP: ShopAnswerSettings(zone=ZONE)}
+        async with serving(store, log, shops=shops, now_ms=now_ms) as api:
+            shown = await api.answer("/v1/rfm")
+    finally:
+        store.close()
+    assert_published(shown, expected)
+    segments = {each["segment"]: each["customers"] for each in shown["segments"]}
+    moved = sum(abs(segments[name] - count) for name, count in expected["segments"].items()) / 2
+    assert 0 < moved <= 0.005 * expected["customers_in_window"]
+
+
 async def test_cdnow_sent_as_webhooks_gives_the_published_numbers(tmp_path: Path) -> None:
     orders = list(enumerate(cdnow_orders(CDNOW_MASTER)))
     expected = rfm_figures()["1997-09-30"]
@@ -151,6 +180,8 @@ async def test_cdnow_sent_as_webhooks_gives_the_published_numbers(tmp_path: Path
         simple = shown["ltv_simple"]
         assert simple["average_order_value"] == usd(100 * expected["avg_order_value"])
         assert simple["average_frequency"] == pytest.approx(expected["avg_frequency"], rel=1e-9)
+
+        await assert_close_in_bins_of_money(log, tmp_path, expected)
 
         after = [(number, order) for number, order in orders if order.day > CALIBRATION_ENDS][::3]
         await replay(log, store, after, LAST_DAY, random)

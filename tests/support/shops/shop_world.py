@@ -7,6 +7,7 @@ states can be compared.
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from multidict import CIMultiDict
@@ -48,10 +49,15 @@ VARIABLES = {
 
 def deliveries(visits: int, seed: int = 1) -> list[Delivery]:
     """What the shop tells during some visits, in order."""
+    return list(_deliveries(visits, seed))
+
+
+@lru_cache(maxsize=4)
+def _deliveries(visits: int, seed: int) -> tuple[Delivery, ...]:
     simulator = ShopSimulator(seed, SHOP, SECRET, NOW - timedelta(seconds=visits), 50)
-    return [
+    return tuple(
         one for n in range(visits) for one in simulator.visit(NOW - timedelta(seconds=visits - n))
-    ]
+    )
 
 
 def records(answer: Sequence[Delivery]) -> list[Record]:

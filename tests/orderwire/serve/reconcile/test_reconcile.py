@@ -221,7 +221,7 @@ async def test_what_was_sold_before_the_first_webhook_is_history_and_never_sent(
 async def test_one_in_a_hundred_dropped_is_named_exactly(
     shop_settings: Settings, store: SqlStore, tmp_path: Path
 ) -> None:
-    sent = deliveries(600)
+    sent = deliveries(300)
     orders = sorted({one for each in sent if (one := order_of(each))})
     dropped = set(orders[7::100])
     assert dropped
