@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, settings
 
 from simulator.servers.postgres import PostgresServer
 from stream.log.sqlite.log import SqliteLog
+from stream.log.sqlite.opening import prepare
 from stream.store.sql.store import SqlStore
 from tests.support.servers.kafka_fixture import broker_to_kill, kafka_broker, session_broker
 from tests.support.servers.migrated_store import write_migrated
@@ -158,9 +159,18 @@ def store(request: pytest.FixtureRequest, store_url: str) -> Iterator[SqlStore]:
     opened.close()
 
 
+@pytest.fixture(scope="session")
+def empty_log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of an empty log, to copy: making one syncs the disk so often that it takes 20 ms."""
+    path = tmp_path_factory.mktemp("log") / "log.db"
+    prepare(path, timeout_s=10.0, setting="")
+    return path
+
+
 @pytest.fixture
-async def log(tmp_path: Path) -> AsyncIterator[SqliteLog]:
+async def log(tmp_path: Path, empty_log: Path) -> AsyncIterator[SqliteLog]:
     """An empty log in a file of its own, the one that `shop_settings` names."""
+    shutil.copyfile(empty_log, tmp_path / "log.db")
     opened = await SqliteLog.open(tmp_path / "log.db")
     yield opened
     await opened.close()
