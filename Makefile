@@ -17,11 +17,11 @@ run: .venv/.run
 # `make test ARGS=-n0` runs in one process, as a debugger wants it. Three run elsewhere, on two cores
 # as well: the system tests wait more than they compute.
 test: .venv/.dev
-	$(BIN)/python -m pytest -n 3 --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 # Two minutes of faults on each pair of log and store at one time, and strangers; they mostly wait.
 chaos-test: .venv/.dev
-	$(BIN)/python -m pytest -n 3 --dist loadgroup -m chaos tests/system/test_chaos.py
+	$(BIN)/python -m pytest -n 3 -m chaos tests/system/test_chaos.py
 
 check: .venv/.dev
 	$(BIN)/ruff check .

@@ -71,8 +71,9 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests of the broker come first, those that kill it before all others, and chaos next: these
-    take minutes, and begun late they would end last. Each worker of pytest-xdist has a broker of
-    its own, so that no other worker's test kills it."""
+    take minutes, and begun late they would end last. pytest-xdist gives each worker a part of the
+    list as it stands, and one that is done takes from the end of another's: so one worker has all
+    tests of the broker, and starts the only one."""
     items.sort(key=lambda item: item.path)  # Workers collect in orders of their own.
     on_kafka = [item for item in items if "kafka_broker" in getattr(item, "fixturenames", ())]
     on_kafka.sort(key=lambda item: "broker_to_kill" not in getattr(item, "fixturenames", ()))
