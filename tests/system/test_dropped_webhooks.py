@@ -1,4 +1,4 @@
-"""The whole program with one order in fifteen whose webhooks never came: the day's statement
+"""The whole program with one order in a hundred whose webhooks never came: the day's statement
 names exactly those, and `reconcile` has each of their Purchases sent once."""
 
 import asyncio
@@ -20,7 +20,7 @@ from tests.system.test_kafka_postgres import system_on
 from tests.system.traffic import ZONE
 
 pytestmark = needs_proc
-DELIVERIES, EVERY = 400, 15
+DELIVERIES, EVERY = 1_000, 100
 WEEK = 7 * 86_400_000
 NO_PURCHASE = ("unpaid: ", "a test order", "the order is cancelled")
 """Why an order in Shopify is no Purchase, however it was found."""
