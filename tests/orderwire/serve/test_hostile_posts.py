@@ -1,4 +1,4 @@
-"""5,000 hostile posts over HTTP, through the receiver, the log and every processor of sales."""
+"""10,000 hostile posts over HTTP, through the receiver, the log and every processor of sales."""
 
 import json
 import time
@@ -19,8 +19,7 @@ from tests.support.delivery.browser_posts import browser
 from tests.support.delivery.capi_orders import processor, seen, settings
 
 pytestmark = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
-POSTS, AT_A_TIME, TOKEN = 5_000, 50, "checkout0001"
-"""More than twice what a shop may send at once, `rates.SHOP`."""
+POSTS, AT_A_TIME, TOKEN = 10_000, 50, "checkout0001"
 
 
 def hostile(number: int) -> bytes:
@@ -53,7 +52,7 @@ def outbox(store: SqlStore) -> list[tuple[object, ...]]:
         return [tuple(row) for row in snapshot.query(f"SELECT {columns} FROM outbox")]
 
 
-async def test_five_thousand_hostile_posts_change_no_sale_and_stay_bounded(
+async def test_ten_thousand_hostile_posts_change_no_sale_and_stay_bounded(
     store: SqlStore, log: SqliteLog
 ) -> None:
     with store.begin() as transaction:
