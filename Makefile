@@ -14,10 +14,10 @@ demo: .venv/.run
 run: .venv/.run
 	$(BIN)/orderwire serve $(ARGS)
 
-# `make test ARGS=-n0` runs in one process, as a debugger wants it. Three run elsewhere, on two cores
-# as well: the system tests wait more than they compute.
+# `make test ARGS=-n0` runs in one process, as a debugger wants it. Four run elsewhere, on two cores
+# as well: one of them has the tests of the broker, which wait more than they compute.
 test: .venv/.dev
-	$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 
 # Two minutes of faults on each pair of log and store at one time, and strangers; they mostly wait.
 chaos-test: .venv/.dev
