@@ -99,14 +99,7 @@ def simulated_until(
     return found, oracle(found, ms(day * DAY), after_minutes)
 
 
-@pytest.mark.parametrize(
-    ("seed", "after_minutes"),
-    [  # Each shop on both databases in one worker, which asks the oracle once.
-        pytest.param(1, 60, marks=pytest.mark.xdist_group("carts of 1")),
-        pytest.param(2, 60, marks=pytest.mark.xdist_group("carts of 2")),
-        pytest.param(3, 30, marks=pytest.mark.xdist_group("carts of 3")),
-    ],
-)
+@pytest.mark.parametrize(("seed", "after_minutes"), [(1, 60), (2, 60), (3, 30)])
 def test_every_number_agrees_with_brute_force_while_the_clock_goes_on(
     store: SqlStore, seed: int, after_minutes: int
 ) -> None:

@@ -20,8 +20,6 @@ from simulator.shop.people import person
 from tests.support.shopify.golden import golden_json
 from tests.support.shops.simulated_shop import NOW, SECRET, SHOP, shop, visits
 
-pytestmark = pytest.mark.xdist_group("lived")  # One worker makes what is made once.
-
 
 @cache
 def lived() -> tuple[Delivery, ...]:

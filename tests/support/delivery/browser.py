@@ -67,7 +67,7 @@ class Chromium:
 
     def __init__(self) -> None:
         assert CHROMIUM is not None
-        profile = Path(tempfile.mkdtemp(prefix="chromium-"))
+        profile = Path(tempfile.mkdtemp(prefix="orderwire-chromium-"))
         self._log = profile / "chromium.log"
         command = [CHROMIUM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
         self._shell = subprocess.Popen(

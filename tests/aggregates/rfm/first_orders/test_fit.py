@@ -26,7 +26,6 @@ from tests.support.shops.first_order_shop import (
 )
 from tests.support.shops.rfm_store import fold
 
-pytestmark = pytest.mark.xdist_group("fitted")  # One worker fits what is fitted once.
 DAY = DAY0 + 300
 
 
