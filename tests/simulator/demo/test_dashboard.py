@@ -159,7 +159,7 @@ async def test_the_demo_s_dashboard_shows_the_api_s_numbers_and_follows_each_web
             await each_order_shows_within_two_seconds(there, page, buyers)
             await a_refused_event_is_retried(there, page, buyers)
             assert await page.evaluate("window.loadedOnce"), "the page was not loaded again"
-            assert await first_paint_ms(page, watched.origin) < FIRST_PAINT_MS
+            await the_first_paint_comes_soon(page, watched.origin)
             assert watched.complaints == []
             assert watched.elsewhere == []
         process.send_signal(signal.SIGTERM)
@@ -232,15 +232,22 @@ async def a_refused_event_is_retried(there: Demo, page: "Page", buyers: ShopSimu
     await eventually(is_sent)
 
 
-async def first_paint_ms(page: "Page", origin: str) -> float:
-    """Of the quickest of some loads: what the machine does beside is not the page's."""
-    best = float("inf")
+async def the_first_paint_comes_soon(page: "Page", origin: str) -> None:
+    """The quickest of some loads counts. Where the machine is so busy that a page of one line takes
+    more than half of the time, as long as two such pages."""
+    ours_ms, bare_ms = float("inf"), float("inf")
     for _ in range(LOADS):
-        await page.goto(origin)
-        entry = await page.wait_for_function(
-            "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
-        )
-        best = min(best, await entry.json_value())
-        if best < FIRST_PAINT_MS:
-            break
-    return best
+        ours_ms = min(ours_ms, await first_paint_ms(page, f"{origin}/"))
+        if ours_ms < FIRST_PAINT_MS:
+            return
+        bare_ms = min(bare_ms, await first_paint_ms(page, f"{origin}/healthz"))
+    assert ours_ms < 2 * bare_ms
+
+
+async def first_paint_ms(page: "Page", url: str) -> float:
+    """Load a page; from the request to the first that shows."""
+    await page.goto(url)
+    entry = await page.wait_for_function(
+        "performance.getEntriesByName('first-contentful-paint')[0]?.startTime"
+    )
+    return float(await entry.json_value())
