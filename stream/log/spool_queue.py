@@ -59,6 +59,8 @@ class SpoolQueue:
         self._size = 1
         """Records of the next batch. A batch that fails may be in the log all the same, and is sent
         again: one record until one is taken, then twice as many each time."""
+        self._direct: dict[asyncio.Future[None], None] = {}
+        """Appends that the log has not answered, in the order in which they began."""
         self._writes = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -92,10 +94,19 @@ class SpoolQueue:
         if not self._gate.is_set():
             await self._gate.wait()
         if not self.spooling:
+            answered = asyncio.get_running_loop().create_future()
+            self._direct[answered] = None
             try:
                 return await self._to_log(records, deadline - self._clock())
             except (Unavailable, TimeoutError) as error:
                 self.begin(str(error) or f"no answer within {self._bound_s:g} s")
+                # Those that began before fail as well, but may have yet to hear of it: they go
+                # first into the file, as they would have into the log.
+                while (first := next(iter(self._direct))) is not answered:
+                    await asyncio.wait([first])
+            finally:
+                del self._direct[answered]
+                answered.set_result(None)
         self._start_drain()
         self._writes += 1
         self._idle.clear()

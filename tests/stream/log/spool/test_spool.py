@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -113,6 +113,44 @@ async def test_records_of_an_outage_reach_the_log_in_order_while_new_traffic_flo
     held = by_key(await scan_all(log, "orders"))
     assert held == {f"k{k}": list(range(k, count, 7)) for k in range(7)}
     assert log.spool_state() == SpoolState(0, 0, None)
+
+
+class Failing(Outage):
+    """A log whose appends wait until it fails, all at once. From then on it refuses."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(log)
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    async def append(self, records: Sequence[Record]) -> None:
+        if not self.failed.done():
+            await asyncio.shield(self.failed)
+        await super().append(records)
+
+    def fail(self) -> None:
+        self.refusing = True
+        self.failed.set_exception(Unavailable("no answer"))
+
+
+async def test_a_record_that_comes_as_the_log_fails_lines_up_behind_those_that_waited_for_it(
+    tmp_path: Path,
+) -> None:
+    outage = Failing(await SqliteLog.open(tmp_path / "log.db"))
+    spooled = await SpooledLog.open(
+        outage, tmp_path / "spool.db", bound_s=FOR_EVER_S, probe_every_s=0.02
+    )
+    appends = [
+        asyncio.create_task(spooled.append([a_record("orders", n, key="k")])) for n in range(3)
+    ]
+    await asyncio.sleep(0.01)
+    appends.append(asyncio.create_task(spooled.append([a_record("orders", 3, key="k")])))
+    await asyncio.sleep(0)  # It is about to ask the log, before the others hear of the failure.
+    outage.fail()
+    await asyncio.gather(*appends)
+    outage.refusing = False
+    await direct_again(spooled)
+    assert by_key(await scan_all(spooled, "orders")) == {"k": [0, 1, 2, 3]}
+    await spooled.close()
 
 
 async def test_records_whose_deletion_failed_once_are_deleted_without_being_sent_again(
