@@ -59,8 +59,10 @@ class SpoolQueue:
         self._size = 1
         """Records of the next batch. A batch that fails may be in the log all the same, and is sent
         again: one record until one is taken, then twice as many each time."""
-        self._direct: dict[asyncio.Future[None], None] = {}
-        """Appends that the log has not answered, in the order in which they began."""
+        self._begun = 0
+        """Appends so far; each has a number."""
+        self._direct: dict[int, asyncio.Future[None]] = {}
+        """By number, ascending: those that the log has not answered."""
         self._writes = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -93,24 +95,32 @@ class SpoolQueue:
         deadline = self._clock() + self._bound_s
         if not self._gate.is_set():
             await self._gate.wait()
-        if not self.spooling:
-            answered = asyncio.get_running_loop().create_future()
-            self._direct[answered] = None
-            try:
-                return await self._to_log(records, deadline - self._clock())
-            except (Unavailable, TimeoutError) as error:
-                self.begin(str(error) or f"no answer within {self._bound_s:g} s")
-                # Those that began before fail as well, but may have yet to hear of it: they go
-                # first into the file, as they would have into the log.
-                while (first := next(iter(self._direct))) is not answered:
-                    await asyncio.wait([first])
-            finally:
-                del self._direct[answered]
-                answered.set_result(None)
+        number, self._begun = self._begun, self._begun + 1
+        if self.spooling:
+            return await self._to_file(records, deadline, number)
+        self._direct[number] = asyncio.get_running_loop().create_future()
+        try:
+            await self._to_log(records, deadline - self._clock())
+        except (Unavailable, TimeoutError) as error:
+            self.begin(str(error) or f"no answer within {self._bound_s:g} s")
+            await self._to_file(records, deadline, number)
+        finally:
+            self._leave(number)
+
+    def _leave(self, number: int) -> None:
+        if (waiting := self._direct.pop(number, None)) is not None:
+            waiting.set_result(None)
+
+    async def _to_file(self, records: Sequence[Record], deadline: float, number: int) -> None:
         self._start_drain()
         self._writes += 1
         self._idle.clear()
         try:
+            # Those that asked the log before fail as well, or are in it, and may have yet to hear
+            # of that: they go first into the file, as they would have into the log.
+            while (first := next(iter(self._direct), number)) < number:
+                await asyncio.wait([self._direct[first]])
+            self._leave(number)
             await self._file.append([wrap(self.topic, record) for record in records])
             self._report_spooling()
         except Unavailable as full:

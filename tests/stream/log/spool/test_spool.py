@@ -132,7 +132,7 @@ class Failing(Outage):
         self.failed.set_exception(Unavailable("no answer"))
 
 
-async def test_a_record_that_comes_as_the_log_fails_lines_up_behind_those_that_waited_for_it(
+async def test_records_that_come_as_the_log_fails_line_up_behind_those_that_waited_for_it(
     tmp_path: Path,
 ) -> None:
     outage = Failing(await SqliteLog.open(tmp_path / "log.db"))
@@ -143,13 +143,15 @@ async def test_a_record_that_comes_as_the_log_fails_lines_up_behind_those_that_w
         asyncio.create_task(spooled.append([a_record("orders", n, key="k")])) for n in range(3)
     ]
     await asyncio.sleep(0.01)
-    appends.append(asyncio.create_task(spooled.append([a_record("orders", 3, key="k")])))
-    await asyncio.sleep(0)  # It is about to ask the log, before the others hear of the failure.
+    appends += [
+        asyncio.create_task(spooled.append([a_record("orders", n, key="k")])) for n in (3, 4)
+    ]
+    await asyncio.sleep(0)  # They are about to ask the log, before the others hear of the failure.
     outage.fail()
     await asyncio.gather(*appends)
     outage.refusing = False
     await direct_again(spooled)
-    assert by_key(await scan_all(spooled, "orders")) == {"k": [0, 1, 2, 3]}
+    assert by_key(await scan_all(spooled, "orders")) == {"k": [0, 1, 2, 3, 4]}
     await spooled.close()
 
 
